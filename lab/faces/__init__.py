@@ -1,0 +1,12 @@
+"""Drawn people: a procedural renderer of faces, so that the demo needs nobody's photograph.
+
+An `Identity` fixes what makes a person recognisable; `render` draws that person in ever new pose, expression, light,
+clothes and surroundings. Twenty people (`TARGET_NAMES`) make the shipped recognition task; strangers without number make
+the attacker's auxiliary data. Pillow and numpy only; the same seeds give the same pictures.
+"""
+
+from lab.faces.cast import TARGET_NAMES, draw_auxiliary, draw_split
+from lab.faces.identity import Identity, make_identity
+from lab.faces.rendering import render
+
+__all__ = ["TARGET_NAMES", "Identity", "draw_auxiliary", "draw_split", "make_identity", "render"]
