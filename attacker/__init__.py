@@ -1,0 +1,1 @@
+"""The adversary: tap, reassemble, decode, invert, show. Gets only what an eavesdropper would get."""
