@@ -55,7 +55,9 @@ class InputSpec:
         if len(self.mean) != 3 or len(self.std) != 3:
             raise ValueError("mean and std need three values each, for R, G and B")
         if not all(np.isfinite(self.mean)) or not all(np.isfinite(s) and s > 0 for s in self.std):
-            raise ValueError(f"mean must be finite and std finite and above 0, not {self.mean} and {self.std}")
+            raise ValueError(
+                f"mean must be finite and std finite and above 0, not {self.mean} and {self.std}"
+            )
         if self.crop not in get_args(Crop):
             raise ValueError(f"unknown crop rule {self.crop!r}; known: {', '.join(get_args(Crop))}")
 

@@ -1,0 +1,1 @@
+"""Stubs generated from `proto/`; committed, never edited: `python -m shared.rpc.generate`."""

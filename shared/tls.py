@@ -1,0 +1,112 @@
+"""TLS for gRPC from files in PEM form, one way or mutual.
+
+grpc is imported when credentials are made, so that reading a configuration does not need it.
+"""
+
+import ssl
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    import grpc
+
+
+class TlsError(ValueError):
+    """Certificate files that cannot be used; the text names the file and what to do."""
+
+
+@dataclass(frozen=True)
+class TlsFiles:
+    """Which PEM files a party uses; checked when made.
+
+    Attributes:
+        ca: certificates of the authorities that the other side is checked against. A server
+            with a `ca` demands a certificate from its clients (mutual TLS).
+        certificate: own certificate chain, leaf first.
+        key: private key of `certificate`, without a passphrase.
+
+    Raises:
+        TlsError: a file is missing or is not PEM, the key does not fit the certificate,
+            or one of certificate and key is given without the other.
+    """
+
+    ca: Path | None = None
+    certificate: Path | None = None
+    key: Path | None = None
+
+    def __post_init__(self) -> None:
+        if (self.certificate is None) != (self.key is None):
+            given, other = ("certificate", "key") if self.key is None else ("key", "certificate")
+            raise TlsError(f"TLS: a {given} without its {other}; give both (`siftfunnel certs` makes them)")
+        if self.ca is None and self.certificate is None:
+            raise TlsError("TLS: give an authority (ca), a certificate with its key, or all three")
+        if self.ca is not None:
+            _check_authorities(self.ca)
+        if self.certificate is not None and self.key is not None:
+            _check_pair(self.certificate, self.key)
+
+    def channel_credentials(self) -> "grpc.ChannelCredentials":
+        """Credentials for a client: checks the server against `ca`, shows its own certificate if it has one.
+
+        Without `ca` the authorities that ship with grpc are trusted.
+        """
+        import grpc
+
+        return grpc.ssl_channel_credentials(
+            root_certificates=_bytes(self.ca),
+            private_key=_bytes(self.key),
+            certificate_chain=_bytes(self.certificate),
+        )
+
+    def server_credentials(self) -> "grpc.ServerCredentials":
+        """Credentials for a server; with a `ca`, clients without a certificate of it are turned away.
+
+        Raises:
+            TlsError: no certificate.
+        """
+        import grpc
+
+        if self.certificate is None or self.key is None:
+            raise TlsError("TLS: a server needs a certificate and a key (`siftfunnel certs` makes them)")
+        pair = (self.key.read_bytes(), self.certificate.read_bytes())
+        return grpc.ssl_server_credentials(
+            [pair], root_certificates=_bytes(self.ca), require_client_auth=self.ca is not None
+        )
+
+
+def _bytes(path: Path | None) -> bytes | None:
+    return None if path is None else path.read_bytes()
+
+
+def _require_readable(path: Path) -> None:
+    try:
+        with path.open("rb"):
+            pass
+    except OSError as error:
+        raise TlsError(f"TLS: cannot read {path}: {error.strerror}") from None
+
+
+def _check_authorities(path: Path) -> None:
+    _require_readable(path)
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    try:
+        context.load_verify_locations(cafile=path)
+    except (ssl.SSLError, ValueError) as error:
+        raise TlsError(f"TLS: {path} holds no certificate in PEM form ({error})") from None
+
+
+def _check_pair(certificate: Path, key: Path) -> None:
+    _require_readable(certificate)
+    _require_readable(key)
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    try:
+        # an empty passphrase instead of OpenSSL's prompt, which would hang a service
+        context.load_cert_chain(certificate, key, password="")
+    except ssl.SSLError as error:
+        reason = error.reason or str(error)
+        if "MISMATCH" in reason:
+            raise TlsError(f"TLS: {key} is not the key of {certificate}; take both from one run") from None
+        raise TlsError(
+            f"TLS: {certificate} and {key} are not a certificate and a plain key in PEM form ({reason})"
+        ) from None
