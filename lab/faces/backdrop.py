@@ -6,15 +6,30 @@ import numpy as np
 from PIL import Image
 
 from lab.faces.canvas import Canvas, ellipse
-from lab.faces.palette import Colour, hsv, mix, scaled
+from lab.faces.palette import Colour, jittered, mix, scaled
+
+PAIRS: tuple[tuple[Colour, Colour], ...] = (
+    ((244, 226, 204), (226, 178, 150)),
+    ((192, 216, 226), (122, 166, 194)),
+    ((216, 226, 198), (146, 178, 142)),
+    ((240, 212, 128), (222, 162, 88)),
+    ((210, 200, 228), (150, 138, 192)),
+    ((72, 94, 126), (38, 50, 80)),
+    ((126, 172, 166), (58, 108, 114)),
+    ((236, 176, 154), (200, 112, 104)),
+    ((112, 84, 112), (58, 46, 76)),
+    ((232, 232, 228), (186, 190, 196)),
+    ((112, 134, 104), (60, 82, 70)),
+    ((250, 234, 232), (234, 190, 200)),
+    ((168, 136, 108), (106, 80, 68)),
+    ((240, 230, 196), (168, 206, 196)),
+)
 
 
 def draw_backdrop(canvas: Canvas, rng: np.random.Generator) -> None:
     """Fill the canvas with one of the backdrops, in two related colours."""
-    hue, spread = rng.random(), rng.uniform(0.04, 0.22)
-    value = rng.uniform(0.42, 0.96)
-    first = hsv(hue, rng.uniform(0.12, 0.55), value)
-    second = hsv(hue + spread, rng.uniform(0.12, 0.55), float(np.clip(value + rng.uniform(-0.3, 0.2), 0.25, 0.98)))
+    pair = PAIRS[int(rng.integers(len(PAIRS)))]
+    first, second = (jittered(colour, rng, 9.0) for colour in (pair if rng.random() < 0.5 else pair[::-1]))
     _gradient(canvas, rng, first, second)
     BACKDROPS[int(rng.integers(len(BACKDROPS)))](canvas, rng, first, second)
 

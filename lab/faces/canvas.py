@@ -6,6 +6,7 @@ no anti-aliasing of its own. Points are float arrays of shape (N, 2) in canvas p
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import lru_cache
 
 import numpy as np
 from numpy.typing import NDArray
@@ -43,19 +44,31 @@ def _spline(padded: Points) -> Points:
 
 def ellipse(centre: tuple[float, float], radii: tuple[float, float], samples: int = 24) -> Points:
     """Sample an axis-parallel ellipse: (samples, 2)."""
+    return _unit_circle(samples) * radii + centre
+
+
+@lru_cache(maxsize=64)
+def _unit_circle(samples: int) -> Points:
     angle = np.linspace(0.0, 2 * np.pi, samples, endpoint=False)
-    return np.stack((centre[0] + radii[0] * np.cos(angle), centre[1] + radii[1] * np.sin(angle)), axis=1)
+    return np.stack((np.cos(angle), np.sin(angle)), axis=1)
 
 
 def ribbon(line: Points, width: float, taper: tuple[float, float] = (0.0, 0.0)) -> Points:
     """Outline a brush stroke along a line: full width in the middle, ``taper`` of it at its two ends."""
-    steps = np.gradient(line, axis=0)
-    normals = np.stack((-steps[:, 1], steps[:, 0]), axis=1) / (np.hypot(steps[:, 0], steps[:, 1])[:, None] + 1e-9)
-    t = np.linspace(0.0, 1.0, len(line))
+    steps = np.empty_like(line)
+    steps[1:-1] = line[2:] - line[:-2]
+    steps[0], steps[-1] = line[1] - line[0], line[-1] - line[-2]
+    length = np.sqrt(steps[:, 0] ** 2 + steps[:, 1] ** 2) + 1e-9
+    offset = steps[:, ::-1] * (_across(len(line), taper) * (0.5 * width / length)[:, None])
+    return np.concatenate((line + offset, (line - offset)[::-1]))
+
+
+@lru_cache(maxsize=512)
+def _across(samples: int, taper: tuple[float, float]) -> Points:
+    t = np.linspace(0.0, 1.0, samples)
     ends = taper[0] * (1 - t) + taper[1] * t
     profile = ends + (1 - ends) * np.sqrt(np.maximum(4 * t * (1 - t), 0.0))
-    offset = normals * (0.5 * width * profile)[:, None]
-    return np.concatenate((line + offset, (line - offset)[::-1]))
+    return np.stack((-profile, profile), axis=1)
 
 
 class Canvas:
@@ -96,7 +109,9 @@ class Canvas:
 
     def paint(self, mask: Image.Image, colour: Colour) -> None:
         """Lay a colour over the picture where the mask is set, in proportion to it."""
-        self.image.paste(colour, (0, 0), mask)
+        box = mask.getbbox()
+        if box is not None:
+            self.image.paste(colour, box, mask.crop(box))
 
     def glow(
         self,
@@ -107,15 +122,31 @@ class Canvas:
         within: Image.Image | None = None,
     ) -> None:
         """Fill a polygon with soft edges: ``blur`` is the blur's radius in canvas pixels, ``within`` limits it."""
-        low = Image.new("L", (self.size, self.size))
-        ImageDraw.Draw(low).polygon((outline / OVERSAMPLING).ravel().tolist(), fill=round(255 * alpha))
-        soft = low.filter(ImageFilter.GaussianBlur(blur / OVERSAMPLING))
-        self.tone(soft, colour, within)
+        reach = 2.5 * blur
+        left, top = np.floor((outline.min(axis=0) - reach) / OVERSAMPLING).astype(int).clip(0, self.size).tolist()
+        right, bottom = np.ceil((outline.max(axis=0) + reach) / OVERSAMPLING).astype(int).clip(0, self.size).tolist()
+        if left >= right or top >= bottom:
+            return
+        low = Image.new("L", (right - left, bottom - top))
+        placed = outline / OVERSAMPLING - (left, top)
+        ImageDraw.Draw(low).polygon(placed.ravel().tolist(), fill=round(255 * alpha))
+        self._blend(low.filter(ImageFilter.GaussianBlur(blur / OVERSAMPLING)), (left, top), colour, within)
 
-    def tone(self, low: Image.Image, colour: Colour, within: Image.Image | None = None) -> None:
+    def tone(self, low: Image.Image, colour: Colour, within: Image.Image) -> None:
         """Lay a colour through a picture-size mask, limited by a full-size one."""
-        soft = low.resize((self.side, self.side), Image.Resampling.BILINEAR)
-        self.paint(soft if within is None else ImageChops.multiply(soft, within), colour)
+        box = within.getbbox()
+        if box is not None:
+            left, top = box[0] // OVERSAMPLING, box[1] // OVERSAMPLING
+            right, bottom = -(-box[2] // OVERSAMPLING), -(-box[3] // OVERSAMPLING)
+            self._blend(low.crop((left, top, right, bottom)), (left, top), colour, within)
+
+    def _blend(self, low: Image.Image, corner: tuple[int, int], colour: Colour, within: Image.Image | None) -> None:
+        soft = low.resize((low.width * OVERSAMPLING, low.height * OVERSAMPLING), Image.Resampling.BILINEAR)
+        left, top = corner[0] * OVERSAMPLING, corner[1] * OVERSAMPLING
+        box = (left, top, left + soft.width, top + soft.height)
+        if within is not None:
+            soft = ImageChops.multiply(soft, within.crop(box))
+        self.image.paste(colour, box, soft)
 
     @contextmanager
     def clipped(self, *outlines: Points) -> Iterator[None]:

@@ -16,7 +16,8 @@ _PICTURE_STREAM = 0x91C7
 _AUXILIARY_STREAM = 0xA0
 _AUXILIARY_SEEDS = 1_000_000
 
-_F, _M = {"feminine": True}, {"feminine": False}
+_F: dict[str, Any] = {"feminine": True, "freckles": 0.0}
+_M: dict[str, Any] = {"feminine": False, "freckles": 0.0, "earrings": False}
 _CAST: dict[str, dict[str, Any]] = {
     "ada": _F | {"skin_tone": 1, "hair_name": "auburn", "hair_style": "bob", "age": 0.25, "glasses": "round", "iris_name": "green"},
     "boris": _M | {"skin_tone": 2, "hair_name": "grey", "hair_style": "receding", "age": 0.7, "beard": "full", "glasses": "none"},

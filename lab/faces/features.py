@@ -74,7 +74,7 @@ def draw_brows(canvas: Canvas, person: Identity, pose: Pose, take: Take) -> None
         knit = 0.055 * take.brow_frown
         line = np.array(
             (
-                (x - side * 0.17, y + 0.03 + knit + 0.17 * person.brow_tilt),
+                (x - side * 0.17, y + 0.005 + knit + 0.17 * person.brow_tilt),
                 (x - side * 0.04, y - 0.35 * person.brow_arch + 0.4 * knit),
                 (x + side * 0.10, y - person.brow_arch - 0.10 * person.brow_tilt),
                 (x + side * 0.24, y + 0.045 - 0.24 * person.brow_tilt),
@@ -89,21 +89,17 @@ def draw_nose(canvas: Canvas, person: Identity, pose: Pose, take: Take) -> None:
     dark, side = shadow_of(person.skin, 1.15), 1.0 if take.light_side < 0 else -1.0
     bridge = np.array(((side * 0.055, person.eye_height - 0.10), (side * 0.065, tip - 0.22), (side * wide * 0.95, tip - 0.03), (side * 0.3 * wide, tip + 0.02), (0.02 * side, tip - 0.2)))
     high = np.array((0.06, 0.10, 0.16, 0.20, 0.12))
-    canvas.glow(closed_curve(_raised(pose, bridge, high)), 0.035 * pose.unit, dark, 0.38 + 0.38 * person.nose_bridge)
+    canvas.glow(closed_curve(pose.on_face(bridge, high)), 0.035 * pose.unit, dark, 0.38 + 0.38 * person.nose_bridge)
     ridge = np.array(((-0.012 * side, person.eye_height - 0.04), (-0.012 * side, tip - 0.16)))
-    canvas.stroke(_raised(pose, ridge, np.array((0.10, 0.18))), 0.05 * pose.unit, light_of(person.skin, 0.5), 0.45 * person.nose_bridge)
+    canvas.stroke(pose.on_face(ridge, np.array((0.10, 0.18))), 0.05 * pose.unit, light_of(person.skin, 0.5), 0.45 * person.nose_bridge)
     under = np.array(((-wide, tip - 0.055), (-0.86 * wide, tip + 0.012), (-0.4 * wide, tip + 0.005), (0.0, tip + 0.04), (0.4 * wide, tip + 0.005), (0.86 * wide, tip + 0.012), (wide, tip - 0.055)))
     lifted = np.array((0.05, 0.07, 0.14, 0.17, 0.14, 0.07, 0.05))
-    canvas.stroke(open_curve(_raised(pose, under, lifted)), 0.042 * pose.unit, shadow_of(person.skin, 1.7), 0.85, (0.4, 0.4))
+    canvas.stroke(open_curve(pose.on_face(under, lifted)), 0.042 * pose.unit, shadow_of(person.skin, 1.7), 0.85, (0.4, 0.4))
     for x in (-0.45 * wide, 0.45 * wide):
-        spot = _raised(pose, np.array(((x, tip + 0.008),)), np.array((0.12,)))[0]
+        spot = pose.on_face(np.array(((x, tip + 0.008),)), np.array((0.12,)))[0]
         canvas.fill(ellipse((spot[0], spot[1]), (0.036 * pose.unit, 0.022 * pose.unit), 10), shadow_of(person.skin, 2.1), 0.8)
-    shine = _raised(pose, np.array(((-0.03 * side, tip - 0.075),)), np.array((0.2,)))[0]
+    shine = pose.on_face(np.array(((-0.03 * side, tip - 0.075),)), np.array((0.2,)))[0]
     canvas.fill(ellipse((shine[0], shine[1]), (0.042 * pose.unit, 0.036 * pose.unit), 12), light_of(person.skin, 0.75), 0.7)
-
-
-def _raised(pose: Pose, points: Points, lifts: Points) -> Points:
-    return np.concatenate([pose.on_face(points[i : i + 1], float(lifts[i])) for i in range(len(points))])
 
 
 def draw_mouth(canvas: Canvas, person: Identity, pose: Pose, take: Take) -> None:
@@ -140,5 +136,6 @@ def _draw_inside(canvas: Canvas, pose: Pose, top: Points, low: Points, wide: flo
     with canvas.clipped(opening):
         tongue = ellipse((0.0, float(low[2, 1])), (0.55 * wide, 0.42 * gap), 16)
         canvas.fill(pose.on_face(tongue, 0.0), (206, 88, 92))
-        bite = np.array(((0.0, 0.028 + 0.28 * gap),))
-        canvas.fill(pose.on_face(np.concatenate((top - (0.0, 0.05), top[::-1] + bite)), 0.04), (250, 247, 240))
+        bite = np.zeros_like(top)
+        bite[:, 1] = (0.02 + 0.30 * gap) * np.maximum(1 - (top[:, 0] / wide) ** 2, 0.0)
+        canvas.fill(pose.on_face(np.concatenate((top - (0.0, 0.05), (top + bite)[::-1])), 0.04), (250, 247, 240))

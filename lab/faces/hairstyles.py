@@ -11,6 +11,7 @@ from typing import Literal
 Line = tuple[tuple[float, float], ...]
 
 COMBED: Line = ((-0.99, -0.12), (-0.90, -0.40), (-0.62, -0.60), (0.0, -0.66), (0.62, -0.60), (0.90, -0.40), (0.99, -0.12))
+SQUARE: Line = ((-0.99, -0.04), (-0.93, -0.40), (-0.74, -0.60), (-0.25, -0.64), (0.25, -0.62), (0.74, -0.60), (0.93, -0.40), (0.99, -0.04))
 SWEPT: Line = ((-0.99, -0.12), (-0.88, -0.46), (-0.52, -0.66), (-0.12, -0.56), (0.36, -0.42), (0.84, -0.30), (0.99, -0.06))
 FRINGE: Line = ((-1.0, 0.02), (-0.90, -0.24), (-0.48, -0.30), (0.0, -0.33), (0.48, -0.30), (0.90, -0.24), (1.0, 0.02))
 CENTRE: Line = ((-1.0, 0.16), (-0.93, -0.18), (-0.60, -0.48), (0.0, -0.80), (0.60, -0.48), (0.93, -0.18), (1.0, 0.16))
@@ -42,6 +43,8 @@ class HairStyle:
         strands: how the strands run: along the comb, from the crown, or in curls.
         extra: a knot or tail drawn behind, or a head scarf over everything.
         alpha: opacity of the front hair, below 1 where it is shaved.
+        tufts: how far tufts stand out of the silhouette.
+        locks: how far locks fall over the hairline.
         worn_by: for whom the lot may draw it.
     """
 
@@ -54,24 +57,26 @@ class HairStyle:
     strands: Literal["comb", "crown", "curls", "none"] = "comb"
     extra: Literal["", "bun", "tail", "puffs", "braids", "scarf"] = ""
     alpha: float = 1.0
+    tufts: float = 0.0
+    locks: float = 0.0
     worn_by: Literal["all", "feminine", "masculine"] = "all"
 
 
 HAIRSTYLES: dict[str, HairStyle] = {
     "bald": HairStyle(0.0, 0.0, 0.0, (), worn_by="masculine"),
     "shaved": HairStyle(0.02, 0.01, -0.02, COMBED, strands="none", alpha=0.62, worn_by="masculine"),
-    "crew": HairStyle(0.12, 0.03, 0.04, ROUND, strands="crown", worn_by="masculine"),
-    "sidepart": HairStyle(0.20, 0.04, 0.06, SWEPT, worn_by="masculine"),
-    "quiff": HairStyle(0.36, 0.02, 0.02, COMBED, strands="crown", worn_by="masculine"),
-    "receding": HairStyle(0.08, 0.05, 0.12, RECEDED, strands="crown", worn_by="masculine"),
-    "tousled": HairStyle(0.24, 0.09, 0.06, TOUSLED, curl=0.03, strands="crown"),
+    "crew": HairStyle(0.13, 0.03, 0.04, SQUARE, strands="crown", tufts=0.05, worn_by="masculine"),
+    "sidepart": HairStyle(0.20, 0.04, 0.06, SWEPT, tufts=0.05, locks=0.06, worn_by="masculine"),
+    "quiff": HairStyle(0.26, 0.02, 0.04, SQUARE, strands="crown", tufts=0.17, worn_by="masculine"),
+    "receding": HairStyle(0.08, 0.05, 0.12, RECEDED, strands="crown", tufts=0.04, worn_by="masculine"),
+    "tousled": HairStyle(0.20, 0.07, 0.06, TOUSLED, strands="crown", tufts=0.14, locks=0.14),
     "shortcurls": HairStyle(0.26, 0.12, 0.04, ROUND, curl=0.07, strands="curls"),
     "afro": HairStyle(0.42, 0.30, 0.10, ROUND, back=AFRO, curl=0.05, strands="curls"),
-    "pixie": HairStyle(0.20, 0.08, 0.16, SWEPT, worn_by="feminine"),
+    "pixie": HairStyle(0.18, 0.07, 0.16, SWEPT, tufts=0.08, locks=0.13, worn_by="feminine"),
     "bob": HairStyle(0.18, 0.16, 0.70, SIDE, back=BOB, worn_by="feminine"),
-    "fringe": HairStyle(0.18, 0.16, 0.74, FRINGE, back=BOB, strands="crown", worn_by="feminine"),
+    "fringe": HairStyle(0.18, 0.16, 0.74, FRINGE, back=BOB, strands="crown", locks=0.05, worn_by="feminine"),
     "long": HairStyle(0.15, 0.13, 0.95, CENTRE, back=LONG, worn_by="feminine"),
-    "longfringe": HairStyle(0.17, 0.14, 0.95, FRINGE, back=LONG, strands="crown", worn_by="feminine"),
+    "longfringe": HairStyle(0.17, 0.14, 0.95, FRINGE, back=LONG, strands="crown", locks=0.08, worn_by="feminine"),
     "wavy": HairStyle(0.20, 0.18, 0.80, SIDE, back=WAVY, curl=0.03, worn_by="feminine"),
     "shoulder": HairStyle(0.16, 0.16, 0.80, CENTRE, back=SHOULDER, worn_by="all"),
     "curls": HairStyle(0.28, 0.24, 0.40, ROUND, back=CURLS, curl=0.09, strands="curls", worn_by="feminine"),

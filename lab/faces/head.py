@@ -87,7 +87,7 @@ def draw_face(canvas: Canvas, person: Identity, pose: Pose, face: Points, shades
         socket = pose.on_face(ellipse((side * person.eye_spacing, person.eye_height - 0.02), (0.22, 0.15)))
         canvas.glow(socket, 0.07 * pose.unit, shadow_of(person.skin), 0.34, mask)
     canvas.tone(shades[0], shadow_of(person.skin, 1.05), mask)
-    canvas.tone(shades[1], light_of(person.skin, 0.6), mask)
+    canvas.tone(shades[1], light_of(person.skin, 0.42), mask)
     _draw_age(canvas, person, pose)
     _draw_spots(canvas, person, pose)
     return mask

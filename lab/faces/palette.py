@@ -1,15 +1,13 @@
 """The colours faces are drawn in, and how colours mix. A colour is an (R, G, B) triple of integers in [0, 255]."""
 
-import colorsys
-
 import numpy as np
 
 Colour = tuple[int, int, int]
 
 SKINS: tuple[Colour, ...] = (
-    (255, 226, 206),
-    (249, 211, 184),
-    (240, 194, 160),
+    (248, 214, 194),
+    (243, 201, 172),
+    (235, 187, 152),
     (228, 176, 134),
     (209, 152, 108),
     (182, 124, 82),
@@ -81,12 +79,6 @@ def shadow_of(colour: Colour, depth: float = 1.0) -> Colour:
 def light_of(colour: Colour, amount: float = 0.35) -> Colour:
     """The colour in warm light."""
     return mix(colour, (255, 244, 226), amount)
-
-
-def hsv(hue: float, saturation: float, value: float) -> Colour:
-    """A colour from hue, saturation and value, each in [0, 1]; the hue wraps."""
-    r, g, b = colorsys.hsv_to_rgb(hue % 1.0, saturation, value)
-    return (round(255 * r), round(255 * g), round(255 * b))
 
 
 def jittered(colour: Colour, rng: np.random.Generator, amount: float = 10.0) -> Colour:

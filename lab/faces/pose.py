@@ -37,7 +37,13 @@ def draw_take(rng: np.random.Generator) -> Take:
     """Draw one picture's circumstances by lot."""
     u = rng.uniform(-1.0, 1.0, 16)
     n = rng.normal(0.0, 1.0, 8)
-    talking = rng.random() < 0.42
+    mood, speech = rng.random(), rng.random()
+    smile = float(np.clip(0.38 + 0.45 * n[1], -0.5, 1.15))
+    mouth_open = 0.0
+    if mood < 0.30:
+        smile, mouth_open = 0.55 + 0.55 * abs(smile), 0.30 + 0.70 * speech
+    elif mood < 0.42:
+        smile, mouth_open = 0.1, 0.25 + 0.6 * speech
     blink = rng.random()
     return Take(
         yaw=float(0.50 * u[0]),
@@ -45,17 +51,17 @@ def draw_take(rng: np.random.Generator) -> Take:
         roll=float(np.clip(0.10 * n[0], -0.24, 0.24)),
         scale=float(1.0 + 0.10 * u[2]),
         shift=(float(0.045 * u[3]), float(0.035 * u[4])),
-        smile=float(np.clip(0.42 + 0.5 * n[1], -0.6, 1.2)),
-        mouth_open=float(0.25 + 0.75 * abs(u[5])) if talking else 0.0,
+        smile=float(smile),
+        mouth_open=float(mouth_open),
         eye_open=0.06 if blink < 0.03 else float(np.clip(1.0 + 0.16 * n[2], 0.6, 1.3)),
         gaze=(float(np.clip(0.35 * n[3], -0.8, 0.8)), float(np.clip(0.2 * n[4], -0.5, 0.5))),
         brow_raise=float(np.clip(0.35 * n[5], -0.7, 1.0)),
-        brow_frown=float(np.clip(0.3 * n[6], -0.6, 0.8)),
+        brow_frown=float(np.clip(0.3 * n[6] - 0.25 * smile, -0.8, 0.5)),
         light_side=float(u[6]),
         light_height=float(0.35 + 0.45 * u[7]),
         contrast=float(0.65 + 0.35 * u[8]),
         warmth=float(u[9]),
-        exposure=float(1.0 + 0.16 * u[10]),
+        exposure=float(0.98 + 0.14 * u[10]),
         glasses=bool(rng.random() < 0.86),
         outfit_tint=float(u[11]),
         hair_sway=float(u[12]),
@@ -73,26 +79,25 @@ class Pose:
 
     def __init__(self, take: Take, size: int) -> None:
         self.side = size * OVERSAMPLING
-        self.unit = 0.268 * self.side * take.scale
-        self._sin_yaw, self._cos_yaw = np.sin(take.yaw), np.cos(take.yaw)
-        self._sin_pitch, self._cos_pitch = np.sin(take.pitch), np.cos(take.pitch)
+        self.unit = 0.302 * self.side * take.scale
+        self._parallax = np.sin(np.array((take.yaw, take.pitch)))
+        self._foreshortening = np.cos(np.array((take.yaw, take.pitch)))
         cos, sin = np.cos(take.roll), np.sin(take.roll)
         self._turn = self.unit * np.array(((cos, sin), (-sin, cos)))
-        self._centre = self.side * np.array((0.5 + take.shift[0], 0.485 + take.shift[1]))
-        self._body = self.side * np.array((0.5 + 0.7 * take.shift[0], 0.485 + take.shift[1]))
+        self._centre = self.side * np.array((0.5 + take.shift[0], 0.515 + take.shift[1]))
+        self._body = self.side * np.array((0.5 + 0.7 * take.shift[0], 0.515 + take.shift[1]))
         self._body_turn = self.unit * np.array(((1.0, 0.25 * sin), (-0.0, 1.0)))
 
-    def on_face(self, points: Points, lift: float = 0.0) -> Points:
+    def on_face(self, points: Points, lift: float | Points = 0.0) -> Points:
         """Points on the face's curved surface, raised by ``lift`` towards the viewer: (N, 2) pixels."""
         x, y = points[:, 0], points[:, 1]
         depth = 0.62 * np.sqrt(np.maximum(1 - (x / 0.88) ** 2 - (y / 1.25) ** 2, 0.0)) + lift
-        across = x * self._cos_yaw + depth * self._sin_yaw
-        down = y * self._cos_pitch + depth * self._sin_pitch
-        return np.asarray(np.stack((across, down), axis=1) @ self._turn + self._centre)
+        turned = points * self._foreshortening + depth[:, None] * self._parallax
+        return np.asarray(turned @ self._turn + self._centre)
 
     def on_outline(self, points: Points, lift: float | Points = 0.0) -> Points:
         """Points of the silhouette, which a turn does not foreshorten: (N, 2) pixels."""
-        turned = points + np.stack(np.broadcast_arrays(lift * self._sin_yaw, lift * self._sin_pitch), axis=-1)
+        turned = points + np.asarray(lift)[..., None] * self._parallax
         return np.asarray(turned @ self._turn + self._centre)
 
     def on_body(self, points: Points) -> Points:

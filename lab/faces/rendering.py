@@ -4,10 +4,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lab.faces.backdrop import draw_backdrop
+from lab.faces.beard import draw_beard
 from lab.faces.canvas import Canvas
 from lab.faces.clothing import draw_clothes, draw_glasses
 from lab.faces.features import draw_brows, draw_eyes, draw_mouth, draw_nose
-from lab.faces.hair import draw_back_hair, draw_beard, draw_front_hair
+from lab.faces.hair import draw_front_hair
+from lab.faces.hair_behind import draw_back_hair
 from lab.faces.head import draw_ears, draw_face, draw_neck, face_outline, shade_map
 from lab.faces.identity import Identity
 from lab.faces.pose import Pose, Take, draw_take
@@ -61,6 +63,6 @@ def _lit(picture: NDArray[np.uint8], take: Take) -> NDArray[np.uint8]:
     vignette = 1 - 0.07 * (steps[None, :] ** 2 + steps[:, None] ** 2)
     tint = np.array((1 + 0.07 * take.warmth, 1.0, 1 - 0.09 * take.warmth)) * take.exposure
     lit = picture * (ramp * vignette)[..., None] * tint
-    over = np.maximum(lit - 215, 0.0)
-    lit = np.minimum(lit, 215) + 40 * (1 - np.exp(-over / 40))
+    over = np.maximum(lit - 205, 0.0)
+    lit = np.minimum(lit, 205) + 50 * over / (50 + over)
     return np.asarray(np.clip(np.round(lit), 0, 255).astype(np.uint8))
