@@ -1,0 +1,116 @@
+"""Console entry: mounts one parser, runs it, and turns expected failures into one clear line.
+
+Exit codes: 0 done, 1 the run failed, 2 the input was wrong, 130 interrupted with Ctrl-C.
+"""
+
+import argparse
+import os
+import signal
+import sys
+from collections.abc import Callable, Sequence
+from typing import cast
+
+from siftfunnel import __version__
+from siftfunnel.commands import COMMANDS, Command
+
+_ROOMS = ("siftfunnel", "shared", "edge_client", "cloud_server", "attacker", "lab", "bench")
+_BAD_INPUT = (ValueError, FileNotFoundError, FileExistsError, NotADirectoryError, IsADirectoryError)
+_RUNTIME_FAILURE = (OSError, RuntimeError)
+_INTERRUPTED = 128 + signal.SIGINT
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run one command and return its exit code.
+
+    Args:
+        argv: arguments after the program's name; the process's own when left out.
+    """
+    arguments = list(sys.argv[1:] if argv is None else argv)
+    command = _command_in(arguments)
+    if command is not None and (missing := command.missing()):
+        return _fail(command.name, _missing_message(command, missing[0]), 1)
+    try:
+        parser = build_parser(command)
+        args = parser.parse_args(arguments)
+        run = cast(Callable[[argparse.Namespace], int] | None, getattr(args, "run", None))
+        if run is None:
+            parser.print_help(sys.stderr)
+            return 2
+        return run(args)
+    except KeyboardInterrupt:
+        return _INTERRUPTED
+    except BrokenPipeError:
+        # The reader of our output went away (`| head`); closing stdout again at exit would print a traceback.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 1
+    except Exception as error:
+        if "--traceback" in arguments or not _is_expected(error):
+            raise
+        return _fail(command.name if command else "", _message_of(error), exit_code_of(error))
+
+
+def build_parser(command: Command | None = None) -> argparse.ArgumentParser:
+    """Build the top-level parser with only ``command`` imported; the others are rows of the help text."""
+    parser = argparse.ArgumentParser(
+        prog="siftfunnel",
+        description="Split inference that runs: an edge half, a cloud half, and an attacker on the wire.",
+        epilog="`siftfunnel COMMAND --help` explains a command.",
+    )
+    parser.add_argument("--version", action="version", version=f"siftfunnel {__version__}")
+    parser.add_argument(
+        "--traceback", action="store_true", help="show where an error came from, not only what it was"
+    )
+    subparsers = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
+    for row in COMMANDS:
+        if row is command:
+            row.add_parser(subparsers)
+        else:
+            subparsers.add_parser(row.name, help=_summary(row), add_help=False)
+    return parser
+
+
+def exit_code_of(error: BaseException) -> int:
+    """2 when the caller can mend it by other input, 1 when the run failed."""
+    return 2 if isinstance(error, _BAD_INPUT) else 1
+
+
+def _command_in(arguments: Sequence[str]) -> Command | None:
+    """The command named by the first argument that is not an option, or None."""
+    word = next((argument for argument in arguments if not argument.startswith("-")), None)
+    return next((row for row in COMMANDS if row.name == word), None)
+
+
+def _summary(row: Command) -> str:
+    if not row.missing():
+        return row.summary
+    return f"{row.summary} (not installed here: pip install 'siftfunnel[{row.extra}]')"
+
+
+def _missing_message(command: Command, module: str) -> str:
+    return (
+        f"needs the module {module!r}, which is not installed; install the extra that brings it: "
+        f"pip install 'siftfunnel[{command.extra}]' (in a checkout: pip install '.[{command.extra}]')"
+    )
+
+
+def _is_expected(error: Exception) -> bool:
+    """Whether the error speaks to the user: bad input, a failed run, or a typed error of one of our rooms."""
+    if isinstance(error, (*_BAD_INPUT, *_RUNTIME_FAILURE)):
+        return True
+    return type(error).__module__.partition(".")[0] in _ROOMS
+
+
+def _message_of(error: Exception) -> str:
+    if isinstance(error, OSError) and error.strerror:
+        where = f": {error.filename}" if error.filename is not None else ""
+        return f"{error.strerror}{where}"
+    return " ".join(str(error).split()) or type(error).__name__
+
+
+def _fail(command: str, message: str, code: int) -> int:
+    print(f"siftfunnel{' ' if command else ''}{command}: {message}", file=sys.stderr)
+    return code
+
+
+if __name__ == "__main__":
+    sys.exit(main())

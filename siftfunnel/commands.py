@@ -1,0 +1,157 @@
+"""The console's commands, as one visible table.
+
+Nothing here imports a party: a row says where a command's parser lives, which modules it cannot do without and
+which extra brings them. That is enough for ``siftfunnel --help`` to be instant, and honest on a device that
+carries the edge alone.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from importlib import import_module
+from importlib.util import find_spec
+from typing import Any, cast
+
+
+@dataclass(frozen=True)
+class Command:
+    """One row of the console.
+
+    Attributes:
+        name: what the user types after ``siftfunnel``.
+        summary: one line for ``--help``.
+        module: the module that owns the parser.
+        adder: its function ``(subparsers) -> None``; the parser it adds sets ``run=callable(args) -> int``.
+        extra: the extra of this distribution that brings what the command needs.
+        needs: top-level modules that must be importable before the command can run.
+    """
+
+    name: str
+    summary: str
+    module: str
+    adder: str
+    extra: str
+    needs: tuple[str, ...]
+
+    def missing(self) -> tuple[str, ...]:
+        """The modules this command needs and this installation lacks; imports none of them."""
+        return tuple(name for name in self.needs if not _is_installed(name))
+
+    def add_parser(self, subparsers: Any) -> None:
+        """Import the owner and let it add its parser to ``subparsers``."""
+        adder = cast(Callable[[Any], None], getattr(import_module(self.module), self.adder))
+        adder(subparsers)
+
+
+def _is_installed(module: str) -> bool:
+    try:
+        return find_spec(module) is not None
+    except ModuleNotFoundError:
+        # find_spec imports the parent of a dotted name, and raises where there is none.
+        return False
+
+
+_EDGE = ("edge_client", "shared", "numpy", "PIL", "onnxruntime", "grpc", "google.protobuf", "constriction")
+_CLOUD = (
+    "cloud_server",
+    "shared",
+    "numpy",
+    "onnxruntime",
+    "grpc",
+    "grpc_health",
+    "fastapi",
+    "prometheus_client",
+)
+_ATTACKER = (
+    "attacker",
+    "shared",
+    "numpy",
+    "onnxruntime",
+    "hyperframe",
+    "hpack",
+    "dpkt",
+    "fastapi",
+    "skimage",
+)
+
+COMMANDS: tuple[Command, ...] = (
+    Command(
+        "demo",
+        "cloud, edge and attacker on this machine, with a page that shows what an eavesdropper gets",
+        "siftfunnel.demo.cli",
+        "add_demo_parser",
+        "demo",
+        (*_EDGE, *_CLOUD, *_ATTACKER, "cryptography"),
+    ),
+    Command(
+        "edge",
+        "run the device: images in, compressed features out, answers back",
+        "edge_client.cli",
+        "add_edge_parser",
+        "edge",
+        _EDGE,
+    ),
+    Command(
+        "classify",
+        "send one or more images once and print the answers",
+        "edge_client.cli",
+        "add_classify_parser",
+        "edge",
+        _EDGE,
+    ),
+    Command(
+        "cloud",
+        "run the service that finishes the inference",
+        "cloud_server.cli",
+        "add_cloud_parser",
+        "cloud",
+        _CLOUD,
+    ),
+    Command(
+        "attacker",
+        "tap the channel and show what can be reconstructed",
+        "attacker.cli",
+        "add_attacker_parser",
+        "attacker",
+        _ATTACKER,
+    ),
+    Command(
+        "bundle",
+        "list, show and verify bundles",
+        "siftfunnel.bundle_cli",
+        "add_bundle_parser",
+        "edge",
+        ("shared", "numpy", "PIL"),
+    ),
+    Command(
+        "certs",
+        "make local certificates for TLS and mutual TLS",
+        "siftfunnel.certs_cli",
+        "add_certs_parser",
+        "demo",
+        ("cryptography",),
+    ),
+    Command(
+        "lab",
+        "train, export and attack models",
+        "lab.cli",
+        "add_lab_parser",
+        "lab",
+        ("lab", "shared", "torch", "onnx", "safetensors"),
+    ),
+    Command(
+        "data",
+        "unpack the data sets that training and the demo can use",
+        "lab.cli",
+        "add_data_parser",
+        "lab",
+        ("lab", "shared", "numpy", "PIL"),
+    ),
+    Command(
+        "faces",
+        "draw the labelled faces that the package carries",
+        "lab.faces.cli",
+        "add_faces_parser",
+        "edge",
+        ("lab", "numpy", "PIL"),
+    ),
+)

@@ -1,0 +1,86 @@
+"""The folder list is the architecture diagram; these tests keep it so."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from siftfunnel.commands import COMMANDS
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+def run_python(code: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, timeout=120)
+
+
+def test_parties_meet_only_on_the_wire() -> None:
+    program = Path(sys.executable).with_name("lint-imports")
+    result = subprocess.run([program, "--no-cache"], cwd=ROOT, capture_output=True, text=True, timeout=120)
+    assert result.returncode == 0, result.stdout + result.stderr
+    assert "0 broken" in result.stdout
+
+
+def modules_of(*rooms: str) -> list[str]:
+    """Every module of some rooms by its dotted name."""
+    paths = (path for room in rooms for path in (ROOT / room).rglob("*.py"))
+    names = [".".join(path.relative_to(ROOT).with_suffix("").parts) for path in paths]
+    return sorted(name.removesuffix(".__init__") for name in names if not name.endswith("__main__"))
+
+
+@pytest.mark.parametrize("room", ["shared", "edge_client", "cloud_server", "attacker", "siftfunnel"])
+def test_no_module_of_a_serving_room_loads_pytorch(room: str) -> None:
+    modules = modules_of(room)
+    assert modules
+    code = f"import importlib, sys\nfor name in {modules!r}: importlib.import_module(name)\nprint('torch' in sys.modules)"
+    result = run_python(code)
+    assert result.returncode == 0, result.stderr
+    assert result.stdout.strip() == "False"
+
+
+@pytest.mark.parametrize("party", ["edge_client", "cloud_server", "attacker"])
+def test_a_party_at_run_time_loads_no_other_party(party: str) -> None:
+    others = {"edge_client", "cloud_server", "attacker", "lab", "bench", "siftfunnel"} - {party}
+    modules = modules_of(party)
+    assert modules
+    code = (
+        f"import importlib, sys\nfor name in {modules!r}: importlib.import_module(name)\n"
+        f"print(sorted({others!r} & set(sys.modules)))"
+    )
+    result = run_python(code)
+    assert result.returncode == 0, result.stderr
+    assert result.stdout.strip() == "[]"
+
+
+def test_the_console_starts_without_loading_anything_heavy() -> None:
+    heavy = {
+        "numpy",
+        "PIL",
+        "onnxruntime",
+        "grpc",
+        "torch",
+        "fastapi",
+        "rich",
+        "cryptography",
+        "google.protobuf",
+    }
+    code = (
+        f"import sys, siftfunnel.cli as cli\ncli.build_parser()\nprint(sorted({heavy!r} & set(sys.modules)))"
+    )
+    result = run_python(code)
+    assert result.returncode == 0, result.stderr
+    assert result.stdout.strip() == "[]"
+
+
+@pytest.mark.parametrize("name", [row.name for row in COMMANDS])
+def test_building_the_parser_of_a_command_loads_no_runtime(name: str) -> None:
+    heavy = {"onnxruntime", "grpc", "torch", "fastapi", "onnx"}
+    code = (
+        "import sys, siftfunnel.cli as cli, siftfunnel.commands as commands\n"
+        f"cli.build_parser(next(row for row in commands.COMMANDS if row.name == {name!r}))\n"
+        f"print(sorted({heavy!r} & set(sys.modules)))"
+    )
+    result = run_python(code)
+    assert result.returncode == 0, result.stderr
+    assert result.stdout.strip() == "[]"
