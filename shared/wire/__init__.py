@@ -1,0 +1,26 @@
+"""The wire format: a feature tensor as one sealed payload, and back.
+
+    features CHW -> quantiser -> entropy coder -> body -> seal -> payload
+    features CHW <- quantiser <- entropy coder <- body <- seal <- payload
+
+Everything that both sides must agree on stands in the bundle's manifest, tables included.
+Nothing is computed by a float network, and nothing in a payload says how large a thing is.
+"""
+
+from shared.wire.bodies import check_codecs
+from shared.wire.calibrate import calibrate
+from shared.wire.codec import Codec, SealedCodec, codec_by_name, make_codecs
+from shared.wire.describe import CodecSummary, describe
+from shared.wire.errors import CodecError
+
+__all__ = [
+    "Codec",
+    "CodecError",
+    "CodecSummary",
+    "SealedCodec",
+    "calibrate",
+    "check_codecs",
+    "codec_by_name",
+    "describe",
+    "make_codecs",
+]

@@ -1,0 +1,205 @@
+"""What stands in a payload before its checksum, one class per kind of codec.
+
+"float"    parameters {"dtype": "float32" | "float16"}
+           the values, little endian; float16 saturates at +-65504
+"affine"   parameters {"step": number, "zero_level": 0..255}
+           one byte per value: its level under one step for the whole tensor
+"table"    parameters {"levels": L, "precision_bits": 14, "steps": base64 float32[C],
+           "zero_levels": base64 uint8[C], "counts": base64 uint16[C][L]}, little endian
+           levels under one step per channel, entropy coded with the channel's table
+"""
+
+import base64
+import binascii
+from collections.abc import Callable
+from typing import Any, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from shared.json_fields import FieldError, Fields
+from shared.manifest import BundleError, CodecSpec, FeatureSpec, Manifest
+from shared.wire.entropy import AnsTables
+from shared.wire.errors import CodecError
+from shared.wire.quantiser import MAX_LEVELS, Quantiser
+from shared.wire.tables import check_counts, entropy_bits
+
+HALF_MAX = 65504.0
+AFFINE_LEVELS = 256
+
+
+class Body(Protocol):
+    """Feature tensor to bytes and back, without checksum; the shape is known beforehand."""
+
+    @property
+    def least_bytes(self) -> int:
+        """The shortest body that can be right."""
+
+    @property
+    def most_bytes(self) -> int:
+        """The longest body that can be right."""
+
+    @property
+    def expected_bytes(self) -> float:
+        """The mean length on features like those it was calibrated on."""
+
+    @property
+    def precision(self) -> str:
+        """What a value becomes, for people."""
+
+    def write(self, features: NDArray[np.float32]) -> bytes:
+        """Encode finite float32 values, shape (channels, height * width)."""
+
+    def read(self, body: bytes) -> NDArray[np.float32]:
+        """Decode, same shape; the caller has checked the length.
+
+        Raises:
+            CodecError: not a body that `write` makes.
+        """
+
+
+class FloatBody:
+    """The values themselves, as float32 or float16."""
+
+    def __init__(self, feature: FeatureSpec, dtype: str) -> None:
+        self._feature = feature
+        self._dtype = np.dtype(dtype).newbyteorder("<")
+        self.least_bytes = self.most_bytes = feature.size * self._dtype.itemsize
+        self.expected_bytes = float(self.most_bytes)
+        self.precision = dtype
+
+    def write(self, features: NDArray[np.float32]) -> bytes:
+        """See `Body`; float16 saturates instead of overflowing to infinity."""
+        if self._dtype.itemsize == 2:
+            features = np.clip(features, -HALF_MAX, HALF_MAX)
+        return features.astype(self._dtype).tobytes()
+
+    def read(self, body: bytes) -> NDArray[np.float32]:
+        """See `Body`; NaN and infinity are refused here as they are when writing."""
+        values = np.frombuffer(body, dtype=self._dtype).astype(np.float32)
+        if not np.isfinite(values).all():
+            raise CodecError("body holds NaN or infinity")
+        return values.reshape(self._feature.channels, -1)
+
+
+class AffineBody:
+    """One byte per value under one step for the whole tensor."""
+
+    def __init__(self, feature: FeatureSpec, quantiser: Quantiser) -> None:
+        self._feature = feature
+        self.quantiser = quantiser
+        self.least_bytes = self.most_bytes = feature.size
+        self.expected_bytes = float(feature.size)
+        self.precision = f"{quantiser.levels} levels, one step for all channels"
+
+    def write(self, features: NDArray[np.float32]) -> bytes:
+        """See `Body`."""
+        return self.quantiser.quantise(features).astype(np.uint8).tobytes()
+
+    def read(self, body: bytes) -> NDArray[np.float32]:
+        """See `Body`; every byte is a level."""
+        levels = np.frombuffer(body, dtype=np.uint8).astype(np.int32)
+        return self.quantiser.dequantise(levels.reshape(self._feature.channels, -1))
+
+
+class TableBody:
+    """Levels under one step per channel, entropy coded with static tables."""
+
+    def __init__(
+        self, feature: FeatureSpec, quantiser: Quantiser, counts: NDArray[np.uint16], precision_bits: int
+    ) -> None:
+        self._symbols_per_channel = feature.height * feature.width
+        self.quantiser = quantiser
+        self._tables = AnsTables(counts)
+        self.least_bytes = 0
+        # a level costs precision_bits at most, the coder loses less than one more, and ends in two words
+        self.most_bytes = 4 * -(-feature.size * (precision_bits + 1) // 32) + 16
+        self._bits_per_channel = entropy_bits(counts)
+        self.precision = f"{quantiser.levels} levels, one step and one table per channel, ANS"
+
+    @property
+    def expected_bytes(self) -> float:
+        """See `Body`: the tables' entropy, and half a word lost at the end."""
+        return float(self._bits_per_channel.sum()) * self._symbols_per_channel / 8 + 2
+
+    def write(self, features: NDArray[np.float32]) -> bytes:
+        """See `Body`."""
+        return self._tables.encode(self.quantiser.quantise(features))
+
+    def read(self, body: bytes) -> NDArray[np.float32]:
+        """See `Body`."""
+        return self.quantiser.dequantise(self._tables.decode(body, self._symbols_per_channel))
+
+
+def make_body(spec: CodecSpec, feature: FeatureSpec) -> Body:
+    """The body coder that a codec's parameters describe.
+
+    Raises:
+        BundleError: a parameter is missing, unknown or wrong; the text names codec and parameter.
+    """
+    fields = Fields(spec.parameters, f"codec {spec.name}")
+    try:
+        body = _MAKERS[spec.kind](fields, feature)
+        fields.finish()
+    except FieldError as error:
+        raise BundleError(str(error)) from None
+    except ValueError as error:
+        raise BundleError(f"codec {spec.name}: {error}") from None
+    return body
+
+
+def check_codecs(manifest: Manifest) -> None:
+    """Check the parameters of every codec of a manifest, tables included.
+
+    Raises:
+        BundleError: see `make_body`.
+    """
+    for spec in manifest.codecs:
+        make_body(spec, manifest.feature)
+
+
+def _float_body(fields: Fields, feature: FeatureSpec) -> Body:
+    dtype = fields.text("dtype")
+    if dtype not in {"float32", "float16"}:
+        raise fields.error("dtype", f"must be 'float32' or 'float16', not {dtype!r}")
+    return FloatBody(feature, dtype)
+
+
+def _affine_body(fields: Fields, feature: FeatureSpec) -> Body:
+    step, zero_level = fields.number("step"), fields.integer("zero_level", 0, AFFINE_LEVELS - 1)
+    if not 1e-30 <= step <= 1e30:
+        raise fields.error("step", f"must lie in [1e-30, 1e30], not {step}")
+    steps, zero_levels = np.array([step], dtype=np.float32), np.array([zero_level], dtype=np.int32)
+    return AffineBody(feature, Quantiser(AFFINE_LEVELS, steps, zero_levels))
+
+
+def _table_body(fields: Fields, feature: FeatureSpec) -> Body:
+    levels = fields.integer("levels", 2, MAX_LEVELS)
+    precision_bits = fields.integer("precision_bits", 1, 24)
+    channels = feature.channels
+    quantiser = Quantiser(
+        levels,
+        steps=_array(fields, "steps", "<f4", channels).astype(np.float32),
+        zero_levels=_array(fields, "zero_levels", "u1", channels).astype(np.int32),
+    )
+    counts = _array(fields, "counts", "<u2", channels * levels).astype(np.uint16).reshape(channels, levels)
+    check_counts(counts, precision_bits)
+    return TableBody(feature, quantiser, counts, precision_bits)
+
+
+def _array(fields: Fields, name: str, dtype: str, length: int) -> NDArray[Any]:
+    try:
+        data = base64.b64decode(fields.text(name), validate=True)
+    except binascii.Error as error:
+        raise fields.error(name, f"is not base64 ({error})") from None
+    wanted_bytes = length * np.dtype(dtype).itemsize
+    if len(data) != wanted_bytes:
+        raise fields.error(name, f"holds {len(data)} bytes, not the {wanted_bytes} that the feature needs")
+    return np.frombuffer(data, dtype=dtype)
+
+
+_MAKERS: dict[str, Callable[[Fields, FeatureSpec], Body]] = {
+    "float": _float_body,
+    "affine": _affine_body,
+    "table": _table_body,
+}

@@ -1,0 +1,119 @@
+"""A codec as parties use it: `encode` and `decode`, checked on both ways."""
+
+from typing import Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from shared.manifest import CodecSpec, FeatureSpec, Manifest
+from shared.wire.bodies import Body, make_body
+from shared.wire.errors import CodecError
+from shared.wire.seal import SEAL_BYTES, Seal
+
+
+class Codec(Protocol):
+    """Feature tensor to payload and back."""
+
+    @property
+    def name(self) -> str:
+        """What people call it: "q6"."""
+
+    @property
+    def index(self) -> int:
+        """What the wire calls it: its position in the manifest's list."""
+
+    @property
+    def max_payload_bytes(self) -> int:
+        """No payload of this codec is longer; known before a byte is decoded."""
+
+    def encode(self, features_CHW: NDArray[np.float32]) -> bytes:
+        """One sealed payload.
+
+        Raises:
+            CodecError: another shape or type, NaN or infinity.
+        """
+
+    def decode(self, payload: bytes) -> NDArray[np.float32]:
+        """The features of a payload, float32 CHW.
+
+        Raises:
+            CodecError: too long, truncated, damaged, or of another bundle or codec.
+        """
+
+
+class SealedCodec:
+    """The one implementation: a body coder of the codec's kind, sealed.
+
+    Args:
+        spec: from the manifest.
+        index: its position there.
+        feature: the shape that goes in and comes out.
+        digest: the bundle's.
+
+    Raises:
+        BundleError: a parameter of the spec is wrong.
+    """
+
+    def __init__(self, spec: CodecSpec, index: int, feature: FeatureSpec, digest: str) -> None:
+        self.name = spec.name
+        self.index = index
+        self.kind = spec.kind
+        self.feature = feature
+        self.body: Body = make_body(spec, feature)
+        self._seal = Seal(digest, index)
+
+    @property
+    def max_payload_bytes(self) -> int:
+        """See `Codec`."""
+        return self.body.most_bytes + SEAL_BYTES
+
+    @property
+    def min_payload_bytes(self) -> int:
+        """No payload of this codec is shorter."""
+        return self.body.least_bytes + SEAL_BYTES
+
+    def encode(self, features_CHW: NDArray[np.float32]) -> bytes:
+        """See `Codec`."""
+        if features_CHW.shape != self.feature.shape or features_CHW.dtype != np.float32:
+            raise CodecError(
+                f"codec {self.name}: expected float32 features of shape {self.feature.shape}, "
+                f"not {features_CHW.dtype} {features_CHW.shape}"
+            )
+        if not np.isfinite(features_CHW).all():
+            raise CodecError(f"codec {self.name}: features hold NaN or infinity; check the edge half's input")
+        return self._seal.close(self.body.write(features_CHW.reshape(self.feature.channels, -1)))
+
+    def decode(self, payload: bytes) -> NDArray[np.float32]:
+        """See `Codec`."""
+        least, most = self.min_payload_bytes, self.max_payload_bytes
+        if not least <= len(payload) <= most:
+            wanted = str(least) if least == most else f"{least} to {most}"
+            raise CodecError(f"codec {self.name}: payload of {len(payload)} bytes, expected {wanted}")
+        try:
+            return self.body.read(self._seal.open(payload)).reshape(self.feature.shape)
+        except CodecError as error:
+            raise CodecError(f"codec {self.name}: {error}") from None
+
+
+def make_codecs(manifest: Manifest, digest: str) -> tuple[SealedCodec, ...]:
+    """The codecs of a bundle in wire order; entropy models are built when first used.
+
+    Raises:
+        BundleError: a codec's parameters are wrong.
+    """
+    return tuple(
+        SealedCodec(spec, index, manifest.feature, digest) for index, spec in enumerate(manifest.codecs)
+    )
+
+
+def codec_by_name(codecs: tuple[SealedCodec, ...], name: str) -> SealedCodec:
+    """The codec that people mean.
+
+    Raises:
+        CodecError: there is none; the text lists what there is.
+    """
+    for codec in codecs:
+        if codec.name == name:
+            return codec
+    known = ", ".join(codec.name for codec in codecs)
+    raise CodecError(f"no codec {name!r} in this bundle; there are: {known}")

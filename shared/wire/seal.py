@@ -1,0 +1,53 @@
+"""The checksum that ties a payload to its bundle and codec.
+
+    payload = body || crc32c(digest_bytes || codec_index || body)
+
+`digest_bytes` are the 32 bytes of the bundle's digest, `codec_index` is one byte, the checksum
+is stored little endian. It catches corruption and a payload of another bundle or codec; it is
+no signature: whoever knows the bundle can make one.
+"""
+
+import struct
+
+import google_crc32c
+
+from shared.digests import is_digest
+from shared.wire.errors import CodecError
+
+SEAL_BYTES = 4
+_SEAL = struct.Struct("<I")
+
+
+class Seal:
+    """Closes bodies into payloads, and opens payloads.
+
+    Args:
+        digest: the bundle's, 64 lower-case hex digits.
+        codec_index: position in the manifest's list, 0 to 255.
+
+    Raises:
+        ValueError: another form of digest, or an index that is not a byte.
+    """
+
+    def __init__(self, digest: str, codec_index: int) -> None:
+        if not is_digest(digest):
+            raise ValueError(f"a digest is 64 lower-case hex digits, not {digest!r}")
+        self._prefix_crc = google_crc32c.value(bytes.fromhex(digest) + bytes([codec_index]))
+
+    def close(self, body: bytes) -> bytes:
+        """Append the checksum."""
+        return body + _SEAL.pack(google_crc32c.extend(self._prefix_crc, body))
+
+    def open(self, payload: bytes) -> bytes:
+        """Take the checksum off and check it.
+
+        Raises:
+            CodecError: shorter than a checksum, or the checksum is another.
+        """
+        if len(payload) < SEAL_BYTES:
+            raise CodecError(f"payload of {len(payload)} bytes is shorter than its checksum: truncated")
+        body = payload[:-SEAL_BYTES]
+        (stored,) = _SEAL.unpack(payload[-SEAL_BYTES:])
+        if google_crc32c.extend(self._prefix_crc, body) != stored:
+            raise CodecError("checksum differs: the payload is damaged, or of another bundle or codec")
+        return body
