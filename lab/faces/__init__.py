@@ -1,8 +1,8 @@
 """Drawn people: a procedural renderer of faces, so that the demo needs nobody's photograph.
 
-An `Identity` fixes what makes a person recognisable; `render` draws that person in ever new pose, expression, light,
-clothes and surroundings. Twenty people (`TARGET_NAMES`) make the shipped recognition task; strangers without number make
-the attacker's auxiliary data. Pillow and numpy only; the same seeds give the same pictures.
+An `Identity` fixes what makes a person recognisable; `render` draws that person in ever new pose, expression,
+light, clothes and surroundings. Twenty people (`TARGET_NAMES`) make the shipped recognition task; strangers
+without number make the attacker's auxiliary data. Pillow and numpy only; equal seeds give equal pictures.
 """
 
 from lab.faces.cast import TARGET_NAMES, draw_auxiliary, draw_split

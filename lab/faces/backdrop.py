@@ -37,7 +37,9 @@ def draw_backdrop(canvas: Canvas, rng: np.random.Generator) -> None:
 def _gradient(canvas: Canvas, rng: np.random.Generator, first: Colour, second: Colour) -> None:
     angle, size = rng.uniform(0, 2 * np.pi), canvas.size
     steps = (np.arange(size) + 0.5) / size - 0.5
-    along = np.clip(0.5 + 0.8 * (steps[None, :] * np.cos(angle) + steps[:, None] * np.sin(angle)), 0, 1)[..., None]
+    along = np.clip(0.5 + 0.8 * (steps[None, :] * np.cos(angle) + steps[:, None] * np.sin(angle)), 0, 1)[
+        ..., None
+    ]
     blend = np.array(first) * (1 - along) + np.array(second) * along
     image = Image.fromarray(np.round(blend).astype(np.uint8))
     canvas.image.paste(image.resize((canvas.side, canvas.side), Image.Resampling.BILINEAR))
@@ -69,7 +71,11 @@ def _stripes(canvas: Canvas, rng: np.random.Generator, first: Colour, second: Co
 def _sun(canvas: Canvas, rng: np.random.Generator, first: Colour, second: Colour) -> None:
     x, y = rng.uniform(0.3, 0.7) * canvas.side, rng.uniform(0.32, 0.55) * canvas.side
     for radius, amount in ((0.50, 0.25), (0.42, 0.4), (0.34, 0.6)):
-        canvas.fill(ellipse((x, y), (radius * canvas.side, radius * canvas.side), 48), mix(second, (255, 246, 226), amount), 0.7)
+        canvas.fill(
+            ellipse((x, y), (radius * canvas.side, radius * canvas.side), 48),
+            mix(second, (255, 246, 226), amount),
+            0.7,
+        )
 
 
 def _hills(canvas: Canvas, rng: np.random.Generator, first: Colour, second: Colour) -> None:
@@ -97,7 +103,13 @@ def _window(canvas: Canvas, rng: np.random.Generator, first: Colour, second: Col
     frame = scaled(first, 0.62)
     for start, stop in ((0, 1), (1, 2), (2, 3), (3, 0)):
         canvas.stroke(pane[[start, stop]] * canvas.side, 0.035 * canvas.side, frame, 1.0, (1.0, 1.0))
-    canvas.stroke(np.array(((left + 0.21, top), (left + 0.21, top + 0.62))) * canvas.side, 0.025 * canvas.side, frame, 1.0, (1.0, 1.0))
+    canvas.stroke(
+        np.array(((left + 0.21, top), (left + 0.21, top + 0.62))) * canvas.side,
+        0.025 * canvas.side,
+        frame,
+        1.0,
+        (1.0, 1.0),
+    )
 
 
 def _leaves(canvas: Canvas, rng: np.random.Generator, first: Colour, second: Colour) -> None:

@@ -5,7 +5,7 @@ import numpy as np
 from lab.faces.canvas import Canvas, Points, closed_curve, ellipse, open_curve
 from lab.faces.hairstyles import Line
 from lab.faces.identity import Identity
-from lab.faces.palette import mix
+from lab.faces.palette import mix, scaled
 from lab.faces.pose import Pose, Take
 from lab.faces.strands import Shades, bright, curled, dark
 
@@ -13,7 +13,9 @@ _FULL: Line = ((1.0, 0.10), (0.98, 0.40), (0.90, 0.80), (0.55, 1.10), (0.0, 1.16
 _INNER: Line = ((0.90, 0.16), (0.78, 0.44), (0.48, 0.52), (0.26, 0.50), (0.0, 0.52))
 
 
-def draw_beard(canvas: Canvas, person: Identity, pose: Pose, take: Take, shades: Shades, face: Points) -> None:
+def draw_beard(
+    canvas: Canvas, person: Identity, pose: Pose, take: Take, shades: Shades, face: Points
+) -> None:
     """Beard and moustache, under the mouth that is drawn over them."""
     if person.beard == "none":
         return
@@ -24,7 +26,13 @@ def draw_beard(canvas: Canvas, person: Identity, pose: Pose, take: Take, shades:
         edge = np.concatenate((half, (half * (-1.0, 1.0))[-2::-1], inner * (-1.0, 1.0), inner[-2::-1]))
         outline = closed_curve(pose.on_face(edge, 0.02))
         if person.beard == "stubble":
-            canvas.glow(outline, 0.05 * pose.unit, mix(colour, person.skin, 0.35), 0.6, canvas.mask(face))
+            canvas.glow(
+                outline,
+                0.05 * pose.unit,
+                mix(scaled(colour, 0.9), person.skin, 0.35),
+                0.42,
+                canvas.mask(face),
+            )
             return
         if person.beard == "long":
             chin = ellipse((0.0, 0.95 + drop), (0.62 * person.width, 0.46), 24)
@@ -39,7 +47,9 @@ def draw_beard(canvas: Canvas, person: Identity, pose: Pose, take: Take, shades:
         canvas.fill(curled(closed_curve(pose.on_face(patch, 0.1)), 0.015 * pose.unit, 1), colour, 0.94)
     y, wide = person.mouth_height - 0.075, person.mouth_width * 1.12
     for side in (-1.0, 1.0):
-        lip = np.array(((0.0, y - 0.03), (side * 0.4 * wide, y - 0.03), (side * wide, y + 0.05 - 0.06 * take.smile)))
+        lip = np.array(
+            ((0.0, y - 0.03), (side * 0.4 * wide, y - 0.03), (side * wide, y + 0.05 - 0.06 * take.smile))
+        )
         canvas.stroke(open_curve(pose.on_face(lip, 0.08)), 0.12 * pose.unit, colour, 0.97, (0.7, 0.2))
 
 
@@ -53,4 +63,9 @@ def _draw_whiskers(canvas: Canvas, person: Identity, pose: Pose) -> None:
     for i in range(16):
         x, y = rng.uniform(-0.75, 0.75) * person.width, rng.uniform(0.78, 0.98)
         line = np.array(((x, y), (0.93 * x, y + 0.12)))
-        canvas.stroke(pose.on_face(line, 0.02), 0.035 * pose.unit, bright(person.beard_colour) if i % 2 else dark(person.beard_colour), 0.45)
+        canvas.stroke(
+            pose.on_face(line, 0.02),
+            0.035 * pose.unit,
+            bright(person.beard_colour) if i % 2 else dark(person.beard_colour),
+            0.45,
+        )

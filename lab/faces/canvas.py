@@ -1,7 +1,7 @@
 """A supersampled canvas of soft, anti-aliased shapes, drawn with Pillow.
 
-Everything is painted ``OVERSAMPLING`` times larger than the picture and reduced once at the end, so each shape needs
-no anti-aliasing of its own. Points are float arrays of shape (N, 2) in canvas pixels, x to the right and y down.
+Everything is painted ``OVERSAMPLING`` times larger than the picture and reduced once at the end, so that no
+shape needs anti-aliasing of its own. Points are (N, 2) float arrays in canvas pixels, x to the right, y down.
 """
 
 from collections.abc import Iterator
@@ -63,6 +63,17 @@ def ribbon(line: Points, width: float, taper: tuple[float, float] = (0.0, 0.0)) 
     return np.concatenate((line + offset, (line - offset)[::-1]))
 
 
+def spike(line: Points, width: float) -> Points:
+    """Outline a lock of hair along a line: as wide as given at its root, pointed at its end."""
+    steps = np.gradient(line, axis=0)
+    normals = np.stack((-steps[:, 1], steps[:, 0]), axis=1) / (
+        np.hypot(steps[:, 0], steps[:, 1])[:, None] + 1e-9
+    )
+    t = np.linspace(0.0, 1.0, len(line))
+    offset = normals * (0.5 * width * (1 - t**1.6))[:, None]
+    return np.concatenate((line + offset, (line - offset)[::-1]))
+
+
 @lru_cache(maxsize=512)
 def _across(samples: int, taper: tuple[float, float]) -> Points:
     t = np.linspace(0.0, 1.0, samples)
@@ -121,10 +132,14 @@ class Canvas:
         alpha: float = 1.0,
         within: Image.Image | None = None,
     ) -> None:
-        """Fill a polygon with soft edges: ``blur`` is the blur's radius in canvas pixels, ``within`` limits it."""
+        """Fill a polygon with edges soft over ``blur`` canvas pixels, shown only inside a mask."""
         reach = 2.5 * blur
-        left, top = np.floor((outline.min(axis=0) - reach) / OVERSAMPLING).astype(int).clip(0, self.size).tolist()
-        right, bottom = np.ceil((outline.max(axis=0) + reach) / OVERSAMPLING).astype(int).clip(0, self.size).tolist()
+        left, top = (
+            np.floor((outline.min(axis=0) - reach) / OVERSAMPLING).astype(int).clip(0, self.size).tolist()
+        )
+        right, bottom = (
+            np.ceil((outline.max(axis=0) + reach) / OVERSAMPLING).astype(int).clip(0, self.size).tolist()
+        )
         if left >= right or top >= bottom:
             return
         low = Image.new("L", (right - left, bottom - top))
@@ -140,7 +155,9 @@ class Canvas:
             right, bottom = -(-box[2] // OVERSAMPLING), -(-box[3] // OVERSAMPLING)
             self._blend(low.crop((left, top, right, bottom)), (left, top), colour, within)
 
-    def _blend(self, low: Image.Image, corner: tuple[int, int], colour: Colour, within: Image.Image | None) -> None:
+    def _blend(
+        self, low: Image.Image, corner: tuple[int, int], colour: Colour, within: Image.Image | None
+    ) -> None:
         soft = low.resize((low.width * OVERSAMPLING, low.height * OVERSAMPLING), Image.Resampling.BILINEAR)
         left, top = corner[0] * OVERSAMPLING, corner[1] * OVERSAMPLING
         box = (left, top, left + soft.width, top + soft.height)

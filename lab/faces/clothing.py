@@ -14,13 +14,22 @@ def draw_clothes(canvas: Canvas, person: Identity, pose: Pose, take: Take, rng: 
     colour = jittered(colour, rng, 8.0)
     wide = 1.18 + 0.18 * person.jaw
     half = np.array(((0.36, 1.22), (0.62, 1.34), (0.9 * wide, 1.50), (1.12 * wide, 1.85), (1.2 * wide, 2.6)))
-    body = closed_curve(pose.on_body(np.concatenate((np.array(((0.0, 1.42),)), half, half[::-1] * (-1.0, 1.0)))))
+    body = closed_curve(
+        pose.on_body(np.concatenate((np.array(((0.0, 1.42),)), half, half[::-1] * (-1.0, 1.0))))
+    )
     canvas.fill(body, colour)
     with canvas.clipped(body):
         _draw_pattern(canvas, person, pose, colour)
         lit = 1.0 if take.light_side > 0 else -1.0
-        canvas.glow(pose.on_body(ellipse((-lit * 1.2, 2.0), (0.75, 0.9))), 0.2 * pose.unit, scaled(colour, 0.6), 0.6)
-        canvas.glow(pose.on_body(ellipse((lit * 0.95, 1.6), (0.3, 0.16))), 0.12 * pose.unit, mix(colour, WHITE, 0.45), 0.45)
+        canvas.glow(
+            pose.on_body(ellipse((-lit * 1.2, 2.0), (0.75, 0.9))), 0.2 * pose.unit, scaled(colour, 0.6), 0.6
+        )
+        canvas.glow(
+            pose.on_body(ellipse((lit * 0.95, 1.6), (0.3, 0.16))),
+            0.12 * pose.unit,
+            mix(colour, WHITE, 0.45),
+            0.45,
+        )
     _draw_collar(canvas, person, pose, colour)
 
 
@@ -29,22 +38,37 @@ def _draw_pattern(canvas: Canvas, person: Identity, pose: Pose, colour: Colour) 
         return
     other = scaled(colour, 0.62) if sum(colour) > 420 else mix(colour, WHITE, 0.75)
     for y in (1.52, 1.76, 2.0, 2.24):
-        canvas.stroke(pose.on_body(np.array(((-1.8, y), (0.0, y + 0.10), (1.8, y)))), 0.11 * pose.unit, other, 0.9, (1.0, 1.0))
+        canvas.stroke(
+            pose.on_body(np.array(((-1.8, y), (0.0, y + 0.10), (1.8, y)))),
+            0.11 * pose.unit,
+            other,
+            0.9,
+            (1.0, 1.0),
+        )
 
 
 def _draw_collar(canvas: Canvas, person: Identity, pose: Pose, colour: Colour) -> None:
     dark = scaled(colour, 0.68)
     if person.outfit == "turtleneck":
-        collar = np.array(((-0.44, 1.04), (0.0, 1.14), (0.44, 1.04), (0.50, 1.42), (0.0, 1.52), (-0.50, 1.42)))
+        collar = np.array(
+            ((-0.44, 1.04), (0.0, 1.14), (0.44, 1.04), (0.50, 1.42), (0.0, 1.52), (-0.50, 1.42))
+        )
         canvas.fill(closed_curve(pose.on_body(collar)), mix(colour, WHITE, 0.08))
         canvas.stroke(open_curve(pose.on_body(collar[[5, 4, 3]])), 0.05 * pose.unit, dark, 0.7)
     elif person.outfit in ("shirt", "jacket"):
         _draw_lapels(canvas, person, pose, colour)
     elif person.outfit == "hoodie":
         for side in (-1.0, 1.0):
-            hood = np.array(((0.30, 1.08), (0.66, 1.20), (0.74, 1.42), (0.22, 1.72), (0.10, 1.60))) * (side, 1)
+            hood = np.array(((0.30, 1.08), (0.66, 1.20), (0.74, 1.42), (0.22, 1.72), (0.10, 1.60))) * (
+                side,
+                1,
+            )
             canvas.fill(closed_curve(pose.on_body(hood)), scaled(colour, 0.84))
-            canvas.stroke(pose.on_body(np.array(((0.16, 1.66), (0.17, 2.1))) * (side, 1)), 0.05 * pose.unit, mix(colour, WHITE, 0.8))
+            canvas.stroke(
+                pose.on_body(np.array(((0.16, 1.66), (0.17, 2.1))) * (side, 1)),
+                0.05 * pose.unit,
+                mix(colour, WHITE, 0.8),
+            )
     elif person.outfit == "vneck":
         neck = np.array(((-0.36, 1.24), (-0.17, 1.48), (0.0, 1.72), (0.17, 1.48), (0.36, 1.24)))
         canvas.fill(pose.on_body(neck), scaled(person.skin, 0.93, 0.88, 0.87))
@@ -63,7 +87,13 @@ def _draw_lapels(canvas: Canvas, person: Identity, pose: Pose, colour: Colour) -
         lapel = np.array(((0.34, 1.10), (0.56, 1.26), (0.44, 1.62), (0.06, 1.5))) * (side, 1)
         canvas.fill(pose.on_body(lapel), mix(colour, WHITE, 0.14))
         canvas.stroke(pose.on_body(lapel[[1, 2, 3]]), 0.04 * pose.unit, scaled(colour, 0.55), 0.8, (1.0, 1.0))
-    canvas.stroke(pose.on_body(np.array(((0.0, 1.5), (0.0, 2.2)))), 0.04 * pose.unit, scaled(colour, 0.5), 0.8, (1.0, 1.0))
+    canvas.stroke(
+        pose.on_body(np.array(((0.0, 1.5), (0.0, 2.2)))),
+        0.04 * pose.unit,
+        scaled(colour, 0.5),
+        0.8,
+        (1.0, 1.0),
+    )
 
 
 def draw_glasses(canvas: Canvas, person: Identity, pose: Pose, take: Take) -> None:
@@ -77,10 +107,11 @@ def draw_glasses(canvas: Canvas, person: Identity, pose: Pose, take: Take) -> No
         lens = pose.on_face(rim, 0.10)
         canvas.fill(lens, (226, 240, 250), 0.14)
         glare = lens.mean(axis=0) + (lens[[len(lens) // 8, 5 * len(lens) // 8]] - lens.mean(axis=0)) * 0.6
-        canvas.stroke(glare + (0, -0.07 * pose.unit), 0.05 * pose.unit, WHITE, 0.35)
+        glare[:, 1] -= 0.07 * pose.unit
+        canvas.stroke(glare, 0.05 * pose.unit, WHITE, 0.35)
         if person.glasses == "half":
             top = lens[len(lens) // 2 :]
-            canvas.stroke(top, 1.6 * weight, frame, 0.97, (0.8, 0.8))
+            canvas.stroke(top, 1.25 * weight, frame, 0.97, (0.8, 0.8))
         else:
             loop = np.concatenate((lens, lens[:2]))
             canvas.stroke(loop, weight, frame, 0.97, (1.0, 1.0))
@@ -97,7 +128,9 @@ def _rim(person: Identity, side: float) -> Points:
         return ellipse((0.0, 0.0), (0.25, 0.24), 28)
     angle = np.linspace(0, 2 * np.pi, 28, endpoint=False)
     cos, sin = np.cos(angle), np.sin(angle)
-    square = np.stack((0.255 * np.sign(cos) * np.abs(cos) ** 0.45, 0.195 * np.sign(sin) * np.abs(sin) ** 0.45), axis=1)
+    square = np.stack(
+        (0.255 * np.sign(cos) * np.abs(cos) ** 0.45, 0.195 * np.sign(sin) * np.abs(sin) ** 0.45), axis=1
+    )
     if person.glasses == "cat":
         square[:, 1] -= 0.22 * np.maximum(side * square[:, 0], 0.0) * (sin < 0.2)
     return square

@@ -12,7 +12,9 @@ from lab.faces.pose import Pose, Take
 from lab.faces.strands import Shades, bright, curled, dark, draw_locks, draw_strands
 
 
-def draw_front_hair(canvas: Canvas, person: Identity, pose: Pose, take: Take, shades: Shades, face: Image.Image) -> None:
+def draw_front_hair(
+    canvas: Canvas, person: Identity, pose: Pose, take: Take, shades: Shades, face: Image.Image
+) -> None:
     """The hair that frames the face, with its shadow, shading, strands and shine."""
     style = HAIRSTYLES[person.hair_style]
     if style.extra == "scarf":
@@ -59,14 +61,17 @@ def _front_edges(person: Identity, pose: Pose, take: Take, style: HairStyle) -> 
     return outer, inner
 
 
-def _draw_scarf(canvas: Canvas, person: Identity, pose: Pose, take: Take, shades: Shades, face: Image.Image) -> None:
+def _draw_scarf(
+    canvas: Canvas, person: Identity, pose: Pose, take: Take, shades: Shades, face: Image.Image
+) -> None:
     cloth = person.hair_colour
     side = person.width + 0.12
     ring = ellipse((0.0, 0.06), (side, 1.26), 30)
     hole = pose.on_face(ellipse((0.0, 0.16), (0.86 * person.width, 0.84), 30), 0.03)
     outer = pose.on_outline(ring, 0.06)
     band = np.concatenate((outer, outer[:1], hole[:1], hole[::-1]))
-    canvas.glow(np.concatenate((outer, outer[:1], hole[:1], hole[::-1])) + (0.0, 0.05 * pose.unit), 0.05 * pose.unit, shadow_of(person.skin, 1.2), 0.6, face)
+    drop = np.array((0.0, 0.05 * pose.unit))
+    canvas.glow(band + drop, 0.05 * pose.unit, shadow_of(person.skin, 1.2), 0.6, face)
     mask = canvas.mask(band)
     canvas.paint(mask, cloth)
     canvas.tone(shades[0], dark(cloth), mask)

@@ -50,7 +50,9 @@ def _draw_knot(canvas: Canvas, person: Identity, pose: Pose, take: Take, style: 
         outline = curled(outline, (0.05 if style.extra == "puffs" else 0.0) * pose.unit, person.seed)
         canvas.fill(outline, scaled(colour, 0.86))
         for i, share in enumerate((0.75, 0.5, 0.25)):
-            arc = pose.on_outline(ellipse(centre, (radii[0] * share, radii[1] * (0.4 + 0.6 * share)), 36)[16:34], -0.3)
+            arc = pose.on_outline(
+                ellipse(centre, (radii[0] * share, radii[1] * (0.4 + 0.6 * share)), 36)[16:34], -0.3
+            )
             canvas.stroke(arc, 0.05 * pose.unit, bright(colour) if i % 2 == 0 else dark(colour), 0.5)
 
 

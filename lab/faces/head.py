@@ -1,5 +1,7 @@
 """The head itself: neck, ears, the shape of the face, its shading, and what lies on the skin."""
 
+from collections.abc import Iterator
+
 import numpy as np
 from PIL import Image
 
@@ -24,13 +26,15 @@ def face_outline(person: Identity, pose: Pose) -> Points:
             (0.62 * person.chin * w, 0.985 * length),
         )
     )
-    points = np.concatenate((np.array(((0.0, -1.04),)), half, np.array(((0.0, 1.01 * length),)), _mirrored(half)))
+    points = np.concatenate(
+        (np.array(((0.0, -1.04),)), half, np.array(((0.0, 1.01 * length),)), _mirrored(half))
+    )
     depth = 0.16 + 0.16 * np.clip(points[:, 1], 0.0, 1.0)
     return closed_curve(pose.on_outline(points, depth))
 
 
 def _mirrored(half: Points) -> Points:
-    return half[::-1] * np.array((-1.0, 1.0))
+    return np.asarray(half[::-1] * (-1.0, 1.0))
 
 
 def shade_map(pose: Pose, take: Take, size: int) -> tuple[Image.Image, Image.Image]:
@@ -52,21 +56,39 @@ def _as_mask(amount: Points) -> Image.Image:
 def draw_neck(canvas: Canvas, person: Identity, pose: Pose, face: Points) -> None:
     """The neck, and the shadow the chin throws on it."""
     wide = 0.50 * person.width * (0.85 + 0.35 * person.jaw)
-    half = np.array(((0.95 * wide, 0.3), (0.95 * wide, 0.9), (1.0 * wide, 1.2), (1.35 * wide, 1.5), (1.5 * wide, 2.2)))
+    half = np.array(
+        ((0.95 * wide, 0.3), (0.95 * wide, 0.9), (1.0 * wide, 1.2), (1.35 * wide, 1.5), (1.5 * wide, 2.2))
+    )
     neck = closed_curve(pose.on_body(np.concatenate((half, _mirrored(half)))))
     canvas.fill(neck, scaled(person.skin, 0.95, 0.92, 0.91))
-    canvas.glow(face + np.array((0.0, 0.16 * pose.unit)), 0.05 * pose.unit, shadow_of(person.skin, 1.2), 0.75, canvas.mask(neck))
+    canvas.glow(
+        face + np.array((0.0, 0.16 * pose.unit)),
+        0.05 * pose.unit,
+        shadow_of(person.skin, 1.2),
+        0.75,
+        canvas.mask(neck),
+    )
 
 
 def draw_ears(canvas: Canvas, person: Identity, pose: Pose, shades: tuple[Image.Image, Image.Image]) -> None:
     """Both ears; the head drawn afterwards hides the far one as it turns."""
     for side in (-1.0, 1.0):
         x, tall = side * person.width * 0.99, 0.19 * person.ears
-        shape = np.array(((x - side * 0.06, -0.12), (x + side * 0.07, -0.15), (x + side * 0.13, 0.0), (x + side * 0.08, 0.17), (x - side * 0.05, 0.22)))
+        shape = np.array(
+            (
+                (x - side * 0.06, -0.12),
+                (x + side * 0.07, -0.15),
+                (x + side * 0.13, 0.0),
+                (x + side * 0.08, 0.17),
+                (x - side * 0.05, 0.22),
+            )
+        )
         shape[:, 1] = 0.09 + (shape[:, 1] - 0.03) * tall / 0.19
         ear = closed_curve(pose.on_outline(shape, -0.16))
         canvas.fill(ear, scaled(person.skin, 0.97, 0.91, 0.9))
-        fold = pose.on_outline(np.array(((x + side * 0.01, -0.04), (x + side * 0.075, 0.0), (x + side * 0.03, 0.13))), -0.16)
+        fold = pose.on_outline(
+            np.array(((x + side * 0.01, -0.04), (x + side * 0.075, 0.0), (x + side * 0.03, 0.13))), -0.16
+        )
         canvas.stroke(open_curve(fold), 0.045 * pose.unit, shadow_of(person.skin, 1.1), 0.7)
         canvas.tone(shades[0], shadow_of(person.skin), canvas.mask(ear))
         if person.earrings:
@@ -76,7 +98,9 @@ def draw_ears(canvas: Canvas, person: Identity, pose: Pose, shades: tuple[Image.
             canvas.fill(spot * 0.5 + (lobe - 0.018 * pose.unit) * 0.5, (255, 246, 214))
 
 
-def draw_face(canvas: Canvas, person: Identity, pose: Pose, face: Points, shades: tuple[Image.Image, Image.Image]) -> Image.Image:
+def draw_face(
+    canvas: Canvas, person: Identity, pose: Pose, face: Points, shades: tuple[Image.Image, Image.Image]
+) -> Image.Image:
     """The skin of the face with its shading; returns the face's mask."""
     mask = canvas.mask(face)
     canvas.paint(mask, person.skin)
@@ -87,7 +111,7 @@ def draw_face(canvas: Canvas, person: Identity, pose: Pose, face: Points, shades
         socket = pose.on_face(ellipse((side * person.eye_spacing, person.eye_height - 0.02), (0.22, 0.15)))
         canvas.glow(socket, 0.07 * pose.unit, shadow_of(person.skin), 0.34, mask)
     canvas.tone(shades[0], shadow_of(person.skin, 1.05), mask)
-    canvas.tone(shades[1], light_of(person.skin, 0.42), mask)
+    canvas.tone(shades[1], light_of(person.skin, 0.36), mask)
     _draw_age(canvas, person, pose)
     _draw_spots(canvas, person, pose)
     return mask
@@ -96,19 +120,27 @@ def draw_face(canvas: Canvas, person: Identity, pose: Pose, face: Points, shades
 def _draw_age(canvas: Canvas, person: Identity, pose: Pose) -> None:
     if person.age < 0.4:
         return
-    crease, strength = shadow_of(person.skin, 1.25), 0.75 * (person.age - 0.2)
+    for line, weight, share in _creases(person):
+        strength = 0.55 * (person.age - 0.2) * share
+        curve = open_curve(pose.on_face(line)) if len(line) > 2 else pose.on_face(line)
+        canvas.stroke(curve, weight * pose.unit, shadow_of(person.skin, 1.25), strength)
+
+
+def _creases(person: Identity) -> Iterator[tuple[Points, float, float]]:
+    """The lines of age: points, width in head units, share of the full strength."""
     for side in (-1.0, 1.0):
-        fold = np.array(((side * 0.17, 0.36), (side * 0.28, 0.48), (side * 0.33, 0.64)))
-        canvas.stroke(open_curve(pose.on_face(fold)), 0.04 * pose.unit, crease, strength)
-        bag = np.array(((-0.13, 0.16), (0.0, 0.195), (0.12, 0.17))) + (side * person.eye_spacing, person.eye_height)
-        canvas.stroke(open_curve(pose.on_face(bag)), 0.035 * pose.unit, crease, 0.8 * strength)
-        if person.age > 0.6:
-            for dy in (-0.05, 0.05):
-                foot = np.array(((0.56, 0.03 + 0.6 * dy), (0.66, 0.02 + 1.6 * dy))) * (side, 1) + (0, person.eye_height)
-                canvas.stroke(pose.on_face(foot), 0.03 * pose.unit, crease, strength)
+        eye = np.array((side * person.eye_spacing, person.eye_height))
+        yield np.array(((side * 0.17, 0.36), (side * 0.28, 0.48), (side * 0.33, 0.64))), 0.04, 1.0
+        yield np.array(((-0.13, 0.16), (0.0, 0.195), (0.12, 0.17))) + eye, 0.035, 0.8
+        for dy in (-0.05, 0.05) if person.age > 0.6 else ():
+            y = person.eye_height
+            yield (
+                np.array(((side * 0.56, y + 0.03 + 0.6 * dy), (side * 0.66, y + 0.02 + 1.6 * dy))),
+                0.03,
+                1.0,
+            )
     for y in (-0.46, -0.57) if person.age > 0.6 else ():
-        line = np.array(((-0.32, y + 0.02), (0.0, y - 0.015), (0.32, y + 0.02)))
-        canvas.stroke(open_curve(pose.on_face(line)), 0.03 * pose.unit, crease, 0.7 * strength)
+        yield np.array(((-0.32, y + 0.02), (0.0, y - 0.015), (0.32, y + 0.02))), 0.03, 0.7
 
 
 def _draw_spots(canvas: Canvas, person: Identity, pose: Pose) -> None:
@@ -117,7 +149,11 @@ def _draw_spots(canvas: Canvas, person: Identity, pose: Pose) -> None:
         colour: Colour = mix(person.skin, (150, 78, 42), 0.6)
         places = np.stack((spots.uniform(-0.48, 0.48, 26), spots.normal(0.30, 0.07, 26)), axis=1)
         for x, y in pose.on_face(places, 0.02):
-            canvas.fill(ellipse((x, y), (0.02 * pose.unit, 0.018 * pose.unit), 8), colour, 0.75 * person.freckles)
+            canvas.fill(
+                ellipse((x, y), (0.02 * pose.unit, 0.018 * pose.unit), 8), colour, 0.75 * person.freckles
+            )
     if person.mole is not None:
         x, y = pose.on_face(np.array((person.mole,)))[0]
-        canvas.fill(ellipse((x, y), (0.032 * pose.unit, 0.032 * pose.unit), 10), scaled(person.skin, 0.38, 0.28, 0.26))
+        canvas.fill(
+            ellipse((x, y), (0.032 * pose.unit, 0.032 * pose.unit), 10), scaled(person.skin, 0.38, 0.28, 0.26)
+        )

@@ -1,4 +1,4 @@
-"""Who is drawn: the traits that stay the same from picture to picture, and how they are drawn by lot from a seed."""
+"""Who is drawn: the traits that stay from picture to picture, and how a seed decides them."""
 
 from dataclasses import dataclass, replace
 from typing import Any
@@ -21,7 +21,7 @@ _MASCULINE = tuple(name for name, style in HAIRSTYLES.items() if style.worn_by i
 class Identity:
     """The traits of one invented person.
 
-    Lengths are in head units (half the height of the head without hair), angles in radians, amounts in [0, 1].
+    Lengths are in head units (half the height of the head without hair), amounts in [0, 1].
     """
 
     seed: int
@@ -72,9 +72,8 @@ def make_identity(seed: int, **fixed: Any) -> Identity:
 
     Args:
         seed: any non-negative integer; the same seed gives the same person.
-        fixed: traits to keep rather than draw: any field of `Identity`, or ``feminine`` (bool), ``skin_tone`` (index
-            into `SKINS`), ``hair_name`` (key of `HAIRS`) and ``iris_name`` (key of `IRISES`). What is fixed does not
-            change what is drawn for the rest.
+        fixed: traits to keep rather than draw: any field of `Identity`, or ``feminine`` (bool), ``skin_tone``
+            (index into `SKINS`), ``hair_name`` (key of `HAIRS`) and ``iris_name`` (key of `IRISES`).
 
     Raises:
         ValueError: for a negative seed.
@@ -83,22 +82,29 @@ def make_identity(seed: int, **fixed: Any) -> Identity:
         raise ValueError(f"the seed of an identity must not be negative, got {seed}")
     rng = np.random.default_rng(np.random.SeedSequence((_STREAM, seed)))
     feminine = _take(fixed, "feminine", bool(rng.random() < 0.5))
-    age = _take(fixed, "age", float(rng.choice((0.1, 0.25, 0.45, 0.7, 0.95), p=(0.2, 0.3, 0.2, 0.18, 0.12))))
+    age = _take(
+        fixed, "age", float(rng.choice((0.1, 0.25, 0.45, 0.7, 0.95), p=(0.24, 0.34, 0.22, 0.12, 0.08)))
+    )
     tone = _take(fixed, "skin_tone", int(rng.integers(len(SKINS))))
     skin = jittered(SKINS[tone], rng, 4.0)
-    hair_colour = _draw_hair_colour(rng, tone, age, fixed)
+    dyed_by_name = "hair_name" in fixed
+    hair_colour = _draw_hair_colour(rng, tone, age, feminine, fixed)
     iris = _draw_iris(rng, tone, fixed)
+    hair_style = _take(fixed, "hair_style", _pick(rng, _FEMININE if feminine else _MASCULINE))
+    scarf_colour = _pick_colour(rng, CLOTHES)
+    if hair_style == "scarf" and not dyed_by_name:
+        hair_colour = scarf_colour
     person = Identity(
         seed=seed,
         skin=skin,
         hair_colour=hair_colour,
-        hair_style=_pick(rng, _FEMININE if feminine else _MASCULINE),
+        hair_style=hair_style,
         parting=1 if rng.random() < 0.5 else -1,
         hair_volume=_between(rng, 0.8, 1.25),
         iris=iris,
         width=_between(rng, 0.66, 0.80),
-        jaw=_between(rng, 0.72, 0.86) + (0.0 if feminine else 0.06),
-        chin=_between(rng, 0.34, 0.46) + (0.0 if feminine else 0.08),
+        jaw=_between(rng, 0.68, 0.82) + (0.0 if feminine else 0.06),
+        chin=_between(rng, 0.32, 0.42) + (0.0 if feminine else 0.08),
         cheeks=_between(rng, 0.95, 1.05),
         length=_between(rng, 0.94, 1.07),
         eye_spacing=_between(rng, 0.29, 0.365),
@@ -109,8 +115,8 @@ def make_identity(seed: int, **fixed: Any) -> Identity:
         lashes=_between(rng, 0.55, 1.0) if feminine else _between(rng, 0.0, 0.3),
         brow_thick=_between(rng, 0.045, 0.08) if feminine else _between(rng, 0.07, 0.125),
         brow_arch=_between(rng, 0.02, 0.11),
-        brow_tilt=_between(rng, -0.18, 0.10),
-        brow_height=_between(rng, 0.20, 0.29),
+        brow_tilt=_between(rng, -0.22, 0.04),
+        brow_height=_between(rng, 0.215, 0.295),
         nose_width=_between(rng, 0.10, 0.185),
         nose_length=_between(rng, 0.30, 0.44),
         nose_bridge=_between(rng, 0.2, 1.0),
@@ -121,7 +127,9 @@ def make_identity(seed: int, **fixed: Any) -> Identity:
         ears=_between(rng, 0.85, 1.25),
         age=age,
         glasses=_pick(rng, GLASSES, (0.66, 0.11, 0.11, 0.06, 0.06)),
-        glasses_colour=_pick_colour(rng, ((36, 34, 40), (110, 62, 36), (168, 48, 52), (196, 160, 92), (52, 84, 128))),
+        glasses_colour=_pick_colour(
+            rng, ((36, 34, 40), (110, 62, 36), (168, 48, 52), (196, 160, 92), (52, 84, 128))
+        ),
         beard=_draw_beard(rng, feminine),
         beard_colour=mix(scaled(hair_colour, 0.92), (120, 70, 40), 0.1),
         freckles=_between(rng, 0.5, 1.0) if tone < 5 and rng.random() < 0.18 else 0.0,
@@ -153,13 +161,15 @@ def _pick_colour(rng: np.random.Generator, colours: tuple[Colour, ...]) -> Colou
     return colours[int(rng.integers(len(colours)))]
 
 
-def _draw_hair_colour(rng: np.random.Generator, tone: int, age: float, fixed: dict[str, Any]) -> Colour:
+def _draw_hair_colour(
+    rng: np.random.Generator, tone: int, age: float, feminine: bool, fixed: dict[str, Any]
+) -> Colour:
     natural = ("black", "espresso", "chestnut", "auburn", "ginger", "sand", "blond", "platinum")
-    dark = ("black", "black", "black", "espresso", "espresso", "chestnut", "auburn", "teal")
+    dark = ("black", "black", "black", "black", "espresso", "espresso", "chestnut", "auburn")
     name = _pick(rng, dark if tone >= 4 else natural)
     dyed = rng.random()
-    if dyed < 0.05:
-        name = "plum" if dyed < 0.025 else "teal"
+    if feminine and dyed < 0.12:
+        name = "plum" if dyed < 0.06 else "teal"
     if age > 0.6 and rng.random() < 0.8:
         name = "white" if age > 0.9 else "grey"
     return jittered(HAIRS[_take(fixed, "hair_name", name)], rng, 5.0)

@@ -1,14 +1,14 @@
-"""The colours faces are drawn in, and how colours mix. A colour is an (R, G, B) triple of integers in [0, 255]."""
+"""The colours faces are drawn in, and how they mix: triples (R, G, B) of integers in [0, 255]."""
 
 import numpy as np
 
 Colour = tuple[int, int, int]
 
 SKINS: tuple[Colour, ...] = (
-    (248, 214, 194),
-    (243, 201, 172),
-    (235, 187, 152),
-    (228, 176, 134),
+    (240, 200, 177),
+    (236, 190, 160),
+    (230, 180, 145),
+    (222, 168, 126),
     (209, 152, 108),
     (182, 124, 82),
     (150, 97, 63),
@@ -59,7 +59,7 @@ WHITE: Colour = (255, 255, 255)
 
 
 def mix(first: Colour, second: Colour, amount: float) -> Colour:
-    """Blend two colours: 0 gives the first, 1 the second. ``mix((0, 0, 0), (100, 50, 0), 0.5) == (50, 25, 0)``."""
+    """Blend two colours: ``mix((0, 0, 0), (100, 50, 0), 0.5) == (50, 25, 0)``."""
     red, green, blue = (round(a + (b - a) * amount) for a, b in zip(first, second, strict=True))
     return (red, green, blue)
 
@@ -83,5 +83,7 @@ def light_of(colour: Colour, amount: float = 0.35) -> Colour:
 
 def jittered(colour: Colour, rng: np.random.Generator, amount: float = 10.0) -> Colour:
     """A colour near the given one; ``amount`` is the standard deviation in grey levels."""
-    r, g, b = (int(min(255.0, max(0.0, c + d))) for c, d in zip(colour, rng.normal(0, amount, 3), strict=True))
+    r, g, b = (
+        int(min(255.0, max(0.0, c + d))) for c, d in zip(colour, rng.normal(0, amount, 3), strict=True)
+    )
     return (r, g, b)

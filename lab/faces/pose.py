@@ -9,7 +9,7 @@ from lab.faces.canvas import OVERSAMPLING, Points
 
 @dataclass(frozen=True, slots=True)
 class Take:
-    """One picture's circumstances; angles in radians, shifts in parts of the picture, amounts in [0, 1] or [-1, 1]."""
+    """One picture's circumstances: angles in radians, shifts in parts of the picture."""
 
     yaw: float
     pitch: float
@@ -38,7 +38,7 @@ def draw_take(rng: np.random.Generator) -> Take:
     u = rng.uniform(-1.0, 1.0, 16)
     n = rng.normal(0.0, 1.0, 8)
     mood, speech = rng.random(), rng.random()
-    smile = float(np.clip(0.38 + 0.45 * n[1], -0.5, 1.15))
+    smile = float(np.clip(0.46 + 0.42 * n[1], -0.4, 1.15))
     mouth_open = 0.0
     if mood < 0.30:
         smile, mouth_open = 0.55 + 0.55 * abs(smile), 0.30 + 0.70 * speech
@@ -61,7 +61,7 @@ def draw_take(rng: np.random.Generator) -> Take:
         light_height=float(0.35 + 0.45 * u[7]),
         contrast=float(0.65 + 0.35 * u[8]),
         warmth=float(u[9]),
-        exposure=float(0.98 + 0.14 * u[10]),
+        exposure=float(0.96 + 0.13 * u[10]),
         glasses=bool(rng.random() < 0.86),
         outfit_tint=float(u[11]),
         hair_sway=float(u[12]),
@@ -70,7 +70,7 @@ def draw_take(rng: np.random.Generator) -> Take:
 
 
 class Pose:
-    """Maps points on a head to canvas pixels by turning an ellipsoid: near features move further than far ones.
+    """Maps points on a head to canvas pixels by turning an ellipsoid: near features move further than far.
 
     Args:
         take: the picture's circumstances.
@@ -101,7 +101,7 @@ class Pose:
         return np.asarray(turned @ self._turn + self._centre)
 
     def on_body(self, points: Points) -> Points:
-        """Points of neck and shoulders, which follow the head's shift and little of its turn: (N, 2) pixels."""
+        """Points of neck and shoulders, which follow the head's shift, hardly its turn: (N, 2) pixels."""
         return np.asarray(points @ self._body_turn + self._body)
 
     def head_grid(self, size: int) -> tuple[Points, Points]:

@@ -3,7 +3,7 @@
 import numpy as np
 from PIL import Image
 
-from lab.faces.canvas import Canvas, Points, ellipse, open_curve
+from lab.faces.canvas import Canvas, Points, ellipse, open_curve, spike
 from lab.faces.hairstyles import HairStyle
 from lab.faces.identity import Identity
 from lab.faces.palette import Colour, light_of, mix, scaled
@@ -34,7 +34,9 @@ def curled(outline: Points, depth: float, seed: int) -> Points:
     bumps = max(8, round(along[-1] / (depth * 4.2)))
     wave = np.abs(np.sin(np.linspace(0, np.pi * bumps, 160, endpoint=False) + seed % 7))
     tangent = np.gradient(points, axis=0)
-    normal = np.stack((tangent[:, 1], -tangent[:, 0]), axis=1) / (np.hypot(tangent[:, 0], tangent[:, 1])[:, None] + 1e-9)
+    normal = np.stack((tangent[:, 1], -tangent[:, 0]), axis=1) / (
+        np.hypot(tangent[:, 0], tangent[:, 1])[:, None] + 1e-9
+    )
     return np.asarray(points + normal * (depth * (wave - 0.3))[:, None])
 
 
@@ -72,9 +74,11 @@ def _draw_combed(canvas: Canvas, person: Identity, pose: Pose, outer: Points, in
             canvas.stroke(line[stop : part + 1], width, tint, 0.42)
         if count - stop - part > 4:
             canvas.stroke(line[part : count - stop], width, tint, 0.42)
-    canvas.stroke(np.stack((inn[part], 0.45 * inn[part] + 0.55 * out[part])), 0.035 * pose.unit, low, 0.8, (1.0, 0.0))
+    canvas.stroke(
+        np.stack((inn[part], 0.45 * inn[part] + 0.55 * out[part])), 0.035 * pose.unit, low, 0.8, (1.0, 0.0)
+    )
     shine = (out * 0.62 + inn * 0.38)[6:27]
-    canvas.stroke(shine, 0.11 * pose.unit, light_of(high, 0.3), 0.26)
+    canvas.stroke(shine, 0.11 * pose.unit, light_of(high, 0.3), 0.22)
 
 
 def _draw_radial(canvas: Canvas, person: Identity, pose: Pose, outer: Points, inner: Points) -> None:
@@ -87,9 +91,11 @@ def _draw_radial(canvas: Canvas, person: Identity, pose: Pose, outer: Points, in
         bend = (rng.uniform(-0.04, 0.04) + 0.04 * person.parting) * pose.unit
         a, b = out[i] * (1 - near) + inn[i] * near, out[i] * (1 - far) + inn[i] * far
         middle = 0.5 * (a + b) + (bend, 0)
-        canvas.stroke(open_curve(np.stack((a, middle, b))), 0.042 * pose.unit, high if i % 3 == 0 else low, 0.34)
+        canvas.stroke(
+            open_curve(np.stack((a, middle, b))), 0.042 * pose.unit, high if i % 3 == 0 else low, 0.34
+        )
     shine = (out * 0.6 + inn * 0.4)[7:22]
-    canvas.stroke(shine, 0.11 * pose.unit, light_of(high, 0.3), 0.26)
+    canvas.stroke(shine, 0.11 * pose.unit, light_of(high, 0.3), 0.22)
 
 
 def _draw_curls(canvas: Canvas, person: Identity, pose: Pose, outer: Points, inner: Points) -> None:
@@ -111,21 +117,26 @@ def draw_locks(
     """Locks over the hairline and tufts beyond the silhouette, which make short hair look like hair."""
     rng = np.random.default_rng(person.seed + 7)
     sway = 0.5 * person.parting + 0.35 * take.hair_sway
-    tints = (person.hair_colour, scaled(person.hair_colour, 0.9), mix(person.hair_colour, bright(person.hair_colour), 0.25))
+    tints = (
+        person.hair_colour,
+        scaled(person.hair_colour, 0.9),
+        mix(person.hair_colour, bright(person.hair_colour), 0.25),
+    )
     out, inn = resampled(outer, 30), resampled(inner, 30)
-    for i in range(5, 25) if style.tufts else ():
-        away = out[i] - inn[i]
+    centre = out.mean(axis=0)
+    for i in range(9, 22, 2) if style.tufts else ():
+        away = out[i] - centre
         away = away / (np.hypot(away[0], away[1]) + 1e-9)
-        along = np.array((-away[1], away[0])) * (sway + rng.uniform(-0.5, 0.5))
-        reach = style.tufts * rng.uniform(0.5, 1.1) * pose.unit
-        root = out[i] - 0.10 * pose.unit * away
-        tip = out[i] + reach * (away + 0.8 * along)
-        lock = open_curve(np.stack((root, 0.55 * root + 0.45 * tip + 0.1 * reach * away, tip)))
-        canvas.stroke(lock, 0.17 * pose.unit, tints[i % 3], 1.0, (1.0, 0.0))
-    for i in range(4, 26) if style.locks else ():
+        lean = np.array((-away[1], away[0])) * (sway + rng.uniform(-0.2, 0.2))
+        reach = style.tufts * rng.uniform(0.6, 1.1) * pose.unit
+        root = out[i] - (0.22 * away + 0.10 * lean) * pose.unit
+        tip = out[i] + reach * (away + 0.9 * lean)
+        lock = open_curve(np.stack((root, out[i] + 0.4 * reach * away, tip)))
+        canvas.fill(spike(lock, 0.30 * pose.unit), tints[i // 2 % 3])
+    for i in range(5, 26, 2) if style.locks else ():
         up = out[i] - inn[i]
-        root = inn[i] + 0.42 * up
-        reach = style.locks * rng.uniform(0.4, 1.1) * pose.unit
-        tip = inn[i] + (reach * (0.9 * sway + rng.uniform(-0.4, 0.4)), reach)
-        lock = open_curve(np.stack((root, inn[i] + 0.12 * up, tip)))
-        canvas.stroke(lock, 0.13 * pose.unit, tints[i % 3], 1.0, (1.0, 0.0))
+        root = inn[i] + 0.5 * up
+        reach = style.locks * rng.uniform(0.5, 1.1) * pose.unit
+        tip = inn[i] + (reach * (1.3 * sway + rng.uniform(-0.3, 0.3)), reach)
+        lock = open_curve(np.stack((root, inn[i] + 0.10 * up, tip)))
+        canvas.fill(spike(lock, 0.22 * pose.unit), tints[i // 2 % 3])
