@@ -1,0 +1,51 @@
+"""The data sets that recipes name, cut into the four parts of ``Splits``."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+from lab.data import DataError, ImageSet, Splits, read_cached, seeded_parts
+
+SPLIT_SEED = 20241
+TRAIN_SHARE, VALIDATION_SHARE = 0.72, 0.08
+
+
+def _folder_or_tar(data: Path, name: str) -> Path:
+    for candidate in (data / name, data / f"{name}.tar"):
+        if candidate.exists():
+            return candidate
+    raise DataError(
+        f"{data}: neither {name}/ (folders as classes) nor {name}.tar is there; "
+        "unpack the data with `siftfunnel data cifar10` or point --data at it"
+    )
+
+
+def split_training_pictures(images: ImageSet, test: ImageSet, seed: int = SPLIT_SEED) -> Splits:
+    """Cut the training pictures 72 : 8 : 20 into train, validation and the attacker's own (36,000 / 4,000 / 10,000)."""
+    if images.classes != test.classes:
+        raise DataError(f"train and test differ in classes: {images.classes} and {test.classes}")
+    train_size, validation_size = round(len(images) * TRAIN_SHARE), round(len(images) * VALIDATION_SHARE)
+    sizes = (train_size, validation_size, len(images) - train_size - validation_size)
+    train, validation, auxiliary = (images.take(part) for part in seeded_parts(len(images), sizes, seed))
+    return Splits(train, validation, test, auxiliary)
+
+
+def load_cifar10(data: Path | None, cache: Path | None) -> Splits:
+    """CIFAR-10 from ``data``/train and ``data``/test, directories or tars of class folders."""
+    if data is None:
+        raise DataError("cifar10 needs --data DIR with train and test in it; `siftfunnel data cifar10` makes one")
+    sets = [
+        read_cached(_folder_or_tar(data, name), None if cache is None else cache / f"cifar10-{name}")
+        for name in ("train", "test")
+    ]
+    return split_training_pictures(sets[0], sets[1])
+
+
+DATASETS: dict[str, Callable[[Path | None, Path | None], Splits]] = {"cifar10": load_cifar10}
+"""Every data set by name; a loader takes the data directory and a directory for decoded arrays."""
+
+
+def load_splits(dataset: str, data: Path | None, cache: Path | None = None) -> Splits:
+    """Load a data set by name; an unknown name lists the known ones."""
+    if dataset not in DATASETS:
+        raise DataError(f"unknown data set {dataset!r}; known: {', '.join(sorted(DATASETS))}")
+    return DATASETS[dataset](data, cache)
