@@ -1,8 +1,8 @@
 """The hair styles as data: silhouettes and hairlines in head units.
 
 x runs from -1 at the left temple to 1 at the right one (in halves of the head's width), y from -1 at the top
-of the skull to 1 at the chin. A hairline lists points from the left temple to the right one for a parting on the
-left; a back lists the right half of what hangs behind the head, from the crown down, and is mirrored.
+of the skull to 1 at the chin. A hairline lists points from the left temple to the right one for a parting on
+the left; a back lists the right half of what hangs behind the head, from the crown down, and is mirrored.
 """
 
 from dataclasses import dataclass
