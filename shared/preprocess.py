@@ -7,7 +7,6 @@ pictures cut one way and is fed pictures cut another way loses accuracy without 
 """
 
 import io
-import warnings
 from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO, Literal, cast, get_args
@@ -21,6 +20,10 @@ ImageSource = str | Path | bytes | BinaryIO
 
 CIFAR10_MEAN = (0.4914, 0.4822, 0.4465)
 CIFAR10_STD = (0.2023, 0.1994, 0.2010)
+
+# no format whose decoder starts another program (EPS starts Ghostscript); MPO is what many phones call JPEG
+FORMATS = ("PNG", "JPEG", "MPO", "WEBP", "GIF", "BMP", "TIFF", "PPM")
+MAX_PIXELS = 80_000_000
 
 
 class ImageError(ValueError):
@@ -88,19 +91,31 @@ def open_image(source: ImageSource) -> Image.Image:
     """
     name = str(source) if isinstance(source, (str, Path)) else "picture"
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("error", Image.DecompressionBombWarning)
-            with Image.open(io.BytesIO(source) if isinstance(source, bytes) else source) as opened:
-                return _to_rgb(ImageOps.exif_transpose(opened))
+        with Image.open(
+            io.BytesIO(source) if isinstance(source, bytes) else source, formats=FORMATS
+        ) as opened:
+            _check_size(opened)
+            return _to_rgb(ImageOps.exif_transpose(opened))
+    except ImageError as error:
+        raise ImageError(f"{name}: {error}") from None
     except FileNotFoundError:
         raise ImageError(f"{name}: no such file") from None
     except UnidentifiedImageError:
-        raise ImageError(f"{name}: not a picture in a format that Pillow reads") from None
+        raise ImageError(f"{name}: not a picture in a format read here ({', '.join(FORMATS)})") from None
     except (Image.DecompressionBombWarning, Image.DecompressionBombError) as error:
-        raise ImageError(f"{name}: refused, {error}") from error
-    except (OSError, ValueError, SyntaxError, EOFError) as error:
-        # Pillow reports damaged files as any of these, by format
+        raise ImageError(f"{name}: refused, {error}") from None
+    except Exception as error:
+        # by format, damage shows as OSError, SyntaxError, TypeError, struct.error and more
         raise ImageError(f"{name}: does not decode ({error})") from error
+
+
+def _check_size(opened: Image.Image) -> None:
+    pixels = opened.width * opened.height
+    if pixels > MAX_PIXELS:
+        raise ImageError(
+            f"refused, {opened.width}x{opened.height} are {pixels} pixels, at most {MAX_PIXELS} are decoded; "
+            "make it smaller first"
+        )
 
 
 def _to_rgb(image: Image.Image) -> Image.Image:
