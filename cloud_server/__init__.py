@@ -1,0 +1,13 @@
+"""The service: gRPC stream -> decode -> batch -> cloud half -> answers, with an admin side over HTTP.
+
+Modules, from the wire inwards:
+
+- `server`: ports, health, drain: the parts put together
+- `service`: the gRPC handlers: who may talk, about which bundle
+- `session`: one stream: frames in, replies out in the same order
+- `lane`: one bundle's queue and worker threads: decode, batch, run, answer
+- `batching`: when a batch starts and who is in it (pure)
+- `answers`: logits and failures to reply bytes (pure)
+- `engine`: the cloud half behind one small interface
+- `metrics`, `admin`, `recorder`: what the operator sees; what a curious operator keeps
+"""

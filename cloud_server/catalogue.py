@@ -1,0 +1,165 @@
+"""The bundles a server serves: found, verified, opened, and looked up by digest."""
+
+import logging
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from cloud_server.config import CloudConfig
+from cloud_server.engine import EngineError, open_engine, warm_up
+from cloud_server.lane import Lane, Owner
+from cloud_server.metrics import BundleMetrics, Metrics
+from shared.bundle import Bundle, BundleError, find_bundles
+from shared.rpc import split_inference_pb2 as pb
+from shared.storage import Problem
+from shared.wire import SealedCodec, make_codecs
+
+_log = logging.getLogger(__name__)
+
+CLOUD_FILE = "cloud.onnx"
+_FRAME_OVERHEAD_BYTES = 64
+"""Most that the other fields of a Frame take (35 bytes), and room for fields of later versions."""
+
+
+@dataclass(frozen=True)
+class ServedBundle:
+    """A bundle with its lane.
+
+    Attributes:
+        bundle: verified.
+        label: its name, made unique by the digest where two bundles share one.
+        codecs: in wire order.
+        lane: takes its frames.
+        metrics: its instruments.
+    """
+
+    bundle: Bundle
+    label: str
+    codecs: tuple[SealedCodec, ...]
+    lane: Lane
+    metrics: BundleMetrics
+
+    @property
+    def max_message_bytes(self) -> int:
+        """The largest Frame that can be a valid one of this bundle."""
+        return max(codec.max_payload_bytes for codec in self.codecs) + _FRAME_OVERHEAD_BYTES
+
+    def describe(self, default: bool) -> pb.BundleDescription:
+        """As `Describe` tells it."""
+        manifest = self.bundle.manifest
+        names = [codec.name for codec in self.codecs]
+        return pb.BundleDescription(
+            name=manifest.name,
+            digest=self.bundle.digest,
+            classes=manifest.classes,
+            codecs=names,
+            feature_shape=manifest.feature.shape,
+            default=default,
+            default_codec=names.index(manifest.default_codec),
+        )
+
+    def summary(self) -> dict[str, Any]:
+        """As `/bundles` tells it."""
+        manifest = self.bundle.manifest
+        return {
+            "name": manifest.name,
+            "label": self.label,
+            "digest": self.bundle.digest,
+            "architecture": manifest.architecture,
+            "defence": manifest.defence,
+            "split_point": manifest.split_point,
+            "label_kind": manifest.label_kind,
+            "num_classes": len(manifest.classes),
+            "feature_shape": list(manifest.feature.shape),
+            "codecs": [
+                {"name": codec.name, "index": codec.index, "max_payload_bytes": codec.max_payload_bytes}
+                for codec in self.codecs
+            ],
+            "default_codec": manifest.default_codec,
+            "queued_frames": len(self.lane),
+        }
+
+
+class Catalogue:
+    """What is served, by digest, in the order in which it was found; the first is the default.
+
+    Attributes:
+        problems: bundles that were left out because `skip_bad` allows it.
+    """
+
+    def __init__(self, served: Iterable[ServedBundle], problems: Iterable[Problem] = ()) -> None:
+        self._served: Mapping[str, ServedBundle] = {each.bundle.digest: each for each in served}
+        self.problems = tuple(problems)
+
+    def __iter__(self) -> Iterator[ServedBundle]:
+        return iter(self._served.values())
+
+    def __len__(self) -> int:
+        return len(self._served)
+
+    def get(self, digest: str) -> ServedBundle | None:
+        """The bundle with that digest, if it is served."""
+        return self._served.get(digest)
+
+    @property
+    def max_message_bytes(self) -> int:
+        """The largest message that any of the bundles can ask for."""
+        return max(each.max_message_bytes for each in self._served.values())
+
+
+def open_catalogue(
+    config: CloudConfig, metrics: Metrics, wake: Callable[[Iterable[Owner]], None]
+) -> Catalogue:
+    """Find, verify and open everything that the configuration names; the lanes are not started.
+
+    Raises:
+        BundleError: a bundle fails its checks (unless `skip_bad`), or none is left; names it and says why.
+    """
+    bundles, problems = _verified(config)
+    names = Counter(bundle.name for bundle in bundles)
+    served = []
+    for bundle in bundles:
+        label = bundle.name if names[bundle.name] == 1 else f"{bundle.name}@{bundle.digest[:8]}"
+        try:
+            served.append(_open(bundle, label, config, metrics, wake))
+        except (BundleError, EngineError) as error:
+            problems.append(Problem(bundle.directory, f"{bundle.directory}: {error}"))
+            if not config.skip_bad:
+                raise BundleError(problems[-1].reason) from error
+    for problem in problems:
+        _log.warning("left out (--skip-bad): %s", problem.reason)
+    if not served:
+        raise BundleError("no bundle is left to serve: " + "; ".join(problem.reason for problem in problems))
+    return Catalogue(served, problems)
+
+
+def _verified(config: CloudConfig) -> tuple[list[Bundle], list[Problem]]:
+    """Bundles that pass their checks, each digest once, and what is wrong with the rest."""
+    bundles: dict[str, Bundle] = {}
+    problems: list[Problem] = []
+    for directory in config.bundles:
+        found = find_bundles(directory, need=(CLOUD_FILE,))
+        if not found:
+            problems.append(Problem(directory, f"{directory}: no bundle in it, no manifest.json"))
+        for each in found:
+            if isinstance(each, Problem):
+                problems.append(each)
+            else:
+                bundles.setdefault(each.digest, each)
+    if problems and not config.skip_bad:
+        reasons = "; ".join(problem.reason for problem in problems)
+        raise BundleError(f"{reasons} (--skip-bad serves the others)")
+    return list(bundles.values()), problems
+
+
+def _open(
+    bundle: Bundle, label: str, config: CloudConfig, metrics: Metrics, wake: Callable[[Iterable[Owner]], None]
+) -> ServedBundle:
+    manifest = bundle.manifest
+    codecs = make_codecs(manifest, bundle.digest)
+    engine = open_engine(config.engine, bundle.path(CLOUD_FILE), config.engine_options)
+    warm_up(engine, manifest.feature.shape, len(manifest.classes), config.batching.max_batch_size)
+    instruments = metrics.for_bundle(label, bundle.digest, [codec.name for codec in codecs])
+    lane = Lane(codecs, engine, config.batching, config.workers, instruments, wake, label)
+    return ServedBundle(bundle, label, codecs, lane, instruments)

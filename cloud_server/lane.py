@@ -1,0 +1,286 @@
+"""One bundle's lane: a bounded queue, and worker threads that decode, batch, run and answer.
+
+    event loop: submit(ticket) -> BatchQueue -> worker: decode, stack, run, rank -> ticket.reply -> wake
+
+Workers pull from the queue themselves. A worker that is done takes the next batch at once, however busy the
+event loop is with its sockets, and the loop is called once per batch, not once per frame.
+"""
+
+import logging
+import threading
+import time
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from cloud_server import answers
+from cloud_server.batching import BatchPolicy, BatchQueue
+from cloud_server.engine import Engine
+from cloud_server.metrics import ABANDONED, ANSWERED, ERROR_OUTCOMES, BundleMetrics
+from shared.rpc import split_inference_pb2 as pb
+from shared.wire import Codec, CodecError
+
+_log = logging.getLogger(__name__)
+
+_RETRY_MS = (5, 5000)
+_FAILED = "the cloud half failed on this frame; the server's log says why"
+_DRAINING = "the server is shutting down; send the frame over another connection"
+
+
+class Owner(Protocol):
+    """Who waits for a ticket: a stream or a unary call."""
+
+    def wake(self) -> None:
+        """Look at the tickets again; called on the event loop."""
+
+
+@dataclass(slots=True, eq=False)
+class Ticket:
+    """One frame on its way through the server.
+
+    Attributes:
+        owner: who waits for it.
+        sequence: the client's number.
+        codec: index into the bundle's codecs, not yet checked.
+        payload: what the codec wrote; emptied when decoded.
+        top_k: classes wanted.
+        received_s: when it was read, by the lane's clock.
+        reply: the serialised `Reply`, once there is one; set once, from any thread.
+    """
+
+    owner: Owner
+    sequence: int
+    codec: int
+    payload: bytes
+    top_k: int
+    received_s: float
+    reply: bytes | None = None
+
+
+@dataclass(slots=True)
+class _Decoded:
+    ticket: Ticket
+    features_CHW: NDArray[np.float32]
+    queue_s: float
+    decode_s: float
+
+
+class Lane:
+    """Takes frames of one bundle and gives each exactly one reply.
+
+    Args:
+        codecs: the bundle's, in wire order.
+        engine: runs the cloud half.
+        policy: the batcher's limits.
+        workers: threads that run batches, at least 1.
+        metrics: the bundle's instruments.
+        wake: hands owners with new replies to the event loop; called from worker threads.
+        name: for thread names and log lines.
+        clock: seconds; monotonic.
+    """
+
+    def __init__(
+        self,
+        codecs: Sequence[Codec],
+        engine: Engine,
+        policy: BatchPolicy,
+        workers: int,
+        metrics: BundleMetrics,
+        wake: Callable[[Iterable[Owner]], None],
+        name: str,
+        clock: Callable[[], float] = time.perf_counter,
+    ) -> None:
+        self._codecs = codecs
+        self._engine = engine
+        self._metrics = metrics
+        self._wake = wake
+        self._name = name
+        self._clock = clock
+        self._queue: BatchQueue[Ticket] = BatchQueue(policy)
+        self._changed = threading.Condition()
+        self._owners_open = 0
+        self._closing = False
+        self._frame_s = 0.0
+        self._threads = [
+            threading.Thread(target=self._work, name=f"{name}-{number}", daemon=True)
+            for number in range(workers)
+        ]
+        metrics.watch_queue(self.__len__)
+
+    def __len__(self) -> int:
+        """Frames waiting now."""
+        return len(self._queue)
+
+    def start(self) -> None:
+        """Start the workers."""
+        for thread in self._threads:
+            thread.start()
+
+    def close(self) -> None:
+        """Answer what still waits with UNAVAILABLE, let the workers finish what they run, and end them."""
+        with self._changed:
+            self._closing = True
+            left = self._queue.clear()
+            self._changed.notify_all()
+        for ticket in left:
+            self._refuse(ticket, pb.FrameError.UNAVAILABLE, _DRAINING)
+        if left:
+            self._wake({ticket.owner for ticket in left})
+        for thread in self._threads:
+            thread.join()
+
+    def enter(self) -> None:
+        """One more owner may submit."""
+        with self._changed:
+            self._owners_open += 1
+
+    def leave(self, owner: Owner) -> None:
+        """An owner is gone; its waiting frames are dropped, nobody would read the answers."""
+        with self._changed:
+            self._owners_open -= 1
+            gone = self._queue.discard(owner)
+            # With one stream less to wait for a held batch may be due.
+            self._changed.notify()
+        for ticket in gone:
+            self._metrics.ended(ticket.codec, ABANDONED)
+
+    def submit(self, ticket: Ticket, budget_ms: int | None) -> None:
+        """Queue a frame, or give it its error at once; never blocks for long and never raises.
+
+        Args:
+            ticket: a fresh one.
+            budget_ms: time after `received_s` within which work must start; None: any time.
+        """
+        self._metrics.received(ticket.codec, len(ticket.payload))
+        if ticket.codec >= len(self._codecs):
+            known = ", ".join(f"{codec.index} {codec.name}" for codec in self._codecs)
+            self._refuse(
+                ticket, pb.FrameError.UNKNOWN_CODEC, f"no codec {ticket.codec} in this bundle; known: {known}"
+            )
+            return
+        if budget_ms == 0:
+            self._refuse(ticket, pb.FrameError.BUDGET_EXCEEDED, _over_budget(0.0))
+            return
+        budget_s = None if budget_ms is None else budget_ms / 1000
+        with self._changed:
+            closing = self._closing
+            taken = not closing and self._queue.offer(ticket, ticket.owner, ticket.received_s, budget_s)
+            if taken:
+                self._changed.notify()
+        if closing:
+            self._refuse(ticket, pb.FrameError.UNAVAILABLE, _DRAINING)
+        elif not taken:
+            waiting = len(self._queue)
+            message = f"{waiting} frames are waiting, the queue is full; send again after retry_after_ms"
+            self._refuse(ticket, pb.FrameError.RESOURCE_EXHAUSTED, message, self._retry_after_ms(waiting))
+
+    def _retry_after_ms(self, waiting: int) -> int:
+        """Time until about half of the queue is gone, at the rate seen last."""
+        low, high = _RETRY_MS
+        return min(max(round(waiting / 2 * self._frame_s * 1000 / len(self._threads)), low), high)
+
+    def _work(self) -> None:
+        while batch := self._next_batch():
+            started_s = self._clock()
+            try:
+                self._serve(batch)
+            except Exception:
+                _log.exception("%s: a batch of %d failed", self._name, len(batch))
+                self._fail(ticket for ticket in batch if ticket.reply is None)
+            per_frame_s = (self._clock() - started_s) / len(batch)
+            self._frame_s = 0.8 * self._frame_s + 0.2 * per_frame_s if self._frame_s else per_frame_s
+            self._wake({ticket.owner for ticket in batch})
+
+    def _next_batch(self) -> list[Ticket]:
+        """Wait for a batch that is due; an empty one means that the lane is closed."""
+        with self._changed:
+            while not self._closing:
+                now_s = self._clock()
+                poll = self._queue.poll(now_s, self._owners_open)
+                for ticket in poll.expired:
+                    message = _over_budget(now_s - ticket.received_s)
+                    self._refuse(ticket, pb.FrameError.BUDGET_EXCEEDED, message)
+                if poll.expired:
+                    self._wake({ticket.owner for ticket in poll.expired})
+                if poll.batch:
+                    return poll.batch
+                if not poll.expired:
+                    self._changed.wait(poll.wait_s)
+        return []
+
+    def _serve(self, batch: list[Ticket]) -> None:
+        started_s = self._clock()
+        decoded = [frame for ticket in batch if (frame := self._decode(ticket, started_s)) is not None]
+        if decoded:
+            self._infer(decoded)
+
+    def _decode(self, ticket: Ticket, started_s: float) -> _Decoded | None:
+        before_s = self._clock()
+        try:
+            features_CHW = self._codecs[ticket.codec].decode(ticket.payload)
+        except CodecError as error:
+            self._refuse(ticket, pb.FrameError.INVALID_PAYLOAD, str(error))
+            return None
+        finally:
+            ticket.payload = b""
+        decode_s = self._clock() - before_s
+        queue_s = started_s - ticket.received_s
+        self._metrics.decoded(ticket.codec, queue_s, decode_s)
+        return _Decoded(ticket, features_CHW, queue_s, decode_s)
+
+    def _infer(self, frames: list[_Decoded]) -> None:
+        """Run all frames at once; if that fails, each alone, so that only the culprit suffers."""
+        before_s = self._clock()
+        try:
+            logits_NK = self._engine.run(_stack(frames))
+        except Exception:
+            if len(frames) > 1:
+                for frame in frames:
+                    self._infer([frame])
+                return
+            _log.exception("%s: frame %d failed", self._name, frames[0].ticket.sequence)
+            self._fail([frames[0].ticket])
+            return
+        compute_s = self._clock() - before_s
+        self._metrics.ran(len(frames), compute_s)
+        self._answer(frames, logits_NK, compute_s)
+
+    def _answer(self, frames: list[_Decoded], logits_NK: NDArray[np.float32], compute_s: float) -> None:
+        finite = np.logical_and.reduce(np.isfinite(logits_NK), axis=1)
+        order, scores = answers.rank(np.nan_to_num(logits_NK), max(frame.ticket.top_k for frame in frames))
+        rows = zip(frames, finite, order.tolist(), scores.tolist(), strict=True)
+        for frame, is_finite, classes, probabilities in rows:
+            ticket = frame.ticket
+            if not is_finite:
+                _log.error("%s: logits of frame %d are not finite", self._name, ticket.sequence)
+                self._fail([ticket])
+                continue
+            times = answers.ServerTimes(frame.queue_s, frame.decode_s, compute_s, len(frames))
+            top_k = ticket.top_k
+            self._metrics.ended(ticket.codec, ANSWERED)
+            ticket.reply = answers.prediction(ticket.sequence, classes[:top_k], probabilities[:top_k], times)
+
+    def _fail(self, tickets: Iterable[Ticket]) -> None:
+        for ticket in tickets:
+            self._refuse(ticket, pb.FrameError.INTERNAL, _FAILED)
+
+    def _refuse(
+        self, ticket: Ticket, code: pb.FrameError.Code, message: str, retry_after_ms: int = 0
+    ) -> None:
+        self._metrics.ended(ticket.codec, ERROR_OUTCOMES[code])
+        ticket.payload = b""
+        ticket.reply = answers.failure(ticket.sequence, code, message, retry_after_ms)
+
+
+def _stack(frames: list[_Decoded]) -> NDArray[np.float32]:
+    """One array [N, C, H, W]; a lone frame is viewed, not copied."""
+    if len(frames) == 1:
+        return frames[0].features_CHW[np.newaxis]
+    return np.stack([frame.features_CHW for frame in frames])
+
+
+def _over_budget(waited_s: float) -> str:
+    return f"the time budget ran out after {waited_s * 1000:.1f} ms, before work could start"

@@ -1,0 +1,260 @@
+"""The parts put together: ports, health, drain.
+
+start: open bundles -> start lanes -> bind -> health SERVING
+drain: health NOT_SERVING -> no new calls, no new frames -> everything taken is answered -> close
+"""
+
+import asyncio
+import logging
+import time
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from importlib.metadata import PackageNotFoundError, version
+from types import TracebackType
+
+import grpc
+
+from cloud_server.admin import AdminServer, AdminView, ListenError, State, listening_socket
+from cloud_server.catalogue import Catalogue, open_catalogue
+from cloud_server.config import CloudConfig, Endpoint
+from cloud_server.health import HealthServicer
+from cloud_server.lane import Owner
+from cloud_server.metrics import Metrics
+from cloud_server.recorder import FlowRecorder
+from cloud_server.service import SERVICE, SplitInferenceService
+
+_log = logging.getLogger(__name__)
+
+_HEARTBEAT_S = 0.5
+_STALLED_S = 5.0
+_POLL_S = 0.01
+_FLUSH_S = 1.0
+_MIN_PING_MS = 10_000
+
+
+@dataclass(frozen=True)
+class Addresses:
+    """Where a server can be reached; a part that is not served is None."""
+
+    grpc: Endpoint | None
+    grpc_tls: Endpoint | None
+    http: Endpoint | None
+
+
+class CloudServer:
+    """One server process's worth of service; start it inside a running event loop.
+
+    Args:
+        config: everything it is told.
+
+    Example:
+        ```
+        async with CloudServer(config) as server:
+            print(server.addresses.grpc)
+        ```
+    """
+
+    def __init__(self, config: CloudConfig) -> None:
+        self._config = config
+        self.metrics = Metrics()
+        self._draining = False
+        self._beat_s = time.monotonic()
+
+    async def __aenter__(self) -> "CloudServer":
+        await self.start()
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self.drain()
+
+    async def start(self) -> None:
+        """Open the bundles and serve.
+
+        Raises:
+            BundleError: a bundle fails its checks.
+            ListenError: an address cannot be listened on.
+            OSError: the file for flows cannot be written.
+        """
+        self._loop = asyncio.get_running_loop()
+        self._catalogue = open_catalogue(self._config, self.metrics, self._wake)
+        self._recorder = self._open_recorder()
+        self._service = SplitInferenceService(
+            self._catalogue, self.metrics, self._config.window_frames, distribution_version(), self._recorder
+        )
+        self._health = HealthServicer((SERVICE,))
+        self._server = self._make_server()
+        try:
+            plain = self._bind(self._config.listen, "--listen", tls=False)
+            over_tls = self._bind(self._config.tls_listen, "--tls-listen", tls=True)
+            self._admin = self._make_admin()
+        except ListenError:
+            if self._recorder is not None:
+                self._recorder.close()
+            raise
+        for served in self._catalogue:
+            served.lane.start()
+        await self._server.start()
+        self._heart = self._loop.create_task(self._beat())
+        if self._admin is not None:
+            self._admin.start()
+        self.addresses = Addresses(plain, over_tls, None if self._admin is None else self._admin.endpoint)
+        self._health.set_serving(True)
+        self.metrics.ready.set(1)
+        for served in self._catalogue:
+            _log.info("serving %s, digest %s", served.label, served.bundle.digest)
+
+    @property
+    def catalogue(self) -> Catalogue:
+        """What is served."""
+        return self._catalogue
+
+    async def drain(self) -> bool:
+        """Answer everything that was taken, then stop.
+
+        New calls are refused with UNAVAILABLE, open streams take no more frames and end with UNAVAILABLE when
+        their last frame is answered, so that a client knows to send the rest elsewhere. What is unanswered
+        after `drain_s` gets UNAVAILABLE per frame.
+
+        Returns:
+            Whether every frame taken was answered in time.
+        """
+        self._draining = True
+        self._health.set_serving(False)
+        self.metrics.ready.set(0)
+        self._service.drain()
+        in_time = await self._calls_end(self._config.drain_s)
+        await asyncio.to_thread(self._close_lanes)
+        if not in_time:
+            _log.warning("%d calls still open after %g s", self._service.calls_open, self._config.drain_s)
+            await self._calls_end(_FLUSH_S)
+        self._health.close()
+        await self._server.stop(grace=_FLUSH_S)
+        self._heart.cancel()
+        if self._admin is not None:
+            await asyncio.to_thread(self._admin.stop)
+        if self._recorder is not None:
+            await asyncio.to_thread(self._recorder.close)
+        return in_time
+
+    def state(self) -> State:
+        """What the server is doing, as `/healthz` tells it; may be asked from any thread."""
+        if self._draining:
+            return "draining"
+        return "stalled" if time.monotonic() - self._beat_s > _STALLED_S else "serving"
+
+    async def _calls_end(self, patience_s: float) -> bool:
+        deadline_s = time.monotonic() + patience_s
+        while self._service.calls_open:
+            if time.monotonic() >= deadline_s:
+                return False
+            await asyncio.sleep(_POLL_S)
+        return True
+
+    def _close_lanes(self) -> None:
+        for served in self._catalogue:
+            served.lane.close()
+
+    def _wake(self, owners: Iterable[Owner]) -> None:
+        """Called by the lanes' threads."""
+        self._loop.call_soon_threadsafe(_wake_all, owners)
+
+    async def _beat(self) -> None:
+        while True:
+            self._beat_s = time.monotonic()
+            await asyncio.sleep(_HEARTBEAT_S)
+
+    def _open_recorder(self) -> FlowRecorder | None:
+        if self._config.record is None:
+            return None
+        metrics = self.metrics
+        return FlowRecorder(
+            self._config.record,
+            on_written=metrics.recorded.inc,
+            on_dropped=lambda reason, count: metrics.record_drops.labels(reason).inc(count),
+        )
+
+    def _make_server(self) -> grpc.aio.Server:
+        options = (
+            # Two servers on one port would share its connections in silence.
+            ("grpc.so_reuseport", 0),
+            ("grpc.max_receive_message_length", self._catalogue.max_message_bytes),
+            # Idle clients may ping; the default ends their connection when they do so within five minutes.
+            ("grpc.http2.min_ping_interval_without_data_ms", _MIN_PING_MS),
+            ("grpc.http2.min_recv_ping_interval_without_data_ms", _MIN_PING_MS),
+            ("grpc.keepalive_permit_without_calls", 1),
+            # A peer that vanished without a word is noticed within about two minutes.
+            ("grpc.keepalive_time_ms", 90_000),
+            ("grpc.keepalive_timeout_ms", 20_000),
+        )
+        server = grpc.aio.server(options=options)
+        server.add_generic_rpc_handlers((self._service.handler(),))
+        self._health.register(server)
+        if self._config.reflection:
+            _add_reflection(server)
+        return server
+
+    def _bind(self, endpoint: Endpoint | None, flag: str, tls: bool) -> Endpoint | None:
+        if endpoint is None:
+            return None
+        # grpc tells neither its caller nor the user why it cannot bind; a socket of our own does.
+        listening_socket(endpoint, flag).close()
+        try:
+            if tls:
+                assert self._config.tls is not None
+                port = self._server.add_secure_port(str(endpoint), self._config.tls.server_credentials())
+            else:
+                port = self._server.add_insecure_port(str(endpoint))
+        except RuntimeError as error:
+            raise ListenError(f"{flag} {endpoint}: {error}") from None
+        return endpoint.with_port(port)
+
+    def _make_admin(self) -> AdminServer | None:
+        if self._config.http is None:
+            return None
+        view = AdminView(
+            state=self.state,
+            bundles=lambda: [served.summary() for served in self._catalogue],
+            metrics=self.metrics.exposition,
+        )
+        return AdminServer(self._config.http, view)
+
+
+async def serve(config: CloudConfig, stop: asyncio.Event, on_ready: Callable[[CloudServer], None]) -> bool:
+    """Serve until told to stop, then drain.
+
+    Args:
+        config: everything the server is told.
+        stop: set it to stop.
+        on_ready: called once, when requests are answered.
+
+    Returns:
+        Whether every frame taken was answered within the configured time.
+    """
+    server = CloudServer(config)
+    await server.start()
+    on_ready(server)
+    await stop.wait()
+    _log.info("draining: answering what is under way, for at most %g s", config.drain_s)
+    return await server.drain()
+
+
+def distribution_version() -> str:
+    """Version of the distribution that this code belongs to."""
+    try:
+        return version("siftfunnel")
+    except PackageNotFoundError:
+        return "0+unknown"
+
+
+def _wake_all(owners: Iterable[Owner]) -> None:
+    for owner in owners:
+        owner.wake()
+
+
+def _add_reflection(server: grpc.aio.Server) -> None:
+    from grpc_health.v1 import health
+    from grpc_reflection.v1alpha import reflection
+
+    reflection.enable_server_reflection((SERVICE, health.SERVICE_NAME, reflection.SERVICE_NAME), server)

@@ -1,0 +1,181 @@
+"""The gRPC service `siftfunnel.v1.SplitInference`: who may talk, and about which bundle.
+
+Messages of Infer and Stream pass as bytes: a message is parsed once, where its errors can be told, and
+recorded as it came.
+"""
+
+from collections.abc import Sequence
+from typing import Any, NoReturn
+
+import grpc
+
+from cloud_server.catalogue import Catalogue, ServedBundle
+from cloud_server.metrics import Metrics
+from cloud_server.recorder import FlowRecorder
+from cloud_server.session import DRAINING, BadMessageError, Overhear, StreamSession, UnaryCall
+from shared.digests import is_digest
+from shared.flows import Direction
+from shared.rpc import split_inference_pb2 as pb
+
+SERVICE = "siftfunnel.v1.SplitInference"
+BUNDLE_KEY, TOP_K_KEY, WINDOW_KEY = "siftfunnel-bundle", "siftfunnel-top-k", "siftfunnel-window"
+_MOST_NAMED = 16
+
+Context = Any
+"""A `grpc.aio.ServicerContext`; grpc brings no types for it that hold."""
+
+
+class SplitInferenceService:
+    """Handlers, and the calls that are open.
+
+    Args:
+        catalogue: what is served.
+        metrics: the server's.
+        window_frames: unanswered frames per stream.
+        version: of this distribution.
+        recorder: hears every message, or None.
+    """
+
+    def __init__(
+        self,
+        catalogue: Catalogue,
+        metrics: Metrics,
+        window_frames: int,
+        version: str,
+        recorder: FlowRecorder | None = None,
+    ) -> None:
+        self._catalogue = catalogue
+        self._metrics = metrics
+        self._window_frames = window_frames
+        self._version = version
+        self._recorder = recorder
+        self._sessions: set[StreamSession] = set()
+        self._unary_open = 0
+        self._calls = 0
+        self._draining = False
+
+    def handler(self) -> grpc.GenericRpcHandler:
+        """For `server.add_generic_rpc_handlers`."""
+        return grpc.method_handlers_generic_handler(
+            SERVICE,
+            {
+                "Describe": grpc.unary_unary_rpc_method_handler(
+                    self.describe, pb.DescribeRequest.FromString, pb.DescribeReply.SerializeToString
+                ),
+                "Infer": grpc.unary_unary_rpc_method_handler(self.infer),
+                "Stream": grpc.stream_stream_rpc_method_handler(self.stream),
+            },
+        )
+
+    @property
+    def calls_open(self) -> int:
+        """Streams and unary calls that are not finished."""
+        return len(self._sessions) + self._unary_open
+
+    def drain(self) -> None:
+        """Take no more calls and no more frames; calls end once everything taken is answered."""
+        self._draining = True
+        for session in self._sessions:
+            session.drain()
+
+    async def describe(self, request: pb.DescribeRequest, context: Context) -> pb.DescribeReply:
+        """What this server serves and what it accepts."""
+        return pb.DescribeReply(
+            bundles=[served.describe(default=place == 0) for place, served in enumerate(self._catalogue)],
+            server_version=self._version,
+            max_message_bytes=self._catalogue.max_message_bytes,
+            window=self._window_frames,
+        )
+
+    async def infer(self, message: bytes, context: Context) -> bytes:
+        """One frame, one reply."""
+        served, top_k = await self._admit(context)
+        overhear = self._overhear(context, "Infer", served)
+        self._unary_open += 1
+        try:
+            reply = await UnaryCall(served.lane).run(message, top_k)
+        except BadMessageError as error:
+            await self._refuse(context, grpc.StatusCode.INVALID_ARGUMENT, "bad_message", str(error))
+        finally:
+            self._unary_open -= 1
+        if overhear is not None:
+            overhear("up", message)
+            overhear("down", reply)
+        return reply
+
+    async def stream(self, unused_requests: object, context: Context) -> None:
+        """Frames in, replies out; see `StreamSession`."""
+        served, top_k = await self._admit(context)
+        overhear = self._overhear(context, "Stream", served)
+        session = StreamSession(context, served.lane, self._window_frames, top_k, overhear)
+        self._sessions.add(session)
+        served.metrics.stream_opened()
+        try:
+            await session.run()
+        finally:
+            served.metrics.stream_closed()
+            self._sessions.discard(session)
+
+    async def _admit(self, context: Context) -> tuple[ServedBundle, int]:
+        """The bundle and the number of classes that the call's metadata names, or the end of the call."""
+        if self._draining:
+            await self._refuse(context, grpc.StatusCode.UNAVAILABLE, "draining", DRAINING)
+        metadata = dict(context.invocation_metadata() or ())
+        top_k = _top_k(metadata.get(TOP_K_KEY, "1"))
+        if top_k is None:
+            message = (
+                f"metadata {TOP_K_KEY} must be a whole number of at least 1, not {metadata[TOP_K_KEY]!r}"
+            )
+            await self._refuse(context, grpc.StatusCode.INVALID_ARGUMENT, "bad_top_k", message)
+        digest = metadata.get(BUNDLE_KEY)
+        if not isinstance(digest, str) or not is_digest(digest):
+            message = (
+                f"send the digest of your bundle, 64 lower-case hex digits, as call metadata {BUNDLE_KEY!r}; "
+                f"{'it is missing' if digest is None else f'got {digest!r:.80}'}"
+            )
+            await self._refuse(context, grpc.StatusCode.INVALID_ARGUMENT, "bad_digest", message)
+        served = self._catalogue.get(digest)
+        if served is None:
+            message = _mismatch(digest, list(self._catalogue))
+            await self._refuse(context, grpc.StatusCode.FAILED_PRECONDITION, "unknown_bundle", message)
+        await context.send_initial_metadata(((BUNDLE_KEY, digest), (WINDOW_KEY, str(self._window_frames))))
+        return served, top_k
+
+    async def _refuse(self, context: Context, code: grpc.StatusCode, reason: str, message: str) -> NoReturn:
+        self._metrics.refused.labels(reason).inc()
+        await context.abort(code, message)
+        raise AssertionError("abort does not return")
+
+    def _overhear(self, context: Context, method: str, served: ServedBundle) -> Overhear | None:
+        recorder = self._recorder
+        if recorder is None:
+            return None
+        self._calls += 1
+        connection = f"{_peer(context)}#{self._calls}"
+        path, digest = f"/{SERVICE}/{method}", served.bundle.digest
+
+        def overhear(direction: Direction, message: bytes) -> None:
+            recorder.record(connection, direction, path, digest, message)
+
+        return overhear
+
+
+def _top_k(text: object) -> int | None:
+    if not isinstance(text, str) or not (text.isascii() and text.isdigit()) or len(text) > 9:
+        return None
+    return int(text) or None
+
+
+def _mismatch(digest: str, served: Sequence[ServedBundle]) -> str:
+    known = ", ".join(f"{each.bundle.name} {each.bundle.digest}" for each in served[:_MOST_NAMED])
+    rest = f" and {len(served) - _MOST_NAMED} more" if len(served) > _MOST_NAMED else ""
+    return (
+        f"the call is about bundle {digest}, this server serves {known}{rest}; "
+        "give both sides the same bundle"
+    )
+
+
+def _peer(context: Context) -> str:
+    """The client's address without gRPC's scheme, brackets of IPv6 unquoted."""
+    peer: str = context.peer()
+    return peer.partition(":")[2].replace("%5B", "[").replace("%5D", "]") or peer
