@@ -1,0 +1,119 @@
+"""Bytes that old devices and servers hold; they must read the same for ever.
+
+`manifest.json`, `payloads.json` and `messages.json` were written once. A test that fails here
+says that the format has changed: raise `SCHEMA_VERSION` and add new files beside these.
+`python -m tests.shared.golden` writes files that are missing and touches no other.
+"""
+
+import base64
+import json
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from shared.digests import sha256_hex
+from shared.manifest import CodecSpec, EdgeStage, FeatureSpec, FileEntry, Manifest
+from shared.preprocess import InputSpec
+from shared.rpc import split_inference_pb2 as pb
+from shared.wire import make_codecs
+from shared.wire.tables import counts_from_histogram
+
+HERE = Path(__file__).parent
+SHAPE = (2, 3, 4)
+
+
+def golden_features() -> NDArray[np.float32]:
+    """Eighths from -1 to 2, 13 of 24 zero: exact in every float format."""
+    eighths = [(7 * i) % 25 - 8 if i % 2 else 0 for i in range(24)]
+    return (np.array(eighths, dtype=np.float32) / 8).reshape(SHAPE)
+
+
+def golden_manifest() -> Manifest:
+    """Every field set, tables written out by formula and not by calibration."""
+    return Manifest(
+        name="golden",
+        architecture="cnn-w32",
+        defence="siftfunnel",
+        split_point="block2",
+        input=InputSpec(32, 48, (0.5, 0.25, 0.125), (0.5, 1.0, 2.0), "stretch"),
+        feature=FeatureSpec(*SHAPE),
+        classes=("Ångström", "b"),
+        label_kind="identity",
+        edge_stages=(EdgeStage("laplace-noise", {"scale": 0.5}),),
+        codecs=(
+            CodecSpec("fp32", "float", {"dtype": "float32"}),
+            CodecSpec("fp16", "float", {"dtype": "float16"}),
+            CodecSpec("int8", "affine", {"step": 0.03125, "zero_level": 32}),
+            _table("q8", 256),
+            _table("q4", 16),
+        ),
+        default_codec="q4",
+        files={
+            "edge.onnx": FileEntry(sha256_hex(b"edge"), 4),
+            "cloud.onnx": FileEntry(sha256_hex(b"cloud"), 5),
+        },
+    )
+
+
+def _table(name: str, levels: int) -> CodecSpec:
+    # channel 0 reaches from -1 to 2, channel 1 saturates at half of that
+    zero_level = levels // 3
+    steps = np.array([3 / (levels - 1), 1.5 / (levels - 1)], dtype="<f4")
+    distance = np.abs(np.arange(levels) - zero_level)
+    rows = [counts_from_histogram(np.asarray(1000 // (1 + distance * k), dtype=np.int64)) for k in (1, 3)]
+    arrays = {
+        "steps": steps.tobytes(),
+        "zero_levels": bytes([zero_level, zero_level]),
+        "counts": np.stack(rows).astype("<u2").tobytes(),
+    }
+    encoded = {key: base64.b64encode(data).decode() for key, data in arrays.items()}
+    return CodecSpec(name, "table", {"levels": levels, "precision_bits": 14, **encoded})
+
+
+def golden_messages() -> dict[str, pb.Frame | pb.Reply]:
+    """One message of each outcome."""
+    return {
+        "frame": pb.Frame(sequence=300, codec=4, payload=b"\x00\xff", budget_ms=0),
+        "frame_without_budget": pb.Frame(sequence=1, payload=b"x"),
+        "answer": pb.Reply(
+            sequence=300,
+            prediction=pb.Prediction(
+                class_index=[1, 0],
+                score=[0.75, 0.25],
+                timings=pb.Timings(queue_us=1, decode_us=2, compute_us=3, batch_size=4),
+            ),
+        ),
+        "refusal": pb.Reply(
+            sequence=2**64 - 1,
+            error=pb.FrameError(code=pb.FrameError.RESOURCE_EXHAUSTED, message="full", retry_after_ms=50),
+        ),
+    }
+
+
+def stored_manifest() -> bytes:
+    """The manifest as it was stored."""
+    return (HERE / "manifest.json").read_bytes()
+
+
+def stored_hex(name: str) -> dict[str, bytes]:
+    """Bytes by key from a JSON file of hex texts."""
+    return {key: bytes.fromhex(text) for key, text in json.loads((HERE / name).read_text()).items()}
+
+
+def write_missing() -> None:
+    """Write the files that are not there."""
+    manifest = golden_manifest()
+    codecs = make_codecs(manifest, sha256_hex(manifest.to_json()))
+    contents = {
+        "manifest.json": manifest.to_json(),
+        "payloads.json": _hex({codec.name: codec.encode(golden_features()) for codec in codecs}),
+        "messages.json": _hex({key: m.SerializeToString() for key, m in golden_messages().items()}),
+    }
+    for name, data in contents.items():
+        if not (HERE / name).exists():
+            (HERE / name).write_bytes(data)
+
+
+def _hex(entries: dict[str, bytes]) -> bytes:
+    return json.dumps({key: data.hex() for key, data in entries.items()}, indent=1).encode() + b"\n"

@@ -1,0 +1,3 @@
+from tests.shared.golden import write_missing
+
+write_missing()

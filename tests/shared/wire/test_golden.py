@@ -1,0 +1,70 @@
+import dataclasses
+
+import numpy as np
+import pytest
+
+from shared.digests import sha256_hex
+from shared.manifest import SCHEMA_VERSION, Manifest
+from shared.wire import codec_by_name, make_codecs
+from tests.shared.golden import (
+    SHAPE,
+    golden_features,
+    golden_manifest,
+    golden_messages,
+    stored_hex,
+    stored_manifest,
+)
+
+NAMES = ("fp32", "fp16", "int8", "q8", "q4")
+
+
+def golden_codecs():
+    return make_codecs(Manifest.from_json(stored_manifest()), sha256_hex(stored_manifest()))
+
+
+def test_the_stored_manifest_reads_as_the_manifest_it_was_written_from():
+    assert Manifest.from_json(stored_manifest()) == golden_manifest()
+
+
+def test_the_golden_manifest_is_written_as_the_bytes_that_were_stored():
+    assert golden_manifest().to_json() == stored_manifest()
+
+
+def test_the_golden_manifest_sets_every_field():
+    for field in dataclasses.fields(Manifest):
+        assert getattr(golden_manifest(), field.name), field.name
+    assert golden_manifest().schema_version == SCHEMA_VERSION == 1
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_golden_features_encode_to_the_stored_payload(name):
+    codec = codec_by_name(golden_codecs(), name)
+    assert codec.encode(golden_features()).hex() == stored_hex("payloads.json")[name].hex()
+
+
+@pytest.mark.parametrize("name", ["fp32", "fp16", "int8"])
+def test_a_stored_payload_of_a_fine_codec_decodes_to_the_golden_features(name):
+    codec = codec_by_name(golden_codecs(), name)
+    np.testing.assert_array_equal(codec.decode(stored_hex("payloads.json")[name]), golden_features())
+
+
+@pytest.mark.parametrize(("name", "levels"), [("q8", 256), ("q4", 16)])
+def test_a_stored_payload_of_a_table_codec_decodes_to_the_levels_that_the_formula_gives(name, levels):
+    decoded = codec_by_name(golden_codecs(), name).decode(stored_hex("payloads.json")[name])
+    zero_level = levels // 3
+    for channel, step in enumerate([np.float32(3 / (levels - 1)), np.float32(1.5 / (levels - 1))]):
+        for value, got in zip(golden_features()[channel].ravel(), decoded[channel].ravel(), strict=True):
+            level = min(max(round(float(value) / float(step)) + zero_level, 0), levels - 1)
+            assert got == np.float32(level - zero_level) * step
+
+
+@pytest.mark.parametrize("key", ["frame", "frame_without_budget", "answer", "refusal"])
+def test_messages_are_the_bytes_that_were_stored_and_read_back_from_them(key):
+    message, stored = golden_messages()[key], stored_hex("messages.json")[key]
+    assert message.SerializeToString() == stored
+    assert type(message).FromString(stored) == message
+
+
+def test_the_golden_features_have_the_golden_shape():
+    assert golden_features().shape == SHAPE
+    assert (golden_features() == 0).sum() == 13
