@@ -1,0 +1,82 @@
+"""What an attacker process needs to know, checked before anything starts."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from urllib.parse import urlsplit
+
+from attacker.feeds.config import Endpoint, FeedConfig
+from attacker.recorder import DEFAULT_RETENTION_MB
+from attacker.workshop import WorkshopConfig
+
+
+@dataclass(frozen=True)
+class AttackerConfig:
+    """One attacker process.
+
+    Attributes:
+        taps: where it listens; one or more.
+        http: where the page is served; port 0 takes a free one.
+        bundles: directories of bundles, or bundles themselves.
+        inverters: likewise.
+        preview: the edge's preview (http://HOST:PORT), None for none.
+        control: the conductor's address (http://HOST:PORT), None for none.
+        record: a file for flow records, None for none.
+        retention_mb: how large the record may grow, 10^6 bytes.
+        workshop: bounds of reconstruction.
+
+    Raises:
+        ValueError: no tap, or an address that is not one.
+    """
+
+    taps: tuple[FeedConfig, ...]
+    http: Endpoint
+    bundles: tuple[Path, ...] = ()
+    inverters: tuple[Path, ...] = ()
+    preview: str | None = None
+    control: str | None = None
+    record: Path | None = None
+    retention_mb: float = DEFAULT_RETENTION_MB
+    workshop: WorkshopConfig = WorkshopConfig()
+
+    def __post_init__(self) -> None:
+        if not self.taps:
+            raise ValueError(
+                "no tap was given: say where to listen with --tap (see `siftfunnel attacker --help`)"
+            )
+        for flag, address in (("--preview", self.preview), ("--control", self.control)):
+            if address is not None:
+                check_address(flag, address)
+        if not self.retention_mb > 0:
+            raise ValueError(f"--retention-mb must be above 0, not {self.retention_mb}")
+
+
+def check_address(flag: str, address: str) -> None:
+    """Refuse what is not an http address.
+
+    Raises:
+        ValueError: naming the flag.
+
+    >>> check_address("--preview", "http://edge:8090")
+    """
+    try:
+        parts = urlsplit(address)
+        usable = parts.scheme in {"http", "https"} and bool(parts.hostname) and parts.port != 0
+    except ValueError:
+        usable = False
+    if not usable:
+        raise ValueError(f"{flag} must be an address such as http://127.0.0.1:8090, not {address!r}")
+
+
+def parse_endpoint(text: str) -> Endpoint:
+    """HOST:PORT or PORT (then on 127.0.0.1); IPv6 addresses in brackets.
+
+    Raises:
+        ValueError: neither.
+
+    >>> parse_endpoint("8080")
+    Endpoint(host='127.0.0.1', port=8080)
+    """
+    host, _, port = text.rpartition(":")
+    if not port.isdecimal() or (":" in host and not (host.startswith("[") and host.endswith("]"))):
+        raise ValueError(f"expected HOST:PORT or PORT, not {text!r} (IPv6 addresses in brackets)")
+    return Endpoint(host.strip("[]") or "127.0.0.1", int(port))

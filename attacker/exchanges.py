@@ -1,0 +1,149 @@
+"""Which overheard messages belong together: a frame, its answer, and the same frame sent again.
+
+    Frame (up)    --(tap, connection, sequence)-->  Exchange  <--(tap, connection, sequence)--  Reply (down)
+
+An edge resends what is unanswered, over a new connection or over the same one, and two taps may hear the same
+frame: one `Exchange` stands for all of that, and is counted once.
+"""
+
+from collections import OrderedDict
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from shared.rpc import split_inference_pb2 as pb
+
+FrameKey = tuple[str, int, bytes]
+"""Bundle digest, sequence, the payload's last four bytes (its CRC32C)."""
+
+
+@dataclass(frozen=True)
+class Answer:
+    """The best class of an overheard prediction.
+
+    Attributes:
+        class_index: position in the manifest's list of classes.
+        score: the service's softmax probability, in [0, 1].
+    """
+
+    class_index: int
+    score: float
+
+
+@dataclass(eq=False)
+class Exchange:
+    """One frame's life, as far as the attacker has heard of it.
+
+    Attributes:
+        number: counts exchanges from 0 in the order in which they were first heard.
+        tap: the tap that heard it first.
+        connection: the connection it was first heard on.
+        time_s: when the frame was first heard, seconds since the epoch.
+        digest: the bundle's digest.
+        sequence: the edge's number for the frame.
+        codec: position in the manifest's list of codecs.
+        payload: what the codec wrote, checksum included.
+        answer: set when a prediction was overheard.
+        answered_s: when that was.
+        features_CHW: set when decoded.
+        reconstruction_HWC: set when inverted, float32 in [0, 1].
+        settled: whether the pipeline is done with it; then the tensors are gone.
+        label: the true class, once known.
+    """
+
+    number: int
+    tap: str
+    connection: str
+    time_s: float
+    digest: str
+    sequence: int
+    codec: int
+    payload: bytes
+    answer: Answer | None = None
+    answered_s: float | None = None
+    features_CHW: NDArray[np.float32] | None = None
+    reconstruction_HWC: NDArray[np.float32] | None = None
+    settled: bool = False
+    label: str | None = None
+
+    def settle(self, label: str | None) -> None:
+        """Let go of everything large; what remains only serves to recognise the frame again."""
+        self.settled, self.label = True, label
+        self.payload, self.features_CHW, self.reconstruction_HWC = b"", None, None
+
+
+class Census:
+    """Tells a new frame from one that was heard before; memory is bounded.
+
+    A frame heard again on the tap that heard it before is *resent* as long as it is unanswered or was answered
+    within `grace_s` (the answer may have been lost between the tap and the edge). After that the same digest,
+    sequence and payload are a new frame: an edge that was started again numbers from the same start. The n-th
+    new frame of a key on one tap is the n-th one on every other tap.
+    """
+
+    def __init__(self, capacity: int = 50_000, grace_s: float = 5.0) -> None:
+        self._capacity = capacity
+        self._grace_s = grace_s
+        self._known: OrderedDict[FrameKey, _Generations] = OrderedDict()
+
+    def find(self, tap: str, key: FrameKey, now_s: float) -> tuple[Exchange | None, int]:
+        """The exchange that this hearing belongs to (None: a new one), and its place among those of the key."""
+        generations = self._known.get(key)
+        if generations is None:
+            return None, 0
+        self._known.move_to_end(key)
+        place = generations.heard.get(tap, -1)
+        if place >= 0 and self._may_be_resent(generations.exchanges[place], now_s):
+            return generations.exchanges[place], place
+        place += 1
+        known = generations.exchanges[place] if place < len(generations.exchanges) else None
+        return known, place
+
+    def note(self, tap: str, key: FrameKey, place: int, exchange: Exchange) -> None:
+        """Remember that `tap` has heard `exchange` as the `place`-th one of its key."""
+        generations = self._known.setdefault(key, _Generations([], {}))
+        if place == len(generations.exchanges):
+            generations.exchanges.append(exchange)
+        generations.heard[tap] = place
+        while len(self._known) > self._capacity:
+            self._known.popitem(last=False)
+
+    def _may_be_resent(self, exchange: Exchange, now_s: float) -> bool:
+        return exchange.answered_s is None or now_s - exchange.answered_s <= self._grace_s
+
+
+@dataclass
+class _Generations:
+    exchanges: list[Exchange]
+    heard: dict[str, int]
+
+
+class Pairs:
+    """Finds the exchange that a reply answers; the oldest are forgotten first."""
+
+    def __init__(self, capacity: int = 8192) -> None:
+        self._capacity = capacity
+        self._open: OrderedDict[tuple[str, str, int], Exchange] = OrderedDict()
+
+    def expect(self, tap: str, connection: str, exchange: Exchange) -> None:
+        """A reply to `exchange` may now come on this connection."""
+        self._open[tap, connection, exchange.sequence] = exchange
+        while len(self._open) > self._capacity:
+            self._open.popitem(last=False)
+
+    def take(self, tap: str, connection: str, sequence: int) -> Exchange | None:
+        """The exchange that a reply with this sequence belongs to, if its frame was heard."""
+        return self._open.pop((tap, connection, sequence), None)
+
+
+def answer_of(reply: pb.Reply) -> Answer | None:
+    """The first class of a prediction; None for an error or an empty list.
+
+    >>> answer_of(pb.Reply(prediction=pb.Prediction(class_index=[3], score=[0.5])))
+    Answer(class_index=3, score=0.5)
+    """
+    prediction = reply.prediction
+    if reply.WhichOneof("outcome") != "prediction" or not prediction.class_index or not prediction.score:
+        return None
+    return Answer(prediction.class_index[0], prediction.score[0])

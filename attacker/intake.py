@@ -1,0 +1,147 @@
+"""From a tap's events to exchanges and counts: who said what, how large it was, and whether it is new.
+
+A pure state machine: no clock, no threads; times are those of the events. Its owner locks.
+"""
+
+from collections import OrderedDict
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from google.protobuf.message import DecodeError
+
+from attacker.ciphertext import Leftovers
+from attacker.exchanges import Census, Exchange, Pairs, answer_of
+from attacker.knowledge import Knowledge, Target
+from attacker.ledger import BundleTally, Ledger
+from attacker.tap.events import ConnectionClosed, Event, Opaque, Overheard
+from shared.rpc import split_inference_pb2 as pb
+
+MAX_CONNECTIONS = 4096
+CHECKSUM_BYTES = 4
+
+
+@dataclass
+class _Account:
+    """Bytes of one connection that were handed to a bundle's tally so far."""
+
+    attributed: int = 0
+    tally: BundleTally | None = None
+
+
+class Intake:
+    """Takes events of any number of taps; hands over every frame that was not heard before."""
+
+    def __init__(self, knowledge: Knowledge, ledger: Ledger, on_new: Callable[[Exchange], None]) -> None:
+        self._knowledge = knowledge
+        self._ledger = ledger
+        self._on_new = on_new
+        self._census = Census()
+        self._pairs = Pairs()
+        self._accounts: OrderedDict[tuple[str, str], _Account] = OrderedDict()
+        self._count = 0
+        self.leftovers: dict[str, Leftovers] = {}
+
+    def take(self, tap: str, event: Event) -> None:
+        """Take one event of the tap with this name into account."""
+        if isinstance(event, Overheard):
+            self._message(tap, event)
+        elif isinstance(event, Opaque):
+            self.leftovers.setdefault(tap, Leftovers()).heard(event)
+        elif isinstance(event, ConnectionClosed):
+            self._closed(tap, event)
+
+    def _message(self, tap: str, event: Overheard) -> None:
+        account = self._account(tap, event.connection)
+        account.attributed += event.wire_bytes
+        if event.kind == "other":
+            return
+        try:
+            if event.compressed:
+                raise DecodeError("compressed by gRPC")
+            if event.kind == "frame":
+                self._frame(tap, event, pb.Frame.FromString(event.message), account)
+            else:
+                self._reply(tap, event, pb.Reply.FromString(event.message), account)
+        except DecodeError:
+            self._ledger.malformed_messages += 1
+
+    def _frame(self, tap: str, event: Overheard, frame: pb.Frame, account: _Account) -> None:
+        target = self._knowledge.target(event.digest) if event.digest else None
+        if target is None:
+            stranger = self._ledger.stranger(event.digest)
+            stranger.frames += 1
+            stranger.wire_bytes += event.wire_bytes
+            return
+        exchange = self._identify(tap, event, frame, target)
+        self._pairs.expect(tap, event.connection, exchange)
+        if exchange.tap == tap:
+            account.tally = self.tally(target)
+            account.tally.wire_bytes += event.wire_bytes
+
+    def _identify(self, tap: str, event: Overheard, frame: pb.Frame, target: Target) -> Exchange:
+        digest = target.bundle.digest
+        key = (digest, frame.sequence, frame.payload[-CHECKSUM_BYTES:])
+        exchange, place = self._census.find(tap, key, event.time_s)
+        if exchange is not None:
+            if exchange.tap == tap:
+                self.tally(target).frames_resent += 1
+            self._census.note(tap, key, place, exchange)
+            return exchange
+        exchange = Exchange(
+            number=self._count,
+            tap=tap,
+            connection=event.connection,
+            time_s=event.time_s,
+            digest=digest,
+            sequence=frame.sequence,
+            codec=frame.codec,
+            payload=frame.payload,
+        )
+        self._count += 1
+        self._census.note(tap, key, place, exchange)
+        self.tally(target).heard(target.codec_name(frame.codec), len(frame.payload))
+        self._on_new(exchange)
+        return exchange
+
+    def _reply(self, tap: str, event: Overheard, reply: pb.Reply, account: _Account) -> None:
+        exchange = self._pairs.take(tap, event.connection, reply.sequence)
+        if exchange is None:
+            if account.tally is not None:
+                account.tally.wire_bytes += event.wire_bytes
+            return
+        target = self._knowledge.target(exchange.digest)
+        assert target is not None
+        tally = self.tally(target)
+        if exchange.tap == tap:
+            tally.wire_bytes += event.wire_bytes
+        answer = answer_of(reply)
+        if answer is None:
+            tally.errors_overheard += exchange.tap == tap
+        elif exchange.answer is None:
+            exchange.answer, exchange.answered_s = answer, event.time_s
+            tally.answers_overheard += 1
+            if exchange.settled:
+                self.judge(exchange)
+
+    def judge(self, exchange: Exchange) -> None:
+        """Count whether the overheard answer was right, once both it and the true class are known."""
+        target = self._knowledge.target(exchange.digest)
+        if target is not None and exchange.answer is not None and exchange.label is not None:
+            self.tally(target).labelled(target.class_name(exchange.answer.class_index) == exchange.label)
+
+    def tally(self, target: Target) -> BundleTally:
+        """The tally of a known bundle."""
+        return self._ledger.bundle(target.name, target.bundle.digest)
+
+    def _account(self, tap: str, connection: str) -> _Account:
+        account = self._accounts.setdefault((tap, connection), _Account())
+        self._accounts.move_to_end((tap, connection))
+        while len(self._accounts) > MAX_CONNECTIONS:
+            self._accounts.popitem(last=False)
+        return account
+
+    def _closed(self, tap: str, event: ConnectionClosed) -> None:
+        # What passed after the last message (acknowledgements, the end of the call) belongs to its bundle too.
+        account = self._accounts.pop((tap, event.connection), None)
+        if account is not None and account.tally is not None:
+            account.tally.wire_bytes += max(0, event.traffic.wire_bytes - account.attributed)

@@ -1,0 +1,186 @@
+"""What the attacker knows beforehand: every public bundle, its codecs, and the inverters it has trained.
+
+Kerckhoffs: only the picture is secret. Edge halves are deployed on devices that anyone can buy, so bundles, codec
+tables and the shape of everything count as known.
+"""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from google.protobuf.message import DecodeError
+from numpy.typing import NDArray
+
+from attacker.inversion import InversionError, Reconstructor, load_decoder
+from shared.bundle import Bundle, BundleError, Inverter, find_bundles, find_inverters
+from shared.rpc import split_inference_pb2 as pb
+from shared.wire import Codec, CodecError, make_codecs
+
+
+@dataclass(frozen=True)
+class Target:
+    """One bundle as the attacker sees it.
+
+    Attributes:
+        bundle: manifest and digest; neither half of the network is needed.
+        codecs: in wire order.
+        reconstructor: None where there is no inverter for this digest.
+        inverter: the artefact behind it, None when handed in from outside.
+    """
+
+    bundle: Bundle
+    codecs: tuple[Codec, ...]
+    reconstructor: Reconstructor | None = None
+    inverter: Inverter | None = None
+
+    @property
+    def name(self) -> str:
+        """The bundle's name."""
+        return self.bundle.manifest.name
+
+    def codec_name(self, index: int) -> str:
+        """What people call the codec at this position on the wire.
+
+        >>> target.codec_name(99)
+        'codec 99 (unknown)'
+        """
+        return self.codecs[index].name if index < len(self.codecs) else f"codec {index} (unknown)"
+
+    def class_name(self, index: int) -> str:
+        """The class at this position of the manifest's list."""
+        classes = self.bundle.manifest.classes
+        return classes[index] if index < len(classes) else f"class {index} (unknown)"
+
+    def decode(self, codec: int, payload: bytes) -> NDArray[np.float32]:
+        """Payload to feature tensor CHW.
+
+        Raises:
+            CodecError: no such codec, or the payload is not one of it and this bundle.
+        """
+        if codec >= len(self.codecs):
+            raise CodecError(f"bundle {self.name} has no codec {codec}: it has {len(self.codecs)}")
+        return self.codecs[codec].decode(payload)
+
+    def as_json(self) -> dict[str, Any]:
+        """What the page says about the bundle."""
+        manifest = self.bundle.manifest
+        return {
+            "name": self.name,
+            "digest": self.bundle.digest,
+            "architecture": manifest.architecture,
+            "defence": manifest.defence,
+            "label_kind": manifest.label_kind,
+            "class_count": len(manifest.classes),
+            "input": [manifest.input.height, manifest.input.width],
+            "raw_bytes": manifest.input.height * manifest.input.width * 3,
+            "feature": list(manifest.feature.shape),
+            "codecs": [codec.name for codec in self.codecs],
+            "inverter": self.reconstructor is not None,
+            "mean_picture": mean_picture(self.inverter),
+        }
+
+
+class Knowledge:
+    """Bundles by digest, and what was wrong with those that could not be used."""
+
+    def __init__(self, targets: Iterable[Target], problems: Sequence[str] = ()) -> None:
+        self._targets = {target.bundle.digest: target for target in targets}
+        self.problems = tuple(problems)
+
+    @property
+    def targets(self) -> tuple[Target, ...]:
+        """All known bundles, in the order in which they were found."""
+        return tuple(self._targets.values())
+
+    def target(self, digest: str) -> Target | None:
+        """The bundle with this digest, if it is known."""
+        return self._targets.get(digest)
+
+    def settle(self, message: bytes) -> str | None:
+        """Trial decode: the digest of the one known bundle that a serialised Frame belongs to.
+
+        The checksum covers digest, codec and body, so a payload fits one bundle and a wrong match is one in
+        four thousand million per bundle tried. None when it is no Frame, or of no known bundle.
+        """
+        try:
+            frame = pb.Frame.FromString(message)
+        except DecodeError:
+            return None
+        fitting = [target.bundle.digest for target in self.targets if _fits(target, frame)]
+        return fitting[0] if len(fitting) == 1 else None
+
+
+def _fits(target: Target, frame: pb.Frame) -> bool:
+    try:
+        target.decode(frame.codec, frame.payload)
+    except CodecError:
+        return False
+    return True
+
+
+def mean_picture(inverter: Inverter | None) -> dict[str, float] | None:
+    """How close the mean picture comes to a held-out one, as the inverter's report tells: the level of knowing nothing."""
+    if inverter is None:
+        return None
+    level = inverter.report.get("mean_picture")
+    if not isinstance(level, Mapping):
+        return None
+    return {
+        name: float(level[name]) for name in ("psnr", "ssim") if isinstance(level.get(name), (int, float))
+    }
+
+
+def gather(
+    bundles: Sequence[Path],
+    inverters: Sequence[Path],
+    reconstructors: Mapping[str, Reconstructor] | None = None,
+) -> Knowledge:
+    """Load every bundle and inverter of some directories; what fails becomes a problem, not an end.
+
+    Args:
+        bundles: directories of bundles.
+        inverters: directories of inverters; the artefact's digest decides which bundle it attacks.
+        reconstructors: attacks made elsewhere, by bundle digest; they win over inverters.
+    """
+    problems: list[str] = []
+    artefacts: dict[str, Inverter] = {}
+    for found in find_inverters(*inverters):
+        if isinstance(found, Inverter):
+            artefacts[found.bundle_digest] = found
+        else:
+            problems.append(found.reason)
+    targets: dict[str, Target] = {}
+    for found_bundle in find_bundles(*bundles):
+        if not isinstance(found_bundle, Bundle):
+            problems.append(found_bundle.reason)
+        elif found_bundle.digest not in targets:
+            given = (reconstructors or {}).get(found_bundle.digest)
+            target, problem = _target(found_bundle, artefacts.get(found_bundle.digest), given)
+            targets[found_bundle.digest] = target
+            problems.extend(problem)
+    for digest, inverter in artefacts.items():
+        if digest not in targets:
+            problems.append(
+                f"the inverter in {inverter.directory} was trained for {inverter.bundle_name} ({digest[:12]}…), "
+                "a bundle that is not here: it is not used"
+            )
+    return Knowledge(targets.values(), problems)
+
+
+def _target(
+    bundle: Bundle, inverter: Inverter | None, given: Reconstructor | None
+) -> tuple[Target, list[str]]:
+    codecs = make_codecs(bundle.manifest, bundle.digest)
+    if given is not None:
+        return Target(bundle, codecs, given), []
+    if inverter is None:
+        return Target(bundle, codecs), [
+            f"no inverter for bundle {bundle.name} ({bundle.digest[:12]}…): its features are shown, "
+            f"nothing is rebuilt; train one with `siftfunnel lab inverter {bundle.name}`"
+        ]
+    try:
+        return Target(bundle, codecs, load_decoder(inverter, bundle), inverter), []
+    except (InversionError, BundleError) as error:
+        return Target(bundle, codecs), [str(error)]

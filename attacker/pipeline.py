@@ -1,0 +1,230 @@
+"""Taps in, books and pictures out: the threads between what is overheard and what is shown.
+
+    feeds' threads --event--> Intake --exchange--> workshop thread --view--> publish(name, value)
+    preview thread --truth--> TruthStore ---------------^
+
+The intake runs on the feeds' own threads and is quick (parse, count, queue); nothing here waits for an observer.
+"""
+
+import threading
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import asdict
+from typing import Any
+
+from attacker.exchanges import Exchange
+from attacker.intake import Intake
+from attacker.knowledge import Knowledge, Target
+from attacker.ledger import Ledger, Similarity
+from attacker.preview import Camera, NoCamera, Truth, TruthStore
+from attacker.tap.events import Event, Feed, Sink
+from attacker.views import camera_view, exchange_view
+from attacker.workshop import Backlog, WaitingRoom, WorkshopConfig, decode_batch, invert_batch, score
+
+Publish = Callable[[str, Mapping[str, Any]], None]
+
+PICTURES_PER_S = 12.0
+CAMERA_PER_S = 4.0
+TICK_S = 0.05
+
+
+class Rate:
+    """Says at most so many times a second that something may happen.
+
+    >>> rate = Rate(2.0)
+    >>> [rate.allows(now) for now in (0.0, 0.1, 0.6)]
+    [True, False, True]
+    """
+
+    def __init__(self, per_s: float) -> None:
+        self._gap_s = 1 / per_s
+        self._next_s = float("-inf")
+
+    def allows(self, now_s: float) -> bool:
+        """Whether enough time has passed since it last said yes."""
+        if now_s < self._next_s:
+            return False
+        self._next_s = now_s + self._gap_s
+        return True
+
+
+class Pipeline:
+    """Runs feeds, intake, reconstruction and scoring; `summary` is safe from any thread."""
+
+    def __init__(
+        self,
+        knowledge: Knowledge,
+        feeds: Mapping[str, Feed],
+        publish: Publish,
+        camera: Camera | None = None,
+        config: WorkshopConfig | None = None,
+        recorder: Sink | None = None,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        """Nothing runs before `start`.
+
+        Args:
+            knowledge: bundles, codecs and inverters.
+            feeds: by name; the name is what the page and the summary call the tap.
+            publish: receives ("frame", view) and ("camera", view); must not block.
+            camera: where originals come from.
+            config: bounds.
+            recorder: receives every event of every feed as well.
+            clock: seconds, for waits and rates.
+        """
+        self._knowledge, self._feeds, self._publish = knowledge, dict(feeds), publish
+        self._camera = camera or NoCamera()
+        self._recorder, self._clock = recorder, clock
+        self._config = config or WorkshopConfig()
+        self._lock = threading.Lock()
+        self._wake = threading.Event()
+        self._stopping = threading.Event()
+        self._ledger = Ledger()
+        self._intake = Intake(knowledge, self._ledger, self._queue)
+        self._backlog = Backlog(self._config)
+        self._truths = TruthStore()
+        self._waiting = WaitingRoom(
+            self._config, None if isinstance(self._camera, NoCamera) else self._truths.take
+        )
+        self._in_hand = 0
+        self._pictures, self._cameras = Rate(PICTURES_PER_S), Rate(CAMERA_PER_S)
+        self._thread = threading.Thread(target=self._run, name="workshop", daemon=True)
+
+    def start(self) -> None:
+        """Start everything; a feed that cannot start raises `FeedError` and stops what ran already."""
+        self._camera.start(self._truth)
+        self._thread.start()
+        try:
+            for name, feed in self._feeds.items():
+                feed.start(self.sink(name))
+        except BaseException:
+            self.stop()
+            raise
+
+    def stop(self) -> None:
+        """Stop feeds first, then finish what is queued as far as it can be finished at once."""
+        for feed in self._feeds.values():
+            feed.stop()
+        self._camera.stop()
+        self._stopping.set()
+        self._wake.set()
+        if self._thread.is_alive():
+            self._thread.join()
+
+    def sink(self, tap: str) -> Sink:
+        """What the feed with this name calls for every event."""
+
+        def take(event: Event) -> None:
+            if self._recorder is not None:
+                self._recorder(event)
+            with self._lock:
+                self._intake.take(tap, event)
+
+        return take
+
+    def summary(self) -> dict[str, Any]:
+        """The answer of `GET /summary`; final when `pending` is zero and the edge has stopped sending."""
+        taps = [self._tap_json(name, feed) for name, feed in self._feeds.items()]
+        with self._lock:
+            books = self._ledger.as_json()
+            pending = {"invert": len(self._backlog) + self._in_hand, "score": len(self._waiting)}
+        return {"taps": taps, **books, "pending": pending, "preview": asdict(self._camera.state())}
+
+    def _tap_json(self, name: str, feed: Feed) -> dict[str, Any]:
+        state = asdict(feed.state())
+        with self._lock:
+            leftovers = self._intake.leftovers.get(name)
+            state["leftovers"] = leftovers.as_json() if leftovers else None
+        return {"name": name, **state}
+
+    def _queue(self, exchange: Exchange) -> None:
+        for gone in self._backlog.put(exchange):
+            self._intake.tally(self._target(gone)).frames_skipped += 1
+            gone.settle(None)
+        self._wake.set()
+
+    def _target(self, exchange: Exchange) -> Target:
+        target = self._knowledge.target(exchange.digest)
+        assert target is not None
+        return target
+
+    def _truth(self, truth: Truth) -> None:
+        self._truths.put(truth)
+        self._wake.set()
+        if self._cameras.allows(self._clock()):
+            self._publish("camera", camera_view(truth))
+
+    def _run(self) -> None:
+        while not self._stopping.is_set():
+            self._wake.wait(TICK_S)
+            self._wake.clear()
+            self._work()
+        self._work()
+
+    def _work(self) -> None:
+        while self._invert_some():
+            self._settle_some()
+        self._settle_some()
+
+    def _invert_some(self) -> bool:
+        with self._lock:
+            batch = self._backlog.take()
+            self._in_hand = len(batch)
+        if not batch:
+            return False
+        target = self._target(batch[0])
+        decoded, failed = decode_batch(target, batch)
+        broken = self._invert(target, decoded)
+        with self._lock:
+            tally = self._intake.tally(target)
+            tally.frames_failed += broken
+            tally.frames_undecodable += len(failed)
+            tally.frames_reconstructed += sum(exchange.reconstruction_HWC is not None for exchange in decoded)
+            self._waiting.admit(decoded, self._clock())
+            self._in_hand = 0
+        for exchange in failed:
+            exchange.settle(None)
+        return True
+
+    def _invert(self, target: Target, batch: list[Exchange]) -> int:
+        # An attack handed in from outside may fail in any way; the page goes on without its pictures.
+        try:
+            invert_batch(target, batch)
+        except Exception as error:
+            self._publish("problem", {"text": f"reconstruction failed for {target.name}: {error}"})
+            return len(batch)
+        return 0
+
+    def _settle_some(self) -> None:
+        with self._lock:
+            released = self._waiting.release(self._clock())
+            self._in_hand = len(released)
+        for exchange, truth in released:
+            self._settle(exchange, truth)
+
+    def _settle(self, exchange: Exchange, truth: Truth | None) -> None:
+        similarity = score(exchange, truth)
+        target = self._target(exchange)
+        view = exchange_view(exchange, target, truth, similarity, self._pictures.allows(self._clock()))
+        with self._lock:
+            self._book(exchange, target, truth, similarity, view.get("jpeg_bytes"))
+            self._in_hand -= 1
+        self._publish("frame", view)
+
+    def _book(
+        self,
+        exchange: Exchange,
+        target: Target,
+        truth: Truth | None,
+        similarity: Similarity | None,
+        jpeg_bytes: int | None,
+    ) -> None:
+        tally = self._intake.tally(target)
+        if jpeg_bytes is not None:
+            tally.jpeg_bytes.add(jpeg_bytes)
+        if similarity is not None:
+            tally.scored(similarity)
+        elif exchange.reconstruction_HWC is not None:
+            tally.frames_without_truth += 1
+        exchange.settle(truth.label if truth else None)
+        self._intake.judge(exchange)

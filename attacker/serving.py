@@ -1,0 +1,159 @@
+"""One attacker process from its configuration to its end: feeds, pipeline, HTTP."""
+
+import errno
+import socket
+import sys
+from collections.abc import Callable, Mapping
+from contextlib import ExitStack
+from typing import Any
+
+import uvicorn
+
+from attacker.config import AttackerConfig
+from attacker.feeds.config import Endpoint, FeedConfig
+from attacker.feeds.opening import open_feed
+from attacker.inversion import Reconstructor
+from attacker.knowledge import Knowledge, gather
+from attacker.pipeline import Pipeline
+from attacker.preview import Camera, NoCamera
+from attacker.preview_client import PreviewClient
+from attacker.recorder import Recorder
+from attacker.tap.events import Feed
+from attacker.web.app import Face, make_app
+from attacker.web.hub import Hub
+
+DRAIN_S = 3
+
+Announce = Callable[[Mapping[str, Any]], None]
+
+
+class AddressError(OSError):
+    """The page's address cannot be listened on; the text names the flag and says what to do."""
+
+
+def serve(
+    config: AttackerConfig, announce: Announce, reconstructors: Mapping[str, Reconstructor] | None = None
+) -> int:
+    """Run until SIGTERM or Ctrl-C; 0 when it ended as asked.
+
+    Args:
+        config: what to do.
+        announce: called once everything listens, with what the ready line says.
+        reconstructors: attacks by bundle digest, instead of inverters.
+
+    Raises:
+        ValueError: bad input.
+        FeedError: a tap cannot start.
+        AddressError: the page's address is taken or not ours.
+    """
+    knowledge = gather(config.bundles, config.inverters, reconstructors)
+    for problem in knowledge.problems:
+        print(f"attacker: {problem}", file=sys.stderr)
+    hub = Hub()
+    with ExitStack() as stack:
+        listener = stack.enter_context(listen(config.http))
+        recorder = (
+            stack.enter_context(Recorder(config.record, config.retention_mb)) if config.record else None
+        )
+        feeds = name_feeds(config.taps, lambda tap: open_feed(tap, knowledge.settle))
+        camera: Camera = PreviewClient(config.preview) if config.preview else NoCamera()
+        pipeline = Pipeline(knowledge, feeds, hub.publish, camera, config.workshop, recorder)
+        pipeline.start()
+        stack.callback(pipeline.stop)
+        _serve_page(Face(knowledge, hub, pipeline.summary, config.control), listener, announce, feeds)
+    return 0
+
+
+def _serve_page(face: Face, listener: socket.socket, announce: Announce, feeds: Mapping[str, Feed]) -> None:
+    server = _Server(
+        uvicorn.Config(
+            make_app(face),
+            log_level="warning",
+            access_log=False,
+            timeout_graceful_shutdown=DRAIN_S,
+            ws="none",
+        ),
+        face.hub,
+        lambda: announce(ready_line(listener, feeds, face.knowledge)),
+    )
+    server.run(sockets=[listener])
+
+
+class _Server(uvicorn.Server):
+    """Says when it is ready, and ends the pages' event streams before it waits for them to end."""
+
+    def __init__(self, config: uvicorn.Config, hub: Hub, on_ready: Callable[[], None]) -> None:
+        super().__init__(config)
+        self._hub, self._on_ready = hub, on_ready
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        await super().startup(sockets)
+        if self.started:
+            self._on_ready()
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        self._hub.close()
+        await super().shutdown(sockets)
+
+
+def listen(endpoint: Endpoint) -> socket.socket:
+    """A listening socket for the page.
+
+    Raises:
+        AddressError: with what to do.
+    """
+    try:
+        family, *_, address = socket.getaddrinfo(
+            endpoint.host, endpoint.port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
+        )[0]
+    except socket.gaierror as error:
+        raise AddressError(f"--http: no host {endpoint.host!r}: {error.strerror}") from error
+    listener = socket.socket(family, socket.SOCK_STREAM)
+    try:
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        listener.bind(address)
+        listener.listen(128)
+        listener.set_inheritable(True)
+    except OSError as error:
+        listener.close()
+        raise AddressError(_why(endpoint, error)) from error
+    return listener
+
+
+def _why(endpoint: Endpoint, error: OSError) -> str:
+    advice = {
+        errno.EADDRINUSE: "the port is in use; choose another one, or 0 for any free one",
+        errno.EACCES: "no permission; ports below 1024 need root, choose a higher one",
+        errno.EADDRNOTAVAIL: "this machine does not have that address",
+    }
+    return f"cannot serve the page at --http {endpoint}: {advice.get(error.errno or 0, error.strerror)}"
+
+
+def name_feeds(taps: tuple[FeedConfig, ...], open_one: Callable[[FeedConfig], Feed]) -> dict[str, Feed]:
+    """Feeds by the name that page and summary use: the tap's text form.
+
+    Raises:
+        ValueError: the same tap twice.
+    """
+    feeds: dict[str, Feed] = {}
+    for tap in taps:
+        if str(tap) in feeds and not str(tap).startswith("relay:"):
+            raise ValueError(f"--tap {tap} was given twice")
+        name = str(tap) if str(tap) not in feeds else f"{tap} ({len(feeds) + 1})"
+        feeds[name] = open_one(tap)
+    return feeds
+
+
+def ready_line(listener: socket.socket, feeds: Mapping[str, Feed], knowledge: Knowledge) -> dict[str, Any]:
+    """What the process says once it is ready: addresses with real ports, taps, bundles."""
+    host, port = listener.getsockname()[:2]
+    return {
+        "ready": True,
+        "http": f"[{host}]:{port}" if ":" in host else f"{host}:{port}",
+        "taps": [
+            {"tap": name, "kind": state.kind, "address": state.address, "phase": state.phase}
+            for name, state in ((name, feed.state()) for name, feed in feeds.items())
+        ],
+        "bundles": {target.name: target.bundle.digest for target in knowledge.targets},
+        "inverters": [target.name for target in knowledge.targets if target.reconstructor is not None],
+    }

@@ -1,0 +1,85 @@
+"""What the page is told of one frame and of one camera picture, as JSON values."""
+
+from typing import Any
+
+import numpy as np
+
+from attacker.exchanges import Exchange
+from attacker.knowledge import Target
+from attacker.ledger import Similarity
+from attacker.pictures import MAX_TILES, feature_picture, jpeg_bytes, png_address, rgb_picture
+from attacker.preview import Truth
+
+
+def exchange_view(
+    exchange: Exchange,
+    target: Target,
+    truth: Truth | None,
+    similarity: Similarity | None,
+    with_pictures: bool,
+) -> dict[str, Any]:
+    """One frame from the camera to the overheard answer; pictures only where asked for, they cost time and bytes."""
+    return {
+        "id": exchange.number,
+        "tap": exchange.tap,
+        "connection": exchange.connection,
+        "time_s": exchange.time_s,
+        "digest": exchange.digest,
+        "sequence": exchange.sequence,
+        "codec": target.codec_name(exchange.codec),
+        "payload_bytes": len(exchange.payload),
+        "jpeg_bytes": jpeg_bytes(truth.pixels_HWC) if truth else None,
+        "label": truth.label if truth else None,
+        "answer": _answer(exchange, target, truth),
+        "similarity": _similarity(similarity),
+        "feature": _feature(exchange),
+        "pictures": _pictures(exchange, truth) if with_pictures else None,
+    }
+
+
+def camera_view(truth: Truth) -> dict[str, Any]:
+    """The model's latest input, for when nothing on the wire goes with it."""
+    return {
+        "digest": truth.digest,
+        "sequence": truth.sequence,
+        "label": truth.label,
+        "original": png_address(rgb_picture(truth.pixels_HWC)),
+    }
+
+
+def _answer(exchange: Exchange, target: Target, truth: Truth | None) -> dict[str, Any] | None:
+    if exchange.answer is None:
+        return None
+    name = target.class_name(exchange.answer.class_index)
+    known = truth is not None and truth.label is not None
+    return {
+        "class": name,
+        "score": round(exchange.answer.score, 4),
+        "correct": name == truth.label if known and truth else None,
+    }
+
+
+def _similarity(similarity: Similarity | None) -> dict[str, float] | None:
+    if similarity is None:
+        return None
+    return {"mse": similarity.mse, "psnr": round(similarity.psnr_db, 3), "ssim": round(similarity.ssim, 4)}
+
+
+def _feature(exchange: Exchange) -> dict[str, Any] | None:
+    features_CHW = exchange.features_CHW
+    if features_CHW is None:
+        return None
+    return {
+        "shape": list(features_CHW.shape),
+        "tiles": min(MAX_TILES, features_CHW.shape[0]),
+        "zero_share": round(float(np.mean(features_CHW == 0)), 3),
+    }
+
+
+def _pictures(exchange: Exchange, truth: Truth | None) -> dict[str, str | None]:
+    features, rebuilt = exchange.features_CHW, exchange.reconstruction_HWC
+    return {
+        "original": png_address(rgb_picture(truth.pixels_HWC)) if truth else None,
+        "feature": png_address(feature_picture(features)) if features is not None else None,
+        "reconstruction": png_address(rgb_picture(rebuilt)) if rebuilt is not None else None,
+    }

@@ -1,0 +1,1 @@
+"""The attacker's face over HTTP: one page, its events, the summary."""

@@ -1,0 +1,170 @@
+"""The attacker's slow half: decode, invert, fetch the original, score. One thread, one bounded queue.
+
+    new exchange -> backlog -> decode + invert (in batches) -> wait for original and answer -> score -> show
+
+Reconstruction samples when it falls behind: the backlog keeps the newest frames and counts those it lets go.
+"""
+
+from collections import deque
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+
+import numpy as np
+
+from attacker.exchanges import Exchange
+from attacker.knowledge import Target
+from attacker.ledger import Similarity
+from attacker.preview import Truth
+from shared import similarity
+from shared.wire import CodecError
+
+
+@dataclass(frozen=True)
+class WorkshopConfig:
+    """Bounds of the slow half.
+
+    Attributes:
+        backlog_frames: frames that may wait for reconstruction.
+        backlog_bytes: payload bytes that may wait for reconstruction.
+        batch_frames: frames that are inverted together.
+        waiting_frames: rebuilt frames that may wait for their original.
+        truth_wait_s: how long a rebuilt frame waits for its original.
+        answer_wait_s: how long it waits for its answer.
+    """
+
+    backlog_frames: int = 1024
+    backlog_bytes: int = 64 * 2**20
+    batch_frames: int = 8
+    waiting_frames: int = 2048
+    truth_wait_s: float = 5.0
+    answer_wait_s: float = 2.0
+
+    def __post_init__(self) -> None:
+        for name in ("backlog_frames", "backlog_bytes", "batch_frames", "waiting_frames"):
+            if getattr(self, name) < 1:
+                raise ValueError(f"{name} must be at least 1, not {getattr(self, name)}")
+        if self.truth_wait_s < 0 or self.answer_wait_s < 0:
+            raise ValueError("waits must not be negative")
+
+
+class Backlog:
+    """Frames that wait for reconstruction: bounded by number and bytes, the newest kept."""
+
+    def __init__(self, config: WorkshopConfig) -> None:
+        self._config = config
+        self._waiting: deque[Exchange] = deque()
+        self._bytes = 0
+
+    def __len__(self) -> int:
+        return len(self._waiting)
+
+    def put(self, exchange: Exchange) -> list[Exchange]:
+        """Queue a frame; returns the older ones that had to go."""
+        self._waiting.append(exchange)
+        self._bytes += len(exchange.payload)
+        gone = []
+        while len(self._waiting) > 1 and self._is_over():
+            oldest = self._waiting.popleft()
+            self._bytes -= len(oldest.payload)
+            gone.append(oldest)
+        return gone
+
+    def take(self) -> list[Exchange]:
+        """The oldest frame and those right behind it that are of the same bundle, as one batch."""
+        batch: list[Exchange] = []
+        while self._waiting and len(batch) < self._config.batch_frames:
+            if batch and self._waiting[0].digest != batch[0].digest:
+                break
+            batch.append(self._waiting.popleft())
+            self._bytes -= len(batch[-1].payload)
+        return batch
+
+    def _is_over(self) -> bool:
+        return len(self._waiting) > self._config.backlog_frames or self._bytes > self._config.backlog_bytes
+
+
+def decode_batch(target: Target, batch: Iterable[Exchange]) -> tuple[list[Exchange], list[Exchange]]:
+    """Fill in `features_CHW`; returns the frames that decoded and those that did not."""
+    decoded, failed = [], []
+    for exchange in batch:
+        try:
+            exchange.features_CHW = target.decode(exchange.codec, exchange.payload)
+        except CodecError:
+            failed.append(exchange)
+        else:
+            decoded.append(exchange)
+    return decoded, failed
+
+
+def invert_batch(target: Target, batch: list[Exchange]) -> None:
+    """Fill in `reconstruction_HWC` where the bundle has a reconstructor."""
+    if target.reconstructor is None or not batch:
+        return
+    features_NCHW = np.stack(
+        [exchange.features_CHW for exchange in batch if exchange.features_CHW is not None]
+    )
+    images_NHWC = target.reconstructor.reconstruct(features_NCHW)
+    for exchange, image_HWC in zip(batch, images_NHWC, strict=True):
+        exchange.reconstruction_HWC = image_HWC
+
+
+def score(exchange: Exchange, truth: Truth | None) -> Similarity | None:
+    """Similarity of the reconstruction to the original; None where one of them is missing or sizes differ."""
+    image_HWC = exchange.reconstruction_HWC
+    if truth is None or image_HWC is None or image_HWC.shape != truth.pixels_HWC.shape:
+        return None
+    original_HWC = truth.pixels_HWC.astype(np.float32) / 255
+    return Similarity(
+        mse=similarity.mse(original_HWC, image_HWC),
+        psnr_db=similarity.psnr(original_HWC, image_HWC),
+        ssim=similarity.ssim(original_HWC, image_HWC),
+    )
+
+
+@dataclass
+class _Pending:
+    exchange: Exchange
+    since_s: float
+    truth: Truth | None = None
+
+
+class WaitingRoom:
+    """Rebuilt frames that wait, for a bounded time, for their original and their answer."""
+
+    def __init__(
+        self,
+        config: WorkshopConfig,
+        take_truth: Callable[[str, int], Truth | None] | None,
+    ) -> None:
+        """`take_truth` is None where no original will ever come."""
+        self._config = config
+        self._take_truth = take_truth
+        self._pending: deque[_Pending] = deque()
+
+    def __len__(self) -> int:
+        return len(self._pending)
+
+    def admit(self, exchanges: Iterable[Exchange], now_s: float) -> None:
+        """Frames that have been through reconstruction."""
+        self._pending.extend(_Pending(exchange, now_s) for exchange in exchanges)
+
+    def release(self, now_s: float) -> list[tuple[Exchange, Truth | None]]:
+        """Frames that need not, or must not, wait any longer, in their order of arrival."""
+        released, kept = [], deque[_Pending]()
+        excess = len(self._pending) - self._config.waiting_frames
+        for place, pending in enumerate(self._pending):
+            if pending.truth is None and self._take_truth is not None:
+                pending.truth = self._take_truth(pending.exchange.digest, pending.exchange.sequence)
+            if place < excess or self._is_done(pending, now_s - pending.since_s):
+                released.append((pending.exchange, pending.truth))
+            else:
+                kept.append(pending)
+        self._pending = kept
+        return released
+
+    def _is_done(self, pending: _Pending, waited_s: float) -> bool:
+        has_truth = pending.truth is not None or self._take_truth is None
+        has_answer = pending.exchange.answered_s is not None
+        return (has_truth or waited_s >= self._config.truth_wait_s) and (
+            has_answer or waited_s >= self._config.answer_wait_s
+        )
