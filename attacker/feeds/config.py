@@ -1,6 +1,7 @@
 """The text form of a tap: `sniff:IFACE:PORT | relay:LISTEN:TARGET | pcap:FILE | cloud:FLOWS`."""
 
 import re
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -94,7 +95,7 @@ def parse_tap(text: str) -> FeedConfig:
     Endpoint(host='::1', port=50051)
     """
     kind, _, rest = text.strip().partition(":")
-    readers = {"sniff": _sniff, "relay": _relay, "pcap": _pcap, "cloud": _cloud}
+    readers: dict[str, Callable[[str, str], FeedConfig]] = {"sniff": _sniff, "relay": _relay, "pcap": _pcap, "cloud": _cloud}
     if kind not in readers:
         raise TapError(text, f"unknown kind {kind!r}")
     if not rest:

@@ -16,11 +16,12 @@ from typing import Literal, Protocol
 Direction = Literal["up", "down"]
 Kind = Literal["frame", "reply", "other"]
 DigestSource = Literal["header", "checksum"]
+DropUnit = Literal["bytes", "packets", "messages", "header blocks", "calls", "connections", "lines"]
 
 
 @dataclass(frozen=True, slots=True)
 class Traffic:
-    """TCP payload bytes of one connection so far, each byte once however often it was sent.
+    """TCP payload bytes of one connection so far, each byte once however often it was sent, missed ones too.
 
     `handshake_bytes` is what passed, both ways, before the first Frame began: TLS and HTTP/2 setup,
     `Describe`, request headers. Under TLS the tap cannot see where the first Frame begins and counts the
@@ -119,13 +120,13 @@ class Dropped:
     connection: str | None
     time_s: float
     count: int
-    unit: Literal["bytes", "packets", "messages", "connections", "records"]
+    unit: DropUnit
     why: str
 
 
 @dataclass(frozen=True, slots=True)
 class ConnectionClosed:
-    """The end of a connection, with its final byte counts; `how` is a few words ("closed", "reset", "idle")."""
+    """The end of a connection, with its final counts; `how` is a few words ("closed", "reset", "idle")."""
 
     connection: str
     time_s: float

@@ -1,0 +1,79 @@
+"""Counts behind a feed's state, kept from the events that pass."""
+
+import threading
+from collections import Counter
+from dataclasses import dataclass
+
+from attacker.tap.events import (
+    ConnectionClosed,
+    ConnectionOpened,
+    Dropped,
+    Event,
+    Opaque,
+    Overheard,
+)
+
+
+@dataclass(frozen=True)
+class Counts:
+    """One reading of a `Tally`."""
+
+    connections_open: int
+    connections_seen: int
+    midway_connections: int
+    encrypted_connections: int
+    messages: int
+    opaque_bytes: int
+    dropped: dict[str, int]
+
+
+class Tally:
+    """Counts events; written by the feed's parsing thread, read from any."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._open: set[str] = set()
+        self._encrypted: set[str] = set()
+        self._seen = self._midway = self._encrypted_count = self._messages = self._opaque_bytes = 0
+        self._dropped: Counter[str] = Counter()
+
+    def note(self, event: Event) -> None:
+        """Count one event."""
+        with self._lock:
+            if isinstance(event, Overheard):
+                self._messages += 1
+            elif isinstance(event, Opaque):
+                self._note_opaque(event)
+            elif isinstance(event, Dropped):
+                self._dropped[f"{event.unit}: {event.why}"] += event.count
+            elif isinstance(event, ConnectionOpened):
+                self._open.add(event.connection)
+                self._seen += 1
+                self._midway += event.joined_midway
+            elif isinstance(event, ConnectionClosed):
+                self._open.discard(event.connection)
+                self._encrypted.discard(event.connection)
+
+    def drop(self, what: str, count: int = 1) -> None:
+        """Count a loss that no event tells of."""
+        with self._lock:
+            self._dropped[what] += count
+
+    def read(self) -> Counts:
+        """All counts at one moment."""
+        with self._lock:
+            return Counts(
+                len(self._open),
+                self._seen,
+                self._midway,
+                self._encrypted_count,
+                self._messages,
+                self._opaque_bytes,
+                dict(self._dropped),
+            )
+
+    def _note_opaque(self, event: Opaque) -> None:
+        self._opaque_bytes += event.byte_count
+        if event.reason.startswith("tls") and event.connection not in self._encrypted:
+            self._encrypted.add(event.connection)
+            self._encrypted_count += 1

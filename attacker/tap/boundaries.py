@@ -1,0 +1,128 @@
+"""Where a frame or record may begin, in bytes whose beginning was missed.
+
+HTTP/2 has no sync word. What tells a frame header from payload is that it leads to another header, which
+leads to another: a *chain*. Nine random bytes pass the checks about once in ten million; `CHAIN` headers in
+a row do not happen by chance, and should they, the tap falls out of step at the next header and looks
+again.
+"""
+
+import re
+from enum import Enum
+
+PREFACE = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"
+CHAIN = 4
+FRAME_HEADER_BYTES = 9
+RECORD_HEADER_BYTES = 5
+MAX_RECORD_BYTES = (1 << 14) + 2048
+MAX_HUNTED_STREAM = 1 << 24
+
+DATA, HEADERS, PRIORITY, RST_STREAM, SETTINGS = range(5)
+PUSH_PROMISE, PING, GOAWAY, WINDOW_UPDATE, CONTINUATION = range(5, 10)
+
+_FLAGS = {
+    DATA: 0x09,
+    HEADERS: 0x2D,
+    PRIORITY: 0,
+    RST_STREAM: 0,
+    SETTINGS: 0x01,
+    PUSH_PROMISE: 0x0C,
+    PING: 0x01,
+    GOAWAY: 0,
+    WINDOW_UPDATE: 0,
+    CONTINUATION: 0x04,
+}
+_FIXED_LENGTH = {PRIORITY: 5, RST_STREAM: 4, PING: 8, WINDOW_UPDATE: 4}
+_ON_CONNECTION = frozenset((SETTINGS, PING, GOAWAY))
+
+# A cheap necessary condition, so that the search through foreign bytes runs in C.
+_CANDIDATE = re.compile(
+    rb"[\x00-\x10]..[\x00-\x09][\x00-\x2d][\x00-\x7f]...|[\x14-\x18]\x03[\x00-\x04][\x00-\x48].....",
+    re.DOTALL,
+)
+
+
+class Verdict(Enum):
+    """What can be said of a candidate with the bytes at hand."""
+
+    NO = "no"
+    FRAMES = "frames"
+    RECORDS = "records"
+    MORE = "more bytes needed"
+
+
+def frame_fields(data: bytes | bytearray, at: int) -> tuple[int, int, int, int]:
+    """Length, type, flags and stream of the HTTP/2 frame header at an offset (RFC 9113, 4.1)."""
+    length = int.from_bytes(data[at : at + 3], "big")
+    return length, data[at + 3], data[at + 4], int.from_bytes(data[at + 5 : at + 9], "big") & 0x7FFFFFFF
+
+
+def plausible_frame(length: int, kind: int, flags: int, stream_id: int, max_frame_bytes: int) -> bool:
+    """Whether a header keeps every rule a frame of RFC 9113 must keep, as gRPC peers send them.
+
+    >>> plausible_frame(8, PING, 0, 0, 16384), plausible_frame(7, PING, 0, 0, 16384)
+    (True, False)
+    """
+    if length > max_frame_bytes or kind not in _FLAGS or flags & ~_FLAGS[kind]:
+        return False
+    if kind in _FIXED_LENGTH and length != _FIXED_LENGTH[kind]:
+        return False
+    if kind == WINDOW_UPDATE:
+        return stream_id == 0 or stream_id % 2 == 1
+    if kind in _ON_CONNECTION:
+        return stream_id == 0 and (kind != SETTINGS or length % 6 == 0) and (kind != GOAWAY or length >= 8)
+    return stream_id % 2 == 1
+
+
+def looks_like_tls(data: bytes | bytearray) -> bool:
+    """Whether at least three bytes begin like a TLS handshake or alert record.
+
+    >>> looks_like_tls(bytes.fromhex("1603010200"))
+    True
+    """
+    return data[0] in (0x15, 0x16) and data[1] == 3 and data[2] <= 4
+
+
+def plausible_record(data: bytes | bytearray, at: int) -> int | None:
+    """Whole length of the TLS record whose header is at an offset, None if it is none."""
+    if not (0x14 <= data[at] <= 0x18 and data[at + 1] == 3 and data[at + 2] <= 4):
+        return None
+    length = int.from_bytes(data[at + 3 : at + 5], "big")
+    return length + RECORD_HEADER_BYTES if length <= MAX_RECORD_BYTES else None
+
+
+def next_candidate(data: bytes | bytearray, at: int) -> int | None:
+    """The first offset from `at` on where a header is conceivable; None when no whole header's worth is."""
+    match = _CANDIDATE.search(data, at)
+    return match.start() if match else None
+
+
+def judge(data: bytes | bytearray, at: int, max_frame_bytes: int) -> Verdict:
+    """Follow the chain of headers from an offset."""
+    if data[at] >= 0x14:
+        return _judge_records(data, at)
+    for _ in range(CHAIN):
+        if at + FRAME_HEADER_BYTES > len(data):
+            return Verdict.MORE
+        fields = frame_fields(data, at)
+        if not plausible_frame(*fields, max_frame_bytes) or not _likely(data[at + 5], *fields):
+            return Verdict.NO
+        at += FRAME_HEADER_BYTES + fields[0]
+    return Verdict.FRAMES
+
+
+def _likely(first_stream_byte: int, length: int, kind: int, flags: int, stream_id: int) -> bool:
+    """Narrower than allowed: no reserved bit, under 8 million calls, empty DATA only to end a stream."""
+    if kind == DATA and length == 0 and not flags & 0x01:
+        return False
+    return first_stream_byte <= 0x7F and stream_id < MAX_HUNTED_STREAM
+
+
+def _judge_records(data: bytes | bytearray, at: int) -> Verdict:
+    for _ in range(CHAIN):
+        if at + RECORD_HEADER_BYTES > len(data):
+            return Verdict.MORE
+        length = plausible_record(data, at)
+        if length is None:
+            return Verdict.NO
+        at += length
+    return Verdict.RECORDS

@@ -1,0 +1,84 @@
+"""The calls of one connection: what is known of each, and its two message readers."""
+
+from collections import OrderedDict
+from dataclasses import dataclass
+
+from attacker.tap.events import DigestSource, Direction
+from attacker.tap.limits import TapLimits
+from attacker.tap.messages import Budget, MessageReader
+from attacker.tap.shape import recognise
+from shared.digests import is_digest
+
+BUNDLE_KEY = "siftfunnel-bundle"
+
+
+@dataclass
+class Call:
+    """One gRPC call, one HTTP/2 stream; `method` None means that its request headers were not readable."""
+
+    stream_id: int
+    readers: dict[Direction, MessageReader]
+    method: str | None = None
+    digest: str | None = None
+    digest_source: DigestSource | None = None
+
+    def note_headers(self, fields: dict[str, str]) -> None:
+        """Learn from request or response headers; what the client named first stands."""
+        self.method = self.method or fields.get(":path")
+        named = fields.get(BUNDLE_KEY, "")
+        if self.digest is None and is_digest(named):
+            self.digest, self.digest_source = named, "header"
+
+    def close(self) -> None:
+        """Let go of unfinished messages."""
+        for reader in self.readers.values():
+            reader.close()
+
+
+class CallTable:
+    """Calls by stream, at most `limits.calls`; the one heard of first is forgotten first."""
+
+    def __init__(self, limits: TapLimits) -> None:
+        self._limits = limits
+        self._budget = Budget(limits.buffered_bytes)
+        self._calls: OrderedDict[int, Call] = OrderedDict()
+
+    @property
+    def buffered_bytes(self) -> int:
+        """Unfinished messages held."""
+        return self._budget.used_bytes
+
+    def begin(self, stream_id: int, in_step: bool) -> tuple[Call, bool]:
+        """The call of a stream, made if it is new, and whether an older one had to be forgotten for it."""
+        call = self._calls.get(stream_id)
+        if call is not None:
+            return call, False
+        call = Call(stream_id, {way: self._reader(way, in_step) for way in ("up", "down")})
+        self._calls[stream_id] = call
+        if len(self._calls) <= self._limits.calls:
+            return call, False
+        self._calls.popitem(last=False)[1].close()
+        return call, True
+
+    def find(self, stream_id: int) -> Call | None:
+        """The call of a stream, if it is known."""
+        return self._calls.get(stream_id)
+
+    def end(self, stream_id: int) -> Call | None:
+        """Forget a call."""
+        call = self._calls.pop(stream_id, None)
+        if call is not None:
+            call.close()
+        return call
+
+    def all(self) -> list[Call]:
+        """Every call that is known."""
+        return list(self._calls.values())
+
+    def _reader(self, direction: Direction, in_step: bool) -> MessageReader:
+        return MessageReader(
+            self._limits.message_bytes,
+            self._budget,
+            accept=lambda body: recognise(direction, body) != "other",
+            in_step=in_step,
+        )

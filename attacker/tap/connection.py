@@ -1,0 +1,265 @@
+"""One overheard TCP connection: bytes of both directions in, events out. No socket, no clock, no thread.
+
+    bytes --FrameStream--> HTTP/2 frames --HeaderReader--> calls --MessageReader--> gRPC messages -->
+    Overheard
+                           TLS records   ---------------------------------------------------------> Opaque
+
+Whatever the bytes are, nothing here raises and memory stays within `TapLimits`.
+"""
+
+from urllib.parse import unquote
+
+from hyperframe.frame import ContinuationFrame, DataFrame, HeadersFrame, PushPromiseFrame, RstStreamFrame
+
+from attacker.tap import boundaries
+from attacker.tap.calls import Call, CallTable
+from attacker.tap.events import (
+    CallEnded,
+    ConnectionClosed,
+    ConnectionOpened,
+    Direction,
+    Dropped,
+    DropUnit,
+    Event,
+    Opaque,
+    Overheard,
+    Settle,
+    Traffic,
+)
+from attacker.tap.framing import FrameSeen, FrameSkipped, FrameStream, Item, OutOfStep, RecordSeen, Unread
+from attacker.tap.header_blocks import HeaderBlock, HeaderReader
+from attacker.tap.limits import TapLimits
+from attacker.tap.messages import Mark, Message, MessageSkipped
+from attacker.tap.shape import kind_of
+from attacker.tap.tls import TlsProgress
+
+_HEADER_FRAMES = (HeadersFrame, ContinuationFrame, PushPromiseFrame)
+_HEADER_KINDS = (boundaries.HEADERS, boundaries.CONTINUATION, boundaries.PUSH_PROMISE)
+
+
+class ConnectionTap:
+    """Understands one connection.
+
+    `receive`, `lose` and `close` return what they brought to light, in order. The bytes of one direction
+    must come in order, each once; how they are cut does not matter.
+    """
+
+    def __init__(
+        self,
+        connection: str,
+        joined_midway: bool = False,
+        settle: Settle | None = None,
+        limits: TapLimits | None = None,
+    ) -> None:
+        limits = limits or TapLimits()
+        self.connection = connection
+        self._joined_midway = joined_midway
+        self._settle = settle
+        self._streams: dict[Direction, FrameStream] = {
+            "up": FrameStream("up", joined_midway, limits.frame_bytes),
+            "down": FrameStream("down", joined_midway, limits.frame_bytes),
+        }
+        self._headers: dict[Direction, HeaderReader] = {
+            "up": HeaderReader(joined_midway, limits.header_block_bytes),
+            "down": HeaderReader(joined_midway, limits.header_block_bytes),
+        }
+        self._calls = CallTable(limits)
+        self._tls: TlsProgress | None = None
+        self._handshake_bytes: int | None = None
+        self._accounted_bytes = 0
+        self._time_s = 0.0
+
+    def opened(self, time_s: float, client: str, server: str) -> ConnectionOpened:
+        """The event that introduces this connection."""
+        return ConnectionOpened(self.connection, time_s, client, server, self._joined_midway)
+
+    @property
+    def traffic(self) -> Traffic:
+        """Byte counts up to now."""
+        return self._traffic("up", self._streams["up"].position)
+
+    @property
+    def buffered_bytes(self) -> int:
+        """What is held back until more comes."""
+        return self._calls.buffered_bytes + sum(stream.buffered_bytes for stream in self._streams.values())
+
+    @property
+    def encrypted(self) -> bool:
+        """Whether TLS records were seen."""
+        return self._tls is not None
+
+    def receive(self, direction: Direction, data: bytes, time_s: float) -> list[Event]:
+        """Take the next bytes of one direction."""
+        self._time_s = time_s
+        items = self._streams[direction].receive(data, self._streams[_other(direction)].position)
+        return self._understand(direction, items)
+
+    def lose(self, direction: Direction, byte_count: int, time_s: float, why: str) -> list[Event]:
+        """Take note that the next bytes of one direction were missed; look for the next frame behind them."""
+        self._time_s = time_s
+        events: list[Event] = [self._dropped(byte_count, "bytes", why)]
+        return events + self._understand(direction, self._streams[direction].lose(byte_count))
+
+    def close(self, time_s: float, how: str) -> list[Event]:
+        """The connection is over, or the tap is; what was unfinished is accounted for."""
+        self._time_s = time_s
+        events: list[Event] = []
+        for way, stream in self._streams.items():
+            events += self._understand(way, stream.close())
+        for call in self._calls.all():
+            events += self._end_call(call.stream_id, None, "the connection ended")
+        return [*events, ConnectionClosed(self.connection, time_s, how, self.traffic)]
+
+    def _understand(self, direction: Direction, items: list[Item]) -> list[Event]:
+        events: list[Event] = []
+        for item in items:
+            if isinstance(item, FrameSeen):
+                events += self._on_frame(direction, item)
+            elif isinstance(item, FrameSkipped):
+                events += self._on_skipped_frame(direction, item)
+            elif isinstance(item, RecordSeen):
+                events.append(self._on_record(direction, item))
+            elif isinstance(item, Unread):
+                events.append(self._on_unread(direction, item))
+            else:
+                events += self._on_out_of_step(direction, item)
+        return events
+
+    # -- HTTP/2 ---------------------------------------------------------------------------------------------
+
+    def _on_frame(self, direction: Direction, seen: FrameSeen) -> list[Event]:
+        frame = seen.frame
+        if isinstance(frame, DataFrame):
+            return self._on_data(direction, frame, seen)
+        if isinstance(frame, _HEADER_FRAMES):
+            block = self._headers[direction].receive(frame)
+            if isinstance(block, HeaderBlock):
+                return self._on_headers(direction, block)
+            return [] if block is None else [self._dropped(1, "header blocks", block)]
+        if isinstance(frame, RstStreamFrame):
+            return self._end_call(frame.stream_id, None, "the call was reset")
+        return []
+
+    def _on_headers(self, direction: Direction, block: HeaderBlock) -> list[Event]:
+        status = block.fields.get("grpc-status")
+        if direction == "down" and (status is not None or block.ends_stream):
+            code = int(status) if status is not None and status.isdecimal() and len(status) < 4 else None
+            return self._end_call(block.stream_id, code, unquote(block.fields.get("grpc-message", "")))
+        call, events = self._call(block.stream_id, in_step=direction == "up")
+        call.note_headers(block.fields)
+        if direction == "up" or ":status" in block.fields:
+            call.readers[direction].begin()
+        return events
+
+    def _on_data(self, direction: Direction, frame: DataFrame, seen: FrameSeen) -> list[Event]:
+        call, events = self._call(frame.stream_id, in_step=False)
+        # A padded frame has its pad length before the payload and the padding behind it.
+        position = seen.start + boundaries.FRAME_HEADER_BYTES + ("PADDED" in frame.flags)
+        for found in call.readers[direction].receive(frame.data, Mark(seen.start, seen.elsewhere), position):
+            if isinstance(found, Message):
+                events.append(self._overheard(direction, call, found))
+            else:
+                events.append(self._skipped_message(found))
+        if direction == "down" and "END_STREAM" in frame.flags:
+            events += self._end_call(frame.stream_id, None, "the call ended without trailers")
+        return events
+
+    def _on_skipped_frame(self, direction: Direction, item: FrameSkipped) -> list[Event]:
+        if item.kind in _HEADER_KINDS:
+            self._headers[direction].lose_step()
+            return [self._dropped(1, "header blocks", item.why)]
+        if item.kind != boundaries.DATA:
+            return []
+        if (call := self._calls.find(item.stream_id)) is not None:
+            call.readers[direction].lose_step()
+        return [self._dropped(1, "messages", item.why)]
+
+    def _on_out_of_step(self, direction: Direction, item: OutOfStep) -> list[Event]:
+        self._headers[direction].lose_step()
+        lost = [call.readers[direction].lose_step() for call in self._calls.all()]
+        return [self._dropped(1, "messages", item.why) for skipped in lost if skipped is not None]
+
+    def _call(self, stream_id: int, in_step: bool) -> tuple[Call, list[Event]]:
+        call, forgot = self._calls.begin(stream_id, in_step)
+        events: list[Event] = []
+        if forgot:
+            events.append(self._dropped(1, "calls", "too many calls at once: the oldest was forgotten"))
+        return call, events
+
+    def _end_call(self, stream_id: int, status: int | None, text: str) -> list[Event]:
+        call = self._calls.end(stream_id)
+        if call is None:
+            return []
+        return [CallEnded(self.connection, self._time_s, stream_id, call.method, status, text)]
+
+    # -- messages -------------------------------------------------------------------------------------------
+
+    def _overheard(self, direction: Direction, call: Call, message: Message) -> Overheard:
+        kind = kind_of(call.method, direction, message.body)
+        if kind == "frame" and call.digest is None and self._settle is not None and not message.compressed:
+            call.digest = self._settle(message.body)
+            call.digest_source = "checksum" if call.digest is not None else None
+        wire_bytes = 0
+        if kind != "other":
+            if self._handshake_bytes is None:
+                self._handshake_bytes = message.start.own + message.start.elsewhere
+            wire_bytes = self._newly_passed(direction, message.end)
+        return Overheard(
+            connection=self.connection,
+            time_s=self._time_s,
+            direction=direction,
+            stream_id=call.stream_id,
+            kind=kind,
+            method=call.method,
+            digest=call.digest,
+            digest_source=call.digest_source,
+            message=message.body,
+            wire_bytes=wire_bytes,
+            traffic=self._traffic(direction, message.end),
+            compressed=message.compressed,
+        )
+
+    def _newly_passed(self, direction: Direction, position: int) -> int:
+        """Bytes both ways, without the handshake, that no earlier frame or reply was charged for."""
+        now = self._traffic(direction, position).wire_bytes
+        new, self._accounted_bytes = now - self._accounted_bytes, max(now, self._accounted_bytes)
+        return max(0, new)
+
+    def _skipped_message(self, skipped: MessageSkipped) -> Dropped:
+        return self._dropped(1, "messages", skipped.why)
+
+    # -- what cannot be read --------------------------------------------------------------------------------
+
+    def _on_record(self, direction: Direction, record: RecordSeen) -> Opaque:
+        if self._tls is None:
+            self._tls = TlsProgress(over=self._joined_midway)
+        part_of_handshake = self._tls.record(direction, record.content_type)
+        traffic = self._traffic(direction, record.end)
+        if part_of_handshake:
+            self._handshake_bytes = traffic.total_bytes
+        elif self._handshake_bytes is None:
+            self._handshake_bytes = 0
+        reason = "tls handshake" if part_of_handshake else "tls"
+        traffic = self._traffic(direction, record.end)
+        return Opaque(self.connection, self._time_s, direction, record.byte_count, reason, traffic)
+
+    def _on_unread(self, direction: Direction, item: Unread) -> Opaque:
+        if item.reason == "not http2" and self._handshake_bytes is None:
+            self._handshake_bytes = 0
+        traffic = self._traffic(direction, item.end)
+        return Opaque(self.connection, self._time_s, direction, item.byte_count, item.reason, traffic)
+
+    # -- counting -------------------------------------------------------------------------------------------
+
+    def _traffic(self, direction: Direction, position: int) -> Traffic:
+        other = self._streams[_other(direction)].position
+        up, down = (position, other) if direction == "up" else (other, position)
+        handshake = up + down if self._handshake_bytes is None else min(self._handshake_bytes, up + down)
+        return Traffic(up, down, handshake)
+
+    def _dropped(self, count: int, unit: DropUnit, why: str) -> Dropped:
+        return Dropped(self.connection, self._time_s, count, unit, why)
+
+
+def _other(direction: Direction) -> Direction:
+    return "down" if direction == "up" else "up"
