@@ -50,7 +50,7 @@ def _is_installed(module: str) -> bool:
         return False
 
 
-_EDGE = ("edge_client", "shared", "numpy", "PIL", "onnxruntime", "grpc", "google.protobuf", "constriction")
+_EDGE = ("edge_client", "shared", "numpy", "PIL", "onnxruntime", "grpc", "google.protobuf", "google_crc32c")
 _CLOUD = (
     "cloud_server",
     "shared",

@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 
 from shared.json_fields import FieldError, Fields
 from shared.manifest import BundleError, CodecSpec, FeatureSpec, Manifest
-from shared.wire.entropy import AnsTables
+from shared.wire.entropy import make_tables
 from shared.wire.errors import CodecError
 from shared.wire.quantiser import MAX_LEVELS, Quantiser
 from shared.wire.tables import check_counts, entropy_bits
@@ -110,7 +110,7 @@ class TableBody:
     ) -> None:
         self._symbols_per_channel = feature.height * feature.width
         self.quantiser = quantiser
-        self._tables = AnsTables(counts)
+        self._tables = make_tables(counts)
         self.least_bytes = 0
         # a level costs precision_bits at most, the coder loses less than one more, and ends in two words
         self.most_bytes = 4 * -(-feature.size * (precision_bits + 1) // 32) + 16

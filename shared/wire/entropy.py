@@ -7,15 +7,22 @@ on every machine; golden vectors in the tests watch over it.
 """
 
 from functools import cached_property
+from importlib.util import find_spec
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from shared.wire.errors import CodecError
+from shared.wire.plain_ans import PlainAnsTables
 
 WORD_BYTES = 4
 _WORDS_LITTLE_ENDIAN = np.dtype("<u4")
+
+
+def make_tables(counts: NDArray[np.uint16]) -> "AnsTables | PlainAnsTables":
+    """The fast coder, or the plain one where `constriction` has no build; both write the same bytes."""
+    return PlainAnsTables(counts) if find_spec("constriction") is None else AnsTables(counts)
 
 
 class AnsTables:
