@@ -13,9 +13,10 @@ import json
 import math
 from collections.abc import Iterable, Iterator
 from dataclasses import asdict, dataclass
-from typing import Any, Literal, get_args
+from typing import Literal, get_args
 
 from shared.digests import is_digest
+from shared.json_fields import FieldError, Fields, parse_object
 
 Direction = Literal["up", "down"]
 
@@ -98,21 +99,18 @@ def read_flow(line: str) -> FlowRecord:
         FlowError: not JSON, or a field is missing or wrong; the text names it.
     """
     try:
-        fields = json.loads(line)
-    except (ValueError, RecursionError) as error:
-        raise FlowError(f"not JSON ({error})") from None
-    if not isinstance(fields, dict):
-        raise FlowError(f"expected a JSON object, not {type(fields).__name__}")
-    time_s = _field(fields, "time_s", int, float)
-    return FlowRecord(
-        time_s=_as_float(time_s),
-        connection=_field(fields, "connection", str),
-        direction=_field(fields, "direction", str),
-        method=_field(fields, "method", str, type(None)),
-        digest=_field(fields, "digest", str, type(None)),
-        message=_from_base64(_field(fields, "message_b64", str)),
-        wire_bytes=_field(fields, "wire_bytes", int),
-    )
+        fields = Fields(parse_object(line, "flow"), "flow")
+        return FlowRecord(
+            time_s=fields.number("time_s"),
+            connection=fields.string("connection"),
+            direction=fields.text("direction"),  # type: ignore[arg-type]  # checked by FlowRecord
+            method=fields.optional_text("method"),
+            digest=fields.optional_text("digest"),
+            message=_message(fields),
+            wire_bytes=fields.integer("wire_bytes", 0, 2**62),
+        )
+    except FieldError as error:
+        raise FlowError(str(error)) from None
 
 
 def read_flows(lines: Iterable[str]) -> Iterator[FlowRecord | BadLine]:
@@ -130,26 +128,8 @@ def read_flows(lines: Iterable[str]) -> Iterator[FlowRecord | BadLine]:
             yield BadLine(number, str(error))
 
 
-def _field(fields: dict[str, Any], name: str, *types: type) -> Any:
-    if name not in fields:
-        raise FlowError(f"{name} is missing")
-    value = fields[name]
-    # bool is an int to Python, but `true` is not a number of bytes
-    if isinstance(value, bool) or not isinstance(value, types):
-        wanted = " or ".join("null" if kind is type(None) else kind.__name__ for kind in types)
-        raise FlowError(f"{name} must be {wanted}, not {type(value).__name__}")
-    return value
-
-
-def _as_float(value: int | float) -> float:
+def _message(fields: Fields) -> bytes:
     try:
-        return float(value)
-    except OverflowError:
-        raise FlowError("time_s is too large") from None
-
-
-def _from_base64(text: str) -> bytes:
-    try:
-        return base64.b64decode(text, validate=True)
+        return base64.b64decode(fields.string("message_b64"), validate=True)
     except (binascii.Error, ValueError) as error:
-        raise FlowError(f"message_b64 is not base64 ({error})") from None
+        raise fields.error("message_b64", f"is not base64 ({error})") from None

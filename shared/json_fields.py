@@ -76,6 +76,13 @@ class Fields:
             raise self.error(name, f"must be a non-empty text, not {_kind(value)}")
         return value
 
+    def string(self, name: str) -> str:
+        """A string, possibly empty."""
+        value = self.take(name)
+        if not isinstance(value, str):
+            raise self.error(name, f"must be a text, not {_kind(value)}")
+        return value
+
     def optional_text(self, name: str) -> str | None:
         """A string, possibly empty, or null."""
         value = self.take(name)

@@ -9,6 +9,11 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
+
+# how long an example takes says something about the machine only
+settings.register_profile("siftfunnel", deadline=None, print_blob=True)
+settings.load_profile("siftfunnel")
 
 ROOT = Path(__file__).resolve().parents[1]
 _STOP_TIMEOUT_S = 15.0

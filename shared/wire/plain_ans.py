@@ -1,10 +1,11 @@
-"""The entropy coder of `shared.wire.entropy` in plain Python, for machines that `constriction` has no build for.
+"""The entropy coder of `shared.wire.entropy` in plain Python, where `constriction` has no build.
 
-Linux on ARM is one: a device can then send `q8` to `q4` all the same. Bytes are identical in both directions, which
-the tests check against `constriction` itself. About a microsecond per symbol instead of a hundredth of one.
+Linux on ARM is such a place: a device can then send `q8` to `q4` all the same. Bytes are
+identical in both directions, which the tests check against `constriction` itself. About a
+microsecond per symbol instead of a hundredth of one.
 
-The coder is range asymmetric numeral systems (Duda 2013, arXiv 1311.2540) with a 64-bit state, 32-bit words and
-24 bits of precision.
+The coder is range asymmetric numeral systems (Duda 2013, arXiv 1311.2540) with a 64-bit
+state, 32-bit words and 24 bits of precision.
 """
 
 from bisect import bisect_right
