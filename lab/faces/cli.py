@@ -1,4 +1,4 @@
-"""``siftfunnel lab faces``: draw the shipped set again, another one, or a contact sheet."""
+"""``siftfunnel faces``: draw the shipped set again, another one, or a contact sheet."""
 
 import argparse
 from pathlib import Path

@@ -32,21 +32,18 @@ def write_set(folder: Path, per_identity: int, seed: int, split: str = "demo") -
     Raises:
         ValueError: for a wrong count or seed, or when the folder holds files that are not of this set.
     """
-    pictures_NHWC, labels = draw_split(split, per_identity, seed)
     digits = max(2, len(str(per_identity - 1)))
-    files = {
-        folder / TARGET_NAMES[label] / f"{i % per_identity:0{digits}d}.png": picture
-        for i, (label, picture) in enumerate(zip(labels, pictures_NHWC, strict=True))
-    }
-    about_file = folder / ABOUT
-    _refuse_strangers(folder, {*files, about_file})
+    paths = [folder / name / f"{k:0{digits}d}.png" for name in TARGET_NAMES for k in range(per_identity)]
+    _refuse_strangers(folder, {*paths, folder / ABOUT})
+    pictures_NHWC, _ = draw_split(split, per_identity, seed)
     total_bytes = 0
-    for path, picture in files.items():
+    for path, picture in zip(paths, pictures_NHWC, strict=True):
         path.parent.mkdir(parents=True, exist_ok=True)
         stored = png_bytes(picture)
         path.write_bytes(stored)
         total_bytes += len(stored)
-    about_file.write_text(json.dumps(_about(per_identity, seed, split), indent=2) + "\n", encoding="utf-8")
+    about = json.dumps(_about(per_identity, seed, split), indent=2)
+    (folder / ABOUT).write_text(about + "\n", encoding="utf-8")
     return total_bytes
 
 
@@ -71,7 +68,7 @@ def _about(per_identity: int, seed: int, split: str) -> dict[str, object]:
     chosen = f"--per-identity {per_identity} --seed {seed} --split {split}"
     return {
         "what": "Faces of invented people, drawn by the renderer in lab/faces; nobody is portrayed.",
-        "command": f"siftfunnel lab faces --out DIR {chosen}",
+        "command": f"siftfunnel faces --out DIR {chosen}",
         "split": split,
         "seed": seed,
         "per_identity": per_identity,

@@ -28,8 +28,8 @@ def test_a_split_holds_everyone_equally_often_in_order() -> None:
 
 
 def test_the_same_seed_draws_the_same_bytes() -> None:
-    first, _ = draw_split("train", 1, seed=11)
-    second, _ = draw_split("train", 1, seed=11)
+    first, _ = draw_auxiliary(identities=4, per_identity=2, seed=11)
+    second, _ = draw_auxiliary(identities=4, per_identity=2, seed=11)
     assert first.tobytes() == second.tobytes()
 
 
@@ -40,8 +40,8 @@ def test_no_picture_occurs_in_two_splits_or_under_two_seeds() -> None:
 
 
 def test_a_longer_set_begins_with_the_pictures_of_a_shorter_one() -> None:
-    short, _ = draw_split("validation", 1, seed=3)
-    long, _ = draw_split("validation", 2, seed=3)
+    short, _ = draw_auxiliary(identities=3, per_identity=1, seed=3)
+    long, _ = draw_auxiliary(identities=3, per_identity=2, seed=3)
     assert np.array_equal(long[::2], short)
 
 
