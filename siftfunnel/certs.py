@@ -1,7 +1,8 @@
 """A local certificate authority with one server and one client certificate.
 
-Enough for TLS and mutual TLS on machines one owns; not a substitute for a real authority. Keys are on the P-256
-curve, certificates carry the subject names a client checks, and private keys are readable by their owner alone.
+Enough for TLS and mutual TLS on machines one owns; not a substitute for a real authority. Keys are on the
+P-256 curve, certificates carry the subject names a client checks, and private keys are readable by their
+owner alone.
 """
 
 import ipaddress
@@ -95,7 +96,7 @@ def make_certificates(
     present = [path.name for path in files.all() if path.exists()]
     if present and not force:
         raise FileExistsError(
-            f"{directory} already has {', '.join(present)}; choose another --out, or replace them with --force"
+            f"{directory} already has {', '.join(present)}; choose another --out or replace with --force"
         )
     start = (now or datetime.now(UTC)) - _CLOCK_SKEW
     end = start + _CLOCK_SKEW + timedelta(days=valid_days)
@@ -192,7 +193,7 @@ def _key_pem(key: ec.EllipticCurvePrivateKey) -> bytes:
 
 
 def _write(path: Path, content: bytes, mode: int) -> None:
-    """Write a file that never exists with wider permissions than ``mode``, replacing an old one in one step."""
+    """Write a file that never has wider permissions than ``mode``, replacing an old one in one step."""
     temporary = path.with_name(f".{path.name}.new")
     temporary.unlink(missing_ok=True)
     descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode)

@@ -37,10 +37,9 @@ def run(args: argparse.Namespace) -> int:
     print("\nTLS, the server proves who it is:")
     print(f"  siftfunnel cloud --tls-cert {files.server} --tls-key {files.server_key} ...")
     print(f"  siftfunnel edge --tls-ca {files.ca} ...")
+    own = f"--tls-cert {files.server} --tls-key {files.server_key}"
     print("\nMutual TLS, the device proves itself too:")
-    print(
-        f"  siftfunnel cloud --tls-cert {files.server} --tls-key {files.server_key} --tls-client-ca {files.ca} ..."
-    )
+    print(f"  siftfunnel cloud {own} --tls-client-ca {files.ca} ...")
     print(f"  siftfunnel edge --tls-ca {files.ca} --tls-cert {files.client} --tls-key {files.client_key} ...")
     print(
         f"\nKeep {files.ca_key} and {files.server_key} off the device: it needs only ca.pem and its own pair."

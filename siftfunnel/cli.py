@@ -1,4 +1,4 @@
-"""Console entry: mounts one parser, runs it, and turns expected failures into one clear line.
+"""Console entry: mounts one parser, runs it, and turns expected failures into a clear message.
 
 Exit codes: 0 done, 1 the run failed, 2 the input was wrong, 130 interrupted with Ctrl-C.
 """
@@ -104,7 +104,7 @@ def _message_of(error: Exception) -> str:
     if isinstance(error, OSError) and error.strerror:
         where = f": {error.filename}" if error.filename is not None else ""
         return f"{error.strerror}{where}"
-    return " ".join(str(error).split()) or type(error).__name__
+    return str(error).strip() or type(error).__name__
 
 
 def _fail(command: str, message: str, code: int) -> int:

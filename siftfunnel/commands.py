@@ -1,8 +1,8 @@
 """The console's commands, as one visible table.
 
-Nothing here imports a party: a row says where a command's parser lives, which modules it cannot do without and
-which extra brings them. That is enough for ``siftfunnel --help`` to be instant, and honest on a device that
-carries the edge alone.
+Nothing here imports a party: a row says where a command's parser lives, which modules it cannot do without
+and which extra brings them. That is enough for ``siftfunnel --help`` to be instant, and honest on a device
+that carries the edge alone.
 """
 
 from collections.abc import Callable

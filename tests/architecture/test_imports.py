@@ -33,7 +33,8 @@ def modules_of(*rooms: str) -> list[str]:
 def test_no_module_of_a_serving_room_loads_pytorch(room: str) -> None:
     modules = modules_of(room)
     assert modules
-    code = f"import importlib, sys\nfor name in {modules!r}: importlib.import_module(name)\nprint('torch' in sys.modules)"
+    load = f"import importlib, sys\nfor name in {modules!r}: importlib.import_module(name)"
+    code = f"{load}\nprint('torch' in sys.modules)"
     result = run_python(code)
     assert result.returncode == 0, result.stderr
     assert result.stdout.strip() == "False"

@@ -1,0 +1,130 @@
+"""``siftfunnel bundle list | show | verify``: what is shipped, what is in it, and whether it is unchanged."""
+
+import argparse
+import json
+import os
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from shared.bundle import Bundle, Problem
+
+
+def add_bundle_parser(subparsers: Any) -> None:
+    """Add ``bundle`` to the console."""
+    parser: argparse.ArgumentParser = subparsers.add_parser("bundle", help="list, show and verify bundles")
+    actions = parser.add_subparsers(title="actions", metavar="ACTION", required=True)
+
+    listing = actions.add_parser("list", help="the bundles in a folder (default: the shipped ones)")
+    listing.add_argument(
+        "directory", nargs="*", type=Path, metavar="DIR", help="a bundle, or a folder of bundles"
+    )
+    form = listing.add_mutually_exclusive_group()
+    form.add_argument("--json", action="store_true", help="as JSON")
+    form.add_argument("--markdown", action="store_true", help="as a table in Markdown")
+    listing.set_defaults(run=run_list)
+
+    showing = actions.add_parser("show", help="all that a bundle says about itself")
+    showing.add_argument("bundle", metavar="NAME|DIR", help="name of a shipped bundle, or a bundle's folder")
+    showing.add_argument("--json", action="store_true", help="as JSON")
+    showing.set_defaults(run=run_show)
+
+    verifying = actions.add_parser("verify", help="compare every file with the manifest")
+    verifying.add_argument("bundle", nargs="*", metavar="NAME|DIR", help="default: all shipped bundles")
+    verifying.add_argument("--json", action="store_true", help="as JSON")
+    verifying.set_defaults(run=run_verify)
+
+
+def run_list(args: argparse.Namespace) -> int:
+    """Print one row per bundle; 1 if one of them cannot be used."""
+    from shared.bundle import Bundle, find_bundles
+    from siftfunnel import bundle_facts
+    from siftfunnel.shipped import Library
+
+    library = Library.from_environment(os.environ)
+    found = find_bundles(*args.directory) if args.directory else library.bundles()
+    if not found:
+        raise ValueError(
+            f"no bundles in {', '.join(map(str, args.directory or library.models)) or 'this package'}"
+        )
+    facts = [bundle_facts.facts(item, library) for item in found if isinstance(item, Bundle)]
+    problems = [item for item in found if not isinstance(item, Bundle)]
+    if args.json:
+        print(json.dumps({"bundles": facts, "problems": [problem.reason for problem in problems]}, indent=2))
+    elif args.markdown:
+        print(bundle_facts.markdown(facts))
+    else:
+        _print_table([bundle_facts.row(fact) for fact in facts])
+    if not args.json:
+        _print_problems(problems)
+    return 1 if problems else 0
+
+
+def run_show(args: argparse.Namespace) -> int:
+    """Print everything about one bundle."""
+    from siftfunnel import bundle_facts
+    from siftfunnel.shipped import Library
+
+    library = Library.from_environment(os.environ)
+    bundle = library.find_bundle(args.bundle)
+    fact = bundle_facts.facts(bundle, library)
+    if args.json:
+        print(json.dumps({**fact, "report": bundle.report()}, indent=2))
+        return 0
+    for key, value in bundle_facts.lines(fact):
+        print(f"{key:14} {value}")
+    report = bundle.report()
+    if report:
+        print("\nreport.json")
+        print(json.dumps(report, indent=2))
+    return 0
+
+
+def run_verify(args: argparse.Namespace) -> int:
+    """Check the files of some bundles; 1 if one has changed or is missing."""
+    from shared.bundle import BundleError
+    from siftfunnel import bundle_facts
+    from siftfunnel.shipped import Library
+
+    library = Library.from_environment(os.environ)
+    wanted = args.bundle or [str(item.directory) for item in library.bundles()]
+    if not wanted:
+        raise ValueError("no bundles are shipped here; give a bundle's folder")
+    results: list[dict[str, Any]] = []
+    for directory in [library.bundle_directory(name) for name in wanted]:
+        try:
+            bundle = bundle_facts.verify(directory)
+        except BundleError as error:
+            results.append({"bundle": directory.name, "ok": False, "problem": str(error)})
+        else:
+            results.append({"bundle": bundle.name, "ok": True, "digest": bundle.digest, **_sizes(bundle)})
+    if args.json:
+        print(json.dumps(results, indent=2))
+    else:
+        for result in results:
+            if result["ok"]:
+                size = f"{result['files']} files, {result['bytes']} bytes"
+                print(f"ok       {result['bundle']}  {result['digest']}  {size}")
+            else:
+                print(f"CHANGED  {result['bundle']}  {result['problem']}")
+    return 0 if all(result["ok"] for result in results) else 1
+
+
+def _sizes(bundle: "Bundle") -> dict[str, int]:
+    entries = bundle.manifest.files.values()
+    return {"files": len(entries), "bytes": sum(entry.size_bytes for entry in entries)}
+
+
+def _print_table(rows: Sequence[dict[str, str]]) -> None:
+    if not rows:
+        return
+    widths = {key: max(len(key), *(len(row[key]) for row in rows)) for key in rows[0]}
+    print("  ".join(key.ljust(width) for key, width in widths.items()).rstrip())
+    for row in rows:
+        print("  ".join(row[key].ljust(width) for key, width in widths.items()).rstrip())
+
+
+def _print_problems(problems: Sequence["Problem"]) -> None:
+    for problem in problems:
+        print(f"unusable: {problem.reason}")

@@ -1,0 +1,116 @@
+"""Facts about a bundle for people and for scripts: taken from its manifest, its report and its inverter."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from shared.bundle import Bundle, BundleError, load_bundle
+from siftfunnel.shipped import Library
+
+
+def facts(bundle: Bundle, library: Library) -> dict[str, Any]:
+    """What one bundle is, as JSON values; figures are None where nothing was reported."""
+    manifest = bundle.manifest
+    inverter = library.inverter_of(bundle)
+    return {
+        "name": bundle.name,
+        "directory": str(bundle.directory),
+        "digest": bundle.digest,
+        "architecture": manifest.architecture,
+        "defence": manifest.defence,
+        "split_point": manifest.split_point,
+        "input": [3, manifest.input.height, manifest.input.width],
+        "feature": list(manifest.feature.shape),
+        "label_kind": manifest.label_kind,
+        "classes": list(manifest.classes),
+        "codecs": [codec.name for codec in manifest.codecs],
+        "default_codec": manifest.default_codec,
+        "files": {name: entry.size_bytes for name, entry in manifest.files.items()},
+        "accuracy": figure(bundle.report(), "accuracy"),
+        "inverter": None if inverter is None else str(inverter.directory),
+        "inverter_psnr_db": None if inverter is None else figure(inverter.report, "psnr_db"),
+        "inverter_ssim": None if inverter is None else figure(inverter.report, "ssim"),
+    }
+
+
+def figure(report: Mapping[str, Any], key: str) -> float | None:
+    """A number from a report; None where the report has none."""
+    value = report.get(key)
+    return float(value) if isinstance(value, int | float) and not isinstance(value, bool) else None
+
+
+def verify(directory: Path) -> Bundle:
+    """Compare every file that the manifest lists, and the report, with what is stored.
+
+    Raises:
+        BundleError: a file is missing or has changed, or the report belongs to another manifest.
+    """
+    listed = tuple(load_bundle(directory, need=()).manifest.files)
+    missing = {"edge.onnx", "cloud.onnx"} - set(listed)
+    if missing:
+        raise BundleError(f"{directory}: the manifest lists no {' and no '.join(sorted(missing))}")
+    bundle = load_bundle(directory, need=listed)
+    bundle.report()
+    return bundle
+
+
+def row(fact: dict[str, Any]) -> dict[str, str]:
+    """The most important facts as cells of a table."""
+    size_bytes = sum(fact["files"].values())
+    return {
+        "bundle": fact["name"],
+        "defence": fact["defence"],
+        "input": _shape(fact["input"]),
+        "feature": _shape(fact["feature"]),
+        "classes": str(len(fact["classes"])),
+        "codec": fact["default_codec"],
+        "accuracy": _percent(fact["accuracy"]),
+        "inverter PSNR": _decibel(fact["inverter_psnr_db"]),
+        "inverter SSIM": _number(fact["inverter_ssim"]),
+        "size": f"{size_bytes / 1e6:.2f} MB",
+        "digest": fact["digest"][:12],
+    }
+
+
+def lines(fact: dict[str, Any]) -> Iterator[tuple[str, str]]:
+    """Every fact as a name and a text."""
+    yield "bundle", fact["name"]
+    yield "directory", fact["directory"]
+    yield "digest", fact["digest"]
+    yield "architecture", f"{fact['architecture']}, cut at {fact['split_point']}, defence {fact['defence']}"
+    yield "input", _shape(fact["input"])
+    yield "feature", _shape(fact["feature"])
+    yield "classes", f"{len(fact['classes'])} ({fact['label_kind']}): {', '.join(fact['classes'])}"
+    yield "codecs", f"{', '.join(fact['codecs'])} (default {fact['default_codec']})"
+    for name, size_bytes in fact["files"].items():
+        yield name, f"{size_bytes:,} bytes"
+    yield "accuracy", _percent(fact["accuracy"])
+    quality = f"PSNR {_decibel(fact['inverter_psnr_db'])}, SSIM {_number(fact['inverter_ssim'])}"
+    yield (
+        "inverter",
+        f"{fact['inverter']} ({quality})" if fact["inverter"] else "none shipped for this digest",
+    )
+
+
+def markdown(all_facts: Sequence[dict[str, Any]]) -> str:
+    """A table for a README."""
+    columns = ("bundle", "defence", "input", "feature", "accuracy", "inverter PSNR", "inverter SSIM", "size")
+    rows = [row(fact) for fact in all_facts]
+    head = ["| " + " | ".join(columns) + " |", "|" + " --- |" * len(columns)]
+    return "\n".join(head + ["| " + " | ".join(cells[name] for name in columns) + " |" for cells in rows])
+
+
+def _shape(sides: Sequence[int]) -> str:
+    return "x".join(map(str, sides))
+
+
+def _percent(value: float | None) -> str:
+    return "-" if value is None else f"{value:.2%}"
+
+
+def _decibel(value: float | None) -> str:
+    return "-" if value is None else f"{value:.1f} dB"
+
+
+def _number(value: float | None) -> str:
+    return "-" if value is None else f"{value:.3f}"

@@ -1,0 +1,181 @@
+"""What the edge reported: outcomes read line by line, added up per bundle, written as the summary."""
+
+import json
+import math
+from array import array
+from collections import deque
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+ATTACKER_KEYS = ("frames_intercepted", "frames_reconstructed", "mse_mean", "psnr_mean", "ssim_mean")
+_RATE_WINDOW_S = 5.0
+_LATELY_FRAMES = 300
+
+
+def percentile(values: Iterable[float], percent: float) -> float | None:
+    """The value below which ``percent`` of the values lie, linearly interpolated; None of nothing.
+
+    >>> percentile([4.0, 1.0, 3.0, 2.0], 50)
+    2.5
+    """
+    ordered = sorted(values)
+    if not ordered:
+        return None
+    position = (len(ordered) - 1) * percent / 100
+    low, high = math.floor(position), math.ceil(position)
+    return ordered[low] + (ordered[high] - ordered[low]) * (position - low)
+
+
+def mean(values: Iterable[float]) -> float | None:
+    """The arithmetic mean; None of nothing."""
+    listed = list(values)
+    return math.fsum(listed) / len(listed) if listed else None
+
+
+@dataclass
+class Tally:
+    """One bundle's frames as the edge tells them.
+
+    Attributes:
+        classes: the bundle's classes; only labels among them count for the accuracy.
+        frames_sent: what the edge's own summaries add up to, counted apart from the outcomes.
+        answered: frames with an answer.
+        errors: frames with a typed error.
+        superseded: frames a newer one replaced before they were sent.
+        edge_ms: preprocessing, model and encoding, per answered frame.
+        round_trip_ms: from send to answer, per answered frame.
+        payload_bytes: encoded feature, per answered frame.
+    """
+
+    classes: frozenset[str]
+    frames_sent: int = 0
+    answered: int = 0
+    errors: int = 0
+    superseded: int = 0
+    labelled: int = 0
+    correct: int = 0
+    last_error: str | None = None
+    edge_ms: "array[float]" = field(default_factory=lambda: array("d"))
+    round_trip_ms: "array[float]" = field(default_factory=lambda: array("d"))
+    payload_bytes: "array[float]" = field(default_factory=lambda: array("d"))
+    _times_s: deque[float] = field(default_factory=deque)
+
+    @property
+    def outcomes(self) -> int:
+        """Frames whose outcome is known."""
+        return self.answered + self.errors + self.superseded
+
+    @property
+    def accuracy(self) -> float | None:
+        """Share of labelled answers that were right; None without labels."""
+        return self.correct / self.labelled if self.labelled else None
+
+    def add(self, outcome: Mapping[str, Any], now_s: float) -> None:
+        """Count one line of the edge's output.
+
+        Args:
+            outcome: the line as JSON.
+            now_s: when it was read, on any steady clock.
+        """
+        self._times_s.append(now_s)
+        kind = outcome["outcome"]
+        if kind == "superseded":
+            self.superseded += 1
+        elif kind == "error":
+            self.errors += 1
+            self.last_error = str(outcome.get("error"))
+        else:
+            self._add_answer(outcome)
+
+    def rate_fps(self, now_s: float) -> float:
+        """Outcomes per second over the last seconds."""
+        while self._times_s and self._times_s[0] < now_s - _RATE_WINDOW_S:
+            self._times_s.popleft()
+        if len(self._times_s) < 2:
+            return 0.0
+        return (len(self._times_s) - 1) / max(now_s - self._times_s[0], 1e-6)
+
+    def lately(self) -> tuple[float | None, float | None, float | None]:
+        """Median edge time, median round trip and mean payload over the last frames, for a live view."""
+        return (
+            percentile(self.edge_ms[-_LATELY_FRAMES:], 50),
+            percentile(self.round_trip_ms[-_LATELY_FRAMES:], 50),
+            mean(self.payload_bytes[-_LATELY_FRAMES:]),
+        )
+
+    def as_json(self, attacker: Mapping[str, Any]) -> dict[str, Any]:
+        """This bundle's part of the demo's summary.
+
+        Args:
+            attacker: the bundle's figures in the attacker's ``/summary``; empty where it saw none.
+        """
+        overheard = {key: attacker.get(key) for key in ATTACKER_KEYS}
+        for key in ("frames_intercepted", "frames_reconstructed"):
+            overheard[key] = overheard[key] or 0
+        return {
+            "frames_sent": self.frames_sent,
+            "frames_answered": self.answered,
+            "frame_errors": self.errors,
+            "frames_superseded": self.superseded,
+            "accuracy": self.accuracy,
+            "edge_ms_p50": percentile(self.edge_ms, 50),
+            "round_trip_ms_p50": percentile(self.round_trip_ms, 50),
+            "round_trip_ms_p99": percentile(self.round_trip_ms, 99),
+            "payload_bytes_mean": mean(self.payload_bytes),
+            "wire_bytes_mean": attacker.get("wire_bytes_mean"),
+            "attacker": overheard,
+        }
+
+    def _add_answer(self, outcome: Mapping[str, Any]) -> None:
+        self.answered += 1
+        self.edge_ms.append(float(outcome["edge_ms"]))
+        self.round_trip_ms.append(float(outcome["round_trip_ms"]))
+        self.payload_bytes.append(float(outcome["payload_bytes"]))
+        if outcome["label"] in self.classes:
+            self.labelled += 1
+            self.correct += outcome["top"][0]["class"] == outcome["label"]
+
+
+class OutcomeReader:
+    """Follows the edge's ``--output jsonl:FILE`` while it is being written."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self._position = 0
+        self._rest = b""
+
+    def read(self) -> list[dict[str, Any]]:
+        """Whole lines written since the last call; half a line waits for its end."""
+        try:
+            with self.path.open("rb") as file:
+                file.seek(self._position)
+                fresh = file.read()
+        except FileNotFoundError:
+            return []
+        self._position += len(fresh)
+        *lines, self._rest = (self._rest + fresh).split(b"\n")
+        return [json.loads(line) for line in lines if line.strip()]
+
+
+def violations(name: str, tally: Tally, attacker: Mapping[str, Any], through_relay: bool) -> list[str]:
+    """Which of the demo's promises about frame counts did not hold, in words.
+
+    Args:
+        name: the bundle's.
+        tally: what the edge reported.
+        attacker: the bundle's figures in the attacker's ``/summary``.
+        through_relay: whether every frame passed a tap that can read it.
+    """
+    found = []
+    if tally.outcomes != tally.frames_sent:
+        found.append(
+            f"{name}: {tally.answered} answered + {tally.errors} errors + {tally.superseded} superseded "
+            f"is not {tally.frames_sent} sent"
+        )
+    on_wire = tally.frames_sent - tally.superseded
+    intercepted = attacker.get("frames_intercepted", 0)
+    if through_relay and intercepted != on_wire:
+        found.append(f"{name}: the attacker intercepted {intercepted} frames of {on_wire} on the wire")
+    return found

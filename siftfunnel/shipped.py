@@ -1,0 +1,83 @@
+"""Where the package's own assets lie, and how a bundle is found by name or folder."""
+
+import os
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from importlib.resources import files
+from pathlib import Path
+
+from shared.bundle import Bundle, BundleError, Inverter, Problem, find_bundles, find_inverters, load_bundle
+
+MODELS_VARIABLE = "SIFTFUNNEL_MODELS"
+INVERTERS_VARIABLE = "SIFTFUNNEL_INVERTERS"
+
+
+def assets_directory() -> Path:
+    """The folder of shipped assets; the package is always installed unpacked."""
+    return Path(str(files("siftfunnel") / "assets"))
+
+
+def images_directory() -> Path:
+    """The drawn faces, one folder per identity."""
+    return assets_directory() / "images" / "drawnfaces"
+
+
+@dataclass(frozen=True)
+class Library:
+    """Folders in which bundles and inverters are found by name.
+
+    Attributes:
+        models: folders of bundles.
+        inverters: folders of the attacker's decoders.
+    """
+
+    models: tuple[Path, ...]
+    inverters: tuple[Path, ...]
+
+    @classmethod
+    def from_environment(cls, environment: Mapping[str, str]) -> "Library":
+        """The folders that SIFTFUNNEL_MODELS and SIFTFUNNEL_INVERTERS name, else the shipped ones."""
+        return cls(
+            models=_folders(environment.get(MODELS_VARIABLE), assets_directory() / "bundles"),
+            inverters=_folders(environment.get(INVERTERS_VARIABLE), assets_directory() / "inverters"),
+        )
+
+    def bundles(self, need: Iterable[str] = ()) -> list[Bundle | Problem]:
+        """Every bundle, or the reason why one cannot be used; files in ``need`` are verified."""
+        return find_bundles(*self.models, need=need)
+
+    def bundle_directory(self, name_or_directory: str) -> Path:
+        """Find a bundle by its folder's name here, or by its folder.
+
+        Raises:
+            BundleError: it is neither; the text lists the names.
+        """
+        path = Path(name_or_directory)
+        if (path / "manifest.json").is_file():
+            return path
+        known = {found.directory.name: found.directory for found in self.bundles()}
+        if name_or_directory in known:
+            return known[name_or_directory]
+        raise BundleError(
+            f"no bundle {name_or_directory!r}: neither a folder with a manifest.json nor one of "
+            f"{', '.join(sorted(known)) or 'the names here (there are none)'}"
+        )
+
+    def find_bundle(self, name_or_directory: str, need: Iterable[str] = ()) -> Bundle:
+        """Load a bundle by name or folder and verify the files in ``need``.
+
+        Raises:
+            BundleError: there is none, or it cannot be used.
+        """
+        return load_bundle(self.bundle_directory(name_or_directory), need=need)
+
+    def inverter_of(self, bundle: Bundle) -> Inverter | None:
+        """The decoder trained for exactly this bundle, or None."""
+        found = (item for item in find_inverters(*self.inverters) if isinstance(item, Inverter))
+        return next((item for item in found if item.bundle_digest == bundle.digest), None)
+
+
+def _folders(named: str | None, shipped: Path) -> tuple[Path, ...]:
+    if named:
+        return tuple(Path(part) for part in named.split(os.pathsep) if part)
+    return (shipped,) if shipped.is_dir() else ()
