@@ -20,7 +20,7 @@ from shared.preprocess import InputSpec, normalise
 from shared.wire import calibrate
 
 IR_VERSION, OPSET = 9, 17
-CALIBRATION_PICTURES = 64
+CALIBRATION_PICTURES = 24
 
 
 def make_tiny_bundle(

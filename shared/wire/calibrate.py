@@ -9,15 +9,18 @@ import numpy as np
 from numpy.typing import NDArray
 
 from shared.manifest import CodecSpec
+from shared.wire.bodies import AFFINE_LEVELS
 from shared.wire.quantiser import Quantiser
 from shared.wire.tables import PRECISION_BITS, counts_from_histogram
 
 TABLE_BITS: Mapping[str, int] = MappingProxyType({"q8": 8, "q7": 7, "q6": 6, "q5": 5, "q4": 4})
 
-# shares of the values that the range keeps; the one with the least squared error is taken
-_KEPT_SHARES = (1.0, 0.9999, 0.999, 0.995, 0.99)
+# shares of the values that a range keeps, beside the whole range
+_KEPT_SHARES = (0.9999, 0.999, 0.995, 0.99)
 _VALUES_FOR_CHOICE = 16_384
 _LEAST_RANGE = 1e-12
+
+_Range = tuple[NDArray[np.float64], NDArray[np.float64]]
 
 
 def calibrate(features_NCHW: NDArray[np.float32]) -> tuple[CodecSpec, ...]:
@@ -41,7 +44,8 @@ def calibrate(features_NCHW: NDArray[np.float32]) -> tuple[CodecSpec, ...]:
         raise ValueError("features hold NaN or infinity; check the edge half")
     channels = features_NCHW.shape[1]
     values = np.ascontiguousarray(features_NCHW.transpose(1, 0, 2, 3)).reshape(channels, -1)
-    tables = [_table_codec(name, values, 1 << bits) for name, bits in TABLE_BITS.items()]
+    ranges = _candidate_ranges(values)
+    tables = [_table_codec(name, values, ranges, 1 << bits) for name, bits in TABLE_BITS.items()]
     return (
         CodecSpec("fp32", "float", {"dtype": "float32"}),
         CodecSpec("fp16", "float", {"dtype": "float16"}),
@@ -51,63 +55,73 @@ def calibrate(features_NCHW: NDArray[np.float32]) -> tuple[CodecSpec, ...]:
 
 
 def _affine_codec(values: NDArray[np.float32]) -> CodecSpec:
-    step, zero_level = _choose_step(values.reshape(-1), levels=256)
-    return CodecSpec("int8", "affine", {"step": step, "zero_level": zero_level})
+    pooled = values.reshape(1, -1)
+    quantiser = _choose_quantiser(pooled, _candidate_ranges(pooled), AFFINE_LEVELS)
+    parameters = {"step": float(quantiser.steps[0]), "zero_level": int(quantiser.zero_levels[0])}
+    return CodecSpec("int8", "affine", parameters)
 
 
-def _table_codec(name: str, values: NDArray[np.float32], levels: int) -> CodecSpec:
-    chosen = [_choose_step(channel, levels) for channel in values]
-    steps = np.array([step for step, _ in chosen], dtype=np.float32)
-    zero_levels = np.array([zero_level for _, zero_level in chosen], dtype=np.int32)
-    symbols = Quantiser(levels, steps, zero_levels).quantise(values)
+def _table_codec(name: str, values: NDArray[np.float32], ranges: list[_Range], levels: int) -> CodecSpec:
+    quantiser = _choose_quantiser(values, ranges, levels)
+    symbols = quantiser.quantise(values)
     counts = [counts_from_histogram(np.bincount(row, minlength=levels)) for row in symbols]
     parameters: dict[str, Any] = {
         "levels": levels,
         "precision_bits": PRECISION_BITS,
-        "steps": _base64(steps, "<f4"),
-        "zero_levels": _base64(zero_levels, "u1"),
+        "steps": _base64(quantiser.steps, "<f4"),
+        "zero_levels": _base64(quantiser.zero_levels, "u1"),
         "counts": _base64(np.stack(counts), "<u2"),
     }
     return CodecSpec(name, "table", parameters)
 
 
-def _choose_step(values: NDArray[np.float32], levels: int) -> tuple[float, int]:
-    """Step (exactly a float32) and zero level with the least squared error among the candidates."""
+def _sample(values: NDArray[np.float32]) -> NDArray[np.float32]:
     # an odd stride, so that it does not fall in with the width of a map
-    stride = (max(1, values.size // _VALUES_FOR_CHOICE)) | 1
-    sample = values[::stride]
-    candidates = []
-    for share in _KEPT_SHARES:
-        low, high = _range(values if share == 1.0 else sample, share)
-        step, zero_level = _cover(low, high, levels)
-        quantiser = Quantiser(levels, np.array([step], np.float32), np.array([zero_level], np.int32))
-        restored = quantiser.dequantise(quantiser.quantise(sample[None]))[0]
-        error = float(np.mean((restored.astype(np.float64) - sample) ** 2))
-        candidates.append((error, step, zero_level))
-    # min takes the first of equals: the widest range
-    _, step, zero_level = min(candidates, key=lambda candidate: candidate[0])
-    return step, zero_level
+    stride = max(1, values.shape[1] // _VALUES_FOR_CHOICE) | 1
+    return np.ascontiguousarray(values[:, ::stride])
 
 
-def _range(values: NDArray[np.float32], share: float) -> tuple[float, float]:
-    tail = (1.0 - share) / 2
-    low, high = (values.min(), values.max()) if share == 1.0 else np.quantile(values, [tail, 1.0 - tail])
-    return min(float(low), 0.0), max(float(high), 0.0)
+def _candidate_ranges(values: NDArray[np.float32]) -> list[_Range]:
+    """Ranges (low, high), each of shape (G,), widest first; zero lies in all of them."""
+    tails = np.array([(1.0 - share) / 2 for share in _KEPT_SHARES])
+    lows, highs = np.split(np.quantile(_sample(values), np.concatenate([tails, 1.0 - tails]), axis=1), 2)
+    whole = (values.min(axis=1).astype(np.float64), values.max(axis=1).astype(np.float64))
+    ranges = [whole, *zip(lows, highs, strict=True)]
+    return [(np.minimum(low, 0.0), np.maximum(high, 0.0)) for low, high in ranges]
 
 
-def _cover(low: float, high: float, levels: int) -> tuple[float, int]:
-    """The step and zero level with which `levels` levels reach from `low` to `high`, zero among them.
+def _choose_quantiser(values: NDArray[np.float32], ranges: list[_Range], levels: int) -> Quantiser:
+    """Per channel the candidate with the least squared error; the wider of equals."""
+    sample = _sample(values)
+    candidates = [_cover(low, high, levels) for low, high in ranges]
+    errors = [_squared_errors(quantiser, sample) for quantiser in candidates]
+    best = np.argmin(np.stack(errors), axis=0)
+    channels = np.arange(len(sample))
+    steps = np.stack([quantiser.steps for quantiser in candidates])[best, channels]
+    zero_levels = np.stack([quantiser.zero_levels for quantiser in candidates])[best, channels]
+    return Quantiser(levels, steps, zero_levels)
 
-    A side shorter than half a step gets no level: its values round to zero.
+
+def _squared_errors(quantiser: Quantiser, sample: NDArray[np.float32]) -> NDArray[np.float64]:
+    difference = quantiser.dequantise(quantiser.quantise(sample)) - sample
+    return np.asarray(np.square(difference, dtype=np.float64).mean(axis=1))
+
+
+def _cover(low: NDArray[np.float64], high: NDArray[np.float64], levels: int) -> Quantiser:
+    """The quantiser whose levels reach from `low` to `high` in each channel, zero among them.
+
+    A side shorter than half a step gets no level: its values round to zero. A channel that is
+    always zero gets a step of 1.
     """
-    if high - low < _LEAST_RANGE:
-        return 1.0, 0
-    zero_level = round(-low / (high - low) * (levels - 1))
+    width = high - low
+    dead = width < _LEAST_RANGE
+    below, width = np.where(dead, 0.0, -low), np.where(dead, levels - 1.0, width)
+    zero_levels = np.rint(below / width * (levels - 1)).astype(np.int32)
     # rounding the zero level shortens one side: stretch the step until it is inside
-    below = -low / zero_level if zero_level else 0.0
-    above = high / (levels - 1 - zero_level) if zero_level < levels - 1 else 0.0
-    step = np.float32(max(below, above))
-    return float(step), zero_level
+    step_below = np.where(zero_levels > 0, below / np.maximum(zero_levels, 1), 0.0)
+    levels_above = levels - 1 - zero_levels
+    step_above = np.where(levels_above > 0, (width - below) / np.maximum(levels_above, 1), 0.0)
+    return Quantiser(levels, np.maximum(step_below, step_above).astype(np.float32), zero_levels)
 
 
 def _base64(array: NDArray[Any], dtype: str) -> str:
