@@ -95,12 +95,11 @@ def parse_tap(text: str) -> FeedConfig:
     Endpoint(host='::1', port=50051)
     """
     kind, _, rest = text.strip().partition(":")
-    readers: dict[str, Callable[[str, str], FeedConfig]] = {"sniff": _sniff, "relay": _relay, "pcap": _pcap, "cloud": _cloud}
-    if kind not in readers:
+    if kind not in _READERS:
         raise TapError(text, f"unknown kind {kind!r}")
     if not rest:
         raise TapError(text, f"nothing follows '{kind}:'")
-    return readers[kind](text, rest)
+    return _READERS[kind](text, rest)
 
 
 def _sniff(text: str, rest: str) -> SniffConfig:
@@ -139,3 +138,11 @@ def _port(text: str, port: str, lowest: int) -> int:
     if not port.isdecimal() or not lowest <= int(port) <= 65535:
         raise TapError(text, f"{port!r} is not a port between {lowest} and 65535")
     return int(port)
+
+
+_READERS: dict[str, Callable[[str, str], FeedConfig]] = {
+    "sniff": _sniff,
+    "relay": _relay,
+    "pcap": _pcap,
+    "cloud": _cloud,
+}

@@ -1,8 +1,8 @@
 """A transparent TCP relay: one thread, one selector, bytes passed on before anything else is done with them.
 
 Each connection is two one-way pipes. A pipe reads only when it has nothing left to write, so a slow receiver
-slows its own sender through TCP's window and nobody else; the end of one direction is passed on without ending
-the other.
+slows its own sender through TCP's window and nobody else; the end of one direction is passed on without
+ending the other.
 """
 
 import contextlib

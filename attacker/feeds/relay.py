@@ -6,10 +6,10 @@ import threading
 
 from attacker.feeds.config import RelayConfig
 from attacker.feeds.copier import Copier
-from attacker.feeds.spool import Chunk, Closed, Finished, Opened, Spool, SpoolItem
-from attacker.feeds.tally import Tally
+from attacker.feeds.emitter import Emitter
+from attacker.feeds.spool import Chunk, Finished, Opened, Spool, SpoolItem
 from attacker.tap.connection import ConnectionTap
-from attacker.tap.events import Event, FeedError, FeedState, Phase, Settle, Sink
+from attacker.tap.events import FeedError, FeedState, Phase, Settle, Sink
 from attacker.tap.limits import TapLimits
 
 log = logging.getLogger(__name__)
@@ -34,9 +34,8 @@ class RelayFeed:
         self._limits = limits
         self._spool = Spool(spool_bytes)
         self._copier = Copier(config.listen, config.target, self._spool.put)
-        self._tally = Tally()
+        self._emitter = Emitter(str(config))
         self._taps: dict[int, ConnectionTap] = {}
-        self._sink: Sink = _nobody
         self._threads: list[threading.Thread] = []
         self._phase: Phase = "idle"
         self._detail = ""
@@ -44,7 +43,7 @@ class RelayFeed:
 
     def start(self, sink: Sink) -> None:
         """Listen; see `Feed.start`."""
-        self._sink = sink
+        self._emitter.sink = sink
         self._phase = "starting"
         try:
             self._address = str(self._copier.bind())
@@ -70,7 +69,7 @@ class RelayFeed:
 
     def state(self) -> FeedState:
         """How the relay is doing now."""
-        counts = self._tally.read()
+        counts = self._emitter.tally.read()
         p50_us, p99_us = _percentiles(list(self._copier.latencies_us))
         return FeedState(
             tap=str(self._config),
@@ -109,26 +108,17 @@ class RelayFeed:
             tap = self._taps[item.number] = ConnectionTap(
                 f"{item.client}#{item.number}", settle=self._settle, limits=self._limits
             )
-            self._emit(tap.opened(item.time_s, item.client, item.server))
+            self._emitter.emit([tap.opened(item.time_s, item.client, item.server)])
         elif isinstance(item, Chunk):
             tap = self._taps[item.number]
             if item.missed_bytes:
-                self._emit(*tap.lose(item.direction, item.missed_bytes, item.time_s, _BEHIND))
-            self._emit(*tap.receive(item.direction, item.data, item.time_s))
-        elif isinstance(item, Closed):
+                self._emitter.emit(tap.lose(item.direction, item.missed_bytes, item.time_s, _BEHIND))
+            self._emitter.emit(tap.receive(item.direction, item.data, item.time_s))
+        elif not isinstance(item, Finished):
             tap = self._taps.pop(item.number)
             for direction, missed_bytes in item.missed:
-                self._emit(*tap.lose(direction, missed_bytes, item.time_s, _BEHIND))
-            self._emit(*tap.close(item.time_s, item.how))
-
-    def _emit(self, *events: Event) -> None:
-        for event in events:
-            self._tally.note(event)
-            try:
-                self._sink(event)
-            except Exception:  # an observer's fault must not end the tap
-                log.exception("an observer of %s failed", self._config)
-                self._tally.drop("events: an observer failed")
+                self._emitter.emit(tap.lose(direction, missed_bytes, item.time_s, _BEHIND))
+            self._emitter.emit(tap.close(item.time_s, item.how))
 
 
 def _percentiles(samples: list[float]) -> tuple[float | None, float | None]:
@@ -141,7 +131,3 @@ def _percentiles(samples: list[float]) -> tuple[float | None, float | None]:
         return None, None
     ordered = sorted(samples)
     return statistics.median(ordered), ordered[min(len(ordered) - 1, int(len(ordered) * 0.99))]
-
-
-def _nobody(event: Event) -> None:
-    """The sink before there is one."""

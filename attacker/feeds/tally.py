@@ -13,6 +13,8 @@ from attacker.tap.events import (
     Overheard,
 )
 
+_MAX_KINDS = 50
+
 
 @dataclass(frozen=True)
 class Counts:
@@ -45,7 +47,7 @@ class Tally:
             elif isinstance(event, Opaque):
                 self._note_opaque(event)
             elif isinstance(event, Dropped):
-                self._dropped[f"{event.unit}: {event.why}"] += event.count
+                self._drop(f"{event.unit}: {event.why}", event.count)
             elif isinstance(event, ConnectionOpened):
                 self._open.add(event.connection)
                 self._seen += 1
@@ -57,7 +59,7 @@ class Tally:
     def drop(self, what: str, count: int = 1) -> None:
         """Count a loss that no event tells of."""
         with self._lock:
-            self._dropped[what] += count
+            self._drop(what, count)
 
     def read(self) -> Counts:
         """All counts at one moment."""
@@ -71,6 +73,13 @@ class Tally:
                 self._opaque_bytes,
                 dict(self._dropped),
             )
+
+    def _drop(self, what: str, count: int) -> None:
+        # Details stand in brackets and differ each time: a kind of loss has one line, and kinds are few.
+        kind = what.partition(" (")[0]
+        if kind not in self._dropped and len(self._dropped) >= _MAX_KINDS:
+            kind = "other"
+        self._dropped[kind] += count
 
     def _note_opaque(self, event: Opaque) -> None:
         self._opaque_bytes += event.byte_count

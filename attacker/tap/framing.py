@@ -124,7 +124,7 @@ class FrameStream:
             self._skip(left_bytes - byte_count, step)
         elif self._mode != self._foreign:
             self._unreported_bytes += pending
-            self._fall_out_of_step(f"{byte_count} bytes were missed")
+            self._fall_out_of_step("bytes were missed")
         self._buffer.clear()
         self._at, self._base = 0, self.position
         return self._hand_over()

@@ -1,0 +1,224 @@
+"""The cloud feed: messages that the cloud itself wrote down; TLS does not stop this adversary.
+
+The file is read from its beginning and followed as it grows; one that is complete simply has nothing more
+to say.
+"""
+
+import logging
+import os
+import threading
+import time
+from collections import OrderedDict
+from dataclasses import dataclass, field
+from typing import BinaryIO
+
+from attacker.feeds.config import CloudConfig
+from attacker.feeds.emitter import Emitter
+from attacker.tap.events import (
+    ConnectionClosed,
+    ConnectionOpened,
+    DigestSource,
+    Dropped,
+    Event,
+    FeedError,
+    FeedState,
+    Overheard,
+    Phase,
+    Settle,
+    Sink,
+    Traffic,
+)
+from attacker.tap.shape import kind_of
+from shared.flows import FlowError, FlowRecord, read_flow
+
+log = logging.getLogger(__name__)
+
+_POLL_S = 0.1
+_READ_BYTES = 1 << 20
+_MAX_LINE_BYTES = 64 << 20
+_MAX_CONNECTIONS = 1024
+_STOP_TIMEOUT_S = 5.0
+
+
+@dataclass
+class _Known:
+    """What is remembered of one connection of the recording."""
+
+    name: str
+    traffic: Traffic = field(default_factory=Traffic)
+    digest: str | None = None
+    digest_source: DigestSource | None = None
+
+
+class FlowReplay:
+    """Flow records in, the events a tap would have told out; pure."""
+
+    def __init__(self, settle: Settle | None = None) -> None:
+        self._settle = settle
+        self._known: OrderedDict[str, _Known] = OrderedDict()
+        self._made = 0
+
+    def receive(self, record: FlowRecord) -> list[Event]:
+        """Take one record."""
+        events: list[Event] = []
+        known = self._known.get(record.connection)
+        if known is None:
+            known = self._open(record, events)
+        kind = kind_of(record.method, record.direction, record.message)
+        if record.digest is not None:
+            known.digest, known.digest_source = record.digest, "header"
+        elif kind == "frame" and self._settle is not None and (settled := self._settle(record.message)):
+            known.digest, known.digest_source = settled, "checksum"
+        up_bytes, down_bytes = known.traffic.up_bytes, known.traffic.down_bytes
+        if record.direction == "up":
+            up_bytes += record.wire_bytes
+        else:
+            down_bytes += record.wire_bytes
+        known.traffic = Traffic(up_bytes, down_bytes, 0)
+        events.append(
+            Overheard(
+                connection=known.name,
+                time_s=record.time_s,
+                direction=record.direction,
+                stream_id=0,
+                kind=kind,
+                method=record.method,
+                digest=known.digest,
+                digest_source=known.digest_source,
+                message=record.message,
+                wire_bytes=record.wire_bytes,
+                traffic=known.traffic,
+            )
+        )
+        return events
+
+    def close(self, time_s: float) -> list[Event]:
+        """The recording is over."""
+        known = list(self._known.values())
+        self._known.clear()
+        return [ConnectionClosed(each.name, time_s, "the recording ends", each.traffic) for each in known]
+
+    def _open(self, record: FlowRecord, events: list[Event]) -> _Known:
+        while len(self._known) >= _MAX_CONNECTIONS:
+            _, oldest = self._known.popitem(last=False)
+            events.append(ConnectionClosed(oldest.name, record.time_s, "let go", oldest.traffic))
+        self._made += 1
+        known = self._known[record.connection] = _Known(f"{record.connection}#{self._made}")
+        midway = record.method is None
+        events.append(ConnectionOpened(known.name, record.time_s, record.connection, "the cloud", midway))
+        return known
+
+
+class CloudFeed:
+    """`cloud:FLOWS`: follows a file of flow records from its beginning, still growing or not."""
+
+    def __init__(self, config: CloudConfig, settle: Settle | None = None) -> None:
+        self._config = config
+        self._replay = FlowReplay(settle)
+        self._emitter = Emitter(str(config))
+        self._thread: threading.Thread | None = None
+        self._stopping = threading.Event()
+        self._phase: Phase = "idle"
+        self._detail = ""
+        self._wire_bytes = 0
+        self._rest = b""
+        self._number = 0
+
+    def start(self, sink: Sink) -> None:
+        """Begin to follow the file, which may not be there yet; see `Feed.start`."""
+        self._emitter.sink = sink
+        path = self._config.path
+        if not path.parent.is_dir() or path.is_dir():
+            problem = "it is a directory" if path.is_dir() else f"there is no directory {path.parent}"
+            self._phase, self._detail = "failed", f"cannot follow {path}: {problem}"
+            raise FeedError(self._detail)
+        self._phase = "running"
+        self._thread = threading.Thread(target=self._run, name="cloud-flows", daemon=True)
+        self._thread.start()
+
+    def stop(self) -> None:
+        """Stop following; see `Feed.stop`."""
+        self._stopping.set()
+        if self._thread is not None:
+            self._thread.join(_STOP_TIMEOUT_S)
+            self._thread = None
+
+    def state(self) -> FeedState:
+        """How far the recording was followed."""
+        counts = self._emitter.tally.read()
+        return FeedState(
+            tap=str(self._config),
+            kind="cloud",
+            phase=self._phase,
+            detail=self._detail,
+            connections_open=counts.connections_open,
+            connections_seen=counts.connections_seen,
+            bytes_seen=self._wire_bytes,
+            messages=counts.messages,
+            midway_connections=counts.midway_connections,
+            dropped=counts.dropped,
+        )
+
+    def _run(self) -> None:
+        try:
+            while not self._stopping.is_set():
+                self._follow()
+            self._phase = "stopped"
+        except Exception as error:  # the thread's last words: the state must tell
+            log.exception("%s failed", self._config)
+            self._phase, self._detail = "failed", f"following {self._config.path} failed: {error}"
+        finally:
+            self._emitter.emit(self._replay.close(time.time()))
+
+    def _follow(self) -> None:
+        """Read one file until it is replaced or the feed stopped."""
+        path = self._config.path
+        try:
+            stream = open(path, "rb")  # noqa: SIM115 - closed by the with below
+        except FileNotFoundError:
+            self._detail = f"waiting: {path} does not exist yet"
+            self._stopping.wait(_POLL_S)
+            return
+        except OSError as error:
+            raise FeedError(f"cannot read {path}: {error.strerror}") from None
+        with stream:
+            self._rest, self._number = b"", 0
+            while not self._stopping.is_set():
+                data = stream.read(_READ_BYTES)
+                if data:
+                    self._take(data)
+                elif self._replaced(stream):
+                    return
+                else:
+                    self._detail = f"read {self._number} records, waiting for more"
+                    self._stopping.wait(_POLL_S)
+
+    def _replaced(self, stream: BinaryIO) -> bool:
+        """Whether the path now leads to another file (rotation), or this one was cut short."""
+        try:
+            there = os.stat(self._config.path)
+        except FileNotFoundError:
+            return False
+        here = os.fstat(stream.fileno())
+        return (there.st_ino, there.st_dev) != (here.st_ino, here.st_dev) or here.st_size < stream.tell()
+
+    def _take(self, data: bytes) -> None:
+        *lines, self._rest = (self._rest + data).split(b"\n")
+        if len(self._rest) > _MAX_LINE_BYTES:
+            self._rest = b""
+            self._emitter.emit([self._bad_line(f"a line over {_MAX_LINE_BYTES} bytes")])
+        for line in lines:
+            if line.strip():
+                self._number += 1
+                self._emitter.emit(self._read(line))
+
+    def _read(self, line: bytes) -> list[Event]:
+        try:
+            record = read_flow(line.decode("utf-8"))
+        except (FlowError, UnicodeDecodeError) as error:
+            return [self._bad_line(f"no flow record ({str(error)[:200]})")]
+        self._wire_bytes += record.wire_bytes
+        return self._replay.receive(record)
+
+    def _bad_line(self, why: str) -> Dropped:
+        return Dropped(None, time.time(), 1, "lines", why)

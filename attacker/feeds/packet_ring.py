@@ -1,0 +1,160 @@
+"""A ring of memory that the kernel writes captured packets into (AF_PACKET, TPACKET_V3; see packet(7)).
+
+The ring is what keeps bursts while the tap is busy. When it is full the kernel drops packets and counts them:
+`take_drops` tells how many.
+"""
+
+import contextlib
+import ctypes
+import errno
+import mmap
+import os
+import select
+import socket
+import struct
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from attacker.tap.events import FeedError
+from attacker.tap.packet_filter import tcp_port_filter
+
+_SOL_PACKET = 263
+_PACKET_RX_RING, _PACKET_STATISTICS, _PACKET_VERSION, _PACKET_IGNORE_OUTGOING = 5, 6, 10, 23
+_TPACKET_V3 = 2
+_SO_ATTACH_FILTER = 26
+_ETH_P_ALL = 0x0003
+_PACKET_OUTGOING = 4
+_ARPHRD_LOOPBACK = 772
+_STATUS_USER = 1
+
+_BLOCK_BYTES = 1 << 20
+_RETIRE_MS = 20
+_FRAME_BYTES = 1 << 11
+_ADDRESS_OFFSET = 48
+
+_BLOCK_STATUS = struct.Struct("=I")
+_BLOCK_HEADER = struct.Struct("=III")
+_PACKET_HEADER = struct.Struct("=IIIIIIHH")
+_LINK_ADDRESS = struct.Struct("=HHiHBB")
+
+ANY_INTERFACE = "any"
+
+
+@dataclass(frozen=True, slots=True)
+class Captured:
+    """One packet from the network header on."""
+
+    time_s: float
+    packet: bytes
+
+
+class PacketRing:
+    """Captures TCP packets of one port on one interface, or on `any`.
+
+    Raises:
+        FeedError: no permission, no such interface, or no memory.
+    """
+
+    def __init__(self, interface: str, port: int, ring_bytes: int = 64 << 20) -> None:
+        if interface != ANY_INTERFACE:
+            _check_interface(interface)
+        self._socket = _open_socket(interface)
+        try:
+            self._filter(port)
+            self._blocks, self._ring = self._map(ring_bytes)
+            self._bind(interface)
+        except BaseException:
+            self._socket.close()
+            raise
+        self._next_block = 0
+
+    def close(self) -> None:
+        """Stop capturing and give the memory back."""
+        self._ring.close()
+        self._socket.close()
+
+    def wait(self, timeout_s: float) -> None:
+        """Wait until there is something to read, or for a while.
+
+        Raises:
+            FeedError: the interface went away.
+        """
+        poller = select.poll()
+        poller.register(self._socket, select.POLLIN | select.POLLERR)
+        for _, mask in poller.poll(timeout_s * 1000):
+            code = self._socket.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR) if mask & select.POLLERR else 0
+            if code:
+                raise FeedError(f"the interface went away ({os.strerror(code)}); start again once it is up")
+
+    def read(self) -> Iterator[Captured]:
+        """The packets that are there now, a packet sent to oneself over loopback once."""
+        while True:
+            at = self._next_block * _BLOCK_BYTES
+            if not _BLOCK_STATUS.unpack_from(self._ring, at + 8)[0] & _STATUS_USER:
+                return
+            yield from self._read_block(at)
+            _BLOCK_STATUS.pack_into(self._ring, at + 8, 0)
+            self._next_block = (self._next_block + 1) % self._blocks
+
+    def take_drops(self) -> int:
+        """Packets that the kernel had no room for since the last time this was asked."""
+        counters = self._socket.getsockopt(_SOL_PACKET, _PACKET_STATISTICS, 12)
+        return int(struct.unpack("=III", counters)[1])
+
+    def _read_block(self, block: int) -> Iterator[Captured]:
+        _, count, first = _BLOCK_HEADER.unpack_from(self._ring, block + 8)
+        at = block + first
+        for _ in range(count):
+            next_offset, sec, nsec, kept_bytes, _, _, mac, _ = _PACKET_HEADER.unpack_from(self._ring, at)
+            _, _, _, hardware, kind, _ = _LINK_ADDRESS.unpack_from(self._ring, at + _ADDRESS_OFFSET)
+            if not (kind == _PACKET_OUTGOING and hardware == _ARPHRD_LOOPBACK):
+                yield Captured(sec + nsec / 1e9, self._ring[at + mac : at + mac + kept_bytes])
+            at += next_offset
+
+    def _filter(self, port: int) -> None:
+        program = ctypes.create_string_buffer(tcp_port_filter(port))
+        count = (len(program) - 1) // 8
+        argument = struct.pack("@HP", count, ctypes.addressof(program))
+        self._socket.setsockopt(socket.SOL_SOCKET, _SO_ATTACH_FILTER, argument)
+
+    def _map(self, ring_bytes: int) -> tuple[int, mmap.mmap]:
+        self._socket.setsockopt(_SOL_PACKET, _PACKET_VERSION, _TPACKET_V3)
+        blocks = max(4, ring_bytes // _BLOCK_BYTES)
+        while True:
+            frames = blocks * _BLOCK_BYTES // _FRAME_BYTES
+            request = struct.pack("=7I", _BLOCK_BYTES, blocks, _FRAME_BYTES, frames, _RETIRE_MS, 0, 0)
+            try:
+                self._socket.setsockopt(_SOL_PACKET, _PACKET_RX_RING, request)
+                return blocks, mmap.mmap(self._socket.fileno(), blocks * _BLOCK_BYTES)
+            except OSError as error:
+                if error.errno != errno.ENOMEM or blocks <= 4:
+                    reason = f"no capture ring: {error.strerror}; relay:LISTEN:TARGET needs none"
+                    raise FeedError(reason) from None
+                blocks //= 2
+
+    def _bind(self, interface: str) -> None:
+        if interface == "lo":
+            # Loopback shows each packet on its way out and on its way in; older kernels lack the option, and
+            # `read` leaves the copies out then.
+            with contextlib.suppress(OSError):
+                self._socket.setsockopt(_SOL_PACKET, _PACKET_IGNORE_OUTGOING, 1)
+        self._socket.bind(("" if interface == ANY_INTERFACE else interface, _ETH_P_ALL))
+
+
+def _open_socket(interface: str) -> socket.socket:
+    try:
+        return socket.socket(socket.AF_PACKET, socket.SOCK_DGRAM, 0)
+    except PermissionError:
+        raise FeedError(
+            f"no permission to sniff on {interface}: it takes the capability NET_RAW. In compose give the "
+            "service `cap_add: [NET_RAW]` and, where it does not run as root, make the capability ambient "
+            "(setpriv --inh-caps +net_raw --ambient-caps +net_raw); on a host run it as root. Or use "
+            "relay:LISTEN:TARGET, which needs no privilege"
+        ) from None
+
+
+def _check_interface(interface: str) -> None:
+    known = [name for _, name in socket.if_nameindex()]
+    if interface not in known:
+        listing = ", ".join([*known, ANY_INTERFACE])
+        raise FeedError(f"there is no network interface {interface!r} to sniff on; there are {listing}")

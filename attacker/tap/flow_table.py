@@ -1,0 +1,189 @@
+"""All TCP connections of a capture at once: segments in, events out. No socket, no clock, no thread."""
+
+from collections import OrderedDict
+from dataclasses import dataclass
+
+from attacker.tap.boundaries import PREFACE
+from attacker.tap.connection import ConnectionTap
+from attacker.tap.events import Direction, Dropped, Event, Settle
+from attacker.tap.half_flow import HalfFlow, Missed, ReassemblyLimits
+from attacker.tap.limits import TapLimits
+from attacker.tap.packets import Address, Segment
+
+_MISSED = "segments that the capture does not hold"
+_REMEMBER_CLOSED_S = 60.0
+
+FlowKey = frozenset[Address]
+
+
+@dataclass(frozen=True)
+class FlowLimits:
+    """How many connections are followed at once, and how long a silent one is kept."""
+
+    flows: int = 1024
+    idle_s: float = 3600.0
+
+
+class _Flow:
+    def __init__(self, client: Address, tap: ConnectionTap, limits: ReassemblyLimits) -> None:
+        self.client = client
+        self.tap = tap
+        self.latest_s = 0.0
+        self.initial_sequence: int | None = None
+        self.halves: dict[Direction, HalfFlow] = {"up": HalfFlow(limits), "down": HalfFlow(limits)}
+
+
+class FlowTable:
+    """Follows every connection, from its SYN or from wherever it is met.
+
+    `server_port` tells the directions of connections whose SYN was not seen; without it they follow from
+    connections seen before, from the first bytes, or from the lower port number, in that order.
+    """
+
+    def __init__(
+        self,
+        server_port: int | None = None,
+        settle: Settle | None = None,
+        limits: TapLimits | None = None,
+        reassembly: ReassemblyLimits | None = None,
+        flow_limits: FlowLimits | None = None,
+    ) -> None:
+        self._server_ports = set() if server_port is None else {server_port}
+        self._settle = settle
+        self._limits = limits
+        self._reassembly = reassembly or ReassemblyLimits()
+        self._flow_limits = flow_limits or FlowLimits()
+        self._flows: OrderedDict[FlowKey, _Flow] = OrderedDict()
+        self._closed_s: OrderedDict[FlowKey, float] = OrderedDict()
+        self._made = 0
+
+    def __len__(self) -> int:
+        return len(self._flows)
+
+    @property
+    def buffered_bytes(self) -> int:
+        """Everything held back for lack of something."""
+        pending = sum(half.pending_bytes for flow in self._flows.values() for half in flow.halves.values())
+        return pending + sum(flow.tap.buffered_bytes for flow in self._flows.values())
+
+    def receive(self, segment: Segment, time_s: float) -> list[Event]:
+        """Take one segment."""
+        key = frozenset((segment.source, segment.destination))
+        events: list[Event] = []
+        flow = self._flows.get(key)
+        if flow is not None and segment.syn and not self._repeats(flow, segment):
+            events += self._close(key, time_s, "replaced by a new connection")
+            flow = None
+        if flow is None:
+            if not self._begins(key, segment, time_s):
+                return events
+            flow = self._open(key, segment, time_s, events)
+        flow.latest_s = time_s
+        self._flows.move_to_end(key)
+        return events + self._take(key, flow, segment, time_s)
+
+    def tick(self, time_s: float) -> list[Event]:
+        """Let time pass: holes waited for too long, connections silent too long."""
+        events: list[Event] = []
+        for flow in self._flows.values():
+            for direction, half in flow.halves.items():
+                events += self._give_out(flow, direction, half.expire(time_s), time_s)
+        idle = [k for k, flow in self._flows.items() if time_s - flow.latest_s > self._flow_limits.idle_s]
+        for key in idle:
+            events += self._close(key, time_s, "idle")
+        return events
+
+    def close(self, time_s: float, how: str) -> list[Event]:
+        """The capture is over."""
+        return [event for key in list(self._flows) for event in self._close(key, time_s, how)]
+
+    # -- connections ----------------------------------------------------------------------------------------
+
+    def _repeats(self, flow: _Flow, segment: Segment) -> bool:
+        """Whether a SYN is one of this connection seen before, or its other half."""
+        if segment.ack:
+            return True
+        return segment.source == flow.client and flow.initial_sequence == segment.sequence
+
+    def _begins(self, key: FlowKey, segment: Segment, time_s: float) -> bool:
+        """Whether a segment of an unknown connection is worth following (stragglers are not)."""
+        if segment.syn:
+            self._closed_s.pop(key, None)
+            return True
+        closed_s = self._closed_s.get(key)
+        if closed_s is not None and time_s - closed_s <= _REMEMBER_CLOSED_S:
+            return False
+        return segment.payload_bytes > 0
+
+    def _open(self, key: FlowKey, segment: Segment, time_s: float, events: list[Event]) -> _Flow:
+        if len(self._flows) >= self._flow_limits.flows:
+            oldest = next(iter(self._flows))
+            why = "too many at once: the quietest was let go"
+            events.append(Dropped(None, time_s, 1, "connections", why))
+            events += self._close(oldest, time_s, "let go")
+        client, server = self._ends(segment)
+        if segment.syn:
+            self._server_ports.add(server.port)
+        self._made += 1
+        tap = ConnectionTap(f"{client}#{self._made}", not segment.syn, self._settle, self._limits)
+        flow = self._flows[key] = _Flow(client, tap, self._reassembly)
+        events.append(tap.opened(time_s, str(client), str(server)))
+        return flow
+
+    def _ends(self, segment: Segment) -> tuple[Address, Address]:
+        """Client and server of a new connection."""
+        ends = (segment.source, segment.destination)
+        if segment.syn:
+            return ends[::-1] if segment.ack else ends
+        known = [end for end in ends if end.port in self._server_ports]
+        if len(known) == 1:
+            return (ends[1], ends[0]) if known[0] == ends[0] else ends
+        if segment.payload.startswith(PREFACE[:8]):
+            return ends
+        return ends if segment.destination.port <= segment.source.port else ends[::-1]
+
+    def _close(self, key: FlowKey, time_s: float, how: str) -> list[Event]:
+        flow = self._flows.pop(key)
+        self._closed_s[key] = time_s
+        while len(self._closed_s) > self._flow_limits.flows:
+            self._closed_s.popitem(last=False)
+        events: list[Event] = []
+        for direction, half in flow.halves.items():
+            events += self._give_out(flow, direction, half.finish(), time_s)
+        return events + flow.tap.close(time_s, how)
+
+    # -- bytes ----------------------------------------------------------------------------------------------
+
+    def _take(self, key: FlowKey, flow: _Flow, segment: Segment, time_s: float) -> list[Event]:
+        direction: Direction = "up" if segment.source == flow.client else "down"
+        half = flow.halves[direction]
+        if segment.syn:
+            self._synchronise(flow, direction, segment)
+            return []
+        if segment.rst:
+            return self._close(key, time_s, "reset") if half.is_expected(segment.sequence) else []
+        events = self._give_out(flow, direction, half.receive(segment, time_s), time_s)
+        if all(half.ended for half in flow.halves.values()):
+            events += self._close(key, time_s, "closed")
+        return events
+
+    def _synchronise(self, flow: _Flow, direction: Direction, segment: Segment) -> None:
+        if direction == "up":
+            flow.initial_sequence = segment.sequence
+        elif flow.initial_sequence is None:
+            flow.initial_sequence = (segment.acknowledgement - 1) % (1 << 32)
+        if not flow.halves[direction].synchronised:
+            flow.halves[direction].begin((segment.sequence + 1) % (1 << 32))
+        if segment.ack and not flow.halves["up"].synchronised:
+            flow.halves["up"].begin(segment.acknowledgement)
+
+    def _give_out(
+        self, flow: _Flow, direction: Direction, parts: list[bytes | Missed], time_s: float
+    ) -> list[Event]:
+        events: list[Event] = []
+        for part in parts:
+            if isinstance(part, Missed):
+                events += flow.tap.lose(direction, part.byte_count, time_s, _MISSED)
+            else:
+                events += flow.tap.receive(direction, part, time_s)
+        return events
