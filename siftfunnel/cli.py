@@ -43,6 +43,10 @@ def main(argv: Sequence[str] | None = None) -> int:
         # The reader of our output went away (`| head`); closing stdout again at exit would print a traceback.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 1
+    except ModuleNotFoundError as error:
+        if "--traceback" in arguments or command is None or error.name is None:
+            raise
+        return _fail(command.name, _missing_message(command, error.name), 1)
     except Exception as error:
         if "--traceback" in arguments or not _is_expected(error):
             raise

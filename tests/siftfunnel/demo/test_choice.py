@@ -1,0 +1,105 @@
+"""Which bundles fit which pictures, and what a configuration refuses."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from shared.bundle import Bundle
+from siftfunnel.demo.choice import DemoConfig, choose_bundles, folder_labels
+from siftfunnel.shipped import Library
+from tests.tinybundle import make_tiny_bundle
+
+
+def picture(path: Path) -> Path:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_bytes(b"a name is enough here")
+    return path
+
+
+@pytest.fixture(scope="module")
+def library(tmp_path_factory: pytest.TempPathFactory) -> Library:
+    """A protected and an unprotected bundle of shapes, and one of letters."""
+    models = tmp_path_factory.mktemp("models")
+    make_tiny_bundle(models / "a-shield", name="a-shield", defence="siftfunnel")
+    make_tiny_bundle(models / "bare", name="bare")
+    make_tiny_bundle(models / "letters", name="letters", classes=("a", "b"))
+    return Library((models,), ())
+
+
+@pytest.fixture(scope="module")
+def bundle(library: Library) -> Bundle:
+    return library.find_bundle("bare")
+
+
+def names(bundles: tuple[Bundle, ...]) -> list[str]:
+    return [bundle.name for bundle in bundles]
+
+
+def test_class_folders_are_labels(tmp_path: Path) -> None:
+    picture(tmp_path / "dog" / "1.png")
+    picture(tmp_path / "cat" / "deep" / "2.JPG")
+    picture(tmp_path / "notes" / "read.txt")
+    picture(tmp_path / ".hidden" / "3.png")
+    assert folder_labels(tmp_path) == ("cat", "dog")
+
+
+def test_a_flat_folder_has_no_labels(tmp_path: Path) -> None:
+    picture(tmp_path / "1.jpeg")
+    assert folder_labels(tmp_path) == ()
+
+
+@pytest.mark.parametrize("content", [None, "read.txt"])
+def test_a_folder_without_pictures_is_refused(content: str | None, tmp_path: Path) -> None:
+    if content:
+        picture(tmp_path / content)
+    with pytest.raises(ValueError, match="no pictures in it"):
+        folder_labels(tmp_path)
+
+
+def test_a_folder_that_is_not_there_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match="no such folder"):
+        folder_labels(tmp_path / "nowhere")
+
+
+def test_bundles_whose_classes_match_play_unprotected_first(library: Library) -> None:
+    assert names(choose_bundles([], ["circle", "square"], library)) == ["bare", "a-shield"]
+    assert names(choose_bundles([], ["a"], library)) == ["letters"]
+
+
+def test_named_bundles_play_in_the_order_given(library: Library) -> None:
+    assert names(choose_bundles(["a-shield", "letters"], ["whatever"], library)) == ["a-shield", "letters"]
+
+
+def test_a_bundles_folder_is_as_good_as_its_name(library: Library) -> None:
+    assert names(choose_bundles([str(library.models[0] / "bare")], [], library)) == ["bare"]
+
+
+@pytest.mark.parametrize("labels", [["unicorn"], ["circle", "unicorn"], []])
+def test_where_no_bundle_fits_the_error_lists_them(labels: list[str], library: Library) -> None:
+    with pytest.raises(ValueError, match="--bundle") as caught:
+        choose_bundles([], labels, library)
+    assert "bare: circle, square, triangle" in str(caught.value)
+    assert "letters: a, b" in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("field", "value", "message"),
+    [
+        ("frames", 0, "--frames"),
+        ("rate_fps", -1.0, "--rate"),
+        ("rate_fps", float("nan"), "--rate"),
+        ("http_port", 70_000, "--http-port"),
+        ("codec", "q99", "fp32, fp16, int8, q8, q7, q6, q5, q4"),
+    ],
+)
+def test_a_value_out_of_range_is_refused_by_its_flag(
+    field: str, value: Any, message: str, bundle: Bundle
+) -> None:
+    with pytest.raises(ValueError, match=message):
+        DemoConfig(images=Path(), bundles=(bundle,), **{field: value})
+
+
+def test_two_bundles_of_one_name_are_refused(bundle: Bundle) -> None:
+    with pytest.raises(ValueError, match="different names"):
+        DemoConfig(images=Path(), bundles=(bundle, bundle))

@@ -1,0 +1,169 @@
+"""The demo's books: outcomes in, figures out."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from siftfunnel.demo.conductor import is_settled
+from siftfunnel.demo.tally import OutcomeReader, Tally, mean, percentile, violations
+
+
+def answer(label: str | None, best: str, edge_ms: float = 2.0, round_trip_ms: float = 5.0) -> dict[str, Any]:
+    return {
+        "outcome": "answer",
+        "label": label,
+        "top": [{"class": best, "score": 0.9}],
+        "edge_ms": edge_ms,
+        "round_trip_ms": round_trip_ms,
+        "payload_bytes": 100,
+        "error": None,
+    }
+
+
+def tally_of(*outcomes: dict[str, Any], sent: int | None = None) -> Tally:
+    tally = Tally(frozenset({"cat", "dog"}), frames_sent=len(outcomes) if sent is None else sent)
+    for index, outcome in enumerate(outcomes):
+        tally.add(outcome, now_s=index / 10)
+    return tally
+
+
+@pytest.mark.parametrize(
+    ("values", "percent", "expected"),
+    [
+        ([], 50, None),
+        ([7.0], 99, 7.0),
+        ([1.0, 2.0, 3.0, 4.0], 50, 2.5),
+        ([3.0, 1.0, 2.0], 100, 3.0),
+        ([1.0, 2.0], 0, 1.0),
+    ],
+)
+def test_percentile_of_literal_values(values: list[float], percent: float, expected: float | None) -> None:
+    assert percentile(values, percent) == expected
+
+
+def test_the_99th_percentile_interpolates() -> None:
+    assert percentile([float(value) for value in range(101)], 99) == 99.0
+
+
+def test_mean_of_nothing_is_none() -> None:
+    assert mean([]) is None
+    assert mean([1, 2]) == 1.5
+
+
+def test_accuracy_counts_labels_that_are_classes() -> None:
+    tally = tally_of(
+        answer("cat", "cat"), answer("dog", "cat"), answer("holiday", "cat"), answer(None, "dog")
+    )
+    assert tally.accuracy == 0.5
+
+
+def test_accuracy_without_labels_is_none() -> None:
+    assert tally_of(answer(None, "cat"), answer("holiday", "cat")).accuracy is None
+
+
+def test_every_outcome_is_counted_once() -> None:
+    error = {"outcome": "error", "error": "RESOURCE_EXHAUSTED", "label": "cat"}
+    tally = tally_of(answer("cat", "cat"), error, {"outcome": "superseded"}, {"outcome": "superseded"})
+    assert (tally.answered, tally.errors, tally.superseded, tally.outcomes) == (1, 1, 2, 4)
+    assert tally.last_error == "RESOURCE_EXHAUSTED"
+
+
+def test_rate_is_over_the_last_seconds() -> None:
+    tally = tally_of(*[answer(None, "cat") for _ in range(11)])
+    assert tally.rate_fps(now_s=1.0) == pytest.approx(10.0)
+    assert tally.rate_fps(now_s=100.0) == 0.0
+
+
+def test_the_summary_has_exactly_the_keys_it_promises() -> None:
+    books = {
+        "frames_intercepted": 2,
+        "frames_reconstructed": 2,
+        "mse_mean": 0.01,
+        "psnr_mean": 20.0,
+        "ssim_mean": 0.9,
+        "wire_bytes_mean": 180.5,
+        "frames_resent": 0,
+    }
+    summary = tally_of(answer("cat", "cat", 1.0, 3.0), answer("dog", "dog", 2.0, 5.0)).as_json(books)
+    assert summary == {
+        "frames_sent": 2,
+        "frames_answered": 2,
+        "frame_errors": 0,
+        "frames_superseded": 0,
+        "accuracy": 1.0,
+        "edge_ms_p50": 1.5,
+        "round_trip_ms_p50": 4.0,
+        "round_trip_ms_p99": pytest.approx(4.98),
+        "payload_bytes_mean": 100.0,
+        "wire_bytes_mean": 180.5,
+        "attacker": {
+            "frames_intercepted": 2,
+            "frames_reconstructed": 2,
+            "mse_mean": 0.01,
+            "psnr_mean": 20.0,
+            "ssim_mean": 0.9,
+        },
+    }
+    assert json.loads(json.dumps(summary)) == summary
+
+
+def test_a_bundle_the_attacker_never_saw_has_zero_frames_and_no_figures() -> None:
+    assert tally_of().as_json({})["attacker"] == {
+        "frames_intercepted": 0,
+        "frames_reconstructed": 0,
+        "mse_mean": None,
+        "psnr_mean": None,
+        "ssim_mean": None,
+    }
+
+
+def test_violations_name_the_promise_that_did_not_hold() -> None:
+    whole = tally_of(answer("cat", "cat"), {"outcome": "superseded"})
+    assert violations("tiny", whole, {"frames_intercepted": 1}, through_relay=True) == []
+    assert violations("tiny", whole, {"frames_intercepted": 0}, through_relay=False) == []
+    assert violations("tiny", whole, {}, through_relay=True) == [
+        "tiny: the attacker intercepted 0 frames of 1 on the wire"
+    ]
+    lost = tally_of(answer("cat", "cat"), sent=2)
+    assert violations("tiny", lost, {"frames_intercepted": 2}, through_relay=True) == [
+        "tiny: 1 answered + 0 errors + 0 superseded is not 2 sent"
+    ]
+
+
+@pytest.mark.parametrize(
+    ("books", "settled"),
+    [
+        ({}, False),
+        ({"frames_intercepted": 2, "frames_reconstructed": 1}, False),
+        ({"frames_intercepted": 2, "frames_reconstructed": 1, "frames_skipped": 1}, True),
+        ({"frames_intercepted": 2, "frames_reconstructed": 2, "frames_scored": 1}, False),
+        (
+            {
+                "frames_intercepted": 2,
+                "frames_reconstructed": 2,
+                "frames_scored": 1,
+                "frames_without_truth": 1,
+            },
+            True,
+        ),
+        ({"frames_intercepted": 2, "frames_reconstructed": 2, "frames_scored": 2}, True),
+    ],
+)
+def test_the_attacker_has_settled_when_every_frame_is_accounted_for(
+    books: dict[str, Any], settled: bool
+) -> None:
+    assert is_settled(tally_of(answer(None, "cat"), answer(None, "dog")), books) is settled
+
+
+def test_half_a_line_waits_for_its_end(tmp_path: Path) -> None:
+    path = tmp_path / "outcomes.jsonl"
+    reader = OutcomeReader(path)
+    assert reader.read() == []
+    path.write_bytes(b'{"sequence": 0}\n{"seq')
+    assert reader.read() == [{"sequence": 0}]
+    with path.open("ab") as file:
+        file.write('uence": 1, "source": "bücher"}\n'.encode())
+    assert reader.read() == [{"sequence": 1, "source": "bücher"}]
+    assert reader.read() == []

@@ -1,0 +1,99 @@
+"""`siftfunnel bundle list | show | verify` on tiny bundles."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from shared.bundle import Bundle
+from siftfunnel import cli
+from tests.tinybundle import make_tiny_bundle, make_tiny_inverter
+
+
+@pytest.fixture
+def library(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Bundle:
+    """One bundle called `tiny` with its inverter, in the folders that the environment names."""
+    bundle = make_tiny_bundle(tmp_path / "bundles" / "tiny")
+    make_tiny_inverter(tmp_path / "inverters" / "tiny", bundle)
+    monkeypatch.setenv("SIFTFUNNEL_MODELS", str(tmp_path / "bundles"))
+    monkeypatch.setenv("SIFTFUNNEL_INVERTERS", str(tmp_path / "inverters"))
+    return bundle
+
+
+def damage(path: Path) -> None:
+    data = bytearray(path.read_bytes())
+    data[len(data) // 2] ^= 1
+    path.write_bytes(data)
+
+
+def test_list_as_json_names_digest_codecs_and_inverter(
+    library: Bundle, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert cli.main(["bundle", "list", "--json"]) == 0
+    (fact,) = json.loads(capsys.readouterr().out)["bundles"]
+    assert fact["name"] == "tiny"
+    assert fact["digest"] == library.digest
+    assert fact["input"] == [3, 32, 32]
+    assert fact["feature"] == [12, 8, 8]
+    assert fact["codecs"] == ["fp32", "fp16", "int8", "q8", "q7", "q6", "q5", "q4"]
+    assert fact["inverter"].endswith("inverters/tiny")
+    assert fact["accuracy"] is None
+
+
+def test_list_is_a_table_for_people(library: Bundle, capsys: pytest.CaptureFixture[str]) -> None:
+    assert cli.main(["bundle", "list"]) == 0
+    head, row = capsys.readouterr().out.splitlines()
+    assert head.split()[:4] == ["bundle", "defence", "input", "feature"]
+    assert row.split()[:4] == ["tiny", "none", "3x32x32", "12x8x8"]
+
+
+def test_list_as_markdown_has_a_row_per_bundle(library: Bundle, capsys: pytest.CaptureFixture[str]) -> None:
+    assert cli.main(["bundle", "list", "--markdown"]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[1].replace("|", "").split() == ["---"] * 8
+    assert lines[2].startswith("| tiny | none | 3x32x32 | 12x8x8 |")
+
+
+def test_list_of_a_folder_without_bundles_is_wrong_input(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert cli.main(["bundle", "list", str(tmp_path)]) == 2
+    assert "no bundles in" in capsys.readouterr().err
+
+
+def test_show_takes_a_name_or_a_folder(library: Bundle, capsys: pytest.CaptureFixture[str]) -> None:
+    assert cli.main(["bundle", "show", "tiny"]) == 0
+    by_name = capsys.readouterr().out
+    assert library.digest in by_name
+    assert "circle, square, triangle" in by_name
+    assert cli.main(["bundle", "show", str(library.directory)]) == 0
+    assert capsys.readouterr().out == by_name
+
+
+def test_show_of_an_unknown_bundle_lists_the_names(
+    library: Bundle, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert cli.main(["bundle", "show", "nonsense"]) == 2
+    assert "one of tiny" in capsys.readouterr().err
+
+
+def test_verify_passes_an_unchanged_bundle(library: Bundle, capsys: pytest.CaptureFixture[str]) -> None:
+    assert cli.main(["bundle", "verify"]) == 0
+    assert capsys.readouterr().out.startswith(f"ok       tiny  {library.digest}")
+
+
+@pytest.mark.parametrize("name", ["edge.onnx", "cloud.onnx"])
+def test_verify_names_a_changed_file(library: Bundle, name: str, capsys: pytest.CaptureFixture[str]) -> None:
+    damage(library.directory / name)
+    assert cli.main(["bundle", "verify", "tiny"]) == 1
+    text = capsys.readouterr().out
+    assert text.startswith("CHANGED  tiny")
+    assert name in text
+
+
+def test_verify_as_json_tells_what_is_missing(library: Bundle, capsys: pytest.CaptureFixture[str]) -> None:
+    (library.directory / "cloud.onnx").unlink()
+    assert cli.main(["bundle", "verify", "--json"]) == 1
+    (result,) = json.loads(capsys.readouterr().out)
+    assert result["ok"] is False
+    assert "cloud.onnx" in result["problem"]

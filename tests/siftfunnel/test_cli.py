@@ -1,0 +1,116 @@
+"""The console: help, exit codes, and one clear message instead of a traceback."""
+
+import argparse
+
+import pytest
+
+from shared.bundle import BundleError
+from siftfunnel import __version__, cli
+from siftfunnel.commands import COMMANDS, Command
+
+
+def only_row(monkeypatch: pytest.MonkeyPatch, run: object, needs: tuple[str, ...] = ()) -> None:
+    """Replace the console's table by one command, `try`, that runs `run`."""
+    row = Command("try", "try it", __name__, "add_try_parser", "edge", needs)
+    monkeypatch.setattr(cli, "COMMANDS", (row,))
+    monkeypatch.setitem(globals(), "run_try", run)
+
+
+def add_try_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
+    subparsers.add_parser("try").set_defaults(run=lambda args: globals()["run_try"](args))
+
+
+def raises(error: BaseException) -> object:
+    def run(_args: argparse.Namespace) -> int:
+        raise error
+
+    return run
+
+
+def test_version_is_the_distributions(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as ended:
+        cli.main(["--version"])
+    assert ended.value.code == 0
+    assert capsys.readouterr().out == f"siftfunnel {__version__}\n"
+
+
+def test_help_lists_every_command(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as ended:
+        cli.main(["--help"])
+    assert ended.value.code == 0
+    text = capsys.readouterr().out
+    assert all(f"\n    {row.name} " in text for row in COMMANDS)
+
+
+@pytest.mark.parametrize("name", [row.name for row in COMMANDS])
+def test_every_command_explains_itself(name: str, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as ended:
+        cli.main([name, "--help"])
+    assert ended.value.code == 0
+    assert f"usage: siftfunnel {name}" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("arguments", [[], ["nonsense"], ["bundle"], ["certs"]])
+def test_wrong_arguments_end_with_2(arguments: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as ended:
+        cli.main(arguments)
+    assert ended.value.code == 2
+    assert "usage: siftfunnel" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("error", "code", "message"),
+    [
+        (ValueError("--frames must be at least 1"), 2, "--frames must be at least 1"),
+        (BundleError("a file has changed"), 2, "a file has changed"),
+        (FileNotFoundError(2, "No such file or directory", "a.png"), 2, "No such file or directory: a.png"),
+        (OSError(98, "Address already in use"), 1, "Address already in use"),
+        (RuntimeError("the cloud ended"), 1, "the cloud ended"),
+        (ModuleNotFoundError("No module named 'cv2'", name="cv2"), 1, "needs the module 'cv2'"),
+    ],
+)
+def test_an_expected_error_is_one_message_and_an_exit_code(
+    error: Exception,
+    code: int,
+    message: str,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    only_row(monkeypatch, raises(error))
+    assert cli.main(["try"]) == code
+    told = capsys.readouterr().err
+    assert told.startswith(f"siftfunnel try: {message}")
+    assert "Traceback" not in told
+
+
+def test_ctrl_c_ends_with_130_and_says_nothing(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    only_row(monkeypatch, raises(KeyboardInterrupt()))
+    assert cli.main(["try"]) == 130
+    assert capsys.readouterr().err == ""
+
+
+def test_a_fault_of_ours_keeps_its_traceback(monkeypatch: pytest.MonkeyPatch) -> None:
+    only_row(monkeypatch, raises(KeyError("surprise")))
+    with pytest.raises(KeyError):
+        cli.main(["try"])
+
+
+def test_traceback_shows_where_an_expected_error_came_from(monkeypatch: pytest.MonkeyPatch) -> None:
+    only_row(monkeypatch, raises(ValueError("wrong")))
+    with pytest.raises(ValueError, match="wrong"):
+        cli.main(["--traceback", "try"])
+
+
+def test_a_missing_extra_is_named_in_help_and_when_asked_for(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    only_row(monkeypatch, raises(AssertionError("must not run")), needs=("not_there_at_all", "json"))
+    with pytest.raises(SystemExit):
+        cli.main(["--help"])
+    assert "pip install 'siftfunnel[edge]'" in " ".join(capsys.readouterr().out.split())
+    assert cli.main(["try"]) == 1
+    told = capsys.readouterr().err
+    assert "'not_there_at_all'" in told
+    assert "pip install 'siftfunnel[edge]'" in told
