@@ -13,7 +13,7 @@ from typing import BinaryIO, Literal, cast, get_args
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image, ImageOps, UnidentifiedImageError
+from PIL import Image, ImageOps, TiffImagePlugin, UnidentifiedImageError, WebPImagePlugin
 
 Crop = Literal["centre", "stretch"]
 ImageSource = str | Path | bytes | BinaryIO
@@ -21,8 +21,17 @@ ImageSource = str | Path | bytes | BinaryIO
 CIFAR10_MEAN = (0.4914, 0.4822, 0.4465)
 CIFAR10_STD = (0.2023, 0.1994, 0.2010)
 
-# no format whose decoder starts another program (EPS starts Ghostscript); MPO is what many phones call JPEG
-FORMATS = ("PNG", "JPEG", "MPO", "WEBP", "GIF", "BMP", "TIFF", "PPM")
+# no format whose decoder starts another program, as EPS starts Ghostscript; Pillow knows the
+# last two only once their plugins are imported
+FORMATS = (
+    "PNG",
+    "JPEG",
+    "GIF",
+    "BMP",
+    "PPM",
+    TiffImagePlugin.TiffImageFile.format,
+    WebPImagePlugin.WebPImageFile.format,
+)
 MAX_PIXELS = 80_000_000
 
 
