@@ -1,0 +1,171 @@
+"""Real certificates, real handshakes on port 0."""
+
+import datetime
+import ipaddress
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from pathlib import Path
+
+import grpc
+import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.x509.oid import NameOID
+
+from shared.tls import TlsError, TlsFiles
+
+NOW = datetime.datetime.now(datetime.UTC)
+DAY = datetime.timedelta(days=1)
+
+
+class Authority:
+    """Signs certificates for 127.0.0.1."""
+
+    def __init__(self, directory: Path, name: str) -> None:
+        self._directory = directory
+        self._key = ec.generate_private_key(ec.SECP256R1())
+        self._name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)])
+        basics = x509.BasicConstraints(ca=True, path_length=0)
+        self.path = self._save(f"{name}.pem", self._sign(self._name, self._key, basics))
+
+    def pair(self, name: str, passphrase: bytes | None = None) -> tuple[Path, Path]:
+        """A certificate and its key."""
+        key = ec.generate_private_key(ec.SECP256R1())
+        subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)])
+        certificate = self._sign(subject, key, x509.BasicConstraints(ca=False, path_length=None))
+        hidden = (
+            serialization.BestAvailableEncryption(passphrase) if passphrase else serialization.NoEncryption()
+        )
+        stored = key.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, hidden)
+        key_path = self._directory / f"{name}.key"
+        key_path.write_bytes(stored)
+        return self._save(f"{name}.pem", certificate), key_path
+
+    def _sign(self, subject: x509.Name, key, basics: x509.BasicConstraints) -> x509.Certificate:
+        loopback = x509.IPAddress(ipaddress.ip_address("127.0.0.1"))
+        return (
+            x509.CertificateBuilder()
+            .subject_name(subject)
+            .issuer_name(self._name)
+            .public_key(key.public_key())
+            .serial_number(x509.random_serial_number())
+            .not_valid_before(NOW - DAY)
+            .not_valid_after(NOW + DAY)
+            .add_extension(basics, critical=True)
+            .add_extension(x509.SubjectAlternativeName([loopback]), critical=False)
+            .sign(self._key, hashes.SHA256())
+        )
+
+    def _save(self, name: str, certificate: x509.Certificate) -> Path:
+        path = self._directory / name
+        path.write_bytes(certificate.public_bytes(serialization.Encoding.PEM))
+        return path
+
+
+@pytest.fixture
+def authority(tmp_path: Path) -> Authority:
+    return Authority(tmp_path, "authority")
+
+
+@contextmanager
+def echo_server(files: TlsFiles) -> Iterator[str]:
+    """A server that answers `/echo/Call` with what it was sent; yields its address."""
+    with ThreadPoolExecutor(2) as pool:
+        server = grpc.server(pool)
+        echo = grpc.unary_unary_rpc_method_handler(lambda request, _: request)
+        server.add_generic_rpc_handlers([grpc.method_handlers_generic_handler("echo", {"Call": echo})])
+        port = server.add_secure_port("127.0.0.1:0", files.server_credentials())
+        server.start()
+        try:
+            yield f"127.0.0.1:{port}"
+        finally:
+            server.stop(None).wait()
+
+
+def call(address: str, files: TlsFiles) -> bytes:
+    with grpc.secure_channel(address, files.channel_credentials()) as channel:
+        return channel.unary_unary("/echo/Call")(b"hello", timeout=10)
+
+
+def test_one_way_tls_checks_the_server(authority):
+    with echo_server(TlsFiles(None, *authority.pair("server"))) as address:
+        assert call(address, TlsFiles(ca=authority.path)) == b"hello"
+
+
+def test_a_server_of_another_authority_is_not_believed(authority, tmp_path):
+    stranger = Authority(tmp_path, "stranger")
+    with (
+        echo_server(TlsFiles(None, *authority.pair("server"))) as address,
+        pytest.raises(grpc.RpcError) as caught,
+    ):
+        call(address, TlsFiles(ca=stranger.path))
+    assert caught.value.code() is grpc.StatusCode.UNAVAILABLE
+
+
+def test_mutual_tls_lets_in_who_has_a_certificate(authority):
+    with echo_server(TlsFiles(authority.path, *authority.pair("server"))) as address:
+        assert call(address, TlsFiles(authority.path, *authority.pair("device"))) == b"hello"
+
+
+def test_mutual_tls_turns_away_who_has_none_or_a_strangers(authority, tmp_path):
+    stranger = Authority(tmp_path, "stranger")
+    with echo_server(TlsFiles(authority.path, *authority.pair("server"))) as address:
+        for files in (TlsFiles(authority.path), TlsFiles(authority.path, *stranger.pair("thief"))):
+            with pytest.raises(grpc.RpcError) as caught:
+                call(address, files)
+            assert caught.value.code() is grpc.StatusCode.UNAVAILABLE
+
+
+# files that cannot be used
+
+
+def test_a_missing_file_is_named(authority, tmp_path):
+    certificate, key = authority.pair("server")
+    missing = tmp_path / "nowhere.pem"
+    for files in ((missing, None, None), (None, missing, key), (None, certificate, missing)):
+        with pytest.raises(TlsError, match=f"cannot read {missing}: No such file"):
+            TlsFiles(*files)
+
+
+def test_a_key_of_another_certificate_is_refused(authority):
+    certificate, _ = authority.pair("one")
+    _, key = authority.pair("two")
+    with pytest.raises(TlsError, match=rf"{key} is not the key of {certificate}; take both from one run"):
+        TlsFiles(None, certificate, key)
+
+
+def test_a_file_that_is_no_certificate_is_refused(authority, tmp_path):
+    certificate, key = authority.pair("server")
+    text = tmp_path / "notes.txt"
+    text.write_text("hello")
+    with pytest.raises(TlsError, match=r"notes\.txt holds no certificate in PEM form"):
+        TlsFiles(ca=text)
+    with pytest.raises(TlsError, match=r"notes\.txt and .* are not a certificate and a plain key"):
+        TlsFiles(None, text, key)
+    with pytest.raises(TlsError, match=r"notes\.txt are not a certificate and a plain key"):
+        TlsFiles(None, certificate, text)
+
+
+def test_a_key_with_a_passphrase_is_refused_without_asking_for_it(authority):
+    with pytest.raises(TlsError, match="not a certificate and a plain key"):
+        TlsFiles(None, *authority.pair("server", passphrase=b"secret"))
+
+
+def test_a_certificate_and_its_key_go_together(authority):
+    certificate, key = authority.pair("server")
+    with pytest.raises(TlsError, match="a certificate without its key"):
+        TlsFiles(certificate=certificate)
+    with pytest.raises(TlsError, match="a key without its certificate"):
+        TlsFiles(key=key)
+
+
+def test_no_file_at_all_is_refused():
+    with pytest.raises(TlsError, match="give an authority"):
+        TlsFiles()
+
+
+def test_a_server_needs_a_certificate(authority):
+    with pytest.raises(TlsError, match="a server needs a certificate and a key"):
+        TlsFiles(ca=authority.path).server_credentials()
