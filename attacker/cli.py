@@ -22,26 +22,29 @@ DEFAULT_HTTP = "127.0.0.1:8080"
 DEFAULT_RETENTION_MB = 64.0
 
 _DESCRIPTION = (
-    "Play the adversary of split inference: listen to the channel between edge and cloud, decode the features that "
-    "cross it, rebuild pictures from them with trained inverters, and show all of it on a live page."
+    "Play the adversary of split inference: listen to the channel between edge and cloud, decode the features "
+    "on it, rebuild pictures from them with trained inverters, and show all of it on a live page."
 )
 _EPILOG = f"""\
 taps (--tap, repeatable):
-  relay:LISTEN:TARGET   stand in the path; each is PORT or HOST:PORT. No privilege needed: point the edge at LISTEN
+  relay:LISTEN:TARGET   stand in the path; each is PORT or HOST:PORT. No privilege needed: the edge
+                        connects to LISTEN
   sniff:IFACE:PORT      listen on a network interface (Linux; needs CAP_NET_RAW, for instance root)
   pcap:FILE             a recorded capture
-  cloud:FILE            what a curious cloud records (`siftfunnel cloud --record-flows FILE`): TLS does not stop it
+  cloud:FILE            what a curious cloud records (`siftfunnel cloud --record-flows FILE`); TLS does not
+                        stop it
 
 examples:
   siftfunnel attacker --tap relay:50052:127.0.0.1:50051
       in the path of a cloud on this machine; the page at http://{DEFAULT_HTTP}/
   siftfunnel attacker --tap relay:50052:127.0.0.1:50051 --preview http://127.0.0.1:8090
-      with the originals beside the reconstructions (`siftfunnel edge --preview 127.0.0.1:8090`), so that they are scored
+      with the originals beside the reconstructions, so that they are scored (the edge needs
+      --preview 127.0.0.1:8090 too)
   siftfunnel attacker --tap sniff:eth0:50051 --tap cloud:flows.jsonl --record overheard.jsonl
 
 When it is ready it prints one JSON line on standard output:
-  {{"ready": true, "http": "127.0.0.1:8080", "taps": [{{"tap", "kind", "address", "phase"}}], "bundles": {{NAME: DIGEST}},
-   "inverters": [NAME]}}
+  {{"ready": true, "http": "127.0.0.1:8080", "taps": [{{"tap", "kind", "address", "phase"}}],
+   "bundles": {{NAME: DIGEST}}, "inverters": [NAME]}}
 All else goes to standard error. GET /summary on the page's address has every figure as JSON.
 
 exit codes: 0 ended as asked, 1 failed (a port in use, no permission to sniff), 2 wrong input
@@ -105,7 +108,8 @@ def _add_knowledge_flags(group: Any) -> None:
         action="append",
         default=[],
         metavar="DIR",
-        help="a bundle or a folder of bundles; may be repeated (default: SIFTFUNNEL_MODELS, else the shipped ones)",
+        help="a bundle or a folder of bundles; may be repeated "
+        "(default: SIFTFUNNEL_MODELS, else the shipped ones)",
     )
     group.add_argument(
         "--inverter",
@@ -115,7 +119,8 @@ def _add_knowledge_flags(group: Any) -> None:
         action="append",
         default=[],
         metavar="DIR",
-        help="an inverter or a folder of inverters; may be repeated (default: SIFTFUNNEL_INVERTERS, else the shipped)",
+        help="an inverter or a folder of inverters; may be repeated "
+        "(default: SIFTFUNNEL_INVERTERS, else the shipped ones)",
     )
 
 
@@ -203,7 +208,7 @@ def _endpoint(text: str) -> Endpoint:
 
 
 def _places(variable: str, folder: str) -> Iterator[Path]:
-    """Folders that an environment variable names, else the shipped ones, found without importing the distribution."""
+    """Folders that a variable names, else the shipped ones, found without importing the distribution."""
     if named := os.environ.get(variable):
         yield from map(Path, filter(None, named.split(os.pathsep)))
         return

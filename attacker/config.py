@@ -1,11 +1,10 @@
 """What an attacker process needs to know, checked before anything starts."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from urllib.parse import urlsplit
 
 from attacker.feeds.config import Endpoint, FeedConfig
-from attacker.recorder import DEFAULT_RETENTION_MB
 from attacker.workshop import WorkshopConfig
 
 
@@ -35,8 +34,8 @@ class AttackerConfig:
     preview: str | None = None
     control: str | None = None
     record: Path | None = None
-    retention_mb: float = DEFAULT_RETENTION_MB
-    workshop: WorkshopConfig = WorkshopConfig()
+    retention_mb: float = 64.0
+    workshop: WorkshopConfig = field(default_factory=WorkshopConfig)
 
     def __post_init__(self) -> None:
         if not self.taps:

@@ -76,10 +76,10 @@ class Exchange:
 class Census:
     """Tells a new frame from one that was heard before; memory is bounded.
 
-    A frame heard again on the tap that heard it before is *resent* as long as it is unanswered or was answered
-    within `grace_s` (the answer may have been lost between the tap and the edge). After that the same digest,
-    sequence and payload are a new frame: an edge that was started again numbers from the same start. The n-th
-    new frame of a key on one tap is the n-th one on every other tap.
+    A frame heard again on the tap that heard it before is *resent* as long as it is unanswered or was
+    answered within `grace_s` (the answer may have been lost between the tap and the edge). After that the
+    same digest, sequence and payload are a new frame: an edge that was started again numbers from the same
+    start. The n-th new frame of a key on one tap is the n-th one on every other tap.
     """
 
     def __init__(self, capacity: int = 50_000, grace_s: float = 5.0) -> None:
@@ -88,7 +88,7 @@ class Census:
         self._known: OrderedDict[FrameKey, _Generations] = OrderedDict()
 
     def find(self, tap: str, key: FrameKey, now_s: float) -> tuple[Exchange | None, int]:
-        """The exchange that this hearing belongs to (None: a new one), and its place among those of the key."""
+        """The exchange this hearing belongs to (None: a new one), and its place among those of the key."""
         generations = self._known.get(key)
         if generations is None:
             return None, 0

@@ -141,7 +141,7 @@ class Intake:
         return account
 
     def _closed(self, tap: str, event: ConnectionClosed) -> None:
-        # What passed after the last message (acknowledgements, the end of the call) belongs to its bundle too.
+        # What passed after the last message (acknowledgements, the end of the call) is its bundle's too.
         account = self._accounts.pop((tap, event.connection), None)
         if account is not None and account.tally is not None:
             account.tally.wire_bytes += max(0, event.traffic.wire_bytes - account.attributed)

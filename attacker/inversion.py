@@ -1,8 +1,8 @@
 """Inversion: from an intercepted feature tensor back to a picture.
 
-The one seam that an attack must fill is `Reconstructor`. The live page uses a decoder network that was trained
-beforehand on auxiliary pictures and exported to ONNX (`OnnxDecoder`); slower attacks, such as white-box
-optimisation, live in the lab and are handed in from outside as objects with the same method.
+The one seam that an attack must fill is `Reconstructor`. The live page uses a decoder network that was
+trained beforehand on auxiliary pictures and exported to ONNX (`OnnxDecoder`); slower attacks, such as
+white-box optimisation, live in the lab and are handed in from outside as objects with the same method.
 """
 
 from pathlib import Path
@@ -86,7 +86,7 @@ class OnnxDecoder:
             ) from error
         if images.shape[1:] != self._image_shape:
             raise InversionError(
-                f"{model} gives pictures of shape {images.shape[1:]}, the bundle's input is {self._image_shape}"
+                f"{model} gives pictures of {images.shape[1:]}, the bundle's input is {self._image_shape}"
             )
 
 

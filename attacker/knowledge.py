@@ -1,7 +1,7 @@
 """What the attacker knows beforehand: every public bundle, its codecs, and the inverters it has trained.
 
-Kerckhoffs: only the picture is secret. Edge halves are deployed on devices that anyone can buy, so bundles, codec
-tables and the shape of everything count as known.
+Kerckhoffs: only the picture is secret. Edge halves are deployed on devices that anyone can buy, so bundles,
+codec tables and the shape of everything count as known.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -121,7 +121,7 @@ def _fits(target: Target, frame: pb.Frame) -> bool:
 
 
 def mean_picture(inverter: Inverter | None) -> dict[str, float] | None:
-    """How close the mean picture comes to a held-out one, as the inverter's report tells: the level of knowing nothing."""
+    """How close the mean picture comes to others (the inverter's report): the level of knowing nothing."""
     if inverter is None:
         return None
     level = inverter.report.get("mean_picture")
@@ -163,8 +163,8 @@ def gather(
     for digest, inverter in artefacts.items():
         if digest not in targets:
             problems.append(
-                f"the inverter in {inverter.directory} was trained for {inverter.bundle_name} ({digest[:12]}…), "
-                "a bundle that is not here: it is not used"
+                f"the inverter in {inverter.directory} was trained for {inverter.bundle_name} "
+                f"({digest[:12]}…), a bundle that is not here: it is not used"
             )
     return Knowledge(targets.values(), problems)
 

@@ -1,6 +1,6 @@
 """The attacker's books: what was intercepted, rebuilt and scored, per bundle.
 
-Plain arithmetic over what the pipeline reports; every figure on the page and in `GET /summary` comes from here.
+Plain arithmetic over what the pipeline reports; the figures on the page and in `GET /summary` come from here.
 """
 
 import math

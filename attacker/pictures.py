@@ -3,6 +3,7 @@
 import base64
 import io
 import math
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -32,7 +33,7 @@ def png_address(picture: Image.Image) -> str:
     return "data:image/png;base64," + base64.b64encode(stored.getvalue()).decode("ascii")
 
 
-def rgb_picture(pixels_HWC: NDArray[np.uint8] | NDArray[np.float32]) -> Image.Image:
+def rgb_picture(pixels_HWC: NDArray[Any]) -> Image.Image:
     """RGB pixels, uint8 or float in [0, 1], as a picture of the same size."""
     if pixels_HWC.dtype != np.uint8:
         pixels_HWC = (np.clip(pixels_HWC, 0, 1) * 255 + 0.5).astype(np.uint8)
@@ -61,13 +62,14 @@ def feature_picture(features_CHW: NDArray[np.float32], most: int = MAX_TILES) ->
     """The channels of a feature tensor side by side, one scale for all, one dark pixel between tiles.
 
     With more channels than `most`, evenly spaced ones are shown. Bright is large; the scale runs from the
-    smallest value to the 99.5th percentile, so that one outlier does not darken the rest.
+    smallest value to the 99.5th percentile, so that one outlier does not darken the rest, and follows the
+    square root, so that small values can be told from none.
     """
     channels, height, width = features_CHW.shape
     rows, columns = tile_grid(channels, most)
     chosen = np.linspace(0, channels - 1, min(channels, most)).round().astype(int)
     low, high = float(features_CHW.min()), float(np.percentile(features_CHW, 99.5))
-    levels = np.clip((features_CHW[chosen] - low) / max(high - low, 1e-9), 0, 1) * 254 + 1
+    levels = np.sqrt(np.clip((features_CHW[chosen] - low) / max(high - low, 1e-9), 0, 1)) * 254 + 1
     sheet = np.zeros((rows * (height + 1) - 1, columns * (width + 1) - 1), np.uint8)
     for place, tile in enumerate(levels.astype(np.uint8)):
         top, left = place // columns * (height + 1), place % columns * (width + 1)

@@ -3,7 +3,7 @@
     feeds' threads --event--> Intake --exchange--> workshop thread --view--> publish(name, value)
     preview thread --truth--> TruthStore ---------------^
 
-The intake runs on the feeds' own threads and is quick (parse, count, queue); nothing here waits for an observer.
+The intake runs on the feeds' own threads and is quick (parse, count, queue); nothing waits for an observer.
 """
 
 import threading

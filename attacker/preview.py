@@ -1,7 +1,7 @@
 """Ground truth: the model's inputs, fetched from the edge's opt-in preview, never from the wire.
 
-The preview is a ring buffer with long poll: `GET /inputs?after=CURSOR` answers with what is newer than the cursor,
-or after some seconds with nothing. Frames pair with overheard ones by (bundle digest, sequence).
+The preview is a ring buffer with long poll: `GET /inputs?after=CURSOR` answers with what is newer than the
+cursor, or after some seconds with nothing. Frames pair with overheard ones by (bundle digest, sequence).
 """
 
 import base64
@@ -45,7 +45,7 @@ class Truth:
 
 @dataclass(frozen=True)
 class Batch:
-    """One answer of the preview: its session (new with every edge process), where to go on, what was missed."""
+    """One answer of the preview: its session (one per edge process), where to go on, what was missed."""
 
     session: str
     cursor: int

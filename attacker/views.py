@@ -18,7 +18,7 @@ def exchange_view(
     similarity: Similarity | None,
     with_pictures: bool,
 ) -> dict[str, Any]:
-    """One frame from the camera to the overheard answer; pictures only where asked for, they cost time and bytes."""
+    """One frame from camera to overheard answer; pictures only where asked for, they cost time and bytes."""
     return {
         "id": exchange.number,
         "tap": exchange.tap,

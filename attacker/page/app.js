@@ -4,7 +4,7 @@ import { plot, plotRecords } from "./chart.js";
 import { find, fixed, make, percent, picture, ratio, refill, show, size, text, whole } from "./format.js";
 import { Switches } from "./switches.js";
 import { renderTaps } from "./taps.js";
-import { comparison, evidence, likeness, secret } from "./verdict.js";
+import { evidence, likeness, secret } from "./verdict.js";
 
 const SHOWN_MS = 300; // a picture stays at least this long, so that eyes can compare
 const PAIR_MS = 1000; // and the strip of pairs moves at most this often
@@ -148,6 +148,7 @@ function paintLive(now) {
 
 function paintStage(now) {
   const hidden = encrypted();
+  document.documentElement.classList.toggle("encrypted", hidden);
   const frame = page.shown;
   const bundle = frame && page.bundles.get(frame.digest);
   document.documentElement.style.setProperty("--now", frame ? `var(--${look(frame.digest).css.replace("series-", "")})` : "var(--soft)");
@@ -178,7 +179,7 @@ function paintCamera(frame, now) {
   show(find("original-empty"), !shown.address);
   text(find("original-empty"), preview?.phase === "off" ? "Unknown: no preview of the camera was given, and the wire does not carry it." : preview?.detail || "No picture yet.");
   const spec = frame && page.bundles.get(frame.digest);
-  const parts = [shown.label ? `true label: ${shown.label}` : null, spec ? `${spec.input[1]} × ${spec.input[0]} pixels` : null];
+  const parts = [shown.label ? `true label: ${shown.label}` : null, spec ? `${spec.input[1]}\u00a0×\u00a0${spec.input[0]} pixels` : null];
   text(find("original-note"), parts.filter(Boolean).join(", ") || "\u00a0");
 }
 
@@ -191,7 +192,7 @@ function paintWire(frame, bundle) {
   const some = frame.feature && frame.feature.tiles < channels ? `, ${frame.feature.tiles} shown` : "";
   refill(find("feature-note"), [frame.payload_bytes, frame.codec, channels, bundle?.name], () => [
     make("b", {}, `${whole(frame.payload_bytes)} bytes`), ` as ${frame.codec}, frame ${frame.sequence}`, make("br"),
-    `feature of ${channels} × ${height} × ${width}${some}`,
+    `feature of ${channels}\u00a0×\u00a0${height}\u00a0×\u00a0${width}${some}`,
   ]);
 }
 
@@ -202,13 +203,13 @@ function paintRebuilt(frame, bundle) {
   text(find("reconstruction-empty"), none);
   const near = frame.similarity;
   refill(find("reconstruction-note"), [near, bundle?.digest, namesInUse()], () => [
-    near ? make("b", {}, `PSNR ${fixed(near.psnr, 1)} dB, SSIM ${fixed(near.ssim, 2)}`) : "not scored: the original is not known",
+    near ? make("b", {}, `PSNR ${fixed(near.psnr, 1)} dB, SSIM ${fixed(near.ssim, 2)}`) : frame.pictures.reconstruction ? "not scored: the original is not known" : "not scored",
     make("br"), bundle ? swatch(bundle.digest) : null, bundle ? ` through ${bundle.name}` : "",
   ]);
 }
 
 function paintCloud(hidden) {
-  const frame = page.cloudFrame;
+  const frame = page.shown && isCloudTap(page.shown.tap) ? page.shown : page.cloudFrame;
   const there = page.books?.taps.some((tap) => tap.kind === "cloud");
   show(find("cloud"), Boolean(hidden && there && frame));
   if (!hidden || !frame) return;
@@ -228,13 +229,13 @@ function paintVerdict() {
   const level = bundle?.mean_picture?.psnr ?? null;
   if (encrypted()) {
     const cloud = page.books?.taps.some((tap) => tap.kind === "cloud");
-    return verdict("The channel is encrypted. ", "Sizes and times are what is left to see.",
+    return verdict("Encrypted: ", "sizes and times are what is left to see.",
       cloud ? "TLS stops the eavesdropper on the wire. It does not stop the cloud itself: see below." : "TLS stops the eavesdropper on the wire. It does not stop the cloud itself, which no tap here listens to.");
   }
   if (tally?.psnr_mean != null) {
     const other = otherMeasured(bundle);
     return verdict(`With ${bundle.name}, `, `the eavesdropper ${likeness(tally.psnr_mean, level)}.`,
-      evidence(tally, bundle, level) + comparison(tally, tallyOf(other), other?.name));
+      evidence(tally, level, tallyOf(other), other?.name));
   }
   if (tally) {
     const why = !bundle.inverter ? "There is no inverter for this bundle, so nothing is rebuilt." : page.books.preview.phase === "off" ? "Originals are unknown (no --preview), so nothing can be scored: judge by eye." : "Scores follow as soon as originals arrive.";
@@ -252,7 +253,9 @@ function verdict(lead, claim, why) {
 
 function paintAnswer() {
   const frame = page.shown;
-  const hidden = encrypted() && !(frame && isCloudTap(frame.tap));
+  const fromCloud = Boolean(frame && isCloudTap(frame.tap));
+  const hidden = encrypted() && !fromCloud;
+  text(find("answer-title"), fromCloud ? "The answer the cloud gave" : "The answer it overheard");
   const answer = hidden ? null : frame?.answer;
   text(find("answer"), answer ? answer.class : hidden ? "not readable" : "nothing yet");
   const mark = find("answer-mark");
@@ -270,7 +273,7 @@ function paintAnswer() {
 function paintBytes() {
   const bundle = current();
   const tally = tallyOf(bundle);
-  if (!bundle || !tally) return;
+  if (!bundle || !tally) return text(find("bytes-note"), "Nothing measured yet.");
   const rows = [
     ["raw pixels", bundle.raw_bytes, false],
     ["JPEG, quality 75", tally.jpeg_bytes_mean, false],
@@ -285,7 +288,7 @@ function paintBytes() {
   }));
   const against = ratio(tally.payload_bytes_mean, tally.jpeg_bytes_mean);
   const codecs = Object.keys(tally.codecs).join(", ");
-  text(find("bytes-note"), `means for ${bundle.name} with ${codecs}${against ? `; the payload is ${against.replace("times", "times the").replace("the less than", "less than the").replace("as much as", "about the")} JPEG` : ""}; the wire adds framing and the answer`);
+  text(find("bytes-note"), `means for ${bundle.name} with ${codecs}${against ? `; the payload is ${against} a JPEG of the same picture` : ""}; the wire adds framing and the answer`);
 }
 
 function paintCharts() {
@@ -293,7 +296,9 @@ function paintCharts() {
   const used = [...new Set(scored.map((point) => point.digest))];
   refill(find("key"), [used, namesInUse()], () => used.map((digest) => make("li", {}, swatch(digest), page.bundles.get(digest)?.name ?? digest.slice(0, 8)))
     .concat(used.some((digest) => page.bundles.get(digest)?.mean_picture) ? [make("li", {}, "- - -  the average picture")] : []));
-  const levels = (name) => used.map((digest) => ({ digest, y: page.bundles.get(digest)?.mean_picture?.[name] })).filter((level) => level.y != null);
+  show(find("chart-empty"), !scored.length);
+  show(find("charts"), scored.length > 0);
+  const levels = (name) => used.map((digest) => page.bundles.get(digest)?.mean_picture?.[name]).filter((level) => level != null);
   const draw = (name, axis, label) => plot(find(`chart-${name}`), scored.map((point) => ({ ...point, y: point.similarity[name] })), levels(name), look, axis, label);
   pickers.psnr = draw("psnr", { step: 5, least: 15, digits: 0 }, "PSNR of the latest reconstructions");
   pickers.ssim = draw("ssim", { step: 0.2, least: 0.6, digits: 1 }, "SSIM of the latest reconstructions");
@@ -308,10 +313,11 @@ function readout(event) {
 function paintPairs() {
   const list = find("history");
   refill(list, [page.pairs.map((pair) => pair.id), namesInUse()], () => page.pairs.toReversed().map((pair) => {
-    const tile = (address, description) => (address ? make("img", { src: address, alt: description }) : make("div", { class: "none" }, "unknown"));
-    return make("li", {}, tile(pair.pictures.original, pair.label ?? "original"), tile(pair.pictures.reconstruction, "rebuilt"),
-      make("p", {}, swatch(pair.digest), pair.similarity ? `${fixed(pair.similarity.psnr, 1)} dB` : "–"));
+    const tile = (address, description, without) => (address ? make("img", { src: address, alt: description }) : make("div", { class: "none" }, without));
+    return make("li", {}, tile(pair.pictures.original, pair.label ?? "original", "unknown"), tile(pair.pictures.reconstruction, "rebuilt", "not rebuilt"),
+      make("p", {}, swatch(pair.digest), pair.similarity ? `${fixed(pair.similarity.psnr, 1)} dB` : "–", isCloudTap(pair.tap) ? " cloud" : null));
   }));
+  show(find("history-empty"), !page.pairs.length);
 }
 
 function paintTable() {
@@ -321,10 +327,10 @@ function paintTable() {
   refill(find("table"), [rows, now?.digest], () => rows.map(([name, tally]) => {
     const bundle = bundleNamed(name);
     const cell = (label, value, more) => make("td", { "data-name": label }, make("span", {}, value, more ? make("small", {}, ` ${more}`) : null));
-    const missing = tally.frames_intercepted - tally.frames_reconstructed;
+    const missing = tally.frames_skipped + tally.frames_failed + tally.frames_undecodable;
     return make("tr", now && bundle === now ? { class: "now" } : {},
       make("td", { class: "name" }, bundle ? swatch(bundle.digest) : null, name),
-      cell("frames", whole(tally.frames_intercepted), bundle?.inverter && missing > 0 ? `${whole(missing)} not rebuilt` : null),
+      cell("frames", whole(tally.frames_intercepted), missing > 0 ? `${whole(missing)} not rebuilt` : null),
       cell("wire bytes", whole(tally.wire_bytes_mean)),
       cell("payload", whole(tally.payload_bytes_mean), Object.keys(tally.codecs).join(", ")),
       cell("PSNR", tally.psnr_mean == null ? "–" : fixed(tally.psnr_mean, 1), tally.psnr_mean == null ? null : `± ${fixed(tally.psnr_deviation, 1)} dB`),

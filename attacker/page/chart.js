@@ -27,7 +27,7 @@ export function runs(points) {
 }
 
 /**
- * Draws into `svg`. `points`: [{x, y, digest}], `levels`: [{y, digest}], `series(digest)` -> {css, shape},
+ * Draws into `svg`. `points`: [{x, y, digest}], `levels`: [y], `series(digest)` -> {css, shape},
  * `axis`: {step, least, digits, low?, high?}. Returns what finds the point nearest to a client x.
  */
 export function plot(svg, points, levels, series, axis, label) {
@@ -35,14 +35,14 @@ export function plot(svg, points, levels, series, axis, label) {
   if (!width) return () => null;
   svg.setAttribute("viewBox", `0 0 ${width} ${height}`);
   svg.setAttribute("aria-label", label);
-  const [low, high] = bounds(points.map((point) => point.y), levels.map((level) => level.y), axis.step, axis.least);
+  const [low, high] = bounds(points.map((point) => point.y), levels, axis.step, axis.least);
   const first = points.length ? points[0].x : 0;
   const span = Math.max(points.length ? points.at(-1).x - first : 1, 30);
   const across = (x) => PAD.left + ((x - first) / span) * (width - PAD.left - PAD.right);
   const up = (y) => height - PAD.bottom - ((y - low) / (high - low)) * (height - PAD.top - PAD.bottom);
   const parts = gridlines(low, high, axis, up, width);
-  for (const level of levels) {
-    parts.push(draw("line", { class: `level ${series(level.digest).css}`, stroke: "currentColor", x1: PAD.left, x2: width - PAD.right, y1: up(level.y), y2: up(level.y) }));
+  for (const y of new Set(levels)) {
+    parts.push(draw("line", { class: "level", x1: PAD.left, x2: width - PAD.right, y1: up(y), y2: up(y) }));
   }
   for (const run of runs(points)) parts.push(...trace(run, across, up, series(run.digest)));
   svg.replaceChildren(...parts);
@@ -86,7 +86,7 @@ export function plotRecords(svg, leftovers) {
   svg.setAttribute("viewBox", `0 0 ${width} ${height}`);
   const records = leftovers.records;
   const tallest = Math.max(1, ...records.map(([, , bytes]) => bytes));
-  const middle = height * 0.62;
+  const middle = height * 0.7;
   const step = (width - 24) / 120;
   const parts = [draw("line", { x1: 12, x2: width - 12, y1: middle, y2: middle })];
   records.forEach(([, direction, bytes], place) => {

@@ -13,13 +13,13 @@ export function size(bytes) {
   return `${place ? bytes.toFixed(bytes < 10 ? 1 : 0) : bytes} ${units[place]}`;
 }
 
-/** 0.2 -> "1/5 of", 3 -> "3.0 times": how one size compares to another, in words. */
+/** How one size compares to another, in words: "3.0 times as large as", "1.3 times smaller than". */
 export function ratio(part, whole) {
   if (!part || !whole) return null;
   const times = part / whole;
-  if (times >= 1.05) return `${times.toFixed(1)} times`;
-  if (times > 0.95) return "as much as";
-  return `${(1 / times).toFixed(1)} times less than`;
+  if (times >= 1.05) return `${times.toFixed(1)} times as large as`;
+  if (times > 0.95) return "about as large as";
+  return `${(1 / times).toFixed(1)} times smaller than`;
 }
 
 export const find = (id) => document.getElementById(id);
@@ -30,7 +30,7 @@ export function text(node, value) {
 }
 
 export function show(node, yes) {
-  if (node.hidden === yes) node.hidden = !yes;
+  node.toggleAttribute("hidden", !yes); // the `hidden` property does not exist on SVG
 }
 
 export function picture(node, address, description) {

@@ -32,7 +32,7 @@ function facts(tap) {
     ["connections", `${whole(tap.connections_open)} open, ${whole(tap.connections_seen)} seen`],
   ];
   if (tap.kind === "relay") {
-    const told = tap.added_latency_us_p50 == null ? "not measured yet" : `${fixed(tap.added_latency_us_p50 / 1000, 2)} ms, 99th percentile ${fixed(tap.added_latency_us_p99 / 1000, 2)} ms`;
+    const told = tap.added_latency_us_p50 == null ? "not measured yet" : `${fixed(tap.added_latency_us_p50 / 1000, 2)} ms (p99 ${fixed(tap.added_latency_us_p99 / 1000, 2)} ms)`;
     list.push(["added latency", told]);
   }
   return list;

@@ -1,6 +1,6 @@
 // From measured numbers to plain sentences. Nothing here may claim more than the numbers do.
 
-import { fixed, percent, ratio, whole } from "./format.js";
+import { fixed, percent, whole } from "./format.js";
 
 // What a PSNR means for a small picture, from looking at many: below the first level shapes are guesswork,
 // above the last one details survive.
@@ -18,23 +18,27 @@ export function likeness(psnr, level) {
   return LEVELS.find(([least]) => psnr >= least)[1];
 }
 
-/** The evidence behind the headline: means over frames, and what knowing nothing would reach. */
-export function evidence(tally, bundle, level) {
-  const parts = [
-    `Over ${whole(tally.frames_scored)} pictures sent through ${bundle.name}: PSNR ${fixed(tally.psnr_mean, 1)} dB, SSIM ${fixed(tally.ssim_mean, 2)} on average.`,
-  ];
+/** The evidence behind the headline: means over frames, the other network beside it, and what knowing nothing reaches. */
+export function evidence(tally, level, other, otherName) {
+  const parts = [`Over ${whole(tally.frames_scored)} pictures: PSNR ${fixed(tally.psnr_mean, 1)} dB, SSIM ${fixed(tally.ssim_mean, 2)} on average${comparison(tally, other, otherName)}.`];
   if (level != null) parts.push(`Guessing the average picture every time would reach ${fixed(level, 1)} dB.`);
   return parts.join(" ");
 }
 
-/** One sentence that sets the current bundle against the other one that was measured, if there is one. */
+/** How that stands against another network that was measured, if there is one. */
 export function comparison(tally, other, otherName) {
-  if (!other || other.psnr_mean == null || tally.psnr_mean == null) return "";
+  if (!other || other.psnr_mean == null) return "";
   const gap = tally.psnr_mean - other.psnr_mean;
-  const bytes = ratio(tally.wire_bytes_mean, other.wire_bytes_mean);
-  const nearer = Math.abs(gap) < 0.5 ? "as far from the originals as" : `${fixed(Math.abs(gap), 1)} dB ${gap > 0 ? "closer to" : "further from"} the originals than`;
-  const traffic = bytes ? `, with ${bytes === "as much as" ? "as many bytes on the wire" : `${bytes.replace(" than", "")} ${bytes.endsWith("times") ? "the bytes" : "bytes"} on the wire`}` : "";
-  return ` That is ${nearer} ${otherName}${traffic}.`;
+  const standing = Math.abs(gap) < 0.5 ? "no different from" : `${fixed(Math.abs(gap), 1)} dB ${gap > 0 ? "more" : "less"} than`;
+  const traffic = bytesAgainst(tally.wire_bytes_mean, other.wire_bytes_mean);
+  return `, ${standing} through ${otherName}${traffic ? `, whose frames take ${traffic}` : ""}`;
+}
+
+function bytesAgainst(own, theirs) {
+  if (!own || !theirs) return "";
+  const times = theirs / own;
+  if (times >= 1.05) return `${times.toFixed(1)} times as many bytes`;
+  return times > 0.95 ? "about as many bytes" : `${(1 / times).toFixed(1)} times fewer bytes`;
 }
 
 /** What overhearing the answers gives away. */

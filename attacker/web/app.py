@@ -19,7 +19,7 @@ PAGE = Path(__file__).parent.parent / "page"
 STATE_EVERY_S = 0.4
 CONDUCTOR_EVERY_S = 1.0
 HEADERS = {
-    "Content-Security-Policy": "default-src 'self'; img-src 'self' data:; frame-ancestors 'none'; base-uri 'none'",
+    "Content-Security-Policy": "default-src 'self'; img-src 'self' data:; frame-ancestors 'none'",
     "X-Content-Type-Options": "nosniff",
     "Referrer-Policy": "no-referrer",
     "Cache-Control": "no-store",
@@ -105,7 +105,7 @@ def _add_switches(app: FastAPI, conductor: Conductor) -> None:
 
     @app.post("/switch")
     async def switch(request: Request) -> dict[str, Any]:
-        # Any page on the web can make a browser post a form here; only JSON needs the browser's permission first.
+        # Any page on the web can make a browser post a form here; JSON needs the browser's permission first.
         if request.headers.get("content-type", "").split(";")[0].strip() != "application/json":
             raise ConductorError(415, "send application/json")
         try:

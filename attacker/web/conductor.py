@@ -12,7 +12,7 @@ ALLOWED = {"bundle": str, "codec": str, "tls": bool}
 
 
 class ConductorError(RuntimeError):
-    """The conductor did not answer, or refused; the text says which. `status` is the HTTP status to pass on."""
+    """The conductor did not answer, or refused; `status` is the HTTP status to pass on."""
 
     def __init__(self, status: int, text: str) -> None:
         super().__init__(text)
