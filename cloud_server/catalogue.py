@@ -18,8 +18,9 @@ from shared.wire import SealedCodec, make_codecs
 _log = logging.getLogger(__name__)
 
 CLOUD_FILE = "cloud.onnx"
-_FRAME_OVERHEAD_BYTES = 64
-"""Most that the other fields of a Frame take (35 bytes), and room for fields of later versions."""
+_SLACK_BYTES = 64 * 1024
+"""Taken beyond the largest valid payload. gRPC ends a whole stream over a message that is too large; up to here
+a payload that is too long costs its own frame only."""
 
 
 @dataclass(frozen=True)
@@ -39,11 +40,6 @@ class ServedBundle:
     codecs: tuple[SealedCodec, ...]
     lane: Lane
     metrics: BundleMetrics
-
-    @property
-    def max_message_bytes(self) -> int:
-        """The largest Frame that can be a valid one of this bundle."""
-        return max(codec.max_payload_bytes for codec in self.codecs) + _FRAME_OVERHEAD_BYTES
 
     def describe(self, default: bool) -> pb.BundleDescription:
         """As `Describe` tells it."""
@@ -104,8 +100,8 @@ class Catalogue:
 
     @property
     def max_message_bytes(self) -> int:
-        """The largest message that any of the bundles can ask for."""
-        return max(each.max_message_bytes for each in self._served.values())
+        """The largest message that is taken: the largest payload of any of the bundles, and some slack."""
+        return max(c.max_payload_bytes for each in self for c in each.codecs) + _SLACK_BYTES
 
 
 def open_catalogue(

@@ -1,0 +1,101 @@
+"""A tiny bundle, its frames, and a server in this process on ports of its own."""
+
+from collections.abc import AsyncIterator, Callable
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from dataclasses import replace
+from pathlib import Path
+
+import grpc
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from cloud_server.batching import BatchPolicy
+from cloud_server.config import CloudConfig, Endpoint
+from cloud_server.server import CloudServer
+from shared.bundle import Bundle
+from shared.rpc import split_inference_pb2 as pb
+from shared.rpc import split_inference_pb2_grpc as rpc
+from shared.wire import codec_by_name, make_codecs
+from tests.tinybundle import make_tiny_bundle, run_model
+
+LOOPBACK = Endpoint("127.0.0.1", 0)
+
+
+@pytest.fixture(scope="session")
+def bundle(tmp_path_factory: pytest.TempPathFactory) -> Bundle:
+    return make_tiny_bundle(tmp_path_factory.mktemp("bundles") / "tiny")
+
+
+@pytest.fixture(scope="session")
+def other_bundle(tmp_path_factory: pytest.TempPathFactory) -> Bundle:
+    return make_tiny_bundle(tmp_path_factory.mktemp("bundles") / "other", name="other", seed=7)
+
+
+class Frames:
+    """Makes frames of a bundle, and knows what the right answer is."""
+
+    def __init__(self, bundle: Bundle) -> None:
+        self.bundle = bundle
+        self.codecs = make_codecs(bundle.manifest, bundle.digest)
+        self._model = bundle.path("cloud.onnx").read_bytes()
+
+    def features(self, seed: int) -> NDArray[np.float32]:
+        values = np.random.default_rng(seed).normal(size=self.bundle.manifest.feature.shape)
+        return np.maximum(values, 0).astype(np.float32)
+
+    def frame(self, sequence: int, codec: str = "fp32", budget_ms: int | None = None) -> pb.Frame:
+        """Frame `sequence` of a source whose features are drawn with that seed."""
+        chosen = codec_by_name(self.codecs, codec)
+        payload = chosen.encode(self.features(sequence))
+        return pb.Frame(sequence=sequence, codec=chosen.index, payload=payload, budget_ms=budget_ms)
+
+    def right_class(self, sequence: int) -> int:
+        """What the cloud half says of the features as they are."""
+        return int(run_model(self._model, self.features(sequence)[np.newaxis]).argmax())
+
+
+@pytest.fixture(scope="session")
+def frames(bundle: Bundle) -> Frames:
+    return Frames(bundle)
+
+
+@pytest.fixture
+def config(bundle: Bundle) -> CloudConfig:
+    return CloudConfig(
+        bundles=(bundle.directory,), listen=LOOPBACK, workers=1, drain_s=5.0, batching=BatchPolicy(4, 0.0, 64)
+    )
+
+
+Served = tuple[CloudServer, rpc.SplitInferenceStub]
+Serve = Callable[..., AbstractAsyncContextManager[Served]]
+
+
+@pytest.fixture
+def serve(config: CloudConfig) -> Serve:
+    """`async with serve(field=value) as (server, stub)`: a server with some fields changed, and a client."""
+
+    @asynccontextmanager
+    async def run(**changes: object) -> AsyncIterator[Served]:
+        server = CloudServer(replace(config, **changes))
+        async with server, grpc.aio.insecure_channel(str(server.addresses.grpc)) as channel:
+            yield server, rpc.SplitInferenceStub(channel)
+
+    return run
+
+
+def metadata(bundle: Bundle, top_k: int | None = None) -> tuple[tuple[str, str], ...]:
+    """What a client sends when a call opens."""
+    digest = (("siftfunnel-bundle", bundle.digest),)
+    return digest if top_k is None else (*digest, ("siftfunnel-top-k", str(top_k)))
+
+
+def damaged(frame: pb.Frame) -> pb.Frame:
+    """The frame with one bit of its payload flipped."""
+    payload = bytearray(frame.payload)
+    payload[len(payload) // 2] ^= 1
+    return pb.Frame(sequence=frame.sequence, codec=frame.codec, payload=bytes(payload))
+
+
+def model_file(bundle: Bundle) -> Path:
+    return bundle.path("cloud.onnx")

@@ -1,0 +1,126 @@
+"""The admin side over real HTTP."""
+
+import asyncio
+import json
+import socket
+import time
+import urllib.error
+import urllib.request
+from dataclasses import replace
+
+import pytest
+from prometheus_client.parser import text_string_to_metric_families
+
+from cloud_server.admin import AdminServer, AdminView, ListenError, State, listening_socket
+from cloud_server.config import CloudConfig, Endpoint
+from cloud_server.server import CloudServer
+from shared.bundle import Bundle
+from shared.rpc import split_inference_pb2 as pb
+from tests.cloud_server.conftest import LOOPBACK, Frames, Serve, damaged, metadata
+
+
+def get(endpoint: Endpoint | None, path: str) -> tuple[int, bytes]:
+    try:
+        with urllib.request.urlopen(f"http://{endpoint}{path}", timeout=10) as response:
+            return response.status, response.read()
+    except urllib.error.HTTPError as error:
+        with error:
+            return error.code, error.read()
+
+
+@pytest.mark.parametrize(("state", "status"), [("serving", 200), ("draining", 503), ("stalled", 503)])
+def test_health_tells_the_state_and_readiness_by_its_status(state: State, status: int) -> None:
+    server = AdminServer(LOOPBACK, AdminView(lambda: state, list, bytes))
+    server.start()
+    try:
+        code, body = get(server.endpoint, "/healthz")
+    finally:
+        server.stop()
+    assert (code, json.loads(body)) == (status, {"status": state})
+
+
+async def test_health_says_stalled_while_the_event_loop_of_the_streams_is_stuck(
+    serve: Serve, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("cloud_server.server._STALLED_S", 0.05)
+    async with serve(http=LOOPBACK) as (server, _):
+        asked = asyncio.get_running_loop().run_in_executor(None, _health_after, server.addresses.http, 0.3)
+        time.sleep(0.8)  # noqa: ASYNC251
+        assert await asked == (503, {"status": "stalled"})
+
+
+def _health_after(endpoint: Endpoint | None, delay_s: float) -> tuple[int, object]:
+    time.sleep(delay_s)
+    code, body = get(endpoint, "/healthz")
+    return code, json.loads(body)
+
+
+async def test_bundles_and_metrics_show_what_streams_did(
+    serve: Serve, bundle: Bundle, frames: Frames
+) -> None:
+    async with serve(http=LOOPBACK) as (server, stub):
+        sent = [
+            frames.frame(0),
+            damaged(frames.frame(1)),
+            pb.Frame(sequence=2, codec=40),
+            frames.frame(3, "q6"),
+        ]
+        call = stub.Stream(iter(sent), metadata=metadata(bundle))
+        assert len([reply async for reply in call]) == 4
+        with pytest.raises(Exception, match="it is missing"):
+            await stub.Infer(pb.Frame())
+        health = await asyncio.to_thread(get, server.addresses.http, "/healthz")
+        code, listing = await asyncio.to_thread(get, server.addresses.http, "/bundles")
+        _, text = await asyncio.to_thread(get, server.addresses.http, "/metrics")
+        missing, _ = await asyncio.to_thread(get, server.addresses.http, "/nothing")
+    assert health == (200, b'{"status":"serving"}')
+    assert (code, missing) == (200, 404)
+    (shown,) = json.loads(listing)
+    assert (shown["name"], shown["digest"], shown["num_classes"]) == ("tiny", bundle.digest, 3)
+    assert shown["codecs"][0] == {"name": "fp32", "index": 0, "max_payload_bytes": 12 * 8 * 8 * 4 + 4}
+    samples = {
+        (sample.name, *sorted(sample.labels.items())): sample.value
+        for family in text_string_to_metric_families(text.decode())
+        for sample in family.samples
+    }
+
+    def value(name: str, **labels: str) -> float:
+        return samples[name, *sorted(labels.items())]
+
+    def outcome(codec: str, outcome: str) -> float:
+        return value("siftfunnel_frames_total", bundle="tiny", codec=codec, outcome=outcome)
+
+    assert outcome("fp32", "answered") == outcome("q6", "answered") == 1
+    assert outcome("fp32", "invalid_payload") == 1
+    assert outcome("unknown", "unknown_codec") == 1
+    assert value("siftfunnel_payload_bytes_total", bundle="tiny", codec="fp32") == 2 * (12 * 8 * 8 * 4 + 4)
+    assert value("siftfunnel_queue_seconds_count", bundle="tiny") == 2
+    assert value("siftfunnel_decode_seconds_count", bundle="tiny", codec="q6") == 1
+    assert value("siftfunnel_batch_size_sum", bundle="tiny") == 2
+    assert value("siftfunnel_compute_seconds_sum", bundle="tiny") > 0
+    assert value("siftfunnel_streams_open", bundle="tiny") == 0
+    assert value("siftfunnel_queue_frames", bundle="tiny") == 0
+    assert value("siftfunnel_refused_calls_total", reason="bad_digest") == 1
+    assert value("siftfunnel_bundle_info", bundle="tiny", digest=bundle.digest) == 1
+    assert value("siftfunnel_ready") == 1
+
+
+def test_a_port_in_use_is_named_with_its_flag() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as holder:
+        taken = Endpoint("127.0.0.1", holder.getsockname()[1])
+        with pytest.raises(ListenError, match=f"--http 127.0.0.1:{taken.port}: the port is in use"):
+            AdminServer(taken, AdminView(lambda: "serving", list, bytes))
+
+
+def test_an_address_of_another_machine_is_refused_with_advice() -> None:
+    with pytest.raises(ListenError, match=r"--listen 192\.0\.2\.1:0: this machine has no such address"):
+        listening_socket(Endpoint("192.0.2.1", 0), "--listen")
+
+
+async def test_a_second_server_on_a_port_is_refused_instead_of_sharing_it(
+    serve: Serve, config: CloudConfig
+) -> None:
+    async with serve() as (server, _):
+        second = CloudServer(replace(config, listen=server.addresses.grpc))
+        with pytest.raises(ListenError, match="--listen 127.0.0.1:[0-9]+: the port is in use"):
+            await second.start()

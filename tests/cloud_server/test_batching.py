@@ -1,0 +1,172 @@
+"""The batching policy with a clock of our own: when a batch starts, who is in it, who is too late."""
+
+import math
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from cloud_server.batching import BatchPolicy, BatchQueue, Poll
+
+
+def queue_of(*names: str, policy: BatchPolicy, source: object = "s", now_s: float = 0.0) -> BatchQueue[str]:
+    queue: BatchQueue[str] = BatchQueue(policy)
+    for name in names:
+        assert queue.offer(name, source, now_s)
+    return queue
+
+
+def test_an_idle_worker_starts_at_once_by_default() -> None:
+    queue = queue_of("a", policy=BatchPolicy())
+    assert queue.poll(0.0, sources_open=9) == Poll(["a"], [], None)
+
+
+def test_an_empty_queue_says_to_sleep_until_a_frame_comes() -> None:
+    queue: BatchQueue[str] = BatchQueue(BatchPolicy(max_wait_ms=5))
+    assert queue.poll(0.0, sources_open=1) == Poll([], [], None)
+
+
+def test_frames_that_gathered_while_workers_were_busy_leave_together_oldest_first() -> None:
+    queue = queue_of("a", "b", "c", policy=BatchPolicy(max_batch_size=2))
+    assert queue.poll(1.0, 1).batch == ["a", "b"]
+    assert queue.poll(1.0, 1).batch == ["c"]
+
+
+def test_a_lone_frame_is_held_back_until_its_wait_is_over() -> None:
+    queue = queue_of("a", policy=BatchPolicy(max_wait_ms=4), now_s=1.0)
+    held = queue.poll(1.001, sources_open=2)
+    assert held.batch == []
+    assert held.wait_s == pytest.approx(0.003)
+    assert queue.poll(1.004, sources_open=2).batch == ["a"]
+
+
+def test_waiting_ends_when_the_batch_is_full() -> None:
+    queue = queue_of("a", "b", policy=BatchPolicy(max_batch_size=2, max_wait_ms=1000))
+    assert queue.poll(0.0, sources_open=9).batch == ["a", "b"]
+
+
+def test_waiting_ends_when_every_open_stream_has_a_frame_in_the_queue() -> None:
+    queue = queue_of("a", policy=BatchPolicy(max_wait_ms=1000), source=1)
+    assert queue.poll(0.0, sources_open=2).batch == []
+    queue.offer("b", 2, 0.0)
+    assert queue.poll(0.0, sources_open=2).batch == ["a", "b"]
+
+
+def test_a_stream_that_is_alone_never_waits() -> None:
+    queue = queue_of("a", policy=BatchPolicy(max_wait_ms=1000))
+    assert queue.poll(0.0, sources_open=1).batch == ["a"]
+
+
+def test_the_wait_takes_at_most_half_of_a_budget() -> None:
+    queue: BatchQueue[str] = BatchQueue(BatchPolicy(max_wait_ms=1000))
+    queue.offer("patient", 1, 0.0)
+    queue.offer("urgent", 1, 0.0, budget_s=0.010)
+    assert queue.poll(0.0, sources_open=2).wait_s == pytest.approx(0.005)
+    assert queue.poll(0.005, sources_open=2).batch == ["patient", "urgent"]
+
+
+def test_a_frame_over_its_budget_is_handed_back_and_takes_no_place_in_the_batch() -> None:
+    queue: BatchQueue[str] = BatchQueue(BatchPolicy(max_batch_size=2))
+    queue.offer("late", 1, 0.0, budget_s=0.010)
+    queue.offer("a", 1, 0.0)
+    queue.offer("b", 1, 0.0, budget_s=0.020)
+    assert queue.poll(0.010, 1) == Poll(["a", "b"], ["late"], None)
+
+
+def test_a_full_queue_refuses_and_takes_again_after_a_batch_left() -> None:
+    queue = queue_of("a", "b", policy=BatchPolicy(max_batch_size=1, queue_limit_frames=2))
+    assert not queue.offer("c", 1, 0.0)
+    assert queue.poll(0.0, 1).batch == ["a"]
+    assert queue.offer("c", 1, 0.0)
+
+
+def test_a_source_that_went_away_takes_its_frames_with_it() -> None:
+    queue = queue_of("a", policy=BatchPolicy(), source=1)
+    queue.offer("b", 2, 0.0)
+    queue.offer("c", 1, 0.0)
+    assert queue.discard(1) == ["a", "c"]
+    assert queue.discard(1) == []
+    assert queue.poll(0.0, 1).batch == ["b"]
+
+
+def test_clearing_gives_back_everything_oldest_first() -> None:
+    queue = queue_of("a", "b", policy=BatchPolicy(max_wait_ms=5))
+    assert queue.clear() == ["a", "b"]
+    assert len(queue) == 0
+    assert queue.poll(99.0, 1) == Poll([], [], None)
+
+
+@pytest.mark.parametrize(
+    ("fields", "complaint"),
+    [
+        ({"max_batch_size": 0}, "max_batch_size must be at least 1, not 0"),
+        (
+            {"max_batch_size": 8, "queue_limit_frames": 7},
+            "queue_limit_frames .7. must be at least max_batch_size",
+        ),
+        ({"max_wait_ms": -1.0}, "max_wait_ms must be a finite number of at least 0"),
+        ({"max_wait_ms": math.nan}, "max_wait_ms must be a finite number of at least 0"),
+    ],
+)
+def test_a_policy_out_of_range_is_refused(fields: dict[str, float], complaint: str) -> None:
+    with pytest.raises(ValueError, match=complaint):
+        BatchPolicy(**fields)  # type: ignore[arg-type]
+
+
+Step = tuple[str, int, int, int]
+steps = st.lists(
+    st.tuples(
+        st.sampled_from(["offer", "poll", "leave"]), st.integers(0, 3), st.integers(0, 8), st.integers(0, 12)
+    ),
+    max_size=80,
+)
+policies = st.builds(
+    lambda size, extra, wait: BatchPolicy(size, float(wait), size + extra),
+    st.integers(1, 5),
+    st.integers(0, 6),
+    st.integers(0, 6),
+)
+
+
+@given(policies, steps)
+def test_every_frame_comes_out_exactly_once_and_in_order_per_source(
+    policy: BatchPolicy, plan: list[Step]
+) -> None:
+    queue: BatchQueue[tuple[int, int]] = BatchQueue(policy)
+    now_s, taken = 0.0, 0
+    offered: list[tuple[int, int]] = []
+    refused: list[tuple[int, int]] = []
+    batched: list[tuple[int, int]] = []
+    expired: list[tuple[int, int]] = []
+    gone: list[tuple[int, int]] = []
+    for action, source, wait_ms, budget_ms in plan:
+        now_s += wait_ms / 1000
+        if action == "offer":
+            frame = (source, taken)
+            taken += 1
+            budget_s = budget_ms / 1000 if budget_ms else None
+            (offered if queue.offer(frame, source, now_s, budget_s) else refused).append(frame)
+        elif action == "poll":
+            poll = queue.poll(now_s, sources_open=3)
+            assert len(poll.batch) <= policy.max_batch_size
+            assert poll.wait_s is None or 0 < poll.wait_s <= policy.max_wait_ms / 1000 + 1e-9
+            batched += poll.batch
+            expired += poll.expired
+        else:
+            gone += queue.discard(source)
+        assert len(queue) <= policy.queue_limit_frames
+    rest = queue.clear()
+    assert sorted(batched + expired + gone + rest) == sorted(offered)
+    for source in range(4):
+        ran = [number for owner, number in batched + rest if owner == source]
+        assert ran == sorted(ran)
+
+
+@given(policies, st.lists(st.integers(0, 3), min_size=1, max_size=20))
+def test_a_frame_is_held_back_no_longer_than_the_policy_says(policy: BatchPolicy, sources: list[int]) -> None:
+    queue: BatchQueue[int] = BatchQueue(policy)
+    waiting = [number for number, source in enumerate(sources) if queue.offer(number, source, 0.0)]
+    out: list[int] = []
+    while len(queue):
+        out += queue.poll(policy.max_wait_ms / 1000, sources_open=99).batch
+    assert out == waiting

@@ -1,0 +1,89 @@
+"""Which bundles a server serves, and which it names and refuses."""
+
+import shutil
+from collections.abc import Iterable
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from cloud_server.catalogue import Catalogue, open_catalogue
+from cloud_server.config import CloudConfig
+from cloud_server.lane import Owner
+from cloud_server.metrics import Metrics
+from shared.bundle import Bundle, BundleError, write_bundle
+from tests.tinybundle import make_tiny_bundle
+
+
+def nobody(owners: Iterable[Owner]) -> None:
+    assert not list(owners)
+
+
+def opened(config: CloudConfig, **changes: object) -> Catalogue:
+    return open_catalogue(replace(config, **changes), Metrics(), nobody)  # type: ignore[arg-type]
+
+
+def test_every_bundle_of_a_model_directory_is_served(config: CloudConfig, tmp_path: Path) -> None:
+    made = [make_tiny_bundle(tmp_path / name, name=name, seed=place) for place, name in enumerate("ab")]
+    catalogue = opened(config, bundles=(tmp_path,))
+    assert [served.label for served in catalogue] == ["a", "b"]
+    for bundle in made:
+        served = catalogue.get(bundle.digest)
+        assert served is not None
+        assert served.bundle.name == bundle.name
+    assert catalogue.get("0" * 64) is None
+
+
+def test_a_bundle_named_twice_is_served_once(config: CloudConfig, bundle: Bundle) -> None:
+    assert len(opened(config, bundles=(bundle.directory, bundle.directory.parent))) == 1
+
+
+def test_two_bundles_of_one_name_are_told_apart_by_digest(config: CloudConfig, tmp_path: Path) -> None:
+    made = [make_tiny_bundle(tmp_path / str(seed), name="same", seed=seed) for seed in (1, 2)]
+    labels = [served.label for served in opened(config, bundles=(tmp_path,))]
+    assert labels == [f"same@{bundle.digest[:8]}" for bundle in made]
+
+
+def test_a_changed_file_stops_the_start_and_is_named(config: CloudConfig, tmp_path: Path) -> None:
+    make_tiny_bundle(tmp_path / "good")
+    bad = make_tiny_bundle(tmp_path / "bad", seed=3)
+    model = bad.path("cloud.onnx")
+    model.write_bytes(model.read_bytes()[:-1] + b"!")
+    with pytest.raises(BundleError, match=r"bad/cloud\.onnx: has changed.*--skip-bad"):
+        opened(config, bundles=(tmp_path,))
+    catalogue = opened(config, bundles=(tmp_path,), skip_bad=True)
+    assert [served.bundle.directory.name for served in catalogue] == ["good"]
+    assert [problem.directory.name for problem in catalogue.problems] == ["bad"]
+
+
+def test_a_model_that_does_not_fit_its_manifest_is_named(config: CloudConfig, tmp_path: Path) -> None:
+    bundle = make_tiny_bundle(tmp_path / "tiny")
+    files = {name: bundle.path(name).read_bytes() for name in ("edge.onnx", "cloud.onnx")}
+    four = replace(bundle.manifest, classes=("a", "b", "c", "d"))
+    write_bundle(tmp_path / "tiny", four, files, {})
+    with pytest.raises(BundleError, match=r"tiny: the model gives \(1, 3\) for 1 frames, .* 4 classes"):
+        opened(config, bundles=(tmp_path,))
+
+
+def test_a_device_bundle_without_the_cloud_half_is_refused(
+    config: CloudConfig, bundle: Bundle, tmp_path: Path
+) -> None:
+    shutil.copytree(bundle.directory, tmp_path / "device")
+    (tmp_path / "device" / "cloud.onnx").unlink()
+    with pytest.raises(BundleError, match=r"cloud\.onnx: listed in the manifest but not there"):
+        opened(config, bundles=(tmp_path,))
+
+
+def test_a_directory_without_bundles_is_an_error_that_names_it(config: CloudConfig, tmp_path: Path) -> None:
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(BundleError, match="empty: no bundle in it"):
+        opened(config, bundles=(tmp_path / "empty",))
+    with pytest.raises(BundleError, match="missing: no such directory"):
+        opened(config, bundles=(tmp_path / "missing",))
+
+
+def test_nothing_left_to_serve_is_an_error_even_when_bad_bundles_may_be_skipped(
+    config: CloudConfig, tmp_path: Path
+) -> None:
+    with pytest.raises(BundleError, match="no bundle is left to serve: .*missing: no such directory"):
+        opened(config, bundles=(tmp_path / "missing",), skip_bad=True)

@@ -1,0 +1,130 @@
+"""A stop in the middle of streams: everything taken is answered, the rest is clearly not taken."""
+
+import asyncio
+import threading
+from collections.abc import Mapping
+
+import grpc
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from cloud_server import engine as engines
+from cloud_server.batching import BatchPolicy
+from cloud_server.engine import EngineFactory, EngineOptions, OnnxRuntimeEngine
+from shared.bundle import Bundle
+from shared.rpc import split_inference_pb2 as pb
+from tests.cloud_server.conftest import Frames, Serve, metadata
+
+UNAVAILABLE = grpc.StatusCode.UNAVAILABLE
+
+
+@pytest.fixture
+def gate(monkeypatch: pytest.MonkeyPatch) -> threading.Event:
+    """Holds every run of the model until it is set; warming up passes."""
+    opened = threading.Event()
+    opened.set()
+
+    class Gated(OnnxRuntimeEngine):
+        """The real engine behind the gate."""
+
+        def run(self, features_NCHW: NDArray[np.float32]) -> NDArray[np.float32]:
+            assert opened.wait(10)
+            return super().run(features_NCHW)
+
+    gated: Mapping[str, EngineFactory] = {"onnxruntime": Gated}
+    monkeypatch.setattr(engines, "ENGINES", gated)
+    return opened
+
+
+async def collect(
+    call: grpc.aio.StreamStreamCall[pb.Frame, pb.Reply],
+) -> tuple[list[pb.Reply], grpc.StatusCode]:
+    replies: list[pb.Reply] = []
+    try:
+        while (reply := await call.read()) is not grpc.aio.EOF:
+            replies.append(reply)
+    except grpc.aio.AioRpcError as error:
+        return replies, error.code()
+    return replies, await call.code()
+
+
+async def wait_until_queued(server: object, count: int) -> None:
+    async with asyncio.timeout(5):
+        while sum(len(served.lane) for served in server.catalogue) < count:  # type: ignore[attr-defined]
+            await asyncio.sleep(0.005)
+
+
+async def test_frames_taken_before_a_stop_are_all_answered_then_the_stream_says_to_go_elsewhere(
+    serve: Serve, bundle: Bundle, frames: Frames, gate: threading.Event
+) -> None:
+    async with serve(batching=BatchPolicy(2, 0.0, 64)) as (server, stub):
+        gate.clear()
+        calls = [stub.Stream(metadata=metadata(bundle)) for _ in range(2)]
+        for call in calls:
+            for number in range(6):
+                await call.write(frames.frame(number))
+        await wait_until_queued(server, 10)
+        drain = asyncio.ensure_future(server.drain())
+        await asyncio.sleep(0.05)
+        with pytest.raises(grpc.aio.AioRpcError) as refusal:
+            await stub.Infer(frames.frame(9), metadata=metadata(bundle))
+        assert refusal.value.code() == UNAVAILABLE
+        gate.set()
+        for replies, status in [await collect(call) for call in calls]:
+            assert [reply.sequence for reply in replies] == list(range(6))
+            assert all(reply.HasField("prediction") for reply in replies)
+            assert status == UNAVAILABLE
+        assert await drain
+
+
+async def test_a_stream_that_its_client_had_finished_ends_well(
+    serve: Serve, bundle: Bundle, frames: Frames, gate: threading.Event
+) -> None:
+    async with serve() as (server, stub):
+        gate.clear()
+        call = stub.Stream(metadata=metadata(bundle))
+        await call.write(frames.frame(0))
+        await call.write(frames.frame(1))
+        await call.done_writing()
+        await wait_until_queued(server, 1)
+        await asyncio.sleep(0.05)
+        drain = asyncio.ensure_future(server.drain())
+        await asyncio.sleep(0.05)
+        gate.set()
+        replies, status = await collect(call)
+        assert [reply.sequence for reply in replies] == [0, 1]
+        assert status == grpc.StatusCode.OK
+        assert await drain
+
+
+async def test_an_idle_stream_is_ended_at_once(serve: Serve, bundle: Bundle) -> None:
+    async with serve() as (server, stub):
+        call = stub.Stream(metadata=metadata(bundle))
+        await call.initial_metadata()
+        await server.drain()
+        assert await collect(call) == ([], UNAVAILABLE)
+
+
+async def test_after_the_patience_of_a_stop_waiting_frames_get_a_typed_error(
+    serve: Serve, bundle: Bundle, frames: Frames, gate: threading.Event
+) -> None:
+    async with serve(drain_s=0.2, batching=BatchPolicy(1, 0.0, 64)) as (server, stub):
+        gate.clear()
+        call = stub.Stream(metadata=metadata(bundle))
+        for number in range(4):
+            await call.write(frames.frame(number))
+        await wait_until_queued(server, 3)
+        asyncio.get_running_loop().call_later(0.5, gate.set)
+        assert not await server.drain()
+        replies, status = await collect(call)
+        assert [reply.sequence for reply in replies] == [0, 1, 2, 3]
+        assert [reply.error.code for reply in replies] == [0, *[pb.FrameError.UNAVAILABLE] * 3]
+        assert status == UNAVAILABLE
+
+
+def test_the_gate_wraps_what_the_registry_holds(bundle: Bundle, gate: threading.Event) -> None:
+    engine = engines.open_engine("onnxruntime", bundle.path("cloud.onnx"), EngineOptions())
+    gate.clear()
+    threading.Timer(0.05, gate.set).start()
+    assert engine.run(np.zeros((1, 12, 8, 8), np.float32)).shape == (1, 3)

@@ -1,0 +1,67 @@
+"""The cloud half behind its interface."""
+
+from pathlib import Path
+
+import numpy as np
+import onnx
+import pytest
+
+from cloud_server.engine import ENGINES, EngineError, EngineOptions, OnnxRuntimeEngine, open_engine, warm_up
+from shared.bundle import Bundle
+from tests.cloud_server.conftest import Frames, model_file
+
+
+def test_the_registry_lists_the_default() -> None:
+    assert list(ENGINES) == ["onnxruntime"]
+
+
+def test_an_engine_gives_the_logits_of_the_model_for_any_batch_size(bundle: Bundle, frames: Frames) -> None:
+    engine = open_engine("onnxruntime", model_file(bundle), EngineOptions())
+    features = np.stack([frames.features(seed) for seed in range(5)])
+    assert engine.run(features).argmax(axis=1).tolist() == [frames.right_class(seed) for seed in range(5)]
+    assert engine.run(features[:1]).shape == (1, 3)
+
+
+def test_an_unknown_engine_is_refused_with_the_list(bundle: Bundle) -> None:
+    with pytest.raises(EngineError, match="unknown engine 'abacus'; known: onnxruntime"):
+        open_engine("abacus", model_file(bundle), EngineOptions())
+
+
+def test_no_thread_at_all_is_refused() -> None:
+    with pytest.raises(ValueError, match="at least 1 thread, not 0"):
+        EngineOptions(threads=0)
+
+
+def test_a_file_that_is_no_model_is_named(tmp_path: Path) -> None:
+    path = tmp_path / "cloud.onnx"
+    path.write_bytes(b"not a model")
+    with pytest.raises(EngineError, match=r"cloud\.onnx: ONNX Runtime cannot load it"):
+        OnnxRuntimeEngine(path, EngineOptions())
+
+
+def test_a_model_with_other_inputs_is_refused(bundle: Bundle, tmp_path: Path) -> None:
+    with pytest.raises(
+        EngineError, match=r"needs one input 'feature' and one output 'logits', has \['image'\]"
+    ):
+        OnnxRuntimeEngine(bundle.path("edge.onnx"), EngineOptions())
+
+
+def test_warming_up_finds_a_model_that_gives_another_number_of_classes(bundle: Bundle) -> None:
+    engine = OnnxRuntimeEngine(model_file(bundle), EngineOptions())
+    with pytest.raises(EngineError, match=r"gives \(1, 3\) for 1 frames, the manifest's 4 classes"):
+        warm_up(engine, bundle.manifest.feature.shape, num_classes=4, max_batch_size=2)
+
+
+def test_warming_up_finds_a_model_that_takes_other_features(bundle: Bundle) -> None:
+    engine = OnnxRuntimeEngine(model_file(bundle), EngineOptions())
+    with pytest.raises(EngineError, match=r"does not take features of shape \(5, 8, 8\)"):
+        warm_up(engine, (5, 8, 8), num_classes=3, max_batch_size=2)
+
+
+def test_warming_up_finds_a_model_with_a_fixed_batch(bundle: Bundle, tmp_path: Path) -> None:
+    model = onnx.load(model_file(bundle))
+    model.graph.input[0].type.tensor_type.shape.dim[0].dim_value = 1
+    path = tmp_path / "cloud.onnx"
+    onnx.save(model, path)
+    with pytest.raises(EngineError, match="does not take features"):
+        warm_up(OnnxRuntimeEngine(path, EngineOptions()), bundle.manifest.feature.shape, 3, max_batch_size=2)

@@ -1,0 +1,261 @@
+"""One bundle's lane with its real threads: every ticket gets one reply, whatever happens to the others."""
+
+import threading
+import time
+from collections.abc import Callable, Iterable, Iterator
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from cloud_server.batching import BatchPolicy
+from cloud_server.engine import Engine, EngineOptions, OnnxRuntimeEngine
+from cloud_server.lane import Lane, Owner, Ticket
+from cloud_server.metrics import BundleMetrics, Metrics
+from shared.bundle import Bundle
+from shared.rpc import split_inference_pb2 as pb
+from tests.cloud_server.conftest import Frames, model_file
+
+Code = pb.FrameError
+
+
+class Waiter:
+    """An owner that counts; stands where a stream would."""
+
+    def wake(self) -> None:
+        """Nothing waits on a loop here."""
+
+
+class GatedEngine:
+    """The real model behind a gate, so that a test decides when a batch ends."""
+
+    def __init__(self, engine: Engine) -> None:
+        self._engine = engine
+        self.gate = threading.Event()
+        self.entered = threading.Semaphore(0)
+        self.batch_sizes: list[int] = []
+
+    def run(self, features_NCHW: NDArray[np.float32]) -> NDArray[np.float32]:
+        self.batch_sizes.append(len(features_NCHW))
+        self.entered.release()
+        assert self.gate.wait(10)
+        return self._engine.run(features_NCHW)
+
+
+class PoisonedEngine:
+    """The real model, except that it fails when a feature holds the number 777, and gives NaN for 888."""
+
+    def __init__(self, engine: Engine) -> None:
+        self._engine = engine
+
+    def run(self, features_NCHW: NDArray[np.float32]) -> NDArray[np.float32]:
+        if (features_NCHW == 777).any():
+            raise RuntimeError("secret detail of the machine")
+        logits = self._engine.run(features_NCHW)
+        logits[(features_NCHW == 888).any(axis=(1, 2, 3))] = np.nan
+        return logits
+
+
+class Rig:
+    """A lane with its metrics and a way to wait for replies."""
+
+    def __init__(self, frames: Frames, engine: Engine, policy: BatchPolicy, workers: int) -> None:
+        self._frames = frames
+        self.metrics = Metrics()
+        self._changed = threading.Condition()
+        instruments: BundleMetrics = self.metrics.for_bundle(
+            "tiny", "0" * 64, [c.name for c in frames.codecs]
+        )
+        self.lane = Lane(frames.codecs, engine, policy, workers, instruments, self._notify, "tiny")
+        self.lane.start()
+
+    def _notify(self, owners: Iterable[Owner]) -> None:
+        with self._changed:
+            self._changed.notify_all()
+
+    def submit(self, frame: pb.Frame, owner: Owner | None = None, budget_ms: int | None = None) -> Ticket:
+        ticket = Ticket(owner or Waiter(), frame.sequence, frame.codec, frame.payload, 1, time.perf_counter())
+        self.lane.submit(ticket, budget_ms)
+        return ticket
+
+    def replies(self, *tickets: Ticket) -> list[pb.Reply]:
+        with self._changed:
+            assert self._changed.wait_for(lambda: all(t.reply is not None for t in tickets), 10)
+        return [pb.Reply.FromString(ticket.reply or b"") for ticket in tickets]
+
+    def count(self, outcome: str, codec: str = "fp32") -> float:
+        labels = {"bundle": "tiny", "codec": codec, "outcome": outcome}
+        return self.metrics.registry.get_sample_value("siftfunnel_frames_total", labels) or 0.0
+
+
+@pytest.fixture
+def engine(bundle: Bundle) -> Engine:
+    return OnnxRuntimeEngine(model_file(bundle), EngineOptions())
+
+
+MakeRig = Callable[..., Rig]
+
+
+@pytest.fixture
+def make_rig(frames: Frames, engine: Engine) -> Iterator[MakeRig]:
+    rigs: list[Rig] = []
+
+    def make(over: Engine | None = None, policy: BatchPolicy | None = None, workers: int = 1) -> Rig:
+        rigs.append(Rig(frames, over or engine, policy or BatchPolicy(4, 0.0, 64), workers))
+        return rigs[-1]
+
+    yield make
+    for rig in rigs:
+        rig.lane.close()
+
+
+def errors(replies: list[pb.Reply]) -> list[int]:
+    return [reply.error.code for reply in replies]
+
+
+def test_a_frame_is_answered_with_the_class_that_the_model_gives(make_rig: MakeRig, frames: Frames) -> None:
+    rig = make_rig()
+    (reply,) = rig.replies(rig.submit(frames.frame(4)))
+    assert reply.sequence == 4
+    assert list(reply.prediction.class_index) == [frames.right_class(4)]
+    assert reply.prediction.timings.batch_size == 1
+    assert rig.count("answered") == 1
+
+
+@pytest.mark.parametrize("workers", [1, 3])
+def test_frames_of_many_owners_are_answered_exactly_once_each(
+    make_rig: MakeRig, frames: Frames, workers: int
+) -> None:
+    rig = make_rig(workers=workers)
+    owners = [Waiter() for _ in range(3)]
+    tickets = [rig.submit(frames.frame(number), owners[number % 3]) for number in range(60)]
+    replies = rig.replies(*tickets)
+    assert [reply.sequence for reply in replies] == list(range(60))
+    assert [reply.prediction.class_index[0] for reply in replies] == [
+        frames.right_class(n) for n in range(60)
+    ]
+    assert rig.count("answered") == 60
+
+
+def test_frames_that_arrive_while_the_worker_is_busy_share_the_next_batch(
+    make_rig: MakeRig, frames: Frames, engine: Engine
+) -> None:
+    gated = GatedEngine(engine)
+    rig = make_rig(gated)
+    first = rig.submit(frames.frame(0))
+    assert gated.entered.acquire(timeout=10)
+    rest = [rig.submit(frames.frame(number)) for number in range(1, 6)]
+    gated.gate.set()
+    replies = rig.replies(first, *rest)
+    assert gated.batch_sizes == [1, 4, 1]
+    assert [reply.prediction.timings.batch_size for reply in replies] == [1, 4, 4, 4, 4, 1]
+
+
+def test_a_damaged_payload_costs_its_own_frame_only(make_rig: MakeRig, frames: Frames) -> None:
+    rig = make_rig()
+    bad = frames.frame(1)
+    bad.payload = bad.payload[:-1] + bytes([bad.payload[-1] ^ 1])
+    replies = rig.replies(*(rig.submit(frame) for frame in (frames.frame(0), bad, frames.frame(2))))
+    assert errors(replies) == [0, Code.INVALID_PAYLOAD, 0]
+    assert "codec fp32" in replies[1].error.message
+    assert rig.count("invalid_payload") == 1
+
+
+def test_a_codec_that_the_bundle_lacks_is_refused_with_the_list(make_rig: MakeRig) -> None:
+    rig = make_rig()
+    (reply,) = rig.replies(rig.submit(pb.Frame(sequence=1, codec=2**32 - 1, payload=b"x")))
+    assert reply.error.code == Code.UNKNOWN_CODEC
+    assert "known: 0 fp32, 1 fp16, 2 int8" in reply.error.message
+    assert rig.count("unknown_codec", codec="unknown") == 1
+
+
+def test_a_failing_model_takes_down_the_frame_that_broke_it_and_tells_no_secret(
+    make_rig: MakeRig, frames: Frames, engine: Engine, caplog: pytest.LogCaptureFixture
+) -> None:
+    gated = GatedEngine(PoisonedEngine(engine))
+    rig = make_rig(gated)
+    poison, nan = frames.features(0), frames.features(0)
+    poison[0, 0, 0], nan[0, 0, 0] = 777, 888
+    first = rig.submit(frames.frame(9))
+    assert gated.entered.acquire(timeout=10)
+    codec = frames.codecs[0]
+    batch = [
+        rig.submit(pb.Frame(sequence=1, payload=codec.encode(poison))),
+        rig.submit(frames.frame(2)),
+        rig.submit(pb.Frame(sequence=3, payload=codec.encode(nan))),
+    ]
+    gated.gate.set()
+    replies = rig.replies(first, *batch)
+    assert errors(replies) == [0, Code.INTERNAL, 0, Code.INTERNAL]
+    assert "secret" not in replies[1].error.message
+    assert "secret detail of the machine" in caplog.text
+    assert rig.count("internal") == 2
+
+
+def test_a_budget_that_runs_out_in_the_queue_is_an_error_and_no_work(
+    make_rig: MakeRig, frames: Frames, engine: Engine
+) -> None:
+    gated = GatedEngine(engine)
+    rig = make_rig(gated)
+    first = rig.submit(frames.frame(0))
+    assert gated.entered.acquire(timeout=10)
+    late = rig.submit(frames.frame(1), budget_ms=1)
+    patient = rig.submit(frames.frame(2), budget_ms=60_000)
+    time.sleep(0.005)
+    gated.gate.set()
+    replies = rig.replies(first, late, patient)
+    assert errors(replies) == [0, Code.BUDGET_EXCEEDED, 0]
+    assert gated.batch_sizes == [1, 1]
+    assert rig.count("budget_exceeded") == 1
+
+
+def test_a_budget_of_zero_is_over_on_arrival(make_rig: MakeRig, frames: Frames) -> None:
+    rig = make_rig()
+    assert errors(rig.replies(rig.submit(frames.frame(0), budget_ms=0))) == [Code.BUDGET_EXCEEDED]
+
+
+def test_a_full_queue_says_when_to_come_back(make_rig: MakeRig, frames: Frames, engine: Engine) -> None:
+    gated = GatedEngine(engine)
+    rig = make_rig(gated, BatchPolicy(max_batch_size=2, queue_limit_frames=2))
+    running = rig.submit(frames.frame(0))
+    assert gated.entered.acquire(timeout=10)
+    waiting = [rig.submit(frames.frame(1)), rig.submit(frames.frame(2))]
+    refused = rig.submit(frames.frame(3))
+    assert refused.reply is not None
+    error = pb.Reply.FromString(refused.reply).error
+    assert error.code == Code.RESOURCE_EXHAUSTED
+    assert 5 <= error.retry_after_ms <= 5000
+    gated.gate.set()
+    assert errors(rig.replies(running, *waiting)) == [0, 0, 0]
+
+
+def test_frames_of_an_owner_that_left_are_not_worked_on(
+    make_rig: MakeRig, frames: Frames, engine: Engine
+) -> None:
+    gated = GatedEngine(engine)
+    rig = make_rig(gated)
+    stays, leaves = Waiter(), Waiter()
+    rig.lane.enter()
+    rig.lane.enter()
+    running = rig.submit(frames.frame(0), stays)
+    assert gated.entered.acquire(timeout=10)
+    dropped = [rig.submit(frames.frame(number), leaves) for number in (1, 2)]
+    kept = rig.submit(frames.frame(3), stays)
+    rig.lane.leave(leaves)
+    gated.gate.set()
+    rig.replies(running, kept)
+    assert gated.batch_sizes == [1, 1]
+    assert [ticket.reply for ticket in dropped] == [None, None]
+    assert rig.count("abandoned") == 2
+
+
+def test_closing_answers_what_still_waits(make_rig: MakeRig, frames: Frames, engine: Engine) -> None:
+    gated = GatedEngine(engine)
+    rig = make_rig(gated)
+    running = rig.submit(frames.frame(0))
+    assert gated.entered.acquire(timeout=10)
+    waiting = rig.submit(frames.frame(1))
+    threading.Timer(0.05, gated.gate.set).start()
+    rig.lane.close()
+    assert errors(rig.replies(running, waiting)) == [0, Code.UNAVAILABLE]
+    assert errors(rig.replies(rig.submit(frames.frame(2)))) == [Code.UNAVAILABLE]

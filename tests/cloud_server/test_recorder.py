@@ -1,0 +1,90 @@
+"""The curious cloud's file: what is in it, and what is left out."""
+
+import stat
+from collections import Counter
+from pathlib import Path
+
+import pytest
+
+from cloud_server.recorder import FILE_FULL, QUEUE_FULL, FlowRecorder, RecorderConfig, wire_bytes
+from shared.flows import FlowRecord, read_flows
+
+METHOD = "/siftfunnel.v1.SplitInference/Stream"
+DIGEST = "ab" * 32
+
+
+class Counts:
+    """Counts what a recorder reports."""
+
+    def __init__(self) -> None:
+        self.written = 0
+        self.dropped: Counter[str] = Counter()
+
+    def on_written(self, count: int) -> None:
+        self.written += count
+
+    def on_dropped(self, reason: str, count: int) -> None:
+        self.dropped[reason] += count
+
+
+def recorded(path: Path) -> list[FlowRecord]:
+    records = list(read_flows(path.read_text().splitlines()))
+    assert all(isinstance(record, FlowRecord) for record in records)
+    return records  # type: ignore[return-value]
+
+
+def test_messages_are_written_in_order_with_what_they_cost_on_the_wire(tmp_path: Path) -> None:
+    counts = Counts()
+    path = tmp_path / "flows.jsonl"
+    recorder = FlowRecorder(RecorderConfig(path), counts.on_written, counts.on_dropped)
+    recorder.record("127.0.0.1:9#1", "up", METHOD, DIGEST, b"frame")
+    recorder.record("127.0.0.1:9#1", "down", METHOD, DIGEST, b"reply!")
+    recorder.close()
+    up, down = recorded(path)
+    assert (up.connection, up.direction, up.method, up.digest) == ("127.0.0.1:9#1", "up", METHOD, DIGEST)
+    assert (up.message, up.wire_bytes) == (b"frame", 5 + 5 + 9)
+    assert (down.direction, down.message) == ("down", b"reply!")
+    assert (counts.written, counts.dropped) == (2, {})
+
+
+def test_a_message_over_several_http2_frames_pays_for_each_header() -> None:
+    assert wire_bytes(16384 - 5) == 16384 + 9
+    assert wire_bytes(16384 - 4) == 16385 + 18
+
+
+def test_a_file_at_its_limit_grows_no_further_and_the_rest_is_counted(tmp_path: Path) -> None:
+    counts = Counts()
+    path = tmp_path / "flows.jsonl"
+    recorder = FlowRecorder(RecorderConfig(path, limit_mb=0.001), counts.on_written, counts.on_dropped)
+    for _ in range(20):
+        recorder.record("c", "up", METHOD, DIGEST, b"x" * 50)
+    recorder.close()
+    assert path.stat().st_size <= 1000
+    assert counts.written == len(recorded(path)) > 0
+    assert counts.dropped == {FILE_FULL: 20 - counts.written}
+
+
+def test_a_queue_that_the_disk_cannot_follow_drops_and_counts(tmp_path: Path) -> None:
+    counts = Counts()
+    path = tmp_path / "flows.jsonl"
+    recorder = FlowRecorder(RecorderConfig(path, queue_limit=1), counts.on_written, counts.on_dropped)
+    for _ in range(5000):
+        recorder.record("c", "up", METHOD, DIGEST, b"x")
+    recorder.close()
+    assert counts.written + counts.dropped[QUEUE_FULL] == 5000
+    assert counts.written == len(recorded(path))
+
+
+def test_a_second_run_appends_and_only_the_owner_may_read(tmp_path: Path) -> None:
+    path = tmp_path / "flows.jsonl"
+    for message in (b"first", b"second"):
+        recorder = FlowRecorder(RecorderConfig(path))
+        recorder.record("c", "up", METHOD, DIGEST, message)
+        recorder.close()
+    assert [record.message for record in recorded(path)] == [b"first", b"second"]
+    assert stat.S_IMODE(path.stat().st_mode) == 0o600
+
+
+def test_a_limit_of_nothing_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match="record limit must be above 0"):
+        RecorderConfig(tmp_path / "flows.jsonl", limit_mb=0)
