@@ -88,6 +88,14 @@ class Bundle:
             raise BundleError(f"bundle {self.name}: no file {file_name!r} in its manifest; listed: {known}")
         return self.directory / file_name
 
+    def read(self, file_name: str) -> bytes:
+        """A file's contents, verified: what is checked is what is used.
+
+        Raises:
+            BundleError: unlisted, missing, or changed.
+        """
+        return verify_file(self.directory, file_name, self.manifest.files)
+
     def report(self) -> dict[str, Any]:
         """Accuracy and provenance as `report.json` tells them; empty where there is none.
 

@@ -68,12 +68,13 @@ def verify_file(directory: Path, name: str, entries: Mapping[str, FileEntry]) ->
     path = directory / name
     if name not in entries:
         raise BundleError(f"{directory}: {name} is not listed in its manifest; export it again")
-    data = read_bytes(path, "listed in the manifest but not there")
     entry = entries[name]
-    if len(data) != entry.size_bytes:
+    size_bytes = path.stat().st_size if path.is_file() else entry.size_bytes
+    if size_bytes != entry.size_bytes:
         raise BundleError(
-            f"{path}: has changed: {len(data)} bytes, the manifest says {entry.size_bytes}; fetch it again"
+            f"{path}: has changed: {size_bytes} bytes, the manifest says {entry.size_bytes}; fetch it again"
         )
+    data = read_bytes(path, "listed in the manifest but not there")
     if sha256_hex(data) != entry.sha256:
         raise BundleError(
             f"{path}: has changed: SHA-256 {sha256_hex(data)}, the manifest says {entry.sha256}; "
@@ -93,9 +94,15 @@ def write_directory(directory: Path, files: Mapping[str, bytes]) -> None:
         fresh.mkdir()
         for name, data in files.items():
             (fresh / name).write_bytes(data)
+        old = Path(scratch) / "old"
         if directory.exists():
-            directory.rename(Path(scratch) / "old")
-        fresh.rename(directory)
+            directory.rename(old)
+        try:
+            fresh.rename(directory)
+        except OSError:
+            if old.exists():
+                old.rename(directory)
+            raise
 
 
 def directories_with(directory: Path, file_name: str) -> list[Path]:

@@ -61,6 +61,20 @@ def test_a_changed_file_is_refused_by_its_digest(bundle):
         load_bundle(bundle.directory)
 
 
+def test_reading_a_file_verifies_it_again(bundle):
+    assert bundle.read("edge.onnx") == bundle.path("edge.onnx").read_bytes()
+    bundle.path("edge.onnx").write_bytes(b"x")
+    with pytest.raises(BundleError, match=r"edge\.onnx: has changed: 1 bytes, the manifest says"):
+        bundle.read("edge.onnx")
+
+
+def test_a_directory_in_a_files_place_is_refused(bundle):
+    bundle.path("edge.onnx").unlink()
+    bundle.path("edge.onnx").mkdir()
+    with pytest.raises(BundleError, match=r"edge\.onnx: cannot be read: Is a directory"):
+        load_bundle(bundle.directory)
+
+
 def test_a_file_of_another_length_is_refused(bundle):
     path = bundle.path("cloud.onnx")
     path.write_bytes(path.read_bytes() + b"x")
