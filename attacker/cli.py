@@ -21,10 +21,9 @@ SUMMARY = "tap the channel and show what can be reconstructed"
 DEFAULT_HTTP = "127.0.0.1:8080"
 DEFAULT_RETENTION_MB = 64.0
 
-_DESCRIPTION = (
-    "Play the adversary of split inference: listen to the channel between edge and cloud, decode the features "
-    "on it, rebuild pictures from them with trained inverters, and show all of it on a live page."
-)
+_DESCRIPTION = """\
+Play the adversary of split inference: listen to the channel between edge and cloud, decode the features that
+cross it, rebuild pictures from them with trained inverters, and show all of it on a live page."""
 _EPILOG = f"""\
 taps (--tap, repeatable):
   relay:LISTEN:TARGET   stand in the path; each is PORT or HOST:PORT. No privilege needed: the edge

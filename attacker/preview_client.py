@@ -9,7 +9,7 @@ import httpx
 from attacker.preview import MAX_PREVIEW_BYTES, PreviewError, PreviewState, Truth, read_batch
 
 RETRY_FIRST_S = 0.1
-RETRY_LAST_S = 1.0
+RETRY_LAST_S = 0.5
 TIMEOUT = httpx.Timeout(5.0, read=20.0)
 
 
@@ -51,6 +51,9 @@ class PreviewClient:
             except (httpx.HTTPError, httpx.InvalidURL, PreviewError, RuntimeError, OSError) as error:
                 if self._stopping.is_set():
                     return
+                if isinstance(error, httpx.ConnectError):
+                    # That edge process is gone; the next one counts anew.
+                    self._session, self._cursor = None, 0
                 reason = str(error) or type(error).__name__
                 self._state = replace(
                     self._state, phase="waiting", detail=f"the edge's preview at {self._url}: {reason}"

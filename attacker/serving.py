@@ -3,8 +3,9 @@
 import errno
 import socket
 import sys
-from collections.abc import Callable, Mapping
-from contextlib import ExitStack
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
 from typing import Any
 
 import uvicorn
@@ -12,12 +13,12 @@ import uvicorn
 from attacker.config import AttackerConfig
 from attacker.feeds.config import Endpoint, FeedConfig
 from attacker.feeds.opening import open_feed
+from attacker.feeds.recorder import Recorder
 from attacker.inversion import Reconstructor
 from attacker.knowledge import Knowledge, gather
 from attacker.pipeline import Pipeline
 from attacker.preview import Camera, NoCamera
 from attacker.preview_client import PreviewClient
-from attacker.recorder import Recorder
 from attacker.tap.events import Feed
 from attacker.web.app import Face, make_app
 from attacker.web.hub import Hub
@@ -29,6 +30,10 @@ Announce = Callable[[Mapping[str, Any]], None]
 
 class AddressError(OSError):
     """The page's address cannot be listened on; the text names the flag and says what to do."""
+
+
+class RecordError(OSError):
+    """The record cannot be written; the text names the flag."""
 
 
 def serve(
@@ -52,9 +57,9 @@ def serve(
     hub = Hub()
     with ExitStack() as stack:
         listener = stack.enter_context(listen(config.http))
-        recorder = (
-            stack.enter_context(Recorder(config.record, config.retention_mb)) if config.record else None
-        )
+        recorder = None
+        if config.record is not None:
+            recorder = stack.enter_context(recording(config.record, config.retention_mb))
         feeds = name_feeds(config.taps, lambda tap: open_feed(tap, knowledge.settle))
         camera: Camera = PreviewClient(config.preview) if config.preview else NoCamera()
         pipeline = Pipeline(knowledge, feeds, hub.publish, camera, config.workshop, recorder)
@@ -127,6 +132,28 @@ def _why(endpoint: Endpoint, error: OSError) -> str:
         errno.EADDRNOTAVAIL: "this machine does not have that address",
     }
     return f"cannot serve the page at --http {endpoint}: {advice.get(error.errno or 0, error.strerror)}"
+
+
+@contextmanager
+def recording(path: Path, retention_mb: float) -> Iterator[Recorder]:
+    """A recorder for as long as the context lasts; says at its end what was not recorded.
+
+    Raises:
+        RecordError: the file cannot be opened.
+    """
+    try:
+        recorder = Recorder(path, max(2, int(retention_mb * 1_000_000)))
+    except OSError as error:
+        raise RecordError(f"cannot write the record (--record {path}): {error.strerror}") from error
+    try:
+        yield recorder
+    finally:
+        recorder.close()
+        if recorder.messages_lost:
+            print(
+                f"attacker: {recorder.messages_lost} messages not recorded. {recorder.problem}",
+                file=sys.stderr,
+            )
 
 
 def name_feeds(taps: tuple[FeedConfig, ...], open_one: Callable[[FeedConfig], Feed]) -> dict[str, Feed]:
