@@ -13,7 +13,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 TORCH := torch==2.13.0
 PIP := $(BIN)/python -m pip --disable-pip-version-check
-INSTALL := $(PIP) install --quiet --progress-bar off
+INSTALL := $(PIP) install -qq --progress-bar off
 AT_LEAST_3_11 := import sys; sys.exit(sys.version_info < (3, 11))
 
 PYTHON ?= $(firstword $(shell for python in python3.11 python3.12 python3.13 python3 python; do \
@@ -68,7 +68,7 @@ $(BIN)/python:
 	@$(PYTHON) -m venv $(VENV) || { rm -rf $(VENV); echo "make: $(PYTHON) -m venv failed; on Debian and Ubuntu: apt install python3-venv" >&2; exit 1; }
 
 $(VENV)/demo.stamp: pyproject.toml | $(BIN)/python
-	@echo "Installing what the demo needs (no PyTorch; a minute or so) ..."
+	@echo "Installing what the demo needs (no PyTorch; about 500 MB, a minute or two) ..."
 	@$(INSTALL) --editable '.[demo]'
 	@touch $@
 
