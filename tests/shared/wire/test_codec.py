@@ -1,6 +1,7 @@
 """What every codec promises, for every codec that is calibrated at export."""
 
 import random
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
@@ -299,3 +300,14 @@ def test_the_expected_size_of_a_table_codec_is_near_what_features_like_these_tak
     for codec in make_codecs(manifest_with(calibrate(features), shape), DIGEST):
         mean = np.mean([len(codec.encode(one)) for one in features])
         assert describe(codec).expected_payload_bytes == pytest.approx(mean, rel=0.03)
+
+
+def test_one_codec_serves_many_threads_at_once():
+    features = relu_like(seed=13, count=64)
+    fresh = make_codecs(MANIFEST, DIGEST)
+    expected = [[codec.encode(one) for one in features] for codec in CODECS]
+    with ThreadPoolExecutor(8) as pool:
+        for codec, payloads in zip(fresh, expected, strict=True):
+            assert list(pool.map(codec.encode, features)) == payloads
+            for decoded, payload in zip(pool.map(codec.decode, payloads), payloads, strict=True):
+                assert codec.encode(decoded) == payload
