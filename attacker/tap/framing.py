@@ -9,6 +9,7 @@ Positions count TCP payload bytes of this direction from 0, missed ones included
 depend on where the bytes were cut when they came in.
 """
 
+from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -30,6 +31,7 @@ from attacker.tap.boundaries import (
 from attacker.tap.events import Direction
 
 _REPORT_EVERY_BYTES = 1 << 16
+_ELSEWHERE_STRETCHES = 4096
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,8 +99,8 @@ class FrameStream:
         self._trusted = not joined_midway
         self._unreported_bytes = 0
         self._items: list[Item] = []
-        self._elsewhere = self._held_elsewhere = 0
-        self._chunk_start = 0
+        # Which position of the other direction goes with which stretch of the buffer: (from here, position).
+        self._elsewhere: deque[tuple[int, int]] = deque([(0, 0)], maxlen=_ELSEWHERE_STRETCHES)
 
     @property
     def buffered_bytes(self) -> int:
@@ -107,7 +109,8 @@ class FrameStream:
 
     def receive(self, data: bytes, elsewhere: int = 0) -> list[Item]:
         """Take the next bytes; `elsewhere` is the other direction's position now."""
-        self._elsewhere, self._chunk_start = elsewhere, self.position
+        if elsewhere != self._elsewhere[-1][1]:
+            self._elsewhere.append((self.position, elsewhere))
         self._buffer += data
         self.position += len(data)
         while self._mode():
@@ -141,8 +144,8 @@ class FrameStream:
         del self._buffer[: self._at]
         self._base += self._at
         self._at = 0
-        if self._base >= self._chunk_start:
-            self._held_elsewhere = self._elsewhere
+        while len(self._elsewhere) > 1 and self._elsewhere[1][0] <= self._base:
+            self._elsewhere.popleft()
         items, self._items = self._items, []
         return items
 
@@ -208,7 +211,7 @@ class FrameStream:
         except Exception as error:  # a foreign parser on hostile bytes: whatever it raises, the frame is bad
             return FrameSkipped(kind, stream_id, end - at - FRAME_HEADER_BYTES, f"damaged frame ({error})")
         start = self._base + at
-        elsewhere = self._elsewhere if start >= self._chunk_start else self._held_elsewhere
+        elsewhere = next((there for begin, there in reversed(self._elsewhere) if begin <= start), 0)
         return FrameSeen(frame, start, self._base + end, elsewhere)
 
     def _records(self) -> bool:

@@ -1,0 +1,414 @@
+"""The tap against real recorded traffic: whole, cut everywhere, joined late, with holes, damaged."""
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from attacker.tap.connection import ConnectionTap
+from attacker.tap.events import CallEnded, ConnectionClosed, Dropped, Event, Opaque, Overheard
+from attacker.tap.limits import TapLimits
+from shared.rpc import split_inference_pb2 as pb
+from tests.attacker.conftest import FRAMES
+from tests.attacker.service import (
+    DESCRIBE,
+    DIGEST,
+    INFER,
+    METADATA,
+    OTHER_DIGEST,
+    STREAM,
+    Transcript,
+    answer,
+    frames_heard,
+    messages,
+    overhear,
+    payload,
+    record,
+    replies_heard,
+)
+
+SESSION_FIXTURE = settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
+
+
+def test_every_frame_and_reply_is_overheard_in_order(transcript: Transcript) -> None:
+    events = overhear(transcript)
+    assert frames_heard(events) == [*FRAMES, *FRAMES, FRAMES[0]]
+    assert replies_heard(events) == [answer(frame) for frame in [*FRAMES, *FRAMES, FRAMES[0]]]
+    assert not [event for event in events if isinstance(event, Dropped | Opaque)]
+
+
+def test_methods_kinds_and_digests_come_from_the_headers(transcript: Transcript) -> None:
+    heard = messages(overhear(transcript))
+    assert [(event.method, event.kind, event.digest) for event in heard[:3]] == [
+        (DESCRIBE, "other", None),
+        (DESCRIBE, "other", None),
+        (STREAM, "frame", DIGEST),
+    ]
+    assert {event.digest_source for event in heard[2:]} == {"header"}
+    assert (heard[-1].method, heard[-1].kind, heard[-1].digest) == (INFER, "reply", DIGEST)
+
+
+def test_wire_bytes_add_up_to_the_traffic_without_the_handshake(transcript: Transcript) -> None:
+    events = overhear(transcript)
+    closed = events[-1]
+    assert isinstance(closed, ConnectionClosed)
+    up_bytes = sum(len(data) for direction, data in transcript if direction == "up")
+    down_bytes = sum(len(data) for direction, data in transcript if direction == "down")
+    assert (closed.traffic.up_bytes, closed.traffic.down_bytes) == (up_bytes, down_bytes)
+    last = messages(events)[-1]
+    assert sum(event.wire_bytes for event in messages(events)) == last.traffic.wire_bytes
+    behind_the_last_reply = closed.traffic.total_bytes - last.traffic.total_bytes
+    assert last.traffic.wire_bytes == closed.traffic.wire_bytes - behind_the_last_reply
+
+
+def test_the_handshake_ends_where_the_first_frame_begins(transcript: Transcript) -> None:
+    first = messages(overhear(transcript), "frame")[0]
+    data_frame = first.traffic.total_bytes - first.traffic.handshake_bytes
+    assert data_frame == 9 + 5 + len(first.message) == first.wire_bytes
+    # Preface, SETTINGS both ways, a Describe call and the request headers came before.
+    assert 500 < first.traffic.handshake_bytes < 1500
+
+
+def test_nothing_depends_on_where_the_bytes_are_cut(small_transcript: Transcript) -> None:
+    whole = overhear(small_transcript)
+    assert len(frames_heard(whole)) == 3
+    for position in range(sum(len(data) for _, data in small_transcript)):
+        assert cut_at(small_transcript, position) == whole
+
+
+def cut_at(transcript: Transcript, position: int) -> list[Event]:
+    tap = ConnectionTap("c")
+    events: list[Event] = []
+    for second, (direction, data) in enumerate(transcript):
+        for part in (data[:position], data[position:]) if 0 < position < len(data) else (data,):
+            events += tap.receive(direction, part, float(second))
+        position -= len(data)
+    return events + tap.close(float(len(transcript)), "closed")
+
+
+@pytest.mark.parametrize("size", [1, 5, 9, 1448])
+def test_nothing_depends_on_the_size_of_the_pieces(transcript: Transcript, size: int) -> None:
+    tap = ConnectionTap("c")
+    events: list[Event] = []
+    for second, (direction, data) in enumerate(transcript):
+        for at in range(0, len(data), size):
+            events += tap.receive(direction, data[at : at + size], float(second))
+    assert events + tap.close(float(len(transcript)), "closed") == overhear(transcript)
+
+
+def test_pieces_do_not_matter_to_a_tap_that_joined_midway(transcript: Transcript) -> None:
+    rest = [("up", transcript[14][1][1000:]), *transcript[15:]]
+    whole = overhear(rest, ConnectionTap("c", joined_midway=True))
+    tap = ConnectionTap("c", joined_midway=True)
+    events: list[Event] = []
+    for second, (direction, data) in enumerate(rest):
+        for at in range(0, len(data), 7):
+            events += tap.receive(direction, data[at : at + 7], float(second))
+    assert events + tap.close(float(len(rest)), "closed") == whole
+
+
+def test_a_call_ends_with_its_status(transcript: Transcript) -> None:
+    ended = [event for event in overhear(transcript) if isinstance(event, CallEnded)]
+    assert [(event.method, event.status) for event in ended] == [
+        (DESCRIBE, 0),
+        (STREAM, 0),
+        (STREAM, 0),
+        (INFER, 0),
+    ]
+
+
+def test_a_refused_bundle_is_heard_with_both_digests() -> None:
+    async def play(stub):
+        call = stub.Stream(metadata=(("siftfunnel-bundle", OTHER_DIGEST),))
+        await call.code()
+
+    ended = [event for event in overhear(record(play)) if isinstance(event, CallEnded)]
+    assert [event.status for event in ended] == [9]
+    assert ended[0].status_message == f"serving {DIGEST}, not {OTHER_DIGEST}"
+
+
+def test_gzipped_messages_are_passed_on_as_they_are() -> None:
+    import grpc
+
+    async def play(stub):
+        frame = pb.Frame(sequence=1, payload=bytes(5000))
+        await stub.Infer(frame, metadata=METADATA, compression=grpc.Compression.Gzip)
+
+    up = messages(overhear(record(play)), "frame")[0]
+    assert up.compressed
+    assert len(up.message) < 200
+
+
+# -- joining late ----------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("inside", [False, True])
+def test_a_tap_may_join_anywhere(transcript: Transcript, inside: bool) -> None:
+    whole = overhear(transcript)
+    for start in range(1, len(transcript) - 1):
+        rest = transcript[start:]
+        if inside:
+            direction, data = rest[0]
+            rest = [(direction, data[len(data) // 2 :]), *rest[1:]]
+        heard = overhear(rest, ConnectionTap("c", joined_midway=True))
+        # The message that is under way is lost, and those whose frames have no three successors yet.
+        expected = [event.message for event in messages(whole, "frame") if event.time_s >= start]
+        got = [event.message for event in messages(heard, "frame")]
+        assert len(got) >= len(expected) - 2, start
+        assert got == expected[len(expected) - len(got) :], start
+
+
+def test_joined_midway_method_and_bundle_are_unknown(transcript: Transcript) -> None:
+    heard = overhear(transcript[14:], ConnectionTap("c", joined_midway=True))
+    first = messages(heard, "frame")[0]
+    assert (first.method, first.digest, first.digest_source, first.kind) == (None, None, None, "frame")
+    assert {event.kind for event in messages(heard)} == {"frame", "reply"}
+
+
+def test_a_checksum_that_fits_settles_the_bundle_for_the_rest_of_the_call(transcript: Transcript) -> None:
+    settled = FRAMES[6].SerializeToString()
+    tap = ConnectionTap(
+        "c", joined_midway=True, settle=lambda message: DIGEST if message == settled else None
+    )
+    first_call = [event for event in messages(overhear(transcript[14:], tap)) if event.stream_id == 3]
+    at = [event.message for event in first_call].index(settled)
+    assert {(event.digest, event.digest_source) for event in first_call[:at]} == {(None, None)}
+    assert {(event.digest, event.digest_source) for event in first_call[at:]} == {(DIGEST, "checksum")}
+
+
+def test_a_call_begun_after_joining_midway_has_its_new_header_fields(transcript: Transcript) -> None:
+    start = next(i for i, (way, data) in enumerate(transcript) if way == "up" and STREAM.encode() in data) + 1
+    heard = messages(overhear(transcript[start:], ConnectionTap("c", joined_midway=True)))
+    # The Infer call at the end names a path that no earlier header block had.
+    assert (heard[-2].method, heard[-2].kind) == (INFER, "frame")
+
+
+# -- holes -----------------------------------------------------------------------------------------
+
+
+def test_a_hole_costs_the_messages_it_touches_and_no_more(transcript: Transcript) -> None:
+    whole = messages(overhear(transcript), "frame")
+    for lost, (direction, data) in enumerate(transcript):
+        tap = ConnectionTap("c")
+        events: list[Event] = []
+        for second, (way, chunk) in enumerate(transcript):
+            if second == lost:
+                events += tap.lose(direction, len(data), float(second), "test")
+            else:
+                events += tap.receive(way, chunk, float(second))
+        events += tap.close(float(len(transcript)), "closed")
+        touched = [event.message for event in whole if event.time_s == lost and direction == "up"]
+        got = [event.message for event in messages(events, "frame")]
+        assert len(got) >= len(whole) - len(touched) - 1, lost
+        assert Dropped("c", float(lost), len(data), "bytes", "test") in events
+        assert all(message in [event.message for event in whole] for message in got)
+        closed = events[-1]
+        assert isinstance(closed, ConnectionClosed)
+        assert closed.traffic.total_bytes == sum(len(chunk) for _, chunk in transcript)
+
+
+def test_a_hole_inside_one_frame_leaves_the_framing_alone(transcript: Transcript) -> None:
+    at = next(i for i, (way, data) in enumerate(transcript) if way == "up" and len(data) > 40_000)
+    tap = ConnectionTap("c")
+    events: list[Event] = []
+    for second, (way, data) in enumerate(transcript):
+        if second == at:
+            events += tap.receive(way, data[:1000], float(second))
+            events += tap.lose(way, 1448, float(second), "test")
+            data = data[2448:]
+        events += tap.receive(way, data, float(second))
+    assert len(frames_heard(events)) == 2 * len(FRAMES)
+    assert not [event for event in events if isinstance(event, Opaque)]
+    assert Dropped("c", float(at), 1, "messages", "a part of it was missed") in events
+
+
+# -- what is not gRPC ------------------------------------------------------------------------------
+
+
+def test_tls_shows_sizes_and_times_only(secure_transcript: Transcript) -> None:
+    tap = ConnectionTap("c")
+    events = overhear(secure_transcript, tap)
+    assert tap.encrypted
+    assert messages(events) == []
+    opaque = [event for event in events if isinstance(event, Opaque)]
+    assert {event.reason for event in opaque} == {"tls handshake", "tls"}
+    assert sum(event.byte_count for event in opaque) == sum(len(data) for _, data in secure_transcript)
+    up = [event.byte_count for event in opaque if event.direction == "up" and event.reason == "tls"]
+    assert len([size for size in up if 1000 < size < 1100]) == 3
+
+
+def test_the_tls_handshake_is_kept_apart(secure_transcript: Transcript) -> None:
+    events = overhear(secure_transcript)
+    closed = events[-1]
+    assert isinstance(closed, ConnectionClosed)
+    handshake = [event for event in events if isinstance(event, Opaque) and event.reason == "tls handshake"]
+    assert closed.traffic.handshake_bytes == sum(event.byte_count for event in handshake)
+    # Three frames of 1000 bytes, their replies, and HTTP/2's own setup are left.
+    assert 3000 < closed.traffic.wire_bytes < 6000
+
+
+def test_tls_is_recognised_when_joined_midway(secure_transcript: Transcript) -> None:
+    rest = secure_transcript[len(secure_transcript) // 3 :]
+    direction, data = rest[0]
+    tap = ConnectionTap("c", joined_midway=True)
+    events = overhear([(direction, data[10:]), *rest[1:]], tap)
+    assert messages(events) == []
+    opaque = [event for event in events if isinstance(event, Opaque)]
+    assert sum(event.byte_count for event in opaque) == sum(len(chunk) for _, chunk in rest) - 10
+
+
+def test_http1_is_not_http2() -> None:
+    transcript: Transcript = [
+        ("up", b"GET / HTTP/1.1\r\nHost: a\r\n\r\n"),
+        ("down", b"HTTP/1.1 200 OK\r\n\r\n"),
+    ]
+    events = overhear(transcript)
+    assert [(e.byte_count, e.reason) for e in events if isinstance(e, Opaque)] == [
+        (27, "not http2"),
+        (19, "not http2"),
+    ]
+
+
+# -- hostile bytes ---------------------------------------------------------------------------------
+
+SMALL = TapLimits(frame_bytes=4096, message_bytes=2048, buffered_bytes=8192, header_block_bytes=2048, calls=4)
+DIRECTION = st.sampled_from(["up", "down"])
+
+
+@given(st.lists(st.tuples(DIRECTION, st.binary(max_size=2000)), max_size=20), st.booleans())
+@settings(deadline=None)
+def test_random_bytes_never_raise_and_are_all_accounted_for(transcript: Transcript, midway: bool) -> None:
+    events = overhear(transcript, ConnectionTap("c", joined_midway=midway, limits=SMALL))
+    closed = events[-1]
+    assert isinstance(closed, ConnectionClosed)
+    assert closed.traffic.total_bytes == sum(len(data) for _, data in transcript)
+
+
+@given(st.data())
+@settings(SESSION_FIXTURE, max_examples=40)
+def test_damaged_recordings_never_raise_and_memory_stays_bounded(
+    transcript: Transcript, data: st.DataObject
+) -> None:
+    start = data.draw(st.integers(0, len(transcript) - 1))
+    tap = ConnectionTap("c", joined_midway=data.draw(st.booleans()), limits=SMALL)
+    for direction, chunk in transcript[start : start + 20]:
+        damaged = bytearray(chunk)
+        for _ in range(data.draw(st.integers(0, 3))):
+            damaged[data.draw(st.integers(0, len(damaged) - 1))] = data.draw(st.integers(0, 255))
+        tap.receive(direction, bytes(damaged), 0.0)
+        if data.draw(st.booleans()):
+            tap.lose(direction, data.draw(st.integers(1, 100_000)), 0.0, "test")
+        # Two buffers of a chain of headers each, and the unfinished messages.
+        assert tap.buffered_bytes <= 2 * 4 * (4096 + 9) + len(chunk) + 8192
+    tap.close(0.0, "closed")
+
+
+@given(
+    st.lists(
+        st.tuples(st.integers(0, 12), st.integers(0, 255), st.integers(0, 5), st.binary(max_size=300)),
+        max_size=40,
+    )
+)
+@settings(deadline=None)
+def test_any_sequence_of_frames_is_survived(frames: list[tuple[int, int, int, bytes]]) -> None:
+    wire = b"".join(http2_frame(*frame) for frame in frames)
+    overhear([("down", http2_frame(4, 0, 0, b"")), ("up", PREFACE + wire), ("down", wire)])
+
+
+PREFACE = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"
+
+
+def http2_frame(kind: int, flags: int, stream_id: int, body: bytes) -> bytes:
+    return len(body).to_bytes(3, "big") + bytes([kind, flags]) + stream_id.to_bytes(4, "big") + body
+
+
+def grpc_message(body: bytes) -> bytes:
+    return b"\0" + len(body).to_bytes(4, "big") + body
+
+
+def heard_from(*frames: bytes, limits: TapLimits | None = None) -> list[Event]:
+    return overhear([("up", PREFACE + b"".join(frames))], ConnectionTap("c", limits=limits))
+
+
+def headers(stream_id: int) -> bytes:
+    from hpack import Encoder
+
+    block = Encoder().encode([(":path", STREAM), ("siftfunnel-bundle", DIGEST)])
+    return http2_frame(1, 0x04, stream_id, block)
+
+
+FRAME = pb.Frame(sequence=5, payload=payload(100)).SerializeToString()
+
+
+def test_padding_is_not_payload() -> None:
+    body = grpc_message(FRAME)
+    events = heard_from(headers(1), http2_frame(0, 0x08, 1, bytes([7]) + body + bytes(7)))
+    assert [event.message for event in messages(events)] == [FRAME]
+
+
+def test_a_header_block_may_be_continued() -> None:
+    from hpack import Encoder
+
+    block = Encoder().encode([(":path", STREAM), ("siftfunnel-bundle", DIGEST)])
+    events = heard_from(
+        http2_frame(1, 0, 1, block[:10]),
+        http2_frame(9, 0, 1, block[10:30]),
+        http2_frame(9, 4, 1, block[30:]),
+        http2_frame(0, 0, 1, grpc_message(FRAME)),
+    )
+    assert [(event.method, event.digest) for event in messages(events)] == [(STREAM, DIGEST)]
+
+
+def test_unknown_frame_types_are_stepped_over() -> None:
+    events = heard_from(
+        headers(1), http2_frame(0xBE, 0xFF, 77, b"what"), http2_frame(0, 0, 1, grpc_message(FRAME))
+    )
+    assert len(messages(events)) == 1
+
+
+def test_a_frame_over_the_limit_is_stepped_over_and_counted() -> None:
+    events = heard_from(
+        headers(1),
+        http2_frame(0, 0, 1, bytes(5000)),
+        http2_frame(0, 0, 1, grpc_message(FRAME)),
+        limits=SMALL,
+    )
+    assert Dropped("c", 0.0, 1, "messages", "frame over 4096 bytes") in events
+    assert [event.message for event in messages(events)] == [FRAME]
+
+
+def test_a_message_over_the_limit_is_stepped_over_and_counted() -> None:
+    long = grpc_message(bytes(3000))
+    events = heard_from(headers(1), http2_frame(0, 0, 1, long + grpc_message(FRAME)), limits=SMALL)
+    assert Dropped("c", 0.0, 1, "messages", "message over 2048 bytes") in events
+    assert [event.message for event in messages(events)] == [FRAME]
+
+
+def test_a_declared_size_alone_takes_no_memory() -> None:
+    tap = ConnectionTap("c")
+    tap.receive("up", PREFACE + headers(1), 0.0)
+    tap.receive("up", http2_frame(0, 0, 1, b"\0" + (8 << 20).to_bytes(4, "big")), 0.0)
+    assert tap.buffered_bytes == 5
+
+
+def test_many_unfinished_messages_share_one_budget() -> None:
+    parts = [http2_frame(0, 0, s, b"\0" + (2000).to_bytes(4, "big") + bytes(1900)) for s in (1, 3, 5, 7)]
+    tap = ConnectionTap("c", limits=TapLimits(buffered_bytes=4000))
+    events = tap.receive("up", PREFACE + b"".join(headers(s) for s in (1, 3, 5, 7)) + b"".join(parts), 0.0)
+    assert tap.buffered_bytes <= 4000
+    assert Dropped("c", 0.0, 1, "messages", "too many unfinished messages at once") in events
+
+
+def test_more_calls_than_the_limit_cost_the_oldest() -> None:
+    events = heard_from(*(headers(stream) for stream in (1, 3, 5, 7, 9)), limits=SMALL)
+    why = "too many calls at once: the oldest was forgotten"
+    assert [event for event in events if isinstance(event, Dropped)] == [Dropped("c", 0.0, 1, "calls", why)]
+
+
+def test_an_undecodable_header_block_is_counted_and_later_ones_are_read() -> None:
+    events = heard_from(
+        http2_frame(1, 4, 1, b"\xff\xff\xff\xff\xff\xff"),
+        headers(3),
+        http2_frame(0, 0, 3, grpc_message(FRAME)),
+    )
+    assert [event.unit for event in events if isinstance(event, Dropped)] == ["header blocks"]
+    assert [event.method for event in messages(events) if isinstance(event, Overheard)] == [STREAM]
