@@ -1,0 +1,61 @@
+"""Where the server is and how to reach it."""
+
+from dataclasses import dataclass
+from urllib.parse import urlsplit
+
+from shared.tls import TlsFiles
+
+LOOPBACK = frozenset({"localhost", "127.0.0.1", "::1"})
+
+
+def split_address(text: str, what: str) -> tuple[str, int]:
+    """Read HOST:PORT; IPv6 addresses stand in brackets.
+
+    Args:
+        text: the address.
+        what: names it in the message, for example "--preview".
+
+    Raises:
+        ValueError: another form, or a port outside 0 to 65535.
+
+    >>> split_address("[::1]:50051", "server")
+    ('::1', 50051)
+    """
+    try:
+        parts = urlsplit(f"//{text}")
+        host, port = parts.hostname, parts.port
+    except ValueError:
+        host = port = None
+    if not host or port is None or parts.path or parts.username or (":" in host and "[" not in text):
+        raise ValueError(f"{what}: expected HOST:PORT, for example 127.0.0.1:50051, not {text!r}")
+    return host, port
+
+
+@dataclass(frozen=True)
+class ServerAddress:
+    """A server's address and the protection of the channel to it.
+
+    Attributes:
+        target: HOST:PORT.
+        tls: certificate files, True for the authorities that ship with grpc, None for plain text.
+        tls_name: the name expected in the server's certificate where it is not the host's.
+
+    Raises:
+        ValueError: an address of another form, port 0, or a name without TLS.
+    """
+
+    target: str
+    tls: TlsFiles | bool | None = None
+    tls_name: str | None = None
+
+    def __post_init__(self) -> None:
+        _, port = split_address(self.target, "server")
+        if port == 0:
+            raise ValueError(f"server: port 0 cannot be dialled: {self.target!r}")
+        if self.tls_name and not self.tls:
+            raise ValueError("a TLS name was given without TLS; add --tls or --tls-ca")
+
+    @property
+    def is_loopback(self) -> bool:
+        """Whether the server is on this machine."""
+        return split_address(self.target, "server")[0] in LOOPBACK

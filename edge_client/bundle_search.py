@@ -1,0 +1,53 @@
+"""Find a bundle by its folder, or by its name among folders of bundles and the shipped ones."""
+
+from collections.abc import Iterable, Iterator
+from importlib.util import find_spec
+from pathlib import Path
+
+from shared.bundle import EDGE, MANIFEST, Bundle, BundleError, load_bundle
+
+
+def shipped_assets() -> Path | None:
+    """The distribution's folder of bundles and pictures; located, not imported; None where there is none."""
+    product = find_spec("siftfunnel")
+    for place in (product and product.submodule_search_locations) or ():
+        if (assets := Path(place) / "assets").is_dir():
+            return assets
+    return None
+
+
+def find_bundle(name_or_directory: str | Path, places: Iterable[str | Path] = ()) -> Bundle:
+    """Load a bundle and verify the one file the device needs of it.
+
+    A directory that holds a manifest wins over a name; names are looked up in `places` first.
+
+    Args:
+        name_or_directory: a bundle's directory, or its name.
+        places: folders of bundles.
+
+    Raises:
+        BundleError: there is none (the text lists the names there are), or it cannot be used.
+    """
+    path = Path(name_or_directory)
+    if (path / MANIFEST).is_file() or path.is_absolute() or path.name != str(name_or_directory):
+        return load_bundle(path, need=(EDGE,))
+    folders = [Path(place) for place in places]
+    for folder in folders:
+        if not folder.is_dir():
+            raise BundleError(f"{folder}: no such folder of bundles")
+    if assets := shipped_assets():
+        folders.append(assets / "bundles")
+    for folder in folders:
+        if (folder / path / MANIFEST).is_file():
+            return load_bundle(folder / path, need=(EDGE,))
+    names = ", ".join(sorted(set(_names(folders)))) or "none"
+    raise BundleError(
+        f"no bundle {str(name_or_directory)!r}: neither a folder with a {MANIFEST} here nor one of the names "
+        f"known ({names}); give a bundle's folder, or a folder of bundles with --bundles"
+    )
+
+
+def _names(folders: Iterable[Path]) -> Iterator[str]:
+    for folder in folders:
+        for manifest in folder.glob(f"*/{MANIFEST}"):
+            yield manifest.parent.name

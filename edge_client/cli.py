@@ -1,0 +1,333 @@
+"""`siftfunnel edge` and `siftfunnel classify`: flags to configuration, configuration to a run.
+
+Flags are read here and nowhere else; what runs is imported when it runs.
+"""
+
+import argparse
+import sys
+from collections.abc import Sequence
+from contextlib import ExitStack
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from edge_client.client import SplitClient
+    from edge_client.preview import PreviewServer
+    from shared.tls import TlsFiles
+
+DEFAULT_SERVER = "127.0.0.1:50051"
+
+_EDGE = (
+    "Run the device: read pictures, run the edge half of a bundle, send compressed features to a "
+    "`siftfunnel cloud`, and write the answers. Pictures never leave the device."
+)
+_EDGE_EPILOG = f"""\
+examples:
+  siftfunnel edge --bundle drawnfaces-siftfunnel --source demo
+      the shipped pictures through a shipped bundle, to a server at {DEFAULT_SERVER}
+  siftfunnel edge --bundle bundles/mine --source pictures/ --server cloud:50051 --output jsonl:answers.jsonl
+      a directory (sub-folders are labels, a flat one has none), answers as JSON lines
+  siftfunnel edge --bundle bundles/mine --source inbox/ --watch
+      what lies in a directory, then every new file; half-written files are waited for
+  siftfunnel edge --bundle bundles/mine --source camera:0 --rate 10 --frames 100
+      a camera (pip install 'siftfunnel[camera]'); pictures that nobody had room for count as superseded
+  find pictures -name '*.png' | siftfunnel edge --bundle bundles/mine --source - --output jsonl:-
+      paths on standard input, JSON lines on standard output
+
+A server that goes away is dialled again and everything unanswered is sent again; every frame ends as
+exactly one answer or one typed error. Pictures that do not decode are named on standard error and skipped.
+Ctrl-C or SIGTERM stops reading, waits --grace seconds for answers under way and still writes the summary;
+a second one waits no more.
+
+exit codes: 0 done, 1 the server could not be used, 2 wrong input
+"""
+
+_CLASSIFY = "Send pictures once and print the answers."
+_CLASSIFY_EPILOG = f"""\
+examples:
+  siftfunnel classify cat.jpg --bundle cifar10-siftfunnel
+  siftfunnel classify *.png --bundle bundles/mine --server cloud:50051 --top-k 3 --output jsonl:-
+
+The server is at {DEFAULT_SERVER} unless --server says otherwise.
+
+exit codes: 0 all answered, 1 a picture got no answer, 2 wrong input
+"""
+
+
+def add_edge_parser(subparsers: Any, bundles_default: Sequence[Path] = ()) -> None:
+    """Add `edge` to the console.
+
+    Args:
+        subparsers: of the console's parser.
+        bundles_default: folders in which a bundle's name is looked up, besides the shipped bundles.
+    """
+    parser = subparsers.add_parser(
+        "edge",
+        help="run the device: pictures in, compressed features out, answers back",
+        description=_EDGE,
+        epilog=_EDGE_EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    _add_bundle_flags(parser, bundles_default)
+    _add_source_flags(parser.add_argument_group("pictures"))
+    _add_server_flags(parser.add_argument_group("server"))
+    _add_output_flags(parser.add_argument_group("answers"))
+    _add_preview_flags(parser.add_argument_group("preview"))
+    parser.set_defaults(run=run_edge)
+
+
+def add_classify_parser(subparsers: Any, bundles_default: Sequence[Path] = ()) -> None:
+    """Add `classify` to the console; arguments as for `add_edge_parser`."""
+    parser = subparsers.add_parser(
+        "classify",
+        help="send one or more pictures once and print the answers",
+        description=_CLASSIFY,
+        epilog=_CLASSIFY_EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("images", nargs="+", metavar="IMAGE", help="picture files")
+    _add_bundle_flags(parser, bundles_default)
+    _add_server_flags(parser.add_argument_group("server"))
+    parser.add_argument("--output", metavar="jsonl:FILE|-", help="write JSON lines instead of text")
+    parser.set_defaults(run=run_classify)
+
+
+def _add_bundle_flags(parser: argparse.ArgumentParser, bundles_default: Sequence[Path]) -> None:
+    parser.add_argument(
+        "--bundle", required=True, metavar="DIR|NAME", help="a bundle's folder, or a name to look up"
+    )
+    parser.add_argument(
+        "--bundles",
+        type=Path,
+        action="append",
+        default=list(bundles_default),
+        metavar="DIR",
+        help="folder of bundles to look a name up in, before the shipped ones; may be repeated",
+    )
+    parser.add_argument(
+        "--codec", metavar="NAME", help="how features are encoded (default: the bundle's choice)"
+    )
+    parser.add_argument(
+        "--threads", type=int, default=1, metavar="N", help="threads of the edge half (%(default)s)"
+    )
+    parser.add_argument(
+        "--top-k", type=int, default=1, metavar="K", help="classes per answer, best first (%(default)s)"
+    )
+
+
+def _add_source_flags(group: Any) -> None:
+    group.add_argument(
+        "--source",
+        required=True,
+        metavar="SOURCE",
+        help="a directory, a picture, a video file or URL, camera:N, demo (the shipped pictures), "
+        "or - for paths on standard input",
+    )
+    group.add_argument("--watch", action="store_true", help="go on with new files of the directory")
+    group.add_argument("--shuffle", type=int, metavar="SEED", help="shuffle the directory by this seed")
+    group.add_argument(
+        "--frames", type=int, metavar="N", help="stop after N pictures; a directory with fewer begins again"
+    )
+    group.add_argument("--rate", type=float, metavar="FPS", help="pictures per second at most")
+    group.add_argument(
+        "--first-sequence", type=int, default=0, metavar="N", help="number of the first frame (%(default)s)"
+    )
+
+
+def _add_server_flags(group: Any) -> None:
+    group.add_argument(
+        "--server", default=DEFAULT_SERVER, metavar="HOST:PORT", help="a `siftfunnel cloud` (%(default)s)"
+    )
+    group.add_argument("--tls", action="store_true", help="TLS, trusting the authorities that ship with grpc")
+    group.add_argument(
+        "--tls-ca", type=Path, metavar="FILE", help="TLS, trusting only the authorities in this PEM file"
+    )
+    group.add_argument("--tls-cert", type=Path, metavar="FILE", help="own certificate, PEM, for mutual TLS")
+    group.add_argument("--tls-key", type=Path, metavar="FILE", help="its private key, PEM")
+    group.add_argument(
+        "--tls-name", metavar="NAME", help="name in the server's certificate if not the host's"
+    )
+    group.add_argument(
+        "--window", type=int, default=32, metavar="N", help="unanswered frames at most (%(default)s)"
+    )
+    group.add_argument(
+        "--budget-ms", type=int, metavar="MS", help="an answer later than this is of no use: an error instead"
+    )
+    group.add_argument(
+        "--connect-timeout",
+        type=float,
+        default=30.0,
+        metavar="S",
+        help="give up after this long without a server (%(default)s)",
+    )
+    group.add_argument(
+        "--reply-timeout",
+        type=float,
+        default=60.0,
+        metavar="S",
+        help="a server that answers nothing for this long is dialled again (%(default)s)",
+    )
+
+
+def _add_output_flags(group: Any) -> None:
+    group.add_argument(
+        "--output",
+        action="append",
+        default=[],
+        metavar="KIND:FILE|-",
+        help="jsonl:FILE or text:FILE, - for standard output; may be repeated (default: text:-)",
+    )
+    group.add_argument("--summary", type=Path, metavar="FILE", help="write the run's figures as JSON")
+    group.add_argument("--quiet", action="store_true", help="no line of figures at the end")
+    group.add_argument(
+        "--ready-line", action="store_true", help="one line of JSON on standard error when ready"
+    )
+    group.add_argument(
+        "--grace", type=float, default=5.0, metavar="S", help="patience of a stop (%(default)s)"
+    )
+
+
+def _add_preview_flags(group: Any) -> None:
+    group.add_argument(
+        "--preview",
+        metavar="HOST:PORT",
+        help="show the model's inputs over HTTP, for scoring reconstructions: private pictures, unencrypted",
+    )
+    group.add_argument(
+        "--preview-anywhere", action="store_true", help="allow addresses that other machines reach"
+    )
+
+
+def run_edge(args: argparse.Namespace) -> int:
+    """Play a source; 0 when it ended in order.
+
+    Raises:
+        ValueError: wrong input.
+        EdgeError: the server could not be used.
+    """
+    from edge_client.outputs import open_output
+    from edge_client.run import RunConfig, play
+    from edge_client.sources.choice import open_source
+
+    config = RunConfig(args.summary, args.grace, args.ready_line, args.quiet)
+    source = open_source(_source_choice(args))
+    with ExitStack() as cleanup:
+        client = cleanup.enter_context(_client(args))
+        outputs = []
+        for text in args.output or ["text:-"]:
+            outputs.append(open_output(text))
+            cleanup.callback(outputs[-1].close)
+        preview = _preview(args)
+        if preview is not None:
+            cleanup.callback(preview.close)
+        play(client, source, outputs, preview, config)
+    return 0
+
+
+def run_classify(args: argparse.Namespace) -> int:
+    """Classify pictures; 1 when one of them got no answer.
+
+    Raises:
+        ValueError: wrong input.
+        EdgeError: the server could not be used.
+    """
+    from edge_client.outcome import Answer
+    from edge_client.outputs import open_output
+
+    failed = 0
+    with _client(args) as client:
+        output = open_output(args.output) if args.output else None
+        for outcome in client.stream(args.images):
+            if not isinstance(outcome, Answer):
+                failed += 1
+                text = getattr(outcome, "message", "")
+                print(text if outcome.source in text else f"{outcome.source}: {text}", file=sys.stderr)
+            elif output is None:
+                best = ", ".join(f"{each.name} {each.score:.3f}" for each in outcome.top)
+                print(f"{outcome.source}: {best}")
+            if output is not None and outcome.sequence is not None:
+                output.write(outcome)
+        if output is not None:
+            output.close()
+    return 1 if failed else 0
+
+
+def _client(args: argparse.Namespace) -> "SplitClient":
+    from edge_client.client import ClientSettings, SplitClient
+    from edge_client.reconnection import ReconnectPolicy
+    from edge_client.window import WindowPolicy
+
+    settings = ClientSettings(
+        top_k=args.top_k,
+        budget_ms=args.budget_ms,
+        first_sequence=getattr(args, "first_sequence", 0),
+        threads=args.threads,
+        window=WindowPolicy(limit=args.window, reply_timeout_s=args.reply_timeout),
+        reconnect=ReconnectPolicy(connect_timeout_s=args.connect_timeout),
+    )
+    return SplitClient(
+        args.bundle,
+        args.server,
+        codec=args.codec,
+        tls=_tls(args),
+        tls_name=args.tls_name,
+        settings=settings,
+        bundles=args.bundles,
+    )
+
+
+def _tls(args: argparse.Namespace) -> "TlsFiles | bool | None":
+    from shared.tls import TlsFiles
+
+    if args.tls_ca is None and args.tls_cert is None and args.tls_key is None:
+        return True if args.tls else None
+    return TlsFiles(args.tls_ca, args.tls_cert, args.tls_key)
+
+
+def _source_choice(args: argparse.Namespace) -> Any:
+    from edge_client.bundle_search import shipped_assets
+    from edge_client.sources.choice import SourceChoice
+
+    assets = shipped_assets()
+    return SourceChoice(
+        place=args.source,
+        watch=args.watch,
+        shuffle_seed=args.shuffle,
+        frames=args.frames,
+        rate_fps=args.rate,
+        demo_pictures=assets / "images" / "drawnfaces" if assets else None,
+    )
+
+
+def _preview(args: argparse.Namespace) -> "PreviewServer | None":
+    if args.preview is None:
+        if args.preview_anywhere:
+            raise ValueError("--preview-anywhere does nothing without --preview HOST:PORT")
+        return None
+    from edge_client.preview import PreviewConfig, PreviewServer
+
+    return PreviewServer(PreviewConfig(args.preview, args.preview_anywhere), _warn)
+
+
+def _warn(text: str) -> None:
+    print(text, file=sys.stderr, flush=True)
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """`python -m edge_client edge|classify`: the same commands where only this room is installed."""
+    parser = argparse.ArgumentParser(prog="python -m edge_client", description=_EDGE)
+    subparsers = parser.add_subparsers(metavar="COMMAND", required=True)
+    add_edge_parser(subparsers)
+    add_classify_parser(subparsers)
+    args = parser.parse_args(argv)
+    try:
+        code: int = args.run(args)
+    except (ValueError, OSError) as error:
+        print(f"edge_client: {error}", file=sys.stderr)
+        return 2 if isinstance(error, ValueError) else 1
+    except Exception as error:
+        if not type(error).__module__.startswith(("edge_client", "shared")):
+            raise
+        print(f"edge_client: {error}", file=sys.stderr)
+        return 1
+    return code

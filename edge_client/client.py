@@ -1,0 +1,261 @@
+"""`SplitClient`: one object for a program that wants pictures classified by a split network."""
+
+import asyncio
+import itertools
+import random
+import time
+from collections.abc import AsyncIterator, Iterable, Iterator
+from dataclasses import dataclass, field, replace
+from functools import partial
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+from edge_client.address import ServerAddress
+from edge_client.encoder import Encoder
+from edge_client.engine import StreamEngine
+from edge_client.errors import FrameFailed
+from edge_client.model import EdgeModel
+from edge_client.outcome import Answer, Outcome
+from edge_client.picture import as_picture
+from edge_client.producer import OnHandedIn, Producer, frame_of
+from edge_client.reconnection import Reconnection, ReconnectPolicy
+from edge_client.settlement import Agreement
+from edge_client.sources.source import IterableSource, Source
+from edge_client.streaming import OutcomeStream
+from edge_client.transport import StreamCall
+from edge_client.unary import Unary
+from edge_client.window import InFlightWindow, WindowPolicy
+from shared.bundle import Bundle
+from shared.tls import TlsFiles
+
+LIVE_WINDOW = 4
+
+
+@dataclass(frozen=True)
+class ClientSettings:
+    """Everything a client can be told beside bundle, server and codec.
+
+    Attributes:
+        top_k: classes per answer, at least 1.
+        budget_ms: how long after it was handed in a frame's answer is of use; None for ever.
+        first_sequence: number of the first frame; numbers are never used twice by one client.
+        threads: threads of the edge half.
+        window: limits of a stream.
+        reconnect: how a lost server is dialled again.
+
+    Raises:
+        ValueError: a value out of range.
+    """
+
+    top_k: int = 1
+    budget_ms: int | None = None
+    first_sequence: int = 0
+    threads: int = 1
+    window: WindowPolicy = field(default_factory=WindowPolicy)
+    reconnect: ReconnectPolicy = field(default_factory=ReconnectPolicy)
+
+    def __post_init__(self) -> None:
+        if self.top_k < 1:
+            raise ValueError(f"top_k must be at least 1, not {self.top_k}")
+        if self.budget_ms is not None and not 1 <= self.budget_ms < 2**31:
+            raise ValueError(f"budget_ms must be at least 1, not {self.budget_ms}")
+        if not 0 <= self.first_sequence < 2**63:
+            raise ValueError(f"first_sequence must be 0 or more and below 2**63, not {self.first_sequence}")
+
+
+class SplitClient:
+    """Classifies pictures with the edge half here and the cloud half on a server.
+
+    Args:
+        bundle: a loaded bundle, its directory, or the name of a shipped one.
+        server: HOST:PORT of a `siftfunnel cloud`.
+        codec: name of a codec of the bundle; its default where left out.
+        tls: certificate files, True for the authorities that ship with grpc, None for plain text.
+        tls_name: the name in the server's certificate where it is not the host's.
+        settings: everything else; keyword arguments below replace single values of it.
+        top_k, budget_ms, first_sequence, threads: see `ClientSettings`.
+        connect_timeout_s: time without a server after which calls give up.
+        bundles: folders in which a bundle's name is looked up besides the shipped ones.
+
+    Raises:
+        BundleError: the bundle is not there or has changed.
+        CodecError: the bundle has no such codec.
+        ModelError: the edge half does not load.
+        ValueError: an address or setting that makes no sense.
+
+    Example:
+        with SplitClient("bundles/mine", "server:50051", codec="q4") as client:
+            print(client.classify("cat.jpg").class_name)
+            for outcome in client.stream(["a.jpg", "b.jpg"]):
+                print(outcome)
+
+        async with SplitClient("bundles/mine", "server:50051") as client:
+            print((await client.aclassify("cat.jpg")).class_name)
+            async for outcome in client.astream(["a.jpg", "b.jpg"]):
+                print(outcome)
+    """
+
+    def __init__(
+        self,
+        bundle: Bundle | str | Path,
+        server: str,
+        *,
+        codec: str | None = None,
+        tls: TlsFiles | bool | None = None,
+        tls_name: str | None = None,
+        settings: ClientSettings | None = None,
+        top_k: int | None = None,
+        budget_ms: int | None = None,
+        first_sequence: int | None = None,
+        threads: int | None = None,
+        connect_timeout_s: float | None = None,
+        bundles: Iterable[str | Path] = (),
+    ) -> None:
+        given: dict[str, Any] = {
+            "top_k": top_k,
+            "budget_ms": budget_ms,
+            "first_sequence": first_sequence,
+            "threads": threads,
+        }
+        settings = settings or ClientSettings()
+        if connect_timeout_s is not None:
+            given["reconnect"] = replace(settings.reconnect, connect_timeout_s=connect_timeout_s)
+        self.settings = settings = replace(
+            settings, **{name: value for name, value in given.items() if value is not None}
+        )
+        self._address = ServerAddress(server, tls, tls_name)
+        self._encoder = Encoder(EdgeModel(bundle, threads=settings.threads, bundles=bundles), codec)
+        self._numbers = itertools.count(settings.first_sequence)
+        codec_index = self._encoder.codec.index
+        self._agreement = Agreement(self.bundle.name, self.bundle.manifest.classes, self.codec, codec_index)
+        self._unary = Unary(
+            self._address,
+            self.bundle.digest,
+            self._agreement,
+            settings.top_k,
+            settings.window,
+            settings.reconnect,
+        )
+        self._streams: set[OutcomeStream] = set()
+        self._closed = False
+
+    @property
+    def bundle(self) -> Bundle:
+        """The bundle in use."""
+        return self._encoder.model.bundle
+
+    @property
+    def codec(self) -> str:
+        """Name of the codec in use."""
+        return self._encoder.codec.name
+
+    @property
+    def server(self) -> str:
+        """Address of the server."""
+        return self._address.target
+
+    def __repr__(self) -> str:
+        return f"SplitClient({self.bundle.name!r}, {self._address.target!r}, codec={self.codec!r})"
+
+    def classify(self, picture: object, label: str | None = None) -> Answer:
+        """Classify one picture: a path, encoded bytes, a binary file, a Pillow image, or uint8 RGB pixels.
+
+        Raises:
+            ImageError: the picture does not decode.
+            FrameFailed: the server had an error for this frame; `failure` tells which.
+            ServerUnreachable: no server within the connect timeout.
+            ServerRefused: it does not serve this bundle (`BundleMismatch`), or not this client.
+        """
+        self._check_open()
+        started_s = time.monotonic()
+        encoded = self._encoder.encode(as_picture(picture, label))
+        frame = frame_of(encoded, next(self._numbers), started_s, self.settings.budget_ms)
+        result = self._unary.deliver(frame)
+        if isinstance(result, Answer):
+            return result
+        raise FrameFailed(result)
+
+    def stream(
+        self, source: Source | Iterable[object], *, on_handed_in: OnHandedIn | None = None
+    ) -> Iterator[Outcome]:
+        """Send pictures through one stream and give out what becomes of each, as it comes.
+
+        Every picture handed in has exactly one outcome: an `Answer`, a `FrameFailure`, or, for a live source,
+        `Superseded`. Reading, the edge half and encoding run on a thread of their own.
+
+        Args:
+            source: pictures as `classify` takes them, or one of `edge_client.sources`.
+            on_handed_in: sees the sequence and the encoded frame before it is sent.
+
+        Raises:
+            ServerUnreachable, ServerRefused: after the outcomes of everything handed in.
+            SourceError: the source failed; likewise after all outcomes.
+        """
+        with self.open_stream(source, on_handed_in=on_handed_in) as stream:
+            yield from stream
+
+    async def aclassify(self, picture: object, label: str | None = None) -> Answer:
+        """`classify` for callers with an event loop; the work is done on a thread."""
+        return await asyncio.to_thread(partial(self.classify, picture, label))
+
+    async def astream(
+        self, source: Source | Iterable[object], *, on_handed_in: OnHandedIn | None = None
+    ) -> AsyncIterator[Outcome]:
+        """`stream` for callers with an event loop; the source is read on a thread."""
+        with self.open_stream(source, on_handed_in=on_handed_in) as stream:
+            async for outcome in stream:
+                yield outcome
+
+    def open_stream(
+        self, source: Source | Iterable[object], *, on_handed_in: OnHandedIn | None = None
+    ) -> OutcomeStream:
+        """`stream` as an object that can also be stopped from elsewhere; a context manager."""
+        self._check_open()
+        pictures = source if isinstance(source, Source) else IterableSource(source)
+        engine = StreamEngine(
+            partial(StreamCall, self._address, self.bundle.digest, self.settings.top_k),
+            InFlightWindow(self.settings.window, random.random),
+            Reconnection(self.settings.reconnect, random.random),
+            self._agreement,
+            self._address.target,
+        )
+        producer = Producer(
+            pictures,
+            self._encoder,
+            engine,
+            self._numbers,
+            budget_ms=self.settings.budget_ms,
+            on_handed_in=on_handed_in,
+            limit=LIVE_WINDOW if pictures.keeps_latest else None,
+        )
+        stream = OutcomeStream(engine, producer, self._streams.discard)
+        self._streams.add(stream)
+        return stream
+
+    def close(self) -> None:
+        """End all streams and free the connections; twice does no harm."""
+        self._closed = True
+        for stream in list(self._streams):
+            stream.close()
+        self._unary.close()
+
+    def _check_open(self) -> None:
+        if self._closed:
+            raise RuntimeError("this client is closed; make a new one")
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await asyncio.to_thread(self.close)

@@ -1,0 +1,69 @@
+"""One picture to one payload: preprocessing, edge half, codec, with the time it took."""
+
+import time
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from edge_client.model import EdgeModel
+from edge_client.picture import Picture
+from shared.preprocess import ImageError, prepare
+from shared.wire import codec_by_name, make_codecs
+
+
+@dataclass(frozen=True, slots=True)
+class Encoded:
+    """A picture on its way out.
+
+    Attributes:
+        picture: what it was made from.
+        pixels_HWC: uint8, what the model saw.
+        payload: the encoded feature.
+        edge_ms: preprocessing, model and encoding, milliseconds.
+    """
+
+    picture: Picture
+    pixels_HWC: NDArray[np.uint8]
+    payload: bytes
+    edge_ms: float
+
+
+class Encoder:
+    """The device's own share of the work for one bundle and codec.
+
+    Args:
+        model: the edge half.
+        codec_name: None takes the bundle's default.
+
+    Raises:
+        CodecError: the bundle has no such codec; the text lists what it has.
+        BundleError: a codec's table is invalid.
+    """
+
+    def __init__(self, model: EdgeModel, codec_name: str | None = None) -> None:
+        self.model = model
+        manifest = model.bundle.manifest
+        codecs = make_codecs(manifest, model.bundle.digest)
+        self.codec = codec_by_name(codecs, codec_name or manifest.default_codec)
+
+    def encode(self, picture: Picture) -> Encoded:
+        """Decode, fit, normalise, run the edge half and encode.
+
+        Raises:
+            ImageError: the picture does not decode; the text names it.
+            CodecError: the feature is not finite.
+            ModelError: the edge half fails.
+        """
+        started_s = time.perf_counter()
+        try:
+            prepared = prepare(picture.decodable(), self.model.bundle.manifest.input)
+        except ImageError as error:
+            text = str(error)
+            raise ImageError(text if picture.name in text else f"{picture.name}: {text}") from None
+        except ValueError as error:
+            raise ImageError(str(error)) from None
+        features_NCHW = self.model.features(prepared.tensor_NCHW)
+        payload = self.codec.encode(features_NCHW[0])
+        edge_ms = (time.perf_counter() - started_s) * 1000
+        return Encoded(picture, prepared.pixels_HWC, payload, edge_ms)

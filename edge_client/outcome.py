@@ -1,0 +1,116 @@
+"""What becomes of a frame: exactly one of these for every frame handed in."""
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class ClassScore:
+    """One class and its softmax probability, in [0, 1]."""
+
+    name: str
+    score: float
+
+
+@dataclass(frozen=True, slots=True)
+class ServerTimings:
+    """Where the time went on the server, microseconds, and how many frames shared the batch."""
+
+    queue_us: int
+    decode_us: int
+    compute_us: int
+    batch_size: int
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """The server's prediction for one frame.
+
+    Attributes:
+        sequence: the frame's number, unique in this client.
+        source: where the picture came from, for people.
+        label: what the source says it shows, None where it says nothing.
+        top: best classes, best first; at least one.
+        edge_ms: preprocessing, edge half and encoding, milliseconds.
+        round_trip_ms: from the first send to the answer, milliseconds.
+        payload_bytes: size of the encoded feature.
+        sends: how often the frame was sent; above 1 after a lost connection or a full server.
+        bundle: name of the bundle.
+        codec: name of the codec.
+        server: the server's own timings.
+    """
+
+    sequence: int
+    source: str
+    label: str | None
+    top: tuple[ClassScore, ...]
+    edge_ms: float
+    round_trip_ms: float
+    payload_bytes: int
+    sends: int
+    bundle: str
+    codec: str
+    server: ServerTimings
+
+    @property
+    def class_name(self) -> str:
+        """The best class."""
+        return self.top[0].name
+
+    @property
+    def score(self) -> float:
+        """The best class's probability, in [0, 1]."""
+        return self.top[0].score
+
+
+@dataclass(frozen=True, slots=True)
+class FrameFailure:
+    """Why one frame got no prediction; the stream goes on.
+
+    Attributes:
+        sequence: the frame's number; None for a picture that did not decode and so never became a frame.
+        source: where the picture came from.
+        label: what the source says it shows.
+        code: a code of the wire's FrameError, or one of the client's own below.
+        message: what failed and what to do.
+        edge_ms: as in `Answer`; None where the frame was not encoded.
+        round_trip_ms: from first send to the error; None where it was never sent.
+        payload_bytes: None where the frame was not encoded.
+        sends: how often the frame was sent.
+        bundle: name of the bundle.
+        codec: name of the codec.
+    """
+
+    sequence: int | None
+    source: str
+    label: str | None
+    code: str
+    message: str
+    edge_ms: float | None = None
+    round_trip_ms: float | None = None
+    payload_bytes: int | None = None
+    sends: int = 0
+    bundle: str = ""
+    codec: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Superseded:
+    """A live frame that a newer one overtook before it was encoded; never sent."""
+
+    sequence: int
+    source: str
+    label: str | None
+    bundle: str = ""
+    codec: str = ""
+
+
+Outcome = Answer | FrameFailure | Superseded
+
+IMAGE = "IMAGE"  # the picture does not decode
+ENCODE = "ENCODE"  # the codec refuses the feature (not finite)
+BUDGET_EXCEEDED = "BUDGET_EXCEEDED"  # also the wire's: the budget ran out before the frame could be sent
+UNREACHABLE = "UNREACHABLE"  # the server stayed away until the client gave up
+REFUSED = "REFUSED"  # the server ended the stream for good
+CANCELLED = "CANCELLED"  # the caller stopped before the answer came
+BAD_REPLY = "BAD_REPLY"  # the reply breaks the contract
+REJECTED = "REJECTED"  # the server ends the call whenever this frame is sent

@@ -1,0 +1,225 @@
+"""The opt-in preview: what the model saw, for those who score a reconstruction against it.
+
+It shows private pictures to whoever can reach the address. It is off unless asked for, loud about
+being on, and bound to this machine unless that is waived. Standard-library HTTP; see docs/design.md.
+"""
+
+import base64
+import json
+import secrets
+import threading
+import time
+from collections import deque
+from collections.abc import Callable
+from dataclasses import dataclass
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from socket import AF_INET, AF_INET6
+from typing import Any
+from urllib.parse import parse_qs, urlsplit
+
+import numpy as np
+from numpy.typing import NDArray
+
+from edge_client.address import LOOPBACK, split_address
+
+_POLL_S = 10.0
+_FRAMES_PER_ANSWER = 64
+_AUDIENCE = {False: "any program on this machine", True: "anyone who can reach it"}
+
+
+@dataclass(frozen=True)
+class PreviewConfig:
+    """Where the preview is served and how much it remembers.
+
+    Attributes:
+        address: HOST:PORT; port 0 takes a free one.
+        anywhere: lets the host be one that other machines can reach.
+        memory_bytes: pixels kept.
+        linger_s: how long `close` waits for a reader to fetch the last frames, seconds.
+
+    Raises:
+        ValueError: another form of address, or a host beyond this machine without `anywhere`.
+    """
+
+    address: str
+    anywhere: bool = False
+    memory_bytes: int = 8_000_000
+    linger_s: float = 2.5
+
+    def __post_init__(self) -> None:
+        host, _ = split_address(self.address, "--preview")
+        if host not in LOOPBACK and not self.anywhere:
+            raise ValueError(
+                f"--preview {self.address} would show private pictures to other machines; use 127.0.0.1, "
+                "or say --preview-anywhere if that is meant"
+            )
+
+
+@dataclass(frozen=True, slots=True)
+class Input:
+    """One model input as `/inputs` tells it; `pixels_HWC` is uint8 RGB."""
+
+    number: int
+    sequence: int
+    digest: str
+    time_s: float
+    label: str | None
+    pixels_HWC: NDArray[np.uint8]
+
+    def as_json(self) -> dict[str, Any]:
+        """See docs/design.md."""
+        height, width, _ = self.pixels_HWC.shape
+        return {
+            "sequence": self.sequence,
+            "digest": self.digest,
+            "time_s": self.time_s,
+            "label": self.label,
+            "height": height,
+            "width": width,
+            "pixels_b64": base64.b64encode(self.pixels_HWC.tobytes()).decode("ascii"),
+        }
+
+
+class InputRing:
+    """The latest model inputs, bounded by their size; readers follow with a cursor.
+
+    Args:
+        memory_bytes: pixels kept; the newest input is kept whatever its size.
+    """
+
+    def __init__(self, memory_bytes: int) -> None:
+        self._memory_bytes = memory_bytes
+        self._kept_bytes = 0
+        self._newest = 0
+        self._confirmed = 0
+        self._inputs: deque[Input] = deque()
+        self._changed = threading.Condition()
+        self.session = secrets.token_hex(8)
+
+    def publish(self, digest: str, sequence: int, label: str | None, pixels_HWC: NDArray[np.uint8]) -> None:
+        """Add an input and let go of the oldest ones beyond the memory."""
+        with self._changed:
+            self._newest += 1
+            self._inputs.append(Input(self._newest, sequence, digest, time.time(), label, pixels_HWC))
+            self._kept_bytes += pixels_HWC.nbytes
+            while self._kept_bytes > self._memory_bytes and len(self._inputs) > 1:
+                self._kept_bytes -= self._inputs.popleft().pixels_HWC.nbytes
+            self._changed.notify_all()
+
+    def read(self, after: int, timeout_s: float) -> dict[str, Any]:
+        """What came after a cursor, as `/inputs` answers; waits where there is nothing yet.
+
+        A cursor from another session is beyond the newest input and reads from the oldest one kept.
+        """
+        with self._changed:
+            if after > self._newest:
+                after = 0
+            self._confirmed = max(self._confirmed, after)
+            self._changed.notify_all()
+            self._changed.wait_for(lambda: self._newest > after, timeout_s)
+            fresh = [each for each in self._inputs if each.number > after][:_FRAMES_PER_ANSWER]
+        cursor = fresh[-1].number if fresh else after
+        missed = fresh[0].number - after - 1 if fresh else 0
+        frames = [each.as_json() for each in fresh]
+        return {"session": self.session, "cursor": cursor, "missed": missed, "frames": frames}
+
+    def wait_until_read(self, timeout_s: float) -> bool:
+        """Wait until a reader came back with the newest cursor, so that it has everything."""
+        with self._changed:
+            return self._changed.wait_for(lambda: self._confirmed >= self._newest, timeout_s)
+
+
+class PreviewServer:
+    """Serves `/inputs` and `/healthz` from threads of its own.
+
+    Args:
+        config: where and how much.
+        warn: told, once, that private pictures can be seen there.
+
+    Raises:
+        OSError: the address is taken or not of this machine; the text names it.
+    """
+
+    def __init__(self, config: PreviewConfig, warn: Callable[[str], None]) -> None:
+        self.ring = InputRing(config.memory_bytes)
+        self._linger_s = config.linger_s
+        host, port = split_address(config.address, "--preview")
+        server_class = _Server6 if ":" in host else _Server
+        try:
+            self._server = server_class((host, port), _handler(self.ring, config.anywhere))
+        except OSError as error:
+            raise OSError(
+                error.errno,
+                f"--preview {config.address}: cannot listen there ({error.strerror}); take another port",
+            ) from None
+        shown = f"[{host}]" if ":" in host else host
+        self.address = f"{shown}:{self._server.server_address[1]}"
+        warn(
+            f"WARNING: the preview at http://{self.address}/inputs shows every private picture that this "
+            f"device sees, unencrypted, to {_AUDIENCE[config.anywhere]}; it is meant for demonstrations"
+        )
+        self._thread = threading.Thread(target=self._server.serve_forever, name="edge-preview", daemon=True)
+        self._thread.start()
+
+    def close(self) -> None:
+        """Give a reader the chance to fetch the last inputs, then stop."""
+        self.ring.wait_until_read(self._linger_s)
+        self._server.shutdown()
+        self._server.server_close()
+        self._thread.join()
+
+
+class _Server(ThreadingHTTPServer):
+    daemon_threads = True
+    block_on_close = False
+    address_family = AF_INET
+
+    def handle_error(self, request: Any, client_address: Any) -> None:
+        """Say nothing: a reader that goes away in the middle is no news."""
+
+
+class _Server6(_Server):
+    address_family = AF_INET6
+
+
+def _handler(ring: InputRing, anywhere: bool) -> type[BaseHTTPRequestHandler]:
+    class Handler(BaseHTTPRequestHandler):
+        protocol_version = "HTTP/1.1"
+        timeout = 30.0
+
+        def do_GET(self) -> None:
+            url = urlsplit(self.path)
+            if not anywhere and not _names_loopback(self.headers.get("Host")):
+                # a web page could point a name of its own at 127.0.0.1 and read along
+                self._answer(403, {"error": "ask for this machine by 127.0.0.1 or localhost"})
+            elif url.path == "/healthz":
+                self._answer(200, {"status": "ok", "session": ring.session})
+            elif url.path != "/inputs":
+                self._answer(404, {"error": "there are /inputs?after=CURSOR and /healthz"})
+            else:
+                after = parse_qs(url.query).get("after", ["0"])[0]
+                if after.isascii() and after.isdigit() and len(after) < 19:
+                    self._answer(200, ring.read(int(after), _POLL_S))
+                else:
+                    self._answer(400, {"error": "after: a cursor is a whole number from an earlier answer"})
+
+        def _answer(self, status: int, body: dict[str, Any]) -> None:
+            data = json.dumps(body).encode()
+            self.send_response(status)
+            self.send_header("Content-Type", "application/json")
+            self.send_header("Content-Length", str(len(data)))
+            self.send_header("Cache-Control", "no-store")
+            self.end_headers()
+            self.wfile.write(data)
+
+        def log_message(self, format: str, *args: Any) -> None:
+            """Keep the terminal for the answers."""
+
+    return Handler
+
+
+def _names_loopback(host: str | None) -> bool:
+    try:
+        return urlsplit(f"//{host}").hostname in LOOPBACK
+    except ValueError:
+        return False

@@ -1,0 +1,95 @@
+"""From a server's reply, or the lack of one, to a frame's one outcome: pure, for streams and single calls."""
+
+from dataclasses import dataclass
+
+from edge_client.outcome import Answer, FrameFailure
+from edge_client.replies import Prediction, Rejection, read_reply
+from edge_client.window import Failed, Held, InFlightWindow, Send
+from shared.rpc import split_inference_pb2 as pb
+
+
+@dataclass(frozen=True)
+class Agreement:
+    """What device and server agreed on for a call.
+
+    Attributes:
+        bundle: the bundle's name.
+        classes: in logit order.
+        codec: name of the codec.
+        codec_index: what the wire calls it.
+    """
+
+    bundle: str
+    classes: tuple[str, ...]
+    codec: str
+    codec_index: int
+
+
+def message_of(send: Send, agreement: Agreement) -> pb.Frame:
+    """The wire's message for a frame that the window lets go."""
+    return pb.Frame(
+        sequence=send.frame.sequence,
+        codec=agreement.codec_index,
+        payload=send.frame.payload,
+        budget_ms=send.budget_ms,
+    )
+
+
+def take_reply(
+    window: InFlightWindow, reply: pb.Reply, agreement: Agreement, now_s: float
+) -> Answer | FrameFailure | None:
+    """Enter a reply into the window.
+
+    Returns:
+        The frame's outcome; None where the frame will be sent again, where the window has failed it
+        (`take_failed`), or where no such frame is in flight.
+    """
+    result = read_reply(reply, agreement.classes)
+    if isinstance(result, Rejection) and result.code == "RESOURCE_EXHAUSTED" and result.retry_after_ms:
+        window.refused(reply.sequence, result.retry_after_ms, result.message, now_s)
+        return None
+    if isinstance(result, Rejection) and result.code == "UNAVAILABLE":
+        window.turned_away(reply.sequence, now_s)
+        return None
+    held = window.settle(reply.sequence, now_s)
+    if held is None:
+        return None
+    if isinstance(result, Rejection):
+        return failure_of(Failed(held, result.code, result.message), agreement, now_s)
+    return _answer(held, result, agreement, now_s)
+
+
+def _answer(held: Held, prediction: Prediction, agreement: Agreement, now_s: float) -> Answer:
+    frame, sent_s = held.frame, held.first_sent_s
+    assert sent_s is not None
+    return Answer(
+        sequence=frame.sequence,
+        source=frame.source,
+        label=frame.label,
+        top=prediction.top,
+        edge_ms=frame.edge_ms,
+        round_trip_ms=(now_s - sent_s) * 1000,
+        payload_bytes=len(frame.payload),
+        sends=held.sends,
+        bundle=agreement.bundle,
+        codec=agreement.codec,
+        server=prediction.timings,
+    )
+
+
+def failure_of(failed: Failed, agreement: Agreement, now_s: float) -> FrameFailure:
+    """The outcome of a frame that the server or the window failed."""
+    frame, sent_s = failed.held.frame, failed.held.first_sent_s
+    return FrameFailure(
+        sequence=frame.sequence,
+        source=frame.source,
+        label=frame.label,
+        code=failed.code,
+        message=failed.message,
+        edge_ms=frame.edge_ms,
+        round_trip_ms=None if sent_s is None else (now_s - sent_s) * 1000,
+        payload_bytes=len(frame.payload),
+        sends=failed.held.sends,
+        bundle=agreement.bundle,
+        codec=agreement.codec,
+    )

@@ -1,0 +1,96 @@
+"""Which source the word after `--source` means."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from edge_client.errors import SourceError
+from edge_client.sources.source import IterableSource, Limited, Paced, Source
+
+
+@dataclass(frozen=True)
+class SourceChoice:
+    """What to read, and how.
+
+    Attributes:
+        place: a directory, a picture, a video file, a URL, "camera" or "camera:N", "demo" (the shipped
+            pictures), or "-" for paths on standard input.
+        watch: go on with new files of a directory.
+        shuffle_seed: shuffle a directory by this seed.
+        frames: how many pictures; a directory with fewer begins again.
+        rate_fps: pictures per second.
+        demo_pictures: what "demo" means here; None where nothing is shipped.
+
+    Raises:
+        ValueError: a combination or value that makes no sense.
+    """
+
+    place: str
+    watch: bool = False
+    shuffle_seed: int | None = None
+    frames: int | None = None
+    rate_fps: float | None = None
+    demo_pictures: Path | None = None
+
+    def __post_init__(self) -> None:
+        if self.frames is not None and self.frames < 1:
+            raise ValueError(f"--frames must be at least 1, not {self.frames}")
+        if self.watch and self.shuffle_seed is not None:
+            raise ValueError(
+                "--watch takes files as they come and cannot --shuffle them; drop one of the two"
+            )
+
+
+def open_source(choice: SourceChoice) -> Source:
+    """Open what was chosen.
+
+    Raises:
+        SourceError: it is not there, empty, not what it seems, or needs an extra.
+    """
+    source = _open_place(choice)
+    if choice.frames is not None:
+        # what a live source leaves out for its rate does not count as a frame
+        return Limited(_paced(source, choice.rate_fps), choice.frames)
+    return _paced(source, choice.rate_fps)
+
+
+def _paced(source: Source, rate_fps: float | None) -> Source:
+    return source if rate_fps is None else Paced(source, rate_fps)
+
+
+def _open_place(choice: SourceChoice) -> Source:
+    from edge_client.sources.directory import SUFFIXES, DirectorySource, WatchedDirectory
+
+    place = choice.place
+    if place == "demo" and not Path(place).exists():
+        if choice.demo_pictures is None or not choice.demo_pictures.is_dir():
+            raise SourceError("demo: this installation ships no pictures; give a directory")
+        place = str(choice.demo_pictures)
+    if Path(place).is_dir():
+        if choice.watch:
+            return WatchedDirectory(Path(place))
+        return DirectorySource(
+            Path(place), shuffle_seed=choice.shuffle_seed, cycling=choice.frames is not None
+        )
+    if choice.watch or choice.shuffle_seed is not None:
+        raise SourceError(f"{place}: not a directory, which --watch and --shuffle need")
+    if place == "-":
+        from edge_client.sources.paths import PathLines
+
+        return PathLines()
+    if Path(place).suffix.lower() in SUFFIXES and Path(place).is_file():
+        return IterableSource([place])
+    return _open_video(place)
+
+
+def _open_video(place: str) -> Source:
+    from edge_client.sources.video import VideoSource
+
+    kind, _, number = place.partition(":")
+    if kind == "camera" and (number.isdigit() or not number):
+        return VideoSource(int(number or 0))
+    if not Path(place).exists() and "://" not in place:
+        raise SourceError(
+            f"{place}: no such file or directory; a source is a directory, a picture, a video file or URL, "
+            "camera:N, demo, or - for paths on standard input"
+        )
+    return VideoSource(place)

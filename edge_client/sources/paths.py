@@ -1,0 +1,46 @@
+"""Paths of pictures, one per line, from a file descriptor such as standard input."""
+
+import os
+import select
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+
+from edge_client.picture import Picture
+
+_CHUNK_BYTES = 65_536
+_LOOK_EVERY_S = 0.2
+
+
+class PathLines:
+    """One path per line; empty lines are skipped, a last line needs no end.
+
+    The descriptor is read without Python's buffered reader: a thread that hangs in that one
+    keeps the interpreter from exiting.
+
+    Args:
+        descriptor: an open file descriptor, 0 for standard input.
+    """
+
+    keeps_latest = False
+
+    def __init__(self, descriptor: int = 0) -> None:
+        self._descriptor = descriptor
+
+    def pictures(self, stop: threading.Event) -> Iterator[Picture]:
+        """See `Source`."""
+        for line in self._lines(stop):
+            if name := os.fsdecode(line).strip("\r"):
+                yield Picture(name, Path(name))
+
+    def _lines(self, stop: threading.Event) -> Iterator[bytes]:
+        rest = b""
+        while not stop.is_set():
+            if not select.select([self._descriptor], [], [], _LOOK_EVERY_S)[0]:
+                continue
+            chunk = os.read(self._descriptor, _CHUNK_BYTES)
+            if not chunk:
+                yield rest
+                return
+            *lines, rest = (rest + chunk).split(b"\n")
+            yield from lines

@@ -1,0 +1,323 @@
+"""Which frames are where: a pure state machine for the in-flight window and its resends.
+
+No sockets, threads or clocks: callers pass the time in and carry out what `next_step` says.
+
+    hand_in -> queued --Send--> in flight -> settled (exactly once)
+                 ^                 |
+                 +-- refused (full: later), turned away (draining), connection lost
+
+A frame keeps its payload until it is settled, so it can always be sent again, and a reply
+for a frame that is not in flight settles nothing, so no frame is settled twice.
+"""
+
+import heapq
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+from edge_client import outcome
+
+
+@dataclass(frozen=True)
+class WindowPolicy:
+    """Limits of one stream.
+
+    Attributes:
+        limit: frames held unanswered, so also the memory bound; at least 1.
+        refusals_max: how often a full server may refuse one frame before that is its outcome.
+        suspicions_max: how often the call may end with this frame alone in flight.
+        reply_timeout_s: no reply for this long with frames in flight means the connection is dead.
+        retry_floor_ms: the first wait after a refusal that gives no hint; doubles each time.
+        retry_ceiling_ms: the longest wait between two tries of one frame.
+
+    Raises:
+        ValueError: a limit below 1 or a time not above 0.
+    """
+
+    limit: int = 16
+    refusals_max: int = 10
+    suspicions_max: int = 2
+    reply_timeout_s: float = 60.0
+    retry_floor_ms: float = 10.0
+    retry_ceiling_ms: float = 5_000.0
+
+    def __post_init__(self) -> None:
+        if min(self.limit, self.refusals_max, self.suspicions_max) < 1:
+            raise ValueError(f"limit, refusals_max and suspicions_max must be at least 1: {self}")
+        if min(self.reply_timeout_s, self.retry_floor_ms, self.retry_ceiling_ms) <= 0:
+            raise ValueError(f"times must be above 0: {self}")
+
+
+@dataclass(frozen=True, slots=True)
+class EncodedFrame:
+    """A frame as it was handed in.
+
+    Attributes:
+        sequence: unique in this client.
+        source: where the picture came from.
+        label: what it shows, or None.
+        payload: the encoded feature.
+        edge_ms: what preparing it took.
+        deadline_s: the caller's clock at which an answer is of no use any more, or None.
+    """
+
+    sequence: int
+    source: str
+    label: str | None
+    payload: bytes
+    edge_ms: float = 0.0
+    deadline_s: float | None = None
+
+
+@dataclass(slots=True)
+class Held:
+    """A frame that is not settled yet, and what happened to it so far."""
+
+    frame: EncodedFrame
+    sends: int = 0
+    refusals: int = 0
+    suspicions: int = 0
+    first_sent_s: float | None = None
+    not_before_s: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class Send:
+    """Send this frame now, with what is left of its budget (None: no budget)."""
+
+    frame: EncodedFrame
+    budget_ms: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class Wait:
+    """Nothing to send before this time (None: until something happens)."""
+
+    until_s: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class Finish:
+    """Send nothing more on this connection and let the replies come in."""
+
+
+@dataclass(frozen=True, slots=True)
+class Stalled:
+    """The server stopped replying: drop the connection."""
+
+    silent_s: float
+
+
+Step = Send | Wait | Finish | Stalled
+
+
+@dataclass(frozen=True, slots=True)
+class Failed:
+    """A frame settled without an answer."""
+
+    held: Held
+    code: str
+    message: str
+
+
+@dataclass
+class InFlightWindow:
+    """The frames handed in and not settled, and where each of them is.
+
+    Args:
+        policy: the limits.
+        jitter: gives numbers in [0, 1); spreads the retries of many devices.
+    """
+
+    policy: WindowPolicy
+    jitter: Callable[[], float]
+    _queue: list[tuple[int, Held]] = field(default_factory=list)
+    _delayed: list[tuple[float, int, Held]] = field(default_factory=list)
+    _in_flight: dict[int, Held] = field(default_factory=dict)
+    _failed: list[Failed] = field(default_factory=list)
+    _server_window: int = 1
+    _connected: bool = False
+    _draining: bool = False
+    _probing: bool = False
+    _closed: bool = False
+    _last_sign_s: float = 0.0
+
+    @property
+    def unanswered(self) -> int:
+        """Frames handed in and not settled."""
+        return len(self._queue) + len(self._delayed) + len(self._in_flight)
+
+    @property
+    def in_flight(self) -> int:
+        """Frames sent on the present connection and not replied to."""
+        return len(self._in_flight)
+
+    @property
+    def done(self) -> bool:
+        """Whether nothing is left to do and nothing more will come."""
+        return self._closed and self.unanswered == 0
+
+    @property
+    def closed(self) -> bool:
+        """Whether no more frames are taken."""
+        return self._closed
+
+    @property
+    def draining(self) -> bool:
+        """Whether the present connection's server takes no more frames."""
+        return self._draining
+
+    def silent_s(self, now_s: float) -> float:
+        """How long the server has not replied while frames are in flight, seconds."""
+        return now_s - self._last_sign_s if self._in_flight else 0.0
+
+    def has_room(self, limit: int | None = None) -> bool:
+        """Whether one more frame may be handed in, under the policy's limit or a lower one."""
+        return not self._closed and self.unanswered < min(self.policy.limit, limit or self.policy.limit)
+
+    @property
+    def server_window(self) -> int:
+        """Frames in flight that the server takes; 1 until it has told."""
+        return self._server_window
+
+    def hand_in(self, frame: EncodedFrame) -> None:
+        """Take a frame. From here on it is settled exactly once.
+
+        Raises:
+            ValueError: there is no room, nothing more is taken, or the number is in use.
+        """
+        if not self.has_room():
+            raise ValueError(f"frame {frame.sequence} handed in to a window that is full or closed")
+        if any(held.frame.sequence == frame.sequence for held in self._all()):
+            raise ValueError(f"frame {frame.sequence} is already in the window")
+        heapq.heappush(self._queue, (frame.sequence, Held(frame)))
+
+    def close(self) -> None:
+        """Take no more frames; what was handed in is still settled."""
+        self._closed = True
+
+    def connected(self, server_window: int | None, now_s: float) -> None:
+        """A stream is open; `server_window` is what the server told, None where it did not yet."""
+        self._connected, self._draining = True, False
+        self._server_window = max(1, server_window) if server_window is not None else 1
+        self._last_sign_s = now_s
+
+    def disconnected(self, now_s: float, *, suspect: bool, message: str = "") -> None:
+        """The stream is gone: everything in flight is queued again, in order.
+
+        Args:
+            now_s: present time.
+            suspect: whether one of the frames in flight may have ended the call. Frames then go one
+                at a time until a reply comes, and the one that is alone in flight each time fails.
+            message: what the connection ended with.
+        """
+        self._connected, self._draining = False, False
+        lost, self._in_flight = list(self._in_flight.values()), {}
+        if suspect and len(lost) == 1:
+            lost[0].suspicions += 1
+            if lost[0].suspicions >= self.policy.suspicions_max:
+                self._fail(lost.pop(), outcome.REJECTED, f"the server ends the call at this frame: {message}")
+        self._probing = suspect and bool(self._probing or lost)
+        for held in lost:
+            self._enqueue(held)
+
+    def next_step(self, now_s: float) -> Step:
+        """What the sender of the present connection does now."""
+        self.expire(now_s)
+        if not self._connected or self._draining or self.done:
+            return Finish()
+        if (silent_s := self.silent_s(now_s)) >= self.policy.reply_timeout_s:
+            return Stalled(silent_s)
+        while self._delayed and self._delayed[0][0] <= now_s:
+            self._enqueue(heapq.heappop(self._delayed)[2])
+        if self._queue and len(self._in_flight) < self._send_limit():
+            return self._send(heapq.heappop(self._queue)[1], now_s)
+        return Wait(self._wake_s())
+
+    def _send_limit(self) -> int:
+        return 1 if self._probing else min(self.policy.limit, self._server_window)
+
+    def _send(self, held: Held, now_s: float) -> Send:
+        if not self._in_flight:
+            self._last_sign_s = now_s
+        held.sends += 1
+        if held.first_sent_s is None:
+            held.first_sent_s = now_s
+        self._in_flight[held.frame.sequence] = held
+        deadline_s = held.frame.deadline_s
+        # a budget of 0 can never be met, so the last millisecond is rounded up
+        left_ms = None if deadline_s is None else max(1, int((deadline_s - now_s) * 1000))
+        return Send(held.frame, left_ms)
+
+    def _wake_s(self) -> float | None:
+        times = [held.frame.deadline_s for _, held in self._queue if held.frame.deadline_s is not None]
+        times += [held.frame.deadline_s for *_, held in self._delayed if held.frame.deadline_s is not None]
+        times += [when_s for when_s, *_ in self._delayed[:1]]
+        if self._in_flight:
+            times.append(self._last_sign_s + self.policy.reply_timeout_s)
+        return min(times, default=None)
+
+    def expire(self, now_s: float) -> None:
+        """Fail the frames whose budget ran out while they waited to be sent."""
+        for held in [*(h for _, h in self._queue), *(h for *_, h in self._delayed)]:
+            if held.frame.deadline_s is not None and held.frame.deadline_s <= now_s:
+                self._forget(held)
+                message = "the budget ran out before the frame could be sent; raise it or send fewer frames"
+                self._fail(held, outcome.BUDGET_EXCEEDED, message)
+
+    def _forget(self, held: Held) -> None:
+        self._queue = [entry for entry in self._queue if entry[1] is not held]
+        self._delayed = [entry for entry in self._delayed if entry[2] is not held]
+        heapq.heapify(self._queue)
+        heapq.heapify(self._delayed)
+
+    def settle(self, sequence: int, now_s: float) -> Held | None:
+        """A reply came for this frame: give the frame out, or None for one that is not in flight."""
+        self._last_sign_s = now_s
+        held = self._in_flight.pop(sequence, None)
+        if held is not None:
+            self._probing = False
+        return held
+
+    def refused(self, sequence: int, retry_after_ms: int, message: str, now_s: float) -> None:
+        """The server's queue was full: send the frame again later, up to the policy's limit."""
+        held = self.settle(sequence, now_s)
+        if held is None:
+            return
+        held.refusals += 1
+        if held.refusals >= self.policy.refusals_max:
+            self._fail(held, "RESOURCE_EXHAUSTED", f"refused {held.refusals} times, last: {message}")
+            return
+        growing_ms = self.policy.retry_floor_ms * 2 ** (held.refusals - 1)
+        delay_ms = min(max(retry_after_ms, growing_ms), max(retry_after_ms, self.policy.retry_ceiling_ms))
+        held.not_before_s = now_s + delay_ms * (1 + 0.25 * self.jitter()) / 1000
+        heapq.heappush(self._delayed, (held.not_before_s, held.frame.sequence, held))
+
+    def turned_away(self, sequence: int, now_s: float) -> None:
+        """The server is draining: keep the frame for the next connection, send nothing more on this one."""
+        held = self.settle(sequence, now_s)
+        if held is not None:
+            self._draining = True
+            self._enqueue(held)
+
+    def abandon(self, code: str, message: str) -> None:
+        """Fail everything that is not settled and take no more frames."""
+        self._closed = True
+        held_frames = sorted(self._all(), key=lambda held: held.frame.sequence)
+        self._queue, self._delayed, self._in_flight = [], [], {}
+        for held in held_frames:
+            self._fail(held, code, message)
+
+    def take_failed(self) -> list[Failed]:
+        """The frames that failed since the last call."""
+        failed, self._failed = self._failed, []
+        return failed
+
+    def _all(self) -> list[Held]:
+        waiting = [held for _, held in self._queue] + [held for *_, held in self._delayed]
+        return waiting + list(self._in_flight.values())
+
+    def _enqueue(self, held: Held) -> None:
+        heapq.heappush(self._queue, (held.frame.sequence, held))
+
+    def _fail(self, held: Held, code: str, message: str) -> None:
+        self._failed.append(Failed(held, code, message))
