@@ -1,0 +1,1 @@
+"""The PyTorch workshop: data, models, training, export, and the attacker's decoders."""

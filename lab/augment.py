@@ -12,8 +12,8 @@ GREY_WEIGHTS = (0.299, 0.587, 0.114)
 class Augmentation:
     """How far pictures are changed in training; zeros change nothing.
 
-    The paper's is a horizontal flip and colour jitter of 0.2 each, hue included. Shifts are ours; hue is left out
-    (it costs a colour-space round trip) and the colour changes are one matrix per picture.
+    The paper's is a horizontal flip and colour jitter of 0.2 each, hue included. Shifts are ours; hue is left
+    out (it costs a colour-space round trip) and the colour changes are one matrix per picture.
 
     Attributes:
         flip: Whether half of the pictures are mirrored.
@@ -30,7 +30,9 @@ class Augmentation:
     saturation: float = 0.0
 
     def __post_init__(self) -> None:
-        if self.shift_pixels < 0 or not all(0 <= v < 1 for v in (self.brightness, self.contrast, self.saturation)):
+        if self.shift_pixels < 0 or not all(
+            0 <= v < 1 for v in (self.brightness, self.contrast, self.saturation)
+        ):
             raise ValueError("shift must not be negative, and colour half-widths must lie in [0, 1)")
 
 

@@ -1,8 +1,6 @@
 """Training a split network: the task that the fitting loop runs for a recipe."""
 
 from collections.abc import Iterator
-from dataclasses import asdict
-from pathlib import Path
 
 import numpy as np
 import torch
@@ -12,18 +10,17 @@ from torch.nn import functional
 
 from lab.augment import augment
 from lab.data import DataError, ImageSet, Splits
-from lab.datasets import load_splits
 from lab.losses import siftfunnel_loss
 from lab.models.cnn import SplitNetwork, build_network
 from lab.recipes import Recipe
-from lab.train import FitSettings, Progress, Run, fit
+from lab.train import FitSettings
 from shared.preprocess import InputSpec, normalise
 
 EVALUATION_BATCH = 250
 
 
 def input_spec(recipe: Recipe) -> InputSpec:
-    """What the device must feed the edge: square pictures, centred crop, the CIFAR-10 statistics (the paper's)."""
+    """What the device must feed the edge: a centred square, normalised by the paper's statistics."""
     return InputSpec(height=recipe.input_size, width=recipe.input_size)
 
 
@@ -31,7 +28,9 @@ def check_fits(images: ImageSet, recipe: Recipe) -> None:
     """Refuse pictures of another size than the recipe's input."""
     size = images.images_NHWC.shape[1:3]
     if size != (recipe.input_size, recipe.input_size):
-        raise DataError(f"recipe {recipe.name} wants {recipe.input_size}x{recipe.input_size} pictures, got {size}")
+        raise DataError(
+            f"recipe {recipe.name} wants {recipe.input_size}x{recipe.input_size} pictures, got {size}"
+        )
 
 
 class ClassifierTask:
@@ -118,17 +117,3 @@ def fit_settings(recipe: Recipe) -> FitSettings:
         weight_decay=recipe.weight_decay,
         seed=recipe.seed,
     )
-
-
-def train_recipe(
-    recipe: Recipe, folder: Path, data: Path | None, cache: Path | None, device: torch.device
-) -> Progress:
-    """Train a recipe into a run folder, or continue what is there."""
-    splits = load_splits(recipe.dataset, data, cache)
-    task = ClassifierTask(recipe, splits, device)
-    about = {
-        "recipe": asdict(recipe),
-        "splits": splits.sizes(),
-        "classes": list(splits.train.classes),
-    }
-    return fit(task, fit_settings(recipe), Run(folder, about))

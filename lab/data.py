@@ -1,7 +1,8 @@
 """Labelled image sets: readers, seeded splits and a cache of decoded arrays.
 
-Three layouts are read: a tar of class folders, a directory of class folders, and CIFAR-10's official binary archive.
-Pixels are kept as ``uint8`` in N x H x W x C order. NumPy and Pillow only: a demo user unpacks data without PyTorch.
+Three layouts are read: a tar of class folders, a directory of class folders, and CIFAR-10's official binary
+archive. Pixels are kept as ``uint8`` in N x H x W x C order. NumPy and Pillow only: a demo user unpacks data
+without PyTorch.
 """
 
 import hashlib
@@ -10,6 +11,7 @@ import json
 import tarfile
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -54,7 +56,7 @@ class ImageSet:
     def __post_init__(self) -> None:
         shape = self.images_NHWC.shape
         if self.images_NHWC.dtype != np.uint8 or len(shape) != 4 or shape[3] != 3:
-            raise DataError(f"images must be uint8 of shape N x H x W x 3, got {self.images_NHWC.dtype} {shape}")
+            raise DataError(f"images must be uint8, N x H x W x 3, not {self.images_NHWC.dtype} {shape}")
         if self.labels.shape != (shape[0],):
             raise DataError(f"{shape[0]} images need {shape[0]} labels, got shape {self.labels.shape}")
         if shape[0] and not 0 <= int(self.labels.min()) <= int(self.labels.max()) < len(self.classes):
@@ -70,7 +72,7 @@ class ImageSet:
 
 @dataclass(frozen=True)
 class Splits:
-    """What each party may see: the target's three sets and the attacker's own pictures, disjoint by construction."""
+    """What each party may see: the target's three sets and the attacker's own pictures, all disjoint."""
 
     train: ImageSet
     validation: ImageSet
@@ -115,13 +117,15 @@ def decode_rgb(data: bytes, source: str) -> NDArray[np.uint8]:
 
 
 def iterate_class_tar(path: Path) -> Iterator[tuple[str, str, bytes]]:
-    """Yield (class, file name, bytes) for each picture of a tar whose members are ``<class>/<file>``, sorted by name."""
+    """Yield (class, file name, bytes) per picture of a tar of ``<class>/<file>``, sorted by name."""
     try:
         archive = tarfile.open(path)  # noqa: SIM115 - closed by the with below; opened apart for its own error
     except (tarfile.TarError, OSError) as error:
         raise DataError(f"{path}: cannot be opened as a tar archive ({error})") from error
     with archive:
-        members = [m for m in archive.getmembers() if m.isfile() and Path(m.name).suffix.lower() in IMAGE_SUFFIXES]
+        members = [
+            m for m in archive.getmembers() if m.isfile() and Path(m.name).suffix.lower() in IMAGE_SUFFIXES
+        ]
         for member in sorted(members, key=lambda m: m.name):
             parts = Path(member.name).parts
             if len(parts) < 2:
@@ -134,13 +138,16 @@ def iterate_class_tar(path: Path) -> Iterator[tuple[str, str, bytes]]:
 def read_class_tar(path: Path) -> ImageSet:
     """Read a tar of class folders whole. All pictures must have one size."""
     return _stack(
-        ((label, decode_rgb(data, f"{path}:{label}/{name}")) for label, name, data in iterate_class_tar(path)),
+        (
+            (label, decode_rgb(data, f"{path}:{label}/{name}"))
+            for label, name, data in iterate_class_tar(path)
+        ),
         str(path),
     )
 
 
 def read_class_folder(path: Path) -> ImageSet:
-    """Read a directory whose sub-directories are the classes, files sorted by name. All pictures must have one size."""
+    """Read a directory whose sub-directories are the classes. All pictures must have one size."""
     if not path.is_dir():
         raise DataError(f"{path}: no such directory")
     files = sorted(p for p in path.glob("*/*") if p.suffix.lower() in IMAGE_SUFFIXES)
@@ -148,7 +155,7 @@ def read_class_folder(path: Path) -> ImageSet:
 
 
 def parse_cifar10_records(data: bytes, source: str) -> ImageSet:
-    """Parse one of CIFAR-10's binary batches: per picture a label byte, then 1,024 red, green and blue bytes each."""
+    """Parse a CIFAR-10 binary batch: per picture a label byte, then 1,024 bytes of each colour."""
     if not data or len(data) % CIFAR10_RECORD_BYTES:
         raise DataError(
             f"{source}: {len(data)} bytes is not a whole number of {CIFAR10_RECORD_BYTES}-byte records; "
@@ -170,7 +177,7 @@ def seeded_parts(count: int, sizes: tuple[int, ...], seed: int) -> list[NDArray[
         raise DataError(f"parts of {sizes} pictures need {sum(sizes)}, only {count} are there")
     order = np.random.default_rng(seed).permutation(count).astype(np.int64)
     bounds = np.cumsum((0, *sizes))
-    return [order[start:stop] for start, stop in zip(bounds[:-1], bounds[1:], strict=True)]
+    return [order[start:stop] for start, stop in pairwise(bounds)]
 
 
 def save_cache(images: ImageSet, folder: Path) -> None:

@@ -1,8 +1,8 @@
 """The funnel's training loss, Eq. 12 to 15 of the paper, as pure functions that return their parts.
 
-Symbols: N pictures in the batch, C channels, K classes; ``x`` the normalised pictures, ``z`` the features at the cut,
-``y`` the labels. Two square roots have no gradient at zero: the distance of a picture to an equal one, and the standard
-deviation of a channel that has died. Both carry an epsilon inside the root.
+Symbols: N pictures in the batch, C channels, K classes; ``x`` the normalised pictures, ``z`` the features at
+    the cut, ``y`` the labels. Two square roots have no gradient at zero: the distance of a picture to an
+    equal one, and the standard deviation of a channel that has died. Both carry an epsilon inside the root.
 """
 
 from dataclasses import dataclass, fields
@@ -17,7 +17,7 @@ VARIANCE_EPSILON = 1e-10
 
 @dataclass(frozen=True)
 class LossWeights:
-    """Weights of Eq. 15. The defaults are the paper's (section 6.1(3)); its L1 weight is only given as below 1e-2.
+    """Weights of Eq. 15; the defaults are the paper's (section 6.1(3)), but for the L1 weight.
 
     Attributes:
         kl: Weight of the divergence from the smoothed labels, the paper's 3.5.
@@ -59,8 +59,9 @@ class LossParts:
 def pairwise_distances(x: Tensor) -> Tensor:
     """Euclidean distances between the rows of ``x`` flattened to N x d, as N x N, exactly 0 on the diagonal.
 
-    Uses the Gram matrix, |a - b|^2 = |a|^2 + |b|^2 - 2ab, after centring (distances do not change, cancellation
-    shrinks): memory N x N instead of N x N x d. Equal rows are 1e-5 apart instead of 0, so that the root has a gradient.
+    Uses the Gram matrix, |a - b|^2 = |a|^2 + |b|^2 - 2ab, after centring (distances do not change,
+    cancellation shrinks): memory N x N instead of N x N x d. Equal rows are 1e-5 apart instead of 0, so that
+    the root has a gradient.
 
     Example:
         >>> pairwise_distances(torch.tensor([[0.0, 0.0], [3.0, 4.0]])).round(decimals=4).tolist()
@@ -91,9 +92,9 @@ def _u_centre(a: Tensor) -> Tensor:
 def distance_correlation_squared(x: Tensor, z: Tensor) -> Tensor:
     """Squared sample distance correlation (Eq. 12), the biased form that the paper trains with.
 
-    ``dCov(x, z) / sqrt(dVar(x) dVar(z))`` with ``dCov = mean(A * B)`` over the doubly centred distance matrices; the
-    usual definition takes one more root. In [0, 1] and biased upwards: independent Gaussian data of the network's size
-    scores 0.99 at N = 128, so report ``distance_correlation_unbiased`` instead.
+    ``dCov(x, z) / sqrt(dVar(x) dVar(z))`` with ``dCov = mean(A * B)`` over the doubly centred distance
+    matrices; the usual definition takes one more root. In [0, 1] and biased upwards: independent Gaussian
+    data of the network's size scores 0.99 at N = 128, so report ``distance_correlation_unbiased`` instead.
 
     Args:
         x: Pictures, N x anything.
@@ -116,10 +117,10 @@ def distance_correlation_squared(x: Tensor, z: Tensor) -> Tensor:
 
 
 def distance_correlation_unbiased(x: Tensor, z: Tensor) -> Tensor:
-    """Bias-corrected squared distance correlation (Szekely and Rizzo, 2013): about 0 for independent data of any size.
+    """Bias-corrected squared distance correlation (Szekely and Rizzo, 2013).
 
-    May be slightly negative. The same arguments and errors as ``distance_correlation_squared``, with four pictures or
-    more.
+    About 0 for independent data of any size. May be slightly negative. The same arguments and errors as
+    ``distance_correlation_squared``, with four pictures or more.
 
     Example:
         >>> x = torch.tensor([[0.0], [1.0], [4.0], [9.0]])
@@ -135,21 +136,23 @@ def distance_correlation_unbiased(x: Tensor, z: Tensor) -> Tensor:
 
 def _require_pairs(x: Tensor, z: Tensor, *, least: int) -> None:
     if len(x) != len(z) or len(x) < least:
-        raise ValueError(f"need the same number of pictures and features, {least} or more; got {len(x)} and {len(z)}")
+        raise ValueError(
+            f"need the same number of pictures and features, {least} or more; got {len(x)} and {len(z)}"
+        )
 
 
 def _normalised(covariance: Tensor, variance_x: Tensor, variance_z: Tensor) -> Tensor:
-    """``covariance / sqrt(variance_x * variance_z)``; the roots are taken apart, since the product underflows."""
+    """``covariance / sqrt(variance_x * variance_z)``; roots taken apart, since the product underflows."""
     floor = torch.finfo(covariance.dtype).tiny ** 0.5
     return covariance / (variance_x.clamp_min(floor).sqrt() * variance_z.clamp_min(floor).sqrt())
 
 
 def channel_correlation(z_NCHW: Tensor) -> Tensor:
-    """Mean squared Pearson correlation between a feature's channels (Eq. 13): per picture, then the batch's mean.
+    """Mean squared Pearson correlation between a feature's channels (Eq. 13).
 
-    ``1/C^2 sum_ij (Cov_ij / (sigma_i sigma_j))^2`` over all pairs, the diagonal included: 1/C for uncorrelated live
-    channels, 1 for equal ones. A dead channel counts as 0 with everything, itself included, so the term
-    can be lowered by killing channels; that is the paper's.
+    Per picture, then the batch's mean. ``1/C^2 sum_ij (Cov_ij / (sigma_i sigma_j))^2`` over all pairs, the
+    diagonal included: 1/C for uncorrelated live channels, 1 for equal ones. A dead channel counts as 0 with
+    everything, itself included, so the term can be lowered by killing channels; that is the paper's.
 
     Example:
         >>> round(float(channel_correlation(torch.tensor([[[[1.0, 2.0]], [[4.0, 2.0]]]]))), 4)
@@ -195,7 +198,9 @@ def l1_magnitude(z: Tensor) -> Tensor:
     return z.abs().mean()
 
 
-def siftfunnel_loss(x: Tensor, z_NCHW: Tensor, logits: Tensor, labels: Tensor, weights: LossWeights) -> LossParts:
+def siftfunnel_loss(
+    x: Tensor, z_NCHW: Tensor, logits: Tensor, labels: Tensor, weights: LossWeights
+) -> LossParts:
     """Eq. 15: weighted sum of label divergence, distance correlation, channel correlation and magnitude.
 
     Args:

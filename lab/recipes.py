@@ -1,7 +1,7 @@
 """Recipes: a run is a named function, and the registry at the end is the list of all.
 
-Values marked *paper* are section 6.1(3) or the released code; values marked *ours* are this project's, chosen for a run
-of about an hour on one CPU core instead of 300 epochs on a GPU.
+Values marked *paper* are section 6.1(3) or the released code; values marked *ours* are this project's, chosen
+for a run of about an hour on one CPU core instead of 300 epochs on a GPU.
 """
 
 from collections.abc import Callable
@@ -9,6 +9,21 @@ from dataclasses import dataclass, field
 
 from lab.augment import Augmentation
 from lab.losses import LossWeights
+
+
+@dataclass(frozen=True)
+class WarmStart:
+    """A head start from a trained unprotected network (``lab.warmstart``). Ours, not the paper's.
+
+    Attributes:
+        recipe: The unprotected recipe to start from.
+        epochs: Passes of fitting the restored feature.
+        learning_rate: Peak of that fit's one-cycle schedule.
+    """
+
+    recipe: str
+    epochs: int
+    learning_rate: float = 3e-3
 
 
 @dataclass(frozen=True)
@@ -31,6 +46,7 @@ class Recipe:
         weight_decay: Decoupled weight decay.
         augmentation: Changes of the training pictures.
         loss: Weights of Eq. 15, or None for plain cross-entropy.
+        warm_start: A head start from another recipe's network, or None to start from scratch.
         seed: Seed of initial weights, order, augmentation and dropout.
     """
 
@@ -49,6 +65,7 @@ class Recipe:
     weight_decay: float = 1e-2
     augmentation: Augmentation = field(default_factory=Augmentation)
     loss: LossWeights | None = None
+    warm_start: WarmStart | None = None
     seed: int = 1
 
     def __post_init__(self) -> None:
@@ -67,7 +84,7 @@ NATURAL = Augmentation(flip=True, shift_pixels=3, brightness=0.1, contrast=0.1, 
 
 
 def cifar10_unprotected() -> Recipe:
-    """CIFAR-10 at its native 32x32, width 32, cross-entropy. Beta1 is the paper's; schedule and epochs are ours."""
+    """CIFAR-10 at its native 32x32, width 32, cross-entropy; schedule and epochs are ours."""
     return Recipe(
         name="cifar10_unprotected",
         bundle="cifar10-unprotected",
@@ -84,7 +101,11 @@ def cifar10_unprotected() -> Recipe:
 
 
 def cifar10_siftfunnel() -> Recipe:
-    """CIFAR-10 at 32x32, width 32, Eq. 15 with the paper's weights; schedule, epochs and L1 weight are ours."""
+    """CIFAR-10 at 32x32, width 32, Eq. 15 with the paper's weights.
+
+    Warm start, schedule and L1 weight are ours. From scratch, six epochs reach 49 % on validation; one epoch
+    of the warm start reaches 66 %.
+    """
     return Recipe(
         name="cifar10_siftfunnel",
         bundle="cifar10-siftfunnel",
@@ -93,17 +114,59 @@ def cifar10_siftfunnel() -> Recipe:
         architecture="cnn-siftfunnel",
         width=32,
         input_size=32,
-        epochs=30,
-        learning_rate=3e-3,
-        warmup_share=0.18,
+        epochs=16,
+        learning_rate=2e-3,
+        warmup_share=0.1,
         augmentation=NATURAL,
         loss=LossWeights(),
+        warm_start=WarmStart(recipe="cifar10_unprotected", epochs=4),
+    )
+
+
+FACES = Augmentation(flip=True, shift_pixels=4, brightness=0.2, contrast=0.2, saturation=0.2)
+
+
+def drawnfaces_unprotected() -> Recipe:
+    """The twenty drawn people at the paper's 64x64, width 32, cross-entropy."""
+    return Recipe(
+        name="drawnfaces_unprotected",
+        bundle="drawnfaces-unprotected",
+        dataset="drawnfaces",
+        label_kind="identity",
+        architecture="cnn-unprotected",
+        width=32,
+        input_size=64,
+        epochs=14,
+        batch_size=64,
+        learning_rate=2e-3,
+        augmentation=FACES,
+    )
+
+
+def drawnfaces_siftfunnel() -> Recipe:
+    """The twenty drawn people at 64x64, width 32, Eq. 15 with the paper's weights."""
+    return Recipe(
+        name="drawnfaces_siftfunnel",
+        bundle="drawnfaces-siftfunnel",
+        dataset="drawnfaces",
+        label_kind="identity",
+        architecture="cnn-siftfunnel",
+        width=32,
+        input_size=64,
+        epochs=24,
+        batch_size=64,
+        learning_rate=2e-3,
+        augmentation=FACES,
+        loss=LossWeights(),
+        warm_start=WarmStart(recipe="drawnfaces_unprotected", epochs=8),
     )
 
 
 RECIPES: dict[str, Callable[[], Recipe]] = {
     "cifar10_unprotected": cifar10_unprotected,
     "cifar10_siftfunnel": cifar10_siftfunnel,
+    "drawnfaces_unprotected": drawnfaces_unprotected,
+    "drawnfaces_siftfunnel": drawnfaces_siftfunnel,
 }
 """Every recipe by name."""
 

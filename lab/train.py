@@ -1,8 +1,8 @@
-"""The one fitting loop: it serves classifiers and the attacker's decoders, resumes after any stop, and keeps the best.
+"""The one fitting loop: serves classifiers and decoders, resumes after any stop, keeps the best.
 
-A run folder holds ``last.safetensors`` (weights, optimiser state, random states; the loop's counters as JSON in its
-header), ``best.safetensors`` (the weights that scored best on validation) and ``run.json`` (what a reader wants to know).
-Nothing is pickled.
+A run folder holds ``last.safetensors`` (weights, optimiser state, random states; the loop's counters as JSON
+in its header), ``best.safetensors`` (the weights that scored best on validation) and ``run.json`` (what a
+reader wants to know). Nothing is pickled.
 """
 
 import ctypes
@@ -52,7 +52,7 @@ class Task(Protocol):
         ...
 
     def validate(self) -> dict[str, float]:
-        """Figures on the validation pictures; ``score`` is what the best checkpoint is chosen by, higher is better."""
+        """Figures on the validation pictures; the highest ``score`` makes the best checkpoint."""
         ...
 
 
@@ -95,8 +95,8 @@ def one_cycle(step: int, total_steps: int, peak: float, warmup_share: float) -> 
 def keep_freed_memory() -> None:
     """Ask glibc to keep freed blocks instead of returning them to the system.
 
-    A training step frees and reallocates the same large tensors; without this, page faults take a third of the step on
-    a CPU (measured: 400 -> 590 pictures a second). Does nothing where there is no glibc.
+    A training step frees and reallocates the same large tensors; without this, page faults take a third of
+    the step on a CPU (measured: 400 -> 590 pictures a second). Does nothing where there is no glibc.
     """
     m_trim_threshold, m_mmap_threshold, two_gigabytes = -1, -3, 2**31 - 1
     try:
@@ -109,7 +109,9 @@ def keep_freed_memory() -> None:
 
 def _write_tensors(path: Path, tensors: dict[str, Tensor], header: dict[str, str]) -> None:
     partial = path.with_suffix(".partial")
-    save_file({name: value.detach().cpu().contiguous() for name, value in tensors.items()}, partial, metadata=header)
+    save_file(
+        {name: value.detach().cpu().contiguous() for name, value in tensors.items()}, partial, metadata=header
+    )
     partial.replace(path)
 
 
@@ -179,9 +181,9 @@ class Run:
         self, model: nn.Module, optimizer: torch.optim.Optimizer, generator: torch.Generator
     ) -> Progress:
         """Continue from the last finished epoch, or start fresh when there is none."""
-        path = self.folder / LAST
-        if not path.is_file():
+        if self.is_fresh():
             return Progress()
+        path = self.folder / LAST
         with safe_open(path, framework="pt") as opened:
             progress = Progress(**json.loads(opened.metadata()["progress"]))
         tensors = load_file(path)
@@ -191,6 +193,10 @@ class Run:
         torch.set_rng_state(tensors["random.global"])
         generator.set_state(tensors["random.data"])
         return progress
+
+    def is_fresh(self) -> bool:
+        """Whether no epoch has been finished here."""
+        return not (self.folder / LAST).is_file()
 
     def load_best(self, model: nn.Module) -> nn.Module:
         """Put the best weights into ``model``."""
@@ -232,8 +238,8 @@ def _fit_epoch(
         loss, logged = task.loss(batch)
         if not math.isfinite(float(loss.detach())):
             raise TrainingDivergedError(
-                f"the loss is {float(loss.detach())} in epoch {epoch + 1}, step {step}; the checkpoint of epoch "
-                f"{epoch} is kept. Lower the learning rate and start again"
+                f"the loss is {float(loss.detach())} in epoch {epoch + 1}, step {step}; the checkpoint of "
+                f"epoch {epoch} is kept. Lower the learning rate and start again"
             )
         loss.backward()  # type: ignore[no-untyped-call]
         optimizer.step()

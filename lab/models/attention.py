@@ -31,10 +31,11 @@ class SqueezeExcite(nn.Module):
 
 
 def convolve_two_maps(maps_N2HW: Tensor, weight: Tensor) -> Tensor:
-    """A 7x7 "same" convolution from two maps to one, as one matrix product with a banded matrix over the columns.
+    """A 7x7 "same" convolution from two maps to one, as one matrix product.
 
-    Equal to ``conv2d`` up to rounding. With two channels in and one out the library's kernel spends its time on layout;
-    this form takes half of it in training on a CPU, where the gates are the largest part of the funnel's step.
+    The matrix is banded: it holds the kernel's rows at every column. Equal to ``conv2d`` up to rounding. With
+    two channels in and one out the library's kernel spends its time on layout; this form takes half of it in
+    training on a CPU, where the gates are the largest part of the funnel's step.
 
     Args:
         maps_N2HW: The two maps.
@@ -75,12 +76,12 @@ class PlaneGate(nn.Module):
 
 
 class TripletAttention(nn.Module):
-    """Average of three gated copies of the input, one gate per pair of axes (Misra et al., 2021). 300 parameters.
+    """Average of three gated copies of the input, one gate per pair of axes (Misra et al., 2021).
 
-    The published form permutes the whole map twice for each of two gates. A gate only needs the maximum and the mean
-    over one axis, so we reduce over that axis where it lies, convolve the two small maps and broadcast the gate: the
-    same function without a single permutation. The second gate's plane is stored (C, W'), rows first; a kernel of the
-    published (H, C) plane is its transpose.
+    300 parameters. The published form permutes the whole map twice for each of two gates. A gate only needs
+    the maximum and the mean over one axis, so we reduce over that axis where it lies, convolve the two small
+    maps and broadcast the gate: the same function without a single permutation. The second gate's plane is
+    stored (C, W'), rows first; a kernel of the published (H, C) plane is its transpose.
     """
 
     def __init__(self) -> None:
@@ -98,8 +99,8 @@ class TripletAttention(nn.Module):
 class CBAM(nn.Module):
     """Convolutional block attention (Woo et al., 2018): a channel gate, then a spatial gate.
 
-    The channel gate's two-layer network is shared by the average and the maximum; ``2 * C * (C // reduction) + 98``
-    parameters (146 at C = 12, reduction 6).
+    The channel gate's two-layer network is shared by the average and the maximum; ``2 * C * (C // reduction)
+    + 98`` parameters (146 at C = 12, reduction 6).
     """
 
     def __init__(self, channels: int, reduction: int) -> None:

@@ -1,10 +1,12 @@
-"""The paper's CNN, unprotected and as SiftFunnel, each with both halves side by side so that the cut is visible.
+"""The paper's CNN, unprotected and as SiftFunnel, with both halves side by side: the cut is visible.
 
-``edge`` runs on the device and maps normalised pictures N x 3 x S x S to features; ``cloud`` maps features to class
-scores (logits). S is the input size, a multiple of 16; n is the width (the paper's is 128); K the number of classes.
+``edge`` runs on the device and maps normalised pictures N x 3 x S x S to features; ``cloud`` maps features to
+class scores (logits). S is the input size, a multiple of 16; n is the width (the paper's is 128); K the
+number of classes.
 
     unprotected   3xSxS -> block 1 -> n -> block 2 -> 2n x S/4 x S/4  |cut|  block 3 -> block 4 -> head -> K
-    SiftFunnel    3xSxS -> block 1 -> gates -> n/4 -> 12 x S/4 x S/4  |cut|  restore 2n -> block 3 -> block 4 -> head
+    SiftFunnel    3xSxS -> block 1 -> gates -> n/4 -> 12 x S/4 x S/4  |cut|  restore 2n -> block 3 -> block 4
+    -> head
 """
 
 from collections.abc import Callable
@@ -65,7 +67,7 @@ class SplitNetwork(nn.Module):
 
 
 class UnprotectedCNN(SplitNetwork):
-    """Four blocks and a head, cut after block 2; the edge has 299,520 parameters at n = 128 and 76,032 at n = 64."""
+    """Four blocks and a head, cut after block 2; edge parameters 299,520 at n = 128, 76,032 at n = 64."""
 
     def __init__(self, *, width: int, input_size: int, num_classes: int) -> None:
         super().__init__(width=width, input_size=input_size, num_classes=num_classes)
@@ -94,7 +96,7 @@ def squeeze_channels(in_channels: int, out_channels: int) -> nn.Sequential:
 
 
 def restore_channels(in_channels: int, out_channels: int) -> nn.Sequential:
-    """The cloud's first step: two 3x3 convolutions bring the channels back; 617,984 parameters from 12 to 256."""
+    """The cloud's first step: bring the channels back; 617,984 parameters from 12 to 256."""
     return nn.Sequential(
         nn.Conv2d(in_channels, out_channels, kernel_size=3, padding=1, bias=False),
         nn.Conv2d(out_channels, out_channels, kernel_size=3, padding=1, bias=False),
@@ -104,22 +106,27 @@ def restore_channels(in_channels: int, out_channels: int) -> nn.Sequential:
 
 
 class SiftFunnelCNN(SplitNetwork):
-    """The paper's protected CNN: attention and a 12-channel neck before the cut; 16,354 edge parameters at n = 128.
+    """The paper's protected CNN: attention and a 12-channel neck before the cut.
 
-    The paper prints 14,911 for this edge; no layout of its description gives that count (every tensor has an even
-    size), and the released code's layout, which this is, gives 16,354.
+    The edge has 16,354 parameters at n = 128. The paper prints 14,911 for this edge; no layout of its
+    description gives that count (every tensor has an even size), and the released code's layout, which this
+    is, gives 16,354.
     """
 
     def __init__(self, *, width: int, input_size: int, num_classes: int) -> None:
         super().__init__(width=width, input_size=input_size, num_classes=num_classes)
         if width < 32 or width % 4:
-            raise ValueError(f"the funnel's first gate reduces by 32: width must be 32 or more, a multiple of 4; got {width}")
+            raise ValueError(
+                f"the funnel's first gate reduces by 32: width must be a multiple of 4 from 32, got {width}"
+            )
         n, k = width, FUNNEL_CHANNELS
         self.edge = nn.Sequential(
             block(3, n),
             SqueezeExcite(n, reduction=32),
             TripletAttention(),
-            nn.Sequential(nn.Conv2d(n, n // 4, kernel_size=1), nn.BatchNorm2d(n // 4), nn.ReLU(), nn.MaxPool2d(2)),
+            nn.Sequential(
+                nn.Conv2d(n, n // 4, kernel_size=1), nn.BatchNorm2d(n // 4), nn.ReLU(), nn.MaxPool2d(2)
+            ),
             squeeze_channels(n // 4, k),
             SqueezeExcite(k, reduction=4),
             CBAM(k, reduction=6),

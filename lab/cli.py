@@ -1,0 +1,240 @@
+"""The console's ``lab`` and ``data`` commands. PyTorch is imported only when a command runs."""
+
+import argparse
+import os
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    import torch
+
+CACHE_VARIABLE = "SIFTFUNNEL_CACHE"
+
+
+def add_lab_parser(subparsers: Any) -> None:
+    """Add ``lab`` with its commands; each sets ``run``, which takes arguments and returns an exit code."""
+    parser = subparsers.add_parser(
+        "lab",
+        help="train, export and attack models",
+        description="Train a recipe, export the run as a bundle, train the attacker's decoder for a bundle.",
+    )
+    commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
+    _add_recipes(commands)
+    _add_train(commands)
+    _add_export(commands)
+    _add_inverter(commands)
+
+
+def add_data_parser(subparsers: Any) -> None:
+    """Add ``data``; it needs no PyTorch."""
+    parser = subparsers.add_parser(
+        "data",
+        help="unpack CIFAR-10 as folders of pictures",
+        description="Unpack CIFAR-10 into class folders of PNG files: train/<class>/ and test/<class>/ "
+        "from the official binary archive, <class>/ from a tar of class folders.",
+    )
+    parser.add_argument("dataset", choices=["cifar10"], help="the data set")
+    parser.add_argument("--out", type=Path, required=True, metavar="DIR", help="where the folders go")
+    parser.add_argument(
+        "--archive",
+        type=Path,
+        metavar="FILE",
+        help="cifar-10-binary.tar.gz, or a tar of class folders; left out, the official archive is "
+        "downloaded (170 MB) and its checksum verified",
+    )
+    parser.set_defaults(run=run_data)
+
+
+def _add_recipes(commands: Any) -> None:
+    parser = commands.add_parser("recipes", help="list the recipes", description="List the recipes.")
+    parser.set_defaults(run=run_recipes)
+
+
+def _add_train(commands: Any) -> None:
+    parser = commands.add_parser(
+        "train",
+        help="train a recipe, or continue a run",
+        description="Train a recipe into a run folder. Stop it with Ctrl-C; the same command continues.",
+    )
+    parser.add_argument("recipe", help="name of a recipe; `siftfunnel lab recipes` lists them")
+    parser.add_argument(
+        "--run", dest="folder", type=Path, metavar="DIR", help="run folder (default: runs/RECIPE)"
+    )
+    parser.add_argument(
+        "--start-from",
+        type=Path,
+        metavar="RUN",
+        help="for a warm start: a run of the unprotected recipe (default: train it first)",
+    )
+    parser.add_argument("--epochs", type=int, metavar="N", help="another number of epochs than the recipe's")
+    _add_common(parser)
+    parser.set_defaults(run=run_train)
+
+
+def _add_export(commands: Any) -> None:
+    parser = commands.add_parser(
+        "export",
+        help="export a run as a bundle",
+        description="Export a run's best weights as a bundle, verified against PyTorch on real pictures, "
+        "with accuracy and payload size per codec in its report.json.",
+    )
+    parser.add_argument("folder", type=Path, metavar="RUN", help="a run folder")
+    parser.add_argument("--out", type=Path, required=True, metavar="DIR", help="the bundle's directory")
+    parser.add_argument(
+        "--evaluate-on",
+        choices=["test", "validation"],
+        default="test",
+        help="pictures the figures are measured on; validation leaves the test set untouched (default: test)",
+    )
+    _add_common(parser)
+    parser.set_defaults(run=run_export)
+
+
+def _add_inverter(commands: Any) -> None:
+    parser = commands.add_parser(
+        "inverter",
+        help="train the attacker's decoder for a bundle",
+        description="Train the decoder that turns a bundle's features back into pictures, on auxiliary "
+        "pictures that the bundle's network never saw, and export it. Ctrl-C stops; the same command continues.",
+    )
+    parser.add_argument("bundle", type=Path, metavar="BUNDLE", help="a bundle's directory")
+    parser.add_argument("--out", type=Path, required=True, metavar="DIR", help="the inverter's directory")
+    parser.add_argument(
+        "--run", dest="folder", type=Path, metavar="DIR", help="run folder (default: runs/inverter-BUNDLE)"
+    )
+    parser.add_argument("--epochs", type=int, metavar="N", help="another number of epochs than the recipe's")
+    _add_common(parser)
+    parser.set_defaults(run=run_inverter)
+
+
+def _add_common(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--data",
+        type=Path,
+        metavar="DIR",
+        help="data with train and test in it, folders or tars of class folders; drawn faces need none",
+    )
+    parser.add_argument(
+        "--cache",
+        type=Path,
+        default=Path(os.environ[CACHE_VARIABLE]) if os.environ.get(CACHE_VARIABLE) else None,
+        metavar="DIR",
+        help=f"keep decoded pictures here (default: ${CACHE_VARIABLE}, or no cache)",
+    )
+    parser.add_argument("--device", default="auto", help="auto, cpu, cuda or cuda:N (default: %(default)s)")
+    parser.add_argument("--threads", type=int, metavar="N", help="CPU threads (default: PyTorch's choice)")
+
+
+def _say(text: str) -> None:
+    print(text, file=sys.stderr, flush=True)
+
+
+def run_data(args: argparse.Namespace) -> int:
+    """Unpack a data set."""
+    from lab.unpack import unpack_cifar10
+
+    count = unpack_cifar10(args.archive, args.out, _say)
+    print(f"{args.out}: {count} pictures")
+    return 0
+
+
+def run_recipes(args: argparse.Namespace) -> int:
+    """List the recipes with their first line."""
+    require_lab_extra()
+    from lab.recipes import RECIPES
+
+    for name, make in RECIPES.items():
+        summary = (make.__doc__ or "").strip().splitlines()[0]
+        print(f"{name:24} {make().epochs:3d} epochs  {summary}")
+    return 0
+
+
+def run_train(args: argparse.Namespace) -> int:
+    """Train a recipe."""
+    device = prepare_torch(args.device, args.threads)
+    from dataclasses import replace
+
+    from lab.recipes import recipe
+    from lab.runs import train_recipe
+
+    wanted = recipe(args.recipe)
+    if args.epochs is not None:
+        wanted = replace(wanted, epochs=args.epochs)
+    folder = args.folder or Path("runs") / wanted.name
+    try:
+        progress = train_recipe(wanted, folder, args.data, args.cache, device, args.start_from)
+    except KeyboardInterrupt:
+        _say(f"\nstopped; the finished epochs are kept in {folder}, the same command continues")
+        raise
+    print(f"{folder}: best validation score {progress.best_score:.4f} in epoch {progress.best_epoch}")
+    return 0
+
+
+def run_export(args: argparse.Namespace) -> int:
+    """Export a run."""
+    prepare_torch("cpu", args.threads)
+    from lab.export import export_run
+
+    bundle = export_run(args.folder, args.out, args.data, args.cache, evaluate_on=args.evaluate_on)
+    print(f"{args.out}: {bundle.name} {bundle.digest[:12]}, accuracy {bundle.report()['accuracy']:.4f}")
+    return 0
+
+
+def run_inverter(args: argparse.Namespace) -> int:
+    """Train and export a bundle's inverter."""
+    device = prepare_torch(args.device, args.threads)
+    from dataclasses import replace
+
+    from lab.inverter import inverter_recipe, train_inverter
+    from shared.bundle import load_bundle
+
+    bundle = load_bundle(args.bundle, need=("edge.onnx",))
+    wanted = inverter_recipe(bundle.name)
+    if args.epochs is not None:
+        wanted = replace(wanted, epochs=args.epochs)
+    folder = args.folder or Path("runs") / f"inverter-{bundle.name}"
+    try:
+        made = train_inverter(args.bundle, args.out, folder, args.data, args.cache, device, wanted)
+    except KeyboardInterrupt:
+        _say(f"\nstopped; the finished epochs are kept in {folder}, the same command continues")
+        raise
+    figures = made.report["held_out"]
+    print(f"{args.out}: PSNR {figures['psnr_mean']:.2f} dB, SSIM {figures['ssim_mean']:.3f} held out")
+    return 0
+
+
+def require_lab_extra() -> None:
+    """Say which extra is missing where there is no PyTorch.
+
+    Raises:
+        RuntimeError: PyTorch, ONNX or safetensors is not installed.
+    """
+    try:
+        import onnx  # noqa: F401
+        import safetensors  # noqa: F401
+        import torch  # noqa: F401
+    except ModuleNotFoundError as error:
+        raise RuntimeError(
+            f"`siftfunnel lab` needs {error.name}: install the extra `lab` (pip install 'siftfunnel[lab]')"
+        ) from error
+
+
+def prepare_torch(device: str, threads: int | None) -> "torch.device":
+    """Import PyTorch, set its threads and choose a device.
+
+    Raises:
+        ValueError: CUDA is asked for and not there, or a thread count below 1.
+    """
+    require_lab_extra()
+    import torch
+
+    if threads is not None:
+        if threads < 1:
+            raise ValueError(f"--threads must be 1 or more, got {threads}")
+        torch.set_num_threads(threads)
+    if device == "auto":
+        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    if device.startswith("cuda") and not torch.cuda.is_available():
+        raise ValueError(f"--device {device}: PyTorch sees no CUDA device here; use --device cpu")
+    return torch.device(device)

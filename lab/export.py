@@ -1,0 +1,249 @@
+"""From a run folder to a bundle: fold, round, write, verify on real pictures, measure, and only then store.
+
+best.safetensors -> fold -> half precision -> edge.onnx, cloud.onnx -> compare with PyTorch
+                 -> calibrate codecs on validation features -> accuracy and bytes per codec -> bundle
+"""
+
+import io
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from PIL import Image
+from torch import nn
+
+from lab.classifier import evaluate_logits, input_spec
+from lab.data import ImageSet
+from lab.datasets import load_splits
+from lab.folding import folded_copy, round_to_half
+from lab.graph import write_onnx
+from lab.models.cnn import SplitNetwork, count_parameters
+from lab.provenance import provenance
+from lab.recipes import Recipe
+from lab.runs import load_run
+from lab.sessions import OnnxModel
+from lab.train import BEST
+from shared.bundle import Bundle, write_bundle
+from shared.manifest import FeatureSpec, Manifest
+from shared.preprocess import InputSpec, normalise
+from shared.wire import calibrate, make_codecs
+
+RELATIVE_TOLERANCE = 1e-4
+VERIFICATION_PICTURES = 500
+CALIBRATION_PICTURES = 2000
+DEFAULT_CODEC_LOSS = 0.005
+SPLIT_POINTS = {"cnn-unprotected": "after block 2", "cnn-siftfunnel": "after the funnel (12 channels)"}
+
+
+class ExportError(RuntimeError):
+    """The exported graphs do not compute what PyTorch computes; nothing was written."""
+
+
+@dataclass(frozen=True)
+class ExportedNetwork:
+    """Both halves, as folded PyTorch modules holding the stored weights and as ONNX."""
+
+    edge: nn.Module
+    cloud: nn.Module
+    edge_onnx: bytes
+    cloud_onnx: bytes
+
+
+def convert(network: SplitNetwork) -> ExportedNetwork:
+    """Fold both halves, round their weights to half precision and write the graphs."""
+    edge, cloud = round_to_half(folded_copy(network.edge)), round_to_half(folded_copy(network.cloud))
+    size = network.input_size
+    return ExportedNetwork(
+        edge,
+        cloud,
+        write_onnx(edge, input_name="image", input_shape=(3, size, size), output_name="feature"),
+        write_onnx(cloud, input_name="feature", input_shape=network.feature_shape, output_name="logits"),
+    )
+
+
+def verify(exported: ExportedNetwork, x_NCHW: NDArray[np.float32]) -> dict[str, float]:
+    """Compare ONNX Runtime with PyTorch holding the same stored weights.
+
+    Returns:
+        The largest difference of features and logits, each divided by the largest value.
+
+    Raises:
+        ExportError: above ``RELATIVE_TOLERANCE``, or another best class for any picture.
+    """
+    with torch.inference_mode():
+        expected_feature = exported.edge(torch.from_numpy(x_NCHW))
+        expected_logits = exported.cloud(expected_feature).numpy()
+    feature = OnnxModel(exported.edge_onnx)(x_NCHW)
+    logits = OnnxModel(exported.cloud_onnx)(feature)
+    differences = {
+        "feature": _relative_difference(feature, expected_feature.numpy()),
+        "logits": _relative_difference(logits, expected_logits),
+    }
+    for what, difference in differences.items():
+        if not difference <= RELATIVE_TOLERANCE:
+            raise ExportError(
+                f"{what} of the exported graph differ from PyTorch by {difference:.2e} of the largest value, "
+                f"allowed is {RELATIVE_TOLERANCE:.0e}; nothing was written"
+            )
+    changed = int((logits.argmax(1) != expected_logits.argmax(1)).sum())
+    if changed:
+        raise ExportError(f"{changed} of {len(logits)} answers differ from PyTorch's; nothing was written")
+    return differences
+
+
+def _relative_difference(value: NDArray[np.float32], expected: NDArray[np.float32]) -> float:
+    return float(np.abs(value - expected).max() / np.abs(expected).max())
+
+
+def accuracy(logits: NDArray[np.float32], labels: NDArray[np.int64]) -> float:
+    """Share of rows whose largest value is at the label; 1.0 when all are.
+
+    Example:
+        >>> accuracy(np.float32([[0, 1], [1, 0]]), np.array([1, 1]))
+        0.5
+    """
+    return float((logits.argmax(1) == labels).mean())
+
+
+def measure_codecs(
+    manifest: Manifest, cloud: OnnxModel, features_NCHW: NDArray[np.float32], labels: NDArray[np.int64]
+) -> dict[str, dict[str, float]]:
+    """Mean payload size and accuracy of each codec, through real payloads."""
+    figures: dict[str, dict[str, float]] = {}
+    # sizes and values do not depend on the digest, which does not exist before the manifest is complete
+    for codec in make_codecs(manifest, "0" * 64):
+        payloads = [codec.encode(feature) for feature in features_NCHW]
+        restored = np.stack([codec.decode(payload) for payload in payloads])
+        figures[codec.name] = {
+            "payload_bytes_mean": round(float(np.mean([len(payload) for payload in payloads])), 1),
+            "accuracy": round(accuracy(cloud(restored), labels), 4),
+        }
+    return figures
+
+
+def measure_jpeg(images: ImageSet, edge: OnnxModel, cloud: OnnxModel, spec: InputSpec) -> dict[str, float]:
+    """What sending the picture itself would cost: JPEG quality 75, mean size and accuracy."""
+    sizes, restored = [], []
+    for picture in images.images_NHWC:
+        stored = io.BytesIO()
+        Image.fromarray(picture).save(stored, format="JPEG", quality=75)
+        sizes.append(len(stored.getvalue()))
+        restored.append(np.asarray(Image.open(stored).convert("RGB")))
+    logits = cloud(edge(normalise(np.stack(restored), spec)))
+    return {
+        "payload_bytes_mean": round(float(np.mean(sizes)), 1),
+        "accuracy": round(accuracy(logits, images.labels), 4),
+    }
+
+
+def choose_default(figures: Mapping[str, Mapping[str, float]]) -> str:
+    """The smallest codec that costs at most half a point of accuracy against ``fp32``.
+
+    Example:
+        >>> choose_default({"fp32": {"payload_bytes_mean": 9, "accuracy": 0.8},
+        ...                 "q4": {"payload_bytes_mean": 2, "accuracy": 0.7},
+        ...                 "q8": {"payload_bytes_mean": 3, "accuracy": 0.8}})
+        'q8'
+    """
+    least = figures["fp32"]["accuracy"] - DEFAULT_CODEC_LOSS
+    fitting = [name for name, figure in figures.items() if figure["accuracy"] >= least]
+    return min(fitting, key=lambda name: figures[name]["payload_bytes_mean"])
+
+
+def _manifest(
+    recipe: Recipe, network: SplitNetwork, classes: tuple[str, ...], features_NCHW: NDArray[np.float32]
+) -> Manifest:
+    codecs = calibrate(features_NCHW[:CALIBRATION_PICTURES])
+    return Manifest(
+        name=recipe.bundle,
+        architecture=f"{recipe.architecture}-w{recipe.width}",
+        defence=recipe.defence,
+        split_point=SPLIT_POINTS[recipe.architecture],
+        input=input_spec(recipe),
+        feature=FeatureSpec(*network.feature_shape),
+        classes=classes,
+        label_kind=recipe.label_kind,  # type: ignore[arg-type]  # Recipe checks the same two words
+        codecs=codecs,
+        default_codec=codecs[0].name,
+    )
+
+
+def export_run(
+    folder: Path,
+    out: Path,
+    data: Path | None,
+    cache: Path | None = None,
+    *,
+    evaluate_on: str = "test",
+) -> Bundle:
+    """Export a run's best weights as a bundle.
+
+    Args:
+        folder: A run folder.
+        out: The directory that becomes the bundle.
+        data: Data directory, as for training.
+        cache: Directory for decoded arrays.
+        evaluate_on: ``test``, or ``validation`` for an export that leaves the test pictures untouched.
+
+    Raises:
+        ExportError: the graphs do not compute what PyTorch computes.
+    """
+    if evaluate_on not in ("test", "validation"):
+        raise ValueError(f"evaluate on test or validation, got {evaluate_on!r}")
+    recipe, network, stored = load_run(folder)
+    splits = load_splits(recipe.dataset, data, cache)
+    spec = input_spec(recipe)
+    exported = convert(network)
+    differences = verify(exported, normalise(splits.validation.images_NHWC[:VERIFICATION_PICTURES], spec))
+    edge, cloud = OnnxModel(exported.edge_onnx), OnnxModel(exported.cloud_onnx)
+
+    validation_features = edge(normalise(splits.validation.images_NHWC, spec))
+    manifest = _manifest(recipe, network, splits.train.classes, validation_features)
+    on_validation = measure_codecs(manifest, cloud, validation_features, splits.validation.labels)
+    manifest = _with_default(manifest, choose_default(on_validation))
+
+    held_out: ImageSet = getattr(splits, evaluate_on)
+    features = edge(normalise(held_out.images_NHWC, spec))
+    unrounded = accuracy(evaluate_logits(network, held_out, spec, torch.device("cpu")), held_out.labels)
+    report = {
+        "accuracy": round(accuracy(cloud(features), held_out.labels), 4),
+        "accuracy_float32_weights": round(unrounded, 4),
+        "accuracy_measured_on": {"split": evaluate_on, "pictures": len(held_out)},
+        "codecs": measure_codecs(manifest, cloud, features, held_out.labels),
+        "codecs_on_validation": on_validation,
+        "jpeg_quality_75": measure_jpeg(held_out, edge, cloud, spec),
+        "edge_parameters": count_parameters(network.edge),
+        "cloud_parameters": count_parameters(network.cloud),
+        "export": {
+            "weights": "float16, computed in float32",
+            "largest_relative_difference": differences,
+            "pictures_compared": min(VERIFICATION_PICTURES, len(splits.validation)),
+        },
+        "training": _training_report(stored),
+        "provenance": provenance(),
+    }
+    files = {"edge.onnx": exported.edge_onnx, "cloud.onnx": exported.cloud_onnx}
+    return write_bundle(out, manifest, files, report)
+
+
+def _with_default(manifest: Manifest, codec: str) -> Manifest:
+    return Manifest(**{**vars(manifest), "default_codec": codec})
+
+
+def _training_report(stored: Mapping[str, Any]) -> dict[str, Any]:
+    """What ``run.json`` says of the training, with the history's speeds condensed to their median."""
+    speeds = [epoch["images_per_s"] for epoch in stored["history"]]
+    return {
+        "recipe": stored["about"]["recipe"],
+        "splits": stored["about"]["splits"],
+        "epochs_done": stored["epochs_done"],
+        "best_epoch": stored["best_epoch"],
+        "validation_accuracy": stored["best_score"],
+        "seconds": round(stored["seconds"], 1),
+        "images_per_s_median": float(np.median(speeds)),
+        "selection": f"best validation accuracy ({BEST})",
+    }

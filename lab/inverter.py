@@ -1,0 +1,256 @@
+"""Training the attacker's decoder for a bundle, and exporting it as an artefact of its own.
+
+The attacker knows the bundle (its edge half computes the features here, exactly as the device would) and owns
+auxiliary pictures that the network was neither trained nor tested on. A tenth of those is held back to choose
+the best epoch; the figures in the report are measured on the target's test pictures, which no part of the
+attack has seen.
+"""
+
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from lab.augment import Augmentation, augment
+from lab.data import DataError, ImageSet, seeded_parts
+from lab.datasets import load_splits
+from lab.export import ExportError
+from lab.folding import folded_copy, round_to_half
+from lab.graph import write_onnx
+from lab.models.cnn import count_parameters
+from lab.models.decoder import DecoderSettings, build_decoder
+from lab.provenance import provenance
+from lab.sessions import OnnxModel
+from lab.train import FitSettings, Run, fit
+from shared.bundle import Bundle, Inverter, load_bundle, write_inverter
+from shared.preprocess import InputSpec
+from shared.similarity import mse, psnr, ssim
+
+RELATIVE_TOLERANCE = 1e-4
+STATISTICS_PICTURES = 1000
+SCORED_PICTURES = 1000
+
+
+@dataclass(frozen=True)
+class InverterRecipe:
+    """How a decoder is trained; one data set's bundles share it, so that they face the same attacker.
+
+    Attributes:
+        dataset: Name in ``lab.datasets.DATASETS``; the bundle's pictures must look like its.
+        epochs: Passes over the auxiliary pictures.
+        decoder: Size of the decoder.
+        batch_size: Pictures per step.
+        learning_rate: Peak of the one-cycle schedule.
+        augmentation: Changes of the auxiliary pictures; the features are computed from the changed ones.
+        held_back_share: Share of the auxiliary pictures that chooses the best epoch.
+        seed: Seed of everything random.
+    """
+
+    dataset: str
+    epochs: int
+    decoder: DecoderSettings = field(default_factory=DecoderSettings)
+    batch_size: int = 64
+    learning_rate: float = 2e-3
+    augmentation: Augmentation = field(default_factory=lambda: Augmentation(flip=True, shift_pixels=3))
+    held_back_share: float = 0.1
+    seed: int = 1
+
+
+INVERTERS: dict[str, InverterRecipe] = {
+    "cifar10": InverterRecipe(dataset="cifar10", epochs=16),
+    "drawnfaces": InverterRecipe(dataset="drawnfaces", epochs=16),
+}
+"""The decoder's recipe for each data set; a bundle's is the one whose name its own name begins with."""
+
+
+def inverter_recipe(bundle_name: str) -> InverterRecipe:
+    """The recipe for a bundle; an unknown family lists the known ones."""
+    for dataset, recipe in INVERTERS.items():
+        if bundle_name == dataset or bundle_name.startswith(dataset + "-"):
+            return recipe
+    raise ValueError(
+        f"no inverter recipe for bundle {bundle_name!r}; known families: {', '.join(sorted(INVERTERS))}. "
+        "Name the bundle <family>-<something>, or add a recipe to lab.inverter.INVERTERS"
+    )
+
+
+def normalise_floats(x_NHWC: Tensor, spec: InputSpec) -> NDArray[np.float32]:
+    """``shared.preprocess.normalise`` for pictures that are floats in [0, 1]; gives N x 3 x S x S."""
+    x = (x_NHWC - torch.tensor(spec.mean)) / torch.tensor(spec.std)
+    return np.ascontiguousarray(x.permute(0, 3, 1, 2).numpy())
+
+
+class DecoderTask:
+    """A decoder that learns to undo a bundle's edge half."""
+
+    def __init__(
+        self, recipe: InverterRecipe, bundle: Bundle, auxiliary: ImageSet, device: torch.device
+    ) -> None:
+        manifest = bundle.manifest
+        size = auxiliary.images_NHWC.shape[1:3]
+        if size != (manifest.input.height, manifest.input.width):
+            raise DataError(
+                f"bundle {manifest.name} takes {manifest.input.height}x{manifest.input.width} pictures, "
+                f"the auxiliary ones are {size[0]}x{size[1]}"
+            )
+        if 4 * manifest.feature.height != manifest.input.height:
+            raise ValueError(
+                f"bundle {manifest.name}: the decoder upsamples by 4, the split does not shrink by 4"
+            )
+        torch.manual_seed(recipe.seed)
+        self.recipe = recipe
+        self.batch_size = recipe.batch_size
+        self.device = device
+        self.spec = manifest.input
+        self._edge = OnnxModel(bundle.path("edge.onnx"))
+        held_back = max(1, round(len(auxiliary) * recipe.held_back_share))
+        kept, chosen = seeded_parts(len(auxiliary), (len(auxiliary) - held_back, held_back), recipe.seed)
+        self._images_NHWC = torch.from_numpy(auxiliary.images_NHWC[kept])
+        self._held_back = torch.from_numpy(auxiliary.images_NHWC[chosen]).float() / 255
+        features = self._features(self._images_NHWC[:STATISTICS_PICTURES].float() / 255)
+        self.model: nn.Module = build_decoder(
+            features.mean(dim=(0, 2, 3)), features.std(dim=(0, 2, 3)), recipe.decoder
+        ).to(device)
+
+    def _features(self, x_NHWC: Tensor) -> Tensor:
+        return torch.from_numpy(self._edge(normalise_floats(x_NHWC, self.spec)))
+
+    @property
+    def samples_per_epoch(self) -> int:
+        """Auxiliary pictures without those held back."""
+        return len(self._images_NHWC)
+
+    def batches(self, generator: torch.Generator) -> Iterator[tuple[Tensor, Tensor]]:
+        """Features of changed pictures, and the changed pictures N x 3 x S x S in [0, 1]."""
+        order = torch.randperm(len(self._images_NHWC), generator=generator)
+        for part in order.split(self.batch_size):
+            x_NHWC = augment(self._images_NHWC[part], self.recipe.augmentation, generator)
+            feature = self._features(x_NHWC).to(device=self.device, memory_format=torch.channels_last)
+            yield feature, x_NHWC.permute(0, 3, 1, 2).to(self.device)
+
+    def loss(self, batch: tuple[Tensor, Tensor]) -> tuple[Tensor, dict[str, float]]:
+        """Mean over pictures of log(squared error), which is mean PSNR up to sign and scale."""
+        feature, x_NCHW = batch
+        error_N = (self.model(feature) - x_NCHW).square().mean(dim=(1, 2, 3))
+        loss = (error_N + 1e-6).log().mean()
+        return loss, {"mse": float(error_N.detach().mean())}
+
+    def validate(self) -> dict[str, float]:
+        """Mean per-picture PSNR in dB on the pictures held back."""
+        errors: list[Tensor] = []
+        for x_NHWC in self._held_back.split(self.batch_size):
+            feature = self._features(x_NHWC).to(device=self.device, memory_format=torch.channels_last)
+            wanted = x_NHWC.permute(0, 3, 1, 2).to(self.device)
+            errors.append((self.model(feature) - wanted).square().mean(dim=(1, 2, 3)).cpu())
+        decibels = float((-10 * torch.cat(errors).clamp_min(1e-10).log10()).mean())
+        return {"held_back_psnr": decibels, "score": decibels}
+
+
+def convert_decoder(decoder: nn.Module, feature_shape: tuple[int, int, int]) -> tuple[nn.Module, bytes]:
+    """A decoder with weights rounded to half precision, and its graph."""
+    stored = round_to_half(folded_copy(decoder))
+    model = write_onnx(stored, input_name="feature", input_shape=feature_shape, output_name="image")
+    return stored, model
+
+
+def verify_decoder(stored: nn.Module, model: bytes, features: NDArray[np.float32]) -> float:
+    """Largest difference between ONNX Runtime and PyTorch on real features; pictures lie in [0, 1].
+
+    Raises:
+        ExportError: above ``RELATIVE_TOLERANCE``.
+    """
+    with torch.inference_mode():
+        expected = stored(torch.from_numpy(features)).numpy()
+    difference = float(np.abs(OnnxModel(model)(features) - expected).max())
+    if not difference <= RELATIVE_TOLERANCE:
+        raise ExportError(
+            f"the decoder's graph differs from PyTorch by {difference:.2e}; nothing was written"
+        )
+    return difference
+
+
+def score(images: ImageSet, edge: OnnxModel, inverter: OnnxModel, spec: InputSpec) -> dict[str, float]:
+    """Mean standard MSE, PSNR and SSIM per picture, and the share of pictures at 28 dB or more."""
+    pictures = images.images_NHWC.astype(np.float32) / 255
+    features = edge(normalise_floats(torch.from_numpy(pictures), spec))
+    restored = inverter(features).transpose(0, 2, 3, 1).clip(0, 1)
+    decibels = np.array([psnr(a, b) for a, b in zip(pictures, restored, strict=True)])
+    return {
+        "pictures": len(images),
+        "mse_mean": float(np.mean([mse(a, b) for a, b in zip(pictures, restored, strict=True)])),
+        "psnr_mean": float(decibels.mean()),
+        "psnr_median": float(np.median(decibels)),
+        "psnr_p95": float(np.quantile(decibels, 0.95)),
+        "ssim_mean": float(np.mean([ssim(a, b) for a, b in zip(pictures, restored, strict=True)])),
+    }
+
+
+def mean_picture_score(auxiliary: ImageSet, images: ImageSet) -> dict[str, float]:
+    """What an attacker scores who never looks at the wire and always answers the mean auxiliary picture."""
+    guess = (auxiliary.images_NHWC.mean(axis=0) / 255).astype(np.float32)
+    pictures = images.images_NHWC.astype(np.float32) / 255
+    return {
+        "mse_mean": float(np.mean([mse(a, guess) for a in pictures])),
+        "psnr_mean": float(np.mean([psnr(a, guess) for a in pictures])),
+        "ssim_mean": float(np.mean([ssim(a, guess) for a in pictures])),
+    }
+
+
+def train_inverter(
+    bundle_directory: Path,
+    out: Path,
+    run_folder: Path,
+    data: Path | None,
+    cache: Path | None,
+    device: torch.device,
+    recipe: InverterRecipe | None = None,
+) -> Inverter:
+    """Train the decoder for a bundle, or continue, and export it.
+
+    Args:
+        bundle_directory: The bundle; only its edge half is used.
+        out: The directory that becomes the inverter.
+        run_folder: Checkpoints of this training.
+        data: Data directory, as for training.
+        cache: Directory for decoded arrays.
+        device: Where to train.
+        recipe: Another recipe than the bundle family's.
+    """
+    bundle = load_bundle(bundle_directory, need=("edge.onnx",))
+    recipe = recipe or inverter_recipe(bundle.name)
+    splits = load_splits(recipe.dataset, data, cache)
+    task = DecoderTask(recipe, bundle, splits.auxiliary, device)
+    run = Run(run_folder, {"inverter": asdict(recipe), "bundle": bundle.name, "digest": bundle.digest})
+    settings = FitSettings(recipe.epochs, recipe.learning_rate, weight_decay=0.0, seed=recipe.seed)
+    progress = fit(task, settings, run)
+
+    stored, model = convert_decoder(run.load_best(task.model), bundle.manifest.feature.shape)
+    edge = OnnxModel(bundle.path("edge.onnx"))
+    test = splits.test.take(slice(None, None, max(1, len(splits.test) // SCORED_PICTURES)))
+    spec = bundle.manifest.input
+    sample = edge(normalise_floats(torch.from_numpy(test.images_NHWC[:200]).float() / 255, spec))
+    report: dict[str, Any] = {
+        "held_out": score(test, edge, OnnxModel(model), spec),
+        "held_out_pictures": "the target's test pictures, evenly spaced",
+        "mean_picture_instead": mean_picture_score(splits.auxiliary, test),
+        "parameters": count_parameters(stored),
+        "input": {"feature": list(bundle.manifest.feature.shape)},
+        "output": {"image": [3, spec.height, spec.width], "range": [0, 1]},
+        "largest_difference_from_pytorch": verify_decoder(stored, model, sample),
+        "training": {
+            "recipe": asdict(recipe),
+            "auxiliary_pictures": len(splits.auxiliary),
+            "loss": "mean over pictures of log(MSE)",
+            "best_epoch": progress.best_epoch,
+            "held_back_psnr": progress.best_score,
+            "seconds": round(progress.seconds, 1),
+            "images_per_s_median": float(np.median([e["images_per_s"] for e in progress.history])),
+        },
+        "provenance": provenance(),
+    }
+    return write_inverter(out, bundle.name, bundle.digest, model, report)

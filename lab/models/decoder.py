@@ -1,0 +1,91 @@
+"""The attacker's decoder: from a feature at the cut back to a picture in [0, 1].
+
+    feature C x s x s -> standardise -> stem 3x3 -> residual blocks at s x s -> up x2 -> blocks -> up x2 ->
+    3x3 -> sigmoid
+
+One family for every bundle: the blocks and widths are the same, only the feature's channels differ, so that
+an unprotected and a protected network face the same attacker.
+"""
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+
+
+@dataclass(frozen=True)
+class DecoderSettings:
+    """Size of a decoder.
+
+    Attributes:
+        widths: Channels at the feature's side, at twice and at four times that side.
+        blocks: Residual blocks at each of the three.
+    """
+
+    widths: tuple[int, int, int] = (64, 48, 24)
+    blocks: tuple[int, int, int] = (4, 2, 1)
+
+    def __post_init__(self) -> None:
+        if min(self.widths) < 1 or min(self.blocks) < 0:
+            raise ValueError("decoder widths must be positive and block counts not negative")
+
+
+class Standardise(nn.Module):
+    """Shift and scale each channel by stored numbers: features can be a hundredth of the usual size."""
+
+    scale: Tensor
+    offset: Tensor
+
+    def __init__(self, mean_C: Tensor, std_C: Tensor) -> None:
+        super().__init__()
+        scale = 1 / std_C.clamp_min(1e-6)
+        self.register_buffer("scale", scale.view(1, -1, 1, 1).clone())
+        self.register_buffer("offset", (-mean_C * scale).view(1, -1, 1, 1).clone())
+
+    def forward(self, x_NCHW: Tensor) -> Tensor:
+        """About zero mean and unit deviation per channel."""
+        return x_NCHW * self.scale + self.offset
+
+
+class ResidualBlock(nn.Module):
+    """``x + conv(relu(conv(x)))``, no normalisation: it blurs what a regression must keep."""
+
+    def __init__(self, channels: int) -> None:
+        super().__init__()
+        self.body = nn.Sequential(
+            nn.Conv2d(channels, channels, kernel_size=3, padding=1),
+            nn.ReLU(),
+            nn.Conv2d(channels, channels, kernel_size=3, padding=1),
+        )
+        # a block starts as the identity, which a deep stack without normalisation needs to learn fast
+        nn.init.zeros_(self.body[2].weight)
+
+    def forward(self, x_NCHW: Tensor) -> Tensor:
+        """The shape stays."""
+        return x_NCHW + self.body(x_NCHW)
+
+
+def upsample(in_channels: int, out_channels: int) -> nn.Sequential:
+    """Double the side: a convolution to four times the channels, laid out as 2 x 2 pixels."""
+    return nn.Sequential(
+        nn.Conv2d(in_channels, 4 * out_channels, kernel_size=3, padding=1), nn.PixelShuffle(2), nn.ReLU()
+    )
+
+
+def build_decoder(mean_C: Tensor, std_C: Tensor, settings: DecoderSettings | None = None) -> nn.Sequential:
+    """A decoder for features with these statistics; the picture's side is four times the feature's."""
+    settings = settings or DecoderSettings()
+    (a, b, c), (blocks_a, blocks_b, blocks_c) = settings.widths, settings.blocks
+    decoder = nn.Sequential(
+        Standardise(mean_C, std_C),
+        nn.Conv2d(len(mean_C), a, kernel_size=3, padding=1),
+        nn.ReLU(),
+        *(ResidualBlock(a) for _ in range(blocks_a)),
+        upsample(a, b),
+        *(ResidualBlock(b) for _ in range(blocks_b)),
+        upsample(b, c),
+        *(ResidualBlock(c) for _ in range(blocks_c)),
+        nn.Conv2d(c, 3, kernel_size=3, padding=1),
+        nn.Sigmoid(),
+    )
+    return decoder.to(memory_format=torch.channels_last)

@@ -1,0 +1,120 @@
+"""Carrying out a recipe in a run folder, phase by phase, and reading a run back.
+
+RUN/                 the recipe's own training
+RUN/start/           the unprotected network that a warm start copies from, unless one is given
+RUN/restoring/       the fit of the restored feature
+"""
+
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, replace
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from lab.augment import Augmentation
+from lab.classifier import ClassifierTask, fit_settings
+from lab.data import Splits
+from lab.datasets import load_splits
+from lab.losses import LossWeights
+from lab.models.cnn import SplitNetwork, build_network
+from lab.recipes import Recipe, WarmStart, recipe
+from lab.train import RUN, Progress, Run, RunFolderError, fit
+from lab.warmstart import RestoringTask
+
+
+def recipe_from_json(stored: Mapping[str, Any]) -> Recipe:
+    """The recipe as a run folder stores it."""
+    values = dict(stored)
+    values["augmentation"] = Augmentation(**values["augmentation"])
+    values["loss"] = None if values["loss"] is None else LossWeights(**values["loss"])
+    warm_start = values.get("warm_start")
+    values["warm_start"] = None if warm_start is None else WarmStart(**warm_start)
+    return Recipe(**values)
+
+
+def load_run(folder: Path) -> tuple[Recipe, SplitNetwork, dict[str, Any]]:
+    """The recipe, the network with its best weights in evaluation mode, and the contents of ``run.json``.
+
+    Raises:
+        RunFolderError: no run here, or no finished epoch.
+    """
+    if not (folder / RUN).is_file():
+        raise RunFolderError(
+            f"{folder} is no run folder ({RUN} is missing); make one with `siftfunnel lab train`"
+        )
+    stored = json.loads((folder / RUN).read_text())
+    about = stored["about"]
+    loaded = recipe_from_json(about["recipe"])
+    network = build_network(
+        loaded.architecture,
+        width=loaded.width,
+        input_size=loaded.input_size,
+        num_classes=len(about["classes"]),
+    )
+    Run(folder, about).load_best(network)
+    network.eval()
+    return loaded, network, stored
+
+
+def _about(wanted: Recipe, splits: Splits, **more: Any) -> dict[str, Any]:
+    return {"recipe": asdict(wanted), "splits": splits.sizes(), "classes": list(splits.train.classes), **more}
+
+
+def _train_one(wanted: Recipe, folder: Path, splits: Splits, device: torch.device) -> Progress:
+    task = ClassifierTask(wanted, splits, device)
+    return fit(task, fit_settings(wanted), Run(folder, _about(wanted, splits)))
+
+
+def _restored_network(
+    wanted: Recipe, warm_start: WarmStart, folder: Path, start: Path, splits: Splits, device: torch.device
+) -> SplitNetwork:
+    """The funnel after the fit of its restored feature; trains what is missing."""
+    fitting = replace(
+        wanted,
+        name=f"{wanted.name}:restoring",
+        epochs=warm_start.epochs,
+        learning_rate=warm_start.learning_rate,
+        warm_start=None,
+    )
+    _, trained, _ = load_run(start)
+    task = RestoringTask(fitting, splits, device, trained)
+    run = Run(folder, _about(fitting, splits))
+    fit(task, fit_settings(fitting), run)
+    run.load_best(task.model)
+    return task.model
+
+
+def train_recipe(
+    wanted: Recipe,
+    folder: Path,
+    data: Path | None,
+    cache: Path | None,
+    device: torch.device,
+    start_from: Path | None = None,
+) -> Progress:
+    """Train a recipe into a run folder, or continue what is there.
+
+    Args:
+        wanted: The recipe.
+        folder: The run folder.
+        data: Data directory; None for a data set that is drawn.
+        cache: Directory for decoded arrays, or None.
+        device: Where to train.
+        start_from: For a warm start: a run of the unprotected recipe; trained first when left out.
+    """
+    splits = load_splits(wanted.dataset, data, cache)
+    if wanted.warm_start is None:
+        if start_from is not None:
+            raise ValueError(f"recipe {wanted.name} starts from scratch; leave --start-from out")
+        return _train_one(wanted, folder, splits, device)
+    task = ClassifierTask(wanted, splits, device)
+    run = Run(folder, _about(wanted, splits))
+    if run.is_fresh():
+        start = start_from or folder / "start"
+        if start_from is None:
+            _train_one(recipe(wanted.warm_start.recipe), start, splits, device)
+        network = _restored_network(wanted, wanted.warm_start, folder / "restoring", start, splits, device)
+        task.model.load_state_dict(network.state_dict())
+    return fit(task, fit_settings(wanted), run)
