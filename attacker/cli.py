@@ -127,7 +127,7 @@ def _add_showing_flags(group: Any) -> None:
     group.add_argument(
         "--http",
         type=_endpoint,
-        default=_endpoint(DEFAULT_HTTP),
+        default=DEFAULT_HTTP,
         metavar="HOST:PORT",
         help=f"where the page is served; port 0 takes a free one ({DEFAULT_HTTP})",
     )
@@ -198,12 +198,25 @@ def _tap(text: str) -> FeedConfig:
 
 
 def _endpoint(text: str) -> Endpoint:
-    from attacker.config import parse_endpoint
-
     try:
         return parse_endpoint(text)
     except ValueError as error:
         raise argparse.ArgumentTypeError(str(error)) from None
+
+
+def parse_endpoint(text: str) -> Endpoint:
+    """HOST:PORT or PORT (then on 127.0.0.1); IPv6 addresses in brackets.
+
+    Raises:
+        ValueError: neither.
+
+    >>> parse_endpoint("8080")
+    Endpoint(host='127.0.0.1', port=8080)
+    """
+    host, _, port = text.rpartition(":")
+    if not port.isdecimal() or (":" in host and not (host.startswith("[") and host.endswith("]"))):
+        raise ValueError(f"expected HOST:PORT or PORT, not {text!r} (IPv6 addresses in brackets)")
+    return Endpoint(host.strip("[]") or "127.0.0.1", int(port))
 
 
 def _places(variable: str, folder: str) -> Iterator[Path]:

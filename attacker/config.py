@@ -64,18 +64,3 @@ def check_address(flag: str, address: str) -> None:
         usable = False
     if not usable:
         raise ValueError(f"{flag} must be an address such as http://127.0.0.1:8090, not {address!r}")
-
-
-def parse_endpoint(text: str) -> Endpoint:
-    """HOST:PORT or PORT (then on 127.0.0.1); IPv6 addresses in brackets.
-
-    Raises:
-        ValueError: neither.
-
-    >>> parse_endpoint("8080")
-    Endpoint(host='127.0.0.1', port=8080)
-    """
-    host, _, port = text.rpartition(":")
-    if not port.isdecimal() or (":" in host and not (host.startswith("[") and host.endswith("]"))):
-        raise ValueError(f"expected HOST:PORT or PORT, not {text!r} (IPv6 addresses in brackets)")
-    return Endpoint(host.strip("[]") or "127.0.0.1", int(port))

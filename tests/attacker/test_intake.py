@@ -1,0 +1,147 @@
+from dataclasses import replace
+
+import pytest
+
+from attacker.exchanges import Exchange
+from attacker.intake import Intake
+from attacker.ledger import BundleTally, Ledger
+from attacker.tap.events import ConnectionClosed, Opaque, Traffic
+from tests.attacker.scene import Scene, heard_frame, heard_reply
+
+
+class Desk:
+    """An intake with its ledger and what it handed over."""
+
+    def __init__(self, scene: Scene) -> None:
+        self.scene, self.ledger, self.new = scene, Ledger(), list[Exchange]()
+        self.intake = Intake(scene.knowledge(), self.ledger, self.new.append)
+
+    def tell(self, *events: object, tap: str = "relay") -> None:
+        for event in events:
+            self.intake.take(tap, event)  # type: ignore[arg-type]
+
+    @property
+    def tally(self) -> BundleTally:
+        return self.ledger.bundles[self.scene.open.name]
+
+
+@pytest.fixture
+def desk(scene: Scene) -> Desk:
+    return Desk(scene)
+
+
+def test_a_frame_and_its_answer_become_one_exchange(desk: Desk, scene: Scene) -> None:
+    desk.tell(heard_frame(scene.frame(scene.open, 3), scene.open.digest, wire_bytes=700), heard_reply(3, 1))
+    (exchange,) = desk.new
+    assert (exchange.sequence, exchange.digest, exchange.tap) == (3, scene.open.digest, "relay")
+    assert exchange.answer is not None
+    assert exchange.answer.class_index == 1
+    assert desk.tally.frames_intercepted == 1
+    assert desk.tally.answers_overheard == 1
+    assert desk.tally.wire_bytes == 720
+    assert desk.tally.codecs == {"q6": 1}
+
+
+def test_a_resent_frame_counts_once_and_its_bytes_twice(desk: Desk, scene: Scene) -> None:
+    frame = scene.frame(scene.open, 3)
+    desk.tell(
+        heard_frame(frame, scene.open.digest, "c1", 1.0, 700),
+        heard_frame(frame, scene.open.digest, "c2", 2.0, 701),
+        heard_reply(3, 0, "c2", 2.1),
+    )
+    assert len(desk.new) == 1
+    assert (desk.tally.frames_intercepted, desk.tally.frames_resent) == (1, 1)
+    assert desk.tally.answers_overheard == 1
+    assert desk.tally.wire_bytes == 700 + 701 + 20
+
+
+def test_a_frame_refused_for_now_is_answered_when_it_comes_again(desk: Desk, scene: Scene) -> None:
+    frame = scene.frame(scene.open, 3)
+    desk.tell(heard_frame(frame, scene.open.digest), heard_reply(3, None))
+    assert (desk.tally.errors_overheard, desk.tally.answers_overheard) == (1, 0)
+    desk.tell(heard_frame(frame, scene.open.digest, time_s=1.5), heard_reply(3, 2, time_s=1.6))
+    assert (desk.tally.errors_overheard, desk.tally.answers_overheard) == (1, 1)
+    assert desk.tally.frames_intercepted == 1
+
+
+def test_two_taps_on_one_wire_count_every_frame_and_byte_once(desk: Desk, scene: Scene) -> None:
+    frame = heard_frame(scene.frame(scene.open, 3), scene.open.digest, wire_bytes=700)
+    desk.tell(frame, heard_reply(3, 1))
+    desk.tell(replace(frame, connection="s1"), replace(heard_reply(3, 1), connection="s1"), tap="cloud")
+    assert len(desk.new) == 1
+    assert (desk.tally.frames_intercepted, desk.tally.frames_resent) == (1, 0)
+    assert (desk.tally.answers_overheard, desk.tally.wire_bytes) == (1, 720)
+
+
+def test_a_second_run_of_the_edge_with_the_same_numbers_is_counted_anew(desk: Desk, scene: Scene) -> None:
+    frame = scene.frame(scene.open, 0)
+    for start in (0.0, 60.0):
+        desk.tell(
+            heard_frame(frame, scene.open.digest, f"c{start}", start), heard_reply(0, 1, f"c{start}", start)
+        )
+    assert (desk.tally.frames_intercepted, desk.tally.frames_resent) == (2, 0)
+
+
+def test_what_passes_after_the_last_message_belongs_to_its_bundle(desk: Desk, scene: Scene) -> None:
+    desk.tell(heard_frame(scene.frame(scene.open, 3), scene.open.digest, wire_bytes=700), heard_reply(3, 1))
+    desk.tell(
+        ConnectionClosed("c1", 2.0, "closed", Traffic(up_bytes=800, down_bytes=400, handshake_bytes=430))
+    )
+    assert desk.tally.wire_bytes == 800 + 400 - 430
+
+
+def test_bundles_on_one_connection_are_told_apart(desk: Desk, scene: Scene) -> None:
+    desk.tell(
+        heard_frame(scene.frame(scene.open, 0), scene.open.digest, wire_bytes=500),
+        heard_frame(scene.frame(scene.shut, 1), scene.shut.digest, wire_bytes=60),
+        heard_reply(0, 1, wire_bytes=21),
+        heard_reply(1, 1, wire_bytes=22),
+    )
+    assert desk.ledger.bundles[scene.open.name].wire_bytes == 521
+    assert desk.ledger.bundles[scene.shut.name].wire_bytes == 82
+
+
+@pytest.mark.parametrize("digest", ["ab" * 32, None])
+def test_a_frame_of_an_unknown_bundle_is_counted_and_not_handed_over(
+    desk: Desk, scene: Scene, digest: str | None
+) -> None:
+    desk.tell(heard_frame(scene.frame(scene.open, 3), digest, wire_bytes=700))
+    assert desk.new == []
+    stranger = desk.ledger.stranger(digest)
+    assert (stranger.frames, stranger.wire_bytes) == (1, 700)
+
+
+def test_rubbish_and_compressed_messages_are_counted(desk: Desk, scene: Scene) -> None:
+    rubbish = heard_frame(b"\xff\xff\xff", scene.open.digest)
+    compressed = replace(heard_frame(scene.frame(scene.open, 3), scene.open.digest), compressed=True)
+    desk.tell(rubbish, compressed, replace(heard_reply(0, 1), message=b"\x08"))
+    assert desk.new == []
+    assert desk.ledger.malformed_messages == 3
+
+
+def test_an_answer_is_judged_once_its_true_class_is_known(desk: Desk, scene: Scene) -> None:
+    desk.tell(heard_frame(scene.frame(scene.open, 3), scene.open.digest))
+    desk.new[0].settle("boris")
+    assert desk.tally.answers_labelled == 0
+    desk.tell(heard_reply(3, 1))
+    assert (desk.tally.answers_labelled, desk.tally.answers_correct) == (1, 1)
+
+
+def test_an_answer_outside_the_classes_is_wrong_and_no_accident(desk: Desk, scene: Scene) -> None:
+    desk.tell(heard_frame(scene.frame(scene.open, 3), scene.open.digest))
+    desk.new[0].settle("boris")
+    desk.tell(heard_reply(3, 999))
+    assert (desk.tally.answers_labelled, desk.tally.answers_correct) == (1, 0)
+
+
+def test_ciphertext_leaves_sizes_directions_and_times(desk: Desk) -> None:
+    for time_s, direction, size in ((10.0, "up", 1200), (10.5, "down", 90)):
+        desk.tell(Opaque("c1", time_s, direction, size, "tls", Traffic()))  # type: ignore[arg-type]
+    told = desk.intake.leftovers["relay"].as_json()
+    assert told["records"] == [[-0.5, "up", 1200], [0.0, "down", 90]]
+    assert (told["total_bytes"], told["reason"]) == (1290, "tls")
+
+
+def test_a_reply_without_a_frame_is_no_accident(desk: Desk) -> None:
+    desk.tell(heard_reply(5, 1))
+    assert desk.ledger.bundles == {}

@@ -1,0 +1,117 @@
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from attacker.inversion import InversionError, OnnxDecoder, load_decoder
+from attacker.knowledge import gather, mean_picture
+from shared.bundle import Inverter, load_inverter, write_inverter
+from shared.rpc import split_inference_pb2 as pb
+from tests.attacker.scene import Scene
+
+
+def test_every_bundle_gets_its_own_inverter(scene: Scene) -> None:
+    knowledge = scene.knowledge()
+    assert knowledge.problems == ()
+    assert {
+        target.name: target.inverter and target.inverter.bundle_digest for target in knowledge.targets
+    } == {
+        scene.open.name: scene.open.digest,
+        scene.shut.name: scene.shut.digest,
+    }
+
+
+def test_a_bundle_without_an_inverter_is_known_and_the_lack_is_told(scene: Scene) -> None:
+    knowledge = gather([scene.bundles], [scene.inverters / scene.open.name])
+    shut = knowledge.target(scene.shut.digest)
+    assert shut is not None
+    assert shut.reconstructor is None
+    assert not shut.as_json()["inverter"]
+    (problem,) = knowledge.problems
+    assert problem.startswith(f"no inverter for bundle {scene.shut.name}")
+    assert "siftfunnel lab inverter" in problem
+
+
+def test_an_inverter_of_a_bundle_that_is_not_here_is_told(scene: Scene) -> None:
+    knowledge = gather([scene.bundles / scene.open.name], [scene.inverters])
+    assert [target.name for target in knowledge.targets] == [scene.open.name]
+    assert "a bundle that is not here" in knowledge.problems[0]
+
+
+def test_an_inverter_never_serves_another_bundle(scene: Scene) -> None:
+    inverter = load_inverter(scene.inverters / scene.open.name)
+    with pytest.raises(InversionError, match=scene.open.digest[:12]):
+        load_decoder(inverter, scene.shut)
+
+
+def test_an_inverter_whose_graph_does_not_fit_is_refused(scene: Scene, tmp_path: Path) -> None:
+    model = (scene.inverters / scene.open.name / "inverter.onnx").read_bytes()
+    claimed = write_inverter(tmp_path / "inverter", scene.shut.name, scene.shut.digest, model, {})
+    with pytest.raises(InversionError, match=r"does not take features of shape \(4, 8, 8\)"):
+        load_decoder(claimed, scene.shut)
+
+
+def test_a_file_that_is_no_graph_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "inverter.onnx").write_bytes(b"no graph")
+    with pytest.raises(InversionError, match="does not load"):
+        OnnxDecoder(tmp_path / "inverter.onnx", (4, 8, 8), (32, 32))
+
+
+def test_a_changed_inverter_becomes_a_problem_and_the_bundle_stays(scene: Scene, tmp_path: Path) -> None:
+    shutil.copytree(scene.inverters / scene.open.name, tmp_path / "inverter")
+    with (tmp_path / "inverter" / "inverter.onnx").open("ab") as model:
+        model.write(b"!")
+    knowledge = gather([scene.bundles / scene.open.name], [tmp_path / "inverter"])
+    assert [target.reconstructor for target in knowledge.targets] == [None]
+    assert "has changed" in knowledge.problems[0]
+
+
+def test_a_reconstructor_from_outside_wins_over_the_inverter(scene: Scene) -> None:
+    class White:
+        def reconstruct(self, features_NCHW):
+            return np.ones((len(features_NCHW), 32, 32, 3), np.float32)
+
+    given_one = White()
+    knowledge = gather([scene.bundles], [scene.inverters], {scene.open.digest: given_one})
+    target = knowledge.target(scene.open.digest)
+    assert target is not None
+    assert target.reconstructor is given_one
+
+
+@pytest.mark.parametrize("codec", ["fp32", "fp16", "int8", "q6", "q4"])
+def test_the_checksum_settles_which_bundle_a_payload_belongs_to(scene: Scene, codec: str) -> None:
+    knowledge = scene.knowledge()
+    for bundle in (scene.open, scene.shut):
+        assert knowledge.settle(scene.frame(bundle, 7, codec=codec)) == bundle.digest
+
+
+@given(st.binary(max_size=300))
+def test_no_rubbish_settles_a_bundle_or_raises(scene: Scene, rubbish: bytes) -> None:
+    knowledge = scene.knowledge()
+    assert knowledge.settle(rubbish) is None
+    assert knowledge.settle(pb.Frame(sequence=1, codec=2, payload=rubbish).SerializeToString()) is None
+
+
+def test_what_has_no_name_is_called_by_its_number(scene: Scene) -> None:
+    target = scene.knowledge().targets[0]
+    assert target.codec_name(99) == "codec 99 (unknown)"
+    assert target.class_name(99) == "class 99 (unknown)"
+    assert target.class_name(1) == "boris"
+
+
+@pytest.mark.parametrize(
+    ("report", "level"),
+    [
+        ({"mean_picture": {"psnr": 12.5, "ssim": 0.25, "note": "x"}}, {"psnr": 12.5, "ssim": 0.25}),
+        ({"mean_picture": "none"}, None),
+        ({}, None),
+    ],
+)
+def test_the_level_of_knowing_nothing_comes_from_the_report(
+    report: dict[str, object], level: dict[str, float] | None
+) -> None:
+    assert mean_picture(Inverter(Path("x"), "ab" * 32, "faces", report)) == level
+    assert mean_picture(None) is None

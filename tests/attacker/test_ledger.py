@@ -1,0 +1,82 @@
+import json
+import math
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from attacker.ledger import BundleTally, Ledger, RunningMean, Similarity
+
+numbers = st.lists(st.floats(-1e6, 1e6), min_size=1, max_size=50)
+
+
+@given(numbers)
+def test_a_running_mean_is_the_mean_and_the_population_deviation(values: list[float]) -> None:
+    mean = RunningMean()
+    for value in values:
+        mean.add(value)
+    expected = math.fsum(values) / len(values)
+    spread = math.sqrt(math.fsum((value - expected) ** 2 for value in values) / len(values))
+    assert mean.count == len(values)
+    assert mean.mean == pytest.approx(expected, abs=1e-6)
+    assert mean.deviation == pytest.approx(spread, abs=1e-4)
+
+
+def test_a_mean_of_nothing_is_null() -> None:
+    tally = BundleTally().as_json()
+    for name in (
+        "mse_mean",
+        "psnr_mean",
+        "psnr_deviation",
+        "ssim_mean",
+        "wire_bytes_mean",
+        "payload_bytes_mean",
+        "jpeg_bytes_mean",
+        "answers_accuracy",
+    ):
+        assert tally[name] is None
+    assert tally["frames_intercepted"] == tally["frames_reconstructed"] == tally["frames_scored"] == 0
+
+
+def test_the_summary_of_a_bundle_in_literal_figures() -> None:
+    tally = BundleTally(frames_reconstructed=3, wire_bytes=3600)
+    for size in (1000, 1100, 1200):
+        tally.heard("q6", size)
+    tally.scored(Similarity(mse=0.01, psnr_db=20.0, ssim=0.5))
+    tally.scored(Similarity(mse=0.001, psnr_db=30.0, ssim=0.9))
+    tally.answers_overheard = 3
+    for correct in (True, True, False):
+        tally.labelled(correct)
+    tally.jpeg_bytes.add(1500)
+    told = tally.as_json()
+    assert told["frames_intercepted"] == 3
+    assert told["frames_scored"] == 2
+    assert told["mse_mean"] == pytest.approx(0.0055)
+    assert told["psnr_mean"] == pytest.approx(25.0)
+    assert told["psnr_deviation"] == pytest.approx(5.0)
+    assert told["ssim_mean"] == pytest.approx(0.7)
+    assert told["wire_bytes_mean"] == pytest.approx(1200.0)
+    assert told["wire_bytes_total"] == 3600
+    assert told["payload_bytes_mean"] == pytest.approx(1100.0)
+    assert told["jpeg_bytes_mean"] == pytest.approx(1500.0)
+    assert told["answers_accuracy"] == pytest.approx(2 / 3)
+    assert told["codecs"] == {"q6": 3}
+
+
+def test_two_bundles_of_one_name_are_told_apart() -> None:
+    ledger = Ledger()
+    first, second = ledger.bundle("faces", "ab" * 32), ledger.bundle("faces", "cd" * 32)
+    assert first is not second
+    assert ledger.bundle("faces", "ab" * 32) is first
+    assert list(ledger.as_json()["bundles"]) == ["faces", "faces (cdcdcdcd)"]
+
+
+def test_frames_of_strangers_are_counted_by_digest_or_as_unsettled() -> None:
+    ledger = Ledger()
+    for digest in ("ab" * 32, "ab" * 32, None):
+        stranger = ledger.stranger(digest)
+        stranger.frames += 1
+        stranger.wire_bytes += 10
+    told = json.loads(json.dumps(ledger.as_json()))
+    assert told["unknown_bundles"] == {"ab" * 32: {"frames_intercepted": 2, "wire_bytes_total": 20}}
+    assert told["unsettled"] == {"frames": 1, "wire_bytes": 10}

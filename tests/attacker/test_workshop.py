@@ -1,0 +1,144 @@
+import numpy as np
+import pytest
+
+from attacker.exchanges import Answer, Exchange
+from attacker.preview import Truth
+from attacker.workshop import Backlog, WaitingRoom, WorkshopConfig, decode_batch, invert_batch, score
+from shared.rpc import split_inference_pb2 as pb
+from tests.attacker.scene import Scene
+
+DIGEST = "ab" * 32
+
+
+def exchange(number: int = 0, digest: str = DIGEST, payload: bytes = b"12345") -> Exchange:
+    return Exchange(number, "relay", "c1", 0.0, digest, number, 5, payload)
+
+
+def truth(value: int = 128) -> Truth:
+    return Truth(DIGEST, 0, 0.0, "ada", np.full((32, 32, 3), value, np.uint8))
+
+
+@pytest.mark.parametrize("name", ["backlog_frames", "backlog_bytes", "batch_frames", "waiting_frames"])
+def test_a_bound_below_one_is_refused_by_name(name: str) -> None:
+    with pytest.raises(ValueError, match=name):
+        WorkshopConfig(**{name: 0})
+
+
+def test_a_full_backlog_keeps_the_newest_frames() -> None:
+    backlog = Backlog(WorkshopConfig(backlog_frames=3))
+    gone = [old.number for number in range(5) for old in backlog.put(exchange(number))]
+    assert gone == [0, 1]
+    assert [kept.number for kept in backlog.take()] == [2, 3, 4]
+
+
+def test_a_backlog_is_bounded_by_bytes_too_but_never_drops_the_newest() -> None:
+    backlog = Backlog(WorkshopConfig(backlog_bytes=9))
+    assert backlog.put(exchange(0)) == []
+    assert [old.number for old in backlog.put(exchange(1))] == [0]
+    assert [old.number for old in backlog.put(exchange(2, payload=b"x" * 100))] == [1]
+    assert [kept.number for kept in backlog.take()] == [2]
+
+
+def test_a_batch_holds_neighbours_of_one_bundle() -> None:
+    backlog = Backlog(WorkshopConfig(batch_frames=3))
+    for number, digest in enumerate(["a", "a", "b", "b", "b", "b"]):
+        backlog.put(exchange(number, digest * 64))
+    assert [[each.number for each in backlog.take()] for _ in range(4)] == [[0, 1], [2, 3, 4], [5], []]
+
+
+def test_payloads_become_pictures_and_bad_ones_are_set_apart(scene: Scene) -> None:
+    target = scene.knowledge().target(scene.open.digest)
+    assert target is not None
+    frame = pb.Frame.FromString(scene.frame(scene.open, 0))
+    good = Exchange(0, "relay", "c1", 0.0, scene.open.digest, 0, frame.codec, frame.payload)
+    torn = Exchange(1, "relay", "c1", 0.0, scene.open.digest, 1, frame.codec, frame.payload[:-1])
+    alien = Exchange(2, "relay", "c1", 0.0, scene.open.digest, 2, 99, frame.payload)
+    decoded, failed = decode_batch(target, [good, torn, alien])
+    assert ([each.number for each in decoded], [each.number for each in failed]) == ([0], [1, 2])
+    invert_batch(target, decoded)
+    assert good.reconstruction_HWC is not None
+    assert good.reconstruction_HWC.shape == (32, 32, 3)
+    assert float(good.reconstruction_HWC.min()) >= 0.0
+    assert float(good.reconstruction_HWC.max()) <= 1.0
+
+
+def test_a_perfect_reconstruction_scores_zero_error_and_the_cap() -> None:
+    perfect = exchange()
+    perfect.reconstruction_HWC = np.full((32, 32, 3), 128 / 255, np.float32)
+    found = score(perfect, truth(128))
+    assert found is not None
+    assert (found.mse, found.psnr_db, found.ssim) == (0.0, 100.0, 1.0)
+
+
+def test_black_for_white_scores_zero_decibels() -> None:
+    wrong = exchange()
+    wrong.reconstruction_HWC = np.zeros((32, 32, 3), np.float32)
+    found = score(wrong, truth(255))
+    assert found is not None
+    assert found.mse == pytest.approx(1.0)
+    assert found.psnr_db == pytest.approx(0.0)
+
+
+def test_nothing_is_scored_without_both_pictures_at_one_size() -> None:
+    rebuilt = exchange()
+    assert score(rebuilt, truth()) is None
+    rebuilt.reconstruction_HWC = np.zeros((16, 16, 3), np.float32)
+    assert score(rebuilt, None) is None
+    assert score(rebuilt, truth()) is None
+
+
+class Room:
+    """A waiting room with truths under a test's control."""
+
+    def __init__(self, with_truths: bool = True, **bounds: float) -> None:
+        self.truths: dict[int, Truth] = {}
+        config = WorkshopConfig(**bounds)  # type: ignore[arg-type]
+        self.room = WaitingRoom(config, self.take if with_truths else None)
+
+    def take(self, digest: str, sequence: int) -> Truth | None:
+        return self.truths.pop(sequence, None)
+
+    def release(self, now_s: float) -> list[tuple[int, bool]]:
+        return [(each.number, found is not None) for each, found in self.room.release(now_s)]
+
+
+def answered(number: int) -> Exchange:
+    done = exchange(number)
+    done.answer, done.answered_s = Answer(0, 0.5), 0.0
+    return done
+
+
+def test_a_frame_with_original_and_answer_waits_no_longer() -> None:
+    room = Room()
+    room.room.admit([answered(0), answered(1)], 0.0)
+    assert room.release(0.0) == []
+    room.truths[1] = truth()
+    assert room.release(0.1) == [(1, True)]
+    assert len(room.room) == 1
+
+
+def test_an_original_that_does_not_come_is_not_waited_for_forever() -> None:
+    room = Room(truth_wait_s=5.0)
+    room.room.admit([answered(0)], 0.0)
+    assert room.release(4.9) == []
+    assert room.release(5.0) == [(0, False)]
+
+
+def test_an_answer_that_does_not_come_is_not_waited_for_forever() -> None:
+    room = Room(answer_wait_s=2.0)
+    room.truths[0] = truth()
+    room.room.admit([exchange(0)], 0.0)
+    assert room.release(1.9) == []
+    assert room.release(2.0) == [(0, True)]
+
+
+def test_without_a_preview_no_original_is_waited_for() -> None:
+    room = Room(with_truths=False)
+    room.room.admit([answered(0)], 0.0)
+    assert room.release(0.0) == [(0, False)]
+
+
+def test_a_waiting_room_is_bounded() -> None:
+    room = Room(waiting_frames=2)
+    room.room.admit([answered(number) for number in range(5)], 0.0)
+    assert [number for number, _ in room.release(0.0)] == [0, 1, 2]
