@@ -81,6 +81,18 @@ def plausible_frame(length: int, kind: int, flags: int, stream_id: int, max_fram
     return stream_id % 2 == 1
 
 
+def begins_with_settings(data: bytes) -> bool:
+    """Whether bytes begin with the SETTINGS frame that opens the server's side of HTTP/2.
+
+    >>> begins_with_settings(bytes.fromhex("000006" "04" "00" "00000000"))
+    True
+    """
+    if len(data) < FRAME_HEADER_BYTES:
+        return False
+    length, kind, flags, stream_id = frame_fields(data, 0)
+    return kind == SETTINGS and flags == 0 and plausible_frame(length, kind, flags, stream_id, 1 << 14)
+
+
 def looks_like_tls(data: bytes | bytearray) -> bool:
     """Whether at least three bytes begin like a TLS handshake or alert record.
 

@@ -3,7 +3,7 @@
 from collections import OrderedDict
 from dataclasses import dataclass
 
-from attacker.tap.boundaries import PREFACE
+from attacker.tap.boundaries import PREFACE, begins_with_settings
 from attacker.tap.connection import ConnectionTap
 from attacker.tap.events import Direction, Dropped, Event, Settle
 from attacker.tap.half_flow import HalfFlow, Missed, ReassemblyLimits
@@ -140,6 +140,8 @@ class FlowTable:
             return (ends[1], ends[0]) if known[0] == ends[0] else ends
         if segment.payload.startswith(PREFACE[:8]):
             return ends
+        if begins_with_settings(segment.payload):
+            return ends[::-1]
         return ends if segment.destination.port <= segment.source.port else ends[::-1]
 
     def _close(self, key: FlowKey, time_s: float, how: str) -> list[Event]:

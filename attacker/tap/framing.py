@@ -19,8 +19,8 @@ from attacker.tap.boundaries import (
     FRAME_HEADER_BYTES,
     PREFACE,
     RECORD_HEADER_BYTES,
-    SETTINGS,
     Verdict,
+    begins_with_settings,
     frame_fields,
     judge,
     looks_like_tls,
@@ -174,9 +174,7 @@ class FrameStream:
     def _expect_settings(self) -> bool:
         if len(self._buffer) < FRAME_HEADER_BYTES:
             return False
-        length, kind, flags, stream_id = frame_fields(self._buffer, 0)
-        plausible = plausible_frame(length, kind, flags, stream_id, self._max_frame_bytes)
-        if kind != SETTINGS or flags or not plausible:
+        if not begins_with_settings(bytes(self._buffer[:FRAME_HEADER_BYTES])):
             return self._begin_blind()
         self._mode = self._frames
         return True
