@@ -139,6 +139,14 @@ COMMANDS: tuple[Command, ...] = (
         ("lab", "shared", "torch", "onnx", "safetensors"),
     ),
     Command(
+        "bench",
+        "measure the edge and the service on this machine",
+        "bench.cli",
+        "add_bench_parser",
+        "dev",
+        ("bench", "lab", "torch", *_EDGE, *_CLOUD),
+    ),
+    Command(
         "data",
         "unpack the data sets that training and the demo can use",
         "lab.cli",

@@ -1,0 +1,92 @@
+"""`siftfunnel bench`: figures of this machine as JSON, each with what it was measured on."""
+
+import argparse
+import json
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+PARTS = ("edge-latency", "install", "first-answer", "stream")
+
+
+def add_bench_parser(subparsers: Any, bundles_default: tuple[Path, ...] = ()) -> None:
+    """Add `bench figures` to the console."""
+    parser = subparsers.add_parser("bench", help="measure the edge and the service on this machine")
+    verbs = parser.add_subparsers(dest="verb", required=True)
+    figures = verbs.add_parser(
+        "figures",
+        help="edge latency, install size, memory, first answer, one stream against the bare model",
+        description="Measures on this machine and writes JSON. Starts a server of its own on loopback.",
+    )
+    figures.add_argument("--bundle", type=Path, required=True, metavar="DIR", help="bundle to serve")
+    figures.add_argument(
+        "--picture", type=Path, required=True, metavar="FILE", help="picture for the first answer"
+    )
+    figures.add_argument("--only", choices=PARTS, action="append", help="measure this part only (repeatable)")
+    figures.add_argument("--rounds", type=int, default=200, help="timed pictures per edge half (200)")
+    figures.add_argument("--frames", type=int, default=2000, help="frames per round of a stream (2000)")
+    figures.add_argument(
+        "--codec", action="append", help="codec of the stream (repeatable; fp32 and the default)"
+    )
+    figures.add_argument(
+        "--out", type=Path, metavar="FILE", help="write the JSON here instead of standard output"
+    )
+    figures.set_defaults(run=run_figures)
+
+
+def run_figures(args: argparse.Namespace) -> int:
+    """Measure the parts asked for and write one JSON object."""
+    from bench.edge_latency import measure_edge_latency
+    from bench.footprint import measure_first_answer, measure_install
+    from bench.throughput import measure_stream
+    from lab.provenance import provenance
+    from shared.bundle import load_bundle
+
+    bundle = load_bundle(args.bundle)
+    codecs = args.codec or list(dict.fromkeys(["fp32", bundle.manifest.default_codec]))
+    project = Path(__file__).resolve().parent.parent
+    measures: dict[str, Callable[[str], Any]] = {
+        "edge-latency": lambda server: measure_edge_latency(rounds=args.rounds),
+        "install": lambda server: measure_install(project),
+        "first-answer": lambda server: measure_first_answer(args.bundle, server, args.picture),
+        "stream": lambda server: [
+            measure_stream(args.bundle, server, codec=codec, frames=args.frames) for codec in codecs
+        ],
+    }
+    result: dict[str, Any] = {
+        "provenance": provenance(),
+        "bundle": bundle.manifest.name,
+        "digest": bundle.digest,
+    }
+    with running_cloud(args.bundle) as server:
+        for part in args.only or PARTS:
+            print(f"measuring {part} ...", file=sys.stderr)
+            result[part.replace("-", "_")] = measures[part](server)
+    text = json.dumps(result, indent=2) + "\n"
+    if args.out:
+        args.out.parent.mkdir(parents=True, exist_ok=True)
+        args.out.write_text(text)
+    else:
+        print(text, end="")
+    return 0
+
+
+@contextmanager
+def running_cloud(bundle: Path) -> Iterator[str]:
+    """A cloud server of its own process on a free loopback port; gives its HOST:PORT."""
+    command = [sys.executable, "-m", "siftfunnel", "cloud", "--bundle", str(bundle)]
+    command += ["--listen", "127.0.0.1:0", "--http", "127.0.0.1:0", "--log-level", "warning"]
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
+    assert process.stdout is not None
+    try:
+        line = process.stdout.readline()
+        if not line:
+            raise RuntimeError(f"the cloud server did not start; it said why above ({' '.join(command)})")
+        yield json.loads(line)["grpc"]
+    finally:
+        process.terminate()
+        process.wait(timeout=30)
+        process.stdout.close()
