@@ -96,7 +96,8 @@ def _add_inverter(commands: Any) -> None:
         "inverter",
         help="train the attacker's decoder for a bundle",
         description="Train the decoder that turns a bundle's features back into pictures, on auxiliary "
-        "pictures that the bundle's network never saw, and export it. Ctrl-C stops; the same command continues.",
+        "pictures that the bundle's network never saw, and export it. "
+        "Ctrl-C stops; the same command continues.",
     )
     parser.add_argument("bundle", type=Path, metavar="BUNDLE", help="a bundle's directory")
     parser.add_argument("--out", type=Path, required=True, metavar="DIR", help="the inverter's directory")

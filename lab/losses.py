@@ -13,6 +13,7 @@ from torch.nn import functional
 
 DISTANCE_EPSILON = 1e-10
 VARIANCE_EPSILON = 1e-10
+VARIANCE_FLOOR = 1e-14
 
 
 @dataclass(frozen=True)
@@ -60,8 +61,8 @@ def pairwise_distances(x: Tensor) -> Tensor:
     """Euclidean distances between the rows of ``x`` flattened to N x d, as N x N, exactly 0 on the diagonal.
 
     Uses the Gram matrix, |a - b|^2 = |a|^2 + |b|^2 - 2ab, after centring (distances do not change,
-    cancellation shrinks): memory N x N instead of N x N x d. Equal rows are 1e-5 apart instead of 0, so that
-    the root has a gradient.
+    cancellation shrinks): memory N x N instead of N x N x d. The epsilon inside the root, taken off again
+    outside, gives equal rows the distance 0 with a gradient of 0.
 
     Example:
         >>> pairwise_distances(torch.tensor([[0.0, 0.0], [3.0, 4.0]])).round(decimals=4).tolist()
@@ -73,7 +74,7 @@ def pairwise_distances(x: Tensor) -> Tensor:
     squares = gram.diagonal()
     squared = (squares[:, None] + squares[None, :] - 2 * gram).clamp_min(0)
     off_diagonal = 1 - torch.eye(len(rows), dtype=rows.dtype, device=rows.device)
-    return (squared + DISTANCE_EPSILON).sqrt() * off_diagonal
+    return ((squared + DISTANCE_EPSILON).sqrt() - DISTANCE_EPSILON**0.5) * off_diagonal
 
 
 def _double_centre(a: Tensor) -> Tensor:
@@ -143,8 +144,7 @@ def _require_pairs(x: Tensor, z: Tensor, *, least: int) -> None:
 
 def _normalised(covariance: Tensor, variance_x: Tensor, variance_z: Tensor) -> Tensor:
     """``covariance / sqrt(variance_x * variance_z)``; roots taken apart, since the product underflows."""
-    floor = torch.finfo(covariance.dtype).tiny ** 0.5
-    return covariance / (variance_x.clamp_min(floor).sqrt() * variance_z.clamp_min(floor).sqrt())
+    return covariance / (variance_x.clamp_min(VARIANCE_FLOOR).sqrt() * variance_z.clamp_min(VARIANCE_FLOOR).sqrt())
 
 
 def channel_correlation(z_NCHW: Tensor) -> Tensor:

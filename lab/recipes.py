@@ -136,7 +136,7 @@ def drawnfaces_unprotected() -> Recipe:
         architecture="cnn-unprotected",
         width=32,
         input_size=64,
-        epochs=14,
+        epochs=6,
         batch_size=64,
         learning_rate=2e-3,
         augmentation=FACES,
@@ -153,12 +153,12 @@ def drawnfaces_siftfunnel() -> Recipe:
         architecture="cnn-siftfunnel",
         width=32,
         input_size=64,
-        epochs=24,
+        epochs=12,
         batch_size=64,
         learning_rate=2e-3,
         augmentation=FACES,
         loss=LossWeights(),
-        warm_start=WarmStart(recipe="drawnfaces_unprotected", epochs=8),
+        warm_start=WarmStart(recipe="drawnfaces_unprotected", epochs=5),
     )
 
 
