@@ -4,8 +4,6 @@ It runs in a thread with an event loop of its own. A slow scrape then costs the 
 and `/healthz` can still answer, and say so, when that loop is stuck.
 """
 
-import errno
-import socket
 import threading
 import time
 from collections.abc import Callable
@@ -18,14 +16,11 @@ from fastapi.responses import JSONResponse
 from prometheus_client import CONTENT_TYPE_LATEST
 
 from cloud_server.config import Endpoint
+from cloud_server.ports import listening_socket
 
 State = Literal["serving", "draining", "stalled"]
 
 _START_S = 10.0
-
-
-class ListenError(ValueError):
-    """An address that cannot be listened on; the text names it, its flag and why."""
 
 
 @dataclass(frozen=True)
@@ -104,36 +99,3 @@ class AdminServer:
 
     def _run(self) -> None:
         self._server.run(sockets=[self._socket])
-
-
-def listening_socket(endpoint: Endpoint, flag: str) -> socket.socket:
-    """A listening TCP socket.
-
-    Raises:
-        ListenError: in use, not ours to use, or no such address; names the flag.
-    """
-    try:
-        family, kind, protocol, _, address = socket.getaddrinfo(
-            endpoint.host, endpoint.port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
-        )[0]
-    except OSError as error:
-        raise ListenError(f"{flag} {endpoint}: {error.strerror}") from None
-    listener = socket.socket(family, kind, protocol)
-    try:
-        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        listener.bind(address)
-        listener.listen(128)
-    except OSError as error:
-        listener.close()
-        raise ListenError(f"{flag} {endpoint}: {_advice(error)}") from None
-    return listener
-
-
-def _advice(error: OSError) -> str:
-    if error.errno == errno.EADDRINUSE:
-        return "the port is in use; stop what holds it or choose another one (0 lets the system choose)"
-    if error.errno == errno.EACCES:
-        return "not permitted; ports below 1024 need a privilege, choose another one"
-    if error.errno == errno.EADDRNOTAVAIL:
-        return "this machine has no such address; 0.0.0.0 listens on all interfaces"
-    return error.strerror or str(error)

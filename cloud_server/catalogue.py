@@ -19,8 +19,8 @@ _log = logging.getLogger(__name__)
 
 CLOUD_FILE = "cloud.onnx"
 _SLACK_BYTES = 64 * 1024
-"""Taken beyond the largest valid payload. gRPC ends a whole stream over a message that is too large; up to here
-a payload that is too long costs its own frame only."""
+"""Taken beyond the largest valid payload: gRPC ends a whole stream over a message that is too large; up to
+here a payload that is too long costs its own frame only."""
 
 
 @dataclass(frozen=True)

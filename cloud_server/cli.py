@@ -234,16 +234,27 @@ async def _serve(config: CloudConfig) -> int:
 
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
+    drained = False
 
-    def on_signal() -> None:
+    def on_signal(number: int, frame: object) -> None:
+        if drained:
+            return
         if stop.is_set():
-            logging.getLogger(__name__).warning("second signal: stopping at once")
+            os.write(sys.stderr.fileno(), b"second signal: stopping at once\n")
             os._exit(_FORCED)
-        stop.set()
+        loop.call_soon_threadsafe(stop.set)
 
+    # Not the loop's own handlers: they are gone when the loop is, and a signal in that moment would kill a
+    # process that had drained well.
     for number in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(number, on_signal)
-    return 0 if await serve(config, stop, announce) else 1
+        signal.signal(number, on_signal)
+    in_time = await serve(config, stop, announce)
+    drained = True
+    if not in_time:
+        # A model that still runs in its thread would crash an orderly exit.
+        logging.shutdown()
+        os._exit(_FORCED)
+    return 0
 
 
 def announce(server: "CloudServer") -> None:

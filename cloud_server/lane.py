@@ -119,8 +119,12 @@ class Lane:
         for thread in self._threads:
             thread.start()
 
-    def close(self) -> None:
-        """Answer what still waits with UNAVAILABLE, let the workers finish what they run, and end them."""
+    def close(self, patience_s: float) -> None:
+        """Answer what still waits with UNAVAILABLE and end the workers.
+
+        Args:
+            patience_s: time for the workers to finish what they run; a model that hangs is left behind.
+        """
         with self._changed:
             self._closing = True
             left = self._queue.clear()
@@ -129,8 +133,11 @@ class Lane:
             self._refuse(ticket, pb.FrameError.UNAVAILABLE, _DRAINING)
         if left:
             self._wake({ticket.owner for ticket in left})
+        deadline_s = self._clock() + patience_s
         for thread in self._threads:
-            thread.join()
+            thread.join(max(deadline_s - self._clock(), 0.0))
+            if thread.is_alive():
+                _log.error("%s: a batch still runs after %g s; it is abandoned", self._name, patience_s)
 
     def enter(self) -> None:
         """One more owner may submit."""

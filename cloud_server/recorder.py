@@ -26,6 +26,10 @@ _HTTP2_FRAME_BYTES = 16384
 QUEUE_FULL, FILE_FULL, WRITE_FAILED = "queue_full", "file_full", "write_failed"
 
 
+class RecordError(ValueError):
+    """A flow file that cannot be written; the text names it and why."""
+
+
 @dataclass(frozen=True)
 class RecorderConfig:
     """Where flows go and how much is kept.
@@ -67,7 +71,7 @@ class FlowRecorder:
         on_dropped: told why, and how many were not.
 
     Raises:
-        OSError: the file cannot be opened for appending.
+        RecordError: the file cannot be opened for appending.
     """
 
     def __init__(
@@ -79,8 +83,11 @@ class FlowRecorder:
         self._config = config
         self._on_written = on_written
         self._on_dropped = on_dropped
-        # What is overheard is private to whoever runs the server.
-        descriptor = os.open(config.path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600)
+        try:
+            # What is overheard is private to whoever runs the server.
+            descriptor = os.open(config.path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600)
+        except OSError as error:
+            raise RecordError(f"--record-flows {config.path}: cannot be written: {error.strerror}") from None
         self._file: IO[str] = os.fdopen(descriptor, "a", encoding="ascii")
         self._size_bytes = os.fstat(descriptor).st_size
         self._full = False

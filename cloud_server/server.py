@@ -11,17 +11,21 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
 from types import TracebackType
+from typing import TYPE_CHECKING
 
 import grpc
 
-from cloud_server.admin import AdminServer, AdminView, ListenError, State, listening_socket
 from cloud_server.catalogue import Catalogue, open_catalogue
 from cloud_server.config import CloudConfig, Endpoint
 from cloud_server.health import HealthServicer
 from cloud_server.lane import Owner
 from cloud_server.metrics import Metrics
+from cloud_server.ports import ListenError, listening_socket
 from cloud_server.recorder import FlowRecorder
 from cloud_server.service import SERVICE, SplitInferenceService
+
+if TYPE_CHECKING:
+    from cloud_server.admin import AdminServer, State
 
 _log = logging.getLogger(__name__)
 
@@ -75,7 +79,7 @@ class CloudServer:
         Raises:
             BundleError: a bundle fails its checks.
             ListenError: an address cannot be listened on.
-            OSError: the file for flows cannot be written.
+            RecordError: the file for flows cannot be written.
         """
         self._loop = asyncio.get_running_loop()
         self._catalogue = open_catalogue(self._config, self.metrics, self._wake)
@@ -125,10 +129,10 @@ class CloudServer:
         self.metrics.ready.set(0)
         self._service.drain()
         in_time = await self._calls_end(self._config.drain_s)
-        await asyncio.to_thread(self._close_lanes)
         if not in_time:
             _log.warning("%d calls still open after %g s", self._service.calls_open, self._config.drain_s)
-            await self._calls_end(_FLUSH_S)
+        await asyncio.to_thread(self._close_lanes)
+        await self._calls_end(_FLUSH_S)
         self._health.close()
         await self._server.stop(grace=_FLUSH_S)
         self._heart.cancel()
@@ -138,7 +142,7 @@ class CloudServer:
             await asyncio.to_thread(self._recorder.close)
         return in_time
 
-    def state(self) -> State:
+    def state(self) -> "State":
         """What the server is doing, as `/healthz` tells it; may be asked from any thread."""
         if self._draining:
             return "draining"
@@ -154,7 +158,7 @@ class CloudServer:
 
     def _close_lanes(self) -> None:
         for served in self._catalogue:
-            served.lane.close()
+            served.lane.close(_FLUSH_S)
 
     def _wake(self, owners: Iterable[Owner]) -> None:
         """Called by the lanes' threads."""
@@ -210,9 +214,12 @@ class CloudServer:
             raise ListenError(f"{flag} {endpoint}: {error}") from None
         return endpoint.with_port(port)
 
-    def _make_admin(self) -> AdminServer | None:
+    def _make_admin(self) -> "AdminServer | None":
         if self._config.http is None:
             return None
+        # FastAPI costs half a second of every start; only who asks for it pays.
+        from cloud_server.admin import AdminServer, AdminView
+
         view = AdminView(
             state=self.state,
             bundles=lambda: [served.summary() for served in self._catalogue],

@@ -11,8 +11,9 @@ from dataclasses import replace
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
-from cloud_server.admin import AdminServer, AdminView, ListenError, State, listening_socket
+from cloud_server.admin import AdminServer, AdminView, State
 from cloud_server.config import CloudConfig, Endpoint
+from cloud_server.ports import ListenError, listening_socket
 from cloud_server.server import CloudServer
 from shared.bundle import Bundle
 from shared.rpc import split_inference_pb2 as pb
@@ -45,7 +46,7 @@ async def test_health_says_stalled_while_the_event_loop_of_the_streams_is_stuck(
     monkeypatch.setattr("cloud_server.server._STALLED_S", 0.05)
     async with serve(http=LOOPBACK) as (server, _):
         asked = asyncio.get_running_loop().run_in_executor(None, _health_after, server.addresses.http, 0.3)
-        time.sleep(0.8)  # noqa: ASYNC251
+        time.sleep(0.8)
         assert await asked == (503, {"status": "stalled"})
 
 
@@ -108,7 +109,7 @@ async def test_bundles_and_metrics_show_what_streams_did(
 def test_a_port_in_use_is_named_with_its_flag() -> None:
     with socket.create_server(("127.0.0.1", 0)) as holder:
         taken = Endpoint("127.0.0.1", holder.getsockname()[1])
-        with pytest.raises(ListenError, match=f"--http 127.0.0.1:{taken.port}: the port is in use"):
+        with pytest.raises(ListenError, match=rf"--http 127\.0\.0\.1:{taken.port}: the port is in use"):
             AdminServer(taken, AdminView(lambda: "serving", list, bytes))
 
 
@@ -122,5 +123,5 @@ async def test_a_second_server_on_a_port_is_refused_instead_of_sharing_it(
 ) -> None:
     async with serve() as (server, _):
         second = CloudServer(replace(config, listen=server.addresses.grpc))
-        with pytest.raises(ListenError, match="--listen 127.0.0.1:[0-9]+: the port is in use"):
+        with pytest.raises(ListenError, match=r"--listen 127\.0\.0\.1:\d+: the port is in use"):
             await second.start()

@@ -85,5 +85,5 @@ def test_a_directory_without_bundles_is_an_error_that_names_it(config: CloudConf
 def test_nothing_left_to_serve_is_an_error_even_when_bad_bundles_may_be_skipped(
     config: CloudConfig, tmp_path: Path
 ) -> None:
-    with pytest.raises(BundleError, match="no bundle is left to serve: .*missing: no such directory"):
+    with pytest.raises(BundleError, match=r"no bundle is left to serve: .*missing: no such directory"):
         opened(config, bundles=(tmp_path / "missing",), skip_bad=True)

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from cloud_server import engine as engines
 from cloud_server.batching import BatchPolicy
 from cloud_server.engine import EngineFactory, EngineOptions, OnnxRuntimeEngine
+from cloud_server.server import CloudServer
 from shared.bundle import Bundle
 from shared.rpc import split_inference_pb2 as pb
 from tests.cloud_server.conftest import Frames, Serve, metadata
@@ -49,9 +50,14 @@ async def collect(
     return replies, await call.code()
 
 
-async def wait_until_queued(server: object, count: int) -> None:
+async def wait_until_taken(server: CloudServer, sent: list[pb.Frame]) -> None:
+    payload_bytes = sum(len(frame.payload) for frame in sent)
+    labels = {"bundle": "tiny", "codec": "fp32"}
     async with asyncio.timeout(5):
-        while sum(len(served.lane) for served in server.catalogue) < count:  # type: ignore[attr-defined]
+        while (
+            server.metrics.registry.get_sample_value("siftfunnel_payload_bytes_total", labels)
+            != payload_bytes
+        ):
             await asyncio.sleep(0.005)
 
 
@@ -60,11 +66,12 @@ async def test_frames_taken_before_a_stop_are_all_answered_then_the_stream_says_
 ) -> None:
     async with serve(batching=BatchPolicy(2, 0.0, 64)) as (server, stub):
         gate.clear()
+        sent = [frames.frame(number) for number in range(6)]
         calls = [stub.Stream(metadata=metadata(bundle)) for _ in range(2)]
         for call in calls:
-            for number in range(6):
-                await call.write(frames.frame(number))
-        await wait_until_queued(server, 10)
+            for frame in sent:
+                await call.write(frame)
+        await wait_until_taken(server, [*sent, *sent])
         drain = asyncio.ensure_future(server.drain())
         await asyncio.sleep(0.05)
         with pytest.raises(grpc.aio.AioRpcError) as refusal:
@@ -84,10 +91,11 @@ async def test_a_stream_that_its_client_had_finished_ends_well(
     async with serve() as (server, stub):
         gate.clear()
         call = stub.Stream(metadata=metadata(bundle))
-        await call.write(frames.frame(0))
-        await call.write(frames.frame(1))
+        sent = [frames.frame(0), frames.frame(1)]
+        for frame in sent:
+            await call.write(frame)
         await call.done_writing()
-        await wait_until_queued(server, 1)
+        await wait_until_taken(server, sent)
         await asyncio.sleep(0.05)
         drain = asyncio.ensure_future(server.drain())
         await asyncio.sleep(0.05)
@@ -112,9 +120,10 @@ async def test_after_the_patience_of_a_stop_waiting_frames_get_a_typed_error(
     async with serve(drain_s=0.2, batching=BatchPolicy(1, 0.0, 64)) as (server, stub):
         gate.clear()
         call = stub.Stream(metadata=metadata(bundle))
-        for number in range(4):
-            await call.write(frames.frame(number))
-        await wait_until_queued(server, 3)
+        sent = [frames.frame(number) for number in range(4)]
+        for frame in sent:
+            await call.write(frame)
+        await wait_until_taken(server, sent)
         asyncio.get_running_loop().call_later(0.5, gate.set)
         assert not await server.drain()
         replies, status = await collect(call)

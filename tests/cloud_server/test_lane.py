@@ -106,7 +106,7 @@ def make_rig(frames: Frames, engine: Engine) -> Iterator[MakeRig]:
 
     yield make
     for rig in rigs:
-        rig.lane.close()
+        rig.lane.close(10.0)
 
 
 def errors(replies: list[pb.Reply]) -> list[int]:
@@ -256,6 +256,6 @@ def test_closing_answers_what_still_waits(make_rig: MakeRig, frames: Frames, eng
     assert gated.entered.acquire(timeout=10)
     waiting = rig.submit(frames.frame(1))
     threading.Timer(0.05, gated.gate.set).start()
-    rig.lane.close()
+    rig.lane.close(10.0)
     assert errors(rig.replies(running, waiting)) == [0, Code.UNAVAILABLE]
     assert errors(rig.replies(rig.submit(frames.frame(2)))) == [Code.UNAVAILABLE]

@@ -1,16 +1,16 @@
-"""`siftfunnel cloud` as a real process: started, watched, attacked with bad input, stopped."""
+"""`siftfunnel cloud` as a real process: started, watched, given bad input, stopped."""
 
 import json
 import re
 import signal
-import threading
 import time
 import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import grpc
+import numpy as np
 import pytest
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 
@@ -20,16 +20,23 @@ from shared.rpc import split_inference_pb2 as pb
 from shared.rpc import split_inference_pb2_grpc as rpc
 from siftfunnel.certs import CertificateFiles, make_certificates
 from tests.cloud_server.conftest import Frames, damaged, metadata
+from tests.cloud_server.slowbundle import make_slow_bundle
 from tests.conftest import Child, Processes, run_siftfunnel
 from tests.tinybundle import make_tiny_bundle
 
 SERVING = health_pb2.HealthCheckResponse.SERVING
 NOT_SERVING = health_pb2.HealthCheckResponse.NOT_SERVING
+FOREVER = 30_000.0
 
 
 @pytest.fixture(scope="module")
 def bundle(tmp_path_factory: pytest.TempPathFactory) -> Bundle:
     return make_tiny_bundle(tmp_path_factory.mktemp("models") / "tiny")
+
+
+@pytest.fixture(scope="module")
+def slow_bundle(tmp_path_factory: pytest.TempPathFactory) -> Bundle:
+    return make_slow_bundle(tmp_path_factory.mktemp("models") / "slow")
 
 
 @pytest.fixture(scope="module")
@@ -44,145 +51,93 @@ def certificates(tmp_path_factory: pytest.TempPathFactory) -> CertificateFiles:
 
 def start(processes: Processes, bundle: Bundle, *flags: str | Path) -> tuple[Child, dict[str, Any]]:
     """A cloud process and the line that it prints when it is ready."""
-    child = processes.siftfunnel("cloud", "--models", bundle.directory.parent, *flags)
+    child = processes.siftfunnel("cloud", "--bundle", bundle.directory, "--listen", "127.0.0.1:0", *flags)
     output = child.wait_for('"pid"')
     (line,) = re.findall(r'^\{"ready": true.*\}$', output, re.MULTILINE)
     return child, json.loads(line)
+
+
+class Cloud(NamedTuple):
+    """Where a process with everything on is found."""
+
+    grpc: str
+    grpc_tls: str
+    http: str
+    flows: Path
+
+    def get(self, path: str) -> str:
+        return get(self.http, path)
+
+
+@pytest.fixture(scope="module")
+def cloud(
+    bundle: Bundle, certificates: CertificateFiles, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Cloud]:
+    """One process for the tests that leave it as it is."""
+    directory = tmp_path_factory.mktemp("cloud")
+    processes, flows = Processes(directory), directory / "flows.jsonl"
+    tls = (
+        "--tls-listen",
+        "127.0.0.1:0",
+        "--tls-cert",
+        certificates.server,
+        "--tls-key",
+        certificates.server_key,
+    )
+    try:
+        _, ready = start(processes, bundle, *tls, "--http", "127.0.0.1:0", "--record-flows", flows)
+        assert ready["bundles"] == {"tiny": bundle.digest}
+        yield Cloud(ready["grpc"], ready["grpc_tls"], ready["http"], flows)
+    finally:
+        processes.stop()
+
+
+def get(http: str, path: str) -> str:
+    with urllib.request.urlopen(f"http://{http}{path}", timeout=20) as response:
+        return str(response.read().decode())
 
 
 def ask(channel: grpc.Channel, bundle: Bundle, frame: pb.Frame) -> pb.Reply:
     return rpc.SplitInferenceStub(channel).Infer(frame, metadata=metadata(bundle), timeout=20)
 
 
-def test_a_stop_in_the_middle_of_a_stream_loses_nothing(processes: Processes, bundle: Bundle, frames: Frames) -> None:
-    child, ready = start(processes, bundle, "--listen", "127.0.0.1:0", "--max-batch", "2")
-    sent: list[int] = []
-    stopping = threading.Event()
-
-    def endless() -> Iterator[pb.Frame]:
-        prepared = [frames.frame(number) for number in range(16)]
-        for number in range(1_000_000):
-            sent.append(number)
-            yield pb.Frame(sequence=number, payload=prepared[number % 16].payload)
-            # Signal once frames flow; the client goes on sending through the drain.
-            if number == 200 and not stopping.is_set():
-                stopping.set()
-                child.process.send_signal(signal.SIGTERM)
-
-    replies: list[pb.Reply] = []
-    with grpc.insecure_channel(ready["grpc"]) as channel:
-        call = rpc.SplitInferenceStub(channel).Stream(endless(), metadata=metadata(bundle), timeout=30)
-        with pytest.raises(grpc.RpcError) as ending:
-            replies.extend(call)
-    assert ending.value.code() == grpc.StatusCode.UNAVAILABLE
-    assert "send what is unanswered" in ending.value.details()
-    assert child.wait(20) == 0
-    # Answers are the first n frames without a gap: what is missing is exactly what the client must send again.
-    assert [reply.sequence for reply in replies] == sent[: len(replies)]
-    assert len(replies) > 100
-    assert all(reply.HasField("prediction") for reply in replies)
+def stream(channel: grpc.Channel, bundle: Bundle, frames: list[pb.Frame]) -> list[pb.Reply]:
+    return list(rpc.SplitInferenceStub(channel).Stream(iter(frames), metadata=metadata(bundle), timeout=20))
 
 
-def test_watchers_see_serving_then_not_serving_and_the_process_ends_with_0(
-    processes: Processes, bundle: Bundle
-) -> None:
-    child, ready = start(processes, bundle, "--listen", "127.0.0.1:0")
-    with grpc.insecure_channel(ready["grpc"]) as channel:
-        health = health_pb2_grpc.HealthStub(channel)
-        request = health_pb2.HealthCheckRequest(service="siftfunnel.v1.SplitInference")
-        assert health.Check(request, timeout=20).status == SERVING
-        watch = health.Watch(request, timeout=30)
-        assert next(watch).status == SERVING
-        child.process.send_signal(signal.SIGINT)
-        assert [response.status for response in watch] == [NOT_SERVING]
-    assert child.wait(20) == 0
-
-
-@pytest.mark.parametrize("flag", ["--listen", "--http", "--tls-listen"])
-def test_a_port_in_use_ends_the_start_with_2_and_names_port_and_flag(
-    processes: Processes, bundle: Bundle, certificates: CertificateFiles, flag: str
-) -> None:
-    _, ready = start(processes, bundle, "--listen", "127.0.0.1:0", "--http", "127.0.0.1:0")
-    taken = ready["http"] if flag == "--http" else ready["grpc"]
-    addresses = {"--listen": "127.0.0.1:0", flag: taken}
-    tls = ["--tls-cert", certificates.server, "--tls-key", certificates.server_key]
-    result = run_siftfunnel(
-        [
-            "cloud",
-            f"--bundle={bundle.directory}",
-            *(f"{name}={address}" for name, address in addresses.items()),
-            *(tls if flag == "--tls-listen" else []),
-        ]
-    )
-    assert result.returncode == 2
-    assert f"{flag} {taken}: the port is in use" in result.stderr
-    assert result.stdout == ""
+def trusting(certificates: CertificateFiles, *own: Path) -> grpc.ChannelCredentials:
+    """Credentials that trust the local authority; `own` are the client's key and certificate."""
+    return grpc.ssl_channel_credentials(certificates.ca.read_bytes(), *(path.read_bytes() for path in own))
 
 
 def test_plain_text_and_tls_are_served_side_by_side(
-    processes: Processes, bundle: Bundle, frames: Frames, certificates: CertificateFiles
+    cloud: Cloud, bundle: Bundle, frames: Frames, certificates: CertificateFiles
 ) -> None:
-    _, ready = start(
-        processes, bundle, "--listen", "127.0.0.1:0", "--tls-listen", "127.0.0.1:0",
-        "--tls-cert", certificates.server, "--tls-key", certificates.server_key,
-    )  # fmt: skip
-    trust = grpc.ssl_channel_credentials(certificates.ca.read_bytes())
-    with grpc.insecure_channel(ready["grpc"]) as channel:
+    with grpc.insecure_channel(cloud.grpc) as channel:
         assert ask(channel, bundle, frames.frame(1)).sequence == 1
-    with grpc.secure_channel(ready["grpc_tls"], trust) as channel:
+    with grpc.secure_channel(cloud.grpc_tls, trusting(certificates)) as channel:
         assert ask(channel, bundle, frames.frame(2)).sequence == 2
-    with grpc.insecure_channel(ready["grpc_tls"]) as channel, pytest.raises(grpc.RpcError) as refusal:
+    with grpc.insecure_channel(cloud.grpc_tls) as channel, pytest.raises(grpc.RpcError) as refusal:
         ask(channel, bundle, frames.frame(3))
     assert refusal.value.code() == grpc.StatusCode.UNAVAILABLE
 
 
-def test_mutual_tls_lets_in_only_who_has_a_certificate(
-    processes: Processes, bundle: Bundle, frames: Frames, certificates: CertificateFiles
-) -> None:
-    # A certificate for the only port means TLS there: nothing is served in plain text.
-    _, ready = start(
-        processes, bundle, "--listen", "127.0.0.1:0",
-        "--tls-cert", certificates.server, "--tls-key", certificates.server_key, "--tls-client-ca", certificates.ca,
-    )  # fmt: skip
-    assert ready["grpc"] is None
-    authority = certificates.ca.read_bytes()
-    known = grpc.ssl_channel_credentials(
-        authority, certificates.client_key.read_bytes(), certificates.client.read_bytes()
-    )
-    with grpc.secure_channel(ready["grpc_tls"], known) as channel:
-        assert ask(channel, bundle, frames.frame(1)).sequence == 1
-    with (
-        grpc.secure_channel(ready["grpc_tls"], grpc.ssl_channel_credentials(authority)) as channel,
-        pytest.raises(grpc.RpcError) as refusal,
-    ):
-        ask(channel, bundle, frames.frame(2))
-    assert refusal.value.code() == grpc.StatusCode.UNAVAILABLE
-
-
-def test_metrics_bundles_and_health_are_there_over_http(processes: Processes, bundle: Bundle, frames: Frames) -> None:
-    _, ready = start(processes, bundle, "--listen", "127.0.0.1:0", "--http", "127.0.0.1:0")
-
-    def get(path: str) -> str:
-        with urllib.request.urlopen(f"http://{ready['http']}{path}", timeout=20) as response:
-            return str(response.read().decode())
-
-    with grpc.insecure_channel(ready["grpc"]) as channel:
+def test_metrics_bundles_and_health_are_there_over_http(cloud: Cloud, bundle: Bundle, frames: Frames) -> None:
+    with grpc.insecure_channel(cloud.grpc) as channel:
         ask(channel, bundle, frames.frame(1, "q5"))
-    assert json.loads(get("/healthz")) == {"status": "serving"}
-    assert [each["digest"] for each in json.loads(get("/bundles"))] == [bundle.digest] == [*ready["bundles"].values()]
-    text = get("/metrics")
+    assert json.loads(cloud.get("/healthz")) == {"status": "serving"}
+    assert [each["digest"] for each in json.loads(cloud.get("/bundles"))] == [bundle.digest]
+    text = cloud.get("/metrics")
     assert 'siftfunnel_frames_total{bundle="tiny",codec="q5",outcome="answered"} 1.0' in text
     assert "process_resident_memory_bytes" in text
 
 
-def test_damaged_and_oversized_messages_leave_the_server_and_other_streams_alone(
-    processes: Processes, bundle: Bundle, frames: Frames
+def test_damaged_and_oversized_messages_leave_the_server_and_other_calls_alone(
+    cloud: Cloud, bundle: Bundle, frames: Frames
 ) -> None:
-    _, ready = start(processes, bundle, "--listen", "127.0.0.1:0")
-    with grpc.insecure_channel(ready["grpc"]) as channel:
-        stub = rpc.SplitInferenceStub(channel)
-        sent = [frames.frame(0), damaged(frames.frame(1)), frames.frame(2, "q4"), frames.frame(3)]
-        replies = list(stub.Stream(iter(sent), metadata=metadata(bundle), timeout=20))
+    sent = [frames.frame(0), damaged(frames.frame(1)), frames.frame(2, "q4"), frames.frame(3)]
+    with grpc.insecure_channel(cloud.grpc) as channel:
+        replies = stream(channel, bundle, sent)
         assert [reply.error.code for reply in replies] == [0, pb.FrameError.INVALID_PAYLOAD, 0, 0]
         with pytest.raises(grpc.RpcError) as refusal:
             ask(channel, bundle, pb.Frame(payload=bytes(4_000_000)))
@@ -191,82 +146,131 @@ def test_damaged_and_oversized_messages_leave_the_server_and_other_streams_alone
 
 
 def test_the_curious_cloud_keeps_what_tls_hides_from_everyone_else(
-    processes: Processes, bundle: Bundle, frames: Frames, certificates: CertificateFiles, tmp_path: Path
+    cloud: Cloud, bundle: Bundle, frames: Frames, certificates: CertificateFiles
 ) -> None:
-    path = tmp_path / "flows.jsonl"
-    child, ready = start(
-        processes, bundle, "--listen", "127.0.0.1:0", "--record-flows", path,
-        "--tls-cert", certificates.server, "--tls-key", certificates.server_key,
-    )  # fmt: skip
-    sent = [frames.frame(number) for number in range(10)]
-    trust = grpc.ssl_channel_credentials(certificates.ca.read_bytes())
-    with grpc.secure_channel(ready["grpc_tls"], trust) as channel:
-        replies = list(rpc.SplitInferenceStub(channel).Stream(iter(sent), metadata=metadata(bundle), timeout=20))
-    child.process.send_signal(signal.SIGTERM)
-    assert child.wait(20) == 0
-    records = [record for record in read_flows(path.read_text().splitlines()) if isinstance(record, FlowRecord)]
-    assert {(record.method, record.digest) for record in records} == {
-        ("/siftfunnel.v1.SplitInference/Stream", bundle.digest)
-    }
-    assert len({record.connection for record in records}) == 1
-    up = [pb.Frame.FromString(record.message) for record in records if record.direction == "up"]
-    down = [pb.Reply.FromString(record.message) for record in records if record.direction == "down"]
-    assert up == sent
-    assert down == replies
+    sent = [frames.frame(1000 + number) for number in range(10)]
+    with grpc.secure_channel(cloud.grpc_tls, trusting(certificates)) as channel:
+        replies = stream(channel, bundle, sent)
+    last = replies[-1].SerializeToString()
+    deadline = time.monotonic() + 10
+    records = recorded(cloud.flows)
+    while all(record.message != last for record in records):
+        assert time.monotonic() < deadline, "the last reply was not recorded"
+        time.sleep(0.05)
+        records = recorded(cloud.flows)
+    (connection,) = {record.connection for record in records if record.message == last}
+    ours = [record for record in records if record.connection == connection]
+    assert {(r.method, r.digest) for r in ours} == {("/siftfunnel.v1.SplitInference/Stream", bundle.digest)}
+    assert [pb.Frame.FromString(record.message) for record in ours if record.direction == "up"] == sent
+    assert [pb.Reply.FromString(record.message) for record in ours if record.direction == "down"] == replies
 
 
-def test_a_second_signal_stops_at_once(processes: Processes, bundle: Bundle, frames: Frames) -> None:
-    child, ready = start(processes, bundle, "--listen", "127.0.0.1:0", "--drain-seconds", "60")
-    with grpc.insecure_channel(ready["grpc"]) as channel:
-        # A client that never reads its answers keeps the drain waiting.
-        call = rpc.SplitInferenceStub(channel).Stream(
-            iter(lambda: frames.frame(0), None), metadata=metadata(bundle), timeout=60
-        )
-        next(iter(call))
-        child.process.send_signal(signal.SIGTERM)
-        child.wait_for("draining")
-        time.sleep(0.3)
-        child.process.send_signal(signal.SIGTERM)
-        assert child.wait(20) in (0, 1)
-        call.cancel()
+def recorded(path: Path) -> list[FlowRecord]:
+    return [record for record in read_flows(path.read_text().splitlines()) if isinstance(record, FlowRecord)]
 
 
-@pytest.mark.parametrize(
-    ("flags", "complaint"),
-    [
-        (["--models", "no/such/folder"], "no/such/folder: no such directory"),
-        (["--max-batch", "0"], "max_batch_size must be at least 1, not 0"),
-        (["--listen", "50051"], "'50051' is not HOST:PORT, as in 127.0.0.1:50051"),
-        (["--tls-listen", "127.0.0.1:0"], "--tls-listen, --tls-cert and --tls-key"),
-        (["--tls-cert", "no-such.pem"], "a certificate without its key"),
-    ],
-)
-def test_wrong_flags_end_with_2_and_one_line_that_says_what_to_do(
-    bundle: Bundle, flags: list[str], complaint: str
+@pytest.mark.parametrize("flag", ["--listen", "--http", "--tls-listen"])
+def test_a_port_in_use_ends_the_start_with_2_and_names_port_and_flag(
+    cloud: Cloud, bundle: Bundle, certificates: CertificateFiles, flag: str
 ) -> None:
-    result = run_siftfunnel(["cloud", "--bundle", bundle.directory, *flags])
-    assert result.returncode == 2
-    assert complaint in result.stderr
-    assert "Traceback" not in result.stderr
-
-
-def test_a_record_that_cannot_be_written_is_named(bundle: Bundle, tmp_path: Path) -> None:
+    flags = {"--listen": "127.0.0.1:0", flag: cloud.http if flag == "--http" else cloud.grpc}
+    if flag == "--tls-listen":
+        flags |= {"--tls-cert": str(certificates.server), "--tls-key": str(certificates.server_key)}
     result = run_siftfunnel(
-        ["cloud", f"--bundle={bundle.directory}", "--listen=127.0.0.1:0", f"--record-flows={tmp_path}/no/flows.jsonl"]
+        ["cloud", f"--bundle={bundle.directory}", *(f"{name}={value}" for name, value in flags.items())]
     )
     assert result.returncode == 2
-    assert "no/flows.jsonl" in result.stderr
+    assert f"{flag} {flags[flag]}: the port is in use" in result.stderr
+    assert result.stdout == ""
 
 
-def test_the_room_runs_on_its_own_where_the_product_is_not_installed(processes: Processes, bundle: Bundle) -> None:
+def test_mutual_tls_lets_in_only_who_has_a_certificate(
+    processes: Processes, bundle: Bundle, frames: Frames, certificates: CertificateFiles
+) -> None:
+    own = ("--tls-cert", certificates.server, "--tls-key", certificates.server_key)
+    _, ready = start(processes, bundle, *own, "--tls-client-ca", certificates.ca)
+    # A certificate for the only port means TLS there: nothing is served in plain text.
+    assert ready["grpc"] is None
+    known = trusting(certificates, certificates.client_key, certificates.client)
+    with grpc.secure_channel(ready["grpc_tls"], known) as channel:
+        assert ask(channel, bundle, frames.frame(1)).sequence == 1
+    with (
+        grpc.secure_channel(ready["grpc_tls"], trusting(certificates)) as channel,
+        pytest.raises(grpc.RpcError) as refusal,
+    ):
+        ask(channel, bundle, frames.frame(2))
+    assert refusal.value.code() == grpc.StatusCode.UNAVAILABLE
+
+
+def test_a_stop_in_the_middle_of_a_stream_loses_nothing_and_tells_watchers(
+    processes: Processes, bundle: Bundle, frames: Frames
+) -> None:
+    child, ready = start(processes, bundle, "--max-batch", "2")
+    prepared = [frames.frame(number).payload for number in range(16)]
+    sent: list[int] = []
+
+    def endless() -> Iterator[pb.Frame]:
+        for number in range(1_000_000):
+            sent.append(number)
+            yield pb.Frame(sequence=number, payload=prepared[number % 16])
+
+    replies: list[pb.Reply] = []
+
+    def read(call: Iterator[pb.Reply]) -> None:
+        for reply in call:
+            replies.append(reply)
+            if len(replies) == 100:
+                # The client goes on sending through the drain.
+                child.process.send_signal(signal.SIGTERM)
+
+    with grpc.insecure_channel(ready["grpc"]) as channel:
+        health = health_pb2_grpc.HealthStub(channel)
+        watch = health.Watch(
+            health_pb2.HealthCheckRequest(service="siftfunnel.v1.SplitInference"), timeout=30
+        )
+        assert next(watch).status == SERVING
+        call = rpc.SplitInferenceStub(channel).Stream(endless(), metadata=metadata(bundle), timeout=30)
+        with pytest.raises(grpc.RpcError) as ending:
+            read(call)
+        assert [response.status for response in watch] == [NOT_SERVING]
+    assert ending.value.code() == grpc.StatusCode.UNAVAILABLE
+    assert "send what is unanswered" in ending.value.details()
+    assert child.wait(20) == 0
+    # The answers are the first n frames without a gap: the rest is exactly what the client must send again.
+    assert len(replies) >= 100
+    assert [reply.sequence for reply in replies] == sent[: len(replies)]
+    assert all(reply.HasField("prediction") for reply in replies)
+
+
+@pytest.mark.parametrize("second_signal", [False, True])
+def test_a_model_that_hangs_cannot_keep_a_stop_from_ending(
+    processes: Processes, slow_bundle: Bundle, second_signal: bool
+) -> None:
+    patience = "60" if second_signal else "0.2"
+    child, ready = start(processes, slow_bundle, "--drain-seconds", patience, "--http", "127.0.0.1:0")
+    features = np.zeros(slow_bundle.manifest.feature.shape, np.float32)
+    features[0, 0, 0] = FOREVER
+    frame = pb.Frame(payload=Frames(slow_bundle).codecs[0].encode(features))
+    with grpc.insecure_channel(ready["grpc"]) as channel:
+        call = rpc.SplitInferenceStub(channel).Infer.future(frame, metadata=metadata(slow_bundle), timeout=60)
+        taken = f'siftfunnel_payload_bytes_total{{bundle="slow",codec="fp32"}} {len(frame.payload)}'
+        deadline = time.monotonic() + 20
+        while taken not in get(ready["http"], "/metrics"):
+            assert time.monotonic() < deadline, "the frame was not taken"
+            time.sleep(0.05)
+        child.process.send_signal(signal.SIGINT)
+        child.wait_for("draining")
+        if second_signal:
+            time.sleep(0.1)
+            child.process.send_signal(signal.SIGINT)
+        assert child.wait(20) == 1
+        assert isinstance(call.exception(20), grpc.RpcError)
+
+
+def test_the_room_runs_on_its_own_where_the_product_is_not_installed(
+    processes: Processes, bundle: Bundle
+) -> None:
     child = processes.python("-m", "cloud_server", f"--bundle={bundle.directory}", "--listen=127.0.0.1:0")
     child.wait_for('"ready": true')
     child.process.send_signal(signal.SIGTERM)
     assert child.wait(20) == 0
-
-
-def test_the_help_gives_examples_and_explains_the_ready_line() -> None:
-    result = run_siftfunnel(["cloud", "--help"])
-    assert result.returncode == 0
-    for phrase in ("examples:", "--tls-client-ca", '"ready": true', "exit codes:"):
-        assert phrase in result.stdout
