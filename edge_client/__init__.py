@@ -14,6 +14,9 @@ Names are loaded when first used, so importing the package costs nothing.
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
+# Before anything loads ONNX Runtime: it keeps that from phoning home.
+import shared as shared
+
 if TYPE_CHECKING:
     from edge_client.client import SplitClient as SplitClient
     from edge_client.errors import EdgeError as EdgeError
