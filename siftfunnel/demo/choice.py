@@ -7,8 +7,6 @@ from pathlib import Path
 from shared.bundle import Bundle
 from siftfunnel.shipped import Library
 
-IMAGE_SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".bmp", ".webp", ".tif", ".tiff", ".gif", ".ppm"})
-
 
 @dataclass(frozen=True)
 class DemoConfig:
@@ -77,16 +75,18 @@ def folder_labels(directory: Path) -> tuple[str, ...]:
     Raises:
         ValueError: no such folder, or no picture in it.
     """
+    from edge_client.sources.directory import SUFFIXES, find_pictures, label_of
+
     if not directory.is_dir():
         raise ValueError(f"--images {directory}: no such folder")
-    children = sorted(child for child in directory.iterdir() if not child.name.startswith("."))
-    labels = tuple(child.name for child in children if child.is_dir() and _holds_picture(child))
-    if not labels and not any(_is_picture(child) for child in children):
+    pictures = find_pictures(directory)
+    if not pictures:
         raise ValueError(
-            f"--images {directory}: no pictures in it; expected {', '.join(sorted(IMAGE_SUFFIXES))}, "
+            f"--images {directory}: no pictures in it; expected {', '.join(sorted(SUFFIXES))}, "
             "directly or in one folder per class"
         )
-    return labels
+    labels = {label_of(picture, directory) for picture in pictures}
+    return tuple(sorted(label for label in labels if label is not None))
 
 
 def choose_bundles(wanted: Sequence[str], labels: Sequence[str], library: Library) -> tuple[Bundle, ...]:
@@ -123,11 +123,3 @@ def _listing(bundles: Sequence[Bundle]) -> str:
 def _shortened(names: Sequence[str], limit: int = 12) -> str:
     more = f", ... ({len(names)} in all)" if len(names) > limit else ""
     return ", ".join(names[:limit]) + more
-
-
-def _holds_picture(directory: Path) -> bool:
-    return any(_is_picture(path) for path in directory.rglob("*"))
-
-
-def _is_picture(path: Path) -> bool:
-    return path.suffix.lower() in IMAGE_SUFFIXES and path.is_file()

@@ -125,7 +125,15 @@ class Conductor:
 
     def _begin_turn(self) -> Playing:
         choice = self._selection.choice
-        turn = Turn(choice.bundle, choice.codec, choice.tls, self._next_sequence, self._config.frames)
+        turn = Turn(
+            bundle=choice.bundle,
+            codec=choice.codec,
+            tls=choice.tls,
+            first_sequence=self._next_sequence,
+            frames=self._config.frames,
+            # Every bundle of a round sees the same pictures, the next round sees others.
+            seed=self._config.seed + self._turns // len(self._config.bundles),
+        )
         self._turns += 1
         outcomes = self._directory / f"outcomes-{self._turns}.jsonl"
         summary = self._directory / f"edge-{self._turns}.json"

@@ -8,6 +8,8 @@ from siftfunnel.certs import CertificateFiles
 from siftfunnel.demo.choice import DemoConfig
 from siftfunnel.demo.ports import LOOPBACK, free_ports
 
+ENDLESS_FRAMES = 10**9
+
 
 @dataclass(frozen=True)
 class Meeting:
@@ -59,6 +61,7 @@ class Turn:
         tls: whether it speaks to the service over TLS.
         first_sequence: number of its first frame.
         frames: how many it sends; None: until it is stopped.
+        seed: of the order of the pictures.
     """
 
     bundle: Bundle
@@ -66,6 +69,7 @@ class Turn:
     tls: bool
     first_sequence: int
     frames: int | None
+    seed: int
 
 
 def cloud_arguments(bundles: tuple[Bundle, ...], meeting: Meeting) -> list[str]:
@@ -109,14 +113,14 @@ def edge_arguments(
         f"--bundle={turn.bundle.directory}",
         f"--codec={turn.codec}",
         f"--source={config.images}",
-        f"--shuffle={config.seed}",
+        f"--shuffle={turn.seed}",
         f"--first-sequence={turn.first_sequence}",
         f"--preview={LOOPBACK}:{meeting.preview}",
         f"--output=jsonl:{outcomes}",
         f"--summary={summary}",
+        # A folder begins again only where a number of frames is given.
+        f"--frames={turn.frames or ENDLESS_FRAMES}",
     ]
-    if turn.frames is not None:
-        arguments.append(f"--frames={turn.frames}")
     if config.rate_fps is not None:
         arguments.append(f"--rate={config.rate_fps:g}")
     if turn.tls:
