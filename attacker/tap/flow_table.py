@@ -57,7 +57,9 @@ class FlowTable:
         self._closed_s: OrderedDict[FlowKey, float] = OrderedDict()
         self._made = 0
 
-    def __len__(self) -> int:
+    @property
+    def connections(self) -> int:
+        """Connections followed now."""
         return len(self._flows)
 
     @property

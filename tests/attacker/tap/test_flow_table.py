@@ -188,7 +188,7 @@ def test_the_quietest_connection_is_let_go_when_there_are_too_many() -> None:
         segment = segment_of(RAW, bytes(tcp(("10.0.0.2", port), SERVER, 5, 0, SYN)))
         assert isinstance(segment, Segment)
         events += table.receive(segment, float(port))
-    assert len(table) == 2
+    assert table.connections == 2
     assert [event.why for event in losses(events)] == ["too many at once: the quietest was let go"]
 
 
@@ -200,7 +200,7 @@ def test_a_silent_connection_is_forgotten() -> None:
         table.receive(segment, 0.0)
     assert table.tick(9.0) == []
     assert [event.how for event in table.tick(11.0) if isinstance(event, ConnectionClosed)] == ["idle"]
-    assert len(table) == 0
+    assert table.connections == 0
 
 
 ENDS = [Address(b"\x0a\0\0\2", 40000), Address(b"\x0a\0\0\3", 50051), Address(b"\x0a\0\0\4", 40000)]
@@ -225,6 +225,6 @@ def test_any_segments_are_survived(segments: list[tuple[Address, Address, int, i
         segment = Segment(source, destination, sequence, 0, flags, payload, len(payload))
         table.receive(segment, float(number))
         table.tick(float(number))
-        assert len(table) <= 2
+        assert table.connections <= 2
     table.close(99.0, "done")
     assert table.buffered_bytes == 0
