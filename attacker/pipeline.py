@@ -26,6 +26,7 @@ Publish = Callable[[str, Mapping[str, Any]], None]
 PICTURES_PER_S = 12.0
 CAMERA_PER_S = 4.0
 TICK_S = 0.05
+LIVE = frozenset({"relay", "sniff"})
 
 
 class Rate:
@@ -69,7 +70,7 @@ class Pipeline:
             publish: receives ("frame", view) and ("camera", view); must not block.
             camera: where originals come from.
             config: bounds.
-            recorder: receives every event of every feed as well.
+            recorder: receives every event of the live feeds as well.
             clock: seconds, for waits and rates.
         """
         self._knowledge, self._feeds, self._publish = knowledge, dict(feeds), publish
@@ -112,11 +113,16 @@ class Pipeline:
             self._thread.join()
 
     def sink(self, tap: str) -> Sink:
-        """What the feed with this name calls for every event."""
+        """What the feed with this name calls for every event.
+
+        Only live feeds are recorded: what a capture or the cloud tells lies in a file already, and would be
+        there twice if the same wire is tapped too.
+        """
+        recorder = self._recorder if self._feeds[tap].state().kind in LIVE else None
 
         def take(event: Event) -> None:
-            if self._recorder is not None:
-                self._recorder(event)
+            if recorder is not None:
+                recorder(event)
             with self._lock:
                 self._intake.take(tap, event)
 

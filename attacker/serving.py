@@ -1,6 +1,7 @@
 """One attacker process from its configuration to its end: feeds, pipeline, HTTP."""
 
 import errno
+import signal
 import socket
 import sys
 from collections.abc import Callable, Iterator, Mapping
@@ -90,6 +91,18 @@ class _Server(uvicorn.Server):
     def __init__(self, config: uvicorn.Config, hub: Hub, on_ready: Callable[[], None]) -> None:
         super().__init__(config)
         self._hub, self._on_ready = hub, on_ready
+
+    @contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        """End on SIGTERM and Ctrl-C, and do not, as uvicorn does, die of the same signal afterwards."""
+        before = {
+            number: signal.signal(number, self.handle_exit) for number in (signal.SIGTERM, signal.SIGINT)
+        }
+        try:
+            yield
+        finally:
+            for number, handler in before.items():
+                signal.signal(number, handler)
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         await super().startup(sockets)

@@ -1,0 +1,154 @@
+import argparse
+import json
+import signal
+import socket
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+
+from attacker.cli import add_attacker_parser, config_from, main, parse_endpoint
+from attacker.feeds.config import Endpoint, RelayConfig
+from attacker.serving import name_feeds
+from tests.attacker.scene import HandFeed, Scene
+
+TAP = "relay:0:127.0.0.1:9"
+
+
+def parse(*arguments: str, **defaults: Any) -> argparse.Namespace:
+    parser = argparse.ArgumentParser()
+    add_attacker_parser(parser.add_subparsers(), **defaults)
+    return parser.parse_args(["attacker", *arguments])
+
+
+def test_flags_become_a_configuration() -> None:
+    config = config_from(
+        parse(
+            "--tap",
+            TAP,
+            "--tap",
+            "pcap:x.pcap",
+            "--bundles",
+            "a",
+            "--bundle",
+            "b",
+            "--inverter",
+            "c",
+            "--http",
+            "8081",
+            "--preview",
+            "http://edge:8090",
+            "--record",
+            "r.jsonl",
+            "--retention-mb",
+            "2.5",
+        )
+    )
+    assert [str(tap) for tap in config.taps] == ["relay:127.0.0.1:0:127.0.0.1:9", "pcap:x.pcap"]
+    assert config.bundles == (Path("a"), Path("b"))
+    assert config.inverters == (Path("c"),)
+    assert config.http == Endpoint("127.0.0.1", 8081)
+    assert (config.preview, config.control) == ("http://edge:8090", None)
+    assert (config.record, config.retention_mb) == (Path("r.jsonl"), 2.5)
+
+
+def test_defaults_come_from_the_console_then_from_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    given = config_from(parse("--tap", TAP, bundles_default=[Path("shipped")]))
+    assert given.bundles == (Path("shipped"),)
+    monkeypatch.setenv("SIFTFUNNEL_MODELS", "one:two")
+    monkeypatch.setenv("SIFTFUNNEL_INVERTERS", "three")
+    config = config_from(parse("--tap", TAP))
+    assert (config.bundles, config.inverters) == ((Path("one"), Path("two")), (Path("three"),))
+
+
+@pytest.mark.parametrize(
+    ("arguments", "complaint"),
+    [
+        ([], "no tap was given"),
+        (["--tap", TAP, "--preview", "edge:8090"], "--preview must be an address"),
+        (["--tap", TAP, "--control", "ftp://x"], "--control must be an address"),
+        (["--tap", TAP, "--retention-mb", "0"], "--retention-mb must be above 0"),
+    ],
+)
+def test_bad_input_is_refused_with_its_flag(arguments: list[str], complaint: str) -> None:
+    with pytest.raises(ValueError, match=complaint):
+        config_from(parse(*arguments))
+
+
+@pytest.mark.parametrize("text", ["eighty", "::1:80", "127.0.0.1:", "127.0.0.1:70000", ""])
+def test_what_is_no_endpoint_is_refused(text: str) -> None:
+    with pytest.raises(ValueError, match=r"HOST:PORT|port"):
+        parse_endpoint(text)
+
+
+def test_an_ipv6_endpoint_needs_brackets() -> None:
+    assert parse_endpoint("[::1]:80") == Endpoint("::1", 80)
+
+
+def test_a_bad_tap_lists_the_forms(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        parse("--tap", "carrier-pigeon")
+    assert "relay:LISTEN:TARGET" in capsys.readouterr().err
+
+
+def test_the_same_tap_twice_is_refused_but_two_relays_on_free_ports_are_two() -> None:
+    relay = RelayConfig(Endpoint("127.0.0.1", 0), Endpoint("127.0.0.1", 9))
+    feeds = name_feeds((relay, relay), lambda tap: HandFeed(str(tap)))  # type: ignore[arg-type, return-value]
+    assert list(feeds) == [str(relay), f"{relay} (2)"]
+    config = config_from(parse("--tap", "pcap:x", "--tap", "pcap:x"))
+    with pytest.raises(ValueError, match="given twice"):
+        name_feeds(config.taps, lambda tap: HandFeed(str(tap)))  # type: ignore[arg-type, return-value]
+
+
+def test_a_port_in_use_names_the_flag_and_says_what_to_do(capsys: pytest.CaptureFixture[str]) -> None:
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        port = taken.getsockname()[1]
+        assert main(["--tap", TAP, "--http", f"127.0.0.1:{port}"]) == 1
+    told = capsys.readouterr().err
+    assert f"--http 127.0.0.1:{port}" in told
+    assert "the port is in use; choose another one, or 0" in told
+
+
+def test_a_record_that_cannot_be_written_names_the_flag(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["--tap", TAP, "--http", "0", "--record", str(tmp_path / "no" / "r.jsonl")]) == 1
+    assert "--record" in capsys.readouterr().err
+
+
+def test_the_process_says_where_it_listens_and_ends_as_asked(scene: Scene, processes: Any) -> None:
+    child = processes.python(
+        "-m",
+        "attacker",
+        "--tap",
+        TAP,
+        "--http",
+        "127.0.0.1:0",
+        "--bundles",
+        scene.bundles,
+        "--inverters",
+        scene.inverters / scene.open.name,
+    )
+    output = child.wait_for("the page is at http://")
+    ready = json.loads(next(line for line in output.splitlines() if line.startswith("{")))
+    assert ready["ready"] is True
+    assert ready["taps"][0]["address"].startswith("127.0.0.1:")
+    assert not ready["taps"][0]["address"].endswith(":0")
+    assert ready["bundles"] == {scene.shut.name: scene.shut.digest, scene.open.name: scene.open.digest}
+    assert ready["inverters"] == [scene.open.name]
+    assert f"no inverter for bundle {scene.shut.name}" in output
+    with httpx.stream("GET", f"http://{ready['http']}/events") as events:
+        assert next(events.iter_lines()) == "event: hello"
+        child.process.send_signal(signal.SIGTERM)
+        assert child.wait(15) == 0
+
+
+def test_a_tap_that_cannot_start_ends_everything_and_says_why() -> None:
+    config = config_from(parse("--tap", "sniff:no-such-interface:50051", "--http", "0"))
+    from attacker.serving import serve
+
+    with pytest.raises(RuntimeError, match="no-such-interface"):
+        serve(config, lambda line: None)
