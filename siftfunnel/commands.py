@@ -5,10 +5,11 @@ and which extra brings them. That is enough for ``siftfunnel --help`` to be inst
 that carries the edge alone.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from importlib import import_module
 from importlib.util import find_spec
+from pathlib import Path
 from typing import Any, cast
 
 
@@ -22,7 +23,8 @@ class Command:
         module: the module that owns the parser.
         adder: its function ``(subparsers) -> None``; the parser it adds sets ``run=callable(args) -> int``.
         extra: the extra of this distribution that brings what the command needs.
-        needs: top-level modules that must be importable before the command can run.
+        needs: modules that must be importable before the command can run.
+        looks_up_models: whether the adder takes ``bundles_default``, folders in which bundles have names.
     """
 
     name: str
@@ -31,15 +33,24 @@ class Command:
     adder: str
     extra: str
     needs: tuple[str, ...]
+    looks_up_models: bool = False
 
     def missing(self) -> tuple[str, ...]:
         """The modules this command needs and this installation lacks; imports none of them."""
         return tuple(name for name in self.needs if not _is_installed(name))
 
-    def add_parser(self, subparsers: Any) -> None:
-        """Import the owner and let it add its parser to ``subparsers``."""
-        adder = cast(Callable[[Any], None], getattr(import_module(self.module), self.adder))
-        adder(subparsers)
+    def add_parser(self, subparsers: Any, models: Sequence[Path] = ()) -> None:
+        """Import the owner and let it add its parser to ``subparsers``.
+
+        Args:
+            subparsers: of the console's parser.
+            models: folders of bundles that the user named in the environment.
+        """
+        adder = cast(Callable[..., None], getattr(import_module(self.module), self.adder))
+        if self.looks_up_models:
+            adder(subparsers, bundles_default=tuple(models))
+        else:
+            adder(subparsers)
 
 
 def _is_installed(module: str) -> bool:
@@ -89,6 +100,7 @@ COMMANDS: tuple[Command, ...] = (
         "add_edge_parser",
         "edge",
         _EDGE,
+        looks_up_models=True,
     ),
     Command(
         "classify",
@@ -97,6 +109,7 @@ COMMANDS: tuple[Command, ...] = (
         "add_classify_parser",
         "edge",
         _EDGE,
+        looks_up_models=True,
     ),
     Command(
         "cloud",
@@ -139,14 +152,6 @@ COMMANDS: tuple[Command, ...] = (
         ("lab", "shared", "torch", "onnx", "safetensors"),
     ),
     Command(
-        "bench",
-        "measure the edge and the service on this machine",
-        "bench.cli",
-        "add_bench_parser",
-        "dev",
-        ("bench", "lab", "torch", *_EDGE, *_CLOUD),
-    ),
-    Command(
         "data",
         "unpack the data sets that training and the demo can use",
         "lab.cli",
@@ -161,5 +166,14 @@ COMMANDS: tuple[Command, ...] = (
         "add_faces_parser",
         "edge",
         ("lab", "numpy", "PIL"),
+    ),
+    Command(
+        "bench",
+        "measure the edge and the service on this machine",
+        "bench.cli",
+        "add_bench_parser",
+        "dev",
+        ("bench", "lab", "torch", *_EDGE, *_CLOUD),
+        looks_up_models=True,
     ),
 )
