@@ -1,0 +1,89 @@
+"""The whole attacker behind a real page: pipeline, application and server, fed by hand."""
+
+import os
+import shutil
+import threading
+import time
+from pathlib import Path
+
+import pytest
+import uvicorn
+
+from attacker.feeds.config import Endpoint
+from attacker.knowledge import Knowledge
+from attacker.pipeline import Pipeline
+from attacker.serving import listen
+from attacker.tap.events import Opaque, Traffic
+from attacker.web.app import Face, make_app
+from attacker.web.hub import Hub
+from shared.bundle import Bundle
+from tests.attacker.scene import HandCamera, HandFeed, Scene, heard_frame, heard_reply
+
+ARTIFACTS = Path(__file__).resolve().parents[3] / "artifacts"
+
+
+def chromium() -> str:
+    """Chromium's executable; without one the test is skipped, or fails where CI=true."""
+    found = (
+        os.environ.get("PLAYWRIGHT_CHROMIUM") or shutil.which("chromium") or shutil.which("chromium-browser")
+    )
+    if found:
+        return found
+    reason = "no Chromium: install one (apt-get install chromium) or set PLAYWRIGHT_CHROMIUM"
+    if os.environ.get("CI") == "true":
+        pytest.fail(reason)
+    pytest.skip(reason)
+
+
+class LivePage:
+    """Serves the page on a free port until it is closed."""
+
+    def __init__(self, scene: Scene, knowledge: Knowledge | None = None, control: str | None = None) -> None:
+        self.scene = scene
+        self.relay, self.cloud = (
+            HandFeed("relay:50052:127.0.0.1:50051"),
+            HandFeed("cloud:flows.jsonl", "cloud"),
+        )
+        self.camera, self.hub = HandCamera(), Hub()
+        known = knowledge or scene.knowledge()
+        feeds = {self.relay.name: self.relay, self.cloud.name: self.cloud}
+        self.pipeline = Pipeline(known, feeds, self.hub.publish, self.camera)  # type: ignore[arg-type]
+        self.pipeline.start()
+        self._listener = listen(Endpoint("127.0.0.1", 0))
+        app = make_app(Face(known, self.hub, self.pipeline.summary, control))
+        self._server = uvicorn.Server(uvicorn.Config(app, log_level="error", timeout_graceful_shutdown=2))
+        self._thread = threading.Thread(target=self._server.run, args=([self._listener],))
+        self._thread.start()
+        self._sequence = 0
+
+    @property
+    def url(self) -> str:
+        """Where a browser looks."""
+        return f"http://127.0.0.1:{self._listener.getsockname()[1]}/"
+
+    def play(self, bundle: Bundle, count: int = 1, tap: HandFeed | None = None, gap_s: float = 0.1) -> None:
+        """Let frames pass, with their originals and answers."""
+        for _ in range(count):
+            sequence, self._sequence = self._sequence, self._sequence + 1
+            label = bundle.manifest.classes[sequence % 3]
+            frame = heard_frame(
+                self.scene.frame(bundle, sequence, sequence % 3), bundle.digest, time_s=time.time()
+            )
+            self.camera.show(self.scene.truth(bundle, sequence, sequence % 3, label))
+            (tap or self.relay).tell(frame, heard_reply(sequence, sequence % 3, time_s=time.time()))
+            time.sleep(gap_s)
+
+    def play_encrypted(self, count: int = 1) -> None:
+        """Let TLS records pass the relay."""
+        for _ in range(count):
+            for direction, size in (("up", 1400), ("down", 90)):
+                record = Opaque("c9", time.time(), direction, size, "tls", Traffic())  # type: ignore[arg-type]
+                self.relay.tell(record)
+
+    def close(self) -> None:
+        """Stop everything."""
+        self.hub.close()
+        self._server.should_exit = True
+        self._thread.join()
+        self.pipeline.stop()
+        self._listener.close()
