@@ -144,7 +144,8 @@ def _require_pairs(x: Tensor, z: Tensor, *, least: int) -> None:
 
 def _normalised(covariance: Tensor, variance_x: Tensor, variance_z: Tensor) -> Tensor:
     """``covariance / sqrt(variance_x * variance_z)``; roots taken apart, since the product underflows."""
-    return covariance / (variance_x.clamp_min(VARIANCE_FLOOR).sqrt() * variance_z.clamp_min(VARIANCE_FLOOR).sqrt())
+    scale_x, scale_z = (variance.clamp_min(VARIANCE_FLOOR).sqrt() for variance in (variance_x, variance_z))
+    return covariance / (scale_x * scale_z)
 
 
 def channel_correlation(z_NCHW: Tensor) -> Tensor:

@@ -8,7 +8,7 @@ from lab.models.cnn import count_parameters
 
 
 def literal_gate(x: Tensor, weight: Tensor, norm: torch.nn.BatchNorm2d) -> Tensor:
-    """A gate over the first axis after the batch, as published: reduce, convolve, multiply the permuted map."""
+    """A gate over the first axis after the batch, as published."""
     maps = torch.cat((x.max(dim=1, keepdim=True).values, x.mean(dim=1, keepdim=True)), dim=1)
     return x * torch.sigmoid(norm(functional.conv2d(maps, weight, padding=3)))
 

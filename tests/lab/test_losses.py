@@ -197,9 +197,7 @@ def test_the_total_is_the_weighted_sum_of_the_parts() -> None:
     torch.manual_seed(0)
     x, z, logits = torch.randn(8, 3, 4, 4), torch.rand(8, 5, 2, 2), torch.randn(8, 3)
     labels = torch.arange(8) % 3
-    weights = LossWeights(
-        kl=2, distance_correlation=3, channel_correlation=5, l1=7, smoothing=0.1
-    )
+    weights = LossWeights(kl=2, distance_correlation=3, channel_correlation=5, l1=7, smoothing=0.1)
     parts = siftfunnel_loss(x, z, logits, labels, weights)
     expected = 2 * parts.kl + 3 * parts.distance_correlation + 5 * parts.channel_correlation + 7 * parts.l1
     torch.testing.assert_close(parts.total, expected)
@@ -215,7 +213,7 @@ def test_the_default_weights_are_the_papers() -> None:
 
 @pytest.mark.parametrize("change", [{"kl": -1.0}, {"l1": -0.1}, {"smoothing": 1.0}])
 def test_impossible_weights_are_refused(change: dict[str, float]) -> None:
-    with pytest.raises(ValueError, match="negative|below 1"):
+    with pytest.raises(ValueError, match=r"negative|below 1"):
         LossWeights(**change)
 
 

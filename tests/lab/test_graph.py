@@ -1,0 +1,89 @@
+import numpy as np
+import onnx
+import pytest
+import torch
+from onnx import TensorProto
+from torch import nn
+
+from lab.folding import folded_copy, round_to_half
+from lab.graph import write_onnx
+from lab.models.cnn import NETWORKS, build_network
+from lab.models.decoder import DecoderSettings, build_decoder
+from lab.sessions import OnnxModel
+from tests.lab.test_folding import shaken
+
+
+def halves(architecture: str, input_size: int = 32) -> list[tuple[nn.Module, tuple[int, ...]]]:
+    torch.manual_seed(0)
+    network = shaken(build_network(architecture, width=32, input_size=input_size, num_classes=10))
+    assert isinstance(network.edge, nn.Module)
+    return [
+        (round_to_half(folded_copy(network.edge)), (3, input_size, input_size)),
+        (round_to_half(folded_copy(network.cloud)), network.feature_shape),
+    ]
+
+
+def written(module: nn.Module, shape: tuple[int, ...]) -> bytes:
+    return write_onnx(module, input_name="in", input_shape=shape, output_name="out")
+
+
+@pytest.mark.parametrize("input_size", [32, 48])
+@pytest.mark.parametrize("architecture", sorted(NETWORKS))
+def test_the_graph_computes_what_the_network_computes(architecture: str, input_size: int) -> None:
+    for module, shape in halves(architecture, input_size):
+        x = torch.randn(3, *shape)
+        with torch.no_grad():
+            expected = module(x).numpy()
+        result = OnnxModel(written(module, shape))(x.numpy())
+        np.testing.assert_allclose(result, expected, atol=1e-5 * np.abs(expected).max(), rtol=0)
+
+
+@pytest.mark.parametrize("architecture", sorted(NETWORKS))
+def test_no_graph_moves_a_full_map_just_to_permute_it(architecture: str) -> None:
+    for module, shape in halves(architecture):
+        operators = {node.op_type for node in onnx.load_from_string(written(module, shape)).graph.node}
+        assert "Transpose" not in operators
+
+
+def test_float_weights_are_stored_in_half_precision_only() -> None:
+    for module, shape in halves("cnn-siftfunnel"):
+        graph = onnx.load_from_string(written(module, shape)).graph
+        large = [tensor for tensor in graph.initializer if np.prod(tensor.dims) > 2]
+        assert large
+        assert {tensor.data_type for tensor in large} == {TensorProto.FLOAT16}
+        assert all(value.type.tensor_type.elem_type == TensorProto.FLOAT for value in graph.input)
+
+
+def test_the_batch_axis_is_free() -> None:
+    module, shape = halves("cnn-siftfunnel")[0]
+    model = OnnxModel(written(module, shape))
+    x = np.random.default_rng(0).normal(size=(5, *shape)).astype(np.float32)
+    whole = model(x)
+    singles = np.concatenate([model(x[i : i + 1]) for i in range(5)])
+    np.testing.assert_allclose(whole, singles, atol=1e-6)
+
+
+def test_a_decoder_graph_computes_what_the_decoder_computes() -> None:
+    torch.manual_seed(0)
+    decoder = build_decoder(torch.rand(6), torch.rand(6) + 0.1, DecoderSettings((8, 6, 4), (2, 1, 1)))
+    for module in decoder.modules():
+        if isinstance(module, nn.Conv2d):
+            nn.init.normal_(module.weight, std=0.2)
+    stored = round_to_half(folded_copy(decoder))
+    x = torch.randn(2, 6, 5, 7)
+    result = OnnxModel(write_onnx(stored, input_name="feature", input_shape=(6, 5, 7), output_name="image"))(
+        x.numpy()
+    )
+    assert result.shape == (2, 3, 20, 28)
+    assert 0 <= result.min() <= result.max() <= 1
+    np.testing.assert_allclose(result, stored(x).detach().numpy(), atol=1e-4)
+
+
+def test_a_layer_without_an_emitter_is_named() -> None:
+    with pytest.raises(ValueError, match="no ONNX emitter for Tanh"):
+        write_onnx(nn.Sequential(nn.Tanh()), input_name="a", input_shape=(1,), output_name="b")
+
+
+def test_grouped_convolutions_are_refused() -> None:
+    with pytest.raises(ValueError, match="grouped"):
+        written(nn.Sequential(nn.Conv2d(2, 2, 1, groups=2)), (2, 4, 4))
