@@ -1,6 +1,7 @@
 """From logits, or from a failure, to the bytes of one `Reply`: pure functions."""
 
-from dataclasses import dataclass
+import math
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -9,9 +10,11 @@ from shared.rpc import split_inference_pb2 as pb
 
 _UINT32_MAX = 2**32 - 1
 
+Ranking = tuple[list[int], list[float]]
+"""Class indices and their scores, best first."""
 
-@dataclass(frozen=True)
-class ServerTimes:
+
+class ServerTimes(NamedTuple):
     """Where one frame's time went.
 
     Attributes:
@@ -27,41 +30,55 @@ class ServerTimes:
     batch_size: int
 
 
-def rank(logits_NK: NDArray[np.float32], top_k: int) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
+def rank(logits_NK: NDArray[np.float32], top_k: int) -> list[Ranking | None]:
     """The best classes of each row and their softmax probabilities, best first.
 
     Equal logits keep the order of the classes. More classes than there are means all of them.
 
     Args:
-        logits_NK: finite, one row per frame.
+        logits_NK: one row per frame.
         top_k: classes wanted, at least 1.
 
     Returns:
-        Class indices and scores in [0, 1], both [N, min(top_k, K)].
+        Per row min(top_k, K) class indices and as many scores in [0, 1]; None for NaN or infinity in a row.
 
     Example:
-        >>> rank(np.array([[0.0, 0.0, 100.0]], np.float32), 2)[0].tolist()
-        [[2, 0]]
+        >>> rank(np.array([[0.0, 0.0, 100.0]], np.float32), 2)
+        [([2, 0], [1.0, 3.783505853677006e-44])]
     """
-    powers = np.exp(logits_NK - logits_NK.max(axis=1, keepdims=True))
-    scores = powers / powers.sum(axis=1, keepdims=True)
+    # Few numpy calls on purpose: on one row each costs more than the arithmetic in it.
+    with np.errstate(invalid="ignore"):
+        powers = np.exp(logits_NK - logits_NK.max(axis=1, keepdims=True))
+    totals: list[float] = powers.sum(axis=1).tolist()
     if top_k == 1:
-        order = logits_NK.argmax(axis=1)[:, np.newaxis]
-    else:
-        order = np.argsort(-logits_NK, axis=1, kind="stable")[:, :top_k]
-    return order, np.take_along_axis(scores, order, axis=1)
+        best: list[int] = logits_NK.argmax(axis=1).tolist()
+        return [
+            ([place], [1 / total]) if math.isfinite(total) else None
+            for place, total in zip(best, totals, strict=True)
+        ]
+    rankings: list[Ranking | None] = []
+    for logits_K, powers_K, total in zip(logits_NK, powers, totals, strict=True):
+        if not math.isfinite(total):
+            rankings.append(None)
+            continue
+        order = np.argsort(-logits_K, kind="stable")[:top_k]
+        rankings.append((order.tolist(), (powers_K[order] / total).tolist()))
+    return rankings
 
 
 def prediction(sequence: int, classes: list[int], scores: list[float], times: ServerTimes) -> bytes:
     """A serialised reply that answers."""
-    timings = pb.Timings(
-        queue_us=_microseconds(times.queue_s),
-        decode_us=_microseconds(times.decode_s),
-        compute_us=_microseconds(times.compute_s),
-        batch_size=times.batch_size,
-    )
-    answer = pb.Prediction(class_index=classes, score=scores, timings=timings)
-    return pb.Reply(sequence=sequence, prediction=answer).SerializeToString()
+    # Filled in place: messages built from messages are copied into one another.
+    reply = pb.Reply(sequence=sequence)
+    answer = reply.prediction
+    answer.class_index.extend(classes)
+    answer.score.extend(scores)
+    timings = answer.timings
+    timings.queue_us = _microseconds(times.queue_s)
+    timings.decode_us = _microseconds(times.decode_s)
+    timings.compute_us = _microseconds(times.compute_s)
+    timings.batch_size = times.batch_size
+    return reply.SerializeToString()
 
 
 def failure(sequence: int, code: pb.FrameError.Code, message: str, retry_after_ms: int = 0) -> bytes:

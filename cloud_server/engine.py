@@ -72,7 +72,7 @@ class OnnxRuntimeEngine:
 
     def run(self, features_NCHW: NDArray[np.float32]) -> NDArray[np.float32]:
         """Logits [N, K]; the lock of the interpreter is free meanwhile."""
-        return cast(NDArray[np.float32], self._session.run([OUTPUT], {INPUT: features_NCHW})[0])
+        return cast("NDArray[np.float32]", self._session.run([OUTPUT], {INPUT: features_NCHW})[0])
 
 
 EngineFactory = Callable[[Path, EngineOptions], Engine]

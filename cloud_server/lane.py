@@ -256,19 +256,18 @@ class Lane:
         self._answer(frames, logits_NK, compute_s)
 
     def _answer(self, frames: list[_Decoded], logits_NK: NDArray[np.float32], compute_s: float) -> None:
-        finite = np.logical_and.reduce(np.isfinite(logits_NK), axis=1)
-        order, scores = answers.rank(np.nan_to_num(logits_NK), max(frame.ticket.top_k for frame in frames))
-        rows = zip(frames, finite, order.tolist(), scores.tolist(), strict=True)
-        for frame, is_finite, classes, probabilities in rows:
+        rankings = answers.rank(logits_NK, max(frame.ticket.top_k for frame in frames))
+        for frame, ranking in zip(frames, rankings, strict=True):
             ticket = frame.ticket
-            if not is_finite:
+            if ranking is None:
                 _log.error("%s: logits of frame %d are not finite", self._name, ticket.sequence)
                 self._fail([ticket])
                 continue
-            times = answers.ServerTimes(frame.queue_s, frame.decode_s, compute_s, len(frames))
+            classes, scores = ranking
             top_k = ticket.top_k
+            times = answers.ServerTimes(frame.queue_s, frame.decode_s, compute_s, len(frames))
             self._metrics.ended(ticket.codec, ANSWERED)
-            ticket.reply = answers.prediction(ticket.sequence, classes[:top_k], probabilities[:top_k], times)
+            ticket.reply = answers.prediction(ticket.sequence, classes[:top_k], scores[:top_k], times)
 
     def _fail(self, tickets: Iterable[Ticket]) -> None:
         for ticket in tickets:

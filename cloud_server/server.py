@@ -186,7 +186,6 @@ class CloudServer:
             ("grpc.max_receive_message_length", self._catalogue.max_message_bytes),
             # Idle clients may ping; the default ends their connection when they do so within five minutes.
             ("grpc.http2.min_ping_interval_without_data_ms", _MIN_PING_MS),
-            ("grpc.http2.min_recv_ping_interval_without_data_ms", _MIN_PING_MS),
             ("grpc.keepalive_permit_without_calls", 1),
             # A peer that vanished without a word is noticed within about two minutes.
             ("grpc.keepalive_time_ms", 90_000),

@@ -7,34 +7,50 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
 from cloud_server import answers
-from cloud_server.answers import ServerTimes
+from cloud_server.answers import Ranking, ServerTimes
 from shared.rpc import split_inference_pb2 as pb
 
 
+def best(logits: list[float], top_k: int) -> Ranking:
+    (ranking,) = answers.rank(np.array([logits], np.float32), top_k)
+    assert ranking is not None
+    return ranking
+
+
 def test_the_best_classes_come_first_with_their_softmax_probabilities() -> None:
-    order, scores = answers.rank(np.log(np.array([[1.0, 6.0, 3.0]], np.float32)), top_k=2)
-    assert order.tolist() == [[1, 2]]
-    assert scores[0].tolist() == pytest.approx([0.6, 0.3], abs=1e-6)
+    classes, scores = best(np.log([1.0, 6.0, 3.0]).tolist(), top_k=2)
+    assert classes == [1, 2]
+    assert scores == pytest.approx([0.6, 0.3], abs=1e-6)
+    assert best(np.log([1.0, 6.0, 3.0]).tolist(), top_k=1) == ([1], pytest.approx([0.6], abs=1e-6))
 
 
 def test_equal_logits_keep_the_order_of_the_classes() -> None:
-    logits = np.array([[2.0, 5.0, 5.0, 2.0]], np.float32)
-    assert answers.rank(logits, 4)[0].tolist() == [[1, 2, 0, 3]]
-    assert answers.rank(logits, 1)[0].tolist() == [[1]]
+    assert best([2.0, 5.0, 5.0, 2.0], 4)[0] == [1, 2, 0, 3]
+    assert best([2.0, 5.0, 5.0, 2.0], 1)[0] == [1]
 
 
 def test_more_classes_than_there_are_means_all_of_them() -> None:
-    assert answers.rank(np.zeros((2, 3), np.float32), 10)[0].shape == (2, 3)
+    assert len(best([0.0, 0.0, 0.0], 10)[0]) == 3
+
+
+@pytest.mark.parametrize("top_k", [1, 3])
+@pytest.mark.parametrize("broken", [np.nan, np.inf])
+def test_a_row_without_a_meaning_is_told_apart_from_its_neighbours(broken: float, top_k: int) -> None:
+    rankings = answers.rank(np.array([[0.0, 1.0], [0.0, broken], [2.0, 1.0]], np.float32), top_k)
+    assert [ranking and ranking[0][0] for ranking in rankings] == [1, None, 0]
 
 
 @given(arrays(np.float32, (3, 5), elements=st.floats(-(2.0**100), 2.0**100, width=32)), st.integers(1, 6))
 def test_scores_are_probabilities_in_falling_order_however_large_the_logits(
     logits: np.ndarray, top_k: int
 ) -> None:
-    order, scores = answers.rank(logits, top_k)
-    assert np.all((scores >= 0) & (scores <= 1))
-    assert np.all(np.diff(scores, axis=1) <= 0)
-    assert order[:, 0].tolist() == logits.argmax(axis=1).tolist()
+    for row, ranking in zip(logits, answers.rank(logits, top_k), strict=True):
+        assert ranking is not None
+        classes, scores = ranking
+        assert all(0 <= score <= 1 for score in scores)
+        assert scores == sorted(scores, reverse=True)
+        assert classes[0] == row.argmax()
+        assert len(classes) == len(scores) == min(top_k, 5)
 
 
 def test_a_prediction_carries_its_sequence_and_where_the_time_went() -> None:

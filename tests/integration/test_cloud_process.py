@@ -267,6 +267,21 @@ def test_a_model_that_hangs_cannot_keep_a_stop_from_ending(
         assert isinstance(call.exception(20), grpc.RpcError)
 
 
+@pytest.mark.slow
+def test_a_client_that_only_pings_is_not_turned_away(cloud: Cloud, bundle: Bundle, frames: Frames) -> None:
+    ping = (("grpc.keepalive_time_ms", 11_000), ("grpc.http2.max_pings_without_data", 0))
+    with grpc.insecure_channel(cloud.grpc, options=ping) as channel:
+        quiet_until = time.monotonic() + 50
+
+        def two() -> Iterator[pb.Frame]:
+            yield frames.frame(1)
+            time.sleep(quiet_until - time.monotonic())
+            yield frames.frame(2)
+
+        replies = rpc.SplitInferenceStub(channel).Stream(two(), metadata=metadata(bundle), timeout=80)
+        assert [reply.sequence for reply in replies] == [1, 2]
+
+
 def test_the_room_runs_on_its_own_where_the_product_is_not_installed(
     processes: Processes, bundle: Bundle
 ) -> None:
