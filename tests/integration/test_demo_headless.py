@@ -76,6 +76,7 @@ def test_over_tls_the_curious_cloud_still_hears_every_frame(stage: Stage, tmp_pa
     assert figures["payload_bytes_mean"] == 12 * 8 * 8 * 2 + 4
 
 
+@pytest.mark.slow
 def test_a_flat_folder_has_no_accuracy_and_cycles_when_frames_exceed_it(stage: Stage, tmp_path: Path) -> None:
     flags = ["--frames=20", "--rate=40", "--bundle=tiny-unprotected"]
     summary = play(stage, tmp_path, "--images", stage.flat, *flags)

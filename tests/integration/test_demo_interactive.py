@@ -4,6 +4,7 @@ import json
 import os
 import re
 import signal
+import socket
 import time
 import urllib.error
 import urllib.request
@@ -13,7 +14,7 @@ from typing import Any
 
 import pytest
 
-from tests.conftest import Child, Processes
+from tests.conftest import Child, Processes, run_siftfunnel
 from tests.integration.demo_stage import Stage, make_stage
 
 PAGE = re.compile(r"http://127\.0\.0\.1:\d+")
@@ -77,7 +78,7 @@ def intercepted(page: str, bundle: str) -> int:
     return int(ask(f"{page}/summary")["bundles"].get(bundle, {}).get("frames_intercepted", 0))
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize("number", [signal.SIGINT, pytest.param(signal.SIGTERM, marks=pytest.mark.slow)])
 def test_a_signal_ends_the_demo_and_leaves_nothing_behind(
     number: signal.Signals, demo: Child, tmp_path: Path
 ) -> None:
@@ -115,6 +116,7 @@ def test_bundles_play_in_turn_until_the_page_switches(demo: Child) -> None:
     assert "fp32, fp16, int8" in refused.value.read().decode()
 
 
+@pytest.mark.slow
 def test_a_switch_to_tls_is_heard_by_the_curious_cloud_only(demo: Child) -> None:
     page = page_of(demo)
     eventually(lambda: intercepted(page, "tiny-unprotected") > 0)
@@ -124,6 +126,7 @@ def test_a_switch_to_tls_is_heard_by_the_curious_cloud_only(demo: Child) -> None
     eventually(lambda: intercepted(page, "tiny-unprotected") > heard + 20)
 
 
+@pytest.mark.slow
 def test_a_party_that_dies_ends_the_demo_with_its_last_words(demo: Child) -> None:
     eventually(lambda: intercepted(page_of(demo), "tiny-unprotected") > 0)
     parties = family(demo)
@@ -135,12 +138,12 @@ def test_a_party_that_dies_ends_the_demo_with_its_last_words(demo: Child) -> Non
     assert not any(alive(pid) for pid in parties)
 
 
-def test_a_page_port_in_use_is_said_before_anything_starts(
-    demo: Child, stage: Stage, processes: Processes
-) -> None:
-    port = page_of(demo).rsplit(":", 1)[1]
-    second = processes.siftfunnel(
-        "demo", "--images", stage.images, f"--http-port={port}", **stage.environment
-    )
-    assert second.wait(60) == 1
-    assert f"port {port} for the page is in use; choose another with --http-port" in second.output
+def test_a_page_port_in_use_is_said_before_anything_starts(stage: Stage) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        result = run_siftfunnel(
+            ["demo", "--images", stage.images, f"--http-port={port}"], **stage.environment
+        )
+    assert result.returncode == 1
+    assert f"port {port} for the page is in use; choose another with --http-port" in result.stderr
+    assert "Traceback" not in result.stderr
