@@ -4,6 +4,7 @@ Flags are read here and nowhere else; what runs is imported when it runs.
 """
 
 import argparse
+import os
 import sys
 from collections.abc import Sequence
 from contextlib import ExitStack
@@ -253,6 +254,8 @@ def run_classify(args: argparse.Namespace) -> int:
 
 
 def _client(args: argparse.Namespace) -> "SplitClient":
+    # gRPC's own log repeats on standard error what our messages say; it must be told before it is loaded
+    os.environ.setdefault("GRPC_VERBOSITY", "NONE")
     from edge_client.client import ClientSettings, SplitClient
     from edge_client.reconnection import ReconnectPolicy
     from edge_client.window import WindowPolicy

@@ -218,7 +218,7 @@ class SplitClient:
             InFlightWindow(self.settings.window, random.random),
             Reconnection(self.settings.reconnect, random.random),
             self._agreement,
-            self._address.target,
+            self._address,
         )
         producer = Producer(
             pictures,

@@ -17,7 +17,8 @@ from collections.abc import Callable, Iterator
 from typing import Protocol
 
 from edge_client import outcome
-from edge_client.errors import EdgeError, ServerUnreachable, status_error, suspects_a_frame
+from edge_client.address import ServerAddress
+from edge_client.errors import EdgeError, ServerUnreachable, status_error, suspects_a_frame, unreachable
 from edge_client.outcome import Outcome
 from edge_client.reconnection import Reconnection
 from edge_client.settlement import Agreement, failure_of, message_of, take_reply
@@ -55,7 +56,7 @@ class StreamEngine:
         window: the frames' whereabouts.
         reconnection: when to dial again.
         agreement: bundle and codec.
-        server: the address, for messages.
+        address: the server, for messages.
 
     Attributes:
         on_outcome: if set before `start`, called with the lock held whenever there is a new outcome.
@@ -68,13 +69,13 @@ class StreamEngine:
         window: InFlightWindow,
         reconnection: Reconnection,
         agreement: Agreement,
-        server: str,
+        address: ServerAddress,
     ) -> None:
         self._dial = dial
         self._window = window
         self._reconnection = reconnection
         self._agreement = agreement
-        self._server = server
+        self._address = address
         self.on_outcome: Callable[[], None] | None = None
         lock = threading.Lock()
         self._work = threading.Condition(lock)
@@ -264,7 +265,7 @@ class StreamEngine:
             if self._window.done:
                 return
             opened, silent_s, waiting = self._opened, self._silent_s, self._window.unanswered
-        if error := status_error(ended.status, ended.details, self._server, opened=opened):
+        if error := status_error(ended.status, ended.details, self._address.target, opened=opened):
             raise error
         if self._was_connected and not waiting:
             # an idle stream that ended is no outage: `_has_work` dials again when there is a frame
@@ -272,17 +273,16 @@ class StreamEngine:
             return
         wait_s = self._reconnection.lost(time.monotonic(), stalled=silent_s is not None)
         if wait_s is None:
-            raise ServerUnreachable(self._gave_up(ended, silent_s))
+            raise self._gave_up(ended, silent_s)
         self._pause(wait_s)
 
-    def _gave_up(self, ended: CallEnded, silent_s: float | None) -> str:
+    def _gave_up(self, ended: CallEnded, silent_s: float | None) -> ServerUnreachable:
+        server = self._address.target
         if silent_s is not None:
-            return f"{self._server} is there and has answered nothing for {silent_s:.0f} s; is it overloaded?"
-        if not self._was_connected:
-            text = f"no server at {self._server}; is `siftfunnel cloud` running there?"
-        else:
-            text = f"lost the server at {self._server} and could not get it back"
-        return f"{text} ({ended})"
+            text = f"{server} is there and has answered nothing for {silent_s:.1f} s; is it overloaded?"
+            return ServerUnreachable(text)
+        over_tls = bool(self._address.tls)
+        return unreachable(server, str(ended), was_connected=self._was_connected, over_tls=over_tls)
 
     def _pause(self, wait_s: float) -> None:
         until_s = time.monotonic() + wait_s

@@ -124,6 +124,27 @@ def status_error(status: str, details: str, server: str, *, opened: bool = True)
     return kind(f"{server} refused the call with {status}: {details or 'no reason given'}")
 
 
+_PLAIN_TO_TLS_SIGNS = ("Socket closed", "Connection reset", "Broken pipe", "Endpoint closing")
+
+
+def unreachable(server: str, last: str, *, was_connected: bool, over_tls: bool) -> ServerUnreachable:
+    """The error after the connect timeout, with what to do about it.
+
+    Args:
+        server: the address dialled.
+        last: status and text of the last attempt.
+        was_connected: whether there was a connection before.
+        over_tls: whether TLS was spoken.
+    """
+    if was_connected:
+        text = f"lost the server at {server} and could not get it back"
+    elif not over_tls and any(sign in last for sign in _PLAIN_TO_TLS_SIGNS):
+        text = f"something at {server} hangs up; if it is a server that wants TLS, give --tls-ca or --tls"
+    else:
+        text = f"no server at {server}; is `siftfunnel cloud` running there?"
+    return ServerUnreachable(f"{text} ({last})")
+
+
 def suspects_a_frame(status: str) -> bool:
     """Whether a call that ended with this status may have ended because of one frame in it."""
     return STATUS.get(status) is Remedy.ISOLATE

@@ -5,7 +5,7 @@ import threading
 import time
 
 from edge_client.address import ServerAddress
-from edge_client.errors import ServerUnreachable, status_error, suspects_a_frame
+from edge_client.errors import status_error, suspects_a_frame, unreachable
 from edge_client.outcome import Answer, FrameFailure
 from edge_client.reconnection import Reconnection, ReconnectPolicy
 from edge_client.settlement import Agreement, failure_of, message_of, take_reply
@@ -116,5 +116,6 @@ class Unary:
             raise error
         wait_s = reconnection.lost(time.monotonic(), stalled=end.status == "DEADLINE_EXCEEDED")
         if wait_s is None:
-            raise ServerUnreachable(f"no server at {server}; is `siftfunnel cloud` running there? ({end})")
+            over_tls = bool(self._address.tls)
+            raise unreachable(server, str(end), was_connected=False, over_tls=over_tls)
         time.sleep(wait_s)

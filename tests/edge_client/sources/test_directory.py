@@ -1,0 +1,112 @@
+"""Directories: labels, order, cycling, and files that are still being written."""
+
+import threading
+from itertools import islice
+from pathlib import Path
+
+import pytest
+
+from edge_client.errors import SourceError
+from edge_client.sources.directory import DirectorySource, WatchedDirectory
+from tests.edge_client.conftest import write_pictures
+
+RUNNING = threading.Event()
+
+
+def names(source: DirectorySource, count: int | None = None) -> list[str]:
+    return [Path(picture.name).name for picture in islice(source.pictures(RUNNING), count)]
+
+
+def test_sub_folders_are_labels(tmp_path: Path) -> None:
+    write_pictures(tmp_path, ["cat/1.png", "cat/deep/2.png", "dog/3.png", "4.png"])
+    found = [(Path(p.name).name, p.label) for p in DirectorySource(tmp_path).pictures(RUNNING)]
+    assert found == [("4.png", None), ("1.png", "cat"), ("2.png", "cat"), ("3.png", "dog")]
+
+
+def test_what_is_no_picture_or_hidden_is_left_alone(tmp_path: Path) -> None:
+    write_pictures(tmp_path, ["a.PNG", "b.jpg", ".hidden.png", ".git/c.png"])
+    (tmp_path / "notes.txt").write_text("hello")
+    assert names(DirectorySource(tmp_path)) == ["a.PNG", "b.jpg"]
+
+
+def test_a_seed_shuffles_the_same_way_each_time(tmp_path: Path) -> None:
+    write_pictures(tmp_path, [f"{number}.png" for number in range(8)])
+    ordered = names(DirectorySource(tmp_path))
+    shuffled = names(DirectorySource(tmp_path, shuffle_seed=3))
+    assert shuffled == names(DirectorySource(tmp_path, shuffle_seed=3))
+    assert shuffled != ordered
+    assert shuffled != names(DirectorySource(tmp_path, shuffle_seed=4))
+    assert sorted(shuffled) == ordered
+
+
+def test_a_cycling_directory_begins_again(tmp_path: Path) -> None:
+    write_pictures(tmp_path, ["a.png", "b.png"])
+    assert names(DirectorySource(tmp_path, cycling=True), 5) == ["a.png", "b.png", "a.png", "b.png", "a.png"]
+
+
+def test_an_empty_directory_is_an_error_that_says_what_counts(tmp_path: Path) -> None:
+    (tmp_path / "notes.txt").write_text("hello")
+    with pytest.raises(SourceError, match=r"no picture in it.*\.png"):
+        DirectorySource(tmp_path)
+
+
+def test_a_directory_that_is_not_there_is_an_error(tmp_path: Path) -> None:
+    with pytest.raises(SourceError, match="nowhere: no such directory"):
+        DirectorySource(tmp_path / "nowhere")
+
+
+def test_a_stop_ends_it(tmp_path: Path) -> None:
+    write_pictures(tmp_path, ["a.png"])
+    stop = threading.Event()
+    pictures = DirectorySource(tmp_path, cycling=True).pictures(stop)
+    next(pictures)
+    stop.set()
+    assert list(pictures) == []
+
+
+def test_a_watched_file_is_taken_once_it_stopped_changing(tmp_path: Path) -> None:
+    watched = WatchedDirectory(tmp_path)
+    (source,) = write_pictures(tmp_path / "elsewhere", ["a.png"])
+    whole = source.read_bytes()
+    target = tmp_path / "a.png"
+    source.unlink()
+    target.write_bytes(b"")
+    assert watched.settled() == []
+    target.write_bytes(whole[:50])
+    assert watched.settled() == []
+    target.write_bytes(whole)
+    assert watched.settled() == []
+    assert watched.settled() == [target]
+    assert watched.settled() == []
+
+
+def test_a_watched_file_that_changes_later_is_a_new_picture(tmp_path: Path) -> None:
+    watched = WatchedDirectory(tmp_path)
+    (target,) = write_pictures(tmp_path, ["cat/latest.png"])
+    watched.settled()
+    assert watched.settled() == [target]
+    target.write_bytes(target.read_bytes() + b"\0")
+    assert watched.settled() == []
+    assert watched.settled() == [target]
+
+
+def test_watching_forgets_files_that_are_gone(tmp_path: Path) -> None:
+    watched = WatchedDirectory(tmp_path)
+    (target,) = write_pictures(tmp_path, ["a.png"])
+    watched.settled()
+    assert watched.settled() == [target]
+    target.unlink()
+    watched.settled()
+    assert watched._given == {}
+
+
+def test_watching_gives_what_is_there_and_then_what_comes(tmp_path: Path) -> None:
+    write_pictures(tmp_path, ["first.png"])
+    stop = threading.Event()
+    pictures = WatchedDirectory(tmp_path, poll_s=0.01).pictures(stop)
+    assert Path(next(pictures).name).name == "first.png"
+    write_pictures(tmp_path, ["dog/second.png"])
+    second = next(pictures)
+    assert (Path(second.name).name, second.label) == ("second.png", "dog")
+    stop.set()
+    assert list(pictures) == []
