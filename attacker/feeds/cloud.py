@@ -56,7 +56,7 @@ class FlowReplay:
     def __init__(self, settle: Settle | None = None) -> None:
         self._settle = settle
         self._known: OrderedDict[str, _Known] = OrderedDict()
-        self._made = 0
+        self._let_go = 0
 
     def receive(self, record: FlowRecord) -> list[Event]:
         """Take one record."""
@@ -101,9 +101,11 @@ class FlowReplay:
     def _open(self, record: FlowRecord, events: list[Event]) -> _Known:
         while len(self._known) >= _MAX_CONNECTIONS:
             _, oldest = self._known.popitem(last=False)
+            self._let_go += 1
             events.append(ConnectionClosed(oldest.name, record.time_s, "let go", oldest.traffic))
-        self._made += 1
-        known = self._known[record.connection] = _Known(f"{record.connection}#{self._made}")
+        # A name of the recording serves as it is, until one that was let go comes back.
+        name = f"{record.connection}#{self._let_go}" if self._let_go else record.connection
+        known = self._known[record.connection] = _Known(name)
         midway = record.method is None
         events.append(ConnectionOpened(known.name, record.time_s, record.connection, "the cloud", midway))
         return known

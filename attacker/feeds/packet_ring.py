@@ -138,12 +138,15 @@ class PacketRing:
             # `read` leaves the copies out then.
             with contextlib.suppress(OSError):
                 self._socket.setsockopt(_SOL_PACKET, _PACKET_IGNORE_OUTGOING, 1)
-        self._socket.bind(("" if interface == ANY_INTERFACE else interface, _ETH_P_ALL))
+        if interface != ANY_INTERFACE:
+            self._socket.bind((interface, _ETH_P_ALL))
 
 
 def _open_socket(interface: str) -> socket.socket:
     try:
-        return socket.socket(socket.AF_PACKET, socket.SOCK_DGRAM, 0)
+        # Protocol 0 receives nothing before `bind`; there is no binding to all interfaces at once.
+        protocol = socket.htons(_ETH_P_ALL) if interface == ANY_INTERFACE else 0
+        return socket.socket(socket.AF_PACKET, socket.SOCK_DGRAM, protocol)
     except PermissionError:
         raise FeedError(
             f"no permission to sniff on {interface}: it takes the capability NET_RAW. In compose give the "

@@ -67,6 +67,11 @@ class RelayFeed:
         if self._phase == "running":
             self._phase = "stopped"
 
+    @property
+    def backlog_bytes(self) -> int:
+        """Bytes that passed and wait for the tap."""
+        return self._spool.waiting_bytes
+
     def state(self) -> FeedState:
         """How the relay is doing now."""
         counts = self._emitter.tally.read()

@@ -156,7 +156,7 @@ def test_a_tap_may_join_anywhere(transcript: Transcript, inside: bool) -> None:
             direction, data = rest[0]
             rest = [(direction, data[len(data) // 2 :]), *rest[1:]]
         heard = overhear(rest, ConnectionTap("c", joined_midway=True))
-        # Lost is the message under way, those that share its piece, and one whose frame lacks three successors.
+        # Lost is the message under way, those that share its piece, and one that lacks three successors.
         sharing = sum(event.time_s == start for event in messages(whole, "frame")) if inside else 0
         expected = [event.message for event in messages(whole, "frame") if event.time_s >= start]
         got = [event.message for event in messages(heard, "frame")]

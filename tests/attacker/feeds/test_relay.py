@@ -1,0 +1,325 @@
+"""The relay in the path of real connections."""
+
+import asyncio
+import hashlib
+import os
+import socket
+import struct
+import threading
+
+import grpc
+import pytest
+
+from attacker.feeds.relay import RelayFeed
+from attacker.tap.events import ConnectionClosed, ConnectionOpened, Dropped, Event, FeedError, Opaque
+from attacker.tap.limits import TapLimits
+from shared.rpc import split_inference_pb2_grpc as rpc
+from tests.attacker.feeds.sockets import (
+    connect,
+    echo,
+    eventually,
+    listening,
+    receive_exactly,
+    receive_to_end,
+    relay_config,
+    relaying,
+)
+from tests.attacker.service import (
+    answer,
+    certificate,
+    frames_heard,
+    frames_of,
+    messages,
+    replies_heard,
+    server_credentials,
+    serving,
+    stream,
+)
+
+
+async def play_through(feed: RelayFeed, frames: list, window: int = 4, streams: int = 1) -> list:
+    """Replies that clients get through a running relay, each over a connection of its own."""
+
+    async def one(number: int) -> list:
+        options = [("grpc.use_local_subchannel_pool", 1)]
+        async with grpc.aio.insecure_channel(feed.state().address, options) as channel:
+            return await stream(rpc.SplitInferenceStub(channel), frames, window)
+
+    return await asyncio.gather(*(one(number) for number in range(streams)))
+
+
+async def test_a_grpc_stream_passes_and_every_message_is_overheard() -> None:
+    events: list[Event] = []
+    frames = frames_of(10, 5000, 100_000, 20)
+    async with serving() as port:
+        with relaying(RelayFeed(relay_config(port)), events.append) as feed:
+            assert await play_through(feed, frames) == [[answer(frame) for frame in frames]]
+    assert frames_heard(events) == frames
+    assert replies_heard(events) == [answer(frame) for frame in frames]
+    assert isinstance(events[0], ConnectionOpened)
+    assert isinstance(events[-1], ConnectionClosed)
+    assert feed.state().dropped == {}
+
+
+async def test_under_load_no_frame_is_lost() -> None:
+    events: list[Event] = []
+    frames = frames_of(*[20_000] * 300)
+    async with serving() as port:
+        with relaying(RelayFeed(relay_config(port)), events.append) as feed:
+            replies = await play_through(feed, frames, window=16, streams=3)
+            assert [len(each) for each in replies] == [300, 300, 300]
+    assert len(frames_heard(events)) == 900
+    assert len(replies_heard(events)) == 900
+    state = feed.state()
+    assert (state.dropped, state.connections_seen, state.connections_open) == ({}, 3, 0)
+    assert state.messages == 1800
+    assert state.bytes_seen > 900 * 20_000
+    assert state.added_latency_us_p50 is not None
+    assert state.added_latency_us_p99 >= state.added_latency_us_p50
+
+
+async def test_an_encrypted_stream_passes_unread() -> None:
+    events: list[Event] = []
+    frames = frames_of(1000, 1000)
+    async with serving(server_credentials()) as port:
+        with relaying(RelayFeed(relay_config(port)), events.append) as feed:
+            credentials = grpc.ssl_channel_credentials(certificate()[0])
+            address = f"localhost:{feed.state().address.rpartition(':')[2]}"
+            async with grpc.aio.secure_channel(address, credentials) as channel:
+                replies = await stream(rpc.SplitInferenceStub(channel), frames)
+    assert replies == [answer(frame) for frame in frames]
+    assert messages(events) == []
+    assert sum(event.byte_count for event in events if isinstance(event, Opaque)) == feed.state().bytes_seen
+    assert feed.state().encrypted_connections == 1
+    assert feed.state().opaque_bytes == feed.state().bytes_seen
+
+
+def test_a_blocked_observer_holds_nothing_up() -> None:
+    released = threading.Event()
+    events: list[Event] = []
+
+    def blocked(event: Event) -> None:
+        released.wait()
+        events.append(event)
+
+    sent = os.urandom(1 << 20)
+    with listening(echo) as port:
+        feed = RelayFeed(relay_config(port), spool_bytes=100_000)
+        feed.start(blocked)
+        try:
+            with connect(feed) as client:
+                got = b""
+                for at in range(0, len(sent), 1 << 15):
+                    client.sendall(sent[at : at + (1 << 15)])
+                    got += receive_exactly(client, 1 << 15)
+            assert hashlib.sha256(got).digest() == hashlib.sha256(sent).digest()
+            assert not events
+        finally:
+            released.set()
+            feed.stop()
+    dropped = sum(event.count for event in events if isinstance(event, Dropped))
+    opaque = sum(event.byte_count for event in events if isinstance(event, Opaque))
+    assert dropped + opaque == 2 * len(sent)
+    assert feed.state().dropped["bytes: the relay's spool was full"] == dropped > 0
+    assert isinstance(events[-1], ConnectionClosed)
+    assert events[-1].traffic.total_bytes == 2 * len(sent)
+
+
+async def test_behind_a_hole_the_frames_of_the_same_stream_are_heard_again() -> None:
+    released = threading.Event()
+    events: list[Event] = []
+
+    def sink(event: Event) -> None:
+        events.append(event)
+        if len(frames_heard(events[-1:])) and len(frames_heard(events)) == 3:
+            released.wait(60)
+
+    early, late = frames_of(*[20_000] * 40), frames_of(*[9000] * 40)
+    async with serving() as port:
+        with relaying(RelayFeed(relay_config(port), spool_bytes=100_000), sink) as feed:
+            async with grpc.aio.insecure_channel(feed.state().address) as channel:
+                call = rpc.SplitInferenceStub(channel).Stream(metadata=(("siftfunnel-bundle", "ab" * 32),))
+                for frame in early:
+                    await call.write(frame)
+                    assert await call.read() == answer(frame)
+                released.set()
+                assert await asyncio.to_thread(eventually, lambda: feed.backlog_bytes == 0)
+                for frame in late:
+                    await call.write(frame)
+                    assert await call.read() == answer(frame)
+                await call.done_writing()
+    heard = frames_heard(events)
+    assert feed.state().dropped["bytes: the relay's spool was full"] > 0
+    assert len(heard) < 80
+    assert heard[-35:] == late[-35:]
+    assert {event.kind for event in messages(events)} == {"frame", "reply"}
+
+
+def test_an_observer_that_raises_is_counted() -> None:
+    def broken(event: Event) -> None:
+        raise RuntimeError("observer")
+
+    with listening(echo) as port, relaying(RelayFeed(relay_config(port)), broken) as feed:
+        with connect(feed) as client:
+            client.sendall(b"hello")
+            assert receive_exactly(client, 5) == b"hello"
+        assert eventually(lambda: feed.state().connections_open == 0)
+    assert feed.state().dropped["events: an observer failed"] >= 3
+
+
+def test_the_end_of_one_direction_leaves_the_other_open() -> None:
+    def answer_after_the_end(connection: socket.socket) -> None:
+        received = receive_to_end(connection)
+        connection.sendall(received[::-1])
+
+    with listening(answer_after_the_end) as port, relaying(RelayFeed(relay_config(port)), _ignore) as feed:
+        with connect(feed) as client:
+            client.sendall(b"abc" * 100_000)
+            client.shutdown(socket.SHUT_WR)
+            assert receive_to_end(client) == b"cba" * 100_000
+        assert eventually(lambda: feed.state().connections_open == 0)
+
+
+def test_a_slow_receiver_slows_its_sender_and_no_one_else() -> None:
+    go_on = threading.Event()
+
+    def sleepy(connection: socket.socket) -> None:
+        first = connection.recv(1)
+        if first == b"s":
+            go_on.wait(60)
+            connection.sendall(len(receive_to_end(connection)).to_bytes(8, "big"))
+        else:
+            connection.sendall(first)
+
+    with (
+        listening(sleepy) as port,
+        relaying(RelayFeed(relay_config(port)), _ignore) as feed,
+        connect(feed) as slow,
+        connect(feed) as quick,
+    ):
+        slow.sendall(b"s")
+        sent = send_until_full(slow)
+        quick.sendall(b"q")
+        assert receive_exactly(quick, 1) == b"q"
+        go_on.set()
+        slow.shutdown(socket.SHUT_WR)
+        assert int.from_bytes(receive_exactly(slow, 8), "big") == sent
+
+
+def send_until_full(connection: socket.socket) -> int:
+    """Bytes that were taken until the connection took no more for a while."""
+    connection.settimeout(0.3)
+    sent = 0
+    try:
+        while sent < 1 << 28:
+            sent += connection.send(bytes(1 << 16))
+    except TimeoutError:
+        connection.settimeout(30)
+        return sent
+    pytest.fail("the relay took 256 MiB that nobody read")
+
+
+def test_a_reset_is_passed_on() -> None:
+    seen: list[str] = []
+
+    def note(connection: socket.socket) -> None:
+        try:
+            receive_to_end(connection)
+            seen.append("end")
+        except ConnectionResetError:
+            seen.append("reset")
+
+    events: list[Event] = []
+    with listening(note) as port, relaying(RelayFeed(relay_config(port)), events.append) as feed:
+        client = connect(feed)
+        client.sendall(b"hello")
+        assert eventually(lambda: feed.state().bytes_seen == 5)
+        client.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        client.close()
+        assert eventually(lambda: seen)
+        assert eventually(lambda: feed.state().connections_open == 0)
+    assert seen == ["reset"]
+    assert isinstance(events[-1], ConnectionClosed)
+    assert events[-1].how.startswith("reset")
+
+
+def test_a_target_that_is_down_closes_the_client_and_is_named(free_port) -> None:
+    port = free_port()
+    with relaying(RelayFeed(relay_config(port)), _ignore) as feed:
+        with pytest.raises(ConnectionResetError), connect(feed) as client:
+            client.recv(1)
+        state = feed.state()
+    assert state.phase == "running"
+    assert state.detail.startswith(f"cannot reach the target 127.0.0.1:{port}: ")
+    assert state.detail.endswith("is it running?")
+    assert state.dropped == {}
+
+
+def test_a_target_that_comes_back_is_served_and_the_complaint_goes(free_port) -> None:
+    port = free_port()
+    with relaying(RelayFeed(relay_config(port)), _ignore) as feed:
+        with pytest.raises(ConnectionResetError), connect(feed) as client:
+            client.recv(1)
+        with socket.create_server(("127.0.0.1", port)), connect(feed):
+            assert eventually(lambda: feed.state().detail == "")
+
+
+def test_a_port_in_use_is_a_clear_error() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        feed = RelayFeed(relay_config(1, port))
+        with pytest.raises(FeedError, match=f"cannot listen at 127.0.0.1:{port}.*take another port, or 0"):
+            feed.start(_ignore)
+    assert feed.state().phase == "failed"
+    feed.stop()
+
+
+def test_a_host_that_is_not_here_is_a_clear_error() -> None:
+    from attacker.feeds.config import parse_tap
+
+    feed = RelayFeed(parse_tap("relay:203.0.113.7:7000:1"))
+    with pytest.raises(FeedError, match=r"cannot listen at 203\.0\.113\.7:7000"):
+        feed.start(_ignore)
+
+
+def test_port_0_is_resolved() -> None:
+    with relaying(RelayFeed(relay_config(1)), _ignore) as feed:
+        host, _, port = feed.state().address.rpartition(":")
+        assert host == "127.0.0.1"
+        assert int(port) > 0
+        assert feed.state().tap == "relay:127.0.0.1:0:127.0.0.1:1"
+
+
+def test_stopping_closes_connections_and_may_be_repeated() -> None:
+    events: list[Event] = []
+    with listening(echo) as port:
+        feed = RelayFeed(relay_config(port))
+        feed.start(events.append)
+        with connect(feed) as client:
+            client.sendall(b"x")
+            assert receive_exactly(client, 1) == b"x"
+            feed.stop()
+            feed.stop()
+            with pytest.raises(ConnectionResetError):
+                client.recv(1)
+    assert isinstance(events[-1], ConnectionClosed)
+    assert events[-1].how == "the tap stopped"
+    assert feed.state().phase == "stopped"
+
+
+def test_limits_reach_the_tap() -> None:
+    events: list[Event] = []
+
+    async def main() -> None:
+        async with serving() as port:
+            feed = RelayFeed(relay_config(port), limits=TapLimits(message_bytes=1000))
+            with relaying(feed, events.append):
+                await play_through(feed, frames_of(100, 2000, 100))
+
+    asyncio.run(main())
+    assert len(frames_heard(events)) == 2
+    assert [event.why for event in events if isinstance(event, Dropped)] == ["message over 1000 bytes"]
+
+
+def _ignore(event: object) -> None:
+    """An observer that does not care."""

@@ -1,0 +1,76 @@
+"""The queue between the copying thread and the tap."""
+
+import pytest
+
+from attacker.feeds.spool import Chunk, Closed, Finished, Opened, Spool
+
+
+def chunk(size: int, direction: str = "up", number: int = 1) -> Chunk:
+    return Chunk(number, 0.0, direction, bytes(size))  # type: ignore[arg-type]
+
+
+def drain(spool: Spool) -> list[object]:
+    items = []
+    while (item := spool.take(0.0)) is not None:
+        items.append(item)
+    return items
+
+
+def test_items_come_out_in_order() -> None:
+    spool = Spool(100)
+    put = [Opened(1, 0.0, "a", "b"), chunk(10), chunk(5, "down"), Closed(1, 0.0, "closed"), Finished()]
+    for item in put:
+        spool.put(item)
+    assert spool.waiting_bytes == 15
+    assert drain(spool) == put
+    assert spool.waiting_bytes == 0
+
+
+def test_what_does_not_fit_becomes_one_hole_told_before_the_next_bytes() -> None:
+    spool = Spool(100)
+    for size in (90, 20, 30):
+        spool.put(chunk(size))
+    assert [len(item.data) for item in drain(spool)] == [90]
+    spool.put(chunk(7))
+    [after] = drain(spool)
+    assert (len(after.data), after.missed_bytes) == (7, 50)
+    assert spool.missed_bytes == 50
+
+
+def test_a_full_spool_takes_nothing_until_half_of_it_is_read() -> None:
+    spool = Spool(100)
+    for size in (30, 30, 30, 20):
+        spool.put(chunk(size))
+    spool.take(0.0)
+    spool.put(chunk(10))
+    spool.take(0.0)
+    spool.put(chunk(9))
+    sizes = [(len(item.data), item.missed_bytes) for item in drain(spool)]
+    assert sizes == [(30, 0), (9, 30)]
+
+
+def test_holes_are_kept_per_connection_and_direction() -> None:
+    spool = Spool(100)
+    spool.put(chunk(100))
+    spool.put(chunk(1, "up", 1))
+    spool.put(chunk(2, "down", 1))
+    spool.put(chunk(4, "up", 2))
+    drain(spool)
+    spool.put(chunk(5, "up", 2))
+    spool.put(Closed(1, 0.0, "closed"))
+    after, closed = drain(spool)
+    assert after.missed_bytes == 4
+    assert closed.missed == (("up", 1), ("down", 2))
+
+
+def test_a_chunk_larger_than_the_spool_is_a_hole() -> None:
+    spool = Spool(10)
+    spool.put(chunk(11))
+    spool.put(Finished())
+    assert drain(spool) == [Finished()]
+    assert spool.missed_bytes == 11
+
+
+def test_a_spool_without_room_is_refused() -> None:
+    with pytest.raises(ValueError, match="limit_bytes must be positive"):
+        Spool(0)
