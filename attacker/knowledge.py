@@ -124,12 +124,11 @@ def mean_picture(inverter: Inverter | None) -> dict[str, float] | None:
     """How close the mean picture comes to others (the inverter's report): the level of knowing nothing."""
     if inverter is None:
         return None
-    level = inverter.report.get("mean_picture")
+    level = inverter.report.get("mean_picture_instead")
     if not isinstance(level, Mapping):
         return None
-    return {
-        name: float(level[name]) for name in ("psnr", "ssim") if isinstance(level.get(name), (int, float))
-    }
+    found = {name: level.get(f"{name}_mean") for name in ("psnr", "ssim")}
+    return {name: float(value) for name, value in found.items() if isinstance(value, int | float)}
 
 
 def gather(

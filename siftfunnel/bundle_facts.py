@@ -28,14 +28,20 @@ def facts(bundle: Bundle, library: Library) -> dict[str, Any]:
         "files": {name: entry.size_bytes for name, entry in manifest.files.items()},
         "accuracy": figure(bundle.report(), "accuracy"),
         "inverter": None if inverter is None else str(inverter.directory),
-        "inverter_psnr_db": None if inverter is None else figure(inverter.report, "psnr_db"),
-        "inverter_ssim": None if inverter is None else figure(inverter.report, "ssim"),
+        "inverter_psnr_db": None if inverter is None else figure(inverter.report, "held_out", "psnr_mean"),
+        "inverter_ssim": None if inverter is None else figure(inverter.report, "held_out", "ssim_mean"),
     }
 
 
-def figure(report: Mapping[str, Any], key: str) -> float | None:
-    """A number from a report; None where the report has none."""
-    value = report.get(key)
+def figure(report: Mapping[str, Any], *keys: str) -> float | None:
+    """A number from a report, by the keys that lead to it; None where the report has none.
+
+    >>> figure({"held_out": {"psnr_mean": 28}}, "held_out", "psnr_mean")
+    28.0
+    """
+    value: Any = report
+    for key in keys:
+        value = value.get(key) if isinstance(value, Mapping) else None
     return float(value) if isinstance(value, int | float) and not isinstance(value, bool) else None
 
 

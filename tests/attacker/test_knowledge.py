@@ -105,8 +105,11 @@ def test_what_has_no_name_is_called_by_its_number(scene: Scene) -> None:
 @pytest.mark.parametrize(
     ("report", "level"),
     [
-        ({"mean_picture": {"psnr": 12.5, "ssim": 0.25, "note": "x"}}, {"psnr": 12.5, "ssim": 0.25}),
-        ({"mean_picture": "none"}, None),
+        (
+            {"mean_picture_instead": {"psnr_mean": 12.5, "ssim_mean": 0.25, "note": "x"}},
+            {"psnr": 12.5, "ssim": 0.25},
+        ),
+        ({"mean_picture_instead": "none"}, None),
         ({}, None),
     ],
 )
