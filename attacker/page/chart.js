@@ -11,7 +11,7 @@ export function bounds(values, levels, step, least) {
   if (!all.length) return [0, least];
   let low = Math.floor(Math.min(...all) / step) * step;
   let high = Math.ceil(Math.max(...all) / step) * step;
-  while (high - low < least) { high += step; if (high - low < least) low -= step; }
+  while (high - low < least) high += step;
   return [low, high];
 }
 
