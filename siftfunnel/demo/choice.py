@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from shared.bundle import Bundle
+from shared.bundle import Bundle, Inverter, find_inverters
 from siftfunnel.shipped import Library
 
 
@@ -87,6 +87,12 @@ def folder_labels(directory: Path) -> tuple[str, ...]:
         )
     labels = {label_of(picture, directory) for picture in pictures}
     return tuple(sorted(label for label in labels if label is not None))
+
+
+def without_inverter(config: DemoConfig) -> list[str]:
+    """Names of the bundles for which the attacker has no decoder: it can rebuild nothing."""
+    known = {item.bundle_digest for item in find_inverters(*config.inverters) if isinstance(item, Inverter)}
+    return [bundle.name for bundle in config.bundles if bundle.digest not in known]
 
 
 def choose_bundles(wanted: Sequence[str], labels: Sequence[str], library: Library) -> tuple[Bundle, ...]:

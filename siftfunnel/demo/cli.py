@@ -91,12 +91,15 @@ def add_demo_parser(subparsers: Any) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Run the demo; 0 when all its promises held, or when an endless run was ended with Ctrl-C."""
+    from siftfunnel.demo.choice import without_inverter
     from siftfunnel.demo.conductor import Conductor
     from siftfunnel.demo.view import make_view
 
     config = make_config(args)
     if config.summary is not None:
         config.summary.parent.mkdir(parents=True, exist_ok=True)
+    for name in without_inverter(config):
+        print(f"no inverter for {name}: the attacker rebuilds nothing; `siftfunnel lab inverter` trains one")
     view = make_view(config.headless)
     with run_directory(config.log_directory) as directory:
         conductor = Conductor(config, directory, view)

@@ -2,12 +2,14 @@
 
 import sys
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Protocol, TextIO
+from typing import TYPE_CHECKING, Protocol, TextIO
 
 if TYPE_CHECKING:
     from rich.table import Table
+
+_FIRST_OF_THE_ATTACKER = "pictures rebuilt"
 
 
 @dataclass(frozen=True)
@@ -98,7 +100,6 @@ def cells(row: Row) -> dict[str, str]:
     """A row's figures under the headings of the table."""
     wanted = f"/{row.frames_wanted}" if row.frames_wanted is not None else ""
     return {
-        "bundle": f"{'▶' if row.active else ' '} {row.name}",
         "frames": f"{row.frames}{wanted}" + (f" ({row.errors} errors)" if row.errors else ""),
         "frames/s": figure(row.rate_fps) if row.active else "",
         "accuracy": figure(row.accuracy, ".1%"),
@@ -106,7 +107,7 @@ def cells(row: Row) -> dict[str, str]:
         "round trip ms": figure(row.round_trip_ms, ".2f"),
         "payload B": figure(row.payload_bytes, ",.0f"),
         "wire B": figure(row.wire_bytes, ",.0f"),
-        "rebuilt": str(row.rebuilt),
+        _FIRST_OF_THE_ATTACKER: str(row.rebuilt),
         "PSNR dB": figure(row.psnr_db),
         "SSIM": figure(row.ssim, ".3f"),
     }
@@ -120,7 +121,7 @@ def line(row: Row) -> str:
         f"{f', {row.rate_fps:.1f}/s' if row.active else ''}, accuracy {cell['accuracy']}, "
         f"edge {cell['edge ms']} ms, round trip {cell['round trip ms']} ms, "
         f"payload {cell['payload B']} B, wire {cell['wire B']} B; "
-        f"attacker: {cell['rebuilt']} rebuilt, PSNR {cell['PSNR dB']} dB, SSIM {cell['SSIM']}"
+        f"attacker: {cell[_FIRST_OF_THE_ATTACKER]} rebuilt, PSNR {cell['PSNR dB']} dB, SSIM {cell['SSIM']}"
     )
 
 
@@ -176,23 +177,29 @@ class LiveView:
 
 
 def table(snapshot: Snapshot) -> "Table":
-    """The snapshot as a table of rich: heading, one row per bundle, the page's address below."""
+    """The snapshot as a table of rich: one column per bundle, the page's address below."""
     from rich import box
     from rich.table import Table
 
-    headings: Mapping[str, Any] = cells(snapshot.rows[0]) if snapshot.rows else {}
     secure = "TLS: the relay sees ciphertext" if snapshot.tls else "plaintext"
     drawn = Table(
-        title=f"{snapshot.headline}   codec {snapshot.codec}, {secure}",
-        caption=f"What the attacker sees: {snapshot.page_url}   (Ctrl-C ends the demo)",
+        title=f"{snapshot.headline}\ncodec {snapshot.codec}, {secure}",
+        caption=f"What the attacker sees: {snapshot.page_url}\nCtrl-C ends the demo",
         box=box.SIMPLE_HEAD,
         title_justify="left",
         caption_justify="left",
+        min_width=64,
     )
-    for heading in headings:
-        drawn.add_column(
-            heading, justify="left" if heading == "bundle" else "right", no_wrap=heading == "bundle"
-        )
+    drawn.add_column("")
     for row in snapshot.rows:
-        drawn.add_row(*cells(row).values(), style="bold" if row.active else "dim")
+        style = "bold" if row.active else "dim"
+        drawn.add_column(
+            f"{'▶ ' if row.active else ''}{row.name}", justify="right", style=style, header_style=style
+        )
+    columns = [cells(row) for row in snapshot.rows]
+    for heading in columns[0]:
+        if heading == _FIRST_OF_THE_ATTACKER:
+            drawn.add_section()
+            drawn.add_row("the attacker gets", style="bold red")
+        drawn.add_row(heading, *(column[heading] for column in columns))
     return drawn

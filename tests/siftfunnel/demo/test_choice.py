@@ -6,9 +6,9 @@ from typing import Any
 import pytest
 
 from shared.bundle import Bundle
-from siftfunnel.demo.choice import DemoConfig, choose_bundles, folder_labels
+from siftfunnel.demo.choice import DemoConfig, choose_bundles, folder_labels, without_inverter
 from siftfunnel.shipped import Library
-from tests.tinybundle import make_tiny_bundle
+from tests.tinybundle import make_tiny_bundle, make_tiny_inverter
 
 
 def picture(path: Path) -> Path:
@@ -103,3 +103,10 @@ def test_a_value_out_of_range_is_refused_by_its_flag(
 def test_two_bundles_of_one_name_are_refused(bundle: Bundle) -> None:
     with pytest.raises(ValueError, match="different names"):
         DemoConfig(images=Path(), bundles=(bundle, bundle))
+
+
+def test_bundles_without_a_decoder_are_named(library: Library, bundle: Bundle, tmp_path: Path) -> None:
+    make_tiny_inverter(tmp_path / "for-bare", bundle)
+    pair = (bundle, library.find_bundle("letters"))
+    assert without_inverter(DemoConfig(images=Path(), bundles=pair, inverters=(tmp_path,))) == ["letters"]
+    assert without_inverter(DemoConfig(images=Path(), bundles=pair)) == ["bare", "letters"]

@@ -55,12 +55,13 @@ def test_plain_lines_come_no_more_often_than_asked() -> None:
 
 
 def test_the_table_shows_both_bundles_and_the_page() -> None:
-    console = Console(width=160, file=io.StringIO(), record=True)
+    console = Console(width=80, file=io.StringIO(), record=True)
     console.print(table(snapshot(ROW, EMPTY)))
     text = console.export_text()
     assert "http://127.0.0.1:8080/" in text
     assert "▶ bare" in text
-    assert "  shield" in text
+    assert " shield" in text
+    assert "the attacker gets" in text
     assert "31.2" in text
     assert "plaintext" in text
 
