@@ -121,14 +121,18 @@ def _fits(target: Target, frame: pb.Frame) -> bool:
 
 
 def mean_picture(inverter: Inverter | None) -> dict[str, float] | None:
-    """How close the mean picture comes to others (the inverter's report): the level of knowing nothing."""
-    if inverter is None:
-        return None
-    level = inverter.report.get("mean_picture_instead")
+    """How close the mean picture comes to held-out ones: what an attacker reaches without any attack.
+
+    From the inverter's report; None where it does not tell.
+
+    >>> mean_picture(inverter)
+    {'psnr': 12.5, 'ssim': 0.25}
+    """
+    level = inverter.report.get("mean_picture_instead") if inverter else None
     if not isinstance(level, Mapping):
         return None
-    found = {name: level.get(f"{name}_mean") for name in ("psnr", "ssim")}
-    return {name: float(value) for name, value in found.items() if isinstance(value, int | float)}
+    told = {name: level.get(f"{name}_mean") for name in ("psnr", "ssim")}
+    return {name: float(value) for name, value in told.items() if isinstance(value, (int, float))}
 
 
 def gather(
