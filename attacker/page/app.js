@@ -288,7 +288,7 @@ function paintBytes() {
   }));
   const against = ratio(tally.payload_bytes_mean, tally.jpeg_bytes_mean);
   const codecs = Object.keys(tally.codecs).join(", ");
-  text(find("bytes-note"), `means for ${bundle.name} with ${codecs}${against ? `; the payload is ${against} a JPEG of the same picture` : ""}; the wire adds framing and the answer`);
+  text(find("bytes-note"), `means for ${bundle.name} with ${codecs}${against ? `; the payload is ${against} a JPEG of the same picture` : ""}; ${encrypted() ? "the wire as the cloud counts it, without TLS’s own framing" : "the wire adds framing and the answer"}`);
 }
 
 function paintCharts() {
