@@ -10,16 +10,19 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from types import FrameType
+from typing import TYPE_CHECKING
 
 from edge_client.client import SplitClient
 from edge_client.encoder import Encoded
 from edge_client.outcome import FrameFailure, Outcome
 from edge_client.outputs import Output
-from edge_client.preview import PreviewServer
 from edge_client.producer import OnHandedIn
 from edge_client.sources.source import Source
 from edge_client.streaming import OutcomeStream
 from edge_client.summary import Summary, write_summary
+
+if TYPE_CHECKING:
+    from edge_client.preview import PreviewServer
 
 
 @dataclass(frozen=True)
@@ -47,7 +50,7 @@ def play(
     client: SplitClient,
     source: Source,
     outputs: Sequence[Output],
-    preview: PreviewServer | None,
+    preview: "PreviewServer | None",
     config: RunConfig,
 ) -> Summary:
     """Send a source's pictures, write every outcome, and keep the figures.
@@ -79,7 +82,7 @@ def _write(outcome: Outcome, outputs: Sequence[Output]) -> None:
         output.write(outcome)
 
 
-def _publisher(client: SplitClient, preview: PreviewServer | None) -> OnHandedIn | None:
+def _publisher(client: SplitClient, preview: "PreviewServer | None") -> OnHandedIn | None:
     if preview is None:
         return None
     ring, digest = preview.ring, client.bundle.digest
@@ -103,7 +106,7 @@ def _conclude(summary: Summary, stream: OutcomeStream, config: RunConfig) -> Non
         print(summary.as_text(stream.handed_in), file=sys.stderr, flush=True)
 
 
-def announce(client: SplitClient, preview: PreviewServer | None) -> None:
+def announce(client: SplitClient, preview: "PreviewServer | None") -> None:
     """Print the one line that a conductor waits for, on standard error: standard output holds answers."""
     line = {
         "ready": True,

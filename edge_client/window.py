@@ -33,7 +33,7 @@ class WindowPolicy:
         ValueError: a limit below 1 or a time not above 0.
     """
 
-    limit: int = 16
+    limit: int = 32
     refusals_max: int = 10
     suspicions_max: int = 2
     reply_timeout_s: float = 60.0

@@ -117,7 +117,7 @@ def test_a_damaged_picture_in_the_middle_is_named_and_the_rest_is_answered(
 
 
 def test_a_damaged_picture_raises_when_it_is_the_only_one(bundle: Bundle, server: str) -> None:
-    with SplitClient(bundle, server) as client, pytest.raises(ImageError, match="does not|not a picture"):
+    with SplitClient(bundle, server) as client, pytest.raises(ImageError, match="not a picture"):
         client.classify(b"no picture at all")
 
 

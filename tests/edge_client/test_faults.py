@@ -1,4 +1,4 @@
-"""Servers that refuse, drain, repeat themselves, fall silent or talk nonsense: real sockets, scripted replies."""
+"""Servers that refuse, drain, repeat themselves or talk nonsense: real sockets, scripted replies."""
 
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -11,7 +11,7 @@ import pytest
 
 from edge_client import Answer, FrameFailure, SplitClient
 from edge_client.client import ClientSettings
-from edge_client.errors import BundleMismatch, ServerRefused, ServerUnreachable
+from edge_client.errors import BundleMismatch, FrameFailed, ServerRefused, ServerUnreachable
 from edge_client.outcome import Outcome
 from edge_client.reconnection import ReconnectPolicy
 from edge_client.window import WindowPolicy
@@ -144,9 +144,11 @@ def test_a_server_that_stays_full_ends_each_frame_with_its_reason(bundle: Bundle
 
     with scripted(bundle, script) as (address, servicer):
         outcomes = send(bundle, address, 3, settings(refusals_max=3))
-        with SplitClient(bundle, address, settings=settings(refusals_max=3)) as client:
-            with pytest.raises(Exception, match="refused 3 times"):
-                client.classify(pixels(0))
+        with (
+            SplitClient(bundle, address, settings=settings(refusals_max=3)) as client,
+            pytest.raises(FrameFailed, match="refused 3 times"),
+        ):
+            client.classify(pixels(0))
     assert [o.code for o in outcomes if isinstance(o, FrameFailure)] == ["RESOURCE_EXHAUSTED"] * 3
     assert len(servicer.received) == 12
 

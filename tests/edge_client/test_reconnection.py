@@ -60,5 +60,5 @@ def test_no_patience_means_one_attempt() -> None:
 
 @pytest.mark.parametrize("values", [{"initial_ms": 0}, {"factor": 0.5}, {"ceiling_ms": 1}, {"stalls_max": 0}])
 def test_policies_that_make_no_sense_are_refused(values: dict[str, float]) -> None:
-    with pytest.raises(ValueError, match="needs|must"):
+    with pytest.raises(ValueError, match=r"needs|must"):
         ReconnectPolicy(**values)  # type: ignore[arg-type]

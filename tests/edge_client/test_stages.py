@@ -13,7 +13,7 @@ def test_the_registry_holds_these_stages() -> None:
 
 
 def test_an_unknown_stage_is_an_error_and_not_left_out() -> None:
-    with pytest.raises(ModelError, match="'blur'.*known: gaussian-noise.*unprotected"):
+    with pytest.raises(ModelError, match=r"'blur'.*known: gaussian-noise.*unprotected"):
         make_stages([EdgeStage("blur", {"radius": 2})])
 
 
