@@ -54,7 +54,7 @@ class Conductor:
         self._view = view
         self._stop = threading.Event()
         self._services = Services(config, directory, self._stop)
-        self._selection = Selection(config.bundles, config.codec, config.tls, fixed=config.headless)
+        self._selection = Selection(config.bundles, config.codec, config.tls)
         self._books: dict[str, dict[str, Any]] = {}
         self._playing: Playing | None = None
         self._turns = 0
@@ -87,9 +87,11 @@ class Conductor:
         Raises:
             PartyError: a party ended by itself or did not come up.
         """
-        control = ControlServer(self._selection.state, self._selection.switch)
+        control = (
+            None if self._config.headless else ControlServer(self._selection.state, self._selection.switch)
+        )
         try:
-            self._services.start(control.url)
+            self._services.start(control.url if control else None)
             if not self.stopped:
                 on_ready(self._services.meeting.page_url)
             if self._config.headless:
@@ -99,7 +101,8 @@ class Conductor:
                 self._play_on()
         finally:
             self._services.end()
-            control.close()
+            if control:
+                control.close()
 
     def _play_once(self) -> None:
         for _ in self._config.bundles:
@@ -124,7 +127,7 @@ class Conductor:
         self._end_turn()
 
     def _begin_turn(self) -> Playing:
-        choice = self._selection.choice
+        choice = self._selection.begin()
         turn = Turn(
             bundle=choice.bundle,
             codec=choice.codec,

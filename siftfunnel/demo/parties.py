@@ -87,7 +87,7 @@ def cloud_arguments(bundles: tuple[Bundle, ...], meeting: Meeting) -> list[str]:
     ]
 
 
-def attacker_arguments(config: DemoConfig, meeting: Meeting, control: str) -> list[str]:
+def attacker_arguments(config: DemoConfig, meeting: Meeting, control: str | None) -> list[str]:
     """``siftfunnel attacker``: a relay in each path, the curious cloud's record, and the page."""
     return [
         "attacker",
@@ -98,7 +98,7 @@ def attacker_arguments(config: DemoConfig, meeting: Meeting, control: str) -> li
         *(f"--inverter={place}" for place in config.inverters),
         f"--http={LOOPBACK}:{meeting.page}",
         f"--preview=http://{LOOPBACK}:{meeting.preview}",
-        f"--control={control}",
+        *([f"--control={control}"] if control else []),
     ]
 
 

@@ -37,15 +37,14 @@ class Selection:
         bundles: what can be chosen, in playing order.
         codec: wanted for every bundle; each one's default when None.
         tls: how the run starts.
-        fixed: whether switches are refused (a headless run plays what it was told).
     """
 
-    def __init__(self, bundles: Sequence[Bundle], codec: str | None, tls: bool, fixed: bool) -> None:
+    def __init__(self, bundles: Sequence[Bundle], codec: str | None, tls: bool) -> None:
         self._bundles = tuple(bundles)
         self._wanted_codec = codec
-        self._fixed = fixed
         self._lock = threading.Lock()
         self._choice = Choice(self._bundles[0], codec_for(self._bundles[0], codec), tls)
+        self._playing = self._choice
         self._held = False
         self._wished = False
 
@@ -60,6 +59,12 @@ class Selection:
         """Whether a switch ended the playing in turn."""
         with self._lock:
             return self._held
+
+    def begin(self) -> Choice:
+        """The choice, from now on what plays."""
+        with self._lock:
+            self._playing = self._choice
+            return self._choice
 
     def advance(self) -> None:
         """Choose the bundle after the current one, unless the choice is held."""
@@ -77,13 +82,11 @@ class Selection:
             return wished
 
     def switch(self, wish: dict[str, Any]) -> dict[str, Any]:
-        """Take a checked wish (see ``control.read_wish``) and hold it; returns the new state.
+        """Take a checked wish (see ``control.read_wish``) and hold it; returns the state it leads to.
 
         Raises:
-            WishError: no such bundle in this run, the bundle has no such codec, or the run is headless.
+            WishError: no such bundle in this run, or the bundle has no such codec.
         """
-        if self._fixed:
-            raise WishError("this run plays its bundles once; start the demo without --headless to switch")
         with self._lock:
             bundle = self._choice.bundle if "bundle" not in wish else self._named(wish["bundle"])
             codec = wish.get("codec")
@@ -91,17 +94,21 @@ class Selection:
                 codec = self._choice.codec
             self._choice = Choice(bundle, codec_for(bundle, codec), wish.get("tls", self._choice.tls))
             self._held = self._wished = True
-        return self.state()
+            return self._state(self._choice)
 
     def state(self) -> dict[str, Any]:
-        """What is chosen and what could be, as JSON values for the page."""
+        """What plays now and what could be chosen, as JSON values for the page."""
         with self._lock:
-            choice, held = self._choice, self._held
+            return self._state(self._playing)
+
+    def _state(self, choice: Choice) -> dict[str, Any]:
         return {
             "bundle": choice.bundle.name,
             "codec": choice.codec,
             "tls": choice.tls,
-            "held": held,
+            "held": self._held,
+            "detail": "Your choice plays on." if self._held else "Bundles play in turn until you choose.",
+            "tls_available": True,
             "codecs": [codec.name for codec in choice.bundle.manifest.codecs],
             "bundles": [_about(bundle) for bundle in self._bundles],
         }

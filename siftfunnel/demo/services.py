@@ -40,11 +40,11 @@ class Services:
         flows.touch(mode=0o600)
         self.meeting = Meeting.arrange(config.http_port, certificates, flows)
 
-    def start(self, control: str) -> None:
+    def start(self, control: str | None) -> None:
         """Start cloud and attacker and wait until both answer, or somebody asks the run to end.
 
         Args:
-            control: address of the conductor's control server.
+            control: address of the conductor's control server; None offers no switches.
 
         Raises:
             PartyError: one of them ended, or did not come up in time.

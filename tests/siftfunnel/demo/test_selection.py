@@ -20,7 +20,7 @@ def bundles(tmp_path_factory: pytest.TempPathFactory) -> tuple[Bundle, Bundle]:
 
 @pytest.fixture
 def selection(bundles: tuple[Bundle, Bundle]) -> Selection:
-    return Selection(bundles, codec=None, tls=False, fixed=False)
+    return Selection(bundles, codec=None, tls=False)
 
 
 def chosen(selection: Selection) -> tuple[str, str, bool]:
@@ -37,7 +37,7 @@ def test_bundles_play_in_turn_with_their_own_codecs(selection: Selection) -> Non
 
 
 def test_a_wanted_codec_goes_for_every_bundle(bundles: tuple[Bundle, Bundle]) -> None:
-    selection = Selection(bundles, codec="fp16", tls=True, fixed=False)
+    selection = Selection(bundles, codec="fp16", tls=True)
     selection.advance()
     assert chosen(selection) == ("shield", "fp16", True)
 
@@ -48,6 +48,13 @@ def test_a_switch_is_held_and_noticed_once(selection: Selection) -> None:
     assert [selection.take_wish(), selection.take_wish()] == [True, False]
     selection.advance()
     assert chosen(selection) == ("shield", "q4", False)
+
+
+def test_the_page_is_told_what_plays_until_the_switch_is_done(selection: Selection) -> None:
+    selection.switch({"bundle": "shield"})
+    assert selection.state()["bundle"] == "bare"
+    selection.begin()
+    assert selection.state()["bundle"] == "shield"
 
 
 def test_a_switch_of_codec_or_tls_keeps_the_rest(selection: Selection) -> None:
@@ -65,11 +72,6 @@ def test_a_wish_for_what_is_not_there_changes_nothing(wish: dict[str, str], sele
     assert chosen(selection) == ("bare", "q6", False)
     assert not selection.held
     assert not selection.take_wish()
-
-
-def test_a_headless_run_cannot_be_switched(bundles: tuple[Bundle, Bundle]) -> None:
-    with pytest.raises(WishError, match="headless"):
-        Selection(bundles, codec=None, tls=False, fixed=True).switch({"tls": True})
 
 
 def test_state_tells_the_page_what_could_be_chosen(selection: Selection) -> None:
