@@ -37,7 +37,7 @@ class Exchange:
 
     Attributes:
         number: counts exchanges from 0 in the order in which they were first heard.
-        tap: the tap that heard it first.
+        tap: the tap that heard it first; a tap on the wire takes over from a recording of the same wire.
         connection: the connection it was first heard on.
         time_s: when the frame was first heard, seconds since the epoch.
         digest: the bundle's digest.
@@ -48,6 +48,7 @@ class Exchange:
         answered_s: when that was.
         features_CHW: set when decoded.
         reconstruction_HWC: set when inverted, float32 in [0, 1].
+        wire_bytes: TCP payload that `tap` told of it so far.
         settled: whether the pipeline is done with it; then the tensors are gone.
         label: the true class, once known.
     """
@@ -64,6 +65,7 @@ class Exchange:
     answered_s: float | None = None
     features_CHW: NDArray[np.float32] | None = None
     reconstruction_HWC: NDArray[np.float32] | None = None
+    wire_bytes: int = 0
     settled: bool = False
     label: str | None = None
 

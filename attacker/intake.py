@@ -4,7 +4,7 @@ A pure state machine: no clock, no threads; times are those of the events. Its o
 """
 
 from collections import OrderedDict
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
 
 from google.protobuf.message import DecodeError
@@ -31,10 +31,18 @@ class _Account:
 class Intake:
     """Takes events of any number of taps; hands over every frame that was not heard before."""
 
-    def __init__(self, knowledge: Knowledge, ledger: Ledger, on_new: Callable[[Exchange], None]) -> None:
+    def __init__(
+        self,
+        knowledge: Knowledge,
+        ledger: Ledger,
+        on_new: Callable[[Exchange], None],
+        recordings: Collection[str] = (),
+    ) -> None:
+        """`on_new` receives every new exchange; `recordings` are the taps that read files, not a wire."""
         self._knowledge = knowledge
         self._ledger = ledger
         self._on_new = on_new
+        self._recordings = frozenset(recordings)
         self._census = Census()
         self._pairs = Pairs()
         self._accounts: OrderedDict[tuple[str, str], _Account] = OrderedDict()
@@ -74,9 +82,20 @@ class Intake:
             return
         exchange = self._identify(tap, event, frame, target)
         self._pairs.expect(tap, event.connection, exchange)
+        if exchange.tap in self._recordings and tap not in self._recordings:
+            self._take_over(exchange, tap, event.connection, target)
         if exchange.tap == tap:
             account.tally = self.tally(target)
-            account.tally.wire_bytes += event.wire_bytes
+            self._charge(exchange, event, account.tally)
+
+    def _charge(self, exchange: Exchange, event: Overheard, tally: BundleTally) -> None:
+        exchange.wire_bytes += event.wire_bytes
+        tally.wire_bytes += event.wire_bytes
+
+    def _take_over(self, exchange: Exchange, tap: str, connection: str, target: Target) -> None:
+        # A recording can be read before the wire's own bytes are parsed; its sizes are worth less.
+        self.tally(target).wire_bytes -= exchange.wire_bytes
+        exchange.tap, exchange.connection, exchange.wire_bytes = tap, connection, 0
 
     def _identify(self, tap: str, event: Overheard, frame: pb.Frame, target: Target) -> Exchange:
         digest = target.bundle.digest
@@ -113,7 +132,7 @@ class Intake:
         assert target is not None
         tally = self.tally(target)
         if exchange.tap == tap:
-            tally.wire_bytes += event.wire_bytes
+            self._charge(exchange, event, tally)
         answer = answer_of(reply)
         if answer is None:
             tally.errors_overheard += exchange.tap == tap

@@ -81,7 +81,8 @@ class Pipeline:
         self._wake = threading.Event()
         self._stopping = threading.Event()
         self._ledger = Ledger()
-        self._intake = Intake(knowledge, self._ledger, self._queue)
+        recordings = [name for name, feed in self._feeds.items() if feed.state().kind not in LIVE]
+        self._intake = Intake(knowledge, self._ledger, self._queue, recordings)
         self._backlog = Backlog(self._config)
         self._truths = TruthStore()
         self._waiting = WaitingRoom(

@@ -314,8 +314,8 @@ function paintPairs() {
   const list = find("history");
   refill(list, [page.pairs.map((pair) => pair.id), namesInUse()], () => page.pairs.toReversed().map((pair) => {
     const tile = (address, description, without) => (address ? make("img", { src: address, alt: description }) : make("div", { class: "none" }, without));
-    return make("li", {}, tile(pair.pictures.original, pair.label ?? "original", "unknown"), tile(pair.pictures.reconstruction, "rebuilt", "not rebuilt"),
-      make("p", {}, swatch(pair.digest), pair.similarity ? `${fixed(pair.similarity.psnr, 1)} dB` : "–", isCloudTap(pair.tap) ? " cloud" : null));
+    return make("li", isCloudTap(pair.tap) ? { title: "overheard by the curious cloud" } : {}, tile(pair.pictures.original, pair.label ?? "original", "unknown"), tile(pair.pictures.reconstruction, "rebuilt", "not rebuilt"),
+      make("p", {}, swatch(pair.digest), pair.similarity ? `${fixed(pair.similarity.psnr, 1)} dB` : "–"));
   }));
   show(find("history-empty"), !page.pairs.length);
 }

@@ -14,7 +14,7 @@ class Desk:
 
     def __init__(self, scene: Scene) -> None:
         self.scene, self.ledger, self.new = scene, Ledger(), list[Exchange]()
-        self.intake = Intake(scene.knowledge(), self.ledger, self.new.append)
+        self.intake = Intake(scene.knowledge(), self.ledger, self.new.append, recordings=["cloud"])
 
     def tell(self, *events: object, tap: str = "relay") -> None:
         for event in events:
@@ -71,6 +71,17 @@ def test_two_taps_on_one_wire_count_every_frame_and_byte_once(desk: Desk, scene:
     assert len(desk.new) == 1
     assert (desk.tally.frames_intercepted, desk.tally.frames_resent) == (1, 0)
     assert (desk.tally.answers_overheard, desk.tally.wire_bytes) == (1, 720)
+
+
+def test_a_tap_on_the_wire_takes_over_from_a_recording_that_was_read_first(desk: Desk, scene: Scene) -> None:
+    frame = scene.frame(scene.open, 3)
+    desk.tell(heard_frame(frame, scene.open.digest, "s1", wire_bytes=680), tap="cloud")
+    desk.tell(heard_reply(3, 1, "s1", wire_bytes=15), tap="cloud")
+    assert desk.tally.wire_bytes == 695
+    desk.tell(heard_frame(frame, scene.open.digest, wire_bytes=700), heard_reply(3, 1))
+    assert (desk.new[0].tap, desk.new[0].connection) == ("relay", "c1")
+    assert (desk.tally.frames_intercepted, desk.tally.wire_bytes) == (1, 720)
+    assert desk.tally.answers_overheard == 1
 
 
 def test_a_second_run_of_the_edge_with_the_same_numbers_is_counted_anew(desk: Desk, scene: Scene) -> None:
