@@ -54,16 +54,16 @@ class InverterRecipe:
     dataset: str
     epochs: int
     decoder: DecoderSettings = field(default_factory=DecoderSettings)
-    batch_size: int = 64
-    learning_rate: float = 2e-3
+    batch_size: int = 32
+    learning_rate: float = 1.5e-3
     augmentation: Augmentation = field(default_factory=lambda: Augmentation(flip=True, shift_pixels=3))
     held_back_share: float = 0.1
     seed: int = 1
 
 
 INVERTERS: dict[str, InverterRecipe] = {
-    "cifar10": InverterRecipe(dataset="cifar10", epochs=16),
-    "drawnfaces": InverterRecipe(dataset="drawnfaces", epochs=16),
+    "cifar10": InverterRecipe(dataset="cifar10", epochs=12, batch_size=32),
+    "drawnfaces": InverterRecipe(dataset="drawnfaces", epochs=16, batch_size=16),
 }
 """The decoder's recipe for each data set; a bundle's is the one whose name its own name begins with."""
 

@@ -13,6 +13,9 @@ import torch
 from torch import Tensor, nn
 
 
+LEAST_STD, LEAST_STD_SHARE = 1e-4, 0.01
+
+
 @dataclass(frozen=True)
 class DecoderSettings:
     """Size of a decoder.
@@ -22,8 +25,8 @@ class DecoderSettings:
         blocks: Residual blocks at each of the three.
     """
 
-    widths: tuple[int, int, int] = (64, 48, 24)
-    blocks: tuple[int, int, int] = (4, 2, 1)
+    widths: tuple[int, int, int] = (64, 32, 16)
+    blocks: tuple[int, int, int] = (4, 1, 0)
 
     def __post_init__(self) -> None:
         if min(self.widths) < 1 or min(self.blocks) < 0:
@@ -38,7 +41,8 @@ class Standardise(nn.Module):
 
     def __init__(self, mean_C: Tensor, std_C: Tensor) -> None:
         super().__init__()
-        scale = 1 / std_C.clamp_min(1e-6)
+        # a channel that hardly ever moves must not be blown up, nor its scale leave half precision
+        scale = 1 / std_C.clamp_min(max(LEAST_STD, float(std_C.max()) * LEAST_STD_SHARE))
         self.register_buffer("scale", scale.view(1, -1, 1, 1).clone())
         self.register_buffer("offset", (-mean_C * scale).view(1, -1, 1, 1).clone())
 

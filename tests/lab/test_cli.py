@@ -1,0 +1,95 @@
+import argparse
+import subprocess
+import sys
+import tarfile
+from pathlib import Path
+
+import pytest
+
+from lab.cli import add_data_parser, add_lab_parser, prepare_torch
+from lab.data import DataError
+from tests.lab.pictures import coloured_set, write_class_folders, write_data_directory
+
+
+def run(*arguments: str) -> int:
+    parser = argparse.ArgumentParser(prog="siftfunnel")
+    subparsers = parser.add_subparsers(required=True)
+    add_lab_parser(subparsers)
+    add_data_parser(subparsers)
+    args = parser.parse_args(arguments)
+    code: int = args.run(args)
+    return code
+
+
+def without_torch(code: str) -> subprocess.CompletedProcess[str]:
+    """Run code in a fresh interpreter in which PyTorch cannot be imported."""
+    block = "import sys; sys.modules['torch'] = None\n"
+    return subprocess.run([sys.executable, "-c", block + code], capture_output=True, text=True, timeout=60)
+
+
+def test_recipes_are_listed_with_their_first_line(capsys: pytest.CaptureFixture[str]) -> None:
+    assert run("lab", "recipes") == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert [line.split()[0] for line in lines] == [
+        "cifar10_unprotected",
+        "cifar10_siftfunnel",
+        "drawnfaces_unprotected",
+        "drawnfaces_siftfunnel",
+    ]
+
+
+def test_train_export_and_inverter_run_one_after_the_other(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    data = str(write_data_directory(tmp_path / "data", train=200, test=24))
+    monkeypatch.chdir(tmp_path)
+    common = ("--data", data, "--cache", "cache")
+    assert run("lab", "train", "cifar10_unprotected", *common, "--epochs", "1", "--device", "cpu") == 0
+    assert run("lab", "export", "runs/cifar10_unprotected", "--out", "bundle", *common) == 0
+    assert run("lab", "inverter", "bundle", "--out", "inverter", "--epochs", "1", *common) == 0
+    out = capsys.readouterr().out.splitlines()
+    assert out[0].startswith("runs/cifar10_unprotected: best validation score")
+    assert out[1].startswith("bundle: cifar10-unprotected ")
+    assert out[2].startswith("inverter: PSNR ")
+    assert {path.name for path in Path("bundle").iterdir()} == {
+        "manifest.json",
+        "edge.onnx",
+        "cloud.onnx",
+        "report.json",
+    }
+    assert {path.name for path in Path("inverter").iterdir()} == {"inverter.json", "inverter.onnx"}
+
+
+def test_data_unpacks_a_tar_of_class_folders_without_torch(tmp_path: Path) -> None:
+    write_class_folders(coloured_set(6), tmp_path / "in")
+    with tarfile.open(tmp_path / "in.tar", "w") as archive:
+        archive.add(tmp_path / "in", arcname=".")
+    done = without_torch(
+        "from tests.lab.test_cli import run\n"
+        f"sys.exit(run('data', 'cifar10', '--archive', {str(tmp_path / 'in.tar')!r}, '--out', {str(tmp_path / 'out')!r}))"
+    )
+    assert done.returncode == 0, done.stderr
+    assert "6 pictures" in done.stdout
+    assert len(list((tmp_path / "out").glob("*/*.png"))) == 6
+
+
+@pytest.mark.parametrize("command", ["train", "export", "inverter"])
+def test_help_needs_no_torch(command: str) -> None:
+    done = without_torch(f"from tests.lab.test_cli import run\nrun('lab', {command!r}, '--help')")
+    assert done.returncode == 0, done.stderr
+    assert "--data" in done.stdout
+
+
+def test_without_torch_the_missing_extra_is_named() -> None:
+    done = without_torch("from tests.lab.test_cli import run\nrun('lab', 'recipes')")
+    assert done.returncode == 1
+    assert "install the extra `lab`" in done.stderr
+
+
+def test_bad_archives_and_devices_are_refused(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match="no such file"):
+        run("data", "cifar10", "--archive", str(tmp_path / "none.tar"), "--out", str(tmp_path))
+    with pytest.raises(ValueError, match="1 or more"):
+        prepare_torch("cpu", 0)
+    with pytest.raises(ValueError, match="known: cifar10_siftfunnel"):
+        run("lab", "train", "resnet")

@@ -1,0 +1,151 @@
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from lab import export
+from lab.datasets import load_splits
+from lab.export import ExportError, ExportedNetwork, accuracy, choose_default, convert, export_run, verify
+from lab.inverter import InverterRecipe, inverter_recipe, mean_picture_score, train_inverter
+from lab.models.cnn import build_network
+from lab.models.decoder import DecoderSettings
+from lab.recipes import recipe
+from lab.runs import train_recipe
+from lab.sessions import OnnxModel
+from shared.bundle import Bundle, BundleError, load_bundle, load_inverter
+from shared.preprocess import normalise
+from shared.wire import make_codecs
+from tests.lab.pictures import write_data_directory
+from tests.lab.test_runs import tiny
+
+CPU = torch.device("cpu")
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return write_data_directory(tmp_path_factory.mktemp("data"), train=200, test=30)
+
+
+@pytest.fixture(scope="module")
+def run_folder(tmp_path_factory: pytest.TempPathFactory, data: Path) -> Path:
+    folder = tmp_path_factory.mktemp("run")
+    train_recipe(tiny(recipe("cifar10_siftfunnel"), learning_rate=5e-3), folder, data, None, CPU)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def bundle(tmp_path_factory: pytest.TempPathFactory, run_folder: Path, data: Path) -> Bundle:
+    return export_run(run_folder, tmp_path_factory.mktemp("bundles") / "b", data)
+
+
+def test_an_exported_bundle_is_loaded_and_verified_by_shared(bundle: Bundle) -> None:
+    loaded = load_bundle(bundle.directory)
+    manifest = loaded.manifest
+    assert loaded.digest == bundle.digest
+    assert (manifest.name, manifest.defence) == ("cifar10-siftfunnel", "siftfunnel")
+    assert manifest.feature.shape == (12, 8, 8)
+    assert manifest.classes == ("blue", "green", "red")
+    assert [codec.name for codec in manifest.codecs] == ["fp32", "fp16", "int8", "q8", "q7", "q6", "q5", "q4"]
+
+
+def test_the_report_tells_accuracy_sizes_and_provenance(bundle: Bundle) -> None:
+    report = bundle.report()
+    assert report["accuracy_measured_on"] == {"split": "test", "pictures": 30}
+    assert report["codecs"]["fp32"] == {"payload_bytes_mean": 12 * 64 * 4 + 4, "accuracy": report["accuracy"]}
+    assert report["codecs"].keys() == {codec.name for codec in bundle.manifest.codecs}
+    assert report["edge_parameters"] == 8314
+    assert report["training"]["recipe"]["loss"]["smoothing"] == 0.35
+    assert report["training"]["splits"]["auxiliary"] == 40
+    assert report["provenance"]["versions"]["torch"]
+    assert max(report["export"]["largest_relative_difference"].values()) <= 1e-4
+
+
+def test_the_reported_accuracy_is_what_the_two_files_answer(bundle: Bundle, data: Path) -> None:
+    test = load_splits("cifar10", data).test
+    codec = make_codecs(bundle.manifest, bundle.digest)[0]
+    features = OnnxModel(bundle.path("edge.onnx"))(normalise(test.images_NHWC, bundle.manifest.input))
+    restored = np.stack([codec.decode(codec.encode(feature)) for feature in features])
+    logits = OnnxModel(bundle.path("cloud.onnx"))(restored)
+    assert round(accuracy(logits, test.labels), 4) == bundle.report()["accuracy"]
+
+
+def test_an_export_can_leave_the_test_pictures_alone(run_folder: Path, data: Path, tmp_path: Path) -> None:
+    made = export_run(run_folder, tmp_path / "b", data, evaluate_on="validation")
+    assert made.report()["accuracy_measured_on"] == {"split": "validation", "pictures": 16}
+    with pytest.raises(ValueError, match="test or validation"):
+        export_run(run_folder, tmp_path / "c", data, evaluate_on="train")
+
+
+def test_graphs_that_compute_something_else_are_refused_before_anything_is_written(
+    run_folder: Path, data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def convert_with_another_edge(network: object) -> ExportedNetwork:
+        good = convert(network)  # type: ignore[arg-type]
+        torch.manual_seed(9)
+        other = convert(build_network("cnn-siftfunnel", width=32, input_size=32, num_classes=3))
+        return replace(good, edge_onnx=other.edge_onnx)
+
+    monkeypatch.setattr(export, "convert", convert_with_another_edge)
+    with pytest.raises(ExportError, match="feature of the exported graph differ"):
+        export_run(run_folder, tmp_path / "b", data)
+    assert not (tmp_path / "b").exists()
+
+
+def test_graphs_with_another_answer_are_refused() -> None:
+    torch.manual_seed(0)
+    good = convert(build_network("cnn-unprotected", width=8, input_size=32, num_classes=3).eval())
+    x = np.random.default_rng(0).normal(size=(8, 3, 32, 32)).astype(np.float32)
+    differences = verify(good, x)
+    assert max(differences.values()) < 1e-5
+    torch.manual_seed(1)
+    other = convert(build_network("cnn-unprotected", width=8, input_size=32, num_classes=3).eval())
+    with pytest.raises(ExportError, match="logits"):
+        verify(replace(good, cloud_onnx=other.cloud_onnx), x)
+
+
+def test_the_default_codec_is_the_smallest_that_keeps_the_accuracy() -> None:
+    figures = {
+        "fp32": {"payload_bytes_mean": 100.0, "accuracy": 0.800},
+        "q8": {"payload_bytes_mean": 20.0, "accuracy": 0.799},
+        "q6": {"payload_bytes_mean": 12.0, "accuracy": 0.796},
+        "q4": {"payload_bytes_mean": 8.0, "accuracy": 0.790},
+    }
+    assert choose_default(figures) == "q6"
+
+
+def test_an_inverter_is_trained_on_the_auxiliary_pictures_and_names_its_bundle(
+    bundle: Bundle, data: Path, tmp_path: Path
+) -> None:
+    small = InverterRecipe(
+        dataset="cifar10", epochs=3, decoder=DecoderSettings((8, 8, 6), (1, 0, 0)), batch_size=8
+    )
+    made = train_inverter(bundle.directory, tmp_path / "i", tmp_path / "run", data, None, CPU, small)
+    loaded = load_inverter(made.directory)
+    loaded.require_digest(bundle.digest)
+    with pytest.raises(BundleError, match="trained for cifar10-siftfunnel"):
+        loaded.require_digest("0" * 64)
+    assert loaded.report["training"]["auxiliary_pictures"] == 40
+    figures = loaded.report["held_out"]
+    assert figures["pictures"] == 30
+    assert 0 < figures["mse_mean"] < 0.2
+    assert 5 < figures["psnr_mean"] < 60
+    features = np.zeros((3, 12, 8, 8), np.float32)
+    pictures = OnnxModel(loaded.path())(features)
+    assert pictures.shape == (3, 3, 32, 32)
+    assert 0 <= pictures.min() <= pictures.max() <= 1
+
+
+def test_the_two_bundles_of_a_family_face_the_same_attacker() -> None:
+    assert inverter_recipe("cifar10-unprotected") == inverter_recipe("cifar10-siftfunnel")
+    assert inverter_recipe("drawnfaces-unprotected") == inverter_recipe("drawnfaces-siftfunnel")
+    with pytest.raises(ValueError, match="known families: cifar10, drawnfaces"):
+        inverter_recipe("imagenet-unprotected")
+
+
+def test_guessing_the_mean_picture_of_one_picture_is_perfect(data: Path) -> None:
+    one = load_splits("cifar10", data).test.take(slice(0, 1))
+    figures = mean_picture_score(one, one)
+    assert figures["psnr_mean"] > 80
+    assert figures["mse_mean"] < 1e-8

@@ -1,0 +1,114 @@
+import json
+from dataclasses import asdict, replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from lab.classifier import ClassifierTask
+from lab.data import DataError, ImageSet, Splits
+from lab.recipes import RECIPES, Recipe, WarmStart, recipe
+from lab.runs import load_run, recipe_from_json, train_recipe
+from lab.train import RunFolderError
+from tests.lab.pictures import coloured_set, write_data_directory
+
+CPU = torch.device("cpu")
+
+
+def tiny(wanted: Recipe, **change: object) -> Recipe:
+    """A recipe that trains in a second."""
+    small = {"epochs": 1, "batch_size": 32, "width": 32 if wanted.loss else 8, "warm_start": None}
+    return replace(wanted, **{**small, **change})  # type: ignore[arg-type]
+
+
+def splits_of(images: ImageSet) -> Splits:
+    return Splits(train=images, validation=images, test=images, auxiliary=images)
+
+
+@pytest.mark.parametrize("name", sorted(RECIPES))
+def test_every_recipe_is_named_as_it_is_registered_and_survives_json(name: str) -> None:
+    made = recipe(name)
+    assert made.name == name
+    assert made.bundle == name.replace("_", "-")
+    assert recipe_from_json(json.loads(json.dumps(asdict(made)))) == made
+
+
+@pytest.mark.parametrize("name", sorted(RECIPES))
+def test_every_protected_recipe_uses_the_papers_weights(name: str) -> None:
+    made = recipe(name)
+    assert made.defence == ("siftfunnel" if name.endswith("siftfunnel") else "none")
+    if made.loss is not None:
+        assert (made.loss.kl, made.loss.distance_correlation, made.loss.channel_correlation) == (
+            3.5,
+            0.8,
+            0.6,
+        )
+
+
+def test_the_two_recipes_of_a_data_set_share_width_and_size() -> None:
+    for dataset in ("cifar10", "drawnfaces"):
+        one, other = recipe(f"{dataset}_unprotected"), recipe(f"{dataset}_siftfunnel")
+        assert (one.width, one.input_size, one.dataset) == (other.width, other.input_size, other.dataset)
+
+
+def test_an_unknown_recipe_lists_the_known_ones() -> None:
+    with pytest.raises(ValueError, match="known: cifar10_siftfunnel, cifar10_unprotected"):
+        recipe("resnet")
+
+
+def test_a_task_feeds_normalised_pictures_in_whole_batches() -> None:
+    wanted = tiny(recipe("cifar10_unprotected"), batch_size=16)
+    task = ClassifierTask(wanted, splits_of(coloured_set(40)), CPU)
+    batches = list(task.batches(torch.Generator().manual_seed(0)))
+    assert [tuple(x.shape) for x, _ in batches] == [(16, 3, 32, 32), (16, 3, 32, 32)]
+    assert task.samples_per_epoch == 32
+    assert -3 < float(batches[0][0].min()) < float(batches[0][0].max()) < 3
+
+
+def test_pictures_of_another_size_are_refused() -> None:
+    with pytest.raises(DataError, match="wants 32x32 pictures"):
+        ClassifierTask(tiny(recipe("cifar10_unprotected")), splits_of(coloured_set(8, size=48)), CPU)
+
+
+def test_an_unprotected_run_learns_colours_and_is_read_back(tmp_path: Path) -> None:
+    data = write_data_directory(tmp_path / "data", train=400)
+    wanted = tiny(recipe("cifar10_unprotected"), epochs=4, learning_rate=1e-2)
+    progress = train_recipe(wanted, tmp_path / "run", data, None, CPU)
+    assert progress.best_score > 0.9
+    loaded, network, stored = load_run(tmp_path / "run")
+    assert loaded == wanted
+    assert not network.training
+    assert stored["epochs_done"] == 4
+    assert stored["about"]["splits"] == {"train": 288, "validation": 32, "test": 60, "auxiliary": 80}
+
+
+def test_a_funnel_run_goes_through_its_warm_start_and_resumes(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(RECIPES, "start", lambda: tiny(recipe("cifar10_unprotected"), name="start", width=32))
+    data = write_data_directory(tmp_path / "data", train=120)
+    wanted = tiny(recipe("cifar10_siftfunnel"), warm_start=WarmStart(recipe="start", epochs=1))
+    train_recipe(wanted, tmp_path / "run", data, None, CPU)
+    assert {path.name for path in (tmp_path / "run").iterdir() if path.is_dir()} == {"start", "restoring"}
+    before = (tmp_path / "run/best.safetensors").read_bytes()
+    train_recipe(wanted, tmp_path / "run", data, None, CPU)
+    assert (tmp_path / "run/best.safetensors").read_bytes() == before
+
+    other = tmp_path / "other"
+    train_recipe(wanted, other, data, None, CPU, start_from=tmp_path / "run/start")
+    assert not (other / "start").exists()
+    np.testing.assert_array_equal(
+        load_run(other)[1].edge[0][0].bias.detach(), load_run(tmp_path / "run")[1].edge[0][0].bias.detach()
+    )
+
+
+def test_a_recipe_from_scratch_takes_no_start(tmp_path: Path) -> None:
+    data = write_data_directory(tmp_path / "data", train=60)
+    with pytest.raises(ValueError, match="leave --start-from out"):
+        train_recipe(tiny(recipe("cifar10_unprotected")), tmp_path / "r", data, None, CPU, tmp_path)
+
+
+def test_a_folder_without_a_run_says_how_to_make_one(tmp_path: Path) -> None:
+    with pytest.raises(RunFolderError, match="siftfunnel lab train"):
+        load_run(tmp_path)
