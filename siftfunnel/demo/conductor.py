@@ -14,7 +14,7 @@ from siftfunnel.demo.parties import Turn
 from siftfunnel.demo.processes import Party
 from siftfunnel.demo.selection import Selection
 from siftfunnel.demo.services import Services
-from siftfunnel.demo.tally import OutcomeReader, Tally
+from siftfunnel.demo.tally import OutcomeReader, Tally, since
 from siftfunnel.demo.view import Row, Snapshot, View
 
 SETTLE_TIMEOUT_S = 60.0
@@ -56,6 +56,7 @@ class Conductor:
         self._services = Services(config, directory, self._stop)
         self._selection = Selection(config.bundles, config.codec, config.tls)
         self._books: dict[str, dict[str, Any]] = {}
+        self._books_before: dict[str, dict[str, Any]] = {}
         self._playing: Playing | None = None
         self._turns = 0
         self._next_sequence = 0
@@ -142,6 +143,8 @@ class Conductor:
         summary = self._directory / f"edge-{self._turns}.json"
         edge = self._services.start_edge(turn, outcomes, summary)
         self._playing = Playing(turn, edge, OutcomeReader(outcomes), summary, time.monotonic())
+        self.tallies[turn.bundle.name].begin_turn()
+        self._books_before[turn.bundle.name] = self.attacker_of(turn.bundle.name)
         self._view.say(f"playing {turn.bundle.name} (codec {turn.codec}{', TLS' if turn.tls else ''})")
         return self._playing
 
@@ -226,7 +229,7 @@ class Conductor:
         )
 
     def _row(self, name: str, tally: Tally) -> Row:
-        books = self.attacker_of(name)
+        books, before = self.attacker_of(name), self._books_before.get(name, {})
         edge_ms, round_trip_ms, payload_bytes = tally.lately()
         return Row(
             name=name,
@@ -238,11 +241,11 @@ class Conductor:
             edge_ms=edge_ms,
             round_trip_ms=round_trip_ms,
             payload_bytes=payload_bytes,
-            wire_bytes=books.get("wire_bytes_mean"),
+            wire_bytes=since(books, before, "wire_bytes_mean", "frames_intercepted"),
             errors=tally.errors,
             rebuilt=books.get("frames_reconstructed", 0),
-            psnr_db=books.get("psnr_mean"),
-            ssim=books.get("ssim_mean"),
+            psnr_db=since(books, before, "psnr_mean", "frames_scored"),
+            ssim=since(books, before, "ssim_mean", "frames_scored"),
         )
 
 

@@ -61,6 +61,7 @@ class Tally:
     round_trip_ms: "array[float]" = field(default_factory=lambda: array("d"))
     payload_bytes: "array[float]" = field(default_factory=lambda: array("d"))
     _times_s: deque[float] = field(default_factory=deque)
+    _turn_began: int = 0
 
     @property
     def outcomes(self) -> int:
@@ -97,12 +98,17 @@ class Tally:
             return 0.0
         return (len(self._times_s) - 1) / max(now_s - self._times_s[0], 1e-6)
 
+    def begin_turn(self) -> None:
+        """From here on ``lately`` tells of a new turn, whose codec and channel may be others."""
+        self._turn_began = len(self.edge_ms)
+
     def lately(self) -> tuple[float | None, float | None, float | None]:
-        """Median edge time, median round trip and mean payload over the last frames, for a live view."""
+        """Median edge time, median round trip, mean payload of this turn's last frames; for a live view."""
+        first = max(self._turn_began, len(self.edge_ms) - _LATELY_FRAMES)
         return (
-            percentile(self.edge_ms[-_LATELY_FRAMES:], 50),
-            percentile(self.round_trip_ms[-_LATELY_FRAMES:], 50),
-            mean(self.payload_bytes[-_LATELY_FRAMES:]),
+            percentile(self.edge_ms[first:], 50),
+            percentile(self.round_trip_ms[first:], 50),
+            mean(self.payload_bytes[first:]),
         )
 
     def as_json(self, attacker: Mapping[str, Any]) -> dict[str, Any]:
@@ -136,6 +142,25 @@ class Tally:
         if outcome["label"] in self.classes:
             self.labelled += 1
             self.correct += outcome["top"][0]["class"] == outcome["label"]
+
+
+def since(books: Mapping[str, Any], before: Mapping[str, Any], name: str, weight: str) -> float | None:
+    """A running mean of the attacker's books over what came after an earlier look at them.
+
+    Args:
+        books: the bundle's figures now.
+        before: the same figures then; empty for the beginning.
+        name: the mean's key.
+        weight: the key of the count it is a mean over.
+
+    >>> since({"psnr": 20.0, "n": 4}, {"psnr": 30.0, "n": 2}, "psnr", "n")
+    10.0
+    """
+    count, count_before = books.get(weight) or 0, before.get(weight) or 0
+    if count <= count_before:
+        return None
+    total, total_before = (books.get(name) or 0.0) * count, (before.get(name) or 0.0) * count_before
+    return float(total - total_before) / (count - count_before)
 
 
 class OutcomeReader:

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from siftfunnel.demo.conductor import is_settled
-from siftfunnel.demo.tally import OutcomeReader, Tally, mean, percentile, violations
+from siftfunnel.demo.tally import OutcomeReader, Tally, mean, percentile, since, violations
 
 
 def answer(label: str | None, best: str, edge_ms: float = 2.0, round_trip_ms: float = 5.0) -> dict[str, Any]:
@@ -167,3 +167,28 @@ def test_half_a_line_waits_for_its_end(tmp_path: Path) -> None:
         file.write('uence": 1, "source": "bücher"}\n'.encode())
     assert reader.read() == [{"sequence": 1, "source": "bücher"}]
     assert reader.read() == []
+
+
+def test_a_new_turn_tells_of_its_own_frames_only() -> None:
+    tally = tally_of(answer(None, "cat", edge_ms=100.0), answer(None, "cat", edge_ms=100.0))
+    tally.begin_turn()
+    assert tally.lately() == (None, None, None)
+    tally.add(answer(None, "cat", edge_ms=2.0, round_trip_ms=3.0), now_s=1.0)
+    assert tally.lately() == (2.0, 3.0, 100.0)
+    assert percentile(tally.edge_ms, 50) == 100.0
+
+
+@pytest.mark.parametrize(
+    ("now", "then", "expected"),
+    [
+        ({}, {}, None),
+        ({"m": 4.0, "n": 2}, {}, 4.0),
+        ({"m": 20.0, "n": 4}, {"m": 30.0, "n": 2}, 10.0),
+        ({"m": 20.0, "n": 4}, {"m": 20.0, "n": 4}, None),
+        ({"m": 5.0, "n": 1}, {"m": None, "n": 0}, 5.0),
+    ],
+)
+def test_a_mean_over_what_came_since(
+    now: dict[str, Any], then: dict[str, Any], expected: float | None
+) -> None:
+    assert since(now, then, "m", "n") == expected
