@@ -12,6 +12,7 @@ from lab.augment import augment
 from lab.data import DataError, ImageSet, Splits
 from lab.losses import siftfunnel_loss
 from lab.models.cnn import SplitNetwork, build_network
+from lab.models.layout import channels_last
 from lab.recipes import Recipe
 from lab.train import FitSettings
 from shared.preprocess import InputSpec, normalise
@@ -43,12 +44,13 @@ class ClassifierTask:
         self.recipe = recipe
         self.device = device
         self.batch_size = recipe.batch_size
-        self.model: SplitNetwork = build_network(
+        network = build_network(
             recipe.architecture,
             width=recipe.width,
             input_size=recipe.input_size,
             num_classes=len(splits.train.classes),
-        ).to(device=device, memory_format=torch.channels_last)
+        )
+        self.model = channels_last(network.to(device))
         self._images_NHWC = torch.from_numpy(splits.train.images_NHWC).to(device)
         self._labels = torch.from_numpy(splits.train.labels).to(device)
         self._validation = splits.validation
@@ -65,7 +67,7 @@ class ClassifierTask:
     def batches(self, generator: torch.Generator) -> Iterator[tuple[Tensor, Tensor]]:
         """Augmented, normalised pictures N x 3 x S x S (channels last in memory) and their labels."""
         order = torch.randperm(len(self._labels), generator=generator)[: self.samples_per_epoch]
-        for part in order.split(self.batch_size):
+        for part in torch.split(order, self.batch_size):
             part = part.to(self.device)
             x_NHWC = augment(self._images_NHWC[part], self.recipe.augmentation, generator)
             yield ((x_NHWC - self._mean) / self._std).permute(0, 3, 1, 2), self._labels[part]

@@ -185,7 +185,7 @@ def save_cache(images: ImageSet, folder: Path) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     np.save(folder / "images.npy", images.images_NHWC, allow_pickle=False)
     np.save(folder / "labels.npy", images.labels, allow_pickle=False)
-    digest = hashlib.sha256(np.ascontiguousarray(images.images_NHWC)).hexdigest()
+    digest = hashlib.sha256(images.images_NHWC.tobytes()).hexdigest()
     meta = {"classes": list(images.classes), "images_sha256": digest}
     (folder / "meta.json").write_text(json.dumps(meta, indent=1) + "\n")
 

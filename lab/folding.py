@@ -10,6 +10,8 @@ import copy
 import torch
 from torch import nn
 
+from lab.models.layout import channels_first
+
 
 def fold_batch_norm(conv: nn.Conv2d, norm: nn.BatchNorm2d) -> nn.Conv2d:
     """One convolution that equals ``norm(conv(x))`` with running statistics."""
@@ -17,12 +19,9 @@ def fold_batch_norm(conv: nn.Conv2d, norm: nn.BatchNorm2d) -> nn.Conv2d:
         raise ValueError("only an affine normalisation with running statistics can be folded")
     scale = norm.weight.double() / (norm.running_var.double() + norm.eps).sqrt()
     bias = torch.zeros_like(scale) if conv.bias is None else conv.bias.double()
-    folded = nn.Conv2d(
-        conv.in_channels, conv.out_channels, conv.kernel_size, conv.stride, conv.padding, bias=True
-    )
+    folded = copy.deepcopy(conv)
     folded.weight.data = (conv.weight.double() * scale[:, None, None, None]).float()
-    assert folded.bias is not None
-    folded.bias.data = ((bias - norm.running_mean.double()) * scale + norm.bias.double()).float()
+    folded.bias = nn.Parameter(((bias - norm.running_mean.double()) * scale + norm.bias.double()).float())
     return folded
 
 
@@ -73,7 +72,7 @@ def folded_copy(module: nn.Module) -> nn.Module:
     """A copy in evaluation mode on the CPU that computes the same with fewer layers."""
     box = nn.Sequential(copy.deepcopy(module).cpu().eval())
     _fold_children(box)
-    return box[0].eval().requires_grad_(False).to(memory_format=torch.contiguous_format)
+    return channels_first(box[0].eval().requires_grad_(False))
 
 
 @torch.no_grad()

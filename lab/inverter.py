@@ -128,7 +128,7 @@ class DecoderTask:
     def batches(self, generator: torch.Generator) -> Iterator[tuple[Tensor, Tensor]]:
         """Features of changed pictures, and the changed pictures N x 3 x S x S in [0, 1]."""
         order = torch.randperm(len(self._images_NHWC), generator=generator)
-        for part in order.split(self.batch_size):
+        for part in torch.split(order, self.batch_size):
             x_NHWC = augment(self._images_NHWC[part], self.recipe.augmentation, generator)
             feature = self._features(x_NHWC).to(device=self.device, memory_format=torch.channels_last)
             yield feature, x_NHWC.permute(0, 3, 1, 2).to(self.device)
@@ -143,7 +143,7 @@ class DecoderTask:
     def validate(self) -> dict[str, float]:
         """Mean per-picture PSNR in dB on the pictures held back."""
         errors: list[Tensor] = []
-        for x_NHWC in self._held_back.split(self.batch_size):
+        for x_NHWC in torch.split(self._held_back, self.batch_size):
             feature = self._features(x_NHWC).to(device=self.device, memory_format=torch.channels_last)
             wanted = x_NHWC.permute(0, 3, 1, 2).to(self.device)
             errors.append((self.model(feature) - wanted).square().mean(dim=(1, 2, 3)).cpu())

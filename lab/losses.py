@@ -74,7 +74,8 @@ def pairwise_distances(x: Tensor) -> Tensor:
     squares = gram.diagonal()
     squared = (squares[:, None] + squares[None, :] - 2 * gram).clamp_min(0)
     off_diagonal = 1 - torch.eye(len(rows), dtype=rows.dtype, device=rows.device)
-    return ((squared + DISTANCE_EPSILON).sqrt() - DISTANCE_EPSILON**0.5) * off_diagonal
+    distances: Tensor = ((squared + DISTANCE_EPSILON).sqrt() - DISTANCE_EPSILON**0.5) * off_diagonal
+    return distances
 
 
 def _double_centre(a: Tensor) -> Tensor:

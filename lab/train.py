@@ -35,8 +35,15 @@ class RunFolderError(ValueError):
 class Task(Protocol):
     """What the loop fits: a model, its batches, its loss and its score."""
 
-    model: nn.Module
-    batch_size: int
+    @property
+    def model(self) -> nn.Module:
+        """What is trained."""
+        ...
+
+    @property
+    def batch_size(self) -> int:
+        """Pictures per step."""
+        ...
 
     @property
     def samples_per_epoch(self) -> int:

@@ -15,6 +15,7 @@ from torch.nn import functional
 from lab.classifier import ClassifierTask
 from lab.data import Splits
 from lab.models.cnn import SiftFunnelCNN, SplitNetwork, UnprotectedCNN
+from lab.models.layout import channels_last
 from lab.recipes import Recipe
 
 RESTORED_STEPS = 2
@@ -29,7 +30,7 @@ def copy_shared_blocks(source: SplitNetwork, target: SplitNetwork) -> None:
     if not isinstance(source, UnprotectedCNN) or not isinstance(target, SiftFunnelCNN):
         raise ValueError("a warm start copies from cnn-unprotected to cnn-siftfunnel")
     pairs = [(source.edge[0], target.edge[0])]
-    pairs += list(zip(source.cloud, target.cloud[RESTORED_STEPS:], strict=True))
+    pairs += list(zip(source.cloud, list(target.cloud)[RESTORED_STEPS:], strict=True))
     for from_block, to_block in pairs:
         try:
             to_block.load_state_dict(from_block.state_dict())
@@ -58,7 +59,7 @@ class RestoringTask(ClassifierTask):
         super().__init__(recipe, splits, device)
         keep_signal_size(self.model)
         copy_shared_blocks(trained, self.model)
-        self._trained_edge = trained.edge.to(device=device, memory_format=torch.channels_last).eval()
+        self._trained_edge = channels_last(trained.edge.to(device)).eval()
         self._trained_edge.requires_grad_(False)
 
     def loss(self, batch: tuple[Tensor, Tensor]) -> tuple[Tensor, dict[str, float]]:

@@ -92,7 +92,9 @@ class TripletAttention(nn.Module):
 
     def forward(self, x_NCHW: Tensor) -> Tensor:
         """Gate ``x`` along its three axes; the shape stays."""
-        gates = self.over_height(x_NCHW, 2) + self.over_width(x_NCHW, 3) + self.over_channels(x_NCHW, 1)
+        gates: Tensor = (
+            self.over_height(x_NCHW, 2) + self.over_width(x_NCHW, 3) + self.over_channels(x_NCHW, 1)
+        )
         return x_NCHW * (gates / 3)
 
 

@@ -9,9 +9,9 @@ an unprotected and a protected network face the same attacker.
 
 from dataclasses import dataclass
 
-import torch
 from torch import Tensor, nn
 
+from lab.models.layout import channels_last
 
 LEAST_STD, LEAST_STD_SHARE = 1e-4, 0.01
 
@@ -56,17 +56,15 @@ class ResidualBlock(nn.Module):
 
     def __init__(self, channels: int) -> None:
         super().__init__()
-        self.body = nn.Sequential(
-            nn.Conv2d(channels, channels, kernel_size=3, padding=1),
-            nn.ReLU(),
-            nn.Conv2d(channels, channels, kernel_size=3, padding=1),
-        )
+        last = nn.Conv2d(channels, channels, kernel_size=3, padding=1)
         # a block starts as the identity, which a deep stack without normalisation needs to learn fast
-        nn.init.zeros_(self.body[2].weight)
+        nn.init.zeros_(last.weight)
+        self.body = nn.Sequential(nn.Conv2d(channels, channels, kernel_size=3, padding=1), nn.ReLU(), last)
 
     def forward(self, x_NCHW: Tensor) -> Tensor:
         """The shape stays."""
-        return x_NCHW + self.body(x_NCHW)
+        sum_NCHW: Tensor = x_NCHW + self.body(x_NCHW)
+        return sum_NCHW
 
 
 def upsample(in_channels: int, out_channels: int) -> nn.Sequential:
@@ -92,4 +90,4 @@ def build_decoder(mean_C: Tensor, std_C: Tensor, settings: DecoderSettings | Non
         nn.Conv2d(c, 3, kernel_size=3, padding=1),
         nn.Sigmoid(),
     )
-    return decoder.to(memory_format=torch.channels_last)
+    return channels_last(decoder)

@@ -66,7 +66,8 @@ def test_data_unpacks_a_tar_of_class_folders_without_torch(tmp_path: Path) -> No
         archive.add(tmp_path / "in", arcname=".")
     done = without_torch(
         "from tests.lab.test_cli import run\n"
-        f"sys.exit(run('data', 'cifar10', '--archive', {str(tmp_path / 'in.tar')!r}, '--out', {str(tmp_path / 'out')!r}))"
+        f"folder = {str(tmp_path)!r}\n"
+        "sys.exit(run('data', 'cifar10', '--archive', folder + '/in.tar', '--out', folder + '/out'))"
     )
     assert done.returncode == 0, done.stderr
     assert "6 pictures" in done.stdout

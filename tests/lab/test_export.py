@@ -7,7 +7,7 @@ import torch
 
 from lab import export
 from lab.datasets import load_splits
-from lab.export import ExportError, ExportedNetwork, accuracy, choose_default, convert, export_run, verify
+from lab.export import ExportedNetwork, ExportError, accuracy, choose_default, convert, export_run, verify
 from lab.inverter import InverterRecipe, inverter_recipe, mean_picture_score, train_inverter
 from lab.models.cnn import build_network
 from lab.models.decoder import DecoderSettings
