@@ -203,9 +203,12 @@ class SplitClient:
         self, source: Source | Iterable[object], *, on_handed_in: OnHandedIn | None = None
     ) -> AsyncIterator[Outcome]:
         """`stream` for callers with an event loop; the source is read on a thread."""
-        with self.open_stream(source, on_handed_in=on_handed_in) as stream:
+        stream = self.open_stream(source, on_handed_in=on_handed_in)
+        try:
             async for outcome in stream:
                 yield outcome
+        finally:
+            await asyncio.to_thread(stream.close)
 
     def open_stream(
         self, source: Source | Iterable[object], *, on_handed_in: OnHandedIn | None = None

@@ -1,6 +1,7 @@
 """One running stream as its reader sees it: an iterator of outcomes that can be stopped."""
 
 import asyncio
+import contextlib
 from collections.abc import AsyncIterator, Callable, Iterator
 from types import TracebackType
 from typing import Self
@@ -97,6 +98,6 @@ class OutcomeStream:
 
 
 def _wake(loop: asyncio.AbstractEventLoop, news: asyncio.Event) -> None:
-    # the loop may be gone when an abandoned stream winds down
-    if not loop.is_closed():
+    # the loop may be closed when an abandoned stream winds down
+    with contextlib.suppress(RuntimeError):
         loop.call_soon_threadsafe(news.set)

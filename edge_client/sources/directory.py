@@ -4,6 +4,7 @@ import os
 import random
 import stat
 import threading
+import time
 from collections.abc import Iterator
 from itertools import cycle
 from pathlib import Path
@@ -24,11 +25,17 @@ def find_pictures(directory: Path) -> list[Path]:
     if not directory.is_dir():
         raise SourceError(f"{directory}: no such directory of pictures")
     found: list[Path] = []
+    entered: set[str] = set()
 
     def complain(error: OSError) -> None:
         raise SourceError(f"{error.filename}: cannot be read: {error.strerror}")
 
     for folder, subfolders, names in os.walk(directory, followlinks=True, onerror=complain):
+        if (real := os.path.realpath(folder)) in entered:
+            # a link to a folder above would be followed for ever
+            subfolders.clear()
+            continue
+        entered.add(real)
         subfolders[:] = sorted(name for name in subfolders if not name.startswith("."))
         found.extend(Path(folder, name) for name in names if _is_picture(name))
     return sorted(found)
@@ -104,11 +111,15 @@ class WatchedDirectory:
     def pictures(self, stop: threading.Event) -> Iterator[Picture]:
         """See `Source`."""
         while not stop.is_set():
-            for path in self.settled():
+            begun_s = time.monotonic()
+            ready = self.settled()
+            look_s = time.monotonic() - begun_s
+            for path in ready:
                 yield Picture(str(path), path, label_of(path, self.directory))
                 if stop.is_set():
                     return
-            stop.wait(self._poll_s)
+            # looking through a large directory must not become the device's main occupation
+            stop.wait(max(self._poll_s, 4 * look_s))
 
     def settled(self) -> list[Path]:
         """Look once: files that have not changed since the last look and were not given out as they are."""

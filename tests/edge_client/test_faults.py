@@ -307,6 +307,30 @@ def test_a_server_without_the_service_is_said_so(bundle: Bundle) -> None:
         server.stop(0).wait()
 
 
+def test_a_reply_that_is_no_message_is_an_error_of_its_frame(bundle: Bundle) -> None:
+    metadata = (("siftfunnel-bundle", bundle.digest), ("siftfunnel-window", "4"))
+
+    def babble(frames: Iterator[bytes], context: Any) -> Iterator[bytes]:
+        context.send_initial_metadata(metadata)
+        for _ in frames:
+            yield b"\xff\xff\xff"
+
+    server = grpc.server(ThreadPoolExecutor(4))
+    method = grpc.stream_stream_rpc_method_handler(babble)
+    service = grpc.method_handlers_generic_handler("siftfunnel.v1.SplitInference", {"Stream": method})
+    server.add_generic_rpc_handlers((service,))
+    port = server.add_insecure_port("127.0.0.1:0")
+    server.start()
+    try:
+        outcomes = send(bundle, f"127.0.0.1:{port}", 2)
+    finally:
+        server.stop(0).wait()
+    assert [(o.sequence, o.code) for o in outcomes if isinstance(o, FrameFailure)] == [
+        (0, "REJECTED"),
+        (1, "REJECTED"),
+    ]
+
+
 def test_a_message_over_the_servers_limit_is_an_error_of_its_frame(bundle: Bundle) -> None:
     servicer = Scripted(bundle.digest, lambda call, frames, context: map(prediction, frames), None)
     server = grpc.server(ThreadPoolExecutor(4), options=[("grpc.max_receive_message_length", 600)])

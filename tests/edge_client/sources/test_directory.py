@@ -29,6 +29,15 @@ def test_what_is_no_picture_or_hidden_is_left_alone(tmp_path: Path) -> None:
     assert names(DirectorySource(tmp_path)) == ["a.PNG", "b.jpg"]
 
 
+def test_links_are_followed_but_not_in_circles(tmp_path: Path) -> None:
+    write_pictures(tmp_path / "elsewhere", ["1.png"])
+    write_pictures(tmp_path / "set", ["dog/2.png"])
+    (tmp_path / "set" / "cat").symlink_to(tmp_path / "elsewhere")
+    (tmp_path / "set" / "dog" / "up").symlink_to(tmp_path / "set")
+    found = [(Path(p.name).name, p.label) for p in DirectorySource(tmp_path / "set").pictures(RUNNING)]
+    assert found == [("1.png", "cat"), ("2.png", "dog")]
+
+
 def test_a_seed_shuffles_the_same_way_each_time(tmp_path: Path) -> None:
     write_pictures(tmp_path, [f"{number}.png" for number in range(8)])
     ordered = names(DirectorySource(tmp_path))
