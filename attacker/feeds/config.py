@@ -122,6 +122,14 @@ def _relay(text: str, rest: str) -> RelayConfig:
     return RelayConfig(listen, target)
 
 
+def parse_relay(text: str) -> RelayConfig:
+    """Like `parse_tap`, for a relay only."""
+    config = parse_tap(text)
+    if not isinstance(config, RelayConfig):
+        raise TapError(text, "a relay is needed")
+    return config
+
+
 def _pcap(text: str, rest: str) -> PcapConfig:
     return PcapConfig(Path(rest))
 

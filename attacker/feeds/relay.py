@@ -1,13 +1,19 @@
-"""The relay feed: a `Copier` on one thread, the tap on another, a bounded `Spool` between them."""
+"""The relay feed: a process that copies (`relay_process`), and the tap on a thread of this one."""
 
+import json
 import logging
-import statistics
+import os
+import socket
+import subprocess
+import sys
 import threading
+from dataclasses import dataclass
+from typing import IO
 
 from attacker.feeds.config import RelayConfig
-from attacker.feeds.copier import Copier
 from attacker.feeds.emitter import Emitter
-from attacker.feeds.spool import Chunk, Finished, Opened, Spool, SpoolItem
+from attacker.feeds.spool import Chunk, Finished, Opened, SpoolItem
+from attacker.feeds.spool_wire import read_item
 from attacker.tap.connection import ConnectionTap
 from attacker.tap.events import FeedError, FeedState, Phase, Settle, Sink
 from attacker.tap.limits import TapLimits
@@ -15,8 +21,18 @@ from attacker.tap.limits import TapLimits
 log = logging.getLogger(__name__)
 
 DEFAULT_SPOOL_BYTES = 64 << 20
-_STOP_TIMEOUT_S = 5.0
+_STOP_TIMEOUT_S = 10.0
 _BEHIND = "the relay's spool was full"
+
+
+@dataclass(frozen=True)
+class _Report:
+    """What the relay's process last told of itself."""
+
+    bytes_copied: int = 0
+    refused: str = ""
+    p50_us: float | None = None
+    p99_us: float | None = None
 
 
 class RelayFeed:
@@ -31,82 +47,112 @@ class RelayFeed:
     ) -> None:
         self._config = config
         self._settle = settle
+        self._spool_bytes = spool_bytes
         self._limits = limits
-        self._spool = Spool(spool_bytes)
-        self._copier = Copier(config.listen, config.target, self._spool.put)
         self._emitter = Emitter(str(config))
         self._taps: dict[int, ConnectionTap] = {}
+        self._process: subprocess.Popen[str] | None = None
         self._threads: list[threading.Thread] = []
+        self._stopping = False
+        self._report = _Report()
         self._phase: Phase = "idle"
         self._detail = ""
+        self._latest_s = 0.0
         self._address: str | None = None
 
     def start(self, sink: Sink) -> None:
         """Listen; see `Feed.start`."""
         self._emitter.sink = sink
         self._phase = "starting"
-        try:
-            self._address = str(self._copier.bind())
-        except FeedError as error:
-            self._phase, self._detail = "failed", str(error)
-            raise
-        self._threads = [
-            threading.Thread(target=self._copy, name="relay-copy", daemon=True),
-            threading.Thread(target=self._parse, name="relay-parse", daemon=True),
-        ]
+        inlet, outlet = socket.socketpair()
+        with outlet:
+            self._process = process = _launch(self._config, self._spool_bytes, outlet)
+        assert process.stdout is not None
+        answer = json.loads(process.stdout.readline() or '{"error": "the relay\'s process did not start"}')
+        if "error" in answer:
+            inlet.close()
+            self._end_process()
+            self._phase, self._detail = "failed", answer["error"]
+            raise FeedError(self._detail)
+        self._address = answer["address"]
         self._phase = "running"
+        self._threads = [
+            threading.Thread(target=self._watch, args=(process.stdout,), name="relay-watch", daemon=True),
+            threading.Thread(target=self._parse, args=(inlet,), name="relay-parse", daemon=True),
+        ]
         for thread in self._threads:
             thread.start()
 
     def stop(self) -> None:
         """Close every connection and hand over what is left; see `Feed.stop`."""
-        self._copier.stop()
+        self._stopping = True
+        if self._process is not None and self._process.stdin is not None:
+            self._process.stdin.close()
         for thread in self._threads:
             thread.join(_STOP_TIMEOUT_S)
         self._threads = []
+        self._end_process()
         if self._phase == "running":
             self._phase = "stopped"
 
     @property
-    def backlog_bytes(self) -> int:
-        """Bytes that passed and wait for the tap."""
-        return self._spool.waiting_bytes
+    def process_id(self) -> int | None:
+        """The process that copies, while there is one."""
+        return None if self._process is None else self._process.pid
 
     def state(self) -> FeedState:
         """How the relay is doing now."""
         counts = self._emitter.tally.read()
-        p50_us, p99_us = _percentiles(list(self._copier.latencies_us))
+        report = self._report
         return FeedState(
             tap=str(self._config),
             kind="relay",
             phase=self._phase,
-            detail=self._detail or self._copier.refused,
+            detail=self._detail or report.refused,
             address=self._address,
             connections_open=counts.connections_open,
             connections_seen=counts.connections_seen,
-            bytes_seen=self._copier.bytes_copied,
+            bytes_seen=report.bytes_copied,
             opaque_bytes=counts.opaque_bytes,
             messages=counts.messages,
             encrypted_connections=counts.encrypted_connections,
             midway_connections=counts.midway_connections,
             dropped=counts.dropped,
-            added_latency_us_p50=p50_us,
-            added_latency_us_p99=p99_us,
+            added_latency_us_p50=report.p50_us,
+            added_latency_us_p99=report.p99_us,
         )
 
-    def _copy(self) -> None:
-        try:
-            self._copier.run()
-        except Exception as error:  # the thread's last words: the state must tell
-            log.exception("the relay %s failed", self._config)
-            self._phase, self._detail = "failed", f"the relay failed: {error}"
-        finally:
-            self._spool.put(Finished())
+    # -- the other process ----------------------------------------------------------------------------------
 
-    def _parse(self) -> None:
-        while not isinstance(item := self._spool.take(timeout_s=1.0), Finished):
-            if item is not None:
+    def _watch(self, lines: IO[str]) -> None:
+        for line in lines:
+            self._report = _Report(**json.loads(line))
+        if not self._stopping:
+            self._phase = "failed"
+            self._detail = "the relay's process ended: nothing passes until the tap is started again"
+
+    def _end_process(self) -> None:
+        process, self._process = self._process, None
+        if process is None:
+            return
+        for pipe in (process.stdin, process.stdout):
+            if pipe is not None:
+                pipe.close()
+        try:
+            process.wait(_STOP_TIMEOUT_S)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait()
+
+    # -- what it hands over ---------------------------------------------------------------------------------
+
+    def _parse(self, inlet: socket.socket) -> None:
+        with inlet, inlet.makefile("rb") as stream:
+            while not isinstance(item := read_item(stream), Finished):
+                self._latest_s = item.time_s
                 self._hear(item)
+        for tap in self._taps.values():
+            self._emitter.emit(tap.close(self._latest_s, "the relay ended"))
 
     def _hear(self, item: SpoolItem) -> None:
         if isinstance(item, Opened):
@@ -126,13 +172,14 @@ class RelayFeed:
             self._emitter.emit(tap.close(item.time_s, item.how))
 
 
-def _percentiles(samples: list[float]) -> tuple[float | None, float | None]:
-    """Median and 99th percentile; None without samples.
-
-    >>> _percentiles([1.0, 2.0, 3.0])
-    (2.0, 3.0)
-    """
-    if not samples:
-        return None, None
-    ordered = sorted(samples)
-    return statistics.median(ordered), ordered[min(len(ordered) - 1, int(len(ordered) * 0.99))]
+def _launch(config: RelayConfig, spool_bytes: int, outlet: socket.socket) -> "subprocess.Popen[str]":
+    """Start `relay_process` with this process's module path."""
+    arguments = [str(config), str(spool_bytes), str(outlet.fileno())]
+    return subprocess.Popen(
+        [sys.executable, "-m", "attacker.feeds.relay_process", *arguments],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+        pass_fds=[outlet.fileno()],
+        env={**os.environ, "PYTHONPATH": os.pathsep.join(path for path in sys.path if path)},
+    )

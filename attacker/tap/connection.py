@@ -241,7 +241,8 @@ class ConnectionTap:
             self._handshake_bytes = 0
         reason = "tls handshake" if part_of_handshake else "tls"
         traffic = self._traffic(direction, record.end)
-        return Opaque(self.connection, self._time_s, direction, record.byte_count, reason, traffic)
+        sample = record.sample if reason == "tls" else b""
+        return Opaque(self.connection, self._time_s, direction, record.byte_count, reason, traffic, sample)
 
     def _on_unread(self, direction: Direction, item: Unread) -> Opaque:
         if item.reason == "not http2" and self._handshake_bytes is None:

@@ -100,6 +100,7 @@ class Opaque:
 
     `reason`: "tls handshake", "tls" (one event per TLS record), "not http2", or "no frame boundary" (bytes
     skipped while looking for the next HTTP/2 frame after joining midway or after a loss).
+    `sample` is the beginning of a TLS record's ciphertext, for people to look at.
     """
 
     connection: str
@@ -108,6 +109,7 @@ class Opaque:
     byte_count: int
     reason: str
     traffic: Traffic
+    sample: bytes = b""
 
 
 @dataclass(frozen=True, slots=True)

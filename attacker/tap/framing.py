@@ -32,6 +32,7 @@ from attacker.tap.events import Direction
 
 _REPORT_EVERY_BYTES = 1 << 16
 _ELSEWHERE_STRETCHES = 4096
+SAMPLE_BYTES = 4096
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,11 +57,12 @@ class FrameSkipped:
 
 @dataclass(frozen=True, slots=True)
 class RecordSeen:
-    """A whole TLS record, header included."""
+    """A whole TLS record, header included; `sample` is the beginning of what it carries."""
 
     content_type: int
     byte_count: int
     end: int
+    sample: bytes = b""
 
 
 @dataclass(frozen=True, slots=True)
@@ -221,8 +223,10 @@ class FrameStream:
         if len(self._buffer) - self._at < length:
             return False
         content_type = self._buffer[self._at]
+        body = self._at + RECORD_HEADER_BYTES
         self._at += length
-        self._items.append(RecordSeen(content_type, length, self._base + self._at))
+        sample = bytes(self._buffer[body : min(self._at, body + SAMPLE_BYTES)])
+        self._items.append(RecordSeen(content_type, length, self._base + self._at, sample))
         return True
 
     def _skipping(self) -> bool:

@@ -3,9 +3,13 @@
 import asyncio
 import hashlib
 import os
+import signal
 import socket
 import struct
+import subprocess
+import sys
 import threading
+from pathlib import Path
 
 import grpc
 import pytest
@@ -25,6 +29,7 @@ from tests.attacker.feeds.sockets import (
     relaying,
 )
 from tests.attacker.service import (
+    METADATA,
     answer,
     certificate,
     frames_heard,
@@ -35,6 +40,8 @@ from tests.attacker.service import (
     serving,
     stream,
 )
+
+ROOT = Path(__file__).resolve().parents[3]
 
 
 async def play_through(feed: RelayFeed, frames: list, window: int = 4, streams: int = 1) -> list:
@@ -63,17 +70,17 @@ async def test_a_grpc_stream_passes_and_every_message_is_overheard() -> None:
 
 async def test_under_load_no_frame_is_lost() -> None:
     events: list[Event] = []
-    frames = frames_of(*[20_000] * 300)
+    frames = frames_of(*[20_000] * 150)
     async with serving() as port:
         with relaying(RelayFeed(relay_config(port)), events.append) as feed:
             replies = await play_through(feed, frames, window=16, streams=3)
-            assert [len(each) for each in replies] == [300, 300, 300]
-    assert len(frames_heard(events)) == 900
-    assert len(replies_heard(events)) == 900
+            assert [len(each) for each in replies] == [150, 150, 150]
+    assert len(frames_heard(events)) == 450
+    assert len(replies_heard(events)) == 450
     state = feed.state()
     assert (state.dropped, state.connections_seen, state.connections_open) == ({}, 3, 0)
-    assert state.messages == 1800
-    assert state.bytes_seen > 900 * 20_000
+    assert state.messages == 900
+    assert state.bytes_seen > 450 * 20_000
     assert state.added_latency_us_p50 is not None
     assert state.added_latency_us_p99 >= state.added_latency_us_p50
 
@@ -128,30 +135,38 @@ def test_a_blocked_observer_holds_nothing_up() -> None:
 async def test_behind_a_hole_the_frames_of_the_same_stream_are_heard_again() -> None:
     released = threading.Event()
     events: list[Event] = []
+    heard: list[int] = []
 
     def sink(event: Event) -> None:
         events.append(event)
-        if len(frames_heard(events[-1:])) and len(frames_heard(events)) == 3:
+        heard.extend(frame.sequence for frame in frames_heard([event]))
+        if len(heard) == 3:
             released.wait(60)
 
-    early, late = frames_of(*[20_000] * 40), frames_of(*[9000] * 40)
+    frames = iter(frames_of(*[20_000] * 1000))
     async with serving() as port:
         with relaying(RelayFeed(relay_config(port), spool_bytes=100_000), sink) as feed:
             async with grpc.aio.insecure_channel(feed.state().address) as channel:
-                call = rpc.SplitInferenceStub(channel).Stream(metadata=(("siftfunnel-bundle", "ab" * 32),))
-                for frame in early:
-                    await call.write(frame)
-                    assert await call.read() == answer(frame)
+                call = rpc.SplitInferenceStub(channel).Stream(metadata=METADATA)
+
+                async def exchange(count: int) -> int:
+                    """Play some frames; the sequence of the last one."""
+                    for _ in range(count):
+                        frame = next(frames)
+                        await call.write(frame)
+                        assert await call.read() == answer(frame)
+                    return frame.sequence
+
+                last_of_the_hole = await exchange(60)
                 released.set()
-                assert await asyncio.to_thread(eventually, lambda: feed.backlog_bytes == 0)
-                for frame in late:
-                    await call.write(frame)
-                    assert await call.read() == answer(frame)
+                while heard[-1] <= last_of_the_hole:
+                    await exchange(1)
+                heard_again = heard[-1]
+                last = await exchange(30)
                 await call.done_writing()
-    heard = frames_heard(events)
     assert feed.state().dropped["bytes: the relay's spool was full"] > 0
-    assert len(heard) < 80
-    assert heard[-35:] == late[-35:]
+    assert len(heard) < last + 1
+    assert heard[heard.index(heard_again) :] == list(range(heard_again, last + 1))
     assert {event.kind for event in messages(events)} == {"frame", "reply"}
 
 
@@ -248,6 +263,7 @@ def test_a_target_that_is_down_closes_the_client_and_is_named(free_port) -> None
     with relaying(RelayFeed(relay_config(port)), _ignore) as feed:
         with pytest.raises(ConnectionResetError), connect(feed) as client:
             client.recv(1)
+        assert eventually(lambda: feed.state().detail)
         state = feed.state()
     assert state.phase == "running"
     assert state.detail.startswith(f"cannot reach the target 127.0.0.1:{port}: ")
@@ -305,6 +321,47 @@ def test_stopping_closes_connections_and_may_be_repeated() -> None:
     assert isinstance(events[-1], ConnectionClosed)
     assert events[-1].how == "the tap stopped"
     assert feed.state().phase == "stopped"
+
+
+def test_a_relay_process_that_dies_is_told_and_its_connections_are_closed() -> None:
+    events: list[Event] = []
+    with listening(echo) as port, relaying(RelayFeed(relay_config(port)), events.append) as feed:
+        with connect(feed) as client:
+            client.sendall(b"no HTTP/2 at all")
+            assert receive_exactly(client, 16) == b"no HTTP/2 at all"
+            assert eventually(lambda: feed.state().opaque_bytes == 32)
+            assert feed.process_id is not None
+            os.kill(feed.process_id, signal.SIGKILL)
+            assert eventually(lambda: feed.state().phase == "failed")
+        assert feed.state().detail.startswith("the relay's process ended")
+    assert isinstance(events[-1], ConnectionClosed)
+    assert events[-1].how == "the relay ended"
+
+
+ABANDONED = """
+import os, sys
+from attacker.feeds.config import parse_tap
+from attacker.feeds.relay import RelayFeed
+feed = RelayFeed(parse_tap("relay:0:1"))
+feed.start(print)
+print(feed.process_id, flush=True)
+os.kill(os.getpid(), 9)
+"""
+
+
+def test_the_relay_process_does_not_outlive_the_tap() -> None:
+    made = subprocess.run(
+        [sys.executable, "-c", ABANDONED], cwd=ROOT, capture_output=True, text=True, timeout=60, check=False
+    )
+    process_id = int(made.stdout)
+    assert eventually(lambda: not running(process_id))
+
+
+def running(process_id: int) -> bool:
+    try:
+        return Path(f"/proc/{process_id}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    except FileNotFoundError:
+        return False
 
 
 def test_limits_reach_the_tap() -> None:
