@@ -40,6 +40,14 @@ def rgb_picture(pixels_HWC: NDArray[Any]) -> Image.Image:
     return Image.fromarray(np.ascontiguousarray(pixels_HWC), "RGB")
 
 
+def noise_picture(data: bytes, side: int = 64) -> Image.Image:
+    """Bytes as grey pixels, row by row, the rest black: ciphertext looks like nothing at all."""
+    pixels = np.zeros(side * side, np.uint8)
+    shown = np.frombuffer(data[: side * side], np.uint8)
+    pixels[: len(shown)] = shown
+    return Image.fromarray(pixels.reshape(side, side), "L")
+
+
 def jpeg_bytes(pixels_HWC: NDArray[np.uint8], quality: int = 75) -> int:
     """How many bytes the picture takes as a JPEG: what sending the picture itself would cost."""
     stored = io.BytesIO()

@@ -17,8 +17,8 @@ from attacker.intake import Intake
 from attacker.knowledge import Knowledge, Target
 from attacker.ledger import Ledger, Similarity
 from attacker.preview import Camera, NoCamera, Truth, TruthStore
-from attacker.tap.events import Event, Feed, Sink
-from attacker.views import camera_view, exchange_view
+from attacker.tap.events import Event, Feed, Opaque, Sink
+from attacker.views import camera_view, ciphertext_view, exchange_view
 from attacker.workshop import Backlog, WaitingRoom, WorkshopConfig, decode_batch, invert_batch, score
 
 Publish = Callable[[str, Mapping[str, Any]], None]
@@ -67,7 +67,7 @@ class Pipeline:
         Args:
             knowledge: bundles, codecs and inverters.
             feeds: by name; the name is what the page and the summary call the tap.
-            publish: receives ("frame", view) and ("camera", view); must not block.
+            publish: receives named views: "frame", "camera", "ciphertext", "problem"; must not block.
             camera: where originals come from.
             config: bounds.
             recorder: receives every event of the live feeds as well.
@@ -90,6 +90,7 @@ class Pipeline:
         )
         self._in_hand = 0
         self._pictures, self._cameras = Rate(PICTURES_PER_S), Rate(CAMERA_PER_S)
+        self._ciphertexts = Rate(CAMERA_PER_S)
         self._thread = threading.Thread(target=self._run, name="workshop", daemon=True)
 
     def start(self) -> None:
@@ -126,8 +127,14 @@ class Pipeline:
                 recorder(event)
             with self._lock:
                 self._intake.take(tap, event)
+            if isinstance(event, Opaque) and event.sample and event.direction == "up":
+                self._show_ciphertext(tap, event)
 
         return take
+
+    def _show_ciphertext(self, tap: str, record: Opaque) -> None:
+        if self._ciphertexts.allows(self._clock()):
+            self._publish("ciphertext", ciphertext_view(tap, record))
 
     def summary(self) -> dict[str, Any]:
         """The answer of `GET /summary`; final when `pending` is zero and the edge has stopped sending."""

@@ -1,5 +1,6 @@
 """What the page is told of one frame and of one camera picture, as JSON values."""
 
+import math
 from typing import Any
 
 import numpy as np
@@ -7,8 +8,16 @@ import numpy as np
 from attacker.exchanges import Exchange
 from attacker.knowledge import Target
 from attacker.ledger import Similarity
-from attacker.pictures import MAX_TILES, feature_picture, jpeg_bytes, png_address, rgb_picture
+from attacker.pictures import (
+    MAX_TILES,
+    feature_picture,
+    jpeg_bytes,
+    noise_picture,
+    png_address,
+    rgb_picture,
+)
 from attacker.preview import Truth
+from attacker.tap.events import Opaque
 
 
 def exchange_view(
@@ -44,6 +53,17 @@ def camera_view(truth: Truth) -> dict[str, Any]:
         "sequence": truth.sequence,
         "label": truth.label,
         "original": png_address(rgb_picture(truth.pixels_HWC)),
+    }
+
+
+def ciphertext_view(tap: str, record: Opaque) -> dict[str, Any]:
+    """An encrypted record as it looks to whoever has no key."""
+    side = max(8, min(64, math.isqrt(len(record.sample))))
+    return {
+        "tap": tap,
+        "byte_count": record.byte_count,
+        "hex": record.sample[:12].hex(" "),
+        "picture": png_address(noise_picture(record.sample, side)),
     }
 
 

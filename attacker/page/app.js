@@ -15,7 +15,7 @@ const QUIET_MS = 1500;
 const page = {
   bundles: new Map(), books: null, points: [], shown: null, next: null, camera: null, pairs: [],
   held: false, shownAt: 0, pairAt: 0, wireFrameAt: -Infinity, opaqueAt: -Infinity, opaque: new Map(), frameTimes: [],
-  cloudFrame: null, dirty: true, problems: [],
+  cloudFrame: null, ciphertext: null, dirty: true, problems: [],
 };
 const pickers = {};
 
@@ -94,6 +94,7 @@ function listen() {
   take("frame", onFrame);
   take("state", onState);
   take("camera", (camera) => { page.camera = { ...camera, at: performance.now() }; });
+  take("ciphertext", (record) => { page.ciphertext = record; });
   take("problem", (problem) => { if (!page.problems.includes(problem.text)) page.problems = [...page.problems, problem.text].slice(-20); });
   take("conductor", (state) => { pickers.switches?.update(state); });
   source.addEventListener("open", () => { page.connected = true; page.dirty = true; });
@@ -156,19 +157,33 @@ function paintStage(now) {
   const leftovers = hidden ? tappedLeftovers() : null;
   show(find("records"), Boolean(leftovers));
   if (leftovers) plotRecords(find("records"), leftovers);
-  if (hidden || !frame) {
-    picture(find("feature"), null, "");
-    picture(find("reconstruction"), null, "");
-    show(find("feature-empty"), !leftovers);
-    show(find("reconstruction-empty"), true);
-    text(find("reconstruction-empty"), hidden ? "Nothing to invert: the channel is encrypted. Sizes and times are what is left to see." : "Nothing yet.");
-    text(find("feature-note"), leftovers ? `${size(leftovers.total_bytes)} of ciphertext so far` : "\u00a0");
-    text(find("reconstruction-note"), "\u00a0");
+  if (hidden) {
+    paintCiphertext(leftovers);
+  } else if (!frame) {
+    for (const part of ["feature", "reconstruction"]) {
+      picture(find(part), null, "");
+      show(find(`${part}-empty`), true);
+      text(find(`${part}-empty`), "Nothing yet.");
+    }
   } else {
     paintWire(frame, bundle);
     paintRebuilt(frame, bundle);
   }
   paintCloud(hidden);
+}
+
+function paintCiphertext(leftovers) {
+  const record = page.ciphertext;
+  picture(find("feature"), record?.picture, "An encrypted record, byte by byte as grey pixels");
+  show(find("feature-empty"), !record);
+  text(find("feature-empty"), "Encrypted.");
+  refill(find("feature-note"), [record?.hex, leftovers?.total_bytes], () => [
+    make("b", {}, record ? `${whole(record.byte_count)} bytes of ciphertext` : "ciphertext"), make("br"), make("code", {}, record ? `${record.hex} …` : ""),
+  ]);
+  picture(find("reconstruction"), null, "");
+  show(find("reconstruction-empty"), !leftovers);
+  text(find("reconstruction-empty"), "Nothing to invert.");
+  text(find("reconstruction-note"), leftovers ? `No picture: sizes, directions and times of ${size(leftovers.total_bytes)} are all that is left.` : "\u00a0");
 }
 
 function paintCamera(frame, now) {

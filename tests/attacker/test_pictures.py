@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from attacker.pictures import feature_picture, jpeg_bytes, png_address, rgb_picture, tile_grid
+from attacker.pictures import feature_picture, jpeg_bytes, noise_picture, png_address, rgb_picture, tile_grid
 
 
 def test_a_picture_survives_its_address() -> None:
@@ -36,6 +36,11 @@ def test_channels_lie_side_by_side_with_one_dark_pixel_between() -> None:
     assert sheet[:2, :2].tolist() == [[1, 1], [1, 1]]
     assert sheet[3:, 3:].tolist() == [[255, 255], [255, 255]]
     assert sheet[2].tolist() == [0] * 5
+
+
+def test_bytes_become_grey_pixels_and_what_is_missing_is_black() -> None:
+    assert np.asarray(noise_picture(bytes([9, 8, 7]), 2)).tolist() == [[9, 8], [7, 0]]
+    assert np.asarray(noise_picture(bytes(range(9)), 2)).tolist() == [[0, 1], [2, 3]]
 
 
 def test_a_constant_feature_is_no_accident() -> None:

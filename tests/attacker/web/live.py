@@ -1,6 +1,7 @@
 """The whole attacker behind a real page: pipeline, application and server, fed by hand."""
 
 import os
+import random
 import shutil
 import threading
 import time
@@ -77,7 +78,8 @@ class LivePage:
         """Let TLS records pass the relay."""
         for _ in range(count):
             for direction, size in (("up", 1400), ("down", 90)):
-                record = Opaque("c9", time.time(), direction, size, "tls", Traffic())  # type: ignore[arg-type]
+                sample = random.Random(size).randbytes(size)
+                record = Opaque("c9", time.time(), direction, size, "tls", Traffic(), sample)  # type: ignore[arg-type]
                 self.relay.tell(record)
 
     def close(self) -> None:

@@ -176,6 +176,10 @@ def test_under_tls_the_page_shows_what_is_left_and_what_the_cloud_still_sees(
     expect(page.locator("#headline")).to_have_text("Encrypted: sizes and times are what is left to see.")
     expect(page.locator("#reconstruction")).to_be_hidden()
     expect(page.locator("#records rect.up")).to_have_count(10)
+    assert page.locator("#feature").evaluate("image => image.naturalWidth") == 37
+    expect(page.locator("#feature-note")).to_contain_text(
+        re.compile(r"1,400 bytes of ciphertext([0-9a-f]{2} ){12}…")
+    )
     stage.play(scene.open, 2, tap=stage.cloud)
     stage.play_encrypted(2)
     expect(page.locator("#cloud")).to_be_visible()
