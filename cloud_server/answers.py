@@ -47,7 +47,7 @@ def rank(logits_NK: NDArray[np.float32], top_k: int) -> list[Ranking | None]:
         [([2, 0], [1.0, 3.783505853677006e-44])]
     """
     # Few numpy calls on purpose: on one row each costs more than the arithmetic in it.
-    with np.errstate(invalid="ignore"):
+    with np.errstate(invalid="ignore", over="ignore"):
         powers = np.exp(logits_NK - logits_NK.max(axis=1, keepdims=True))
     totals: list[float] = powers.sum(axis=1).tolist()
     if top_k == 1:

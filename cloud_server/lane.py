@@ -7,6 +7,7 @@ event loop is with its sockets, and the loop is called once per batch, not once 
 """
 
 import logging
+import math
 import threading
 import time
 from collections.abc import Callable, Iterable, Sequence
@@ -104,6 +105,7 @@ class Lane:
         self._owners_open = 0
         self._closing = False
         self._frame_s = 0.0
+        self._log_again_s = -math.inf
         self._threads = [
             threading.Thread(target=self._work, name=f"{name}-{number}", daemon=True)
             for number in range(workers)
@@ -248,7 +250,7 @@ class Lane:
                 for frame in frames:
                     self._infer([frame])
                 return
-            _log.exception("%s: frame %d failed", self._name, frames[0].ticket.sequence)
+            self._log_failure("the cloud half failed", frames[0].ticket, with_trace=True)
             self._fail([frames[0].ticket])
             return
         compute_s = self._clock() - before_s
@@ -260,7 +262,7 @@ class Lane:
         for frame, ranking in zip(frames, rankings, strict=True):
             ticket = frame.ticket
             if ranking is None:
-                _log.error("%s: logits of frame %d are not finite", self._name, ticket.sequence)
+                self._log_failure("logits are not finite", ticket)
                 self._fail([ticket])
                 continue
             classes, scores = ranking
@@ -268,6 +270,13 @@ class Lane:
             times = answers.ServerTimes(frame.queue_s, frame.decode_s, compute_s, len(frames))
             self._metrics.ended(ticket.codec, ANSWERED)
             ticket.reply = answers.prediction(ticket.sequence, classes[:top_k], scores[:top_k], times)
+
+    def _log_failure(self, what: str, ticket: Ticket, with_trace: bool = False) -> None:
+        """Once a second at most: a client that sends only poison must not fill the disk."""
+        now_s = self._clock()
+        if now_s >= self._log_again_s:
+            self._log_again_s = now_s + 1.0
+            _log.error("%s: %s on frame %d", self._name, what, ticket.sequence, exc_info=with_trace)
 
     def _fail(self, tickets: Iterable[Ticket]) -> None:
         for ticket in tickets:

@@ -5,6 +5,7 @@ drain: health NOT_SERVING -> no new calls, no new frames -> everything taken is 
 """
 
 import asyncio
+import contextlib
 import logging
 import time
 from collections.abc import Callable, Iterable
@@ -162,7 +163,9 @@ class CloudServer:
 
     def _wake(self, owners: Iterable[Owner]) -> None:
         """Called by the lanes' threads."""
-        self._loop.call_soon_threadsafe(_wake_all, owners)
+        # A batch that was abandoned may end after the loop has: nobody is left to wake.
+        with contextlib.suppress(RuntimeError):
+            self._loop.call_soon_threadsafe(_wake_all, owners)
 
     async def _beat(self) -> None:
         while True:

@@ -5,6 +5,7 @@ line as soon as it has its reply. A full window stops the reader, HTTP/2 flow co
 """
 
 import asyncio
+import logging
 import time
 from collections import deque
 from collections.abc import Callable
@@ -20,7 +21,12 @@ from shared.rpc import split_inference_pb2 as pb
 Overhear = Callable[[Direction, bytes], None]
 """Called with "up" or "down" and the serialised message."""
 
+_log = logging.getLogger(__name__)
+
 DRAINING = "the server is shutting down; connect again and send what is unanswered"
+
+
+BROKEN = "the stream could not be read further; connect again and send what is unanswered"
 
 
 class BadMessageError(ValueError):
@@ -115,7 +121,11 @@ class StreamSession:
         finally:
             reader.cancel()
             self._lane.leave(self)
-            await asyncio.gather(reader, return_exceptions=True)
+            (trouble,) = await asyncio.gather(reader, return_exceptions=True)
+        if isinstance(trouble, Exception):
+            # Ended well, the call would tell the client that everything it sent was taken.
+            _log.error("a stream could not be read further", exc_info=trouble)
+            await self._context.abort(grpc.StatusCode.INTERNAL, BROKEN)
         if self._bad_message is not None:
             await self._context.abort(grpc.StatusCode.INVALID_ARGUMENT, str(self._bad_message))
         if self._draining:

@@ -1,0 +1,63 @@
+"""A stream whose transport breaks while it is read: what no real client can be made to cause on cue."""
+
+import asyncio
+from typing import NoReturn
+
+import grpc
+import pytest
+
+from cloud_server.lane import Lane
+from cloud_server.server import CloudServer
+from cloud_server.session import BadMessageError, StreamSession, parse_frame
+from shared.rpc import split_inference_pb2 as pb
+from tests.cloud_server.conftest import Frames, Serve
+
+
+class AbortedError(Exception):
+    """What `abort` raises."""
+
+
+class BrokenContext:
+    """Gives one message, then fails like a transport that is gone."""
+
+    def __init__(self, message: bytes) -> None:
+        self._messages = [message]
+        self.written: list[bytes] = []
+        self.status: grpc.StatusCode | None = None
+
+    async def read(self) -> bytes:
+        if self._messages:
+            return self._messages.pop()
+        raise RuntimeError("the transport is gone")
+
+    async def write(self, message: bytes) -> None:
+        self.written.append(message)
+
+    async def abort(self, code: grpc.StatusCode, details: str) -> NoReturn:
+        self.status = code
+        raise AbortedError(details)
+
+
+def only_lane(server: CloudServer) -> Lane:
+    (served,) = server.catalogue
+    return served.lane
+
+
+async def test_a_stream_that_cannot_be_read_further_does_not_end_as_if_all_was_taken(
+    serve: Serve, frames: Frames, caplog: pytest.LogCaptureFixture
+) -> None:
+    context = BrokenContext(frames.frame(5).SerializeToString())
+    async with serve() as (server, _):
+        session = StreamSession(context, only_lane(server), window=4, top_k=1)  # type: ignore[arg-type]
+        with pytest.raises(AbortedError, match="send what is unanswered"):
+            async with asyncio.timeout(5):
+                await session.run()
+    assert [pb.Reply.FromString(reply).sequence for reply in context.written] == [5]
+    assert context.status == grpc.StatusCode.INTERNAL
+    assert "the transport is gone" in caplog.text
+
+
+def test_bytes_that_are_no_frame_are_told_apart() -> None:
+    assert parse_frame(b"") == pb.Frame()
+    with pytest.raises(BadMessageError, match="a message of 1 bytes is not a siftfunnel"):
+        parse_frame(b"\x08")
