@@ -157,6 +157,7 @@ function paintStage(now) {
   const leftovers = hidden ? tappedLeftovers() : null;
   show(find("records"), Boolean(leftovers));
   if (leftovers) plotRecords(find("records"), leftovers);
+  text(find("rebuilt-title"), hidden ? "What the attacker is left with" : "The attacker rebuilds");
   if (hidden) {
     paintCiphertext(leftovers);
   } else if (!frame) {
