@@ -5,6 +5,7 @@ best.safetensors -> fold -> half precision -> edge.onnx, cloud.onnx -> compare w
 """
 
 import io
+import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,12 +22,13 @@ from lab.data import ImageSet
 from lab.datasets import load_splits
 from lab.folding import folded_copy, round_to_half
 from lab.graph import write_onnx
+from lab.losses import distance_correlation_unbiased
 from lab.models.cnn import SplitNetwork, count_parameters
 from lab.provenance import provenance
 from lab.recipes import Recipe
-from lab.runs import load_run
+from lab.runs import RESTORING, load_run
 from lab.sessions import OnnxModel
-from lab.train import BEST
+from lab.train import BEST, RUN
 from shared.bundle import Bundle, write_bundle
 from shared.manifest import FeatureSpec, Manifest
 from shared.preprocess import InputSpec, normalise
@@ -35,6 +37,7 @@ from shared.wire import calibrate, make_codecs
 RELATIVE_TOLERANCE = 1e-4
 VERIFICATION_PICTURES = 500
 CALIBRATION_PICTURES = 2000
+COMPARED_PICTURES = 1000
 DEFAULT_CODEC_LOSS = 0.005
 SPLIT_POINTS = {"cnn-unprotected": "after block 2", "cnn-siftfunnel": "after the funnel (12 channels)"}
 
@@ -208,6 +211,7 @@ def export_run(
 
     held_out: ImageSet = getattr(splits, evaluate_on)
     features = edge(normalise(held_out.images_NHWC, spec))
+    stride = max(1, len(held_out) // COMPARED_PICTURES)
     unrounded = accuracy(evaluate_logits(network, held_out, spec, torch.device("cpu")), held_out.labels)
     report = {
         "accuracy": round(accuracy(cloud(features), held_out.labels), 4),
@@ -215,6 +219,9 @@ def export_run(
         "accuracy_measured_on": {"split": evaluate_on, "pictures": len(held_out)},
         "codecs": measure_codecs(manifest, cloud, features, held_out.labels),
         "codecs_on_validation": on_validation,
+        "distance_correlation": _distance_correlation(
+            held_out.take(slice(0, None, stride)), features[::stride], spec
+        ),
         "jpeg_quality_75": measure_jpeg(held_out, edge, cloud, spec),
         "edge_parameters": count_parameters(network.edge),
         "cloud_parameters": count_parameters(network.cloud),
@@ -223,7 +230,7 @@ def export_run(
             "largest_relative_difference": differences,
             "pictures_compared": min(VERIFICATION_PICTURES, len(splits.validation)),
         },
-        "training": _training_report(stored),
+        "training": _training_report(folder, stored),
         "provenance": provenance(),
     }
     files = {"edge.onnx": exported.edge_onnx, "cloud.onnx": exported.cloud_onnx}
@@ -234,8 +241,19 @@ def _with_default(manifest: Manifest, codec: str) -> Manifest:
     return Manifest(**{**vars(manifest), "default_codec": codec})
 
 
-def _training_report(stored: Mapping[str, Any]) -> dict[str, Any]:
+def _distance_correlation(
+    images: ImageSet, features_NCHW: NDArray[np.float32], spec: InputSpec
+) -> dict[str, float]:
+    """How far distances between features tell those between pictures: 0 not at all, 1 exactly."""
+    x = torch.from_numpy(normalise(images.images_NHWC, spec))
+    score = distance_correlation_unbiased(x, torch.from_numpy(features_NCHW))
+    return {"unbiased": round(float(score), 4), "pictures": len(images)}
+
+
+def _training_report(folder: Path, stored: Mapping[str, Any]) -> dict[str, Any]:
     """What ``run.json`` says of the training, with the history's speeds condensed to their median."""
+    restoring = folder / RESTORING / RUN
+    warm_start = json.loads(restoring.read_text()) if restoring.is_file() else None
     speeds = [epoch["images_per_s"] for epoch in stored["history"]]
     return {
         "recipe": stored["about"]["recipe"],
@@ -246,4 +264,11 @@ def _training_report(stored: Mapping[str, Any]) -> dict[str, Any]:
         "seconds": round(stored["seconds"], 1),
         "images_per_s_median": float(np.median(speeds)),
         "selection": f"best validation accuracy ({BEST})",
+        "warm_start": warm_start
+        and {
+            "epochs_done": warm_start["epochs_done"],
+            "validation_accuracy": warm_start["best_score"],
+            "seconds": round(warm_start["seconds"], 1),
+        },
+        "provenance": stored.get("provenance"),
     }

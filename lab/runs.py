@@ -23,6 +23,8 @@ from lab.recipes import Recipe, WarmStart, recipe
 from lab.train import RUN, Progress, Run, RunFolderError, fit
 from lab.warmstart import RestoringTask
 
+START, RESTORING = "start", "restoring"
+
 
 def recipe_from_json(stored: Mapping[str, Any]) -> Recipe:
     """The recipe as a run folder stores it."""
@@ -112,9 +114,9 @@ def train_recipe(
     task = ClassifierTask(wanted, splits, device)
     run = Run(folder, _about(wanted, splits))
     if run.is_fresh():
-        start = start_from or folder / "start"
+        start = start_from or folder / START
         if start_from is None:
             _train_one(recipe(wanted.warm_start.recipe), start, splits, device)
-        network = _restored_network(wanted, wanted.warm_start, folder / "restoring", start, splits, device)
+        network = _restored_network(wanted, wanted.warm_start, folder / RESTORING, start, splits, device)
         task.model.load_state_dict(network.state_dict())
     return fit(task, fit_settings(wanted), run)

@@ -20,6 +20,8 @@ from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
+from lab.provenance import provenance
+
 LAST, BEST, RUN = "last.safetensors", "best.safetensors", "run.json"
 PROGRESS_INTERVAL_S = 5.0
 
@@ -152,6 +154,7 @@ class Run:
         """``about`` identifies the run (recipe, data) and is compared when the folder already holds one."""
         self.folder = folder
         self.about = json.loads(json.dumps(about))
+        self._made_with = provenance()
         folder.mkdir(parents=True, exist_ok=True)
         if (folder / RUN).is_file():
             stored = json.loads((folder / RUN).read_text())["about"]
@@ -178,8 +181,13 @@ class Run:
         tensors = {f"model.{name}": value for name, value in weights.items()}
         tensors |= _optimizer_tensors(optimizer)
         tensors |= {"random.global": torch.get_rng_state(), "random.data": generator.get_state()}
+        if torch.cuda.is_available():
+            tensors["random.cuda"] = torch.cuda.get_rng_state()
         _write_tensors(self.folder / LAST, tensors, {"progress": json.dumps(vars(progress))})
-        text = json.dumps({"about": self.about, **vars(progress)}, indent=1) + "\n"
+        text = (
+            json.dumps({"about": self.about, **vars(progress), "provenance": self._made_with}, indent=1)
+            + "\n"
+        )
         partial = self.folder / (RUN + ".partial")
         partial.write_text(text)
         partial.replace(self.folder / RUN)
@@ -199,6 +207,8 @@ class Run:
         _restore_optimizer(optimizer, tensors)
         torch.set_rng_state(tensors["random.global"])
         generator.set_state(tensors["random.data"])
+        if torch.cuda.is_available() and "random.cuda" in tensors:
+            torch.cuda.set_rng_state(tensors["random.cuda"])
         return progress
 
     def is_fresh(self) -> bool:

@@ -9,7 +9,7 @@ from lab import export
 from lab.datasets import load_splits
 from lab.export import ExportedNetwork, ExportError, accuracy, choose_default, convert, export_run, verify
 from lab.inverter import InverterRecipe, inverter_recipe, mean_picture_score, train_inverter
-from lab.models.cnn import build_network
+from lab.models.cnn import NETWORKS, build_network
 from lab.models.decoder import DecoderSettings
 from lab.recipes import recipe
 from lab.runs import train_recipe
@@ -59,6 +59,7 @@ def test_the_report_tells_accuracy_sizes_and_provenance(bundle: Bundle) -> None:
     assert report["training"]["recipe"]["loss"]["smoothing"] == 0.35
     assert report["training"]["splits"]["auxiliary"] == 40
     assert report["provenance"]["versions"]["torch"]
+    assert -1 <= report["distance_correlation"]["unbiased"] <= 1
     assert max(report["export"]["largest_relative_difference"].values()) <= 1e-4
 
 
@@ -142,6 +143,10 @@ def test_the_two_bundles_of_a_family_face_the_same_attacker() -> None:
     assert inverter_recipe("drawnfaces-unprotected") == inverter_recipe("drawnfaces-siftfunnel")
     with pytest.raises(ValueError, match="known families: cifar10, drawnfaces"):
         inverter_recipe("imagenet-unprotected")
+
+
+def test_every_architecture_names_its_split_point() -> None:
+    assert export.SPLIT_POINTS.keys() == NETWORKS.keys()
 
 
 def test_guessing_the_mean_picture_of_one_picture_is_perfect(data: Path) -> None:
