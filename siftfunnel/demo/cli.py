@@ -7,6 +7,7 @@ import shutil
 import signal
 import sys
 import tempfile
+import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -100,15 +101,16 @@ def run(args: argparse.Namespace) -> int:
         config.summary.parent.mkdir(parents=True, exist_ok=True)
     for name in without_inverter(config):
         print(f"no inverter for {name}: the attacker rebuilds nothing; `siftfunnel lab inverter` trains one")
-    view = make_view(config.headless)
-    with run_directory(config.log_directory) as directory:
-        conductor = Conductor(config, directory, view)
+    stop = threading.Event()
+    # Signals first: from here on whatever was made is also removed.
+    with signals(stop.set), run_directory(config.log_directory) as directory:
+        view = make_view(config.headless)
         try:
-            with signals(conductor.stop):
-                conductor.run(lambda url: _announce(url, config))
+            conductor = Conductor(config, directory, view, stop)
+            conductor.run(lambda url: _announce(url, config))
         finally:
             view.close()
-    return _conclude(conductor, config)
+    return _conclude(conductor, config, interrupted=stop.is_set())
 
 
 def make_config(args: argparse.Namespace) -> "DemoConfig":
@@ -156,10 +158,12 @@ def run_directory(kept: Path | None) -> Iterator[Path]:
         kept.mkdir(parents=True, exist_ok=True)
         for log in kept.glob("*.log"):
             log.unlink()
-        yield kept.resolve()
-        # Keys and what the curious cloud overheard are no logs.
-        shutil.rmtree(kept / "certificates", ignore_errors=True)
-        (kept / "flows.jsonl").unlink(missing_ok=True)
+        try:
+            yield kept.resolve()
+        finally:
+            # Keys and what the curious cloud overheard are no logs.
+            shutil.rmtree(kept / "certificates", ignore_errors=True)
+            (kept / "flows.jsonl").unlink(missing_ok=True)
         return
     directory = Path(tempfile.mkdtemp(prefix="siftfunnel-demo-"))
     try:
@@ -196,7 +200,7 @@ def _announce(url: str, config: "DemoConfig") -> None:
         webbrowser.open(url)
 
 
-def _conclude(conductor: "Conductor", config: "DemoConfig") -> int:
+def _conclude(conductor: "Conductor", config: "DemoConfig", interrupted: bool) -> int:
     """Print and write the figures, and say loudly which promise did not hold."""
     from siftfunnel.demo.tally import violations
     from siftfunnel.demo.view import line
@@ -206,7 +210,7 @@ def _conclude(conductor: "Conductor", config: "DemoConfig") -> int:
     if config.summary is not None:
         config.summary.write_text(json.dumps(summary_of(conductor), indent=2) + "\n")
         print(f"summary: {config.summary}")
-    if conductor.stopped:
+    if interrupted:
         return _INTERRUPTED if config.headless else 0
     broken = [
         text

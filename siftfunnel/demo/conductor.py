@@ -45,14 +45,15 @@ class Conductor:
         config: what to play.
         directory: logs, certificates and records of this run; the caller removes it.
         view: shows what happens.
+        stop: set when somebody asks the run to end.
     """
 
-    def __init__(self, config: DemoConfig, directory: Path, view: View) -> None:
+    def __init__(self, config: DemoConfig, directory: Path, view: View, stop: threading.Event) -> None:
         self.tallies = {bundle.name: Tally(frozenset(bundle.manifest.classes)) for bundle in config.bundles}
         self._config = config
         self._directory = directory
         self._view = view
-        self._stop = threading.Event()
+        self._stop = stop
         self._services = Services(config, directory, self._stop)
         self._selection = Selection(config.bundles, config.codec, config.tls)
         self._books: dict[str, dict[str, Any]] = {}
@@ -61,15 +62,6 @@ class Conductor:
         self._turns = 0
         self._next_sequence = 0
         self._looked_s = 0.0
-
-    def stop(self) -> None:
-        """Ask the run to end; safe in a signal handler."""
-        self._stop.set()
-
-    @property
-    def stopped(self) -> bool:
-        """Whether somebody asked the run to end."""
-        return self._stop.is_set()
 
     def attacker_of(self, name: str) -> dict[str, Any]:
         """A bundle's figures in the attacker's ``/summary``; empty where it saw none."""
@@ -80,7 +72,7 @@ class Conductor:
         return [self._row(name, tally) for name, tally in self.tallies.items()]
 
     def run(self, on_ready: Callable[[str], None]) -> None:
-        """Play every bundle once (headless) or until ``stop``.
+        """Play every bundle once (headless) or until ``stop`` is set.
 
         Args:
             on_ready: told the page's address once the parties are up.
@@ -93,7 +85,7 @@ class Conductor:
         )
         try:
             self._services.start(control.url if control else None)
-            if not self.stopped:
+            if not self._stop.is_set():
                 on_ready(self._services.meeting.page_url)
             if self._config.headless:
                 self._play_once()
@@ -107,15 +99,15 @@ class Conductor:
 
     def _play_once(self) -> None:
         for _ in self._config.bundles:
-            if not self.stopped:
+            if not self._stop.is_set():
                 self._begin_turn()
-            while self._playing is not None and not self.stopped:
+            while self._playing is not None and not self._stop.is_set():
                 self._step(self._playing)
             self._end_turn()
             self._selection.advance()
 
     def _play_on(self) -> None:
-        while not self.stopped:
+        while not self._stop.is_set():
             playing = self._playing or self._begin_turn()
             self._step(playing)
             if self._selection.take_wish():
@@ -197,7 +189,7 @@ class Conductor:
         """Wait until the attacker has worked off what it overheard, or its books stand still."""
         deadline_s = time.monotonic() + SETTLE_TIMEOUT_S
         last, changed_s = self._books, time.monotonic()
-        while not self.stopped and time.monotonic() < deadline_s:
+        while not self._stop.is_set() and time.monotonic() < deadline_s:
             self._services.check()
             self._look()
             if self._books != last:
