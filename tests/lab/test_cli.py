@@ -1,4 +1,6 @@
 import argparse
+import json
+import signal
 import subprocess
 import sys
 import tarfile
@@ -58,6 +60,39 @@ def test_train_export_and_inverter_run_one_after_the_other(
         "report.json",
     }
     assert {path.name for path in Path("inverter").iterdir()} == {"inverter.json", "inverter.onnx"}
+
+
+def test_ctrl_c_keeps_the_finished_epochs_and_says_how_to_go_on(tmp_path: Path) -> None:
+    data = write_data_directory(tmp_path / "data", train=120, test=12)
+    command = [
+        sys.executable,
+        "-m",
+        "siftfunnel",
+        "lab",
+        "train",
+        "cifar10_unprotected",
+        "--epochs",
+        "100000",
+    ]
+    folder = tmp_path / "run"
+    process = subprocess.Popen(
+        [*command, "--data", str(data), "--run", str(folder), "--device", "cpu", "--threads", "1"],
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    try:
+        assert process.stderr is not None
+        assert process.stderr.readline().startswith("epoch 1/100000")
+        process.send_signal(signal.SIGINT)
+        _, errors = process.communicate(timeout=60)
+    finally:
+        process.kill()
+        process.wait()
+    assert process.returncode == 130
+    assert "the same command continues" in errors
+    assert "Traceback" not in errors
+    assert json.loads((folder / "run.json").read_text())["epochs_done"] >= 1
+    assert not list(folder.glob("*.partial"))
 
 
 def test_data_unpacks_a_tar_of_class_folders_without_torch(tmp_path: Path) -> None:
