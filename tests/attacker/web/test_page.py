@@ -10,7 +10,7 @@ import pytest
 
 from attacker.knowledge import gather
 from shared.bundle import Bundle
-from tests.attacker.scene import Scene
+from tests.attacker.scene import Scene, eventually
 from tests.attacker.web.live import ARTIFACTS, LivePage, chromium
 from tests.attacker.web.test_conductor import FakeDemo, demo
 from tests.tinybundle import make_tiny_bundle, make_tiny_inverter
@@ -234,7 +234,7 @@ def test_a_switch_is_a_wish_until_the_conductor_confirms_it(
     shut.check(force=True)
     expect(page.locator("#pick-bundle")).to_have_class(re.compile("waiting"))
     expect(page.locator("#wish")).to_contain_text("waiting until it has switched")
-    assert ("POST", "/switch", {"bundle": scene.shut.name}) in demo.asked
+    assert eventually(lambda: ("POST", "/switch", {"bundle": scene.shut.name}) in demo.asked)
     demo.answer = state(scene.shut.name)
     expect(page.locator("#pick-bundle")).not_to_have_class(re.compile("waiting"))
     expect(shut).to_be_checked()
