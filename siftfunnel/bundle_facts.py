@@ -12,6 +12,7 @@ def facts(bundle: Bundle, library: Library) -> dict[str, Any]:
     """What one bundle is, as JSON values; figures are None where nothing was reported."""
     manifest = bundle.manifest
     inverter = library.inverter_of(bundle)
+    report, inverter_report = bundle.report(), {} if inverter is None else inverter.report
     return {
         "name": bundle.name,
         "directory": str(bundle.directory),
@@ -26,10 +27,15 @@ def facts(bundle: Bundle, library: Library) -> dict[str, Any]:
         "codecs": [codec.name for codec in manifest.codecs],
         "default_codec": manifest.default_codec,
         "files": {name: entry.size_bytes for name, entry in manifest.files.items()},
-        "accuracy": figure(bundle.report(), "accuracy"),
+        "accuracy": figure(report, "accuracy"),
+        "codec_accuracy": figure(report, "codecs", manifest.default_codec, "accuracy"),
+        "codec_payload_bytes": figure(report, "codecs", manifest.default_codec, "payload_bytes_mean"),
+        "jpeg_payload_bytes": figure(report, "jpeg_quality_75", "payload_bytes_mean"),
         "inverter": None if inverter is None else str(inverter.directory),
-        "inverter_psnr_db": None if inverter is None else figure(inverter.report, "held_out", "psnr_mean"),
-        "inverter_ssim": None if inverter is None else figure(inverter.report, "held_out", "ssim_mean"),
+        "inverter_psnr_db": figure(inverter_report, "held_out", "psnr_mean"),
+        "inverter_ssim": figure(inverter_report, "held_out", "ssim_mean"),
+        "guess_psnr_db": figure(inverter_report, "mean_picture_instead", "psnr_mean"),
+        "guess_ssim": figure(inverter_report, "mean_picture_instead", "ssim_mean"),
     }
 
 
@@ -99,11 +105,37 @@ def lines(fact: dict[str, Any]) -> Iterator[tuple[str, str]]:
 
 
 def markdown(all_facts: Sequence[dict[str, Any]]) -> str:
-    """A table for a README."""
-    columns = ("bundle", "defence", "input", "feature", "accuracy", "inverter PSNR", "inverter SSIM", "size")
-    rows = [row(fact) for fact in all_facts]
-    head = ["| " + " | ".join(columns) + " |", "|" + " --- |" * len(columns)]
-    return "\n".join(head + ["| " + " | ".join(cells[name] for name in columns) + " |" for cells in rows])
+    """The table of the README: what a frame costs, and what an eavesdropper rebuilds from it.
+
+    Bundles of the same classes follow one another, the unprotected first.
+    """
+    ordered = sorted(all_facts, key=lambda fact: (fact["classes"], fact["defence"] != "none", fact["name"]))
+    rows = [_markdown_cells(fact) for fact in ordered]
+    columns = list(rows[0]) if rows else []
+    rule = ["---" if number == 0 else "---:" for number in range(len(columns))]
+    table = [columns, rule, *(list(cells.values()) for cells in rows)]
+    return "\n".join(f"| {' | '.join(cells)} |" for cells in table)
+
+
+def _markdown_cells(fact: dict[str, Any]) -> dict[str, str]:
+    return {
+        "bundle": f"`{fact['name']}`",
+        "input": _shape(fact["input"][1:]),
+        "accuracy": _percent(fact["codec_accuracy"]),
+        "codec": fact["default_codec"],
+        "bytes per frame": _whole(fact["codec_payload_bytes"]),
+        "as JPEG": _whole(fact["jpeg_payload_bytes"]),
+        "rebuilt from the wire": _similarity(fact["inverter_psnr_db"], fact["inverter_ssim"]),
+        "guessed without it": _similarity(fact["guess_psnr_db"], fact["guess_ssim"]),
+    }
+
+
+def _similarity(psnr_db: float | None, ssim: float | None) -> str:
+    return "-" if psnr_db is None else f"{_decibel(psnr_db)}, SSIM {_number(ssim)}"
+
+
+def _whole(value: float | None) -> str:
+    return "-" if value is None else f"{value:,.0f}"
 
 
 def _shape(sides: Sequence[int]) -> str:

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from shared.bundle import Bundle
+from shared.bundle import Bundle, write_inverter
 from siftfunnel import cli
 from tests.tinybundle import make_tiny_bundle, make_tiny_inverter
 
@@ -47,11 +47,41 @@ def test_list_is_a_table_for_people(library: Bundle, capsys: pytest.CaptureFixtu
     assert row.split()[:4] == ["tiny", "none", "3x32x32", "12x8x8"]
 
 
-def test_list_as_markdown_has_a_row_per_bundle(library: Bundle, capsys: pytest.CaptureFixture[str]) -> None:
+def test_list_as_markdown_is_a_table_of_costs_and_leaks(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("SIFTFUNNEL_MODELS", str(tmp_path / "bundles"))
+    monkeypatch.setenv("SIFTFUNNEL_INVERTERS", str(tmp_path / "inverters"))
+    for name, defence in (("a-protected", "siftfunnel"), ("b-unprotected", "none")):
+        bundle = make_tiny_bundle(tmp_path / "bundles" / name, name=name, defence=defence)
+        report = bundle.report() | {
+            "codecs": {"q6": {"accuracy": 0.8125, "payload_bytes_mean": 1234.4}},
+            "jpeg_quality_75": {"payload_bytes_mean": 920.6},
+        }
+        (bundle.directory / "report.json").write_text(json.dumps(report))
+        figures = {
+            "held_out": {"psnr_mean": 28.04, "ssim_mean": 0.9312},
+            "mean_picture_instead": {"psnr_mean": 12.1, "ssim_mean": 0.11},
+        }
+        write_inverter(tmp_path / "inverters" / name, name, bundle.digest, b"graph", figures)
     assert cli.main(["bundle", "list", "--markdown"]) == 0
-    lines = capsys.readouterr().out.splitlines()
-    assert lines[1].replace("|", "").split() == ["---"] * 8
-    assert lines[2].startswith("| tiny | none | 3x32x32 | 12x8x8 |")
+    head, rule, first, second = capsys.readouterr().out.splitlines()
+    assert head == (
+        "| bundle | input | accuracy | codec | bytes per frame | as JPEG | rebuilt from the wire "
+        "| guessed without it |"
+    )
+    assert rule == "| --- | ---: | ---: | ---: | ---: | ---: | ---: | ---: |"
+    figures_of_both = "32x32 | 81.25% | q6 | 1,234 | 921 | 28.0 dB, SSIM 0.931 | 12.1 dB, SSIM 0.110 |"
+    assert first == f"| `b-unprotected` | {figures_of_both}"
+    assert second == f"| `a-protected` | {figures_of_both}"
+
+
+def test_list_as_markdown_shows_a_dash_where_nothing_was_reported(
+    library: Bundle, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert cli.main(["bundle", "list", "--markdown"]) == 0
+    row = capsys.readouterr().out.splitlines()[2]
+    assert row == "| `tiny` | 32x32 | - | q6 | - | - | - | - |"
 
 
 def test_list_of_a_folder_without_bundles_is_wrong_input(
