@@ -18,6 +18,7 @@ from attacker.web.hub import Hub, encode_event
 PAGE = Path(__file__).parent.parent / "page"
 STATE_EVERY_S = 0.4
 CONDUCTOR_EVERY_S = 1.0
+MAX_PAGES = 64
 HEADERS = {
     "Content-Security-Policy": "default-src 'self'; img-src 'self' data:; frame-ancestors 'none'",
     "X-Content-Type-Options": "nosniff",
@@ -88,7 +89,10 @@ def _add_reading(app: FastAPI, face: Face) -> None:
         return _state(face)
 
     @app.get("/events")
-    async def events() -> StreamingResponse:
+    async def events() -> Response:
+        if face.hub.subscribers >= MAX_PAGES:
+            error = {"error": f"{MAX_PAGES} pages listen already; close one"}
+            return JSONResponse(error, status_code=503, headers={"Retry-After": "10"})
         hello = encode_event("hello", _hello(face))
         state = encode_event("state", _state(face))
         return StreamingResponse(face.hub.listen(hello, state), media_type="text/event-stream")

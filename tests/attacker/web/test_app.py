@@ -5,6 +5,7 @@ from contextlib import asynccontextmanager
 from typing import Any
 
 import httpx
+import pytest
 import uvicorn
 
 from attacker.feeds.config import Endpoint
@@ -110,6 +111,25 @@ async def test_a_subscription_begins_with_who_is_who_and_goes_on_with_the_books(
     assert (state[0], again[0]) == ("state", "state")
     assert state[1]["bundles"]["faces"]["psnr_mean"] == 20.5
     assert again[1]["page"]["subscribers"] == 1
+
+
+async def test_a_page_that_leaves_is_no_longer_served(scene: Scene) -> None:
+    face = face_of(scene)
+    async with served(face) as client:
+        await events(client, 1)
+        async with asyncio.timeout(10):
+            while face.hub.subscribers:
+                await asyncio.sleep(0.05)
+
+
+async def test_more_pages_than_can_be_served_are_told_to_come_back(
+    scene: Scene, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("attacker.web.app.MAX_PAGES", 0)
+    async with served(face_of(scene)) as client:
+        answer = await client.get("/events")
+    assert (answer.status_code, answer.headers["retry-after"]) == (503, "10")
+    assert "close one" in answer.json()["error"]
 
 
 async def test_switches_exist_only_with_a_conductor(scene: Scene) -> None:
