@@ -6,6 +6,7 @@ ending the other.
 """
 
 import contextlib
+import errno
 import selectors
 import socket
 import struct
@@ -20,6 +21,7 @@ from attacker.tap.events import Direction, FeedError
 
 _CHUNK_BYTES = 1 << 18
 _CONNECT_TIMEOUT_S = 10.0
+_MAX_CONNECTING = 256
 _LATENCY_SAMPLES = 8192
 _RESET_ON_CLOSE = struct.pack("ii", 1, 0)
 
@@ -71,11 +73,12 @@ class Copier:
         self._connected: deque[tuple[socket.socket, socket.socket | None]] = deque()
         self._links: dict[int, Link] = {}
         self._links_made = 0
+        self._connecting = 0
+        self._accepting_paused = False
         self._stopping = False
         self._listener: socket.socket | None = None
         self.bytes_copied = 0
         self.refused = ""
-        self.refused_count = 0
         self.latencies_us: deque[float] = deque(maxlen=_LATENCY_SAMPLES)
 
     def bind(self) -> Endpoint:
@@ -86,9 +89,9 @@ class Copier:
         """
         host, port = self._listen.host, self._listen.port
         try:
-            family, kind, _, _, address = socket.getaddrinfo(
-                host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
-            )[0]
+            found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
+            # A name such as localhost stands for both families; clients that try one only try IPv4.
+            family, kind, _, _, address = min(found, key=lambda info: info[0] != socket.AF_INET)
             listener = socket.socket(family, kind)
         except OSError as error:
             raise self._cannot_listen(error, "check the address") from None
@@ -145,10 +148,29 @@ class Copier:
         assert self._listener is not None
         try:
             client, _ = self._listener.accept()
-        except OSError:
+        except BlockingIOError:
             return
+        except OSError as error:
+            self._pause_accepting(error)
+            return
+        if self._connecting >= _MAX_CONNECTING:
+            self._refuse(client, f"{_MAX_CONNECTING} clients wait for the target already")
+            return
+        self._connecting += 1
         # Name lookup and connecting may take long: not on the thread that copies.
         threading.Thread(target=self._connect, args=(client,), name="relay-connect", daemon=True).start()
+
+    def _pause_accepting(self, error: OSError) -> None:
+        """Out of file descriptors: wait for a connection to end rather than be woken without end."""
+        assert self._listener is not None
+        self.refused = f"cannot accept more connections: {error.strerror}; raise the limit on open files"
+        if error.errno in (errno.EMFILE, errno.ENFILE) and self._links:
+            self._selector.unregister(self._listener)
+            self._accepting_paused = True
+
+    def _refuse(self, client: socket.socket, reason: str) -> None:
+        self.refused = reason
+        _reset(client)
 
     def _connect(self, client: socket.socket) -> None:
         server = None
@@ -156,7 +178,6 @@ class Copier:
             server = socket.create_connection((self._target.host, self._target.port), _CONNECT_TIMEOUT_S)
         except OSError as error:
             self.refused = f"cannot reach the target {self._target}: {error}; is it running?"
-            self.refused_count += 1
         if self._stopping:
             _reset(client)
             if server is not None:
@@ -168,6 +189,7 @@ class Copier:
     def _take_connected(self) -> None:
         while self._connected:
             client, server = self._connected.popleft()
+            self._connecting -= 1
             if server is None:
                 _reset(client)
             else:
@@ -176,7 +198,7 @@ class Copier:
     def _begin(self, client: socket.socket, server: socket.socket) -> None:
         self.refused = ""
         try:
-            names = [_name(client.getpeername()), _name(server.getpeername())]
+            client_name, server_name = _name(client.getpeername()), _name(server.getpeername())
             for side in (client, server):
                 side.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
                 side.setblocking(False)
@@ -186,7 +208,7 @@ class Copier:
             return
         self._links_made += 1
         link = self._links[self._links_made] = Link(self._links_made, client, server)
-        self._tee(Opened(link.number, time.time(), *names))
+        self._tee(Opened(link.number, time.time(), client_name, server_name))
         self._watch(link)
 
     def _close(self, link: Link, how: str) -> None:
@@ -198,6 +220,9 @@ class Copier:
             else:
                 _reset(side)
         del self._links[link.number]
+        if self._accepting_paused and self._listener is not None:
+            self._accepting_paused = False
+            self._selector.register(self._listener, selectors.EVENT_READ)
         self._tee(Closed(link.number, time.time(), how))
 
     def _close_all(self) -> None:

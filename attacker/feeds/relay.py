@@ -15,7 +15,7 @@ from attacker.feeds.emitter import Emitter
 from attacker.feeds.spool import Chunk, Finished, Opened, SpoolItem
 from attacker.feeds.spool_wire import read_item
 from attacker.tap.connection import ConnectionTap
-from attacker.tap.events import FeedError, FeedState, Phase, Settle, Sink
+from attacker.tap.events import Dropped, FeedError, FeedState, Phase, Settle, Sink
 from attacker.tap.limits import TapLimits
 
 log = logging.getLogger(__name__)
@@ -126,7 +126,10 @@ class RelayFeed:
 
     def _watch(self, lines: IO[str]) -> None:
         for line in lines:
-            self._report = _Report(**json.loads(line))
+            try:
+                self._report = _Report(**json.loads(line))
+            except ValueError:
+                break  # the last line of a process that was killed
         if not self._stopping:
             self._phase = "failed"
             self._detail = "the relay's process ended: nothing passes until the tap is started again"
@@ -151,11 +154,13 @@ class RelayFeed:
             while not isinstance(item := read_item(stream), Finished):
                 self._latest_s = item.time_s
                 self._hear(item)
+        self._miss_connections(item.missed_connections)
         for tap in self._taps.values():
             self._emitter.emit(tap.close(self._latest_s, "the relay ended"))
 
     def _hear(self, item: SpoolItem) -> None:
         if isinstance(item, Opened):
+            self._miss_connections(item.missed_connections)
             tap = self._taps[item.number] = ConnectionTap(
                 f"{item.client}#{item.number}", settle=self._settle, limits=self._limits
             )
@@ -170,6 +175,10 @@ class RelayFeed:
             for direction, missed_bytes in item.missed:
                 self._emitter.emit(tap.lose(direction, missed_bytes, item.time_s, _BEHIND))
             self._emitter.emit(tap.close(item.time_s, item.how))
+
+    def _miss_connections(self, count: int) -> None:
+        if count:
+            self._emitter.emit([Dropped(None, self._latest_s, count, "connections", _BEHIND)])
 
 
 def _launch(config: RelayConfig, spool_bytes: int, outlet: socket.socket) -> "subprocess.Popen[str]":

@@ -5,7 +5,7 @@ direction. Once full, the spool takes nothing until half of it is read, so that 
 between which whole messages pass, rather than in many short ones that damage them all.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from queue import Empty, SimpleQueue
 
 from attacker.tap.events import Direction
@@ -13,12 +13,13 @@ from attacker.tap.events import Direction
 
 @dataclass(frozen=True, slots=True)
 class Opened:
-    """A connection begins."""
+    """A connection begins; `missed_connections` others before it were not followed at all."""
 
     number: int
     time_s: float
     client: str
     server: str
+    missed_connections: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,7 +45,9 @@ class Closed:
 
 @dataclass(frozen=True, slots=True)
 class Finished:
-    """Nothing more will come."""
+    """Nothing more will come; `missed_connections` at the end were not followed at all."""
+
+    missed_connections: int = 0
 
 
 SpoolItem = Opened | Chunk | Closed | Finished
@@ -63,6 +66,8 @@ class Spool:
         self._taken_bytes = 0
         self._full = False
         self._missed: dict[tuple[int, Direction], int] = {}
+        self._unheard: set[int] = set()
+        self._missed_connections = 0
         self.missed_bytes = 0
 
     @property
@@ -72,14 +77,18 @@ class Spool:
 
     def put(self, item: SpoolItem) -> None:
         """Add an item; never waits. A chunk that does not fit becomes a hole."""
-        if isinstance(item, Chunk):
+        if isinstance(item, Opened):
+            self._put_opened(item)
+        elif isinstance(item, Finished):
+            self._queue.put(Finished(self._missed_connections))
+        elif item.number in self._unheard:
+            self._pass_over(item)
+        elif isinstance(item, Chunk):
             self._put_chunk(item)
-        elif isinstance(item, Closed):
+        else:
             keys = [key for key in self._missed if key[0] == item.number]
             missed = tuple((way, self._missed.pop((number, way))) for number, way in keys)
             self._queue.put(Closed(item.number, item.time_s, item.how, missed))
-        else:
-            self._queue.put(item)
 
     def take(self, timeout_s: float) -> SpoolItem | None:
         """The next item, None when there was none for a while."""
@@ -91,16 +100,35 @@ class Spool:
             self._taken_bytes += len(item.data)
         return item
 
+    def _has_room_for(self, byte_count: int) -> bool:
+        waiting_bytes = self.waiting_bytes
+        if self._full and waiting_bytes <= self._limit_bytes // 2:
+            self._full = False
+        self._full = self._full or waiting_bytes + byte_count > self._limit_bytes
+        return not self._full
+
+    def _put_opened(self, opened: Opened) -> None:
+        """A connection that begins while the spool is full is not followed: many short ones would fill it."""
+        if not self._has_room_for(0):
+            self._unheard.add(opened.number)
+            self._missed_connections += 1
+            return
+        missed, self._missed_connections = self._missed_connections, 0
+        self._queue.put(replace(opened, missed_connections=missed))
+
+    def _pass_over(self, item: Chunk | Closed) -> None:
+        if isinstance(item, Chunk):
+            self.missed_bytes += len(item.data)
+        else:
+            self._unheard.discard(item.number)
+
     def _put_chunk(self, chunk: Chunk) -> None:
         key = (chunk.number, chunk.direction)
-        waiting_bytes = self.waiting_bytes
-        self._full = waiting_bytes > self._limit_bytes // 2 if self._full else self._full
-        if self._full or waiting_bytes + len(chunk.data) > self._limit_bytes:
-            self._full = True
+        if not self._has_room_for(len(chunk.data)):
             self._missed[key] = self._missed.get(key, 0) + len(chunk.data)
             self.missed_bytes += len(chunk.data)
             return
         self._put_bytes += len(chunk.data)
         if missed_bytes := self._missed.pop(key, 0):
-            chunk = Chunk(chunk.number, chunk.time_s, chunk.direction, chunk.data, missed_bytes)
+            chunk = replace(chunk, missed_bytes=missed_bytes)
         self._queue.put(chunk)

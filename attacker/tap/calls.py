@@ -5,11 +5,12 @@ from dataclasses import dataclass
 
 from attacker.tap.events import DigestSource, Direction
 from attacker.tap.limits import TapLimits
-from attacker.tap.messages import Budget, MessageReader
+from attacker.tap.messages import Budget, MessageReader, MessageSkipped
 from attacker.tap.shape import recognise
 from shared.digests import is_digest
 
 BUNDLE_KEY = "siftfunnel-bundle"
+_ENDED_REMEMBERED = 32
 
 
 @dataclass
@@ -42,6 +43,7 @@ class CallTable:
         self._limits = limits
         self._budget = Budget(limits.buffered_bytes)
         self._calls: OrderedDict[int, Call] = OrderedDict()
+        self._ended: OrderedDict[int, Call] = OrderedDict()
 
     @property
     def buffered_bytes(self) -> int:
@@ -50,7 +52,7 @@ class CallTable:
 
     def begin(self, stream_id: int, in_step: bool) -> tuple[Call, bool]:
         """The call of a stream, made if it is new, and whether an older one had to be forgotten for it."""
-        call = self._calls.get(stream_id)
+        call = self.find(stream_id)
         if call is not None:
             return call, False
         call = Call(stream_id, {way: self._reader(way, in_step) for way in ("up", "down")})
@@ -61,19 +63,37 @@ class CallTable:
         return call, True
 
     def find(self, stream_id: int) -> Call | None:
-        """The call of a stream, if it is known."""
-        return self._calls.get(stream_id)
+        """The call of a stream, if it is known, one that has ended lately included.
+
+        When one direction ends a call, the rest of the other may still be under way.
+        """
+        return self._calls.get(stream_id) or self._ended.get(stream_id)
 
     def end(self, stream_id: int) -> Call | None:
-        """Forget a call."""
+        """A call is over; None when it was over before, or never heard of."""
         call = self._calls.pop(stream_id, None)
         if call is not None:
-            call.close()
+            self._ended[stream_id] = call
+            if len(self._ended) > _ENDED_REMEMBERED:
+                self._ended.popitem(last=False)[1].close()
         return call
 
-    def all(self) -> list[Call]:
-        """Every call that is known."""
+    def close(self) -> None:
+        """Let go of everything."""
+        for call in (*self._calls.values(), *self._ended.values()):
+            call.close()
+        self._calls.clear()
+        self._ended.clear()
+
+    def open_calls(self) -> list[Call]:
+        """Every call that has not ended."""
         return list(self._calls.values())
+
+    def lose_step(self, direction: Direction) -> list[MessageSkipped]:
+        """A part of one direction was missed: the messages that were under way."""
+        known = (*self._calls.values(), *self._ended.values())
+        lost = [call.readers[direction].lose_step() for call in known]
+        return [skipped for skipped in lost if skipped is not None]
 
     def _reader(self, direction: Direction, in_step: bool) -> MessageReader:
         return MessageReader(

@@ -106,8 +106,9 @@ class ConnectionTap:
         events: list[Event] = []
         for way, stream in self._streams.items():
             events += self._understand(way, stream.close())
-        for call in self._calls.all():
+        for call in self._calls.open_calls():
             events += self._end_call(call.stream_id, None, "the connection ended")
+        self._calls.close()
         return [*events, ConnectionClosed(self.connection, time_s, how, self.traffic)]
 
     def _understand(self, direction: Direction, items: list[Item]) -> list[Event]:
@@ -176,8 +177,7 @@ class ConnectionTap:
 
     def _on_out_of_step(self, direction: Direction, item: OutOfStep) -> list[Event]:
         self._headers[direction].lose_step()
-        lost = [call.readers[direction].lose_step() for call in self._calls.all()]
-        return [self._dropped(1, "messages", item.why) for skipped in lost if skipped is not None]
+        return [self._dropped(1, "messages", item.why) for _ in self._calls.lose_step(direction)]
 
     def _call(self, stream_id: int, in_step: bool) -> tuple[Call, list[Event]]:
         call, forgot = self._calls.begin(stream_id, in_step)

@@ -71,6 +71,23 @@ def test_a_chunk_larger_than_the_spool_is_a_hole() -> None:
     assert spool.missed_bytes == 11
 
 
+def test_connections_that_begin_while_it_is_full_are_not_followed_but_counted() -> None:
+    spool = Spool(100)
+    spool.put(chunk(100))
+    spool.put(chunk(1))
+    for number in (2, 3):
+        spool.put(Opened(number, 0.0, "a", "b"))
+        spool.put(chunk(10, "up", number))
+    spool.put(Closed(2, 0.0, "closed"))
+    assert len(drain(spool)) == 1
+    spool.put(chunk(10, "up", 3))
+    spool.put(Opened(4, 0.0, "a", "b"))
+    spool.put(Opened(5, 0.0, "a", "b"))
+    spool.put(Finished())
+    assert drain(spool) == [Opened(4, 0.0, "a", "b", 2), Opened(5, 0.0, "a", "b"), Finished()]
+    assert spool.missed_bytes == 31
+
+
 def test_a_spool_without_room_is_refused() -> None:
     with pytest.raises(ValueError, match="limit_bytes must be positive"):
         Spool(0)

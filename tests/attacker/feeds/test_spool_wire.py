@@ -12,7 +12,7 @@ NUMBER = st.integers(0, (1 << 32) - 1)
 TIME = st.floats(allow_nan=False)
 DIRECTION = st.sampled_from(["up", "down"])
 ITEM = st.one_of(
-    st.builds(Opened, NUMBER, TIME, st.text(), st.text()),
+    st.builds(Opened, NUMBER, TIME, st.text(), st.text(), NUMBER),
     st.builds(Chunk, NUMBER, TIME, DIRECTION, st.binary(max_size=200), st.integers(0, 1 << 60)),
     st.builds(
         Closed,

@@ -420,3 +420,12 @@ def test_an_undecodable_header_block_is_counted_and_later_ones_are_read() -> Non
     )
     assert [event.unit for event in events if isinstance(event, Dropped)] == ["header blocks"]
     assert [event.method for event in messages(events) if isinstance(event, Overheard)] == [STREAM]
+
+
+def test_what_comes_behind_a_reset_still_belongs_to_its_call() -> None:
+    reset = http2_frame(3, 0, 1, bytes(4))
+    events = heard_from(headers(1), reset, http2_frame(0, 0, 1, grpc_message(FRAME)))
+    assert [event.status_message for event in events if isinstance(event, CallEnded)] == [
+        "the call was reset"
+    ]
+    assert [(event.method, event.digest) for event in messages(events)] == [(STREAM, DIGEST)]
