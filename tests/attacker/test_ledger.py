@@ -1,5 +1,6 @@
 import json
 import math
+from pathlib import Path
 
 import pytest
 from hypothesis import given
@@ -80,3 +81,8 @@ def test_frames_of_strangers_are_counted_by_digest_or_as_unsettled() -> None:
     told = json.loads(json.dumps(ledger.as_json()))
     assert told["unknown_bundles"] == {"ab" * 32: {"frames_intercepted": 2, "wire_bytes_total": 20}}
     assert told["unsettled"] == {"frames": 1, "wire_bytes": 10}
+
+
+def test_every_figure_of_a_bundle_is_explained() -> None:
+    explained = (Path(__file__).parents[2] / "attacker" / "README.md").read_text(encoding="utf-8")
+    assert [name for name in BundleTally().as_json() if f"`{name}`" not in explained] == []
