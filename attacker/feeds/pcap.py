@@ -34,7 +34,6 @@ class PcapFeed:
         self._stopping = threading.Event()
         self._phase: Phase = "idle"
         self._detail = ""
-        self._payload_bytes = 0
         self._packets = 0
         self._ignored: Counter[Ignored] = Counter()
 
@@ -75,7 +74,7 @@ class PcapFeed:
             detail=self._detail,
             connections_open=counts.connections_open,
             connections_seen=counts.connections_seen,
-            bytes_seen=self._payload_bytes,
+            bytes_seen=self._table.payload_bytes,
             opaque_bytes=counts.opaque_bytes,
             messages=counts.messages,
             encrypted_connections=counts.encrypted_connections,
@@ -111,7 +110,6 @@ class PcapFeed:
             if segment is not Ignored.NOT_TCP:
                 self._emitter.emit([Dropped(None, time_s, 1, "packets", segment.value)])
             return
-        self._payload_bytes += len(segment.payload)
         self._emitter.emit(self._table.receive(segment, time_s))
         if self._packets % _TICK_PACKETS == 0:
             self._emitter.emit(self._table.tick(time_s))

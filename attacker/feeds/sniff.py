@@ -41,7 +41,6 @@ class SniffFeed:
         self._stopping = threading.Event()
         self._phase: Phase = "idle"
         self._detail = ""
-        self._payload_bytes = 0
         self._packets = 0
 
     def start(self, sink: Sink) -> None:
@@ -75,7 +74,7 @@ class SniffFeed:
             detail=self._detail or (waiting if self._phase == "running" else ""),
             connections_open=counts.connections_open,
             connections_seen=counts.connections_seen,
-            bytes_seen=self._payload_bytes,
+            bytes_seen=self._table.payload_bytes,
             opaque_bytes=counts.opaque_bytes,
             messages=counts.messages,
             encrypted_connections=counts.encrypted_connections,
@@ -107,7 +106,6 @@ class SniffFeed:
                 if segment is not Ignored.NOT_TCP:
                     self._emitter.emit([Dropped(None, captured.time_s, 1, "packets", segment.value)])
             elif self._config.port in (segment.source.port, segment.destination.port):
-                self._payload_bytes += len(segment.payload)
                 self._emitter.emit(self._table.receive(segment, captured.time_s))
         now_s = time.time()
         if drops := ring.take_drops():

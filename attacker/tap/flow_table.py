@@ -38,6 +38,7 @@ class FlowTable:
 
     `server_port` tells the directions of connections whose SYN was not seen; without it they follow from
     connections seen before, from the first bytes, or from the lower port number, in that order.
+    `payload_bytes` counts what passed, each byte once, missed ones too.
     """
 
     def __init__(
@@ -56,6 +57,7 @@ class FlowTable:
         self._flows: OrderedDict[FlowKey, _Flow] = OrderedDict()
         self._closed_s: OrderedDict[FlowKey, float] = OrderedDict()
         self._made = 0
+        self.payload_bytes = 0
 
     @property
     def connections(self) -> int:
@@ -186,6 +188,7 @@ class FlowTable:
     ) -> list[Event]:
         events: list[Event] = []
         for part in parts:
+            self.payload_bytes += part.byte_count if isinstance(part, Missed) else len(part)
             if isinstance(part, Missed):
                 events += flow.tap.lose(direction, part.byte_count, time_s, _MISSED)
             else:
