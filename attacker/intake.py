@@ -86,15 +86,15 @@ class Intake:
             self._take_over(exchange, tap, event.connection, target)
         if exchange.tap == tap:
             account.tally = self.tally(target)
-            self._charge(exchange, event, account.tally)
+            self._charge(exchange, event, target)
 
-    def _charge(self, exchange: Exchange, event: Overheard, tally: BundleTally) -> None:
+    def _charge(self, exchange: Exchange, event: Overheard, target: Target) -> None:
         exchange.wire_bytes += event.wire_bytes
-        tally.wire_bytes += event.wire_bytes
+        self.tally(target).charge(target.codec_name(exchange.codec), event.wire_bytes)
 
     def _take_over(self, exchange: Exchange, tap: str, connection: str, target: Target) -> None:
         # A recording can be read before the wire's own bytes are parsed; its sizes are worth less.
-        self.tally(target).wire_bytes -= exchange.wire_bytes
+        self.tally(target).charge(target.codec_name(exchange.codec), -exchange.wire_bytes)
         exchange.tap, exchange.connection, exchange.wire_bytes = tap, connection, 0
 
     def _identify(self, tap: str, event: Overheard, frame: pb.Frame, target: Target) -> Exchange:
@@ -132,7 +132,7 @@ class Intake:
         assert target is not None
         tally = self.tally(target)
         if exchange.tap == tap:
-            self._charge(exchange, event, tally)
+            self._charge(exchange, event, target)
         answer = answer_of(reply)
         if answer is None:
             tally.errors_overheard += exchange.tap == tap

@@ -55,6 +55,27 @@ class RunningMean:
 
 
 @dataclass
+class CodecTally:
+    """What one codec of a bundle costs and gives away; the same figures as the bundle's."""
+
+    frames: int = 0
+    wire_bytes: int = 0
+    payload_bytes: RunningMean = field(default_factory=RunningMean)
+    psnr_db: RunningMean = field(default_factory=RunningMean)
+    ssim: RunningMean = field(default_factory=RunningMean)
+
+    def as_json(self) -> dict[str, Any]:
+        """Frames and means; null before their first value."""
+        return {
+            "frames": self.frames,
+            "payload_bytes_mean": self.payload_bytes.mean,
+            "wire_bytes_mean": self.wire_bytes / self.frames if self.frames else None,
+            "psnr_mean": self.psnr_db.mean,
+            "ssim_mean": self.ssim.mean,
+        }
+
+
+@dataclass
 class BundleTally:
     """Counts and means of one bundle.
 
@@ -72,7 +93,7 @@ class BundleTally:
         errors_overheard: replies that carried an error.
         wire_bytes: TCP payload both ways without handshakes.
         payload_bytes: codec payload, mean per frame.
-        codecs: frames heard per codec name.
+        codecs: the same per codec name, without what passed outside of frames and answers.
     """
 
     frames_intercepted: int = 0
@@ -92,21 +113,30 @@ class BundleTally:
     mse: RunningMean = field(default_factory=RunningMean)
     psnr_db: RunningMean = field(default_factory=RunningMean)
     ssim: RunningMean = field(default_factory=RunningMean)
-    codecs: dict[str, int] = field(default_factory=dict)
+    codecs: dict[str, CodecTally] = field(default_factory=dict)
 
     def heard(self, codec: str, payload_bytes: int) -> None:
         """Count a frame that was not heard before."""
         self.frames_intercepted += 1
         self.payload_bytes.add(payload_bytes)
-        self.codecs[codec] = self.codecs.get(codec, 0) + 1
+        per_codec = self.codecs.setdefault(codec, CodecTally())
+        per_codec.frames += 1
+        per_codec.payload_bytes.add(payload_bytes)
+
+    def charge(self, codec: str, wire_bytes: int) -> None:
+        """Add what a frame or its answer took on the wire; negative to take it back."""
+        self.wire_bytes += wire_bytes
+        self.codecs[codec].wire_bytes += wire_bytes
 
     def labelled(self, correct: bool) -> None:
         """Count an overheard prediction whose true class is known."""
         self.answers_labelled += 1
         self.answers_correct += correct
 
-    def scored(self, similarity: Similarity) -> None:
+    def scored(self, codec: str, similarity: Similarity) -> None:
         """Take the similarity of one reconstruction into account."""
+        self.codecs[codec].psnr_db.add(similarity.psnr_db)
+        self.codecs[codec].ssim.add(similarity.ssim)
         self.mse.add(similarity.mse)
         self.psnr_db.add(similarity.psnr_db)
         self.ssim.add(similarity.ssim)
@@ -139,7 +169,7 @@ class BundleTally:
             if self.answers_labelled
             else None,
             "errors_overheard": self.errors_overheard,
-            "codecs": dict(self.codecs),
+            "codecs": {name: tally.as_json() for name, tally in self.codecs.items()},
         }
 
 

@@ -237,7 +237,7 @@ class Pipeline:
         if jpeg_bytes is not None:
             tally.jpeg_bytes.add(jpeg_bytes)
         if similarity is not None:
-            tally.scored(similarity)
+            tally.scored(target.codec_name(exchange.codec), similarity)
         elif exchange.reconstruction_HWC is not None:
             tally.frames_without_truth += 1
         exchange.settle(truth.label if truth else None)

@@ -290,11 +290,13 @@ function paintBytes() {
   const bundle = current();
   const tally = tallyOf(bundle);
   if (!bundle || !tally) return text(find("bytes-note"), "Nothing measured yet.");
+  const codec = page.shown.codec;
+  const own = tally.codecs[codec] ?? tally;
   const rows = [
     ["raw pixels", bundle.raw_bytes, false],
     ["JPEG, quality 75", tally.jpeg_bytes_mean, false],
-    ["payload", tally.payload_bytes_mean, true],
-    ["on the wire", tally.wire_bytes_mean, true],
+    ["payload", own.payload_bytes_mean, true],
+    ["on the wire", own.wire_bytes_mean, true],
   ].filter(([, bytes]) => bytes != null);
   const most = Math.max(...rows.map(([, bytes]) => bytes));
   refill(find("bars"), rows, () => rows.map(([name, bytes, own]) => {
@@ -302,9 +304,8 @@ function paintBytes() {
     fill.style.width = `${(100 * bytes) / most}%`;
     return make("li", own ? { class: "own" } : {}, make("span", {}, name), make("span", { class: "bar" }, fill), make("b", {}, whole(bytes)));
   }));
-  const against = ratio(tally.payload_bytes_mean, tally.jpeg_bytes_mean);
-  const codecs = Object.keys(tally.codecs).join(", ");
-  text(find("bytes-note"), `means for ${bundle.name} with ${codecs}${against ? `; the payload is ${against} a JPEG of the same picture` : ""}; ${encrypted() ? "the wire as the cloud counts it, without TLS’s own framing" : "the wire adds framing and the answer"}`);
+  const against = ratio(own.payload_bytes_mean, tally.jpeg_bytes_mean);
+  text(find("bytes-note"), `means for ${bundle.name} with ${codec}${against ? `; the payload is ${against} a JPEG of the same picture` : ""}; ${encrypted() ? "the wire as the cloud counts it, without TLS’s own framing" : "the wire adds framing and the answer"}`);
 }
 
 function paintCharts() {

@@ -42,8 +42,11 @@ export class Switches {
     refill(box, choices, () => choices.map(([value, name, css]) => {
       const input = make("input", { type: "radio", name: field, value: String(value) });
       input.addEventListener("change", () => this.ask({ [field]: value }));
+      // Bundles may play in turn: choosing what happens to play now means to stay with it.
+      input.addEventListener("click", () => { if (box.dataset.chosen === String(value)) this.ask({ [field]: value }); });
       return make("label", {}, input, make("span", {}, css ? make("i", { class: `swatch ${css}`, "aria-hidden": "true" }) : null, name));
     }));
+    box.dataset.chosen = String(chosen);
     for (const input of box.querySelectorAll("input")) input.checked = input.value === String(chosen);
   }
 

@@ -43,8 +43,8 @@ def test_the_summary_of_a_bundle_in_literal_figures() -> None:
     tally = BundleTally(frames_reconstructed=3, wire_bytes=3600)
     for size in (1000, 1100, 1200):
         tally.heard("q6", size)
-    tally.scored(Similarity(mse=0.01, psnr_db=20.0, ssim=0.5))
-    tally.scored(Similarity(mse=0.001, psnr_db=30.0, ssim=0.9))
+    tally.scored("q6", Similarity(mse=0.01, psnr_db=20.0, ssim=0.5))
+    tally.scored("q6", Similarity(mse=0.001, psnr_db=30.0, ssim=0.9))
     tally.answers_overheard = 3
     for correct in (True, True, False):
         tally.labelled(correct)
@@ -61,7 +61,31 @@ def test_the_summary_of_a_bundle_in_literal_figures() -> None:
     assert told["payload_bytes_mean"] == pytest.approx(1100.0)
     assert told["jpeg_bytes_mean"] == pytest.approx(1500.0)
     assert told["answers_accuracy"] == pytest.approx(2 / 3)
-    assert told["codecs"] == {"q6": 3}
+    assert told["codecs"] == {
+        "q6": {
+            "frames": 3,
+            "payload_bytes_mean": pytest.approx(1100.0),
+            "wire_bytes_mean": 0.0,
+            "psnr_mean": pytest.approx(25.0),
+            "ssim_mean": pytest.approx(0.7),
+        }
+    }
+
+
+def test_codecs_of_a_bundle_are_told_apart() -> None:
+    tally = BundleTally()
+    tally.heard("q8", 900)
+    tally.heard("q4", 400)
+    tally.heard("q4", 500)
+    tally.charge("q8", 1000)
+    tally.charge("q4", 1200)
+    tally.charge("q4", -100)
+    told = tally.as_json()
+    assert told["wire_bytes_total"] == 2100
+    assert told["codecs"]["q8"]["wire_bytes_mean"] == 1000.0
+    assert told["codecs"]["q4"]["wire_bytes_mean"] == 550.0
+    assert told["codecs"]["q4"]["payload_bytes_mean"] == pytest.approx(450.0)
+    assert told["codecs"]["q4"]["psnr_mean"] is None
 
 
 def test_two_bundles_of_one_name_are_told_apart() -> None:

@@ -238,6 +238,8 @@ def test_a_switch_is_a_wish_until_the_conductor_confirms_it(
     demo.answer = state(scene.shut.name)
     expect(page.locator("#pick-bundle")).not_to_have_class(re.compile("waiting"))
     expect(shut).to_be_checked()
+    shut.click(force=True)
+    assert eventually(lambda: demo.asked.count(("POST", "/switch", {"bundle": scene.shut.name})) == 2)
     page.get_by_label("q6").focus()
     page.keyboard.press("ArrowRight")
     expect(page.locator("#pick-codec")).to_have_class(re.compile("waiting"))
