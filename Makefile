@@ -19,7 +19,7 @@ AT_LEAST_3_11 := import sys; sys.exit(sys.version_info < (3, 11))
 PYTHON ?= $(firstword $(shell for python in python3.11 python3.12 python3.13 python3 python; do \
 	$$python -c '$(AT_LEAST_3_11)' 2>/dev/null && echo $$python; done))
 
-.PHONY: help demo test test-slow docker-test check format stubs faces install-demo install-dev clean
+.PHONY: help demo test test-slow docker-test check format stubs faces page-picture readme-table install-demo install-dev clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -52,6 +52,12 @@ stubs: $(VENV)/dev.stamp ## generate shared/rpc from proto/ again
 
 faces: $(VENV)/demo.stamp ## draw the demo's labelled faces again (same seed, same pictures)
 	$(BIN)/siftfunnel faces --out siftfunnel/assets/images/drawnfaces $(ARGS)
+
+page-picture: $(VENV)/dev.stamp ## photograph the attacker's page for the README (needs Chromium)
+	$(BIN)/python docs/pictures/make_page.py $(ARGS)
+
+readme-table: $(VENV)/demo.stamp ## write the table of shipped bundles into the README
+	$(BIN)/python docs/make_table.py
 
 install-demo: $(VENV)/demo.stamp ## only install what the demo needs
 

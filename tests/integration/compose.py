@@ -74,9 +74,8 @@ class Stack:
             check=False,
         )
         if done.returncode:
-            raise StackError(
-                f"{' '.join(command)}: exit code {done.returncode}\n{done.stdout[-4000:]}\n{done.stderr[-4000:]}"
-            )
+            printed = f"{done.stdout[-4000:]}\n{done.stderr[-4000:]}"
+            raise StackError(f"{' '.join(command)}: exit code {done.returncode}\n{printed}")
         return done.stdout
 
     def timed(self, step: str, do: Callable[[], Result]) -> Result:

@@ -9,10 +9,12 @@ import pytest
 
 from siftfunnel.demo.ports import free_ports
 from tests.integration.compose import Stack, answered_frames, fetch, fetch_json
+from tests.readme.blocks import story
 
 pytestmark = [pytest.mark.docker, pytest.mark.timeout(1500)]
 
 SERVICES = ("cloud", "edge", "attacker")
+SERVICE_ALONE = ("cloud", "edge")
 FRAMES_PER_TURN = 12
 NET_RAW = 1 << 13  # CAP_NET_RAW of linux/capability.h
 CLOUD_PACKAGES = ("fastapi", "uvicorn", "starlette", "prometheus_client", "grpc_health", "grpc_reflection")
@@ -33,8 +35,7 @@ def service(request: pytest.FixtureRequest) -> Iterator[Stack]:
         }
     )
     try:
-        stack.timed("build", lambda: stack.compose("build"))
-        stack.timed("cloud and edge healthy", lambda: bring_up(stack, "cloud", "edge"))
+        stack.timed("built, cloud and edge healthy", lambda: bring_up(stack, *SERVICE_ALONE))
         yield stack
     finally:
         stack.timed("down", stack.down)
@@ -44,13 +45,30 @@ def service(request: pytest.FixtureRequest) -> Iterator[Stack]:
 @pytest.fixture(scope="module")
 def everything(service: Stack) -> Stack:
     """`up`: the attacker besides."""
-    service.timed("attacker healthy", lambda: bring_up(service, *SERVICES))
+    service.timed("attacker built and healthy", lambda: bring_up(service, *SERVICES))
     return service
 
 
 def bring_up(stack: Stack, *services: str) -> None:
-    stack.compose("up", "--detach", *services)
+    """Execute the README's command that starts these services, in the background, and wait for health."""
+    flags, named = README_COMMANDS[frozenset(services)]
+    stack.compose("up", "--detach", *flags, *named)
     stack.wait_healthy(*services)
+
+
+def readme_commands() -> dict[frozenset[str], tuple[list[str], list[str]]]:
+    """Flags and named services of every `docker compose up` in the README, by the services it starts."""
+    found = {}
+    for block in story("docker"):
+        for command in block.commands:
+            words = command.removeprefix("docker compose up").split()
+            flags = [word for word in words if word.startswith("-")]
+            named = [word for word in words if not word.startswith("-")]
+            found[frozenset(named or SERVICES)] = (flags, named)
+    return found
+
+
+README_COMMANDS = readme_commands()
 
 
 def report(request: pytest.FixtureRequest, stack: Stack) -> None:
@@ -88,6 +106,10 @@ def played_bundles(stack: Stack) -> set[str]:
     return {
         PurePosixPath(name).name for name in stack.execute("edge", "printenv", "SIFTFUNNEL_PLAYED").split()
     }
+
+
+def test_every_docker_command_of_the_readme_is_executed_here() -> None:
+    assert set(README_COMMANDS) == {frozenset(SERVICES), frozenset(SERVICE_ALONE)}
 
 
 def test_cloud_and_edge_answer_frames_without_the_attacker(service: Stack) -> None:

@@ -1,0 +1,119 @@
+"""Everything README.md shows is executed, here or by .ci/run, and every file and figure it names is there."""
+
+import json
+import re
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.conftest import run_siftfunnel
+from tests.readme.blocks import README, ROOT, blocks, story
+from tests.readme.scratch import PICTURES, Scratch
+
+BY_CI, BY_THE_CONTAINER_TEST = "ci", "docker"
+QUICK, LONG = ("service", "tls", "bundles"), ("pictures", "lab")
+TIMEOUT_S = 1200
+
+
+@pytest.fixture
+def scratch(tmp_path: Path) -> Iterator[Scratch]:
+    place = Scratch(tmp_path)
+    yield place
+    place.close()
+
+
+def text() -> str:
+    return README.read_text(encoding="utf-8")
+
+
+def test_every_block_belongs_to_a_story_that_somebody_executes() -> None:
+    found = blocks(text())
+    assert len(found) == text().count("\n```") / 2
+    assert {block.story for block in found} == {*QUICK, *LONG, BY_CI, BY_THE_CONTAINER_TEST}
+    assert {block.language for block in found} == {"sh", "python"}
+
+
+def test_a_block_without_a_story_would_be_found() -> None:
+    (block,) = blocks("Words.\n\n```sh\nls\n```\n")
+    assert block.story is None
+
+
+def test_ci_runs_what_is_left_to_it() -> None:
+    script = (ROOT / ".ci" / "run").read_text()
+    for block in story(BY_CI):
+        for command in block.commands:
+            program, target = command.split()
+            assert program == "make"
+            assert re.search(rf"^\s*make (\w+ )*{target}\b", script, re.MULTILINE), command
+    assert "make docker-test" in script
+
+
+def test_docker_commands_are_such_that_the_container_test_executes_them() -> None:
+    commands = [command for block in story(BY_THE_CONTAINER_TEST) for command in block.commands]
+    assert commands
+    for command in commands:
+        assert command.startswith("docker compose up --build")
+
+
+@pytest.mark.timeout(TIMEOUT_S)
+@pytest.mark.parametrize("name", [*QUICK, *(pytest.param(name, marks=pytest.mark.slow) for name in LONG)])
+def test_a_reader_who_copies_the_blocks_of_a_story_succeeds(name: str, scratch: Scratch) -> None:
+    if name == "lab":
+        scratch.run(next(block for block in story("pictures") if "siftfunnel data" in block.text))
+    printed = "".join(scratch.run(block) for block in story(name))
+    CHECKS[name](printed, scratch.folder)
+
+
+def check_pictures(printed: str, folder: Path) -> None:
+    assert len(list((folder / "pictures/cifar10/test").iterdir())) == 10
+    for bundle in ("drawnfaces-unprotected", "drawnfaces-siftfunnel", "cifar10-unprotected"):
+        assert bundle in printed
+
+
+def check_service(printed: str, folder: Path) -> None:
+    answers = [json.loads(line) for line in (folder / "answers.jsonl").read_text().splitlines()]
+    assert [answer["outcome"] for answer in answers] == ["answer"] * PICTURES
+    assert re.search(r"^face\.png: \w+ 0\.\d+", printed, re.MULTILINE)
+    assert len(re.findall(r"^\d+ \w+ \d+\.\d ms$", printed, re.MULTILINE)) == 2
+
+
+def check_tls(printed: str, folder: Path) -> None:
+    assert (folder / "certificates/ca.pem").is_file()
+    assert f"{PICTURES} answered, 0 errors" in printed
+
+
+def check_bundles(printed: str, folder: Path) -> None:
+    assert "drawnfaces-unprotected" in printed
+    assert re.search(r"^ok +drawnfaces-siftfunnel", printed, re.MULTILINE)
+
+
+def check_lab(printed: str, folder: Path) -> None:
+    assert "cifar10_siftfunnel" in printed
+    assert (folder / "bundles/funnel/manifest.json").is_file()
+    assert (folder / "inverters/funnel/inverter.onnx").is_file()
+    assert "runs/funnel" in printed
+
+
+CHECKS: dict[str, Callable[[str, Path], None]] = {
+    "pictures": check_pictures,
+    "service": check_service,
+    "tls": check_tls,
+    "bundles": check_bundles,
+    "lab": check_lab,
+}
+
+
+def test_the_table_is_what_the_command_prints() -> None:
+    printed = run_siftfunnel(["bundle", "list", "--markdown"], SIFTFUNNEL_MODELS="", SIFTFUNNEL_INVERTERS="")
+    assert printed.returncode == 0, printed.stderr
+    found = re.search(r"^<!-- bundles: .*? -->\n(.*?)^<!-- /bundles -->$", text(), re.MULTILINE | re.DOTALL)
+    assert found
+    assert found[1] == printed.stdout, "run `make readme-table`"
+
+
+def test_every_file_that_the_readme_links_to_is_there() -> None:
+    links = re.findall(r"\]\(([^)\s]+)\)", text())
+    files = [link for link in links if "://" not in link]
+    assert "docs/pictures/page.png" in files
+    assert [link for link in files if not (ROOT / link).is_file()] == []
