@@ -104,9 +104,8 @@ def test_bundles_play_in_turn_until_the_page_switches(demo: Child) -> None:
     assert (state["bundle"], state["codec"], state["held"]) == ("tiny-siftfunnel", "q4", True)
 
     def frames_in_q4() -> int:
-        return int(
-            ask(f"{page}/summary")["bundles"]["tiny-siftfunnel"]["codecs"].get("q4", {}).get("frames", 0)
-        )
+        codecs = ask(f"{page}/summary")["bundles"]["tiny-siftfunnel"]["codecs"]
+        return int(codecs["q4"]["frames"]) if "q4" in codecs else 0
 
     eventually(lambda: frames_in_q4() > 20)
     before = intercepted(page, "tiny-unprotected")
