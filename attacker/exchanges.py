@@ -6,6 +6,7 @@ An edge resends what is unanswered, over a new connection or over the same one, 
 frame: one `Exchange` stands for all of that, and is counted once.
 """
 
+import math
 from collections import OrderedDict
 from dataclasses import dataclass
 
@@ -140,7 +141,7 @@ class Pairs:
 
 
 def answer_of(reply: pb.Reply) -> Answer | None:
-    """The first class of a prediction; None for an error or an empty list.
+    """The first class of a prediction; None for an error or an empty list. Any score may have been sent.
 
     >>> answer_of(pb.Reply(prediction=pb.Prediction(class_index=[3], score=[0.5])))
     Answer(class_index=3, score=0.5)
@@ -148,4 +149,5 @@ def answer_of(reply: pb.Reply) -> Answer | None:
     prediction = reply.prediction
     if reply.WhichOneof("outcome") != "prediction" or not prediction.class_index or not prediction.score:
         return None
-    return Answer(prediction.class_index[0], prediction.score[0])
+    score = prediction.score[0]
+    return Answer(prediction.class_index[0], min(1.0, max(0.0, score)) if math.isfinite(score) else 0.0)

@@ -6,6 +6,7 @@
 The intake runs on the feeds' own threads and is quick (parse, count, queue); nothing waits for an observer.
 """
 
+import logging
 import threading
 import time
 from collections.abc import Callable, Mapping
@@ -20,6 +21,8 @@ from attacker.preview import Camera, NoCamera, Truth, TruthStore
 from attacker.tap.events import Event, Feed, Opaque, Sink
 from attacker.views import camera_view, ciphertext_view, exchange_view
 from attacker.workshop import Backlog, WaitingRoom, WorkshopConfig, decode_batch, invert_batch, score
+
+log = logging.getLogger(__name__)
 
 Publish = Callable[[str, Mapping[str, Any]], None]
 
@@ -172,8 +175,19 @@ class Pipeline:
         while not self._stopping.is_set():
             self._wake.wait(TICK_S)
             self._wake.clear()
+            self._work_on()
+        self._work_on()
+
+    def _work_on(self) -> None:
+        try:
             self._work()
-        self._work()
+        except (
+            Exception
+        ) as error:  # one odd frame must not end the attack; what was in hand is lost, and told
+            log.exception("the workshop stumbled")
+            self._publish("problem", {"text": f"some frames were lost: {error}"})
+            with self._lock:
+                self._in_hand = 0
 
     def _work(self) -> None:
         while self._invert_some():

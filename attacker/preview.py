@@ -91,10 +91,17 @@ def _read_truth(frame: Any) -> Truth:
     return Truth(
         digest=digest,
         sequence=_get(frame, "sequence", int),
-        time_s=float(_get(frame, "time_s", (int, float))),
+        time_s=_time(_get(frame, "time_s", (int, float))),
         label=label if isinstance(label, str) else None,
         pixels_HWC=np.frombuffer(raw, np.uint8).reshape(height, width, 3),
     )
+
+
+def _time(value: int | float) -> float:
+    try:
+        return float(value)
+    except OverflowError:
+        raise PreviewError("time_s is too large") from None
 
 
 def _get(fields: dict[str, Any], name: str, kinds: type | tuple[type, ...]) -> Any:

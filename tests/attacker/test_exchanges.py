@@ -87,6 +87,9 @@ def test_pairs_forget_the_oldest_first() -> None:
     ("reply", "answer"),
     [
         (pb.Reply(prediction=pb.Prediction(class_index=[2, 1], score=[0.5, 0.25])), Answer(2, 0.5)),
+        (pb.Reply(prediction=pb.Prediction(class_index=[2], score=[float("nan")])), Answer(2, 0.0)),
+        (pb.Reply(prediction=pb.Prediction(class_index=[2], score=[7.0])), Answer(2, 1.0)),
+        (pb.Reply(prediction=pb.Prediction(class_index=[2], score=[-7.0])), Answer(2, 0.0)),
         (pb.Reply(prediction=pb.Prediction()), None),
         (pb.Reply(prediction=pb.Prediction(class_index=[2])), None),
         (pb.Reply(error=pb.FrameError(code=pb.FrameError.INTERNAL)), None),

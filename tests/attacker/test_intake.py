@@ -1,6 +1,9 @@
+import json
 from dataclasses import replace
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from attacker.exchanges import Exchange
 from attacker.intake import Intake
@@ -128,6 +131,17 @@ def test_rubbish_and_compressed_messages_are_counted(desk: Desk, scene: Scene) -
     desk.tell(rubbish, compressed, replace(heard_reply(0, 1), message=b"\x08"))
     assert desk.new == []
     assert desk.ledger.malformed_messages == 3
+
+
+@given(st.lists(st.tuples(st.booleans(), st.binary(max_size=60)), max_size=20))
+def test_no_message_from_the_network_is_an_accident(scene: Scene, messages: list[tuple[bool, bytes]]) -> None:
+    desk = Desk(scene)
+    for is_frame, message in messages:
+        shell = heard_frame(b"", scene.open.digest) if is_frame else heard_reply(0, 0)
+        desk.tell(replace(shell, message=message))
+    heard = sum(is_frame for is_frame, _ in messages)
+    assert len(desk.new) <= heard
+    json.dumps(desk.ledger.as_json(), allow_nan=False)
 
 
 def test_an_answer_is_judged_once_its_true_class_is_known(desk: Desk, scene: Scene) -> None:

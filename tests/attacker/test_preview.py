@@ -59,6 +59,7 @@ def test_an_answer_of_the_preview_becomes_pictures() -> None:
         (batch(told(height=3)), "18 bytes, 3x3 RGB needs 27"),
         (batch(told(pixels_b64="!")), "not base64"),
         (batch(told(sequence=None)), "sequence"),
+        (batch(told(time_s=10**400)), "time_s"),
     ],
 )
 def test_what_is_no_answer_of_a_preview_is_refused_by_field(answer: Any, complaint: str) -> None:
