@@ -10,7 +10,7 @@ import uvicorn
 
 from attacker.feeds.config import Endpoint
 from attacker.serving import listen
-from attacker.web.app import Face, make_app
+from attacker.web.app import PAGE, Face, make_app
 from attacker.web.hub import Hub
 from tests.attacker.scene import Scene
 from tests.attacker.web.test_conductor import FakeDemo, demo
@@ -80,17 +80,10 @@ async def test_the_page_and_its_parts_are_served_with_their_types(scene: Scene) 
 
 async def test_nothing_on_the_page_comes_from_another_host(scene: Scene) -> None:
     async with served(face_of(scene)) as client:
-        for path in (
-            "/",
-            "/style.css",
-            "/app.js",
-            "/chart.js",
-            "/format.js",
-            "/switches.js",
-            "/taps.js",
-            "/verdict.js",
-        ):
-            told = (await client.get(path)).text.replace("http://www.w3.org/2000/svg", "")
+        parts = sorted(part.name for part in PAGE.iterdir())
+        assert {"index.html", "style.css", "app.js", "mark.svg"} <= set(parts)
+        for path in parts:
+            told = (await client.get(f"/{path}")).text.replace("http://www.w3.org/2000/svg", "")
             assert "http://" not in told
             assert "https://" not in told
 

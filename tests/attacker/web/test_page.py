@@ -94,6 +94,8 @@ def test_a_frame_appears_with_all_that_the_attacker_got(
     expect(page.locator("#headline")).to_have_text("Waiting for the first frame.")
     stage.play(scene.open, 6, gap_s=0.2)
     stage.play(scene.shut, 6, gap_s=0.2)
+    page.locator("#chart-psnr").hover()
+    expect(page.locator("#readout")).to_contain_text(re.compile(r"Frame \d+: PSNR .* people-"))
     for picture in ("original", "feature", "reconstruction"):
         expect(page.locator(f"#{picture}")).to_be_visible()
         assert page.locator(f"#{picture}").evaluate("image => image.naturalWidth") > 16
