@@ -7,6 +7,8 @@ from pathlib import Path
 
 import pytest
 
+from shared.bundle import Bundle
+from siftfunnel.shipped import Library
 from tests.conftest import run_siftfunnel
 from tests.readme.blocks import README, ROOT, blocks, story
 from tests.readme.scratch import PICTURES, Scratch
@@ -110,6 +112,13 @@ def test_the_table_is_what_the_command_prints() -> None:
     found = re.search(r"^<!-- bundles: .*? -->\n(.*?)^<!-- /bundles -->$", text(), re.MULTILINE | re.DOTALL)
     assert found
     assert found[1] == printed.stdout, "run `make readme-table`"
+
+
+def test_the_figures_of_the_table_were_measured_on_test_pictures() -> None:
+    found = [bundle for bundle in Library.from_environment({}).bundles() if isinstance(bundle, Bundle)]
+    assert found
+    measured_on = {bundle.name: bundle.report()["accuracy_measured_on"]["split"] for bundle in found}
+    assert measured_on == dict.fromkeys(measured_on, "test")
 
 
 def test_every_file_that_the_readme_links_to_is_there() -> None:
