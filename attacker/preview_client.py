@@ -10,6 +10,7 @@ from attacker.preview import MAX_PREVIEW_BYTES, PreviewError, PreviewState, Trut
 
 RETRY_FIRST_S = 0.1
 RETRY_LAST_S = 0.5
+STOP_S = 0.5
 TIMEOUT = httpx.Timeout(5.0, read=20.0)
 
 
@@ -32,11 +33,11 @@ class PreviewClient:
         self._thread.start()
 
     def stop(self) -> None:
-        """Stop polling; an answer that is being waited for is cut off."""
+        """Stop polling. A long poll under way is not waited for: its thread is a daemon and ends with it."""
         self._stopping.set()
         self._http.close()
         if self._thread is not None:
-            self._thread.join(timeout=TIMEOUT.read)
+            self._thread.join(timeout=STOP_S)
 
     def state(self) -> PreviewState:
         """How the preview is doing now."""
