@@ -16,8 +16,9 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check
 INSTALL := $(PIP) install -qq --progress-bar off
 AT_LEAST_3_11 := import sys; sys.exit(sys.version_info < (3, 11))
 
-PYTHON ?= $(firstword $(shell for python in python3.11 python3.12 python3.13 python3 python; do \
-	$$python -c '$(AT_LEAST_3_11)' 2>/dev/null && echo $$python; done))
+# Looked for once, and only by a target that needs it.
+PYTHON ?= $(eval PYTHON := $(shell for python in python3.11 python3.12 python3.13 python3 python; do \
+	$$python -c '$(AT_LEAST_3_11)' 2>/dev/null && echo $$python && break; done))$(PYTHON)
 
 .PHONY: help demo test test-slow docker-test check format stubs faces page-picture readme-table install-demo install-dev clean
 
