@@ -1,0 +1,43 @@
+"""The demo as a first-time user runs it: shipped faces, shipped bundles, shipped inverters."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from tests.conftest import run_siftfunnel
+
+SHIPPED = ["cifar10-siftfunnel", "cifar10-unprotected", "drawnfaces-siftfunnel", "drawnfaces-unprotected"]
+
+
+def test_every_shipped_bundle_is_unchanged_and_has_its_inverter_and_accuracy() -> None:
+    verified = run_siftfunnel(["bundle", "verify", "--json"], SIFTFUNNEL_MODELS="", SIFTFUNNEL_INVERTERS="")
+    assert verified.returncode == 0, verified.stdout + verified.stderr
+    assert sorted(result["bundle"] for result in json.loads(verified.stdout)) == SHIPPED
+    listed = run_siftfunnel(["bundle", "list", "--json"], SIFTFUNNEL_MODELS="", SIFTFUNNEL_INVERTERS="")
+    facts = json.loads(listed.stdout)
+    assert facts["problems"] == []
+    for fact in facts["bundles"]:
+        assert fact["accuracy"] is not None, fact["name"]
+        assert fact["inverter"] is not None, fact["name"]
+        assert fact["inverter_psnr_db"] is not None, fact["name"]
+
+
+@pytest.mark.parametrize("tls", [False, pytest.param(True, marks=pytest.mark.slow)])
+def test_the_first_run_shows_what_the_defence_changes(tls: bool, tmp_path: Path) -> None:
+    summary = tmp_path / "summary.json"
+    flags = ["--headless", "--frames=24", "--rate=20", "--http-port=0", f"--summary={summary}"]
+    flags += ["--tls"] if tls else []
+    result = run_siftfunnel(["demo", *flags], SIFTFUNNEL_MODELS="", SIFTFUNNEL_INVERTERS="")
+    assert result.returncode == 0, result.stdout + result.stderr
+    bundles = json.loads(summary.read_text())["bundles"]
+    assert list(bundles) == ["drawnfaces-unprotected", "drawnfaces-siftfunnel"]
+    for figures in bundles.values():
+        assert (figures["frames_sent"], figures["frames_answered"]) == (24, 24)
+        assert figures["attacker"]["frames_intercepted"] == 24
+        assert figures["attacker"]["frames_reconstructed"] == 24
+        assert figures["accuracy"] >= 0.75
+    unprotected, protected = (bundle["attacker"] for bundle in bundles.values())
+    assert unprotected["psnr_mean"] >= 26
+    assert unprotected["psnr_mean"] > protected["psnr_mean"] + 3
+    assert unprotected["ssim_mean"] > protected["ssim_mean"]
