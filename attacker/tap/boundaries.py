@@ -1,16 +1,8 @@
-"""Where a frame or record may begin, in bytes whose beginning was missed.
-
-HTTP/2 has no sync word. What tells a frame header from payload is that it leads to another header, which
-leads to another: a *chain*. Nine random bytes pass the checks about once in ten million; `CHAIN` headers in
-a row do not happen by chance, and should they, the tap falls out of step at the next header and looks
-again.
-"""
+"""What a frame header of HTTP/2 or a record header of TLS can look like."""
 
 import re
-from enum import Enum
 
 PREFACE = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"
-CHAIN = 4
 FRAME_HEADER_BYTES = 9
 RECORD_HEADER_BYTES = 5
 MAX_RECORD_BYTES = (1 << 14) + 2048
@@ -47,15 +39,6 @@ _CANDIDATE = re.compile(
     ),
     re.DOTALL,
 )
-
-
-class Verdict(Enum):
-    """What can be said of a candidate with the bytes at hand."""
-
-    NO = "no"
-    FRAMES = "frames"
-    RECORDS = "records"
-    MORE = "more bytes needed"
 
 
 def frame_fields(data: bytes | bytearray, at: int) -> tuple[int, int, int, int]:
@@ -116,33 +99,16 @@ def next_candidate(data: bytes | bytearray, at: int) -> int | None:
     return match.start() if match else None
 
 
-def judge(data: bytes | bytearray, at: int, max_frame_bytes: int) -> Verdict:
-    """Follow the chain of headers from an offset."""
-    if data[at] >= 0x14:
-        return _judge_records(data, at)
-    for _ in range(CHAIN):
-        if at + FRAME_HEADER_BYTES > len(data):
-            return Verdict.MORE
-        fields = frame_fields(data, at)
-        if not plausible_frame(*fields, max_frame_bytes) or not _likely(data[at + 5], *fields):
-            return Verdict.NO
-        at += FRAME_HEADER_BYTES + fields[0]
-    return Verdict.FRAMES
+def likely_frame(
+    first_stream_byte: int, length: int, kind: int, flags: int, stream_id: int, max_frame_bytes: int
+) -> bool:
+    """Like `plausible_frame`, but as frames nearly always are.
 
-
-def _likely(first_stream_byte: int, length: int, kind: int, flags: int, stream_id: int) -> bool:
-    """Narrower than allowed: no reserved bit, under 8 million calls, empty DATA only to end a stream."""
+    No reserved bit, fewer than 8 million calls before, empty DATA only to end a stream. Nine random bytes
+    pass about once in ten million.
+    """
     if kind == DATA and length == 0 and not flags & 0x01:
         return False
-    return first_stream_byte <= 0x7F and stream_id < MAX_HUNTED_STREAM
-
-
-def _judge_records(data: bytes | bytearray, at: int) -> Verdict:
-    for _ in range(CHAIN):
-        if at + RECORD_HEADER_BYTES > len(data):
-            return Verdict.MORE
-        length = plausible_record(data, at)
-        if length is None:
-            return Verdict.NO
-        at += length
-    return Verdict.RECORDS
+    if first_stream_byte > 0x7F or stream_id >= MAX_HUNTED_STREAM:
+        return False
+    return plausible_frame(length, kind, flags, stream_id, max_frame_bytes)

@@ -19,16 +19,14 @@ from attacker.tap.boundaries import (
     FRAME_HEADER_BYTES,
     PREFACE,
     RECORD_HEADER_BYTES,
-    Verdict,
     begins_with_settings,
     frame_fields,
-    judge,
     looks_like_tls,
-    next_candidate,
     plausible_frame,
     plausible_record,
 )
 from attacker.tap.events import Direction
+from attacker.tap.hunt import Hunt
 
 _REPORT_EVERY_BYTES = 1 << 16
 _ELSEWHERE_STRETCHES = 4096
@@ -98,6 +96,7 @@ class FrameStream:
         self._mode: Callable[[], bool] = self._starting
         self._after_skip: Callable[[], bool] = self._starting
         self._skip_bytes = 0
+        self._hunt = Hunt(0, max_frame_bytes)
         self._trusted = not joined_midway
         self._unreported_bytes = 0
         self._items: list[Item] = []
@@ -130,6 +129,7 @@ class FrameStream:
         elif self._mode != self._foreign:
             self._unreported_bytes += pending
             self._fall_out_of_step("bytes were missed")
+            self._begin_hunt(self.position)
         self._buffer.clear()
         self._at, self._base = 0, self.position
         return self._hand_over()
@@ -182,7 +182,10 @@ class FrameStream:
         return True
 
     def _begin_blind(self) -> bool:
-        self._mode = self._hunting if self._joined_midway else self._foreign
+        if self._joined_midway:
+            self._begin_hunt(0)
+        else:
+            self._mode = self._foreign
         return True
 
     def _frames(self) -> bool:
@@ -239,19 +242,14 @@ class FrameStream:
         return True
 
     def _hunting(self) -> bool:
-        found = next_candidate(self._buffer, self._at)
+        found = self._hunt.search(self._buffer, self._base)
         if found is None:
-            self._pass_over(max(self._at, len(self._buffer) - FRAME_HEADER_BYTES + 1))
+            self._pass_over(self._hunt.needed_from - self._base)
             return False
-        self._pass_over(found)
-        verdict = judge(self._buffer, found, self._max_frame_bytes)
-        if verdict is Verdict.MORE:
-            return False
-        if verdict is Verdict.NO:
-            self._pass_over(found + 1)
-            return True
+        start, kind = found
+        self._pass_over(start - self._base)
         self._report("no frame boundary")
-        self._mode = self._frames if verdict is Verdict.FRAMES else self._records
+        self._mode = self._frames if kind == "frames" else self._records
         return True
 
     def _foreign(self) -> bool:
@@ -281,8 +279,12 @@ class FrameStream:
     def _fall_out_of_step(self, why: str) -> bool:
         self._items.append(OutOfStep(why))
         self._trusted = False
-        self._mode = self._hunting
+        self._begin_hunt(self._base + self._at)
         return True
+
+    def _begin_hunt(self, position: int) -> None:
+        self._hunt = Hunt(position, self._max_frame_bytes)
+        self._mode = self._hunting
 
     def _pass_over(self, to: int) -> None:
         """Give up bytes; reported in portions of fixed size, so that reports do not depend on the cuts."""
