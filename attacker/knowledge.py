@@ -163,11 +163,13 @@ def gather(
             target, problem = _target(found_bundle, artefacts.get(found_bundle.digest), given)
             targets[found_bundle.digest] = target
             problems.extend(problem)
+    named = {target.name for target in targets.values()}
     for digest, inverter in artefacts.items():
-        if digest not in targets:
+        # An inverter of a bundle that is not attacked is no problem; one of an earlier export is easily missed.
+        if digest not in targets and inverter.bundle_name in named:
             problems.append(
-                f"the inverter in {inverter.directory} was trained for {inverter.bundle_name} "
-                f"({digest[:12]}…), a bundle that is not here: it is not used"
+                f"the inverter in {inverter.directory} was trained for another export of "
+                f"{inverter.bundle_name} ({digest[:12]}…): it is not used"
             )
     return Knowledge(targets.values(), problems)
 

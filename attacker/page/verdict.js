@@ -6,7 +6,7 @@ import { fixed, percent, whole } from "./format.js";
 // above the last one details survive.
 const LEVELS = [
   [27, "gets the picture, details included"],
-  [22, "gets a good likeness of the picture"],
+  [24, "gets a good likeness of the picture"],
   [18, "gets a blurred likeness of the picture"],
   [-Infinity, "gets only a coarse impression of the picture"],
 ];

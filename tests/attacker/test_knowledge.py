@@ -35,10 +35,18 @@ def test_a_bundle_without_an_inverter_is_known_and_the_lack_is_told(scene: Scene
     assert "siftfunnel lab inverter" in problem
 
 
-def test_an_inverter_of_a_bundle_that_is_not_here_is_told(scene: Scene) -> None:
+def test_an_inverter_of_a_bundle_that_is_not_attacked_is_no_problem(scene: Scene) -> None:
     knowledge = gather([scene.bundles / scene.open.name], [scene.inverters])
     assert [target.name for target in knowledge.targets] == [scene.open.name]
-    assert "a bundle that is not here" in knowledge.problems[0]
+    assert knowledge.problems == ()
+
+
+def test_an_inverter_of_another_export_of_the_bundle_is_told(scene: Scene, tmp_path: Path) -> None:
+    model = (scene.inverters / scene.open.name / "inverter.onnx").read_bytes()
+    write_inverter(tmp_path / "old", scene.open.name, "ab" * 32, model, {})
+    knowledge = gather([scene.bundles / scene.open.name], [tmp_path])
+    assert [target.reconstructor for target in knowledge.targets] == [None]
+    assert any("another export of people-unprotected (abababababab…)" in told for told in knowledge.problems)
 
 
 def test_an_inverter_never_serves_another_bundle(scene: Scene) -> None:

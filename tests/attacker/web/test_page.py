@@ -283,7 +283,7 @@ def test_the_verdict_claims_no_more_than_the_numbers(live: Callable[..., LivePag
 
     assert likeness(30.0, 12.0) == "gets the picture, details included"
     assert likeness(24.0, 12.0) == "gets a good likeness of the picture"
-    assert likeness(19.0, 12.0) == "gets a blurred likeness of the picture"
+    assert likeness(23.9, 12.0) == "gets a blurred likeness of the picture"
     assert likeness(15.0, 12.0) == "gets only a coarse impression of the picture"
     assert likeness(12.5, 12.0).startswith("gets about as close as the average picture would")
     assert likeness(12.5, None) == "gets only a coarse impression of the picture"
