@@ -165,7 +165,7 @@ def gather(
             problems.extend(problem)
     named = {target.name for target in targets.values()}
     for digest, inverter in artefacts.items():
-        # An inverter of a bundle that is not attacked is no problem; one of an earlier export is easily missed.
+        # An inverter of a bundle that is not attacked is no problem; an older export is easily missed.
         if digest not in targets and inverter.bundle_name in named:
             problems.append(
                 f"the inverter in {inverter.directory} was trained for another export of "
