@@ -100,7 +100,7 @@ def load_decoder(inverter: Inverter, bundle: Bundle) -> OnnxDecoder:
         raise InversionError(
             f"the inverter in {inverter.directory} was trained for bundle {inverter.bundle_digest[:12]}…, "
             f"not for {bundle.manifest.name} ({bundle.digest[:12]}…); train one with "
-            f"`siftfunnel lab inverter {bundle.manifest.name}`"
+            f"`siftfunnel lab inverter {bundle.directory} --out inverters/{bundle.name}`"
         )
     manifest = bundle.manifest
     return OnnxDecoder(

@@ -81,6 +81,7 @@ _ATTACKER = (
     "hpack",
     "dpkt",
     "fastapi",
+    "httpx",
     "skimage",
 )
 
