@@ -183,7 +183,8 @@ def _target(
     if inverter is None:
         return Target(bundle, codecs), [
             f"no inverter for bundle {bundle.name} ({bundle.digest[:12]}…): its features are shown, "
-            f"nothing is rebuilt; train one with `siftfunnel lab inverter {bundle.directory} --out inverters/{bundle.name}`"
+            "nothing is rebuilt; train one with "
+            f"`siftfunnel lab inverter {bundle.directory} --out inverters/{bundle.name}`"
         ]
     try:
         return Target(bundle, codecs, load_decoder(inverter, bundle), inverter), []
