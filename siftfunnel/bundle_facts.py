@@ -125,7 +125,7 @@ def _markdown_cells(fact: dict[str, Any]) -> dict[str, str]:
         "codec": fact["default_codec"],
         "bytes per frame": _whole(fact["codec_payload_bytes"]),
         "as JPEG": _whole(fact["jpeg_payload_bytes"]),
-        "rebuilt from the wire": _similarity(fact["inverter_psnr_db"], fact["inverter_ssim"]),
+        "rebuilt from the feature": _similarity(fact["inverter_psnr_db"], fact["inverter_ssim"]),
         "guessed without it": _similarity(fact["guess_psnr_db"], fact["guess_ssim"]),
     }
 

@@ -67,7 +67,7 @@ def test_list_as_markdown_is_a_table_of_costs_and_leaks(
     assert cli.main(["bundle", "list", "--markdown"]) == 0
     head, rule, first, second = capsys.readouterr().out.splitlines()
     assert head == (
-        "| bundle | input | accuracy | codec | bytes per frame | as JPEG | rebuilt from the wire "
+        "| bundle | input | accuracy | codec | bytes per frame | as JPEG | rebuilt from the feature "
         "| guessed without it |"
     )
     assert rule == "| --- | ---: | ---: | ---: | ---: | ---: | ---: | ---: |"
