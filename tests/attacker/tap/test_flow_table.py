@@ -78,9 +78,16 @@ def test_reordered_and_repeated_packets_change_nothing(transcript: Transcript) -
 
 def test_lost_packets_are_counted_and_the_rest_is_heard(transcript: Transcript) -> None:
     capture = connection(transcript)
-    lost = capture.pop(30)
-    segment = segment_of(RAW, lost)
-    assert isinstance(segment, Segment)
+    # which packet that is depends on how gRPC cut its writes this time
+    largest = max(FRAMES, key=lambda frame: len(frame.payload)).payload
+    number, segment = next(
+        (number, segment)
+        for number, packet in enumerate(capture)
+        if isinstance(segment := segment_of(RAW, packet), Segment)
+        and segment.payload_bytes > 1000
+        and segment.payload in largest
+    )
+    del capture[number]
     events = played(capture, step_s=0.1)
     heard = frames_heard(events)
     assert len(heard) == len(ALL_FRAMES) - 1
