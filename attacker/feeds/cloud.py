@@ -6,7 +6,6 @@ to say.
 
 import logging
 import os
-import threading
 import time
 from collections import OrderedDict
 from dataclasses import dataclass, field
@@ -14,6 +13,7 @@ from typing import BinaryIO
 
 from attacker.feeds.config import CloudConfig
 from attacker.feeds.emitter import Emitter
+from attacker.feeds.worker import Worker
 from attacker.tap.events import (
     ConnectionClosed,
     ConnectionOpened,
@@ -37,7 +37,6 @@ _POLL_S = 0.1
 _READ_BYTES = 1 << 20
 _MAX_LINE_BYTES = 64 << 20
 _MAX_CONNECTIONS = 1024
-_STOP_TIMEOUT_S = 5.0
 
 
 @dataclass
@@ -118,8 +117,7 @@ class CloudFeed:
         self._config = config
         self._replay = FlowReplay(settle)
         self._emitter = Emitter(str(config))
-        self._thread: threading.Thread | None = None
-        self._stopping = threading.Event()
+        self._worker = Worker()
         self._phase: Phase = "idle"
         self._detail = ""
         self._wire_bytes = 0
@@ -135,15 +133,11 @@ class CloudFeed:
             self._phase, self._detail = "failed", f"cannot follow {path}: {problem}"
             raise FeedError(self._detail)
         self._phase = "running"
-        self._thread = threading.Thread(target=self._run, name="cloud-flows", daemon=True)
-        self._thread.start()
+        self._worker.start(self._run, name="cloud-flows")
 
     def stop(self) -> None:
         """Stop following; see `Feed.stop`."""
-        self._stopping.set()
-        if self._thread is not None:
-            self._thread.join(_STOP_TIMEOUT_S)
-            self._thread = None
+        self._worker.stop()
 
     def state(self) -> FeedState:
         """How far the recording was followed."""
@@ -163,7 +157,7 @@ class CloudFeed:
 
     def _run(self) -> None:
         try:
-            while not self._stopping.is_set():
+            while not self._worker.stopping.is_set():
                 self._follow()
             self._phase = "stopped"
         except Exception as error:  # the thread's last words: the state must tell
@@ -179,13 +173,13 @@ class CloudFeed:
             stream = open(path, "rb")  # noqa: SIM115 - closed by the with below
         except FileNotFoundError:
             self._detail = f"waiting: {path} does not exist yet"
-            self._stopping.wait(_POLL_S)
+            self._worker.stopping.wait(_POLL_S)
             return
         except OSError as error:
             raise FeedError(f"cannot read {path}: {error.strerror}") from None
         with stream:
             self._rest, self._number = b"", 0
-            while not self._stopping.is_set():
+            while not self._worker.stopping.is_set():
                 data = stream.read(_READ_BYTES)
                 if data:
                     self._take(data)
@@ -193,7 +187,7 @@ class CloudFeed:
                     return
                 else:
                     self._detail = f"read {self._number} records, waiting for more"
-                    self._stopping.wait(_POLL_S)
+                    self._worker.stopping.wait(_POLL_S)
 
     def _replaced(self, stream: BinaryIO) -> bool:
         """Whether the path now leads to another file (rotation), or this one was cut short."""

@@ -1,7 +1,6 @@
 """The pcap feed: a recorded capture, pcap or pcapng, played as fast as it can be read."""
 
 import logging
-import threading
 from collections import Counter
 from collections.abc import Iterator
 from typing import BinaryIO
@@ -10,6 +9,7 @@ import dpkt
 
 from attacker.feeds.config import PcapConfig
 from attacker.feeds.emitter import Emitter
+from attacker.feeds.worker import Worker
 from attacker.tap.events import Dropped, FeedError, FeedState, Phase, Settle, Sink
 from attacker.tap.flow_table import FlowTable
 from attacker.tap.limits import TapLimits
@@ -17,7 +17,6 @@ from attacker.tap.packets import Ignored, knows_link_type, segment_of
 
 log = logging.getLogger(__name__)
 
-_STOP_TIMEOUT_S = 5.0
 _TICK_PACKETS = 256
 
 
@@ -30,8 +29,7 @@ class PcapFeed:
         self._config = config
         self._table = FlowTable(None, settle, limits)
         self._emitter = Emitter(str(config))
-        self._thread: threading.Thread | None = None
-        self._stopping = threading.Event()
+        self._worker = Worker()
         self._phase: Phase = "idle"
         self._detail = ""
         self._packets = 0
@@ -54,15 +52,11 @@ class PcapFeed:
             advice = "it takes a pcap or pcapng file, as tcpdump -w writes it"
             raise self._fail(f"{self._config.path} cannot be played: {error}; {advice}") from None
         self._phase = "running"
-        self._thread = threading.Thread(target=self._run, args=(stream, reader, link_type), daemon=True)
-        self._thread.start()
+        self._worker.start(self._run, stream, reader, link_type, name="pcap")
 
     def stop(self) -> None:
         """Stop playing; see `Feed.stop`."""
-        self._stopping.set()
-        if self._thread is not None:
-            self._thread.join(_STOP_TIMEOUT_S)
-            self._thread = None
+        self._worker.stop()
 
     def state(self) -> FeedState:
         """How far the replay is."""
@@ -91,11 +85,11 @@ class PcapFeed:
         try:
             with stream:
                 for time_s, packet in packets:
-                    if self._stopping.is_set():
+                    if self._worker.stopping.is_set():
                         break
                     latest_s = float(time_s)
                     self._hear(link_type, packet, latest_s)
-            self._phase = "stopped" if self._stopping.is_set() else "finished"
+            self._phase = "stopped" if self._worker.stopping.is_set() else "finished"
             self._detail = self._summary()
         except Exception as error:  # a foreign parser on any file: say how far it could be played
             self._fail(f"{self._config.path} is damaged behind packet {self._packets}: {error}")

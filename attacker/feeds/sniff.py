@@ -1,12 +1,12 @@
 """The sniff feed: packets of one interface and port, without being in the path."""
 
 import logging
-import threading
 import time
 
 from attacker.feeds.config import SniffConfig
 from attacker.feeds.emitter import Emitter
 from attacker.feeds.packet_ring import PacketRing
+from attacker.feeds.worker import Worker
 from attacker.tap.events import Dropped, FeedError, FeedState, Phase, Settle, Sink
 from attacker.tap.flow_table import FlowTable
 from attacker.tap.limits import TapLimits
@@ -15,7 +15,6 @@ from attacker.tap.packets import RAW, Ignored, segment_of
 log = logging.getLogger(__name__)
 
 _WAIT_S = 0.1
-_STOP_TIMEOUT_S = 5.0
 
 
 class SniffFeed:
@@ -37,8 +36,7 @@ class SniffFeed:
         self._table = FlowTable(config.port, settle, limits)
         self._emitter = Emitter(str(config))
         self._ring: PacketRing | None = None
-        self._thread: threading.Thread | None = None
-        self._stopping = threading.Event()
+        self._worker = Worker()
         self._phase: Phase = "idle"
         self._detail = ""
         self._packets = 0
@@ -53,15 +51,11 @@ class SniffFeed:
             self._phase, self._detail = "failed", str(error)
             raise
         self._phase = "running"
-        self._thread = threading.Thread(target=self._run, args=(self._ring,), name="sniff", daemon=True)
-        self._thread.start()
+        self._worker.start(self._run, self._ring, name="sniff")
 
     def stop(self) -> None:
         """Close the capture; see `Feed.stop`."""
-        self._stopping.set()
-        if self._thread is not None:
-            self._thread.join(_STOP_TIMEOUT_S)
-            self._thread = None
+        self._worker.stop()
 
     def state(self) -> FeedState:
         """How the capture is doing now."""
@@ -84,7 +78,7 @@ class SniffFeed:
 
     def _run(self, ring: PacketRing) -> None:
         try:
-            while not self._stopping.is_set():
+            while not self._worker.stopping.is_set():
                 self._round(ring)
             self._round(ring)
             self._phase = "stopped"
