@@ -1,20 +1,22 @@
 """Training a split network: the task that the fitting loop runs for a recipe."""
 
+import math
 from collections.abc import Iterator
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import Tensor
-from torch.nn import functional
+from torch import Tensor, nn
 
 from lab.augment import augment
 from lab.data import DataError, ImageSet, Splits
-from lab.losses import siftfunnel_loss
-from lab.models.cnn import SplitNetwork, build_network
+from lab.defences.defence import Step
+from lab.defences.dpsgd import DPSGD
 from lab.models.layout import channels_last
+from lab.models.split import SplitNetwork
+from lab.private import make_private_optimizer, poisson_batches
 from lab.recipes import Recipe
-from lab.train import FitSettings
+from lab.train import FitSettings, adamw
 from shared.preprocess import InputSpec, normalise
 
 EVALUATION_BATCH = 250
@@ -35,7 +37,7 @@ def check_fits(images: ImageSet, recipe: Recipe) -> None:
 
 
 class ClassifierTask:
-    """A split network with Eq. 15, or plain cross-entropy when the recipe has no loss weights."""
+    """A split network with its defence's loss."""
 
     def __init__(self, recipe: Recipe, splits: Splits, device: torch.device) -> None:
         for images in (splits.train, splits.validation):
@@ -44,8 +46,8 @@ class ClassifierTask:
         self.recipe = recipe
         self.device = device
         self.batch_size = recipe.batch_size
-        network = build_network(
-            recipe.architecture,
+        network = recipe.defence.build(
+            recipe.family,
             width=recipe.width,
             input_size=recipe.input_size,
             num_classes=len(splits.train.classes),
@@ -54,6 +56,7 @@ class ClassifierTask:
         self._images_NHWC = torch.from_numpy(splits.train.images_NHWC).to(device)
         self._labels = torch.from_numpy(splits.train.labels).to(device)
         self._validation = splits.validation
+        self._steps_done = 0
         spec = input_spec(recipe)
         self._mean = torch.tensor(spec.mean, device=device)
         self._std = torch.tensor(spec.std, device=device)
@@ -61,28 +64,65 @@ class ClassifierTask:
     @property
     def samples_per_epoch(self) -> int:
         """Training pictures in whole batches: a short last batch would skew the distance correlation."""
-        whole = len(self._labels) // self.batch_size * self.batch_size
-        return whole or len(self._labels)
+        wanted = min(len(self._labels), self.recipe.pictures_per_epoch or len(self._labels))
+        whole = wanted // self.batch_size * self.batch_size
+        return whole or wanted
+
+    @property
+    def steps_per_epoch(self) -> int:
+        """Batches in an epoch."""
+        return math.ceil(self.samples_per_epoch / self.batch_size)
+
+    @property
+    def sample_rate(self) -> float:
+        """Chance of a picture to be in a batch of a private run."""
+        return min(1.0, self.batch_size / len(self._labels))
+
+    def make_optimizer(self, model: nn.Module, settings: FitSettings) -> torch.optim.Optimizer:
+        """The usual optimiser, wrapped for a private defence."""
+        optimizer = adamw(model, settings)
+        defence = self.recipe.defence
+        if not isinstance(defence, DPSGD):
+            return optimizer
+        return make_private_optimizer(
+            model,
+            optimizer,
+            noise_multiplier=defence.noise_multiplier,
+            clip=defence.clip,
+            expected_batch_size=self.batch_size,
+        )
+
+    def begin_epoch(self, epoch: int) -> None:
+        """Take note of where training stands, so that a resumed run goes on with the same schedule."""
+        self._steps_done = epoch * self.steps_per_epoch
 
     def batches(self, generator: torch.Generator) -> Iterator[tuple[Tensor, Tensor]]:
         """Augmented, normalised pictures N x 3 x S x S (channels last in memory) and their labels."""
-        order = torch.randperm(len(self._labels), generator=generator)[: self.samples_per_epoch]
-        for part in torch.split(order, self.batch_size):
+        for part in self._parts(generator):
             part = part.to(self.device)
             x_NHWC = augment(self._images_NHWC[part], self.recipe.augmentation, generator)
             yield ((x_NHWC - self._mean) / self._std).permute(0, 3, 1, 2), self._labels[part]
 
+    def _parts(self, generator: torch.Generator) -> Iterator[Tensor]:
+        if self.recipe.defence.private:
+            yield from poisson_batches(len(self._labels), self.sample_rate, self.steps_per_epoch, generator)
+            return
+        order = torch.randperm(len(self._labels), generator=generator)[: self.samples_per_epoch]
+        yield from torch.split(order, self.batch_size)
+
     def loss(self, batch: tuple[Tensor, Tensor]) -> tuple[Tensor, dict[str, float]]:
-        """The recipe's loss on one batch."""
+        """The defence's loss on one batch."""
         x, labels = batch
-        z = self.model.edge(x)
-        logits = self.model.cloud(z)
-        correct = {"train_accuracy": float((logits.detach().argmax(1) == labels).float().mean())}
-        if self.recipe.loss is None:
-            loss = functional.cross_entropy(logits, labels)
-            return loss, {"loss": float(loss.detach()), **correct}
-        parts = siftfunnel_loss(x, z, logits, labels, self.recipe.loss)
-        return parts.total, {**parts.as_floats(), **correct}
+        share_done = self._steps_done / (self.recipe.epochs * self.steps_per_epoch)
+        self._steps_done += 1
+        if not len(labels):
+            # Poisson sampling may draw nobody: then the private step is noise alone
+            return sum(p.sum() * 0 for p in self.model.parameters()), {}  # type: ignore[return-value]
+        z, logits, hidden = self.model.trace(x)
+        made = self.recipe.defence.loss(Step(x, z, logits, labels, hidden, self.model, share_done))
+        logged = {name: float(value.detach()) for name, value in made.parts.items()}
+        accuracy = float((logits.detach().argmax(1) == labels).float().mean())
+        return made.total, {"loss": float(made.total.detach()), **logged, "train_accuracy": accuracy}
 
     def validate(self) -> dict[str, float]:
         """Accuracy on the validation pictures."""
@@ -109,6 +149,13 @@ def evaluate_logits(
     return np.concatenate(outputs)
 
 
+def private_steps(recipe: Recipe, pictures: int) -> tuple[int, float]:
+    """Steps per epoch and sample rate of a private run on so many pictures, for the accounting."""
+    return math.ceil(pictures // recipe.batch_size * recipe.batch_size / recipe.batch_size), min(
+        1.0, recipe.batch_size / pictures
+    )
+
+
 def fit_settings(recipe: Recipe) -> FitSettings:
     """The part of a recipe that the fitting loop needs."""
     return FitSettings(
@@ -118,4 +165,5 @@ def fit_settings(recipe: Recipe) -> FitSettings:
         beta1=recipe.beta1,
         weight_decay=recipe.weight_decay,
         seed=recipe.seed,
+        stop_at=recipe.stop_at_accuracy,
     )

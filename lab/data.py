@@ -1,38 +1,16 @@
-"""Labelled image sets: readers, seeded splits and a cache of decoded arrays.
+"""Labelled pictures, the four parts that a study cuts them into, and seeded cutting.
 
-Three layouts are read: a tar of class folders, a directory of class folders, and CIFAR-10's official binary
-archive. Pixels are kept as ``uint8`` in N x H x W x C order. NumPy and Pillow only: a demo user unpacks data
-without PyTorch.
+Pixels are kept as ``uint8`` in N x H x W x C order. NumPy only: a demo user unpacks data without PyTorch.
+The readers are in ``lab.data_sets``, the list of all data sets in ``lab.datasets``.
 """
 
 import hashlib
-import io
-import json
-import tarfile
-from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from itertools import pairwise
-from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image, UnidentifiedImageError
-
-IMAGE_SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".bmp", ".webp"})
-
-CIFAR10_CLASSES = (
-    "airplane",
-    "automobile",
-    "bird",
-    "cat",
-    "deer",
-    "dog",
-    "frog",
-    "horse",
-    "ship",
-    "truck",
-)
-CIFAR10_RECORD_BYTES = 1 + 3 * 32 * 32
 
 
 class DataError(ValueError):
@@ -42,6 +20,9 @@ class DataError(ValueError):
 @dataclass(frozen=True)
 class ImageSet:
     """Pictures of one size with their labels.
+
+    Grey pictures, such as chest films, are kept with their grey value in all three channels, so that every
+    network, attack and metric sees one layout.
 
     Attributes:
         images_NHWC: ``uint8`` pixels, N x H x W x 3, RGB.
@@ -66,104 +47,107 @@ class ImageSet:
         return int(self.labels.shape[0])
 
     def take(self, indices: NDArray[np.int64] | slice) -> "ImageSet":
-        """The pictures at ``indices``, in that order."""
+        """The pictures at ``indices``, in that order; an index array copies them, a slice does not."""
         return ImageSet(self.images_NHWC[indices], self.labels[indices], self.classes)
+
+    def spread(self, count: int | None) -> "ImageSet":
+        """``count`` pictures by ``evenly_spread``; all of them for None, or when there are no more."""
+        if count is None or count >= len(self):
+            return self
+        return self.take(evenly_spread(self.labels, count))
+
+    def pixels_sha256(self) -> str:
+        """SHA-256 of the pixels in their order, without the labels; about a second for a gigabyte."""
+        return hashlib.sha256(np.ascontiguousarray(self.images_NHWC)).hexdigest()
+
+    def missing_classes(self) -> tuple[str, ...]:
+        """Names of the classes that have no picture here."""
+        counts = np.bincount(self.labels, minlength=len(self.classes))
+        return tuple(self.classes[index] for index in np.flatnonzero(counts == 0))
 
 
 @dataclass(frozen=True)
 class Splits:
-    """What each party may see: the target's three sets and the attacker's own pictures, all disjoint."""
+    """What each party may see: the target's three sets and the attacker's own pictures, all disjoint.
+
+    Models and attacks are chosen on ``validation``, which is cut out of the training pictures (ours: the
+    paper's code chooses on test pictures), so that ``test`` is looked at once, for the figures.
+
+    Attributes:
+        train: What the network learns from.
+        validation: What epochs and settings are chosen on.
+        test: What figures are reported on.
+        auxiliary: The attacker's own pictures; their classes may be others than the target's.
+        notes: What a reader of the figures should know about the data.
+    """
 
     train: ImageSet
     validation: ImageSet
     test: ImageSet
     auxiliary: ImageSet
+    notes: tuple[str, ...] = ()
+
+    def parts(self) -> dict[str, ImageSet]:
+        """The four parts by name."""
+        return {
+            "train": self.train,
+            "validation": self.validation,
+            "test": self.test,
+            "auxiliary": self.auxiliary,
+        }
 
     def sizes(self) -> dict[str, int]:
         """Number of pictures per split, for provenance."""
-        return {
-            "train": len(self.train),
-            "validation": len(self.validation),
-            "test": len(self.test),
-            "auxiliary": len(self.auxiliary),
+        return {name: len(part) for name, part in self.parts().items()}
+
+    def provenance(self) -> dict[str, Any]:
+        """Per part the number of pictures and their pixels' SHA-256, and the notes, as JSON values."""
+        parts = {
+            name: {"pictures": len(part), "pixels_sha256": part.pixels_sha256()}
+            for name, part in self.parts().items()
         }
+        return {**parts, "notes": list(self.notes)}
 
+    def limited(
+        self,
+        train: int | None = None,
+        validation: int | None = None,
+        test: int | None = None,
+        auxiliary: int | None = None,
+    ) -> "Splits":
+        """The same parts with at most so many pictures each, for small profiles; None keeps a part whole.
 
-def _stack(pairs: Iterable[tuple[str, NDArray[np.uint8]]], source: str) -> ImageSet:
-    names: list[str] = []
-    images: list[NDArray[np.uint8]] = []
-    for name, image in pairs:
-        if images and image.shape != images[0].shape:
-            raise DataError(
-                f"{source}: pictures differ in size ({image.shape[:2]} after {images[0].shape[:2]}); "
-                "resize them to one size first"
-            )
-        names.append(name)
-        images.append(image)
-    if not images:
-        raise DataError(f"{source}: no pictures found; expected <class>/<file> with {sorted(IMAGE_SUFFIXES)}")
-    classes = tuple(sorted(set(names)))
-    index = {name: position for position, name in enumerate(classes)}
-    return ImageSet(np.stack(images), np.array([index[name] for name in names], dtype=np.int64), classes)
+        The choice is ``evenly_spread``: it depends on nothing but the part and the number.
 
-
-def decode_rgb(data: bytes, source: str) -> NDArray[np.uint8]:
-    """Decode one picture to H x W x 3 ``uint8``; a file that does not decode is a ``DataError`` naming it."""
-    try:
-        with Image.open(io.BytesIO(data)) as picture:
-            return np.asarray(picture.convert("RGB"), dtype=np.uint8)
-    except (UnidentifiedImageError, OSError) as error:
-        raise DataError(f"{source}: not a picture that Pillow can decode ({error})") from error
-
-
-def iterate_class_tar(path: Path) -> Iterator[tuple[str, str, bytes]]:
-    """Yield (class, file name, bytes) per picture of a tar of ``<class>/<file>``, sorted by name."""
-    try:
-        archive = tarfile.open(path)  # noqa: SIM115 - closed by the with below; opened apart for its own error
-    except (tarfile.TarError, OSError) as error:
-        raise DataError(f"{path}: cannot be opened as a tar archive ({error})") from error
-    with archive:
-        members = [
-            m for m in archive.getmembers() if m.isfile() and Path(m.name).suffix.lower() in IMAGE_SUFFIXES
-        ]
-        for member in sorted(members, key=lambda m: m.name):
-            parts = Path(member.name).parts
-            if len(parts) < 2:
-                raise DataError(f"{path}: member {member.name} has no class folder; expected <class>/<file>")
-            stream = archive.extractfile(member)
-            assert stream is not None  # a regular file always has a stream
-            yield parts[-2], parts[-1], stream.read()
-
-
-def read_class_tar(path: Path) -> ImageSet:
-    """Read a tar of class folders whole. All pictures must have one size."""
-    return _stack(
-        (
-            (label, decode_rgb(data, f"{path}:{label}/{name}"))
-            for label, name, data in iterate_class_tar(path)
-        ),
-        str(path),
-    )
-
-
-def read_class_folder(path: Path) -> ImageSet:
-    """Read a directory whose sub-directories are the classes. All pictures must have one size."""
-    if not path.is_dir():
-        raise DataError(f"{path}: no such directory")
-    files = sorted(p for p in path.glob("*/*") if p.suffix.lower() in IMAGE_SUFFIXES)
-    return _stack(((p.parent.name, decode_rgb(p.read_bytes(), str(p))) for p in files), str(path))
-
-
-def parse_cifar10_records(data: bytes, source: str) -> ImageSet:
-    """Parse a CIFAR-10 binary batch: per picture a label byte, then 1,024 bytes of each colour."""
-    if not data or len(data) % CIFAR10_RECORD_BYTES:
-        raise DataError(
-            f"{source}: {len(data)} bytes is not a whole number of {CIFAR10_RECORD_BYTES}-byte records; "
-            "the download is probably incomplete"
+        Raises:
+            DataError: a number below 1.
+        """
+        return Splits(
+            self.train.spread(train),
+            self.validation.spread(validation),
+            self.test.spread(test),
+            self.auxiliary.spread(auxiliary),
+            self.notes,
         )
-    records = np.frombuffer(data, dtype=np.uint8).reshape(-1, CIFAR10_RECORD_BYTES)
-    images = records[:, 1:].reshape(-1, 3, 32, 32).transpose(0, 2, 3, 1)
-    return ImageSet(np.ascontiguousarray(images), records[:, 0].astype(np.int64), CIFAR10_CLASSES)
+
+
+def evenly_spread(labels_N: NDArray[np.int64], count: int) -> NDArray[np.int64]:
+    """Rising indices of ``count`` of N pictures, evenly spaced over the pictures sorted by class.
+
+    Every class keeps its share to within one picture, whether the pictures come in class order, permuted or
+    class by class in turn.
+
+    Raises:
+        DataError: fewer than one picture wanted, or more than there are.
+
+    Example:
+        >>> evenly_spread(np.array([0, 0, 0, 0, 1, 1]), 3).tolist()
+        [0, 2, 4]
+    """
+    if not 1 <= count <= len(labels_N):
+        raise DataError(f"{count} pictures wanted, {len(labels_N)} are there; a part needs at least one")
+    by_class = np.argsort(labels_N, kind="stable")
+    return np.sort(by_class[np.arange(count) * len(labels_N) // count]).astype(np.int64)
 
 
 def seeded_parts(count: int, sizes: tuple[int, ...], seed: int) -> list[NDArray[np.int64]]:
@@ -180,31 +164,38 @@ def seeded_parts(count: int, sizes: tuple[int, ...], seed: int) -> list[NDArray[
     return [order[start:stop] for start, stop in pairwise(bounds)]
 
 
-def save_cache(images: ImageSet, folder: Path) -> None:
-    """Write an image set as two ``.npy`` files and a JSON file with its classes and the pixels' SHA-256."""
-    folder.mkdir(parents=True, exist_ok=True)
-    np.save(folder / "images.npy", images.images_NHWC, allow_pickle=False)
-    np.save(folder / "labels.npy", images.labels, allow_pickle=False)
-    digest = hashlib.sha256(images.images_NHWC.tobytes()).hexdigest()
-    meta = {"classes": list(images.classes), "images_sha256": digest}
-    (folder / "meta.json").write_text(json.dumps(meta, indent=1) + "\n")
+def grouped_parts(
+    labels_N: NDArray[np.int64], groups_N: NDArray[np.int64], shares: tuple[float, ...], seed: int
+) -> list[NDArray[np.int64]]:
+    """Cut N pictures into seeded parts so that no group is in two of them and every class is spread.
 
+    Per class its groups are put in a seeded order and laid out on a line as long as they have pictures; a
+    group goes to the part in whose share of the line its middle lies. A group of several classes counts as
+    its commonest one. With one picture per group this is a stratified split. Each part comes out permuted.
 
-def load_cache(folder: Path) -> ImageSet:
-    """Read what ``save_cache`` wrote; nothing is unpickled."""
-    meta = json.loads((folder / "meta.json").read_text())
-    return ImageSet(
-        np.load(folder / "images.npy", allow_pickle=False),
-        np.load(folder / "labels.npy", allow_pickle=False),
-        tuple(meta["classes"]),
-    )
+    Args:
+        labels_N: Class of each picture.
+        groups_N: Group of each picture, for instance its patient.
+        shares: Share of each part; they sum to 1.
+        seed: Seed of the order.
 
-
-def read_cached(source: Path, cache: Path | None) -> ImageSet:
-    """Read a tar or directory of class folders, through ``cache`` when one is given."""
-    if cache is not None and (cache / "meta.json").is_file():
-        return load_cache(cache)
-    images = read_class_folder(source) if source.is_dir() else read_class_tar(source)
-    if cache is not None:
-        save_cache(images, cache)
-    return images
+    Example:
+        >>> parts = grouped_parts(np.zeros(10, np.int64), np.arange(10), (0.7, 0.3), seed=0)
+        >>> [len(part) for part in parts]
+        [7, 3]
+    """
+    rng = np.random.default_rng(seed)
+    _, group_N = np.unique(groups_N, return_inverse=True)
+    votes = np.zeros((int(group_N.max(initial=-1)) + 1, int(labels_N.max(initial=-1)) + 1), dtype=np.int64)
+    np.add.at(votes, (group_N, labels_N), 1)
+    class_of_group, pictures_of_group = votes.argmax(1), votes.sum(1)
+    part_of_group = np.zeros(len(votes), dtype=np.int64)
+    # rounded, so that a bound such as 0.72 + 0.08 does not move by one picture with the last bit
+    bounds = np.round(np.cumsum(shares), 9)
+    for label in range(votes.shape[1]):
+        order = rng.permutation(np.flatnonzero(class_of_group == label))
+        pictures = pictures_of_group[order]
+        middle = (np.cumsum(pictures) - pictures / 2) / max(1, pictures.sum())
+        part_of_group[order] = np.searchsorted(bounds, middle, side="right").clip(0, len(shares) - 1)
+    part_N = part_of_group[group_N]
+    return [rng.permutation(np.flatnonzero(part_N == part)).astype(np.int64) for part in range(len(shares))]

@@ -1,93 +1,76 @@
-"""The data sets that recipes name, cut into the four parts of ``Splits``."""
+"""The data sets that recipes name, each cut into the four parts of ``Splits``."""
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
-from lab.data import DataError, ImageSet, Splits, load_cache, read_cached, save_cache, seeded_parts
+import numpy as np
 
-SPLIT_SEED = 20241
-TRAIN_SHARE, VALIDATION_SHARE = 0.72, 0.08
-FACES_SEED = 0
-STRANGERS, PICTURES_PER_STRANGER = 250, 12
+from lab.data import DataError, ImageSet, Splits
+from lab.data_sets.celeba import load_celeba
+from lab.data_sets.chest import load_chest
+from lab.data_sets.cifar10 import load_cifar10, load_cifar10_npz
+from lab.data_sets.drawnfaces import load_drawnfaces
+from lab.data_sets.faces import load_faces, load_faces_other_domain
+from lab.data_sets.facescrub import load_facescrub
 
-
-def _folder_or_tar(data: Path, name: str) -> Path:
-    for candidate in (data / name, data / f"{name}.tar"):
-        if candidate.exists():
-            return candidate
-    raise DataError(
-        f"{data}: neither {name}/ (folders as classes) nor {name}.tar is there; "
-        "unpack the data with `siftfunnel data cifar10` or point --data at it"
-    )
-
-
-def split_training_pictures(images: ImageSet, test: ImageSet, seed: int = SPLIT_SEED) -> Splits:
-    """Cut 72 : 8 : 20 into train, validation and the attacker's own (of 50,000: 36,000, 4,000, 10,000)."""
-    if images.classes != test.classes:
-        raise DataError(f"train and test differ in classes: {images.classes} and {test.classes}")
-    train_size, validation_size = round(len(images) * TRAIN_SHARE), round(len(images) * VALIDATION_SHARE)
-    sizes = (train_size, validation_size, len(images) - train_size - validation_size)
-    train, validation, auxiliary = (images.take(part) for part in seeded_parts(len(images), sizes, seed))
-    return Splits(train, validation, test, auxiliary)
-
-
-def load_cifar10(data: Path | None, cache: Path | None) -> Splits:
-    """CIFAR-10 from ``data``/train and ``data``/test, directories or tars of class folders."""
-    if data is None:
-        raise DataError(
-            "cifar10 needs --data DIR with train and test in it; `siftfunnel data cifar10` makes one"
-        )
-    sets = [
-        read_cached(_folder_or_tar(data, name), None if cache is None else cache / f"cifar10-{name}")
-        for name in ("train", "test")
-    ]
-    return split_training_pictures(sets[0], sets[1])
-
-
-def load_drawnfaces(data: Path | None, cache: Path | None) -> Splits:
-    """The twenty drawn people, and 250 strangers as the attacker's auxiliary pictures.
-
-    3,000 pictures to train, 500 to validate, 1,000 to test, 3,000 of strangers.
-    Drawn on first use, which takes some minutes, and kept in ``cache``; ``data`` is not needed.
-    """
-    from lab.faces import TARGET_NAMES, draw_auxiliary, draw_split
-
-    def target(split: str, per_identity: int) -> ImageSet:
-        return ImageSet(*draw_split(split, per_identity, FACES_SEED), TARGET_NAMES)
-
-    def strangers() -> ImageSet:
-        names = tuple(f"stranger{i:03d}" for i in range(STRANGERS))
-        return ImageSet(*draw_auxiliary(STRANGERS, PICTURES_PER_STRANGER, FACES_SEED), names)
-
-    def cached(name: str, draw: Callable[[], ImageSet]) -> ImageSet:
-        return _through_cache(None if cache is None else cache / f"drawnfaces-{name}", draw)
-
-    return Splits(
-        train=cached("train", lambda: target("train", 150)),
-        validation=cached("validation", lambda: target("validation", 25)),
-        test=cached("test", lambda: target("test", 50)),
-        auxiliary=cached("auxiliary", strangers),
-    )
-
-
-def _through_cache(place: Path | None, make: Callable[[], ImageSet]) -> ImageSet:
-    if place is not None and (place / "meta.json").is_file():
-        return load_cache(place)
-    images = make()
-    if place is not None:
-        save_cache(images, place)
-    return images
-
-
-DATASETS: dict[str, Callable[[Path | None, Path | None], Splits]] = {
+DATASETS: dict[str, Callable[[Path | None, Path | None, int | None], Splits]] = {
     "cifar10": load_cifar10,
+    "cifar10-npz": load_cifar10_npz,
+    "celeba": load_celeba,
+    "facescrub": load_facescrub,
+    "chest": load_chest,
+    "faces": load_faces,
+    "faces-other-domain": load_faces_other_domain,
     "drawnfaces": load_drawnfaces,
 }
-"""Every data set by name; a loader takes the data directory and a directory for decoded arrays."""
+"""Every data set by name; a loader takes the data directory, a directory for decoded arrays, and a size."""
 
 
-def load_splits(dataset: str, data: Path | None, cache: Path | None = None) -> Splits:
-    """Load a data set by name; an unknown name lists the known ones."""
+def load_splits(
+    dataset: str, data: Path | None, cache: Path | None = None, *, size: int | None = None
+) -> Splits:
+    """Load a data set by name.
+
+    Args:
+        dataset: A name in ``DATASETS``.
+        data: Where its pictures are; None for a data set that is drawn.
+        cache: Directory for decoded and resized arrays, or None to decode every time.
+        size: Side to resize all pictures to: their largest centred square, bilinear, antialiased where it
+            shrinks, kept as ``uint8``. None keeps the stored size (CelebA: the paper's 64).
+
+    Raises:
+        DataError: an unknown name (the text lists the known ones); pictures that are missing, damaged or
+            cannot be used; an empty part; a class without training pictures; parts that differ in size.
+    """
     if dataset not in DATASETS:
         raise DataError(f"unknown data set {dataset!r}; known: {', '.join(sorted(DATASETS))}")
-    return DATASETS[dataset](data, cache)
+    splits = DATASETS[dataset](data, cache, size)
+    check_usable(splits, dataset)
+    return replace(splits, **{name: _in_memory(part) for name, part in splits.parts().items()})
+
+
+def check_usable(splits: Splits, dataset: str) -> None:
+    """Refuse splits that nothing can be trained or measured on."""
+    empty = [name for name, count in splits.sizes().items() if count == 0]
+    if empty:
+        sizes = ", ".join(f"{name} {count}" for name, count in splits.sizes().items())
+        raise DataError(f"{dataset}: too few pictures, nothing is left for {', '.join(empty)} ({sizes})")
+    missing = splits.train.missing_classes()
+    if missing:
+        more = f" and {len(missing) - 5} more" if len(missing) > 5 else ""
+        raise DataError(
+            f"{dataset}: class {', '.join(map(repr, missing[:5]))}{more} has no training pictures; add some, "
+            "or leave the class out"
+        )
+    sizes_of = {name: part.images_NHWC.shape[1:3] for name, part in splits.parts().items()}
+    if len(set(sizes_of.values())) > 1:
+        found = ", ".join(f"{name} {height}x{width}" for name, (height, width) in sizes_of.items())
+        raise DataError(f"{dataset}: the parts differ in picture size ({found}); choose a size for all")
+
+
+def _in_memory(images: ImageSet) -> ImageSet:
+    # a part that is a whole cached set is still a read-only map of the file
+    if images.images_NHWC.flags.writeable:
+        return images
+    return ImageSet(np.array(images.images_NHWC), np.array(images.labels), images.classes)

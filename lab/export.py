@@ -23,7 +23,7 @@ from lab.datasets import load_splits
 from lab.folding import folded_copy, round_to_half
 from lab.graph import write_onnx
 from lab.losses import distance_correlation_unbiased
-from lab.models.cnn import SplitNetwork, count_parameters
+from lab.models.split import SplitNetwork, count_parameters
 from lab.provenance import provenance
 from lab.recipes import Recipe
 from lab.runs import RESTORING, load_run

@@ -22,7 +22,7 @@ from lab.datasets import load_splits
 from lab.export import ExportError
 from lab.folding import folded_copy, round_to_half
 from lab.graph import write_onnx
-from lab.models.cnn import count_parameters
+from lab.models.split import count_parameters
 from lab.models.decoder import DecoderSettings, build_decoder
 from lab.provenance import provenance
 from lab.sessions import OnnxModel

@@ -4,11 +4,15 @@ Values marked *paper* are section 6.1(3) or the released code; values marked *ou
 for a run of about an hour on one CPU core instead of 300 epochs on a GPU.
 """
 
-from collections.abc import Callable
-from dataclasses import dataclass, field
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass, field
+from typing import Any
 
 from lab.augment import Augmentation
-from lab.losses import LossWeights
+from lab.defences.defence import Defence
+from lab.defences.none import NoDefence
+from lab.defences.registry import defence_from_json
+from lab.defences.siftfunnel import SiftFunnel
 
 
 @dataclass(frozen=True)
@@ -27,6 +31,16 @@ class WarmStart:
 
 
 @dataclass(frozen=True)
+class Limits:
+    """How many pictures of each part a small profile uses; None takes all."""
+
+    train: int | None = None
+    validation: int | None = None
+    test: int | None = None
+    auxiliary: int | None = None
+
+
+@dataclass(frozen=True)
 class Recipe:
     """Everything that decides a training run.
 
@@ -35,9 +49,10 @@ class Recipe:
         bundle: Name of the bundle that an export makes.
         dataset: Name in ``lab.datasets.DATASETS``.
         label_kind: ``category``, or ``identity`` when the answer itself is the secret.
-        architecture: Name in ``lab.models.cnn.NETWORKS``.
+        family: Family of networks: ``cnn``, ``resnet18`` or ``vgg16``.
+        defence: What is trained into the network, with its parameters.
         width: Width n of the network; the paper's is 128.
-        input_size: Side of the input in pixels.
+        input_size: Side of the input in pixels; pictures of another size are resized.
         epochs: Passes over the training pictures.
         batch_size: Pictures per step; the distance correlation is computed within a batch.
         learning_rate: Peak of the one-cycle schedule.
@@ -45,8 +60,10 @@ class Recipe:
         beta1: Adam's first decay.
         weight_decay: Decoupled weight decay.
         augmentation: Changes of the training pictures.
-        loss: Weights of Eq. 15, or None for plain cross-entropy.
         warm_start: A head start from another recipe's network, or None to start from scratch.
+        limits: Pictures used of each part.
+        pictures_per_epoch: Pictures of one epoch where it is not all; finer steps for ``stop_at_accuracy``.
+        stop_at_accuracy: Validation accuracy at which training ends early, or None.
         seed: Seed of initial weights, order, augmentation and dropout.
     """
 
@@ -54,7 +71,8 @@ class Recipe:
     bundle: str
     dataset: str
     label_kind: str
-    architecture: str
+    family: str
+    defence: Defence
     width: int
     input_size: int
     epochs: int
@@ -64,8 +82,10 @@ class Recipe:
     beta1: float = 0.5
     weight_decay: float = 1e-2
     augmentation: Augmentation = field(default_factory=Augmentation)
-    loss: LossWeights | None = None
     warm_start: WarmStart | None = None
+    limits: Limits = field(default_factory=Limits)
+    pictures_per_epoch: int | None = None
+    stop_at_accuracy: float | None = None
     seed: int = 1
 
     def __post_init__(self) -> None:
@@ -73,11 +93,28 @@ class Recipe:
             raise ValueError(f"label kind is category or identity, got {self.label_kind!r}")
         if min(self.epochs, self.batch_size, self.width) < 1 or self.learning_rate <= 0:
             raise ValueError("epochs, batch size, width and learning rate must be positive")
+        if self.pictures_per_epoch is not None and self.pictures_per_epoch < self.batch_size:
+            raise ValueError("an epoch needs one batch of pictures or more")
 
     @property
-    def defence(self) -> str:
-        """``none``, or ``siftfunnel`` when the privacy terms of Eq. 15 are on."""
-        return "none" if self.loss is None else "siftfunnel"
+    def architecture(self) -> str:
+        """Name of the network in ``lab.models.registry.NETWORKS``."""
+        return self.defence.architecture(self.family)
+
+    def to_json(self) -> dict[str, Any]:
+        """Every field as JSON values; ``recipe_from_json`` reads it back."""
+        return {**asdict(self), "defence": self.defence.to_json()}
+
+
+def recipe_from_json(stored: Mapping[str, Any]) -> Recipe:
+    """The recipe that ``Recipe.to_json`` wrote, from a run folder or a report."""
+    values = dict(stored)
+    values["augmentation"] = Augmentation(**values["augmentation"])
+    values["defence"] = defence_from_json(values["defence"])
+    values["limits"] = Limits(**values["limits"])
+    warm_start = values.get("warm_start")
+    values["warm_start"] = None if warm_start is None else WarmStart(**warm_start)
+    return Recipe(**values)
 
 
 NATURAL = Augmentation(flip=True, shift_pixels=3, brightness=0.1, contrast=0.1, saturation=0.1)
@@ -90,7 +127,8 @@ def cifar10_unprotected() -> Recipe:
         bundle="cifar10-unprotected",
         dataset="cifar10",
         label_kind="category",
-        architecture="cnn-unprotected",
+        family="cnn",
+        defence=NoDefence(),
         width=32,
         input_size=32,
         epochs=15,
@@ -111,14 +149,14 @@ def cifar10_siftfunnel() -> Recipe:
         bundle="cifar10-siftfunnel",
         dataset="cifar10",
         label_kind="category",
-        architecture="cnn-siftfunnel",
+        family="cnn",
+        defence=SiftFunnel(),
         width=32,
         input_size=32,
         epochs=16,
         learning_rate=2e-3,
         warmup_share=0.1,
         augmentation=NATURAL,
-        loss=LossWeights(),
         warm_start=WarmStart(recipe="cifar10_unprotected", epochs=4),
     )
 
@@ -133,7 +171,8 @@ def drawnfaces_unprotected() -> Recipe:
         bundle="drawnfaces-unprotected",
         dataset="drawnfaces",
         label_kind="identity",
-        architecture="cnn-unprotected",
+        family="cnn",
+        defence=NoDefence(),
         width=32,
         input_size=64,
         epochs=6,
@@ -150,14 +189,14 @@ def drawnfaces_siftfunnel() -> Recipe:
         bundle="drawnfaces-siftfunnel",
         dataset="drawnfaces",
         label_kind="identity",
-        architecture="cnn-siftfunnel",
+        family="cnn",
+        defence=SiftFunnel(),
         width=32,
         input_size=64,
         epochs=12,
         batch_size=64,
         learning_rate=2e-3,
         augmentation=FACES,
-        loss=LossWeights(),
         warm_start=WarmStart(recipe="drawnfaces_unprotected", epochs=5),
     )
 

@@ -6,34 +6,33 @@ RUN/restoring/       the fit of the restored feature
 """
 
 import json
-from collections.abc import Mapping
-from dataclasses import asdict, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import torch
 
-from lab.augment import Augmentation
 from lab.classifier import ClassifierTask, fit_settings
 from lab.data import Splits
 from lab.datasets import load_splits
-from lab.losses import LossWeights
-from lab.models.cnn import SplitNetwork, build_network
-from lab.recipes import Recipe, WarmStart, recipe
+from lab.models.split import SplitNetwork
+from lab.recipes import Recipe, WarmStart, recipe, recipe_from_json
 from lab.train import RUN, Progress, Run, RunFolderError, fit
 from lab.warmstart import RestoringTask
 
 START, RESTORING = "start", "restoring"
 
 
-def recipe_from_json(stored: Mapping[str, Any]) -> Recipe:
-    """The recipe as a run folder stores it."""
-    values = dict(stored)
-    values["augmentation"] = Augmentation(**values["augmentation"])
-    values["loss"] = None if values["loss"] is None else LossWeights(**values["loss"])
-    warm_start = values.get("warm_start")
-    values["warm_start"] = None if warm_start is None else WarmStart(**warm_start)
-    return Recipe(**values)
+def splits_of(wanted: Recipe, data: Path | None, cache: Path | None) -> Splits:
+    """The recipe's data set, resized and limited as the recipe says."""
+    limits = wanted.limits
+    splits = load_splits(wanted.dataset, data, cache, size=wanted.input_size)
+    return splits.limited(
+        train=limits.train,
+        validation=limits.validation,
+        test=limits.test,
+        auxiliary=limits.auxiliary,
+    )
 
 
 def load_run(folder: Path) -> tuple[Recipe, SplitNetwork, dict[str, Any]]:
@@ -49,8 +48,8 @@ def load_run(folder: Path) -> tuple[Recipe, SplitNetwork, dict[str, Any]]:
     stored = json.loads((folder / RUN).read_text())
     about = stored["about"]
     loaded = recipe_from_json(about["recipe"])
-    network = build_network(
-        loaded.architecture,
+    network = loaded.defence.build(
+        loaded.family,
         width=loaded.width,
         input_size=loaded.input_size,
         num_classes=len(about["classes"]),
@@ -61,12 +60,17 @@ def load_run(folder: Path) -> tuple[Recipe, SplitNetwork, dict[str, Any]]:
 
 
 def _about(wanted: Recipe, splits: Splits, **more: Any) -> dict[str, Any]:
-    return {"recipe": asdict(wanted), "splits": splits.sizes(), "classes": list(splits.train.classes), **more}
+    return {
+        "recipe": wanted.to_json(),
+        "splits": splits.sizes(),
+        "classes": list(splits.train.classes),
+        **more,
+    }
 
 
 def _train_one(wanted: Recipe, folder: Path, splits: Splits, device: torch.device) -> Progress:
     task = ClassifierTask(wanted, splits, device)
-    return fit(task, fit_settings(wanted), Run(folder, _about(wanted, splits)))
+    return fit(task, fit_settings(wanted), Run(folder, _about(wanted, splits)), task.make_optimizer)
 
 
 def _restored_network(
@@ -106,7 +110,7 @@ def train_recipe(
         device: Where to train.
         start_from: For a warm start: a run of the unprotected recipe; trained first when left out.
     """
-    splits = load_splits(wanted.dataset, data, cache)
+    splits = splits_of(wanted, data, cache)
     if wanted.warm_start is None:
         if start_from is not None:
             raise ValueError(f"recipe {wanted.name} starts from scratch; leave --start-from out")
@@ -119,4 +123,4 @@ def train_recipe(
             _train_one(recipe(wanted.warm_start.recipe), start, splits, device)
         network = _restored_network(wanted, wanted.warm_start, folder / RESTORING, start, splits, device)
         task.model.load_state_dict(network.state_dict())
-    return fit(task, fit_settings(wanted), run)
+    return fit(task, fit_settings(wanted), run, task.make_optimizer)

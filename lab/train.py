@@ -10,7 +10,7 @@ import json
 import math
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
@@ -28,6 +28,10 @@ PROGRESS_INTERVAL_S = 5.0
 
 class TrainingDivergedError(RuntimeError):
     """The loss became NaN or infinite; the last finished epoch's checkpoint is untouched."""
+
+
+class OutOfMemoryError(RuntimeError):
+    """A step did not fit into memory; says what to lower. The last finished epoch's checkpoint is kept."""
 
 
 class RunFolderError(ValueError):
@@ -67,7 +71,7 @@ class Task(Protocol):
 
 @dataclass(frozen=True)
 class FitSettings:
-    """Optimiser and schedule; see ``lab.recipes.Recipe`` for the fields' meaning."""
+    """Optimiser and schedule; see ``lab.recipes.Recipe``. Training ends early at a score of ``stop_at``."""
 
     epochs: int
     learning_rate: float
@@ -75,6 +79,7 @@ class FitSettings:
     beta1: float = 0.9
     weight_decay: float = 1e-2
     seed: int = 1
+    stop_at: float | None = None
 
 
 @dataclass
@@ -241,6 +246,9 @@ def _fit_epoch(
 ) -> dict[str, float]:
     """One epoch; returns the mean of what the task logs."""
     task.model.train()
+    begin_epoch = getattr(task, "begin_epoch", None)
+    if begin_epoch is not None:
+        begin_epoch(epoch)
     steps = math.ceil(task.samples_per_epoch / task.batch_size)
     sums: dict[str, float] = {}
     started = shown = time.monotonic()
@@ -270,27 +278,53 @@ def _fit_epoch(
     return {name: total / max(step, 1) for name, total in sums.items()}
 
 
-def fit(task: Task, settings: FitSettings, run: Run) -> Progress:
+def adamw(model: nn.Module, settings: FitSettings) -> torch.optim.Optimizer:
+    """The optimiser of every run but private ones."""
+    return torch.optim.AdamW(
+        model.parameters(),
+        lr=settings.learning_rate,
+        betas=(settings.beta1, 0.999),
+        weight_decay=settings.weight_decay,
+    )
+
+
+def is_out_of_memory(error: RuntimeError) -> bool:
+    """Whether PyTorch failed to allocate, on a GPU or on the CPU."""
+    return isinstance(error, torch.OutOfMemoryError) or "can't allocate memory" in str(error)
+
+
+def fit(
+    task: Task,
+    settings: FitSettings,
+    run: Run,
+    make_optimizer: Callable[[nn.Module, FitSettings], torch.optim.Optimizer] = adamw,
+) -> Progress:
     """Train ``task.model`` until ``settings.epochs``, from where the run folder stands.
 
     After an epoch the checkpoint is replaced, so an interrupt loses at most one epoch.
 
     Raises:
         TrainingDivergedError: the loss is no longer a number.
+        OutOfMemoryError: a step does not fit into memory.
     """
     keep_freed_memory()
     torch.manual_seed(settings.seed)
     generator = torch.Generator().manual_seed(settings.seed)
-    optimizer = torch.optim.AdamW(
-        task.model.parameters(),
-        lr=settings.learning_rate,
-        betas=(settings.beta1, 0.999),
-        weight_decay=settings.weight_decay,
-    )
+    optimizer = make_optimizer(task.model, settings)
     progress = run.restore(task.model, optimizer, generator)
     for epoch in range(progress.epochs_done, settings.epochs):
+        if settings.stop_at is not None and progress.best_score >= settings.stop_at:
+            break
         started = time.monotonic()
-        logged = _fit_epoch(task, optimizer, settings, generator, epoch)
+        try:
+            logged = _fit_epoch(task, optimizer, settings, generator, epoch)
+        except RuntimeError as error:
+            if not is_out_of_memory(error):
+                raise
+            raise OutOfMemoryError(
+                f"a step of {task.batch_size} pictures does not fit into memory (epoch {epoch + 1}; the "
+                f"checkpoint of epoch {epoch} is kept). Lower the batch size or the width"
+            ) from error
         trained_s = time.monotonic() - started
         task.model.eval()
         with torch.no_grad():

@@ -14,8 +14,9 @@ from torch.nn import functional
 
 from lab.classifier import ClassifierTask
 from lab.data import Splits
-from lab.models.cnn import SiftFunnelCNN, SplitNetwork, UnprotectedCNN
+from lab.models.cnn import SiftFunnelCNN, UnprotectedCNN
 from lab.models.layout import channels_last
+from lab.models.split import SplitNetwork
 from lab.recipes import Recipe
 
 RESTORED_STEPS = 2

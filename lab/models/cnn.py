@@ -1,4 +1,4 @@
-"""The paper's CNN, unprotected and as SiftFunnel, with both halves side by side: the cut is visible.
+"""The paper's CNN in all its forms, both halves side by side: the cut is visible.
 
 ``edge`` runs on the device and maps normalised pictures N x 3 x S x S to features; ``cloud`` maps features to
 class scores (logits). S is the input size, a multiple of 16; n is the width (the paper's is 128); K the
@@ -7,22 +7,29 @@ number of classes.
     unprotected   3xSxS -> block 1 -> n -> block 2 -> 2n x S/4 x S/4  |cut|  block 3 -> block 4 -> head -> K
     SiftFunnel    3xSxS -> block 1 -> gates -> n/4 -> 12 x S/4 x S/4  |cut|  restore 2n -> block 3 -> block 4
     -> head
+    autoencoder   unprotected edge -> encoder -> n x S/4 x S/4        |cut|  decoder -> block 3 -> ...
+    MID           unprotected, with a stochastic bottleneck before the head, in the cloud
+    groupnorm     unprotected, with group normalisation: DPSGD needs gradients per picture
 """
 
-from collections.abc import Callable
-
-from torch import Tensor, nn
+from torch import nn
 
 from lab.models.attention import CBAM, SqueezeExcite, TripletAttention
+from lab.models.bottleneck import GaussianBottleneck
+from lab.models.funnel import restore_channels, squeeze_channels
+from lab.models.normalisation import Norm, group_norm
+from lab.models.residual import decode_channels, encode_channels
+from lab.models.split import SplitNetwork
 
+PAPER_WIDTH = 128
 FUNNEL_CHANNELS = 12
 
 
-def block(in_channels: int, out_channels: int) -> nn.Sequential:
-    """``Conv3x3 -> BatchNorm -> MaxPool 2 -> ReLU``: halves the side."""
+def block(in_channels: int, out_channels: int, norm: Norm = nn.BatchNorm2d) -> nn.Sequential:
+    """``Conv3x3 -> normalisation -> MaxPool 2 -> ReLU``: halves the side."""
     return nn.Sequential(
         nn.Conv2d(in_channels, out_channels, kernel_size=3, padding=1),
-        nn.BatchNorm2d(out_channels),
+        norm(out_channels),
         nn.MaxPool2d(2),
         nn.ReLU(),
     )
@@ -39,70 +46,82 @@ def head(width: int, input_size: int, num_classes: int) -> nn.Sequential:
     )
 
 
-class SplitNetwork(nn.Module):
-    """A classifier cut into ``edge`` and ``cloud``; ``forward`` runs both."""
-
-    edge: nn.Sequential
-    cloud: nn.Sequential
-
-    def __init__(self, *, width: int, input_size: int, num_classes: int) -> None:
-        super().__init__()
-        if input_size < 16 or input_size % 16:
-            raise ValueError(f"input size must be a multiple of 16 (four halvings), got {input_size}")
-        if num_classes < 2:
-            raise ValueError(f"a classifier needs two classes or more, got {num_classes}")
-        self.width = width
-        self.input_size = input_size
-        self.num_classes = num_classes
-
-    @property
-    def feature_shape(self) -> tuple[int, int, int]:
-        """Shape (C, H, W) of one feature."""
-        raise NotImplementedError
-
-    def forward(self, x_NCHW: Tensor) -> Tensor:
-        """Logits N x K of normalised pictures."""
-        logits: Tensor = self.cloud(self.edge(x_NCHW))
-        return logits
-
-
 class UnprotectedCNN(SplitNetwork):
     """Four blocks and a head, cut after block 2; edge parameters 299,520 at n = 128, 76,032 at n = 64."""
 
+    norm: Norm = nn.BatchNorm2d
+
     def __init__(self, *, width: int, input_size: int, num_classes: int) -> None:
         super().__init__(width=width, input_size=input_size, num_classes=num_classes)
-        n = width
-        self.edge = nn.Sequential(block(3, n), block(n, 2 * n))
-        self.cloud = nn.Sequential(block(2 * n, 4 * n), block(4 * n, 8 * n), head(n, input_size, num_classes))
+        n, norm = width, type(self).norm
+        self.edge = nn.Sequential(block(3, n, norm), block(n, 2 * n, norm))
+        self.cloud = nn.Sequential(
+            block(2 * n, 4 * n, norm), block(4 * n, 8 * n, norm), head(n, input_size, num_classes)
+        )
 
     @property
     def feature_shape(self) -> tuple[int, int, int]:
         """2n channels at a quarter of the side."""
         return 2 * self.width, self.input_size // 4, self.input_size // 4
 
-
-def squeeze_channels(in_channels: int, out_channels: int) -> nn.Sequential:
-    """The funnel's neck: 1x1, 3x3, SiLU, 1x1, 3x3, 5x5, ReLU; 6,780 parameters from 32 to 12 channels."""
-    k = out_channels
-    return nn.Sequential(
-        nn.Conv2d(in_channels, k, kernel_size=1),
-        nn.Conv2d(k, k, kernel_size=3, padding=1),
-        nn.SiLU(),
-        nn.Conv2d(k, k, kernel_size=1),
-        nn.Conv2d(k, k, kernel_size=3, padding=1),
-        nn.Conv2d(k, k, kernel_size=5, padding=2),
-        nn.ReLU(),
-    )
+    @property
+    def split_point(self) -> str:
+        """Where the cut is."""
+        return "after block 2"
 
 
-def restore_channels(in_channels: int, out_channels: int) -> nn.Sequential:
-    """The cloud's first step: bring the channels back; 617,984 parameters from 12 to 256."""
-    return nn.Sequential(
-        nn.Conv2d(in_channels, out_channels, kernel_size=3, padding=1, bias=False),
-        nn.Conv2d(out_channels, out_channels, kernel_size=3, padding=1, bias=False),
-        nn.BatchNorm2d(out_channels),
-        nn.ReLU(),
-    )
+class GroupNormCNN(UnprotectedCNN):
+    """The unprotected network with group normalisation instead of batch normalisation, for DPSGD."""
+
+    norm = staticmethod(group_norm)
+
+
+class BottleneckCNN(UnprotectedCNN):
+    """The unprotected network with MID's stochastic layer before the head.
+
+    The layer halves the flattened size. It stands behind the cut, where the authors put it: the feature on
+    the wire passes no noise.
+    """
+
+    def __init__(self, *, width: int, input_size: int, num_classes: int) -> None:
+        super().__init__(width=width, input_size=input_size, num_classes=num_classes)
+        flat = 8 * width * (input_size // 16) ** 2
+        flatten, _, dropout, last = self.cloud[-1]  # type: ignore[misc]
+        self.cloud[-1] = nn.Sequential(
+            flatten,
+            GaussianBottleneck(flat, flat // 2),
+            nn.Linear(flat // 2, 5 * num_classes),
+            dropout,
+            last,
+        )
+
+
+class AutoencoderCNN(SplitNetwork):
+    """The unprotected network with an encoder before and a decoder after the cut; half the channels cross.
+
+    Edge parameters 2,365,056 at n = 128, as the paper prints.
+    """
+
+    def __init__(self, *, width: int, input_size: int, num_classes: int) -> None:
+        super().__init__(width=width, input_size=input_size, num_classes=num_classes)
+        n = width
+        self.edge = nn.Sequential(block(3, n), block(n, 2 * n), encode_channels(2 * n))
+        self.cloud = nn.Sequential(
+            decode_channels(2 * n),
+            block(2 * n, 4 * n),
+            block(4 * n, 8 * n),
+            head(n, input_size, num_classes),
+        )
+
+    @property
+    def feature_shape(self) -> tuple[int, int, int]:
+        """As many channels as the width, at a quarter of the side."""
+        return self.width, self.input_size // 4, self.input_size // 4
+
+    @property
+    def split_point(self) -> str:
+        """Where the cut is."""
+        return f"after the encoder ({self.width} channels)"
 
 
 class SiftFunnelCNN(SplitNetwork):
@@ -113,6 +132,8 @@ class SiftFunnelCNN(SplitNetwork):
     is, gives 16,354.
     """
 
+    attention = True
+
     def __init__(self, *, width: int, input_size: int, num_classes: int) -> None:
         super().__init__(width=width, input_size=input_size, num_classes=num_classes)
         if width < 32 or width % 4:
@@ -120,20 +141,19 @@ class SiftFunnelCNN(SplitNetwork):
                 f"the funnel's first gate reduces by 32: width must be a multiple of 4 from 32, got {width}"
             )
         n, k = width, FUNNEL_CHANNELS
+        attend = type(self).attention
         self.edge = nn.Sequential(
             block(3, n),
-            SqueezeExcite(n, reduction=32),
-            TripletAttention(),
+            *((SqueezeExcite(n, reduction=32), TripletAttention()) if attend else ()),
             nn.Sequential(
                 nn.Conv2d(n, n // 4, kernel_size=1), nn.BatchNorm2d(n // 4), nn.ReLU(), nn.MaxPool2d(2)
             ),
             squeeze_channels(n // 4, k),
-            SqueezeExcite(k, reduction=4),
-            CBAM(k, reduction=6),
+            *((SqueezeExcite(k, reduction=4), CBAM(k, reduction=6)) if attend else ()),
         )
         self.cloud = nn.Sequential(
             restore_channels(k, 2 * n),
-            TripletAttention(),
+            *((TripletAttention(),) if attend else ()),
             block(2 * n, 4 * n),
             block(4 * n, 8 * n),
             head(n, input_size, num_classes),
@@ -144,21 +164,13 @@ class SiftFunnelCNN(SplitNetwork):
         """12 channels at a quarter of the side."""
         return FUNNEL_CHANNELS, self.input_size // 4, self.input_size // 4
 
-
-NETWORKS: dict[str, Callable[..., SplitNetwork]] = {
-    "cnn-unprotected": UnprotectedCNN,
-    "cnn-siftfunnel": SiftFunnelCNN,
-}
-"""Every network by the name that recipes, checkpoints and manifests use."""
+    @property
+    def split_point(self) -> str:
+        """Where the cut is."""
+        return f"after the funnel ({FUNNEL_CHANNELS} channels)"
 
 
-def build_network(architecture: str, *, width: int, input_size: int, num_classes: int) -> SplitNetwork:
-    """Build a network by name; an unknown name lists the known ones."""
-    if architecture not in NETWORKS:
-        raise ValueError(f"unknown architecture {architecture!r}; known: {', '.join(sorted(NETWORKS))}")
-    return NETWORKS[architecture](width=width, input_size=input_size, num_classes=num_classes)
+class PlainFunnelCNN(SiftFunnelCNN):
+    """The funnel without any of its attention blocks, for the ablation; ours."""
 
-
-def count_parameters(module: nn.Module) -> int:
-    """Number of trained values, each shared tensor once."""
-    return sum(parameter.numel() for parameter in module.parameters())
+    attention = False

@@ -74,20 +74,29 @@ def upsample(in_channels: int, out_channels: int) -> nn.Sequential:
     )
 
 
-def build_decoder(mean_C: Tensor, std_C: Tensor, settings: DecoderSettings | None = None) -> nn.Sequential:
-    """A decoder for features with these statistics; the picture's side is four times the feature's."""
+def build_decoder(
+    mean_C: Tensor, std_C: Tensor, settings: DecoderSettings | None = None, doublings: int = 2
+) -> nn.Sequential:
+    """A decoder for features with these statistics.
+
+    Args:
+        mean_C: Mean of each of the feature's channels.
+        std_C: Standard deviation of each.
+        settings: Widths and blocks; beyond four times the feature's side the last ones repeat.
+        doublings: The picture's side is the feature's times ``2 ** doublings``.
+    """
     settings = settings or DecoderSettings()
-    (a, b, c), (blocks_a, blocks_b, blocks_c) = settings.widths, settings.blocks
-    decoder = nn.Sequential(
+    levels = [min(level, len(settings.widths) - 1) for level in range(doublings + 1)]
+    widths = [settings.widths[level] for level in levels]
+    blocks = [settings.blocks[level] for level in levels]
+    layers: list[nn.Module] = [
         Standardise(mean_C, std_C),
-        nn.Conv2d(len(mean_C), a, kernel_size=3, padding=1),
+        nn.Conv2d(len(mean_C), widths[0], kernel_size=3, padding=1),
         nn.ReLU(),
-        *(ResidualBlock(a) for _ in range(blocks_a)),
-        upsample(a, b),
-        *(ResidualBlock(b) for _ in range(blocks_b)),
-        upsample(b, c),
-        *(ResidualBlock(c) for _ in range(blocks_c)),
-        nn.Conv2d(c, 3, kernel_size=3, padding=1),
-        nn.Sigmoid(),
-    )
-    return channels_last(decoder)
+    ]
+    for level, (width, count) in enumerate(zip(widths, blocks, strict=True)):
+        if level:
+            layers.append(upsample(widths[level - 1], width))
+        layers += [ResidualBlock(width) for _ in range(count)]
+    layers += [nn.Conv2d(widths[-1], 3, kernel_size=3, padding=1), nn.Sigmoid()]
+    return channels_last(nn.Sequential(*layers))

@@ -1,0 +1,1 @@
+"""The attacks: one interface ``fit / reconstruct``, one registry (``lab.attacks.registry``)."""

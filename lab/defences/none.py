@@ -1,0 +1,22 @@
+"""No defence: the unprotected network with cross-entropy."""
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+from torch.nn import functional
+
+from lab.defences.defence import Defence, Loss, Step
+
+
+@dataclass(frozen=True)
+class NoDefence(Defence):
+    """Plain cross-entropy; what every other row is compared with."""
+
+    name: ClassVar[str] = "none"
+    label: ClassVar[str] = "Unprotected"
+    source: ClassVar[str] = "Yang et al., CCS 2019: the network of the attack that the paper builds on"
+
+    def loss(self, step: Step) -> Loss:
+        """Mean cross-entropy in nats."""
+        value = functional.cross_entropy(step.logits_NK, step.labels_N)
+        return Loss(value, {"cross_entropy": value})

@@ -1,0 +1,54 @@
+"""Every defence by name. A new one is a file beside this and an entry here."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from lab.defences.autoencoder import Autoencoder
+from lab.defences.bido import BiDO
+from lab.defences.defence import Defence
+from lab.defences.dpsgd import DPSGD
+from lab.defences.feature_dropout import FeatureDropoutDefence
+from lab.defences.funnel_cross_entropy import FunnelCrossEntropy
+from lab.defences.gaussian_noise import GaussianNoiseDefence
+from lab.defences.infoscissors import InfoScissors
+from lab.defences.mid import MID
+from lab.defences.negative_label_smoothing import NegativeLabelSmoothing
+from lab.defences.none import NoDefence
+from lab.defences.nopeek import NoPeek
+from lab.defences.siftfunnel import SiftFunnel
+from lab.defences.vib import VIB
+
+DEFENCES: dict[str, type[Defence]] = {
+    made.name: made
+    for made in (
+        NoDefence,
+        GaussianNoiseDefence,
+        FeatureDropoutDefence,
+        DPSGD,
+        NegativeLabelSmoothing,
+        MID,
+        BiDO,
+        VIB,
+        InfoScissors,
+        Autoencoder,
+        SiftFunnel,
+        FunnelCrossEntropy,
+        NoPeek,
+    )
+}
+"""In the order of the paper's Table 2, then those that the paper lacks."""
+
+
+def make_defence(name: str, **parameters: Any) -> Defence:
+    """A defence with its default parameters, or others; an unknown name lists the known ones."""
+    if name not in DEFENCES:
+        raise ValueError(f"unknown defence {name!r}; known: {', '.join(DEFENCES)}")
+    return DEFENCES[name](**parameters)
+
+
+def defence_from_json(stored: Mapping[str, Any]) -> Defence:
+    """The defence that ``Defence.to_json`` wrote."""
+    name, parameters = stored["name"], stored["parameters"]
+    if name == SiftFunnel.name:
+        return SiftFunnel.from_parameters(parameters)
+    return make_defence(name, **parameters)
