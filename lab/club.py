@@ -2,11 +2,10 @@
 
     I(x; z) <= E_{p(x,z)} ln q(z|x) - E_{p(x)p(z)} ln q(z|x)
 
-with equality of intent: the bound holds where the learned ``q`` is close to the true conditional, so ``q`` is
-fitted by maximum likelihood beside the network.
+The bound holds where the learned ``q`` is close to the true conditional, so ``q`` is fitted by maximum
+likelihood beside the network.
 """
 
-import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
@@ -14,11 +13,11 @@ from torch.nn import functional
 class PatchGaussian(nn.Module):
     """``q(z|x)``: a Gaussian for each value of the feature, from the patch of the picture below it.
 
-    Two small networks, one for the mean and one for the logarithm of the variance, the second through Tanh, as in
-    the released code's CLUB network, each with half of ``hidden`` units. Ours: instead of one layer over the
-    whole picture (hundreds of millions of weights at the paper's sizes) they run at each position of the
-    feature on the f x f x 3 picture values under it, f the ratio of the sides; no value of the picture is left
-    out.
+    Two small networks, one for the mean and one for the log-variance, the second through Tanh, as in the
+    released code's CLUB network, each with half of ``hidden`` units. Ours: instead of one layer over the
+    whole picture (tens of millions of weights at the paper's sizes) they run at each position of the
+    feature on the f x f x 3 picture values under it, f the ratio of the sides; no value of the picture is
+    left out.
     """
 
     def __init__(self, channels: int, side: int, input_size: int, hidden: int) -> None:
@@ -54,7 +53,7 @@ class LabelClassifier(nn.Module):
 
 
 def gaussian_surprise(mean: Tensor, log_variance: Tensor, z: Tensor) -> Tensor:
-    """``-ln q(z|x)`` without its constant, mean over all values: ``((z - mean)^2 / variance + ln variance) / 2``.
+    """``-ln q(z|x)`` without its constant, mean over values: ``((z - mean)^2 / variance + ln variance) / 2``.
 
     Example:
         >>> float(gaussian_surprise(torch.zeros(1, 2), torch.zeros(1, 2), torch.tensor([[1.0, 3.0]])))
@@ -66,8 +65,8 @@ def gaussian_surprise(mean: Tensor, log_variance: Tensor, z: Tensor) -> Tensor:
 def gaussian_club(mean: Tensor, log_variance: Tensor, z: Tensor) -> Tensor:
     """CLUB for a Gaussian ``q``, in nats per value of ``z``; all N^2 pairs of the batch are the negatives.
 
-    The mean over the negatives needs no pairs: ``E_j (z_j - m)^2 = E z^2 - 2 m E z + m^2``. About 0 when ``z``
-    does not depend on the prediction; may be slightly negative.
+    The mean over the negatives needs no pairs: ``E_j (z_j - m)^2 = E z^2 - 2 m E z + m^2``. About 0 when
+    ``z`` does not depend on the prediction; may be slightly negative.
 
     Args:
         mean: Predicted means, N x anything.
@@ -87,6 +86,6 @@ def categorical_club(logits_NK: Tensor, labels_N: Tensor) -> Tensor:
         0.0
     """
     log_q_NK = logits_NK.log_softmax(dim=1)
-    shares_K = torch.bincount(labels_N, minlength=logits_NK.shape[1]) / len(labels_N)
-    positives = log_q_NK.gather(1, labels_N[:, None]).mean()
-    return positives - (log_q_NK @ shares_K.to(log_q_NK.dtype)).mean()
+    one_hot_NK = functional.one_hot(labels_N, logits_NK.shape[1]).to(log_q_NK.dtype)
+    positives = (log_q_NK * one_hot_NK).sum(dim=1).mean()
+    return positives - (log_q_NK @ one_hot_NK.mean(dim=0)).mean()

@@ -1,8 +1,8 @@
 """Differentially private training (Abadi et al., CCS 2016) on top of Opacus.
 
-Each step draws its batch by Poisson sampling, clips the gradient of each picture to norm C, sums, adds Gaussian
-noise of standard deviation C times the noise multiplier, and divides by the expected batch size. Opacus is
-imported on first use: it takes seconds, and only this defence needs it.
+Each step draws its batch by Poisson sampling, clips the gradient of each picture to norm C, sums, adds
+Gaussian noise of standard deviation C times the noise multiplier, and divides by the expected batch size.
+Opacus is imported on first use: it takes seconds, and only this defence needs it.
 """
 
 import math

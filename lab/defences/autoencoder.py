@@ -38,9 +38,8 @@ class Autoencoder(Defence):
     """The autoencoder network with a penalty on its code's cosine coefficients.
 
     Attributes:
-        weight: Weight w of the penalty. The paper's is lost; the source tries 0, 1, 2 and 4 beside a detector's
-            loss. 1 is its smallest that does anything, and cross-entropy on ten classes is no larger than that
-            loss.
+        weight: Weight w of the penalty. The paper's is lost; the source tries 0, 1, 2 and 4 beside a
+            detector's loss. 1 is the smallest of them that does anything.
     """
 
     weight: float = 1.0

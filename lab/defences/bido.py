@@ -2,8 +2,8 @@
 
     L = cross-entropy + sum_h (lambda_x HSIC(x, h) - lambda_y HSIC(h, y))
 
-The sum runs over the outputs of all of the network's stages but the head, as in the authors' code, where it is
-every hidden layer that their networks return; on the CNN these are the four blocks. HSIC is ``lab.hsic``'s
+The sum runs over the outputs of all children of edge and cloud but the head, as the authors' code sums over
+every hidden layer that its networks return; on the CNN these are the four blocks. HSIC is ``lab.hsic``'s
 normalised form with the source's kernels: Gaussian on pictures and layers, linear on one-hot labels.
 """
 

@@ -41,7 +41,7 @@ class DPSGD(NoDefence):
     def __post_init__(self) -> None:
         if self.clip <= 0 or self.noise_multiplier < 0 or not 0 < self.delta < 1:
             raise ValueError(
-                f"DPSGD needs a clip above 0, a noise multiplier from 0 and a delta between 0 and 1, got {self}"
+                f"DPSGD needs a clip above 0, a noise multiplier from 0 and a delta in (0, 1), got {self}"
             )
 
     def epsilon(self, *, steps: int, sample_rate: float) -> float:

@@ -17,8 +17,8 @@ from shared.manifest import EdgeStage
 class GaussianNoiseDefence(NoDefence):
     """Independent noise on every value that leaves the device.
 
-    The paper's Table 2 does not say whether its network (74.85 %) trained with the noise; ours does, so that it
-    can adapt, which is the defence at its best.
+    The paper's Table 2 does not say whether its network (74.85 %) trained with the noise; ours does, so that
+    it can adapt, which is the defence at its best.
 
     Attributes:
         sigma: Standard deviation. The paper's value is lost; 0.8 is the default in the released code.

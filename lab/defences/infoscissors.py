@@ -2,8 +2,9 @@
 
     L = cross-entropy + lambda_x CLUB(x; z) + lambda_y CLUB(h; y) - ln q(z|x) - ln q(y|h)
 
-``h`` is the last hidden layer on the cloud's side. The two ``q`` are companions (``lab.club``): the likelihood
-terms train them and nothing else, the CLUB terms train the classifier and not them. One optimiser serves both.
+``h`` is the last hidden layer on the cloud's side. The two ``q`` are companions (``lab.club``): the
+likelihood terms train them and nothing else, the CLUB terms train the classifier and not them. One optimiser
+serves both.
 """
 
 from collections.abc import Mapping
@@ -35,9 +36,10 @@ class Companion(nn.Module):
 class InfoScissors(Defence):
     """CLUB on both sides of the cut.
 
-    The source protects pictures and answers. Where the cloud gives the answer, as here, it has to know it: the
-    second term is kept, at a small weight. Ours as well: CLUB is taken of features scaled to unit variance per
-    channel, because the bound on the predicted variance would otherwise let the network win by shrinking.
+    The source protects pictures and answers. Where the cloud gives the answer, as here, it has to know it:
+    the second term is kept, at a small weight. Ours as well: CLUB is taken of features scaled to unit
+    variance per channel, because the Tanh on the log-variance would otherwise let the network win by
+    shrinking them.
 
     Attributes:
         lambda_x: Weight of the bound on I(x; z), in nats per value of the feature. The paper's is lost.

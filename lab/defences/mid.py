@@ -2,8 +2,8 @@
 
     L = cross-entropy + beta KL(N(mu, sigma^2) || N(0, 1)),   h = mu + sigma n
 
-The bottleneck stands at the penultimate layer, in the cloud, where the released code has it. It cannot protect
-the feature on the wire, which never passes it, except by what the gradient teaches the edge.
+The bottleneck stands at the penultimate layer, in the cloud, where the released code has it. It cannot
+protect the feature on the wire, which never passes it, except by what the gradient teaches the edge.
 """
 
 from collections.abc import Mapping

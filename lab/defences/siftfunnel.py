@@ -83,6 +83,6 @@ ABLATIONS: dict[str, SiftFunnel] = {
 }
 """Each part switched off alone, and each penalty alone on the funnel.
 
-The "only" ones train with plain cross-entropy at the weight of Eq. 15, 3.5, and one penalty at its own weight;
-their network is the whole funnel. ``FunnelCrossEntropy`` is the funnel with no penalty at all.
+The "only" ones train the whole funnel with plain cross-entropy at the weight of Eq. 15, 3.5, and one penalty
+at its own weight. ``FunnelCrossEntropy`` is the funnel with no penalty at all.
 """

@@ -2,8 +2,9 @@
 
     L = cross-entropy + beta mean KL(N(f(x), sigma_c^2) || N(0, 1)),   z = f(x) + sigma_c n
 
-The divergence bounds I(x; z) from above. The source's code is not public; its adversarial part is left out, as
-the paper leaves out adversarial training everywhere. One learned sigma for each channel is ours.
+The divergence, summed over the values, bounds I(x; z) from above. The source's code is not public; its
+adversarial part is left out, as the paper leaves out adversarial training everywhere. One learned sigma for
+each channel is ours.
 """
 
 from collections.abc import Mapping

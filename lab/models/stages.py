@@ -4,9 +4,9 @@
     feature dropout          z = f b                        b ~ Bernoulli(1 - rate) for each value
     channel Gaussian noise   z = f + sigma_c n              one learned sigma for each channel c
 
-Here the noise comes from PyTorch's global generator, so that a training can resume; a device draws it from the
-operating system. ``gain`` is the factor by which the mean of many observations of the same picture must be
-multiplied to give the clean feature: what an attacker who averages needs.
+Here the noise comes from PyTorch's global generator, so that a training can resume; a device draws it from
+the operating system. ``gain`` is the factor by which the mean of many observations of the same picture must
+be multiplied to give the clean feature: what an attacker who averages needs.
 """
 
 import math

@@ -1,0 +1,92 @@
+import json
+from dataclasses import fields
+
+import pytest
+
+from lab.defences.defence import ORIGINS
+from lab.defences.registry import DEFENCES, defence_from_json, make_defence
+from lab.defences.siftfunnel import ABLATIONS, SiftFunnel
+from lab.losses import LossWeights
+from lab.models.registry import NETWORKS
+
+TABLE_2 = (
+    "none",
+    "gaussian-noise",
+    "feature-dropout",
+    "dpsgd",
+    "negative-label-smoothing",
+    "mid",
+    "bido",
+    "vib",
+    "infoscissors",
+    "autoencoder",
+    "siftfunnel",
+)
+MISSING_FROM_THE_PAPER = ("funnel-cross-entropy", "nopeek")
+
+
+def test_the_registry_has_table_2s_rows_in_order_and_then_the_two_that_the_paper_lacks() -> None:
+    assert tuple(DEFENCES) == TABLE_2 + MISSING_FROM_THE_PAPER
+
+
+@pytest.mark.parametrize("name", DEFENCES)
+def test_every_parameter_says_where_its_value_comes_from(name: str) -> None:
+    made = DEFENCES[name]
+    assert set(made.origins) == {field.name for field in fields(made)}
+    assert set(made.origins.values()) <= set(ORIGINS)
+    assert made.label
+    assert made.source
+    assert made().describe()["origins"] == dict(made.origins)
+
+
+@pytest.mark.parametrize("name", DEFENCES)
+def test_a_defence_survives_json(name: str) -> None:
+    defence = make_defence(name)
+    assert defence_from_json(json.loads(json.dumps(defence.to_json()))) == defence
+
+
+@pytest.mark.parametrize("name", ABLATIONS)
+def test_an_ablation_survives_json(name: str) -> None:
+    assert defence_from_json(json.loads(json.dumps(ABLATIONS[name].to_json()))) == ABLATIONS[name]
+
+
+@pytest.mark.parametrize("name", DEFENCES)
+def test_every_defence_has_its_network_in_the_cnn_family(name: str) -> None:
+    assert make_defence(name).architecture("cnn") in NETWORKS
+
+
+def test_an_unknown_defence_lists_the_known_ones() -> None:
+    with pytest.raises(ValueError, match=r"unknown defence 'prayer'; known: none, gaussian-noise"):
+        make_defence("prayer")
+
+
+def test_each_of_the_six_parts_is_switched_off_alone() -> None:
+    whole = LossWeights()
+    without = {name: made for name, made in ABLATIONS.items() if name.startswith("without-")}
+    assert [made.architecture("cnn") for made in without.values()] == [
+        "cnn-unprotected",
+        "cnn-plainfunnel",
+        *["cnn-siftfunnel"] * 4,
+    ]
+    changed = {
+        name: [
+            field.name
+            for field in fields(LossWeights)
+            if getattr(made.weights, field.name) != getattr(whole, field.name)
+        ]
+        for name, made in without.items()
+    }
+    assert changed == {
+        "without-funnel": [],
+        "without-attention": [],
+        "without-distance-correlation": ["distance_correlation"],
+        "without-pearson": ["channel_correlation"],
+        "without-l1": ["l1"],
+        "without-label-smoothing": ["smoothing"],
+    }
+
+
+def test_an_only_ablation_has_cross_entropy_and_one_penalty() -> None:
+    assert ABLATIONS["only-pearson"] == SiftFunnel(LossWeights(3.5, 0, 0.6, 0, 0))
+    assert ABLATIONS["only-distance-correlation"] == SiftFunnel(LossWeights(3.5, 0.8, 0, 0, 0))
+    assert ABLATIONS["only-l1"] == SiftFunnel(LossWeights(3.5, 0, 0, 5e-3, 0))
