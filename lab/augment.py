@@ -15,8 +15,8 @@ class Augmentation:
     """How far pictures are changed in training; zeros change nothing.
 
     The colour changes are one matrix per picture: hue, saturation, contrast, then brightness. Shifts are
-    ours. Hue turns the chroma plane of YIQ, where torchvision's ``ColorJitter`` turns the wheel of HSV: the same
-    share of a whole turn, but brightness as the eye weighs it stays, and grey stays grey.
+    ours. Hue turns the chroma plane of YIQ, where torchvision's ``ColorJitter`` turns the wheel of HSV: the
+    same share of a whole turn, but brightness as the eye weighs it stays, and grey stays grey.
 
     Attributes:
         flip: Whether half of the pictures are mirrored.
@@ -73,7 +73,8 @@ def hue_matrices(turns_N: Tensor) -> Tensor:
     rotation[:, 0, 0] = 1
     rotation[:, 1, 1] = rotation[:, 2, 2] = angle.cos()
     rotation[:, 1, 2], rotation[:, 2, 1] = angle.sin(), -angle.sin()
-    return (to_yiq @ rotation @ torch.linalg.inv(to_yiq)).to(turns_N)
+    matrices: Tensor = to_yiq @ rotation @ torch.linalg.inv(to_yiq)
+    return matrices.to(turns_N)
 
 
 def _recolour(x_NHWC: Tensor, settings: Augmentation, generator: torch.Generator) -> Tensor:

@@ -58,7 +58,7 @@ class ImageSet:
 
     def pixels_sha256(self) -> str:
         """SHA-256 of the pixels in their order, without the labels; about a second for a gigabyte."""
-        return hashlib.sha256(np.ascontiguousarray(self.images_NHWC)).hexdigest()
+        return hashlib.sha256(np.ascontiguousarray(self.images_NHWC).data).hexdigest()
 
     def missing_classes(self) -> tuple[str, ...]:
         """Names of the classes that have no picture here."""

@@ -47,7 +47,13 @@ def load_splits(
         raise DataError(f"unknown data set {dataset!r}; known: {', '.join(sorted(DATASETS))}")
     splits = DATASETS[dataset](data, cache, size)
     check_usable(splits, dataset)
-    return replace(splits, **{name: _in_memory(part) for name, part in splits.parts().items()})
+    return replace(
+        splits,
+        train=_in_memory(splits.train),
+        validation=_in_memory(splits.validation),
+        test=_in_memory(splits.test),
+        auxiliary=_in_memory(splits.auxiliary),
+    )
 
 
 def check_usable(splits: Splits, dataset: str) -> None:

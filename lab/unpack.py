@@ -10,7 +10,7 @@ import hashlib
 import tarfile
 import urllib.error
 import urllib.request
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import BinaryIO
 
@@ -18,15 +18,14 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from lab.data import DataError, decode_rgb, iterate_class_tar, parse_cifar10_records
+from lab.data import DataError
+from lab.data_sets.archives import iterate_class_tar
+from lab.data_sets.cifar10 import BATCHES, iterate_batches
+from lab.data_sets.decoding import decode_rgb
 
 CIFAR10_URL = "https://www.cs.toronto.edu/~kriz/cifar-10-binary.tar.gz"
 CIFAR10_BYTES = 170_052_171
 CIFAR10_SHA256 = "c4a38c50a1bc5f3a1c5537f2155ab9d68f9f25eb1ed8d9ddda3db29a59bca1dd"
-CIFAR10_MEMBERS = {
-    "train": tuple(f"data_batch_{number}.bin" for number in range(1, 6)),
-    "test": ("test_batch.bin",),
-}
 _CHUNK_BYTES = 1 << 20
 _TIMEOUT_S = 30
 
@@ -83,27 +82,12 @@ def _write_png(picture_HWC: NDArray[np.uint8], path: Path) -> None:
     Image.fromarray(picture_HWC).save(path)
 
 
-def _binary_members(archive_path: Path, names: tuple[str, ...]) -> Iterator[tuple[str, bytes]]:
-    with tarfile.open(archive_path) as archive:
-        members = {Path(member.name).name: member for member in archive.getmembers() if member.isfile()}
-        for name in names:
-            if name not in members:
-                raise DataError(
-                    f"{archive_path}: {name} is missing; expected the binary version of CIFAR-10 "
-                    "(cifar-10-binary.tar.gz), or a tar of class folders"
-                )
-            stream = archive.extractfile(members[name])
-            assert stream is not None  # a regular file always has a stream
-            yield name, stream.read()
-
-
 def unpack_binary_archive(archive: Path, out: Path, show: Show) -> int:
     """Write the binary archive's pictures below ``out``/train and ``out``/test; how many there were."""
     written = 0
-    for split, names in CIFAR10_MEMBERS.items():
+    for split, names in BATCHES.items():
         number = 0
-        for name, data in _binary_members(archive, names):
-            batch = parse_cifar10_records(data, f"{archive}:{name}")
+        for name, batch in iterate_batches(archive, names):
             for picture, label in zip(batch.images_NHWC, batch.labels, strict=True):
                 _write_png(picture, out / split / batch.classes[label] / f"{number:05d}.png")
                 number += 1

@@ -1,7 +1,8 @@
 """Chest X-ray films: class folders or a tar of them, cut by patient, or the authors' npz layout.
 
 Split (*paper*, Table 1): 66.6 % train, 16.7 % test, 16.7 % attacker. A tenth of train validates (*ours*), and
-the cut by patient is ours too: with ``groups.csv`` (columns ``file`` and ``group``) no patient is on two sides.
+the cut by patient is ours too: with ``groups.csv`` (columns ``file`` and ``group``) no patient is on two
+sides.
 """
 
 import csv
