@@ -63,6 +63,8 @@ def _shift(images_NHWC: Tensor, pixels: int, generator: torch.Generator) -> Tens
 def hue_matrices(turns_N: Tensor) -> Tensor:
     """Matrices N x 3 x 3 that turn the hue of RGB row vectors, ``rgb @ matrix``, by shares of a whole turn.
 
+    A third of a turn takes red to green, as on the wheel of HSV.
+
     Example:
         >>> torch.allclose(hue_matrices(torch.tensor([1.0]))[0], torch.eye(3), atol=1e-5)
         True
@@ -72,7 +74,7 @@ def hue_matrices(turns_N: Tensor) -> Tensor:
     rotation = torch.zeros(len(turns_N), 3, 3, dtype=torch.float64)
     rotation[:, 0, 0] = 1
     rotation[:, 1, 1] = rotation[:, 2, 2] = angle.cos()
-    rotation[:, 1, 2], rotation[:, 2, 1] = angle.sin(), -angle.sin()
+    rotation[:, 1, 2], rotation[:, 2, 1] = -angle.sin(), angle.sin()
     matrices: Tensor = to_yiq @ rotation @ torch.linalg.inv(to_yiq)
     return matrices.to(turns_N)
 

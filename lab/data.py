@@ -186,7 +186,7 @@ def grouped_parts(
     """
     rng = np.random.default_rng(seed)
     _, group_N = np.unique(groups_N, return_inverse=True)
-    votes = np.zeros((int(group_N.max(initial=-1)) + 1, int(labels_N.max(initial=-1)) + 1), dtype=np.int64)
+    votes = np.zeros((int(group_N.max(initial=0)) + 1, int(labels_N.max(initial=0)) + 1), dtype=np.int64)
     np.add.at(votes, (group_N, labels_N), 1)
     class_of_group, pictures_of_group = votes.argmax(1), votes.sum(1)
     part_of_group = np.zeros(len(votes), dtype=np.int64)

@@ -37,9 +37,10 @@ def fit_square(image: Image.Image, size: int | None) -> NDArray[np.uint8]:
         return np.array(image)
     width, height = image.size
     side = min(width, height)
-    left, top = (width - side) / 2, (height - side) / 2
-    box = (left, top, left + side, top + side)
-    return np.array(image.resize((size, size), Image.Resampling.BILINEAR, box=box))
+    left, top = (width - side) // 2, (height - side) // 2
+    # cut first: with resize's box the widened kernel would reach for pixels outside it
+    square = image.crop((left, top, left + side, top + side))
+    return np.array(square.resize((size, size), Image.Resampling.BILINEAR))
 
 
 def resized(images: ImageSet, size: int | None) -> ImageSet:
