@@ -1,0 +1,15 @@
+"""The paper's tables beside ours, written from ``lab/results``; needs neither PyTorch nor the pictures.
+
+| module | what it does |
+| --- | --- |
+| ``paper`` | the paper's printed figures, and which of our rows stands for which of the paper's |
+| ``results`` | reads result files, refuses what does not fit, joins seeds |
+| ``cells`` | cells, sections and documents |
+| ``lines`` | the lines of a table: paper and ours side by side, reference rows |
+| ``sections`` | the parts of Tables 2 to 5 |
+| ``further`` | information, references, equal accuracy, Figure 2 |
+| ``predictors`` | which figure foretells the leak: rank correlations over rows |
+| ``svg``, ``figures`` | the drawings |
+| ``rendering`` | documents as Markdown, CSV and JSON |
+| ``cli`` | ``siftfunnel lab tables`` |
+"""
