@@ -1,0 +1,137 @@
+"""A larger inverter, the same for every defence: a U-Net on the feature, then up to the picture.
+
+    z -> standardise -> stem -> blocks at s, s/2, s/4 -> back up with skips -> x2 -> ... -> picture
+
+The coarse levels see the whole picture at little cost and hold most of the weights; the residual inverter
+sees a neighbourhood. Several times its parameters. The loss is L1 with a share of 1 - SSIM, as decoders for
+image restoration use (Zhao et al., IEEE TCI 2017). *Ours* throughout; the paper has no such attack.
+"""
+
+from dataclasses import dataclass
+from itertools import pairwise
+from typing import ClassVar
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from lab.attacks.attack import Access
+from lab.attacks.inverter_training import LossName, TrainedInverter, doublings_between
+from lab.attacks.victim import Victim
+from lab.metrics.pictures import ssim_of_each
+from lab.models.decoder import ResidualBlock, Standardise, upsample
+from lab.models.layout import channels_last
+
+
+class FeatureUNet(nn.Module):
+    """Levels of residual blocks at halving sides, joined by skips; the first level's width in and out."""
+
+    def __init__(self, widths: tuple[int, ...], blocks: int) -> None:
+        super().__init__()
+
+        def level(width: int) -> nn.Module:
+            return nn.Sequential(*(ResidualBlock(width) for _ in range(blocks)))
+
+        self.down = nn.ModuleList(level(width) for width in widths)
+        self.narrow = nn.ModuleList(
+            nn.Conv2d(a, b, kernel_size=3, stride=2, padding=1) for a, b in pairwise(widths)
+        )
+        self.widen = nn.ModuleList(nn.Conv2d(a + b, a, kernel_size=3, padding=1) for a, b in pairwise(widths))
+        self.up = nn.ModuleList(level(width) for width in widths[:-1])
+
+    def forward(self, x_NCHW: Tensor) -> Tensor:
+        """The shape stays; odd sides are rounded up on the way down."""
+        h = self.down[0](x_NCHW)
+        skips: list[Tensor] = []
+        for narrow, blocks in zip(self.narrow, list(self.down)[1:], strict=True):
+            skips.append(h)
+            h = blocks(functional.relu(narrow(h)))
+        for widen, blocks, skip in zip(
+            reversed(list(self.widen)), reversed(list(self.up)), reversed(skips), strict=True
+        ):
+            wide = functional.interpolate(h, size=skip.shape[2:], mode="nearest")
+            h = blocks(functional.relu(widen(torch.cat([skip, wide], dim=1))))
+        return h
+
+
+def build_unet(
+    mean_C: Tensor,
+    std_C: Tensor,
+    doublings: int,
+    *,
+    widths: tuple[int, ...],
+    tail: tuple[int, ...],
+    blocks: int,
+) -> nn.Sequential:
+    """The inverter for features with these statistics.
+
+    Args:
+        mean_C: Mean of each of the feature's channels.
+        std_C: Standard deviation of each.
+        doublings: The picture's side is the feature's times ``2 ** doublings``.
+        widths: Channels at the feature's side and at each halving of it.
+        tail: Channels after each doubling; the last repeats.
+        blocks: Residual blocks of every level, one after each doubling.
+    """
+    layers: list[nn.Module] = [
+        Standardise(mean_C, std_C),
+        nn.Conv2d(len(mean_C), widths[0], kernel_size=3, padding=1),
+        nn.ReLU(),
+        FeatureUNet(widths, blocks),
+    ]
+    width = widths[0]
+    for level in range(doublings):
+        wider = tail[min(level, len(tail) - 1)]
+        layers += [upsample(width, wider), ResidualBlock(wider)]
+        width = wider
+    return channels_last(nn.Sequential(*layers, nn.Conv2d(width, 3, kernel_size=3, padding=1), nn.Sigmoid()))
+
+
+@dataclass(frozen=True)
+class UNet(TrainedInverter):
+    """The larger inverter.
+
+    Attributes:
+        widths: Channels at the feature's side and at each halving of it.
+        tail: Channels after each doubling towards the picture; the last repeats.
+        blocks: Residual blocks of every level.
+        ssim_weight: Share of 1 - SSIM in the loss; the rest is L1. 0 saves its time.
+    """
+
+    epochs: int = 20
+    batch: int = 32
+    learning_rate: float = 1e-3
+    widths: tuple[int, ...] = (96, 160, 256)
+    tail: tuple[int, ...] = (48, 24, 16)
+    blocks: int = 2
+    ssim_weight: float = 0.15
+
+    name: ClassVar[str] = "unet"
+    label: ClassVar[str] = "U-Net inverter"
+    access: ClassVar[Access] = "black-box"
+    source: ClassVar[str] = "ours; U-Net after Ronneberger et al., MICCAI 2015"
+    loss_name: ClassVar[LossName] = "l1"
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if not self.widths or not self.tail or not 0 <= self.ssim_weight <= 1:
+            raise ValueError(f"{self.name}: widths and tail must not be empty, and ssim_weight lie in [0, 1]")
+
+    def build(self, victim: Victim, mean_C: Tensor, std_C: Tensor) -> nn.Module:
+        """The U-Net at the victim's factor."""
+        return build_unet(
+            mean_C,
+            std_C,
+            doublings_between(victim),
+            widths=tuple(self.widths),
+            tail=tuple(self.tail),
+            blocks=self.blocks,
+        )
+
+    def loss(self, guess_NCHW: Tensor, x_NCHW: Tensor) -> tuple[Tensor, float]:
+        """(1 - w) L1 + w (1 - SSIM)."""
+        pixels, error = super().loss(guess_NCHW, x_NCHW)
+        if not self.ssim_weight:
+            return pixels, error
+        structure = 1 - ssim_of_each(guess_NCHW, x_NCHW).mean()
+        return (1 - self.ssim_weight) * pixels + self.ssim_weight * structure, error
