@@ -3,9 +3,9 @@
 | module | what it measures |
 | --- | --- |
 | ``pictures`` | standard MSE, PSNR and SSIM per picture, their summary with bootstrap intervals |
-| ``authors`` | ``paper_mse``, ``paper_psnr``, ``paper_ssim``: the same names as printed in the paper's tables |
+| ``authors`` | ``paper_mse``, ``paper_psnr``, ``paper_ssim``: what the paper's tables print |
 | ``mine`` | the authors' capped estimator of information, and one that is not capped |
-| ``information`` | effective information mean, InfoNCE, and the upper bound by the entropy-coded size |
+| ``information`` | effective information mean, InfoNCE, and the upper bound by entropy coding |
 | ``identity`` | retrieval from a gallery, re-identification by an independent classifier |
 | ``references`` | what one scores without any attack |
 | ``cost`` | parameters, file size, memory and latency of an edge |

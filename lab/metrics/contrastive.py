@@ -68,9 +68,7 @@ class _TwoTowers(nn.Module):
         a, b = self.embed_x(x_NCHW), self.embed_z(z_NCHW)
         similarity = a @ b.T * self.log_scale.exp().clamp_max(_MOST_SCALE)
         own = torch.arange(len(a), device=a.device)
-        return (
-            functional.cross_entropy(similarity, own) + functional.cross_entropy(similarity.T, own)
-        ) / 2
+        return (functional.cross_entropy(similarity, own) + functional.cross_entropy(similarity.T, own)) / 2
 
     @torch.no_grad()
     def evaluate(self, x_NCHW: Tensor, z_NCHW: Tensor) -> tuple[float, float]:

@@ -7,8 +7,8 @@
 Why the coded size bounds every attack
     Let P be the payload on the wire, read with the code that sender and receiver agreed on before there was a
     picture. Whatever an attacker computes from it, restored picture or name, is a function of P and of
-    randomness and knowledge of its own, so by the data-processing inequality it says no more about the picture x than P
-    does; and
+    randomness and knowledge of its own, so by the data-processing inequality it says no more about the
+    picture x than P does; and
 
         I(x; P) = H(P) - H(P | x)  <=  H(P)  <=  E[length of the codeword of P in bits].
 

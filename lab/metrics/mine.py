@@ -15,6 +15,7 @@ results name their ceiling. A low value says that this critic found little, not 
 
 import math
 from dataclasses import dataclass
+from itertools import pairwise
 
 import torch
 from torch import Tensor, nn
@@ -70,7 +71,7 @@ class AuthorsCritic(nn.Module):
         super().__init__()
         sizes = (picture_channels + feature_channels, 64, 32, 16, 4)
         layers: list[nn.Module] = []
-        for taken, given in zip(sizes[:-1], sizes[1:], strict=True):
+        for taken, given in pairwise(sizes):
             layers += [nn.Conv2d(taken, given, kernel_size=3, padding=1), nn.Tanh()]
         layers[-1] = nn.Sigmoid()
         self.layers = nn.Sequential(*layers)
@@ -160,7 +161,7 @@ def authors_mine(
 
 
 class JointCritic(nn.Module):
-    """Encodes picture and feature apart, then scores any pairing of the encodings with an unbounded scalar."""
+    """Encodes picture and feature apart, then scores any pairing of encodings without a bound."""
 
     def __init__(self, x_NCHW: Tensor, z_NCHW: Tensor, width: int) -> None:
         super().__init__()
@@ -268,9 +269,7 @@ def mine(
         optimizer.step()
         if step % every == 0 or step == steps:
             chosen.append(_held_out_bound(critic, x_eval[:half], z_eval[:half], shifts, batch))
-            history.append(
-                _held_out_bound(critic, x_eval[half:], z_eval[half:], shifts, batch)
-            )
+            history.append(_held_out_bound(critic, x_eval[half:], z_eval[half:], shifts, batch))
     ceiling = math.log((len(x_eval) - half) * shifts)
     best = max(range(len(chosen)), key=chosen.__getitem__)
     return MutualInformation(min(ceiling, max(0.0, history[best])), ceiling, tuple(history))

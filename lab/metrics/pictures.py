@@ -74,7 +74,7 @@ def ssim_of_each(x_NCHW: Tensor, y_NCHW: Tensor) -> Tensor:
 
     scikit-image leaves out the 5 pixels at each border, so a filter without padding gives the same numbers.
     """
-    height, width = (_gaussian_band(side, x_NCHW.dtype) for side in x_NCHW.shape[2:])
+    height, width = (_gaussian_band(side, x_NCHW.dtype).to(x_NCHW.device) for side in x_NCHW.shape[2:])
 
     def blur(a_NCHW: Tensor) -> Tensor:
         return height @ a_NCHW @ width.T

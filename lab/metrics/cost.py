@@ -1,0 +1,295 @@
+"""What an edge costs the device: parameters, file, memory, time.
+
+Parameters are counted the true way and the way the paper's tables got them (torchsummary), under different
+names. Times depend on the machine and say so in their result; all the other figures do not.
+"""
+
+import platform
+import time
+import weakref
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils._pytree import tree_leaves
+
+from lab.sessions import OnnxModel
+
+WARM_UP_RUNS = 10
+TIMED_RUNS = 50
+
+
+def count_unique(module: nn.Module) -> int:
+    """Number of trained values, each shared tensor once.
+
+    Example:
+        >>> count_unique(nn.Linear(3, 2))
+        8
+    """
+    return sum(parameter.numel() for parameter in module.parameters())
+
+
+def count_as_torchsummary(module: nn.Module, input_shape: tuple[int, ...]) -> int:
+    """Parameters as the tool torchsummary prints them, which is what the paper's tables hold.
+
+    The tool adds up ``weight`` and ``bias`` of a layer each time the layer is *called*, so a network that
+    two branches share counts twice (CBAM's: the paper's funnel has 16,354 parameters and prints 16,402), and
+    a layer that is never called does not count.
+
+    Args:
+        module: The edge; run in evaluation mode on two pictures of zeros, and left as it was.
+        input_shape: Of one picture, C x H x W.
+    """
+    counted = 0
+
+    def count(layer: nn.Module, inputs: Any, output: Any) -> None:
+        nonlocal counted
+        for name in ("weight", "bias"):
+            value = getattr(layer, name, None)
+            counted += value.numel() if isinstance(value, Tensor) else 0
+
+    handles = [layer.register_forward_hook(count) for layer in module.modules()]
+    try:
+        with _evaluating(module), torch.no_grad():
+            module(_zeros(module, (2, *input_shape)))
+    finally:
+        for handle in handles:
+            handle.remove()
+    return counted
+
+
+@contextmanager
+def _evaluating(module: nn.Module) -> Iterator[None]:
+    """Evaluation mode for a while; each submodule gets its own mode back."""
+    modes = [(layer, layer.training) for layer in module.modules()]
+    module.eval()
+    try:
+        yield
+    finally:
+        for layer, mode in modes:
+            layer.training = mode
+
+
+def _zeros(module: nn.Module, shape: tuple[int, ...]) -> Tensor:
+    device = next((parameter.device for parameter in module.parameters()), torch.device("cpu"))
+    return torch.zeros(shape, device=device)
+
+
+def file_bytes(model: bytes | Path) -> int:
+    """Size of an exported graph, from its bytes or its file: what a device downloads and stores."""
+    return len(model) if isinstance(model, bytes) else model.stat().st_size
+
+
+class _LiveStorage(TorchDispatchMode):
+    """Follows every tensor that an operation makes, and the most bytes alive at once."""
+
+    def __init__(self, counted_elsewhere: Iterable[Tensor]) -> None:
+        super().__init__()
+        self.live_bytes = self.peak_bytes = 0
+        self._holders: dict[int, int] = {}
+        # a view of a parameter (a transposed weight) is no new memory
+        self._elsewhere = {tensor.untyped_storage()._cdata for tensor in counted_elsewhere}
+
+    def hold(self, tensor: Tensor) -> None:
+        """Count a tensor's storage until the last tensor on it is gone."""
+        storage = tensor.untyped_storage()
+        key, size = storage._cdata, storage.nbytes()
+        if key in self._elsewhere:
+            return
+        if key not in self._holders:
+            self.live_bytes += size
+            self.peak_bytes = max(self.peak_bytes, self.live_bytes)
+        self._holders[key] = self._holders.get(key, 0) + 1
+        weakref.finalize(tensor, self._release, key, size)
+
+    def _release(self, key: int, size: int) -> None:
+        self._holders[key] -= 1
+        if not self._holders[key]:
+            del self._holders[key]
+            self.live_bytes -= size
+
+    def __torch_dispatch__(
+        self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None
+    ) -> Any:
+        output = func(*args, **(kwargs or {}))
+        came_in = {id(value) for value in tree_leaves((args, kwargs))}
+        for value in tree_leaves(output):
+            # an operation in place returns what came in, which is held already
+            if isinstance(value, Tensor) and id(value) not in came_in:
+                self.hold(value)
+        return output
+
+
+@dataclass(frozen=True)
+class MemoryCost:
+    """Bytes that one forward pass needs at its peak.
+
+    Attributes:
+        parameter_bytes: Parameters and buffers, each shared tensor once.
+        activation_bytes: Most bytes of live tensors at once, the input included.
+    """
+
+    parameter_bytes: int
+    activation_bytes: int
+
+    @property
+    def peak_bytes(self) -> int:
+        """Both together."""
+        return self.parameter_bytes + self.activation_bytes
+
+
+def peak_memory(module: nn.Module, input_shape: tuple[int, ...], batch: int = 1) -> MemoryCost:
+    """Peak memory of one forward pass in evaluation mode, without gradients.
+
+    On CUDA it is the allocator's own peak above what lay there before. On a CPU, where PyTorch keeps no such
+    mark, the bytes of all tensors alive are followed operation by operation: the same on every machine, but
+    without what a kernel takes for itself while it runs. In-place operations and the runtime's buffer reuse
+    make ONNX Runtime need less; it is a figure to compare edges with, not a device's resident memory.
+
+    Args:
+        module: The edge, on the device to measure.
+        input_shape: Of one picture, C x H x W.
+        batch: Pictures at once.
+    """
+    tensors = [*module.parameters(), *module.buffers()]
+    parameter_bytes = sum(tensor.numel() * tensor.element_size() for tensor in tensors)
+    with _evaluating(module), torch.no_grad():
+        x_NCHW = _zeros(module, (batch, *input_shape))
+        if x_NCHW.is_cuda:
+            return MemoryCost(parameter_bytes, _cuda_peak(module, x_NCHW))
+        live = _LiveStorage(tensors)
+        live.hold(x_NCHW)
+        with live:
+            module(x_NCHW)
+        return MemoryCost(parameter_bytes, live.peak_bytes)
+
+
+def _cuda_peak(module: nn.Module, x_NCHW: Tensor) -> int:
+    module(x_NCHW)
+    torch.cuda.synchronize(x_NCHW.device)
+    before = torch.cuda.memory_allocated(x_NCHW.device)
+    torch.cuda.reset_peak_memory_stats(x_NCHW.device)
+    module(x_NCHW)
+    torch.cuda.synchronize(x_NCHW.device)
+    peak = torch.cuda.max_memory_allocated(x_NCHW.device) - before
+    return peak + x_NCHW.numel() * x_NCHW.element_size()
+
+
+@dataclass(frozen=True)
+class Latency:
+    """Time of one picture through the edge.
+
+    Attributes:
+        median_ms: Half of the runs are faster.
+        p5_ms: 5 % of the runs are faster.
+        p95_ms: 95 % of the runs are faster.
+        runs: Timed runs; the warm-up is not among them.
+        device: What it was measured on.
+    """
+
+    median_ms: float
+    p5_ms: float
+    p95_ms: float
+    runs: int
+    device: str
+
+
+def time_runs(
+    run: Callable[[], object], *, device: str, runs: int = TIMED_RUNS, warm_up: int = WARM_UP_RUNS
+) -> Latency:
+    """Wall time of ``run()``, which must wait until its work is done.
+
+    Raises:
+        ValueError: no runs.
+    """
+    if runs < 1 or warm_up < 0:
+        raise ValueError(f"need one timed run or more and no negative warm-up, got {runs} and {warm_up}")
+    for _ in range(warm_up):
+        run()
+    times_ms = np.empty(runs)
+    for index in range(runs):
+        started = time.perf_counter_ns()
+        run()
+        times_ms[index] = (time.perf_counter_ns() - started) / 1e6
+    p5, median, p95 = (float(value) for value in np.percentile(times_ms, (5, 50, 95)))
+    return Latency(median, p5, p95, runs, device)
+
+
+def cpu_latency(
+    model: bytes | Path, input_shape: tuple[int, ...], *, runs: int = TIMED_RUNS, warm_up: int = WARM_UP_RUNS
+) -> Latency:
+    """One picture at a time through ONNX Runtime on one thread, as the device runs it.
+
+    Args:
+        model: The exported edge, its bytes or its file.
+        input_shape: Of one picture, C x H x W.
+        runs: Timed runs.
+        warm_up: Runs before them.
+    """
+    session = OnnxModel(model)
+    picture = np.zeros((1, *input_shape), dtype=np.float32)
+    name = f"{platform.machine()} CPU, ONNX Runtime, one thread"
+    return time_runs(lambda: session(picture), device=name, runs=runs, warm_up=warm_up)
+
+
+def gpu_latency(
+    module: nn.Module, input_shape: tuple[int, ...], *, runs: int = TIMED_RUNS, warm_up: int = WARM_UP_RUNS
+) -> Latency | None:
+    """One picture at a time through PyTorch on the first GPU; None where there is none.
+
+    The module is moved there and back.
+    """
+    if not torch.cuda.is_available():
+        return None
+    home = next((parameter.device for parameter in module.parameters()), torch.device("cpu"))
+    device = torch.device("cuda")
+    try:
+        with _evaluating(module.to(device)), torch.inference_mode():
+            picture = torch.zeros((1, *input_shape), device=device)
+
+            def run() -> None:
+                module(picture)
+                torch.cuda.synchronize(device)
+
+            return time_runs(run, device=torch.cuda.get_device_name(device), runs=runs, warm_up=warm_up)
+    finally:
+        module.to(home)
+
+
+@dataclass(frozen=True)
+class EdgeCost:
+    """All cost figures of one edge, as a table prints them."""
+
+    parameters: int
+    parameters_torchsummary: int
+    file_bytes: int
+    memory: MemoryCost
+    cpu: Latency
+    gpu: Latency | None
+
+
+def measure_edge(
+    edge: nn.Module, onnx_edge: bytes | Path, input_shape: tuple[int, int, int], *, runs: int = TIMED_RUNS
+) -> EdgeCost:
+    """Every figure of this module for an edge.
+
+    Args:
+        edge: The PyTorch half, not folded: folding merges parameters.
+        onnx_edge: The same half as exported.
+        input_shape: Of one picture, C x H x W.
+        runs: Timed runs per device.
+    """
+    return EdgeCost(
+        parameters=count_unique(edge),
+        parameters_torchsummary=count_as_torchsummary(edge, input_shape),
+        file_bytes=file_bytes(onnx_edge),
+        memory=peak_memory(edge, input_shape),
+        cpu=cpu_latency(onnx_edge, input_shape, runs=runs),
+        gpu=gpu_latency(edge, input_shape, runs=runs),
+    )

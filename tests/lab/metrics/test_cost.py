@@ -1,0 +1,119 @@
+from pathlib import Path
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+from lab.folding import folded_copy
+from lab.graph import write_onnx
+from lab.metrics.cost import (
+    count_as_torchsummary,
+    count_unique,
+    cpu_latency,
+    file_bytes,
+    gpu_latency,
+    measure_edge,
+    peak_memory,
+    time_runs,
+)
+from lab.models.registry import build_network
+
+
+class Twice(nn.Module):
+    """One layer that is called twice, and one that never is."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.shared = nn.Linear(4, 4)
+        self.unused = nn.Linear(4, 100)
+        self.alias = self.shared
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.shared(x) + self.alias(x)
+
+
+def test_a_shared_layer_counts_once_or_once_per_call() -> None:
+    assert count_unique(Twice()) == 20 + 500
+    assert count_as_torchsummary(Twice(), (4,)) == 2 * 20
+
+
+@pytest.mark.parametrize(
+    ("architecture", "unique", "printed"),
+    [("cnn-unprotected", 299_520, 299_520), ("cnn-siftfunnel", 16_354, 16_402)],
+)
+def test_the_papers_edges_have_the_papers_counts(architecture: str, unique: int, printed: int) -> None:
+    edge = build_network(architecture, width=128, input_size=16, num_classes=10).edge
+    assert count_unique(edge) == unique
+    assert count_as_torchsummary(edge, (3, 16, 16)) == printed
+
+
+def test_counting_leaves_the_network_as_it_was() -> None:
+    network = nn.Sequential(nn.Linear(4, 4), nn.BatchNorm1d(4), nn.Dropout())
+    network[1].eval()
+    before = {name: value.clone() for name, value in network.state_dict().items()}
+    count_as_torchsummary(network, (4,))
+    peak_memory(network, (4,))
+    assert [layer.training for layer in network] == [True, False, True]
+    assert not any(layer._forward_hooks for layer in network.modules())
+    for name, value in network.state_dict().items():
+        torch.testing.assert_close(value, before[name])
+
+
+def test_memory_is_the_largest_sum_of_live_tensors() -> None:
+    chain = nn.Sequential(nn.Conv2d(3, 4, kernel_size=3, padding=1), nn.ReLU(), nn.MaxPool2d(2))
+    cost = peak_memory(chain, (3, 8, 8))
+    picture, maps = 4 * 3 * 8 * 8, 4 * 4 * 8 * 8
+    # while the ReLU runs, its input and its output are alive, and the caller holds the picture
+    assert cost.activation_bytes == picture + 2 * maps
+    assert cost.parameter_bytes == 4 * (4 * 3 * 9 + 4)
+    assert cost.peak_bytes == cost.activation_bytes + cost.parameter_bytes
+    assert peak_memory(chain, (3, 8, 8), batch=5).activation_bytes == 5 * cost.activation_bytes
+
+
+def test_views_and_work_in_place_take_no_memory() -> None:
+    layers = nn.Sequential(nn.Flatten(), nn.Linear(12, 2), nn.ReLU(inplace=True), nn.Unflatten(1, (2, 1)))
+    assert peak_memory(layers, (3, 2, 2)).activation_bytes == 4 * (12 + 2)
+
+
+def test_the_size_of_a_file_is_that_of_its_bytes(tmp_path: Path) -> None:
+    path = tmp_path / "edge.onnx"
+    path.write_bytes(b"12345")
+    assert file_bytes(path) == file_bytes(b"12345") == 5
+
+
+def test_the_warm_up_is_not_timed() -> None:
+    calls: list[int] = []
+    latency = time_runs(lambda: calls.append(1), device="test", runs=7, warm_up=3)
+    assert len(calls) == 10
+    assert latency.runs == 7
+    assert 0 <= latency.p5_ms <= latency.median_ms <= latency.p95_ms
+    with pytest.raises(ValueError, match="one timed run"):
+        time_runs(lambda: None, device="test", runs=0)
+
+
+def test_an_edge_is_measured_whole() -> None:
+    edge = build_network("cnn-siftfunnel", width=32, input_size=16, num_classes=3).edge.eval()
+    exported = write_onnx(
+        folded_copy(edge), input_name="image", input_shape=(3, 16, 16), output_name="feature"
+    )
+    cost = measure_edge(edge, exported, (3, 16, 16), runs=3)
+    assert cost.parameters == count_unique(edge)
+    assert cost.parameters_torchsummary == cost.parameters + 48
+    assert cost.file_bytes == len(exported)
+    assert cost.memory.peak_bytes > 4 * cost.parameters
+    assert cost.cpu.median_ms > 0
+    assert "ONNX Runtime" in cost.cpu.device
+    assert (cost.gpu is None) == (not torch.cuda.is_available())
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="there is a GPU")
+def test_without_a_gpu_its_latency_is_none() -> None:
+    assert gpu_latency(nn.Linear(2, 2), (2,)) is None
+
+
+def test_latency_takes_a_file_too(tmp_path: Path) -> None:
+    path = tmp_path / "edge.onnx"
+    path.write_bytes(
+        write_onnx(nn.Conv2d(3, 2, 1), input_name="image", input_shape=(3, 4, 4), output_name="f")
+    )
+    assert cpu_latency(path, (3, 4, 4), runs=2, warm_up=1).runs == 2
