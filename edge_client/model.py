@@ -9,8 +9,8 @@ from numpy.typing import NDArray
 
 from edge_client.bundle_search import find_bundle
 from edge_client.errors import ModelError
-from edge_client.stages import make_stages
 from shared.bundle import EDGE, Bundle
+from shared.stages import StageError, make_stages
 
 _ERRORS_ONLY = 3
 
@@ -25,7 +25,8 @@ class EdgeModel:
 
     Raises:
         BundleError: no such bundle, or `edge.onnx` is missing or has changed.
-        ModelError: the graph does not load or does not fit the manifest, or an edge stage is unknown.
+        ModelError: the graph does not load or does not fit the manifest, or an edge stage
+            is unknown or does not fit.
         ValueError: fewer than one thread.
 
     Example:
@@ -42,7 +43,10 @@ class EdgeModel:
         if threads < 1:
             raise ValueError(f"threads must be at least 1, not {threads}")
         self.bundle = bundle if isinstance(bundle, Bundle) else find_bundle(bundle, bundles)
-        self._stages = make_stages(self.bundle.manifest.edge_stages)
+        try:
+            self._stages = make_stages(self.bundle.manifest.edge_stages)
+        except StageError as error:
+            raise ModelError(f"bundle {self.bundle.name}: {error}") from error
         self._session = _open_session(self.bundle, threads)
         self._input_name = self._session.get_inputs()[0].name
         self._check_shape()
@@ -57,15 +61,18 @@ class EdgeModel:
             float32, shape (N, channels, height, width) as the manifest's feature says.
 
         Raises:
-            ModelError: the tensor does not fit, or ONNX Runtime fails.
+            ModelError: the tensor or a stage does not fit, or ONNX Runtime fails.
         """
         try:
             (features,) = self._session.run(None, {self._input_name: tensor_NCHW})
         except Exception as error:
             # ONNX Runtime's exceptions share no base class below Exception
             raise ModelError(f"bundle {self.bundle.name}: {EDGE} fails: {error}") from error
-        for stage in self._stages:
-            features = stage(features)
+        try:
+            for stage in self._stages:
+                features = stage(features)
+        except StageError as error:
+            raise ModelError(f"bundle {self.bundle.name}: {error}") from error
         return cast("NDArray[np.float32]", features)
 
     def _check_shape(self) -> None:

@@ -1,8 +1,9 @@
 """Preparing a trained network for export: fold what folds exactly, then round to half precision.
 
-Folded: batch normalisation into the convolution before it, and consecutive linear layers into one.
-    Consecutive convolutions are left alone even without an activation between them: the first one's bias does
-    not reach into the second one's zero padding, so the product kernel would be wrong along the border.
+Folded: batch normalisation into the convolution before it, a stochastic bottleneck into its mean, and
+consecutive linear layers into one. Consecutive convolutions are left alone even without an activation between
+them: the first one's bias does not reach into the second one's zero padding, so the product kernel would be
+wrong along the border.
 """
 
 import copy
@@ -10,6 +11,7 @@ import copy
 import torch
 from torch import nn
 
+from lab.models.bottleneck import GaussianBottleneck
 from lab.models.layout import channels_first
 
 
@@ -49,6 +51,8 @@ def _fold_sequence(modules: list[nn.Module]) -> list[nn.Module]:
     for module in modules:
         if isinstance(module, nn.Dropout | nn.Identity):
             continue
+        if isinstance(module, GaussianBottleneck):
+            module = module.mean
         merged = _fold_pair(kept[-1], module) if kept else None
         if merged is None:
             kept.append(module)

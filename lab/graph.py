@@ -1,9 +1,8 @@
 """Writing a folded network as an ONNX graph, node by node.
 
 Every layer that our networks use has one emitter in ``EMITTERS``. Writing the graph ourselves keeps what a
-tracer would
-not: weights stored in half precision behind a ``Cast`` that ONNX Runtime folds when it loads the model, a
-    free batch axis, and gates that reduce over the axis they need instead of permuting a full map.
+tracer would not: weights stored in half precision behind a ``Cast`` that ONNX Runtime folds when it loads the
+model, a free batch axis, and gates that reduce over the axis they need instead of permuting a full map.
 """
 
 from collections.abc import Callable
@@ -16,7 +15,9 @@ from onnx import TensorProto, helper, numpy_helper
 from torch import Tensor, nn
 
 from lab.models.attention import CBAM, PlaneGate, SqueezeExcite, TripletAttention
+from lab.models.bottleneck import GaussianBottleneck
 from lab.models.decoder import ResidualBlock, Standardise
+from lab.models.residual import ResidualSum
 
 OPSET = 17
 IR_VERSION = 8
@@ -80,6 +81,10 @@ class GraphWriter:
         return emitter(self, module, x)
 
 
+Emitter = Callable[[GraphWriter, Any, str], str]
+"""Appends a module's nodes after the named value; the name of the result."""
+
+
 def _sequential(writer: GraphWriter, module: Any, x: str) -> str:
     for child in module:
         x = writer.emit(child, x)
@@ -105,9 +110,36 @@ def _linear(writer: GraphWriter, module: Any, x: str) -> str:
     return writer.node("Gemm", *inputs, transB=1)
 
 
-def _max_pool(writer: GraphWriter, module: Any, x: str) -> str:
-    size = module.kernel_size
-    return writer.node("MaxPool", x, kernel_shape=[size, size], strides=[module.stride, module.stride])
+def _pool(operator: str) -> Emitter:
+    def emit(writer: GraphWriter, module: Any, x: str) -> str:
+        size, stride = module.kernel_size, module.stride
+        if module.padding or module.ceil_mode or not isinstance(size, int) or not isinstance(stride, int):
+            raise ValueError("only square pools without padding are exported")
+        return writer.node(operator, x, kernel_shape=[size, size], strides=[stride, stride])
+
+    return emit
+
+
+def _batch_norm(writer: GraphWriter, module: Any, x: str) -> str:
+    """A normalisation that no convolution precedes, with its running statistics."""
+    values = (module.weight, module.bias, module.running_mean, module.running_var)
+    return writer.node("BatchNormalization", x, *map(writer.weight, values), epsilon=module.eps)
+
+
+def _group_norm(writer: GraphWriter, module: Any, x: str) -> str:
+    """Opset 17 has no group normalisation: lay a group out as one row and normalise the rows."""
+    groups = module.num_groups
+    rows = writer.node("Reshape", x, writer.integers(0, groups, -1))
+    unscaled = writer.node(
+        "InstanceNormalization",
+        rows,
+        writer.weight(torch.ones(groups)),
+        writer.weight(torch.zeros(groups)),
+        epsilon=module.eps,
+    )
+    back = writer.node("Reshape", unscaled, writer.node("Shape", x))
+    scaled = writer.node("Mul", back, writer.weight(module.weight[:, None, None]))
+    return writer.node("Add", scaled, writer.weight(module.bias[:, None, None]))
 
 
 def _silu(writer: GraphWriter, module: Any, x: str) -> str:
@@ -181,11 +213,24 @@ def _residual(writer: GraphWriter, module: Any, x: str) -> str:
     return writer.node("Add", x, writer.emit(module.body, x))
 
 
-EMITTERS: dict[type[nn.Module], Callable[[GraphWriter, Any, str], str]] = {
+def _residual_sum(writer: GraphWriter, module: Any, x: str) -> str:
+    return writer.node("Add", writer.emit(module.skip, x), writer.emit(module.body, x))
+
+
+def _nothing(writer: GraphWriter, module: Any, x: str) -> str:
+    return x
+
+
+EMITTERS: dict[type[nn.Module], Emitter] = {
     nn.Sequential: _sequential,
     nn.Conv2d: _conv,
     nn.Linear: _linear,
-    nn.MaxPool2d: _max_pool,
+    nn.BatchNorm2d: _batch_norm,
+    nn.GroupNorm: _group_norm,
+    nn.MaxPool2d: _pool("MaxPool"),
+    nn.AvgPool2d: _pool("AveragePool"),
+    nn.Identity: _nothing,
+    nn.Dropout: _nothing,
     nn.ReLU: lambda writer, module, x: writer.node("Relu", x),
     nn.SiLU: _silu,
     nn.Sigmoid: lambda writer, module, x: writer.node("Sigmoid", x),
@@ -198,6 +243,8 @@ EMITTERS: dict[type[nn.Module], Callable[[GraphWriter, Any, str], str]] = {
     CBAM: _cbam,
     Standardise: _standardise,
     ResidualBlock: _residual,
+    ResidualSum: _residual_sum,
+    GaussianBottleneck: lambda writer, module, x: writer.emit(module.mean, x),
 }
 """How each kind of layer is written; a layer without an entry cannot be exported."""
 
@@ -225,8 +272,8 @@ def write_onnx(
     """
     writer = GraphWriter(half_weights=half_weights)
     result = writer.emit(module, input_name)
+    assert writer.nodes[-1].output[0] == result
     writer.nodes[-1].output[0] = output_name
-    assert result != input_name
     output_shape = tuple(module(torch.zeros(2, *input_shape)).shape[1:])
     graph = helper.make_graph(
         writer.nodes,

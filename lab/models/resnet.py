@@ -59,19 +59,22 @@ def layer(in_channels: int, out_channels: int, stride: int, norm: Norm = nn.Batc
     )
 
 
-def later_layers(width: int, norm: Norm = nn.BatchNorm2d) -> tuple[nn.Sequential, ...]:
-    """Layers 2 to 4: n to 8n channels, three halvings."""
-    n = width
-    return layer(n, 2 * n, 2, norm), layer(2 * n, 4 * n, 2, norm), layer(4 * n, 8 * n, 2, norm)
+def later_layers(width: int, input_size: int, norm: Norm = nn.BatchNorm2d) -> tuple[nn.Sequential, ...]:
+    """Layers 2 to 4: n to 8n channels, three halvings, then the average over each of 2 x 2 cells.
 
-
-def head(width: int, input_size: int, num_classes: int) -> nn.Sequential:
-    """Average to 2 x 2 cells, then one linear layer; at 64 pixels the window is the paper's 4."""
-    return nn.Sequential(
-        nn.AvgPool2d(input_size // 8 // HEAD_CELLS),
-        nn.Flatten(),
-        nn.Linear(8 * width * HEAD_CELLS**2, num_classes),
+    At 64 pixels the average's window is the paper's 4.
+    """
+    n, window = width, input_size // 8 // HEAD_CELLS
+    return (
+        layer(n, 2 * n, 2, norm),
+        layer(2 * n, 4 * n, 2, norm),
+        nn.Sequential(layer(4 * n, 8 * n, 2, norm), nn.AvgPool2d(window)),
     )
+
+
+def head(width: int, num_classes: int) -> nn.Sequential:
+    """One linear layer on the 2 x 2 cells."""
+    return nn.Sequential(nn.Flatten(), nn.Linear(8 * width * HEAD_CELLS**2, num_classes))
 
 
 class UnprotectedResNet18(SplitNetwork):
@@ -83,7 +86,7 @@ class UnprotectedResNet18(SplitNetwork):
         super().__init__(width=width, input_size=input_size, num_classes=num_classes)
         n, norm = width, type(self).norm
         self.edge = nn.Sequential(stem(n, norm), layer(n, n, 1, norm))
-        self.cloud = nn.Sequential(*later_layers(n, norm), head(n, input_size, num_classes))
+        self.cloud = nn.Sequential(*later_layers(n, input_size, norm), head(n, num_classes))
 
     @property
     def feature_shape(self) -> tuple[int, int, int]:
@@ -108,9 +111,8 @@ class BottleneckResNet18(UnprotectedResNet18):
     def __init__(self, *, width: int, input_size: int, num_classes: int) -> None:
         super().__init__(width=width, input_size=input_size, num_classes=num_classes)
         flat = 8 * width * HEAD_CELLS**2
-        pool, flatten, _ = self.cloud[-1]  # type: ignore[misc]
         self.cloud[-1] = nn.Sequential(
-            pool, flatten, GaussianBottleneck(flat, flat // 2), nn.Linear(flat // 2, num_classes)
+            nn.Flatten(), GaussianBottleneck(flat, flat // 2), nn.Linear(flat // 2, num_classes)
         )
 
 
@@ -124,7 +126,7 @@ class AutoencoderResNet18(SplitNetwork):
         super().__init__(width=width, input_size=input_size, num_classes=num_classes)
         n = width
         self.edge = nn.Sequential(stem(n), layer(n, n, 1), encode_channels(n))
-        self.cloud = nn.Sequential(decode_channels(n), *later_layers(n), head(n, input_size, num_classes))
+        self.cloud = nn.Sequential(decode_channels(n), *later_layers(n, input_size), head(n, num_classes))
 
     @property
     def feature_shape(self) -> tuple[int, int, int]:
@@ -165,8 +167,8 @@ class SiftFunnelResNet18(SplitNetwork):
         self.cloud = nn.Sequential(
             restore_channels(k, n),
             *((TripletAttention(),) if attend else ()),
-            *later_layers(n),
-            head(n, input_size, num_classes),
+            *later_layers(n, input_size),
+            head(n, num_classes),
         )
 
     @property

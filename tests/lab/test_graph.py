@@ -7,16 +7,16 @@ from torch import nn
 
 from lab.folding import folded_copy, round_to_half
 from lab.graph import write_onnx
-from lab.models.cnn import NETWORKS, build_network
+from lab.models.bottleneck import GaussianBottleneck
 from lab.models.decoder import DecoderSettings, build_decoder
+from lab.models.registry import NETWORKS
+from lab.models.residual import ResidualSum
 from lab.sessions import OnnxModel
-from tests.lab.test_folding import shaken
+from tests.lab.tinynetwork import shaken, trained_like
 
 
 def halves(architecture: str, input_size: int = 32) -> list[tuple[nn.Module, tuple[int, ...]]]:
-    torch.manual_seed(0)
-    network = shaken(build_network(architecture, width=32, input_size=input_size, num_classes=10))
-    assert isinstance(network.edge, nn.Module)
+    network = trained_like(architecture, input_size=input_size)
     return [
         (round_to_half(folded_copy(network.edge)), (3, input_size, input_size)),
         (round_to_half(folded_copy(network.cloud)), network.feature_shape),
@@ -27,11 +27,16 @@ def written(module: nn.Module, shape: tuple[int, ...]) -> bytes:
     return write_onnx(module, input_name="in", input_shape=shape, output_name="out")
 
 
-@pytest.mark.parametrize("input_size", [32, 48])
-@pytest.mark.parametrize("architecture", sorted(NETWORKS))
+def sizes(architecture: str) -> tuple[int, int]:
+    return (32, 64) if architecture.startswith("vgg16") else (32, 48)
+
+
+@pytest.mark.parametrize(
+    ("architecture", "input_size"), [(name, size) for name in sorted(NETWORKS) for size in sizes(name)]
+)
 def test_the_graph_computes_what_the_network_computes(architecture: str, input_size: int) -> None:
     for module, shape in halves(architecture, input_size):
-        x = torch.randn(3, *shape)
+        x = torch.randn(2, *shape)
         with torch.no_grad():
             expected = module(x).numpy()
         result = OnnxModel(written(module, shape))(x.numpy())
@@ -77,6 +82,43 @@ def test_a_decoder_graph_computes_what_the_decoder_computes() -> None:
     assert result.shape == (2, 3, 20, 28)
     assert 0 <= result.min() <= result.max() <= 1
     np.testing.assert_allclose(result, stored(x).detach().numpy(), atol=1e-4)
+
+
+@pytest.mark.parametrize(
+    "module",
+    [
+        nn.BatchNorm2d(8),
+        nn.GroupNorm(4, 8),
+        nn.AvgPool2d(2),
+        nn.MaxPool2d(3, 2),
+        ResidualSum(nn.Identity(), nn.Sequential(nn.Dropout(0.5), nn.Conv2d(8, 8, 1))),
+        ResidualSum(nn.Dropout(0.5), nn.Conv2d(8, 8, 1)),
+        nn.Sequential(nn.Flatten(), GaussianBottleneck(8 * 6 * 5, 7)),
+    ],
+    ids=lambda module: type(module).__name__,
+)
+def test_a_layer_outside_a_sequence_computes_the_same(module: nn.Module) -> None:
+    torch.manual_seed(0)
+    stored = round_to_half(folded_copy(shaken(module)))
+    x = torch.randn(3, 8, 6, 5)
+    with torch.no_grad():
+        expected = stored(x).numpy()
+    result = OnnxModel(written(stored, (8, 6, 5)))(x.numpy())
+    np.testing.assert_allclose(result, expected, atol=1e-5)
+
+
+def test_an_untransformed_bottleneck_is_written_as_its_mean() -> None:
+    torch.manual_seed(0)
+    bottleneck = GaussianBottleneck(4, 2).eval()
+    x = torch.randn(3, 4)
+    graph = write_onnx(bottleneck, input_name="in", input_shape=(4,), output_name="out", half_weights=False)
+    np.testing.assert_allclose(OnnxModel(graph)(x.numpy()), bottleneck.mean(x).detach().numpy(), atol=1e-6)
+
+
+@pytest.mark.parametrize("pool", [nn.MaxPool2d(3, padding=1), nn.AvgPool2d(2, ceil_mode=True)])
+def test_pools_that_pad_are_refused(pool: nn.Module) -> None:
+    with pytest.raises(ValueError, match="only square pools without padding"):
+        written(nn.Sequential(pool), (2, 6, 6))
 
 
 def test_a_layer_without_an_emitter_is_named() -> None:
