@@ -35,6 +35,16 @@ def add_bench_parser(subparsers: Any, bundles_default: tuple[Path, ...] = ()) ->
         "--out", type=Path, metavar="FILE", help="write the JSON here instead of standard output"
     )
     figures.set_defaults(run=run_figures)
+    loss = verbs.add_parser(
+        "loss-step",
+        help="the funnel's loss step against a literal reading of its formulas (needs the extra lab)",
+        description="Times both interleaved on one thread and measures the peak memory of one step of each.",
+    )
+    loss.add_argument("--rounds", type=int, default=5, help="timed steps of each (5)")
+    loss.add_argument(
+        "--out", type=Path, metavar="FILE", help="write the JSON here instead of standard output"
+    )
+    loss.set_defaults(run=run_loss_step)
 
 
 def run_figures(args: argparse.Namespace) -> int:
@@ -65,13 +75,26 @@ def run_figures(args: argparse.Namespace) -> int:
         for part in args.only or PARTS:
             print(f"measuring {part} ...", file=sys.stderr)
             result[part.replace("-", "_")] = measures[part](server)
-    text = json.dumps(result, indent=2) + "\n"
-    if args.out:
-        args.out.parent.mkdir(parents=True, exist_ok=True)
-        args.out.write_text(text)
-    else:
-        print(text, end="")
+    _write(result, args.out)
     return 0
+
+
+def run_loss_step(args: argparse.Namespace) -> int:
+    """Measure the loss step and write one JSON object."""
+    from bench.loss_step import measure_loss_step
+    from lab.provenance import provenance
+
+    _write({"provenance": provenance(), "loss_step": measure_loss_step(rounds=args.rounds)}, args.out)
+    return 0
+
+
+def _write(result: dict[str, Any], out: Path | None) -> None:
+    text = json.dumps(result, indent=2) + "\n"
+    if out is None:
+        print(text, end="")
+        return
+    out.parent.mkdir(parents=True, exist_ok=True)
+    out.write_text(text)
 
 
 @contextmanager

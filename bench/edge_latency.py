@@ -10,6 +10,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+COMPARED = ("cnn-siftfunnel", "cnn-unprotected")
+
 
 def interleaved_medians_ms(calls: Mapping[str, Callable[[], object]], rounds: int) -> dict[str, float]:
     """Median milliseconds of each call, taking turns so that a slow moment of the machine meets all of them.
@@ -43,13 +45,14 @@ def measure_edge_latency(*, width: int = 128, input_size: int = 64, rounds: int 
     import torch
 
     from lab.export import convert
-    from lab.models.cnn import NETWORKS, build_network, count_parameters
+    from lab.models.registry import build_network
+    from lab.models.split import count_parameters
     from lab.sessions import OnnxModel
 
     noise = np.random.default_rng(0).standard_normal((1, 3, input_size, input_size))
     picture: NDArray[np.float32] = noise.astype(np.float32)
     calls, parameters = {}, {}
-    for name in sorted(NETWORKS):
+    for name in COMPARED:
         torch.manual_seed(0)
         network = build_network(name, width=width, input_size=input_size, num_classes=10).eval()
         model = OnnxModel(convert(network).edge_onnx)

@@ -1,29 +1,32 @@
 """The console's ``lab`` and ``data`` commands. PyTorch is imported only when a command runs."""
 
 import argparse
-import os
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-if TYPE_CHECKING:
-    import torch
-
-CACHE_VARIABLE = "SIFTFUNNEL_CACHE"
+from lab.arguments import add_common, prepare_torch, require_lab_extra
+from lab.audit.cli import add_audit_parser
+from lab.study.cli import add_run_parser
+from lab.tables.cli import add_tables_parser
 
 
 def add_lab_parser(subparsers: Any) -> None:
     """Add ``lab`` with its commands; each sets ``run``, which takes arguments and returns an exit code."""
     parser = subparsers.add_parser(
         "lab",
-        help="train, export and attack models",
-        description="Train a recipe, export the run as a bundle, train the attacker's decoder for a bundle.",
+        help="train, export, attack and audit models; the paper's study",
+        description="Train a recipe, export the run as a bundle, train the attacker's decoder for a bundle; "
+        "run the paper's study row by row and print its tables; audit a bundle or a run.",
     )
     commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
     _add_recipes(commands)
     _add_train(commands)
     _add_export(commands)
     _add_inverter(commands)
+    add_run_parser(commands)
+    add_tables_parser(commands)
+    add_audit_parser(commands)
 
 
 def add_data_parser(subparsers: Any) -> None:
@@ -68,7 +71,7 @@ def _add_train(commands: Any) -> None:
         help="for a warm start: a run of the unprotected recipe (default: train it first)",
     )
     parser.add_argument("--epochs", type=int, metavar="N", help="another number of epochs than the recipe's")
-    _add_common(parser)
+    add_common(parser)
     parser.set_defaults(run=run_train)
 
 
@@ -87,7 +90,7 @@ def _add_export(commands: Any) -> None:
         default="test",
         help="pictures the figures are measured on; validation leaves the test set untouched (default: test)",
     )
-    _add_common(parser)
+    add_common(parser)
     parser.set_defaults(run=run_export)
 
 
@@ -105,26 +108,8 @@ def _add_inverter(commands: Any) -> None:
         "--run", dest="folder", type=Path, metavar="DIR", help="run folder (default: runs/inverter-BUNDLE)"
     )
     parser.add_argument("--epochs", type=int, metavar="N", help="another number of epochs than the recipe's")
-    _add_common(parser)
+    add_common(parser)
     parser.set_defaults(run=run_inverter)
-
-
-def _add_common(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument(
-        "--data",
-        type=Path,
-        metavar="DIR",
-        help="data with train and test in it, folders or tars of class folders; drawn faces need none",
-    )
-    parser.add_argument(
-        "--cache",
-        type=Path,
-        default=Path(os.environ[CACHE_VARIABLE]) if os.environ.get(CACHE_VARIABLE) else None,
-        metavar="DIR",
-        help=f"keep decoded pictures here (default: ${CACHE_VARIABLE}, or no cache)",
-    )
-    parser.add_argument("--device", default="auto", help="auto, cpu, cuda or cuda:N (default: %(default)s)")
-    parser.add_argument("--threads", type=int, metavar="N", help="CPU threads (default: PyTorch's choice)")
 
 
 def _say(text: str) -> None:
@@ -144,10 +129,14 @@ def run_recipes(args: argparse.Namespace) -> int:
     """List the recipes with their first line."""
     require_lab_extra()
     from lab.recipes import RECIPES
+    from lab.study.rows import ROWS
 
     for name, make in RECIPES.items():
         summary = (make.__doc__ or "").strip().splitlines()[0]
         print(f"{name:24} {make().epochs:3d} epochs  {summary}")
+    print("\nRows of the study (siftfunnel lab run ROW... --profile cpu|full):")
+    for name, row in ROWS.items():
+        print(f"  {name:44} {row.defence.label}")
     return 0
 
 
@@ -203,39 +192,3 @@ def run_inverter(args: argparse.Namespace) -> int:
     figures = made.report["held_out"]
     print(f"{args.out}: PSNR {figures['psnr_mean']:.2f} dB, SSIM {figures['ssim_mean']:.3f} held out")
     return 0
-
-
-def require_lab_extra() -> None:
-    """Say which extra is missing where there is no PyTorch.
-
-    Raises:
-        RuntimeError: PyTorch, ONNX or safetensors is not installed.
-    """
-    try:
-        import onnx  # noqa: F401
-        import safetensors  # noqa: F401
-        import torch  # noqa: F401
-    except ModuleNotFoundError as error:
-        raise RuntimeError(
-            f"`siftfunnel lab` needs {error.name}: install the extra `lab` (pip install 'siftfunnel[lab]')"
-        ) from error
-
-
-def prepare_torch(device: str, threads: int | None) -> "torch.device":
-    """Import PyTorch, set its threads and choose a device.
-
-    Raises:
-        ValueError: CUDA is asked for and not there, or a thread count below 1.
-    """
-    require_lab_extra()
-    import torch
-
-    if threads is not None:
-        if threads < 1:
-            raise ValueError(f"--threads must be 1 or more, got {threads}")
-        torch.set_num_threads(threads)
-    if device == "auto":
-        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    if device.startswith("cuda") and not torch.cuda.is_available():
-        raise ValueError(f"--device {device}: PyTorch sees no CUDA device here; use --device cpu")
-    return torch.device(device)

@@ -1,0 +1,143 @@
+"""The funnel's loss step against a literal reading of the formulas: time and peak memory, side by side.
+
+The literal reading is what the released code does: all differences between pictures as one N x N x d tensor
+for the distances, and the correlation of every pair of channels from explicit means and deviations. Both
+give the same value, which is checked before anything is timed.
+"""
+
+import json
+import subprocess
+import sys
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from bench.edge_latency import interleaved_medians_ms
+
+BATCH, PICTURE, FEATURE = 128, (3, 64, 64), (12, 16, 16)
+"""The paper's batch, picture and funnel feature: 12,288 and 3,072 values."""
+WEIGHTS = (0.8, 0.6, 5e-3)
+TOLERANCE = 1e-3
+
+
+def _tensors(batch: int, feature: tuple[int, int, int]) -> tuple[Any, Any]:
+    import torch
+
+    generator = torch.Generator().manual_seed(0)
+    x = torch.randn(batch, *PICTURE, generator=generator)
+    z = torch.randn(batch, *feature, generator=generator).relu().requires_grad_(True)
+    return x, z
+
+
+def _ours(x: Any, z: Any) -> Any:
+    from lab.losses import channel_correlation, distance_correlation_squared, l1_magnitude
+
+    dcor, pearson, l1 = WEIGHTS
+    return dcor * distance_correlation_squared(x, z) + pearson * channel_correlation(z) + l1 * l1_magnitude(z)
+
+
+def _literal_distances(values: Any) -> Any:
+    import torch
+
+    rows = values.flatten(1)
+    difference = rows[:, None, :] - rows[None, :, :]
+    distances = (difference.square().sum(dim=2) + 1e-10).sqrt()
+    return distances * (1 - torch.eye(len(rows)))
+
+
+def _centred(a: Any) -> Any:
+    return a - a.mean(0, keepdim=True) - a.mean(1, keepdim=True) + a.mean()
+
+
+def _literal_pearson(z: Any) -> Any:
+    import torch
+
+    rows = z.flatten(2)
+    total = torch.zeros(())
+    channels = rows.shape[1]
+    for i in range(channels):
+        for j in range(channels):
+            a, b = (
+                rows[:, i] - rows[:, i].mean(1, keepdim=True),
+                rows[:, j] - rows[:, j].mean(1, keepdim=True),
+            )
+            covariance = (a * b).mean(1)
+            deviations = ((a * a).mean(1) + 1e-10).sqrt() * ((b * b).mean(1) + 1e-10).sqrt()
+            total = total + (covariance / deviations).square().mean()
+    return total / channels**2
+
+
+def _literal(x: Any, z: Any) -> Any:
+    dcor, pearson, l1 = WEIGHTS
+    a, b = _centred(_literal_distances(x)), _centred(_literal_distances(z))
+    correlation = (a * b).mean() / ((a * a).mean().sqrt() * (b * b).mean().sqrt())
+    return dcor * correlation + pearson * _literal_pearson(z) + l1 * z.abs().mean()
+
+
+LOSSES: dict[str, Callable[[Any, Any], Any]] = {"ours": _ours, "literal": _literal}
+
+
+def peak_memory_bytes(name: str, batch: int, feature: tuple[int, int, int]) -> int:
+    """Growth of the peak resident memory by one step, in a process of its own."""
+    program = (
+        "import resource, sys, json\n"
+        "from bench import loss_step as m\n"
+        "import torch\n"
+        "torch.set_num_threads(1)\n"
+        f"x, z = m._tensors({batch}, {tuple(feature)!r})\n"
+        "m._ours(x[:4], z[:4]).backward()\n"
+        "before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss\n"
+        f"m.LOSSES[{name!r}](x, z).backward()\n"
+        "print(json.dumps(1024 * (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before)))\n"
+    )
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    return int(json.loads(done.stdout))
+
+
+def measure_loss_step(
+    *, batch: int = BATCH, feature: tuple[int, int, int] = FEATURE, rounds: int = 5
+) -> dict[str, Any]:
+    """Median time of a forward and backward step of both readings, their peak memory and the ratios.
+
+    Args:
+        batch: Pictures per step.
+        feature: Shape of one feature; the picture is the paper's.
+        rounds: Timed steps of each, interleaved.
+
+    Raises:
+        AssertionError: the two readings disagree.
+    """
+    import torch
+
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        x, z = _tensors(batch, feature)
+        values = {name: float(loss(x, z).detach()) for name, loss in LOSSES.items()}
+        assert abs(values["ours"] - values["literal"]) < TOLERANCE, values
+        medians = interleaved_medians_ms(
+            {name: _step(loss, x, z) for name, loss in LOSSES.items()}, rounds=rounds
+        )
+    finally:
+        torch.set_num_threads(threads)
+    memory = {name: peak_memory_bytes(name, batch, feature) for name in LOSSES}
+    return {
+        "batch": batch,
+        "picture_values": int(np.prod(PICTURE)),
+        "feature_values": int(np.prod(feature)),
+        "threads": 1,
+        "rounds": rounds,
+        "step_ms_p50": {name: round(value, 2) for name, value in medians.items()},
+        "peak_memory_bytes": memory,
+        "literal_to_ours_time": round(medians["literal"] / medians["ours"], 1),
+        "literal_to_ours_memory": round(memory["literal"] / max(1, memory["ours"]), 1),
+    }
+
+
+def _step(loss: Callable[[Any, Any], Any], x: Any, z: Any) -> Callable[[], object]:
+    def step() -> None:
+        z.grad = None
+        loss(x, z).backward()
+
+    return step

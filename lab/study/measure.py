@@ -1,0 +1,120 @@
+"""The figures of a row besides its attacks, as JSON values."""
+
+from dataclasses import asdict
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from lab.attacks.victim import Victim, to_floats
+from lab.classifier import evaluate_logits
+from lab.data import ImageSet, Splits
+from lab.folding import folded_copy, round_to_half
+from lab.graph import write_onnx
+from lab.losses import distance_correlation_squared, distance_correlation_unbiased
+from lab.metrics.authors import paper_scores
+from lab.metrics.contrastive import info_nce
+from lab.metrics.cost import measure_edge
+from lab.metrics.information import effective_information_mean, entropy_coded_bits
+from lab.metrics.mine import MutualInformation, authors_mine, mine
+from lab.metrics.pictures import ci95_of_mean, score_pictures, summarise
+from lab.metrics.references import REFERENCES, reference_pictures
+from lab.metrics.retrieval import retrieval_of_pictures
+from lab.models.split import SplitNetwork, count_parameters
+from lab.study.profiles import MeasureBudget
+from shared.preprocess import InputSpec
+
+DISTANCE_PICTURES = 128
+REFERENCE_SEED = 1
+
+
+def scores_of(x_NCHW: Tensor, y_NCHW: Tensor) -> dict[str, Any]:
+    """What is said of restored pictures: standard scores, the paper's, retrieval, and each picture's PSNR."""
+    scores = score_pictures(x_NCHW, y_NCHW)
+    return {
+        "standard": summarise(scores),
+        "paper": paper_scores(x_NCHW, y_NCHW),
+        "retrieval_rank1": retrieval_of_pictures(y_NCHW, x_NCHW).rank1,
+        "pictures": len(scores),
+        "psnr_db_per_image": [round(float(value), 2) for value in scores.psnr_db_N],
+    }
+
+
+def accuracy_figures(
+    network: SplitNetwork, test: ImageSet, spec: InputSpec, device: torch.device
+) -> dict[str, Any]:
+    """Accuracy on the test pictures with an interval over pictures; stages draw their noise."""
+    torch.manual_seed(REFERENCE_SEED)
+    logits = evaluate_logits(network, test, spec, device)
+    right_N = (logits.argmax(1) == test.labels).astype(np.float64)
+    return {"test": float(right_N.mean()), "ci95": ci95_of_mean(right_N), "pictures": len(test)}
+
+
+def reference_figures(x_NCHW: Tensor, auxiliary: ImageSet) -> dict[str, Any]:
+    """What the reference rows score on the attacked pictures."""
+    x = x_NCHW.cpu()
+    own = to_floats(torch.from_numpy(auxiliary.images_NHWC))
+    return {name: scores_of(x, reference_pictures(name, x, own, REFERENCE_SEED)) for name in REFERENCES}
+
+
+def _pairs(victim: Victim, images: ImageSet, count: int) -> tuple[Tensor, Tensor]:
+    """Normalised pictures and what an eavesdropper sees of them."""
+    part = images.spread(min(count, len(images)))
+    x_NCHW = to_floats(torch.from_numpy(part.images_NHWC))
+    with torch.no_grad():
+        z_NCHW = torch.cat([victim.observe(piece.to(victim.device)).cpu() for piece in x_NCHW.split(250)])
+    mean, std = (torch.tensor(values).view(1, -1, 1, 1) for values in (victim.mean, victim.std))
+    return (x_NCHW - mean) / std, z_NCHW
+
+
+def information_figures(victim: Victim, splits: Splits, budget: MeasureBudget, seed: int) -> dict[str, Any]:
+    """What the feature says of the picture by every measure that looks at neither attack nor answer."""
+    torch.manual_seed(seed)
+    x_train, z_train = _pairs(victim, splits.train, budget.pictures)
+    x_own, z_own = _pairs(victim, splits.auxiliary, budget.pictures)
+    x_test, z_test = _pairs(victim, splits.test, budget.pictures)
+    coded = entropy_coded_bits(z_train, z_test)
+    contrast = info_nce(x_train, z_train, x_test, z_test, steps=budget.steps, seed=seed, device=victim.device)
+    x_few, z_few = x_test[:DISTANCE_PICTURES], z_test[:DISTANCE_PICTURES]
+    return {
+        "effective_information_mean": effective_information_mean(z_test),
+        "feature_values": int(z_test[0].numel()),
+        "mine_authors": _mutual(
+            authors_mine(
+                x_train, z_train, x_own, z_own, epochs=budget.authors_epochs, seed=seed, device=victim.device
+            )
+        ),
+        "mine": _mutual(
+            mine(x_train, z_train, x_test, z_test, steps=budget.steps, seed=seed, device=victim.device)
+        ),
+        "info_nce": {"nats": contrast.nats, "ceiling_nats": contrast.ceiling_nats},
+        "retrieval_rank1_from_feature": contrast.retrieval_rank1,
+        "distance_correlation_biased": float(distance_correlation_squared(x_few, z_few)),
+        "distance_correlation_unbiased": float(distance_correlation_unbiased(x_few, z_few)),
+        "entropy_coded_bits": {"mean": coded.mean_bits, "p95": coded.p95_bits, "max": coded.max_bits},
+    }
+
+
+def _mutual(made: MutualInformation) -> dict[str, float]:
+    return {"nats": made.nats, "ceiling_nats": made.ceiling_nats}
+
+
+def cost_figures(network: SplitNetwork, budget: MeasureBudget) -> dict[str, Any]:
+    """What the edge half costs a device, measured on its exported graph; parameters go beside the network."""
+    shape = (3, network.input_size, network.input_size)
+    exported = write_onnx(
+        round_to_half(folded_copy(network.edge)), input_name="image", input_shape=shape, output_name="feature"
+    )
+    made = measure_edge(network.edge, exported, shape, runs=budget.latency_runs)
+    return {
+        "parameters": {
+            "edge_parameters": made.parameters,
+            "edge_parameters_torchsummary": made.parameters_torchsummary,
+            "cloud_parameters": count_parameters(network.cloud),
+        },
+        "edge_file_bytes": made.file_bytes,
+        "edge_memory_bytes": asdict(made.memory),
+        "edge_latency_ms_cpu": asdict(made.cpu),
+        "edge_latency_ms_gpu": None if made.gpu is None else asdict(made.gpu),
+    }

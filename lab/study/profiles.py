@@ -1,0 +1,134 @@
+"""Profiles: how large a study is run. Rows of one table are compared within one profile only.
+
+Everything here is *ours* unless a comment says otherwise: the paper trains 200 to 300 epochs on a GPU and
+does not state the budget of its attacks.
+"""
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from lab.attacks.attack import Attack
+from lab.attacks.registry import make_attack
+from lab.augment import PAPER_AUGMENTATION, Augmentation
+from lab.recipes import NATURAL, Limits
+
+
+@dataclass(frozen=True)
+class MeasureBudget:
+    """How much the information figures may cost.
+
+    Attributes:
+        pictures: Pictures that critics train on.
+        authors_epochs: Passes of the authors' MINE (their code: 100).
+        steps: Steps of the uncapped MINE and of InfoNCE.
+        latency_runs: Timed single-picture passes.
+    """
+
+    pictures: int
+    authors_epochs: int
+    steps: int
+    latency_runs: int
+
+
+@dataclass(frozen=True)
+class Profile:
+    """The size of a study.
+
+    Attributes:
+        name: As results write it.
+        label: In words, as tables print it.
+        widths: Width of each family's networks.
+        input_size: Side of the pictures.
+        limits: Pictures used of each part; None takes all.
+        epochs: Passes of training, the same for every row.
+        batch_size: Pictures per step.
+        learning_rate: Peak of the one-cycle schedule.
+        weight_decay: Decoupled weight decay.
+        augmentation: Changes of the training pictures.
+        attacked_pictures: Test pictures whose features are attacked, evenly spread over the classes.
+        attacks: Attacks on every row.
+        further_attacks: Attacks on the rows that ask for more.
+        frames: Observations that an attacker averages where a defence draws noise.
+        averaged: Attacks that are repeated with averaged observations.
+        measure: Budget of the information figures.
+    """
+
+    name: str
+    label: str
+    widths: Mapping[str, int]
+    input_size: int
+    limits: Limits
+    epochs: int
+    attacked_pictures: int
+    attacks: tuple[Attack, ...]
+    further_attacks: tuple[Attack, ...]
+    measure: MeasureBudget
+    batch_size: int = 128
+    learning_rate: float = 2e-3
+    weight_decay: float = 1e-2
+    augmentation: Augmentation = NATURAL
+    frames: int = 16
+    averaged: tuple[str, ...] = ("rmle", "residual")
+
+    def settings(self) -> dict[str, Any]:
+        """Every field as JSON values, attacks as name and budget."""
+        values = asdict(self)
+        for group in ("attacks", "further_attacks"):
+            values[group] = {attack.name: attack.budget() for attack in getattr(self, group)}
+        return values
+
+
+def cpu_profile() -> Profile:
+    """Two CPU cores: CIFAR-10 at its native 32x32, width 32, about twenty core-minutes a row."""
+    return Profile(
+        name="cpu",
+        label="CPU profile: 32x32, width 32, 10,000 training pictures, 12 epochs, 256 attacked pictures",
+        widths={"cnn": 32, "resnet18": 16, "vgg16": 16},
+        input_size=32,
+        limits=Limits(train=10_000, validation=2_000, auxiliary=10_000),
+        epochs=12,
+        attacked_pictures=256,
+        attacks=(
+            make_attack("rmle-authors"),
+            make_attack("rmle", iterations=200, restarts=2),
+            make_attack("generative-black-box", epochs=15, width=32, learning_rate=1e-3),
+            make_attack("residual", epochs=8),
+        ),
+        further_attacks=(),
+        measure=MeasureBudget(pictures=2_000, authors_epochs=10, steps=300, latency_runs=200),
+    )
+
+
+def full_profile() -> Profile:
+    """A GPU: 64x64, the paper's widths, all pictures."""
+    return Profile(
+        name="full",
+        label="Full profile: 64x64, width 128, 36,000 training pictures, 60 epochs, 1,000 attacked pictures",
+        widths={"cnn": 128, "resnet18": 64, "vgg16": 64},
+        input_size=64,
+        limits=Limits(),
+        epochs=60,
+        attacked_pictures=1_000,
+        attacks=(
+            make_attack("rmle-authors"),
+            make_attack("rmle", iterations=2_000, restarts=3, batch=250),
+            make_attack("generative-black-box"),
+            make_attack("generative-gray-box"),
+            make_attack("residual", epochs=60),
+        ),
+        further_attacks=(),
+        measure=MeasureBudget(pictures=10_000, authors_epochs=100, steps=5_000, latency_runs=1_000),
+        augmentation=PAPER_AUGMENTATION,
+    )
+
+
+PROFILES = {"cpu": cpu_profile, "full": full_profile}
+"""Every profile by name."""
+
+
+def profile(name: str) -> Profile:
+    """The profile of that name; an unknown name lists the known ones."""
+    if name not in PROFILES:
+        raise ValueError(f"unknown profile {name!r}; known: {', '.join(PROFILES)}")
+    return PROFILES[name]()

@@ -1,0 +1,138 @@
+"""The rows of the study: a data set, a family of networks and a defence, each under one name."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+from lab.defences.bido import BiDO
+from lab.defences.defence import Defence
+from lab.defences.registry import DEFENCES, make_defence
+from lab.defences.siftfunnel import ABLATIONS
+from lab.recipes import Recipe
+from lab.study.profiles import Profile
+
+EQUAL = "-equal"
+FURTHER = ("none", "bido", "autoencoder", "siftfunnel", "funnel-cross-entropy")
+RESNET_BIDO = BiDO(lambda_x=5.0, lambda_y=10.0)
+"""The paper's (5; 10) for ResNet-18."""
+
+
+@dataclass(frozen=True)
+class Row:
+    """One line of a table.
+
+    Attributes:
+        name: ``<dataset>-<family>-<defence>`` and perhaps a suffix.
+        dataset: Name in ``lab.datasets.DATASETS``.
+        family: Family of networks.
+        defence: What is trained into the network.
+        label_kind: ``category`` or ``identity``.
+        further: Whether the profile's further attacks are run on it as well.
+        epochs_factor: Training epochs relative to the profile's.
+        stop_at_accuracy: Validation accuracy at which training ends, for comparisons at equal accuracy.
+        pictures_per_epoch: Finer epochs, so that training can end near an accuracy.
+    """
+
+    name: str
+    dataset: str
+    family: str
+    defence: Defence
+    label_kind: str = "category"
+    further: bool = False
+    epochs_factor: float = 1.0
+    stop_at_accuracy: float | None = None
+    pictures_per_epoch: int | None = None
+
+    def recipe(self, profile: Profile, seed: int = 1) -> Recipe:
+        """The training run of this row in a profile."""
+        return Recipe(
+            name=self.name,
+            bundle=self.name,
+            dataset=self.dataset,
+            label_kind=self.label_kind,
+            family=self.family,
+            defence=self.defence,
+            width=profile.widths[self.family],
+            input_size=profile.input_size,
+            epochs=round(profile.epochs * self.epochs_factor),
+            batch_size=profile.batch_size,
+            learning_rate=profile.learning_rate,
+            weight_decay=profile.weight_decay,
+            augmentation=profile.augmentation,
+            limits=profile.limits,
+            pictures_per_epoch=self.pictures_per_epoch,
+            stop_at_accuracy=self.stop_at_accuracy,
+            seed=seed,
+        )
+
+
+def _rows() -> dict[str, Row]:
+    rows = [
+        Row(f"cifar10-cnn-{name}", "cifar10", "cnn", make_defence(name), further=name in FURTHER)
+        for name in DEFENCES
+    ]
+    rows += [Row(f"cifar10-cnn-{name}", "cifar10", "cnn", defence) for name, defence in ABLATIONS.items()]
+    rows += [
+        Row(
+            f"cifar10-resnet18-{name}",
+            "cifar10",
+            "resnet18",
+            RESNET_BIDO if name == "bido" else make_defence(name),
+        )
+        for name in DEFENCES
+    ]
+    rows += [
+        Row(f"cifar10-vgg16-{name}", "cifar10", "vgg16", make_defence(name))
+        for name in ("none", "siftfunnel")
+    ]
+    rows += [
+        Row(f"{dataset}-cnn-{name}", dataset, "cnn", make_defence(name), label_kind="identity")
+        for dataset in ("facescrub", "faces", "faces-other-domain")
+        for name in DEFENCES
+    ]
+    rows += [Row(f"chest-cnn-{name}", "chest", "cnn", make_defence(name)) for name in DEFENCES]
+    return {row.name: row for row in rows}
+
+
+ROWS: dict[str, Row] = _rows()
+"""Every row by name."""
+
+
+def row(name: str) -> Row:
+    """The row of that name; ``<row>-equal@0.50`` is the row stopped at a validation accuracy of 0.50."""
+    base, _, accuracy = name.partition(EQUAL + "@")
+    if base not in ROWS:
+        raise ValueError(f"unknown row {base!r}; `siftfunnel lab recipes` lists the known ones")
+    if not accuracy:
+        return ROWS[base]
+    return stopped(ROWS[base], float(accuracy))
+
+
+TABLE_2 = tuple(f"cifar10-cnn-{name}" for name in DEFENCES)
+TABLE_4 = tuple(f"cifar10-resnet18-{name}" for name in DEFENCES)
+GROUPS: dict[str, tuple[str, ...]] = {
+    "table2": TABLE_2,
+    "table3": ("cifar10-cnn-siftfunnel", "cifar10-resnet18-siftfunnel", "cifar10-vgg16-siftfunnel"),
+    "table4": TABLE_4,
+    "table5": tuple(f"facescrub-cnn-{name}" for name in DEFENCES),
+    "ablations": tuple(f"cifar10-cnn-{name}" for name in ABLATIONS),
+}
+"""Names that stand for several rows at the command line."""
+
+
+def expand(names: Sequence[str]) -> list[str]:
+    """Replace each name of a group by its rows."""
+    return [member for name in names for member in GROUPS.get(name, (name,))]
+
+
+def stopped(base: Row, accuracy: float) -> Row:
+    """A row trained up to an accuracy and no further, with an eighth of the pictures per epoch."""
+    if not 0 < accuracy < 1:
+        raise ValueError(f"the accuracy to stop at is a share between 0 and 1, got {accuracy}")
+    return replace(
+        base,
+        name=base.name + EQUAL,
+        stop_at_accuracy=accuracy,
+        pictures_per_epoch=1_280,
+        epochs_factor=24.0,
+        further=True,
+    )

@@ -1,0 +1,282 @@
+"""Carrying out rows: train, attack, measure, and write the result, each step resumable.
+
+RUNS/<profile>/<row>/network/     the training's run folder
+RUNS/<profile>/<row>/attacks/     one folder per attack
+RUNS/<profile>/<row>/done/        one JSON file per finished step
+RESULTS/<profile>/<row>.json      the result, written anew after every step
+"""
+
+import json
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import torch
+
+from lab.attacks.attack import Attack, Show
+from lab.attacks.victim import Victim, to_floats, victim_of_network
+from lab.classifier import input_spec
+from lab.data import Splits
+from lab.models.split import SplitNetwork
+from lab.provenance import provenance
+from lab.recipes import Recipe
+from lab.runs import load_run, splits_of, train_recipe
+from lab.study.measure import (
+    accuracy_figures,
+    cost_figures,
+    information_figures,
+    reference_figures,
+    scores_of,
+)
+from lab.study.profiles import Profile
+from lab.study.rows import Row
+
+SCHEMA = 1
+NETWORK, ATTACKS, DONE = "network", "attacks", "done"
+
+StepName = Literal["train", "measure", "attack"]
+STEPS: tuple[StepName, ...] = ("train", "measure", "attack")
+
+
+@dataclass(frozen=True)
+class Places:
+    """Where things are.
+
+    Attributes:
+        data: Data directory, or None for a data set that is drawn.
+        cache: Directory for decoded arrays, or None.
+        runs: Root of run folders; large and not committed.
+        results: Root of results.
+    """
+
+    data: Path | None
+    cache: Path | None
+    runs: Path
+    results: Path
+
+
+@dataclass(frozen=True)
+class Subject:
+    """A trained row under attack: what every step needs."""
+
+    recipe: Recipe
+    network: SplitNetwork
+    stored: Mapping[str, Any]
+    splits: Splits
+    victim: Victim
+    x_NCHW: torch.Tensor
+    z_NCHW: torch.Tensor
+
+
+def run_name(row: Row, seed: int) -> str:
+    """Name of a row's folder and file; seed 1 has none."""
+    return row.name if seed == 1 else f"{row.name}-seed{seed}"
+
+
+def run_row(
+    row: Row,
+    profile: Profile,
+    places: Places,
+    device: torch.device,
+    show: Show,
+    *,
+    seed: int = 1,
+    steps: tuple[StepName, ...] = STEPS,
+    attacks: tuple[str, ...] = (),
+) -> Path:
+    """Do what is missing of a row and write its result.
+
+    Args:
+        row: The row.
+        profile: The size of the study.
+        places: Where data, runs and results are.
+        device: Where to train and attack.
+        show: Takes a line of progress.
+        seed: Seed of training.
+        steps: Which of train, measure and attack.
+        attacks: Names of the attacks to run; empty for all of the profile's.
+
+    Returns:
+        The result file.
+
+    Raises:
+        TrainingDivergedError, OutOfMemoryError, RunFolderError, DataError: see there; what is finished stays.
+    """
+    folder = places.runs / profile.name / run_name(row, seed)
+    recipe = row.recipe(profile, seed)
+    if "train" in steps:
+        show(f"{row.name}: training")
+        train_recipe(recipe, folder / NETWORK, places.data, places.cache, device)
+    subject = prepare(folder, profile, places, device)
+    result = places.results / profile.name / f"{run_name(row, seed)}.json"
+    write_result(result, row, profile, subject, folder)
+    if "measure" in steps:
+        for name, measure in MEASURES.items():
+            finish(folder, name, lambda measure=measure: measure(subject, profile), show)  # type: ignore[misc]
+            write_result(result, row, profile, subject, folder)
+    if "attack" in steps:
+        for attack, frames in planned_attacks(row, profile, subject.victim):
+            if attacks and attack.name not in attacks:
+                continue
+            key = attack.name if frames == 1 else f"{attack.name}-averaged-{frames}"
+            finish(
+                folder,
+                f"attack-{key}",
+                lambda a=attack, f=frames: run_attack(a, f, subject, folder, show),
+                show,
+            )  # type: ignore[misc]
+            write_result(result, row, profile, subject, folder)
+    return result
+
+
+def prepare(folder: Path, profile: Profile, places: Places, device: torch.device) -> Subject:
+    """The trained network, its data, the victim, the attacked pictures and their overheard features."""
+    recipe, network, stored = load_run(folder / NETWORK)
+    splits = splits_of(recipe, places.data, places.cache)
+    spec = input_spec(recipe)
+    victim = victim_of_network(network, mean=spec.mean, std=spec.std, device=device)
+    attacked = splits.test.spread(profile.attacked_pictures)
+    x = to_floats(torch.from_numpy(attacked.images_NHWC)).to(device)
+    torch.manual_seed(recipe.seed)
+    with torch.no_grad():
+        z = victim.observe(x)
+    return Subject(recipe, network, stored, splits, victim, x, z)
+
+
+MEASURES: dict[str, Callable[[Subject, Profile], dict[str, Any]]] = {
+    "accuracy": lambda s, p: accuracy_figures(
+        s.network, s.splits.test, input_spec(s.recipe), s.victim.device
+    ),
+    "references": lambda s, p: reference_figures(s.x_NCHW, s.splits.auxiliary),
+    "cost": lambda s, p: cost_figures(s.network, p.measure),
+    "information": lambda s, p: information_figures(s.victim, s.splits, p.measure, s.recipe.seed),
+}
+"""What is measured of every row besides attacks, by the result's key."""
+
+
+def planned_attacks(row: Row, profile: Profile, victim: Victim) -> list[tuple[Attack, int]]:
+    """Attacks with the number of observations each averages."""
+    attacks = [*profile.attacks, *(profile.further_attacks if row.further else ())]
+    plan = [(attack, 1) for attack in attacks]
+    if victim.stochastic:
+        plan += [(attack, profile.frames) for attack in attacks if attack.name in profile.averaged]
+    return plan
+
+
+def run_attack(attack: Attack, frames: int, subject: Subject, folder: Path, show: Show) -> dict[str, Any]:
+    """Fit, reconstruct and score one attack; the result's entry."""
+    victim, z = subject.victim, subject.z_NCHW
+    root = folder / ATTACKS
+    if frames > 1:
+        victim = victim.averaging(frames)
+        root = folder / f"{ATTACKS}-averaged-{frames}"
+        torch.manual_seed(subject.recipe.seed)
+        with torch.no_grad():
+            z = victim.observe(subject.x_NCHW)
+    auxiliary = torch.from_numpy(subject.splits.auxiliary.images_NHWC)
+    started = time.monotonic()
+    learned = attack.fit(victim, auxiliary, root, show)
+    fitted = time.monotonic()
+    made = attack.reconstruct(victim, z, root, show)
+    ended = time.monotonic()
+    return {
+        "label": attack.label,
+        "access": attack.access,
+        "kind": attack.kind,
+        "source": attack.source,
+        "as_the_paper": attack.as_the_paper,
+        "budget": attack.budget(),
+        "frames": frames,
+        "fit": dict(learned),
+        "details": dict(made.details),
+        "fit_seconds": round(fitted - started, 1),
+        "reconstruct_seconds": round(ended - fitted, 1),
+        "scores": scores_of(subject.x_NCHW.cpu(), made.x_NCHW),
+        "provenance": provenance(),
+    }
+
+
+def finish(folder: Path, step: str, do: Callable[[], dict[str, Any]], show: Show) -> None:
+    """Do a step unless its file is there."""
+    path = folder / DONE / f"{step}.json"
+    if path.is_file():
+        return
+    show(f"{folder.name}: {step}")
+    made = do()
+    path.parent.mkdir(parents=True, exist_ok=True)
+    partial = path.with_suffix(".partial")
+    partial.write_text(json.dumps(made, indent=1) + "\n")
+    partial.replace(path)
+
+
+def _done(folder: Path) -> dict[str, Any]:
+    return {path.stem: json.loads(path.read_text()) for path in sorted((folder / DONE).glob("*.json"))}
+
+
+def write_result(path: Path, row: Row, profile: Profile, subject: Subject, folder: Path) -> None:
+    """Write what is known of a row so far."""
+    done = _done(folder)
+    attacks = {key.removeprefix("attack-"): value for key, value in done.items() if key.startswith("attack-")}
+    recipe, network = subject.recipe, subject.network
+    parameters = done.get("cost", {}).pop("parameters", {})
+    result = {
+        "schema": SCHEMA,
+        "row": row.name,
+        "profile": profile.name,
+        "profile_settings": profile.settings(),
+        "seed": recipe.seed,
+        "dataset": {"name": recipe.dataset, **subject.splits.sizes()},
+        "defence": recipe.defence.describe(),
+        "network": {
+            "family": recipe.family,
+            "architecture": recipe.architecture,
+            "width": recipe.width,
+            "input_size": recipe.input_size,
+            "feature_shape": list(network.feature_shape),
+            **parameters,
+        },
+        "training": training_figures(subject),
+        **{key: done[key] for key in MEASURES if key in done},
+        "attacks": attacks,
+        "strongest": strongest(attacks),
+        "provenance": provenance(),
+    }
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(json.dumps(result, indent=1) + "\n")
+
+
+def strongest(attacks: Mapping[str, Any]) -> str | None:
+    """Key of the attack with the highest mean PSNR, or None before any has run."""
+    if not attacks:
+        return None
+    return max(attacks, key=lambda key: float(attacks[key]["scores"]["standard"]["psnr_db"]["mean"]))
+
+
+def training_figures(subject: Subject) -> dict[str, Any]:
+    """What the run folder says of the training; epsilon where it was private."""
+    stored, recipe = subject.stored, subject.recipe
+    speeds = sorted(epoch["images_per_s"] for epoch in stored["history"])
+    return {
+        "recipe": recipe.to_json(),
+        "epochs_done": stored["epochs_done"],
+        "best_epoch": stored["best_epoch"],
+        "validation_accuracy": stored["best_score"],
+        "seconds": round(stored["seconds"], 1),
+        "images_per_s_median": speeds[len(speeds) // 2],
+        "epsilon": _epsilon(subject),
+        "history": stored["history"],
+        "provenance": stored["provenance"],
+    }
+
+
+def _epsilon(subject: Subject) -> float | None:
+    from lab.classifier import private_steps
+    from lab.defences.dpsgd import DPSGD
+
+    defence = subject.recipe.defence
+    if not isinstance(defence, DPSGD):
+        return None
+    steps, rate = private_steps(subject.recipe, len(subject.splits.train))
+    return round(defence.epsilon(steps=steps * subject.stored["epochs_done"], sample_rate=rate), 3)
