@@ -1,16 +1,18 @@
 import json
-from dataclasses import asdict, replace
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 
-from lab.classifier import ClassifierTask
+from lab.classifier import ClassifierTask, fit_settings
 from lab.data import DataError, ImageSet, Splits
-from lab.recipes import RECIPES, Recipe, WarmStart, recipe
-from lab.runs import load_run, recipe_from_json, train_recipe
-from lab.train import RunFolderError
+from lab.defences.registry import DEFENCES, make_defence
+from lab.defences.siftfunnel import SiftFunnel
+from lab.recipes import RECIPES, Recipe, WarmStart, recipe, recipe_from_json
+from lab.runs import load_run, train_recipe
+from lab.train import OutOfMemoryError, Run, RunFolderError, fit
 from tests.lab.pictures import coloured_set, write_data_directory
 
 CPU = torch.device("cpu")
@@ -18,7 +20,12 @@ CPU = torch.device("cpu")
 
 def tiny(wanted: Recipe, **change: object) -> Recipe:
     """A recipe that trains in a second."""
-    small = {"epochs": 1, "batch_size": 32, "width": 32 if wanted.loss else 8, "warm_start": None}
+    small = {
+        "epochs": 1,
+        "batch_size": 32,
+        "width": 32 if isinstance(wanted.defence, SiftFunnel) else 8,
+        "warm_start": None,
+    }
     return replace(wanted, **{**small, **change})  # type: ignore[arg-type]
 
 
@@ -31,19 +38,16 @@ def test_every_recipe_is_named_as_it_is_registered_and_survives_json(name: str) 
     made = recipe(name)
     assert made.name == name
     assert made.bundle == name.replace("_", "-")
-    assert recipe_from_json(json.loads(json.dumps(asdict(made)))) == made
+    assert recipe_from_json(json.loads(json.dumps(made.to_json()))) == made
 
 
 @pytest.mark.parametrize("name", sorted(RECIPES))
 def test_every_protected_recipe_uses_the_papers_weights(name: str) -> None:
     made = recipe(name)
-    assert made.defence == ("siftfunnel" if name.endswith("siftfunnel") else "none")
-    if made.loss is not None:
-        assert (made.loss.kl, made.loss.distance_correlation, made.loss.channel_correlation) == (
-            3.5,
-            0.8,
-            0.6,
-        )
+    assert made.defence.name == ("siftfunnel" if name.endswith("siftfunnel") else "none")
+    if isinstance(made.defence, SiftFunnel):
+        weights = made.defence.weights
+        assert (weights.kl, weights.distance_correlation, weights.channel_correlation) == (3.5, 0.8, 0.6)
 
 
 def test_the_two_recipes_of_a_data_set_share_width_and_size() -> None:
@@ -112,3 +116,40 @@ def test_a_recipe_from_scratch_takes_no_start(tmp_path: Path) -> None:
 def test_a_folder_without_a_run_says_how_to_make_one(tmp_path: Path) -> None:
     with pytest.raises(RunFolderError, match="siftfunnel lab train"):
         load_run(tmp_path)
+
+
+@pytest.mark.parametrize("name", sorted(DEFENCES))
+def test_a_recipe_with_any_defence_survives_json(name: str) -> None:
+    made = replace(recipe("cifar10_unprotected"), defence=make_defence(name))
+    assert recipe_from_json(json.loads(json.dumps(made.to_json()))) == made
+
+
+def test_a_run_stops_at_the_accuracy_asked_for(tmp_path: Path) -> None:
+    data = write_data_directory(tmp_path / "data", train=400)
+    wanted = tiny(recipe("cifar10_unprotected"), epochs=50, learning_rate=1e-2, stop_at_accuracy=0.5)
+    progress = train_recipe(wanted, tmp_path / "run", data, None, CPU)
+    assert progress.best_score >= 0.5
+    assert progress.epochs_done < 50
+
+
+def test_finer_epochs_take_fewer_pictures() -> None:
+    wanted = tiny(recipe("cifar10_unprotected"), batch_size=16, pictures_per_epoch=20)
+    task = ClassifierTask(wanted, splits_of(coloured_set(80)), CPU)
+    assert task.samples_per_epoch == 16
+    assert len(list(task.batches(torch.Generator().manual_seed(0)))) == 1
+
+
+def test_an_epoch_smaller_than_a_batch_is_refused() -> None:
+    with pytest.raises(ValueError, match="one batch"):
+        replace(recipe("cifar10_unprotected"), pictures_per_epoch=100)
+
+
+def test_a_step_that_does_not_fit_into_memory_says_what_to_lower(tmp_path: Path) -> None:
+    task = ClassifierTask(tiny(recipe("cifar10_unprotected")), splits_of(coloured_set(64)), CPU)
+
+    def too_large(batch: object) -> tuple[torch.Tensor, dict[str, float]]:
+        raise RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried to allocate 9 bytes")
+
+    task.loss = too_large  # type: ignore[method-assign]
+    with pytest.raises(OutOfMemoryError, match=r"epoch 1; .*Lower the batch size or the width"):
+        fit(task, fit_settings(task.recipe), Run(tmp_path / "run", {}))
