@@ -1,0 +1,126 @@
+"""The attacker without queries: feature-oriented reconstruction (FORA, Xu et al., CVPR 2024).
+
+He cannot run the edge on pictures of his own. He overhears features of pictures that he does not know, trains
+a substitute whose features have their distribution (``lab.attacks.substitute``), trains an inverter against
+the substitute, and applies it to the real features.
+
+The lab has no traffic apart from the auxiliary pictures, so these are cut in two by the seed: one part plays
+the victim's traffic (the attack gets the features and drops the pictures), the other is the attacker's own.
+``victim.observe`` is called on the first part alone. The stage at the cut (noise) is public, as everywhere.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any, ClassVar
+
+import torch
+from torch import Tensor, nn
+
+from lab.attacks.attack import Access, Show
+from lab.attacks.chunks import memory_advice
+from lab.attacks.fingerprint import check_pictures
+from lab.attacks.inverter_training import LEAST_PICTURES, doublings_between
+from lab.attacks.residual import Residual
+from lab.attacks.substitute import SubstituteSettings, SubstituteTask
+from lab.attacks.victim import BATCH, Victim, to_floats
+from lab.data import seeded_parts
+from lab.train import FitSettings, Run, fit
+
+SUBSTITUTE = "substitute"
+
+
+@dataclass(frozen=True)
+class Fora(Residual):
+    """FORA with the residual inverter. *Ours*: sizes, epochs, and 0.8 as MK-MMD's share of the loss.
+
+    Attributes:
+        overheard: Auxiliary pictures that play the victim's traffic; 0 takes half of them.
+        substitute_epochs: Passes over the attacker's own pictures that train the substitute.
+        substitute_batch: Own pictures, and as many overheard features, per step.
+        substitute_rate: Peak of that training's one-cycle schedule.
+        substitute_width: Channels of the substitute's hidden blocks and of the discriminator.
+        mmd_weight: Share of MK-MMD in the substitute's loss; the discriminator has the rest.
+    """
+
+    overheard: int = 0
+    substitute_epochs: int = 20
+    substitute_batch: int = 64
+    substitute_rate: float = 2e-3
+    substitute_width: int = 64
+    mmd_weight: float = 0.8
+
+    name: ClassVar[str] = "fora"
+    label: ClassVar[str] = "FORA, without queries"
+    access: ClassVar[Access] = "no-query"
+    source: ClassVar[str] = "Xu et al., CVPR 2024"
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.substitute_epochs < 1 or self.substitute_batch < 2 or self.overheard < 0:
+            raise ValueError(f"{self.name}: substitute_epochs must be 1 or more, substitute_batch 2 or more")
+        if not 0 <= self.mmd_weight <= 1:
+            raise ValueError(f"{self.name}: mmd_weight must lie in [0, 1]")
+
+    def fit(self, victim: Victim, auxiliary_NHWC: Tensor, folder: Path, show: Show) -> Mapping[str, Any]:
+        """Train substitute and inverter, or continue; see ``Attack.fit``.
+
+        Raises:
+            ValueError: too few pictures for both parts, or sizes that do not fit.
+            RunFolderError: the folder holds this attack on another victim, or with another budget.
+            MemoryError: says what to lower.
+        """
+        check_pictures(victim, auxiliary_NHWC, 2 * LEAST_PICTURES)
+        about = self.about(victim, auxiliary_NHWC)
+        run = Run(folder / self.name, about)
+        heard, own = self.parts(len(auxiliary_NHWC))
+        substitute_run = Run(folder / self.name / SUBSTITUTE, about)
+        with memory_advice(self.substitute_batch):
+            z_NCHW = self.overhear(victim, auxiliary_NHWC[heard])
+            edge, matched = self.train_substitute(victim, auxiliary_NHWC[own], z_NCHW, substitute_run)
+        show(f"{self.name}: substitute of epoch {matched['best_epoch']}, MK-MMD {matched['mmd']:.4f}")
+        learned = self.train(replace(victim, edge=edge), auxiliary_NHWC[own], run)
+        show(f"{self.name}: {learned['held_back_psnr']:.2f} dB against the substitute, on own pictures")
+        return {**learned, "substitute": matched, "overheard": len(heard), "own_pictures": len(own)}
+
+    def parts(self, count: int) -> tuple[Tensor, Tensor]:
+        """Which auxiliary pictures play the traffic, and which are the attacker's own."""
+        overheard = self.overheard or count // 2
+        if min(overheard, count - overheard) < LEAST_PICTURES:
+            raise ValueError(
+                f"{self.name} needs {LEAST_PICTURES} pictures to overhear and as many of its own; "
+                f"{overheard} overheard of {count} leave {count - overheard}"
+            )
+        heard, own = seeded_parts(count, (overheard, count - overheard), self.seed)
+        return torch.from_numpy(heard), torch.from_numpy(own)
+
+    @torch.no_grad()
+    def overhear(self, victim: Victim, images_NHWC: Tensor) -> Tensor:
+        """What the victim sends of its own pictures."""
+        torch.manual_seed(self.seed)
+        parts = torch.split(images_NHWC, BATCH)
+        return torch.cat([victim.observe(to_floats(part.to(victim.device))) for part in parts])
+
+    def train_substitute(
+        self, victim: Victim, own_NHWC: Tensor, z_NCHW: Tensor, run: Run
+    ) -> tuple[nn.Module, dict[str, Any]]:
+        """The substitute edge, frozen, and how its training went."""
+        settings = SubstituteSettings(
+            batch=self.substitute_batch,
+            width=self.substitute_width,
+            mmd_weight=self.mmd_weight,
+            held_back_share=self.held_back_share,
+            seed=self.seed,
+        )
+        task = SubstituteTask(settings, victim, own_NHWC, z_NCHW, doublings_between(victim))
+        schedule = FitSettings(self.substitute_epochs, self.substitute_rate, weight_decay=0.0, seed=self.seed)
+        progress = fit(task, schedule, run)
+        run.load_best(task.model)
+        matched = {
+            "epochs": progress.epochs_done,
+            "best_epoch": progress.best_epoch,
+            "mmd": -progress.best_score,
+            "seconds": round(progress.seconds, 1),
+            "history": progress.history,
+        }
+        return task.pair.substitute.eval().requires_grad_(False), matched
