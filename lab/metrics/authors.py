@@ -6,8 +6,11 @@ exist to stand beside the paper's numbers, and only there.
 """
 
 import math
+from collections.abc import Callable
+from typing import Any
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
@@ -51,7 +54,11 @@ def paper_psnr(x_NCHW: Array, y_NCHW: Array, batch: int = PAPER_BATCH) -> float:
     """
     _check_batch(batch)
     x, y = picture_pairs(x_NCHW, y_NCHW)
-    return float(np.mean([_batch_psnr(a, b) for a, b in zip(x.split(batch), y.split(batch), strict=True)]))
+    return float(
+        np.mean(
+            [_batch_psnr(a, b) for a, b in zip(torch.split(x, batch), torch.split(y, batch), strict=True)]
+        )
+    )
 
 
 def _batch_psnr(x_NCHW: Tensor, y_NCHW: Tensor) -> float:
@@ -78,7 +85,7 @@ def paper_ssim(x_NCHW: Array, y_NCHW: Array, batch: int = PAPER_BATCH) -> float:
             f"the paper's SSIM needs {WINDOW} pictures or more in a batch and sides of {WINDOW} pixels; "
             f"got {tuple(x.shape)} in batches of {batch}"
         )
-    pairs = zip(x.split(batch), y.split(batch), strict=True)
+    pairs = zip(torch.split(x, batch), torch.split(y, batch), strict=True)
     return float(np.mean([_volume_ssim(a.numpy(), b.numpy()) for a, b in pairs if len(a) >= WINDOW]))
 
 
@@ -89,7 +96,8 @@ def _volume_ssim(x_NCHW: NDArray[np.float64], y_NCHW: NDArray[np.float64]) -> fl
         raise ModuleNotFoundError(
             "the paper's SSIM needs scikit-image: pip install 'siftfunnel[lab]'", name=error.name
         ) from error
-    return float(structural_similarity(x_NCHW, y_NCHW, channel_axis=1, win_size=WINDOW, data_range=1.0))
+    measure: Callable[..., Any] = structural_similarity
+    return float(measure(x_NCHW, y_NCHW, channel_axis=1, win_size=WINDOW, data_range=1.0))
 
 
 def paper_scores(x_NCHW: Array, y_NCHW: Array, batch: int = PAPER_BATCH) -> dict[str, float]:

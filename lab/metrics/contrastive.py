@@ -73,14 +73,17 @@ class _TwoTowers(nn.Module):
     @torch.no_grad()
     def evaluate(self, x_NCHW: Tensor, z_NCHW: Tensor) -> tuple[float, float]:
         """The bound in nats over all N pairs, and rank-1 of pictures found from features."""
-        a = torch.cat([self.embed_x(part) for part in x_NCHW.split(_ROWS_AT_ONCE)])
-        b = torch.cat([self.embed_z(part) for part in z_NCHW.split(_ROWS_AT_ONCE)])
+        a = torch.cat([self.embed_x(part) for part in torch.split(x_NCHW, _ROWS_AT_ONCE)])
+        b = torch.cat([self.embed_z(part) for part in torch.split(z_NCHW, _ROWS_AT_ONCE)])
         scale = self.log_scale.exp().clamp_max(_MOST_SCALE)
         own = torch.arange(len(a), device=a.device)
         losses: list[Tensor] = []
         found: list[Tensor] = []
         for a_part, b_part, own_part in zip(
-            a.split(_ROWS_AT_ONCE), b.split(_ROWS_AT_ONCE), own.split(_ROWS_AT_ONCE), strict=True
+            torch.split(a, _ROWS_AT_ONCE),
+            torch.split(b, _ROWS_AT_ONCE),
+            torch.split(own, _ROWS_AT_ONCE),
+            strict=True,
         ):
             from_x, from_z = a_part @ b.T * scale, b_part @ a.T * scale
             losses.append(functional.cross_entropy(from_x, own_part, reduction="none"))

@@ -86,11 +86,11 @@ def file_bytes(model: bytes | Path) -> int:
     return len(model) if isinstance(model, bytes) else model.stat().st_size
 
 
-class _LiveStorage(TorchDispatchMode):
+class _LiveStorage(TorchDispatchMode):  # type: ignore[no-untyped-call]
     """Follows every tensor that an operation makes, and the most bytes alive at once."""
 
     def __init__(self, counted_elsewhere: Iterable[Tensor]) -> None:
-        super().__init__()
+        super().__init__()  # type: ignore[no-untyped-call]
         self.live_bytes = self.peak_bytes = 0
         self._holders: dict[int, int] = {}
         # a view of a parameter (a transposed weight) is no new memory

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 DEAD_DEVIATION = 1e-12
+LEAST_GRID = 4
 
 
 @dataclass(frozen=True)
@@ -65,14 +66,15 @@ class GridEncoder(nn.Module):
 
 
 def shared_grid(x_NCHW: Tensor) -> tuple[int, int]:
-    """A quarter of the picture's sides, at least 1: where both encodings meet.
+    """A quarter of the picture's sides, but 4 at least if they have them: where both encodings meet.
 
     Example:
         >>> import torch
         >>> shared_grid(torch.zeros(1, 3, 64, 32))
         (16, 8)
     """
-    return max(1, x_NCHW.shape[2] // 4), max(1, x_NCHW.shape[3] // 4)
+    height, width = (max(min(LEAST_GRID, side), side // 4) for side in x_NCHW.shape[2:])
+    return height, width
 
 
 def encoder_pair(x_NCHW: Tensor, z_NCHW: Tensor, width: int) -> tuple[GridEncoder, GridEncoder]:

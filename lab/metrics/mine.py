@@ -145,7 +145,7 @@ def authors_mine(
     )
     history: list[float] = []
     for _ in range(epochs):
-        for part in torch.randperm(len(x_train_NCHW), generator=generator).split(batch):
+        for part in torch.split(torch.randperm(len(x_train_NCHW), generator=generator), batch):
             optimizer.zero_grad(set_to_none=True)
             loss = -_authors_bound(critic, x_train_NCHW[part], z_train_NCHW[part], generator, device)
             loss.backward()  # type: ignore[no-untyped-call]
@@ -153,7 +153,7 @@ def authors_mine(
         with torch.no_grad():
             bounds = [
                 float(_authors_bound(critic, x, z, generator, device))
-                for x, z in zip(x_eval_NCHW.split(batch), z_eval_NCHW.split(batch), strict=True)
+                for x, z in zip(torch.split(x_eval_NCHW, batch), torch.split(z_eval_NCHW, batch), strict=True)
             ]
         history.append(sum(bounds) / len(bounds))
         schedule.step(history[-1])
@@ -191,11 +191,11 @@ def _bias_corrected_loss(joint: Tensor, apart: Tensor, log_average: Tensor) -> T
 @torch.no_grad()
 def _held_out_bound(critic: JointCritic, x_NCHW: Tensor, z_NCHW: Tensor, shifts: int, batch: int) -> float:
     """The bound on held-out pairs: all joint ones against ``shifts`` foreign features for each picture."""
-    encoded_x = torch.cat([critic.encode_x(part) for part in x_NCHW.split(batch)])
-    encoded_z = torch.cat([critic.encode_z(part) for part in z_NCHW.split(batch)])
+    encoded_x = torch.cat([critic.encode_x(part) for part in torch.split(x_NCHW, batch)])
+    encoded_z = torch.cat([critic.encode_z(part) for part in torch.split(z_NCHW, batch)])
 
     def scores(moved_z: Tensor) -> Tensor:
-        pairs = zip(encoded_x.split(batch), moved_z.split(batch), strict=True)
+        pairs = zip(torch.split(encoded_x, batch), torch.split(moved_z, batch), strict=True)
         return torch.cat([critic(a, b) for a, b in pairs])
 
     apart = [scores(encoded_z.roll(shift, dims=0)) for shift in range(1, shifts + 1)]
@@ -218,9 +218,10 @@ def mine(
 ) -> MutualInformation:
     """Mutual information with a critic that is not capped, on held-out pairs; all settings ours.
 
-    The evaluation pairs are cut in two. Twenty times in training the bound is taken on both halves; reported
-    is the second half's where the first half's is best. It is cut to [0, log M] with M the number of foreign
-    pairs in the second half (its pictures times ``shifts``); ``history`` has the second half's values uncut.
+    The evaluation pairs are cut in two. About twenty times in training the bound is taken on both halves;
+    reported is the second half's where the first half's is best. It is cut to [0, log M] with M the number of
+    foreign pairs in the second half (its pictures times ``shifts``); ``history`` has the second half's values
+    uncut.
 
     Args:
         x_train_NCHW: Normalised pictures.

@@ -64,7 +64,7 @@ def score_pictures(x_NCHW: Array, y_NCHW: Array) -> PictureScores:
     psnr_db_N = (-10 * mse_N.log10()).clamp_max(PSNR_CAP_DB)
     parts = [
         ssim_of_each(a, b)
-        for a, b in zip(x.split(_PICTURES_AT_ONCE), y.split(_PICTURES_AT_ONCE), strict=True)
+        for a, b in zip(torch.split(x, _PICTURES_AT_ONCE), torch.split(y, _PICTURES_AT_ONCE), strict=True)
     ]
     return PictureScores(mse_N.numpy(), psnr_db_N.numpy(), torch.cat(parts).numpy())
 

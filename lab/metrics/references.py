@@ -53,7 +53,7 @@ def nearest_auxiliary(x_NCHW: Tensor, auxiliary_NCHW: Tensor, seed: int) -> Tens
     squares = auxiliary.square().sum(dim=1)
     nearest = [
         (squares - 2 * (part - centre) @ auxiliary.T).argmin(dim=1)
-        for part in x_NCHW.flatten(1).split(_QUERIES_AT_ONCE)
+        for part in torch.split(x_NCHW.flatten(1), _QUERIES_AT_ONCE)
     ]
     return auxiliary_NCHW[torch.cat(nearest)]
 

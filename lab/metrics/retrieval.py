@@ -70,7 +70,9 @@ def retrieval(query_Nd: Array, gallery_Nd: Array, *, distance: Distance = "eucli
         # minus half the squared distance, up to a term that is the same for every candidate
         first_place_credit(part @ gallery.T - squares / 2, own)
         for part, own in zip(
-            query.split(_QUERIES_AT_ONCE), torch.arange(len(query)).split(_QUERIES_AT_ONCE), strict=True
+            torch.split(query, _QUERIES_AT_ONCE),
+            torch.split(torch.arange(len(query)), _QUERIES_AT_ONCE),
+            strict=True,
         )
     ]
     return Retrieval(float(torch.cat(credits_N).mean()), 1 / len(gallery), len(gallery))

@@ -1,9 +1,11 @@
 import math
 
+import numpy as np
 import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from numpy.typing import NDArray
 from torch import Tensor
 
 from lab.losses import (
@@ -62,6 +64,26 @@ def literal_dcor_unbiased(x: Tensor, z: Tensor) -> float:
     return float((a * b).sum() / ((a * a).sum() * (b * b).sum()).sqrt())
 
 
+def brute_force_dcor_squared(x: NDArray[np.float64], z: NDArray[np.float64]) -> float:
+    """Eq. 12 read word by word in NumPy: every difference of every pair in every dimension, one by one."""
+    n = len(x)
+
+    def centred(rows: NDArray[np.float64]) -> NDArray[np.float64]:
+        a = np.zeros((n, n))
+        for i in range(n):
+            for j in range(n):
+                for k in range(rows.shape[1]):
+                    a[i, j] += (rows[i, k] - rows[j, k]) ** 2
+                a[i, j] = math.sqrt(a[i, j])
+        return np.array(
+            [[a[i, j] - a[i].mean() - a[:, j].mean() + a.mean() for j in range(n)] for i in range(n)]
+        )
+
+    a, b = centred(x), centred(z)
+    covariance, variance_x, variance_z = (float(np.mean(product)) for product in (a * b, a * a, b * b))
+    return covariance / math.sqrt(variance_x * variance_z)
+
+
 def test_distances_of_a_3_4_5_triangle() -> None:
     distances = pairwise_distances(torch.tensor([[0.0, 0.0], [3.0, 4.0], [3.0, 0.0]]))
     expected = torch.tensor([[0.0, 5.0, 3.0], [5.0, 0.0, 4.0], [3.0, 4.0, 0.0]])
@@ -72,6 +94,17 @@ def test_the_biased_form_matches_the_formula_written_out() -> None:
     torch.manual_seed(0)
     x, z = torch.randn(9, 5), torch.randn(9, 4).exp()
     assert float(distance_correlation_squared(x, z)) == pytest.approx(literal_dcor_squared(x, z), abs=1e-4)
+
+
+@pytest.mark.parametrize("scale", [1.0, 0.01])
+def test_the_biased_form_matches_a_brute_force_over_pairs_and_dimensions(scale: float) -> None:
+    rng = np.random.default_rng(0)
+    x = rng.normal(size=(12, 3, 4, 4))
+    z = scale * np.maximum(x[:, :2, ::2, ::2] + 0.5 * rng.normal(size=(12, 2, 2, 2)), 0)
+    expected = brute_force_dcor_squared(x.reshape(12, -1), z.reshape(12, -1))
+    ours = distance_correlation_squared(torch.from_numpy(x).float(), torch.from_numpy(z).float())
+    assert 0.5 < expected < 1
+    assert float(ours) == pytest.approx(expected, abs=5e-4)
 
 
 def test_the_unbiased_form_matches_the_formula_written_out() -> None:

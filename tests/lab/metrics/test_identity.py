@@ -54,7 +54,8 @@ def test_a_dimension_of_large_numbers_does_not_drown_the_others() -> None:
     query = gallery.clone()
     gallery[:, 0] *= 1e6
     query[:, 0] = 1e6 * torch.randn(30, generator=generator)
-    assert retrieval_rank1(query, gallery) > 0.8
+    assert retrieval_rank1(query, gallery) > 0.5
+    assert retrieval_rank1(query[:, :1], gallery[:, :1]) < 0.2
 
 
 def test_queries_without_a_partner_are_refused() -> None:
@@ -86,7 +87,7 @@ def test_a_finished_classifier_is_only_read_again(tmp_path: Path) -> None:
     for a, b in zip(first.state_dict().values(), second.state_dict().values(), strict=True):
         torch.testing.assert_close(a, b)
     with pytest.raises(RunFolderError, match="other settings"):
-        train_identity_classifier(coloured_set(41, size=16), tmp_path, settings=SETTINGS)
+        train_identity_classifier(coloured_set(40, size=16, seed=7), tmp_path, settings=SETTINGS)
 
 
 def test_top_five_looks_at_five_places() -> None:
