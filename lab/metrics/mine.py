@@ -33,6 +33,7 @@ AUTHORS_PATIENCE_EPOCHS = 20
 _AVERAGE_DECAY = 0.99
 _GRADIENT_NORM = 1.0
 _CHECKS = 20
+_EVALUATED_AT_ONCE = 512
 _LEAST_EVALUATED = 4
 
 
@@ -189,13 +190,15 @@ def _bias_corrected_loss(joint: Tensor, apart: Tensor, log_average: Tensor) -> T
 
 
 @torch.no_grad()
-def _held_out_bound(critic: JointCritic, x_NCHW: Tensor, z_NCHW: Tensor, shifts: int, batch: int) -> float:
+def _held_out_bound(critic: JointCritic, x_NCHW: Tensor, z_NCHW: Tensor, shifts: int) -> float:
     """The bound on held-out pairs: all joint ones against ``shifts`` foreign features for each picture."""
-    encoded_x = torch.cat([critic.encode_x(part) for part in torch.split(x_NCHW, batch)])
-    encoded_z = torch.cat([critic.encode_z(part) for part in torch.split(z_NCHW, batch)])
+    encoded_x = torch.cat([critic.encode_x(part) for part in torch.split(x_NCHW, _EVALUATED_AT_ONCE)])
+    encoded_z = torch.cat([critic.encode_z(part) for part in torch.split(z_NCHW, _EVALUATED_AT_ONCE)])
 
     def scores(moved_z: Tensor) -> Tensor:
-        pairs = zip(torch.split(encoded_x, batch), torch.split(moved_z, batch), strict=True)
+        pairs = zip(
+            torch.split(encoded_x, _EVALUATED_AT_ONCE), torch.split(moved_z, _EVALUATED_AT_ONCE), strict=True
+        )
         return torch.cat([critic(a, b) for a, b in pairs])
 
     apart = [scores(encoded_z.roll(shift, dims=0)) for shift in range(1, shifts + 1)]
@@ -269,8 +272,8 @@ def mine(
         nn.utils.clip_grad_norm_(critic.parameters(), _GRADIENT_NORM)
         optimizer.step()
         if step % every == 0 or step == steps:
-            chosen.append(_held_out_bound(critic, x_eval[:half], z_eval[:half], shifts, batch))
-            history.append(_held_out_bound(critic, x_eval[half:], z_eval[half:], shifts, batch))
+            chosen.append(_held_out_bound(critic, x_eval[:half], z_eval[:half], shifts))
+            history.append(_held_out_bound(critic, x_eval[half:], z_eval[half:], shifts))
     ceiling = math.log((len(x_eval) - half) * shifts)
     best = max(range(len(chosen)), key=chosen.__getitem__)
     return MutualInformation(min(ceiling, max(0.0, history[best])), ceiling, tuple(history))
