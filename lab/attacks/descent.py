@@ -11,13 +11,14 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor
 
+from lab.attacks.basis import PictureBasis
 from lab.attacks.chunks import AttackDivergedError
 
 CURVE_POINTS = 20
 BETA_1, BETA_2, EPSILON = 0.9, 0.999, 1e-12
 
-Objective = Callable[[Tensor], tuple[Tensor, Tensor]]
-"""Pictures to what is minimised and the feature distance within it, both one value per picture."""
+Objective = Callable[[Tensor, Tensor], tuple[Tensor, Tensor]]
+"""Pictures and their coordinates to what is minimised and the feature distance in it, each per picture."""
 
 
 @dataclass(frozen=True)
@@ -88,6 +89,7 @@ def curve_iterations(iterations: int) -> list[int]:
 def descend(
     objective: Objective,
     start_NCHW: Tensor,
+    basis: PictureBasis,
     *,
     iterations: int,
     learning_rate_N: Tensor,
@@ -95,33 +97,31 @@ def descend(
 ) -> Descent:
     """Minimise ``objective`` over pictures in the box [0, 1], from ``start_NCHW``.
 
-    After every step the pictures are projected into the box. The step size falls along a cosine to 0.
+    Adam moves coordinates of ``basis``. After every step the pictures are projected into the box, which is
+    exact where a sigmoid's gradient would vanish. The step size falls along a cosine to 0.
 
     Args:
         objective: What to minimise.
         start_NCHW: First iterate.
+        basis: Coordinates in which to step.
         iterations: Steps.
-        learning_rate_N: First step size of each picture, in picture units.
+        learning_rate_N: First step size of each picture, in coordinates.
         where: Names the place in an error.
 
     Raises:
         AttackDivergedError: a loss is no longer a number.
     """
-    x = start_NCHW.clone(memory_format=torch.channels_last)
+    x = start_NCHW.clamp(0, 1)
+    c = basis.coordinates(x)
     rate = learning_rate_N.view(-1, 1, 1, 1)
-    first, second = torch.zeros_like(x), torch.zeros_like(x)
+    first, second = torch.zeros_like(c), torch.zeros_like(c)
     best = x.clone()
     best_objective = torch.full((len(x),), math.inf, device=x.device)
-    best_distance = best_objective.clone()
-    norm = torch.zeros_like(best_objective)
+    best_distance, norm = best_objective.clone(), torch.zeros_like(best_objective)
     points = curve_iterations(iterations)
     curve: list[float] = []
     for step in range(iterations + 1):
-        x.requires_grad_(step < iterations)
-        value, distance = objective(x)
-        if step < iterations:
-            (gradient,) = torch.autograd.grad(value.sum(), x)
-        value, distance, x = value.detach(), distance.detach(), x.detach()
+        value, distance, gradient = _value_and_gradient(objective, basis, c, x)
         is_better = value < best_objective
         best_objective = torch.where(is_better, value, best_objective)
         best_distance = torch.where(is_better, distance, best_distance)
@@ -137,5 +137,23 @@ def descend(
         second.mul_(BETA_2).addcmul_(gradient, gradient, value=1 - BETA_2)
         corrected = (second / (1 - BETA_2 ** (step + 1))).sqrt_().add_(EPSILON)
         fall = 0.5 * (1 + math.cos(math.pi * step / iterations)) / (1 - BETA_1 ** (step + 1))
-        x = (x - rate * fall * first / corrected).clamp_(0, 1)
+        x = basis.pictures(c - rate * fall * first / corrected).clamp(0, 1)
+        c = basis.coordinates(x)
     return Descent(best, best_objective, best_distance, value, norm, curve)
+
+
+def _value_and_gradient(
+    objective: Objective, basis: PictureBasis, c_NCHW: Tensor, x_NCHW: Tensor
+) -> tuple[Tensor, Tensor, Tensor]:
+    """Objective, distance and gradient in coordinates.
+
+    ``x_NCHW`` are the pictures of ``c_NCHW``; the chain rule through the linear basis is written out, so that
+    they need not be computed twice and stay exactly in the box.
+    """
+    x = x_NCHW.contiguous(memory_format=torch.channels_last).requires_grad_()
+    c = c_NCHW.detach().requires_grad_()
+    value, distance = objective(x, c)
+    by_x, by_c = torch.autograd.grad(value.sum(), (x, c), allow_unused=True)
+    gradient = basis.pull_back(by_x)
+    x_NCHW.requires_grad_(False)
+    return value.detach(), distance.detach(), gradient if by_c is None else gradient + by_c

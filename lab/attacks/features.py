@@ -18,17 +18,15 @@ SCALE_FLOOR = 0.1
 
 @dataclass(frozen=True)
 class FeatureStatistics:
-    """What auxiliary pictures say about a victim's features and about pictures.
+    """What auxiliary pictures say about a victim's features.
 
     Attributes:
         scale_CHW: Standard deviation of each element over pictures and noise, with a floor.
         zero_weight_CHW: How much a received zero says: 1, or under feature dropout the chance that it is one.
-        mean_CHW: The mean picture.
     """
 
     scale_CHW: Tensor
     zero_weight_CHW: Tensor
-    mean_CHW: Tensor
 
     def to(self, device: torch.device) -> "FeatureStatistics":
         """The same on another device."""
@@ -58,10 +56,8 @@ def measure_features(victim: Victim, auxiliary_NHWC: Tensor) -> FeatureStatistic
     """
     total = torch.zeros(victim.feature_shape, dtype=torch.float64, device=victim.device)
     square, noise, arrived, zeros = (total.clone() for _ in range(4))
-    picture = torch.zeros(victim.image_shape, dtype=torch.float64, device=victim.device)
     for part in auxiliary_NHWC.split(BATCH):
-        x = to_floats(part.to(victim.device))
-        z = victim.features(x)
+        z = victim.features(to_floats(part.to(victim.device)))
         received = victim.transmit(z)
         is_there = received != 0
         total += z.double().sum(0)
@@ -69,14 +65,13 @@ def measure_features(victim: Victim, auxiliary_NHWC: Tensor) -> FeatureStatistic
         noise += ((received - z).double().square() * is_there).sum(0)
         arrived += is_there.sum(0)
         zeros += (z == 0).sum(0)
-        picture += x.double().sum(0)
     count = len(auxiliary_NHWC)
     between = (square / count - (total / count).square()).clamp_min(0)
     scale = (between + noise / arrived.clamp_min(1)).sqrt()
     floor = SCALE_FLOOR * scale.square().mean().sqrt()
     scale = scale.clamp_min(floor.clamp_min(1e-12)).float()
     weight = _weight_of_zeros(zeros / count, victim).float()
-    return FeatureStatistics(scale, weight, (picture / count).float())
+    return FeatureStatistics(scale, weight)
 
 
 def _weight_of_zeros(true_share: Tensor, victim: Victim) -> Tensor:

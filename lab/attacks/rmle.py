@@ -1,15 +1,21 @@
 """rMLE done right: the white-box attack with everything that the released one lacks.
 
-    x_hat = argmin over x in [0, 1] of   d(f_edge(x), z) + lambda_TV * TV(x)
+    x_hat = argmin over x in [0, 1] of   d(f_edge(x), z) + lambda_TV * TV(x) + lambda_P * mean(c(x)^2)
 
-with d the scaled feature distance of ``lab.attacks.features``, Adam per picture, several starts (the mean
-auxiliary picture, then random ones), the best iterate kept, and step size and lambda_TV chosen for the victim
+with d the scaled feature distance of ``lab.attacks.features`` and c(x) the picture in the whitened
+coordinates of ``lab.attacks.basis``, in which Adam steps, each picture for itself. Several starts (the mean
+auxiliary picture, then random ones), the best iterate kept; step size and weights are chosen for the victim
 on auxiliary pictures, whose originals the attacker has. All settings are ours; the idea is that of He et al.,
-ACSAC 2019, with the corrections that published re-evaluations of such attacks ask for.
+ACSAC 2019.
+
+Measured on trained CNN edges (width 32, CIFAR-10 at 32x32, 150 steps from the mean picture): scaled distance,
+distance scaled per channel and cosine of scaled features end within 1 dB of one another under strong TV; the
+projection beats a sigmoid by 3 dB; whitened coordinates beat pixels by 1 to 5 dB.
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
+from itertools import product
 from pathlib import Path
 from typing import Any, ClassVar, Literal
 
@@ -17,10 +23,11 @@ import torch
 from torch import Tensor
 
 from lab.attacks.attack import Access, Attack, Reconstruction, Show, require_white_box
+from lab.attacks.basis import PictureBasis
 from lab.attacks.chunks import reconstruct_in_chunks
 from lab.attacks.descent import Descent, Objective, descend, total_variation
-from lab.attacks.features import FeatureDistance, FeatureStatistics
-from lab.attacks.tuning import Tuning, load_tuning, tune
+from lab.attacks.features import FeatureDistance
+from lab.attacks.tuning import Candidate, Settings, Tuning, drawn_indices, load_tuning, tune
 from lab.attacks.victim import Victim
 
 
@@ -32,17 +39,19 @@ class RMLE(Attack):
         iterations: Steps from each start.
         restarts: Starts: the mean auxiliary picture, then random pictures.
         batch: Pictures at a time.
-        learning_rates: First step sizes to choose from, in picture units.
+        learning_rates: First step sizes to choose from, in whitened coordinates.
         tv_weights: Weights of the total variation to choose from.
-        tuning_pictures: Auxiliary pictures on which both are chosen.
+        prior_weights: Weights of the squared whitened coordinates to choose from.
+        tuning_pictures: Auxiliary pictures on which these are chosen.
         seed: Of the random starts and of the choice of tuning pictures.
     """
 
-    iterations: int = 300
-    restarts: int = 2
+    iterations: int = 1000
+    restarts: int = 3
     batch: int = 64
-    learning_rates: tuple[float, ...] = (0.01, 0.03, 0.1)
-    tv_weights: tuple[float, ...] = (0.0, 0.01, 0.1)
+    learning_rates: tuple[float, ...] = (0.05, 0.2)
+    tv_weights: tuple[float, ...] = (0.0, 0.4)
+    prior_weights: tuple[float, ...] = (0.0, 0.3)
     tuning_pictures: int = 8
     seed: int = 1
 
@@ -50,24 +59,39 @@ class RMLE(Attack):
     label: ClassVar[str] = "rMLE done right"
     access: ClassVar[Access] = "white-box"
     kind: ClassVar[Literal["optimisation", "inverter"]] = "optimisation"
-    source: ClassVar[str] = "He et al., ACSAC 2019, with Adam, mean start, scaled loss, box and restarts: ours"
+    source: ClassVar[str] = "He et al., ACSAC 2019; scaled loss, whitened coordinates, box, restarts: ours"
 
     def __post_init__(self) -> None:
-        if self.iterations < 1 or self.restarts < 1 or self.batch < 1:
-            raise ValueError("rMLE needs at least one iteration, one start and one picture at a time")
-        if not self.learning_rates or not self.tv_weights:
-            raise ValueError("rMLE needs a learning rate and a weight of the total variation (0 is one)")
+        if min(self.iterations, self.restarts, self.batch, self.tuning_pictures) < 1:
+            raise ValueError(f"{self.name}: iterations, restarts, batch and tuning_pictures are 1 or more")
+        if not self.candidates():
+            raise ValueError(f"{self.name}: give a learning rate, a TV weight and a prior weight (0 is one)")
+
+    def candidates(self) -> list[Candidate]:
+        """Every combination of step size and weights."""
+        return [
+            Candidate(*values) for values in product(self.learning_rates, self.tv_weights, self.prior_weights)
+        ]
 
     def fit(self, victim: Victim, auxiliary_NHWC: Tensor, folder: Path, show: Show) -> Mapping[str, Any]:
-        """Measure the features' scale and choose step size and TV weight on auxiliary pictures."""
+        """Measure the scale of features and pictures, and choose step size and weights."""
         require_white_box(self, victim)
 
-        def attempt(
-            statistics: FeatureStatistics, z: Tensor, images_NHWC: Tensor, rate_N: Tensor, tv_N: Tensor
-        ) -> Tensor:
-            return self._best_of_starts(victim, statistics, z, rate_N, tv_N, chunk=-1, restarts=1)[0].x_NCHW
+        def attempt(known: Tuning, z_NCHW: Tensor, settings: Settings) -> Tensor:
+            start = known.basis.mean_CHW.expand(len(z_NCHW), -1, -1, -1)
+            objective = picture_objective(victim, known, z_NCHW, settings)
+            return self._descend(objective, start, known.basis, settings, "tuning").x_NCHW
 
-        return tune(self, victim, auxiliary_NHWC, folder, show, attempt=attempt)
+        return tune(
+            folder / self.name,
+            self,
+            victim,
+            auxiliary_NHWC,
+            show,
+            candidates=self.candidates(),
+            held_out_N=drawn_indices(len(auxiliary_NHWC), self.tuning_pictures, self.seed),
+            attempt=attempt,
+        )
 
     def reconstruct(self, victim: Victim, z_NCHW: Tensor, folder: Path, show: Show) -> Reconstruction:
         """Descend from every start and keep each picture's best; continues after an interrupt.
@@ -76,80 +100,78 @@ class RMLE(Attack):
             RunFolderError: not fitted in this folder.
         """
         require_white_box(self, victim)
-        tuning = load_tuning(self, folder)
-        statistics = tuning.statistics.to(victim.device)
+        tuning = load_tuning(folder / self.name).to(victim.device)
 
         def solve(z: Tensor, chunk: int) -> Reconstruction:
-            rate_N = torch.full((len(z),), tuning.learning_rate, device=z.device)
-            tv_N = torch.full((len(z),), tuning.tv_weight, device=z.device)
-            best, by_start = self._best_of_starts(
-                victim, statistics, z, rate_N, tv_N, chunk=chunk, restarts=self.restarts
-            )
-            return Reconstruction(
-                best.x_NCHW.cpu().contiguous(),
-                {**descent_details(victim, statistics, z, best), **_chosen(tuning), "by_start": by_start},
-            )
+            return self._solve(victim, tuning, z, chunk)
 
         return reconstruct_in_chunks(self, victim, z_NCHW, folder, show, batch=self.batch, solve=solve)
 
-    def _best_of_starts(
-        self,
-        victim: Victim,
-        statistics: FeatureStatistics,
-        z_NCHW: Tensor,
-        rate_N: Tensor,
-        tv_N: Tensor,
-        *,
-        chunk: int,
-        restarts: int,
-    ) -> tuple[Descent, list[float]]:
-        """Each picture's best descent, and the mean feature distance that each start reached."""
-        objective = picture_objective(victim, statistics, z_NCHW, tv_N)
-        best: Descent | None = None
-        by_start: list[float] = []
-        for restart in range(restarts):
-            made = descend(
+    def _solve(self, victim: Victim, tuning: Tuning, z_NCHW: Tensor, chunk: int) -> Reconstruction:
+        settings = Settings.of([tuning.chosen] * len(z_NCHW), z_NCHW.device)
+        objective = picture_objective(victim, tuning, z_NCHW, settings)
+        made = [
+            self._descend(
                 objective,
-                self._start(statistics, len(z_NCHW), chunk, restart),
-                iterations=self.iterations,
-                learning_rate_N=rate_N,
-                where=f"chunk {chunk}, start {restart}",
+                self._start(tuning.basis, len(z_NCHW), chunk, restart),
+                tuning.basis,
+                settings,
+                f"chunk {chunk}, start {restart}",
             )
-            by_start.append(float(made.distance_N.mean()))
-            best = made if best is None else best.better_of(made)
-        assert best is not None
-        return best, by_start
+            for restart in range(self.restarts)
+        ]
+        best = made[0]
+        for other in made[1:]:
+            best = best.better_of(other)
+        details = {
+            **descent_details(victim, tuning, z_NCHW, best),
+            **asdict(tuning.chosen),
+            "scaled_feature_loss_by_start": [float(one.distance_N.mean()) for one in made],
+        }
+        return Reconstruction(best.x_NCHW.cpu().contiguous(), details)
 
-    def _start(self, statistics: FeatureStatistics, count: int, chunk: int, restart: int) -> Tensor:
-        mean = statistics.mean_CHW.expand(count, -1, -1, -1)
+    def _descend(
+        self, objective: Objective, start: Tensor, basis: PictureBasis, settings: Settings, where: str
+    ) -> Descent:
+        return descend(
+            objective,
+            start,
+            basis,
+            iterations=self.iterations,
+            learning_rate_N=settings.learning_rate_N,
+            where=where,
+        )
+
+    def _start(self, basis: PictureBasis, count: int, chunk: int, restart: int) -> Tensor:
+        """The mean picture, then pictures drawn from the Gaussian model that the basis is."""
+        mean = basis.mean_CHW.expand(count, -1, -1, -1)
         if restart == 0:
             return mean
-        generator = torch.Generator().manual_seed((self.seed * 100_003 + chunk + 1) * 101 + restart)
-        return torch.rand(mean.shape, generator=generator).to(mean.device)
+        generator = torch.Generator().manual_seed((self.seed * 100_003 + chunk) * 101 + restart)
+        return basis.pictures(torch.randn(mean.shape, generator=generator).to(mean.device)).clamp(0, 1)
 
 
-def picture_objective(
-    victim: Victim, statistics: FeatureStatistics, z_NCHW: Tensor, tv_weight_N: Tensor
-) -> Objective:
-    """Feature distance plus weighted total variation, per picture."""
-    distance = FeatureDistance(statistics, z_NCHW)
-    is_smooth = bool((tv_weight_N > 0).any())
+def picture_objective(victim: Victim, known: Tuning, z_NCHW: Tensor, settings: Settings) -> Objective:
+    """Feature distance, weighted total variation and weighted whitened square, per picture."""
+    distance = FeatureDistance(known.statistics, z_NCHW)
+    has_tv = bool((settings.tv_weight_N > 0).any())
+    has_prior = bool((settings.prior_weight_N > 0).any())
 
-    def objective(x_NCHW: Tensor) -> tuple[Tensor, Tensor]:
-        apart = distance(victim.features(x_NCHW))
-        if not is_smooth:
-            return apart, apart
-        return apart + tv_weight_N * total_variation(x_NCHW), apart
+    def objective(x_NCHW: Tensor, c_NCHW: Tensor) -> tuple[Tensor, Tensor]:
+        apart = value = distance(victim.features(x_NCHW))
+        if has_tv:
+            value = value + settings.tv_weight_N * total_variation(x_NCHW)
+        if has_prior:
+            value = value + settings.prior_weight_N * c_NCHW.square().mean((1, 2, 3))
+        return value, apart
 
     return objective
 
 
 @torch.no_grad()
-def descent_details(
-    victim: Victim, statistics: FeatureStatistics, z_NCHW: Tensor, made: Descent
-) -> dict[str, Any]:
+def descent_details(victim: Victim, known: Tuning, z_NCHW: Tensor, made: Descent) -> dict[str, Any]:
     """What an attack says about a chunk; a relative loss of 1 is that of the mean picture."""
-    from_mean = FeatureDistance(statistics, z_NCHW)(victim.features(statistics.mean_CHW[None]))
+    from_mean = FeatureDistance(known.statistics, z_NCHW)(victim.features(known.basis.mean_CHW[None]))
     features = victim.features(made.x_NCHW)
     return {
         "feature_loss_per_image": (features - z_NCHW).square().mean((1, 2, 3)).tolist(),
@@ -158,7 +180,3 @@ def descent_details(
         "start_gradient_norm": float(made.gradient_norm_N.mean()),
         "curve": made.curve,
     }
-
-
-def _chosen(tuning: Tuning) -> dict[str, Any]:
-    return {"learning_rate": tuning.learning_rate, "tv_weight": tuning.tv_weight}

@@ -1,12 +1,11 @@
 """Choosing an attack's settings for one victim, on auxiliary pictures whose originals the attacker has.
 
 FOLDER/NAME/tuning.json         what was tuned on what
-FOLDER/NAME/tuning.safetensors  feature statistics; the choice and every candidate's score in the header
+FOLDER/NAME/tuning.safetensors  statistics of features and pictures; the choice and all scores in the header
 """
 
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
-from itertools import product
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -14,6 +13,7 @@ import torch
 from torch import Tensor
 
 from lab.attacks.attack import Show
+from lab.attacks.basis import PictureBasis, measure_pictures
 from lab.attacks.chunks import claim, memory_advice, read_tensors, write_tensors
 from lab.attacks.features import FeatureStatistics, measure_features
 from lab.attacks.fingerprint import auxiliary_digest, check_pictures, victim_fingerprint
@@ -22,27 +22,36 @@ from lab.train import RunFolderError, keep_freed_memory
 
 ABOUT, TUNING = "tuning.json", "tuning.safetensors"
 
-Attempt = Callable[[FeatureStatistics, Tensor, Tensor, Tensor, Tensor], Tensor]
-"""Reconstruct from features, given step size and TV weight of each picture.
 
-Arguments: statistics, features, the originals (for a start from another attack's output, never for the loss),
-step sizes, weights.
-"""
+@dataclass(frozen=True)
+class Candidate:
+    """Settings that are chosen per victim.
+
+    Attributes:
+        learning_rate: First step size, in coordinates of ``PictureBasis``.
+        tv_weight: Weight of the total variation.
+        prior_weight: Weight of the squared distance from the mean picture or, after an inverter, from its
+            reconstruction.
+    """
+
+    learning_rate: float
+    tv_weight: float
+    prior_weight: float
 
 
-class Tunable(Protocol):
-    """What an attack needs to be tuned."""
+@dataclass(frozen=True)
+class Settings:
+    """A candidate for each picture of a batch, so that all candidates run side by side."""
 
-    name: Any
-    learning_rates: Any
-    tv_weights: Any
-    tuning_pictures: Any
-    batch: Any
-    seed: Any
+    learning_rate_N: Tensor
+    tv_weight_N: Tensor
+    prior_weight_N: Tensor
 
-    def budget(self) -> dict[str, Any]:
-        """The attack's settings as JSON values."""
-        ...
+    @classmethod
+    def of(cls, candidates: Sequence[Candidate], device: torch.device) -> "Settings":
+        """From one candidate per picture."""
+        columns = torch.tensor([list(asdict(candidate).values()) for candidate in candidates], device=device)
+        return cls(*columns.unbind(1))
 
 
 @dataclass(frozen=True)
@@ -51,15 +60,40 @@ class Tuning:
 
     Attributes:
         statistics: Of the victim's features.
-        learning_rate: The chosen first step size.
-        tv_weight: The chosen weight.
+        basis: Of pictures.
+        chosen: The candidate with the best score.
         scores: PSNR in dB on the tuning pictures, mean over pictures, by candidate.
     """
 
     statistics: FeatureStatistics
-    learning_rate: float
-    tv_weight: float
+    basis: PictureBasis
+    chosen: Candidate
     scores: list[dict[str, float]]
+
+    def to(self, device: torch.device) -> "Tuning":
+        """The same on another device."""
+        return replace(self, statistics=self.statistics.to(device), basis=self.basis.to(device))
+
+    def summary(self) -> dict[str, Any]:
+        """As JSON values."""
+        return {**self.statistics.summary(), **asdict(self.chosen), "scores": self.scores}
+
+
+Attempt = Callable[[Tuning, Tensor, Settings], Tensor]
+"""Pictures from features under settings; of the tuning only statistics and basis are known yet."""
+
+
+class Tunable(Protocol):
+    """What an attack needs to be tuned."""
+
+    @property
+    def batch(self) -> int:
+        """Pictures at a time."""
+        ...
+
+    def budget(self) -> dict[str, Any]:
+        """The attack's settings as JSON values."""
+        ...
 
 
 def psnr_N(made_NCHW: Tensor, truth_NCHW: Tensor) -> Tensor:
@@ -69,76 +103,108 @@ def psnr_N(made_NCHW: Tensor, truth_NCHW: Tensor) -> Tensor:
 
 
 def tune(
-    attack: Tunable, victim: Victim, auxiliary_NHWC: Tensor, folder: Path, show: Show, *, attempt: Attempt
+    home: Path,
+    attack: Tunable,
+    victim: Victim,
+    auxiliary_NHWC: Tensor,
+    show: Show,
+    *,
+    candidates: Sequence[Candidate],
+    held_out_N: Tensor,
+    attempt: Attempt,
 ) -> dict[str, Any]:
-    """Measure features and choose among ``learning_rates`` x ``tv_weights`` by PSNR; read back if done.
+    """Measure features and pictures, and choose the candidate with the best PSNR; read back if done.
+
+    Args:
+        home: The attack's own folder.
+        attack: Names batch and budget.
+        victim: The network under attack.
+        auxiliary_NHWC: The attacker's pictures.
+        show: Takes a line of progress.
+        candidates: To choose from.
+        held_out_N: Indices of the pictures to choose on; the others are measured.
+        attempt: Runs the attack.
 
     Raises:
         ValueError: too few auxiliary pictures.
-        RunFolderError: the folder holds the tuning of another budget or other pictures.
+        RunFolderError: the folder holds the tuning of another budget, victim or set of pictures.
     """
-    count = attack.tuning_pictures
-    check_pictures(victim, auxiliary_NHWC, count + 2)
-    home = folder / attack.name
-    about = {
-        "budget": attack.budget(),
-        "victim": victim_fingerprint(victim),
-        "auxiliary": auxiliary_digest(auxiliary_NHWC),
-    }
-    claim(home / ABOUT, about)
+    check_pictures(victim, auxiliary_NHWC, len(held_out_N) + 2)
+    claim(
+        home / ABOUT,
+        {
+            "budget": attack.budget(),
+            "victim": victim_fingerprint(victim),
+            "auxiliary": auxiliary_digest(auxiliary_NHWC),
+        },
+    )
     if not (home / TUNING).is_file():
         if victim.device.type == "cpu":
             keep_freed_memory()
-        order = torch.randperm(len(auxiliary_NHWC), generator=torch.Generator().manual_seed(attack.seed))
-        statistics = measure_features(victim, auxiliary_NHWC[order[count:]])
-        scores = _score_candidates(attack, victim, auxiliary_NHWC[order[:count]], statistics, attempt)
-        details = {"scores": scores, "chosen": max(scores, key=lambda score: score["psnr_db"])}
-        write_tensors(home / TUNING, statistics.tensors(), details)
-        show(f"{attack.name}  chosen: {details['chosen']}")
-    tuned = load_tuning(attack, folder)
-    chosen = {"learning_rate": tuned.learning_rate, "tv_weight": tuned.tv_weight}
-    return {**tuned.statistics.summary(), **chosen, "scores": tuned.scores}
+        is_measured = torch.ones(len(auxiliary_NHWC), dtype=torch.bool)
+        is_measured[held_out_N] = False
+        measured_NHWC = auxiliary_NHWC[is_measured.to(auxiliary_NHWC.device)]
+        known = Tuning(
+            measure_features(victim, measured_NHWC),
+            measure_pictures(measured_NHWC, victim.device),
+            candidates[0],
+            [],
+        )
+        scores = _scores(attack, victim, auxiliary_NHWC[held_out_N], known, candidates, attempt)
+        best = max(range(len(scores)), key=scores.__getitem__)
+        table = [
+            {**asdict(candidate), "psnr_db": score}
+            for candidate, score in zip(candidates, scores, strict=True)
+        ]
+        tensors = {**known.statistics.tensors(), **known.basis.tensors()}
+        write_tensors(home / TUNING, tensors, {"chosen": asdict(candidates[best]), "scores": table})
+        show(f"{home.name}  chosen of {len(candidates)}: {table[best]}")
+    return load_tuning(home).summary()
 
 
-def _score_candidates(
+def _scores(
     attack: Tunable,
     victim: Victim,
     images_NHWC: Tensor,
-    statistics: FeatureStatistics,
+    known: Tuning,
+    candidates: Sequence[Candidate],
     attempt: Attempt,
-) -> list[dict[str, float]]:
-    """Mean PSNR of every pair; all pairs run side by side, each on its own copy of the pictures."""
-    pairs = list(product(attack.learning_rates, attack.tv_weights))
-    if len(pairs) == 1:
-        return [{"learning_rate": pairs[0][0], "tv_weight": pairs[0][1], "psnr_db": 0.0}]
+) -> list[float]:
+    """Mean PSNR of every candidate; each runs on its own copy of the pictures."""
+    if len(candidates) == 1:
+        return [0.0]
     truth = to_floats(images_NHWC.to(victim.device))
     with torch.no_grad():
         z = victim.observe(truth)
-    which = torch.arange(len(truth), device=z.device).repeat(len(pairs))
-    settings = torch.tensor(pairs, device=z.device).repeat_interleave(len(truth), dim=0)
+    pairs = [(candidate, index) for candidate in candidates for index in range(len(truth))]
     made: list[Tensor] = []
     with memory_advice(attack.batch):
-        for index, pair in zip(which.split(attack.batch), settings.split(attack.batch), strict=True):
-            made.append(attempt(statistics, z[index], images_NHWC[index.cpu()], pair[:, 0], pair[:, 1]))
-    scores = psnr_N(torch.cat(made), truth[which]).view(len(pairs), len(truth)).mean(1).tolist()
-    return [
-        {"learning_rate": rate, "tv_weight": weight, "psnr_db": score}
-        for (rate, weight), score in zip(pairs, scores, strict=True)
-    ]
+        for at in range(0, len(pairs), attack.batch):
+            part = pairs[at : at + attack.batch]
+            settings = Settings.of([candidate for candidate, _ in part], victim.device)
+            made.append(attempt(known, z[[index for _, index in part]], settings))
+    every = torch.cat(made)
+    return psnr_N(every, truth.repeat(len(candidates), 1, 1, 1)).view(len(candidates), -1).mean(1).tolist()
 
 
-def load_tuning(attack: Tunable, folder: Path) -> Tuning:
+def load_tuning(home: Path) -> Tuning:
     """What ``tune`` stored.
 
     Raises:
-        RunFolderError: nothing was fitted here, or by another budget.
+        RunFolderError: nothing was fitted here.
     """
-    home = folder / attack.name
     if not (home / TUNING).is_file():
-        raise RunFolderError(f"attack {attack.name} is not fitted in {folder}; call fit first")
-    stored: Mapping[str, Any]
+        raise RunFolderError(f"{home} holds no fitted attack; call fit first")
     tensors, stored = read_tensors(home / TUNING)
-    chosen = stored["chosen"]
+    names = {field.name for field in fields(FeatureStatistics)}
     return Tuning(
-        FeatureStatistics(**tensors), chosen["learning_rate"], chosen["tv_weight"], stored["scores"]
+        FeatureStatistics(**{name: value for name, value in tensors.items() if name in names}),
+        PictureBasis(**{name: value for name, value in tensors.items() if name not in names}),
+        Candidate(**stored["chosen"]),
+        stored["scores"],
     )
+
+
+def drawn_indices(total: int, count: int, seed: int) -> Tensor:
+    """``count`` of ``total`` indices, drawn."""
+    return torch.randperm(total, generator=torch.Generator().manual_seed(seed))[:count]
