@@ -23,7 +23,7 @@ ATTACKS: dict[str, TrainedInverter] = {
     "black-box": GenerativeBlackBox(epochs=3, batch=10, learning_rate=1e-2, width=16),
     "gray-box": GenerativeGrayBox(epochs=3, batch=10, learning_rate=1e-2, width=16, victim_width=8),
     "residual": replace(SMALL_RESIDUAL, epochs=6),
-    "unet": UNet(epochs=8, batch=10, learning_rate=1e-2, widths=(16, 24), tail=(12, 8), blocks=1),
+    "unet": UNet(epochs=5, batch=10, learning_rate=1e-2, widths=(16, 24), tail=(12, 8), blocks=1),
 }
 
 
