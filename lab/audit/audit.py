@@ -1,0 +1,150 @@
+"""An audit from first to last: data, attacks, checks, verdict, report.
+
+OUT/audit.json    what the folder is bound to: target, data, seed
+OUT/done/         figures and reconstructions of finished steps
+OUT/report.json   every number
+OUT/report.html   the same for people
+"""
+
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from typing import Any
+
+from lab.attacks.attack import Show
+from lab.attacks.chunks import claim, write_json
+from lab.audit.attacking import Plan, key_of, plan_attacks, run_attacks, step
+from lab.audit.checks import best_key, run_checks
+from lab.audit.figures import accuracy_figures, information_figures, wire_figures
+from lab.audit.gallery import choose_pictures
+from lab.audit.page import write_page
+from lab.audit.places import require_private_place
+from lab.audit.probing import by_heart, half_budget
+from lab.audit.scoring import reference_scores
+from lab.audit.subject import Request, Subject, about_data, dataset_for, prepare_subject
+from lab.audit.target import Target
+from lab.audit.verdict import Attacker, give_verdict, leak_of
+from lab.provenance import provenance
+
+SCHEMA = 1
+ABOUT, REPORT = "audit.json", "report.json"
+
+
+def audit(target: Target, wanted: Request, show: Show) -> dict[str, Any]:
+    """Attack a target, judge what came of it, and write the report; continues where ``wanted.out`` stands.
+
+    Returns:
+        The contents of ``report.json``.
+
+    Raises:
+        PlaceError: pictures of real people would lie where git tracks them.
+        DataError: data that is missing or does not fit.
+        RunFolderError: ``wanted.out`` holds the audit of something else.
+        ValueError: an unknown attack, or none that the target allows.
+    """
+    require_private_place(wanted.out, dataset_for(target, wanted), allow=wanted.allow_tracked_folder)
+    plan = plan_attacks(target, wanted.budget, wanted.attacks)
+    subject = prepare_subject(target, wanted)
+    data = about_data(subject, wanted)
+    bound = {key: data[key] for key in ("name", "evaluated_on", "attacked_sha256", "auxiliary_sha256")}
+    claim(wanted.out / ABOUT, {"target": target.digest, "data": bound, "seed": wanted.seed})
+    measured = _measure(subject, wanted, show)
+    attacks, stopped = run_attacks(subject, plan, wanted.out, wanted.seed, show)
+    strongest = best_key(attacks)
+    assert strongest is not None
+    probes = _probe(subject, plan, attacks, wanted, show)
+    skipped = [*plan.skipped, *stopped]
+    checks = run_checks(attacks, measured["references"], stochastic=target.victim.stochastic, **probes)
+    verdict = give_verdict(
+        leak_of(attacks[strongest], measured["references"]),
+        Attacker(
+            white_box=target.victim.white_box,
+            pictures=len(subject.auxiliary),
+            dataset=subject.dataset,
+            stochastic=target.victim.stochastic,
+            frames=max(attack["frames"] for attack in attacks.values()),
+            not_tried=tuple(entry.label for entry in skipped),
+        ),
+        checks,
+        label_kind=target.label_kind,
+    )
+    choice = choose_pictures(attacks[strongest]["scores"]["psnr_db_per_image"])
+    report = {
+        "schema": SCHEMA,
+        "made": datetime.now(UTC).isoformat(timespec="seconds"),
+        "target": about_target(target),
+        "dataset": data,
+        "budget": wanted.budget.name,
+        "verdict": verdict.to_json(),
+        "strongest": strongest,
+        **measured,
+        "attacks": attacks,
+        "not_tried": [entry.to_json() for entry in skipped],
+        "checks": [check.to_json() for check in checks],
+        "shown": {
+            "typical": choice.typical,
+            "most_exposed": choice.most_exposed,
+            "least_exposed": choice.least_exposed,
+        },
+        "provenance": provenance(),
+    }
+    write_json(wanted.out / REPORT, report)
+    write_page(report, subject, choice, wanted.out)
+    return report
+
+
+def about_target(target: Target) -> dict[str, Any]:
+    """What the report says of the target."""
+    return {
+        "name": target.name,
+        "kind": target.kind,
+        "digest": target.digest,
+        "white_box": target.victim.white_box,
+        "access": target.access,
+        "stochastic": target.victim.stochastic,
+        "input": [3, target.input.height, target.input.width],
+        "feature": list(target.layout.own),
+        "attacked_as": list(target.layout.maps),
+        "classes": None if target.classes is None else len(target.classes),
+        "label_kind": target.label_kind,
+        **target.about,
+    }
+
+
+def _measure(subject: Subject, wanted: Request, show: Show) -> dict[str, Any]:
+    """What needs no attack, each step once."""
+    makers = {
+        "accuracy": lambda: accuracy_figures(subject),
+        "wire": lambda: wire_figures(subject),
+        "information": lambda: information_figures(subject, wanted.budget, wanted.seed),
+        "references": lambda: reference_scores(subject.x_NCHW, subject.auxiliary),
+    }
+    return {name: step(wanted.out, name, make, show) for name, make in makers.items()}
+
+
+def _probe(
+    subject: Subject,
+    plan: Plan,
+    attacks: Mapping[str, Mapping[str, Any]],
+    wanted: Request,
+    show: Show,
+) -> dict[str, Any]:
+    """The extra runs for sanity checks, on the strongest attack that is done right."""
+    by_key = {key_of(attack, frames): (attack, frames) for attack, frames in plan.runs}
+    serious = {key: figures for key, figures in attacks.items() if not figures["as_the_paper"]}
+    key = best_key(serious or attacks)
+    assert key is not None
+    attack, frames = by_key[key]
+
+    def half() -> Any:
+        return half_budget(
+            subject, attack, frames, attacks[key], wanted.out, wanted.budget, wanted.seed, show
+        )
+
+    def memory() -> Any:
+        single = {name: made for name, (made, looks) in by_key.items() if looks == 1}
+        return by_heart(subject, single, attacks, wanted.out, wanted.budget, show)
+
+    return {
+        "half": step(wanted.out, f"half-{key}", half, show),
+        "memory": step(wanted.out, "by-heart", memory, show),
+    }

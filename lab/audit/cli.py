@@ -1,0 +1,103 @@
+"""``siftfunnel lab audit``: attack a network and report what leaked. PyTorch is imported when it runs."""
+
+import argparse
+import sys
+from pathlib import Path
+from typing import Any
+
+from lab.arguments import add_common, prepare_torch
+from lab.audit.budgets import BUDGETS, budget
+from lab.audit.places import default_out
+
+PICTURES = 256
+
+EPILOG = """\
+A foreign edge half is audited black-box: --edge edge.onnx --spec spec.json, where the spec says at least
+  {"input": {"height": 64, "width": 64, "mean": [0, 0, 0], "std": [1, 1, 1]}, "feature": [12, 16, 16]}
+and may add "name", "classes", "label_kind" and "cloud" (the other half, for the accuracy)."""
+
+
+def add_audit_parser(commands: Any) -> None:
+    """Add ``audit`` to the lab's commands."""
+    parser = commands.add_parser(
+        "audit",
+        help="attack a bundle, a run or a foreign edge half, and report what leaks",
+        description="Attack a network with everything that it gives access to and write one report: "
+        "report.html for people, report.json for programs. Ctrl-C stops; the same command continues.",
+        epilog=EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument(
+        "target", nargs="?", type=Path, metavar="BUNDLE_OR_RUN", help="a bundle or run folder"
+    )
+    parser.add_argument("--edge", type=Path, metavar="FILE", help="a foreign ONNX edge half instead")
+    parser.add_argument("--spec", type=Path, metavar="FILE", help="its feature spec, JSON")
+    parser.add_argument("--dataset", metavar="NAME", help="data set (default: the one it was trained for)")
+    parser.add_argument(
+        "--budget", choices=list(BUDGETS), default="cpu", help="how much to attack (default: %(default)s)"
+    )
+    parser.add_argument(
+        "--attacks", type=_names, default=(), metavar="NAME,...", help="other attacks than the budget's"
+    )
+    parser.add_argument("--pictures", type=int, default=PICTURES, metavar="N", help="attacked (default: 256)")
+    parser.add_argument(
+        "--auxiliary", type=int, metavar="N", help="the attacker's pictures (default: budget's)"
+    )
+    parser.add_argument(
+        "--evaluate-on",
+        choices=["test", "validation"],
+        default="test",
+        help="pictures that are attacked; validation leaves the test set untouched (default: test)",
+    )
+    parser.add_argument("--out", type=Path, metavar="DIR", help="report's folder (default: runs/audit-NAME)")
+    parser.add_argument(
+        "--allow-tracked-folder", action="store_true", help="write pictures where git would track them"
+    )
+    parser.add_argument("--seed", type=int, default=1, metavar="N", help="(default: %(default)s)")
+    add_common(parser)
+    parser.set_defaults(run=run_audit)
+
+
+def _names(text: str) -> tuple[str, ...]:
+    return tuple(name.strip() for name in text.split(",") if name.strip())
+
+
+def _say(text: str) -> None:
+    print(text, file=sys.stderr, flush=True)
+
+
+def run_audit(args: argparse.Namespace) -> int:
+    """Audit and say where the report lies.
+
+    Raises:
+        ValueError: neither a target nor an edge half with its spec, or both; see ``lab.audit.audit``.
+    """
+    is_foreign = args.edge is not None or args.spec is not None
+    if is_foreign == (args.target is not None) or (is_foreign and None in (args.edge, args.spec)):
+        raise ValueError("give either a bundle or run folder, or both --edge FILE and --spec FILE")
+    device = prepare_torch(args.device, args.threads)
+    from lab.audit.audit import audit
+    from lab.audit.subject import Request
+    from lab.audit.target import target_at, target_of_foreign
+
+    target = target_of_foreign(args.edge, args.spec, device) if is_foreign else target_at(args.target, device)
+    wanted = Request(
+        out=args.out or default_out(target.name),
+        budget=budget(args.budget),
+        data=args.data,
+        cache=args.cache,
+        dataset=args.dataset,
+        auxiliary=args.auxiliary,
+        pictures=args.pictures,
+        attacks=args.attacks,
+        evaluate_on=args.evaluate_on,
+        seed=args.seed,
+        allow_tracked_folder=args.allow_tracked_folder,
+    )
+    try:
+        report = audit(target, wanted, _say)
+    except KeyboardInterrupt:
+        _say(f"\nstopped; what is finished is kept in {wanted.out}, the same command continues")
+        raise
+    print(f"{wanted.out / 'report.html'}: {report['verdict']['headline']}")
+    return 0

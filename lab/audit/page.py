@@ -1,0 +1,206 @@
+"""The report for people: one HTML file that needs nothing but itself."""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from jinja2 import Environment, PackageLoader, StrictUndefined, select_autoescape
+from markupsafe import Markup
+from torch import Tensor
+
+from lab.audit.attacking import kept_pictures
+from lab.audit.charts import Bar, comparison_chart, curves, histogram
+from lab.audit.gallery import Choice, data_uri
+from lab.audit.scoring import reference_row
+from lab.audit.subject import Subject
+
+PAGE = "report.html"
+
+REFERENCE_LABELS = {
+    "mean_image": "Mean picture",
+    "image_mean_colour": "Own mean colour",
+    "thumbnail_4x4": "4x4 thumbnail",
+    "thumbnail_8x8": "8x8 thumbnail",
+    "nearest_auxiliary": "Nearest own picture",
+    "clamp_noise": "Noise",
+}
+REFERENCE_NOTES = {
+    "mean_image": "needs no feature",
+    "image_mean_colour": "knows 3 numbers of the picture",
+    "thumbnail_4x4": "knows 48 numbers of the picture",
+    "thumbnail_8x8": "knows 192 numbers of the picture",
+    "nearest_auxiliary": "knows which of the attacker's pictures is nearest",
+    "clamp_noise": "needs nothing",
+}
+CHART_REFERENCES = ("mean_image", "thumbnail_4x4", "thumbnail_8x8")
+MATRIX_REFERENCES = ("mean_image", "thumbnail_4x4", "thumbnail_8x8", "nearest_auxiliary")
+
+ENVIRONMENT = Environment(
+    loader=PackageLoader("lab.audit", "page"),
+    autoescape=select_autoescape(("html",)),
+    undefined=StrictUndefined,
+    trim_blocks=True,
+    lstrip_blocks=True,
+)
+
+
+def write_page(report: Mapping[str, Any], subject: Subject, choice: Choice, out: Path) -> Path:
+    """Write ``report.html`` into ``out``."""
+    partial = out / "report.partial"
+    partial.write_text(render(report, subject, choice, out), encoding="utf-8")
+    return partial.replace(out / PAGE)
+
+
+def render(report: Mapping[str, Any], subject: Subject, choice: Choice, out: Path) -> str:
+    """The page as text; reads the reconstructions that ``out`` keeps."""
+    order = by_strength(report["attacks"])
+    pictures = {key: kept_pictures(out, key) for key in order}
+    originals = _bytes(subject.x_NCHW)
+    best = pictures[report["strongest"]]
+    decibels = report["attacks"][report["strongest"]]["scores"]["psnr_db_per_image"]
+    galleries = {
+        name: _pairs(originals, best, decibels, getattr(choice, name))
+        for name in ("typical", "most_exposed", "least_exposed")
+    }
+    return ENVIRONMENT.get_template("report.html").render(
+        report=report,
+        attacks=[{"key": key, **report["attacks"][key]} for key in order],
+        strongest=report["attacks"][report["strongest"]],
+        references=_reference_rows(report["references"]),
+        galleries=galleries,
+        matrix=_matrix(report, order, pictures, originals, subject, choice),
+        columns=len(choice.typical),
+        charts=_charts(report, order),
+        css=Markup(ENVIRONMENT.get_template("report.css").render()),
+        codecs=_codec_rows(report["wire"]),
+        default_codec=_default_codec(report["wire"]),
+        jpeg=report["wire"]["jpeg_quality_75"],
+        tally={status: sum(check["status"] == status for check in report["checks"]) for status in STATUSES},
+    )
+
+
+STATUSES = ("PASS", "FAIL", "NOT APPLICABLE")
+
+
+def by_strength(attacks: Mapping[str, Mapping[str, Any]]) -> list[str]:
+    """Keys from the strongest to the weakest attack."""
+    return sorted(attacks, key=lambda key: -float(attacks[key]["scores"]["standard"]["psnr_db"]["mean"]))
+
+
+def _bytes(x_NCHW: Tensor) -> Tensor:
+    return (x_NCHW.clamp(0, 1) * 255).round().to(torch.uint8)
+
+
+def _pairs(
+    originals: Tensor, restored: Tensor, decibels: Sequence[float], indices: Sequence[int]
+) -> list[dict[str, Any]]:
+    return [
+        {
+            "index": index,
+            "original": data_uri(originals[index].numpy()),
+            "restored": data_uri(restored[index].numpy()),
+            "psnr_db": decibels[index],
+        }
+        for index in indices
+    ]
+
+
+def _matrix(
+    report: Mapping[str, Any],
+    order: Sequence[str],
+    pictures: Mapping[str, Tensor],
+    originals: Tensor,
+    subject: Subject,
+    choice: Choice,
+) -> list[dict[str, Any]]:
+    """Rows of the same few pictures: the originals, each attack, and the reference rows."""
+    indices = list(choice.typical)
+    rows = [{"label": "Original", "kind": "original", "cells": _cells(originals[indices], None)}]
+    for key in order:
+        attack = report["attacks"][key]
+        decibels = np.asarray(attack["scores"]["psnr_db_per_image"])[indices]
+        cells = _cells(pictures[key][indices], decibels)
+        rows.append({"label": attack["label"], "kind": "attack", "cells": cells})
+    for name in MATRIX_REFERENCES:
+        made = _bytes(reference_row(name, subject.x_NCHW[indices], subject.auxiliary))
+        decibels = np.asarray(report["references"][name]["psnr_db_per_image"])[indices]
+        rows.append({"label": REFERENCE_LABELS[name], "kind": "reference", "cells": _cells(made, decibels)})
+    return rows
+
+
+def _cells(pictures_NCHW: Tensor, decibels: Any) -> list[dict[str, Any]]:
+    shown = [None] * len(pictures_NCHW) if decibels is None else [float(value) for value in decibels]
+    return [
+        {"uri": data_uri(picture.numpy()), "psnr_db": value}
+        for picture, value in zip(pictures_NCHW, shown, strict=True)
+    ]
+
+
+def _reference_rows(references: Mapping[str, Any]) -> list[dict[str, Any]]:
+    rows = [
+        {"label": REFERENCE_LABELS[name], "note": REFERENCE_NOTES[name], "scores": references[name]}
+        for name in REFERENCE_LABELS
+        if name in references
+    ]
+    return sorted(rows, key=lambda row: -row["scores"]["standard"]["psnr_db"]["mean"])
+
+
+def _default_codec(wire: Mapping[str, Any]) -> str:
+    """The recommended codec; for a network that has none, 8 bits per value."""
+    return wire["default"] or "q8"
+
+
+def _codec_rows(wire: Mapping[str, Any]) -> list[dict[str, Any]]:
+    default = _default_codec(wire)
+    return [{"name": name, "is_default": name == default, **entry} for name, entry in wire["codecs"].items()]
+
+
+def _charts(report: Mapping[str, Any], order: Sequence[str]) -> dict[str, Markup | None]:
+    attacks, references = report["attacks"], report["references"]
+    marks = {
+        REFERENCE_LABELS[name]: float(references[name]["standard"]["psnr_db"]["mean"])
+        for name in CHART_REFERENCES
+    }
+    bars = [_bar(attacks[key], key == report["strongest"]) for key in order]
+    best = attacks[report["strongest"]]
+    losses = {
+        attacks[key]["label"]: attacks[key]["details"]["curve"]
+        for key in order
+        if len(attacks[key]["details"].get("curve") or ()) > 1
+    }
+    trainings = {
+        attacks[key]["label"]: [entry["held_back_psnr"] for entry in attacks[key]["fit"]["history"]]
+        for key in order
+        if len(attacks[key]["fit"].get("history") or ()) > 1
+    }
+    label = f"How the PSNR of {best['label']} spreads over the pictures"
+    return {
+        "comparison": Markup(comparison_chart(bars, marks)),
+        "histogram": Markup(histogram(best["scores"]["psnr_db_per_image"], marks, label)),
+        "losses": _curves(losses, "steps done", "feature distance", logarithmic=True),
+        "loss_names": list(losses),
+        "trainings": _curves(trainings, "training done", "PSNR in dB on own pictures held back"),
+        "training_names": list(trainings),
+    }
+
+
+def _curves(
+    lines: Mapping[str, Sequence[float]], across: str, upward: str, *, logarithmic: bool = False
+) -> Markup | None:
+    if not lines:
+        return None
+    return Markup(curves(lines, across=across, upward=upward, logarithmic=logarithmic))
+
+
+def _bar(attack: Mapping[str, Any], is_strongest: bool) -> Bar:
+    psnr = attack["scores"]["standard"]["psnr_db"]
+    return Bar(
+        attack["label"],
+        psnr["mean"],
+        *psnr["ci95"],
+        psnr["worst_1pct_mean"],
+        is_strongest,
+        attack["as_the_paper"],
+    )

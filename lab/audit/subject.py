@@ -1,0 +1,195 @@
+"""The data of an audit: parts, attacked pictures, the attacker's own pictures, and what was overheard."""
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+import torch
+from safetensors.torch import load_file, save_file
+from torch import Tensor
+
+from lab.attacks.victim import BATCH, Victim, to_floats
+from lab.audit.budgets import Budget
+from lab.audit.target import Target
+from lab.data import DataError, ImageSet, Splits
+from lab.datasets import load_splits
+
+PICTURES = 256
+LEAST_PICTURES, LEAST_AUXILIARY = 8, 40
+
+
+@dataclass(frozen=True)
+class Request:
+    """What the user asks for.
+
+    Attributes:
+        out: Folder of the report and of everything that makes it resumable.
+        budget: How much to attack.
+        data: Data directory; None for a data set that is drawn.
+        cache: Directory for decoded pictures, or None.
+        dataset: Data set; None takes the target's own.
+        auxiliary: The attacker's own pictures; None takes the budget's number.
+        pictures: Pictures to attack.
+        attacks: Names of attacks; empty for the budget's.
+        evaluate_on: Part whose pictures are attacked and measured.
+        seed: Of noise and of critics.
+        allow_tracked_folder: Write into a work tree that does not ignore ``out``.
+    """
+
+    out: Path
+    budget: Budget
+    data: Path | None = None
+    cache: Path | None = None
+    dataset: str | None = None
+    auxiliary: int | None = None
+    pictures: int = PICTURES
+    attacks: tuple[str, ...] = ()
+    evaluate_on: Literal["test", "validation"] = "test"
+    seed: int = 1
+    allow_tracked_folder: bool = False
+
+
+@dataclass(frozen=True)
+class Subject:
+    """A target with the pictures on both sides.
+
+    Attributes:
+        target: What is audited.
+        dataset: Name of the data set.
+        attacked: The pictures whose features are overheard.
+        measured: Pictures on which accuracy and bytes are measured.
+        auxiliary: The attacker's own pictures.
+        x_NCHW: The attacked pictures in [0, 1], on the CPU.
+        notes: What a reader should know about the data.
+    """
+
+    target: Target
+    dataset: str
+    attacked: ImageSet
+    measured: ImageSet
+    auxiliary: ImageSet
+    x_NCHW: Tensor
+    notes: tuple[str, ...] = field(default=())
+
+    @property
+    def auxiliary_NHWC(self) -> Tensor:
+        """The attacker's own pictures as ``uint8``."""
+        return torch.from_numpy(self.auxiliary.images_NHWC)
+
+
+def dataset_for(target: Target, wanted: Request) -> str:
+    """The data set to audit with.
+
+    Raises:
+        DataError: none is given and the target names none.
+    """
+    dataset = wanted.dataset or target.dataset
+    if dataset is None:
+        from lab.datasets import DATASETS
+
+        raise DataError(
+            f"{target.name} does not say which pictures it is for; give --dataset, one of "
+            f"{', '.join(sorted(DATASETS))}"
+        )
+    return dataset
+
+
+def prepare_subject(target: Target, wanted: Request) -> Subject:
+    """Load the data and choose pictures.
+
+    Raises:
+        DataError: data that is missing or does not fit, or too few pictures.
+    """
+    dataset = dataset_for(target, wanted)
+    height, width = target.input.height, target.input.width
+    splits = load_splits(dataset, wanted.data, wanted.cache, size=height if height == width else None)
+    if target.limits is not None:
+        splits = splits.limited(**target.limits)
+    found = splits.test.images_NHWC.shape[1:3]
+    if found != (height, width):
+        raise DataError(
+            f"{target.name} takes {height}x{width} pictures, those of {dataset} are {found[0]}x{found[1]}; "
+            "give "
+            "a data set of that size"
+        )
+    held_out: ImageSet = getattr(splits, wanted.evaluate_on)
+    attacked = held_out.spread(_checked_pictures(wanted.pictures, len(held_out)))
+    return Subject(
+        target=target,
+        dataset=dataset,
+        attacked=attacked,
+        measured=held_out.spread(wanted.budget.measured),
+        auxiliary=_auxiliary(splits.auxiliary, wanted, dataset),
+        x_NCHW=to_floats(torch.from_numpy(attacked.images_NHWC)),
+        notes=(*splits.notes, *_notes(target, splits)),
+    )
+
+
+def _checked_pictures(count: int, there: int) -> int:
+    if min(count, there) < LEAST_PICTURES:
+        raise DataError(
+            f"an audit needs {LEAST_PICTURES} pictures or more to attack; {count} wanted, {there} are there"
+        )
+    return min(count, there)
+
+
+def _auxiliary(auxiliary: ImageSet, wanted: Request, dataset: str) -> ImageSet:
+    if wanted.auxiliary is not None and wanted.auxiliary > len(auxiliary):
+        raise DataError(
+            f"--auxiliary {wanted.auxiliary}: {dataset} has {len(auxiliary)} pictures for the attacker; give "
+            "that number or less, or more data"
+        )
+    chosen = auxiliary.spread(wanted.auxiliary or wanted.budget.auxiliary)
+    if len(chosen) < LEAST_AUXILIARY:
+        raise DataError(
+            f"the attacker needs {LEAST_AUXILIARY} pictures of its own or more, {len(chosen)} are there; "
+            "raise "
+            "--auxiliary or add data"
+        )
+    return chosen
+
+
+def _notes(target: Target, splits: Splits) -> list[str]:
+    trained_on = target.trained_on
+    if target.kind == "foreign":
+        return [
+            "Whether this network was trained on the pictures that are attacked here is not known; if it "
+            "was, "
+            "its accuracy is too high."
+        ]
+    if trained_on is not None and {**trained_on} != splits.sizes() and target.limits is None:
+        told = ", ".join(f"{name} {count}" for name, count in trained_on.items())
+        return [
+            f"The network was trained with another cut of this data set ({told}); pictures attacked here may "
+            "have been among its training pictures, so its accuracy may be too high."
+        ]
+    return []
+
+
+def overhear(subject: Subject, victim: Victim, folder: Path, key: str, seed: int) -> Tensor:
+    """What the eavesdropper got of the attacked pictures: noise is drawn once, and kept."""
+    path = folder / f"overheard-{key}.safetensors"
+    if not path.is_file():
+        torch.manual_seed(seed)
+        with torch.no_grad():
+            z = [victim.observe(part.to(victim.device)).cpu() for part in subject.x_NCHW.split(BATCH)]
+        folder.mkdir(parents=True, exist_ok=True)
+        partial = path.with_suffix(".partial")
+        save_file({"z_NCHW": torch.cat(z).contiguous()}, partial)
+        partial.replace(path)
+    return load_file(path)["z_NCHW"]
+
+
+def about_data(subject: Subject, wanted: Request) -> dict[str, Any]:
+    """What the report says of the data, and what an audit folder is bound to."""
+    return {
+        "name": subject.dataset,
+        "evaluated_on": wanted.evaluate_on,
+        "attacked_pictures": len(subject.attacked),
+        "attacked_sha256": subject.attacked.pixels_sha256(),
+        "auxiliary_pictures": len(subject.auxiliary),
+        "auxiliary_sha256": subject.auxiliary.pixels_sha256(),
+        "classes": len(np.unique(subject.attacked.labels)),
+        "notes": list(subject.notes),
+    }

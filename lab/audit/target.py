@@ -1,0 +1,244 @@
+"""What is audited: a run folder, a bundle, or a foreign edge half with its feature spec."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from lab.attacks.fingerprint import victim_fingerprint
+from lab.attacks.victim import Victim, victim_of_network
+from lab.audit.edges import Edge, OnnxHalf, load_edge, probe_edge
+from lab.audit.layout import FeatureLayout
+from lab.audit.spec import load_spec
+from lab.classifier import input_spec
+from lab.datasets import DATASETS
+from lab.runs import load_run
+from lab.train import RUN
+from shared.bundle import CLOUD, EDGE, MANIFEST, Bundle, load_bundle
+from shared.digests import sha256_hex
+from shared.manifest import EdgeStage, LabelKind
+from shared.preprocess import InputSpec
+from shared.stages import make_stages
+from shared.wire import SealedCodec, make_codecs
+
+Kind = Literal["run", "bundle", "foreign"]
+Logits = Callable[[NDArray[np.float32]], NDArray[np.float32]]
+
+
+@dataclass(frozen=True)
+class Target:
+    """A network under audit.
+
+    Attributes:
+        name: What the report calls it.
+        kind: Where it comes from.
+        victim: What the attacker holds of it.
+        access: Why the victim gives gradients, or why not.
+        layout: From the feature's own shape to the maps that the victim makes.
+        input: Size and normalisation of pictures.
+        digest: SHA-256 that tells it apart from any other.
+        about: Defence, architecture and the like, for the report; JSON values.
+        logits: Feature in its own shape to class scores, or None without a cloud half.
+        classes: Names in the order of the logits, or None.
+        label_kind: ``category``, ``identity``, or None where nobody said.
+        dataset: Default data set, or None.
+        trained_on: Pictures per part that the network was trained with, where known.
+        limits: Pictures per part that a run's recipe uses.
+        codecs: The bundle's codecs; empty for others.
+        default_codec: Name of the recommended one.
+    """
+
+    name: str
+    kind: Kind
+    victim: Victim
+    access: str
+    layout: FeatureLayout
+    input: InputSpec
+    digest: str
+    about: dict[str, Any]
+    logits: Logits | None = None
+    classes: tuple[str, ...] | None = None
+    label_kind: LabelKind | None = None
+    dataset: str | None = None
+    trained_on: dict[str, int] | None = None
+    limits: dict[str, int | None] | None = None
+    codecs: tuple[SealedCodec, ...] = ()
+    default_codec: str | None = None
+
+
+def target_at(place: Path, device: torch.device) -> Target:
+    """The run or bundle in a folder.
+
+    Raises:
+        ValueError: neither is there.
+    """
+    if (place / MANIFEST).is_file():
+        return target_of_bundle(place, device)
+    if (place / RUN).is_file():
+        return target_of_run(place, device)
+    raise ValueError(
+        f"{place}: neither a bundle ({MANIFEST}) nor a run folder ({RUN}) is there; for another ONNX edge "
+        "half "
+        "give --edge FILE --spec FILE"
+    )
+
+
+def target_of_run(folder: Path, device: torch.device) -> Target:
+    """A trained network of the lab, white-box."""
+    recipe, network, stored = load_run(folder)
+    spec = input_spec(recipe)
+    victim = victim_of_network(network, mean=spec.mean, std=spec.std, device=device)
+
+    def logits(features: NDArray[np.float32]) -> NDArray[np.float32]:
+        parts = torch.from_numpy(features).split(100)
+        with torch.inference_mode():
+            return torch.cat([network.cloud(part.to(device)).cpu() for part in parts]).numpy()
+
+    return Target(
+        name=recipe.bundle,
+        kind="run",
+        victim=victim,
+        access="the trained network itself is attacked, so gradients pass",
+        layout=FeatureLayout(network.feature_shape, (recipe.input_size, recipe.input_size)),
+        input=spec,
+        digest=victim_fingerprint(victim),
+        about={
+            "defence": recipe.defence.label,
+            "architecture": f"{recipe.architecture}, width {recipe.width}",
+            "split_point": getattr(network, "split_point", None),
+            "edge_stages": [stage.kind for stage in recipe.defence.edge_stages(network)],
+            "recipe": recipe.to_json(),
+        },
+        logits=logits,
+        classes=tuple(stored["about"]["classes"]),
+        label_kind=recipe.label_kind,  # type: ignore[arg-type]  # Recipe checks the same two words
+        dataset=recipe.dataset,
+        trained_on=stored["about"]["splits"],
+        limits={part: getattr(recipe.limits, part) for part in ("train", "validation", "test", "auxiliary")},
+    )
+
+
+def target_of_bundle(place: Path, device: torch.device) -> Target:
+    """A bundle: white-box where its edge half can be differentiated; without ``cloud.onnx`` no accuracy."""
+    bundle = load_bundle(place, need=(EDGE,))
+    manifest = bundle.manifest
+    has_cloud = CLOUD in manifest.files and (place / CLOUD).is_file()
+    if has_cloud:
+        bundle = load_bundle(place, need=(EDGE, CLOUD))
+    loaded = load_edge(bundle.path(EDGE), device)
+    layout = FeatureLayout(manifest.feature.shape, (manifest.input.height, manifest.input.width))
+    probe_edge(loaded.edge, manifest.input, manifest.feature.shape, device, manifest.name)
+    training = _training_of(bundle)
+    return Target(
+        name=manifest.name,
+        kind="bundle",
+        victim=_victim(loaded.edge, manifest.input, layout, device, loaded.white_box, manifest.edge_stages),
+        access=loaded.reason,
+        layout=layout,
+        input=manifest.input,
+        digest=bundle.digest,
+        about={
+            "defence": manifest.defence,
+            "architecture": manifest.architecture,
+            "split_point": manifest.split_point,
+            "edge_stages": [stage.kind for stage in manifest.edge_stages],
+        },
+        logits=OnnxHalf(place / CLOUD) if has_cloud else None,
+        classes=manifest.classes,
+        label_kind=manifest.label_kind,
+        dataset=training.get("recipe", {}).get("dataset") or dataset_of_name(manifest.name),
+        trained_on=training.get("splits"),
+        codecs=make_codecs(manifest, bundle.digest),
+        default_codec=manifest.default_codec,
+    )
+
+
+def target_of_foreign(edge: Path, spec: Path, device: torch.device) -> Target:
+    """An ONNX edge half that is not ours, black-box, as its spec describes it."""
+    contract = load_spec(spec)
+    loaded = load_edge(edge, device, black_box=True)
+    layout = FeatureLayout(contract.feature, (contract.input.height, contract.input.width))
+    probe_edge(loaded.edge, contract.input, contract.feature, device, contract.name)
+    return Target(
+        name=contract.name,
+        kind="foreign",
+        victim=_victim(loaded.edge, contract.input, layout, device, loaded.white_box, ()),
+        access=loaded.reason,
+        layout=layout,
+        input=contract.input,
+        digest=sha256_hex(edge.read_bytes() + spec.read_bytes()),
+        about={"defence": None, "architecture": None, "split_point": None, "edge_stages": []},
+        logits=None if contract.cloud is None else OnnxHalf(contract.cloud),
+        classes=contract.classes,
+        label_kind=contract.label_kind,
+        dataset=dataset_of_name(contract.name),
+    )
+
+
+def dataset_of_name(name: str) -> str | None:
+    """The data set whose name a bundle's name begins with, or None.
+
+    Example:
+        >>> dataset_of_name("cifar10-siftfunnel"), dataset_of_name("camera")
+        ('cifar10', None)
+    """
+    fitting = [dataset for dataset in DATASETS if name == dataset or name.startswith(f"{dataset}-")]
+    return max(fitting, key=len, default=None)
+
+
+def _training_of(bundle: Bundle) -> dict[str, Any]:
+    training = bundle.report().get("training", {})
+    return training if isinstance(training, dict) else {}
+
+
+def _victim(
+    edge: Edge,
+    spec: InputSpec,
+    layout: FeatureLayout,
+    device: torch.device,
+    white_box: bool,
+    stages: tuple[EdgeStage, ...],
+) -> Victim:
+    """The victim whose features are maps; noise falls on the feature in its own shape, as on the device."""
+    made = make_stages(stages)
+
+    def add_noise(z_NCHW: Tensor) -> Tensor:
+        values = layout.to_own(z_NCHW).detach().cpu().numpy()
+        for stage in made:
+            values = stage(values)
+        return layout.to_maps(torch.from_numpy(values).to(z_NCHW.device))
+
+    def mapped(x_NCHW: Tensor) -> Tensor:
+        return layout.to_maps(edge(x_NCHW))
+
+    return Victim(
+        edge=edge if layout.is_identity else mapped,
+        stage=add_noise if made else nn.Identity(),
+        mean=spec.mean,
+        std=spec.std,
+        image_shape=(3, spec.height, spec.width),
+        feature_shape=layout.maps,
+        device=device,
+        white_box=white_box,
+        stochastic=bool(made),
+        gain=gain_of(stages),
+    )
+
+
+def gain_of(stages: tuple[EdgeStage, ...]) -> float:
+    """What the mean of many observations must be multiplied by: 1 / (1 - rate) for each dropout.
+
+    Example:
+        >>> gain_of((EdgeStage("gaussian-noise", {"sigma": 1}), EdgeStage("feature-dropout", {"rate": 0.75})))
+        4.0
+    """
+    gain = 1.0
+    for stage in stages:
+        if stage.kind == "feature-dropout":
+            gain /= 1 - float(stage.parameters["rate"])
+    return gain
