@@ -82,7 +82,7 @@ class PictureBasis:
 
 def measure_pictures(images_NHWC: Tensor, device: torch.device) -> PictureBasis:
     """The basis of the attacker's own pictures, ``uint8``."""
-    parts = images_NHWC.split(BATCH)
+    parts = torch.split(images_NHWC, BATCH)
     count = len(images_NHWC)
     mean = sum(to_floats(part.to(device)).double().sum(0) for part in parts) / count
     assert isinstance(mean, Tensor)

@@ -155,7 +155,7 @@ def reconstruct_in_chunks(
         home / ABOUT,
         {"attack": attack.name, "budget": attack.budget(), "features_sha256": tensor_digest(z_NCHW)},
     )
-    parts = z_NCHW.split(batch)
+    parts = torch.split(z_NCHW, batch)
     pictures: list[Tensor] = []
     details: list[dict[str, Any]] = []
     for number, part in enumerate(parts):

@@ -44,15 +44,17 @@ class Descent:
     def better_of(self, other: "Descent") -> "Descent":
         """Each picture from whichever of two descents reached the lower objective."""
         is_other = other.objective_N < self.objective_N
-        joined = {
-            name: torch.where(
-                is_other.view(-1, *[1] * (getattr(self, name).ndim - 1)),
-                getattr(other, name),
-                getattr(self, name),
-            )
-            for name in ("x_NCHW", "objective_N", "distance_N", "last_objective_N")
-        }
-        return replace(self, **joined)
+
+        def chosen(mine: Tensor, others: Tensor) -> Tensor:
+            return torch.where(is_other.view(-1, *[1] * (mine.ndim - 1)), others, mine)
+
+        return replace(
+            self,
+            x_NCHW=chosen(self.x_NCHW, other.x_NCHW),
+            objective_N=chosen(self.objective_N, other.objective_N),
+            distance_N=chosen(self.distance_N, other.distance_N),
+            last_objective_N=chosen(self.last_objective_N, other.last_objective_N),
+        )
 
 
 def total_variation(x_NCHW: Tensor) -> Tensor:

@@ -56,7 +56,7 @@ def measure_features(victim: Victim, auxiliary_NHWC: Tensor) -> FeatureStatistic
     """
     total = torch.zeros(victim.feature_shape, dtype=torch.float64, device=victim.device)
     square, noise, arrived, zeros = (total.clone() for _ in range(4))
-    for part in auxiliary_NHWC.split(BATCH):
+    for part in torch.split(auxiliary_NHWC, BATCH):
         z = victim.features(to_floats(part.to(victim.device)))
         received = victim.transmit(z)
         is_there = received != 0

@@ -3,8 +3,10 @@
 from typing import Any
 
 from lab.attacks.attack import Attack
+from lab.attacks.deep_image_prior import DeepImagePrior
 from lab.attacks.fora import Fora
 from lab.attacks.generative import GenerativeBlackBox, GenerativeGrayBox
+from lab.attacks.refined import RefinedRMLE
 from lab.attacks.residual import Residual
 from lab.attacks.rmle import RMLE
 from lab.attacks.rmle_authors import RMLEAuthors
@@ -19,6 +21,8 @@ ATTACKS: dict[str, type[Attack]] = {
         GenerativeGrayBox,
         Residual,
         UNet,
+        RefinedRMLE,
+        DeepImagePrior,
         Fora,
     )
 }

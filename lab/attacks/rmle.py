@@ -15,6 +15,7 @@ projection beats a sigmoid by 3 dB; whitened coordinates beat pixels by 1 to 5 d
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
+from functools import reduce
 from itertools import product
 from pathlib import Path
 from typing import Any, ClassVar, Literal
@@ -79,8 +80,7 @@ class RMLE(Attack):
 
         def attempt(known: Tuning, z_NCHW: Tensor, settings: Settings) -> Tensor:
             start = known.basis.mean_CHW.expand(len(z_NCHW), -1, -1, -1)
-            objective = picture_objective(victim, known, z_NCHW, settings)
-            return self._descend(objective, start, known.basis, settings, "tuning").x_NCHW
+            return self._best(victim, known, z_NCHW, settings, [start], "tuning")[0].x_NCHW
 
         return tune(
             folder / self.name,
@@ -103,44 +103,52 @@ class RMLE(Attack):
         tuning = load_tuning(folder / self.name).to(victim.device)
 
         def solve(z: Tensor, chunk: int) -> Reconstruction:
-            return self._solve(victim, tuning, z, chunk)
+            starts = [self._start(tuning.basis, len(z), chunk, restart) for restart in range(self.restarts)]
+            return self._solve(victim, tuning, z, starts, f"chunk {chunk}")
 
         return reconstruct_in_chunks(self, victim, z_NCHW, folder, show, batch=self.batch, solve=solve)
 
-    def _solve(self, victim: Victim, tuning: Tuning, z_NCHW: Tensor, chunk: int) -> Reconstruction:
+    def _solve(
+        self, victim: Victim, tuning: Tuning, z_NCHW: Tensor, starts: list[Tensor], where: str
+    ) -> Reconstruction:
+        """Descend with the chosen settings, and say how it went."""
         settings = Settings.of([tuning.chosen] * len(z_NCHW), z_NCHW.device)
-        objective = picture_objective(victim, tuning, z_NCHW, settings)
-        made = [
-            self._descend(
-                objective,
-                self._start(tuning.basis, len(z_NCHW), chunk, restart),
-                tuning.basis,
-                settings,
-                f"chunk {chunk}, start {restart}",
-            )
-            for restart in range(self.restarts)
-        ]
-        best = made[0]
-        for other in made[1:]:
-            best = best.better_of(other)
+        best, by_start = self._best(victim, tuning, z_NCHW, settings, starts, where)
         details = {
             **descent_details(victim, tuning, z_NCHW, best),
             **asdict(tuning.chosen),
-            "scaled_feature_loss_by_start": [float(one.distance_N.mean()) for one in made],
+            "scaled_feature_loss_by_start": by_start,
         }
         return Reconstruction(best.x_NCHW.cpu().contiguous(), details)
 
-    def _descend(
-        self, objective: Objective, start: Tensor, basis: PictureBasis, settings: Settings, where: str
-    ) -> Descent:
-        return descend(
-            objective,
-            start,
-            basis,
-            iterations=self.iterations,
-            learning_rate_N=settings.learning_rate_N,
-            where=where,
-        )
+    def _best(
+        self,
+        victim: Victim,
+        known: Tuning,
+        z_NCHW: Tensor,
+        settings: Settings,
+        starts: list[Tensor],
+        where: str,
+    ) -> tuple[Descent, list[float]]:
+        """Each picture's best descent over all starts, and the mean distance that each start reached."""
+        objective = picture_objective(victim, known, z_NCHW, settings, self._anchor(starts))
+        made = [
+            descend(
+                objective,
+                start,
+                known.basis,
+                iterations=self.iterations,
+                learning_rate_N=settings.learning_rate_N,
+                where=f"{where}, start {number}",
+            )
+            for number, start in enumerate(starts)
+        ]
+        by_start = [float(one.distance_N.mean()) for one in made]
+        return reduce(Descent.better_of, made), by_start
+
+    def _anchor(self, starts: list[Tensor]) -> Tensor | None:
+        """Where the prior pulls to: the mean picture (None) unless a subclass knows better."""
+        return None
 
     def _start(self, basis: PictureBasis, count: int, chunk: int, restart: int) -> Tensor:
         """The mean picture, then pictures drawn from the Gaussian model that the basis is."""
@@ -151,18 +159,30 @@ class RMLE(Attack):
         return basis.pictures(torch.randn(mean.shape, generator=generator).to(mean.device)).clamp(0, 1)
 
 
-def picture_objective(victim: Victim, known: Tuning, z_NCHW: Tensor, settings: Settings) -> Objective:
-    """Feature distance, weighted total variation and weighted whitened square, per picture."""
+def picture_objective(
+    victim: Victim, known: Tuning, z_NCHW: Tensor, settings: Settings, anchor_NCHW: Tensor | None = None
+) -> Objective:
+    """Feature distance, weighted total variation and weighted prior, per picture.
+
+    The prior is mean(c^2) in whitened coordinates or, with an anchor, mean((x - anchor)^2) in units of the
+    variance of pictures.
+    """
     distance = FeatureDistance(known.statistics, z_NCHW)
     has_tv = bool((settings.tv_weight_N > 0).any())
     has_prior = bool((settings.prior_weight_N > 0).any())
+    variance = known.basis.sigma_CHW.square().mean()
+
+    def prior(x_NCHW: Tensor, c_NCHW: Tensor) -> Tensor:
+        if anchor_NCHW is None:
+            return c_NCHW.square().mean((1, 2, 3))
+        return (x_NCHW - anchor_NCHW).square().mean((1, 2, 3)) / variance
 
     def objective(x_NCHW: Tensor, c_NCHW: Tensor) -> tuple[Tensor, Tensor]:
         apart = value = distance(victim.features(x_NCHW))
         if has_tv:
             value = value + settings.tv_weight_N * total_variation(x_NCHW)
         if has_prior:
-            value = value + settings.prior_weight_N * c_NCHW.square().mean((1, 2, 3))
+            value = value + settings.prior_weight_N * prior(x_NCHW, c_NCHW)
         return value, apart
 
     return objective

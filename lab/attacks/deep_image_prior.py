@@ -1,0 +1,145 @@
+"""Likelihood maximisation with a deep image prior: optimise an untrained net's weights instead of pixels.
+
+    x_hat = g_w(n),  w = argmin d(f_edge(g_w(n)), z) + lambda_TV * TV(g_w(n))
+
+A convolutional net finds natural pictures before it finds noise (Ulyanov et al., CVPR 2018); DRAG (ICML 2025)
+runs it as a baseline against split inference. No pictures are needed but for the feature scale and the choice
+of lambda_TV. Adam at 0.01 is the source's; the sizes, the decay of the step along a cosine and the best
+iterate are ours.
+"""
+
+import math
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, ClassVar, Literal
+
+import torch
+from torch import Tensor
+
+from lab.attacks.attack import Access, Attack, Reconstruction, Show, require_white_box
+from lab.attacks.chunks import reconstruct_in_chunks
+from lab.attacks.descent import Descent, curve_iterations, require_numbers
+from lab.attacks.picture_nets import PictureNets
+from lab.attacks.rmle import descent_details, picture_objective
+from lab.attacks.tuning import Candidate, Settings, Tuning, drawn_indices, load_tuning, tune
+from lab.attacks.victim import Victim
+
+
+@dataclass(frozen=True)
+class DeepImagePrior(Attack):
+    """An untrained U-shaped net per picture.
+
+    Attributes:
+        iterations: Steps.
+        channels: Of each net's levels.
+        learning_rate: First step size of Adam on weights.
+        noise: Standard deviation of the noise added to the net's unit input, falling to 0 along a cosine.
+        tv_weights: Weights of the total variation to choose from.
+        tuning_pictures: Auxiliary pictures on which it is chosen.
+        batch: Pictures at a time.
+        seed: Of weights and noise.
+    """
+
+    iterations: int = 1000
+    channels: int = 16
+    learning_rate: float = 0.01
+    noise: float = 0.1
+    tv_weights: tuple[float, ...] = (0.0, 0.2)
+    tuning_pictures: int = 8
+    batch: int = 64
+    seed: int = 1
+
+    name: ClassVar[str] = "deep-image-prior"
+    label: ClassVar[str] = "Deep image prior"
+    access: ClassVar[Access] = "white-box"
+    kind: ClassVar[Literal["optimisation", "inverter"]] = "optimisation"
+    source: ClassVar[str] = "Ulyanov et al., CVPR 2018; as in DRAG, ICML 2025; best iterate and sizes: ours"
+
+    def __post_init__(self) -> None:
+        if min(self.iterations, self.channels, self.batch, self.tuning_pictures) < 1 or not self.tv_weights:
+            raise ValueError(
+                f"{self.name}: iterations, channels, batch and tuning_pictures are 1 or more, "
+                "and tv_weights has at least one (0 is one)"
+            )
+
+    def fit(self, victim: Victim, auxiliary_NHWC: Tensor, folder: Path, show: Show) -> Mapping[str, Any]:
+        """Measure the features' scale and choose the weight of the total variation."""
+        require_white_box(self, victim)
+
+        def attempt(known: Tuning, z_NCHW: Tensor, settings: Settings) -> Tensor:
+            return self._descend(victim, known, z_NCHW, settings, -1).x_NCHW
+
+        return tune(
+            folder / self.name,
+            self,
+            victim,
+            auxiliary_NHWC,
+            show,
+            candidates=[Candidate(self.learning_rate, weight, 0.0) for weight in self.tv_weights],
+            held_out_N=drawn_indices(len(auxiliary_NHWC), self.tuning_pictures, self.seed),
+            attempt=attempt,
+        )
+
+    def reconstruct(self, victim: Victim, z_NCHW: Tensor, folder: Path, show: Show) -> Reconstruction:
+        """Optimise a net per picture and keep its best picture; continues after an interrupt.
+
+        Raises:
+            RunFolderError: not fitted in this folder.
+        """
+        require_white_box(self, victim)
+        tuning = load_tuning(folder / self.name).to(victim.device)
+
+        def solve(z: Tensor, chunk: int) -> Reconstruction:
+            settings = Settings.of([tuning.chosen] * len(z), z.device)
+            best = self._descend(victim, tuning, z, settings, chunk)
+            details = {**descent_details(victim, tuning, z, best), **asdict(tuning.chosen)}
+            return Reconstruction(best.x_NCHW.cpu().contiguous(), details)
+
+        return reconstruct_in_chunks(self, victim, z_NCHW, folder, show, batch=self.batch, solve=solve)
+
+    def _descend(
+        self, victim: Victim, known: Tuning, z_NCHW: Tensor, settings: Settings, chunk: int
+    ) -> Descent:
+        device = z_NCHW.device
+        generator = torch.Generator().manual_seed(self.seed * 100_003 + chunk + 1)
+        nets = PictureNets(len(z_NCHW), self.channels, victim.image_shape, generator, device)
+        shape = (len(z_NCHW), self.channels, *victim.image_shape[1:])
+        still = torch.randn(shape, generator=generator).to(device)
+        shaking = torch.Generator(device).manual_seed(self.seed * 100_003 + chunk + 1)
+        objective = picture_objective(victim, known, z_NCHW, settings)
+        optimizer = torch.optim.Adam(nets.parameters(), lr=self.learning_rate)
+        points = curve_iterations(self.iterations)
+        curve: list[float] = []
+        made: Descent | None = None
+        for step in range(self.iterations + 1):
+            fall = 0.5 * (1 + math.cos(math.pi * step / self.iterations))
+            shaken = torch.randn(shape, generator=shaking, device=device) * (self.noise * fall)
+            with torch.set_grad_enabled(step < self.iterations):
+                x = nets(still + shaken)
+                value, distance = objective(x.contiguous(memory_format=torch.channels_last), x)
+            made = _with_iterate(made, x.detach(), value.detach(), distance.detach())
+            if step in points:
+                require_numbers(value.detach(), f"chunk {chunk}, iteration {step}")
+                curve += [float(distance.detach().mean())] * points.count(step)
+            if step == self.iterations:
+                break
+            optimizer.param_groups[0]["lr"] = self.learning_rate * fall
+            optimizer.zero_grad()
+            value.sum().backward()
+            if step == 0:
+                made.gradient_norm_N.copy_(nets.gradient_norm_N())
+            optimizer.step()
+        assert made is not None
+        made.curve.extend(curve)
+        return made
+
+
+def _with_iterate(best: Descent | None, x_NCHW: Tensor, value_N: Tensor, distance_N: Tensor) -> Descent:
+    """The best so far, with another iterate taken into account."""
+    latest = Descent(x_NCHW, value_N, distance_N, value_N, torch.zeros_like(value_N), [])
+    if best is None:
+        return latest
+    better = best.better_of(latest)
+    better.last_objective_N.copy_(value_N)
+    return better
