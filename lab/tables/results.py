@@ -124,7 +124,8 @@ class Study:
     Attributes:
         profile: Its name.
         rows: Rows by name.
-        figure2: Contents of ``figure2-<family>.json`` by family (schema: ``lab.study.figure2``).
+        figure2: Contents of ``figure2-<family>.json`` by family, of the lowest seed; schema in
+            ``lab.study.figure2``.
     """
 
     profile: str
@@ -219,7 +220,8 @@ def _study(profile: str, files: list[tuple[Path, Result]]) -> Study:
     figure2: dict[str, Result] = {}
     for _, result in files:
         if result.get("kind") == FIGURE2:
-            figure2[result["family"]] = result
+            known = figure2.setdefault(result["family"], result)
+            figure2[result["family"]] = min(known, result, key=lambda one: int(one["seed"]))
         else:
             rows.setdefault(result["row"], []).append(result)
     joined = {

@@ -32,7 +32,9 @@ def ticks(low: float, high: float, wanted: int = 6) -> list[float]:
         >>> ticks(0.3, 9.2)
         [0.0, 2.0, 4.0, 6.0, 8.0, 10.0]
     """
-    span = (high - low) or 1.0
+    span = high - low
+    if span < 1e-6 * max(1.0, abs(low)):
+        span = 1.0
     raw = span / max(1, wanted - 1)
     power: float = 10.0 ** math.floor(math.log10(raw))
     step = next(power * factor for factor in (1, 2, 2.5, 5, 10) if power * factor >= raw * (1 - 1e-9))
