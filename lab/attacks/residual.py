@@ -38,5 +38,5 @@ class Residual(TrainedInverter):
 
     def build(self, victim: Victim, mean_C: Tensor, std_C: Tensor) -> nn.Module:
         """The decoder of ``lab.models.decoder`` at the victim's factor."""
-        settings = DecoderSettings(tuple(self.widths), tuple(self.blocks))
+        settings = DecoderSettings(self.widths, self.blocks)
         return build_decoder(mean_C, std_C, settings, doublings_between(victim))

@@ -41,7 +41,7 @@ class FeatureUNet(nn.Module):
 
     def forward(self, x_NCHW: Tensor) -> Tensor:
         """The shape stays; odd sides are rounded up on the way down."""
-        h = self.down[0](x_NCHW)
+        h: Tensor = self.down[0](x_NCHW)
         skips: list[Tensor] = []
         for narrow, blocks in zip(self.narrow, list(self.down)[1:], strict=True):
             skips.append(h)

@@ -20,8 +20,8 @@ ATTACK = Fora(
     learning_rate=1e-2,
     widths=(16, 12, 8),
     blocks=(1, 0, 0),
-    substitute_epochs=12,
-    substitute_batch=20,
+    substitute_epochs=10,
+    substitute_batch=40,
     substitute_rate=1e-2,
     substitute_width=16,
 )
