@@ -93,7 +93,7 @@ def cpu_profile() -> Profile:
             make_attack("rmle-authors"),
             make_attack("rmle", iterations=200, restarts=2),
             make_attack("generative-black-box", epochs=10, width=32, learning_rate=1e-3),
-            make_attack("residual", epochs=6, batch=64, blocks=(4, 1, 0)),
+            make_attack("residual", epochs=6, batch=32, widths=(48, 24, 12), blocks=(4, 1, 0)),
         ),
         further_attacks=(),
         measure=MeasureBudget(pictures=2_000, authors_epochs=10, steps=300, latency_runs=200),
