@@ -8,7 +8,7 @@ OUT/done/KEY.safetensors   its reconstructions, ``uint8``
 import json
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -73,7 +73,7 @@ def plan_attacks(target: Target, budget: Budget, chosen: tuple[str, ...]) -> Pla
     runs: list[tuple[Attack, int]] = []
     skipped: list[Skipped] = []
     for name in order:
-        attack = make_attack(name, **budget.attacks.get(name, {}))
+        attack = budgeted(name, budget)
         reason = _obstacle(attack, target)
         if reason is None and name not in wanted:
             reason = "not among --attacks" if chosen else f"not part of the budget {budget.name!r}"
@@ -87,6 +87,15 @@ def plan_attacks(target: Target, budget: Budget, chosen: tuple[str, ...]) -> Pla
         told = "; ".join(f"{entry.name}: {entry.reason}" for entry in skipped if entry.name in wanted)
         raise ValueError(f"no attack is left to run ({told})")
     return Plan(tuple(runs), tuple(skipped))
+
+
+def budgeted(name: str, budget: Budget) -> Attack:
+    """An attack with the budget's fields; one that starts from an inverter starts from the budget's own."""
+    attack = make_attack(name, **budget.attacks.get(name, {}))
+    start = getattr(attack, "start", None)
+    if isinstance(start, Attack) and start.name in budget.attacks:
+        return replace(attack, start=budgeted(start.name, budget))  # type: ignore[call-arg]
+    return attack
 
 
 def _obstacle(attack: Attack, target: Target) -> str | None:

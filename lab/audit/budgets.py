@@ -48,13 +48,8 @@ def quick() -> Budget:
         auxiliary=3_000,
         attacks={
             "generative-black-box": {"epochs": 6, "width": 32, "learning_rate": 1e-3},
-            "residual": {"epochs": 4},
-            "rmle": {
-                "iterations": 80,
-                "restarts": 2,
-                "learning_rates": (0.03, 0.1),
-                "tv_weights": (0.0, 0.03),
-            },
+            "residual": {"epochs": 4, "blocks": (4, 1, 0)},
+            "rmle": {"iterations": 80, "restarts": 2},
         },
         measured=1_000,
         information_pictures=1_000,
@@ -70,8 +65,8 @@ def cpu() -> Budget:
         attacks={
             "generative-black-box": {"epochs": 15, "width": 32, "learning_rate": 1e-3},
             "generative-gray-box": {"epochs": 15, "width": 32, "learning_rate": 1e-3},
-            "residual": {"epochs": 12},
-            "unet": {"epochs": 6},
+            "residual": {"epochs": 10, "blocks": (4, 1, 0)},
+            "unet": {"epochs": 4},
             "rmle-authors": {},
             "rmle": {"iterations": 200, "restarts": 2},
             "refined-rmle": {"iterations": 100},

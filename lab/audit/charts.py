@@ -66,13 +66,18 @@ class Scale:
         return self.start + share * (self.stop - self.start)
 
 
-def _spread_labels(wanted: Mapping[str, float], least: float) -> dict[str, float]:
-    """Positions near the wanted ones that keep a distance, in rising order."""
+def spread_labels(wanted: Mapping[str, float], least: float, last: float) -> dict[str, float]:
+    """Positions near the wanted ones that keep a distance and end at ``last``.
+
+    Example:
+        >>> spread_labels({"b": 95.0, "a": 90.0}, 20, 100)
+        {'b': 100.0, 'a': 80.0}
+    """
     placed: dict[str, float] = {}
-    last = -1e9
-    for name, x in sorted(wanted.items(), key=lambda item: item[1]):
-        last = max(x, last + least)
-        placed[name] = last
+    limit = last
+    for name, x in sorted(wanted.items(), key=lambda item: -item[1]):
+        placed[name] = min(x, limit)
+        limit = placed[name] - least
     return placed
 
 
@@ -87,7 +92,7 @@ def comparison_chart(bars: Sequence[Bar], references: Mapping[str, float]) -> st
         x = scale(tick)
         body += [_line(x, top - 4, x, bottom, "grid"), _text(x, bottom + 16, f"{tick:g}", "tick", "middle")]
     body.append(_text(WIDTH - 16, bottom + 32, "PSNR in dB; further right is more leak", "axis", "end"))
-    labels = _spread_labels({name: scale(value) for name, value in references.items()}, 92)
+    labels = spread_labels({name: scale(value) for name, value in references.items()}, 86, WIDTH - 42)
     for name, value in references.items():
         x = scale(value)
         body += [
@@ -129,7 +134,7 @@ def histogram(values_N: Sequence[float], references: Mapping[str, float], label:
                 f'<rect x="{across(start) + 0.5:.1f}" y="{up(count):.1f}" class="bin" '
                 f'width="{across(stop) - across(start) - 1:.1f}" height="{base - up(count):.1f}"/>'
             )
-    placed = _spread_labels({name: across(value) for name, value in references.items()}, 92)
+    placed = spread_labels({name: across(value) for name, value in references.items()}, 86, WIDTH - 42)
     for name, value in references.items():
         body += [
             _line(across(value), top - 8, across(value), base, "reference"),
@@ -141,7 +146,7 @@ def histogram(values_N: Sequence[float], references: Mapping[str, float], label:
     body += [
         _line(left, base, WIDTH - 16, base, "floor"),
         _text(WIDTH - 16, base + 32, "PSNR of single pictures in dB", "axis", "end"),
-        _text(left - 8, top - 10, "pictures", "tick", "end"),
+        _text(0, top - 14, "pictures", "axis"),
     ]
     return _document(WIDTH, base + 40, label, body)
 

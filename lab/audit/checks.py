@@ -15,8 +15,10 @@ from lab.metrics.pictures import paired_difference
 Status = Literal["PASS", "FAIL", "NOT APPLICABLE"]
 Attacks = Mapping[str, Mapping[str, Any]]
 
-MATCHED_SHARE = 0.05
-"""A descent has matched a feature when its loss is at most this share of the mean picture's."""
+MATCHED_SHARE, MATCHED_SHARE_HELD = 0.05, 0.25
+"""A descent has matched a feature when its loss is at most this share of the mean picture's: the second where
+a prior or smoothness, chosen on the attacker's own pictures, keeps it from an exact match on purpose."""
+BY_START = "scaled_feature_loss_by_start"
 SAME_START_RATIO, SAME_START_DISTANCE = 2.0, 0.02
 """Starts agree when their scaled feature distances differ by no more than the ratio, or are both this small
 (another picture's features are about 2 apart)."""
@@ -48,6 +50,16 @@ class Check:
     def to_json(self) -> dict[str, Any]:
         """Every field."""
         return asdict(self)
+
+
+def percent(share: float) -> str:
+    """A share in words.
+
+    Example:
+        >>> percent(0.175), percent(0.05)
+        ('17.5 %', '5 %')
+    """
+    return f"{100 * share:.1f}".removesuffix(".0") + " %"
 
 
 def mean_psnr(attack: Mapping[str, Any]) -> float:
@@ -113,11 +125,16 @@ def feature_loss_reached(attacks: Attacks, *, stochastic: bool) -> Check:
         why = "Noise is added to the feature, so no picture matches it." if found else "No such attack ran."
         return Check("feature_loss", title, "NOT APPLICABLE", why, means)
     key = min(found, key=found.__getitem__)
+    details = attacks[key]["details"]
+    is_held = any(float(details.get(name, 0)) > 0 for name in ("tv_weight", "prior_weight"))
+    limit = MATCHED_SHARE_HELD if is_held else MATCHED_SHARE
+    held = ", held off by a prior that does better on the attacker's own pictures" if is_held else ""
     finding = (
-        f"{attacks[key]['label']} ends at {found[key]:.2%} of the mean picture's feature loss (median; "
-        f"{MATCHED_SHARE:.0%} or less counts as matched)."
+        f"{attacks[key]['label']} ends at {percent(found[key])} of the mean picture's feature loss "
+        f"(median{held}; "
+        f"{percent(limit)} or less counts as matched)."
     )
-    status: Status = "PASS" if found[key] <= MATCHED_SHARE else "FAIL"
+    status: Status = "PASS" if found[key] <= limit else "FAIL"
     return Check("feature_loss", title, status, finding, means, {"attack": key, "relative_loss": found[key]})
 
 
@@ -130,9 +147,9 @@ def start_does_not_matter(attacks: Attacks) -> Check:
         "start from an inverter's guess, would find more."
     )
     found = {
-        key: [float(value) for value in attack["details"]["by_start"]]
+        key: [float(value) for value in attack["details"][BY_START]]
         for key, attack in _done_right(_single_look(attacks)).items()
-        if len(attack["details"].get("by_start", ())) >= 2
+        if len(attack["details"].get(BY_START, ())) >= 2
     }
     if not found:
         return Check("starts", title, "NOT APPLICABLE", "No attack ran from several starts.", means)
@@ -226,9 +243,9 @@ def beats_mean_image(attacks: Attacks, references: Attacks) -> Check:
     """An attack must not do worse than answering the mean of the attacker's own pictures."""
     title = "Every attack is at least as good as the mean picture"
     means = (
-        "Whoever ignores what he overhears and answers the mean of his own pictures does better. Such a row "
-        "says "
-        "nothing of the defence."
+        "Whoever ignores the feature and answers the mean of the attacker's own pictures does better. Such "
+        "a row "
+        "says nothing of the defence."
     )
     guess = float(references["mean_image"]["standard"]["psnr_db"]["mean"])
     below = {key: mean_psnr(attack) for key, attack in attacks.items() if mean_psnr(attack) < guess}
@@ -243,7 +260,8 @@ def beats_mean_image(attacks: Attacks, references: Attacks) -> Check:
         finding += f"Below it: {named}."
     else:
         finding += (
-            f"Below it is only what is repeated as the paper has it: {named}. Read no privacy into that row."
+            f"Below it is only what is repeated as the paper has it: {named}. Such a row is no sign of "
+            "privacy."
         )
     figures = {"mean_image_psnr_db": guess, "below": below}
     return Check("mean_image", title, "FAIL" if blamed else "PASS", finding, means, figures)

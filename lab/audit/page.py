@@ -20,10 +20,10 @@ PAGE = "report.html"
 
 REFERENCE_LABELS = {
     "mean_image": "Mean picture",
-    "image_mean_colour": "Own mean colour",
+    "image_mean_colour": "Picture's mean colour",
     "thumbnail_4x4": "4x4 thumbnail",
     "thumbnail_8x8": "8x8 thumbnail",
-    "nearest_auxiliary": "Nearest own picture",
+    "nearest_auxiliary": "Nearest auxiliary",
     "clamp_noise": "Noise",
 }
 REFERENCE_NOTES = {
@@ -87,6 +87,16 @@ STATUSES = ("PASS", "FAIL", "NOT APPLICABLE")
 def by_strength(attacks: Mapping[str, Mapping[str, Any]]) -> list[str]:
     """Keys from the strongest to the weakest attack."""
     return sorted(attacks, key=lambda key: -float(attacks[key]["scores"]["standard"]["psnr_db"]["mean"]))
+
+
+def relative(curve: Sequence[float]) -> list[float]:
+    """A curve as shares of its first value, so that attacks with other distances stand in one chart.
+
+    Example:
+        >>> relative([4.0, 2.0])
+        [1.0, 0.5]
+    """
+    return [float(value) / max(float(curve[0]), 1e-30) for value in curve]
 
 
 def _bytes(x_NCHW: Tensor) -> Tensor:
@@ -166,7 +176,7 @@ def _charts(report: Mapping[str, Any], order: Sequence[str]) -> dict[str, Markup
     bars = [_bar(attacks[key], key == report["strongest"]) for key in order]
     best = attacks[report["strongest"]]
     losses = {
-        attacks[key]["label"]: attacks[key]["details"]["curve"]
+        attacks[key]["label"]: relative(attacks[key]["details"]["curve"])
         for key in order
         if len(attacks[key]["details"].get("curve") or ()) > 1
     }
@@ -179,7 +189,7 @@ def _charts(report: Mapping[str, Any], order: Sequence[str]) -> dict[str, Markup
     return {
         "comparison": Markup(comparison_chart(bars, marks)),
         "histogram": Markup(histogram(best["scores"]["psnr_db_per_image"], marks, label)),
-        "losses": _curves(losses, "steps done", "feature distance", logarithmic=True),
+        "losses": _curves(losses, "steps done", "feature distance, start = 1", logarithmic=True),
         "loss_names": list(losses),
         "trainings": _curves(trainings, "training done", "PSNR in dB on own pictures held back"),
         "training_names": list(trainings),

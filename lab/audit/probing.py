@@ -1,5 +1,6 @@
 """Extra runs that two sanity checks need: the strongest attack at half its budget, and learning by heart."""
 
+import shutil
 from collections.abc import Mapping
 from dataclasses import fields, replace
 from pathlib import Path
@@ -71,7 +72,7 @@ def half_budget(
     halved = replace(attack, **{name: about["half"]})
     victim = looks(subject.target.victim, frames)
     z = overhear(subject, victim, out, "once" if frames == 1 else f"averaged-{frames}", seed)[:count]
-    folder = _half_folder(out, frames)
+    folder = _half_folder(out, attack, frames)
     halved.fit(victim, subject.auxiliary_NHWC, folder, show)
     made = halved.reconstruct(victim, z, folder, show)
     at_half = score_pictures(subject.x_NCHW[:count], made.x_NCHW).psnr_db_N
@@ -84,10 +85,14 @@ def half_budget(
     }
 
 
-def _half_folder(out: Path, frames: int) -> Path:
-    """A folder in which the halved attack finds the other attacks' results, but not its own."""
+def _half_folder(out: Path, attack: Attack, frames: int) -> Path:
+    """A folder for the halved attack; the inverter that it starts from, if any, is there at full budget."""
     whole = folder_of(out, frames)
-    return whole.with_name(f"{whole.name}-half")
+    half = whole.with_name(f"{whole.name}-half")
+    start = getattr(attack, "start", None)
+    if isinstance(start, Attack) and not (half / start.name).exists():
+        shutil.copytree(whole / start.name, half / start.name)
+    return half
 
 
 def by_heart(
@@ -103,7 +108,9 @@ def by_heart(
     The pictures are given several times each, so that those held back are among those trained on.
     """
     inverters = {
-        key: figures[key] for key in attacks if isinstance(attacks[key], TrainedInverter) and key in figures
+        key: figures[key]
+        for key in attacks
+        if isinstance(attacks[key], TrainedInverter) and attacks[key].access != "no-query" and key in figures
     }
     key = best_key(inverters)
     if key is None:

@@ -20,7 +20,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from lab.audit.checks import Check, failed
+from lab.audit.checks import Check, failed, percent
 
 GUESS_MARGIN_DB = 1.0
 PICTURE_DB = 28.0
@@ -145,7 +145,7 @@ def give_verdict(
     if not level and leak.is_traceable:
         headline = "Little is visible, yet the reconstructions betray which picture it was"
     if not conclusive:
-        headline = f"Inconclusive: {headline[0].lower()}{headline[1:]}, but the attacks failed a sanity check"
+        headline = f"Inconclusive. As far as these attacks went, {headline[0].lower()}{headline[1:]}"
     paragraphs = [
         ("What an eavesdropper sees", _seen(leak, level)),
         ("The most exposed pictures", _worst(leak, level)),
@@ -193,7 +193,7 @@ def _worst(leak: Leak, level: int) -> str:
 
 
 def _traced(leak: Leak) -> str:
-    share, chance = f"{leak.rank1:.1%}", f"{leak.chance:.1%}"
+    share, chance = percent(leak.rank1), percent(leak.chance)
     if not leak.is_traceable:
         return (
             f"Compared with all {leak.pictures} originals, a reconstruction is nearest to its own in "
@@ -223,15 +223,16 @@ def _strength(attacker: Attacker) -> str:
     access = (
         "has the edge half with its weights and computes gradients through it"
         if attacker.white_box
-        else "can feed the edge half pictures of his own and read its features, without gradients"
+        else "can feed the edge half own pictures and read the features, without gradients"
     )
     noise = ""
     if attacker.stochastic:
-        noise = f" Against the noise he overhears each picture up to {attacker.frames} times and averages."
+        noise = f" Against the noise, each picture is overheard up to {attacker.frames} times and averaged."
     return (
-        f"He {access}, and owns {attacker.pictures} pictures of the kind that is sent ({attacker.dataset}, "
-        "none of "
-        f"them attacked or trained on). He reads the feature before the codec rounds it.{noise}"
+        f"The attacker {access}, and owns {attacker.pictures:,} pictures of the kind that is sent "
+        f"({attacker.dataset}; neither attacked here nor trained on). The feature is read before a codec "
+        "rounds "
+        f"it.{noise}"
     )
 
 

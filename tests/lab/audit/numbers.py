@@ -4,7 +4,9 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 
-def scores(mean: float, per_image: Sequence[float] | None = None, worst: float | None = None) -> dict[str, Any]:
+def scores(
+    mean: float, per_image: Sequence[float] | None = None, worst: float | None = None
+) -> dict[str, Any]:
     values = list(per_image or [mean] * 4)
     psnr = {
         "mean": mean,

@@ -89,7 +89,7 @@ def test_no_picture_matches_a_feature_with_noise() -> None:
     ],
 )
 def test_starts_agree_within_a_factor_of_two_or_where_both_arrive(by_start: list[float], status: str) -> None:
-    attacks = {"rmle": attack(15, access="white-box", details={"by_start": by_start})}
+    attacks = {"rmle": attack(15, access="white-box", details={"scaled_feature_loss_by_start": by_start})}
     assert start_does_not_matter(attacks).status == status
 
 
