@@ -68,6 +68,7 @@ class Subject:
     victim: Victim
     x_NCHW: torch.Tensor
     z_NCHW: torch.Tensor
+    parts: Mapping[str, Any]
 
 
 def run_name(row: Row, seed: int) -> str:
@@ -137,12 +138,12 @@ def prepare(folder: Path, profile: Profile, places: Places, device: torch.device
     splits = splits_of(recipe, places.data, places.cache)
     spec = input_spec(recipe)
     victim = victim_of_network(network, mean=spec.mean, std=spec.std, device=device)
-    attacked = splits.test.spread(profile.attacked_pictures)
+    attacked = splits.test.spread(min(profile.attacked_pictures, len(splits.test)))
     x = to_floats(torch.from_numpy(attacked.images_NHWC)).to(device)
     torch.manual_seed(recipe.seed)
     with torch.no_grad():
         z = victim.observe(x)
-    return Subject(recipe, network, stored, splits, victim, x, z)
+    return Subject(recipe, network, stored, splits, victim, x, z, splits.provenance())
 
 
 MEASURES: dict[str, Callable[[Subject, Profile], dict[str, Any]]] = {
@@ -227,7 +228,7 @@ def write_result(path: Path, row: Row, profile: Profile, subject: Subject, folde
         "profile": profile.name,
         "profile_settings": profile.settings(),
         "seed": recipe.seed,
-        "dataset": {"name": recipe.dataset, **subject.splits.sizes()},
+        "dataset": {"name": recipe.dataset, **subject.splits.sizes(), "parts": subject.parts},
         "defence": recipe.defence.describe(),
         "network": {
             "family": recipe.family,
