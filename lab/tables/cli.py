@@ -85,7 +85,6 @@ def make_documents(study: "Study", table: str) -> list["Document"]:
     from lab.tables.further import equal_table, figure2_table, information_table, references_table
     from lab.tables.lines import table_lines
     from lab.tables.paper import PAPER_TABLES
-    from lab.tables.predictors import predictors_table
     from lab.tables.sections import paper_table
 
     makers: dict[str, Callable[[Study], Document | None]] = {
@@ -93,7 +92,7 @@ def make_documents(study: "Study", table: str) -> list["Document"]:
         "equal": equal_table,
         "references": references_table,
         "information": information_table,
-        "predictors": predictors_table,
+        "predictors": _predictors,
     }
     documents = []
     for name in TABLES if table == "all" else (table,):
@@ -105,6 +104,13 @@ def make_documents(study: "Study", table: str) -> list["Document"]:
             drawings = figure2_drawings(study)
         documents.append(replace(made, drawings=drawings))
     return documents
+
+
+def _predictors(study: "Study") -> "Document | None":
+    # the only table that needs SciPy, which takes a second to load
+    from lab.tables.predictors import predictors_table
+
+    return predictors_table(study)
 
 
 def _render(documents: Sequence["Document"], wanted: str) -> str:

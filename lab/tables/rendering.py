@@ -44,7 +44,7 @@ def section_markdown(section: Section) -> str:
     lines += [_line([cell.text for cell in row]) for row in section.rows]
     parts = [
         f"## {section.title}",
-        section.intro,
+        section.intro.rstrip(),
         "\n".join(lines),
         "\n".join(f"- {n}" for n in section.notes),
     ]
