@@ -50,8 +50,8 @@ def tiny_bundle(folder: Path, **change: Any) -> Bundle:
     return make_tiny_bundle(folder, name="cifar10-tiny", **fitting)
 
 
-def wanted(out: Path, data: Path, **change: Any) -> Request:
-    return replace(Request(out=out, budget=TINY, data=data, pictures=10), **change)
+def wanted(out: Path, pictures_at: Path, **change: Any) -> Request:
+    return replace(Request(out=out, budget=TINY, pictures=10), **{"data": pictures_at, **change})
 
 
 def quiet(text: str) -> None:
