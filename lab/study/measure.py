@@ -13,7 +13,7 @@ from lab.data import ImageSet, Splits
 from lab.folding import folded_copy, round_to_half
 from lab.graph import write_onnx
 from lab.losses import distance_correlation_squared, distance_correlation_unbiased
-from lab.metrics.authors import paper_scores
+from lab.metrics.authors import PAPER_BATCH, paper_scores
 from lab.metrics.contrastive import info_nce
 from lab.metrics.cost import measure_edge
 from lab.metrics.information import effective_information_mean, entropy_coded_bits
@@ -27,14 +27,21 @@ from shared.preprocess import InputSpec
 
 DISTANCE_PICTURES = 128
 REFERENCE_SEED = 1
+PAPER_RMLE_BATCH = 64
 
 
-def scores_of(x_NCHW: Tensor, y_NCHW: Tensor) -> dict[str, Any]:
-    """What is said of restored pictures: standard scores, the paper's, retrieval, and each picture's PSNR."""
+def scores_of(x_NCHW: Tensor, y_NCHW: Tensor, paper_batch: int = PAPER_BATCH) -> dict[str, Any]:
+    """What is said of restored pictures: standard scores, the paper's, retrieval, and each picture's PSNR.
+
+    Args:
+        x_NCHW: Originals.
+        y_NCHW: Restored pictures.
+        paper_batch: Batch over which the paper's PSNR and SSIM are taken: 32 for inverters, 64 for rMLE.
+    """
     scores = score_pictures(x_NCHW, y_NCHW)
     return {
         "standard": summarise(scores),
-        "paper": paper_scores(x_NCHW, y_NCHW),
+        "paper": paper_scores(x_NCHW, y_NCHW, paper_batch),
         "retrieval_rank1": retrieval_of_pictures(y_NCHW, x_NCHW).rank1,
         "pictures": len(scores),
         "psnr_db_per_image": [round(float(value), 2) for value in scores.psnr_db_N],

@@ -19,11 +19,13 @@ from lab.attacks.attack import Attack, Show
 from lab.attacks.victim import Victim, to_floats, victim_of_network
 from lab.classifier import input_spec
 from lab.data import Splits
+from lab.metrics.authors import PAPER_BATCH
 from lab.models.split import SplitNetwork
 from lab.provenance import provenance
 from lab.recipes import Recipe
 from lab.runs import load_run, splits_of, train_recipe
 from lab.study.measure import (
+    PAPER_RMLE_BATCH,
     accuracy_figures,
     cost_figures,
     information_figures,
@@ -194,7 +196,11 @@ def run_attack(attack: Attack, frames: int, subject: Subject, folder: Path, show
         "details": dict(made.details),
         "fit_seconds": round(fitted - started, 1),
         "reconstruct_seconds": round(ended - fitted, 1),
-        "scores": scores_of(subject.x_NCHW.cpu(), made.x_NCHW),
+        "scores": scores_of(
+            subject.x_NCHW.cpu(),
+            made.x_NCHW,
+            PAPER_RMLE_BATCH if attack.kind == "optimisation" else PAPER_BATCH,
+        ),
         "provenance": provenance(),
     }
 
