@@ -26,7 +26,7 @@ class Residual(TrainedInverter):
     """
 
     epochs: int = 20
-    batch: int = 64
+    batch: int = 16
     learning_rate: float = 1.5e-3
     widths: tuple[int, int, int] = (64, 32, 16)
     blocks: tuple[int, int, int] = (4, 1, 0)

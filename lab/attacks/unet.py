@@ -89,7 +89,9 @@ def build_unet(
 
 @dataclass(frozen=True)
 class UNet(TrainedInverter):
-    """The larger inverter.
+    """The larger inverter: 2.4 million parameters on 64 channels, five times the residual one's.
+
+    ``widths=(96, 160, 256), blocks=2`` has 6.5 million, for a GPU.
 
     Attributes:
         widths: Channels at the feature's side and at each halving of it.
@@ -99,11 +101,11 @@ class UNet(TrainedInverter):
     """
 
     epochs: int = 20
-    batch: int = 32
+    batch: int = 16
     learning_rate: float = 1e-3
-    widths: tuple[int, ...] = (96, 160, 256)
+    widths: tuple[int, ...] = (64, 128, 192)
     tail: tuple[int, ...] = (48, 24, 16)
-    blocks: int = 2
+    blocks: int = 1
     ssim_weight: float = 0.15
 
     name: ClassVar[str] = "unet"

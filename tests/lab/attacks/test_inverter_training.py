@@ -11,9 +11,11 @@ from torch import Tensor, nn
 from lab.attacks.attack import Attack
 from lab.attacks.generative import GenerativeBlackBox, GenerativeGrayBox
 from lab.attacks.inverter_training import FeatureBank, InverterTask, TrainedInverter, picture_loss
+from lab.attacks.registry import make_attack
 from lab.attacks.residual import Residual
 from lab.attacks.unet import UNet
 from lab.attacks.victim import Victim, to_floats
+from lab.models.split import count_parameters
 from lab.train import LAST, RUN, RunFolderError, TrainingDivergedError
 from tests.lab.attacks.tiny import mean_error, shapes, tiny_victim, victim_of_shape
 
@@ -198,3 +200,18 @@ def test_the_picture_side_may_be_the_feature_side_or_eight_times_it() -> None:
         for attack in ATTACKS.values():
             model: nn.Module = attack.build(victim, torch.zeros(5), torch.ones(5))
             assert model(torch.zeros(2, *feature)).shape == (2, 3, 32, 32)
+
+
+def test_the_larger_inverter_has_several_times_the_parameters_of_the_residual_one() -> None:
+    victim = victim_of_shape((64, 8, 8), 32)
+    residual, unet = (
+        count_parameters(attack.build(victim, torch.zeros(64), torch.ones(64)))
+        for attack in (Residual(), UNet())
+    )
+    assert (residual, unet) == (443_635, 2_418_555)
+
+
+def test_every_trained_attack_is_in_the_registry() -> None:
+    for name in ("generative-black-box", "generative-gray-box", "residual", "unet", "fora"):
+        attack = make_attack(name, epochs=2)
+        assert (attack.name, attack.kind, attack.budget()["epochs"]) == (name, "inverter", 2)
