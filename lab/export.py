@@ -2,6 +2,9 @@
 
 best.safetensors -> fold -> half precision -> edge.onnx, cloud.onnx -> compare with PyTorch
                  -> calibrate codecs on validation features -> accuracy and bytes per codec -> bundle
+
+Graphs are compared without the defence's edge stage; whatever is measured on features is measured behind it,
+with fresh noise from the operating system, as the cloud receives them.
 """
 
 import io
@@ -19,15 +22,14 @@ from torch import nn
 
 from lab.classifier import evaluate_logits, input_spec
 from lab.data import ImageSet
-from lab.datasets import load_splits
 from lab.folding import folded_copy, round_to_half
 from lab.graph import write_onnx
 from lab.losses import distance_correlation_unbiased
 from lab.models.split import SplitNetwork, count_parameters
 from lab.provenance import provenance
 from lab.recipes import Recipe
-from lab.runs import RESTORING, load_run
-from lab.sessions import OnnxModel
+from lab.runs import RESTORING, load_run, splits_of
+from lab.sessions import DeviceModel, OnnxModel
 from lab.train import BEST, RUN
 from shared.bundle import Bundle, write_bundle
 from shared.manifest import FeatureSpec, Manifest
@@ -39,7 +41,6 @@ VERIFICATION_PICTURES = 500
 CALIBRATION_PICTURES = 2000
 COMPARED_PICTURES = 1000
 DEFAULT_CODEC_LOSS = 0.005
-SPLIT_POINTS = {"cnn-unprotected": "after block 2", "cnn-siftfunnel": "after the funnel (12 channels)"}
 
 
 class ExportError(RuntimeError):
@@ -128,7 +129,7 @@ def measure_codecs(
     return figures
 
 
-def measure_jpeg(images: ImageSet, edge: OnnxModel, cloud: OnnxModel, spec: InputSpec) -> dict[str, float]:
+def measure_jpeg(images: ImageSet, edge: DeviceModel, cloud: OnnxModel, spec: InputSpec) -> dict[str, float]:
     """What sending the picture itself would cost: JPEG quality 75, mean size and accuracy."""
     sizes, restored = [], []
     for picture in images.images_NHWC:
@@ -164,14 +165,15 @@ def _manifest(
     return Manifest(
         name=recipe.bundle,
         architecture=f"{recipe.architecture}-w{recipe.width}",
-        defence=recipe.defence,
-        split_point=SPLIT_POINTS[recipe.architecture],
+        defence=recipe.defence.name,
+        split_point=network.split_point,
         input=input_spec(recipe),
         feature=FeatureSpec(*network.feature_shape),
         classes=classes,
         label_kind=recipe.label_kind,  # type: ignore[arg-type]  # Recipe checks the same two words
         codecs=codecs,
         default_codec=codecs[0].name,
+        edge_stages=recipe.defence.edge_stages(network),
     )
 
 
@@ -198,11 +200,12 @@ def export_run(
     if evaluate_on not in ("test", "validation"):
         raise ValueError(f"evaluate on test or validation, got {evaluate_on!r}")
     recipe, network, stored = load_run(folder)
-    splits = load_splits(recipe.dataset, data, cache)
+    splits = splits_of(recipe, data, cache)
     spec = input_spec(recipe)
     exported = convert(network)
     differences = verify(exported, normalise(splits.validation.images_NHWC[:VERIFICATION_PICTURES], spec))
-    edge, cloud = OnnxModel(exported.edge_onnx), OnnxModel(exported.cloud_onnx)
+    edge = DeviceModel(exported.edge_onnx, recipe.defence.edge_stages(network))
+    cloud = OnnxModel(exported.cloud_onnx)
 
     validation_features = edge(normalise(splits.validation.images_NHWC, spec))
     manifest = _manifest(recipe, network, splits.train.classes, validation_features)

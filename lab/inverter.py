@@ -22,10 +22,10 @@ from lab.datasets import load_splits
 from lab.export import ExportError
 from lab.folding import folded_copy, round_to_half
 from lab.graph import write_onnx
-from lab.models.split import count_parameters
 from lab.models.decoder import DecoderSettings, build_decoder
+from lab.models.split import count_parameters
 from lab.provenance import provenance
-from lab.sessions import OnnxModel
+from lab.sessions import DeviceModel, OnnxModel
 from lab.train import FitSettings, Run, fit
 from shared.bundle import Bundle, Inverter, load_bundle, write_inverter
 from shared.preprocess import InputSpec
@@ -107,7 +107,7 @@ class DecoderTask:
         self.batch_size = recipe.batch_size
         self.device = device
         self.spec = manifest.input
-        self._edge = OnnxModel(bundle.path("edge.onnx"))
+        self._edge = DeviceModel(bundle.path("edge.onnx"), manifest.edge_stages)
         held_back = max(1, round(len(auxiliary) * recipe.held_back_share))
         kept, chosen = seeded_parts(len(auxiliary), (len(auxiliary) - held_back, held_back), recipe.seed)
         self._images_NHWC = torch.from_numpy(auxiliary.images_NHWC[kept])
@@ -174,7 +174,7 @@ def verify_decoder(stored: nn.Module, model: bytes, features: NDArray[np.float32
     return difference
 
 
-def score(images: ImageSet, edge: OnnxModel, inverter: OnnxModel, spec: InputSpec) -> dict[str, float]:
+def score(images: ImageSet, edge: DeviceModel, inverter: OnnxModel, spec: InputSpec) -> dict[str, float]:
     """Mean standard MSE, PSNR and SSIM per picture, and the share of pictures at 28 dB or more."""
     pictures = images.images_NHWC.astype(np.float32) / 255
     features = edge(normalise_floats(torch.from_numpy(pictures), spec))
@@ -230,7 +230,7 @@ def train_inverter(
     progress = fit(task, settings, run)
 
     stored, model = convert_decoder(run.load_best(task.model), bundle.manifest.feature.shape)
-    edge = OnnxModel(bundle.path("edge.onnx"))
+    edge = DeviceModel(bundle.path("edge.onnx"), bundle.manifest.edge_stages)
     test = splits.test.take(slice(None, None, max(1, len(splits.test) // SCORED_PICTURES)))
     spec = bundle.manifest.input
     sample = edge(normalise_floats(torch.from_numpy(test.images_NHWC[:200]).float() / 255, spec))

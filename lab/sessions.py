@@ -1,11 +1,15 @@
 """Running an exported half with ONNX Runtime, on one thread, in batches."""
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import onnxruntime
 from numpy.typing import NDArray
+
+from shared.manifest import EdgeStage
+from shared.stages import make_stages
 
 BATCH = 100
 
@@ -28,3 +32,31 @@ class OnnxModel:
             for start in range(0, len(values), BATCH)
         ]
         return np.concatenate(outputs)
+
+
+class DeviceModel:
+    """An edge half as the device runs it: the graph, then the bundle's stages with fresh noise at every call.
+
+    Args:
+        model: The edge half, as a file or its bytes.
+        stages: As the manifest names them.
+
+    Raises:
+        StageError: a stage that is not known, or parameters that make no sense.
+    """
+
+    def __init__(self, model: bytes | Path, stages: Sequence[EdgeStage]) -> None:
+        self._graph = OnnxModel(model)
+        self._stages = make_stages(stages)
+
+    def __call__(self, values: NDArray[np.float32]) -> NDArray[np.float32]:
+        """Features as they leave the device; batch by batch, for noise takes four times the room."""
+        return np.concatenate(
+            [self._one_batch(values[start : start + BATCH]) for start in range(0, len(values), BATCH)]
+        )
+
+    def _one_batch(self, values: NDArray[np.float32]) -> NDArray[np.float32]:
+        features = self._graph(values)
+        for stage in self._stages:
+            features = stage(features)
+        return features

@@ -20,6 +20,18 @@ def squeeze_channels(in_channels: int, out_channels: int) -> nn.Sequential:
     )
 
 
+def start_open(neck: nn.Sequential) -> nn.Sequential:
+    """Set the neck's biases to 0, in place; ours, for a neck of very few channels.
+
+    The signal is small where the last bias is added, so PyTorch's default closes one channel in six behind
+    the ReLU, for good. Without biases none is closed.
+    """
+    for module in neck:
+        if isinstance(module, nn.Conv2d) and module.bias is not None:
+            nn.init.zeros_(module.bias)
+    return neck
+
+
 def restore_channels(in_channels: int, out_channels: int) -> nn.Sequential:
     """The cloud's first step: bring the channels back; 617,984 parameters from 12 to 256."""
     return nn.Sequential(

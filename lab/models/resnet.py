@@ -18,7 +18,7 @@ from torch import nn
 
 from lab.models.attention import CBAM, SqueezeExcite, TripletAttention
 from lab.models.bottleneck import GaussianBottleneck
-from lab.models.funnel import restore_channels, squeeze_channels
+from lab.models.funnel import restore_channels, squeeze_channels, start_open
 from lab.models.normalisation import Norm, group_norm
 from lab.models.residual import ResidualSum, decode_channels, encode_channels
 from lab.models.split import SplitNetwork
@@ -161,7 +161,7 @@ class SiftFunnelResNet18(SplitNetwork):
             basic_block(n, n),
             *((SqueezeExcite(n, reduction=16), TripletAttention()) if attend else ()),
             nn.Sequential(nn.Conv2d(n, n // 4, kernel_size=1), nn.BatchNorm2d(n // 4), nn.ReLU()),
-            squeeze_channels(n // 4, k),
+            start_open(squeeze_channels(n // 4, k)),
             *((SqueezeExcite(k, reduction=2), CBAM(k, reduction=2)) if attend else ()),
         )
         self.cloud = nn.Sequential(

@@ -4,7 +4,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from lab.models.attention import CBAM, SqueezeExcite, TripletAttention, convolve_two_maps
-from lab.models.cnn import count_parameters
+from lab.models.split import count_parameters
 
 
 def literal_gate(x: Tensor, weight: Tensor, norm: torch.nn.BatchNorm2d) -> Tensor:

@@ -7,18 +7,21 @@ import torch
 
 from lab import export
 from lab.datasets import load_splits
+from lab.defences.defence import Defence
+from lab.defences.registry import make_defence
 from lab.export import ExportedNetwork, ExportError, accuracy, choose_default, convert, export_run, verify
 from lab.inverter import InverterRecipe, inverter_recipe, mean_picture_score, train_inverter
-from lab.models.cnn import NETWORKS, build_network
 from lab.models.decoder import DecoderSettings
-from lab.recipes import recipe
+from lab.models.registry import NETWORKS, build_network
+from lab.recipes import Limits, recipe
 from lab.runs import train_recipe
-from lab.sessions import OnnxModel
-from shared.bundle import Bundle, BundleError, load_bundle, load_inverter
+from lab.sessions import DeviceModel, OnnxModel
+from shared.bundle import Bundle, BundleError, EdgeStage, load_bundle, load_inverter
 from shared.preprocess import normalise
 from shared.wire import make_codecs
 from tests.lab.pictures import write_data_directory
 from tests.lab.test_runs import tiny
+from tests.lab.tinynetwork import TINY_WIDTH, trained_like
 
 CPU = torch.device("cpu")
 
@@ -45,6 +48,11 @@ def test_an_exported_bundle_is_loaded_and_verified_by_shared(bundle: Bundle) -> 
     manifest = loaded.manifest
     assert loaded.digest == bundle.digest
     assert (manifest.name, manifest.defence) == ("cifar10-siftfunnel", "siftfunnel")
+    assert (manifest.architecture, manifest.split_point) == (
+        "cnn-siftfunnel-w32",
+        "after the funnel (12 channels)",
+    )
+    assert manifest.edge_stages == ()
     assert manifest.feature.shape == (12, 8, 8)
     assert manifest.classes == ("blue", "green", "red")
     assert [codec.name for codec in manifest.codecs] == ["fp32", "fp16", "int8", "q8", "q7", "q6", "q5", "q4"]
@@ -56,7 +64,7 @@ def test_the_report_tells_accuracy_sizes_and_provenance(bundle: Bundle) -> None:
     assert report["codecs"]["fp32"] == {"payload_bytes_mean": 12 * 64 * 4 + 4, "accuracy": report["accuracy"]}
     assert report["codecs"].keys() == {codec.name for codec in bundle.manifest.codecs}
     assert report["edge_parameters"] == 8314
-    assert report["training"]["recipe"]["loss"]["smoothing"] == 0.35
+    assert report["training"]["recipe"]["defence"]["parameters"]["weights"]["smoothing"] == 0.35
     assert report["training"]["splits"]["auxiliary"] == 40
     assert report["provenance"]["versions"]["torch"]
     assert -1 <= report["distance_correlation"]["unbiased"] <= 1
@@ -145,8 +153,72 @@ def test_the_two_bundles_of_a_family_face_the_same_attacker() -> None:
         inverter_recipe("imagenet-unprotected")
 
 
-def test_every_architecture_names_its_split_point() -> None:
-    assert export.SPLIT_POINTS.keys() == NETWORKS.keys()
+@pytest.mark.parametrize("architecture", sorted(NETWORKS))
+def test_every_architecture_becomes_two_graphs_that_answer_as_pytorch_does(architecture: str) -> None:
+    exported = convert(trained_like(architecture, num_classes=3))
+    x = np.random.default_rng(0).normal(size=(4, 3, 32, 32)).astype(np.float32)
+    assert max(verify(exported, x).values()) < 1e-4
+
+
+def exported_tiny(family: str, defence: Defence, data: Path, folder: Path) -> Bundle:
+    wanted = tiny(
+        recipe("cifar10_unprotected"),
+        family=family,
+        defence=defence,
+        width=TINY_WIDTH[family],
+        limits=Limits(train=32, validation=12, test=12, auxiliary=12),
+        bundle="t",
+    )
+    train_recipe(wanted, folder / "run", data, None, CPU)
+    return export_run(folder / "run", folder / "t", data)
+
+
+@pytest.mark.parametrize(("family", "shape"), [("resnet18", (2, 32, 32)), ("vgg16", (8, 16, 16))])
+def test_the_other_families_become_bundles(
+    family: str, shape: tuple[int, ...], data: Path, tmp_path: Path
+) -> None:
+    manifest = exported_tiny(family, make_defence("siftfunnel"), data, tmp_path).manifest
+    assert manifest.feature.shape == shape
+    assert manifest.architecture == f"{family}-siftfunnel-w16"
+    assert manifest.split_point == f"after the funnel ({shape[0]} channels)"
+
+
+@pytest.mark.parametrize(
+    ("name", "kind"),
+    [
+        ("gaussian-noise", "gaussian-noise"),
+        ("feature-dropout", "feature-dropout"),
+        ("vib", "channel-gaussian-noise"),
+    ],
+)
+def test_a_stochastic_defence_is_measured_behind_its_stage(
+    name: str, kind: str, data: Path, tmp_path: Path
+) -> None:
+    made = exported_tiny("cnn", make_defence(name), data, tmp_path)
+    assert [stage.kind for stage in made.manifest.edge_stages] == [kind]
+    report = made.report()
+    assert report["accuracy_measured_on"] == {"split": "test", "pictures": 12}
+    pictures = normalise(load_splits("cifar10", data).test.images_NHWC, made.manifest.input)
+    clean = OnnxModel(made.path("edge.onnx"))(pictures)
+    sent = DeviceModel(made.path("edge.onnx"), made.manifest.edge_stages)(pictures)
+    assert sent.shape == clean.shape
+    assert not np.array_equal(sent, clean)
+    assert report["codecs"]["fp32"]["accuracy"] == report["accuracy"]
+    # a codec calibrated on clean features would not reach the values that the noise makes
+    codec = next(codec for codec in make_codecs(made.manifest, made.digest) if codec.name == "q8")
+    error = np.abs(codec.decode(codec.encode(sent[0])) - sent[0])
+    assert float(np.median(error)) < 0.1 * float(sent[0].std())
+
+
+def test_a_device_model_draws_fresh_noise_for_every_picture_and_call() -> None:
+    exported = convert(trained_like("cnn-unprotected"))
+    x = np.zeros((150, 3, 32, 32), np.float32)
+    device = DeviceModel(exported.edge_onnx, [EdgeStage("gaussian-noise", {"sigma": 0.5})])
+    first, second, clean = device(x), device(x), OnnxModel(exported.edge_onnx)(x)
+    noise = first - clean
+    assert float(noise.std()) == pytest.approx(0.5, rel=0.02)
+    assert not np.array_equal(noise[0], noise[1])
+    assert not np.array_equal(first, second)
 
 
 def test_guessing_the_mean_picture_of_one_picture_is_perfect(data: Path) -> None:

@@ -36,6 +36,9 @@ def shaken(network: nn.Module) -> nn.Module:
         if isinstance(module, nn.BatchNorm2d | nn.GroupNorm):
             nn.init.uniform_(module.weight, -1.5, 1.5)
             nn.init.uniform_(module.bias, -0.5, 0.5)
+        if isinstance(module, nn.Conv2d) and module.bias is not None:
+            # two channels behind a ReLU are easily both closed before training
+            nn.init.uniform_(module.bias, 0, 0.3)
     return network.eval()
 
 

@@ -98,6 +98,14 @@ def test_a_plain_funnel_is_the_funnel_without_its_gates(architecture: str) -> No
     assert gates <= {type(module).__name__ for module in full.modules()}
 
 
+def test_a_neck_of_two_channels_starts_with_both_open() -> None:
+    for seed in range(10):
+        network = tiny_network("resnet18-siftfunnel", input_size=16, seed=seed).eval()
+        with torch.no_grad():
+            feature = network.edge(torch.randn(4, 3, 16, 16))
+        assert bool((feature.amax(dim=(0, 2, 3)) > 0).all())
+
+
 @pytest.mark.parametrize("architecture", sorted(NETWORKS))
 def test_no_layer_changes_its_input_in_place(architecture: str) -> None:
     assert not [

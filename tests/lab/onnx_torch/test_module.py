@@ -10,7 +10,7 @@ from onnx import TensorProto, helper
 
 from lab.folding import folded_copy, round_to_half
 from lab.graph import write_onnx
-from lab.models.decoder import build_decoder
+from lab.models.decoder import DecoderSettings, build_decoder
 from lab.models.registry import NETWORKS
 from lab.onnx_torch import OnnxModule, UnsupportedOperatorError
 from lab.sessions import OnnxModel
@@ -51,7 +51,8 @@ def test_both_halves_of_every_network_compute_and_differentiate_alike(architectu
 
 def test_a_decoder_of_ours_runs_too() -> None:
     torch.manual_seed(0)
-    stored = round_to_half(folded_copy(build_decoder(torch.rand(6), torch.rand(6) + 0.1)))
+    settings = DecoderSettings((8, 6, 4), (1, 1, 0))
+    stored = round_to_half(folded_copy(build_decoder(torch.rand(6), torch.rand(6) + 0.1, settings)))
     graph = write_onnx(stored, input_name="feature", input_shape=(6, 5, 7), output_name="image")
     z = torch.randn(2, 6, 5, 7)
     torch.testing.assert_close(OnnxModule(graph)(z), stored(z), atol=1e-5, rtol=1e-4)
