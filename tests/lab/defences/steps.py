@@ -31,3 +31,7 @@ def loss_of(
     torch.manual_seed(7)
     z_NCHW, logits_NK, hidden = network.trace(x_NCHW)
     return defence.loss(Step(x_NCHW, z_NCHW, logits_NK, labels_N, hidden, network, share_done))
+
+
+def number(scalar: Tensor) -> float:
+    return float(scalar.detach())

@@ -1,4 +1,5 @@
 import math
+from copy import deepcopy
 
 import pytest
 import torch
@@ -108,7 +109,8 @@ def test_a_resumed_private_training_ends_where_an_uninterrupted_one_does() -> No
     torch.manual_seed(5)
     _adam_steps(network, optimizer, 1)
     weights = {key: value.clone() for key, value in network.state_dict().items()}
-    state, random = optimizer.state_dict(), torch.get_rng_state()
+    # the optimiser goes on writing into the tensors that it hands out
+    state, random = deepcopy(optimizer.state_dict()), torch.get_rng_state()
     resumed, resumed_optimizer = fresh()
     resumed.load_state_dict(weights)
     resumed_optimizer.load_state_dict(state)

@@ -16,7 +16,7 @@ from lab.defences.vib import VIB
 from lab.gaussian import standard_normal_divergence
 from lab.losses import distance_correlation_squared
 from lab.models.stages import ChannelGaussianNoise
-from tests.lab.defences.steps import batch, loss_of, tiny
+from tests.lab.defences.steps import batch, loss_of, number, tiny
 
 
 @pytest.mark.parametrize("shape", [(2, 3, 8, 8), (1, 2, 5, 4), (1, 1, 1, 1)])
@@ -34,8 +34,8 @@ def test_the_cosine_penalty_is_the_mean_magnitude_of_the_codes_coefficients() ->
     loss = loss_of(defence, network, x_NCHW, labels_N)
     z = network.trace(x_NCHW).z_NCHW.detach().numpy()
     penalty = np.abs(dctn(z, axes=(2, 3), norm="ortho")).mean()
-    assert float(loss.parts["cosine_l1"]) == pytest.approx(penalty, rel=1e-5)
-    assert float(loss.total - loss.parts["cross_entropy"]) == pytest.approx(2 * penalty, rel=1e-4)
+    assert number(loss.parts["cosine_l1"]) == pytest.approx(penalty, rel=1e-5)
+    assert number(loss.total - loss.parts["cross_entropy"]) == pytest.approx(2 * penalty, rel=1e-4)
 
 
 @pytest.mark.parametrize(("mean", "deviation"), [(0.0, 1.0), (2.0, 1.0), (0.3, 0.2)])
@@ -49,7 +49,7 @@ def test_the_divergence_is_pytorchs(mean: float, deviation: float) -> None:
 
 def test_the_divergence_of_an_underflowed_deviation_is_finite() -> None:
     value = standard_normal_divergence(torch.tensor(0.0), torch.tensor(0.0))
-    assert float(value) == pytest.approx(-0.5 + 6 * math.log(10))
+    assert number(value) == pytest.approx(-0.5 + 6 * math.log(10))
 
 
 def _smoothing_step(logits: list[float], share_done: float) -> Step:
@@ -63,7 +63,7 @@ def test_negative_smoothing_has_the_value_of_the_formula() -> None:
     step = _smoothing_step([math.log(2), 0.0, 0.0], share_done=1.0)
     loss = NegativeLabelSmoothing().loss(step)
     ln2 = math.log(2)
-    assert float(loss.total) == pytest.approx(1.05 * ln2 - 0.05 * (ln2 + 2 * ln2 + 2 * ln2) / 3)
+    assert number(loss.total) == pytest.approx(1.05 * ln2 - 0.05 * (ln2 + 2 * ln2 + 2 * ln2) / 3)
 
 
 @pytest.mark.parametrize(
@@ -75,7 +75,7 @@ def test_negative_smoothing_follows_the_originals_schedule(share_done: float, wa
 
 def test_before_the_ramp_the_loss_is_plain_cross_entropy() -> None:
     loss = NegativeLabelSmoothing().loss(_smoothing_step([1.0, 0.0, 0.0], share_done=0.2))
-    assert float(loss.total) == float(loss.parts["cross_entropy"])
+    assert number(loss.total) == number(loss.parts["cross_entropy"])
 
 
 def test_a_ramp_that_ends_before_it_begins_is_refused() -> None:
@@ -90,7 +90,7 @@ def test_vib_prices_the_clean_feature_and_not_the_noisy_one() -> None:
     loss = loss_of(defence, network, x_NCHW, labels_N)
     clean = network.edge(x_NCHW).detach().double()
     wanted = (0.5 * (clean**2 + 0.1**2 - 1) - math.log(0.1)).mean()
-    assert float(loss.parts["information"]) == pytest.approx(float(wanted), rel=1e-4)
+    assert number(loss.parts["information"]) == pytest.approx(number(wanted), rel=1e-4)
     assert isinstance(network.stage, ChannelGaussianNoise)
 
 
@@ -99,9 +99,9 @@ def test_mid_prices_what_the_bottleneck_passes() -> None:
     network = tiny(defence)
     loss = loss_of(defence, network, *batch())
     # softplus(-5) = 0.0067 at the start: each of the 128 units costs about (-1 - 2 ln 0.0067) / 2 = 4.5 nats
-    assert float(loss.parts["bottleneck"]) == pytest.approx(128 * 4.5, rel=0.1)
-    assert float(loss.total - loss.parts["cross_entropy"]) == pytest.approx(
-        0.01 * float(loss.parts["bottleneck"]), rel=1e-4
+    assert number(loss.parts["bottleneck"]) == pytest.approx(128 * 4.5, rel=0.1)
+    assert number(loss.total - loss.parts["cross_entropy"]) == pytest.approx(
+        0.01 * number(loss.parts["bottleneck"]), rel=1e-4
     )
 
 
@@ -111,4 +111,4 @@ def test_nopeek_is_the_distance_correlation_at_its_weight() -> None:
     x_NCHW, labels_N = batch()
     loss = loss_of(defence, network, x_NCHW, labels_N)
     wanted = 0.5 * distance_correlation_squared(x_NCHW, network.edge(x_NCHW))
-    assert float(loss.total - loss.parts["cross_entropy"]) == pytest.approx(float(wanted), rel=1e-4)
+    assert number(loss.total - loss.parts["cross_entropy"]) == pytest.approx(number(wanted), rel=1e-4)
