@@ -46,7 +46,10 @@ def audit(target: Target, wanted: Request, show: Show) -> dict[str, Any]:
     subject = prepare_subject(target, wanted)
     data = about_data(subject, wanted)
     bound = {key: data[key] for key in ("name", "evaluated_on", "attacked_sha256", "auxiliary_sha256")}
-    claim(wanted.out / ABOUT, {"target": target.digest, "data": bound, "seed": wanted.seed})
+    claim(
+        wanted.out / ABOUT,
+        {"target": target.digest, "data": bound, "budget": wanted.budget.name, "seed": wanted.seed},
+    )
     measured = _measure(subject, wanted, show)
     attacks, stopped = run_attacks(subject, plan, wanted.out, wanted.seed, show)
     strongest = best_key(attacks)

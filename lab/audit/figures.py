@@ -34,7 +34,7 @@ def sent_features(subject: Subject, images: ImageSet) -> Tensor:
         return torch.cat(
             [
                 victim.observe(to_floats(part.to(victim.device))).cpu()
-                for part in torch.from_numpy(images.images_NHWC).split(BATCH)
+                for part in torch.split(torch.from_numpy(images.images_NHWC), BATCH)
             ]
         )
 

@@ -73,6 +73,8 @@ def render(report: Mapping[str, Any], subject: Subject, choice: Choice, out: Pat
         matrix=_matrix(report, order, pictures, originals, subject, choice),
         columns=len(choice.typical),
         charts=_charts(report, order),
+        loss_names=list(losses_of(report, order)),
+        training_names=list(trainings_of(report, order)),
         css=Markup(ENVIRONMENT.get_template("report.css").render()),
         codecs=_codec_rows(report["wire"]),
         default_codec=_default_codec(report["wire"]),
@@ -175,24 +177,36 @@ def _charts(report: Mapping[str, Any], order: Sequence[str]) -> dict[str, Markup
     }
     bars = [_bar(attacks[key], key == report["strongest"]) for key in order]
     best = attacks[report["strongest"]]
-    losses = {
-        attacks[key]["label"]: relative(attacks[key]["details"]["curve"])
-        for key in order
-        if len(attacks[key]["details"].get("curve") or ()) > 1
-    }
-    trainings = {
-        attacks[key]["label"]: [entry["held_back_psnr"] for entry in attacks[key]["fit"]["history"]]
-        for key in order
-        if len(attacks[key]["fit"].get("history") or ()) > 1
-    }
     label = f"How the PSNR of {best['label']} spreads over the pictures"
     return {
         "comparison": Markup(comparison_chart(bars, marks)),
         "histogram": Markup(histogram(best["scores"]["psnr_db_per_image"], marks, label)),
-        "losses": _curves(losses, "steps done", "feature distance, start = 1", logarithmic=True),
-        "loss_names": list(losses),
-        "trainings": _curves(trainings, "training done", "PSNR in dB on own pictures held back"),
-        "training_names": list(trainings),
+        "losses": _curves(
+            losses_of(report, order), "steps done", "feature distance, start = 1", logarithmic=True
+        ),
+        "trainings": _curves(
+            trainings_of(report, order), "training done", "PSNR in dB on own pictures held back"
+        ),
+    }
+
+
+def losses_of(report: Mapping[str, Any], order: Sequence[str]) -> dict[str, list[float]]:
+    """Feature distance over the course of each descent, by label."""
+    attacks = report["attacks"]
+    return {
+        attacks[key]["label"]: relative(attacks[key]["details"]["curve"])
+        for key in order
+        if len(attacks[key]["details"].get("curve") or ()) > 1
+    }
+
+
+def trainings_of(report: Mapping[str, Any], order: Sequence[str]) -> dict[str, list[float]]:
+    """PSNR on pictures held back after each pass of each inverter's training, by label."""
+    attacks = report["attacks"]
+    return {
+        attacks[key]["label"]: [entry["held_back_psnr"] for entry in attacks[key]["fit"]["history"]]
+        for key in order
+        if len(attacks[key]["fit"].get("history") or ()) > 1
     }
 
 
@@ -209,7 +223,8 @@ def _bar(attack: Mapping[str, Any], is_strongest: bool) -> Bar:
     return Bar(
         attack["label"],
         psnr["mean"],
-        *psnr["ci95"],
+        psnr["ci95"][0],
+        psnr["ci95"][1],
         psnr["worst_1pct_mean"],
         is_strongest,
         attack["as_the_paper"],

@@ -173,7 +173,7 @@ def overhear(subject: Subject, victim: Victim, folder: Path, key: str, seed: int
     if not path.is_file():
         torch.manual_seed(seed)
         with torch.no_grad():
-            z = [victim.observe(part.to(victim.device)).cpu() for part in subject.x_NCHW.split(BATCH)]
+            z = [victim.observe(part.to(victim.device)).cpu() for part in torch.split(subject.x_NCHW, BATCH)]
         folder.mkdir(parents=True, exist_ok=True)
         partial = path.with_suffix(".partial")
         save_file({"z_NCHW": torch.cat(z).contiguous()}, partial)

@@ -95,7 +95,7 @@ def target_of_run(folder: Path, device: torch.device) -> Target:
     victim = victim_of_network(network, mean=spec.mean, std=spec.std, device=device)
 
     def logits(features: NDArray[np.float32]) -> NDArray[np.float32]:
-        parts = torch.from_numpy(features).split(100)
+        parts = torch.split(torch.from_numpy(features), 100)
         with torch.inference_mode():
             return torch.cat([network.cloud(part.to(device)).cpu() for part in parts]).numpy()
 

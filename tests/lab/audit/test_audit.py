@@ -1,3 +1,4 @@
+import argparse
 import json
 import os
 from dataclasses import replace
@@ -12,11 +13,15 @@ import torch
 from lab.attacks.registry import ATTACKS, make_attack
 from lab.audit.audit import audit
 from lab.audit.budgets import BUDGETS, Budget, budget
+from lab.audit.cli import add_audit_parser
 from lab.audit.edges import EdgeError
 from lab.audit.places import PlaceError
 from lab.audit.subject import Request
 from lab.audit.target import Target, target_at, target_of_foreign
 from lab.data import DataError
+from lab.defences.registry import make_defence
+from lab.recipes import recipe
+from lab.runs import train_recipe
 from lab.train import RunFolderError
 from shared.bundle import Bundle
 from tests.lab.pictures import write_data_directory
@@ -256,3 +261,56 @@ def test_pictures_are_not_written_into_this_repository(data: Path, tmp_path: Pat
 def test_every_budget_names_attacks_and_fields_that_exist(name: str) -> None:
     for attack, fields in budget(name).attacks.items():
         assert make_attack(attack, **fields).name == attack
+
+
+def test_a_run_whose_defence_draws_noise_is_overheard_several_times(data: Path, tmp_path: Path) -> None:
+    noisy = replace(
+        recipe("cifar10_unprotected"),
+        defence=make_defence("gaussian-noise"),
+        width=8,
+        input_size=16,
+        epochs=1,
+        batch_size=32,
+    )
+    train_recipe(noisy, tmp_path / "run", data, None, CPU)
+    target = target_at(tmp_path / "run", CPU)
+    twice = replace(TINY, attacks={"residual": TINY.attacks["residual"]}, frames=2)
+    report = audit(target, wanted(tmp_path / "out", data, budget=twice), quiet)
+    assert set(report["attacks"]) == {"residual", "residual-averaged-2"}
+    assert report["attacks"]["residual-averaged-2"]["label"] == "Residual inverter, 2 looks averaged"
+    assert report["target"]["kind"] == "run"
+    assert report["target"]["stochastic"]
+    assert report["wire"]["origin"] == "siftfunnel's, calibrated on the attacker's pictures"
+    assert (
+        "each picture is overheard up to 2 times and averaged" in (tmp_path / "out/report.html").read_text()
+    )
+
+
+def command(*words: str | Path) -> argparse.Namespace:
+    parser = argparse.ArgumentParser()
+    add_audit_parser(parser.add_subparsers())
+    return parser.parse_args(["audit", *map(str, words)])
+
+
+def test_the_command_says_where_the_report_lies(
+    audited: tuple[Path, Target, dict[str, Any]],
+    data: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    out, _, report = audited
+    monkeypatch.setattr("lab.audit.cli.budget", lambda name: TINY)
+    words = command(
+        out.parent / "bundle", "--data", data, "--out", out, "--pictures", "10", "--device", "cpu"
+    )
+    assert words.run(words) == 0
+    assert capsys.readouterr().out == f"{out / 'report.html'}: {report['verdict']['headline']}\n"
+
+
+@pytest.mark.parametrize(
+    "words", [(), ("bundle", "--edge", "e", "--spec", "s"), ("--edge", "e"), ("--spec", "s")]
+)
+def test_the_command_wants_one_target(words: tuple[str, ...]) -> None:
+    asked = command(*words)
+    with pytest.raises(ValueError, match="give either a bundle or run folder, or both --edge FILE"):
+        asked.run(asked)
