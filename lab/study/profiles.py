@@ -10,6 +10,7 @@ from typing import Any
 
 from lab.attacks.attack import Attack
 from lab.attacks.registry import make_attack
+from lab.attacks.residual import Residual
 from lab.augment import PAPER_AUGMENTATION, Augmentation
 from lab.recipes import NATURAL, Limits
 
@@ -79,6 +80,9 @@ class Profile:
         return values
 
 
+CPU_RESIDUAL = Residual(epochs=6, batch=32, widths=(48, 24, 12), blocks=(4, 1, 0))
+
+
 def cpu_profile() -> Profile:
     """Two CPU cores: CIFAR-10 at its native 32x32, width 32, about twenty core-minutes a row."""
     return Profile(
@@ -91,13 +95,21 @@ def cpu_profile() -> Profile:
         attacked_pictures=256,
         attacks=(
             make_attack("rmle-authors"),
-            make_attack("rmle", iterations=200, restarts=2),
+            make_attack("rmle", iterations=250, restarts=1),
             make_attack("generative-black-box", epochs=10, width=32, learning_rate=1e-3),
-            make_attack("residual", epochs=6, batch=32, widths=(48, 24, 12), blocks=(4, 1, 0)),
+            CPU_RESIDUAL,
         ),
-        further_attacks=(),
+        further_attacks=(
+            make_attack("refined-rmle", start=CPU_RESIDUAL, iterations=150),
+            make_attack("unet", epochs=2),
+            make_attack("deep-image-prior", iterations=200),
+            make_attack("fora", substitute_epochs=6, epochs=4),
+        ),
         measure=MeasureBudget(pictures=2_000, authors_epochs=10, steps=300, latency_runs=200),
     )
+
+
+FULL_RESIDUAL = Residual(epochs=60, blocks=(8, 1, 0))
 
 
 def full_profile() -> Profile:
@@ -112,12 +124,17 @@ def full_profile() -> Profile:
         attacked_pictures=1_000,
         attacks=(
             make_attack("rmle-authors"),
-            make_attack("rmle", iterations=2_000, restarts=3, batch=250),
+            make_attack("rmle", batch=250),
             make_attack("generative-black-box"),
             make_attack("generative-gray-box"),
-            make_attack("residual", epochs=60),
+            FULL_RESIDUAL,
         ),
-        further_attacks=(),
+        further_attacks=(
+            make_attack("refined-rmle", start=FULL_RESIDUAL, batch=250),
+            make_attack("unet", epochs=40, widths=(96, 160, 256), blocks=2, batch=64),
+            make_attack("deep-image-prior"),
+            make_attack("fora", epochs=40),
+        ),
         measure=MeasureBudget(pictures=10_000, authors_epochs=100, steps=5_000, latency_runs=1_000),
         augmentation=PAPER_AUGMENTATION,
     )
