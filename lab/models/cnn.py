@@ -86,13 +86,9 @@ class BottleneckCNN(UnprotectedCNN):
     def __init__(self, *, width: int, input_size: int, num_classes: int) -> None:
         super().__init__(width=width, input_size=input_size, num_classes=num_classes)
         flat = 8 * width * (input_size // 16) ** 2
-        flatten, _, dropout, last = self.cloud[-1]  # type: ignore[misc]
+        flatten, _, *rest = self.cloud[-1].children()
         self.cloud[-1] = nn.Sequential(
-            flatten,
-            GaussianBottleneck(flat, flat // 2),
-            nn.Linear(flat // 2, 5 * num_classes),
-            dropout,
-            last,
+            flatten, GaussianBottleneck(flat, flat // 2), nn.Linear(flat // 2, 5 * num_classes), *rest
         )
 
 

@@ -104,7 +104,7 @@ class BottleneckVGG16(UnprotectedVGG16):
     def __init__(self, *, width: int, input_size: int, num_classes: int) -> None:
         super().__init__(width=width, input_size=input_size, num_classes=num_classes)
         flat, hidden = 8 * width * (input_size // 32) ** 2, 64 * width
-        flatten, _, *rest = self.cloud[-1]  # type: ignore[misc]
+        flatten, _, *rest = self.cloud[-1].children()
         self.cloud[-1] = nn.Sequential(
             flatten, GaussianBottleneck(flat, flat // 2), nn.Linear(flat // 2, hidden), *rest
         )

@@ -7,7 +7,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from lab.attacks.victim import Victim, to_floats
+from lab.attacks.victim import BATCH, Victim, to_floats
 from lab.classifier import evaluate_logits
 from lab.data import ImageSet, Splits
 from lab.folding import folded_copy, round_to_half
@@ -70,7 +70,9 @@ def _pairs(victim: Victim, images: ImageSet, count: int) -> tuple[Tensor, Tensor
     part = images.spread(min(count, len(images)))
     x_NCHW = to_floats(torch.from_numpy(part.images_NHWC))
     with torch.no_grad():
-        z_NCHW = torch.cat([victim.observe(piece.to(victim.device)).cpu() for piece in x_NCHW.split(250)])
+        z_NCHW = torch.cat(
+            [victim.observe(piece.to(victim.device)).cpu() for piece in torch.split(x_NCHW, BATCH)]
+        )
     mean, std = (torch.tensor(values).view(1, -1, 1, 1) for values in (victim.mean, victim.std))
     return (x_NCHW - mean) / std, z_NCHW
 

@@ -10,6 +10,7 @@ import json
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any, Literal
 
@@ -117,19 +118,14 @@ def run_row(
     write_result(result, row, profile, subject, folder)
     if "measure" in steps:
         for name, measure in MEASURES.items():
-            finish(folder, name, lambda measure=measure: measure(subject, profile), show)  # type: ignore[misc]
+            finish(folder, name, partial(measure, subject, profile), show)
             write_result(result, row, profile, subject, folder)
     if "attack" in steps:
         for attack, frames in planned_attacks(row, profile, subject.victim):
             if attacks and attack.name not in attacks:
                 continue
             key = attack.name if frames == 1 else f"{attack.name}-averaged-{frames}"
-            finish(
-                folder,
-                f"attack-{key}",
-                lambda a=attack, f=frames: run_attack(a, f, subject, folder, show),
-                show,
-            )  # type: ignore[misc]
+            finish(folder, f"attack-{key}", partial(run_attack, attack, frames, subject, folder, show), show)
             write_result(result, row, profile, subject, folder)
     return result
 
