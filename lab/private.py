@@ -13,6 +13,8 @@ from typing import Any
 import torch
 from torch import nn
 
+from lab.models.layout import channels_first
+
 RENYI_ORDERS = (*(1 + tenth / 10 for tenth in range(1, 100)), *range(12, 64))
 
 
@@ -58,6 +60,17 @@ def epsilon_spent(steps: int, sample_rate: float, noise_multiplier: float, delta
     return float(epsilon)
 
 
+def _keep_channels_first(model: nn.Module) -> None:
+    """Lay weights and every convolution's input out in the usual order.
+
+    Opacus computes wrong gradients per picture, zeros among them, where channels lie innermost.
+    """
+    channels_first(model)
+    for module in model.modules():
+        if isinstance(module, nn.Conv2d):
+            module.register_forward_pre_hook(lambda layer, inputs: (inputs[0].contiguous(),))
+
+
 def make_private_optimizer(
     model: nn.Module,
     optimizer: torch.optim.Optimizer,
@@ -90,6 +103,7 @@ def make_private_optimizer(
                     parameter.grad_sample = parameter.new_zeros((0, *parameter.shape))
             return super().step(closure)
 
+    _keep_channels_first(model)
     # the first layer's input is a picture and needs no gradient, which the hooks do not mind
     warnings.filterwarnings("ignore", message="Full backward hook is firing when gradients are computed")
     GradSampleModule(model, batch_first=True, loss_reduction="mean")

@@ -105,7 +105,7 @@ def cpu_profile() -> Profile:
             make_attack("deep-image-prior", iterations=200),
             make_attack("fora", substitute_epochs=6, epochs=4),
         ),
-        measure=MeasureBudget(pictures=2_000, authors_epochs=10, steps=300, latency_runs=200),
+        measure=MeasureBudget(pictures=1_000, authors_epochs=4, steps=200, latency_runs=200),
     )
 
 

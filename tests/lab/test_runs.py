@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import torch
 
+from lab.augment import augment
 from lab.classifier import ClassifierTask, fit_settings
 from lab.data import DataError, ImageSet, Splits
 from lab.defences.registry import DEFENCES, make_defence
@@ -153,3 +154,17 @@ def test_a_step_that_does_not_fit_into_memory_says_what_to_lower(tmp_path: Path)
     task.loss = too_large  # type: ignore[method-assign]
     with pytest.raises(OutOfMemoryError, match=r"epoch 1; .*Lower the batch size or the width"):
         fit(task, fit_settings(task.recipe), Run(tmp_path / "run", {}))
+
+
+def test_an_empty_private_batch_is_a_step_of_noise() -> None:
+    wanted = tiny(recipe("cifar10_unprotected"), defence=make_defence("dpsgd"))
+    task = ClassifierTask(wanted, splits_of(coloured_set(64)), CPU)
+    optimizer = task.make_optimizer(task.model, fit_settings(wanted))
+    nobody = augment(torch.zeros(0, 32, 32, 3, dtype=torch.uint8), wanted.augmentation, torch.Generator())
+    before = [parameter.detach().clone() for parameter in task.model.parameters()]
+    loss, logged = task.loss((nobody.permute(0, 3, 1, 2), torch.zeros(0, dtype=torch.int64)))
+    loss.backward()
+    optimizer.step()
+    assert (float(loss.detach()), logged) == (0.0, {})
+    moved = [not torch.equal(a, b) for a, b in zip(before, task.model.parameters(), strict=True)]
+    assert all(moved)
