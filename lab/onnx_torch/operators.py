@@ -123,7 +123,7 @@ def _gather(call: Call) -> Tensor:
 
 def _expand(call: Call) -> Tensor:
     x, wanted = call.tensor(), [int(size) for size in call.tensor(1).tolist()]
-    return x.expand(torch.broadcast_shapes(x.shape, wanted))
+    return x.expand(torch.broadcast_shapes(x.shape, wanted))  # type: ignore[no-untyped-call]
 
 
 def _soft(compute: Callable[..., Tensor]) -> Callable[[Call], Tensor]:
@@ -157,7 +157,7 @@ def _constant(call: Call) -> Tensor:
 
 
 def _constant_of_shape(call: Call) -> Tensor:
-    value = call.get("value", torch.zeros(1))
+    value: Tensor = call.get("value", torch.zeros(1))
     return value.reshape(()).expand([int(size) for size in call.tensor().tolist()]).clone()
 
 

@@ -10,24 +10,19 @@ from tests.lab.tinynetwork import trained_like
 
 
 @pytest.mark.parametrize("architecture", sorted(NETWORKS))
-def test_a_folded_network_computes_the_same(architecture: str) -> None:
+def test_a_folded_network_computes_the_same_without_normalisation_dropout_or_bottleneck(
+    architecture: str,
+) -> None:
     network = trained_like(architecture)
     x = torch.randn(2, 3, 32, 32)
     edge, cloud = folded_copy(network.edge), folded_copy(network.cloud)
     with torch.no_grad():
         wanted = network.edge(x)
-        torch.testing.assert_close(edge(x), wanted, atol=1e-5, rtol=1e-4)
+        torch.testing.assert_close(edge(x), wanted, atol=1e-5 * float(wanted.max()), rtol=1e-4)
         logits = network.cloud(wanted)
         torch.testing.assert_close(cloud(wanted), logits, atol=1e-5 * float(logits.abs().max()), rtol=1e-4)
-
-
-@pytest.mark.parametrize("architecture", sorted(NETWORKS))
-def test_no_normalisation_dropout_or_bottleneck_is_left(architecture: str) -> None:
-    network = trained_like(architecture)
-    for half in (network.edge, network.cloud):
-        folded = folded_copy(half)
-        left = nn.BatchNorm2d | nn.Dropout | GaussianBottleneck
-        assert not [module for module in folded.modules() if isinstance(module, left)]
+    gone = nn.BatchNorm2d | nn.Dropout | GaussianBottleneck
+    assert not [module for half in (edge, cloud) for module in half.modules() if isinstance(module, gone)]
 
 
 @pytest.mark.parametrize("architecture", ["cnn-unprotected", "cnn-siftfunnel", "cnn-bottleneck"])

@@ -27,27 +27,27 @@ def written(module: nn.Module, shape: tuple[int, ...]) -> bytes:
     return write_onnx(module, input_name="in", input_shape=shape, output_name="out")
 
 
-def sizes(architecture: str) -> tuple[int, int]:
+def sizes(architecture: str) -> tuple[int, ...]:
+    """One size for all, and one that is no power of two (VGG16: larger) for the graphs that reshape."""
+    if not architecture.endswith(("siftfunnel", "groupnorm")):
+        return (32,)
     return (32, 64) if architecture.startswith("vgg16") else (32, 48)
 
 
 @pytest.mark.parametrize(
     ("architecture", "input_size"), [(name, size) for name in sorted(NETWORKS) for size in sizes(name)]
 )
-def test_the_graph_computes_what_the_network_computes(architecture: str, input_size: int) -> None:
+def test_the_graph_computes_what_the_network_computes_and_never_just_permutes_a_map(
+    architecture: str, input_size: int
+) -> None:
     for module, shape in halves(architecture, input_size):
         x = torch.randn(2, *shape)
         with torch.no_grad():
             expected = module(x).numpy()
-        result = OnnxModel(written(module, shape))(x.numpy())
+        graph = written(module, shape)
+        result = OnnxModel(graph)(x.numpy())
         np.testing.assert_allclose(result, expected, atol=1e-5 * np.abs(expected).max(), rtol=0)
-
-
-@pytest.mark.parametrize("architecture", sorted(NETWORKS))
-def test_no_graph_moves_a_full_map_just_to_permute_it(architecture: str) -> None:
-    for module, shape in halves(architecture):
-        operators = {node.op_type for node in onnx.load_from_string(written(module, shape)).graph.node}
-        assert "Transpose" not in operators
+        assert "Transpose" not in {node.op_type for node in onnx.load_from_string(graph).graph.node}
 
 
 def test_float_weights_are_stored_in_half_precision_only() -> None:
