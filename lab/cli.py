@@ -7,7 +7,7 @@ from typing import Any
 
 from lab.arguments import add_common, prepare_torch, require_lab_extra
 from lab.audit.cli import add_audit_parser
-from lab.study.cli import add_run_parser
+from lab.study.cli import add_figure2_parser, add_run_parser
 from lab.tables.cli import add_tables_parser
 
 
@@ -25,6 +25,7 @@ def add_lab_parser(subparsers: Any) -> None:
     _add_export(commands)
     _add_inverter(commands)
     add_run_parser(commands)
+    add_figure2_parser(commands)
     add_tables_parser(commands)
     add_audit_parser(commands)
 

@@ -146,7 +146,7 @@ COMMANDS: tuple[Command, ...] = (
     ),
     Command(
         "lab",
-        "train, export and attack models",
+        "train, export, attack and audit models; the paper's study",
         "lab.cli",
         "add_lab_parser",
         "lab",

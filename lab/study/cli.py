@@ -1,15 +1,19 @@
-"""``siftfunnel lab run``: train, attack and measure rows of the study."""
+"""``siftfunnel lab run`` and ``lab figure2``: train, attack and measure what the study consists of."""
 
 import argparse
 import sys
 import traceback
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from lab.arguments import add_common, prepare_torch
 
+if TYPE_CHECKING:
+    from lab.study.run import Places
+
 RESULTS = Path(__file__).resolve().parents[1] / "results"
 STEP_NAMES = ("train", "measure", "attack")
+FAMILY_NAMES = ("cnn", "resnet18", "vgg16")
 
 
 def add_run_parser(commands: Any) -> None:
@@ -22,14 +26,33 @@ def add_run_parser(commands: Any) -> None:
         "`siftfunnel lab recipes` lists the rows; ROW-equal@0.50 is a row stopped at a validation accuracy.",
     )
     parser.add_argument("rows", nargs="+", metavar="ROW", help="rows; `table2` stands for all of that table")
-    parser.add_argument("--profile", default="cpu", help="cpu or full (default: %(default)s)")
-    parser.add_argument("--seed", type=int, default=1, metavar="N", help="seed of training (default: 1)")
     parser.add_argument(
         "--steps",
         default=",".join(STEP_NAMES),
         metavar="NAMES",
         help="which of train, measure and attack, separated by commas (default: all)",
     )
+    _add_study_arguments(parser)
+    parser.set_defaults(run=run_rows)
+
+
+def add_figure2_parser(commands: Any) -> None:
+    """Add ``lab figure2``."""
+    parser = commands.add_parser(
+        "figure2",
+        help="measure and attack each block of an unprotected network",
+        description="Figure 2 of the paper: cut an unprotected CIFAR-10 network after each of its blocks, "
+        "measure the information there and attack it. Resumable; `siftfunnel lab tables --table figure2` "
+        "prints it.",
+    )
+    parser.add_argument("family", choices=FAMILY_NAMES, help="which network")
+    _add_study_arguments(parser)
+    parser.set_defaults(run=run_figure2_command)
+
+
+def _add_study_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--profile", default="cpu", help="cpu or full (default: %(default)s)")
+    parser.add_argument("--seed", type=int, default=1, metavar="N", help="seed of training (default: 1)")
     parser.add_argument(
         "--attacks", default="", metavar="NAMES", help="only these attacks, separated by commas"
     )
@@ -48,7 +71,6 @@ def add_run_parser(commands: Any) -> None:
         help="where results go (default: lab/results of this checkout)",
     )
     add_common(parser)
-    parser.set_defaults(run=run_rows)
 
 
 def _chosen(text: str, known: tuple[str, ...], what: str) -> tuple[str, ...]:
@@ -59,19 +81,28 @@ def _chosen(text: str, known: tuple[str, ...], what: str) -> tuple[str, ...]:
     return names
 
 
+def _show(text: str) -> None:
+    print(text, file=sys.stderr, flush=True)
+
+
+def _places(args: argparse.Namespace) -> "Places":
+    from lab.study.run import Places
+
+    return Places(args.data, args.cache, args.runs, args.results)
+
+
 def run_rows(args: argparse.Namespace) -> int:
     """Run rows one after the other; one that fails is named and does not stop the others."""
     device = prepare_torch(args.device, args.threads)
     from lab.attacks.registry import ATTACKS
     from lab.study.profiles import profile
     from lab.study.rows import expand, row
-    from lab.study.run import Places, run_row
+    from lab.study.run import run_row
 
     steps = _chosen(args.steps, STEP_NAMES, "step")
     attacks = _chosen(args.attacks, tuple(ATTACKS), "attack")
     rows = [row(name) for name in expand(args.rows)]
-    size = profile(args.profile)
-    places = Places(args.data, args.cache, args.runs, args.results)
+    size, places = profile(args.profile), _places(args)
     failed = []
     for wanted in rows:
         try:
@@ -80,13 +111,13 @@ def run_rows(args: argparse.Namespace) -> int:
                 size,
                 places,
                 device,
-                lambda text: print(text, file=sys.stderr, flush=True),
+                _show,
                 seed=args.seed,
                 steps=steps,  # type: ignore[arg-type]  # checked against the same names
                 attacks=attacks,
             )
         except KeyboardInterrupt:
-            print(f"\nstopped; what is finished is kept in {args.runs}", file=sys.stderr)
+            _show(f"\nstopped; what is finished is kept in {args.runs}, the same command continues")
             raise
         except (RuntimeError, ValueError, MemoryError) as error:
             if len(rows) == 1:
@@ -96,5 +127,18 @@ def run_rows(args: argparse.Namespace) -> int:
             continue
         print(path)
     for line in failed:
-        print(f"failed: {line}", file=sys.stderr)
+        _show(f"failed: {line}")
     return 1 if failed else 0
+
+
+def run_figure2_command(args: argparse.Namespace) -> int:
+    """Measure and attack a network block by block, and print the result's path."""
+    device = prepare_torch(args.device, args.threads)
+    from lab.attacks.registry import ATTACKS
+    from lab.study.figure2 import DEFAULT_ATTACKS, run_figure2
+    from lab.study.profiles import profile
+
+    attacks = _chosen(args.attacks, tuple(ATTACKS), "attack") or DEFAULT_ATTACKS
+    size = profile(args.profile)
+    print(run_figure2(args.family, size, _places(args), device, _show, seed=args.seed, attacks=attacks))
+    return 0
