@@ -16,7 +16,7 @@ RESNET_BIDO = BiDO(lambda_x=5.0, lambda_y=10.0)
 """The paper's (5; 10) for ResNet-18."""
 
 SOURCE_BIDO = BiDO(lambda_x=0.05, lambda_y=0.5)
-"""The weights of BiDO's own authors: with the paper's (2; 20) our form of HSIC leaves cross-entropy little say."""
+"""The weights of BiDO's authors; the paper's (2; 20) leave cross-entropy little say in our form of HSIC."""
 
 
 @dataclass(frozen=True)
