@@ -21,9 +21,10 @@ from lab.attacks.chunks import AttackDivergedError, write_json
 from lab.attacks.registry import ATTACKS, make_attack
 from lab.attacks.victim import Victim
 from lab.audit.budgets import Budget
-from lab.audit.scoring import scores_of
 from lab.audit.subject import Subject, overhear
 from lab.audit.target import Target
+from lab.metrics.authors import PAPER_BATCH
+from lab.study.measure import PAPER_RMLE_BATCH, scores_of
 from lab.train import OutOfMemoryError, TrainingDivergedError
 
 ATTACKS_FOLDER, DONE = "attacks", "done"
@@ -158,7 +159,8 @@ def _run_or_read(
     fitted = time.monotonic()
     made = attack.reconstruct(victim, z, folder, show)
     ended = time.monotonic()
-    scores = scores_of(subject.x_NCHW, made.x_NCHW)
+    paper_batch = PAPER_RMLE_BATCH if attack.kind == "optimisation" else PAPER_BATCH
+    scores = scores_of(subject.x_NCHW, made.x_NCHW, paper_batch)
     _keep_pictures(out, key, made.x_NCHW)
     figures = {
         **describe(attack, frames),

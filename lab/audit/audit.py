@@ -19,11 +19,11 @@ from lab.audit.gallery import choose_pictures
 from lab.audit.page import write_page
 from lab.audit.places import require_private_place
 from lab.audit.probing import by_heart, half_budget
-from lab.audit.scoring import reference_scores
 from lab.audit.subject import Request, Subject, about_data, dataset_for, prepare_subject
 from lab.audit.target import Target
 from lab.audit.verdict import Attacker, give_verdict, leak_of
 from lab.provenance import provenance
+from lab.study.measure import reference_figures
 
 SCHEMA = 1
 ABOUT, REPORT = "audit.json", "report.json"
@@ -119,7 +119,7 @@ def _measure(subject: Subject, wanted: Request, show: Show) -> dict[str, Any]:
         "accuracy": lambda: accuracy_figures(subject),
         "wire": lambda: wire_figures(subject),
         "information": lambda: information_figures(subject, wanted.budget, wanted.seed),
-        "references": lambda: reference_scores(subject.x_NCHW, subject.auxiliary),
+        "references": lambda: reference_figures(subject.x_NCHW, subject.auxiliary),
     }
     return {name: step(wanted.out, name, make, show) for name, make in makers.items()}
 

@@ -71,7 +71,7 @@ def spread_labels(wanted: Mapping[str, float], least: float, last: float) -> dic
 
     Example:
         >>> spread_labels({"b": 95.0, "a": 90.0}, 20, 100)
-        {'b': 100.0, 'a': 80.0}
+        {'b': 95.0, 'a': 75.0}
     """
     placed: dict[str, float] = {}
     limit = last
@@ -92,7 +92,7 @@ def comparison_chart(bars: Sequence[Bar], references: Mapping[str, float]) -> st
         x = scale(tick)
         body += [_line(x, top - 4, x, bottom, "grid"), _text(x, bottom + 16, f"{tick:g}", "tick", "middle")]
     body.append(_text(WIDTH - 16, bottom + 32, "PSNR in dB; further right is more leak", "axis", "end"))
-    labels = spread_labels({name: scale(value) for name, value in references.items()}, 86, WIDTH - 42)
+    labels = spread_labels({name: scale(value) for name, value in references.items()}, 98, WIDTH - 42)
     for name, value in references.items():
         x = scale(value)
         body += [
@@ -134,7 +134,7 @@ def histogram(values_N: Sequence[float], references: Mapping[str, float], label:
                 f'<rect x="{across(start) + 0.5:.1f}" y="{up(count):.1f}" class="bin" '
                 f'width="{across(stop) - across(start) - 1:.1f}" height="{base - up(count):.1f}"/>'
             )
-    placed = spread_labels({name: across(value) for name, value in references.items()}, 86, WIDTH - 42)
+    placed = spread_labels({name: across(value) for name, value in references.items()}, 98, WIDTH - 42)
     for name, value in references.items():
         body += [
             _line(across(value), top - 8, across(value), base, "reference"),

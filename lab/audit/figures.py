@@ -15,6 +15,8 @@ from lab.audit.subject import Subject
 from lab.data import ImageSet
 from lab.metrics.information import effective_information_mean, entropy_coded_bits, info_nce
 from lab.metrics.pictures import ci95_of_mean
+from lab.metrics.references import reference_pictures
+from lab.study.measure import REFERENCE_SEED
 from shared.manifest import FeatureSpec
 from shared.preprocess import normalise
 from shared.wire import SealedCodec, calibrate
@@ -139,6 +141,12 @@ def _jpeg(subject: Subject, images: ImageSet, judge: Judge | str) -> dict[str, A
         again = ImageSet(np.stack(restored), images.labels, images.classes)
         entry["accuracy"] = float(judge.right(sent_features(subject, again), images.labels).mean())
     return entry
+
+
+def reference_row(name: str, x_NCHW: Tensor, auxiliary: ImageSet) -> Tensor:
+    """The "restored" pictures of a reference row, as ``lab.study.measure`` scores them."""
+    own = to_floats(torch.from_numpy(auxiliary.images_NHWC))
+    return reference_pictures(name, x_NCHW, own, REFERENCE_SEED)
 
 
 def information_figures(subject: Subject, budget: Budget, seed: int) -> dict[str, Any]:

@@ -12,8 +12,8 @@ from torch import Tensor
 
 from lab.audit.attacking import kept_pictures
 from lab.audit.charts import Bar, comparison_chart, curves, histogram
+from lab.audit.figures import reference_row
 from lab.audit.gallery import Choice, data_uri
-from lab.audit.scoring import reference_row
 from lab.audit.subject import Subject
 
 PAGE = "report.html"

@@ -12,7 +12,7 @@ How much is seen goes by the strongest attack's mean PSNR beside the reference r
 
 The same scale is applied to the mean of the worst 1 % of the pictures. Retrieval counts as *traceable* when
 its rank-1 share exceeds chance by more than three standard errors. A high level is a fact even where a sanity
-check fails; a level up to 2 is then called inconclusive, for the numbers measure the attack.
+check fails; a level up to 2 is then inconclusive, a least value, for the numbers measure the attack.
 """
 
 import math
@@ -24,10 +24,11 @@ from lab.audit.checks import Check, failed, percent
 
 GUESS_MARGIN_DB = 1.0
 PICTURE_DB = 28.0
+TELLING_SHARE = 0.5
 PROVEN_LEVEL = 3
 
 HEADLINES = (
-    "Nothing visible beyond a guess was recovered by these attacks",
+    "Nothing visible beyond a guess was recovered",
     "Rough colours and brightness leak",
     "Coarse shapes leak",
     "A blurred likeness of the picture leaks",
@@ -141,11 +142,7 @@ def give_verdict(
     level = leak.level_of(leak.mean_psnr_db)
     broken = failed(checks)
     conclusive = level >= PROVEN_LEVEL or not broken
-    headline = HEADLINES[level]
-    if not level and leak.is_traceable:
-        headline = "Little is visible, yet the reconstructions betray which picture it was"
-    if not conclusive:
-        headline = f"Inconclusive. As far as these attacks went, {headline[0].lower()}{headline[1:]}"
+    headline = headline_of(leak, level, conclusive=conclusive)
     paragraphs = [
         ("What an eavesdropper sees", _seen(leak, level)),
         ("The most exposed pictures", _worst(leak, level)),
@@ -160,6 +157,23 @@ def give_verdict(
         ("What this cannot say", _limits(attacker)),
     ]
     return Verdict(level, conclusive, headline, tuple(paragraphs))
+
+
+def headline_of(leak: Leak, level: int, *, conclusive: bool) -> str:
+    """The verdict in a line; inconclusive ones say at least what was seen."""
+    line = HEADLINES[level]
+    if not level and leak.is_traceable:
+        line = "Little is visible, yet the reconstructions betray which picture it was"
+    elif 0 < level < PROVEN_LEVEL and leak.rank1 >= TELLING_SHARE:
+        line += ", enough to tell which picture it was"
+    if conclusive:
+        return line
+    lower = line[0].lower() + line[1:]
+    return (
+        f"At least {lower}; perhaps far more"
+        if level
+        else f"Inconclusive. As far as these attacks went, {lower}"
+    )
 
 
 ANSWER_LEAKS = (
@@ -247,7 +261,7 @@ def _limits(attacker: Attacker) -> str:
         "frames of one scene"
     )
     if attacker.not_tried:
-        text += f"; and of the lab's own attacks {', '.join(attacker.not_tried)}"
+        text += f"; and of the lab's own attacks: {'; '.join(attacker.not_tried)}"
     return text + "."
 
 

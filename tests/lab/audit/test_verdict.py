@@ -61,7 +61,7 @@ def test_the_level_goes_by_the_reference_rows_and_28_decibels(psnr_db: float, le
 
 def test_below_the_mean_picture_nothing_beyond_a_guess_was_recovered() -> None:
     given = verdict(replace(LEAK, mean_psnr_db=12.5, worst_psnr_db=12.9, rank1=0.01))
-    assert given.headline == "Nothing visible beyond a guess was recovered by these attacks"
+    assert given.headline == "Nothing visible beyond a guess was recovered"
     assert "1 % of the cases, which chance (1 %) explains" in text_of(given)
 
 
@@ -87,7 +87,9 @@ def test_the_worst_pictures_are_judged_by_the_same_scale() -> None:
 def test_a_low_leak_with_a_failed_check_is_inconclusive() -> None:
     given = verdict(checks=(BROKEN,))
     assert (given.level, given.conclusive) == (2, False)
-    assert given.headline == "Inconclusive. As far as these attacks went, coarse shapes leak"
+    assert (
+        given.headline == "At least coarse shapes leak, enough to tell which picture it was; perhaps far more"
+    )
     assert (
         "more budget no longer helps. Where a check fails, the numbers measure the attack, not the defence."
         in (text_of(given))
@@ -130,4 +132,11 @@ def test_the_rules_numbers_are_taken_from_the_report() -> None:
         12.0,
         17.0,
         21.0,
+    )
+
+
+def test_a_guess_with_a_failed_check_is_called_inconclusive() -> None:
+    given = verdict(replace(LEAK, mean_psnr_db=12.0, rank1=0.01), checks=(BROKEN,))
+    assert given.headline == (
+        "Inconclusive. As far as these attacks went, nothing visible beyond a guess was recovered"
     )
