@@ -22,7 +22,7 @@ from lab.datasets import load_splits
 from lab.export import ExportError
 from lab.folding import folded_copy, round_to_half
 from lab.graph import write_onnx
-from lab.models.decoder import DecoderSettings, build_decoder
+from lab.models.decoder import DecoderSettings, build_decoder, doublings_between
 from lab.models.split import count_parameters
 from lab.provenance import provenance
 from lab.sessions import DeviceModel, OnnxModel
@@ -98,10 +98,9 @@ class DecoderTask:
                 f"bundle {manifest.name} takes {manifest.input.height}x{manifest.input.width} pictures, "
                 f"the auxiliary ones are {size[0]}x{size[1]}"
             )
-        if 4 * manifest.feature.height != manifest.input.height:
-            raise ValueError(
-                f"bundle {manifest.name}: the decoder upsamples by 4, the split does not shrink by 4"
-            )
+        doublings = doublings_between(
+            (manifest.input.height, manifest.input.width), (manifest.feature.height, manifest.feature.width)
+        )
         torch.manual_seed(recipe.seed)
         self.recipe = recipe
         self.batch_size = recipe.batch_size
@@ -114,7 +113,7 @@ class DecoderTask:
         self._held_back = torch.from_numpy(auxiliary.images_NHWC[chosen]).float() / 255
         features = self._features(self._images_NHWC[:STATISTICS_PICTURES].float() / 255)
         self.model: nn.Module = build_decoder(
-            features.mean(dim=(0, 2, 3)), features.std(dim=(0, 2, 3)), recipe.decoder
+            features.mean(dim=(0, 2, 3)), features.std(dim=(0, 2, 3)), recipe.decoder, doublings
         ).to(device)
 
     def _features(self, x_NHWC: Tensor) -> Tensor:
@@ -223,7 +222,7 @@ def train_inverter(
     """
     bundle = load_bundle(bundle_directory, need=("edge.onnx",))
     recipe = recipe or inverter_recipe(bundle.name)
-    splits = load_splits(recipe.dataset, data, cache)
+    splits = load_splits(recipe.dataset, data, cache, size=bundle.manifest.input.height)
     task = DecoderTask(recipe, bundle, splits.auxiliary, device)
     run = Run(run_folder, {"inverter": asdict(recipe), "bundle": bundle.name, "digest": bundle.digest})
     settings = FitSettings(recipe.epochs, recipe.learning_rate, weight_decay=0.0, seed=recipe.seed)

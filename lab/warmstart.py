@@ -28,7 +28,7 @@ def copy_shared_blocks(source: SplitNetwork, target: SplitNetwork) -> None:
     Raises:
         ValueError: other architectures, or sizes that differ.
     """
-    if not isinstance(source, UnprotectedCNN) or not isinstance(target, SiftFunnelCNN):
+    if type(source) is not UnprotectedCNN or type(target) is not SiftFunnelCNN:
         raise ValueError("a warm start copies from cnn-unprotected to cnn-siftfunnel")
     pairs = [(source.edge[0], target.edge[0])]
     pairs += list(zip(source.cloud, list(target.cloud)[RESTORED_STEPS:], strict=True))

@@ -20,7 +20,7 @@ from torch import Tensor, nn
 from lab.attacks.attack import Access, Show
 from lab.attacks.chunks import memory_advice
 from lab.attacks.fingerprint import check_pictures
-from lab.attacks.inverter_training import LEAST_PICTURES, doublings_between
+from lab.attacks.inverter_training import LEAST_PICTURES, doublings_of
 from lab.attacks.residual import Residual
 from lab.attacks.substitute import SubstituteSettings, SubstituteTask
 from lab.attacks.victim import BATCH, Victim, to_floats
@@ -112,7 +112,7 @@ class Fora(Residual):
             held_back_share=self.held_back_share,
             seed=self.seed,
         )
-        task = SubstituteTask(settings, victim, own_NHWC, z_NCHW, doublings_between(victim))
+        task = SubstituteTask(settings, victim, own_NHWC, z_NCHW, doublings_of(victim))
         schedule = FitSettings(self.substitute_epochs, self.substitute_rate, weight_decay=0.0, seed=self.seed)
         progress = fit(task, schedule, run)
         run.load_best(task.model)

@@ -16,7 +16,7 @@ from typing import ClassVar, Literal
 from torch import Tensor, nn
 
 from lab.attacks.attack import Access
-from lab.attacks.inverter_training import LossName, TrainedInverter, doublings_between
+from lab.attacks.inverter_training import LossName, TrainedInverter, doublings_of
 from lab.attacks.victim import Victim
 
 FUNNEL_CHANNELS = 16
@@ -178,7 +178,7 @@ class GenerativeBlackBox(TrainedInverter):
 
     def build(self, victim: Victim, mean_C: Tensor, std_C: Tensor) -> nn.Module:
         """The two-layer net on raw features, as the authors feed it."""
-        return nn.Sequential(*two_layer_net(victim.feature_shape[0], self.width, doublings_between(victim)))
+        return nn.Sequential(*two_layer_net(victim.feature_shape[0], self.width, doublings_of(victim)))
 
 
 @dataclass(frozen=True)
@@ -207,7 +207,7 @@ class GenerativeGrayBox(GenerativeBlackBox):
 
     def build(self, victim: Victim, mean_C: Tensor, std_C: Tensor) -> nn.Module:
         """The layout's net on raw features."""
-        channels, doublings = victim.feature_shape[0], doublings_between(victim)
+        channels, doublings = victim.feature_shape[0], doublings_of(victim)
         layout = self.layout
         if layout == "auto":
             layout = guess_layout(channels, doublings, self.victim_width or self.width)  # type: ignore[assignment]

@@ -23,6 +23,7 @@ from lab.attacks.chunks import memory_advice, require_features
 from lab.attacks.fingerprint import auxiliary_digest, check_pictures, victim_fingerprint
 from lab.attacks.victim import BATCH, Victim, to_floats
 from lab.data import seeded_parts
+from lab.models.decoder import doublings_between
 from lab.models.layout import channels_last
 from lab.models.split import count_parameters
 from lab.train import RUN, FitSettings, Progress, Run, RunFolderError, fit
@@ -55,21 +56,9 @@ def picture_loss(name: LossName, guess_NCHW: Tensor, x_NCHW: Tensor) -> tuple[Te
     return (guess_NCHW - x_NCHW).abs().mean(), logged
 
 
-def doublings_between(victim: Victim) -> int:
-    """How often the feature's side must double to become the picture's; 0 where they are equal.
-
-    Raises:
-        ValueError: the picture's side is not the feature's times a power of two.
-    """
-    _, height, width = victim.image_shape
-    _, side_h, side_w = victim.feature_shape
-    factor = height // max(side_h, 1)
-    if factor < 1 or factor & (factor - 1) or (side_h * factor, side_w * factor) != (height, width):
-        raise ValueError(
-            f"an inverter doubles the feature's side: {side_h}x{side_w} does not become {height}x{width} by "
-            "a power of two; crop or resize the pictures"
-        )
-    return factor.bit_length() - 1
+def doublings_of(victim: Victim) -> int:
+    """How often the victim's feature must double its side; see ``doublings_between``."""
+    return doublings_between(victim.image_shape[1:], victim.feature_shape[1:])
 
 
 class FeatureBank:

@@ -11,7 +11,7 @@ from typing import ClassVar
 from torch import Tensor, nn
 
 from lab.attacks.attack import Access
-from lab.attacks.inverter_training import TrainedInverter, doublings_between
+from lab.attacks.inverter_training import TrainedInverter, doublings_of
 from lab.attacks.victim import Victim
 from lab.models.decoder import DecoderSettings, build_decoder
 
@@ -39,4 +39,4 @@ class Residual(TrainedInverter):
     def build(self, victim: Victim, mean_C: Tensor, std_C: Tensor) -> nn.Module:
         """The decoder of ``lab.models.decoder`` at the victim's factor."""
         settings = DecoderSettings(self.widths, self.blocks)
-        return build_decoder(mean_C, std_C, settings, doublings_between(victim))
+        return build_decoder(mean_C, std_C, settings, doublings_of(victim))

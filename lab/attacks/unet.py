@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from lab.attacks.attack import Access
-from lab.attacks.inverter_training import LossName, TrainedInverter, doublings_between
+from lab.attacks.inverter_training import LossName, TrainedInverter, doublings_of
 from lab.attacks.victim import Victim
 from lab.metrics.pictures import ssim_of_each
 from lab.models.decoder import ResidualBlock, Standardise, upsample
@@ -124,7 +124,7 @@ class UNet(TrainedInverter):
         return build_unet(
             mean_C,
             std_C,
-            doublings_between(victim),
+            doublings_of(victim),
             widths=tuple(self.widths),
             tail=tuple(self.tail),
             blocks=self.blocks,

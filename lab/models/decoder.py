@@ -74,6 +74,26 @@ def upsample(in_channels: int, out_channels: int) -> nn.Sequential:
     )
 
 
+def doublings_between(image_HW: tuple[int, int], feature_HW: tuple[int, int]) -> int:
+    """How often the feature's side must double to become the picture's; 0 where they are equal.
+
+    Raises:
+        ValueError: the picture's side is not the feature's times a power of two.
+
+    Example:
+        >>> doublings_between((64, 64), (16, 16))
+        2
+    """
+    (height, width), (side_h, side_w) = image_HW, feature_HW
+    factor = height // max(side_h, 1)
+    if factor < 1 or factor & (factor - 1) or (side_h * factor, side_w * factor) != (height, width):
+        raise ValueError(
+            f"an inverter doubles the feature's side: {side_h}x{side_w} does not become {height}x{width} by "
+            "a power of two; crop or resize the pictures"
+        )
+    return factor.bit_length() - 1
+
+
 def build_decoder(
     mean_C: Tensor, std_C: Tensor, settings: DecoderSettings | None = None, doublings: int = 2
 ) -> nn.Sequential:

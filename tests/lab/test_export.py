@@ -124,13 +124,15 @@ def test_the_default_codec_is_the_smallest_that_keeps_the_accuracy() -> None:
     assert choose_default(figures) == "q6"
 
 
+SMALL = InverterRecipe(
+    dataset="cifar10", epochs=3, decoder=DecoderSettings((8, 8, 6), (1, 0, 0)), batch_size=8
+)
+
+
 def test_an_inverter_is_trained_on_the_auxiliary_pictures_and_names_its_bundle(
     bundle: Bundle, data: Path, tmp_path: Path
 ) -> None:
-    small = InverterRecipe(
-        dataset="cifar10", epochs=3, decoder=DecoderSettings((8, 8, 6), (1, 0, 0)), batch_size=8
-    )
-    made = train_inverter(bundle.directory, tmp_path / "i", tmp_path / "run", data, None, CPU, small)
+    made = train_inverter(bundle.directory, tmp_path / "i", tmp_path / "run", data, None, CPU, SMALL)
     loaded = load_inverter(made.directory)
     loaded.require_digest(bundle.digest)
     with pytest.raises(BundleError, match="trained for cifar10-siftfunnel"):
@@ -174,13 +176,17 @@ def exported_tiny(family: str, defence: Defence, data: Path, folder: Path) -> Bu
 
 
 @pytest.mark.parametrize(("family", "shape"), [("resnet18", (2, 32, 32)), ("vgg16", (8, 16, 16))])
-def test_the_other_families_become_bundles(
+def test_the_other_families_become_bundles_that_can_be_attacked_live(
     family: str, shape: tuple[int, ...], data: Path, tmp_path: Path
 ) -> None:
-    manifest = exported_tiny(family, make_defence("siftfunnel"), data, tmp_path).manifest
+    made = exported_tiny(family, make_defence("siftfunnel"), data, tmp_path)
+    manifest = made.manifest
     assert manifest.feature.shape == shape
     assert manifest.architecture == f"{family}-siftfunnel-w16"
     assert manifest.split_point == f"after the funnel ({shape[0]} channels)"
+    attacker = replace(SMALL, epochs=1)
+    found = train_inverter(made.directory, tmp_path / "i", tmp_path / "attack", data, None, CPU, attacker)
+    assert OnnxModel(found.path())(np.zeros((1, *shape), np.float32)).shape == (1, 3, 32, 32)
 
 
 @pytest.mark.parametrize(
