@@ -20,7 +20,7 @@ AT_LEAST_3_11 := import sys; sys.exit(sys.version_info < (3, 11))
 PYTHON ?= $(eval PYTHON := $(shell for python in python3.11 python3.12 python3.13 python3 python; do \
 	$$python -c '$(AT_LEAST_3_11)' 2>/dev/null && echo $$python && break; done))$(PYTHON)
 
-.PHONY: help demo test test-slow docker-test check format stubs faces page-picture readme-table install-demo install-dev clean
+.PHONY: help demo test test-slow docker-test check format stubs faces page-picture readme-table lab-tables install-demo install-dev clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -59,6 +59,10 @@ page-picture: $(VENV)/dev.stamp ## photograph the attacker's page for the README
 
 readme-table: $(VENV)/demo.stamp ## write the table of shipped bundles into the README
 	$(BIN)/python docs/make_table.py
+
+lab-tables: $(VENV)/dev.stamp ## write docs/tables and docs/findings.md from lab/results
+	$(BIN)/siftfunnel lab tables --out docs/tables
+	$(BIN)/python docs/make_findings.py
 
 install-demo: $(VENV)/demo.stamp ## only install what the demo needs
 

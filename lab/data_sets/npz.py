@@ -56,10 +56,9 @@ class Arrays:
                 raise DataError(f"{self._path}: {key} cannot be read ({error})") from error
             raise DataError(
                 f"{self._path}: {key} is an array of Python objects, which only pickle reads, and pickle "
-                "runs code from the file. If you trust it, write it again as numbers: "
-                f"a = dict(numpy.load({self._path.name!r}, allow_pickle=True)); "
-                f"a[{key!r}] = numpy.stack([*a[{key!r}]]); "
-                "numpy.savez('converted.npz', **a)"
+                "runs code from the file. If you trust it, read it where nothing can be lost, with pickling "
+                f"allowed, as a dictionary a, and write it again as numbers: a[{key!r}] = "
+                f"numpy.stack([*a[{key!r}]]); numpy.savez('converted.npz', **a)"
             ) from error
         except (zipfile.BadZipFile, zlib.error, EOFError, OSError) as error:
             raise DataError(

@@ -55,12 +55,13 @@ def test_an_array_that_needs_pickle_is_refused_with_the_way_to_convert_it(tmp_pa
     arrays = six_arrays()
     held = np.empty(100, dtype=object)
     held[:] = list(arrays["train_data"])
-    path = write(tmp_path / "cifar10_data.npz", **{**arrays, "train_data": held})
-    with pytest.raises(DataError, match=r"only pickle reads.*allow_pickle=True.*converted") as caught:
+    write(tmp_path / "cifar10_data.npz", **{**arrays, "train_data": held})
+    with pytest.raises(DataError, match=r"only pickle reads.*converted") as caught:
         load_splits("cifar10", tmp_path)
-    recipe = str(caught.value).split("numbers: ")[1].replace("'cifar10_data.npz'", repr(str(path)))
+    recipe = str(caught.value).split("numbers: ")[1]
     recipe = recipe.replace("'converted.npz'", repr(str(tmp_path / "converted.npz")))
-    exec(recipe, {"numpy": np})
+    # the dictionary as a reader who trusts the file has it
+    exec(recipe, {"numpy": np, "a": {**arrays, "train_data": held}})
     converted = load_parts_npz(tmp_path / "converted.npz", CIFAR10_CLASSES, None, None)
     assert converted.sizes()["train"] == 90
 
