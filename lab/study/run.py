@@ -9,7 +9,7 @@ RESULTS/<profile>/<row>.json      the result, written anew after every step
 import json
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 from typing import Any, Literal
@@ -71,7 +71,7 @@ class Subject:
     victim: Victim
     x_NCHW: torch.Tensor
     z_NCHW: torch.Tensor
-    parts: Mapping[str, Any]
+    parts: Mapping[str, Any] = field(default_factory=dict)
 
 
 def run_name(row: Row, seed: int) -> str:

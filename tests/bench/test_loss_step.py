@@ -19,6 +19,7 @@ def test_the_literal_reading_gives_the_same_value_and_gradient(feature: tuple[in
     torch.testing.assert_close(gradients["ours"], gradients["literal"], atol=1e-5, rtol=1e-3)
 
 
+@pytest.mark.slow
 def test_the_measurement_says_what_it_measured() -> None:
     made = loss_step.measure_loss_step(batch=16, feature=(4, 4, 4), rounds=1)
     assert (made["batch"], made["picture_values"], made["feature_values"]) == (16, 12_288, 64)
