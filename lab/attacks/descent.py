@@ -11,14 +11,14 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor
 
-from lab.attacks.basis import PictureBasis
+from lab.attacks.basis import Coordinates
 from lab.attacks.chunks import AttackDivergedError
 
 CURVE_POINTS = 20
 BETA_1, BETA_2, EPSILON = 0.9, 0.999, 1e-12
 
-Objective = Callable[[Tensor, Tensor], tuple[Tensor, Tensor]]
-"""Pictures and their coordinates to what is minimised and the feature distance in it, each per picture."""
+Objective = Callable[[Tensor], tuple[Tensor, Tensor]]
+"""Pictures to what is minimised and the feature distance within it, both one value per picture."""
 
 
 @dataclass(frozen=True)
@@ -91,7 +91,7 @@ def curve_iterations(iterations: int) -> list[int]:
 def descend(
     objective: Objective,
     start_NCHW: Tensor,
-    basis: PictureBasis,
+    coordinates: Coordinates,
     *,
     iterations: int,
     learning_rate_N: Tensor,
@@ -99,13 +99,13 @@ def descend(
 ) -> Descent:
     """Minimise ``objective`` over pictures in the box [0, 1], from ``start_NCHW``.
 
-    Adam moves coordinates of ``basis``. After every step the pictures are projected into the box, which is
-    exact where a sigmoid's gradient would vanish. The step size falls along a cosine to 0.
+    Adam moves coordinates. After every step the pictures are projected into the box, which is exact where a
+    sigmoid's gradient would vanish. The step size falls along a cosine to 0.
 
     Args:
         objective: What to minimise.
         start_NCHW: First iterate.
-        basis: Coordinates in which to step.
+        coordinates: In which to step.
         iterations: Steps.
         learning_rate_N: First step size of each picture, in coordinates.
         where: Names the place in an error.
@@ -113,8 +113,8 @@ def descend(
     Raises:
         AttackDivergedError: a loss is no longer a number.
     """
-    x = start_NCHW.clamp(0, 1)
-    c = basis.coordinates(x)
+    x = start_NCHW.clamp(0, 1).contiguous(memory_format=torch.channels_last)
+    c = coordinates.of(x)
     rate = learning_rate_N.view(-1, 1, 1, 1)
     first, second = torch.zeros_like(c), torch.zeros_like(c)
     best = x.clone()
@@ -123,7 +123,10 @@ def descend(
     points = curve_iterations(iterations)
     curve: list[float] = []
     for step in range(iterations + 1):
-        value, distance, gradient = _value_and_gradient(objective, basis, c, x)
+        x = x.detach().requires_grad_()
+        value, distance = objective(x)
+        (by_x,) = torch.autograd.grad(value.sum(), x)
+        x, value, distance = x.detach(), value.detach(), distance.detach()
         is_better = value < best_objective
         best_objective = torch.where(is_better, value, best_objective)
         best_distance = torch.where(is_better, distance, best_distance)
@@ -131,31 +134,16 @@ def descend(
         if step in points:
             require_numbers(value, f"{where}, iteration {step}")
             curve += [float(distance.mean())] * points.count(step)
+        if step == 0:
+            norm = by_x.flatten(1).norm(dim=1)
         if step == iterations:
             break
-        if step == 0:
-            norm = gradient.flatten(1).norm(dim=1)
+        gradient = coordinates.pull_back(by_x)
         first.lerp_(gradient, 1 - BETA_1)
         second.mul_(BETA_2).addcmul_(gradient, gradient, value=1 - BETA_2)
         corrected = (second / (1 - BETA_2 ** (step + 1))).sqrt_().add_(EPSILON)
         fall = 0.5 * (1 + math.cos(math.pi * step / iterations)) / (1 - BETA_1 ** (step + 1))
-        x = basis.pictures(c - rate * fall * first / corrected).clamp(0, 1)
-        c = basis.coordinates(x)
+        moved = coordinates.pictures(c - rate * fall * first / corrected)
+        x = moved.clamp(0, 1).contiguous(memory_format=torch.channels_last)
+        c = coordinates.of(x)
     return Descent(best, best_objective, best_distance, value, norm, curve)
-
-
-def _value_and_gradient(
-    objective: Objective, basis: PictureBasis, c_NCHW: Tensor, x_NCHW: Tensor
-) -> tuple[Tensor, Tensor, Tensor]:
-    """Objective, distance and gradient in coordinates.
-
-    ``x_NCHW`` are the pictures of ``c_NCHW``; the chain rule through the linear basis is written out, so that
-    they need not be computed twice and stay exactly in the box.
-    """
-    x = x_NCHW.contiguous(memory_format=torch.channels_last).requires_grad_()
-    c = c_NCHW.detach().requires_grad_()
-    value, distance = objective(x, c)
-    by_x, by_c = torch.autograd.grad(value.sum(), (x, c), allow_unused=True)
-    gradient = basis.pull_back(by_x)
-    x_NCHW.requires_grad_(False)
-    return value.detach(), distance.detach(), gradient if by_c is None else gradient + by_c

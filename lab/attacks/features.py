@@ -12,7 +12,7 @@ from torch import Tensor
 
 from lab.attacks.victim import BATCH, Victim, to_floats
 
-SCALE_FLOOR = 0.1
+SCALE_FLOOR = 0.01
 """Elements that vary less than this share of the root mean square deviation count as varying that much."""
 
 

@@ -19,7 +19,7 @@ from lab.attacks.attack import Access, Reconstruction, Show, require_white_box
 from lab.attacks.chunks import reconstruct_in_chunks
 from lab.attacks.inverter_training import TrainedInverter
 from lab.attacks.residual import Residual
-from lab.attacks.rmle import RMLE
+from lab.attacks.rmle import RMLE, Space
 from lab.attacks.tuning import Settings, Tuning, load_tuning, tune
 from lab.attacks.victim import Victim
 from lab.data import seeded_parts
@@ -37,9 +37,10 @@ class RefinedRMLE(RMLE):
 
     iterations: int = 500
     restarts: int = 1
-    learning_rates: tuple[float, ...] = (0.02, 0.1)
-    tv_weights: tuple[float, ...] = (0.0, 0.2)
-    prior_weights: tuple[float, ...] = (0.0, 1.0)
+    learning_rates: tuple[float, ...] = (0.05, 0.3)
+    tv_weights: tuple[float, ...] = (0.02, 0.2)
+    prior_weights: tuple[float, ...] = (0.0, 0.5, 5.0)
+    spaces: tuple[Space, ...] = ("whitened",)
     start: TrainedInverter = field(default_factory=Residual)
 
     name: ClassVar[str] = "refined-rmle"

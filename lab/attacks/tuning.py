@@ -28,15 +28,17 @@ class Candidate:
     """Settings that are chosen per victim.
 
     Attributes:
-        learning_rate: First step size, in coordinates of ``PictureBasis``.
+        learning_rate: First step size, in ``Coordinates``.
         tv_weight: Weight of the total variation.
         prior_weight: Weight of the squared distance from the mean picture or, after an inverter, from its
             reconstruction.
+        whitened: Whether to step in whitened coordinates or in pixels.
     """
 
     learning_rate: float
     tv_weight: float
     prior_weight: float
+    whitened: bool = True
 
 
 @dataclass(frozen=True)
@@ -46,12 +48,14 @@ class Settings:
     learning_rate_N: Tensor
     tv_weight_N: Tensor
     prior_weight_N: Tensor
+    whitened_N: Tensor
 
     @classmethod
     def of(cls, candidates: Sequence[Candidate], device: torch.device) -> "Settings":
         """From one candidate per picture."""
-        columns = torch.tensor([list(asdict(candidate).values()) for candidate in candidates], device=device)
-        return cls(*columns.unbind(1))
+        rows = [[float(value) for value in asdict(candidate).values()] for candidate in candidates]
+        rate_N, tv_N, prior_N, whitened_N = torch.tensor(rows, device=device).unbind(1)
+        return cls(rate_N, tv_N, prior_N, whitened_N > 0)
 
 
 @dataclass(frozen=True)
@@ -68,7 +72,7 @@ class Tuning:
     statistics: FeatureStatistics
     basis: PictureBasis
     chosen: Candidate
-    scores: list[dict[str, float]]
+    scores: list[dict[str, Any]]
 
     def to(self, device: torch.device) -> "Tuning":
         """The same on another device."""
