@@ -42,10 +42,10 @@ class DeepImagePrior(Attack):
 
     iterations: int = 1000
     channels: int = 16
-    learning_rate: float = 0.02
+    learning_rate: float = 0.03
     noise: float = 0.1
-    tv_weights: tuple[float, ...] = (0.0, 0.2)
-    tuning_pictures: int = 8
+    tv_weights: tuple[float, ...] = (0.1, 0.5)
+    tuning_pictures: int = 4
     batch: int = 64
     seed: int = 1
 
@@ -125,7 +125,7 @@ class DeepImagePrior(Attack):
                 break
             optimizer.param_groups[0]["lr"] = self.learning_rate * fall
             optimizer.zero_grad()
-            value.sum().backward()
+            value.sum().backward()  # type: ignore[no-untyped-call]
             if step == 0:
                 made.gradient_norm_N.copy_(nets.gradient_norm_N())
             optimizer.step()

@@ -74,7 +74,8 @@ class PictureNets:
             for parameter in self.parameters()
             if parameter.grad is not None
         ]
-        return torch.cat(parts, dim=1).norm(dim=1)
+        norm_N: Tensor = torch.cat(parts, dim=1).norm(dim=1)
+        return norm_N
 
     def _joined(self, first: Tensor, second: Tensor) -> Tensor:
         """Channels of each picture beside one another."""

@@ -1,14 +1,14 @@
 """Inverter, then optimisation: rMLE from a trained inverter's output, held near it.
 
-    x_hat = argmin over x in [0, 1] of  d(f_edge(x), z) + lambda_TV * TV(x) + lambda_A * |x - x_0|^2 / Var(x)
+    x_hat = argmin over x in [0, 1] of  (rMLE's objective) + lambda_A * mean((x - x_0)^2) / Var(x)
 
 with x_0 the inverter's reconstruction, which knows what pictures look like; the descent restores what z still
-holds and the inverter lost. Step size, lambda_TV and lambda_A are chosen on those auxiliary pictures that the
-inverter's training held back: on pictures it was trained on, its output would look better than it is.
+holds and the inverter lost. Step size and weights are chosen on those auxiliary pictures that the inverter's
+training held back: on pictures it was trained on, its output would look better than it is.
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, ClassVar, Literal
 
@@ -20,7 +20,7 @@ from lab.attacks.chunks import reconstruct_in_chunks
 from lab.attacks.inverter_training import TrainedInverter
 from lab.attacks.residual import Residual
 from lab.attacks.rmle import RMLE, Space
-from lab.attacks.tuning import Settings, Tuning, load_tuning, tune
+from lab.attacks.tuning import Candidate, Settings, Tuning, load_tuning, tune
 from lab.attacks.victim import Victim
 from lab.data import seeded_parts
 
@@ -32,15 +32,16 @@ class RefinedRMLE(RMLE):
     Attributes:
         start: The inverter; fitted in the same root folder unless it is already.
         restarts: Starts: the inverter's output, then rMLE's own (the mean picture, then random ones).
-        prior_weights: Weights of the squared distance from the inverter's output to choose from.
+        anchor_weights: Weights of the squared distance from the inverter's output to choose from.
     """
 
     iterations: int = 500
-    restarts: int = 1
-    learning_rates: tuple[float, ...] = (0.05, 0.3)
-    tv_weights: tuple[float, ...] = (0.02, 0.2)
-    prior_weights: tuple[float, ...] = (0.0, 0.5, 5.0)
+    restarts: int = 2
+    learning_rates: tuple[float, ...] = (0.05, 0.3, 1.0)
+    tv_weights: tuple[float, ...] = (0.1,)
+    prior_weights: tuple[float, ...] = (0.1, 0.6)
     spaces: tuple[Space, ...] = ("whitened",)
+    anchor_weights: tuple[float, ...] = (0.0, 0.3, 3.0)
     start: TrainedInverter = field(default_factory=Residual)
 
     name: ClassVar[str] = "refined-rmle"
@@ -48,6 +49,14 @@ class RefinedRMLE(RMLE):
     access: ClassVar[Access] = "white-box"
     kind: ClassVar[Literal["optimisation", "inverter"]] = "optimisation"
     source: ClassVar[str] = "rMLE (He et al., ACSAC 2019) started at an inverter's output: ours"
+
+    def candidates(self) -> list[Candidate]:
+        """rMLE's, with each weight of the anchor."""
+        return [
+            replace(one, anchor_weight=weight)
+            for one in super().candidates()
+            for weight in self.anchor_weights
+        ]
 
     def budget(self) -> dict[str, Any]:
         """The fields as JSON values, the inverter's with its name."""

@@ -156,7 +156,7 @@ class RMLE(Attack):
         return reduce(Descent.better_of, made), by_start
 
     def _anchor(self, starts: list[Tensor]) -> Tensor | None:
-        """Where the prior pulls to: the mean picture (None) unless a subclass knows better."""
+        """Pictures to stay near, if any."""
         return None
 
     def _start(self, basis: PictureBasis, count: int, chunk: int, restart: int) -> Tensor:
@@ -171,27 +171,28 @@ class RMLE(Attack):
 def picture_objective(
     victim: Victim, known: Tuning, z_NCHW: Tensor, settings: Settings, anchor_NCHW: Tensor | None = None
 ) -> Objective:
-    """Feature distance, weighted total variation and weighted prior, per picture.
+    """Feature distance, weighted total variation and weighted priors, per picture.
 
-    The prior is mean(c^2) in whitened coordinates or, with an anchor, mean((x - anchor)^2) in units of the
-    variance of pictures.
+    The priors are mean(c^2) in whitened coordinates c and, with an anchor, mean((x - anchor)^2) in units of
+    the variance of pictures.
     """
     distance = FeatureDistance(known.statistics, z_NCHW)
-    has_tv = bool((settings.tv_weight_N > 0).any())
-    has_prior = bool((settings.prior_weight_N > 0).any())
     variance = known.basis.deviation.square()
-
-    def prior(x_NCHW: Tensor) -> Tensor:
-        if anchor_NCHW is None:
-            return known.basis.coordinates(x_NCHW).square().mean((1, 2, 3))
-        return (x_NCHW - anchor_NCHW).square().mean((1, 2, 3)) / variance
+    has_tv, has_prior, has_anchor = (
+        bool((weight_N > 0).any())
+        for weight_N in (settings.tv_weight_N, settings.prior_weight_N, settings.anchor_weight_N)
+    )
 
     def objective(x_NCHW: Tensor) -> tuple[Tensor, Tensor]:
         apart = value = distance(victim.features(x_NCHW))
         if has_tv:
             value = value + settings.tv_weight_N * total_variation(x_NCHW)
         if has_prior:
-            value = value + settings.prior_weight_N * prior(x_NCHW)
+            rare = known.basis.coordinates(x_NCHW).square().mean((1, 2, 3))
+            value = value + settings.prior_weight_N * rare
+        if has_anchor and anchor_NCHW is not None:
+            away = (x_NCHW - anchor_NCHW).square().mean((1, 2, 3)) / variance
+            value = value + settings.anchor_weight_N * away
         return value, apart
 
     return objective

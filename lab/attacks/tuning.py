@@ -30,15 +30,16 @@ class Candidate:
     Attributes:
         learning_rate: First step size, in ``Coordinates``.
         tv_weight: Weight of the total variation.
-        prior_weight: Weight of the squared distance from the mean picture or, after an inverter, from its
-            reconstruction.
+        prior_weight: Weight of the squared whitened coordinates.
         whitened: Whether to step in whitened coordinates or in pixels.
+        anchor_weight: Weight of the squared distance from an inverter's reconstruction.
     """
 
     learning_rate: float
     tv_weight: float
     prior_weight: float
     whitened: bool = True
+    anchor_weight: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -49,13 +50,14 @@ class Settings:
     tv_weight_N: Tensor
     prior_weight_N: Tensor
     whitened_N: Tensor
+    anchor_weight_N: Tensor
 
     @classmethod
     def of(cls, candidates: Sequence[Candidate], device: torch.device) -> "Settings":
         """From one candidate per picture."""
         rows = [[float(value) for value in asdict(candidate).values()] for candidate in candidates]
-        rate_N, tv_N, prior_N, whitened_N = torch.tensor(rows, device=device).unbind(1)
-        return cls(rate_N, tv_N, prior_N, whitened_N > 0)
+        rate_N, tv_N, prior_N, whitened_N, anchor_N = torch.tensor(rows, device=device).unbind(1)
+        return cls(rate_N, tv_N, prior_N, whitened_N > 0, anchor_N)
 
 
 @dataclass(frozen=True)
