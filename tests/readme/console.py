@@ -15,6 +15,7 @@ SHORTER = {
     ("demo",): ["--headless", "--frames", "3", "--rate", "0", "--http-port", "0"],
     ("lab", "train"): ["--epochs", "2"],
     ("lab", "inverter"): ["--epochs", "2"],
+    ("lab", "audit"): ["--pictures", "16", "--attacks", "residual"],
 }
 """What is added to commands that would go on for long; everything else runs as it is written."""
 

@@ -95,6 +95,8 @@ def check_lab(printed: str, folder: Path) -> None:
     assert (folder / "bundles/funnel/manifest.json").is_file()
     assert (folder / "inverters/funnel/inverter.onnx").is_file()
     assert "runs/funnel" in printed
+    assert len(list(folder.glob("runs/audit-*/report.html"))) == 1
+    assert "SiftFunnel" in printed
 
 
 CHECKS: dict[str, Callable[[str, Path], None]] = {

@@ -1,0 +1,70 @@
+"""Prose whose figures are read from results, so that no sentence can outlive the number it quotes.
+
+A template holds references in double braces; everything else is copied:
+
+    {{cpu/cifar10-cnn-none : attacks.residual.scores.standard.psnr_db.mean : .1f}}
+    {{cpu/cifar10-cnn-none : A - cpu/cifar10-cnn-bido : B : +.1f}}
+
+The second form is a difference. A format ending in ``%`` prints a share as a percentage. ``strongest`` as a
+step of a path stands for the key that the result names as its strongest attack.
+"""
+
+import json
+import re
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+REFERENCE = re.compile(r"\{\{\s*(.+?)\s*\}\}", re.DOTALL)
+DIFFERENCE = " - "
+
+
+class FindingsError(ValueError):
+    """A reference in a template that no result answers; names it."""
+
+
+def _value(results: Path, row: str, path: str, cache: dict[str, Any]) -> Any:
+    file = results / f"{row}.json"
+    if row not in cache:
+        if not file.is_file():
+            raise FindingsError(f"{row}: no such result; run `siftfunnel lab run {Path(row).name}` first")
+        cache[row] = json.loads(file.read_text())
+    value: Any = cache[row]
+    for step in path.split("."):
+        if step == "strongest" and isinstance(value, Mapping) and "strongest" not in value:
+            step = cache[row]["strongest"]
+        value = value.get(step) if isinstance(value, Mapping) else None
+        if value is None:
+            raise FindingsError(f"{row}: no {path} in this result (stopped at {step})")
+    return value
+
+
+def _resolve(text: str, results: Path, cache: dict[str, Any]) -> str:
+    parts = [" ".join(part.split()) for part in text.split(DIFFERENCE)]
+    *first, last = parts
+    fields = [field.strip() for field in last.split(" : ")]
+    if len(fields) == 3:
+        row, path, form = fields
+    elif len(fields) == 2 and not first:
+        (row, path), form = fields, "s"
+    else:
+        raise FindingsError(f"{text!r} is not ROW : PATH : FORMAT")
+    value = _value(results, row, path, cache)
+    for part in first:
+        row, path = (field.strip() for field in part.split(" : "))
+        value = _value(results, row, path, cache) - value
+    return format(value, form)
+
+
+def render(template: str, results: Path) -> str:
+    """Put the figures in.
+
+    Args:
+        template: Text with references.
+        results: Directory with ``<profile>/<row>.json``.
+
+    Raises:
+        FindingsError: a reference that no result answers, or that cannot be read.
+    """
+    cache: dict[str, Any] = {}
+    return REFERENCE.sub(lambda found: _resolve(found[1], results, cache), template)

@@ -1,0 +1,57 @@
+import json
+from pathlib import Path
+
+import pytest
+
+from lab.tables.findings import FindingsError, render
+from lab.tables.results import RESULTS
+
+DOCS = Path(__file__).resolve().parents[3] / "docs"
+
+
+@pytest.fixture
+def results(tmp_path: Path) -> Path:
+    (tmp_path / "cpu").mkdir()
+    for row, mean in (("a", 20.0), ("b", 17.5)):
+        made = {
+            "accuracy": {"test": 0.753},
+            "attacks": {"best": {"psnr": mean, "label": "Best"}, "worse": {"psnr": 1.0}},
+            "strongest": "best",
+        }
+        (tmp_path / "cpu" / f"{row}.json").write_text(json.dumps(made))
+    return tmp_path
+
+
+@pytest.mark.parametrize(
+    ("template", "text"),
+    [
+        ("{{cpu/a : attacks.best.psnr : .1f}} dB", "20.0 dB"),
+        ("{{cpu/a : attacks.strongest.psnr : .2f}}", "20.00"),
+        ("{{cpu/a : attacks.best.psnr - cpu/b : attacks.best.psnr : +.1f}}", "+2.5"),
+        ("{{cpu/a : accuracy.test : .1%}}", "75.3%"),
+        ("{{cpu/a : strongest}} and {{cpu/b : attacks.strongest.label}}", "best and Best"),
+        ("no figure", "no figure"),
+    ],
+)
+def test_a_reference_becomes_its_figure(results: Path, template: str, text: str) -> None:
+    assert render(template, results) == text
+
+
+@pytest.mark.parametrize(
+    ("template", "message"),
+    [
+        ("{{cpu/c : accuracy.test : .1f}}", "cpu/c: no such result"),
+        ("{{cpu/a : attacks.magic.psnr : .1f}}", "stopped at magic"),
+        ("{{cpu/a}}", "ROW : PATH : FORMAT"),
+    ],
+)
+def test_a_reference_that_nothing_answers_is_named(results: Path, template: str, message: str) -> None:
+    with pytest.raises(FindingsError, match=message):
+        render(template, results)
+
+
+def test_the_findings_are_what_their_template_and_the_results_give() -> None:
+    template = (DOCS / "findings.in.md").read_text(encoding="utf-8")
+    assert render(template, RESULTS) == (DOCS / "findings.md").read_text(encoding="utf-8"), (
+        "run `make lab-tables`"
+    )
