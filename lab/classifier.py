@@ -36,6 +36,22 @@ def check_fits(images: ImageSet, recipe: Recipe) -> None:
         )
 
 
+def samples_per_epoch(recipe: Recipe, pictures: int) -> int:
+    """Training pictures in whole batches: a short last batch would skew the distance correlation."""
+    wanted = min(pictures, recipe.pictures_per_epoch or pictures)
+    return wanted // recipe.batch_size * recipe.batch_size or wanted
+
+
+def steps_per_epoch(recipe: Recipe, pictures: int) -> int:
+    """Batches in an epoch."""
+    return math.ceil(samples_per_epoch(recipe, pictures) / recipe.batch_size)
+
+
+def sample_rate(recipe: Recipe, pictures: int) -> float:
+    """Chance of a picture to be in a batch of a private run."""
+    return min(1.0, recipe.batch_size / pictures)
+
+
 class ClassifierTask:
     """A split network with its defence's loss."""
 
@@ -63,20 +79,13 @@ class ClassifierTask:
 
     @property
     def samples_per_epoch(self) -> int:
-        """Training pictures in whole batches: a short last batch would skew the distance correlation."""
-        wanted = min(len(self._labels), self.recipe.pictures_per_epoch or len(self._labels))
-        whole = wanted // self.batch_size * self.batch_size
-        return whole or wanted
+        """Training pictures in one epoch."""
+        return samples_per_epoch(self.recipe, len(self._labels))
 
     @property
     def steps_per_epoch(self) -> int:
         """Batches in an epoch."""
-        return math.ceil(self.samples_per_epoch / self.batch_size)
-
-    @property
-    def sample_rate(self) -> float:
-        """Chance of a picture to be in a batch of a private run."""
-        return min(1.0, self.batch_size / len(self._labels))
+        return steps_per_epoch(self.recipe, len(self._labels))
 
     def make_optimizer(self, model: nn.Module, settings: FitSettings) -> torch.optim.Optimizer:
         """The usual optimiser, wrapped for a private defence."""
@@ -105,7 +114,8 @@ class ClassifierTask:
 
     def _parts(self, generator: torch.Generator) -> Iterator[Tensor]:
         if self.recipe.defence.private:
-            yield from poisson_batches(len(self._labels), self.sample_rate, self.steps_per_epoch, generator)
+            rate = sample_rate(self.recipe, len(self._labels))
+            yield from poisson_batches(len(self._labels), rate, self.steps_per_epoch, generator)
             return
         order = torch.randperm(len(self._labels), generator=generator)[: self.samples_per_epoch]
         yield from torch.split(order, self.batch_size)
@@ -147,13 +157,6 @@ def evaluate_logits(
             x = x.to(device=device, memory_format=torch.channels_last)
             outputs.append(model(x).float().cpu().numpy())
     return np.concatenate(outputs)
-
-
-def private_steps(recipe: Recipe, pictures: int) -> tuple[int, float]:
-    """Steps per epoch and sample rate of a private run on so many pictures, for the accounting."""
-    return math.ceil(pictures // recipe.batch_size * recipe.batch_size / recipe.batch_size), min(
-        1.0, recipe.batch_size / pictures
-    )
 
 
 def fit_settings(recipe: Recipe) -> FitSettings:

@@ -4,7 +4,7 @@ L = lambda_1 KL(smoothed labels || prediction) + lambda_2 dCor^2(x, z) + lambda_
 """
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import dataclass, field, replace
 from typing import Any, ClassVar
 
 from lab.defences.defence import Defence, Loss, Step
@@ -56,10 +56,6 @@ class SiftFunnel(Defence):
         """From JSON values, the weights nested."""
         values = dict(parameters)
         return cls(weights=LossWeights(**values.pop("weights")), **values)
-
-    def parameters(self) -> dict[str, Any]:
-        """The fields as JSON values."""
-        return asdict(self)
 
 
 def _terms(**weights: float) -> SiftFunnel:

@@ -18,8 +18,9 @@ import torch
 
 from lab.attacks.attack import Attack, Show
 from lab.attacks.victim import Victim, to_floats, victim_of_network
-from lab.classifier import input_spec
+from lab.classifier import input_spec, sample_rate, steps_per_epoch
 from lab.data import Splits
+from lab.defences.dpsgd import DPSGD
 from lab.metrics.authors import PAPER_BATCH
 from lab.models.split import SplitNetwork
 from lab.provenance import provenance
@@ -275,11 +276,8 @@ def training_figures(subject: Subject) -> dict[str, Any]:
 
 
 def _epsilon(subject: Subject) -> float | None:
-    from lab.classifier import private_steps
-    from lab.defences.dpsgd import DPSGD
-
-    defence = subject.recipe.defence
-    if not isinstance(defence, DPSGD):
+    recipe, pictures = subject.recipe, len(subject.splits.train)
+    if not isinstance(recipe.defence, DPSGD):
         return None
-    steps, rate = private_steps(subject.recipe, len(subject.splits.train))
-    return round(defence.epsilon(steps=steps * subject.stored["epochs_done"], sample_rate=rate), 3)
+    steps = steps_per_epoch(recipe, pictures) * subject.stored["epochs_done"]
+    return round(recipe.defence.epsilon(steps=steps, sample_rate=sample_rate(recipe, pictures)), 3)

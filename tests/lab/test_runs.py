@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from lab.augment import augment
-from lab.classifier import ClassifierTask, fit_settings
+from lab.classifier import ClassifierTask, fit_settings, sample_rate, steps_per_epoch
 from lab.data import DataError, ImageSet, Splits
 from lab.defences.registry import DEFENCES, make_defence
 from lab.defences.siftfunnel import SiftFunnel
@@ -168,3 +168,9 @@ def test_an_empty_private_batch_is_a_step_of_noise() -> None:
     assert (float(loss.detach()), logged) == (0.0, {})
     moved = [not torch.equal(a, b) for a, b in zip(before, task.model.parameters(), strict=True)]
     assert all(moved)
+
+
+def test_the_accounting_counts_the_steps_and_the_rate_of_a_private_epoch() -> None:
+    wanted = tiny(recipe("cifar10_unprotected"), defence=make_defence("dpsgd"), batch_size=128)
+    assert (steps_per_epoch(wanted, 10_000), sample_rate(wanted, 10_000)) == (78, 0.0128)
+    assert (steps_per_epoch(wanted, 100), sample_rate(wanted, 100)) == (1, 1.0)
