@@ -46,7 +46,9 @@ class FeatureStatistics:
 
 
 @torch.no_grad()
-def measure_features(victim: Victim, auxiliary_NHWC: Tensor) -> FeatureStatistics:
+def measure_features(
+    victim: Victim, auxiliary_NHWC: Tensor, scale_floor: float = SCALE_FLOOR
+) -> FeatureStatistics:
     """Statistics from the attacker's own pictures, ``uint8``.
 
     The scale adds the variance between pictures and the variance of the noise on values that arrive:
@@ -68,7 +70,7 @@ def measure_features(victim: Victim, auxiliary_NHWC: Tensor) -> FeatureStatistic
     count = len(auxiliary_NHWC)
     between = (square / count - (total / count).square()).clamp_min(0)
     scale = (between + noise / arrived.clamp_min(1)).sqrt()
-    floor = SCALE_FLOOR * scale.square().mean().sqrt()
+    floor = scale_floor * scale.square().mean().sqrt()
     scale = scale.clamp_min(floor.clamp_min(1e-12)).float()
     weight = _weight_of_zeros(zeros / count, victim).float()
     return FeatureStatistics(scale, weight)
