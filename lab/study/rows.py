@@ -12,8 +12,6 @@ from lab.study.profiles import Profile
 
 EQUAL = "-equal"
 FURTHER = ("none", "bido", "autoencoder", "siftfunnel", "funnel-cross-entropy")
-RESNET_BIDO = BiDO(lambda_x=5.0, lambda_y=10.0)
-"""The paper's (5; 10) for ResNet-18."""
 
 SOURCE_BIDO = BiDO(lambda_x=0.05, lambda_y=0.5)
 """The weights of BiDO's authors; the paper's (2; 20) leave cross-entropy little say in our form of HSIC."""
@@ -80,7 +78,7 @@ def _rows() -> dict[str, Row]:
             f"cifar10-resnet18-{name}",
             "cifar10",
             "resnet18",
-            RESNET_BIDO if name == "bido" else make_defence(name),
+            BiDO.for_resnet() if name == "bido" else make_defence(name),
         )
         for name in DEFENCES
     ]
