@@ -19,7 +19,6 @@ from torch import Tensor
 from lab.attacks.attack import Access, Attack, Reconstruction, Show, require_white_box
 from lab.attacks.chunks import reconstruct_in_chunks
 from lab.attacks.descent import Descent, curve_iterations, require_numbers
-from lab.attacks.features import SCALE_FLOOR
 from lab.attacks.picture_nets import PictureNets
 from lab.attacks.rmle import descent_details, picture_objective
 from lab.attacks.tuning import Candidate, Settings, Tuning, drawn_indices, load_tuning, tune
@@ -36,8 +35,6 @@ class DeepImagePrior(Attack):
         learning_rate: First step size of Adam on weights.
         noise: Standard deviation of the noise added to the net's unit input, falling to 0 along a cosine.
         tv_weights: Weights of the total variation to choose from.
-        scale_floor: Least variation that an element counts with, as a share of the whole feature's.
-            1 comes close to the raw squared error: better where a few auxiliary pictures say little.
         tuning_pictures: Auxiliary pictures on which it is chosen.
         batch: Pictures at a time.
         seed: Of weights and noise.
@@ -48,7 +45,6 @@ class DeepImagePrior(Attack):
     learning_rate: float = 0.03
     noise: float = 0.1
     tv_weights: tuple[float, ...] = (0.1, 0.5)
-    scale_floor: float = SCALE_FLOOR
     tuning_pictures: int = 4
     batch: int = 64
     seed: int = 1

@@ -12,8 +12,10 @@ from torch import Tensor
 
 from lab.attacks.victim import BATCH, Victim, to_floats
 
-SCALE_FLOOR = 0.01
-"""Elements that vary less than this share of the root mean square deviation count as varying that much."""
+CHANNEL_FLOOR, FEATURE_FLOOR = 0.3, 0.01
+"""An element counts as varying at least by these shares of its channel's and of the whole feature's root mean
+square deviation: places where few auxiliary pictures differ would rule the distance otherwise. The second is
+small because the channels of a trained funnel differ by a factor of 30."""
 
 
 @dataclass(frozen=True)
@@ -21,7 +23,7 @@ class FeatureStatistics:
     """What auxiliary pictures say about a victim's features.
 
     Attributes:
-        scale_CHW: Standard deviation of each element over pictures and noise, with a floor.
+        scale_CHW: Standard deviation of each element over pictures and noise, with the two floors.
         zero_weight_CHW: How much a received zero says: 1, or under feature dropout the chance that it is one.
     """
 
@@ -46,9 +48,7 @@ class FeatureStatistics:
 
 
 @torch.no_grad()
-def measure_features(
-    victim: Victim, auxiliary_NHWC: Tensor, scale_floor: float = SCALE_FLOOR
-) -> FeatureStatistics:
+def measure_features(victim: Victim, auxiliary_NHWC: Tensor) -> FeatureStatistics:
     """Statistics from the attacker's own pictures, ``uint8``.
 
     The scale adds the variance between pictures and the variance of the noise on values that arrive:
@@ -70,8 +70,9 @@ def measure_features(
     count = len(auxiliary_NHWC)
     between = (square / count - (total / count).square()).clamp_min(0)
     scale = (between + noise / arrived.clamp_min(1)).sqrt()
-    floor = scale_floor * scale.square().mean().sqrt()
-    scale = scale.clamp_min(floor.clamp_min(1e-12)).float()
+    of_channel = CHANNEL_FLOOR * scale.square().mean((1, 2), keepdim=True).sqrt()
+    of_feature = FEATURE_FLOOR * scale.square().mean().sqrt()
+    scale = scale.maximum(of_channel).maximum(of_feature).clamp_min(1e-12).float()
     weight = _weight_of_zeros(zeros / count, victim).float()
     return FeatureStatistics(scale, weight)
 

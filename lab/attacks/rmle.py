@@ -29,7 +29,7 @@ from lab.attacks.attack import Access, Attack, Reconstruction, Show, require_whi
 from lab.attacks.basis import Coordinates, PictureBasis
 from lab.attacks.chunks import reconstruct_in_chunks
 from lab.attacks.descent import Descent, Objective, descend, total_variation
-from lab.attacks.features import SCALE_FLOOR, FeatureDistance
+from lab.attacks.features import FeatureDistance
 from lab.attacks.tuning import Candidate, Settings, Tuning, drawn_indices, load_tuning, tune
 from lab.attacks.victim import Victim
 
@@ -48,8 +48,6 @@ class RMLE(Attack):
         tv_weights: Weights of the total variation to choose from.
         prior_weights: Weights of the squared whitened coordinates to choose from.
         spaces: In which coordinates to step, to choose from; in pixels there is no prior.
-        scale_floor: Least variation that an element counts with, as a share of the whole feature's.
-            1 comes close to the raw squared error: better where a few auxiliary pictures say little.
         tuning_pictures: Auxiliary pictures on which these are chosen.
         seed: Of the random starts and of the choice of tuning pictures.
     """
@@ -61,7 +59,6 @@ class RMLE(Attack):
     tv_weights: tuple[float, ...] = (0.02, 0.2)
     prior_weights: tuple[float, ...] = (0.1, 0.6)
     spaces: tuple[Space, ...] = ("whitened", "pixels")
-    scale_floor: float = SCALE_FLOOR
     tuning_pictures: int = 4
     seed: int = 1
 

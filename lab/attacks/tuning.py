@@ -97,11 +97,6 @@ class Tunable(Protocol):
         """Pictures at a time."""
         ...
 
-    @property
-    def scale_floor(self) -> float:
-        """See ``lab.attacks.features.SCALE_FLOOR``."""
-        ...
-
     def budget(self) -> dict[str, Any]:
         """The attack's settings as JSON values."""
         ...
@@ -156,7 +151,7 @@ def tune(
         is_measured[held_out_N] = False
         measured_NHWC = auxiliary_NHWC[is_measured.to(auxiliary_NHWC.device)]
         known = Tuning(
-            measure_features(victim, measured_NHWC, attack.scale_floor),
+            measure_features(victim, measured_NHWC),
             measure_pictures(measured_NHWC, victim.device),
             candidates[0],
             [],

@@ -100,9 +100,9 @@ def cpu_profile() -> Profile:
             CPU_RESIDUAL,
         ),
         further_attacks=(
-            make_attack("refined-rmle", start=CPU_RESIDUAL, iterations=150),
+            make_attack("refined-rmle", start=CPU_RESIDUAL, iterations=150, restarts=1),
             make_attack("unet", epochs=2),
-            make_attack("deep-image-prior", iterations=200),
+            make_attack("deep-image-prior", iterations=150, channels=8),
             make_attack("fora", substitute_epochs=6, epochs=4),
         ),
         measure=MeasureBudget(pictures=1_000, authors_epochs=4, steps=200, latency_runs=200),

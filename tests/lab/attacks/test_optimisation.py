@@ -249,7 +249,6 @@ def test_rmle_done_right_reaches_35_db_on_an_untrained_edge_of_width_128(tmp_pat
         tv_weights=(0.0,),
         prior_weights=(0.001,),
         spaces=("whitened",),
-        scale_floor=1.0,
     )
     assert _score_on_untrained(128, drawn_faces()[:40], attack, tmp_path) > 35
 
