@@ -16,7 +16,7 @@ from lab.models.layout import channels_last
 from lab.models.split import SplitNetwork
 from lab.private import make_private_optimizer, poisson_batches
 from lab.recipes import Recipe
-from lab.train import FitSettings, adamw
+from lab.train import FitSettings, Task, adamw
 from shared.preprocess import InputSpec, normalise
 
 EVALUATION_BATCH = 250
@@ -52,7 +52,7 @@ def sample_rate(recipe: Recipe, pictures: int) -> float:
     return min(1.0, recipe.batch_size / pictures)
 
 
-class ClassifierTask:
+class ClassifierTask(Task):
     """A split network with its defence's loss."""
 
     def __init__(self, recipe: Recipe, splits: Splits, device: torch.device) -> None:
@@ -68,7 +68,7 @@ class ClassifierTask:
             input_size=recipe.input_size,
             num_classes=len(splits.train.classes),
         )
-        self.model = channels_last(network.to(device))
+        self.model: SplitNetwork = channels_last(network.to(device))
         self._images_NHWC = torch.from_numpy(splits.train.images_NHWC).to(device)
         self._labels = torch.from_numpy(splits.train.labels).to(device)
         self._validation = splits.validation

@@ -26,7 +26,7 @@ from lab.models.decoder import DecoderSettings, build_decoder, doublings_between
 from lab.models.split import count_parameters
 from lab.provenance import provenance
 from lab.sessions import DeviceModel, OnnxModel
-from lab.train import FitSettings, Run, fit
+from lab.train import FitSettings, Run, Task, fit
 from shared.bundle import Bundle, Inverter, load_bundle, write_inverter
 from shared.preprocess import InputSpec
 from shared.similarity import mse, psnr, ssim
@@ -85,7 +85,7 @@ def normalise_floats(x_NHWC: Tensor, spec: InputSpec) -> NDArray[np.float32]:
     return np.ascontiguousarray(x.permute(0, 3, 1, 2).numpy())
 
 
-class DecoderTask:
+class DecoderTask(Task):
     """A decoder that learns to undo a bundle's edge half."""
 
     def __init__(

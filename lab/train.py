@@ -10,10 +10,11 @@ import json
 import math
 import sys
 import time
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 import torch
 from safetensors import safe_open
@@ -38,35 +39,36 @@ class RunFolderError(ValueError):
     """A run folder that does not fit: made by other settings, or damaged."""
 
 
-class Task(Protocol):
-    """What the loop fits: a model, its batches, its loss and its score."""
+class Task(ABC):
+    """What the loop fits: a model, its batches, its loss and its score.
+
+    Attributes:
+        model: What is trained.
+        batch_size: Pictures per step.
+    """
+
+    model: nn.Module
+    batch_size: int
 
     @property
-    def model(self) -> nn.Module:
-        """What is trained."""
-        ...
-
-    @property
-    def batch_size(self) -> int:
-        """Pictures per step."""
-        ...
-
-    @property
+    @abstractmethod
     def samples_per_epoch(self) -> int:
         """Pictures in one epoch."""
-        ...
 
+    def begin_epoch(self, epoch: int) -> None:  # noqa: B027 - only tasks with a schedule of their own need it
+        """Take note that an epoch begins, counted from 0."""
+
+    @abstractmethod
     def batches(self, generator: torch.Generator) -> Iterator[Any]:
         """One epoch of batches, with all randomness from ``generator``."""
-        ...
 
+    @abstractmethod
     def loss(self, batch: Any) -> tuple[Tensor, dict[str, float]]:
         """The scalar to minimise, and named numbers for the log."""
-        ...
 
+    @abstractmethod
     def validate(self) -> dict[str, float]:
         """Figures on the validation pictures; the highest ``score`` makes the best checkpoint."""
-        ...
 
 
 @dataclass(frozen=True)
@@ -246,9 +248,7 @@ def _fit_epoch(
 ) -> dict[str, float]:
     """One epoch; returns the mean of what the task logs."""
     task.model.train()
-    begin_epoch = getattr(task, "begin_epoch", None)
-    if begin_epoch is not None:
-        begin_epoch(epoch)
+    task.begin_epoch(epoch)
     steps = math.ceil(task.samples_per_epoch / task.batch_size)
     sums: dict[str, float] = {}
     started = shown = time.monotonic()

@@ -8,25 +8,20 @@ picture around which the nets start, and the choice of lambda_TV. All sizes and 
 """
 
 import math
-from collections.abc import Mapping
-from dataclasses import asdict, dataclass
-from pathlib import Path
-from typing import Any, ClassVar, Literal
+from dataclasses import dataclass
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor
 
-from lab.attacks.attack import Access, Attack, Reconstruction, Show, require_white_box
-from lab.attacks.chunks import reconstruct_in_chunks
 from lab.attacks.descent import Descent, curve_iterations, require_numbers
 from lab.attacks.picture_nets import PictureNets
-from lab.attacks.rmle import descent_details, picture_objective
-from lab.attacks.tuning import Candidate, Settings, Tuning, drawn_indices, load_tuning, tune
-from lab.attacks.victim import Victim
+from lab.attacks.tuned import Scene, TunedAttack
+from lab.attacks.tuning import Candidate
 
 
 @dataclass(frozen=True)
-class DeepImagePrior(Attack):
+class DeepImagePrior(TunedAttack):
     """An untrained U-shaped net per picture.
 
     Attributes:
@@ -35,9 +30,6 @@ class DeepImagePrior(Attack):
         learning_rate: First step size of Adam on weights.
         noise: Standard deviation of the noise added to the net's unit input, falling to 0 along a cosine.
         tv_weights: Weights of the total variation to choose from.
-        tuning_pictures: Auxiliary pictures on which it is chosen.
-        batch: Pictures at a time.
-        seed: Of weights and noise.
     """
 
     iterations: int = 1000
@@ -45,14 +37,9 @@ class DeepImagePrior(Attack):
     learning_rate: float = 0.03
     noise: float = 0.1
     tv_weights: tuple[float, ...] = (0.1, 0.5)
-    tuning_pictures: int = 4
-    batch: int = 64
-    seed: int = 1
 
     name: ClassVar[str] = "deep-image-prior"
     label: ClassVar[str] = "Deep image prior"
-    access: ClassVar[Access] = "white-box"
-    kind: ClassVar[Literal["optimisation", "inverter"]] = "optimisation"
     source: ClassVar[str] = "Ulyanov et al., CVPR 2018; as in DRAG, ICML 2025; best iterate and sizes: ours"
 
     def __post_init__(self) -> None:
@@ -62,51 +49,20 @@ class DeepImagePrior(Attack):
                 "and tv_weights has at least one (0 is one)"
             )
 
-    def fit(self, victim: Victim, auxiliary_NHWC: Tensor, folder: Path, show: Show) -> Mapping[str, Any]:
-        """Measure the features' scale and choose the weight of the total variation."""
-        require_white_box(self, victim)
+    def candidates(self) -> list[Candidate]:
+        """One for each weight of the total variation."""
+        return [Candidate(self.learning_rate, weight, 0.0) for weight in self.tv_weights]
 
-        def attempt(known: Tuning, z_NCHW: Tensor, settings: Settings) -> Tensor:
-            return self._descend(victim, known, z_NCHW, settings, -1).x_NCHW
-
-        return tune(
-            folder / self.name,
-            self,
-            victim,
-            auxiliary_NHWC,
-            show,
-            candidates=[Candidate(self.learning_rate, weight, 0.0) for weight in self.tv_weights],
-            held_out_N=drawn_indices(len(auxiliary_NHWC), self.tuning_pictures, self.seed),
-            attempt=attempt,
-        )
-
-    def reconstruct(self, victim: Victim, z_NCHW: Tensor, folder: Path, show: Show) -> Reconstruction:
-        """Optimise a net per picture and keep its best picture; continues after an interrupt.
-
-        Raises:
-            RunFolderError: not fitted in this folder.
-        """
-        require_white_box(self, victim)
-        tuning = load_tuning(folder / self.name).to(victim.device)
-
-        def solve(z: Tensor, chunk: int) -> Reconstruction:
-            settings = Settings.of([tuning.chosen] * len(z), z.device)
-            best = self._descend(victim, tuning, z, settings, chunk)
-            details = {**descent_details(victim, tuning, z, best), **asdict(tuning.chosen)}
-            return Reconstruction(best.x_NCHW.cpu().contiguous(), details)
-
-        return reconstruct_in_chunks(self, victim, z_NCHW, folder, show, batch=self.batch, solve=solve)
-
-    def _descend(
-        self, victim: Victim, known: Tuning, z_NCHW: Tensor, settings: Settings, chunk: int
-    ) -> Descent:
-        device = z_NCHW.device
-        generator = torch.Generator().manual_seed(self.seed * 100_003 + chunk + 1)
-        nets = PictureNets(len(z_NCHW), self.channels, known.basis.mean_CHW, generator, device)
-        shape = (len(z_NCHW), self.channels, *victim.image_shape[1:])
+    def descend(self, scene: Scene) -> tuple[Descent, dict[str, Any]]:
+        """Optimise a net per picture and keep its best picture."""
+        count, device = len(scene.z_NCHW), scene.victim.device
+        seed = self.seed * 100_003 + scene.chunk + 1
+        generator = torch.Generator().manual_seed(seed)
+        nets = PictureNets(count, self.channels, scene.known.basis.mean_CHW, generator, device)
+        shape = (count, self.channels, *scene.victim.image_shape[1:])
         still = torch.randn(shape, generator=generator).to(device)
-        shaking = torch.Generator(device).manual_seed(self.seed * 100_003 + chunk + 1)
-        objective = picture_objective(victim, known, z_NCHW, settings)
+        shaking = torch.Generator(device).manual_seed(seed)
+        objective = scene.objective()
         optimizer = torch.optim.Adam(nets.parameters(), lr=self.learning_rate)
         points = curve_iterations(self.iterations)
         curve: list[float] = []
@@ -119,7 +75,7 @@ class DeepImagePrior(Attack):
                 value, distance = objective(x.contiguous(memory_format=torch.channels_last))
             made = _with_iterate(made, x.detach(), value.detach(), distance.detach())
             if step in points:
-                require_numbers(value.detach(), f"chunk {chunk}, iteration {step}")
+                require_numbers(value.detach(), f"{scene.where}, iteration {step}")
                 curve += [float(distance.detach().mean())] * points.count(step)
             if step == self.iterations:
                 break
@@ -131,7 +87,7 @@ class DeepImagePrior(Attack):
             optimizer.step()
         assert made is not None
         made.curve.extend(curve)
-        return made
+        return made, {}
 
 
 def _with_iterate(best: Descent | None, x_NCHW: Tensor, value_N: Tensor, distance_N: Tensor) -> Descent:

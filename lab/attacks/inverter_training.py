@@ -26,7 +26,7 @@ from lab.data import seeded_parts
 from lab.models.decoder import doublings_between
 from lab.models.layout import channels_last
 from lab.models.split import count_parameters
-from lab.train import RUN, FitSettings, Progress, Run, RunFolderError, fit
+from lab.train import RUN, FitSettings, Progress, Run, RunFolderError, Task, fit
 
 LEAST_PICTURES = 20
 STATISTICS_PICTURES = 1000
@@ -91,7 +91,7 @@ class FeatureBank:
         return self._victim.transmit(z), x_NCHW
 
 
-class InverterTask:
+class InverterTask(Task):
     """An inverter that learns to undo a victim's edge half; what ``lab.train.fit`` runs."""
 
     def __init__(self, attack: "TrainedInverter", victim: Victim, auxiliary_NHWC: Tensor) -> None:

@@ -10,17 +10,18 @@ training held back: on pictures it was trained on, its output would look better 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any, ClassVar, Literal
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor
 
-from lab.attacks.attack import Access, Reconstruction, Show, require_white_box
-from lab.attacks.chunks import reconstruct_in_chunks
+from lab.attacks.attack import Show, require_white_box
+from lab.attacks.descent import Descent
 from lab.attacks.inverter_training import TrainedInverter
 from lab.attacks.residual import Residual
 from lab.attacks.rmle import RMLE, Space
-from lab.attacks.tuning import Candidate, Settings, Tuning, load_tuning, tune
+from lab.attacks.tuned import TUNING_CHUNK, Scene
+from lab.attacks.tuning import Candidate
 from lab.attacks.victim import Victim
 from lab.data import seeded_parts
 
@@ -46,8 +47,6 @@ class RefinedRMLE(RMLE):
 
     name: ClassVar[str] = "refined-rmle"
     label: ClassVar[str] = "Inverter, then rMLE"
-    access: ClassVar[Access] = "white-box"
-    kind: ClassVar[Literal["optimisation", "inverter"]] = "optimisation"
     source: ClassVar[str] = "rMLE (He et al., ACSAC 2019) started at an inverter's output: ours"
 
     def candidates(self) -> list[Candidate]:
@@ -66,44 +65,17 @@ class RefinedRMLE(RMLE):
         """Fit the inverter, then choose step size and weights."""
         require_white_box(self, victim)
         started_from = self.start.fit(victim, auxiliary_NHWC, folder, show)
+        return {**super().fit(victim, auxiliary_NHWC, folder, show), "start": dict(started_from)}
 
-        def attempt(known: Tuning, z_NCHW: Tensor, settings: Settings) -> Tensor:
-            first = self._inverted(victim, z_NCHW, folder, show)
-            return self._best(victim, known, z_NCHW, settings, [first], "tuning")[0].x_NCHW
+    def descend(self, scene: Scene) -> tuple[Descent, dict[str, Any]]:
+        """Each picture's best descent from the inverter's output, also the anchor, and others."""
+        inverted = self.start.reconstruct(scene.victim, scene.z_NCHW, scene.folder, scene.show)
+        first = inverted.x_NCHW.to(scene.victim.device)
+        others = 0 if scene.chunk == TUNING_CHUNK else self.restarts - 1
+        starts = [first, *(self._start(scene, restart) for restart in range(others))]
+        return self._best(scene, starts, anchor_NCHW=first)
 
-        learned = tune(
-            folder / self.name,
-            self,
-            victim,
-            auxiliary_NHWC,
-            show,
-            candidates=self.candidates(),
-            held_out_N=self._held_back(len(auxiliary_NHWC)),
-            attempt=attempt,
-        )
-        return {**learned, "start": dict(started_from)}
-
-    def reconstruct(self, victim: Victim, z_NCHW: Tensor, folder: Path, show: Show) -> Reconstruction:
-        """Invert, then descend; continues after an interrupt."""
-        require_white_box(self, victim)
-        tuning = load_tuning(folder / self.name).to(victim.device)
-
-        def solve(z: Tensor, chunk: int) -> Reconstruction:
-            first = self._inverted(victim, z, folder, show)
-            others = [
-                self._start(tuning.basis, len(z), chunk, restart) for restart in range(self.restarts - 1)
-            ]
-            return self._solve(victim, tuning, z, [first, *others], f"chunk {chunk}")
-
-        return reconstruct_in_chunks(self, victim, z_NCHW, folder, show, batch=self.batch, solve=solve)
-
-    def _anchor(self, starts: list[Tensor]) -> Tensor | None:
-        return starts[0]
-
-    def _inverted(self, victim: Victim, z_NCHW: Tensor, folder: Path, show: Show) -> Tensor:
-        return self.start.reconstruct(victim, z_NCHW, folder, show).x_NCHW.to(victim.device)
-
-    def _held_back(self, total: int) -> Tensor:
+    def held_out(self, total: int) -> Tensor:
         """Of the pictures that the inverter's training held back, as many as tuning takes."""
         held_back = max(1, round(total * self.start.held_back_share))
         part = seeded_parts(total, (total - held_back, held_back), self.start.seed)[1]

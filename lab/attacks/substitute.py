@@ -17,6 +17,7 @@ from torch.nn import functional
 
 from lab.attacks.victim import BATCH, Victim, to_floats
 from lab.models.layout import channels_last
+from lab.train import Task
 
 WIDEST, KERNELS = 4.0, 5
 """Kernel widths in units of the mean squared distance: 4, 2, 1, 1/2, 1/4."""
@@ -165,7 +166,7 @@ class SubstituteSettings:
     seed: int
 
 
-class SubstituteTask:
+class SubstituteTask(Task):
     """What ``lab.train.fit`` runs: it sees own pictures and overheard features, never a pair of the two."""
 
     def __init__(

@@ -7,12 +7,12 @@ FOLDER/NAME/tuning.safetensors  statistics of features and pictures; the choice 
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 import torch
 from torch import Tensor
 
-from lab.attacks.attack import Show
+from lab.attacks.attack import Attack, Show
 from lab.attacks.basis import PictureBasis, measure_pictures
 from lab.attacks.chunks import claim, memory_advice, read_tensors, write_tensors
 from lab.attacks.features import FeatureStatistics, measure_features
@@ -89,19 +89,6 @@ Attempt = Callable[[Tuning, Tensor, Settings], Tensor]
 """Pictures from features under settings; of the tuning only statistics and basis are known yet."""
 
 
-class Tunable(Protocol):
-    """What an attack needs to be tuned."""
-
-    @property
-    def batch(self) -> int:
-        """Pictures at a time."""
-        ...
-
-    def budget(self) -> dict[str, Any]:
-        """The attack's settings as JSON values."""
-        ...
-
-
 def psnr_N(made_NCHW: Tensor, truth_NCHW: Tensor) -> Tensor:
     """PSNR per picture in dB, capped at 100."""
     error = (made_NCHW - truth_NCHW).square().mean((1, 2, 3)).clamp_min(1e-10)
@@ -109,12 +96,13 @@ def psnr_N(made_NCHW: Tensor, truth_NCHW: Tensor) -> Tensor:
 
 
 def tune(
-    home: Path,
-    attack: Tunable,
+    attack: Attack,
     victim: Victim,
     auxiliary_NHWC: Tensor,
+    folder: Path,
     show: Show,
     *,
+    batch: int,
     candidates: Sequence[Candidate],
     held_out_N: Tensor,
     attempt: Attempt,
@@ -122,11 +110,12 @@ def tune(
     """Measure features and pictures, and choose the candidate with the best PSNR; read back if done.
 
     Args:
-        home: The attack's own folder.
-        attack: Names batch and budget.
+        attack: Names the folder and the budget.
         victim: The network under attack.
         auxiliary_NHWC: The attacker's pictures.
+        folder: Root of this victim's attacks.
         show: Takes a line of progress.
+        batch: Pictures at a time.
         candidates: To choose from.
         held_out_N: Indices of the pictures to choose on; the others are measured.
         attempt: Runs the attack.
@@ -135,6 +124,7 @@ def tune(
         ValueError: too few auxiliary pictures.
         RunFolderError: the folder holds the tuning of another budget, victim or set of pictures.
     """
+    home = folder / attack.name
     check_pictures(victim, auxiliary_NHWC, len(held_out_N) + 2)
     claim(
         home / ABOUT,
@@ -156,7 +146,7 @@ def tune(
             candidates[0],
             [],
         )
-        scores = _scores(attack, victim, auxiliary_NHWC[held_out_N], known, candidates, attempt)
+        scores = _scores(batch, victim, auxiliary_NHWC[held_out_N], known, candidates, attempt)
         best = max(range(len(scores)), key=scores.__getitem__)
         table = [
             {**asdict(candidate), "psnr_db": score}
@@ -169,7 +159,7 @@ def tune(
 
 
 def _scores(
-    attack: Tunable,
+    batch: int,
     victim: Victim,
     images_NHWC: Tensor,
     known: Tuning,
@@ -184,9 +174,9 @@ def _scores(
         z = victim.observe(truth)
     pairs = [(candidate, index) for candidate in candidates for index in range(len(truth))]
     made: list[Tensor] = []
-    with memory_advice(attack.batch):
-        for at in range(0, len(pairs), attack.batch):
-            part = pairs[at : at + attack.batch]
+    with memory_advice(batch):
+        for at in range(0, len(pairs), batch):
+            part = pairs[at : at + batch]
             settings = Settings.of([candidate for candidate, _ in part], victim.device)
             made.append(attempt(known, z[[index for _, index in part]], settings))
     every = torch.cat(made)

@@ -19,7 +19,7 @@ from lab.augment import Augmentation, augment
 from lab.data import DataError, ImageSet, seeded_parts
 from lab.metrics.arrays import Array, pictures_tensor, to_tensor
 from lab.metrics.retrieval import Retrieval, retrieval, retrieval_of_pictures, retrieval_rank1
-from lab.train import FitSettings, Run, fit
+from lab.train import FitSettings, Run, Task, fit
 
 __all__ = [
     "IdentityClassifier",
@@ -120,7 +120,7 @@ class IdentitySettings:
     seed: int = 1
 
 
-class IdentityTask:
+class IdentityTask(Task):
     """What the fitting loop runs: cross-entropy on changed pictures, scored by accuracy on held-back ones."""
 
     def __init__(

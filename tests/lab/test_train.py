@@ -15,6 +15,7 @@ from lab.train import (
     FitSettings,
     Run,
     RunFolderError,
+    Task,
     TrainingDivergedError,
     fit,
     one_cycle,
@@ -23,7 +24,7 @@ from lab.train import (
 SETTINGS = FitSettings(epochs=4, learning_rate=1e-2, seed=3)
 
 
-class LineTask:
+class LineTask(Task):
     """Fits y = 2x with noise in the order of the pictures, dropout included, so that any lost state shows."""
 
     def __init__(self, spoil_in_epoch: int | None = None) -> None:
