@@ -6,7 +6,8 @@ A template holds references in double braces; everything else is copied:
     {{cpu/cifar10-cnn-none : A - cpu/cifar10-cnn-bido : B : +.1f}}
 
 The second form is a difference. A format ending in ``%`` prints a share as a percentage. ``strongest`` as a
-step of a path stands for the key that the result names as its strongest attack.
+step of a path stands for the key that the result names as its strongest attack. What comes from many results
+is there as well: ``cpu/predictors/cifar10-cnn`` holds ``lab.tables.predictors.predictor_values``.
 """
 
 import json
@@ -14,6 +15,9 @@ import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
+
+from lab.tables.predictors import predictor_values
+from lab.tables.results import read_results
 
 REFERENCE = re.compile(r"\{\{\s*(.+?)\s*\}\}", re.DOTALL)
 DIFFERENCE = " - "
@@ -23,12 +27,21 @@ class FindingsError(ValueError):
     """A reference in a template that no result answers; names it."""
 
 
-def _value(results: Path, row: str, path: str, cache: dict[str, Any]) -> Any:
+PREDICTORS = re.compile(r"([^/]+)/predictors/([^/]+)")
+
+
+def _load(results: Path, row: str) -> Any:
+    if found := PREDICTORS.fullmatch(row):
+        return predictor_values(read_results(results, lambda text: None)[found[1]], found[2])
     file = results / f"{row}.json"
+    if not file.is_file():
+        raise FindingsError(f"{row}: no such result; run `siftfunnel lab run {Path(row).name}` first")
+    return json.loads(file.read_text())
+
+
+def _value(results: Path, row: str, path: str, cache: dict[str, Any]) -> Any:
     if row not in cache:
-        if not file.is_file():
-            raise FindingsError(f"{row}: no such result; run `siftfunnel lab run {Path(row).name}` first")
-        cache[row] = json.loads(file.read_text())
+        cache[row] = _load(results, row)
     value: Any = cache[row]
     for step in path.split("."):
         if step == "strongest" and isinstance(value, Mapping) and "strongest" not in value:

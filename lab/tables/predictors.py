@@ -126,11 +126,33 @@ def pairs_of(
     return x_N, y_N
 
 
+def predictor_values(study: Study, group: str) -> dict[str, dict[str, dict[str, float]]]:
+    """Correlations as numbers, for prose: target, predictor, then ``rho``, ``p`` and ``rows``.
+
+    Args:
+        study: One profile's results.
+        group: Data set and family, as in ``cifar10-cnn``; rows at equal accuracy are left out.
+    """
+    kept = _kept(groups(study).get(tuple(group.rsplit("-", 1)), []))  # type: ignore[arg-type]
+    return {
+        target: {
+            label: {"rho": made.rho, "p": made.p, "rows": float(made.rows)}
+            for label, path in PREDICTORS.items()
+            if (made := rank_correlation(*pairs_of(kept, path, leak))) is not None
+        }
+        for target, leak in TARGETS.items()
+    }
+
+
+def _kept(rows: Sequence[RowResult]) -> list[RowResult]:
+    return [row for row in rows if not row.name.endswith(EQUAL)]
+
+
 def predictors_table(study: Study) -> Document | None:
     """Rank correlations of each figure with the leak, the strongest relation first."""
     sections = []
     for group, rows in groups(study).items():
-        kept = [row for row in rows if not row.name.endswith(EQUAL)]
+        kept = _kept(rows)
         if len(kept) < LEAST_ROWS:
             continue
         for number, (target, path) in enumerate(TARGETS.items()):
@@ -139,7 +161,7 @@ def predictors_table(study: Study) -> Document | None:
             sections.append(_section(name, title, kept, path))
     if not sections:
         return None
-    head = preamble(study, [row for row in study.rows.values() if not row.name.endswith(EQUAL)])
+    head = preamble(study, _kept(list(study.rows.values())))
     return Document(
         study.profile, "predictors", "Which figure foretells the leak", (*head, _READING), tuple(sections)
     )

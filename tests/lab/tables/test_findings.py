@@ -37,6 +37,20 @@ def test_a_reference_becomes_its_figure(results: Path, template: str, text: str)
     assert render(template, results) == text
 
 
+def test_a_correlation_over_rows_is_a_figure_too() -> None:
+    path = "PSNR of the strongest attack.Entropy-coded bits"
+    text = "rho {{cpu/predictors/cifar10-cnn : " + path + ".rho : +.2f}}"
+    found = float(render(text, RESULTS).removeprefix("rho "))
+    rows = render("{{cpu/predictors/cifar10-cnn : " + path + ".rows : .0f}}", RESULTS)
+    assert -1 <= found <= 1
+    assert int(rows) >= 5
+    with pytest.raises(FindingsError, match="stopped at Phase of the moon"):
+        render(
+            "{{cpu/predictors/cifar10-cnn : PSNR of the strongest attack.Phase of the moon.rho : .1f}}",
+            RESULTS,
+        )
+
+
 @pytest.mark.parametrize(
     ("template", "message"),
     [
