@@ -9,6 +9,7 @@ from torch import Tensor, nn
 from lab.attacks.basis import cosine_matrix, measure_pictures
 from lab.attacks.features import FeatureDistance, FeatureStatistics, measure_features
 from lab.attacks.picture_nets import PictureNets
+from lab.attacks.tuning import choose
 from lab.attacks.victim import Victim, to_floats
 from tests.lab.attacks.tiny import shapes, tiny_victim
 
@@ -127,3 +128,13 @@ def test_the_tiny_victim_is_left_as_it_is_by_measuring() -> None:
     victim = tiny_victim()
     before = measure_features(victim, shapes(20)).scale_CHW
     assert torch.equal(before, measure_features(replace(victim), shapes(20)).scale_CHW)
+
+
+def test_of_settings_that_cannot_be_told_apart_the_cautious_one_is_chosen() -> None:
+    lucky, steady, worse = [20.0, 24.0, 22.2], [21.9, 22.1, 22.0], [18.0, 18.1, 18.2]
+    scores = torch.tensor([lucky, steady, worse])
+    assert choose(scores, [0.0, 1.0, 2.0]) == 1
+    assert choose(scores, [0.0, 0.0, 0.0]) == 0
+    assert choose(torch.tensor([[20.0, 20.0], [20.5, 20.6]]), [1.0, 0.0]) == 1
+    assert choose(torch.tensor([[20.0], [20.5]]), [1.0, 0.0]) == 1
+    assert choose(torch.zeros(1, 1), [0.0]) == 0
