@@ -71,7 +71,8 @@ class OpenInferenceEngine:
             raw_input_contents=[features_NCHW.astype(_VALUES, copy=False).tobytes()],
         )
         try:
-            response = self._infer(request, timeout=self._timeout_s)
+            # a server that restarts is waited for; only what was under way when it fell is handed back
+            response = self._infer(request, timeout=self._timeout_s, wait_for_ready=True)
         except self._grpc.RpcError as error:
             raise self._as_ours(error) from error
         return self._logits(response)
