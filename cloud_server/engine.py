@@ -22,7 +22,7 @@ class EngineUnavailableError(RuntimeError):
         retry_after_ms: when trying again makes sense.
     """
 
-    def __init__(self, message: str, retry_after_ms: int = 500) -> None:
+    def __init__(self, message: str, retry_after_ms: int = 1000) -> None:
         super().__init__(message)
         self.retry_after_ms = retry_after_ms
 

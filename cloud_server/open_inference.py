@@ -90,6 +90,8 @@ class OpenInferenceEngine:
             self._grpc.StatusCode.UNAVAILABLE,
             self._grpc.StatusCode.RESOURCE_EXHAUSTED,
             self._grpc.StatusCode.DEADLINE_EXCEEDED,
+            # the model was there when this engine opened: the server has restarted and is loading it
+            self._grpc.StatusCode.NOT_FOUND,
         )
         message = f"the model server {self._remote} answers {code.name} for model {self._name}: {said}"
         return EngineUnavailableError(message) if code in passing else RuntimeError(message)

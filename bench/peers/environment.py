@@ -29,20 +29,24 @@ def same_onnxruntime() -> str:
     return f"onnxruntime=={version('onnxruntime')}"
 
 
-def shared_interpreter() -> str:
-    """A Python that brings its shared library, which servers that embed it need.
+SYSTEM_PYTHON = Path("/usr/bin/python3")
+
+
+def system_interpreter() -> str:
+    """The system's own Python, with its shared library.
+
+    A server that embeds Python loads the library that the system's linker finds; with the standard library of
+    another build beside it, it fails in the middle of a module.
 
     Raises:
-        PeerUnavailableError: none was found.
+        PeerUnavailableError: there is none.
     """
     ask = "import sysconfig; print(sysconfig.get_config_var('Py_ENABLE_SHARED'))"
-    for found in (sys.executable, *map(shutil.which, ("python3.12", "python3.11")), "/usr/bin/python3"):
-        if found is None or not Path(found).exists():
-            continue
-        made = subprocess.run([found, "-c", ask], capture_output=True, text=True, check=False)
+    if SYSTEM_PYTHON.exists():
+        made = subprocess.run([SYSTEM_PYTHON, "-c", ask], capture_output=True, text=True, check=False)
         if made.stdout.strip() == "1":
-            return found
-    raise PeerUnavailableError("no Python with a shared library here; Debian's python3 has one")
+            return str(SYSTEM_PYTHON)
+    raise PeerUnavailableError(f"{SYSTEM_PYTHON} with a shared library is needed (Debian's python3 has one)")
 
 
 @dataclass(frozen=True)

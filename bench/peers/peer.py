@@ -16,7 +16,7 @@ from bench.peers.environment import Environment, PeerUnavailableError, last_line
 from shared.bundle import Bundle
 from shared.rpc import open_inference_pb2 as oip
 
-START_TIMEOUT_S = 90.0
+START_TIMEOUT_S = 180.0
 _POLL_S = 0.2
 _STOP_TIMEOUT_S = 20.0
 _LOG = "log.txt"
@@ -132,9 +132,8 @@ class RunningPeer:
                         return
                 time.sleep(_POLL_S)
         self.stop()
-        raise PeerUnavailableError(
-            f"{self._peer.name} did not come up: {last_lines(log.read_text(errors='replace'))}"
-        )
+        said = last_lines(log.read_text(errors="replace"))
+        raise PeerUnavailableError(f"{self._peer.name} did not come up: {said} (all of it: {log})")
 
     def kill(self) -> None:
         """End it at once, as a crash would."""

@@ -7,7 +7,7 @@ Runtime backend; the label says so.
 import shutil
 from pathlib import Path
 
-from bench.peers.environment import Environment, same_onnxruntime, shared_interpreter
+from bench.peers.environment import Environment, same_onnxruntime, system_interpreter
 from bench.peers.peer import Peer, Place
 from shared.bundle import Bundle
 
@@ -26,6 +26,6 @@ def command(bundle: Bundle, place: Place) -> list[str]:
 TRITON = Peer(
     "triton",
     "Triton, Python backend (nvidia-pytriton 0.7, a callable around ONNX Runtime)",
-    Environment("triton", ("nvidia-pytriton==0.7.0", same_onnxruntime()), shared_interpreter),
+    Environment("triton", ("nvidia-pytriton==0.7.0", same_onnxruntime()), system_interpreter),
     command,
 )

@@ -125,6 +125,7 @@ def test_an_answer_that_is_not_the_output_fails_the_batch(
     [
         (grpc.StatusCode.UNAVAILABLE, EngineUnavailableError),
         (grpc.StatusCode.RESOURCE_EXHAUSTED, EngineUnavailableError),
+        (grpc.StatusCode.NOT_FOUND, EngineUnavailableError),
         (grpc.StatusCode.INTERNAL, RuntimeError),
     ],
 )
