@@ -154,7 +154,9 @@ def _open(
 ) -> ServedBundle:
     manifest = bundle.manifest
     codecs = make_codecs(manifest, bundle.digest)
-    engine = open_engine(config.engine, bundle.path(CLOUD_FILE), config.engine_options)
+    engine = open_engine(
+        config.engine, bundle.path(CLOUD_FILE), config.engine_options.for_bundle(bundle.name)
+    )
     warm_up(engine, manifest.feature.shape, len(manifest.classes), config.batching.max_batch_size)
     instruments = metrics.for_bundle(label, bundle.digest, [codec.name for codec in codecs])
     lane = Lane(codecs, engine, config.batching, config.workers, instruments, wake, label)

@@ -115,12 +115,30 @@ def _add_address_flags(group: Any) -> None:
 
 
 def _add_serving_flags(group: Any) -> None:
-    policy = BatchPolicy()
+    policy, options = BatchPolicy(), EngineOptions()
     group.add_argument(
         "--engine", choices=ENGINES, default="onnxruntime", help="what runs the model (%(default)s)"
     )
     group.add_argument(
         "--threads", type=int, default=1, metavar="N", help="threads for one run of the model (%(default)s)"
+    )
+    group.add_argument(
+        "--remote",
+        metavar="HOST:PORT",
+        help="the model server that holds the cloud half, for --engine open-inference",
+    )
+    group.add_argument(
+        "--remote-model",
+        default=options.remote_model,
+        metavar="NAME",
+        help="the model's name there; {name} stands for the bundle's (%(default)s)",
+    )
+    group.add_argument(
+        "--remote-timeout",
+        type=float,
+        default=options.remote_timeout_s,
+        metavar="S",
+        help="patience with one batch there (%(default)s)",
     )
     group.add_argument(
         "--workers",
@@ -203,7 +221,12 @@ def config_from(args: argparse.Namespace) -> CloudConfig:
         tls=tls,
         skip_bad=args.skip_bad,
         engine=args.engine,
-        engine_options=EngineOptions(threads=args.threads),
+        engine_options=EngineOptions(
+            threads=args.threads,
+            remote=args.remote,
+            remote_model=args.remote_model,
+            remote_timeout_s=args.remote_timeout,
+        ),
         workers=default_workers() if args.workers is None else args.workers,
         batching=BatchPolicy(args.max_batch, args.max_wait_ms, args.queue_limit),
         window_frames=args.window,

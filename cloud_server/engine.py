@@ -1,7 +1,7 @@
 """The cloud half behind one small interface; `ENGINES` lists what can run it."""
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Protocol, cast
 
@@ -15,11 +15,28 @@ class EngineError(ValueError):
     """A cloud half that cannot be opened or does not fit its manifest; the text names the file."""
 
 
+class EngineUnavailableError(RuntimeError):
+    """Whoever runs the model cannot be reached now; the frames are as good as before.
+
+    Attributes:
+        retry_after_ms: when trying again makes sense.
+    """
+
+    def __init__(self, message: str, retry_after_ms: int = 1000) -> None:
+        super().__init__(message)
+        self.retry_after_ms = retry_after_ms
+
+
 class Engine(Protocol):
     """Runs the cloud half. Called from worker threads, several at a time."""
 
     def run(self, features_NCHW: NDArray[np.float32]) -> NDArray[np.float32]:
-        """Logits [N, K] for N feature tensors; any exception means that this batch failed."""
+        """Logits [N, K] for N feature tensors.
+
+        Raises:
+            EngineUnavailableError: not now; the frames are handed back to their clients, to be sent again.
+            Exception: anything else means that this batch failed.
+        """
 
 
 @dataclass(frozen=True)
@@ -28,16 +45,28 @@ class EngineOptions:
 
     Attributes:
         threads: threads for one run of the model, at least 1.
+        remote: HOST:PORT of the model server, for engines that have one.
+        remote_model: the model's name there; ``{name}`` stands for the bundle's.
+        remote_timeout_s: patience with one batch there, seconds.
 
     Raises:
-        ValueError: threads below 1.
+        ValueError: threads below 1, no patience at all.
     """
 
     threads: int = 1
+    remote: str | None = None
+    remote_model: str = "{name}"
+    remote_timeout_s: float = 10.0
 
     def __post_init__(self) -> None:
         if self.threads < 1:
             raise ValueError(f"an engine needs at least 1 thread, not {self.threads}")
+        if not self.remote_timeout_s > 0:
+            raise ValueError(f"remote_timeout_s must be above 0, not {self.remote_timeout_s}")
+
+    def for_bundle(self, name: str) -> "EngineOptions":
+        """The same with the bundle's name filled in."""
+        return replace(self, remote_model=self.remote_model.replace("{name}", name))
 
 
 class OnnxRuntimeEngine:
@@ -77,7 +106,17 @@ class OnnxRuntimeEngine:
 
 EngineFactory = Callable[[Path, EngineOptions], Engine]
 
-ENGINES: Mapping[str, EngineFactory] = {"onnxruntime": OnnxRuntimeEngine}
+
+def _open_inference(model_path: Path, options: EngineOptions) -> Engine:
+    from cloud_server.open_inference import OpenInferenceEngine
+
+    return OpenInferenceEngine(model_path, options)
+
+
+ENGINES: Mapping[str, EngineFactory] = {
+    "onnxruntime": OnnxRuntimeEngine,
+    "open-inference": _open_inference,
+}
 
 
 def open_engine(name: str, model_path: Path, options: EngineOptions) -> Engine:

@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 
 from cloud_server import answers
 from cloud_server.batching import BatchPolicy, BatchQueue
-from cloud_server.engine import Engine
+from cloud_server.engine import Engine, EngineUnavailableError
 from cloud_server.metrics import ABANDONED, ANSWERED, ERROR_OUTCOMES, BundleMetrics
 from shared.rpc import split_inference_pb2 as pb
 from shared.wire import Codec, CodecError
@@ -245,6 +245,12 @@ class Lane:
         before_s = self._clock()
         try:
             logits_NK = self._engine.run(_stack(frames))
+        except EngineUnavailableError as error:
+            self._log_failure(str(error), frames[0].ticket)
+            for frame in frames:
+                code = pb.FrameError.RESOURCE_EXHAUSTED
+                self._refuse(frame.ticket, code, f"{error}; send again", error.retry_after_ms)
+            return
         except Exception:
             if len(frames) > 1:
                 for frame in frames:

@@ -1,0 +1,158 @@
+"""The best emulation of a link that this machine offers, calibrated: results print what it measures."""
+
+import contextlib
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from typing import Literal
+
+from bench.links.namespaces import (
+    CLOUD_ADDRESS,
+    LinkUnavailableError,
+    Namespaces,
+    missing_for_namespaces,
+    two_namespaces,
+)
+from bench.links.netem import netem_link
+from bench.links.probe import Calibration
+from bench.links.profiles import LinkProfile
+from bench.links.relay import relay_link
+from bench.links.tun import missing_for_tun, tun_link
+
+Emulation = Literal["netem", "tun", "relay", "none"]
+
+LIMITS: dict[Emulation, str] = {
+    "netem": "packets, by the kernel",
+    "tun": "packets, by a process between two TUN interfaces",
+    "relay": "a TCP relay: rate and delay of a long-lived connection; neither loss nor slow start",
+    "none": "no emulation",
+}
+"""What each emulation does and cannot do, in words, for reports."""
+
+
+@dataclass(frozen=True)
+class Link:
+    """A link in place.
+
+    Attributes:
+        profile: What was asked for.
+        emulation: Who keeps it.
+        namespaces: Its two ends; None where both ends are in this namespace.
+        host: Address on which a server at the cloud's end listens.
+    """
+
+    profile: LinkProfile
+    emulation: Emulation
+    namespaces: Namespaces | None
+    host: str
+    refused: tuple[str, ...] = field(default=())
+
+    def at_device(self, command: list[str]) -> list[str]:
+        """The command line that runs ``command`` at the device's end."""
+        return command if self.namespaces is None else self.namespaces.within(self.namespaces.device, command)
+
+    def at_cloud(self, command: list[str]) -> list[str]:
+        """The command line that runs ``command`` at the cloud's end."""
+        return command if self.namespaces is None else self.namespaces.within(self.namespaces.cloud, command)
+
+    @contextlib.contextmanager
+    def towards(self, server: str) -> Iterator[str]:
+        """Where a client at the device's end reaches a server (HOST:PORT) at the cloud's end."""
+        if self.emulation == "relay":
+            with relay_link(self.profile, server) as through:
+                yield through
+        else:
+            yield server
+
+    def calibrate(self) -> Calibration:
+        """Measure the link, for some ten seconds.
+
+        Raises:
+            LinkUnavailableError: its two ends cannot talk.
+        """
+        module = [sys.executable, "-m", "bench.links.probe"]
+        served = subprocess.Popen(
+            self.at_cloud([*module, "serve", self.host]), stdout=subprocess.PIPE, text=True
+        )
+        assert served.stdout is not None
+        try:
+            port = served.stdout.readline().strip()
+            with self.towards(f"{self.host}:{port}") as server:
+                host, _, through = server.rpartition(":")
+                command = [*module, "measure", host, through]
+                if self.emulation != "relay":
+                    command.append("--datagrams")
+                made = subprocess.run(
+                    self.at_device(command), capture_output=True, text=True, check=False, timeout=120
+                )
+        finally:
+            served.kill()
+            served.wait()
+            served.stdout.close()
+        if made.returncode:
+            raise LinkUnavailableError(f"the link {self.profile.name} carries nothing: {made.stderr.strip()}")
+        return Calibration.from_json(made.stdout)
+
+
+@contextlib.contextmanager
+def open_link(profile: LinkProfile, wanted: Emulation | None = None, *, seed: int = 1) -> Iterator[Link]:
+    """Lay a link with the best emulation there is, or the one that is wanted.
+
+    Args:
+        profile: The link.
+        wanted: One emulation and no other.
+        seed: Of loss and jitter, where this process draws them.
+
+    Raises:
+        LinkUnavailableError: what is wanted cannot be had here; says why.
+    """
+    if wanted is None and profile.up == profile.down and profile.up.rate_kbit_s is None:
+        wanted = "none" if not profile.round_trip_ms and not profile.loses else None
+    choices: tuple[Emulation, ...] = (wanted,) if wanted else ("netem", "tun", "relay")
+    refused: list[str] = []
+    with contextlib.ExitStack() as stack:
+        for emulation in choices:
+            try:
+                link = stack.enter_context(_OPENERS[emulation](profile, seed))
+            except LinkUnavailableError as error:
+                refused.append(f"{emulation}: {error}")
+                continue
+            yield Link(link.profile, link.emulation, link.namespaces, link.host, tuple(refused))
+            return
+    raise LinkUnavailableError("; ".join(refused))
+
+
+@contextlib.contextmanager
+def _open_netem(profile: LinkProfile, seed: int) -> Iterator[Link]:
+    with two_namespaces() as ends, netem_link(profile, ends):
+        yield Link(profile, "netem", ends, CLOUD_ADDRESS)
+
+
+@contextlib.contextmanager
+def _open_tun(profile: LinkProfile, seed: int) -> Iterator[Link]:
+    with two_namespaces() as ends, tun_link(profile, ends, seed=seed):
+        yield Link(profile, "tun", ends, CLOUD_ADDRESS)
+
+
+@contextlib.contextmanager
+def _open_relay(profile: LinkProfile, seed: int) -> Iterator[Link]:
+    yield Link(profile, "relay", None, "127.0.0.1")
+
+
+@contextlib.contextmanager
+def _open_none(profile: LinkProfile, seed: int) -> Iterator[Link]:
+    yield Link(profile, "none", None, "127.0.0.1")
+
+
+_OPENERS: dict[Emulation, Callable[[LinkProfile, int], contextlib.AbstractContextManager[Link]]] = {
+    "netem": _open_netem,
+    "tun": _open_tun,
+    "relay": _open_relay,
+    "none": _open_none,
+}
+
+
+def missing_for_packets() -> str | None:
+    """What this machine lacks to emulate packets, in words; None when it lacks nothing."""
+    return missing_for_namespaces() or missing_for_tun()

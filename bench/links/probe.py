@@ -1,0 +1,251 @@
+"""What a link really does, measured through it: round trip, rate, one-way delay, loss.
+
+Both ends are on one machine, so one clock (CLOCK_MONOTONIC) times a packet's way in one direction. The
+connection on which the ends talk is the one that is measured; datagrams go beside it.
+"""
+
+import argparse
+import json
+import socket
+import struct
+import sys
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+
+import numpy as np
+
+PINGS = 20
+DATAGRAMS = 400
+DATAGRAM_BYTES = 100
+DATAGRAM_INTERVAL_S = 0.005
+BULK_S = 3.0
+CHUNK_BYTES = 16_384
+SETTLING_SHARE = 0.5
+"""Share of a flood's time that is left out: slow start."""
+
+_STAMP = struct.Struct("<Id")
+_LENGTH = struct.Struct("<I")
+_STRAGGLERS_S = 2.0
+
+
+@dataclass(frozen=True)
+class Way:
+    """One direction as measured; what datagrams tell is None where a link carries none.
+
+    Attributes:
+        rate_kbit_s: Payload rate of one TCP connection after slow start, in 1,000 bit/s.
+        delay_ms_p50: Median one-way delay of single small packets.
+        delay_ms_p99: Their 99th percentile.
+        loss: Share of single small packets that did not arrive.
+    """
+
+    rate_kbit_s: float
+    delay_ms_p50: float | None = None
+    delay_ms_p99: float | None = None
+    loss: float | None = None
+
+
+@dataclass(frozen=True)
+class Calibration:
+    """A link as measured.
+
+    Attributes:
+        round_trip_ms_p50: Median round trip of one byte on an open TCP connection.
+        up: From device to cloud.
+        down: From cloud to device.
+    """
+
+    round_trip_ms_p50: float
+    up: Way
+    down: Way
+
+    @classmethod
+    def from_json(cls, text: str) -> "Calibration":
+        """What the device's end prints."""
+        values = json.loads(text)
+        return cls(values["round_trip_ms_p50"], Way(**values["up"]), Way(**values["down"]))
+
+
+def settled_rate_kbit_s(marks: list[tuple[float, int]]) -> float:
+    """Rate from the moment when settling is over, from (seconds, total bytes) in order.
+
+    Example:
+        >>> round(settled_rate_kbit_s([(0.0, 0), (5.0, 1_000), (10.0, 6_000)]), 1)
+        8.0
+    """
+    (start_s, _), (end_s, end_bytes) = marks[0], marks[-1]
+    settled_s, settled_bytes = next(
+        mark for mark in marks if mark[0] >= start_s + SETTLING_SHARE * (end_s - start_s)
+    )
+    if end_s <= settled_s:
+        return 0.0
+    return (end_bytes - settled_bytes) * 8 / 1000 / (end_s - settled_s)
+
+
+class _End:
+    """One end of the talk: bytes, lengths and JSON over one TCP connection."""
+
+    def __init__(self, connection: socket.socket) -> None:
+        connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        self.socket = connection
+
+    def read(self, count: int) -> bytes:
+        parts = bytearray()
+        while len(parts) < count:
+            part = self.socket.recv(count - len(parts))
+            if not part:
+                raise ConnectionError("the probe's other end closed the connection")
+            parts += part
+        return bytes(parts)
+
+    def send(self, value: object) -> None:
+        text = json.dumps(value).encode()
+        self.socket.sendall(_LENGTH.pack(len(text)) + text)
+
+    def receive(self) -> object:
+        return json.loads(self.read(*_LENGTH.unpack(self.read(_LENGTH.size))))
+
+    def echo(self) -> None:
+        for _ in range(PINGS):
+            self.socket.sendall(self.read(1))
+
+    def flood(self) -> None:
+        """Send for a while, each chunk with its length in front, then a length of 0."""
+        # what was not sent yet stays small: the end of a flood must not lie seconds of queue away
+        self.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NOTSENT_LOWAT, 2 * CHUNK_BYTES)
+        until_s, chunk = time.monotonic() + BULK_S, _LENGTH.pack(CHUNK_BYTES) + bytes(CHUNK_BYTES)
+        while time.monotonic() < until_s:
+            self.socket.sendall(chunk)
+        self.socket.sendall(_LENGTH.pack(0))
+
+    def sink(self) -> float:
+        """Receive a flood; its settled rate."""
+        total, marks = 0, [(time.monotonic(), 0)]
+        while length := _LENGTH.unpack(self.read(_LENGTH.size))[0]:
+            self.read(length)
+            total += length
+            marks.append((time.monotonic(), total))
+        return settled_rate_kbit_s(marks)
+
+
+def _burst(port: socket.socket, target: tuple[str, int]) -> None:
+    for number in range(DATAGRAMS):
+        stamp = _STAMP.pack(number, time.monotonic())
+        port.sendto(stamp + bytes(DATAGRAM_BYTES - len(stamp)), target)
+        time.sleep(DATAGRAM_INTERVAL_S)
+
+
+def _collect(port: socket.socket) -> list[float]:
+    """Delays in ms of what arrives of a burst."""
+    delays: list[float] = []
+    until_s = time.monotonic() + DATAGRAMS * DATAGRAM_INTERVAL_S + _STRAGGLERS_S
+    while len(delays) < DATAGRAMS and (left_s := until_s - time.monotonic()) > 0:
+        port.settimeout(left_s)
+        try:
+            _, sent_s = _STAMP.unpack_from(port.recv(2048))
+        except TimeoutError:
+            break
+        delays.append((time.monotonic() - float(sent_s)) * 1000)
+    return delays
+
+
+def _answer(end: _End, host: str) -> None:
+    """The cloud's side of the talk; each task is one word."""
+    tasks: dict[object, Callable[[], None]] = {
+        "ping": end.echo,
+        "up": lambda: end.send(end.sink()),
+        "down": end.flood,
+        "datagrams": lambda: _answer_datagrams(end, host),
+    }
+    try:
+        while True:
+            tasks[end.receive()]()
+    except ConnectionError:
+        end.socket.close()
+
+
+def _answer_datagrams(end: _End, host: str) -> None:
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as port:
+        port.bind((host, 0))
+        end.send(port.getsockname()[1])
+        end.send(_collect(port))
+        target = end.receive()
+        assert isinstance(target, list)
+        _burst(port, (str(target[0]), int(target[1])))
+
+
+def serve(host: str) -> None:
+    """The cloud's end: print the port, answer until stopped."""
+    listener = socket.create_server((host, 0))
+    print(listener.getsockname()[1], flush=True)
+    while True:
+        connection, _ = listener.accept()
+        threading.Thread(target=_answer, args=(_End(connection), host), daemon=True).start()
+
+
+def measure(host: str, port: int, *, datagrams: bool) -> Calibration:
+    """The device's end: measure one after the other, so that nothing queues behind something else."""
+    with socket.create_connection((host, port)) as connection:
+        end = _End(connection)
+        end.send("ping")
+        round_trips_ms = []
+        for _ in range(PINGS):
+            started_s = time.monotonic()
+            connection.sendall(b"!")
+            end.read(1)
+            round_trips_ms.append((time.monotonic() - started_s) * 1000)
+        delays_up, delays_down = _measure_datagrams(end, host) if datagrams else (None, None)
+        end.send("down")
+        rate_down = end.sink()
+        end.send("up")
+        end.flood()
+        rate_up = end.receive()
+        assert isinstance(rate_up, float)
+    return Calibration(
+        round(float(np.median(round_trips_ms)), 3), _way(rate_up, delays_up), _way(rate_down, delays_down)
+    )
+
+
+def _measure_datagrams(end: _End, host: str) -> tuple[list[float], list[float]]:
+    end.send("datagrams")
+    remote = end.receive()
+    assert isinstance(remote, int)
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as port:
+        port.bind((end.socket.getsockname()[0], 0))
+        _burst(port, (host, remote))
+        up = end.receive()
+        assert isinstance(up, list)
+        end.send(list(port.getsockname()))
+        return up, _collect(port)
+
+
+def _way(rate_kbit_s: float, delays_ms: list[float] | None) -> Way:
+    if delays_ms is None:
+        return Way(round(rate_kbit_s, 1))
+    loss = round(1 - len(delays_ms) / DATAGRAMS, 5)
+    if not delays_ms:
+        return Way(round(rate_kbit_s, 1), loss=loss)
+    middle, late = np.percentile(delays_ms, (50, 99))
+    return Way(round(rate_kbit_s, 1), round(float(middle), 3), round(float(late), 3), loss)
+
+
+def main(argv: list[str] | None = None) -> int:
+    """``serve HOST`` or ``measure HOST PORT [--datagrams]``."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    verbs = parser.add_subparsers(dest="verb", required=True)
+    verbs.add_parser("serve").add_argument("host")
+    device = verbs.add_parser("measure")
+    device.add_argument("host")
+    device.add_argument("port", type=int)
+    device.add_argument("--datagrams", action="store_true")
+    args = parser.parse_args(argv)
+    if args.verb == "serve":
+        serve(args.host)
+    print(json.dumps(asdict(measure(args.host, args.port, datagrams=args.datagrams))))
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

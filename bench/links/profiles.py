@@ -1,0 +1,155 @@
+"""Named links.
+
+The browsers' tables throttle requests; here packets are, so a profile has the network that a table aims at:
+Chrome's without the factors (0.8 and 0.9 on rates, 2.75 to 5 on latency) that correct for that difference.
+Where a table gives one latency it is taken as the round trip, half of it each way. Neither browser loses
+packets or has jitter.
+"""
+
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from types import MappingProxyType
+
+QUEUE_PACKETS = 1000
+"""Packets that wait for a direction's transmitter at most: netem's own default."""
+
+
+@dataclass(frozen=True)
+class Direction:
+    """One direction of a link.
+
+    Attributes:
+        rate_kbit_s: Rate in 1,000 bit/s, of IP packets; None for no limit.
+        delay_ms: From the end of a packet's transmission to its arrival.
+        jitter_ms: Delays lie evenly within plus or minus this; packets never overtake one another.
+        loss: Share of packets lost, each for itself.
+        queue_packets: Packets waiting for the transmitter at most; a packet more is dropped.
+
+    Raises:
+        ValueError: a negative figure, jitter above the delay, loss of 1 or more.
+    """
+
+    rate_kbit_s: float | None = None
+    delay_ms: float = 0.0
+    jitter_ms: float = 0.0
+    loss: float = 0.0
+    queue_packets: int = QUEUE_PACKETS
+
+    def __post_init__(self) -> None:
+        if self.rate_kbit_s is not None and not self.rate_kbit_s > 0:
+            raise ValueError(f"a link's rate must be above 0 kbit/s, got {self.rate_kbit_s}")
+        if not 0 <= self.jitter_ms <= self.delay_ms:
+            raise ValueError(
+                f"jitter must lie between 0 and the delay, got {self.jitter_ms} of {self.delay_ms} ms"
+            )
+        if not 0 <= self.loss < 1:
+            raise ValueError(f"loss is a share from 0 to below 1, got {self.loss}")
+        if self.queue_packets < 1:
+            raise ValueError(f"a queue holds 1 packet or more, got {self.queue_packets}")
+
+
+@dataclass(frozen=True)
+class LinkProfile:
+    """A link as seen from the device.
+
+    Attributes:
+        name: At the command line and in results.
+        up: From device to cloud.
+        down: From cloud to device.
+        source: Where the numbers come from.
+    """
+
+    name: str
+    up: Direction
+    down: Direction
+    source: str
+
+    @property
+    def round_trip_ms(self) -> float:
+        """Delay of both directions."""
+        return self.up.delay_ms + self.down.delay_ms
+
+    @property
+    def loses(self) -> bool:
+        """Whether packets are lost by intent."""
+        return self.up.loss > 0 or self.down.loss > 0
+
+    def to_json(self) -> str:
+        """One line of JSON, for another process."""
+        return json.dumps(asdict(self))
+
+    @classmethod
+    def from_json(cls, text: str) -> "LinkProfile":
+        """What ``to_json`` wrote."""
+        values = json.loads(text)
+        return cls(values["name"], Direction(**values["up"]), Direction(**values["down"]), values["source"])
+
+    def __str__(self) -> str:
+        """In words, for tables."""
+
+        def rate(direction: Direction) -> str:
+            return "no limit" if direction.rate_kbit_s is None else f"{direction.rate_kbit_s:,.0f} kbit/s"
+
+        parts = [f"{rate(self.up)} up", f"{rate(self.down)} down", f"{self.round_trip_ms:g} ms round trip"]
+        if self.up.jitter_ms or self.down.jitter_ms:
+            parts.append(f"jitter {self.up.jitter_ms:g} ms each way")
+        if self.loses:
+            parts.append(f"loss {self.up.loss:.2%} up, {self.down.loss:.2%} down")
+        return ", ".join(parts)
+
+
+def _table(source: str, rows: Mapping[str, tuple[float, float, float]]) -> dict[str, LinkProfile]:
+    return {
+        name: LinkProfile(name, Direction(up, rtt / 2), Direction(down, rtt / 2), source)
+        for name, (down, up, rtt) in rows.items()
+    }
+
+
+FIREFOX = "Firefox developer tools, network throttling profiles"
+CHROME = "Chrome developer tools, targets of the throttling presets"
+
+PROFILES: Mapping[str, LinkProfile] = MappingProxyType(
+    {
+        "none": LinkProfile("none", Direction(), Direction(), "no emulation: the machine's own loopback"),
+        **_table(
+            FIREFOX,
+            {
+                "gprs": (50, 20, 500),
+                "2g": (250, 50, 300),
+                "good-2g": (450, 150, 150),
+                "3g": (750, 250, 100),
+                "good-3g": (1_500, 750, 40),
+                "lte": (4_000, 3_000, 20),
+                "dsl": (2_000, 1_000, 5),
+                "wifi": (30_000, 15_000, 2),
+            },
+        ),
+        **_table(
+            CHROME,
+            {
+                "slow-3g": (500, 500, 400),
+                "slow-4g": (1_600, 750, 150),
+                "fast-4g": (9_000, 1_500, 60),
+            },
+        ),
+        "5g-like": LinkProfile(
+            "5g-like",
+            Direction(30_000, delay_ms=10, jitter_ms=3, loss=0.0005),
+            Direction(150_000, delay_ms=10, jitter_ms=3, loss=0.0005),
+            "ours: a mid-band cell with some load, no standard's figures",
+        ),
+    }
+)
+"""Every link by name; down, up in kbit/s and round trip in ms as the sources list them."""
+
+
+def link_profile(name: str) -> LinkProfile:
+    """The link of that name.
+
+    Raises:
+        ValueError: no such link; lists the known ones.
+    """
+    if name not in PROFILES:
+        raise ValueError(f"unknown link {name!r}; known: {', '.join(PROFILES)}")
+    return PROFILES[name]

@@ -1,0 +1,159 @@
+"""Rate and delay for one TCP port, without privileges: a relay that hands bytes on late.
+
+What it cannot do it does not pretend to: TCP ends at the relay, so there is no loss, no retransmission and no
+slow start over the link's round trip; connecting costs no round trip either. Its figures are those of a
+long-lived connection on a link that loses nothing.
+"""
+
+import argparse
+import asyncio
+import contextlib
+import random
+import socket
+import subprocess
+import sys
+from collections.abc import Iterator
+from dataclasses import replace
+
+from bench.links.namespaces import LinkUnavailableError
+from bench.links.pipe import Pipe
+from bench.links.profiles import Direction, LinkProfile
+
+SEGMENT_BYTES = 1448
+HEADER_BYTES = 52
+"""IP and TCP with timestamps: what a segment of 1,448 bytes costs a link besides itself."""
+
+
+QUEUE_S = 0.2
+"""How much waits in the relay besides what is under way: a router would drop, a relay stops reading."""
+
+BUFFER_BYTES = 32_768
+"""Of the relay's sockets, so that the queue is in the relay and not in the kernel."""
+
+
+def segments_at_most(direction: Direction) -> int:
+    """Segments that are under way or wait at most.
+
+    Example:
+        >>> segments_at_most(Direction(1_448, delay_ms=100))
+        37
+    """
+    if direction.rate_kbit_s is None:
+        return 1000
+    held_s = (direction.delay_ms + direction.jitter_ms) / 1000 + QUEUE_S
+    return max(4, int(direction.rate_kbit_s * 125 * held_s / SEGMENT_BYTES))
+
+
+async def pump(reader: asyncio.StreamReader, writer: asyncio.StreamWriter, pipe: Pipe, segments: int) -> None:
+    """Hand on what arrives, segment by segment, each when the pipe says; then the end of the stream."""
+    loop = asyncio.get_running_loop()
+    waiting: asyncio.Queue[tuple[float, bytes]] = asyncio.Queue(maxsize=segments)
+
+    async def deliver() -> None:
+        while True:
+            arrival_s, segment = await waiting.get()
+            await asyncio.sleep(max(0.0, arrival_s - loop.time()))
+            if not segment:
+                break
+            writer.write(segment)
+            await writer.drain()
+        with contextlib.suppress(OSError, RuntimeError):
+            writer.write_eof()
+
+    task = asyncio.create_task(deliver())
+    try:
+        while True:
+            segment = await reader.read(SEGMENT_BYTES)
+            fate = pipe.admit(loop.time(), len(segment) + HEADER_BYTES)
+            assert isinstance(fate, float), "a relay's pipe neither loses nor overflows"
+            await waiting.put((fate, segment))
+            if not segment:
+                break
+        await task
+    except ConnectionError:
+        task.cancel()
+        writer.close()
+
+
+def without_loss(direction: Direction) -> Direction:
+    """What a relay can do of a direction: no loss, and a queue that pushes back instead of dropping."""
+    return replace(direction, loss=0.0, queue_packets=2**31)
+
+
+def small_buffers(made: socket.socket) -> socket.socket:
+    """The socket, with buffers of a fixed small size in both directions."""
+    for option in (socket.SO_RCVBUF, socket.SO_SNDBUF):
+        made.setsockopt(socket.SOL_SOCKET, option, BUFFER_BYTES)
+    made.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    return made
+
+
+async def serve(profile: LinkProfile, target: tuple[str, int], seed: int) -> None:
+    """Listen on a free port, print it, and relay to ``target`` until cancelled."""
+
+    async def connected(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        try:
+            outgoing = small_buffers(socket.socket())
+            outgoing.setblocking(False)
+            await asyncio.get_running_loop().sock_connect(outgoing, target)
+            there, back = await asyncio.open_connection(sock=outgoing, limit=SEGMENT_BYTES)
+        except OSError as error:
+            print(f"the relay cannot reach {target[0]}:{target[1]}: {error}", file=sys.stderr)
+            writer.close()
+            return
+        await asyncio.gather(
+            pump(reader, back, up, segments_at_most(profile.up)),
+            pump(there, writer, down, segments_at_most(profile.down)),
+        )
+        back.close()
+        writer.close()
+
+    up, down = (
+        Pipe(without_loss(direction), random.Random(f"{seed} {name}"))
+        for name, direction in (("up", profile.up), ("down", profile.down))
+    )
+    listener = small_buffers(socket.socket())
+    listener.bind(("127.0.0.1", 0))
+    server = await asyncio.start_server(connected, sock=listener, limit=SEGMENT_BYTES)
+    print(server.sockets[0].getsockname()[1], flush=True)
+    async with server:
+        await server.serve_forever()
+
+
+def main(argv: list[str] | None = None) -> int:
+    """The relay's process: prints its port, relays until it is stopped."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--profile", required=True, help="a LinkProfile as JSON")
+    parser.add_argument("--target", required=True, metavar="HOST:PORT")
+    parser.add_argument("--seed", type=int, required=True)
+    args = parser.parse_args(argv)
+    host, _, port = args.target.rpartition(":")
+    with contextlib.suppress(KeyboardInterrupt):
+        asyncio.run(serve(LinkProfile.from_json(args.profile), (host, int(port)), args.seed))
+    return 0
+
+
+@contextlib.contextmanager
+def relay_link(profile: LinkProfile, target: str, *, seed: int = 1) -> Iterator[str]:
+    """Relay to ``target`` (HOST:PORT) through the link; gives the HOST:PORT to connect to instead.
+
+    Raises:
+        LinkUnavailableError: the relay did not start.
+    """
+    command = [sys.executable, "-m", "bench.links.relay", "--profile", profile.to_json()]
+    command += ["--target", target, "--seed", str(seed)]
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
+    assert process.stdout is not None
+    try:
+        line = process.stdout.readline().strip()
+        if not line:
+            raise LinkUnavailableError("the relay did not start; it said why above")
+        yield f"127.0.0.1:{line}"
+    finally:
+        process.terminate()
+        process.wait()
+        process.stdout.close()
+
+
+if __name__ == "__main__":
+    sys.exit(main())

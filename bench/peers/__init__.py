@@ -1,0 +1,20 @@
+"""Other model servers with the same cloud half, for comparisons and as remote engines.
+
+| module | what it does |
+| --- | --- |
+| ``environment`` | a virtual environment of its own for each, so that their requirements meet nobody else's |
+| ``peer`` | what a peer is: how it is started, when it is ready, how it ends |
+| ``mlserver`` | MLServer with a custom runtime around ONNX Runtime |
+| ``triton`` | NVIDIA Triton as ``nvidia-pytriton`` brings it: a Python callable around ONNX Runtime |
+| ``runtimes`` | what runs inside those environments; imports nothing of ours |
+"""
+
+from collections.abc import Mapping
+from types import MappingProxyType
+
+from bench.peers.mlserver import MLSERVER
+from bench.peers.peer import Peer
+from bench.peers.triton import TRITON
+
+PEERS: Mapping[str, Peer] = MappingProxyType({peer.name: peer for peer in (MLSERVER, TRITON)})
+"""Every peer by name."""

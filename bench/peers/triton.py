@@ -1,0 +1,31 @@
+"""NVIDIA Triton without a GPU: what ``nvidia-pytriton`` brings has the Python backend only.
+
+So this is Triton's front and batcher around a Python callable in a process of its own, not Triton's ONNX
+Runtime backend; the label says so.
+"""
+
+import shutil
+from pathlib import Path
+
+from bench.peers.environment import Environment, same_onnxruntime, system_interpreter
+from bench.peers.peer import Peer, Place
+from shared.bundle import Bundle
+
+RUNTIME = Path(__file__).resolve().parent / "runtimes" / "triton_cloud_half.py"
+
+
+def command(bundle: Bundle, place: Place) -> list[str]:
+    """Copy the runtime; all it needs to know is on its command line."""
+    manifest = bundle.manifest
+    shutil.copy(RUNTIME, place.folder / RUNTIME.name)
+    figures = (*manifest.feature.shape, len(manifest.classes), place.port)
+    model = str(bundle.path("cloud.onnx").resolve())
+    return [str(place.python), RUNTIME.name, model, bundle.name, *map(str, figures)]
+
+
+TRITON = Peer(
+    "triton",
+    "Triton, Python backend (nvidia-pytriton 0.7, a callable around ONNX Runtime)",
+    Environment("triton", ("nvidia-pytriton==0.7.0", same_onnxruntime()), system_interpreter),
+    command,
+)

@@ -1,0 +1,69 @@
+from typing import Any
+
+import pytest
+
+from bench.links.netem import netem_arguments
+from bench.links.probe import settled_rate_kbit_s
+from bench.links.profiles import PROFILES, Direction, LinkProfile, link_profile
+from bench.links.relay import segments_at_most, without_loss
+
+
+@pytest.mark.parametrize("name", PROFILES)
+def test_every_profile_goes_to_another_process_and_back(name: str) -> None:
+    profile = link_profile(name)
+    assert profile.name == name
+    assert profile.source
+    assert LinkProfile.from_json(profile.to_json()) == profile
+
+
+def test_the_numbers_are_those_of_the_tables() -> None:
+    assert str(link_profile("good-3g")) == "750 kbit/s up, 1,500 kbit/s down, 40 ms round trip"
+    assert str(link_profile("slow-4g")) == "750 kbit/s up, 1,600 kbit/s down, 150 ms round trip"
+    assert str(link_profile("5g-like")) == (
+        "30,000 kbit/s up, 150,000 kbit/s down, 20 ms round trip, "
+        "jitter 3 ms each way, loss 0.05% up, 0.05% down"
+    )
+    assert str(link_profile("none")) == "no limit up, no limit down, 0 ms round trip"
+
+
+def test_an_unknown_link_is_answered_with_the_known_ones() -> None:
+    with pytest.raises(ValueError, match=r"unknown link '6g'; known: none, gprs, 2g, .*5g-like"):
+        link_profile("6g")
+
+
+@pytest.mark.parametrize(
+    ("figures", "message"),
+    [
+        ({"rate_kbit_s": 0}, "rate must be above 0"),
+        ({"rate_kbit_s": float("nan")}, "rate must be above 0"),
+        ({"delay_ms": -1}, "between 0 and the delay"),
+        ({"delay_ms": 5, "jitter_ms": 6}, "between 0 and the delay"),
+        ({"loss": 1.0}, "share from 0 to below 1"),
+        ({"queue_packets": 0}, "1 packet or more"),
+    ],
+)
+def test_a_link_that_cannot_be_is_refused(figures: dict[str, Any], message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        Direction(**figures)
+
+
+def test_the_kernel_is_told_the_same_figures() -> None:
+    up = link_profile("5g-like").up
+    assert netem_arguments(up) == [
+        *("netem", "limit", "1000", "delay", "10ms", "3ms", "loss", "0.05%", "rate", "30000kbit"),
+    ]
+    assert netem_arguments(Direction()) == ["netem", "limit", "1000", "delay", "0ms"]
+
+
+def test_a_relay_keeps_rate_and_delay_and_says_so_by_its_direction() -> None:
+    up = link_profile("5g-like").up
+    kept = without_loss(up)
+    assert (kept.rate_kbit_s, kept.delay_ms, kept.jitter_ms, kept.loss) == (30_000, 10, 3, 0)
+    assert segments_at_most(Direction(1_448, delay_ms=100)) == 37
+    assert segments_at_most(Direction()) == 1000
+
+
+def test_slow_start_is_left_out_of_the_rate() -> None:
+    marks = [(0.0, 0), (1.0, 10), (2.0, 110), (3.0, 235), (4.0, 360)]
+    assert settled_rate_kbit_s(marks) == pytest.approx(1.0)  # 125 bytes a second in the second half
+    assert settled_rate_kbit_s([(1.0, 0)]) == 0

@@ -1,0 +1,88 @@
+"""A model server of the Open Inference Protocol in this process: real sockets, a real model."""
+
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+
+import grpc
+import numpy as np
+
+from cloud_server.engine import Engine
+from shared.rpc import open_inference_pb2 as oip
+
+Tensor = oip.ModelMetadataResponse.TensorMetadata
+SERVICE = "inference.GRPCInferenceService"
+
+
+@dataclass
+class ModelServer:
+    """What the server says and does; tests change it.
+
+    Attributes:
+        engine: Runs the model.
+        name: Of the model.
+        inputs: As the metadata tells them.
+        outputs: Likewise.
+        raw: Whether logits are sent raw or as contents.
+        refusal: Status to answer inference with instead, and what is said.
+        edit: Changes a response before it is sent.
+    """
+
+    engine: Engine
+    name: str = "tiny"
+    inputs: list[Tensor] = field(default_factory=lambda: [Tensor(name="feature", datatype="FP32")])
+    outputs: list[Tensor] = field(default_factory=lambda: [Tensor(name="logits", datatype="FP32")])
+    raw: bool = True
+    refusal: tuple[grpc.StatusCode, str] | None = None
+    edit: Callable[[oip.ModelInferResponse], None] = lambda response: None
+    batches: list[int] = field(default_factory=list)
+
+    def metadata(self, request: oip.ModelMetadataRequest, context: grpc.ServicerContext) -> object:
+        if request.name != self.name:
+            context.abort(grpc.StatusCode.NOT_FOUND, f"Model {request.name} not found")
+        return oip.ModelMetadataResponse(name=self.name, inputs=self.inputs, outputs=self.outputs)
+
+    def infer(self, request: oip.ModelInferRequest, context: grpc.ServicerContext) -> object:
+        if self.refusal is not None:
+            context.abort(*self.refusal)
+        (tensor,) = request.inputs
+        assert tensor.name == (self.inputs[0].name if self.inputs else "feature")
+        features = np.frombuffer(request.raw_input_contents[0], "<f4").reshape(tuple(tensor.shape))
+        logits = self.engine.run(features)
+        self.batches.append(len(features))
+        name = self.outputs[0].name if self.outputs else "logits"
+        output = oip.ModelInferResponse.InferOutputTensor(name=name, datatype="FP32", shape=logits.shape)
+        response = oip.ModelInferResponse(model_name=self.name, outputs=[output])
+        if self.raw:
+            response.raw_output_contents.append(logits.tobytes())
+        else:
+            response.outputs[0].contents.fp32_contents.extend(logits.ravel().tolist())
+        self.edit(response)
+        return response
+
+    @contextmanager
+    def serving(self, port: int = 0, *, with_metadata: bool = True) -> Iterator[str]:
+        """Serve on loopback; gives HOST:PORT."""
+        methods = {"ModelInfer": _unary(self.infer, oip.ModelInferRequest, oip.ModelInferResponse)}
+        if with_metadata:
+            methods["ModelMetadata"] = _unary(
+                self.metadata, oip.ModelMetadataRequest, oip.ModelMetadataResponse
+            )
+        with ThreadPoolExecutor(2) as pool:
+            server = grpc.server(pool, options=[("grpc.so_reuseport", 0)])
+            server.add_generic_rpc_handlers((grpc.method_handlers_generic_handler(SERVICE, methods),))
+            chosen = server.add_insecure_port(f"127.0.0.1:{port}")
+            server.start()
+            try:
+                yield f"127.0.0.1:{chosen}"
+            finally:
+                server.stop(0).wait()
+
+
+def _unary(behaviour: Callable[..., object], request: type, response: type) -> grpc.RpcMethodHandler:
+    return grpc.unary_unary_rpc_method_handler(
+        behaviour,
+        request_deserializer=request.FromString,  # type: ignore[attr-defined]
+        response_serializer=response.SerializeToString,  # type: ignore[attr-defined]
+    )
