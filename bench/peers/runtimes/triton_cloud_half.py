@@ -22,7 +22,7 @@ def main(model: str, name: str, *figures: str) -> None:
     options.add_session_config_entry("session.intra_op.allow_spinning", "0")
     session = onnxruntime.InferenceSession(model, options, providers=["CPUExecutionProvider"])
 
-    @batch  # type: ignore[untyped-decorator]
+    @batch
     def run(feature: "np.ndarray[tuple[int, ...], np.dtype[np.float32]]") -> dict[str, object]:
         return {"logits": session.run(["logits"], {"feature": feature})[0]}
 
