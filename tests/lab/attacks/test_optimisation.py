@@ -243,14 +243,14 @@ def test_rmle_done_right_reaches_18_db_on_an_untrained_edge_of_width_32(tmp_path
 @pytest.mark.slow
 def test_rmle_done_right_reaches_35_db_on_an_untrained_edge_of_width_128(tmp_path: Path) -> None:
     attack = RMLE(
-        iterations=400,
+        iterations=800,
         restarts=1,
-        learning_rates=(0.2,),
-        tv_weights=(0.0,),
-        prior_weights=(0.001,),
+        learning_rates=(0.8,),
+        tv_weights=(0.02,),
+        prior_weights=(0.02,),
         spaces=("whitened",),
     )
-    assert _score_on_untrained(128, drawn_faces()[:40], attack, tmp_path) > 35
+    assert _score_on_untrained(128, drawn_faces()[:120], attack, tmp_path) > 35
 
 
 def _score_on_untrained(width: int, faces: Tensor, attack: RMLE, folder: Path) -> float:
