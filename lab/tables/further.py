@@ -14,8 +14,11 @@ from lab.tables.lines import (
 )
 from lab.tables.paper import FAMILIES, group_of, order_of
 from lab.tables.profiles import preamble
-from lab.tables.results import EQUAL, Result, RowResult, Study, dig
+from lab.tables.results import EQUAL, Result, RowResult, Study, dig, dig_number
 from lab.tables.sections import DEFINITIONS, ceilings
+
+NEAR = 0.01
+"""Validation accuracies this near to one another count as equal."""
 
 FAMILY_LABELS = {name: label for label, name in FAMILIES.items()}
 
@@ -122,7 +125,7 @@ def references_table(study: Study) -> Document | None:
 
 
 def equal_table(study: Study) -> Document | None:
-    """Rows stopped at the same accuracy, each beside the fully trained row."""
+    """Rows stopped at the same accuracy, those that end there by themselves, and the fully trained ones."""
     columns = (
         "Row",
         "Accuracy %",
@@ -140,8 +143,13 @@ def equal_table(study: Study) -> Document | None:
         equal = [row for row in rows if row.name.endswith(EQUAL)]
         if not equal:
             continue
-        full = [study.rows[name] for row in equal if (name := row.name.removesuffix(EQUAL)) in study.rows]
-        body = [_equal_row(row) for row in (*equal, *full)]
+        by_themselves = [row for row in rows if row not in equal and _ends_near(row, equal)]
+        full = [
+            study.rows[name]
+            for row in equal
+            if (name := row.name.removesuffix(EQUAL)) in study.rows and study.rows[name] not in by_themselves
+        ]
+        body = [_equal_row(row) for row in (*equal, *by_themselves, *full)]
         for label, row, path in reference_rows(equal):
             body.append((label, NONE, NONE, NONE, NONE, *standard_scores(row, *path), NONE))
         sections.append(
@@ -150,8 +158,9 @@ def equal_table(study: Study) -> Document | None:
                 group_label(group),
                 columns,
                 tuple(body),
-                intro="Rows marked *equal* were stopped at the same validation accuracy; below them the same "
-                "defences trained in full. Compare PSNR only among the first.",
+                intro="Rows marked *equal* were stopped at the same validation accuracy; below them those "
+                f"that end within {NEAR * PER_CENT:g} points of it when trained in full, then the same "
+                "defences trained in full. Compare PSNR only among rows of one accuracy.",
             )
         )
     if not sections:
@@ -159,6 +168,15 @@ def equal_table(study: Study) -> Document | None:
     shown = [row for row in study.rows.values() if row.name.endswith(EQUAL)]
     head = (*preamble(study, shown), DEFINITIONS)
     return Document(study.profile, "equal", "Defences at equal accuracy", head, tuple(sections))
+
+
+def _ends_near(row: RowResult, equal: Sequence[RowResult]) -> bool:
+    """Whether a row's validation accuracy is that at which the others were stopped."""
+    reached = dig_number(row.first, "training", "validation_accuracy")
+    targets = {dig_number(one.first, "training", "recipe", "stop_at_accuracy") for one in equal}
+    return reached is not None and any(
+        target is not None and abs(reached - target) <= NEAR for target in targets
+    )
 
 
 def _equal_row(row: RowResult) -> tuple[Cell, ...]:

@@ -83,12 +83,18 @@ def run_rows(lines: Sequence[Line]) -> list[RowResult]:
     return [line.ours for line in lines if line.ours is not None]
 
 
+SUFFIXES = {"source": "(its authors' weights)"}
+"""What parts of a row's name after the defence's mean, where they do not speak for themselves."""
+
+
 def row_label(row: RowResult) -> str:
     """A row's name for tables that are not the paper's: the defence's label, or what the row is called."""
     label = dig(row.first, "defence", "label")
     suffix = defence_of(row.name).removeprefix(str(dig(row.first, "defence", "name") or ""))
-    known = f"{label}{' ' + suffix.lstrip('-') if suffix else ''}" if label else row.name
-    return known + seeds_note(row)
+    if not label:
+        return row.name + seeds_note(row)
+    parts = [SUFFIXES.get(part, part) for part in suffix.split("-") if part]
+    return " ".join((str(label), *parts)) + seeds_note(row)
 
 
 def paper_scores(row: RowResult | None, *path: str) -> tuple[Cell, Cell, Cell]:

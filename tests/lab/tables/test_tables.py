@@ -15,7 +15,7 @@ import pytest
 from lab.tables.cli import add_tables_parser, file_stem, make_documents
 from lab.tables.paper import paper_rows
 from lab.tables.rendering import to_csv, to_json, to_markdown
-from lab.tables.results import ResultsError, Study, read_results
+from lab.tables.results import RESULTS, ResultsError, Study, read_results
 
 HERE = Path(__file__).parent
 MINIATURE = HERE / "miniature"
@@ -323,6 +323,17 @@ def test_equal_accuracy_puts_the_stopped_rows_before_the_full_ones() -> None:
     labels = ["Unprotected equal", "SiftFunnel equal", "Unprotected", "SiftFunnel, 2 seeds"]
     assert list(rows)[2:6] == labels
     assert rows["SiftFunnel equal"][:2] == ["52.5 [49.5, 55.5]", "53.5"]
+
+
+def test_a_row_that_ends_at_the_others_accuracy_stands_among_the_equal_ones() -> None:
+    (document,) = make_documents(read_results(RESULTS, lambda text: None)["cpu"], "equal")
+    rows = section_rows(to_markdown(document), "cifar10, CNN")
+    assert list(rows)[2:6] == [
+        "Unprotected equal",
+        "BiDO (its authors' weights) equal",
+        "SiftFunnel",
+        "Unprotected",
+    ]
 
 
 def test_figure_2_goes_block_by_block() -> None:
