@@ -8,6 +8,7 @@
 | ``lines`` | the lines of a table: paper and ours side by side, reference rows |
 | ``sections`` | the parts of Tables 2 to 5 |
 | ``further`` | information, references, equal accuracy, Figure 2 |
+| ``speed`` | how long trainings and attacks took |
 | ``predictors`` | which figure foretells the leak: rank correlations over rows |
 | ``svg``, ``figures`` | the drawings |
 | ``rendering`` | documents as Markdown, CSV and JSON |

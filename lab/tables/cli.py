@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from lab.tables.cells import Document
     from lab.tables.results import Study
 
-TABLES = ("2", "3", "4", "5", "figure2", "equal", "references", "information", "predictors")
+TABLES = ("2", "3", "4", "5", "figure2", "equal", "references", "information", "predictors", "speed")
 FORMATS = {"markdown": "md", "csv": "csv", "json": "json"}
 
 
@@ -86,6 +86,7 @@ def make_documents(study: "Study", table: str) -> list["Document"]:
     from lab.tables.lines import table_lines
     from lab.tables.paper import PAPER_TABLES
     from lab.tables.sections import paper_table
+    from lab.tables.speed import speed_table
 
     makers: dict[str, Callable[[Study], Document | None]] = {
         "figure2": figure2_table,
@@ -93,6 +94,7 @@ def make_documents(study: "Study", table: str) -> list["Document"]:
         "references": references_table,
         "information": information_table,
         "predictors": _predictors,
+        "speed": speed_table,
     }
     documents = []
     for name in TABLES if table == "all" else (table,):

@@ -16,6 +16,7 @@ from lab.tables.cli import add_tables_parser, file_stem, make_documents
 from lab.tables.paper import paper_rows
 from lab.tables.rendering import to_csv, to_json, to_markdown
 from lab.tables.results import RESULTS, ResultsError, Study, read_results
+from lab.tables.speed import fit_seconds, pictures_per_s
 
 HERE = Path(__file__).parent
 MINIATURE = HERE / "miniature"
@@ -160,7 +161,9 @@ def test_every_table_with_attacks_ends_in_the_reference_rows() -> None:
         assert labels[-1] == "Reference: noise cut to [0, 1]"
 
 
-@pytest.mark.parametrize("table", ["2", "3", "equal", "references", "information", "predictors", "figure2"])
+@pytest.mark.parametrize(
+    "table", ["2", "3", "equal", "references", "information", "predictors", "figure2", "speed"]
+)
 def test_a_document_heads_with_its_profile_in_words_and_its_machine(table: str) -> None:
     text = markdown(table)
     words = "Miniature profile: 32x32, width 32, 1,000 training pictures, 3 epochs, 8 attacked pictures"
@@ -342,6 +345,21 @@ def test_figure_2_goes_block_by_block() -> None:
     assert list(rows)[2:] == ["block 1", "block 2", "block 3", "block 4"]
     assert rows["block 2"][:3] == ["64x8x8", "4,096", "0.4500"]
     assert section_rows(text, "CNN: rMLE done right")["block 1"][3] == "23.00 [22.75, 23.25]"
+
+
+def test_speed_is_told_per_row_and_per_attack() -> None:
+    (document,) = make_documents(read_results(RESULTS, lambda text: None)["cpu"], "speed")
+    text = to_markdown(document)
+    training, attacks = (section_rows(text, f"cifar10, CNN: {what}") for what in ("training", "attacks"))
+    assert float(training["Unprotected"][0]) > 0
+    assert attacks["rMLE done right"][0] == str(len(training))
+
+
+def test_what_was_resumed_counts_in_full() -> None:
+    resumed = {"fit_seconds": 0.1, "fit": {"seconds": 40.0}, "reconstruct_seconds": 0.2, "details": {}}
+    assert fit_seconds(resumed) == 40.0
+    assert pictures_per_s({**resumed, "scores": {"pictures": 100}}) == 500.0
+    assert pictures_per_s({**resumed, "scores": {}}) is None
 
 
 def test_the_committed_miniature_says_that_it_is_made_up() -> None:
