@@ -13,7 +13,7 @@ from lab.tables.results import RowResult, Study, dig_number
 
 _READING = (
     "Median over rows [least, most], as the study ran: other processes shared the machine, and the range "
-    "shows how much that matters. Fitting is the training of an inverter, or the choice of settings on auxiliary "
+    "shows how much that matters. Fitting is an inverter's training, or the choice of settings on auxiliary "
     "pictures; an attack that starts from another's result does not count that one's time."
 )
 
