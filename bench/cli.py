@@ -46,6 +46,63 @@ def add_bench_parser(subparsers: Any, bundles_default: tuple[Path, ...] = ()) ->
     )
     loss.set_defaults(run=run_loss_step)
 
+    links = verbs.add_parser(
+        "links",
+        help="list the emulated links, or lay some and measure what they do",
+        description="Without a name: the links that can be emulated, with where their numbers come from. "
+        "With names: lays each with the best emulation that this machine offers and measures it, ten seconds "
+        "a link or, where it is slow, up to a minute. Packets are emulated as root (netem, else TUN "
+        "interfaces between two network namespaces); without those rights a relay keeps rate and delay of a "
+        "TCP connection.",
+    )
+    links.add_argument("names", nargs="*", metavar="LINK", help="links to measure")
+    links.add_argument(
+        "--emulation", choices=("netem", "tun", "relay"), help="this one and no other (default: the best)"
+    )
+    links.add_argument("--out", type=Path, metavar="FILE", help="write what was measured as JSON here")
+    links.set_defaults(run=run_links)
+
+
+def run_links(args: argparse.Namespace) -> int:
+    """List links, or measure some.
+
+    Raises:
+        ValueError: an unknown link, or one that cannot be laid here in the way asked for.
+    """
+    from dataclasses import asdict
+
+    from bench.links.link import LIMITS, open_link
+    from bench.links.namespaces import LinkUnavailableError
+    from bench.links.profiles import PROFILES, link_profile
+    from lab.provenance import provenance
+
+    if not args.names:
+        for profile in PROFILES.values():
+            print(f"{profile.name:10} {profile}  ({profile.source})")
+        return 0
+    measured = []
+    for profile in [link_profile(name) for name in args.names]:
+        try:
+            with open_link(profile, args.emulation) as link:
+                print(f"{profile.name}: asked {profile}; kept by {LIMITS[link.emulation]}")
+                for refusal in link.refused:
+                    print(f"  not by {refusal}")
+                made = link.calibrate()
+        except LinkUnavailableError as error:
+            raise ValueError(f"link {profile.name}: {error}") from error
+        print(f"  measured {made}")
+        measured.append(
+            {
+                "link": asdict(profile),
+                "emulation": link.emulation,
+                "refused": list(link.refused),
+                "measured": asdict(made),
+            }
+        )
+    if args.out is not None:
+        _write({"provenance": provenance(), "links": measured}, args.out)
+    return 0
+
 
 def run_figures(args: argparse.Namespace) -> int:
     """Measure the parts asked for and write one JSON object."""

@@ -15,7 +15,7 @@ from bench.links.namespaces import (
     two_namespaces,
 )
 from bench.links.netem import netem_link
-from bench.links.probe import Calibration
+from bench.links.probe import Bursts, Calibration
 from bench.links.profiles import LinkProfile
 from bench.links.relay import relay_link
 from bench.links.tun import missing_for_tun, tun_link
@@ -23,8 +23,8 @@ from bench.links.tun import missing_for_tun, tun_link
 Emulation = Literal["netem", "tun", "relay", "none"]
 
 LIMITS: dict[Emulation, str] = {
-    "netem": "packets, by the kernel",
-    "tun": "packets, by a process between two TUN interfaces",
+    "netem": "the kernel (netem), packet by packet",
+    "tun": "a process between two TUN interfaces, packet by packet",
     "relay": "a TCP relay: rate and delay of a long-lived connection; neither loss nor slow start",
     "none": "no emulation",
 }
@@ -82,9 +82,13 @@ class Link:
                 host, _, through = server.rpartition(":")
                 command = [*module, "measure", host, through]
                 if self.emulation != "relay":
-                    command.append("--datagrams")
+                    rates = [
+                        way.rate_kbit_s for way in (self.profile.up, self.profile.down) if way.rate_kbit_s
+                    ]
+                    bursts = Bursts.for_rate(min(rates, default=None))
+                    command += ["--datagrams", str(bursts.count), str(bursts.interval_s)]
                 made = subprocess.run(
-                    self.at_device(command), capture_output=True, text=True, check=False, timeout=120
+                    self.at_device(command), capture_output=True, text=True, check=False, timeout=300
                 )
         finally:
             served.kill()

@@ -17,9 +17,7 @@ from dataclasses import asdict, dataclass
 import numpy as np
 
 PINGS = 20
-DATAGRAMS = 400
 DATAGRAM_BYTES = 100
-DATAGRAM_INTERVAL_S = 0.005
 BULK_S = 3.0
 CHUNK_BYTES = 16_384
 SETTLING_SHARE = 0.5
@@ -28,6 +26,33 @@ SETTLING_SHARE = 0.5
 _STAMP = struct.Struct("<Id")
 _LENGTH = struct.Struct("<I")
 _STRAGGLERS_S = 2.0
+_HEADER_BYTES = 28
+
+
+@dataclass(frozen=True)
+class Bursts:
+    """How single small packets are sent.
+
+    Attributes:
+        count: In each direction.
+        interval_s: Between two of them.
+    """
+
+    count: int = 400
+    interval_s: float = 0.005
+
+    @classmethod
+    def for_rate(cls, rate_kbit_s: float | None) -> "Bursts":
+        """As many as usual, or fewer and slower, so that they take a fifth of a slow link and do not queue.
+
+        Example:
+            >>> Bursts.for_rate(20), Bursts.for_rate(None)
+            (Bursts(count=40, interval_s=0.256), Bursts(count=400, interval_s=0.005))
+        """
+        if rate_kbit_s is None:
+            return cls()
+        interval_s = max(cls.interval_s, (DATAGRAM_BYTES + _HEADER_BYTES) * 8 / (200 * rate_kbit_s))
+        return cls(min(cls.count, max(40, round(4 / interval_s))), round(interval_s, 6))
 
 
 @dataclass(frozen=True)
@@ -46,6 +71,15 @@ class Way:
     delay_ms_p99: float | None = None
     loss: float | None = None
 
+    def __str__(self) -> str:
+        """In words; a share that was not measured is left out."""
+        parts = [f"{self.rate_kbit_s:,.0f} kbit/s"]
+        if self.delay_ms_p50 is not None:
+            parts.append(f"{self.delay_ms_p50:g} ms (99 %: {self.delay_ms_p99:g})")
+        if self.loss is not None:
+            parts.append(f"{self.loss:.2%} lost")
+        return ", ".join(parts)
+
 
 @dataclass(frozen=True)
 class Calibration:
@@ -60,6 +94,10 @@ class Calibration:
     round_trip_ms_p50: float
     up: Way
     down: Way
+
+    def __str__(self) -> str:
+        """In words."""
+        return f"{self.round_trip_ms_p50:g} ms round trip; up {self.up}; down {self.down}"
 
     @classmethod
     def from_json(cls, text: str) -> "Calibration":
@@ -94,11 +132,14 @@ class _End:
     def read(self, count: int) -> bytes:
         parts = bytearray()
         while len(parts) < count:
-            part = self.socket.recv(count - len(parts))
-            if not part:
-                raise ConnectionError("the probe's other end closed the connection")
-            parts += part
+            parts += self.read_some(count - len(parts))
         return bytes(parts)
+
+    def read_some(self, at_most: int) -> bytes:
+        part = self.socket.recv(at_most)
+        if not part:
+            raise ConnectionError("the probe's other end closed the connection")
+        return part
 
     def send(self, value: object) -> None:
         text = json.dumps(value).encode()
@@ -123,25 +164,29 @@ class _End:
     def sink(self) -> float:
         """Receive a flood; its settled rate."""
         total, marks = 0, [(time.monotonic(), 0)]
-        while length := _LENGTH.unpack(self.read(_LENGTH.size))[0]:
-            self.read(length)
-            total += length
-            marks.append((time.monotonic(), total))
+        while left := _LENGTH.unpack(self.read(_LENGTH.size))[0]:
+            # piece by piece: on a slow link one chunk takes seconds
+            while left:
+                piece = self.read_some(left)
+                left -= len(piece)
+                total += len(piece)
+                marks.append((time.monotonic(), total))
         return settled_rate_kbit_s(marks)
 
 
-def _burst(port: socket.socket, target: tuple[str, int]) -> None:
-    for number in range(DATAGRAMS):
+def _burst(port: socket.socket, target: tuple[str, int], bursts: Bursts) -> None:
+    for number in range(bursts.count):
         stamp = _STAMP.pack(number, time.monotonic())
         port.sendto(stamp + bytes(DATAGRAM_BYTES - len(stamp)), target)
-        time.sleep(DATAGRAM_INTERVAL_S)
+        time.sleep(bursts.interval_s)
 
 
-def _collect(port: socket.socket) -> list[float]:
+def _collect(port: socket.socket, bursts: Bursts) -> list[float]:
     """Delays in ms of what arrives of a burst."""
     delays: list[float] = []
-    until_s = time.monotonic() + DATAGRAMS * DATAGRAM_INTERVAL_S + _STRAGGLERS_S
-    while len(delays) < DATAGRAMS and (left_s := until_s - time.monotonic()) > 0:
+    # half as long again: a sleep on a busy machine is longer than asked for
+    until_s = time.monotonic() + 1.5 * bursts.count * bursts.interval_s + _STRAGGLERS_S
+    while len(delays) < bursts.count and (left_s := until_s - time.monotonic()) > 0:
         port.settimeout(left_s)
         try:
             _, sent_s = _STAMP.unpack_from(port.recv(2048))
@@ -167,13 +212,16 @@ def _answer(end: _End, host: str) -> None:
 
 
 def _answer_datagrams(end: _End, host: str) -> None:
+    asked = end.receive()
+    assert isinstance(asked, list)
+    bursts = Bursts(int(asked[0]), float(asked[1]))
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as port:
         port.bind((host, 0))
         end.send(port.getsockname()[1])
-        end.send(_collect(port))
+        end.send(_collect(port, bursts))
         target = end.receive()
         assert isinstance(target, list)
-        _burst(port, (str(target[0]), int(target[1])))
+        _burst(port, (str(target[0]), int(target[1])), bursts)
 
 
 def serve(host: str) -> None:
@@ -185,7 +233,7 @@ def serve(host: str) -> None:
         threading.Thread(target=_answer, args=(_End(connection), host), daemon=True).start()
 
 
-def measure(host: str, port: int, *, datagrams: bool) -> Calibration:
+def measure(host: str, port: int, bursts: Bursts | None) -> Calibration:
     """The device's end: measure one after the other, so that nothing queues behind something else."""
     with socket.create_connection((host, port)) as connection:
         end = _End(connection)
@@ -196,35 +244,39 @@ def measure(host: str, port: int, *, datagrams: bool) -> Calibration:
             connection.sendall(b"!")
             end.read(1)
             round_trips_ms.append((time.monotonic() - started_s) * 1000)
-        delays_up, delays_down = _measure_datagrams(end, host) if datagrams else (None, None)
+        delays_up, delays_down = (None, None) if bursts is None else _measure_datagrams(end, host, bursts)
         end.send("down")
         rate_down = end.sink()
         end.send("up")
         end.flood()
         rate_up = end.receive()
         assert isinstance(rate_up, float)
+    count = bursts.count if bursts else 0
     return Calibration(
-        round(float(np.median(round_trips_ms)), 3), _way(rate_up, delays_up), _way(rate_down, delays_down)
+        round(float(np.median(round_trips_ms)), 3),
+        _way(rate_up, delays_up, count),
+        _way(rate_down, delays_down, count),
     )
 
 
-def _measure_datagrams(end: _End, host: str) -> tuple[list[float], list[float]]:
+def _measure_datagrams(end: _End, host: str, bursts: Bursts) -> tuple[list[float], list[float]]:
     end.send("datagrams")
+    end.send([bursts.count, bursts.interval_s])
     remote = end.receive()
     assert isinstance(remote, int)
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as port:
         port.bind((end.socket.getsockname()[0], 0))
-        _burst(port, (host, remote))
+        _burst(port, (host, remote), bursts)
         up = end.receive()
         assert isinstance(up, list)
         end.send(list(port.getsockname()))
-        return up, _collect(port)
+        return up, _collect(port, bursts)
 
 
-def _way(rate_kbit_s: float, delays_ms: list[float] | None) -> Way:
+def _way(rate_kbit_s: float, delays_ms: list[float] | None, count: int) -> Way:
     if delays_ms is None:
         return Way(round(rate_kbit_s, 1))
-    loss = round(1 - len(delays_ms) / DATAGRAMS, 5)
+    loss = round(1 - len(delays_ms) / count, 5)
     if not delays_ms:
         return Way(round(rate_kbit_s, 1), loss=loss)
     middle, late = np.percentile(delays_ms, (50, 99))
@@ -232,18 +284,19 @@ def _way(rate_kbit_s: float, delays_ms: list[float] | None) -> Way:
 
 
 def main(argv: list[str] | None = None) -> int:
-    """``serve HOST`` or ``measure HOST PORT [--datagrams]``."""
+    """``serve HOST`` or ``measure HOST PORT [--datagrams COUNT SECONDS]``."""
     parser = argparse.ArgumentParser(description=__doc__)
     verbs = parser.add_subparsers(dest="verb", required=True)
     verbs.add_parser("serve").add_argument("host")
     device = verbs.add_parser("measure")
     device.add_argument("host")
     device.add_argument("port", type=int)
-    device.add_argument("--datagrams", action="store_true")
+    device.add_argument("--datagrams", nargs=2, type=float, metavar=("COUNT", "SECONDS"))
     args = parser.parse_args(argv)
     if args.verb == "serve":
         serve(args.host)
-    print(json.dumps(asdict(measure(args.host, args.port, datagrams=args.datagrams))))
+    bursts = Bursts(int(args.datagrams[0]), args.datagrams[1]) if args.datagrams else None
+    print(json.dumps(asdict(measure(args.host, args.port, bursts))))
     return 0
 
 

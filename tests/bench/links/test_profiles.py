@@ -3,7 +3,7 @@ from typing import Any
 import pytest
 
 from bench.links.netem import netem_arguments
-from bench.links.probe import settled_rate_kbit_s
+from bench.links.probe import Bursts, settled_rate_kbit_s
 from bench.links.profiles import PROFILES, Direction, LinkProfile, link_profile
 from bench.links.relay import segments_at_most, without_loss
 
@@ -61,6 +61,12 @@ def test_a_relay_keeps_rate_and_delay_and_says_so_by_its_direction() -> None:
     assert (kept.rate_kbit_s, kept.delay_ms, kept.jitter_ms, kept.loss) == (30_000, 10, 3, 0)
     assert segments_at_most(Direction(1_448, delay_ms=100)) == 37
     assert segments_at_most(Direction()) == 1000
+
+
+def test_probing_packets_do_not_fill_a_slow_link() -> None:
+    slow, fast = Bursts.for_rate(20), Bursts.for_rate(30_000)
+    assert (slow.count, slow.interval_s) == (40, 0.256)  # 128 bytes every 256 ms: 4 of 20 kbit/s
+    assert (fast.count, fast.interval_s) == (400, 0.005)
 
 
 def test_slow_start_is_left_out_of_the_rate() -> None:
