@@ -2,7 +2,7 @@
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -93,9 +93,12 @@ def _add_reading(app: FastAPI, face: Face) -> None:
         if face.hub.subscribers >= MAX_PAGES:
             error = {"error": f"{MAX_PAGES} pages listen already; close one"}
             return JSONResponse(error, status_code=503, headers={"Retry-After": "10"})
-        hello = encode_event("hello", _hello(face))
-        state = encode_event("state", _state(face))
-        return StreamingResponse(face.hub.listen(hello, state), media_type="text/event-stream")
+
+        def greet(history: dict[str, Any]) -> Iterator[bytes]:
+            yield encode_event("hello", _hello(face, history))
+            yield encode_event("state", _state(face))
+
+        return StreamingResponse(face.hub.listen(greet), media_type="text/event-stream")
 
 
 def _add_switches(app: FastAPI, conductor: Conductor) -> None:
@@ -119,12 +122,12 @@ def _add_switches(app: FastAPI, conductor: Conductor) -> None:
         return await conductor.switch(wish)
 
 
-def _hello(face: Face) -> dict[str, Any]:
+def _hello(face: Face, history: dict[str, Any]) -> dict[str, Any]:
     return {
         "bundles": [target.as_json() for target in face.knowledge.targets],
         "problems": list(face.knowledge.problems),
         "control": face.control is not None,
-        **face.hub.history(),
+        **history,
     }
 
 

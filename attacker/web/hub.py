@@ -1,14 +1,15 @@
 """Server-sent events to any number of pages; none of them can slow down the attacker.
 
 Each subscriber has a bounded queue. A slow one loses the oldest events, which are counted; it never blocks a
-publisher. A page that comes late first gets a `hello` with the latest history.
+publisher. A page that comes late is first greeted with the latest history: what was published before it came
+is in there, what is published after that reaches it as an event, and nothing falls between the two.
 """
 
 import asyncio
 import json
 import threading
 from collections import deque
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Callable, Iterable, Mapping
 from typing import Any
 
 KEPT_PICTURES = 12
@@ -27,10 +28,20 @@ def encode_event(name: str, value: Mapping[str, Any]) -> bytes:
     return f"event: {name}\ndata: {data}\n\n".encode("ascii")
 
 
-class Subscriber:
-    """One page's queue."""
+Greet = Callable[[dict[str, Any]], Iterable[bytes]]
+"""From the history at the moment when a page comes to the events that it gets first."""
 
-    def __init__(self, capacity: int = QUEUE_EVENTS) -> None:
+
+class Subscriber:
+    """One page's queue.
+
+    Attributes:
+        since: number of the last event that was published before the page came.
+        dropped: events that it was too slow for.
+    """
+
+    def __init__(self, capacity: int = QUEUE_EVENTS, since: int = 0) -> None:
+        self.since = since
         self._queue: deque[bytes] = deque()
         self._capacity = capacity
         self._ready = asyncio.Event()
@@ -64,6 +75,7 @@ class Hub:
         self._subscribers: set[Subscriber] = set()
         self._pictures: deque[Mapping[str, Any]] = deque(maxlen=KEPT_PICTURES)
         self._points: deque[Mapping[str, Any]] = deque(maxlen=KEPT_POINTS)
+        self._published = 0
         self._dropped_before = 0
         self._closed = False
 
@@ -89,28 +101,31 @@ class Hub:
 
     def publish(self, name: str, value: Mapping[str, Any]) -> None:
         """Hand an event to every page; any thread, never blocks."""
-        if name == "frame":
-            self._remember(value)
+        with self._lock:
+            self._published += 1
+            number = self._published
+            if name == "frame":
+                self._remember(value)
         loop = self._loop
         if loop is None or not self._subscribers or self._closed:
             return
         event = encode_event(name, value)
         try:
-            loop.call_soon_threadsafe(self._deliver, event)
+            loop.call_soon_threadsafe(self._deliver, number, event)
         except RuntimeError:  # the loop closed between the check and the call: nobody listens any more
             return
 
-    def history(self) -> dict[str, Any]:
-        """What a page that comes late should know: the latest pictures and the latest points of the chart."""
-        with self._lock:
-            return {"pictures": list(self._pictures), "points": list(self._points)}
+    async def listen(self, greet: Greet) -> AsyncIterator[bytes]:
+        """Events for one page, beginning with those of `greet`; ends when the hub closes.
 
-    async def listen(self, *first: bytes) -> AsyncIterator[bytes]:
-        """Events for one page, beginning with `first`; ends when the hub closes."""
-        subscriber = Subscriber()
-        self._subscribers.add(subscriber)
+        `greet` is given the latest pictures and the latest points of the chart.
+        """
+        with self._lock:
+            subscriber = Subscriber(since=self._published)
+            history = {"pictures": list(self._pictures), "points": list(self._points)}
+            self._subscribers.add(subscriber)
         try:
-            for event in first:
+            for event in greet(history):
                 yield event
             while not self._closed:
                 event = await subscriber.next()
@@ -120,12 +135,12 @@ class Hub:
             self._subscribers.discard(subscriber)
             self._dropped_before += subscriber.dropped
 
-    def _deliver(self, event: bytes) -> None:
-        for subscriber in self._subscribers:
-            subscriber.put(event)
+    def _deliver(self, number: int, event: bytes) -> None:
+        for subscriber in tuple(self._subscribers):
+            if number > subscriber.since:
+                subscriber.put(event)
 
     def _remember(self, view: Mapping[str, Any]) -> None:
-        with self._lock:
-            self._points.append({key: view[key] for key in ("id", "digest", "codec", "similarity")})
-            if view.get("pictures"):
-                self._pictures.append(view)
+        self._points.append({key: view[key] for key in ("id", "digest", "codec", "similarity")})
+        if view.get("pictures"):
+            self._pictures.append(view)
