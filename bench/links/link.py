@@ -4,7 +4,7 @@ import contextlib
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Literal
 
 from bench.links.namespaces import (
@@ -19,6 +19,8 @@ from bench.links.probe import Bursts, Calibration
 from bench.links.profiles import LinkProfile
 from bench.links.relay import relay_link
 from bench.links.tun import missing_for_tun, tun_link
+
+LOOPBACK = "127.0.0.1"
 
 Emulation = Literal["netem", "tun", "relay", "none"]
 
@@ -39,14 +41,18 @@ class Link:
         profile: What was asked for.
         emulation: Who keeps it.
         namespaces: Its two ends; None where both ends are in this namespace.
-        host: Address on which a server at the cloud's end listens.
+        refused: Better emulations, each with why it cannot be had here.
     """
 
     profile: LinkProfile
     emulation: Emulation
     namespaces: Namespaces | None
-    host: str
-    refused: tuple[str, ...] = field(default=())
+    refused: tuple[str, ...]
+
+    @property
+    def host(self) -> str:
+        """Address on which a server at the cloud's end listens."""
+        return LOOPBACK if self.namespaces is None else CLOUD_ADDRESS
 
     def at_device(self, command: list[str]) -> list[str]:
         """The command line that runs ``command`` at the device's end."""
@@ -111,49 +117,46 @@ def open_link(profile: LinkProfile, wanted: Emulation | None = None, *, seed: in
     Raises:
         LinkUnavailableError: what is wanted cannot be had here; says why.
     """
-    if wanted is None and profile.up == profile.down and profile.up.rate_kbit_s is None:
-        wanted = "none" if not profile.round_trip_ms and not profile.loses else None
+    if wanted is None and profile.is_unlimited:
+        wanted = "none"
     choices: tuple[Emulation, ...] = (wanted,) if wanted else ("netem", "tun", "relay")
     refused: list[str] = []
     with contextlib.ExitStack() as stack:
         for emulation in choices:
             try:
-                link = stack.enter_context(_OPENERS[emulation](profile, seed))
+                ends = stack.enter_context(_LAYERS[emulation](profile, seed))
             except LinkUnavailableError as error:
                 refused.append(f"{emulation}: {error}")
                 continue
-            yield Link(link.profile, link.emulation, link.namespaces, link.host, tuple(refused))
+            yield Link(profile, emulation, ends, tuple(refused))
             return
     raise LinkUnavailableError("; ".join(refused))
 
 
 @contextlib.contextmanager
-def _open_netem(profile: LinkProfile, seed: int) -> Iterator[Link]:
+def _lay_netem(profile: LinkProfile, seed: int) -> Iterator[Namespaces]:
     with two_namespaces() as ends, netem_link(profile, ends):
-        yield Link(profile, "netem", ends, CLOUD_ADDRESS)
+        yield ends
 
 
 @contextlib.contextmanager
-def _open_tun(profile: LinkProfile, seed: int) -> Iterator[Link]:
+def _lay_tun(profile: LinkProfile, seed: int) -> Iterator[Namespaces]:
     with two_namespaces() as ends, tun_link(profile, ends, seed=seed):
-        yield Link(profile, "tun", ends, CLOUD_ADDRESS)
+        yield ends
 
 
-@contextlib.contextmanager
-def _open_relay(profile: LinkProfile, seed: int) -> Iterator[Link]:
-    yield Link(profile, "relay", None, "127.0.0.1")
+def _lay_nothing(profile: LinkProfile, seed: int) -> contextlib.nullcontext[None]:
+    """Both ends stay here; a relay is started for each server (``Link.towards``)."""
+    return contextlib.nullcontext()
 
 
-@contextlib.contextmanager
-def _open_none(profile: LinkProfile, seed: int) -> Iterator[Link]:
-    yield Link(profile, "none", None, "127.0.0.1")
-
-
-_OPENERS: dict[Emulation, Callable[[LinkProfile, int], contextlib.AbstractContextManager[Link]]] = {
-    "netem": _open_netem,
-    "tun": _open_tun,
-    "relay": _open_relay,
-    "none": _open_none,
+_LAYERS: dict[
+    Emulation, Callable[[LinkProfile, int], contextlib.AbstractContextManager[Namespaces | None]]
+] = {
+    "netem": _lay_netem,
+    "tun": _lay_tun,
+    "relay": _lay_nothing,
+    "none": _lay_nothing,
 }
 
 

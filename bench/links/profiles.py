@@ -71,6 +71,11 @@ class LinkProfile:
         return self.up.delay_ms + self.down.delay_ms
 
     @property
+    def is_unlimited(self) -> bool:
+        """Whether there is nothing to emulate."""
+        return self.up == self.down == Direction()
+
+    @property
     def loses(self) -> bool:
         """Whether packets are lost by intent."""
         return self.up.loss > 0 or self.down.loss > 0

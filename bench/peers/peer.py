@@ -13,6 +13,7 @@ from pathlib import Path
 import grpc
 
 from bench.peers.environment import Environment, PeerUnavailableError, last_lines
+from cloud_server.open_inference import SERVICE
 from shared.bundle import Bundle
 from shared.rpc import open_inference_pb2 as oip
 
@@ -60,8 +61,6 @@ class Peer:
         folder: Path,
         root: Path,
         show: Callable[[str], None],
-        *,
-        port: int | None = None,
     ) -> Iterator["RunningPeer"]:
         """Install, start, wait until the model is ready; stop it afterwards.
 
@@ -70,14 +69,13 @@ class Peer:
             folder: For configuration and log.
             root: Where environments are kept.
             show: Takes a line of progress.
-            port: For gRPC, with two free ones after it; None for any.
 
         Raises:
             PeerUnavailableError: it cannot be installed, or ends before it is ready.
         """
         python = self.environment.prepare(root, show)
         folder.mkdir(parents=True, exist_ok=True)
-        place = Place(python, folder, port or three_free_ports())
+        place = Place(python, folder, three_free_ports())
         running = RunningPeer(self, place, self.command(bundle, place), bundle.name)
         try:
             running.start()
@@ -120,7 +118,7 @@ class RunningPeer:
         until_s = time.monotonic() + START_TIMEOUT_S
         with grpc.insecure_channel(self.address) as channel:
             ready = channel.unary_unary(
-                "/inference.GRPCInferenceService/ModelReady",
+                f"/{SERVICE}/ModelReady",
                 request_serializer=oip.ModelReadyRequest.SerializeToString,
                 response_deserializer=oip.ModelReadyResponse.FromString,
             )

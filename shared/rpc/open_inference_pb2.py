@@ -25,37 +25,33 @@ _sym_db = _symbol_database.Default()
 
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n0siftfunnel/openinference/v2/open_inference.proto\x12\x1bsiftfunnel.openinference.v2\"\x14\n\x12ServerReadyRequest\"$\n\x13ServerReadyResponse\x12\r\n\x05ready\x18\x01 \x01(\x08\"2\n\x11ModelReadyRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x0f\n\x07version\x18\x02 \x01(\t\"#\n\x12ModelReadyResponse\x12\r\n\x05ready\x18\x01 \x01(\x08\"5\n\x14ModelMetadataRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x0f\n\x07version\x18\x02 \x01(\t\"\xb1\x02\n\x15ModelMetadataResponse\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x10\n\x08versions\x18\x02 \x03(\t\x12\x10\n\x08platform\x18\x03 \x01(\t\x12Q\n\x06inputs\x18\x04 \x03(\x0b\x32\x41.siftfunnel.openinference.v2.ModelMetadataResponse.TensorMetadata\x12R\n\x07outputs\x18\x05 \x03(\x0b\x32\x41.siftfunnel.openinference.v2.ModelMetadataResponse.TensorMetadata\x1a?\n\x0eTensorMetadata\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x10\n\x08\x64\x61tatype\x18\x02 \x01(\t\x12\r\n\x05shape\x18\x03 \x03(\x03\"C\n\x13InferTensorContents\x12\x15\n\rfp32_contents\x18\x06 \x03(\x02\x12\x15\n\rfp64_contents\x18\x07 \x03(\x01\"\xc7\x03\n\x11ModelInferRequest\x12\x12\n\nmodel_name\x18\x01 \x01(\t\x12\x15\n\rmodel_version\x18\x02 \x01(\t\x12\n\n\x02id\x18\x03 \x01(\t\x12O\n\x06inputs\x18\x05 \x03(\x0b\x32?.siftfunnel.openinference.v2.ModelInferRequest.InferInputTensor\x12Z\n\x07outputs\x18\x06 \x03(\x0b\x32I.siftfunnel.openinference.v2.ModelInferRequest.InferRequestedOutputTensor\x12\x1a\n\x12raw_input_contents\x18\x07 \x03(\x0c\x1a\x85\x01\n\x10InferInputTensor\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x10\n\x08\x64\x61tatype\x18\x02 \x01(\t\x12\r\n\x05shape\x18\x03 \x03(\x03\x12\x42\n\x08\x63ontents\x18\x05 \x01(\x0b\x32\x30.siftfunnel.openinference.v2.InferTensorContents\x1a*\n\x1aInferRequestedOutputTensor\x12\x0c\n\x04name\x18\x01 \x01(\t\"\xc5\x02\n\x12ModelInferResponse\x12\x12\n\nmodel_name\x18\x01 \x01(\t\x12\x15\n\rmodel_version\x18\x02 \x01(\t\x12\n\n\x02id\x18\x03 \x01(\t\x12R\n\x07outputs\x18\x05 \x03(\x0b\x32\x41.siftfunnel.openinference.v2.ModelInferResponse.InferOutputTensor\x12\x1b\n\x13raw_output_contents\x18\x06 \x03(\x0c\x1a\x86\x01\n\x11InferOutputTensor\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x10\n\x08\x64\x61tatype\x18\x02 \x01(\t\x12\r\n\x05shape\x18\x03 \x03(\x03\x12\x42\n\x08\x63ontents\x18\x05 \x01(\x0b\x32\x30.siftfunnel.openinference.v2.InferTensorContentsb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n0siftfunnel/openinference/v2/open_inference.proto\x12\x1bsiftfunnel.openinference.v2\"2\n\x11ModelReadyRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x0f\n\x07version\x18\x02 \x01(\t\"#\n\x12ModelReadyResponse\x12\r\n\x05ready\x18\x01 \x01(\x08\"5\n\x14ModelMetadataRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x0f\n\x07version\x18\x02 \x01(\t\"\xb1\x02\n\x15ModelMetadataResponse\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x10\n\x08versions\x18\x02 \x03(\t\x12\x10\n\x08platform\x18\x03 \x01(\t\x12Q\n\x06inputs\x18\x04 \x03(\x0b\x32\x41.siftfunnel.openinference.v2.ModelMetadataResponse.TensorMetadata\x12R\n\x07outputs\x18\x05 \x03(\x0b\x32\x41.siftfunnel.openinference.v2.ModelMetadataResponse.TensorMetadata\x1a?\n\x0eTensorMetadata\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x10\n\x08\x64\x61tatype\x18\x02 \x01(\t\x12\r\n\x05shape\x18\x03 \x03(\x03\",\n\x13InferTensorContents\x12\x15\n\rfp32_contents\x18\x06 \x03(\x02\"\xc7\x03\n\x11ModelInferRequest\x12\x12\n\nmodel_name\x18\x01 \x01(\t\x12\x15\n\rmodel_version\x18\x02 \x01(\t\x12\n\n\x02id\x18\x03 \x01(\t\x12O\n\x06inputs\x18\x05 \x03(\x0b\x32?.siftfunnel.openinference.v2.ModelInferRequest.InferInputTensor\x12Z\n\x07outputs\x18\x06 \x03(\x0b\x32I.siftfunnel.openinference.v2.ModelInferRequest.InferRequestedOutputTensor\x12\x1a\n\x12raw_input_contents\x18\x07 \x03(\x0c\x1a\x85\x01\n\x10InferInputTensor\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x10\n\x08\x64\x61tatype\x18\x02 \x01(\t\x12\r\n\x05shape\x18\x03 \x03(\x03\x12\x42\n\x08\x63ontents\x18\x05 \x01(\x0b\x32\x30.siftfunnel.openinference.v2.InferTensorContents\x1a*\n\x1aInferRequestedOutputTensor\x12\x0c\n\x04name\x18\x01 \x01(\t\"\xc5\x02\n\x12ModelInferResponse\x12\x12\n\nmodel_name\x18\x01 \x01(\t\x12\x15\n\rmodel_version\x18\x02 \x01(\t\x12\n\n\x02id\x18\x03 \x01(\t\x12R\n\x07outputs\x18\x05 \x03(\x0b\x32\x41.siftfunnel.openinference.v2.ModelInferResponse.InferOutputTensor\x12\x1b\n\x13raw_output_contents\x18\x06 \x03(\x0c\x1a\x86\x01\n\x11InferOutputTensor\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x10\n\x08\x64\x61tatype\x18\x02 \x01(\t\x12\r\n\x05shape\x18\x03 \x03(\x03\x12\x42\n\x08\x63ontents\x18\x05 \x01(\x0b\x32\x30.siftfunnel.openinference.v2.InferTensorContentsb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'siftfunnel.openinference.v2.open_inference_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
-  _globals['_SERVERREADYREQUEST']._serialized_start=81
-  _globals['_SERVERREADYREQUEST']._serialized_end=101
-  _globals['_SERVERREADYRESPONSE']._serialized_start=103
-  _globals['_SERVERREADYRESPONSE']._serialized_end=139
-  _globals['_MODELREADYREQUEST']._serialized_start=141
-  _globals['_MODELREADYREQUEST']._serialized_end=191
-  _globals['_MODELREADYRESPONSE']._serialized_start=193
-  _globals['_MODELREADYRESPONSE']._serialized_end=228
-  _globals['_MODELMETADATAREQUEST']._serialized_start=230
-  _globals['_MODELMETADATAREQUEST']._serialized_end=283
-  _globals['_MODELMETADATARESPONSE']._serialized_start=286
-  _globals['_MODELMETADATARESPONSE']._serialized_end=591
-  _globals['_MODELMETADATARESPONSE_TENSORMETADATA']._serialized_start=528
-  _globals['_MODELMETADATARESPONSE_TENSORMETADATA']._serialized_end=591
-  _globals['_INFERTENSORCONTENTS']._serialized_start=593
-  _globals['_INFERTENSORCONTENTS']._serialized_end=660
-  _globals['_MODELINFERREQUEST']._serialized_start=663
-  _globals['_MODELINFERREQUEST']._serialized_end=1118
-  _globals['_MODELINFERREQUEST_INFERINPUTTENSOR']._serialized_start=941
-  _globals['_MODELINFERREQUEST_INFERINPUTTENSOR']._serialized_end=1074
-  _globals['_MODELINFERREQUEST_INFERREQUESTEDOUTPUTTENSOR']._serialized_start=1076
-  _globals['_MODELINFERREQUEST_INFERREQUESTEDOUTPUTTENSOR']._serialized_end=1118
-  _globals['_MODELINFERRESPONSE']._serialized_start=1121
-  _globals['_MODELINFERRESPONSE']._serialized_end=1446
-  _globals['_MODELINFERRESPONSE_INFEROUTPUTTENSOR']._serialized_start=1312
-  _globals['_MODELINFERRESPONSE_INFEROUTPUTTENSOR']._serialized_end=1446
+  _globals['_MODELREADYREQUEST']._serialized_start=81
+  _globals['_MODELREADYREQUEST']._serialized_end=131
+  _globals['_MODELREADYRESPONSE']._serialized_start=133
+  _globals['_MODELREADYRESPONSE']._serialized_end=168
+  _globals['_MODELMETADATAREQUEST']._serialized_start=170
+  _globals['_MODELMETADATAREQUEST']._serialized_end=223
+  _globals['_MODELMETADATARESPONSE']._serialized_start=226
+  _globals['_MODELMETADATARESPONSE']._serialized_end=531
+  _globals['_MODELMETADATARESPONSE_TENSORMETADATA']._serialized_start=468
+  _globals['_MODELMETADATARESPONSE_TENSORMETADATA']._serialized_end=531
+  _globals['_INFERTENSORCONTENTS']._serialized_start=533
+  _globals['_INFERTENSORCONTENTS']._serialized_end=577
+  _globals['_MODELINFERREQUEST']._serialized_start=580
+  _globals['_MODELINFERREQUEST']._serialized_end=1035
+  _globals['_MODELINFERREQUEST_INFERINPUTTENSOR']._serialized_start=858
+  _globals['_MODELINFERREQUEST_INFERINPUTTENSOR']._serialized_end=991
+  _globals['_MODELINFERREQUEST_INFERREQUESTEDOUTPUTTENSOR']._serialized_start=993
+  _globals['_MODELINFERREQUEST_INFERREQUESTEDOUTPUTTENSOR']._serialized_end=1035
+  _globals['_MODELINFERRESPONSE']._serialized_start=1038
+  _globals['_MODELINFERRESPONSE']._serialized_end=1363
+  _globals['_MODELINFERRESPONSE_INFEROUTPUTTENSOR']._serialized_start=1229
+  _globals['_MODELINFERRESPONSE_INFEROUTPUTTENSOR']._serialized_end=1363
 # @@protoc_insertion_point(module_scope)

@@ -7,16 +7,6 @@ from typing import ClassVar as _ClassVar, Optional as _Optional, Union as _Union
 
 DESCRIPTOR: _descriptor.FileDescriptor
 
-class ServerReadyRequest(_message.Message):
-    __slots__ = ()
-    def __init__(self) -> None: ...
-
-class ServerReadyResponse(_message.Message):
-    __slots__ = ("ready",)
-    READY_FIELD_NUMBER: _ClassVar[int]
-    ready: bool
-    def __init__(self, ready: _Optional[bool] = ...) -> None: ...
-
 class ModelReadyRequest(_message.Message):
     __slots__ = ("name", "version")
     NAME_FIELD_NUMBER: _ClassVar[int]
@@ -63,12 +53,10 @@ class ModelMetadataResponse(_message.Message):
     def __init__(self, name: _Optional[str] = ..., versions: _Optional[_Iterable[str]] = ..., platform: _Optional[str] = ..., inputs: _Optional[_Iterable[_Union[ModelMetadataResponse.TensorMetadata, _Mapping]]] = ..., outputs: _Optional[_Iterable[_Union[ModelMetadataResponse.TensorMetadata, _Mapping]]] = ...) -> None: ...
 
 class InferTensorContents(_message.Message):
-    __slots__ = ("fp32_contents", "fp64_contents")
+    __slots__ = ("fp32_contents",)
     FP32_CONTENTS_FIELD_NUMBER: _ClassVar[int]
-    FP64_CONTENTS_FIELD_NUMBER: _ClassVar[int]
     fp32_contents: _containers.RepeatedScalarFieldContainer[float]
-    fp64_contents: _containers.RepeatedScalarFieldContainer[float]
-    def __init__(self, fp32_contents: _Optional[_Iterable[float]] = ..., fp64_contents: _Optional[_Iterable[float]] = ...) -> None: ...
+    def __init__(self, fp32_contents: _Optional[_Iterable[float]] = ...) -> None: ...
 
 class ModelInferRequest(_message.Message):
     __slots__ = ("model_name", "model_version", "id", "inputs", "outputs", "raw_input_contents")
