@@ -69,7 +69,8 @@ def _add_train(commands: Any) -> None:
         "--start-from",
         type=Path,
         metavar="RUN",
-        help="for a warm start: a run of the unprotected recipe (default: train it first)",
+        help="for a warm start: a run of the unprotected recipe (default: train it first); "
+        "for a recipe that goes on from a bundle: the bundle's directory",
     )
     parser.add_argument("--epochs", type=int, metavar="N", help="another number of epochs than the recipe's")
     add_common(parser)

@@ -13,6 +13,7 @@ from lab.defences.defence import Defence
 from lab.defences.none import NoDefence
 from lab.defences.registry import defence_from_json
 from lab.defences.siftfunnel import SiftFunnel
+from lab.defences.siftfunnel_rate import SiftFunnelRate
 
 
 @dataclass(frozen=True)
@@ -61,6 +62,7 @@ class Recipe:
         weight_decay: Decoupled weight decay.
         augmentation: Changes of the training pictures.
         warm_start: A head start from another recipe's network, or None to start from scratch.
+        begin_with: Name of a bundle of the same network whose weights training goes on from, or None.
         limits: Pictures used of each part.
         pictures_per_epoch: Pictures of one epoch where it is not all; finer steps for ``stop_at_accuracy``.
         stop_at_accuracy: Validation accuracy at which training ends early, or None.
@@ -86,6 +88,7 @@ class Recipe:
     limits: Limits = field(default_factory=Limits)
     pictures_per_epoch: int | None = None
     stop_at_accuracy: float | None = None
+    begin_with: str | None = None
     seed: int = 1
 
     def __post_init__(self) -> None:
@@ -103,7 +106,11 @@ class Recipe:
 
     def to_json(self) -> dict[str, Any]:
         """Every field as JSON values; ``recipe_from_json`` reads it back."""
-        return {**asdict(self), "defence": self.defence.to_json()}
+        values = {**asdict(self), "defence": self.defence.to_json()}
+        if self.begin_with is None:
+            # runs made before there was this field stay the same runs
+            del values["begin_with"]
+        return values
 
 
 def recipe_from_json(stored: Mapping[str, Any]) -> Recipe:
@@ -201,11 +208,51 @@ def drawnfaces_siftfunnel() -> Recipe:
     )
 
 
+def cifar10_siftfunnel_rate() -> Recipe:
+    """CIFAR-10's SiftFunnel, trained on with a price on every bit; four rate points from 60 bytes."""
+    return Recipe(
+        name="cifar10_siftfunnel_rate",
+        bundle="cifar10-siftfunnel-rate",
+        dataset="cifar10",
+        label_kind="category",
+        family="cnn",
+        defence=SiftFunnelRate(),
+        width=32,
+        input_size=32,
+        epochs=14,
+        learning_rate=1e-3,
+        warmup_share=0.1,
+        augmentation=NATURAL,
+        begin_with="cifar10-siftfunnel",
+    )
+
+
+def drawnfaces_siftfunnel_rate() -> Recipe:
+    """The drawn people's SiftFunnel, trained on with a price on every bit; four rate points from 145 bytes."""
+    return Recipe(
+        name="drawnfaces_siftfunnel_rate",
+        bundle="drawnfaces-siftfunnel-rate",
+        dataset="drawnfaces",
+        label_kind="identity",
+        family="cnn",
+        defence=SiftFunnelRate(payload_bytes=(75.0, 145.0, 250.0, 400.0), shares=(0.25, 0.35, 0.2, 0.2)),
+        width=32,
+        input_size=64,
+        epochs=5,
+        batch_size=64,
+        learning_rate=1e-3,
+        augmentation=FACES,
+        begin_with="drawnfaces-siftfunnel",
+    )
+
+
 RECIPES: dict[str, Callable[[], Recipe]] = {
     "cifar10_unprotected": cifar10_unprotected,
     "cifar10_siftfunnel": cifar10_siftfunnel,
     "drawnfaces_unprotected": drawnfaces_unprotected,
     "drawnfaces_siftfunnel": drawnfaces_siftfunnel,
+    "cifar10_siftfunnel_rate": cifar10_siftfunnel_rate,
+    "drawnfaces_siftfunnel_rate": drawnfaces_siftfunnel_rate,
 }
 """Every recipe by name."""
 

@@ -12,15 +12,20 @@ from typing import Any
 
 import torch
 
-from lab.classifier import ClassifierTask, fit_settings
+from lab.classifier import ClassifierTask, fit_settings, input_spec
 from lab.data import Splits
 from lab.datasets import load_splits
+from lab.models.rate import RateQuantiser
 from lab.models.split import SplitNetwork
 from lab.recipes import Recipe, WarmStart, recipe, recipe_from_json
 from lab.train import RUN, Progress, Run, RunFolderError, fit
+from lab.unfolding import load_from_bundle
 from lab.warmstart import RestoringTask
+from shared.bundle import load_bundle
+from shared.preprocess import normalise
 
 START, RESTORING = "start", "restoring"
+STATISTICS_PICTURES = 512
 
 
 def splits_of(wanted: Recipe, data: Path | None, cache: Path | None) -> Splits:
@@ -73,6 +78,28 @@ def _train_one(wanted: Recipe, folder: Path, splits: Splits, device: torch.devic
     return fit(task, fit_settings(wanted), Run(folder, _about(wanted, splits)), task.make_optimizer)
 
 
+def _train_on(
+    wanted: Recipe, folder: Path, start_from: Path | None, splits: Splits, device: torch.device
+) -> Progress:
+    """Go on from a bundle's weights; what stands in the run folder goes first."""
+    task = ClassifierTask(wanted, splits, device)
+    run = Run(folder, _about(wanted, splits))
+    if run.is_fresh():
+        if start_from is None:
+            raise ValueError(
+                f"recipe {wanted.name} goes on from bundle {wanted.begin_with}: give its directory, --start-from DIR"
+            )
+        bundle = load_bundle(start_from)
+        pictures = splits.train.images_NHWC[:STATISTICS_PICTURES]
+        x = torch.from_numpy(normalise(pictures, input_spec(wanted)))
+        load_from_bundle(task.model.cpu(), bundle, x)
+        if isinstance(task.model.stage, RateQuantiser):
+            with torch.no_grad():
+                task.model.stage.start(task.model.edge(x))
+        task.model.to(device)
+    return fit(task, fit_settings(wanted), run, task.make_optimizer)
+
+
 def _restored_network(
     wanted: Recipe, warm_start: WarmStart, folder: Path, start: Path, splits: Splits, device: torch.device
 ) -> SplitNetwork:
@@ -108,9 +135,12 @@ def train_recipe(
         data: Data directory; None for a data set that is drawn.
         cache: Directory for decoded arrays, or None.
         device: Where to train.
-        start_from: For a warm start: a run of the unprotected recipe; trained first when left out.
+        start_from: For a warm start: a run of the unprotected recipe; trained first when left out. For a recipe
+            that begins with a bundle: that bundle's directory.
     """
     splits = splits_of(wanted, data, cache)
+    if wanted.begin_with is not None:
+        return _train_on(wanted, folder, start_from, splits, device)
     if wanted.warm_start is None:
         if start_from is not None:
             raise ValueError(f"recipe {wanted.name} starts from scratch; leave --start-from out")

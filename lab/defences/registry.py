@@ -16,6 +16,7 @@ from lab.defences.negative_label_smoothing import NegativeLabelSmoothing
 from lab.defences.none import NoDefence
 from lab.defences.nopeek import NoPeek
 from lab.defences.siftfunnel import SiftFunnel
+from lab.defences.siftfunnel_rate import SiftFunnelRate
 from lab.defences.vib import VIB
 
 DEFENCES: dict[str, type[Defence]] = {
@@ -34,6 +35,7 @@ DEFENCES: dict[str, type[Defence]] = {
         SiftFunnel,
         FunnelCrossEntropy,
         NoPeek,
+        SiftFunnelRate,
     )
 }
 """In the order of the paper's Table 2, then those that the paper lacks."""
@@ -51,4 +53,6 @@ def defence_from_json(stored: Mapping[str, Any]) -> Defence:
     name, parameters = stored["name"], stored["parameters"]
     if name == SiftFunnel.name:
         return SiftFunnel.from_parameters(parameters)
+    if name == SiftFunnelRate.name:
+        return SiftFunnelRate.from_parameters(parameters)
     return make_defence(name, **parameters)

@@ -1,0 +1,108 @@
+"""SiftFunnel with its size as a trained quantity: Eq. 15 on the quantised feature, and a price on every bit.
+
+    L = Eq. 15 (x, z') + price_r bits_r(z)        z' the feature that the cloud gets at rate point r
+
+One network serves all rate points: each has its own steps and tables, each picture of a batch draws one. The
+prices are not set but found: each rises while its rate point costs more than its target (dual ascent).
+
+Rate-distortion training of quantised features goes back to Balle et al., arXiv 1611.01704; the straight-through
+rounding to Theis et al., arXiv 1703.00395; steps per rate point to Cui et al., arXiv 2003.02012 (gained). The
+lattice of contexts is ours, after the checkerboard of He et al., arXiv 2103.15306. Ours in all values.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, ClassVar
+
+from lab.defences.defence import Defence, Loss, Step
+from lab.losses import LossWeights, siftfunnel_loss
+from lab.models.rate import RateQuantiser
+from lab.models.split import SplitNetwork
+
+SEAL_BYTES = 4
+"""Of each payload's bytes, its checksum's."""
+
+
+@dataclass(frozen=True)
+class SiftFunnelRate(Defence):
+    """SiftFunnel, quantised and priced by the bit.
+
+    Attributes:
+        payload_bytes: Mean payload of each rate point that training steers to, checksum included, fewest first.
+        shares: How often a picture of a batch draws each rate point.
+        levels: Levels of the quantiser.
+        price_speed: How fast a price follows: its logarithm moves by this times the relative excess, each step.
+        weights: Weights of Eq. 15.
+    """
+
+    payload_bytes: tuple[float, ...] = (60.0, 80.0, 110.0, 160.0)
+    shares: tuple[float, ...] = (0.4, 0.2, 0.2, 0.2)
+    levels: int = 16
+    price_speed: float = 0.01
+    weights: LossWeights = field(default_factory=LossWeights)
+
+    name: ClassVar[str] = "siftfunnel-rate"
+    label: ClassVar[str] = "SiftFunnel, rate-trained"
+    source: ClassVar[str] = "ours, on arXiv 2501.00824v1, Eq. 12 to 15"
+    variant: ClassVar[str] = "siftfunnel"
+    origins: ClassVar[Mapping[str, str]] = {
+        "payload_bytes": "ours",
+        "shares": "ours",
+        "levels": "ours",
+        "price_speed": "ours",
+        "weights": "paper",
+    }
+
+    def __post_init__(self) -> None:
+        if not self.payload_bytes or list(self.payload_bytes) != sorted(self.payload_bytes):
+            raise ValueError("payload_bytes must name one rate point or more, fewest bytes first")
+        if min(self.payload_bytes) <= SEAL_BYTES:
+            raise ValueError(f"a payload has {SEAL_BYTES} bytes of checksum; a rate point needs more")
+        if len(self.shares) != len(self.payload_bytes) or abs(sum(self.shares) - 1) > 1e-6:
+            raise ValueError("shares must be as many as the rate points and add up to 1")
+
+    def furnish(self, network: SplitNetwork) -> None:
+        """Put the quantiser at the cut."""
+        network.stage = RateQuantiser(
+            *network.feature_shape,
+            levels=self.levels,
+            target_bits=tuple(8 * (size - SEAL_BYTES) for size in self.payload_bytes),
+            shares=self.shares,
+        )
+
+    def loss(self, step: Step) -> Loss:
+        """Eq. 15 on the quantised feature, and the price of its bits."""
+        quantiser = rate_stage(step.network)
+        made = siftfunnel_loss(step.x_NCHW, step.z_NCHW, step.logits_NK, step.labels_N, self.weights)
+        bits_N, point_N = quantiser.bits()
+        price = (quantiser.log_price_R.exp()[point_N] * bits_N).mean()
+        quantiser.steer(bits_N.detach(), point_N, self.price_speed)
+        parts = {
+            "kl": made.kl,
+            "l1": made.l1,
+            "distance_correlation": made.distance_correlation,
+            "price": price,
+        }
+        for point in range(quantiser.points):
+            here = point_N == point
+            parts[f"bytes_{point}"] = bits_N[here].sum() / here.sum().clamp_min(1) / 8 + SEAL_BYTES
+        return Loss(made.total + price, parts)
+
+    @classmethod
+    def from_parameters(cls, parameters: Mapping[str, Any]) -> "SiftFunnelRate":
+        """From JSON values."""
+        values = dict(parameters)
+        for name in ("payload_bytes", "shares"):
+            values[name] = tuple(values[name])
+        return cls(weights=LossWeights(**values.pop("weights")), **values)
+
+
+def rate_stage(network: SplitNetwork) -> RateQuantiser:
+    """The quantiser of a rate-trained network.
+
+    Raises:
+        ValueError: the network has another stage or none.
+    """
+    if not isinstance(network.stage, RateQuantiser):
+        raise ValueError("this network was not trained for rate: it has no quantiser at the cut")
+    return network.stage

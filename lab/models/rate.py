@@ -1,0 +1,147 @@
+"""Quantisation and rate as a part of training: the stage at the cut of a rate-trained network.
+
+    y = z / step            one learned step per rate point and channel
+    k = clip(rint(y), 0, levels - 1)                   what is sent
+    z' = step k             what the cloud gets; gradients pass straight through the rounding (STE)
+    bits(y)                 the code length of y, linear between the lengths of its two neighbours
+
+Code lengths are those of static tables: one row of frequencies per rate point, channel, phase and context.
+The feature's positions are coded in three phases, each with what the phases before it leave on both sides:
+
+    A . A .      phase A: even rows, even columns              no context
+    . B . B      phase B: odd rows, odd columns                the sum of the four diagonal neighbours
+    A . A .      phase C: the rest                             the sum of the four nearest neighbours
+    . B . B
+
+A sum is put into one of few classes by ``shared.wire.lattice``. Tables are frequencies with exponential forgetting, not
+trained weights: for given symbols they are the best there are, and an exported bundle's are counted likewise.
+"""
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from shared.wire.lattice import CLASSES, PHASES, classes_of_sums, phase_map
+
+FORGETTING = 0.99
+PRIOR = 0.02
+
+
+class RateQuantiser(nn.Module):
+    """Quantises a feature that is never negative, at one of several rate points.
+
+    In training each picture draws a rate point; in evaluation all take ``point``.
+
+    Args:
+        channels: C.
+        height: H.
+        width: W.
+        levels: Levels of the quantiser, 2 to 256.
+        target_bits: Bits per picture that each rate point is to cost, body only, fewest first.
+        shares: How often training draws each rate point; adds up to 1.
+    """
+
+    counts_TL: Tensor
+    log_price_R: Tensor
+    shares_R: Tensor
+    targets_R: Tensor
+    classes_S: Tensor
+    phase_HW: Tensor
+
+    gain = 1.0
+
+    def __init__(
+        self,
+        channels: int,
+        height: int,
+        width: int,
+        *,
+        levels: int,
+        target_bits: tuple[float, ...],
+        shares: tuple[float, ...],
+    ) -> None:
+        super().__init__()
+        self.levels, self.points, self.channels = levels, len(target_bits), channels
+        self.point = 0
+        self.log_steps_RC = nn.Parameter(torch.zeros(self.points, channels))
+        rows = self.points * channels * PHASES * CLASSES
+        self.register_buffer("counts_TL", torch.zeros(rows, levels))
+        self.register_buffer("log_price_R", torch.full((self.points,), -6.0))
+        self.register_buffer("shares_R", torch.tensor(shares), persistent=False)
+        self.register_buffer("targets_R", torch.tensor(target_bits), persistent=False)
+        self.register_buffer("classes_S", torch.from_numpy(classes_of_sums(levels)).long(), persistent=False)
+        self.register_buffer("phase_HW", torch.from_numpy(phase_map(height, width)).long(), persistent=False)
+        self.seen: tuple[Tensor, Tensor, Tensor] | None = None
+
+    @torch.no_grad()
+    def start(self, z_NCHW: Tensor) -> None:
+        """Set every step to its channel's deviation, a first guess that a few hundred pictures give."""
+        deviation_C = z_NCHW.std(dim=(0, 2, 3)).clamp_min(1e-3)
+        finest = torch.linspace(1.0, 0.5, self.points, device=z_NCHW.device)
+        self.log_steps_RC.copy_((deviation_C[None] * finest[:, None]).log())
+
+    def steps(self, point: int) -> Tensor:
+        """The steps of a rate point, one per channel."""
+        steps_C: Tensor = self.log_steps_RC[point].exp().detach()
+        return steps_C
+
+    def forward(self, z_NCHW: Tensor) -> Tensor:
+        """What the cloud gets; remembers what ``bits`` needs when training."""
+        count = len(z_NCHW)
+        if self.training:
+            point_N = torch.multinomial(self.shares_R, count, replacement=True)
+        else:
+            point_N = torch.full((count,), self.point, device=z_NCHW.device)
+        steps = self.log_steps_RC[point_N].exp()[:, :, None, None]
+        y = (z_NCHW / steps).clamp(0, self.levels - 1)
+        levels = y.detach().round()
+        if self.training:
+            self.seen = (y, levels.long(), point_N)
+        return steps * (y + (levels - y).detach())
+
+    def rows(self, levels_NCHW: Tensor, point_N: Tensor) -> Tensor:
+        """The table of each symbol, N x C x H x W, from the symbols that its context consists of."""
+        padded = functional.pad(levels_NCHW, (1, 1, 1, 1))
+        up, down = padded[:, :, :-2], padded[:, :, 2:]
+        diagonal = up[..., :-2] + up[..., 2:] + down[..., :-2] + down[..., 2:]
+        middle = padded[:, :, 1:-1]
+        nearest = up[..., 1:-1] + down[..., 1:-1] + middle[..., :-2] + middle[..., 2:]
+        phase = self.phase_HW
+        sums = torch.where(phase == 2, nearest, diagonal) * (phase > 0)
+        group = point_N[:, None] * self.channels + torch.arange(self.channels, device=phase.device)
+        return (group[:, :, None, None] * PHASES + phase) * CLASSES + self.classes_S[sums]
+
+    def bits(self) -> tuple[Tensor, Tensor]:
+        """Code length of each picture of the last training batch in bits, N, and its rate point, N.
+
+        Counts the symbols into the tables first.
+        """
+        assert self.seen is not None, "bits are known after a forward pass in training"
+        y, levels, point_N = self.seen
+        self.seen = None
+        with torch.no_grad():
+            rows = self.rows(levels, point_N)
+            flat = rows.flatten() * self.levels + levels.flatten()
+            self.counts_TL.mul_(FORGETTING)
+            self.counts_TL.view(-1).add_(torch.bincount(flat, minlength=self.counts_TL.numel()).float())
+            lengths_TL = self.code_lengths()
+            low = y.detach().floor().long().clamp_max(self.levels - 2)
+            base = rows * self.levels + low
+            flat_lengths = lengths_TL.flatten()
+            at_low, at_high = flat_lengths[base], flat_lengths[base + 1]
+        bits = at_low + (y - low) * (at_high - at_low)
+        return bits.sum(dim=(1, 2, 3)), point_N
+
+    def code_lengths(self) -> Tensor:
+        """Bits of each level under each table."""
+        smoothed = self.counts_TL + PRIOR
+        return (smoothed.sum(dim=1, keepdim=True) / smoothed).log2()
+
+    @torch.no_grad()
+    def steer(self, bits_N: Tensor, point_N: Tensor, speed: float) -> None:
+        """Raise or lower the price of a bit at each rate point, so that it comes to cost its target."""
+        for point in range(self.points):
+            here = point_N == point
+            if bool(here.any()):
+                excess = float(bits_N[here].mean() / self.targets_R[point]) - 1
+                self.log_price_R[point] += speed * min(max(excess, -0.5), 0.5)
