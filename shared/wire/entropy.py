@@ -1,4 +1,7 @@
-"""Entropy coder: asymmetric numeral systems with one static table per channel.
+"""Entropy coder: asymmetric numeral systems with static tables.
+
+The coder is a stack: what is pushed last is popped first. `AnsTables.encode` and `decode` code one
+table per channel; codecs that choose tables by context push and pop by themselves.
 
 The coder is `constriction` 0.5.0, whose version is pinned: its `Categorical` takes floats and
 requantises them to 24 bits, and what it makes of them is part of this format. Counts as
@@ -8,7 +11,7 @@ on every machine; golden vectors in the tests watch over it.
 
 from functools import cached_property
 from importlib.util import find_spec
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,16 +23,71 @@ WORD_BYTES = 4
 _WORDS_LITTLE_ENDIAN = np.dtype("<u4")
 
 
-def make_tables(counts: NDArray[np.uint16]) -> "AnsTables | PlainAnsTables":
+class Writer(Protocol):
+    """A stack of symbols being filled."""
+
+    def push(self, levels: NDArray[np.int32], table: int) -> None:
+        """Push levels so that they are popped in their order, all under one table."""
+
+    def finish(self) -> bytes:
+        """What was pushed, as little-endian 32-bit words."""
+
+
+class Reader(Protocol):
+    """A stack of symbols being emptied."""
+
+    def pop(self, table: int, count: int) -> NDArray[np.int32]:
+        """The next levels, all under one table.
+
+        Raises:
+            CodecError: not what a writer wrote.
+        """
+
+    def finish(self) -> None:
+        """Check that nothing is left.
+
+        Raises:
+            CodecError: something is.
+        """
+
+
+class Tables(Protocol):
+    """Static tables that writers and readers share."""
+
+    def write(self) -> Writer:
+        """An empty stack to push to."""
+
+    def read(self, body: bytes) -> Reader:
+        """A stack to pop from.
+
+        Raises:
+            CodecError: not whole words, or not what a writer wrote.
+        """
+
+    def encode(self, levels: NDArray[np.int32]) -> bytes:
+        """Write levels, shape (tables, n), each row under its table, as little-endian 32-bit words."""
+
+    def decode(self, body: bytes, symbols_per_table: int) -> NDArray[np.int32]:
+        """Read levels, shape (tables, symbols_per_table).
+
+        Every body decodes to some levels; only what `encode` wrote leaves the coder empty,
+        and that is checked.
+
+        Raises:
+            CodecError: not whole words, or not what `encode` writes.
+        """
+
+
+def make_tables(counts: NDArray[np.uint16]) -> Tables:
     """The fast coder, or the plain one where `constriction` has no build; both write the same bytes."""
     return PlainAnsTables(counts) if find_spec("constriction") is None else AnsTables(counts)
 
 
 class AnsTables:
-    """Codes levels with the channels' tables.
+    """Codes levels with the tables.
 
     Args:
-        counts: uint16, shape (channels, levels), checked by `shared.wire.tables`.
+        counts: uint16, shape (tables, levels), checked by `shared.wire.tables`.
     """
 
     def __init__(self, counts: NDArray[np.uint16]) -> None:
@@ -42,37 +100,70 @@ class AnsTables:
 
         return [stream.model.Categorical(row, perfect=False) for row in self._counts.astype(np.float64)]
 
+    def write(self) -> Writer:
+        """See `Tables`."""
+        return _AnsWriter(self._models)
+
+    def read(self, body: bytes) -> Reader:
+        """See `Tables`."""
+        return _AnsReader(self._models, body)
+
     def encode(self, levels: NDArray[np.int32]) -> bytes:
-        """Write levels, shape (channels, n), as little-endian 32-bit words."""
+        """See `Tables`."""
+        writer = self.write()
+        # a stack gives back last what was pushed first
+        for table in reversed(range(len(levels))):
+            writer.push(levels[table], table)
+        return writer.finish()
+
+    def decode(self, body: bytes, symbols_per_table: int) -> NDArray[np.int32]:
+        """See `Tables`."""
+        reader = self.read(body)
+        levels = np.empty((len(self._counts), symbols_per_table), dtype=np.int32)
+        for table, row in enumerate(levels):
+            row[:] = reader.pop(table, symbols_per_table)
+        reader.finish()
+        return levels
+
+
+class _AnsWriter:
+    def __init__(self, models: list[Any]) -> None:
         from constriction import stream
 
-        coder = stream.stack.AnsCoder()
-        # a stack gives back last what was pushed first
-        for row, model in zip(levels[::-1], reversed(self._models), strict=True):
-            coder.encode_reverse(row, model)
-        return bytes(coder.get_compressed().astype(_WORDS_LITTLE_ENDIAN).tobytes())
+        self._models = models
+        self._coder = stream.stack.AnsCoder()
 
-    def decode(self, body: bytes, symbols_per_channel: int) -> NDArray[np.int32]:
-        """Read levels, shape (channels, symbols_per_channel).
+    def push(self, levels: NDArray[np.int32], table: int) -> None:
+        self._coder.encode_reverse(levels, self._models[table])
 
-        Every body decodes to some levels; only what `encode` wrote leaves the coder empty,
-        and that is checked.
+    def finish(self) -> bytes:
+        return bytes(self._coder.get_compressed().astype(_WORDS_LITTLE_ENDIAN).tobytes())
 
-        Raises:
-            CodecError: not whole words, or not what `encode` writes.
-        """
+
+class _AnsReader:
+    def __init__(self, models: list[Any], body: bytes) -> None:
         from constriction import stream
 
         if len(body) % WORD_BYTES:
             raise CodecError(f"body of {len(body)} bytes is not made of {WORD_BYTES}-byte words: truncated")
+        self._models = models
         words = np.frombuffer(body, dtype=_WORDS_LITTLE_ENDIAN).astype(np.uint32)
-        levels = np.empty((len(self._models), symbols_per_channel), dtype=np.int32)
         try:
-            coder = stream.stack.AnsCoder(words)
-            for row, model in zip(levels, self._models, strict=True):
-                row[:] = coder.decode(model, symbols_per_channel)
+            self._coder = stream.stack.AnsCoder(words)
         except ValueError as error:
-            raise CodecError(f"body is not one that this coder writes ({error})") from None
-        if not coder.is_empty():
-            raise CodecError("body holds more than one feature tensor")
+            raise _not_ours(error) from None
+
+    def pop(self, table: int, count: int) -> NDArray[np.int32]:
+        try:
+            levels: NDArray[np.int32] = self._coder.decode(self._models[table], count)
+        except ValueError as error:
+            raise _not_ours(error) from None
         return levels
+
+    def finish(self) -> None:
+        if not self._coder.is_empty():
+            raise CodecError("body holds more than one feature tensor")
+
+
+def _not_ours(error: ValueError) -> CodecError:
+    return CodecError(f"body is not one that this coder writes ({error})")

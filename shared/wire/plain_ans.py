@@ -43,10 +43,10 @@ def left_edges(counts: NDArray[np.uint16]) -> list[int]:
 
 
 class PlainAnsTables:
-    """Codes levels with the channels' tables; see `shared.wire.entropy.AnsTables`.
+    """Codes levels with the tables; see `shared.wire.entropy.AnsTables`.
 
     Args:
-        counts: uint16, shape (channels, levels), checked by `shared.wire.tables`.
+        counts: uint16, shape (tables, levels), checked by `shared.wire.tables`.
     """
 
     def __init__(self, counts: NDArray[np.uint16]) -> None:
@@ -56,58 +56,108 @@ class PlainAnsTables:
     def _edges(self) -> list[list[int]]:
         return [left_edges(row) for row in self._counts]
 
+    def write(self) -> "PlainAnsWriter":
+        """See `shared.wire.entropy.Tables`."""
+        return PlainAnsWriter(self._edges)
+
+    def read(self, body: bytes) -> "PlainAnsReader":
+        """See `shared.wire.entropy.Tables`."""
+        return PlainAnsReader(self._edges, body)
+
     def encode(self, levels: NDArray[np.int32]) -> bytes:
-        """Write levels, shape (channels, n), as little-endian 32-bit words.
+        """Write levels, shape (tables, n), as little-endian 32-bit words.
 
         Raises:
             ValueError: a level that the table does not have.
         """
-        if levels.size and not 0 <= int(levels.min()) <= int(levels.max()) < self._counts.shape[1]:
-            raise ValueError(f"levels must be 0 to {self._counts.shape[1] - 1}")
-        words: list[int] = []
-        state = 0
-        for row, edges in zip(levels[::-1].tolist(), reversed(self._edges), strict=True):
-            for level in reversed(row):
-                left = edges[level]
-                probability = edges[level + 1] - left
-                if state >> (STATE_BITS - PRECISION_BITS) >= probability:
-                    words.append(state & _WORD_MASK)
-                    state >>= WORD_BITS
-                quotient, rest = divmod(state, probability)
-                state = quotient << PRECISION_BITS | left + rest
+        writer = self.write()
+        for table in reversed(range(len(levels))):
+            writer.push(levels[table], table)
+        return writer.finish()
+
+    def decode(self, body: bytes, symbols_per_table: int) -> NDArray[np.int32]:
+        """Read levels, shape (tables, symbols_per_table).
+
+        Raises:
+            CodecError: not whole words, or not what `encode` writes.
+        """
+        reader = self.read(body)
+        levels = np.empty((len(self._edges), symbols_per_table), dtype=np.int32)
+        for table, row in enumerate(levels):
+            row[:] = reader.pop(table, symbols_per_table)
+        reader.finish()
+        return levels
+
+
+class PlainAnsWriter:
+    """A stack being filled; see `shared.wire.entropy.Writer`."""
+
+    def __init__(self, edges: list[list[int]]) -> None:
+        self._edges = edges
+        self._words: list[int] = []
+        self._state = 0
+
+    def push(self, levels: NDArray[np.int32], table: int) -> None:
+        """See `shared.wire.entropy.Writer`.
+
+        Raises:
+            ValueError: a level that the table does not have.
+        """
+        edges = self._edges[table]
+        if levels.size and not 0 <= int(levels.min()) <= int(levels.max()) < len(edges) - 1:
+            raise ValueError(f"levels must be 0 to {len(edges) - 2}")
+        state = self._state
+        for level in reversed(levels.tolist()):
+            left = edges[level]
+            probability = edges[level + 1] - left
+            if state >> (STATE_BITS - PRECISION_BITS) >= probability:
+                self._words.append(state & _WORD_MASK)
+                state >>= WORD_BITS
+            quotient, rest = divmod(state, probability)
+            state = quotient << PRECISION_BITS | left + rest
+        self._state = state
+
+    def finish(self) -> bytes:
+        """See `shared.wire.entropy.Writer`."""
+        words, state = list(self._words), self._state
         while state:
             words.append(state & _WORD_MASK)
             state >>= WORD_BITS
         return np.array(words, dtype=_WORD).tobytes()
 
-    def decode(self, body: bytes, symbols_per_channel: int) -> NDArray[np.int32]:
-        """Read levels, shape (channels, symbols_per_channel).
 
-        Raises:
-            CodecError: not whole words, or not what `encode` writes.
-        """
+class PlainAnsReader:
+    """A stack being emptied; see `shared.wire.entropy.Reader`."""
+
+    def __init__(self, edges: list[list[int]], body: bytes) -> None:
         if len(body) % _WORD.itemsize:
             raise CodecError(
                 f"body of {len(body)} bytes is not made of {_WORD.itemsize}-byte words: truncated"
             )
-        words: list[int] = np.frombuffer(body, dtype=_WORD).tolist()
-        if words and words[-1] == 0:
+        self._edges = edges
+        self._words: list[int] = np.frombuffer(body, dtype=_WORD).tolist()
+        if self._words and self._words[-1] == 0:
             raise CodecError("body is not one that this coder writes (it ends in a word of zero)")
-        state = words.pop() if words else 0
-        if words:
-            state = state << WORD_BITS | words.pop()
-        levels = np.empty((len(self._edges), symbols_per_channel), dtype=np.int32)
-        for row, edges in zip(levels, self._edges, strict=True):
-            found = []
-            for _ in range(symbols_per_channel):
-                quantile = state & _QUANTILE_MASK
-                level = bisect_right(edges, quantile) - 1
-                left = edges[level]
-                state = (state >> PRECISION_BITS) * (edges[level + 1] - left) + quantile - left
-                if words and state >> WORD_BITS == 0:
-                    state = state << WORD_BITS | words.pop()
-                found.append(level)
-            row[:] = found
-        if state or words:
+        self._state = self._words.pop() if self._words else 0
+        if self._words:
+            self._state = self._state << WORD_BITS | self._words.pop()
+
+    def pop(self, table: int, count: int) -> NDArray[np.int32]:
+        """See `shared.wire.entropy.Reader`."""
+        edges, words, state = self._edges[table], self._words, self._state
+        found = []
+        for _ in range(count):
+            quantile = state & _QUANTILE_MASK
+            level = bisect_right(edges, quantile) - 1
+            left = edges[level]
+            state = (state >> PRECISION_BITS) * (edges[level + 1] - left) + quantile - left
+            if words and state >> WORD_BITS == 0:
+                state = state << WORD_BITS | words.pop()
+            found.append(level)
+        self._state = state
+        return np.array(found, dtype=np.int32)
+
+    def finish(self) -> None:
+        """See `shared.wire.entropy.Reader`."""
+        if self._state or self._words:
             raise CodecError("body holds more than one feature tensor")
-        return levels
