@@ -228,17 +228,19 @@ def cifar10_siftfunnel_rate() -> Recipe:
 
 
 def drawnfaces_siftfunnel_rate() -> Recipe:
-    """The drawn people's SiftFunnel, trained on with a price on every bit; four rate points from 145 bytes."""
+    """The drawn people's SiftFunnel, trained on with a price on every bit; four rate points from 75 bytes."""
     return Recipe(
         name="drawnfaces_siftfunnel_rate",
         bundle="drawnfaces-siftfunnel-rate",
         dataset="drawnfaces",
         label_kind="identity",
         family="cnn",
-        defence=SiftFunnelRate(payload_bytes=(75.0, 145.0, 250.0, 400.0), shares=(0.25, 0.35, 0.2, 0.2)),
+        defence=SiftFunnelRate(
+            payload_bytes=(75.0, 145.0, 250.0, 400.0), shares=(0.25, 0.35, 0.2, 0.2), price_speed=0.02
+        ),
         width=32,
         input_size=64,
-        epochs=5,
+        epochs=25,
         batch_size=64,
         learning_rate=1e-3,
         augmentation=FACES,

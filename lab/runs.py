@@ -87,7 +87,8 @@ def _train_on(
     if run.is_fresh():
         if start_from is None:
             raise ValueError(
-                f"recipe {wanted.name} goes on from bundle {wanted.begin_with}: give its directory, --start-from DIR"
+                f"recipe {wanted.name} goes on from bundle {wanted.begin_with}: "
+                "give its directory, --start-from DIR"
             )
         bundle = load_bundle(start_from)
         pictures = splits.train.images_NHWC[:STATISTICS_PICTURES]
@@ -135,8 +136,8 @@ def train_recipe(
         data: Data directory; None for a data set that is drawn.
         cache: Directory for decoded arrays, or None.
         device: Where to train.
-        start_from: For a warm start: a run of the unprotected recipe; trained first when left out. For a recipe
-            that begins with a bundle: that bundle's directory.
+        start_from: For a warm start: a run of the unprotected recipe; trained first when left out. For a
+            recipe that begins with a bundle: that bundle's directory.
     """
     splits = splits_of(wanted, data, cache)
     if wanted.begin_with is not None:

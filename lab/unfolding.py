@@ -162,6 +162,6 @@ def load_from_bundle(network: SplitNetwork, bundle: Bundle, x_NCHW: Tensor) -> N
     difference = float((made - wanted).abs().max() / wanted.abs().max())
     if not difference <= TOLERANCE:
         raise ValueError(
-            f"bundle {bundle.manifest.name}: the unfolded network's logits differ by {difference:.1e} of the largest; "
-            "it was made by another version"
+            f"bundle {bundle.manifest.name}: the unfolded network's logits differ by {difference:.1e} of the "
+            "largest; it was made by another version"
         )

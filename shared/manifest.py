@@ -21,7 +21,7 @@ MAX_FEATURE_VALUES = 2**24
 MAX_CODECS = 64
 
 LabelKind = Literal["category", "identity"]
-CodecKind = Literal["float", "affine", "table"]
+CodecKind = Literal["float", "affine", "table", "lattice"]
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 
@@ -79,7 +79,7 @@ class CodecSpec:
 
     Attributes:
         name: what people call it: "fp16", "q6".
-        kind: "float", "affine" or "table".
+        kind: "float", "affine", "table" or "lattice".
         parameters: JSON values.
     """
 

@@ -5,9 +5,10 @@
 One network serves all rate points: each has its own steps and tables, each picture of a batch draws one. The
 prices are not set but found: each rises while its rate point costs more than its target (dual ascent).
 
-Rate-distortion training of quantised features goes back to Balle et al., arXiv 1611.01704; the straight-through
-rounding to Theis et al., arXiv 1703.00395; steps per rate point to Cui et al., arXiv 2003.02012 (gained). The
-lattice of contexts is ours, after the checkerboard of He et al., arXiv 2103.15306. Ours in all values.
+Rate-distortion training of quantised features goes back to Balle et al., arXiv 1611.01704; the
+straight-through rounding to Theis et al., arXiv 1703.00395; steps per rate point to Cui et al., arXiv
+2003.02012. The lattice of contexts is ours, after the checkerboard of He et al., arXiv 2103.15306. All
+values are ours.
 """
 
 from collections.abc import Mapping
@@ -28,10 +29,11 @@ class SiftFunnelRate(Defence):
     """SiftFunnel, quantised and priced by the bit.
 
     Attributes:
-        payload_bytes: Mean payload of each rate point that training steers to, checksum included, fewest first.
+        payload_bytes: Mean payload that training steers each rate point to, checksum included, fewest first.
         shares: How often a picture of a batch draws each rate point.
         levels: Levels of the quantiser.
-        price_speed: How fast a price follows: its logarithm moves by this times the relative excess, each step.
+        price_speed: How fast a price follows: each step, its logarithm moves by this times the relative
+            excess.
         weights: Weights of Eq. 15.
     """
 

@@ -13,8 +13,9 @@ The feature's positions are coded in three phases, each with what the phases bef
     A . A .      phase C: the rest                             the sum of the four nearest neighbours
     . B . B
 
-A sum is put into one of few classes by ``shared.wire.lattice``. Tables are frequencies with exponential forgetting, not
-trained weights: for given symbols they are the best there are, and an exported bundle's are counted likewise.
+A sum is put into one of few classes by ``shared.wire.lattice``. Tables are frequencies with exponential
+forgetting, not trained weights: for given symbols they are the best there are, and an exported bundle's are
+counted likewise.
 """
 
 import torch

@@ -7,6 +7,11 @@
 "table"    parameters {"levels": L, "precision_bits": 14, "steps": base64 float32[C],
            "zero_levels": base64 uint8[C], "counts": base64 uint16[C][L]}, little endian
            levels under one step per channel, entropy coded with the channel's table
+"lattice"  parameters {"levels": L, "precision_bits": 14, "steps": base64 float32[C], "tables": T,
+           "choices": base64 uint8[C][3][6], "counts": base64 uint16[T][L], "most_bytes": integer,
+           "mean_bytes": number}, little endian
+           levels from zero under one step per channel, entropy coded with tables chosen by context
+           (`shared.wire.lattice_body`)
 """
 
 import base64
@@ -21,6 +26,8 @@ from shared.json_fields import FieldError, Fields
 from shared.manifest import BundleError, CodecSpec, FeatureSpec, Manifest
 from shared.wire.entropy import make_tables
 from shared.wire.errors import CodecError
+from shared.wire.lattice import CLASSES, PHASES
+from shared.wire.lattice_body import MAX_TABLES, LatticeBody, LatticeTables
 from shared.wire.quantiser import MAX_LEVELS, Quantiser
 from shared.wire.tables import check_counts, entropy_bits
 
@@ -187,6 +194,23 @@ def _table_body(fields: Fields, feature: FeatureSpec) -> Body:
     return TableBody(feature, quantiser, counts, precision_bits)
 
 
+def _lattice_body(fields: Fields, feature: FeatureSpec) -> Body:
+    levels = fields.integer("levels", 2, MAX_LEVELS)
+    precision_bits = fields.integer("precision_bits", 1, 24)
+    channels, count = feature.channels, fields.integer("tables", 1, MAX_TABLES)
+    steps = _array(fields, "steps", "<f4", channels).astype(np.float32)
+    counts = _array(fields, "counts", "<u2", count * levels).astype(np.uint16).reshape(count, levels)
+    check_counts(counts, precision_bits)
+    choices = _array(fields, "choices", "u1", channels * PHASES * CLASSES)
+    tables = LatticeTables(
+        choices=choices.reshape(channels, PHASES, CLASSES),
+        counts=counts,
+        most_bytes=fields.integer("most_bytes", 1, 4 * feature.size + 16),
+        mean_bytes=fields.number("mean_bytes"),
+    )
+    return LatticeBody(feature, Quantiser(levels, steps, np.zeros(channels, np.int32)), tables)
+
+
 def _array(fields: Fields, name: str, dtype: str, length: int) -> NDArray[Any]:
     try:
         data = base64.b64decode(fields.text(name), validate=True)
@@ -202,4 +226,5 @@ _MAKERS: dict[str, Callable[[Fields, FeatureSpec], Body]] = {
     "float": _float_body,
     "affine": _affine_body,
     "table": _table_body,
+    "lattice": _lattice_body,
 }

@@ -13,7 +13,7 @@ class CodecSummary:
     Attributes:
         index: on the wire.
         name: for people.
-        kind: "float", "affine" or "table".
+        kind: "float", "affine", "table" or "lattice".
         precision: what a value becomes.
         expected_payload_bytes: mean length on features like those it was calibrated on.
         max_payload_bytes: no payload is longer.

@@ -1,0 +1,143 @@
+"""Count the tables of a lattice codec on real features, once, when a bundle is exported.
+
+Every channel, phase and class could have a table of its own; most would be alike. Tables are merged, the pair
+first whose merging costs the fewest bits, until as many are left as wanted.
+"""
+
+import base64
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from shared.manifest import CodecSpec, FeatureSpec
+from shared.wire.bodies import make_body
+from shared.wire.lattice import CLASSES, PHASES, classes_of_sums, context_sums, phase_positions
+from shared.wire.lattice_body import SILENT
+from shared.wire.quantiser import Quantiser
+from shared.wire.tables import PRECISION_BITS, counts_from_histogram
+
+TABLES = 16
+CEILING = 2.5
+"""Times the mean body."""
+_PRIOR = 0.1
+_MEASURED = 1000
+
+
+def calibrate_lattice(
+    name: str, features_NCHW: NDArray[np.float32], steps_C: NDArray[np.float32], levels: int
+) -> CodecSpec:
+    """A lattice codec for features like these, with the steps that training found.
+
+    Args:
+        name: of the codec.
+        features_NCHW: float32 features, never negative, of some thousand pictures that the model was not trained on.
+        steps_C: one step per channel.
+        levels: of the quantiser.
+
+    Raises:
+        ValueError: another rank or type, NaN or infinity, or every channel always rounds to zero.
+    """
+    if features_NCHW.ndim != 4 or features_NCHW.dtype != np.float32 or not np.isfinite(features_NCHW).all():
+        raise ValueError("a lattice codec is calibrated on finite float32 features of shape (N, C, H, W)")
+    channels, height, width = features_NCHW.shape[1:]
+    histograms = _histograms(features_NCHW, Quantiser(levels, steps_C, np.zeros(channels, np.int32)))
+    silent = histograms[..., 1:].sum(axis=(1, 2, 3)) == 0
+    if silent.all():
+        raise ValueError("every value rounds to zero under these steps; there is nothing to send")
+    choices = np.full((channels, PHASES, CLASSES), SILENT, np.uint8)
+    merged, chosen = merge_tables(histograms[~silent].reshape(-1, levels), TABLES)
+    choices[~silent] = chosen.reshape(-1, PHASES, CLASSES)
+    parameters: dict[str, Any] = {
+        "levels": levels,
+        "precision_bits": PRECISION_BITS,
+        "steps": _base64(steps_C, "<f4"),
+        "tables": len(merged),
+        "choices": _base64(choices, "u1"),
+        "counts": _base64(np.stack([counts_from_histogram(row) for row in merged]), "<u2"),
+        "most_bytes": 4 * features_NCHW[0].size,
+        "mean_bytes": 0.0,
+    }
+    body = make_body(CodecSpec(name, "lattice", parameters), FeatureSpec(channels, height, width))
+    flat = features_NCHW[:_MEASURED].reshape(-1, channels, height * width)
+    mean_bytes = float(np.mean([len(body.write(feature)) for feature in flat]))
+    parameters |= {"mean_bytes": round(mean_bytes, 2), "most_bytes": max(int(CEILING * mean_bytes), 24)}
+    return CodecSpec(name, "lattice", parameters)
+
+
+def _histograms(features_NCHW: NDArray[np.float32], quantiser: Quantiser) -> NDArray[np.int64]:
+    """How often each level occurs, (channels, phases, classes, levels)."""
+    count, channels, height, width = features_NCHW.shape
+    rows = features_NCHW.transpose(1, 0, 2, 3).reshape(channels, -1)
+    levels = quantiser.quantise(np.ascontiguousarray(rows)).reshape(channels * count, height, width)
+    padded = np.pad(levels, ((0, 0), (1, 1), (1, 1)))
+    channel = np.repeat(np.arange(channels), count)
+    classes = classes_of_sums(quantiser.levels).astype(np.int64)
+    found = np.zeros((channels, PHASES, CLASSES, quantiser.levels), np.int64)
+    for phase, positions in enumerate(phase_positions(channels * count, height, width)):
+        symbols = padded.ravel()[positions]
+        if phase == 0:
+            class_of = np.zeros(len(symbols), np.int64)
+            channel_of = np.repeat(channel, len(symbols) // len(channel))
+        else:
+            parts = context_sums(padded, phase)
+            class_of = np.concatenate([classes[part].ravel() for part in parts])
+            channel_of = np.concatenate([np.repeat(channel, part[0].size) for part in parts])
+        np.add.at(found, (channel_of, phase, class_of, symbols), 1)
+    return found
+
+
+def merge_tables(
+    histograms: NDArray[np.int64], most: int
+) -> tuple[list[NDArray[np.int64]], NDArray[np.uint8]]:
+    """Merge histograms until `most` are left.
+
+    Args:
+        histograms: (rows, levels); a row that is all zero goes to any table.
+        most: tables wanted at most.
+
+    Returns:
+        The merged histograms, and for each row which of them it went to.
+
+    >>> merged, chosen = merge_tables(np.array([[90, 10], [900, 100], [10, 90]]), 2)
+    >>> [list(row) for row in merged], list(chosen)
+    ([[990, 110], [10, 90]], [0, 0, 1])
+    """
+    groups = [[row] for row in range(len(histograms)) if histograms[row].any()]
+    sums = [histograms[group[0]].astype(np.float64) for group in groups]
+    cost = _merge_costs(sums)
+    while len(groups) > most:
+        first, second = divmod(int(np.argmin(cost)), len(groups))
+        first, second = min(first, second), max(first, second)
+        groups[first] += groups.pop(second)
+        sums[first] = sums[first] + sums.pop(second)
+        cost = np.delete(np.delete(cost, second, 0), second, 1)
+        fresh = _costs_with(sums[first], np.stack(sums))
+        fresh[first] = np.inf
+        cost[first, :] = cost[:, first] = fresh
+    chosen = np.zeros(len(histograms), np.uint8)
+    for table, group in enumerate(groups):
+        chosen[group] = table
+    return [histograms[group].sum(axis=0) for group in groups], chosen
+
+
+def _bits(histograms: NDArray[np.float64]) -> NDArray[np.float64]:
+    smoothed = histograms + _PRIOR
+    share = smoothed / smoothed.sum(axis=-1, keepdims=True)
+    return np.asarray(-(histograms * np.log2(share)).sum(axis=-1))
+
+
+def _costs_with(one: NDArray[np.float64], all_: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Bits lost by merging one histogram with each."""
+    return np.asarray(_bits(all_ + one) - _bits(all_) - _bits(one))
+
+
+def _merge_costs(sums: list[NDArray[np.float64]]) -> NDArray[np.float64]:
+    stacked = np.stack(sums)
+    cost = np.stack([_costs_with(row, stacked) for row in stacked])
+    np.fill_diagonal(cost, np.inf)
+    return cost
+
+
+def _base64(array: NDArray[Any], dtype: str) -> str:
+    return base64.b64encode(array.astype(dtype).tobytes()).decode("ascii")
