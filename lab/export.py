@@ -25,6 +25,7 @@ from lab.data import ImageSet
 from lab.folding import folded_copy, round_to_half
 from lab.graph import write_onnx
 from lab.losses import distance_correlation_unbiased
+from lab.models.rate import RateQuantiser
 from lab.models.split import SplitNetwork, count_parameters
 from lab.provenance import provenance
 from lab.recipes import Recipe
@@ -32,9 +33,9 @@ from lab.runs import RESTORING, load_run, splits_of
 from lab.sessions import DeviceModel, OnnxModel
 from lab.train import BEST, RUN
 from shared.bundle import Bundle, write_bundle
-from shared.manifest import FeatureSpec, Manifest
+from shared.manifest import CodecSpec, FeatureSpec, Manifest
 from shared.preprocess import InputSpec, normalise
-from shared.wire import calibrate, make_codecs
+from shared.wire import calibrate, calibrate_lattice, make_codecs
 
 RELATIVE_TOLERANCE = 1e-4
 VERIFICATION_PICTURES = 500
@@ -147,21 +148,38 @@ def measure_jpeg(images: ImageSet, edge: DeviceModel, cloud: OnnxModel, spec: In
 def choose_default(figures: Mapping[str, Mapping[str, float]]) -> str:
     """The smallest codec that costs at most half a point of accuracy against ``fp32``.
 
+    A bundle without ``fp32``, one that was trained for its rate, is measured against its own best.
+
     Example:
         >>> choose_default({"fp32": {"payload_bytes_mean": 9, "accuracy": 0.8},
         ...                 "q4": {"payload_bytes_mean": 2, "accuracy": 0.7},
         ...                 "q8": {"payload_bytes_mean": 3, "accuracy": 0.8}})
         'q8'
     """
-    least = figures["fp32"]["accuracy"] - DEFAULT_CODEC_LOSS
+    best = max(figure["accuracy"] for figure in figures.values())
+    least = figures.get("fp32", {"accuracy": best})["accuracy"] - DEFAULT_CODEC_LOSS
     fitting = [name for name, figure in figures.items() if figure["accuracy"] >= least]
     return min(fitting, key=lambda name: figures[name]["payload_bytes_mean"])
+
+
+def _codecs(network: SplitNetwork, features_NCHW: NDArray[np.float32]) -> tuple[CodecSpec, ...]:
+    """The usual codecs, or those that a rate-trained network was trained with and no other.
+
+    A feature that such a network did not quantise would tell more than what it was trained to send.
+    """
+    stage = network.stage
+    if not isinstance(stage, RateQuantiser):
+        return calibrate(features_NCHW[:CALIBRATION_PICTURES])
+    return tuple(
+        calibrate_lattice(stage.name(point), features_NCHW, stage.steps(point).numpy(), stage.levels)
+        for point in range(stage.points)
+    )
 
 
 def _manifest(
     recipe: Recipe, network: SplitNetwork, classes: tuple[str, ...], features_NCHW: NDArray[np.float32]
 ) -> Manifest:
-    codecs = calibrate(features_NCHW[:CALIBRATION_PICTURES])
+    codecs = _codecs(network, features_NCHW)
     return Manifest(
         name=recipe.bundle,
         architecture=f"{recipe.architecture}-w{recipe.width}",
@@ -211,16 +229,22 @@ def export_run(
     manifest = _manifest(recipe, network, splits.train.classes, validation_features)
     on_validation = measure_codecs(manifest, cloud, validation_features, splits.validation.labels)
     manifest = _with_default(manifest, choose_default(on_validation))
+    if isinstance(network.stage, RateQuantiser):
+        network.stage.point = [codec.name for codec in manifest.codecs].index(manifest.default_codec)
 
     held_out: ImageSet = getattr(splits, evaluate_on)
     features = edge(normalise(held_out.images_NHWC, spec))
     stride = max(1, len(held_out) // COMPARED_PICTURES)
     unrounded = accuracy(evaluate_logits(network, held_out, spec, torch.device("cpu")), held_out.labels)
+    by_codec = measure_codecs(manifest, cloud, features, held_out.labels)
+    rate_trained = isinstance(network.stage, RateQuantiser)
     report = {
-        "accuracy": round(accuracy(cloud(features), held_out.labels), 4),
+        "accuracy": by_codec[manifest.default_codec]["accuracy"]
+        if rate_trained
+        else round(accuracy(cloud(features), held_out.labels), 4),
         "accuracy_float32_weights": round(unrounded, 4),
         "accuracy_measured_on": {"split": evaluate_on, "pictures": len(held_out)},
-        "codecs": measure_codecs(manifest, cloud, features, held_out.labels),
+        "codecs": by_codec,
         "codecs_on_validation": on_validation,
         "distance_correlation": _distance_correlation(
             held_out.take(slice(0, None, stride)), features[::stride], spec

@@ -8,6 +8,7 @@ from torch import Tensor, nn
 
 from lab.folding import folded_copy
 from lab.models.layout import channels_last
+from lab.models.rate import RateQuantiser
 from lab.models.split import SplitNetwork
 
 BATCH = 250
@@ -106,7 +107,7 @@ def victim_of_network(
         image_shape=(3, size, size),
         feature_shape=network.feature_shape,
         device=device,
-        stochastic=not isinstance(stage, nn.Identity),
+        stochastic=not isinstance(stage, nn.Identity | RateQuantiser),
         cloud=network.cloud,
         gain=float(getattr(stage, "gain", 1.0)),
     )

@@ -19,9 +19,7 @@ from lab.defences.defence import Defence, Loss, Step
 from lab.losses import LossWeights, siftfunnel_loss
 from lab.models.rate import RateQuantiser
 from lab.models.split import SplitNetwork
-
-SEAL_BYTES = 4
-"""Of each payload's bytes, its checksum's."""
+from shared.wire.seal import SEAL_BYTES
 
 
 @dataclass(frozen=True)

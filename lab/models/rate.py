@@ -23,6 +23,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from shared.wire.lattice import CLASSES, PHASES, classes_of_sums, phase_map
+from shared.wire.seal import SEAL_BYTES
 
 FORGETTING = 0.99
 PRIOR = 0.02
@@ -81,9 +82,13 @@ class RateQuantiser(nn.Module):
         finest = torch.linspace(1.0, 0.5, self.points, device=z_NCHW.device)
         self.log_steps_RC.copy_((deviation_C[None] * finest[:, None]).log())
 
+    def name(self, point: int) -> str:
+        """What people call a rate point's codec: ``r60`` was steered to a mean payload of 60 bytes."""
+        return f"r{float(self.targets_R[point]) / 8 + SEAL_BYTES:.0f}"
+
     def steps(self, point: int) -> Tensor:
         """The steps of a rate point, one per channel."""
-        steps_C: Tensor = self.log_steps_RC[point].exp().detach()
+        steps_C: Tensor = self.log_steps_RC[point].detach().exp().cpu()
         return steps_C
 
     def forward(self, z_NCHW: Tensor) -> Tensor:

@@ -31,7 +31,8 @@ def calibrate_lattice(
 
     Args:
         name: of the codec.
-        features_NCHW: float32 features, never negative, of some thousand pictures that the model was not trained on.
+        features_NCHW: float32 features, never negative, of some thousand pictures that the model was not
+            trained on.
         steps_C: one step per channel.
         levels: of the quantiser.
 
@@ -73,7 +74,7 @@ def _histograms(features_NCHW: NDArray[np.float32], quantiser: Quantiser) -> NDA
     padded = np.pad(levels, ((0, 0), (1, 1), (1, 1)))
     channel = np.repeat(np.arange(channels), count)
     classes = classes_of_sums(quantiser.levels).astype(np.int64)
-    found = np.zeros((channels, PHASES, CLASSES, quantiser.levels), np.int64)
+    found = np.zeros(channels * PHASES * CLASSES * quantiser.levels, np.int64)
     for phase, positions in enumerate(phase_positions(channels * count, height, width)):
         symbols = padded.ravel()[positions]
         if phase == 0:
@@ -83,8 +84,9 @@ def _histograms(features_NCHW: NDArray[np.float32], quantiser: Quantiser) -> NDA
             parts = context_sums(padded, phase)
             class_of = np.concatenate([classes[part].ravel() for part in parts])
             channel_of = np.concatenate([np.repeat(channel, part[0].size) for part in parts])
-        np.add.at(found, (channel_of, phase, class_of, symbols), 1)
-    return found
+        row = (channel_of * PHASES + phase) * CLASSES + class_of
+        found += np.bincount(row * quantiser.levels + symbols, minlength=found.size)
+    return found.reshape(channels, PHASES, CLASSES, quantiser.levels)
 
 
 def merge_tables(

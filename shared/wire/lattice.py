@@ -42,7 +42,7 @@ def phase_map(height: int, width: int) -> NDArray[np.uint8]:
 
 
 def phase_positions(channels: int, height: int, width: int) -> tuple[NDArray[np.intp], ...]:
-    """Where each phase's symbols lie in a padded array that is laid out flat, in the order of `context_sums`.
+    """Where each phase's symbols lie in a padded array laid out flat, in the order of `context_sums`.
 
     Padded is (channels, height + 2, width + 2), with a border of zeros that stands for what lies outside.
 
@@ -66,7 +66,8 @@ def context_sums(padded: NDArray[np.int32], phase: int) -> tuple[NDArray[np.int3
         phase: 1 or 2.
 
     Returns:
-        For each of the phase's parts (one, or two: even rows, then odd rows) the sums, (channels, rows, columns).
+        For each of the phase's parts (one, or two: even rows, then odd rows) the sums, as (channels, rows,
+        columns).
 
     >>> context_sums(np.pad(np.full((1, 2, 2), 3, np.int32), ((0, 0), (1, 1), (1, 1))), 1)[0].tolist()
     [[[3]]]
@@ -82,7 +83,7 @@ def context_sums(padded: NDArray[np.int32], phase: int) -> tuple[NDArray[np.int3
         size = (odd_rows, odd_columns)
         corners = [every_other(row, size[0], column, size[1]) for row in (1, 3) for column in (1, 3)]
         return (corners[0] + corners[1] + corners[2] + corners[3],)
-    # an even row and an odd column, then the other way round; the position itself lies at (row + 1, column + 1)
+    # an even row and an odd column, then the other way round; the position lies at (row + 1, column + 1)
     made = []
     for row, rows, column, columns in ((0, even_rows, 1, odd_columns), (1, odd_rows, 0, even_columns)):
         above, below = (every_other(row + step, rows, column + 1, columns) for step in (0, 2))

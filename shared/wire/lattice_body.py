@@ -189,10 +189,8 @@ class LatticeBody:
 
     def _dequantise(self, levels: NDArray[np.int32], coarser: int) -> NDArray[np.float32]:
         steps = self._steps if coarser == 0 else np.ldexp(self._steps, coarser)
-        if len(self._sent) == self._feature.channels:
-            return (levels * steps).reshape(self._feature.channels, -1)
         features = np.zeros(self._feature.shape, np.float32)
-        features[self._sent] = levels * steps
+        features[self._sent] = levels.astype(np.float32) * steps
         return features.reshape(self._feature.channels, -1)
 
 

@@ -1,0 +1,244 @@
+"""The codec whose tables are chosen by context, against a reference that goes symbol by symbol."""
+
+import base64
+import itertools
+import json
+
+import numpy as np
+import pytest
+from hypothesis import example, given, settings
+from hypothesis import strategies as st
+from hypothesis.extra import numpy as hnp
+
+from shared.json_fields import FieldError
+from shared.manifest import BundleError, CodecSpec, FeatureSpec
+from shared.wire import CodecError, calibrate_lattice, describe, make_codecs
+from shared.wire.bodies import make_body
+from shared.wire.calibrate_lattice import merge_tables
+from shared.wire.lattice import context_sums, phase_map, phase_positions
+from shared.wire.lattice_body import LatticeBody
+from shared.wire.plain_ans import PlainAnsTables
+from tests.shared.golden import HERE
+from tests.shared.wire.test_codec import DIGEST, OTHER_DIGEST, manifest_with
+
+SHAPE = (4, 5, 6)
+STEPS = np.array([1, 0.5, 2, 0.25], np.float32)
+
+
+def sparse(seed: int, count: int = 150, shape=SHAPE) -> np.ndarray:
+    """Mostly zeros, neighbours alike, the third channel dead."""
+    rng = np.random.default_rng(seed)
+    lit = rng.random((count, shape[0], 1, 1)) < 0.5
+    features = rng.gamma(0.4, 2, (count, *shape)) * lit
+    features[:, 2] = 0
+    return features.astype(np.float32)
+
+
+SPEC = calibrate_lattice("r9", sparse(0), STEPS, 16)
+CODEC = make_codecs(manifest_with((SPEC,), SHAPE), DIGEST)[0]
+BODY = CODEC.body
+assert isinstance(BODY, LatticeBody)
+any_features = hnp.arrays(np.float32, SHAPE, elements=st.floats(-4, 40, width=32))
+
+
+def _base64(array: np.ndarray, dtype: str) -> str:
+    return base64.b64encode(array.astype(dtype).tobytes()).decode()
+
+
+def flat(features: np.ndarray) -> np.ndarray:
+    return features.reshape(SHAPE[0], -1)
+
+
+def padded(levels: np.ndarray) -> np.ndarray:
+    return np.pad(levels.astype(np.int32), ((0, 0), (1, 1), (1, 1)))
+
+
+def sums_one_by_one(levels: np.ndarray, phase: int) -> dict[int, int]:
+    """Place in the padded array and sum of the context, for every symbol of a phase, by the definition."""
+    channels, height, width = levels.shape
+    around = [(-1, -1), (-1, 1), (1, -1), (1, 1)] if phase == 1 else [(-1, 0), (1, 0), (0, -1), (0, 1)]
+    found = {}
+    for channel, row, column in itertools.product(range(channels), range(height), range(width)):
+        kind = 2 if (row + column) % 2 else row % 2
+        if kind == phase:
+            near = [(row + i, column + j) for i, j in around]
+            place = (channel * (height + 2) + row + 1) * (width + 2) + column + 1
+            inside = [(r, c) for r, c in near if 0 <= r < height and 0 <= c < width]
+            found[place] = sum(int(levels[channel, r, c]) for r, c in inside)
+    return found
+
+
+@pytest.mark.parametrize("height", [1, 2, 3, 8])
+@pytest.mark.parametrize("width", [1, 2, 5, 8])
+@pytest.mark.parametrize("phase", [1, 2])
+def test_context_sums_are_those_of_the_definition_for_every_shape(height, width, phase):
+    levels = np.random.default_rng(height).integers(0, 16, (3, height, width))
+    parts = context_sums(padded(levels), phase)
+    made = np.concatenate([part.ravel() for part in parts])
+    positions = phase_positions(3, height, width)[phase]
+    assert dict(zip(positions.tolist(), made.tolist(), strict=True)) == sums_one_by_one(levels, phase)
+
+
+@pytest.mark.parametrize(("height", "width"), [(1, 1), (2, 2), (3, 4), (16, 16)])
+def test_every_position_has_one_phase(height, width):
+    positions = np.concatenate(phase_positions(2, height, width))
+    inside = np.arange(2 * (height + 2) * (width + 2)).reshape(2, height + 2, width + 2)[:, 1:-1, 1:-1]
+    assert sorted(positions) == sorted(inside.ravel())
+    assert phase_map(height, width).shape == (height, width)
+
+
+@settings(max_examples=60, deadline=None)
+@given(any_features)
+def test_a_feature_comes_back_within_half_a_step_unless_the_ceiling_made_it_coarser(features):
+    body = BODY.write(flat(features))
+    assert len(body) <= BODY.most_bytes
+    restored = BODY.read(body).reshape(SHAPE)
+    for coarser in range(6):
+        steps = STEPS[:, None, None] * 2**coarser
+        wanted = np.rint(np.clip(features, 0, 15 * STEPS[:, None, None]) / steps) * steps
+        wanted[2] = 0
+        if np.array_equal(wanted, restored):
+            return
+    pytest.fail("no coarseness explains what came back")
+
+
+@settings(max_examples=40, deadline=None)
+@given(any_features)
+def test_what_was_decoded_encodes_to_the_same_payload_while_it_is_not_coarser(features):
+    payload = CODEC.encode(features)
+    once = CODEC.decode(payload)
+    if np.allclose(once, np.clip(features, 0, 15 * STEPS[:, None, None]), atol=1.01):
+        assert np.array_equal(CODEC.decode(CODEC.encode(once)), once)
+
+
+@settings(max_examples=300, deadline=None)
+@given(st.binary(max_size=60))
+@example(b"")
+@example(b"\0")
+def test_any_body_is_read_or_refused_with_a_codec_error(body):
+    try:
+        restored = BODY.read(body)
+    except CodecError:
+        return
+    assert restored.shape == (SHAPE[0], SHAPE[1] * SHAPE[2])
+    assert np.isfinite(restored).all()
+
+
+def test_every_flipped_bit_and_every_cut_of_a_payload_is_refused():
+    payload = CODEC.encode(sparse(3)[0])
+    for place, bit in itertools.product(range(len(payload)), range(8)):
+        damaged = bytearray(payload)
+        damaged[place] ^= 1 << bit
+        with pytest.raises(CodecError):
+            CODEC.decode(bytes(damaged))
+    for length in range(len(payload)):
+        with pytest.raises(CodecError):
+            CODEC.decode(payload[:length])
+
+
+def test_a_payload_of_another_bundle_is_refused():
+    other = make_codecs(manifest_with((SPEC,), SHAPE), OTHER_DIGEST)[0]
+    with pytest.raises(CodecError, match="codec r9"):
+        CODEC.decode(other.encode(sparse(3)[0]))
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_a_feature_made_to_be_expensive_stays_under_the_ceiling_and_keeps_what_it_can(seed):
+    rng = np.random.default_rng(seed)
+    features = (rng.random(SHAPE) * 1e30 * (rng.random(SHAPE) < 0.5)).astype(np.float32)
+    payload = CODEC.encode(features)
+    assert len(payload) <= CODEC.max_payload_bytes == BODY.most_bytes + 4
+    assert CODEC.decode(payload).shape == SHAPE
+
+
+def test_the_dearest_feature_under_a_tight_ceiling_becomes_zeros():
+    tight = CodecSpec("r1", "lattice", {**SPEC.parameters, "most_bytes": 3})
+    body = make_body(tight, FeatureSpec(*SHAPE))
+    noise = (np.random.default_rng(0).random(flat(sparse(0)[0]).shape) * 15).astype(np.float32)
+    assert not body.read(body.write(noise)).any()
+
+
+def test_a_ceiling_that_even_zeros_do_not_fit_is_refused():
+    low = CodecSpec("r1", "lattice", {**SPEC.parameters, "most_bytes": 1})
+    with pytest.raises(BundleError, match="a feature of zeros takes 3"):
+        make_body(low, FeatureSpec(*SHAPE))
+
+
+def test_the_mean_payload_is_what_the_description_says():
+    payloads = [CODEC.encode(feature) for feature in sparse(0)]
+    assert describe(CODEC).expected_payload_bytes == pytest.approx(
+        np.mean([len(p) for p in payloads]), abs=0.01
+    )
+    assert "3 of 4 channels are sent" in describe(CODEC).precision
+
+
+def test_context_makes_payloads_smaller_than_one_table_per_channel():
+    smooth = np.repeat(np.repeat(sparse(1)[:, :, ::2, ::2], 2, axis=2), 2, axis=3)[:, :, :5, :6]
+    with_context = make_body(calibrate_lattice("r1", smooth, STEPS, 16), FeatureSpec(*SHAPE))
+    shuffled = (
+        np.random.default_rng(0).permuted(smooth.reshape(len(smooth), 4, -1), axis=2).reshape(smooth.shape)
+    )
+    without = make_body(calibrate_lattice("r1", shuffled, STEPS, 16), FeatureSpec(*SHAPE))
+    assert with_context.expected_bytes < 0.9 * without.expected_bytes
+
+
+def test_the_plain_coder_writes_and_reads_the_same(monkeypatch):
+    monkeypatch.setattr("shared.wire.lattice_body.make_tables", PlainAnsTables)
+    plain = make_body(SPEC, FeatureSpec(*SHAPE))
+    for feature in sparse(5, count=20):
+        body = BODY.write(flat(feature))
+        assert plain.write(flat(feature)) == body
+        assert np.array_equal(plain.read(body), BODY.read(body))
+
+
+@pytest.mark.parametrize(
+    ("change", "complaint"),
+    [
+        ({"levels": 3}, "steps|counts|levels"),
+        ({"tables": 85}, "tables"),
+        ({"choices": ""}, "choices"),
+        ({"most_bytes": 0}, "most_bytes"),
+        ({"steps": "AAAA"}, "steps"),
+        ({"more": 1}, "more"),
+    ],
+)
+def test_wrong_parameters_are_named(change, complaint):
+    with pytest.raises((BundleError, FieldError), match=complaint):
+        make_body(CodecSpec("r1", "lattice", {**SPEC.parameters, **change}), FeatureSpec(*SHAPE))
+
+
+def test_choices_of_a_table_that_is_not_there_or_of_silence_alone_are_refused():
+    for value, complaint in ((17, "choices name table 17"), (255, "every channel silent")):
+        choices = _base64(np.full((SHAPE[0], 3, 6), value, np.uint8), "u1")
+        with pytest.raises(BundleError, match=complaint):
+            make_body(
+                CodecSpec("r1", "lattice", {**SPEC.parameters, "choices": choices}), FeatureSpec(*SHAPE)
+            )
+
+
+def test_features_that_all_round_to_zero_cannot_be_calibrated_on():
+    with pytest.raises(ValueError, match="nothing to send"):
+        calibrate_lattice("r1", np.zeros((10, *SHAPE), np.float32), STEPS, 16)
+
+
+@settings(max_examples=30, deadline=None)
+@given(hnp.arrays(np.int64, (9, 4), elements=st.integers(0, 50)), st.integers(1, 9))
+def test_merged_tables_hold_every_symbol_once(histograms, most):
+    if not histograms.any():
+        return
+    merged, chosen = merge_tables(histograms, most)
+    assert 1 <= len(merged) <= most
+    assert np.array_equal(sum(merged), histograms.sum(axis=0))
+    for table, histogram in enumerate(merged):
+        seen = histograms.any(axis=1) & (chosen == table)
+        assert np.array_equal(histograms[seen].sum(axis=0), histogram)
+
+
+def test_the_stored_payload_of_the_stored_codec_reads_and_writes_the_same_for_ever():
+    stored = json.loads((HERE / "lattice.json").read_text())
+    spec = CodecSpec(stored["name"], stored["kind"], stored["parameters"])
+    body = make_body(spec, FeatureSpec(*stored["shape"]))
+    levels = np.array(stored["levels"], np.float32)
+    steps = np.array(stored["steps"], np.float32)[:, None]
+    assert body.write(levels * steps).hex() == stored["body"]
+    assert np.array_equal(body.read(bytes.fromhex(stored["body"])), levels * steps)
