@@ -77,6 +77,7 @@ class SiftFunnelRate(Defence):
         bits_N, point_N = quantiser.bits()
         price = (quantiser.log_price_R.exp()[point_N] * bits_N).mean()
         quantiser.steer(bits_N.detach(), point_N, self.price_speed)
+        bytes_R = quantiser.mean_bits(bits_N, point_N)[0] / 8 + SEAL_BYTES
         parts = {
             "kl": made.kl,
             "l1": made.l1,
@@ -84,8 +85,7 @@ class SiftFunnelRate(Defence):
             "price": price,
         }
         for point in range(quantiser.points):
-            here = point_N == point
-            parts[f"bytes_{point}"] = bits_N[here].sum() / here.sum().clamp_min(1) / 8 + SEAL_BYTES
+            parts[f"bytes_{quantiser.name(point)}"] = bytes_R[point]
         return Loss(made.total + price, parts)
 
     @classmethod

@@ -64,6 +64,7 @@ class RateQuantiser(nn.Module):
     ) -> None:
         super().__init__()
         self.levels, self.points, self.channels = levels, len(target_bits), channels
+        self.target_bits = target_bits
         self.point = 0
         self.log_steps_RC = nn.Parameter(torch.zeros(self.points, channels))
         rows = self.points * channels * PHASES * CLASSES
@@ -84,7 +85,7 @@ class RateQuantiser(nn.Module):
 
     def name(self, point: int) -> str:
         """What people call a rate point's codec: ``r60`` was steered to a mean payload of 60 bytes."""
-        return f"r{float(self.targets_R[point]) / 8 + SEAL_BYTES:.0f}"
+        return f"r{self.target_bits[point] / 8 + SEAL_BYTES:.0f}"
 
     def steps(self, point: int) -> Tensor:
         """The steps of a rate point, one per channel."""
@@ -129,7 +130,8 @@ class RateQuantiser(nn.Module):
             rows = self.rows(levels, point_N)
             flat = rows.flatten() * self.levels + levels.flatten()
             self.counts_TL.mul_(FORGETTING)
-            self.counts_TL.view(-1).add_(torch.bincount(flat, minlength=self.counts_TL.numel()).float())
+            ones = torch.ones_like(flat, dtype=self.counts_TL.dtype).flatten()
+            self.counts_TL.view(-1).scatter_add_(0, flat, ones)
             lengths_TL = self.code_lengths()
             low = y.detach().floor().long().clamp_max(self.levels - 2)
             base = rows * self.levels + low
@@ -143,11 +145,15 @@ class RateQuantiser(nn.Module):
         smoothed = self.counts_TL + PRIOR
         return (smoothed.sum(dim=1, keepdim=True) / smoothed).log2()
 
+    def mean_bits(self, bits_N: Tensor, point_N: Tensor) -> tuple[Tensor, Tensor]:
+        """Mean bits of each rate point, R, and how many pictures of the batch drew it, R."""
+        pictures_R = torch.zeros_like(self.targets_R).scatter_add_(0, point_N, torch.ones_like(bits_N))
+        sums_R = torch.zeros_like(self.targets_R).scatter_add_(0, point_N, bits_N)
+        return sums_R / pictures_R.clamp_min(1), pictures_R
+
     @torch.no_grad()
     def steer(self, bits_N: Tensor, point_N: Tensor, speed: float) -> None:
         """Raise or lower the price of a bit at each rate point, so that it comes to cost its target."""
-        for point in range(self.points):
-            here = point_N == point
-            if bool(here.any()):
-                excess = float(bits_N[here].mean() / self.targets_R[point]) - 1
-                self.log_price_R[point] += speed * min(max(excess, -0.5), 0.5)
+        mean_R, pictures_R = self.mean_bits(bits_N, point_N)
+        excess_R = (mean_R / self.targets_R - 1).clamp(-0.5, 0.5)
+        self.log_price_R.add_(speed * excess_R * (pictures_R > 0))

@@ -1,5 +1,7 @@
 """What stands in a payload before its checksum, one class per kind of codec.
 
+"lattice" is the exception: its body has the checksum inside and is the whole payload.
+
 "float"    parameters {"dtype": "float32" | "float16"}
            the values, little endian; float16 saturates at +-65504
 "affine"   parameters {"step": number, "zero_level": 0..255}
@@ -138,7 +140,7 @@ class TableBody:
         return self.quantiser.dequantise(self._tables.decode(body, self._symbols_per_channel))
 
 
-def make_body(spec: CodecSpec, feature: FeatureSpec) -> Body:
+def make_body(spec: CodecSpec, feature: FeatureSpec) -> Body | LatticeBody:
     """The body coder that a codec's parameters describe.
 
     Raises:
@@ -194,7 +196,7 @@ def _table_body(fields: Fields, feature: FeatureSpec) -> Body:
     return TableBody(feature, quantiser, counts, precision_bits)
 
 
-def _lattice_body(fields: Fields, feature: FeatureSpec) -> Body:
+def _lattice_body(fields: Fields, feature: FeatureSpec) -> LatticeBody:
     levels = fields.integer("levels", 2, MAX_LEVELS)
     precision_bits = fields.integer("precision_bits", 1, 24)
     channels, count = feature.channels, fields.integer("tables", 1, MAX_TABLES)
@@ -222,7 +224,7 @@ def _array(fields: Fields, name: str, dtype: str, length: int) -> NDArray[Any]:
     return np.frombuffer(data, dtype=dtype)
 
 
-_MAKERS: dict[str, Callable[[Fields, FeatureSpec], Body]] = {
+_MAKERS: dict[str, Callable[[Fields, FeatureSpec], Body | LatticeBody]] = {
     "float": _float_body,
     "affine": _affine_body,
     "table": _table_body,

@@ -5,6 +5,7 @@ first whose merging costs the fewest bits, until as many are left as wanted.
 """
 
 import base64
+from binascii import crc32
 from typing import Any
 
 import numpy as np
@@ -13,13 +14,13 @@ from numpy.typing import NDArray
 from shared.manifest import CodecSpec, FeatureSpec
 from shared.wire.bodies import make_body
 from shared.wire.lattice import CLASSES, PHASES, classes_of_sums, context_sums, phase_positions
-from shared.wire.lattice_body import SILENT
+from shared.wire.lattice_body import SILENT, LatticeBody
 from shared.wire.quantiser import Quantiser
 from shared.wire.tables import PRECISION_BITS, counts_from_histogram
 
 TABLES = 16
 CEILING = 2.5
-"""Times the mean body."""
+"""Times the mean payload."""
 _PRIOR = 0.1
 _MEASURED = 1000
 
@@ -60,8 +61,9 @@ def calibrate_lattice(
         "mean_bytes": 0.0,
     }
     body = make_body(CodecSpec(name, "lattice", parameters), FeatureSpec(channels, height, width))
+    assert isinstance(body, LatticeBody)
     flat = features_NCHW[:_MEASURED].reshape(-1, channels, height * width)
-    mean_bytes = float(np.mean([len(body.write(feature)) for feature in flat]))
+    mean_bytes = float(np.mean([len(body.write(feature, crc32)) for feature in flat]))
     parameters |= {"mean_bytes": round(mean_bytes, 2), "most_bytes": max(int(CEILING * mean_bytes), 24)}
     return CodecSpec(name, "lattice", parameters)
 

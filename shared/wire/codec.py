@@ -8,6 +8,7 @@ from numpy.typing import NDArray
 from shared.manifest import CodecSpec, FeatureSpec, Manifest
 from shared.wire.bodies import Body, make_body
 from shared.wire.errors import CodecError
+from shared.wire.lattice_body import LatticeBody
 from shared.wire.seal import SEAL_BYTES, Seal
 
 
@@ -59,18 +60,24 @@ class SealedCodec:
         self.index = index
         self.kind = spec.kind
         self.feature = feature
-        self.body: Body = make_body(spec, feature)
+        self.body: Body | LatticeBody = make_body(spec, feature)
+        self._seal_bytes = 0 if isinstance(self.body, LatticeBody) else SEAL_BYTES
         self._seal = Seal(digest, index)
 
     @property
     def max_payload_bytes(self) -> int:
         """See `Codec`."""
-        return self.body.most_bytes + SEAL_BYTES
+        return self.body.most_bytes + self._seal_bytes
 
     @property
     def min_payload_bytes(self) -> int:
         """No payload of this codec is shorter."""
-        return self.body.least_bytes + SEAL_BYTES
+        return self.body.least_bytes + self._seal_bytes
+
+    @property
+    def expected_payload_bytes(self) -> float:
+        """Mean length on features like those it was calibrated on."""
+        return self.body.expected_bytes + self._seal_bytes
 
     def encode(self, features_CHW: NDArray[np.float32]) -> bytes:
         """See `Codec`."""
@@ -81,7 +88,10 @@ class SealedCodec:
             )
         if not np.isfinite(features_CHW).all():
             raise CodecError(f"codec {self.name}: features hold NaN or infinity; check the edge half's input")
-        return self._seal.close(self.body.write(features_CHW.reshape(self.feature.channels, -1)))
+        rows = features_CHW.reshape(self.feature.channels, -1)
+        if isinstance(self.body, LatticeBody):
+            return self.body.write(rows, self._seal.checksum)
+        return self._seal.close(self.body.write(rows))
 
     def decode(self, payload: bytes) -> NDArray[np.float32]:
         """See `Codec`."""
@@ -90,9 +100,13 @@ class SealedCodec:
             wanted = str(least) if least == most else f"{least} to {most}"
             raise CodecError(f"codec {self.name}: payload of {len(payload)} bytes, expected {wanted}")
         try:
-            return self.body.read(self._seal.open(payload)).reshape(self.feature.shape)
+            if isinstance(self.body, LatticeBody):
+                rows = self.body.read(payload, self._seal.checksum)
+            else:
+                rows = self.body.read(self._seal.open(payload))
         except CodecError as error:
             raise CodecError(f"codec {self.name}: {error}") from None
+        return rows.reshape(self.feature.shape)
 
 
 def make_codecs(manifest: Manifest, digest: str) -> tuple[SealedCodec, ...]:

@@ -3,7 +3,6 @@
 from dataclasses import dataclass
 
 from shared.wire.codec import SealedCodec
-from shared.wire.seal import SEAL_BYTES
 
 
 @dataclass(frozen=True)
@@ -40,7 +39,7 @@ def describe(codec: SealedCodec) -> CodecSummary:
 
     The fp32 codec of a 12x8x8 feature has 3,076 expected bytes: 768 values of 4 bytes, and the seal.
     """
-    expected = codec.body.expected_bytes + SEAL_BYTES
+    expected = codec.expected_payload_bytes
     return CodecSummary(
         index=codec.index,
         name=codec.name,

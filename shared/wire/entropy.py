@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from shared.wire.errors import CodecError
-from shared.wire.plain_ans import PlainAnsTables
+from shared.wire.plain_ans import MORE_THAN_ONE, PlainAnsTables
 
 WORD_BYTES = 4
 _WORDS_LITTLE_ENDIAN = np.dtype("<u4")
@@ -43,19 +43,23 @@ class Reader(Protocol):
             CodecError: not what a writer wrote.
         """
 
-    def finish(self) -> None:
-        """Check that nothing is left.
+    def finish(self, seeded: bool = False) -> int:
+        """Check that nothing is left but the seed, and give it; 0 where there was none.
 
         Raises:
-            CodecError: something is.
+            CodecError: something else is left.
         """
 
 
 class Tables(Protocol):
     """Static tables that writers and readers share."""
 
-    def write(self) -> Writer:
-        """An empty stack to push to."""
+    def write(self, seed: int | None = None) -> Writer:
+        """A stack to push to: empty, or with a 32-bit number at its bottom.
+
+        Under the first symbols an empty coder loses some three bytes; one that begins with a number
+        that has to be sent anyway loses none.
+        """
 
     def read(self, body: bytes) -> Reader:
         """A stack to pop from.
@@ -100,9 +104,9 @@ class AnsTables:
 
         return [stream.model.Categorical(row, perfect=False) for row in self._counts.astype(np.float64)]
 
-    def write(self) -> Writer:
+    def write(self, seed: int | None = None) -> Writer:
         """See `Tables`."""
-        return _AnsWriter(self._models)
+        return _AnsWriter(self._models, seed)
 
     def read(self, body: bytes) -> Reader:
         """See `Tables`."""
@@ -127,11 +131,15 @@ class AnsTables:
 
 
 class _AnsWriter:
-    def __init__(self, models: list[Any]) -> None:
+    def __init__(self, models: list[Any], seed: int | None) -> None:
         from constriction import stream
 
         self._models = models
-        self._coder = stream.stack.AnsCoder()
+        if seed is None:
+            self._coder = stream.stack.AnsCoder()
+        else:
+            # a one above the seed keeps its leading zeros
+            self._coder = stream.stack.AnsCoder(np.array([seed], np.uint32), seal=True)
 
     def push(self, levels: NDArray[np.int32], table: int) -> None:
         self._coder.encode_reverse(levels, self._models[table])
@@ -160,9 +168,15 @@ class _AnsReader:
             raise _not_ours(error) from None
         return levels
 
-    def finish(self) -> None:
-        if not self._coder.is_empty():
-            raise CodecError("body holds more than one feature tensor")
+    def finish(self, seeded: bool = False) -> int:
+        if not seeded:
+            if not self._coder.is_empty():
+                raise CodecError(MORE_THAN_ONE)
+            return 0
+        left = self._coder.get_compressed()
+        if len(left) != 2 or left[1] != 1:
+            raise CodecError(MORE_THAN_ONE)
+        return int(left[0])
 
 
 def _not_ours(error: ValueError) -> CodecError:

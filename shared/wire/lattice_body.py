@@ -7,8 +7,13 @@ one table go through the entropy coder together.
 A body never exceeds its ceiling. What would is sent coarser: with steps twice as large, then four
 times and so on, until it fits; the last resort is nothing but zeros, which always fits. How coarse is
 the first symbol.
+
+The checksum is no appendix: an entropy coder that begins with nothing loses some three bytes, one that begins
+with the checksum loses none. It is therefore taken over the levels, and what is left in the coder when
+all levels are read must be it.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -20,6 +25,7 @@ from shared.wire.entropy import WORD_BYTES, Writer, make_tables
 from shared.wire.errors import CodecError
 from shared.wire.lattice import PHASES, classes_of_sums, context_sums, phase_positions
 from shared.wire.quantiser import Quantiser
+from shared.wire.seal import CHECKSUM_DIFFERS, SEAL_BYTES
 
 SILENT = 255
 LEAST_LEVELS = 4
@@ -36,8 +42,8 @@ class LatticeTables:
         choices: uint8, (channels, phases, classes): the table of each symbol; 255 throughout a channel
             that is never sent and always 0.
         counts: uint16, (tables, levels), checked by `shared.wire.tables`.
-        most_bytes: the ceiling of a body.
-        mean_bytes: the mean body on the features that the tables were counted on.
+        most_bytes: the ceiling of a payload.
+        mean_bytes: the mean payload on the features that the tables were counted on.
 
     Raises:
         ValueError: shapes that do not fit, a table that there is none of, a ceiling that zeros do not fit.
@@ -59,8 +65,12 @@ class LatticeTables:
             raise ValueError(f"choices name table {sent.max()}; there are {len(self.counts)}")
 
 
+Checksum = Callable[[bytes], int]
+"""32 bits over bundle, codec and some bytes: `shared.wire.seal.Seal.checksum`."""
+
+
 class LatticeBody:
-    """See the module; the interface is that of `shared.wire.bodies.Body`."""
+    """A whole payload, checksum included; otherwise as `shared.wire.bodies.Body`."""
 
     def __init__(self, feature: FeatureSpec, quantiser: Quantiser, tables: LatticeTables) -> None:
         if quantiser.zero_levels.any() or quantiser.levels < LEAST_LEVELS:
@@ -76,14 +86,16 @@ class LatticeBody:
         self._mode_table = self._count
         self._coder = make_tables(_with_modes(tables.counts, self._coarsest))
         self._positions = phase_positions(len(self._sent), feature.height, feature.width)
-        self.least_bytes = 0
+        # the checksum and the one above it
+        self.least_bytes = SEAL_BYTES + 1
         self.most_bytes = tables.most_bytes
         self.expected_bytes = tables.mean_bytes
         self.precision = (
             f"{quantiser.levels} levels, one step per channel, {self._count} tables by context, ANS; "
             f"{len(self._sent)} of {feature.channels} channels are sent"
         )
-        needed = len(self._write(np.zeros(feature.shape, np.float32), self._coarsest))
+        zeros = np.zeros(feature.shape, np.float32)
+        needed = len(self._write(zeros, self._coarsest, lambda _: (1 << 32) - 1))
         if needed > tables.most_bytes:
             raise ValueError(f"most_bytes is {tables.most_bytes}, but a feature of zeros takes {needed}")
 
@@ -123,23 +135,23 @@ class LatticeBody:
         counts = np.bincount(keys, minlength=(phase + 1) * self._count)[phase * self._count :]
         return self._positions[phase].take(order), counts
 
-    def write(self, features: NDArray[np.float32]) -> bytes:
-        """See `Body`; coarser where the ceiling asks for it."""
+    def write(self, features: NDArray[np.float32], checksum: Checksum) -> bytes:
+        """Encode finite float32 values, shape (channels, height * width), coarser where the ceiling asks."""
         planes = features.reshape(self._feature.shape)
         for coarser in range(self._coarsest + 1):
-            body = self._write(planes, coarser)
+            body = self._write(planes, coarser, checksum)
             if len(body) <= self.most_bytes:
                 return body
         raise AssertionError("zeros fit: the constructor saw to it")
 
-    def _write(self, planes: NDArray[np.float32], coarser: int) -> bytes:
+    def _write(self, planes: NDArray[np.float32], coarser: int, checksum: Checksum) -> bytes:
         padded = np.zeros((len(self._sent), self._feature.height + 2, self._feature.width + 2), np.int32)
         padded[:, 1:-1, 1:-1] = self._quantise(planes, coarser)
         flat = padded.ravel()
         keys = np.concatenate([self._keys(padded, phase) for phase in range(PHASES)])
         symbols = flat.take(self._all_positions.take(np.argsort(keys, kind="stable")))
         counts = np.bincount(keys, minlength=PHASES * self._count)
-        writer = self._coder.write()
+        writer = self._coder.write(checksum(_bytes_of(padded, coarser)))
         self._push_all(writer, symbols, counts)
         writer.push(np.array([coarser], np.int32), self._mode_table)
         # the last word's high bytes are zero as often as not
@@ -165,8 +177,12 @@ class LatticeBody:
         levels /= self._steps if coarser == 0 else np.ldexp(self._steps, coarser)
         return np.rint(levels, out=levels)
 
-    def read(self, body: bytes) -> NDArray[np.float32]:
-        """See `Body`."""
+    def read(self, body: bytes, checksum: Checksum) -> NDArray[np.float32]:
+        """Decode, same shape; the caller has checked the length.
+
+        Raises:
+            CodecError: not a payload that `write` makes with this checksum.
+        """
         if body.endswith(b"\0"):
             raise CodecError("body is not one that this coder writes (it ends in a byte of zero)")
         reader = self._coder.read(body + b"\0" * (-len(body) % WORD_BYTES))
@@ -184,7 +200,8 @@ class LatticeBody:
                 end = start + int(counts[table])
                 flat[positions[start:end]] = reader.pop(table, end - start)
                 start = end
-        reader.finish()
+        if reader.finish(seeded=True) != checksum(_bytes_of(padded, coarser)):
+            raise CodecError(CHECKSUM_DIFFERS)
         return self._dequantise(padded[:, 1:-1, 1:-1], coarser)
 
     def _dequantise(self, levels: NDArray[np.int32], coarser: int) -> NDArray[np.float32]:
@@ -192,6 +209,11 @@ class LatticeBody:
         features = np.zeros(self._feature.shape, np.float32)
         features[self._sent] = levels.astype(np.float32) * steps
         return features.reshape(self._feature.channels, -1)
+
+
+def _bytes_of(padded: NDArray[np.int32], coarser: int) -> bytes:
+    """What the checksum is taken over: how coarse, then the levels with their border, a byte each."""
+    return bytes([coarser]) + padded.astype(np.uint8).tobytes()
 
 
 def _with_modes(counts: NDArray[np.uint16], coarsest: int) -> NDArray[np.uint16]:

@@ -23,6 +23,7 @@ STATE_BITS = 64
 _QUANTILE_MASK = (1 << PRECISION_BITS) - 1
 _WORD_MASK = (1 << WORD_BITS) - 1
 _WORD = np.dtype("<u4")
+MORE_THAN_ONE = "body holds more than one feature tensor"
 
 
 def left_edges(counts: NDArray[np.uint16]) -> list[int]:
@@ -56,9 +57,9 @@ class PlainAnsTables:
     def _edges(self) -> list[list[int]]:
         return [left_edges(row) for row in self._counts]
 
-    def write(self) -> "PlainAnsWriter":
+    def write(self, seed: int | None = None) -> "PlainAnsWriter":
         """See `shared.wire.entropy.Tables`."""
-        return PlainAnsWriter(self._edges)
+        return PlainAnsWriter(self._edges, seed)
 
     def read(self, body: bytes) -> "PlainAnsReader":
         """See `shared.wire.entropy.Tables`."""
@@ -92,10 +93,11 @@ class PlainAnsTables:
 class PlainAnsWriter:
     """A stack being filled; see `shared.wire.entropy.Writer`."""
 
-    def __init__(self, edges: list[list[int]]) -> None:
+    def __init__(self, edges: list[list[int]], seed: int | None) -> None:
         self._edges = edges
         self._words: list[int] = []
-        self._state = 0
+        # a one above the seed keeps its leading zeros
+        self._state = 0 if seed is None else 1 << WORD_BITS | seed
 
     def push(self, levels: NDArray[np.int32], table: int) -> None:
         """See `shared.wire.entropy.Writer`.
@@ -157,7 +159,8 @@ class PlainAnsReader:
         self._state = state
         return np.array(found, dtype=np.int32)
 
-    def finish(self) -> None:
+    def finish(self, seeded: bool = False) -> int:
         """See `shared.wire.entropy.Reader`."""
-        if self._state or self._words:
-            raise CodecError("body holds more than one feature tensor")
+        if self._words or self._state >> WORD_BITS != int(seeded) or (self._state and not seeded):
+            raise CodecError(MORE_THAN_ONE)
+        return self._state & _WORD_MASK

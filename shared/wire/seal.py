@@ -4,7 +4,8 @@
 
 `digest_bytes` are the 32 bytes of the bundle's digest, `codec_index` is one byte, the checksum
 is stored little endian. It catches corruption and a payload of another bundle or codec; it is
-no signature: whoever knows the bundle can make one.
+no signature: whoever knows the bundle can make one. A codec that codes the checksum together with
+its levels takes it over those instead (`shared.wire.lattice_body`).
 """
 
 import struct
@@ -15,6 +16,7 @@ from shared.digests import is_digest
 from shared.wire.errors import CodecError
 
 SEAL_BYTES = 4
+CHECKSUM_DIFFERS = "checksum differs: the payload is damaged, or of another bundle or codec"
 _SEAL = struct.Struct("<I")
 
 
@@ -34,9 +36,14 @@ class Seal:
             raise ValueError(f"a digest is 64 lower-case hex digits, not {digest!r}")
         self._prefix_crc = google_crc32c.value(bytes.fromhex(digest) + bytes([codec_index]))
 
+    def checksum(self, data: bytes) -> int:
+        """The checksum over digest, codec index and data, 32 bits."""
+        value: int = google_crc32c.extend(self._prefix_crc, data)
+        return value
+
     def close(self, body: bytes) -> bytes:
         """Append the checksum."""
-        return body + _SEAL.pack(google_crc32c.extend(self._prefix_crc, body))
+        return body + _SEAL.pack(self.checksum(body))
 
     def open(self, payload: bytes) -> bytes:
         """Take the checksum off and check it.
@@ -48,6 +55,6 @@ class Seal:
             raise CodecError(f"payload of {len(payload)} bytes is shorter than its checksum: truncated")
         body = payload[:-SEAL_BYTES]
         (stored,) = _SEAL.unpack(payload[-SEAL_BYTES:])
-        if google_crc32c.extend(self._prefix_crc, body) != stored:
-            raise CodecError("checksum differs: the payload is damaged, or of another bundle or codec")
+        if self.checksum(body) != stored:
+            raise CodecError(CHECKSUM_DIFFERS)
         return body

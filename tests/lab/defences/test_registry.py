@@ -22,10 +22,10 @@ TABLE_2 = (
     "autoencoder",
     "siftfunnel",
 )
-MISSING_FROM_THE_PAPER = ("funnel-cross-entropy", "nopeek")
+MISSING_FROM_THE_PAPER = ("funnel-cross-entropy", "nopeek", "siftfunnel-rate")
 
 
-def test_the_registry_has_table_2s_rows_in_order_and_then_the_two_that_the_paper_lacks() -> None:
+def test_the_registry_has_table_2s_rows_in_order_and_then_those_that_the_paper_lacks() -> None:
     assert tuple(DEFENCES) == TABLE_2 + MISSING_FROM_THE_PAPER
 
 

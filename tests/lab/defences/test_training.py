@@ -9,6 +9,7 @@ from lab.defences.defence import Defence, Loss
 from lab.defences.infoscissors import InfoScissors
 from lab.defences.registry import DEFENCES, make_defence
 from lab.defences.siftfunnel import ABLATIONS, SiftFunnel
+from lab.defences.siftfunnel_rate import SiftFunnelRate
 from lab.models.split import SplitNetwork
 from tests.lab.defences.steps import batch, loss_of, number, tiny
 
@@ -24,6 +25,8 @@ def own_term(defence: Defence, loss: Loss) -> Tensor:
     """What the defence adds to the task's loss, weighted; the task's loss itself where it adds nothing."""
     if isinstance(defence, InfoScissors):
         return loss.parts["club_picture"]
+    if isinstance(defence, SiftFunnelRate):
+        return loss.parts["price"]
     if isinstance(defence, SiftFunnel):
         # not as a difference: the magnitude's share is below the precision of the sum
         penalties = ("distance_correlation", "channel_correlation", "l1")

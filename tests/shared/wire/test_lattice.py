@@ -1,6 +1,7 @@
 """The codec whose tables are chosen by context, against a reference that goes symbol by symbol."""
 
 import base64
+import binascii
 import itertools
 import json
 
@@ -43,6 +44,10 @@ any_features = hnp.arrays(np.float32, SHAPE, elements=st.floats(-4, 40, width=32
 
 def _base64(array: np.ndarray, dtype: str) -> str:
     return base64.b64encode(array.astype(dtype).tobytes()).decode()
+
+
+def checksum(data: bytes) -> int:
+    return binascii.crc32(data)
 
 
 def flat(features: np.ndarray) -> np.ndarray:
@@ -90,9 +95,9 @@ def test_every_position_has_one_phase(height, width):
 @settings(max_examples=60, deadline=None)
 @given(any_features)
 def test_a_feature_comes_back_within_half_a_step_unless_the_ceiling_made_it_coarser(features):
-    body = BODY.write(flat(features))
+    body = BODY.write(flat(features), checksum)
     assert len(body) <= BODY.most_bytes
-    restored = BODY.read(body).reshape(SHAPE)
+    restored = BODY.read(body, checksum).reshape(SHAPE)
     for coarser in range(6):
         steps = STEPS[:, None, None] * 2**coarser
         wanted = np.rint(np.clip(features, 0, 15 * STEPS[:, None, None]) / steps) * steps
@@ -117,7 +122,7 @@ def test_what_was_decoded_encodes_to_the_same_payload_while_it_is_not_coarser(fe
 @example(b"\0")
 def test_any_body_is_read_or_refused_with_a_codec_error(body):
     try:
-        restored = BODY.read(body)
+        restored = BODY.read(body, checksum)
     except CodecError:
         return
     assert restored.shape == (SHAPE[0], SHAPE[1] * SHAPE[2])
@@ -147,27 +152,27 @@ def test_a_feature_made_to_be_expensive_stays_under_the_ceiling_and_keeps_what_i
     rng = np.random.default_rng(seed)
     features = (rng.random(SHAPE) * 1e30 * (rng.random(SHAPE) < 0.5)).astype(np.float32)
     payload = CODEC.encode(features)
-    assert len(payload) <= CODEC.max_payload_bytes == BODY.most_bytes + 4
+    assert len(payload) <= CODEC.max_payload_bytes == BODY.most_bytes
     assert CODEC.decode(payload).shape == SHAPE
 
 
 def test_the_dearest_feature_under_a_tight_ceiling_becomes_zeros():
-    tight = CodecSpec("r1", "lattice", {**SPEC.parameters, "most_bytes": 3})
+    tight = CodecSpec("r1", "lattice", {**SPEC.parameters, "most_bytes": 8})
     body = make_body(tight, FeatureSpec(*SHAPE))
     noise = (np.random.default_rng(0).random(flat(sparse(0)[0]).shape) * 15).astype(np.float32)
-    assert not body.read(body.write(noise)).any()
+    assert not body.read(body.write(noise, checksum), checksum).any()
 
 
 def test_a_ceiling_that_even_zeros_do_not_fit_is_refused():
-    low = CodecSpec("r1", "lattice", {**SPEC.parameters, "most_bytes": 1})
-    with pytest.raises(BundleError, match="a feature of zeros takes 3"):
+    low = CodecSpec("r1", "lattice", {**SPEC.parameters, "most_bytes": 4})
+    with pytest.raises(BundleError, match="a feature of zeros takes 8"):
         make_body(low, FeatureSpec(*SHAPE))
 
 
 def test_the_mean_payload_is_what_the_description_says():
     payloads = [CODEC.encode(feature) for feature in sparse(0)]
     assert describe(CODEC).expected_payload_bytes == pytest.approx(
-        np.mean([len(p) for p in payloads]), abs=0.01
+        np.mean([len(p) for p in payloads]), abs=0.1
     )
     assert "3 of 4 channels are sent" in describe(CODEC).precision
 
@@ -186,9 +191,9 @@ def test_the_plain_coder_writes_and_reads_the_same(monkeypatch):
     monkeypatch.setattr("shared.wire.lattice_body.make_tables", PlainAnsTables)
     plain = make_body(SPEC, FeatureSpec(*SHAPE))
     for feature in sparse(5, count=20):
-        body = BODY.write(flat(feature))
-        assert plain.write(flat(feature)) == body
-        assert np.array_equal(plain.read(body), BODY.read(body))
+        body = BODY.write(flat(feature), checksum)
+        assert plain.write(flat(feature), checksum) == body
+        assert np.array_equal(plain.read(body, checksum), BODY.read(body, checksum))
 
 
 @pytest.mark.parametrize(
@@ -240,5 +245,5 @@ def test_the_stored_payload_of_the_stored_codec_reads_and_writes_the_same_for_ev
     body = make_body(spec, FeatureSpec(*stored["shape"]))
     levels = np.array(stored["levels"], np.float32)
     steps = np.array(stored["steps"], np.float32)[:, None]
-    assert body.write(levels * steps).hex() == stored["body"]
-    assert np.array_equal(body.read(bytes.fromhex(stored["body"])), levels * steps)
+    assert body.write(levels * steps, checksum).hex() == stored["body"]
+    assert np.array_equal(body.read(bytes.fromhex(stored["body"]), checksum), levels * steps)

@@ -1,0 +1,135 @@
+"""The quantiser in training counts, prices and quantises as the codec that is exported from it."""
+
+from binascii import crc32
+
+import numpy as np
+import pytest
+import torch
+
+from lab.defences.registry import defence_from_json
+from lab.defences.siftfunnel_rate import SiftFunnelRate
+from lab.models.rate import RateQuantiser
+from shared.manifest import FeatureSpec
+from shared.wire import calibrate_lattice
+from shared.wire.bodies import make_body
+from shared.wire.lattice import CLASSES, PHASES, classes_of_sums, context_sums, phase_positions
+
+SHAPE = (3, 6, 8)
+
+
+def quantiser(**changes) -> RateQuantiser:
+    settings = {"levels": 16, "target_bits": (200.0, 400.0), "shares": (0.5, 0.5), **changes}
+    made = RateQuantiser(*SHAPE, **settings)
+    with torch.no_grad():
+        made.log_steps_RC.copy_(torch.tensor([[0.0, 0.5, -0.5], [-1.0, -0.5, -1.5]])[: made.points])
+    return made
+
+
+def features(seed: int = 0, count: int = 40) -> torch.Tensor:
+    rng = np.random.default_rng(seed)
+    return torch.from_numpy(rng.gamma(0.3, 2, (count, *SHAPE)).astype(np.float32))
+
+
+@pytest.mark.parametrize("point", [0, 1])
+def test_in_evaluation_it_gives_what_the_exported_codec_gives(point):
+    stage, z = quantiser().eval(), features()
+    stage.point = point
+    spec = calibrate_lattice(stage.name(point), z.numpy(), stage.steps(point).numpy(), stage.levels)
+    body = make_body(spec, FeatureSpec(*SHAPE))
+    sent = stage(z)
+    for feature, expected in zip(z.numpy(), sent.detach().numpy(), strict=True):
+        flat = feature.reshape(3, -1)
+        written = body.write(flat, crc32)
+        if len(written) < body.most_bytes - 8:
+            np.testing.assert_allclose(
+                body.read(written, crc32).reshape(SHAPE), expected, rtol=1e-5, atol=1e-6
+            )
+
+
+def test_its_tables_are_those_of_the_wire_format():
+    stage = quantiser()
+    levels = torch.randint(0, 16, (2, *SHAPE), generator=torch.Generator().manual_seed(0))
+    rows = stage.rows(levels, torch.tensor([1, 0])).numpy()
+    for picture, point in enumerate((1, 0)):
+        padded = np.pad(levels[picture].numpy().astype(np.int32), ((0, 0), (1, 1), (1, 1)))
+        laid_out = np.pad(rows[picture], ((0, 0), (1, 1), (1, 1)))
+        for phase, positions in enumerate(phase_positions(*SHAPE)):
+            per_channel = len(positions) // 3
+            channel = np.repeat(np.arange(3), per_channel)
+            classes = np.zeros(len(positions), np.int64)
+            if phase:
+                parts = context_sums(padded, phase)
+                classes = np.concatenate([classes_of_sums(16)[part].ravel() for part in parts])
+                channel = np.concatenate([np.repeat(np.arange(3), part[0].size) for part in parts])
+            expected = ((point * 3 + channel) * PHASES + phase) * CLASSES + classes
+            assert np.array_equal(laid_out.ravel()[positions], expected)
+
+
+def test_bits_are_the_code_lengths_of_what_is_sent_when_levels_are_whole():
+    stage = quantiser(target_bits=(200.0,), shares=(1.0,)).train()
+    with torch.no_grad():
+        stage.log_steps_RC.zero_()
+    stage(features().round())
+    bits_N, point_N = stage.bits()
+    lengths = stage.code_lengths()
+    levels = features().round().clamp(0, 15).long()
+    rows = stage.rows(levels, point_N)
+    np.testing.assert_allclose(bits_N.detach(), lengths[rows, levels].sum(dim=(1, 2, 3)), rtol=1e-5)
+
+
+def test_bits_of_training_agree_with_bytes_of_the_codec_within_a_byte():
+    stage = quantiser(target_bits=(200.0,), shares=(1.0,)).train()
+    with torch.no_grad():
+        stage.log_steps_RC.fill_(0.3)
+    z = features(count=300)
+    stage(z)
+    bits_N, _ = stage.bits()
+    spec = calibrate_lattice("r1", z.numpy(), stage.steps(0).numpy(), 16)
+    body = make_body(spec, FeatureSpec(*SHAPE))
+    sizes = [len(body.write(feature.reshape(3, -1), crc32)) for feature in z.numpy()]
+    levels = (z / stage.steps(0)[:, None, None]).round().clamp(0, 15).long()
+    exact = stage.code_lengths()[stage.rows(levels, torch.zeros(300, dtype=torch.long)), levels]
+    assert np.mean(sizes) == pytest.approx(4 + float(exact.sum(dim=(1, 2, 3)).mean()) / 8, abs=1)
+    assert float(bits_N.detach().mean()) > 0
+
+
+def test_gradients_reach_the_feature_and_the_steps():
+    stage = quantiser().train()
+    z = features().requires_grad_()
+    sent = stage(z)
+    bits_N, _ = stage.bits()
+    (sent.square().mean() + bits_N.mean()).backward()
+    assert z.grad is not None
+    assert stage.log_steps_RC.grad is not None
+    assert z.grad.abs().sum() > 0
+    assert (stage.log_steps_RC.grad.abs().sum(dim=1) > 0).all()
+
+
+def test_a_price_rises_while_bits_are_above_their_target_and_falls_below_it():
+    stage = quantiser()
+    before = stage.log_price_R.clone()
+    stage.steer(torch.tensor([300.0, 300.0]), torch.tensor([0, 1]), speed=0.1)
+    assert (stage.log_price_R - before).tolist() == pytest.approx([0.05, -0.025], abs=1e-6)
+
+
+def test_names_are_mean_payload_bytes_with_the_checksum():
+    assert [quantiser().name(point) for point in (0, 1)] == ["r29", "r54"]
+
+
+def test_the_defence_survives_json():
+    made = SiftFunnelRate(payload_bytes=(50.0, 90.0), shares=(0.25, 0.75))
+    assert defence_from_json(made.to_json()) == made
+
+
+@pytest.mark.parametrize(
+    ("wrong", "complaint"),
+    [
+        ({"payload_bytes": ()}, "one rate point or more"),
+        ({"payload_bytes": (90.0, 50.0), "shares": (0.5, 0.5)}, "fewest bytes first"),
+        ({"payload_bytes": (4.0, 50.0), "shares": (0.5, 0.5)}, "checksum"),
+        ({"shares": (0.5, 0.5)}, "add up to 1"),
+    ],
+)
+def test_rate_points_that_make_no_sense_are_refused(wrong, complaint):
+    with pytest.raises(ValueError, match=complaint):
+        SiftFunnelRate(**wrong)
