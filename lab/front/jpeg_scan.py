@@ -28,17 +28,21 @@ def shared_table_sizes(images_NHWC: NDArray[np.uint8], quality: int) -> list[int
     """Entropy-coded bytes of each picture under Huffman tables that all of them share.
 
     Args:
-        images_NHWC: ``uint8`` pictures of one size; a side that is no multiple of 16 is filled up by
-            repeating its last pixels, as an encoder does.
+        images_NHWC: ``uint8`` pictures of one size, whose height is a multiple of 16.
         quality: Of the quantisation tables, 1 to 95.
+
+    Raises:
+        ValueError: another height, at which two pictures would share a block.
     """
-    _, height, width, _ = images_NHWC.shape
-    fill = [(0, 0), (0, -height % BLOCK), (0, -width % BLOCK), (0, 0)]
-    padded = np.pad(images_NHWC, fill, mode="edge")
-    at_once = MAX_SIDE // padded.shape[1]
+    height = images_NHWC.shape[1]
+    if height % BLOCK:
+        raise ValueError(
+            f"abbreviated JPEG is measured at heights that are multiples of {BLOCK}, not {height}"
+        )
+    at_once = MAX_SIDE // height
     sizes: list[int] = []
-    for start in range(0, len(padded), at_once):
-        sizes += _sizes_of_one_file(padded[start : start + at_once], quality)
+    for start in range(0, len(images_NHWC), at_once):
+        sizes += _sizes_of_one_file(images_NHWC[start : start + at_once], quality)
     return sizes
 
 
