@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from xml.sax.saxutils import escape
 
-from lab.front.points import KINDS, Front, Kind, Point
+from lab.front.points import Front, Kind, Point
 from lab.front.table import bundles_of, title_of
 from lab.tables.svg import COLOURS, Plot, ticks
 
@@ -16,8 +16,9 @@ LEAST_GAP = 22
 """Pixels between the names of two points of a series."""
 MOST_DB = 50.0
 """Pictures that arrive as they are have 100 dB; they are drawn at the upper edge."""
-PICTURE_COLOURS = {"jpeg": COLOURS[4], "webp": COLOURS[3], "raw": COLOURS[6]}
-BUNDLE_COLOURS = (COLOURS[1], COLOURS[0], COLOURS[2], COLOURS[5])
+PICTURE_COLOURS: dict[Kind, str] = {"jpeg": COLOURS[4], "webp": COLOURS[3], "raw": COLOURS[6]}
+BUNDLE_COLOURS = (COLOURS[1], COLOURS[2], COLOURS[5])
+RATE_COLOUR = COLOURS[0]
 KIND_LABELS: dict[Kind, str] = {
     "rate-trained": "trained for its rate",
     "post-training": "quantised after training",
@@ -48,7 +49,7 @@ MARKERS: dict[Kind, tuple[tuple[float, float], ...]] = {
 
 @dataclass(frozen=True)
 class Series:
-    """Points that are joined: one bundle's of one kind, or one way of sending the picture.
+    """Points that are joined: those trained for a rate, one bundle's others, or one way of sending pictures.
 
     Attributes:
         label: For the legend.
@@ -95,26 +96,24 @@ def plot_front(front: Front) -> str:
 
 
 def all_series(front: Front) -> list[Series]:
-    """What is joined by a line, bundles first."""
-    made = []
+    """What is joined by a line: rate points of all bundles together, as each may be a network of its own."""
+    trained = _sorted(front, "rate-trained")
+    made = [Series(KIND_LABELS["rate-trained"].capitalize(), "rate-trained", RATE_COLOUR, trained)]
     for number, bundle in enumerate(bundles_of(front)):
         colour = BUNDLE_COLOURS[number % len(BUNDLE_COLOURS)]
-        for kind in KINDS:
-            points = _sorted(front, kind, bundle)
-            if points:
-                made.append(Series(f"{bundle}, {KIND_LABELS[kind]}", kind, colour, points))
+        points = tuple(point for point in _sorted(front, "post-training") if point["bundle"] == bundle)
+        made.append(Series(f"{bundle}, {KIND_LABELS['post-training']}", "post-training", colour, points))
     for kind, colour in PICTURE_COLOURS.items():
-        points = _sorted(front, kind, None)
-        if points:
-            made.append(Series(f"{KIND_LABELS[kind]} of the picture", kind, colour, points))
-        if points and kind != "raw":
+        points = _sorted(front, kind)
+        made.append(Series(f"{KIND_LABELS[kind]} of the picture", kind, colour, points))
+        if kind != "raw":
             label = f"{KIND_LABELS[kind]}, abbreviated"
             made.append(Series(label, kind, colour, points, "abbreviated_bytes_mean", is_hollow=True))
-    return made
+    return [one for one in made if one.points]
 
 
-def _sorted(front: Front, kind: str, bundle: str | None) -> tuple[Point, ...]:
-    found = [point for point in front["points"] if (point["kind"], point["bundle"]) == (kind, bundle)]
+def _sorted(front: Front, kind: Kind) -> tuple[Point, ...]:
+    found = [point for point in front["points"] if point["kind"] == kind]
     return tuple(sorted(found, key=lambda point: float(point["payload_bytes_mean"])))
 
 
