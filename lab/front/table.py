@@ -14,11 +14,16 @@ SAME_PICTURE_DB = 60.0
 PICTURE_KINDS: tuple[Kind, ...] = ("jpeg", "webp", "raw")
 REFERENCE_DEFENCE, REFERENCE_CODEC = "siftfunnel", "fp32"
 
+CEILING_NOTE = (
+    "*Max* is the longest payload of these pictures; *ceiling* the longest that the codec makes of anything."
+)
+
 CODEC_COLUMNS = (
     "codec",
     "bytes, mean",
     "p99",
     "max",
+    "ceiling",
     "fp32 feature / bytes",
     "accuracy, %",
     "against SiftFunnel fp32, points",
@@ -104,7 +109,8 @@ def _bundle_section(front: Front, name: str, reference: Point | None) -> Section
     )
     ordered = sorted(points, key=lambda point: -point["payload_bytes_mean"])
     rows = tuple(_codec_row(point, reference) for point in ordered)
-    return Section(name, f"{name}: its codecs", CODEC_COLUMNS, rows, intro, _attack_notes(points))
+    notes = (CEILING_NOTE, *_attack_notes(points))
+    return Section(name, f"{name}: its codecs", CODEC_COLUMNS, rows, intro, notes)
 
 
 def _codec_row(point: Point, reference: Point | None) -> tuple[Cell, ...]:
@@ -114,6 +120,7 @@ def _codec_row(point: Point, reference: Point | None) -> tuple[Cell, ...]:
     return (
         words(f"`{point['codec']}`{trained}"),
         *_bytes(point, "payload_bytes"),
+        _number(point["payload_bytes_ceiling"], 0),
         _number(point["feature_bytes_fp32"] / mean_bytes, 1),
         _accuracy(point),
         _accuracy_difference(point, reference),

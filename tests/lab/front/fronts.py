@@ -43,6 +43,7 @@ def codec_point(bundle: str, codec: str, size: int, right: int, **change: Any) -
         "architecture": "tiny",
         "codec": codec,
         **byte_fields([size - 2, size, size + 2]),
+        "payload_bytes_ceiling": 1000,
         **accuracy_fields(answers(right)),
         "feature_bytes_fp32": 3072,
         "encode_us": 40.0,

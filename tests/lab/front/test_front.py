@@ -111,6 +111,7 @@ def test_bytes_of_a_codec_are_those_of_its_payloads(measured: tuple[Front, Front
     found = [point[f"payload_bytes_{part}"] for part in ("mean", "p99", "max")]
     assert found == [size, size, size]
     assert point["feature_bytes_fp32"] == size - 4
+    assert point["payload_bytes_ceiling"] == size
 
 
 def test_only_the_named_codec_was_attacked_and_the_strongest_attack_is_on_top(

@@ -16,15 +16,15 @@ def row_of(page: str, name: str) -> list[str]:
 
 def test_a_codecs_row_has_bytes_accuracy_time_and_leak() -> None:
     row = row_of(render_front(made_up_front()), "r1")
-    assert row[:5] == ["`r1`, trained for its rate", "60.0", "62", "62", "51.2"]
-    assert row[5].startswith("79.5 [73.4")
-    assert row[6].startswith("-0.50 [")
-    assert row[7:10] == ["100", "0.100", "Residual inverter"]
-    assert row[10:] == ["15.00 [14.50, 15.50]", "-1.00 [-1.00, -1.00]", "0.500", "90.0"]
+    assert row[:6] == ["`r1`, trained for its rate", "60.0", "62", "62", "1,000", "51.2"]
+    assert row[6].startswith("79.5 [73.4")
+    assert row[7].startswith("-0.50 [")
+    assert row[8:11] == ["100", "0.100", "Residual inverter"]
+    assert row[11:] == ["15.00 [14.50, 15.50]", "-1.00 [-1.00, -1.00]", "0.500", "90.0"]
 
 
 def test_a_codec_that_was_not_attacked_says_so() -> None:
-    assert row_of(render_front(made_up_front()), "r2")[9:] == ["not run", "-", "-", "-", "-"]
+    assert row_of(render_front(made_up_front()), "r2")[10:] == ["not run", "-", "-", "-", "-"]
 
 
 def test_a_pictures_row_counts_the_file_and_what_is_left_of_it() -> None:
