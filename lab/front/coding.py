@@ -37,7 +37,7 @@ def codec_points(halves: Halves, images: ImageSet, show: Show, *, rounds: int = 
             **_identity(halves, codec),
             **byte_fields(sizes),
             "payload_bytes_ceiling": codec.max_payload_bytes,
-            **accuracy_fields(halves.right(decoded, images.labels)),
+            **accuracy_fields(halves.right(decoded, images.labels), images.labels),
             "feature_bytes_fp32": FLOAT_BYTES * halves.bundle.manifest.feature.size,
             "encode_us": times_us[f"encode {codec.name}"],
             "decode_us": times_us[f"decode {codec.name}"],

@@ -126,7 +126,7 @@ def _point(
         "network": {"bundle": manifest.name, "digest": halves.bundle.digest},
         **byte_fields([len(payload) for payload in payloads]),
         **byte_fields(coding.abbreviated_sizes(pixels, payloads), "abbreviated_bytes"),
-        **accuracy_fields(halves.right(halves.features(decoded), images.labels)),
+        **accuracy_fields(halves.right(halves.features(decoded), images.labels), images.labels),
         "feature_bytes_fp32": None,
         "encode_us": times_us[f"encode {coding.name}"],
         "decode_us": times_us[f"decode {coding.name}"],

@@ -90,11 +90,20 @@ def unpack_answers(packed: str, pictures: int) -> NDArray[np.bool_]:
     return bits[:pictures].astype(bool)
 
 
-def accuracy_fields(right_N: NDArray[np.bool_]) -> Point:
-    """The fields of a point that say how many pictures were answered rightly."""
+def accuracy_fields(right_N: NDArray[np.bool_], labels_N: NDArray[np.int64]) -> Point:
+    """The fields of a point that say how many pictures were answered rightly.
+
+    The balanced accuracy is the mean over classes of the share that is right in each.
+
+    Example:
+        >>> answers = accuracy_fields(np.array([True, True, True, False]), np.array([0, 0, 0, 1]))
+        >>> answers["accuracy"], answers["balanced_accuracy"]
+        (0.75, 0.5)
+    """
     right, total = int(right_N.sum()), len(right_N)
     return {
         "accuracy": right / total,
+        "balanced_accuracy": float(np.mean([right_N[labels_N == k].mean() for k in np.unique(labels_N)])),
         "accuracy_interval": wilson_interval(right, total),
         "pictures": total,
         "right_bits": pack_answers(right_N),

@@ -109,7 +109,7 @@ def _bundle_section(front: Front, name: str, reference: Point | None) -> Section
     )
     ordered = sorted(points, key=lambda point: -point["payload_bytes_mean"])
     rows = tuple(_codec_row(point, reference) for point in ordered)
-    notes = (CEILING_NOTE, *_attack_notes(points))
+    notes = (CEILING_NOTE, *_balance_notes(points), *_attack_notes(points))
     return Section(name, f"{name}: its codecs", CODEC_COLUMNS, rows, intro, notes)
 
 
@@ -145,7 +145,8 @@ def _picture_section(points: Sequence[Point]) -> Section:
     )
     ordered = sorted(points, key=lambda point: (PICTURE_KINDS.index(point["kind"]), _quality(point)))
     rows = tuple(_picture_row(point) for point in ordered)
-    return Section("pictures", "Sending the picture", PICTURE_COLUMNS, rows, intro, _picture_notes(points))
+    notes = (*_balance_notes(ordered), *_picture_notes(points))
+    return Section("pictures", "Sending the picture", PICTURE_COLUMNS, rows, intro, notes)
 
 
 def _picture_row(point: Point) -> tuple[Cell, ...]:
@@ -228,6 +229,14 @@ def _leak(
         return NONE
     low, high = leakage[interval] if interval else (None, None)
     return measured(Figure(leakage[key], low, high), digits, scale=scale)
+
+
+def _balance_notes(points: Sequence[Point]) -> tuple[str, ...]:
+    """Accuracy balanced over classes, where classes differ in size and so it is another number."""
+    if all(abs(point["accuracy"] - point["balanced_accuracy"]) < 1e-9 for point in points):
+        return ()
+    told = ", ".join(f"`{point['codec']}` {PER_CENT * point['balanced_accuracy']:.1f}" for point in points)
+    return (f"Classes differ in size; mean accuracy over classes, %: {told}.",)
 
 
 def _attack_notes(points: Sequence[Point]) -> tuple[str, ...]:

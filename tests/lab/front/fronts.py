@@ -44,7 +44,7 @@ def codec_point(bundle: str, codec: str, size: int, right: int, **change: Any) -
         "codec": codec,
         **byte_fields([size - 2, size, size + 2]),
         "payload_bytes_ceiling": 1000,
-        **accuracy_fields(answers(right)),
+        **accuracy_fields(answers(right), np.zeros(PICTURES, dtype=np.int64)),
         "feature_bytes_fp32": 3072,
         "encode_us": 40.0,
         "decode_us": 60.0,

@@ -39,6 +39,13 @@ def test_the_page_says_that_pictures_were_jpeg_files_before() -> None:
     assert "gives back almost exactly" not in render_front(front)
 
 
+def test_balanced_accuracy_is_told_where_it_is_another_number() -> None:
+    front = made_up_front()
+    assert "over classes" not in render_front(front)
+    front["points"][1]["balanced_accuracy"] = 0.7
+    assert "mean accuracy over classes, %: `fp32` 80.0, `q4` 70.0." in render_front(front)
+
+
 def test_the_drawing_is_linked_only_where_there_is_one() -> None:
     assert "](front.svg)" in render_front(made_up_front(), "front.svg")
     assert "![" not in render_front(made_up_front())
