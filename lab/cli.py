@@ -7,6 +7,7 @@ from typing import Any
 
 from lab.arguments import add_common, prepare_torch, require_lab_extra
 from lab.audit.cli import add_audit_parser
+from lab.front.cli import add_front_parser
 from lab.study.cli import add_figure2_parser, add_run_parser
 from lab.tables.cli import add_tables_parser
 
@@ -28,6 +29,7 @@ def add_lab_parser(subparsers: Any) -> None:
     add_figure2_parser(commands)
     add_tables_parser(commands)
     add_audit_parser(commands)
+    add_front_parser(commands)
 
 
 def add_data_parser(subparsers: Any) -> None:

@@ -1,0 +1,9 @@
+"""The front: accuracy against bytes per frame, with what the strongest attack restores at each point.
+
+    bundles, codecs --> points of features      (coding.py, timing.py)
+    pictures        --> points of JPEG, WebP    (pictures.py, jpeg_scan.py)
+    points          --> leakage of a point      (leakage.py)
+    all of them     --> one JSON file           (points.py, front.py) --> table.py, plot.py
+
+Only public interfaces are used, so whatever codec a bundle brings is measured like any other.
+"""

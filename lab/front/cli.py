@@ -1,0 +1,120 @@
+"""``siftfunnel lab front``: accuracy against bytes per frame, with leakage. PyTorch is imported late."""
+
+import argparse
+import sys
+from pathlib import Path
+from typing import Any
+
+from lab.arguments import add_common, prepare_torch
+
+EPILOG = """\
+Points that FILE has already are kept; --again measures their bytes, accuracy and time anew. Leakage is
+measured only of the codecs named with --leakage-of, and attacks continue where they were stopped. Examples:
+  siftfunnel lab front BUNDLE... --unprotected BUNDLE --dataset cifar10 --data DIR --out FILE
+  siftfunnel lab front BUNDLE --dataset cifar10 --data DIR --out FILE --leakage-of q4 --attacks residual"""
+
+
+def add_front_parser(commands: Any) -> None:
+    """Add ``front`` to the lab's commands."""
+    parser = commands.add_parser(
+        "front",
+        help="measure accuracy against bytes per frame, and leakage, of every codec",
+        description="Measure bytes, accuracy and time of every codec of some bundles, of JPEG, WebP and raw "
+        "pixels of the input, and what attacks restore of frames that went through a codec.",
+        epilog=EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("bundles", nargs="*", type=Path, metavar="BUNDLE", help="bundle folders")
+    parser.add_argument(
+        "--unprotected",
+        type=Path,
+        metavar="BUNDLE",
+        help="measure JPEG, WebP and raw pixels with this whole network",
+    )
+    parser.add_argument("--dataset", required=True, metavar="NAME", help="data set that is measured on")
+    parser.add_argument("--out", type=Path, required=True, metavar="FILE", help="the front, JSON")
+    parser.add_argument(
+        "--pictures", type=int, metavar="N", help="test pictures, for a quick look (default: all)"
+    )
+    parser.add_argument("--again", action="store_true", help="measure anew what FILE has")
+    _add_leakage_arguments(parser)
+    add_common(parser)
+    parser.set_defaults(run=run_front)
+
+
+def _add_leakage_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--leakage-of",
+        type=_names,
+        default=(),
+        metavar="CODEC,...",
+        help="attack these codecs of every BUNDLE; `all` for all of them (default: none)",
+    )
+    parser.add_argument(
+        "--attacks",
+        type=_names,
+        default=("residual",),
+        metavar="NAME,...",
+        help="attacks, with the budgets of the profile (default: residual)",
+    )
+    parser.add_argument("--profile", default="cpu", help="cpu or full: the study's (default: %(default)s)")
+    parser.add_argument(
+        "--attacked", type=int, metavar="N", help="pictures whose features are attacked (default: profile's)"
+    )
+    parser.add_argument(
+        "--auxiliary", type=int, metavar="N", help="the attacker's own pictures (default: the profile's)"
+    )
+    parser.add_argument(
+        "--runs",
+        type=Path,
+        default=Path("runs") / "front",
+        metavar="DIR",
+        help="what attacks keep; restored pictures too (default: %(default)s)",
+    )
+
+
+def _names(text: str) -> tuple[str, ...]:
+    return tuple(name.strip() for name in text.split(",") if name.strip())
+
+
+def _say(text: str) -> None:
+    print(text, file=sys.stderr, flush=True)
+
+
+def run_front(args: argparse.Namespace) -> int:
+    """Measure and say where the front lies.
+
+    Raises:
+        ValueError: see ``lab.front.front.measure_front``; an unknown profile or attack.
+    """
+    device = prepare_torch(args.device, args.threads)
+    from lab.front.front import FrontRequest, measure_front
+    from lab.front.leakage import LeakageSettings
+    from lab.study.profiles import profile
+
+    leakage = None
+    if args.leakage_of:
+        leakage = LeakageSettings.of_profile(
+            profile(args.profile), args.attacks, attacked=args.attacked, auxiliary=args.auxiliary
+        )
+    wanted = FrontRequest(
+        bundles=tuple(args.bundles),
+        unprotected=args.unprotected,
+        dataset=args.dataset,
+        out=args.out,
+        data=args.data,
+        cache=args.cache,
+        pictures=args.pictures,
+        again=args.again,
+        leakage=leakage,
+        leakage_of=args.leakage_of,
+        runs=args.runs,
+    )
+    try:
+        front = measure_front(wanted, device, _say)
+    except KeyboardInterrupt:
+        _say(f"\nstopped; what is finished is kept in {args.out}, the same command continues")
+        raise
+    attacked = sum(point["leakage"] is not None for point in front["points"])
+    print(f"{args.out}: {len(front['points'])} points, {attacked} of them with leakage")
+    return 0

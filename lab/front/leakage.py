@@ -1,0 +1,274 @@
+"""What the strongest attack restores of a frame that went through a codec.
+
+    picture --edge, stages--> z --encode, decode--> z'   the attacker has z', and pictures of his own
+
+Whoever overhears a payload decodes it, for tables are public. So attacks are fitted on decoded features of
+the attacker's own pictures and restore from decoded features. A descent compares the candidate's clean
+features with z': the scaled distance of ``lab.attacks.features`` knows from the attacker's pictures how far
+the codec moves each value.
+"""
+
+import hashlib
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from lab.attacks.attack import Attack, Show
+from lab.attacks.victim import Victim, to_floats
+from lab.audit.attacking import Plan, Skipped, run_attacks
+from lab.audit.layout import FeatureLayout
+from lab.audit.subject import Subject
+from lab.audit.target import Target, target_of_bundle
+from lab.data import DataError, ImageSet, Splits
+from lab.front.pictures import PictureCoding
+from lab.front.points import Point
+from lab.provenance import provenance
+from lab.study.measure import scores_of
+from lab.study.profiles import Profile
+from shared.wire import SealedCodec, codec_by_name
+
+CACHE_BYTES = 2_000_000_000
+READING = "reading the picture"
+
+
+class ThroughCodec(nn.Module):
+    """The bundle's stages and then the wire: what a victim's ``stage`` is when a codec is attacked.
+
+    What was decoded once is kept: an inverter sees the same features in every epoch. No gradient passes.
+
+    Args:
+        codec: The bundle's.
+        digest: The bundle's; with the codec's name it tells one victim from another.
+        stage: The bundle's stages.
+        layout: From the feature's own shape to the victim's maps.
+        stochastic: Whether ``stage`` draws noise; then nothing comes twice and nothing is kept.
+    """
+
+    def __init__(
+        self, codec: SealedCodec, digest: str, stage: Any, layout: FeatureLayout, *, stochastic: bool
+    ) -> None:
+        super().__init__()
+        self._codec, self._digest, self._stage, self._layout = codec, digest, [stage], layout
+        self._room_bytes = 0 if stochastic else CACHE_BYTES
+        self._kept: dict[bytes, NDArray[np.float32]] = {}
+
+    def extra_repr(self) -> str:
+        """What a fingerprint reads."""
+        return f"{self._codec.name} of {self._digest}"
+
+    @torch.no_grad()
+    def forward(self, z_NCHW: Tensor) -> Tensor:
+        """Decoded features of clean ones, on the same device."""
+        own = self._layout.to_own(self._stage[0](z_NCHW)).detach().cpu().contiguous().numpy()
+        decoded = np.stack([self._decoded(feature) for feature in own])
+        return self._layout.to_maps(torch.from_numpy(decoded).to(z_NCHW.device))
+
+    def _decoded(self, feature: NDArray[np.float32]) -> NDArray[np.float32]:
+        name = hashlib.blake2b(feature.tobytes(), digest_size=16).digest() if self._room_bytes > 0 else b""
+        if name in self._kept:
+            return self._kept[name]
+        decoded = self._codec.decode(self._codec.encode(feature))
+        if self._room_bytes > 0:
+            self._kept[name] = decoded
+            self._room_bytes -= decoded.nbytes
+        return decoded
+
+
+def through_codec(target: Target, name: str) -> Victim:
+    """A bundle's victim whose features are overheard after one of its codecs.
+
+    Raises:
+        CodecError: the bundle has no such codec.
+    """
+    victim = target.victim
+    codec = codec_by_name(target.codecs, name)
+    stage = ThroughCodec(codec, target.digest, victim.stage, target.layout, stochastic=victim.stochastic)
+    return replace(victim, stage=stage)
+
+
+@dataclass(frozen=True)
+class LeakageSettings:
+    """How a front's points are attacked.
+
+    Attributes:
+        attacks: With their budgets, in the order in which they run; one that starts from another's result
+            comes after it.
+        attacked: Test pictures whose features are overheard, evenly spread over the classes.
+        auxiliary: The attacker's own pictures; None takes all.
+        profile: Name of the study's profile that the budgets are those of.
+    """
+
+    attacks: tuple[Attack, ...]
+    attacked: int
+    auxiliary: int | None
+    profile: str
+
+    @classmethod
+    def of_profile(
+        cls,
+        profile: Profile,
+        names: Sequence[str],
+        *,
+        attacked: int | None = None,
+        auxiliary: int | None = None,
+    ) -> "LeakageSettings":
+        """Attacks of a study's profile by name.
+
+        Raises:
+            ValueError: the profile has no such attack.
+        """
+        known = {attack.name: attack for attack in (*profile.attacks, *profile.further_attacks)}
+        unknown = [name for name in names if name not in known]
+        if unknown:
+            raise ValueError(
+                f"no attack {unknown[0]!r} in profile {profile.name}; there are {', '.join(known)}"
+            )
+        return cls(
+            attacks=tuple(attack for name, attack in known.items() if name in names),
+            attacked=attacked or profile.attacked_pictures,
+            auxiliary=auxiliary or profile.limits.auxiliary,
+            profile=profile.name,
+        )
+
+
+@dataclass(frozen=True)
+class Scenery:
+    """The pictures on both sides of an attack."""
+
+    dataset: str
+    attacked: ImageSet
+    auxiliary: ImageSet
+    notes: tuple[str, ...]
+
+    @classmethod
+    def of_splits(cls, dataset: str, splits: Splits, settings: LeakageSettings) -> "Scenery":
+        """Attacked pictures from the test part, the attacker's from the auxiliary one."""
+        if settings.auxiliary is not None and settings.auxiliary < 2:
+            raise DataError(f"the attacker needs two pictures of its own or more, not {settings.auxiliary}")
+        return cls(
+            dataset,
+            splits.test.spread(settings.attacked),
+            splits.auxiliary.spread(settings.auxiliary),
+            splits.notes,
+        )
+
+    def key(self) -> str:
+        """Twelve letters that tell sets of pictures apart."""
+        both = self.attacked.pixels_sha256() + self.auxiliary.pixels_sha256()
+        return hashlib.sha256(both.encode()).hexdigest()[:12]
+
+
+def attack_codec(
+    place: Path,
+    codec: str,
+    scenery: Scenery,
+    settings: LeakageSettings,
+    runs: Path,
+    device: torch.device,
+    show: Show,
+) -> dict[str, Any]:
+    """Entries of a point's ``leakage["all"]``: every attack of the settings on one codec of a bundle.
+
+    What is finished in ``runs`` is read back, so an interrupted call continues.
+
+    Raises:
+        CodecError: the bundle has no such codec.
+        ValueError: no attack is left: this edge half gives no gradients and all need them.
+        RuntimeError: no attack ended.
+    """
+    plain = target_of_bundle(place, device)
+    target = replace(plain, victim=through_codec(plain, codec))
+    runnable = [
+        attack for attack in settings.attacks if attack.access != "white-box" or target.victim.white_box
+    ]
+    if not runnable:
+        raise ValueError(f"{plain.name}: no attack is left to run ({plain.access})")
+    subject = Subject(
+        target=target,
+        dataset=scenery.dataset,
+        attacked=scenery.attacked,
+        measured=scenery.attacked,
+        auxiliary=scenery.auxiliary,
+        x_NCHW=to_floats(torch.from_numpy(scenery.attacked.images_NHWC)),
+        notes=scenery.notes,
+    )
+    out = runs / f"{_safe(plain.name)}-{plain.digest[:12]}" / f"{_safe(codec)}-{scenery.key()}"
+    figures, stopped = run_attacks(subject, Plan(tuple((one, 1) for one in runnable), ()), out, 1, show)
+    _tell(stopped, show)
+    return {name: _entry(values, scenery, settings.profile) for name, values in figures.items()}
+
+
+def _tell(stopped: Sequence[Skipped], show: Show) -> None:
+    for one in stopped:
+        show(f"{one.name} is missing from this point: {one.reason}")
+
+
+def _safe(name: str) -> str:
+    return re.sub(r"[^\w.-]", "_", name)
+
+
+def _entry(figures: Mapping[str, Any], scenery: Scenery, profile: str) -> dict[str, Any]:
+    seconds = {key: figures[key] for key in ("fit_seconds", "reconstruct_seconds")}
+    about = {key: figures[key] for key in ("label", "access", "budget")}
+    return {
+        **about,
+        **_scores(figures["scores"]),
+        **seconds,
+        "profile": profile,
+        "attacked_sha256": scenery.attacked.pixels_sha256(),
+        "auxiliary_pictures": len(scenery.auxiliary),
+        "auxiliary_sha256": scenery.auxiliary.pixels_sha256(),
+        "provenance": provenance(),
+    }
+
+
+def _scores(scores: Mapping[str, Any]) -> dict[str, Any]:
+    standard = scores["standard"]
+    return {
+        "psnr_db": standard["psnr_db"]["mean"],
+        "psnr_interval": standard["psnr_db"]["ci95"],
+        "psnr_worst_1pct_db": standard["psnr_db"]["worst_1pct_mean"],
+        "ssim": standard["ssim"]["mean"],
+        "ssim_interval": standard["ssim"]["ci95"],
+        "mse": standard["mse"]["mean"],
+        "retrieved": scores["retrieval_rank1"],
+        "pictures": scores["pictures"],
+        "psnr_db_per_image": scores["psnr_db_per_image"],
+    }
+
+
+def read_picture(coding: PictureCoding, scenery: Scenery) -> dict[str, Any]:
+    """The entry of a picture that is sent itself: whoever overhears it reads it."""
+    pixels = scenery.attacked.images_NHWC
+    arrived = np.stack([coding.decode(coding.encode(picture), pixels.shape[1:]) for picture in pixels])
+    x_NCHW, y_NCHW = (to_floats(torch.from_numpy(images)) for images in (pixels, arrived))
+    return {
+        "label": READING,
+        "access": "no-query",
+        "budget": {},
+        **_scores(scores_of(x_NCHW, y_NCHW)),
+        "profile": None,
+        "attacked_sha256": scenery.attacked.pixels_sha256(),
+        "provenance": provenance(),
+    }
+
+
+def with_attacks(point: Point, entries: Mapping[str, Mapping[str, Any]]) -> Point:
+    """A point with more attacks, the strongest (highest mean PSNR) on top.
+
+    Entries of other attacked pictures than the new ones do not compare and are dropped.
+    """
+    attacked = {entry["attacked_sha256"] for entry in entries.values()}
+    kept = (point["leakage"] or {"all": {}})["all"]
+    every = {name: one for name, one in kept.items() if one["attacked_sha256"] in attacked} | dict(entries)
+    strongest = max(every, key=lambda name: float(every[name]["psnr_db"]))
+    told = ("psnr_db", "psnr_interval", "ssim", "mse", "retrieved", "pictures")
+    top = {key: every[strongest][key] for key in told}
+    return {**point, "leakage": {"attack": strongest, **top, "all": every}}

@@ -1,0 +1,174 @@
+"""The JSON file of a front: its points, how they are told apart, and the statistics that need no PyTorch.
+
+    {"schema": 1, "kind": "front", "provenance", "dataset", "pictures_sha256", "points": [POINT, ...]}
+
+A point is one way to send a picture of the data set. Bundle, digest, feature size and edge time are null for
+a picture that is sent itself; ``leakage`` is null until an attack has run.
+"""
+
+import base64
+import json
+import math
+import re
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+SCHEMA = 1
+FRONT = "front"
+Z_95 = 1.959964
+
+Kind = Literal["rate-trained", "post-training", "jpeg", "webp", "raw"]
+KINDS: tuple[Kind, ...] = ("rate-trained", "post-training", "jpeg", "webp", "raw")
+Point = dict[str, Any]
+Front = dict[str, Any]
+
+
+class FrontError(ValueError):
+    """A front's file that cannot be used: says what is wrong with it and what to do."""
+
+
+def kind_of_codec(codec: str, defence: str) -> Kind:
+    """Whether a bundle's codec was trained for its rate.
+
+    Example:
+        >>> kind_of_codec("r2", "siftfunnel-rate"), kind_of_codec("q4", "siftfunnel-rate")
+        ('rate-trained', 'post-training')
+    """
+    return "rate-trained" if re.match(r"r\d", codec) and "rate" in defence else "post-training"
+
+
+def wilson_interval(right: int, total: int) -> list[float]:
+    """95 % interval of a share (Wilson 1927), which holds at shares near 0 and 1 too.
+
+    Args:
+        right: Successes.
+        total: Trials, at least 1.
+
+    Example:
+        >>> [round(end, 4) for end in wilson_interval(8, 10)]
+        [0.4902, 0.9433]
+    """
+    if not 0 <= right <= total or total < 1:
+        raise ValueError(f"a share needs 0 to {total} successes of one trial or more, not {right}")
+    share, spread = right / total, Z_95**2 / total
+    half = Z_95 * math.sqrt(share * (1 - share) / total + spread / (4 * total))
+    middle = share + spread / 2
+    # rounding must not put an end of 0 or 1 a hair outside
+    return [max(0.0, (middle - half) / (1 + spread)), min(1.0, (middle + half) / (1 + spread))]
+
+
+def paired_difference(a_N: NDArray[Any], b_N: NDArray[Any]) -> tuple[float, float]:
+    """Mean of ``a - b`` over the same pictures, and half the width of its 95 % interval (normal).
+
+    Example:
+        >>> paired_difference(np.array([3.0, 5.0]), np.array([1.0, 3.0]))
+        (2.0, 0.0)
+    """
+    apart = np.asarray(a_N, dtype=np.float64) - np.asarray(b_N, dtype=np.float64)
+    if apart.size < 2:
+        return float(apart.mean()), math.inf
+    return float(apart.mean()), float(Z_95 * apart.std(ddof=1) / math.sqrt(apart.size))
+
+
+def pack_answers(right_N: NDArray[np.bool_]) -> str:
+    """Which pictures were answered rightly, one bit each, as base64: for paired comparisons."""
+    return base64.b64encode(np.packbits(right_N).tobytes()).decode()
+
+
+def unpack_answers(packed: str, pictures: int) -> NDArray[np.bool_]:
+    """The inverse of ``pack_answers``.
+
+    Example:
+        >>> unpack_answers(pack_answers(np.array([True, False, True])), 3).tolist()
+        [True, False, True]
+    """
+    bits = np.unpackbits(np.frombuffer(base64.b64decode(packed, validate=True), dtype=np.uint8))
+    return bits[:pictures].astype(bool)
+
+
+def accuracy_fields(right_N: NDArray[np.bool_], labels_N: NDArray[np.int64]) -> Point:
+    """The fields of a point that say how many pictures were answered rightly.
+
+    The balanced accuracy is the mean over classes of the share that is right in each.
+
+    Example:
+        >>> answers = accuracy_fields(np.array([True, True, True, False]), np.array([0, 0, 0, 1]))
+        >>> answers["accuracy"], answers["balanced_accuracy"]
+        (0.75, 0.5)
+    """
+    right, total = int(right_N.sum()), len(right_N)
+    return {
+        "accuracy": right / total,
+        "balanced_accuracy": float(np.mean([right_N[labels_N == k].mean() for k in np.unique(labels_N)])),
+        "accuracy_interval": wilson_interval(right, total),
+        "pictures": total,
+        "right_bits": pack_answers(right_N),
+    }
+
+
+def byte_fields(sizes: Sequence[int], prefix: str = "payload_bytes") -> Point:
+    """Mean, 99th percentile and maximum of sizes; the percentile is a size that occurred.
+
+    Example:
+        >>> byte_fields([10, 20, 30])
+        {'payload_bytes_mean': 20.0, 'payload_bytes_p99': 30, 'payload_bytes_max': 30}
+    """
+    return {
+        f"{prefix}_mean": round(float(np.mean(sizes)), 2),
+        f"{prefix}_p99": int(np.percentile(sizes, 99, method="higher")),
+        f"{prefix}_max": max(sizes),
+    }
+
+
+def key_of(point: Mapping[str, Any]) -> tuple[str | None, str]:
+    """What tells points of one front apart: bundle name and codec."""
+    return point["bundle"], point["codec"]
+
+
+def find_point(front: Mapping[str, Any], bundle: str | None, codec: str) -> Point | None:
+    """The point of a bundle's codec, or None."""
+    found = (point for point in front["points"] if key_of(point) == (bundle, codec))
+    return next(found, None)
+
+
+def put_point(front: Front, point: Point) -> None:
+    """Add a point, or replace the one of the same bundle and codec.
+
+    Leakage that was measured of the same bundle (the same digest) is kept.
+    """
+    old = find_point(front, point["bundle"], point["codec"])
+    if old is None:
+        front["points"].append(point)
+        return
+    if old["digest"] == point["digest"] and point["leakage"] is None:
+        point = {**point, "leakage": old["leakage"]}
+    front["points"][front["points"].index(old)] = point
+
+
+def read_front(path: Path) -> Front:
+    """The front in a file.
+
+    Raises:
+        FrontError: no file, no JSON, or not a front of this schema.
+    """
+    try:
+        stored = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise FrontError(f"{path}: cannot be read as a front ({error})") from None
+    if not isinstance(stored, dict) or stored.get("kind") != FRONT:
+        raise FrontError(f"{path}: is not a front; `siftfunnel lab front` writes one")
+    if stored.get("schema") != SCHEMA:
+        raise FrontError(f"{path}: has schema {stored.get('schema')!r}, this program reads {SCHEMA}")
+    return stored
+
+
+def write_front(path: Path, front: Mapping[str, Any]) -> None:
+    """Replace a front's file in one step."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    partial = path.with_suffix(".partial")
+    partial.write_text(json.dumps(front, indent=1, allow_nan=False) + "\n", encoding="utf-8")
+    partial.replace(path)

@@ -1,0 +1,244 @@
+"""A whole front of tiny bundles: measured, attacked, continued, refused."""
+
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+from lab.attacks.fingerprint import victim_fingerprint
+from lab.attacks.registry import make_attack
+from lab.attacks.victim import Victim
+from lab.audit.target import target_of_bundle
+from lab.data import DataError
+from lab.front import leakage as leakage_module
+from lab.front.front import FrontRequest, measure_front
+from lab.front.leakage import LeakageSettings, through_codec
+from lab.front.pictures import PictureCoding
+from lab.front.points import Front, FrontError, find_point, read_front
+from lab.front.table import render_front
+from lab.study.profiles import cpu_profile
+from shared.bundle import Bundle
+from shared.wire import CodecError, codec_by_name, make_codecs
+from siftfunnel.cli import main
+from tests.lab.pictures import CLASSES, write_data_directory
+from tests.tinybundle import make_tiny_bundle
+
+CPU = torch.device("cpu")
+CODINGS = (PictureCoding("jpeg", 50), PictureCoding("webp", 50), PictureCoding("raw"))
+RESIDUAL = make_attack("residual", epochs=1, widths=(8, 8, 8), blocks=(1, 0, 0), batch=16)
+RMLE = make_attack(
+    "rmle",
+    iterations=3,
+    restarts=1,
+    learning_rates=(0.1,),
+    tv_weights=(0.0,),
+    prior_weights=(0.1,),
+    spaces=("whitened",),
+)
+LEAKAGE = LeakageSettings((RESIDUAL, RMLE), attacked=9, auxiliary=40, profile="tiny")
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return write_data_directory(tmp_path_factory.mktemp("data"), train=240, test=30, size=16)
+
+
+@pytest.fixture(scope="module")
+def bundle(tmp_path_factory: pytest.TempPathFactory) -> Bundle:
+    return tiny(tmp_path_factory.mktemp("bundles") / "funnel", name="funnel", defence="siftfunnel")
+
+
+@pytest.fixture(scope="module")
+def unprotected(tmp_path_factory: pytest.TempPathFactory) -> Bundle:
+    return tiny(tmp_path_factory.mktemp("bundles") / "plain", name="plain", seed=3)
+
+
+def tiny(folder: Path, **change: Any) -> Bundle:
+    fitting = {"classes": CLASSES, "shape": (4, 4, 4), "input_size": 16, **change}
+    return make_tiny_bundle(folder, **fitting)
+
+
+def request_for(bundles: list[Bundle], data: Path, out: Path, **change: Any) -> FrontRequest:
+    plain = FrontRequest(
+        bundles=tuple(bundle.directory for bundle in bundles),
+        dataset="cifar10",
+        out=out / "front.json",
+        data=data,
+        codings=CODINGS,
+        rounds=3,
+        runs=out / "runs",
+    )
+    return replace(plain, **change)
+
+
+@pytest.fixture(scope="module")
+def measured(
+    bundle: Bundle, unprotected: Bundle, data: Path, tmp_path_factory: pytest.TempPathFactory
+) -> tuple[Front, FrontRequest]:
+    wanted = request_for(
+        [bundle],
+        data,
+        tmp_path_factory.mktemp("out"),
+        unprotected=unprotected.directory,
+        leakage=LEAKAGE,
+        leakage_of=("q4",),
+    )
+    return measure_front(wanted, CPU, lambda text: None), wanted
+
+
+def quiet(text: str) -> None:
+    """No progress is shown."""
+
+
+def test_every_codec_and_every_way_of_sending_the_picture_is_a_point(
+    measured: tuple[Front, FrontRequest], bundle: Bundle
+) -> None:
+    front, wanted = measured
+    codecs = [spec.name for spec in bundle.manifest.codecs]
+    assert [p["codec"] for p in front["points"]] == [*codecs, "jpeg-q50", "webp-q50", "raw"]
+    assert read_front(wanted.out) == front
+    assert all(point["pictures"] == 30 for point in front["points"])
+    assert all(point["encode_us"] > 0 and point["decode_us"] > 0 for point in front["points"])
+
+
+def test_bytes_of_a_codec_are_those_of_its_payloads(measured: tuple[Front, FrontRequest]) -> None:
+    point = find_point(measured[0], "funnel", "fp32")
+    assert point is not None
+    size = 4 * 4 * 4 * 4 + 4
+    found = [point[f"payload_bytes_{part}"] for part in ("mean", "p99", "max")]
+    assert found == [size, size, size]
+    assert point["feature_bytes_fp32"] == size - 4
+    assert point["payload_bytes_ceiling"] == size
+
+
+def test_only_the_named_codec_was_attacked_and_the_strongest_attack_is_on_top(
+    measured: tuple[Front, FrontRequest],
+) -> None:
+    attacked = [point for point in measured[0]["points"] if point["leakage"] is not None]
+    assert [point["codec"] for point in attacked] == ["q4", "jpeg-q50", "webp-q50", "raw"]
+    leaked = attacked[0]["leakage"]
+    assert set(leaked["all"]) == {"residual", "rmle"}
+    assert leaked["psnr_db"] == max(entry["psnr_db"] for entry in leaked["all"].values())
+    assert leaked["pictures"] == 9
+    assert attacked[-1]["leakage"]["psnr_db"] == 100.0
+
+
+def test_the_page_of_a_measured_front_names_its_points(measured: tuple[Front, FrontRequest]) -> None:
+    page = render_front(measured[0])
+    assert all(f"`{point['codec']}`" in page for point in measured[0]["points"])
+
+
+def test_what_is_there_is_kept_and_more_attacks_are_added(
+    measured: tuple[Front, FrontRequest], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    front, wanted = measured
+    out = tmp_path / "front.json"
+    out.write_bytes(wanted.out.read_bytes())
+    monkeypatch.setattr("lab.front.front.codec_points", pytest.fail)
+    monkeypatch.setattr("lab.front.front.picture_points", pytest.fail)
+    few = replace(LEAKAGE, attacks=(RESIDUAL,))
+    again = measure_front(replace(wanted, out=out, leakage=few, leakage_of=("q5",)), CPU, quiet)
+    for point in again["points"]:
+        old = find_point(front, point["bundle"], point["codec"])
+        assert old is not None
+        same = {key: value for key, value in point.items() if key != "leakage"}
+        assert same == {key: value for key, value in old.items() if key != "leakage"}
+    q4, q5 = (find_point(again, "funnel", name) for name in ("q4", "q5"))
+    assert q4 is not None
+    assert q5 is not None
+    assert set(q4["leakage"]["all"]) == {"residual", "rmle"}
+    assert set(q5["leakage"]["all"]) == {"residual"}
+
+
+def test_points_of_an_older_bundle_of_that_name_are_dropped(
+    measured: tuple[Front, FrontRequest], tmp_path: Path
+) -> None:
+    _, wanted = measured
+    out = tmp_path / "front.json"
+    out.write_bytes(wanted.out.read_bytes())
+    newer = tiny(tmp_path / "newer", name="funnel", defence="siftfunnel", seed=8)
+    front = measure_front(replace(wanted, out=out, bundles=(newer.directory,), leakage=None), CPU, quiet)
+    assert {p["digest"] for p in front["points"] if p["bundle"] == "funnel"} == {newer.digest}
+    assert all(p["leakage"] is None for p in front["points"] if p["bundle"] == "funnel")
+
+
+def test_the_attacker_sees_what_the_codec_leaves(bundle: Bundle) -> None:
+    target = target_of_bundle(bundle.directory, CPU)
+    victim = through_codec(target, "q4")
+    codec = codec_by_name(make_codecs(bundle.manifest, bundle.digest), "q4")
+    x_NCHW = torch.rand(5, 3, 16, 16, generator=torch.Generator().manual_seed(1))
+    clean = target.victim.features(x_NCHW).numpy()
+    wanted = np.stack([codec.decode(codec.encode(feature)) for feature in clean])
+    assert not np.array_equal(clean, wanted)
+    for _ in range(2):
+        assert np.array_equal(victim.observe(x_NCHW).numpy(), wanted)
+
+
+def test_a_feature_is_coded_once_however_often_it_is_seen(
+    bundle: Bundle, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    victim = through_codec(target_of_bundle(bundle.directory, CPU), "q4")
+    z = victim.features(torch.rand(4, 3, 16, 16, generator=torch.Generator().manual_seed(2)))
+    first = victim.transmit(z)
+    monkeypatch.setattr("shared.wire.codec.SealedCodec.encode", pytest.fail)
+    assert torch.equal(victim.transmit(z), first)
+
+
+def test_without_room_features_are_coded_every_time(bundle: Bundle, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(leakage_module, "CACHE_BYTES", 0)
+    victim = through_codec(target_of_bundle(bundle.directory, CPU), "q4")
+    z = victim.features(torch.rand(4, 3, 16, 16, generator=torch.Generator().manual_seed(2)))
+    assert torch.equal(victim.transmit(z), victim.transmit(z))
+
+
+def test_victims_of_two_codecs_are_not_taken_for_each_other(bundle: Bundle) -> None:
+    target = target_of_bundle(bundle.directory, CPU)
+    victims: list[Victim] = [target.victim, *(through_codec(target, name) for name in ("q4", "q5"))]
+    assert len({victim_fingerprint(victim) for victim in victims}) == 3
+
+
+def test_the_studys_budgets_are_found_by_name_in_its_order() -> None:
+    settings = LeakageSettings.of_profile(cpu_profile(), ("refined-rmle", "residual", "rmle"))
+    assert [attack.name for attack in settings.attacks] == ["rmle", "residual", "refined-rmle"]
+    assert (settings.attacked, settings.auxiliary) == (256, 10_000)
+    with pytest.raises(ValueError, match="no attack 'guess' in profile cpu"):
+        LeakageSettings.of_profile(cpu_profile(), ("guess",))
+
+
+def test_what_does_not_fit_is_refused_with_what_to_do(bundle: Bundle, data: Path, tmp_path: Path) -> None:
+    def refuses(wanted: FrontRequest, kind: type[Exception], message: str) -> None:
+        with pytest.raises(kind, match=message):
+            measure_front(wanted, CPU, quiet)
+
+    other_size = tiny(tmp_path / "large", name="large", input_size=32)
+    other_classes = tiny(tmp_path / "named", name="named", classes=("a", "b", "c"))
+    refuses(request_for([], data, tmp_path), FrontError, "nothing to measure")
+    refuses(request_for([bundle, other_size], data, tmp_path), FrontError, "16x16, 32x32")
+    refuses(request_for([other_classes], data, tmp_path), DataError, "does not know the class 'blue'")
+    unknown = request_for([bundle], data, tmp_path, leakage=LEAKAGE, leakage_of=("q99",))
+    refuses(unknown, FrontError, "no codec 'q99'")
+    with pytest.raises(CodecError, match="no codec 'q99'"):
+        through_codec(target_of_bundle(bundle.directory, CPU), "q99")
+
+
+def test_a_file_of_other_pictures_is_not_added_to(
+    measured: tuple[Front, FrontRequest], tmp_path: Path
+) -> None:
+    _, wanted = measured
+    out = tmp_path / "front.json"
+    out.write_bytes(wanted.out.read_bytes())
+    with pytest.raises(FrontError, match="pictures_sha256 differs"):
+        measure_front(replace(wanted, out=out, pictures=12), CPU, quiet)
+
+
+def test_the_command_writes_a_front(
+    bundle: Bundle, data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out = tmp_path / "front.json"
+    argv = ["lab", "front", str(bundle.directory), "--dataset", "cifar10", "--data", str(data)]
+    assert main([*argv, "--out", str(out), "--pictures", "12", "--threads", "1"]) == 0
+    assert "8 points, 0 of them with leakage" in capsys.readouterr().out
+    assert read_front(out)["pictures"] == 12
