@@ -87,18 +87,27 @@ def _train_on(
     if run.is_fresh():
         if start_from is None:
             raise ValueError(
-                f"recipe {wanted.name} goes on from bundle {wanted.begin_with}: "
-                "give its directory, --start-from DIR"
+                f"recipe {wanted.name} goes on from {wanted.begin_with}: "
+                "give that bundle's or that run's directory, --start-from DIR"
             )
-        bundle = load_bundle(start_from)
-        pictures = splits.train.images_NHWC[:STATISTICS_PICTURES]
-        x = torch.from_numpy(normalise(pictures, input_spec(wanted)))
-        load_from_bundle(task.model.cpu(), bundle, x)
-        if isinstance(task.model.stage, RateQuantiser):
-            with torch.no_grad():
-                task.model.stage.start(task.model.edge(x))
+        _begin_with(task, start_from, splits)
         task.model.to(device)
     return fit(task, fit_settings(wanted), run, task.make_optimizer)
+
+
+def _begin_with(task: ClassifierTask, start_from: Path, splits: Splits) -> None:
+    model = task.model.cpu()
+    if (start_from / RUN).is_file():
+        _, trained, _ = load_run(start_from)
+        model.load_state_dict(trained.state_dict())
+    else:
+        bundle = load_bundle(start_from)
+        pictures = splits.train.images_NHWC[:STATISTICS_PICTURES]
+        x = torch.from_numpy(normalise(pictures, input_spec(task.recipe)))
+        load_from_bundle(model, bundle, x)
+        if isinstance(model.stage, RateQuantiser):
+            with torch.no_grad():
+                model.stage.start(model.edge(x))
 
 
 def _restored_network(

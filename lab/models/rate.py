@@ -27,6 +27,8 @@ from shared.wire.seal import SEAL_BYTES
 
 FORGETTING = 0.99
 PRIOR = 0.02
+LEAST_LOG_PRICE = -12.0
+"""A price that fell without end while its rate point cost too little would be slow to come back."""
 
 
 class RateQuantiser(nn.Module):
@@ -156,4 +158,4 @@ class RateQuantiser(nn.Module):
         """Raise or lower the price of a bit at each rate point, so that it comes to cost its target."""
         mean_R, pictures_R = self.mean_bits(bits_N, point_N)
         excess_R = (mean_R / self.targets_R - 1).clamp(-0.5, 0.5)
-        self.log_price_R.add_(speed * excess_R * (pictures_R > 0))
+        self.log_price_R.add_(speed * excess_R * (pictures_R > 0)).clamp_(min=LEAST_LOG_PRICE)

@@ -9,10 +9,10 @@ Nothing is computed by a float network, and nothing in a payload says how large 
 
 from shared.wire.bodies import check_codecs
 from shared.wire.calibrate import calibrate
-from shared.wire.calibrate_lattice import calibrate_lattice
 from shared.wire.codec import Codec, SealedCodec, codec_by_name, make_codecs
 from shared.wire.describe import CodecSummary, describe
 from shared.wire.errors import CodecError
+from shared.wire.lattice_calibration import calibrate_lattice
 
 __all__ = [
     "Codec",

@@ -10,8 +10,8 @@
            "zero_levels": base64 uint8[C], "counts": base64 uint16[C][L]}, little endian
            levels under one step per channel, entropy coded with the channel's table
 "lattice"  parameters {"levels": L, "precision_bits": 14, "steps": base64 float32[C], "tables": T,
-           "choices": base64 uint8[C][3][6], "counts": base64 uint16[T][L], "most_bytes": integer,
-           "mean_bytes": number}, little endian
+           "flags": base64 uint8[C], "choices": base64 uint8[C][3][6], "counts": base64 uint16[T][L],
+           "most_bytes": integer, "mean_bytes": number}, little endian
            levels from zero under one step per channel, entropy coded with tables chosen by context
            (`shared.wire.lattice_body`)
 """
@@ -203,8 +203,10 @@ def _lattice_body(fields: Fields, feature: FeatureSpec) -> LatticeBody:
     steps = _array(fields, "steps", "<f4", channels).astype(np.float32)
     counts = _array(fields, "counts", "<u2", count * levels).astype(np.uint16).reshape(count, levels)
     check_counts(counts, precision_bits)
+    flags = _array(fields, "flags", "u1", channels)
     choices = _array(fields, "choices", "u1", channels * PHASES * CLASSES)
     tables = LatticeTables(
+        flags=flags,
         choices=choices.reshape(channels, PHASES, CLASSES),
         counts=counts,
         most_bytes=fields.integer("most_bytes", 1, 4 * feature.size + 16),

@@ -1,22 +1,28 @@
 """The order in which a feature's positions are coded, and the context that earlier ones give later ones.
 
     A C A C      phase 0 (A): even rows, even columns     no context
-    C B C B      phase 1 (B): odd rows, odd columns       the sum of the four diagonal neighbours, all A
-    A C A C      phase 2 (C): the rest                    the sum of the four nearest neighbours, A and B
-    C B C B
+    D B D B      phase 1 (B): odd rows, odd columns       the sum of the four diagonal neighbours, all A
+    A C A C      phase 2 (C, D): the rest                 the sum of the four nearest neighbours, A and B
+    D B D B
 
 A neighbour outside the feature counts as level 0. A sum of levels is put into one of few classes;
 both sides have the levels themselves, so that the class is the same on every machine. Coding in
 phases instead of position by position lets numpy do it: three passes for any size.
+
+Levels are uint8 and at most 63, so that a sum of four fits a byte too.
 """
 
 import numpy as np
 from numpy.typing import NDArray
 
 PHASES = 3
+MOST_LEVELS = 64
 CLASS_BOUNDS = (1, 2, 3, 5, 9)
 """The least sum of each class after the first: 0 | 1 | 2 | 3, 4 | 5 to 8 | 9 and more."""
 CLASSES = len(CLASS_BOUNDS) + 1
+
+Plane = NDArray[np.uint8]
+"""Levels of some channels, (channels, rows, columns)."""
 
 
 def classes_of_sums(levels: int) -> NDArray[np.uint8]:
@@ -41,52 +47,59 @@ def phase_map(height: int, width: int) -> NDArray[np.uint8]:
     return np.where(odd_row == odd_column, odd_row, 2).astype(np.uint8)
 
 
-def phase_positions(channels: int, height: int, width: int) -> tuple[NDArray[np.intp], ...]:
-    """Where each phase's symbols lie in a padded array laid out flat, in the order of `context_sums`.
+def part_shapes(height: int, width: int) -> tuple[tuple[int, int], ...]:
+    """Rows and columns of A, B, C and D.
 
-    Padded is (channels, height + 2, width + 2), with a border of zeros that stands for what lies outside.
-
-    >>> [list(positions) for positions in phase_positions(1, 2, 2)]
-    [[5], [10], [6, 9]]
+    >>> part_shapes(3, 4)
+    ((2, 2), (1, 2), (2, 2), (1, 2))
     """
-    places = np.arange(channels * (height + 2) * (width + 2)).reshape(channels, height + 2, width + 2)
-    inside = places[:, 1:-1, 1:-1]
-    return (
-        inside[:, ::2, ::2].ravel(),
-        inside[:, 1::2, 1::2].ravel(),
-        np.concatenate((inside[:, ::2, 1::2].ravel(), inside[:, 1::2, ::2].ravel())),
-    )
+    odd_rows, odd_columns = height // 2, width // 2
+    rows, columns = height - odd_rows, width - odd_columns
+    return (rows, columns), (odd_rows, odd_columns), (rows, odd_columns), (odd_rows, columns)
 
 
-def context_sums(padded: NDArray[np.int32], phase: int) -> tuple[NDArray[np.int32], ...]:
-    """Sums of the levels that the symbols of phase 1 or 2 have as context.
+def part(levels: Plane, number: int) -> Plane:
+    """A view of A, B, C or D of some channels, by number."""
+    row, column = ((0, 0), (1, 1), (0, 1), (1, 0))[number]
+    return levels[:, row::2, column::2]
 
-    Args:
-        padded: int32, (channels, height + 2, width + 2), the border 0; phases before this one are filled in.
-        phase: 1 or 2.
 
-    Returns:
-        For each of the phase's parts (one, or two: even rows, then odd rows) the sums, as (channels, rows,
-        columns).
+def sums_around_b(a: Plane, height: int, width: int) -> Plane:
+    """For each position of B the sum of its four diagonal neighbours.
 
-    >>> context_sums(np.pad(np.full((1, 2, 2), 3, np.int32), ((0, 0), (1, 1), (1, 1))), 1)[0].tolist()
+    >>> sums_around_b(np.full((1, 1, 1), 3, np.uint8), 2, 2).tolist()
     [[[3]]]
     """
-    height, width = padded.shape[1] - 2, padded.shape[2] - 2
+    rows, columns = height // 2, width // 2
+    padded = _padded(a, 0)
+    above = padded[:, :rows, :columns] + padded[:, :rows, 1 : columns + 1]
+    above += padded[:, 1 : rows + 1, :columns]
+    above += padded[:, 1 : rows + 1, 1 : columns + 1]
+    return above
+
+
+def sums_around_c_and_d(a: Plane, b: Plane, height: int, width: int) -> tuple[Plane, Plane]:
+    """For each position of C and of D the sum of its four nearest neighbours.
+
+    >>> c, d = sums_around_c_and_d(np.full((1, 1, 1), 3, np.uint8), np.full((1, 1, 1), 2, np.uint8), 2, 2)
+    >>> c.tolist(), d.tolist()
+    ([[[5]]], [[[5]]])
+    """
     odd_rows, odd_columns = height // 2, width // 2
-    even_rows, even_columns = height - odd_rows, width - odd_columns
+    rows, columns = height - odd_rows, width - odd_columns
+    a, b = _padded(a, 0), _padded(b, 1)
+    c = a[:, :rows, :odd_columns] + a[:, :rows, 1 : odd_columns + 1]
+    c += b[:, :rows, 1 : odd_columns + 1]
+    c += b[:, 1 : rows + 1, 1 : odd_columns + 1]
+    d = a[:, :odd_rows, :columns] + a[:, 1 : odd_rows + 1, :columns]
+    d += b[:, 1 : odd_rows + 1, :columns]
+    d += b[:, 1 : odd_rows + 1, 1 : columns + 1]
+    return c, d
 
-    def every_other(row: int, rows: int, column: int, columns: int) -> NDArray[np.int32]:
-        return padded[:, row : row + 2 * rows : 2, column : column + 2 * columns : 2]
 
-    if phase == 1:
-        size = (odd_rows, odd_columns)
-        corners = [every_other(row, size[0], column, size[1]) for row in (1, 3) for column in (1, 3)]
-        return (corners[0] + corners[1] + corners[2] + corners[3],)
-    # an even row and an odd column, then the other way round; the position lies at (row + 1, column + 1)
-    made = []
-    for row, rows, column, columns in ((0, even_rows, 1, odd_columns), (1, odd_rows, 0, even_columns)):
-        above, below = (every_other(row + step, rows, column + 1, columns) for step in (0, 2))
-        left, right = (every_other(row + 1, rows, column + step, columns) for step in (0, 2))
-        made.append(above + below + left + right)
-    return tuple(made)
+def _padded(levels: Plane, before: int) -> Plane:
+    """With a row and a column of zeros behind, and `before` of them in front."""
+    channels, rows, columns = levels.shape
+    padded = np.zeros((channels, rows + before + 1, columns + before + 1), np.uint8)
+    padded[:, before : before + rows, before : before + columns] = levels
+    return padded

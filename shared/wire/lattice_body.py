@@ -1,12 +1,12 @@
 """Levels coded in the phases of a lattice, each symbol under a table that its channel and context choose.
 
-A feature that was trained for its rate is mostly zeros, and where it is not, neighbours know of one another:
-a table per channel costs a fifth more than tables chosen by context. Tables are few, so that symbols of
-one table go through the entropy coder together.
+A feature that was trained for its rate is mostly zeros, and where it is not, neighbours know of one
+another: a table per channel costs a fifth more than tables chosen by context. A channel that is all zeros
+is told by one symbol. Tables are few, so that symbols of one table go through the entropy coder together.
 
-A body never exceeds its ceiling. What would is sent coarser: with steps twice as large, then four
-times and so on, until it fits; the last resort is nothing but zeros, which always fits. How coarse is
-the first symbol.
+A payload never exceeds its ceiling. What would is sent coarser: with steps twice as large, then four times
+and so on, until it fits; the last resort is nothing but zeros, which always fits. How coarse is the first
+symbol.
 
 The checksum is no appendix: an entropy coder that begins with nothing loses some three bytes, one that begins
 with the checksum loses none. It is therefore taken over the levels, and what is left in the coder when
@@ -16,14 +16,24 @@ all levels are read must be it.
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
+from itertools import pairwise
 
 import numpy as np
 from numpy.typing import NDArray
 
 from shared.manifest import FeatureSpec
-from shared.wire.entropy import WORD_BYTES, Writer, make_tables
+from shared.wire.entropy import WORD_BYTES, Reader, Writer, make_tables
 from shared.wire.errors import CodecError
-from shared.wire.lattice import PHASES, classes_of_sums, context_sums, phase_positions
+from shared.wire.lattice import (
+    MOST_LEVELS,
+    PHASES,
+    Plane,
+    classes_of_sums,
+    part,
+    part_shapes,
+    sums_around_b,
+    sums_around_c_and_d,
+)
 from shared.wire.quantiser import Quantiser
 from shared.wire.seal import CHECKSUM_DIFFERS, SEAL_BYTES
 
@@ -33,23 +43,31 @@ LEAST_LEVELS = 4
 MAX_TABLES = 84
 """Three phases' tables are told apart by one byte."""
 
+Checksum = Callable[[bytes], int]
+"""32 bits over bundle, codec and some bytes: `shared.wire.seal.Seal.checksum`."""
+
+_FITS_ALWAYS: Checksum = lambda _: (1 << 32) - 1  # noqa: E731 - the longest checksum there is
+_Bytes = NDArray[np.uint8]
+
 
 @dataclass(frozen=True, eq=False)
 class LatticeTables:
     """What a lattice codec's manifest entry says.
 
     Attributes:
-        choices: uint8, (channels, phases, classes): the table of each symbol; 255 throughout a channel
-            that is never sent and always 0.
+        flags: uint8, (channels,): the table of the symbol that says whether a channel is sent, 0 or 1; 255
+            for a channel that never is.
+        choices: uint8, (channels, phases, classes): the table of each level of a channel that is.
         counts: uint16, (tables, levels), checked by `shared.wire.tables`.
         most_bytes: the ceiling of a payload.
         mean_bytes: the mean payload on the features that the tables were counted on.
 
     Raises:
-        ValueError: shapes that do not fit, a table that there is none of, a ceiling that zeros do not fit.
+        ValueError: a table that there is none of, no channel that is sent.
     """
 
-    choices: NDArray[np.uint8]
+    flags: _Bytes
+    choices: _Bytes
     counts: NDArray[np.uint16]
     most_bytes: int
     mean_bytes: float
@@ -57,83 +75,47 @@ class LatticeTables:
     def __post_init__(self) -> None:
         if not 1 <= len(self.counts) <= MAX_TABLES:
             raise ValueError(f"a lattice codec has 1 to {MAX_TABLES} tables, not {len(self.counts)}")
-        silent = (self.choices == SILENT).all(axis=(1, 2))
-        if silent.all():
-            raise ValueError("choices leave every channel silent")
-        sent = self.choices[~silent]
-        if sent.max() >= len(self.counts):
-            raise ValueError(f"choices name table {sent.max()}; there are {len(self.counts)}")
-
-
-Checksum = Callable[[bytes], int]
-"""32 bits over bundle, codec and some bytes: `shared.wire.seal.Seal.checksum`."""
+        sent = self.flags != SILENT
+        if not sent.any():
+            raise ValueError("flags leave every channel silent")
+        for name, tables in (("flags", self.flags[sent]), ("choices", self.choices[sent])):
+            if tables.max() >= len(self.counts):
+                raise ValueError(f"{name} name table {tables.max()}; there are {len(self.counts)}")
 
 
 class LatticeBody:
     """A whole payload, checksum included; otherwise as `shared.wire.bodies.Body`."""
 
     def __init__(self, feature: FeatureSpec, quantiser: Quantiser, tables: LatticeTables) -> None:
-        if quantiser.zero_levels.any() or quantiser.levels < LEAST_LEVELS:
-            raise ValueError(f"a lattice codec's levels begin at zero and are {LEAST_LEVELS} or more")
+        if quantiser.zero_levels.any() or not LEAST_LEVELS <= quantiser.levels <= MOST_LEVELS:
+            raise ValueError(
+                f"a lattice codec's levels begin at zero and are {LEAST_LEVELS} to {MOST_LEVELS} in number"
+            )
         self._feature = feature
         self.quantiser = quantiser
-        self._sent = np.flatnonzero((tables.choices != SILENT).any(axis=(1, 2)))
+        sent = np.flatnonzero(tables.flags != SILENT)
+        # channels in the order of their flags, so that flags of one table lie together
+        self._sent = sent[np.argsort(tables.flags[sent], kind="stable")]
+        self._flag_runs = _runs(tables.flags[self._sent])
         self._choices = tables.choices[self._sent]
         self._steps = quantiser.steps[self._sent, None, None]
-        self._count = len(tables.counts)
+        self._highest = np.float32(quantiser.levels - 1) * self._steps
+        self._count = self._mode_table = len(tables.counts)
         # the largest level, halved that often, rounds to 0
         self._coarsest = (2 * (quantiser.levels - 1)).bit_length()
-        self._mode_table = self._count
         self._coder = make_tables(_with_modes(tables.counts, self._coarsest))
-        self._positions = phase_positions(len(self._sent), feature.height, feature.width)
+        self._shapes = part_shapes(feature.height, feature.width)
         # the checksum and the one above it
         self.least_bytes = SEAL_BYTES + 1
         self.most_bytes = tables.most_bytes
         self.expected_bytes = tables.mean_bytes
         self.precision = (
             f"{quantiser.levels} levels, one step per channel, {self._count} tables by context, ANS; "
-            f"{len(self._sent)} of {feature.channels} channels are sent"
+            f"{len(self._sent)} of {feature.channels} channels are ever sent"
         )
-        zeros = np.zeros(feature.shape, np.float32)
-        needed = len(self._write(zeros, self._coarsest, lambda _: (1 << 32) - 1))
+        needed = len(self._write(np.zeros(feature.shape, np.float32), self._coarsest, _FITS_ALWAYS))
         if needed > tables.most_bytes:
             raise ValueError(f"most_bytes is {tables.most_bytes}, but a feature of zeros takes {needed}")
-
-    @cached_property
-    def _table_of_sum(self) -> tuple[NDArray[np.uint8], ...]:
-        """For phases 1 and 2: the key of each channel and sum, laid flat; a key is phase, then table."""
-        classes = classes_of_sums(self.quantiser.levels)
-        return tuple(
-            (self._choices[:, phase, :][:, classes] + np.uint8(phase * self._count)).ravel()
-            for phase in range(PHASES)
-        )
-
-    @cached_property
-    def _channel_offsets(self) -> NDArray[np.int32]:
-        sums = 4 * (self.quantiser.levels - 1) + 1
-        return (np.arange(len(self._sent), dtype=np.int32) * sums)[:, None, None]
-
-    @cached_property
-    def _first_keys(self) -> NDArray[np.uint8]:
-        per_channel = len(self._positions[0]) // len(self._sent)
-        return np.repeat(self._choices[:, 0, 0], per_channel)
-
-    @cached_property
-    def _first_order(self) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
-        return self._ordered(self._first_keys, 0)
-
-    def _keys(self, padded: NDArray[np.int32], phase: int) -> NDArray[np.uint8]:
-        if phase == 0:
-            return self._first_keys
-        table_of_sum, offsets = self._table_of_sum[phase], self._channel_offsets
-        found = [table_of_sum.take(sums + offsets).ravel() for sums in context_sums(padded, phase)]
-        return found[0] if len(found) == 1 else np.concatenate(found)
-
-    def _ordered(self, keys: NDArray[np.uint8], phase: int) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
-        """Positions sorted by table, and how many each table has."""
-        order = np.argsort(keys, kind="stable")
-        counts = np.bincount(keys, minlength=(phase + 1) * self._count)[phase * self._count :]
-        return self._positions[phase].take(order), counts
 
     def write(self, features: NDArray[np.float32], checksum: Checksum) -> bytes:
         """Encode finite float32 values, shape (channels, height * width), coarser where the ceiling asks."""
@@ -143,39 +125,6 @@ class LatticeBody:
             if len(body) <= self.most_bytes:
                 return body
         raise AssertionError("zeros fit: the constructor saw to it")
-
-    def _write(self, planes: NDArray[np.float32], coarser: int, checksum: Checksum) -> bytes:
-        padded = np.zeros((len(self._sent), self._feature.height + 2, self._feature.width + 2), np.int32)
-        padded[:, 1:-1, 1:-1] = self._quantise(planes, coarser)
-        flat = padded.ravel()
-        keys = np.concatenate([self._keys(padded, phase) for phase in range(PHASES)])
-        symbols = flat.take(self._all_positions.take(np.argsort(keys, kind="stable")))
-        counts = np.bincount(keys, minlength=PHASES * self._count)
-        writer = self._coder.write(checksum(_bytes_of(padded, coarser)))
-        self._push_all(writer, symbols, counts)
-        writer.push(np.array([coarser], np.int32), self._mode_table)
-        # the last word's high bytes are zero as often as not
-        return writer.finish().rstrip(b"\0")
-
-    @cached_property
-    def _all_positions(self) -> NDArray[np.intp]:
-        return np.concatenate(self._positions)
-
-    def _push_all(self, writer: Writer, symbols: NDArray[np.int32], counts: NDArray[np.intp]) -> None:
-        end = len(symbols)
-        for key in np.flatnonzero(counts)[::-1].tolist():
-            start = end - int(counts[key])
-            writer.push(symbols[start:end], key % self._count)
-            end = start
-
-    def _quantise(self, planes: NDArray[np.float32], coarser: int) -> NDArray[np.float32]:
-        """Levels of the channels that are sent, as whole floats."""
-        most = np.float32(self.quantiser.levels - 1)
-        scaled = planes[self._sent] if len(self._sent) < len(planes) else planes
-        # clipped before the division, which could overflow
-        levels = np.clip(scaled, np.float32(0), most * self._steps)
-        levels /= self._steps if coarser == 0 else np.ldexp(self._steps, coarser)
-        return np.rint(levels, out=levels)
 
     def read(self, body: bytes, checksum: Checksum) -> NDArray[np.float32]:
         """Decode, same shape; the caller has checked the length.
@@ -189,38 +138,129 @@ class LatticeBody:
         coarser = int(reader.pop(self._mode_table, 1)[0])
         if coarser > self._coarsest:
             raise CodecError(f"body says {coarser} times coarser; {self._coarsest} is the most")
-        feature = self._feature
-        padded = np.zeros((len(self._sent), feature.height + 2, feature.width + 2), np.int32)
-        flat = padded.ravel()
-        for phase in range(PHASES):
-            order = self._first_order if phase == 0 else self._ordered(self._keys(padded, phase), phase)
-            positions, counts = order
-            start = 0
-            for table in np.flatnonzero(counts).tolist():
-                end = start + int(counts[table])
-                flat[positions[start:end]] = reader.pop(table, end - start)
-                start = end
-        if reader.finish(seeded=True) != checksum(_bytes_of(padded, coarser)):
+        flags = np.concatenate([reader.pop(table, end - start) for table, start, end in self._flag_runs])
+        if flags.max() > 1:
+            raise CodecError("body says neither that a channel is sent nor that it is not")
+        active = np.flatnonzero(flags)
+        parts = self._read_parts(reader, active)
+        told = _told(coarser, flags.astype(np.uint8), parts)
+        if reader.finish(seeded=True) != checksum(told):
             raise CodecError(CHECKSUM_DIFFERS)
-        return self._dequantise(padded[:, 1:-1, 1:-1], coarser)
+        return self._dequantise(active, parts, coarser)
 
-    def _dequantise(self, levels: NDArray[np.int32], coarser: int) -> NDArray[np.float32]:
-        steps = self._steps if coarser == 0 else np.ldexp(self._steps, coarser)
+    def _write(self, planes: NDArray[np.float32], coarser: int, checksum: Checksum) -> bytes:
+        levels = self._quantise(planes, coarser)
+        flags = levels.reshape(len(levels), -1).any(axis=1)
+        active = np.flatnonzero(flags)
+        levels = levels[active]
+        parts = [np.ascontiguousarray(part(levels, number)) for number in range(4)]
+        writer = self._coder.write(checksum(_told(coarser, flags.view(np.uint8), parts)))
+        if len(active):
+            self._push_levels(writer, active, parts)
+        as_levels = flags.astype(np.int32)
+        # a stack gives back last what was pushed first
+        for table, start, end in reversed(self._flag_runs):
+            writer.push(as_levels[start:end], table)
+        writer.push(np.array([coarser], np.int32), self._mode_table)
+        # the last word's high bytes are zero as often as not
+        return writer.finish().rstrip(b"\0")
+
+    def _push_levels(self, writer: Writer, active: NDArray[np.intp], parts: list[Plane]) -> None:
+        height, width = self._feature.height, self._feature.width
+        around = (sums_around_b(parts[0], height, width), *sums_around_c_and_d(*parts[:2], height, width))
+        phases = (1, 2, 2)
+        keys = [self._first_keys(active)]
+        keys += [self._keys(active, sums, phase) for sums, phase in zip(around, phases, strict=True)]
+        joined = np.concatenate(keys)
+        symbols = np.concatenate([levels.ravel() for levels in parts])
+        symbols_sorted = symbols.take(np.argsort(joined, kind="stable")).astype(np.int32)
+        end = len(symbols)
+        counts = np.bincount(joined, minlength=PHASES * self._count).tolist()
+        for key in range(len(counts) - 1, -1, -1):
+            if counts[key]:
+                start = end - counts[key]
+                writer.push(symbols_sorted[start:end], key % self._count)
+                end = start
+
+    def _read_parts(self, reader: Reader, active: NDArray[np.intp]) -> list[Plane]:
+        if not len(active):
+            return [np.zeros((0, *shape), np.uint8) for shape in self._shapes]
+        height, width = self._feature.height, self._feature.width
+        count, (a_shape, b_shape, c_shape, d_shape) = len(active), self._shapes
+        a = self._pop(reader, self._first_keys(active), 0).reshape(count, *a_shape)
+        sums = sums_around_b(a, height, width)
+        b = self._pop(reader, self._keys(active, sums, 1), 1).reshape(count, *b_shape)
+        around = sums_around_c_and_d(a, b, height, width)
+        keys = np.concatenate([self._keys(active, sums, 2) for sums in around])
+        last = self._pop(reader, keys, 2)
+        split = count * c_shape[0] * c_shape[1]
+        return [a, b, last[:split].reshape(count, *c_shape), last[split:].reshape(count, *d_shape)]
+
+    def _pop(self, reader: Reader, keys: _Bytes, phase: int) -> _Bytes:
+        """The levels of a phase, in the order of their positions."""
+        if not len(keys):
+            return np.zeros(0, np.uint8)
+        counts = np.bincount(keys, minlength=(phase + 1) * self._count)[phase * self._count :].tolist()
+        popped = [reader.pop(table, count) for table, count in enumerate(counts) if count]
+        levels = np.empty(len(keys), np.uint8)
+        levels[np.argsort(keys, kind="stable")] = np.concatenate(popped)
+        return levels
+
+    def _first_keys(self, active: NDArray[np.intp]) -> _Bytes:
+        rows, columns = self._shapes[0]
+        return np.repeat(self._choices[active, 0, 0], rows * columns)
+
+    def _keys(self, active: NDArray[np.intp], sums: Plane, phase: int) -> _Bytes:
+        """For each symbol its phase and table, told by one byte."""
+        return self._key_of_sum[phase].take(sums + self._offsets[active]).ravel()
+
+    @cached_property
+    def _key_of_sum(self) -> tuple[_Bytes, ...]:
+        """For each phase the key of each channel and sum, laid flat."""
+        classes = classes_of_sums(self.quantiser.levels)
+        return tuple(
+            (self._choices[:, phase, :][:, classes] + np.uint8(phase * self._count)).ravel()
+            for phase in range(PHASES)
+        )
+
+    @cached_property
+    def _offsets(self) -> NDArray[np.intp]:
+        sums = 4 * (self.quantiser.levels - 1) + 1
+        return (np.arange(len(self._sent)) * sums)[:, None, None]
+
+    def _quantise(self, planes: NDArray[np.float32], coarser: int) -> Plane:
+        # clipped before the division, which could overflow
+        levels = np.minimum(planes[self._sent], self._highest)
+        levels = np.maximum(levels, np.float32(0), out=levels)
+        levels /= self._steps if coarser == 0 else np.ldexp(self._steps, coarser)
+        return np.rint(levels, out=levels).astype(np.uint8)
+
+    def _dequantise(self, active: NDArray[np.intp], parts: list[Plane], coarser: int) -> NDArray[np.float32]:
         features = np.zeros(self._feature.shape, np.float32)
-        features[self._sent] = levels.astype(np.float32) * steps
+        if len(active):
+            steps = self._steps[active] if coarser == 0 else np.ldexp(self._steps[active], coarser)
+            levels = np.empty((len(active), self._feature.height, self._feature.width), np.uint8)
+            for number, coded in enumerate(parts):
+                part(levels, number)[:] = coded
+            features[self._sent[active]] = levels * steps
         return features.reshape(self._feature.channels, -1)
 
 
-def _bytes_of(padded: NDArray[np.int32], coarser: int) -> bytes:
-    """What the checksum is taken over: how coarse, then the levels with their border, a byte each."""
-    return bytes([coarser]) + padded.astype(np.uint8).tobytes()
+def _told(coarser: int, flags: _Bytes, parts: list[Plane]) -> bytes:
+    """What the checksum is taken over: how coarse, which channels are sent, their levels."""
+    return b"".join((bytes([coarser]), flags.tobytes(), *(levels.tobytes() for levels in parts)))
+
+
+def _runs(flags: _Bytes) -> list[tuple[int, int, int]]:
+    """Stretches of equal values: value, start, end."""
+    edges = [0, *(np.flatnonzero(np.diff(flags)) + 1).tolist(), len(flags)]
+    return [(int(flags[start]), start, end) for start, end in pairwise(edges)]
 
 
 def _with_modes(counts: NDArray[np.uint16], coarsest: int) -> NDArray[np.uint16]:
     """The tables and one more for how coarse: not at all, nearly always."""
     total = int(counts[0].sum(dtype=np.int64))
-    levels = counts.shape[1]
-    modes = np.zeros(levels, np.uint16)
+    modes = np.zeros(counts.shape[1], np.uint16)
     modes[: coarsest + 1] = 1
     modes[0] = total - coarsest
     return np.vstack((counts, modes))

@@ -12,7 +12,14 @@ from lab.models.rate import RateQuantiser
 from shared.manifest import FeatureSpec
 from shared.wire import calibrate_lattice
 from shared.wire.bodies import make_body
-from shared.wire.lattice import CLASSES, PHASES, classes_of_sums, context_sums, phase_positions
+from shared.wire.lattice import (
+    CLASSES,
+    PHASES,
+    classes_of_sums,
+    part,
+    sums_around_b,
+    sums_around_c_and_d,
+)
 
 SHAPE = (3, 6, 8)
 
@@ -51,18 +58,12 @@ def test_its_tables_are_those_of_the_wire_format():
     levels = torch.randint(0, 16, (2, *SHAPE), generator=torch.Generator().manual_seed(0))
     rows = stage.rows(levels, torch.tensor([1, 0])).numpy()
     for picture, point in enumerate((1, 0)):
-        padded = np.pad(levels[picture].numpy().astype(np.int32), ((0, 0), (1, 1), (1, 1)))
-        laid_out = np.pad(rows[picture], ((0, 0), (1, 1), (1, 1)))
-        for phase, positions in enumerate(phase_positions(*SHAPE)):
-            per_channel = len(positions) // 3
-            channel = np.repeat(np.arange(3), per_channel)
-            classes = np.zeros(len(positions), np.int64)
-            if phase:
-                parts = context_sums(padded, phase)
-                classes = np.concatenate([classes_of_sums(16)[part].ravel() for part in parts])
-                channel = np.concatenate([np.repeat(np.arange(3), part[0].size) for part in parts])
-            expected = ((point * 3 + channel) * PHASES + phase) * CLASSES + classes
-            assert np.array_equal(laid_out.ravel()[positions], expected)
+        a, b = (part(levels[picture].numpy().astype(np.uint8), number) for number in range(2))
+        around = (np.zeros_like(a), sums_around_b(a, *SHAPE[1:]), *sums_around_c_and_d(a, b, *SHAPE[1:]))
+        for number, (sums, phase) in enumerate(zip(around, (0, 1, 2, 2), strict=True)):
+            channel = np.arange(3)[:, None, None]
+            expected = ((point * 3 + channel) * PHASES + phase) * CLASSES + classes_of_sums(16)[sums]
+            assert np.array_equal(part(rows[picture], number), expected)
 
 
 def test_bits_are_the_code_lengths_of_what_is_sent_when_levels_are_whole():

@@ -15,9 +15,9 @@ from shared.json_fields import FieldError
 from shared.manifest import BundleError, CodecSpec, FeatureSpec
 from shared.wire import CodecError, calibrate_lattice, describe, make_codecs
 from shared.wire.bodies import make_body
-from shared.wire.calibrate_lattice import merge_tables
-from shared.wire.lattice import context_sums, phase_map, phase_positions
+from shared.wire.lattice import part, part_shapes, phase_map, sums_around_b, sums_around_c_and_d
 from shared.wire.lattice_body import LatticeBody
+from shared.wire.lattice_calibration import merge_tables
 from shared.wire.plain_ans import PlainAnsTables
 from tests.shared.golden import HERE
 from tests.shared.wire.test_codec import DIGEST, OTHER_DIGEST, manifest_with
@@ -54,42 +54,36 @@ def flat(features: np.ndarray) -> np.ndarray:
     return features.reshape(SHAPE[0], -1)
 
 
-def padded(levels: np.ndarray) -> np.ndarray:
-    return np.pad(levels.astype(np.int32), ((0, 0), (1, 1), (1, 1)))
-
-
-def sums_one_by_one(levels: np.ndarray, phase: int) -> dict[int, int]:
-    """Place in the padded array and sum of the context, for every symbol of a phase, by the definition."""
+def sums_one_by_one(levels: np.ndarray, number: int) -> np.ndarray:
+    """The sum of every context of a part, by the definition."""
     channels, height, width = levels.shape
-    around = [(-1, -1), (-1, 1), (1, -1), (1, 1)] if phase == 1 else [(-1, 0), (1, 0), (0, -1), (0, 1)]
-    found = {}
+    around = [(-1, -1), (-1, 1), (1, -1), (1, 1)] if number == 1 else [(-1, 0), (1, 0), (0, -1), (0, 1)]
+    found = np.zeros(levels.shape, np.int64)
     for channel, row, column in itertools.product(range(channels), range(height), range(width)):
-        kind = 2 if (row + column) % 2 else row % 2
-        if kind == phase:
-            near = [(row + i, column + j) for i, j in around]
-            place = (channel * (height + 2) + row + 1) * (width + 2) + column + 1
-            inside = [(r, c) for r, c in near if 0 <= r < height and 0 <= c < width]
-            found[place] = sum(int(levels[channel, r, c]) for r, c in inside)
-    return found
+        near = [(row + i, column + j) for i, j in around]
+        inside = [(r, c) for r, c in near if 0 <= r < height and 0 <= c < width]
+        found[channel, row, column] = sum(int(levels[channel, r, c]) for r, c in inside)
+    return part(found, number)
 
 
 @pytest.mark.parametrize("height", [1, 2, 3, 8])
 @pytest.mark.parametrize("width", [1, 2, 5, 8])
-@pytest.mark.parametrize("phase", [1, 2])
-def test_context_sums_are_those_of_the_definition_for_every_shape(height, width, phase):
-    levels = np.random.default_rng(height).integers(0, 16, (3, height, width))
-    parts = context_sums(padded(levels), phase)
-    made = np.concatenate([part.ravel() for part in parts])
-    positions = phase_positions(3, height, width)[phase]
-    assert dict(zip(positions.tolist(), made.tolist(), strict=True)) == sums_one_by_one(levels, phase)
+def test_context_sums_are_those_of_the_definition_for_every_shape(height, width):
+    levels = np.random.default_rng(height).integers(0, 64, (3, height, width)).astype(np.uint8)
+    a, b, c, d = (part(levels, number) for number in range(4))
+    assert [x.shape[1:] for x in (a, b, c, d)] == list(part_shapes(height, width))
+    around_c, around_d = sums_around_c_and_d(a, b, height, width)
+    for number, sums in ((1, sums_around_b(a, height, width)), (2, around_c), (3, around_d)):
+        assert np.array_equal(sums, sums_one_by_one(levels, number))
 
 
 @pytest.mark.parametrize(("height", "width"), [(1, 1), (2, 2), (3, 4), (16, 16)])
-def test_every_position_has_one_phase(height, width):
-    positions = np.concatenate(phase_positions(2, height, width))
-    inside = np.arange(2 * (height + 2) * (width + 2)).reshape(2, height + 2, width + 2)[:, 1:-1, 1:-1]
-    assert sorted(positions) == sorted(inside.ravel())
-    assert phase_map(height, width).shape == (height, width)
+def test_every_position_has_one_phase_and_lies_in_one_part(height, width):
+    phases = np.zeros((1, height, width), np.uint8)
+    phases[:] = phase_map(height, width)
+    for number, phase in enumerate((0, 1, 2, 2)):
+        assert (part(phases, number) == phase).all()
+    assert sum(rows * columns for rows, columns in part_shapes(height, width)) == height * width
 
 
 @settings(max_examples=60, deadline=None)
@@ -165,7 +159,7 @@ def test_the_dearest_feature_under_a_tight_ceiling_becomes_zeros():
 
 def test_a_ceiling_that_even_zeros_do_not_fit_is_refused():
     low = CodecSpec("r1", "lattice", {**SPEC.parameters, "most_bytes": 4})
-    with pytest.raises(BundleError, match="a feature of zeros takes 8"):
+    with pytest.raises(BundleError, match="a feature of zeros takes"):
         make_body(low, FeatureSpec(*SHAPE))
 
 
@@ -174,7 +168,7 @@ def test_the_mean_payload_is_what_the_description_says():
     assert describe(CODEC).expected_payload_bytes == pytest.approx(
         np.mean([len(p) for p in payloads]), abs=0.1
     )
-    assert "3 of 4 channels are sent" in describe(CODEC).precision
+    assert "3 of 4 channels are ever sent" in describe(CODEC).precision
 
 
 def test_context_makes_payloads_smaller_than_one_table_per_channel():
@@ -212,13 +206,20 @@ def test_wrong_parameters_are_named(change, complaint):
         make_body(CodecSpec("r1", "lattice", {**SPEC.parameters, **change}), FeatureSpec(*SHAPE))
 
 
-def test_choices_of_a_table_that_is_not_there_or_of_silence_alone_are_refused():
-    for value, complaint in ((17, "choices name table 17"), (255, "every channel silent")):
-        choices = _base64(np.full((SHAPE[0], 3, 6), value, np.uint8), "u1")
+def test_a_table_that_is_not_there_or_silence_alone_is_refused():
+    for name, shape, value, complaint in (
+        ("choices", (SHAPE[0], 3, 6), 40, "name table 40"),
+        ("flags", SHAPE[:1], 40, "name table 40"),
+        ("flags", SHAPE[:1], 255, "every channel silent"),
+    ):
+        changed = {**SPEC.parameters, name: _base64(np.full(shape, value, np.uint8), "u1")}
         with pytest.raises(BundleError, match=complaint):
-            make_body(
-                CodecSpec("r1", "lattice", {**SPEC.parameters, "choices": choices}), FeatureSpec(*SHAPE)
-            )
+            make_body(CodecSpec("r1", "lattice", changed), FeatureSpec(*SHAPE))
+
+
+def test_more_levels_than_a_byte_can_sum_are_refused():
+    with pytest.raises((BundleError, ValueError), match="4 to 64"):
+        calibrate_lattice("r1", sparse(0), STEPS, 65)
 
 
 def test_features_that_all_round_to_zero_cannot_be_calibrated_on():

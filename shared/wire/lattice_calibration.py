@@ -13,12 +13,19 @@ from numpy.typing import NDArray
 
 from shared.manifest import CodecSpec, FeatureSpec
 from shared.wire.bodies import make_body
-from shared.wire.lattice import CLASSES, PHASES, classes_of_sums, context_sums, phase_positions
+from shared.wire.lattice import (
+    CLASSES,
+    PHASES,
+    classes_of_sums,
+    part,
+    sums_around_b,
+    sums_around_c_and_d,
+)
 from shared.wire.lattice_body import SILENT, LatticeBody
 from shared.wire.quantiser import Quantiser
 from shared.wire.tables import PRECISION_BITS, counts_from_histogram
 
-TABLES = 16
+FLAG_TABLES, LEVEL_TABLES = 3, 12
 CEILING = 2.5
 """Times the mean payload."""
 _PRIOR = 0.1
@@ -43,20 +50,26 @@ def calibrate_lattice(
     if features_NCHW.ndim != 4 or features_NCHW.dtype != np.float32 or not np.isfinite(features_NCHW).all():
         raise ValueError("a lattice codec is calibrated on finite float32 features of shape (N, C, H, W)")
     channels, height, width = features_NCHW.shape[1:]
-    histograms = _histograms(features_NCHW, Quantiser(levels, steps_C, np.zeros(channels, np.int32)))
-    silent = histograms[..., 1:].sum(axis=(1, 2, 3)) == 0
-    if silent.all():
+    flag_rows, level_rows = _histograms(
+        features_NCHW, Quantiser(levels, steps_C, np.zeros(channels, np.int32))
+    )
+    sent = flag_rows[:, 1] > 0
+    if not sent.any():
         raise ValueError("every value rounds to zero under these steps; there is nothing to send")
+    flags = np.full(channels, SILENT, np.uint8)
     choices = np.full((channels, PHASES, CLASSES), SILENT, np.uint8)
-    merged, chosen = merge_tables(histograms[~silent].reshape(-1, levels), TABLES)
-    choices[~silent] = chosen.reshape(-1, PHASES, CLASSES)
+    flag_tables, flags[sent] = merge_tables(flag_rows[sent], FLAG_TABLES)
+    level_tables, chosen = merge_tables(level_rows[sent].reshape(-1, levels), LEVEL_TABLES)
+    choices[sent] = chosen.reshape(-1, PHASES, CLASSES) + len(flag_tables)
+    counts = np.stack([counts_from_histogram(row) for row in (*flag_tables, *level_tables)])
     parameters: dict[str, Any] = {
         "levels": levels,
         "precision_bits": PRECISION_BITS,
         "steps": _base64(steps_C, "<f4"),
-        "tables": len(merged),
+        "tables": len(counts),
+        "flags": _base64(flags, "u1"),
         "choices": _base64(choices, "u1"),
-        "counts": _base64(np.stack([counts_from_histogram(row) for row in merged]), "<u2"),
+        "counts": _base64(counts, "<u2"),
         "most_bytes": 4 * features_NCHW[0].size,
         "mean_bytes": 0.0,
     }
@@ -68,27 +81,32 @@ def calibrate_lattice(
     return CodecSpec(name, "lattice", parameters)
 
 
-def _histograms(features_NCHW: NDArray[np.float32], quantiser: Quantiser) -> NDArray[np.int64]:
-    """How often each level occurs, (channels, phases, classes, levels)."""
+def _histograms(
+    features_NCHW: NDArray[np.float32], quantiser: Quantiser
+) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """How often each channel is sent or not, (channels, levels), and each of its levels where it is.
+
+    The second is (channels, phases, classes, levels).
+    """
     count, channels, height, width = features_NCHW.shape
-    rows = features_NCHW.transpose(1, 0, 2, 3).reshape(channels, -1)
-    levels = quantiser.quantise(np.ascontiguousarray(rows)).reshape(channels * count, height, width)
-    padded = np.pad(levels, ((0, 0), (1, 1), (1, 1)))
-    channel = np.repeat(np.arange(channels), count)
+    rows = np.ascontiguousarray(features_NCHW.transpose(1, 0, 2, 3).reshape(channels, -1))
+    levels = quantiser.quantise(rows).astype(np.uint8).reshape(channels * count, height, width)
+    active = levels.any(axis=(1, 2))
+    flags = np.zeros((channels, quantiser.levels), np.int64)
+    flags[:, 1] = active.reshape(channels, count).sum(axis=1)
+    flags[:, 0] = count - flags[:, 1]
+    channel = np.repeat(np.arange(channels), count)[active]
+    parts = [part(levels[active], number) for number in range(4)]
+    around = (sums_around_b(parts[0], height, width), *sums_around_c_and_d(parts[0], parts[1], height, width))
     classes = classes_of_sums(quantiser.levels).astype(np.int64)
     found = np.zeros(channels * PHASES * CLASSES * quantiser.levels, np.int64)
-    for phase, positions in enumerate(phase_positions(channels * count, height, width)):
-        symbols = padded.ravel()[positions]
-        if phase == 0:
-            class_of = np.zeros(len(symbols), np.int64)
-            channel_of = np.repeat(channel, len(symbols) // len(channel))
-        else:
-            parts = context_sums(padded, phase)
-            class_of = np.concatenate([classes[part].ravel() for part in parts])
-            channel_of = np.concatenate([np.repeat(channel, part[0].size) for part in parts])
-        row = (channel_of * PHASES + phase) * CLASSES + class_of
-        found += np.bincount(row * quantiser.levels + symbols, minlength=found.size)
-    return found.reshape(channels, PHASES, CLASSES, quantiser.levels)
+    for coded, sums, phase in zip(parts, (None, *around), (0, 1, 2, 2), strict=True):
+        row = (channel[:, None, None] * PHASES + phase) * CLASSES
+        if sums is not None:
+            row = row + classes[sums]
+        symbol = (row * quantiser.levels + coded).ravel()
+        found += np.bincount(symbol, minlength=found.size)
+    return flags, found.reshape(channels, PHASES, CLASSES, quantiser.levels)
 
 
 def merge_tables(
