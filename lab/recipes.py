@@ -209,7 +209,7 @@ def drawnfaces_siftfunnel() -> Recipe:
 
 
 def cifar10_siftfunnel_rate() -> Recipe:
-    """The second half of the training for rate, at half the step and with more weight on the smallest point."""
+    """The second half of the training for rate: smaller steps, more weight on the smallest point."""
     start = cifar10_siftfunnel_rate_start()
     return replace(
         start,
