@@ -1,6 +1,6 @@
 """Readers of single JSON fields beyond those of `shared.json_fields`."""
 
-from typing import TypeVar, cast
+from typing import TypeVar
 
 from shared.json_fields import FieldError, Fields
 
@@ -52,4 +52,4 @@ def one_of(fields: Fields, name: str, choices: tuple[ChoiceT, ...]) -> ChoiceT:
     value = fields.string(name)
     if value not in choices:
         raise fields.error(name, f"must be one of {', '.join(choices)}, got {value!r}")
-    return cast("ChoiceT", value)
+    return value

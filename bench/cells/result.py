@@ -14,7 +14,7 @@ EmulationName = Literal["tun", "netem", "relay", "none"]
 
 MODES = cast("tuple[Mode, ...]", get_args(Mode))
 SCENARIOS = cast("tuple[Scenario, ...]", get_args(Scenario))
-STAGES = ("capture", "edge", "encode", "wire", "queue", "decode", "cloud", "return")
+STAGES = ("wait", "capture", "edge", "encode", "wire", "queue", "decode", "cloud", "return")
 LAYERS = ("payload", "message", "tcp", "link")
 
 
@@ -74,12 +74,12 @@ class Latency:
     @classmethod
     def read(cls, fields: Fields) -> "Latency":
         """From JSON."""
-        mean, *percentiles = (non_negative(fields, name) for name in ("mean", "p50", "p90", "p99"))
-        if percentiles != sorted(percentiles):
-            raise fields.error("p90", f"percentiles must not fall, got {percentiles}")
+        mean, p50, p90, p99 = (non_negative(fields, name) for name in ("mean", "p50", "p90", "p99"))
+        if not p50 <= p90 <= p99:
+            raise fields.error("p90", f"percentiles must not fall, got {p50}, {p90}, {p99}")
         stopping = nested_or_none(fields, "early_stopping")
         fields.finish()
-        return cls(mean, *percentiles, None if stopping is None else EarlyStopping.read(stopping))
+        return cls(mean, p50, p90, p99, None if stopping is None else EarlyStopping.read(stopping))
 
 
 @dataclass(frozen=True)
@@ -87,6 +87,8 @@ class Stages:
     """Where a frame's time went, means in milliseconds; None for a stage that this mode has not.
 
     Attributes:
+        wait: On the device, from the query's arrival until work on this frame begins: frames before it, a
+            full window. Next to nothing in SingleStream.
         capture: Picture file in memory to pixels of the model's size.
         edge: Normalisation and the device's half (all of the network in edge-only).
         encode: Feature to payload; in cloud-only pixels to JPEG or WebP.
@@ -97,6 +99,7 @@ class Stages:
         return_: From there to the device's hands.
     """
 
+    wait: float | None
     capture: float | None
     edge: float | None
     encode: float | None
@@ -108,7 +111,7 @@ class Stages:
 
     def total_ms(self) -> float:
         """Sum of what there is."""
-        return sum(value for value in asdict(self).values() if value is not None)
+        return float(sum(value for value in asdict(self).values() if value is not None))
 
     def to_json(self) -> dict[str, float | None]:
         """JSON values under the stages' names."""

@@ -27,7 +27,7 @@ def sample_cell(**changes: Any) -> Cell:
         "frames_per_s": 6.2,
         "target_frames_per_s": None,
         "overloaded": False,
-        "stages_ms": Stages(0.5, 1.5, 0.25, 78.0, 0.25, 0.125, 2.0, 77.0),
+        "stages_ms": Stages(0.0, 0.5, 1.5, 0.25, 78.0, 0.25, 0.125, 2.0, 77.0),
         "stage_residual": 0.01,
         "bytes_up": LayerBytes(580.0, 640.0, 740.0, 741.5),
         "bytes_down": LayerBytes(30.0, 80.0, None, None),

@@ -24,7 +24,7 @@ def test_the_file_has_the_fields_that_tables_and_plots_read() -> None:
 
 
 def test_stages_that_are_missing_add_nothing() -> None:
-    assert Stages(1.0, 2.0, None, None, None, None, None, None).total_ms() == 3.0
+    assert Stages(1.0, 2.0, None, None, None, None, None, None, None).total_ms() == 3.0
 
 
 @pytest.mark.parametrize(
@@ -42,7 +42,7 @@ def test_stages_that_are_missing_add_nothing() -> None:
         ({"repeats": 3}, "repeats"),
         ({"surprise": 1}, "surprise"),
         ({"latency_ms": {"mean": 1, "p50": 3, "p90": 2, "p99": 4, "early_stopping": None}}, "p90"),
-        ({"stages_ms": {"capture": 1}}, "edge"),
+        ({"stages_ms": {"wait": 1}}, "capture"),
         ({"bytes": {"up": {}, "down": {}}}, "payload"),
     ],
 )
