@@ -21,8 +21,6 @@ class Frame:
         encoded_s: The payload is there.
         answered_s: The answer, or the failure, is in the device's hands.
         payload_bytes: Size of the payload; 0 where nothing is sent.
-        reply_bytes: Size of the serialised answer; 0 where there is none.
-        round_trip_ms: From the first send to the answer.
         queue_ms, decode_ms, cloud_ms: As the server tells.
         sends: How often it was sent.
         class_name: The answer.
@@ -38,8 +36,6 @@ class Frame:
     encoded_s: float = 0.0
     answered_s: float = 0.0
     payload_bytes: int = 0
-    reply_bytes: int = 0
-    round_trip_ms: float = 0.0
     queue_ms: float = 0.0
     decode_ms: float = 0.0
     cloud_ms: float = 0.0

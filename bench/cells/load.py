@@ -4,7 +4,7 @@ import json
 import re
 import tempfile
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from itertools import groupby
 from pathlib import Path
 from typing import Any, cast
@@ -32,7 +32,8 @@ class Load:
         at_most_s: Where more queries are wanted than fit into `seconds`, the end; SingleStream, MultiStream.
         queries: Wanted at least.
         frames_per_query: MultiStream.
-        target_frames_per_s: Mean of Server's Poisson arrivals; None where it is still to be found.
+        target_frames_per_s: Mean of Server's Poisson arrivals; None takes a share of what the way can carry.
+        capacity_share: That share; above 1 it is an overload.
         latency_limit_ms: Server counts later answers.
         seed: Of pictures' order and arrivals.
 
@@ -46,16 +47,22 @@ class Load:
     queries: int = 1
     frames_per_query: int = MULTI_STREAM_FRAMES
     target_frames_per_s: float | None = None
+    capacity_share: float = 0.5
     latency_limit_ms: float = 100.0
     seed: int = 1
 
     def __post_init__(self) -> None:
         if not (self.seconds > 0 and self.at_most_s >= self.seconds):
             raise ValueError(f"a run lasts above 0 and at most at_most_s: {self.seconds}, {self.at_most_s}")
-        if min(self.queries, self.frames_per_query) < 1 or not self.latency_limit_ms > 0:
-            raise ValueError(f"queries, frames_per_query and latency_limit_ms must be above 0: {self}")
+        counts, others = (self.queries, self.frames_per_query), (self.latency_limit_ms, self.capacity_share)
+        if min(counts) < 1 or not min(others) > 0:
+            raise ValueError(f"counts, latency_limit_ms and capacity_share must be above 0: {self}")
         if self.target_frames_per_s is not None and not self.target_frames_per_s > 0:
             raise ValueError(f"arrivals must come at more than 0 a second, not {self.target_frames_per_s}")
+
+    def with_target(self, frames_per_s: float) -> "Load":
+        """The same with its arrivals decided."""
+        return replace(self, target_frames_per_s=frames_per_s)
 
     def to_json(self) -> dict[str, Any]:
         """JSON values."""
@@ -74,12 +81,14 @@ class Sample:
     Attributes:
         number: In the order of issue.
         query: Its query's number.
+        picture: Index of its picture.
         late_ms: From its scheduled time until it was issued.
         latency_ms: From its scheduled time until its completion was told.
     """
 
     number: int
     query: int
+    picture: int
     late_ms: float
     latency_ms: float
 
@@ -98,8 +107,10 @@ class Measured:
     early_stopping: EarlyStopping | None
     over_limit: int | None
 
-    def query_latencies_ms(self) -> list[float]:
-        """Of whole queries: that of a query's last frame."""
+    def latencies_ms(self, scenario: Scenario) -> list[float]:
+        """Of whole queries in MultiStream, that of a query's last frame; elsewhere of frames."""
+        if scenario != "MultiStream":
+            return [sample.latency_ms for sample in self.samples]
         by_query = groupby(sorted(self.samples, key=lambda sample: sample.query), lambda sample: sample.query)
         return [max(sample.latency_ms for sample in samples) for _, samples in by_query]
 
@@ -185,6 +196,7 @@ def read_logs(folder: Path, scenario: Scenario) -> Measured:
             Sample(
                 each["sample_seq"],
                 each["query_seq"],
+                each["sample_idx"],
                 each["issue_start_ns"] / _NS_PER_MS,
                 each["complete_ns"] / _NS_PER_MS,
             )

@@ -3,7 +3,7 @@
 import itertools
 import random
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from functools import partial
 from time import perf_counter
 from typing import Protocol
@@ -24,9 +24,12 @@ from edge_client.transport import StreamCall
 from edge_client.window import EncodedFrame, InFlightWindow, WindowPolicy
 from shared.bundle import Bundle
 from shared.preprocess import fit_image, normalise, open_image
+from shared.rpc import split_inference_pb2 as pb
 from shared.wire import codec_by_name, make_codecs
 
 ENDED = "STREAM_ENDED"
+"""Code of a frame whose stream is over before its answer came."""
+
 _END_TIMEOUT_S = 5.0
 
 
@@ -94,6 +97,24 @@ def picture_encoder(bundle: Bundle, codec_name: str, index: int) -> tuple[Encode
     return encode, index
 
 
+class CountingCall(StreamCall):
+    """A stream that also adds up the size of its serialised replies.
+
+    Args:
+        count: Told of each reply's bytes.
+    """
+
+    def __init__(self, address: ServerAddress, digest: str, top_k: int, count: Callable[[int], None]) -> None:
+        super().__init__(address, digest, top_k)
+        self._count = count
+
+    def replies(self) -> Iterator[pb.Reply]:
+        """See `StreamCall.replies`."""
+        for reply in super().replies():
+            self._count(reply.ByteSize())
+            yield reply
+
+
 class Upload:
     """Through a server, with the stream engine of `siftfunnel edge`.
 
@@ -104,6 +125,9 @@ class Upload:
         encoder: Pixels to payload, and the codec's position.
         done: Told of every frame.
         connect_timeout_s: Patience with a server that is away.
+
+    Attributes:
+        reply_bytes: Of all serialised replies so far.
     """
 
     def __init__(
@@ -120,9 +144,10 @@ class Upload:
         self._done = done
         self._numbers = itertools.count()
         self._pending: dict[int, Frame] = {}
+        self.reply_bytes = 0
         address = ServerAddress(server)
         self._engine = StreamEngine(
-            partial(StreamCall, address, bundle.digest, 1),
+            partial(CountingCall, address, bundle.digest, 1, self._add_reply),
             InFlightWindow(WindowPolicy(), random.random),
             Reconnection(ReconnectPolicy(connect_timeout_s=connect_timeout_s), random.random),
             Agreement(bundle.name, bundle.manifest.classes, codec, codec_index),
@@ -161,6 +186,9 @@ class Upload:
         """What ended the stream, in words; None while it runs."""
         return None if self._engine.error is None else str(self._engine.error)
 
+    def _add_reply(self, size_bytes: int) -> None:
+        self.reply_bytes += size_bytes
+
     def _collect(self) -> None:
         while not self._engine.over or self._pending:
             outcome = self._engine.next_outcome()
@@ -179,7 +207,6 @@ class Upload:
             frame.finish(self._done, getattr(outcome, "code", ENDED))
             return
         frame.sends, frame.class_name = outcome.sends, outcome.class_name
-        frame.round_trip_ms = outcome.round_trip_ms
         frame.queue_ms = outcome.server.queue_us / 1000
         frame.decode_ms = outcome.server.decode_us / 1000
         frame.cloud_ms = outcome.server.compute_us / 1000
