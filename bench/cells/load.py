@@ -64,6 +64,14 @@ class Load:
         """The same with its arrivals decided."""
         return replace(self, target_frames_per_s=frames_per_s)
 
+    def overloading(self, share: float) -> "Load":
+        """The same with arrivals at a share of the capacity that the way cannot carry."""
+        return replace(self, target_frames_per_s=None, capacity_share=share)
+
+    def with_limit(self, latency_limit_ms: float) -> "Load":
+        """The same with another limit."""
+        return replace(self, latency_limit_ms=latency_limit_ms)
+
     def to_json(self) -> dict[str, Any]:
         """JSON values."""
         return asdict(self)
