@@ -13,8 +13,8 @@ from bench.cells.result import LAYERS, Cell, EmulationName, Latency, LayerBytes,
 from bench.links.probe import Calibration, Way
 
 _SPLIT_MEASURED = (
-    "wire and return are measured together; each has its calibrated delay and its bytes at the calibrated rate, "
-    "and the rest is shared by bytes"
+    "wire and return are measured together; each has its calibrated delay and its bytes at the calibrated "
+    "rate, and the rest is shared by bytes"
 )
 _SPLIT_BY_BYTES = "wire and return are measured together and shared by bytes: the link is not calibrated"
 

@@ -19,9 +19,9 @@ OVERLOAD_SHARE = 1.5
 DEFAULT_BUNDLES = ("drawnfaces-siftfunnel", "drawnfaces-unprotected")
 DEFAULT_LINKS = "wifi,fast-4g,slow-4g"
 _DESCRIPTION = (
-    "Measures cells: bundle x mode x codec x link x scenario, each with a real cloud server and a real client at "
-    "the two ends of an emulated link. Without arguments: the shipped drawn faces over three links, about three "
-    "minutes. Results are written as they come; the same command goes on where it was interrupted."
+    "Measures cells: bundle x mode x codec x link x scenario, each with a real cloud server and a real client "
+    "at the two ends of an emulated link. Without arguments: the shipped drawn faces over three links, about "
+    "three minutes. Results are written as they come; the same command goes on where it was interrupted."
 )
 
 
@@ -35,8 +35,8 @@ def add_run_parser(verbs: Any) -> None:
         "--bundle",
         action="append",
         metavar="DIR[,DIR]",
-        help=f"bundles or names of shipped ones ({','.join(DEFAULT_BUNDLES)}); the unprotected one among them "
-        "is what edge-only and cloud-only run",
+        help=f"bundles or names of shipped ones ({','.join(DEFAULT_BUNDLES)}); the unprotected one among "
+        "them is what edge-only and cloud-only run",
     )
     what.add_argument("--modes", default=",".join(MODES), help="of %(default)s")
     what.add_argument(
@@ -62,8 +62,8 @@ def add_run_parser(verbs: Any) -> None:
     how.add_argument(
         "--until-claim",
         action="store_true",
-        help=f"let SingleStream and MultiStream go on, to {AT_MOST_S:g} s at most, until LoadGen's early-stopping "
-        "rule can claim a 90th percentile",
+        help=f"let SingleStream and MultiStream go on, to {AT_MOST_S:g} s at most, until LoadGen's "
+        "early-stopping rule can claim a 90th percentile",
     )
     how.add_argument(
         "--target", type=float, metavar="FPS", help="Server's arrivals (half of what the way can carry)"
@@ -116,9 +116,8 @@ def run_cells(args: argparse.Namespace) -> int:
     journal = Journal(args.out, provenance(), fresh=args.fresh)
     for each in skipped:
         journal.skip(each)
-    show(
-        f"{len(plan)} cells, {wish.repeats} runs each: about {estimate_s(plan) / 60:.0f} minutes; into {args.out}"
-    )
+    minutes = estimate_s(plan) / 60
+    show(f"{len(plan)} cells, {wish.repeats} runs each: about {minutes:.0f} minutes; into {args.out}")
     Session(journal, show, calibrates=not args.no_calibration).measure(plan)
     return 0
 
@@ -186,7 +185,7 @@ def _one_of(name: str, known: Sequence[Any], what: str) -> Any:
 
 
 def _pictures_for(bundle: Bundle, sets: Sequence[PictureSet]) -> PictureSet:
-    """The first set whose labels are the bundle's classes; otherwise the first, whose answers are not judged."""
+    """The first set whose labels are the bundle's classes; else the first, whose answers are not judged."""
     return next((each for each in sets if each.knows(bundle.manifest.classes)), sets[0])
 
 

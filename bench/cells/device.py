@@ -23,7 +23,7 @@ from bench.cells.load import complete, generate
 from bench.cells.paths import EdgeOnly, Upload, picture_encoder, split_encoder
 from bench.cells.pictures import PictureSet, read_pictures
 from bench.cells.record import RunRecord
-from bench.cells.task import Counts, Task, totals_between
+from bench.cells.task import MEASURING, Counts, Task, totals_between
 from shared.bundle import Bundle, load_bundle
 
 WARM_UP_FRAMES, WARM_UP_S = 3, 0.5
@@ -77,7 +77,10 @@ def complete_frame(frame: Frame) -> None:
 class Run:
     """One run: opens the way, warms it up, measures, closes."""
 
-    def __init__(self, task: Task, bundle: Bundle, pictures: PictureSet) -> None:
+    def __init__(
+        self, task: Task, bundle: Bundle, pictures: PictureSet, on_measuring: Callable[[], None]
+    ) -> None:
+        self._on_measuring = on_measuring
         self._task = task
         self._files = pictures.files
         self._news: queue.SimpleQueue[Frame] = queue.SimpleQueue()
@@ -132,6 +135,7 @@ class Run:
                 frames.append(frame)
                 hand_over(frame)
 
+        self._on_measuring()
         before = Counts.now(task, self._way)
         measured = generate(load, issue, len(self._files), frames_per_s)
         bytes_up, bytes_down = totals_between(before, Counts.now(task, self._way), frames, task)
@@ -202,6 +206,10 @@ class Run:
 
 def serve(lines: Any, answers: Any) -> None:
     """Run tasks until the input ends."""
+
+    def on_measuring() -> None:
+        print(MEASURING, file=answers, flush=True)
+
     bundles: dict[str, Bundle] = {}
     sets: dict[tuple[str, int], PictureSet] = {}
     for line in lines:

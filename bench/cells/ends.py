@@ -5,7 +5,7 @@ import json
 import subprocess
 import sys
 import threading
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -13,7 +13,7 @@ from bench.cells.load import Load
 from bench.cells.picture_codec import is_picture_codec
 from bench.cells.plan import PlannedCell
 from bench.cells.record import RunRecord
-from bench.cells.task import Task
+from bench.cells.task import MEASURING, Task
 from bench.links.link import Link
 from bench.links.tun import INTERFACE
 
@@ -55,13 +55,20 @@ class Ends:
     picture_codecs: Sequence[str]
     _device: "subprocess.Popen[str] | None" = field(default=None, init=False)
 
-    def run(self, cell: PlannedCell, load: Load, pictures_at_most: int) -> RunRecord:
+    def run(
+        self, cell: PlannedCell, load: Load, on_measuring: Callable[[], None] = lambda: None
+    ) -> RunRecord:
         """One run of a cell.
+
+        Args:
+            cell: Planned on this link.
+            load: The cell's, or the same with its arrivals decided.
+            on_measuring: Called when the warm-up is over.
 
         Raises:
             RunFailedError: it gave no figures.
         """
-        task = self._task(cell, load, pictures_at_most)
+        task = self._task(cell, load)
         device = self._device = self._device or self._start_device()
         assert device.stdin is not None
         assert device.stdout is not None
@@ -72,6 +79,9 @@ class Ends:
             device.stdin.write(json.dumps(task.to_json()) + "\n")
             device.stdin.flush()
             line = device.stdout.readline()
+            if line.strip() == MEASURING:
+                on_measuring()
+                line = device.stdout.readline()
         except OSError:
             line = ""
         finally:
@@ -84,13 +94,13 @@ class Ends:
             raise RunFailedError(answer["failure"])
         return RunRecord.from_json(answer["record"])
 
-    def _task(self, cell: PlannedCell, load: Load, pictures_at_most: int) -> Task:
+    def _task(self, cell: PlannedCell, load: Load) -> Task:
         server = {"edge-only": None, "cloud-only": self.pictures}.get(cell.mode, self.features)
         packets = self.link.emulation in _PACKETS
         return Task(
             bundle=str(cell.bundle.directory),
             pictures=cell.pictures.place,
-            pictures_at_most=pictures_at_most,
+            pictures_at_most=len(cell.pictures.files),
             mode=cell.mode,
             codec=cell.codec,
             codec_index=self.picture_codecs.index(cell.codec) if cell.mode == "cloud-only" else 0,

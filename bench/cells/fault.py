@@ -1,4 +1,4 @@
-"""A link that goes down for a while: both ends' packets to the other vanish, without a word to the sockets."""
+"""A link that goes down for a while: both ends' packets vanish, without a word to their sockets."""
 
 import contextlib
 import threading

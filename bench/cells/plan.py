@@ -1,5 +1,6 @@
 """Which cells a run measures, in which order."""
 
+import itertools
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
@@ -51,7 +52,7 @@ class PlannedCell:
         }
 
     def asked(self) -> dict[str, Any]:
-        """All that decides its figures besides machine and code; equal for cells that may stand for each other."""
+        """All that decides its figures besides machine and code; alike in cells that are the same."""
         return {
             "load": self.load.to_json(),
             "repeats": self.repeats,
@@ -125,8 +126,8 @@ class Wish:
                 PictureCodec(name, 0, self.bundles[0][0].manifest.input)
             elif name not in known:
                 raise ValueError(
-                    f"no bundle here has a codec {name!r}; they have {', '.join(sorted(known))}; pictures go as "
-                    "jpeg-QUALITY or webp-QUALITY"
+                    f"no bundle here has a codec {name!r}; they have {', '.join(sorted(known))}; "
+                    "pictures go as jpeg-QUALITY or webp-QUALITY"
                 )
 
     def picture_codecs(self) -> list[str]:
@@ -145,23 +146,15 @@ def make_plan(wish: Wish) -> tuple[list[PlannedCell], list[Skipped]]:
     planned: list[PlannedCell] = []
     skipped: list[Skipped] = []
     unprotected = any(bundle.manifest.defence == UNPROTECTED for bundle, _ in wish.bundles)
-    for link in wish.links:
-        for load in wish.loads:
-            for bundle, pictures in wish.bundles:
-                for mode in wish.modes:
-                    for codec in _codecs(wish, bundle, mode):
-                        cell = PlannedCell(
-                            bundle,
-                            mode,
-                            codec,
-                            link,
-                            load,
-                            pictures,
-                            wish.repeats,
-                            wish.emulation,
-                            wish.drop_s,
-                        )
-                        planned.append(cell)
+    for link, asked, (bundle, pictures) in itertools.product(wish.links, wish.loads, wish.bundles):
+        load = asked.with_limit(asked.latency_limit_ms + link.round_trip_ms)
+        for mode in wish.modes:
+            planned += [
+                PlannedCell(
+                    bundle, mode, codec, link, load, pictures, wish.repeats, wish.emulation, wish.drop_s
+                )
+                for codec in _codecs(wish, bundle, mode)
+            ]
     if not unprotected:
         whole = [cell for cell in planned if cell.mode in ("edge-only", "cloud-only")]
         why = "the whole network is run unprotected: name a bundle whose defence is none as well"

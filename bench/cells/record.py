@@ -75,7 +75,7 @@ class RunRecord:
 
 
 def stages_of(frame: Frame, sample: Sample, mode: Mode) -> dict[str, float | None]:
-    """A frame's stages in milliseconds, `wire` and `return` together: what the server does not account for."""
+    """A frame's stages in milliseconds; `wire` and `return` together are what the server does not tell of."""
     sends = mode != "edge-only"
     away_ms = (frame.answered_s - frame.encoded_s) * 1000
     way_ms = away_ms - frame.queue_ms - frame.decode_ms - frame.cloud_ms

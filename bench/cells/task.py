@@ -10,6 +10,9 @@ from bench.cells.load import Load
 from bench.cells.paths import EdgeOnly, Upload
 from bench.cells.result import Mode
 
+MEASURING = "measuring"
+"""The line that the device's process prints when a run's warm-up is over."""
+
 
 @dataclass(frozen=True)
 class Task:
