@@ -19,7 +19,7 @@ OVERLOAD_SHARE = 1.5
 DEFAULT_BUNDLES = ("drawnfaces-siftfunnel", "drawnfaces-unprotected")
 DEFAULT_LINKS = "wifi,fast-4g,slow-4g"
 _DESCRIPTION = (
-    "Measures cells: bundle x mode x codec x link x scenario, each with a real cloud server and a real client "
+    "Measures cells: bundle x mode x codec x link x scenario, each with a real server and a real client "
     "at the two ends of an emulated link. Without arguments: the shipped drawn faces over three links, about "
     "three minutes. Results are written as they come; the same command goes on where it was interrupted."
 )
