@@ -220,9 +220,8 @@ def serve(lines: Any, answers: Any) -> None:
             place = (task.pictures, task.pictures_at_most)
             if place not in sets:
                 sets[place] = read_pictures(Path(task.pictures), task.pictures_at_most)
-            made: dict[str, Any] = {
-                "record": Run(task, bundles[task.bundle], sets[place]).measure().to_json()
-            }
+            run = Run(task, bundles[task.bundle], sets[place], on_measuring)
+            made: dict[str, Any] = {"record": run.measure().to_json()}
         except (ValueError, RuntimeError) as error:
             made = {"failure": f"{error}"}
         print(json.dumps(made), file=answers, flush=True)
