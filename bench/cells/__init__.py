@@ -3,4 +3,16 @@
 | module | what it does |
 | --- | --- |
 | ``result`` | what a cell's measurement is, as JSON |
+| ``plan`` | which cells, in which order |
+| ``session`` | measures a plan, link by link, repeats interleaved |
+| ``journal`` | what is already measured, on disk after every run |
+| ``ends`` | the processes at a link's two ends, kept for all of its cells |
+| ``task``, ``device`` | one run, and the device's process that does it |
+| ``load`` | MLPerf's scenarios through LoadGen, and what its logs say |
+| ``paths``, ``frames`` | the ways from a picture to its class, and the moments a frame passes |
+| ``pictures`` | the device's pictures |
+| ``network``, ``picture_codec``, ``picture_cloud`` | edge-only and cloud-only: the whole network, JPEG and WebP |
+| ``counters`` | bytes that the kernel counted |
+| ``record``, ``assembly`` | figures of one run, and of a cell from its runs |
+| ``fault`` | a link that goes down |
 """

@@ -106,7 +106,10 @@ def run_cells(args: argparse.Namespace) -> int:
 
     Raises:
         ValueError: a name that is not known, a file that holds something else.
+        ModuleNotFoundError: without the extra `bench`.
     """
+    import mlperf_loadgen  # noqa: F401 - the device's process needs it; its lack is told before anything starts
+
     from bench.cells.journal import Journal
     from bench.cells.session import Session, estimate_s
     from lab.provenance import provenance
