@@ -11,7 +11,8 @@
 | ``load`` | MLPerf's scenarios through LoadGen, and what its logs say |
 | ``paths``, ``frames`` | the ways from a picture to its class, and the moments a frame passes |
 | ``pictures`` | the device's pictures |
-| ``network``, ``picture_codec``, ``picture_cloud`` | edge-only and cloud-only: the whole network, JPEG and WebP |
+| ``network`` | the whole network in one place, for edge-only and cloud-only |
+| ``picture_codec``, ``picture_cloud`` | cloud-only: JPEG and WebP, and the server that takes them |
 | ``counters`` | bytes that the kernel counted |
 | ``record``, ``assembly`` | figures of one run, and of a cell from its runs |
 | ``fault`` | a link that goes down |
