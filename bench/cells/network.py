@@ -18,7 +18,12 @@ class WholeNetwork:
     Args:
         bundle: Loaded.
         threads: Of each half.
+
+    Attributes:
+        batches_in_flight: As many as this machine's cores ask for; see `Engine`.
     """
+
+    batches_in_flight: int | None = None
 
     def __init__(self, bundle: Bundle, threads: int = 1) -> None:
         self.bundle = bundle

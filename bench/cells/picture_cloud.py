@@ -20,7 +20,7 @@ from bench.cells.network import WholeNetwork
 from bench.cells.picture_codec import PictureCodec
 from cloud_server.batching import BatchPolicy
 from cloud_server.catalogue import Catalogue, ServedBundle
-from cloud_server.config import CloudConfig
+from cloud_server.config import CloudConfig, default_workers
 from cloud_server.engine import warm_up
 from cloud_server.lane import Lane, Owner
 from cloud_server.metrics import Metrics
@@ -42,7 +42,7 @@ class PictureCloud:
     def __init__(self, bundles: Iterable[Path], codecs: Iterable[str]) -> None:
         self._loop = asyncio.get_running_loop()
         config, metrics, names = CloudConfig(tuple(bundles)), Metrics(), tuple(codecs)
-        served = [self._open(bundle, names, config, metrics) for bundle in config.bundles]
+        served = [self._open(bundle, names, metrics) for bundle in config.bundles]
         self._catalogue = Catalogue(served)
         service = SplitInferenceService(
             self._catalogue, metrics, config.window_frames, distribution_version()
@@ -54,9 +54,7 @@ class PictureCloud:
         self._server = grpc.aio.server(options=options)
         self._server.add_generic_rpc_handlers((service.handler(),))
 
-    def _open(
-        self, directory: Path, names: tuple[str, ...], config: CloudConfig, metrics: Metrics
-    ) -> ServedBundle:
+    def _open(self, directory: Path, names: tuple[str, ...], metrics: Metrics) -> ServedBundle:
         bundle = load_bundle(directory)
         spec = bundle.manifest.input
         # typed as a bundle's sealed codecs are; they differ in what they encode only
@@ -65,7 +63,7 @@ class PictureCloud:
         shape = (3, spec.height, spec.width)
         warm_up(network, shape, len(bundle.manifest.classes), policy.max_batch_size)
         instruments = metrics.for_bundle(bundle.name, bundle.digest, list(names))
-        lane = Lane(codecs, network, policy, config.workers, instruments, self._wake, bundle.name)
+        lane = Lane(codecs, network, policy, default_workers(), instruments, self._wake, bundle.name)
         return ServedBundle(bundle, bundle.name, codecs, lane, instruments)
 
     async def start(self, host: str) -> str:
