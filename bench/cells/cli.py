@@ -1,0 +1,199 @@
+"""`siftfunnel bench run`: measure cells and write them as JSON."""
+
+import argparse
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from bench.cells.load import MULTI_STREAM_FRAMES, QUERIES_FOR_P90, Load
+from bench.cells.pictures import PictureSet, read_pictures
+from bench.cells.plan import Wish, make_plan
+from bench.cells.result import MODES, SCENARIOS, Scenario
+from bench.links.profiles import PROFILES, link_profile
+from edge_client.bundle_search import find_bundle, shipped_assets
+from shared.bundle import Bundle
+
+AT_MOST_S = 120.0
+OVERLOAD_SHARE = 1.5
+DEFAULT_BUNDLES = ("drawnfaces-siftfunnel", "drawnfaces-unprotected")
+DEFAULT_LINKS = "wifi,fast-4g,slow-4g"
+_DESCRIPTION = (
+    "Measures cells: bundle x mode x codec x link x scenario, each with a real server and a real client "
+    "at the two ends of an emulated link. Without arguments: the shipped drawn faces over three links, about "
+    "three minutes. Results are written as they come; the same command goes on where it was interrupted."
+)
+
+
+def add_run_parser(verbs: Any) -> None:
+    """Add `bench run` to the verbs of `bench`."""
+    parser = verbs.add_parser(
+        "run", help="measure latency, bytes and accuracy over emulated links", description=_DESCRIPTION
+    )
+    what = parser.add_argument_group("what is measured (lists are separated by commas)")
+    what.add_argument(
+        "--bundle",
+        action="append",
+        metavar="DIR[,DIR]",
+        help=f"bundles or names of shipped ones ({','.join(DEFAULT_BUNDLES)}); the unprotected one among "
+        "them is what edge-only and cloud-only run",
+    )
+    what.add_argument("--modes", default=",".join(MODES), help="of %(default)s")
+    what.add_argument(
+        "--codecs",
+        help="of the bundles, and jpeg-Q and webp-Q for cloud-only (each bundle's default, jpeg-75, webp-75)",
+    )
+    what.add_argument("--links", default=DEFAULT_LINKS, help=f"of {', '.join(PROFILES)} (%(default)s)")
+    what.add_argument("--scenarios", default="SingleStream", help=f"of {', '.join(SCENARIOS)} (%(default)s)")
+    what.add_argument(
+        "--images",
+        type=Path,
+        action="append",
+        metavar="DIR_OR_TAR",
+        help="pictures in class folders, a tar of them, or CIFAR-10's binary archive; repeatable: a bundle "
+        "takes the first whose labels it knows (the shipped drawn faces)",
+    )
+    what.add_argument(
+        "--pictures", type=int, default=500, metavar="N", help="at most so many of them (%(default)s)"
+    )
+    how = parser.add_argument_group("how")
+    how.add_argument("--seconds", type=float, default=4.0, help="of one run (%(default)s)")
+    how.add_argument("--repeats", type=int, default=1, help="runs per cell, interleaved (%(default)s)")
+    how.add_argument(
+        "--until-claim",
+        action="store_true",
+        help=f"let SingleStream and MultiStream go on, to {AT_MOST_S:g} s at most, until LoadGen's "
+        "early-stopping rule can claim a 90th percentile",
+    )
+    how.add_argument(
+        "--target", type=float, metavar="FPS", help="Server's arrivals (half of what the way can carry)"
+    )
+    how.add_argument(
+        "--overload",
+        action="store_true",
+        help=f"one more Server cell each, at {OVERLOAD_SHARE} times what it can carry",
+    )
+    how.add_argument(
+        "--limit-ms",
+        type=float,
+        default=100.0,
+        help="Server counts answers later than this and the link's round trip (%(default)s)",
+    )
+    how.add_argument(
+        "--frames-per-query", type=int, default=MULTI_STREAM_FRAMES, help="of MultiStream (%(default)s)"
+    )
+    how.add_argument(
+        "--emulation", choices=("netem", "tun", "relay"), help="this one and no other (the best)"
+    )
+    how.add_argument("--no-calibration", action="store_true", help="do not measure the links first")
+    how.add_argument(
+        "--drop",
+        type=float,
+        default=0.0,
+        metavar="SECONDS",
+        help="take the link down for so long in every run",
+    )
+    how.add_argument("--seed", type=int, default=1, help="of pictures' order and arrivals (%(default)s)")
+    parser.add_argument(
+        "--out", type=Path, default=Path("bench-run.json"), metavar="FILE.json", help="(%(default)s)"
+    )
+    parser.add_argument("--fresh", action="store_true", help="measure again what the file already has")
+    parser.set_defaults(run=run_cells)
+
+
+def run_cells(args: argparse.Namespace) -> int:
+    """Measure what was asked for.
+
+    Raises:
+        ValueError: a name that is not known, a file that holds something else.
+        ModuleNotFoundError: without the extra `bench`.
+    """
+    import mlperf_loadgen  # noqa: F401 - the device's process needs it; its lack is told before anything starts
+
+    from bench.cells.journal import Journal
+    from bench.cells.session import Session, estimate_s
+    from lab.provenance import provenance
+
+    wish = read_wish(args)
+    plan, skipped = make_plan(wish)
+    journal = Journal(args.out, provenance(), fresh=args.fresh)
+    for each in skipped:
+        journal.skip(each)
+    minutes = estimate_s(plan) / 60
+    show(f"{len(plan)} cells, {wish.repeats} runs each: about {minutes:.0f} minutes; into {args.out}")
+    Session(journal, show, calibrates=not args.no_calibration).measure(plan)
+    return 0
+
+
+def show(line: str) -> None:
+    """A line of progress."""
+    print(line, file=sys.stderr, flush=True)
+
+
+def read_wish(args: argparse.Namespace) -> Wish:
+    """The arguments, checked.
+
+    Raises:
+        ValueError: a name that is not known, a value out of range.
+    """
+    names = [name for text in args.bundle or [",".join(DEFAULT_BUNDLES)] for name in split_list(text)]
+    sets = [read_pictures(place, args.pictures) for place in args.images or [_shipped_pictures()]]
+    bundles = [find_bundle(name) for name in names]
+    links = [link_profile(name) for name in split_list(args.links)]
+    return Wish(
+        bundles=[(bundle, _pictures_for(bundle, sets)) for bundle in bundles],
+        modes=[_one_of(name, MODES, "mode") for name in split_list(args.modes)],
+        codecs=None if args.codecs is None else split_list(args.codecs),
+        links=links,
+        loads=[
+            load
+            for name in split_list(args.scenarios)
+            for load in _loads(_one_of(name, SCENARIOS, "scenario"), args)
+        ],
+        repeats=args.repeats,
+        emulation=args.emulation,
+        drop_s=args.drop,
+    )
+
+
+def split_list(text: str) -> list[str]:
+    """Names between commas.
+
+    Example:
+        >>> split_list("wifi, slow-4g,")
+        ['wifi', 'slow-4g']
+    """
+    return [name.strip() for name in text.split(",") if name.strip()]
+
+
+def _loads(scenario: Scenario, args: argparse.Namespace) -> list[Load]:
+    streams = scenario in ("SingleStream", "MultiStream")
+    load = Load(
+        scenario,
+        seconds=args.seconds,
+        at_most_s=max(AT_MOST_S, args.seconds) if args.until_claim and streams else args.seconds,
+        queries=QUERIES_FOR_P90 if args.until_claim and streams else 1,
+        frames_per_query=args.frames_per_query,
+        target_frames_per_s=args.target if scenario == "Server" else None,
+        latency_limit_ms=args.limit_ms,
+        seed=args.seed,
+    )
+    return [load, load.overloading(OVERLOAD_SHARE)] if scenario == "Server" and args.overload else [load]
+
+
+def _one_of(name: str, known: Sequence[Any], what: str) -> Any:
+    if name not in known:
+        raise ValueError(f"unknown {what} {name!r}; known: {', '.join(known)}")
+    return name
+
+
+def _pictures_for(bundle: Bundle, sets: Sequence[PictureSet]) -> PictureSet:
+    """The first set whose labels are the bundle's classes; else the first, whose answers are not judged."""
+    return next((each for each in sets if each.knows(bundle.manifest.classes)), sets[0])
+
+
+def _shipped_pictures() -> Path:
+    assets = shipped_assets()
+    if assets is None:
+        raise ValueError("no shipped pictures here: name a folder or a tar with --images")
+    return assets / "images" / "drawnfaces"

@@ -1,0 +1,243 @@
+"""The device's process: pictures in memory, LoadGen, the edge half and the client, at one end of a link.
+
+It reads one task per line of standard input and answers each with one line of JSON; so that one process
+serves all cells of a link.
+"""
+
+import argparse
+import json
+import os
+import queue
+import sys
+import threading
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from time import perf_counter
+from typing import Any
+
+import numpy as np
+
+from bench.cells import record
+from bench.cells.frames import Frame
+from bench.cells.load import complete, generate
+from bench.cells.paths import EdgeOnly, Upload, picture_encoder, split_encoder
+from bench.cells.pictures import PictureSet, read_pictures
+from bench.cells.record import RunRecord
+from bench.cells.task import MEASURING, Counts, Task, totals_between
+from shared.bundle import Bundle, load_bundle
+
+WARM_UP_FRAMES, WARM_UP_S = 3, 0.5
+BURSTS, BURST_S = (8, 32, 128, 512), 1.0
+
+
+class Worker:
+    """The one thread that computes on the device: takes frames in the order of their arrival."""
+
+    def __init__(self, take: Callable[[Frame], None]) -> None:
+        self._take = take
+        self._frames: queue.SimpleQueue[Frame | None] = queue.SimpleQueue()
+        self._thread = threading.Thread(target=self._work, name="bench-device", daemon=True)
+        self.failure: BaseException | None = None
+        self._thread.start()
+
+    def put(self, frame: Frame) -> None:
+        """Hand a frame over; returns at once."""
+        frame.issued_s = perf_counter()
+        self._frames.put(frame)
+
+    def do(self, frame: Frame) -> None:
+        """Do a frame's work on the caller's thread, which would only wait for it."""
+        frame.issued_s = perf_counter()
+        self._guarded(frame)
+
+    def stop(self) -> None:
+        """End after what was handed over."""
+        self._frames.put(None)
+        self._thread.join()
+
+    def _work(self) -> None:
+        while (frame := self._frames.get()) is not None:
+            self._guarded(frame)
+
+    def _guarded(self, frame: Frame) -> None:
+        try:
+            self._take(frame)
+        except Exception as error:
+            # LoadGen waits for every frame; what failed is told when the run is over
+            self.failure = error
+            complete_frame(frame)
+
+
+def complete_frame(frame: Frame) -> None:
+    """Tell LoadGen of a frame of its own."""
+    if frame.identity is not None:
+        complete(frame.identity)
+
+
+class Run:
+    """One run: opens the way, warms it up, measures, closes."""
+
+    def __init__(
+        self, task: Task, bundle: Bundle, pictures: PictureSet, on_measuring: Callable[[], None]
+    ) -> None:
+        self._on_measuring = on_measuring
+        self._task = task
+        self._files = pictures.files
+        self._news: queue.SimpleQueue[Frame] = queue.SimpleQueue()
+        self._warm_up_frames = 0
+        self._way = self._open(bundle)
+
+    def _open(self, bundle: Bundle) -> EdgeOnly | Upload:
+        task = self._task
+        if task.mode == "edge-only":
+            return EdgeOnly(bundle, self._on_done)
+        assert task.server is not None
+        encoder = (
+            picture_encoder(bundle, task.codec, task.codec_index)
+            if task.mode == "cloud-only"
+            else split_encoder(bundle, task.codec)
+        )
+        return Upload(bundle, task.server, task.codec, encoder, self._on_done)
+
+    def _on_done(self, frame: Frame) -> None:
+        if frame.identity is None:
+            self._news.put(frame)
+        else:
+            complete(frame.identity)
+
+    def measure(self) -> RunRecord:
+        """Run the task.
+
+        Raises:
+            RuntimeError: the way does not work, or no frame was answered.
+        """
+        worker = Worker(self._way.take)
+        try:
+            return self._measure(worker)
+        finally:
+            worker.stop()
+            self._way.close()
+
+    def _measure(self, worker: Worker) -> RunRecord:
+        task, load = self._task, self._task.load
+        frames_per_s, capacity = self._warm_up(worker), None
+        if load.scenario != "SingleStream" and not (load.scenario == "Server" and load.target_frames_per_s):
+            capacity = frames_per_s = self._capacity(worker)
+        if load.scenario == "Server" and load.target_frames_per_s is None:
+            assert capacity is not None
+            load = load.with_target(capacity * load.capacity_share)
+        frames: list[Frame] = []
+        hand_over = worker.do if load.scenario == "SingleStream" else worker.put
+
+        def issue(samples: Sequence[Any]) -> None:
+            for sample in samples:
+                frame = Frame(self._files[sample.index], sample.id)
+                frames.append(frame)
+                hand_over(frame)
+
+        self._on_measuring()
+        before = Counts.now(task, self._way)
+        measured = generate(load, issue, len(self._files), frames_per_s)
+        bytes_up, bytes_down = totals_between(before, Counts.now(task, self._way), frames, task)
+        if worker.failure is not None:
+            raise RuntimeError(f"the device failed: {worker.failure}") from worker.failure
+        record.check_order(frames, measured, self._files)
+        stages_ms, residual = record.mean_stages(frames, measured.samples, task.mode)
+        correct, judged, errors = record.judge(frames)
+        unanswered, overloaded = record.backlog(frames, load.scenario, load.seconds)
+        return RunRecord(
+            frames=len(frames),
+            warm_up_frames=self._warm_up_frames,
+            seconds=record.span_s(frames),
+            latencies_ms=tuple(round(value, 4) for value in measured.latencies_ms(load.scenario)),
+            stages_ms=stages_ms,
+            residual=residual,
+            bytes_up=bytes_up,
+            bytes_down=bytes_down,
+            correct=correct,
+            judged=judged,
+            errors=errors,
+            frames_resent=sum(frame.sends > 1 for frame in frames),
+            late=measured.over_limit,
+            early_stopping=measured.early_stopping,
+            capacity_frames_per_s=capacity,
+            target_frames_per_s=load.target_frames_per_s,
+            unanswered_at_end=unanswered,
+            overloaded=overloaded,
+        )
+
+    def _warm_up(self, worker: Worker) -> float:
+        """One frame after the other; frames per second from their median latency."""
+        until_s, latencies_s = perf_counter() + WARM_UP_S, list[float]()
+        while len(latencies_s) < WARM_UP_FRAMES or perf_counter() < until_s:
+            (frame,) = self._send(worker, 1)
+            latencies_s.append(frame.answered_s - frame.issued_s)
+        return 1 / float(np.median(latencies_s))
+
+    def _capacity(self, worker: Worker) -> float:
+        """Frames per second when the way is kept full, from bursts that grow until one lasts long enough."""
+        rate = 0.0
+        for size in BURSTS:
+            burst = self._send(worker, size)
+            answers_s = sorted(frame.answered_s for frame in burst)
+            # from answer to answer: the first one's way is no work that others wait for
+            rate = (size - 1) / max(answers_s[-1] - answers_s[0], 1e-6)
+            if record.span_s(burst) >= BURST_S:
+                break
+        return rate
+
+    def _send(self, worker: Worker, count: int) -> list[Frame]:
+        """Frames that are not measured, answered."""
+        first = self._warm_up_frames
+        self._warm_up_frames += count
+        for number in range(first, first + count):
+            worker.put(Frame(self._files[number % len(self._files)]))
+        frames: list[Frame] = []
+        while len(frames) < count:
+            try:
+                frames.append(self._news.get(timeout=0.5))
+            except queue.Empty:
+                if worker.failure is not None:
+                    raise RuntimeError(f"the device failed: {worker.failure}") from worker.failure
+        failed = [frame for frame in frames if frame.error is not None]
+        if failed:
+            why = self._way.failure if isinstance(self._way, Upload) else None
+            raise RuntimeError(f"{failed[0].error} before the measurement began: {why or 'no more is known'}")
+        return frames
+
+
+def serve(lines: Any, answers: Any) -> None:
+    """Run tasks until the input ends."""
+
+    def on_measuring() -> None:
+        print(MEASURING, file=answers, flush=True)
+
+    bundles: dict[str, Bundle] = {}
+    sets: dict[tuple[str, int], PictureSet] = {}
+    for line in lines:
+        task = Task.from_json(json.loads(line))
+        try:
+            if task.bundle not in bundles:
+                bundles[task.bundle] = load_bundle(Path(task.bundle))
+            place = (task.pictures, task.pictures_at_most)
+            if place not in sets:
+                sets[place] = read_pictures(Path(task.pictures), task.pictures_at_most)
+            run = Run(task, bundles[task.bundle], sets[place], on_measuring)
+            made: dict[str, Any] = {"record": run.measure().to_json()}
+        except (ValueError, RuntimeError) as error:
+            made = {"failure": f"{error}"}
+        print(json.dumps(made), file=answers, flush=True)
+
+
+def main(argv: list[str] | None = None) -> int:
+    """The device's process."""
+    argparse.ArgumentParser(description=__doc__).parse_args(argv)
+    # LoadGen writes to standard output; answers keep it to themselves
+    answers = os.fdopen(os.dup(sys.stdout.fileno()), "w")
+    os.dup2(sys.stderr.fileno(), sys.stdout.fileno())
+    serve(sys.stdin, answers)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

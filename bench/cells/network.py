@@ -1,0 +1,40 @@
+"""The whole network in one place: edge half, then cloud half, as edge-only and cloud-only run it."""
+
+from typing import cast
+
+import numpy as np
+from numpy.typing import NDArray
+
+from cloud_server.engine import EngineOptions, OnnxRuntimeEngine
+from edge_client.model import EdgeModel
+from shared.bundle import Bundle
+
+CLOUD_FILE = "cloud.onnx"
+
+
+class WholeNetwork:
+    """A bundle's two halves, one after the other, without a codec between them; an `Engine` of pictures.
+
+    Args:
+        bundle: Loaded.
+        threads: Of each half.
+
+    Attributes:
+        batches_in_flight: As many as this machine's cores ask for; see `Engine`.
+    """
+
+    batches_in_flight: int | None = None
+
+    def __init__(self, bundle: Bundle, threads: int = 1) -> None:
+        self.bundle = bundle
+        self._edge = EdgeModel(bundle, threads=threads)
+        self._cloud = OnnxRuntimeEngine(bundle.path(CLOUD_FILE), EngineOptions(threads))
+
+    def run(self, pictures_NCHW: NDArray[np.float32]) -> NDArray[np.float32]:
+        """Logits, float32 [N, K], of normalised pictures."""
+        return self._cloud.run(self._edge.features(pictures_NCHW))
+
+    def class_names(self, pictures_NCHW: NDArray[np.float32]) -> list[str]:
+        """The best class of each picture."""
+        best = cast("list[int]", self.run(pictures_NCHW).argmax(axis=1).tolist())
+        return [self.bundle.manifest.classes[place] for place in best]

@@ -1,0 +1,213 @@
+"""The ways from a picture to its class: all on the device, or through a server."""
+
+import itertools
+import random
+import threading
+from collections.abc import Callable, Iterator
+from functools import partial
+from time import perf_counter
+from typing import Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from bench.cells.frames import Done, Frame
+from bench.cells.network import WholeNetwork
+from bench.cells.picture_codec import PictureCodec
+from edge_client.address import ServerAddress
+from edge_client.engine import StreamEngine
+from edge_client.model import EdgeModel
+from edge_client.outcome import Answer, Outcome
+from edge_client.reconnection import Reconnection, ReconnectPolicy
+from edge_client.settlement import Agreement
+from edge_client.transport import StreamCall
+from edge_client.window import EncodedFrame, InFlightWindow, WindowPolicy
+from shared.bundle import Bundle
+from shared.preprocess import fit_image, normalise, open_image
+from shared.rpc import split_inference_pb2 as pb
+from shared.wire import codec_by_name, make_codecs
+
+ENDED = "STREAM_ENDED"
+"""Code of a frame whose stream is over before its answer came."""
+
+_END_TIMEOUT_S = 5.0
+
+
+class Path(Protocol):
+    """Takes frames one after the other and tells of each when it is done."""
+
+    def take(self, frame: Frame) -> None:
+        """Do the device's share; blocks while the way is full."""
+
+    def close(self) -> None:
+        """Free what it holds; frames that are under way fail."""
+
+
+class EdgeOnly:
+    """The whole network on the device.
+
+    Args:
+        bundle: Loaded.
+        done: Told of every frame.
+    """
+
+    def __init__(self, bundle: Bundle, done: Done) -> None:
+        self._network = WholeNetwork(bundle)
+        self._spec = bundle.manifest.input
+        self._done = done
+
+    def take(self, frame: Frame) -> None:
+        """See `Path`."""
+        frame.begin()
+        pixels_HWC = fit_image(open_image(frame.file.data), self._spec)
+        frame.captured_s = perf_counter()
+        (frame.class_name,) = self._network.class_names(normalise(pixels_HWC[None], self._spec))
+        frame.edged_s = frame.encoded_s = perf_counter()
+        frame.finish(self._done)
+
+    def close(self) -> None:
+        """See `Path`."""
+
+
+Encode = Callable[[Frame, NDArray[np.uint8]], bytes]
+"""From pixels to payload, stamping the frame's `edged_s`."""
+
+
+def split_encoder(bundle: Bundle, codec_name: str) -> tuple[Encode, int]:
+    """Edge half and codec of a bundle, and the codec's position on the wire."""
+    model, spec = EdgeModel(bundle), bundle.manifest.input
+    codec = codec_by_name(make_codecs(bundle.manifest, bundle.digest), codec_name)
+
+    def encode(frame: Frame, pixels_HWC: NDArray[np.uint8]) -> bytes:
+        features_NCHW = model.features(normalise(pixels_HWC[None], spec))
+        frame.edged_s = perf_counter()
+        return codec.encode(features_NCHW[0])
+
+    return encode, codec.index
+
+
+def picture_encoder(bundle: Bundle, codec_name: str, index: int) -> tuple[Encode, int]:
+    """Cloud-only: the device compresses the picture."""
+    codec = PictureCodec(codec_name, index, bundle.manifest.input)
+
+    def encode(frame: Frame, pixels_HWC: NDArray[np.uint8]) -> bytes:
+        frame.edged_s = frame.captured_s
+        return codec.encode(pixels_HWC)
+
+    return encode, index
+
+
+class CountingCall(StreamCall):
+    """A stream that also adds up the size of its serialised replies.
+
+    Args:
+        count: Told of each reply's bytes.
+    """
+
+    def __init__(self, address: ServerAddress, digest: str, top_k: int, count: Callable[[int], None]) -> None:
+        super().__init__(address, digest, top_k)
+        self._count = count
+
+    def replies(self) -> Iterator[pb.Reply]:
+        """See `StreamCall.replies`."""
+        for reply in super().replies():
+            self._count(reply.ByteSize())
+            yield reply
+
+
+class Upload:
+    """Through a server, with the stream engine of `siftfunnel edge`.
+
+    Args:
+        bundle: Loaded.
+        server: HOST:PORT.
+        codec: Name of the codec, for outcomes.
+        encoder: Pixels to payload, and the codec's position.
+        done: Told of every frame.
+        connect_timeout_s: Patience with a server that is away.
+
+    Attributes:
+        reply_bytes: Of all serialised replies so far.
+    """
+
+    def __init__(
+        self,
+        bundle: Bundle,
+        server: str,
+        codec: str,
+        encoder: tuple[Encode, int],
+        done: Done,
+        connect_timeout_s: float = 30.0,
+    ) -> None:
+        self._spec = bundle.manifest.input
+        self._encode, codec_index = encoder
+        self._done = done
+        self._numbers = itertools.count()
+        self._pending: dict[int, Frame] = {}
+        self.reply_bytes = 0
+        address = ServerAddress(server)
+        self._engine = StreamEngine(
+            partial(CountingCall, address, bundle.digest, 1, self._add_reply),
+            InFlightWindow(WindowPolicy(), random.random),
+            Reconnection(ReconnectPolicy(connect_timeout_s=connect_timeout_s), random.random),
+            Agreement(bundle.name, bundle.manifest.classes, codec, codec_index),
+            address,
+        )
+        self._engine.start()
+        self._collector = threading.Thread(target=self._collect, name="bench-answers", daemon=True)
+        self._collector.start()
+
+    def take(self, frame: Frame) -> None:
+        """See `Path`."""
+        if not self._engine.wait_for_room():
+            frame.begin()
+            frame.finish(self._done, ENDED)
+            return
+        frame.begin()
+        pixels_HWC = fit_image(open_image(frame.file.data), self._spec)
+        frame.captured_s = perf_counter()
+        payload = self._encode(frame, pixels_HWC)
+        frame.payload_bytes, frame.encoded_s = len(payload), perf_counter()
+        sequence = next(self._numbers)
+        self._pending[sequence] = frame
+        encoded = EncodedFrame(sequence, frame.file.name, frame.file.label, payload)
+        if not self._engine.hand_in(encoded) and self._pending.pop(sequence, None) is not None:
+            frame.finish(self._done, ENDED)
+
+    def close(self) -> None:
+        """See `Path`."""
+        self._engine.finish()
+        self._engine.join(_END_TIMEOUT_S)
+        self._engine.abandon(ENDED, "the run is over")
+        self._collector.join(_END_TIMEOUT_S)
+
+    @property
+    def failure(self) -> str | None:
+        """What ended the stream, in words; None while it runs."""
+        return None if self._engine.error is None else str(self._engine.error)
+
+    def _add_reply(self, size_bytes: int) -> None:
+        self.reply_bytes += size_bytes
+
+    def _collect(self) -> None:
+        while not self._engine.over or self._pending:
+            outcome = self._engine.next_outcome()
+            if outcome is None:
+                break
+            self._settle(outcome)
+        for sequence in list(self._pending):
+            if (frame := self._pending.pop(sequence, None)) is not None:
+                frame.finish(self._done, ENDED)
+
+    def _settle(self, outcome: Outcome) -> None:
+        if outcome.sequence is None or (frame := self._pending.pop(outcome.sequence, None)) is None:
+            return
+        if not isinstance(outcome, Answer):
+            frame.sends = getattr(outcome, "sends", 0)
+            frame.finish(self._done, getattr(outcome, "code", ENDED))
+            return
+        frame.sends, frame.class_name = outcome.sends, outcome.class_name
+        frame.queue_ms = outcome.server.queue_us / 1000
+        frame.decode_ms = outcome.server.decode_us / 1000
+        frame.cloud_ms = outcome.server.compute_us / 1000
+        frame.finish(self._done)

@@ -1,0 +1,116 @@
+"""The cloud of cloud-only: takes picture files and runs the whole network.
+
+It is `siftfunnel cloud` in everything but what a frame holds: the same service, session, queue, batching and
+worker threads, so that both modes stand on the same serving path. Decoding is done by the workers.
+"""
+
+import argparse
+import asyncio
+import contextlib
+import json
+import signal
+import sys
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any, cast
+
+import grpc
+
+from bench.cells.network import WholeNetwork
+from bench.cells.picture_codec import PictureCodec
+from cloud_server.batching import BatchPolicy
+from cloud_server.catalogue import Catalogue, ServedBundle
+from cloud_server.config import CloudConfig, default_workers
+from cloud_server.engine import warm_up
+from cloud_server.lane import Lane, Owner
+from cloud_server.metrics import Metrics
+from cloud_server.server import distribution_version
+from cloud_server.service import SplitInferenceService
+from shared.bundle import load_bundle
+
+_GRACE_S = 1.0
+
+
+class PictureCloud:
+    """Serves bundles as whole networks; start it inside a running event loop.
+
+    Args:
+        bundles: Directories; a client names one by its digest.
+        codecs: Names such as "jpeg-75", in wire order.
+    """
+
+    def __init__(self, bundles: Iterable[Path], codecs: Iterable[str]) -> None:
+        self._loop = asyncio.get_running_loop()
+        config, metrics, names = CloudConfig(tuple(bundles)), Metrics(), tuple(codecs)
+        served = [self._open(bundle, names, metrics) for bundle in config.bundles]
+        self._catalogue = Catalogue(served)
+        service = SplitInferenceService(
+            self._catalogue, metrics, config.window_frames, distribution_version()
+        )
+        options = (
+            ("grpc.so_reuseport", 0),
+            ("grpc.max_receive_message_length", self._catalogue.max_message_bytes),
+        )
+        self._server = grpc.aio.server(options=options)
+        self._server.add_generic_rpc_handlers((service.handler(),))
+
+    def _open(self, directory: Path, names: tuple[str, ...], metrics: Metrics) -> ServedBundle:
+        bundle = load_bundle(directory)
+        spec = bundle.manifest.input
+        # typed as a bundle's sealed codecs are; they differ in what they encode only
+        codecs = cast("Any", tuple(PictureCodec(name, index, spec) for index, name in enumerate(names)))
+        network, policy = WholeNetwork(bundle), BatchPolicy()
+        shape = (3, spec.height, spec.width)
+        warm_up(network, shape, len(bundle.manifest.classes), policy.max_batch_size)
+        instruments = metrics.for_bundle(bundle.name, bundle.digest, list(names))
+        lane = Lane(codecs, network, policy, default_workers(), instruments, self._wake, bundle.name)
+        return ServedBundle(bundle, bundle.name, codecs, lane, instruments)
+
+    async def start(self, host: str) -> str:
+        """Listen on a free port; its HOST:PORT."""
+        port = self._server.add_insecure_port(f"{host}:0")
+        for served in self._catalogue:
+            served.lane.start()
+        await self._server.start()
+        return f"{host}:{port}"
+
+    async def stop(self) -> None:
+        """Stop at once."""
+        await self._server.stop(_GRACE_S)
+        for served in self._catalogue:
+            await asyncio.to_thread(served.lane.close, _GRACE_S)
+
+    def _wake(self, owners: Iterable[Owner]) -> None:
+        with contextlib.suppress(RuntimeError):
+            self._loop.call_soon_threadsafe(_wake_all, owners)
+
+
+def _wake_all(owners: Iterable[Owner]) -> None:
+    for owner in owners:
+        owner.wake()
+
+
+async def serve(host: str, bundles: Iterable[Path], codecs: Iterable[str]) -> None:
+    """Print one line of JSON with the address, as `siftfunnel cloud` does, and serve until told to stop."""
+    stop = asyncio.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        asyncio.get_running_loop().add_signal_handler(number, stop.set)
+    cloud = PictureCloud(bundles, codecs)
+    print(json.dumps({"grpc": await cloud.start(host)}), flush=True)
+    await stop.wait()
+    await cloud.stop()
+
+
+def main(argv: list[str] | None = None) -> int:
+    """The server's process."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--host", required=True)
+    parser.add_argument("--bundle", type=Path, action="append", required=True)
+    parser.add_argument("--codec", action="append", required=True)
+    args = parser.parse_args(argv)
+    asyncio.run(serve(args.host, args.bundle, args.codec))
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

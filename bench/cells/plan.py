@@ -1,0 +1,183 @@
+"""Which cells a run measures, in which order."""
+
+import itertools
+from collections.abc import Iterable, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from bench.cells.load import Load
+from bench.cells.picture_codec import PictureCodec, is_picture_codec
+from bench.cells.pictures import PictureSet
+from bench.cells.result import Cell, Mode, Skipped
+from bench.links.profiles import LinkProfile
+from shared.bundle import Bundle
+
+UNPROTECTED = "none"
+RAW_CODEC = "fp32"
+
+
+@dataclass(frozen=True)
+class PlannedCell:
+    """A cell to be measured.
+
+    Attributes:
+        bundle: Verified.
+        mode, codec: Who runs what, and what is sent.
+        link: Between the two ends.
+        load: LoadGen's scenario.
+        pictures: What the device sees.
+        repeats: Runs.
+        emulation: Wanted; None for the best.
+        drop_s: For how long the link is down in the middle of a run; 0 for not at all.
+    """
+
+    bundle: Bundle
+    mode: Mode
+    codec: str
+    link: LinkProfile
+    load: Load
+    pictures: PictureSet
+    repeats: int
+    emulation: str | None = None
+    drop_s: float = 0.0
+
+    def name(self) -> dict[str, Any]:
+        """What people know it by."""
+        return {
+            "bundle": self.bundle.name,
+            "mode": self.mode,
+            "codec": self.codec,
+            "link": self.link.name,
+            "scenario": self.load.scenario,
+        }
+
+    def asked(self) -> dict[str, Any]:
+        """All that decides its figures besides machine and code; alike in cells that are the same."""
+        return {
+            "load": self.load.to_json(),
+            "repeats": self.repeats,
+            "pictures": self.pictures.digest,
+            "number_of_pictures": len(self.pictures.files),
+            "emulation": self.emulation,
+            "drop_s": self.drop_s,
+        }
+
+    def key(self) -> dict[str, Any]:
+        """Identifies it in a file of results."""
+        return {
+            "digest": self.bundle.digest,
+            "mode": self.mode,
+            "codec": self.codec,
+            "link": asdict(self.link),
+            "asked": self.asked(),
+        }
+
+    def is_done_by(self, cell: Cell) -> bool:
+        """Whether a measured cell is this one."""
+        return self.key() == {
+            "digest": cell.digest,
+            "mode": cell.mode,
+            "codec": cell.codec,
+            "link": cell.link,
+            "asked": cell.settings.get("asked"),
+        }
+
+    def skipped(self, why: str) -> Skipped:
+        """The same as not measured."""
+        return Skipped(self.name(), why)
+
+    def __str__(self) -> str:
+        """In words, for progress."""
+        return " ".join(str(value) for value in self.name().values() if value)
+
+
+@dataclass(frozen=True)
+class Wish:
+    """What was asked for at the command line, checked.
+
+    Attributes:
+        bundles: With the pictures of each.
+        modes: Of `MODES`.
+        codecs: Of bundles and of pictures ("jpeg-75"); None takes each bundle's default and two of pictures.
+        links: In the order of measurement.
+        loads: One per scenario.
+        repeats: Runs per cell.
+        emulation: Wanted; None for the best.
+        drop_s: See `PlannedCell`.
+    """
+
+    bundles: Sequence[tuple[Bundle, PictureSet]]
+    modes: Sequence[Mode]
+    codecs: Sequence[str] | None
+    links: Sequence[LinkProfile]
+    loads: Sequence[Load]
+    repeats: int
+    emulation: str | None = None
+    drop_s: float = 0.0
+
+    def __post_init__(self) -> None:
+        if not (self.bundles and self.modes and self.links and self.loads):
+            raise ValueError("nothing to measure: name a bundle, a mode, a link and a scenario at least")
+        if self.repeats < 1:
+            raise ValueError(f"a cell is measured at least once, not {self.repeats} times")
+        known = {codec.name for bundle, _ in self.bundles for codec in bundle.manifest.codecs}
+        for name in self.codecs or ():
+            if is_picture_codec(name):
+                PictureCodec(name, 0, self.bundles[0][0].manifest.input)
+            elif name not in known:
+                raise ValueError(
+                    f"no bundle here has a codec {name!r}; they have {', '.join(sorted(known))}; "
+                    "pictures go as jpeg-QUALITY or webp-QUALITY"
+                )
+
+    def picture_codecs(self) -> list[str]:
+        """What cloud-only sends."""
+        if self.codecs is None:
+            return ["jpeg-75", "webp-75"]
+        return [name for name in self.codecs if is_picture_codec(name)]
+
+
+def make_plan(wish: Wish) -> tuple[list[PlannedCell], list[Skipped]]:
+    """The cells, link by link, and what is left out with why.
+
+    The whole network is run unprotected: nothing leaves the device in edge-only, and in cloud-only the
+    picture itself does. So these modes take the bundles without a defence.
+    """
+    planned: list[PlannedCell] = []
+    skipped: list[Skipped] = []
+    unprotected = any(bundle.manifest.defence == UNPROTECTED for bundle, _ in wish.bundles)
+    for link, asked, (bundle, pictures) in itertools.product(wish.links, wish.loads, wish.bundles):
+        load = asked.with_limit(asked.latency_limit_ms + link.round_trip_ms)
+        for mode in wish.modes:
+            planned += [
+                PlannedCell(
+                    bundle, mode, codec, link, load, pictures, wish.repeats, wish.emulation, wish.drop_s
+                )
+                for codec in _codecs(wish, bundle, mode)
+            ]
+    if not unprotected:
+        whole = [cell for cell in planned if cell.mode in ("edge-only", "cloud-only")]
+        why = "the whole network is run unprotected: name a bundle whose defence is none as well"
+        skipped = [cell.skipped(why) for cell in whole]
+        planned = [cell for cell in planned if cell not in whole]
+    return planned, skipped
+
+
+def _codecs(wish: Wish, bundle: Bundle, mode: Mode) -> Iterable[str]:
+    manifest = bundle.manifest
+    protected = manifest.defence != UNPROTECTED
+    others = any(each.manifest.defence == UNPROTECTED for each, _ in wish.bundles)
+    names = [codec.name for codec in manifest.codecs]
+    match mode:
+        case "edge-only" | "cloud-only" if protected and others:
+            return ()
+        case "edge-only":
+            return ("",)
+        case "cloud-only":
+            return wish.picture_codecs()
+        case "raw-features":
+            return [RAW_CODEC] if RAW_CODEC in names else []
+        case "split":
+            if wish.codecs is None:
+                return [manifest.default_codec]
+            return [name for name in wish.codecs if name in names]

@@ -1,0 +1,60 @@
+import json
+from typing import Any
+
+import pytest
+
+from bench.cells.reading import CellError
+from bench.cells.result import LAYERS, STAGES, Cell, CellFile, Skipped, Stages
+from tests.bench.cells.samples import sample_cell
+
+
+def test_a_file_of_cells_reads_back_as_it_was_written() -> None:
+    whole = CellFile({"commit": None}, [sample_cell()], [Skipped({"link": "gprs"}, "no rights")])
+    assert CellFile.from_json(json.loads(json.dumps(whole.to_json()))) == whole
+
+
+def test_the_file_has_the_fields_that_tables_and_plots_read() -> None:
+    value = sample_cell().to_json()
+    assert tuple(value["stages_ms"]) == STAGES
+    assert set(value["bytes"]) == {"up", "down"}
+    assert tuple(value["bytes"]["up"]) == LAYERS
+    assert value["accuracy"] == 30 / 38
+    assert value["latency_ms"]["early_stopping"]["p90_ms"] == 164.0
+    assert value["per_repeat"][1] == {"frames_per_s": 6.2, "p50": 160.0, "p90": 164.0, "p99": 170.5}
+
+
+def test_stages_that_are_missing_add_nothing() -> None:
+    assert Stages(1.0, 2.0, None, None, None, None, None, None, None).total_ms() == 3.0
+
+
+@pytest.mark.parametrize(
+    ("changes", "named"),
+    [
+        ({"mode": "both"}, "mode"),
+        ({"scenario": "Interactive"}, "scenario"),
+        ({"frames_per_s": -1.0}, "frames_per_s"),
+        ({"frames": 3.5}, "frames"),
+        ({"overloaded": 1}, "overloaded"),
+        ({"late": -1}, "late"),
+        ({"errors": {"LOST": 0}}, "errors"),
+        ({"codec": ""}, "codec"),
+        ({"judged": 41}, "judged"),
+        ({"repeats": 3}, "repeats"),
+        ({"surprise": 1}, "surprise"),
+        ({"latency_ms": {"mean": 1, "p50": 3, "p90": 2, "p99": 4, "early_stopping": None}}, "p90"),
+        ({"stages_ms": {"wait": 1}}, "capture"),
+        ({"bytes": {"up": {}, "down": {}}}, "payload"),
+    ],
+)
+def test_what_is_no_cell_is_refused_by_the_name_of_its_field(changes: dict[str, Any], named: str) -> None:
+    with pytest.raises(CellError, match=named):
+        Cell.from_json(sample_cell().to_json() | changes)
+
+
+def test_a_missing_field_and_another_schema_are_refused() -> None:
+    value = sample_cell().to_json()
+    del value["digest"]
+    with pytest.raises(CellError, match="digest"):
+        Cell.from_json(value)
+    with pytest.raises(CellError, match="schema"):
+        CellFile.from_json({"schema": 2, "provenance": {}, "cells": [], "skipped": []})
