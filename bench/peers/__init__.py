@@ -12,9 +12,15 @@
 from collections.abc import Mapping
 from types import MappingProxyType
 
+from bench.peers.litserve import LITSERVE
 from bench.peers.mlserver import MLSERVER
+from bench.peers.ours import OURS
 from bench.peers.peer import Peer
+from bench.peers.plain_grpc import PLAIN_GRPC
+from bench.peers.ray_serve import RAY_SERVE
 from bench.peers.triton import TRITON
 
-PEERS: Mapping[str, Peer] = MappingProxyType({peer.name: peer for peer in (MLSERVER, TRITON)})
-"""Every peer by name."""
+PEERS: Mapping[str, Peer] = MappingProxyType(
+    {peer.name: peer for peer in (OURS, PLAIN_GRPC, TRITON, RAY_SERVE, LITSERVE, MLSERVER)}
+)
+"""Every peer by name, ours and the floor among them."""
