@@ -1,4 +1,4 @@
-"""All peers side by side: one model after the other, rounds interleaved, servers on one core, clients on another.
+"""All peers side by side: one model after the other, rounds interleaved, servers and clients on a core each.
 
     real model: bare loop, A, B, C, ... | bare loop, A, B, C, ... | ...
     null model: the same
@@ -75,6 +75,9 @@ class Plan:
             raise ValueError("a load needs at least one client")
         if not self.seconds > 0 or self.rounds < 1:
             raise ValueError(f"{self.rounds} rounds of {self.seconds:g} s measure nothing")
+        if unknown_cores := {self.server_core, self.client_core} - os.sched_getaffinity(0):
+            usable = ", ".join(map(str, sorted(os.sched_getaffinity(0))))
+            raise ValueError(f"no core {min(unknown_cores)} for this process; it may use {usable}")
         if self.server_core == self.client_core:
             raise ValueError(f"servers and clients would share core {self.server_core}; name two")
 

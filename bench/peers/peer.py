@@ -5,6 +5,7 @@ import os
 import signal
 import subprocess
 import sys
+import tempfile
 import time
 import uuid
 from collections.abc import Callable, Iterator, Mapping
@@ -31,11 +32,13 @@ class Place:
     Attributes:
         python: The environment's interpreter.
         folder: For its files; empty at first.
+        scratch: Its directory for temporary files, short enough for sockets in it; removed afterwards.
         ports: Free ones; clients come to the first.
     """
 
     python: Path
     folder: Path
+    scratch: Path
     ports: tuple[int, ...]
 
 
@@ -84,17 +87,18 @@ class Peer:
         """
         python = self.environment.prepare(root, show) if self.environment else Path(sys.executable)
         folder.mkdir(parents=True, exist_ok=True)
-        place = Place(python, folder, tuple(free_ports(PORTS)))
-        running = RunningPeer(self, place, self.command(bundle, place), bundle, core)
-        try:
-            running.start()
-            yield running
-        finally:
-            running.stop()
+        with tempfile.TemporaryDirectory(prefix="peer-", ignore_cleanup_errors=True) as scratch:
+            place = Place(python, folder, Path(scratch), tuple(free_ports(PORTS)))
+            running = RunningPeer(self, place, self.command(bundle, place), bundle, core)
+            try:
+                running.start()
+                yield running
+            finally:
+                running.stop()
 
 
 class RunningPeer:
-    """A peer's processes; ``kill`` and ``start`` serve tests of faults, ``pause`` and ``resume`` taking turns."""
+    """A peer's processes; ``kill`` and ``start`` are for faults, ``pause`` and ``resume`` for taking turns."""
 
     def __init__(
         self, peer: Peer, place: Place, command: list[str], bundle: Bundle, core: int | None = None
@@ -118,17 +122,11 @@ class RunningPeer:
         Raises:
             PeerUnavailableError: it ended, or was not ready in time.
         """
-        log = self._place.folder / _LOG
-        with log.open("ab") as output, processes.on_core(self._core):
+        with (self._place.folder / _LOG).open("ab") as output, processes.on_core(self._core):
             self._process = subprocess.Popen(
                 self._command,
                 cwd=self._place.folder,
-                env={
-                    **os.environ,
-                    "OMP_NUM_THREADS": "1",
-                    **self._peer.variables,
-                    processes.MARK: self._mark,
-                },
+                env=self._variables(),
                 stdin=subprocess.DEVNULL,
                 stdout=output,
                 stderr=subprocess.STDOUT,
@@ -142,6 +140,10 @@ class RunningPeer:
             time.sleep(_POLL_S)
         self.stop()
         raise PeerUnavailableError(f"{self._peer.name} did not come up: {self.last_words()}")
+
+    def _variables(self) -> dict[str, str]:
+        own = {"OMP_NUM_THREADS": "1", "TMPDIR": str(self._place.scratch), processes.MARK: self._mark}
+        return {**os.environ, **self._peer.variables, **own}
 
     def _ready(self) -> bool:
         # refused, reset, not found, unavailable: each wire has its own words for "not yet"

@@ -61,9 +61,11 @@ class _Exact:
     """Requests carry the float32 tensor, replies the float32 logits."""
 
     def received(self, bundle: Bundle, feature_CHW: NDArray[np.float32]) -> NDArray[np.float32]:
+        """The tensor that the peer sees."""
         return feature_CHW
 
     def encode(self, bundle: Bundle, feature_CHW: NDArray[np.float32]) -> bytes:
+        """A request with one frame."""
         return feature_CHW.astype(_FLOATS, copy=False).tobytes()
 
     def logits(self, reply: bytes) -> NDArray[np.float32]:
@@ -77,6 +79,7 @@ class _Exact:
         return np.frombuffer(reply, _FLOATS)
 
     def agrees(self, reply: bytes, logits_K: NDArray[np.float32]) -> bool:
+        """Whether a reply is what the model says."""
         made = self.logits(reply)
         return made.shape == logits_K.shape and bool(np.allclose(made, logits_K, atol=_ATOL))
 
@@ -89,6 +92,7 @@ class GrpcBytes(_Exact):
     title: str = "gRPC, tensor bytes"
 
     def ready(self, address: str, bundle: Bundle) -> bool:
+        """Whether it would answer now."""
         import grpc
 
         with grpc.insecure_channel(address) as channel:
@@ -97,6 +101,7 @@ class GrpcBytes(_Exact):
 
     @asynccontextmanager
     async def connected(self, address: str, bundle: Bundle) -> AsyncIterator[Ask]:
+        """A connection of its own."""
         import grpc
 
         async with grpc.aio.insecure_channel(address, options=_OWN_CONNECTION) as channel:
@@ -110,6 +115,7 @@ class OpenInferenceWire(_Exact):
     title: str = "Open Inference Protocol over gRPC, raw tensors"
 
     def ready(self, address: str, bundle: Bundle) -> bool:
+        """Whether it would answer now."""
         import grpc
 
         with grpc.insecure_channel(address) as channel:
@@ -121,6 +127,7 @@ class OpenInferenceWire(_Exact):
             return bool(ask(oip.ModelReadyRequest(name=bundle.name), timeout=_READY_TIMEOUT_S).ready)
 
     def encode(self, bundle: Bundle, feature_CHW: NDArray[np.float32]) -> bytes:
+        """A request with one frame."""
         tensor = oip.ModelInferRequest.InferInputTensor(
             name="feature", datatype="FP32", shape=(1, *feature_CHW.shape)
         )
@@ -130,6 +137,7 @@ class OpenInferenceWire(_Exact):
         return bytes(request.SerializeToString())
 
     def logits(self, reply: bytes) -> NDArray[np.float32]:
+        """Logits [K] of one frame."""
         response = oip.ModelInferResponse.FromString(reply)
         if response.raw_output_contents:
             return super().logits(response.raw_output_contents[0])
@@ -137,6 +145,7 @@ class OpenInferenceWire(_Exact):
 
     @asynccontextmanager
     async def connected(self, address: str, bundle: Bundle) -> AsyncIterator[Ask]:
+        """A connection of its own."""
         import grpc
 
         async with grpc.aio.insecure_channel(address, options=_OWN_CONNECTION) as channel:
@@ -151,16 +160,19 @@ class HttpBytes(_Exact):
     title: str = "HTTP/1.1, tensor bytes"
 
     def ready(self, address: str, bundle: Bundle) -> bool:
+        """Whether it would answer now."""
         host, _, port = address.rpartition(":")
         with closing(HTTPConnection(host, int(port), timeout=_READY_TIMEOUT_S)) as connection:
             connection.request("POST", self.path, super().encode(bundle, _no_feature(bundle)), HEADERS)
             return connection.getresponse().status == HTTPStatus.OK
 
     def encode(self, bundle: Bundle, feature_CHW: NDArray[np.float32]) -> bytes:
+        """A request with one frame."""
         return http_request(self.path, super().encode(bundle, feature_CHW))
 
     @asynccontextmanager
     async def connected(self, address: str, bundle: Bundle) -> AsyncIterator[Ask]:
+        """A connection of its own."""
         connection = await HttpConnection.open(address)
         try:
             yield connection.ask
@@ -176,9 +188,11 @@ class SplitInferenceWire:
 
     @property
     def title(self) -> str:
+        """For tables."""
         return f"gRPC stream, codec {self.codec}"
 
     def ready(self, address: str, bundle: Bundle) -> bool:
+        """Whether it would answer now."""
         import grpc
 
         with grpc.insecure_channel(address) as channel:
@@ -190,15 +204,18 @@ class SplitInferenceWire:
             return bool(describe(pb.DescribeRequest(), timeout=_READY_TIMEOUT_S).bundles)
 
     def received(self, bundle: Bundle, feature_CHW: NDArray[np.float32]) -> NDArray[np.float32]:
+        """The tensor that the peer sees."""
         codec = codec_by_name(make_codecs(bundle.manifest, bundle.digest), self.codec)
         return codec.decode(codec.encode(feature_CHW))
 
     def encode(self, bundle: Bundle, feature_CHW: NDArray[np.float32]) -> bytes:
+        """A request with one frame."""
         codec = codec_by_name(make_codecs(bundle.manifest, bundle.digest), self.codec)
         frame = pb.Frame(sequence=0, codec=codec.index, payload=codec.encode(feature_CHW))
         return bytes(frame.SerializeToString())
 
     def agrees(self, reply: bytes, logits_K: NDArray[np.float32]) -> bool:
+        """Whether a reply is what the model says."""
         prediction = pb.Reply.FromString(reply).prediction
         if not prediction.class_index or prediction.class_index[0] >= logits_K.size:
             return False
@@ -209,6 +226,7 @@ class SplitInferenceWire:
 
     @asynccontextmanager
     async def connected(self, address: str, bundle: Bundle) -> AsyncIterator[Ask]:
+        """A connection of its own."""
         import grpc
 
         async with grpc.aio.insecure_channel(address, options=_OWN_CONNECTION) as channel:

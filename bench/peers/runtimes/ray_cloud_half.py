@@ -16,6 +16,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 MAX_BATCH_SIZE = 16
+OBJECT_STORE_BYTES = 100_000_000
 BINARY = "application/octet-stream"
 
 
@@ -45,23 +46,22 @@ class CloudHalf:
 def main(model: str, *figures: str) -> None:
     """Serve until stopped."""
     *shape, port = map(int, figures)
-    with tempfile.TemporaryDirectory(prefix="ray-", ignore_cleanup_errors=True) as folder:
-        ray.init(
-            "local",
-            num_cpus=1,
-            include_dashboard=False,
-            log_to_driver=False,
-            object_store_memory=100_000_000,
-            _temp_dir=folder,
-        )
-        try:
-            serve.start(http_options={"host": "127.0.0.1", "port": port})
-            serve.run(CloudHalf.bind(model, tuple(shape)), route_prefix="/predict")
-            signal.signal(signal.SIGTERM, lambda number, frame: sys.exit(0))
-            threading.Event().wait()
-        finally:
-            serve.shutdown()
-            ray.shutdown()
+    ray.init(
+        "local",
+        num_cpus=1,
+        include_dashboard=False,
+        log_to_driver=False,
+        object_store_memory=OBJECT_STORE_BYTES,
+        _temp_dir=tempfile.gettempdir(),
+    )
+    try:
+        serve.start(http_options={"host": "127.0.0.1", "port": port})
+        serve.run(CloudHalf.bind(model, tuple(shape)), route_prefix="/predict")
+        signal.signal(signal.SIGTERM, lambda number, frame: sys.exit(0))
+        threading.Event().wait()
+    finally:
+        serve.shutdown()
+        ray.shutdown()
 
 
 if __name__ == "__main__":
