@@ -39,7 +39,7 @@ def command(bundle: Bundle, place: Place) -> list[str]:
 MLSERVER = Peer(
     name="mlserver",
     label="MLServer 1.7 (custom runtime, ONNX Runtime)",
-    settings="parallel_workers 0",
+    settings="parallel_workers 0; no adaptive batching, which makes requests wait for a timer",
     wire=OpenInferenceWire(),
     environment=Environment("mlserver", ("mlserver==1.7.1", same_onnxruntime())),
     command=command,

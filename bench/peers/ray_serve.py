@@ -8,7 +8,8 @@ from bench.peers.wires import HttpBytes
 RAY_SERVE = Peer(
     name="ray-serve",
     label="Ray Serve 2.60 (ONNX Runtime)",
-    settings="RAY_SERVE_THROUGHPUT_OPTIMIZED, batches of at most 16, no batch wait, one replica",
+    settings="RAY_SERVE_THROUGHPUT_OPTIMIZED, HTTP proxy, batches of at most 16, no batch wait, one replica, "
+    "no dashboard, the whole cluster on the core",
     wire=HttpBytes("/predict"),
     environment=Environment("ray-serve", ("ray[serve]==2.60.0", same_onnxruntime())),
     command=running("ray_cloud_half.py"),

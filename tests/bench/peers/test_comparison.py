@@ -11,7 +11,7 @@ import onnxruntime
 import pytest
 
 from bench import peers
-from bench.peers import comparison
+from bench.peers import comparison, contender, load
 from bench.peers.comparison import Plan, bare_frames_per_s, compare, two_cores
 from bench.peers.null_model import null_model
 from bench.peers.peer import Place
@@ -33,6 +33,12 @@ def bundle(tmp_path_factory: pytest.TempPathFactory) -> Bundle:
 
 
 @pytest.fixture(autouse=True)
+def little_warming_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(load, "WARM_UP_S", 0.05)
+    monkeypatch.setattr(contender, "_SETTLE_S", 0.05)
+
+
+@pytest.fixture(autouse=True)
 def cores_as_before() -> Any:
     before = os.sched_getaffinity(0)
     yield
@@ -47,7 +53,7 @@ def plan(bundle: Bundle, *names: str, **changes: Any) -> Plan:
         "peers": names,
         "models": ("real",),
         "clients": (1, 3),
-        "seconds": 0.2,
+        "seconds": 0.1,
         "rounds": 2,
         "server_core": server,
         "client_core": client,
@@ -80,7 +86,7 @@ def test_one_that_dies_one_that_lies_and_one_that_never_starts_leave_the_others_
     bundle: Bundle, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     odd = {
-        "mortal": replace(PLAIN_GRPC, name="mortal", command=lambda *both: dies_after(40, *both)),
+        "mortal": replace(PLAIN_GRPC, name="mortal", command=lambda *both: dies_after(10, *both)),
         "liar": replace(PLAIN_GRPC, name="liar", command=lies),
         "stillborn": replace(
             PLAIN_GRPC,
