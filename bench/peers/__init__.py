@@ -12,7 +12,7 @@
 | ``plain_grpc`` | the floor: a gRPC handler that runs the model |
 | ``ours`` | `siftfunnel cloud` |
 | ``script``, ``runtimes`` | what runs inside those environments; imports nothing of ours |
-| ``load``, ``contender``, ``comparison``, ``null_model`` | the comparison: closed-loop clients, turns, rounds |
+| ``load``, ``contender``, ``comparison``, ``null_model`` | the comparison: clients, turns, rounds |
 | ``summary``, ``table``, ``cli`` | medians and ratios, Markdown, `siftfunnel bench peers` |
 """
 

@@ -98,7 +98,7 @@ class Peer:
 
 
 class RunningPeer:
-    """A peer's processes; ``kill`` and ``start`` are for faults, ``pause`` and ``resume`` for taking turns."""
+    """A peer's processes; ``kill`` and ``start`` are for faults, ``pause`` and ``resume`` for turns."""
 
     def __init__(
         self, peer: Peer, place: Place, command: list[str], bundle: Bundle, core: int | None = None

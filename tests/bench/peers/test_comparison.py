@@ -1,4 +1,4 @@
-"""The comparison with real processes: ours, the floor, one that dies, one that cannot start, one that lies."""
+"""The comparison with real processes: ours, the floor, one that dies, one that cannot start, a liar."""
 
 import json
 import os
@@ -66,7 +66,7 @@ def dies_after(answers: int, bundle: Bundle, place: Place) -> list[str]:
     command = PLAIN_GRPC.command(bundle, place)
     source = Path(command[1]).read_text()
     counted = source.replace(
-        "        feature = np", f"        left.pop() if left else os._exit(7)\n        feature = np"
+        "        feature = np", "        left.pop() if left else os._exit(7)\n        feature = np"
     ).replace("import sys\n", f"import os, sys\nleft = [0] * {answers}\n")
     assert "os._exit" in counted
     script = place.folder / "dies.py"

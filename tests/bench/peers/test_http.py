@@ -1,6 +1,7 @@
 """The least HTTP client, against bytes and against a socket."""
 
 import asyncio
+import contextlib
 from collections.abc import Awaitable, Callable
 
 import pytest
@@ -25,10 +26,8 @@ def test_a_reply_is_whole_when_its_last_byte_is_there(body: bytes, cut: int) -> 
 
 @given(st.binary(max_size=200))
 def test_bytes_that_are_no_reply_are_refused_or_incomplete(noise: bytes) -> None:
-    try:
+    with contextlib.suppress(HttpError):
         assert parse_reply(noise) is None
-    except HttpError:
-        pass
     with pytest.raises(HttpError):
         parse_reply(b"\0" + noise.replace(b"\r\n\r\n", b"") + b"\r\n\r\n")
 
