@@ -7,9 +7,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
-_BUDGET = (
-    "About eleven minutes with the defaults; the first run installs the peers, some minutes and 2 GB more."
-)
+_BUDGET = "About ten minutes with the defaults; the first run installs the peers, some minutes and 2 GB more."
 
 
 def add_peers_parser(verbs: Any) -> None:
@@ -36,7 +34,7 @@ def add_peers_parser(verbs: Any) -> None:
         "--clients", nargs="+", type=int, default=[1, 8, 16], metavar="N", help="loads (1 8 16)"
     )
     parser.add_argument("--seconds", type=float, default=2.0, help="length of one load (%(default)g)")
-    parser.add_argument("--rounds", type=int, default=5, help="turns of each peer (%(default)s)")
+    parser.add_argument("--rounds", type=int, default=4, help="turns of each peer (%(default)s)")
     parser.add_argument("--server-core", type=int, metavar="N", help="core of the servers (the first)")
     parser.add_argument("--client-core", type=int, metavar="N", help="core of the clients (the second)")
     parser.add_argument("--out", type=Path, metavar="FILE", help="write JSON here, after every round")
