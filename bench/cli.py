@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from bench.cells.cli import add_run_parser
+from bench.peers.cli import add_peers_parser
 
 PARTS = ("edge-latency", "install", "first-answer", "stream")
 
@@ -64,6 +65,7 @@ def add_bench_parser(subparsers: Any, bundles_default: tuple[Path, ...] = ()) ->
     links.add_argument("--out", type=Path, metavar="FILE", help="write what was measured as JSON here")
     links.set_defaults(run=run_links)
     add_run_parser(verbs)
+    add_peers_parser(verbs)
 
 
 def run_links(args: argparse.Namespace) -> int:

@@ -6,6 +6,7 @@ from pathlib import Path
 
 from bench.peers.environment import Environment, same_onnxruntime
 from bench.peers.peer import Peer, Place
+from bench.peers.wires import OpenInferenceWire
 from shared.bundle import Bundle
 
 RUNTIME = Path(__file__).resolve().parent / "runtimes" / "mlserver_cloud_half.py"
@@ -17,9 +18,9 @@ def command(bundle: Bundle, place: Place) -> list[str]:
     shutil.copy(RUNTIME, place.folder / RUNTIME.name)
     settings = {
         "host": "127.0.0.1",
-        "grpc_port": place.port,
-        "http_port": place.port + 1,
-        "metrics_port": place.port + 2,
+        "grpc_port": place.ports[0],
+        "http_port": place.ports[1],
+        "metrics_port": place.ports[2],
         "parallel_workers": 0,
         "debug": False,
     }
@@ -36,8 +37,10 @@ def command(bundle: Bundle, place: Place) -> list[str]:
 
 
 MLSERVER = Peer(
-    "mlserver",
-    "MLServer 1.7 (custom runtime, ONNX Runtime)",
-    Environment("mlserver", ("mlserver==1.7.1", same_onnxruntime())),
-    command,
+    name="mlserver",
+    label="MLServer 1.7 (custom runtime, ONNX Runtime)",
+    settings="parallel_workers 0; no adaptive batching, which makes requests wait for a timer",
+    wire=OpenInferenceWire(),
+    environment=Environment("mlserver", ("mlserver==1.7.1", same_onnxruntime())),
+    command=command,
 )

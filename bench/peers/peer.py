@@ -1,23 +1,25 @@
-"""What a peer is: a model server in its own environment that holds a bundle's cloud half."""
+"""What a peer is: a server, mostly in an environment of its own, that holds a bundle's cloud half."""
 
 import contextlib
 import os
 import signal
-import socket
 import subprocess
+import sys
+import tempfile
 import time
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+import uuid
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 
-import grpc
-
+from bench.peers import processes
 from bench.peers.environment import Environment, PeerUnavailableError, last_lines
-from cloud_server.open_inference import SERVICE
+from bench.peers.wires import Wire
 from shared.bundle import Bundle
-from shared.rpc import open_inference_pb2 as oip
+from shared.ports import LOOPBACK, free_ports
 
 START_TIMEOUT_S = 180.0
+PORTS = 3
 _POLL_S = 0.2
 _STOP_TIMEOUT_S = 20.0
 _LOG = "log.txt"
@@ -30,12 +32,14 @@ class Place:
     Attributes:
         python: The environment's interpreter.
         folder: For its files; empty at first.
-        port: For gRPC; the two after it are free as well.
+        scratch: Its directory for temporary files, short enough for sockets in it; removed afterwards.
+        ports: Free ones; clients come to the first.
     """
 
     python: Path
     folder: Path
-    port: int
+    scratch: Path
+    ports: tuple[int, ...]
 
 
 @dataclass(frozen=True)
@@ -45,14 +49,20 @@ class Peer:
     Attributes:
         name: At the command line and in results.
         label: In tables, with what it really runs.
-        environment: What it needs.
+        settings: How it is configured, in words.
+        wire: How clients speak to it.
+        environment: What it needs; None for what runs in ours.
         command: Writes its files into the place and gives the command line that serves the bundle.
+        variables: Further environment variables.
     """
 
     name: str
     label: str
-    environment: Environment
+    settings: str
+    wire: Wire
+    environment: Environment | None
     command: Callable[[Bundle, Place], list[str]]
+    variables: Mapping[str, str] = field(default_factory=dict)
 
     @contextlib.contextmanager
     def serving(
@@ -61,6 +71,7 @@ class Peer:
         folder: Path,
         root: Path,
         show: Callable[[str], None],
+        core: int | None = None,
     ) -> Iterator["RunningPeer"]:
         """Install, start, wait until the model is ready; stop it afterwards.
 
@@ -69,35 +80,41 @@ class Peer:
             folder: For configuration and log.
             root: Where environments are kept.
             show: Takes a line of progress.
+            core: The one that all its processes run on; None leaves them free.
 
         Raises:
             PeerUnavailableError: it cannot be installed, or ends before it is ready.
         """
-        python = self.environment.prepare(root, show)
+        python = self.environment.prepare(root, show) if self.environment else Path(sys.executable)
         folder.mkdir(parents=True, exist_ok=True)
-        place = Place(python, folder, three_free_ports())
-        running = RunningPeer(self, place, self.command(bundle, place), bundle.name)
-        try:
-            running.start()
-            yield running
-        finally:
-            running.stop()
+        with tempfile.TemporaryDirectory(prefix="peer-", ignore_cleanup_errors=True) as scratch:
+            place = Place(python, folder, Path(scratch), tuple(free_ports(PORTS)))
+            running = RunningPeer(self, place, self.command(bundle, place), bundle, core)
+            try:
+                running.start()
+                yield running
+            finally:
+                running.stop()
 
 
 class RunningPeer:
-    """A peer's process; ``kill`` and ``start`` serve tests of faults."""
+    """A peer's processes; ``kill`` and ``start`` are for faults, ``pause`` and ``resume`` for turns."""
 
-    def __init__(self, peer: Peer, place: Place, command: list[str], model: str) -> None:
+    def __init__(
+        self, peer: Peer, place: Place, command: list[str], bundle: Bundle, core: int | None = None
+    ) -> None:
         self._peer = peer
         self._place = place
         self._command = command
-        self._model = model
+        self._bundle = bundle
+        self._core = core
+        self._mark = uuid.uuid4().hex
         self._process: subprocess.Popen[bytes] | None = None
 
     @property
     def address(self) -> str:
-        """HOST:PORT of its Open Inference Protocol over gRPC."""
-        return f"127.0.0.1:{self._place.port}"
+        """HOST:PORT for clients."""
+        return f"{LOOPBACK}:{self._place.ports[0]}"
 
     def start(self) -> None:
         """Start it and wait until its model is ready.
@@ -105,33 +122,56 @@ class RunningPeer:
         Raises:
             PeerUnavailableError: it ended, or was not ready in time.
         """
-        log = self._place.folder / _LOG
-        with log.open("ab") as output:
-            # a session of its own, so that stopping it reaches the children it starts
+        with (self._place.folder / _LOG).open("ab") as output, processes.on_core(self._core):
             self._process = subprocess.Popen(
                 self._command,
                 cwd=self._place.folder,
+                env=self._variables(),
+                stdin=subprocess.DEVNULL,
                 stdout=output,
                 stderr=subprocess.STDOUT,
+                # Ctrl-C is for us; we stop them
                 start_new_session=True,
             )
         until_s = time.monotonic() + START_TIMEOUT_S
-        with grpc.insecure_channel(self.address) as channel:
-            ready = channel.unary_unary(
-                f"/{SERVICE}/ModelReady",
-                request_serializer=oip.ModelReadyRequest.SerializeToString,
-                response_deserializer=oip.ModelReadyResponse.FromString,
-            )
-            while time.monotonic() < until_s:
-                if self._process.poll() is not None:
-                    break
-                with contextlib.suppress(grpc.RpcError):
-                    if ready(oip.ModelReadyRequest(name=self._model), timeout=1).ready:
-                        return
-                time.sleep(_POLL_S)
+        while time.monotonic() < until_s and self.alive:
+            if self._ready():
+                return
+            time.sleep(_POLL_S)
         self.stop()
-        said = last_lines(log.read_text(errors="replace"))
-        raise PeerUnavailableError(f"{self._peer.name} did not come up: {said} (all of it: {log})")
+        raise PeerUnavailableError(f"{self._peer.name} did not come up: {self.last_words()}")
+
+    def _variables(self) -> dict[str, str]:
+        own = {"OMP_NUM_THREADS": "1", "TMPDIR": str(self._place.scratch), processes.MARK: self._mark}
+        return {**os.environ, **self._peer.variables, **own}
+
+    def _ready(self) -> bool:
+        # refused, reset, not found, unavailable: each wire has its own words for "not yet"
+        with contextlib.suppress(Exception):
+            return self._peer.wire.ready(self.address, self._bundle)
+        return False
+
+    @property
+    def alive(self) -> bool:
+        """Whether its first process runs."""
+        return self._process is not None and self._process.poll() is None
+
+    def last_words(self) -> str:
+        """The end of its log, and where the rest is."""
+        log = self._place.folder / _LOG
+        return f"{last_lines(log.read_text(errors='replace'))} (all of it: {log})"
+
+    def cpu_seconds(self) -> float:
+        """Processor time that its processes have used."""
+        return processes.cpu_seconds(self._mark)
+
+    def pause(self) -> None:
+        """Take all its processes off the processor."""
+        processes.pause(self._mark)
+
+    def resume(self) -> None:
+        """Let them go on."""
+        processes.resume(self._mark)
 
     def kill(self) -> None:
         """End it at once, as a crash would."""
@@ -147,22 +187,8 @@ class RunningPeer:
             return
         with contextlib.suppress(ProcessLookupError):
             os.killpg(process.pid, number)
+        self.resume()
         with contextlib.suppress(subprocess.TimeoutExpired):
             process.wait(_STOP_TIMEOUT_S)
-        with contextlib.suppress(ProcessLookupError):
-            os.killpg(process.pid, signal.SIGKILL)
+        processes.end(self._mark, _STOP_TIMEOUT_S)
         process.wait()
-
-
-def three_free_ports() -> int:
-    """The first of three neighbouring ports that nobody listens on at this moment."""
-    for _ in range(100):
-        with contextlib.ExitStack() as stack:
-            first = stack.enter_context(socket.create_server(("127.0.0.1", 0))).getsockname()[1]
-            try:
-                for port in (first + 1, first + 2):
-                    stack.enter_context(socket.create_server(("127.0.0.1", port)))
-            except (OSError, OverflowError):
-                continue
-            return int(first)
-    raise PeerUnavailableError("no three neighbouring free ports on this machine")

@@ -4,9 +4,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from shared.bundle import Bundle
+from shared.ports import LOOPBACK, free_ports
 from siftfunnel.certs import CertificateFiles
 from siftfunnel.demo.choice import DemoConfig
-from siftfunnel.demo.ports import LOOPBACK, free_ports
 
 ENDLESS_FRAMES = 10**9
 

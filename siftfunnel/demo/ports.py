@@ -1,23 +1,14 @@
-"""Free TCP ports on loopback, and small HTTP questions to the parties that listen on them."""
+"""Whether a port is free, and small HTTP questions to the parties that listen on loopback."""
 
 import json
 import socket
 import urllib.request
-from contextlib import ExitStack
 from typing import Any
 
-LOOPBACK = "127.0.0.1"
+from shared.ports import LOOPBACK
+
 # Environment proxies must not see, or fail, what never leaves this machine.
 _OPENER = urllib.request.build_opener(urllib.request.ProxyHandler({}))
-
-
-def free_ports(count: int) -> list[int]:
-    """Different ports that nobody listens on at this moment."""
-    with ExitStack() as stack:
-        probes = [stack.enter_context(socket.socket()) for _ in range(count)]
-        for probe in probes:
-            probe.bind((LOOPBACK, 0))
-        return [int(probe.getsockname()[1]) for probe in probes]
 
 
 def port_is_free(port: int) -> bool:

@@ -5,6 +5,7 @@ from pathlib import Path
 from threading import Event
 from typing import Any
 
+from shared.ports import LOOPBACK
 from siftfunnel.certs import make_certificates
 from siftfunnel.demo import parties, ports
 from siftfunnel.demo.choice import DemoConfig
@@ -52,7 +53,7 @@ class Services:
         self._cloud = self._party("cloud", parties.cloud_arguments(self._config.bundles, self.meeting))
         arguments = parties.attacker_arguments(self._config, self.meeting, control)
         self._attacker = self._party("attacker", arguments)
-        self._wait_until_up(self._cloud, f"http://{ports.LOOPBACK}:{self.meeting.cloud_http}/healthz")
+        self._wait_until_up(self._cloud, f"http://{LOOPBACK}:{self.meeting.cloud_http}/healthz")
         self._wait_until_up(self._attacker, f"{self.meeting.page_url}healthz")
 
     def start_edge(self, turn: parties.Turn, outcomes: Path, summary: Path) -> Party:

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from siftfunnel.demo.ports import free_ports
+from shared.ports import free_ports
 from tests.integration.compose import Stack, answered_frames, fetch, fetch_json
 from tests.readme.blocks import story
 

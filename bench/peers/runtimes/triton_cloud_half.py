@@ -1,6 +1,6 @@
 """A bundle's cloud half as a callable of Triton's Python backend.
 
-usage: triton_cloud_half.py MODEL NAME CHANNELS HEIGHT WIDTH CLASSES GRPC_PORT
+usage: triton_cloud_half.py MODEL NAME CHANNELS HEIGHT WIDTH CLASSES GRPC_PORT HTTP_PORT METRICS_PORT
 """
 
 import sys
@@ -11,12 +11,12 @@ from pytriton.decorators import batch
 from pytriton.model_config import DynamicBatcher, ModelConfig, Tensor
 from pytriton.triton import Triton, TritonConfig
 
-MAX_BATCH_SIZE = 64
+MAX_BATCH_SIZE = 16
 
 
 def main(model: str, name: str, *figures: str) -> None:
     """Serve until stopped."""
-    channels, height, width, classes, port = map(int, figures)
+    channels, height, width, classes, grpc_port, http_port, metrics_port = map(int, figures)
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = 1
     options.add_session_config_entry("session.intra_op.allow_spinning", "0")
@@ -26,7 +26,9 @@ def main(model: str, name: str, *figures: str) -> None:
     def run(feature: "np.ndarray[tuple[int, ...], np.dtype[np.float32]]") -> dict[str, object]:
         return {"logits": session.run(["logits"], {"feature": feature})[0]}
 
-    config = TritonConfig(grpc_port=port, http_port=port + 1, metrics_port=port + 2, allow_metrics=False)
+    config = TritonConfig(
+        grpc_port=grpc_port, http_port=http_port, metrics_port=metrics_port, allow_metrics=False
+    )
     with Triton(config=config) as triton:
         triton.bind(
             model_name=name,

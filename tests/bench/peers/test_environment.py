@@ -64,9 +64,11 @@ def test_environments_lie_in_the_users_cache(monkeypatch: pytest.MonkeyPatch, tm
 
 
 def test_all_peers_pin_what_they_install_and_run_our_onnx_runtime() -> None:
-    for peer in PEERS.values():
-        assert same_onnxruntime() in peer.environment.requirements
-        assert all("==" in requirement for requirement in peer.environment.requirements)
+    environments = [peer.environment for peer in PEERS.values() if peer.environment is not None]
+    assert len(environments) == 4
+    for environment in environments:
+        assert same_onnxruntime() in environment.requirements
+        assert all("==" in requirement for requirement in environment.requirements)
 
 
 def test_a_log_is_quoted_by_its_end() -> None:

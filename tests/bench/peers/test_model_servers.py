@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from bench.peers import PEERS
+from bench.peers import OPEN_INFERENCE, PEERS
 from bench.peers.environment import cache_folder
 from bench.peers.peer import RunningPeer
 from cloud_server.engine import EngineOptions, OnnxRuntimeEngine, open_engine
@@ -32,7 +32,7 @@ def bundle(tmp_path_factory: pytest.TempPathFactory) -> Bundle:
     return make_tiny_bundle(tmp_path_factory.mktemp("bundles") / "tiny")
 
 
-@pytest.fixture(params=list(PEERS))
+@pytest.fixture(params=OPEN_INFERENCE)
 def peer(request: pytest.FixtureRequest, bundle: Bundle, tmp_path: Path) -> Iterator[RunningPeer]:
     with PEERS[request.param].serving(bundle, tmp_path / "peer", cache_folder(), quiet) as running:
         yield running

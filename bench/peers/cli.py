@@ -1,0 +1,108 @@
+"""`siftfunnel bench peers`: our server beside others, on this machine."""
+
+import argparse
+import json
+import os
+import sys
+from pathlib import Path
+from typing import Any
+
+_BUDGET = "About ten minutes with the defaults; the first run installs the peers, some minutes and 2 GB more."
+
+
+def add_peers_parser(verbs: Any) -> None:
+    """Add ``peers``."""
+    parser = verbs.add_parser(
+        "peers",
+        help="the same cloud half served by other model servers, side by side",
+        description="Serves one cloud half with our server, plain gRPC, Triton, Ray Serve, LitServe and "
+        "MLServer, each in an environment of its own below the user's cache, loads them in turn and prints "
+        f"the ratios. A peer that cannot be installed or started is named and skipped. {_BUDGET} "
+        "Linux with two cores or more. Ctrl-C keeps what is measured.",
+    )
+    parser.add_argument("--bundle", type=Path, metavar="DIR", help="bundle whose cloud half is served")
+    parser.add_argument(
+        "--peers", nargs="+", metavar="NAME", help="only these (all; a wrong name lists them)"
+    )
+    parser.add_argument(
+        "--model",
+        choices=("real", "null", "both"),
+        default="both",
+        help="cloud half, null model (%(default)s)",
+    )
+    parser.add_argument(
+        "--clients", nargs="+", type=int, default=[1, 8, 16], metavar="N", help="loads (1 8 16)"
+    )
+    parser.add_argument("--seconds", type=float, default=2.0, help="length of one load (%(default)g)")
+    parser.add_argument("--rounds", type=int, default=4, help="turns of each peer (%(default)s)")
+    parser.add_argument("--server-core", type=int, metavar="N", help="core of the servers (the first)")
+    parser.add_argument("--client-core", type=int, metavar="N", help="core of the clients (the second)")
+    parser.add_argument("--out", type=Path, metavar="FILE", help="write JSON here, after every round")
+    parser.add_argument(
+        "--from", dest="source", type=Path, metavar="FILE", help="measure nothing, print the tables of FILE"
+    )
+    parser.set_defaults(run=run_peers)
+
+
+def run_peers(args: argparse.Namespace) -> int:
+    """Measure and print, or print what was measured before.
+
+    Raises:
+        ValueError: an unknown peer, no bundle, too few cores.
+    """
+    from bench.peers.table import render_peers
+
+    if args.source is not None:
+        print(render_peers(json.loads(args.source.read_text())), end="")
+        return 0
+    from bench.peers.comparison import compare
+    from bench.peers.environment import cache_folder
+    from lab.provenance import provenance
+
+    plan = _plan(args)
+    document: dict[str, Any] = {"provenance": provenance()}
+    try:
+        compare(plan, document, cache_folder(), _show, lambda: _save(document, args.out))
+    except KeyboardInterrupt:
+        _save(document, args.out)
+        kept = f"; what was measured is in {args.out}" if args.out else ""
+        _show(f"interrupted{kept}")
+        if document.get("models"):
+            print(render_peers(document), end="")
+        raise
+    print(render_peers(document), end="")
+    return 0
+
+
+def _plan(args: argparse.Namespace) -> Any:
+    from bench.peers import PEERS
+    from bench.peers.comparison import MODELS, Plan, two_cores
+    from shared.bundle import load_bundle
+
+    if args.bundle is None:
+        raise ValueError("name the bundle whose cloud half is served: --bundle DIR")
+    server, client = two_cores()
+    return Plan(
+        bundle=load_bundle(args.bundle),
+        peers=tuple(dict.fromkeys(args.peers or PEERS)),
+        models=MODELS if args.model == "both" else (args.model,),
+        clients=tuple(sorted(set(args.clients))),
+        seconds=args.seconds,
+        rounds=args.rounds,
+        server_core=server if args.server_core is None else args.server_core,
+        client_core=client if args.client_core is None else args.client_core,
+    )
+
+
+def _show(text: str) -> None:
+    print(text, file=sys.stderr, flush=True)
+
+
+def _save(document: dict[str, Any], out: Path | None) -> None:
+    """Whole or not at all: a reader never finds half a file."""
+    if out is None:
+        return
+    out.parent.mkdir(parents=True, exist_ok=True)
+    beside = out.with_suffix(".part")
+    beside.write_text(json.dumps(document, indent=1) + "\n")
+    os.replace(beside, out)

@@ -1,0 +1,27 @@
+"""Our own server, measured as the others are."""
+
+from bench.peers.peer import Peer, Place
+from bench.peers.wires import SplitInferenceWire
+from shared.bundle import Bundle
+from shared.ports import LOOPBACK
+
+EXACT_CODEC = "fp32"
+
+
+def command(bundle: Bundle, place: Place) -> list[str]:
+    """`siftfunnel cloud` with its defaults."""
+    listen = f"{LOOPBACK}:{place.ports[0]}"
+    return [
+        *(str(place.python), "-m", "siftfunnel", "cloud", "--bundle", str(bundle.directory.resolve())),
+        *("--listen", listen, "--log-level", "warning"),
+    ]
+
+
+OURS = Peer(
+    name="siftfunnel",
+    label="siftfunnel cloud",
+    settings="its defaults: batches of at most 16, no batch wait, one worker",
+    wire=SplitInferenceWire(EXACT_CODEC),
+    environment=None,
+    command=command,
+)

@@ -1,0 +1,14 @@
+"""Plain gRPC, the floor: what anybody would write first, in our own environment."""
+
+from bench.peers.peer import Peer
+from bench.peers.script import running
+from bench.peers.wires import GrpcBytes
+
+PLAIN_GRPC = Peer(
+    name="plain-grpc",
+    label="plain gRPC, the floor (grpc.aio, ONNX Runtime)",
+    settings="the model runs in the handler, one frame at a time",
+    wire=GrpcBytes("/plain.CloudHalf/Infer"),
+    environment=None,
+    command=running("plain_grpc_cloud_half.py"),
+)
