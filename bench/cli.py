@@ -9,6 +9,10 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from bench.recommend.cli import add_recommend_parser
+from bench.report.cli import add_report_parser
+from bench.tables.cli import add_tables_parser
+
 PARTS = ("edge-latency", "install", "first-answer", "stream")
 
 
@@ -61,6 +65,9 @@ def add_bench_parser(subparsers: Any, bundles_default: tuple[Path, ...] = ()) ->
     )
     links.add_argument("--out", type=Path, metavar="FILE", help="write what was measured as JSON here")
     links.set_defaults(run=run_links)
+
+    for add in (add_report_parser, add_recommend_parser, add_tables_parser):
+        add(verbs)
 
 
 def run_links(args: argparse.Namespace) -> int:
