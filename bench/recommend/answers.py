@@ -17,7 +17,7 @@ from bench.recommend.prediction import (
 )
 from bench.recommend.verdicts import Limits, Verdict, judge
 from bench.report.leakage import LeakageBook
-from bench.report.naming import link_name, task_of
+from bench.report.naming import drop_seconds, link_name, task_of
 from bench.report.tables import grouped, number
 from lab.tables.cells import NONE, Section, words
 from lab.tables.cells import Cell as Entry
@@ -100,11 +100,14 @@ def recommend(
     percentile: Percentile,
     limits: Limits,
 ) -> Recommendation:
-    """Answers for cells of one task and one scenario.
+    """Answers for cells of one task and one scenario; those whose link was taken down are left out.
 
     Raises:
-        ValueError: a link by name that is neither measured nor a known profile.
+        ValueError: a link by name that is neither measured nor a known profile, or no cell to judge by.
     """
+    cells = [cell for cell in cells if not drop_seconds(cell)]
+    if not cells:
+        raise ValueError("in all of these cells the link was taken down; recommend from others")
     trials = tuple(leave_one_link_out(cells, percentile))
     error = prediction_error(trials)
     answers = tuple(_answer(cells, link, leakage, percentile, limits, error) for link in links)

@@ -57,11 +57,10 @@ def candidates(
         percentile: Of latency.
     """
     ways: dict[tuple[str, str, str, str], list[Cell]] = {}
-    for cell in cells:
+    for cell in sorted(cells, key=lambda cell: cell.overloaded):
         ways.setdefault((cell.bundle, cell.digest, cell.mode, cell.codec), []).append(cell)
     return [
-        _candidate(way, group, link, network, leakage.of_way(*way[1:]), percentile)
-        for way, group in ways.items()
+        _candidate(way, group, link, network, leakage.of_way(*way), percentile) for way, group in ways.items()
     ]
 
 

@@ -5,6 +5,7 @@
 | ``sources`` | reads cells, fronts and inverters' reports, or says what is wrong with a file |
 | ``naming`` | how a cell, its link and its task are called |
 | ``leakage`` | what an eavesdropper of a cell restores, from the nearest measurement there is |
+| ``reading`` | how near a decoded JPEG or WebP comes to the picture |
 | ``tables`` | cells as tables: latency, stages, bytes, accuracy and leakage |
 | ``terminal`` | tables as text for a terminal |
 | ``stages`` | drawing: stacked stages of every cell, one panel per link |

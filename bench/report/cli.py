@@ -16,6 +16,7 @@ PROJECT = Path(__file__).resolve().parents[2]
 CELLS = PROJECT / "bench" / "results" / "cells.json"
 FRONTS = PROJECT / "lab" / "results" / "rates"
 INVERTERS = PROJECT / "siftfunnel" / "assets" / "inverters"
+PICTURES = PROJECT / "siftfunnel" / "assets" / "images"
 
 
 def add_report_parser(verbs: Any) -> None:
@@ -49,6 +50,13 @@ def add_leakage_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="DIR",
         help="folder with inverters of bundles (repeatable; default: those that ship with siftfunnel)",
     )
+    parser.add_argument(
+        "--pictures",
+        type=Path,
+        metavar="DIR",
+        help="holds a folder of pictures per data set, to measure what JPEG and WebP leave of them where no "
+        "front says it (default: those that ship with siftfunnel)",
+    )
 
 
 def leakage_of(args: argparse.Namespace) -> "LeakageBook":
@@ -60,10 +68,15 @@ def leakage_of(args: argparse.Namespace) -> "LeakageBook":
     from bench.report.leakage import LeakageBook
     from bench.report.sources import SourceError, read_fronts, read_inverters
 
-    for folder in (*(args.fronts or ()), *(args.inverters or ())):
+    named = (*(args.fronts or ()), *(args.inverters or ()), *([args.pictures] if args.pictures else ()))
+    for folder in named:
         if not folder.is_dir():
             raise SourceError(f"{folder}: no such folder")
-    return LeakageBook(read_fronts(args.fronts or [FRONTS]), read_inverters(args.inverters or [INVERTERS]))
+    return LeakageBook(
+        read_fronts(args.fronts or [FRONTS]),
+        read_inverters(args.inverters or [INVERTERS]),
+        args.pictures or PICTURES,
+    )
 
 
 def run_report(args: argparse.Namespace) -> int:

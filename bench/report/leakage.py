@@ -4,7 +4,8 @@ Looked for in this order; the row says which it was:
 
 1. The lab's front: the strongest attack on what the codec of that very bundle (its digest) puts on the wire.
    In cloud-only the picture itself is on the wire, so the "attack" is to read it, and the figure is how near
-   the decoded picture is to the original.
+   the decoded picture is to the original; where no front has it, that is measured on the spot on pictures of
+   the task.
 2. The report of the inverter that ships with the bundle, which restores from features *before the codec*.
    A codec that only quantises takes something away from that, so it is close to an upper bound of this
    inverter, not of a stronger attack.
@@ -16,9 +17,12 @@ In edge-only no picture or feature leaves the device.
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, Literal
 
 from bench.cells.result import Cell
+from bench.report.naming import task_of
+from bench.report.reading import reading_psnr_db
 from bench.report.sources import Front
 
 Basis = Literal["nothing sent", "through this codec", "picture on the wire", "before the codec"]
@@ -60,22 +64,30 @@ class LeakageBook:
     Args:
         fronts: What ``read_fronts`` gave.
         inverters: What ``read_inverters`` gave.
+        pictures: Holds a folder of pictures per task, to read picture codecs on; None reads none.
     """
 
-    def __init__(self, fronts: Iterable[Front], inverters: Mapping[str, Mapping[str, Any]]) -> None:
+    def __init__(
+        self,
+        fronts: Iterable[Front],
+        inverters: Mapping[str, Mapping[str, Any]],
+        pictures: Path | None = None,
+    ) -> None:
         self._fronts = tuple(fronts)
         self._inverters = inverters
+        self._pictures = pictures
+        self._read: dict[tuple[str, str], Leakage | None] = {}
 
     def of(self, cell: Cell) -> Leakage | None:
         """What is known of a cell; None where nothing was measured."""
-        return self.of_way(cell.digest, cell.mode, cell.codec)
+        return self.of_way(cell.bundle, cell.digest, cell.mode, cell.codec)
 
-    def of_way(self, digest: str, mode: str, codec: str) -> Leakage | None:
+    def of_way(self, bundle: str, digest: str, mode: str, codec: str) -> Leakage | None:
         """The same by what a cell is made of."""
         if mode == "edge-only":
             return Leakage("nothing sent", "", None)
         if mode == "cloud-only":
-            return self._picture(digest, codec)
+            return self._picture(digest, codec) or self._reading(task_of(bundle), codec)
         for front in self._fronts:
             for point in front["points"]:
                 if point.get("digest") == digest and point.get("codec") == codec and point.get("leakage"):
@@ -91,6 +103,16 @@ class LeakageBook:
                 if same and point.get("leakage"):
                     return _of_front(point["leakage"], "picture on the wire")
         return None
+
+    def _reading(self, task: str, codec: str) -> Leakage | None:
+        if self._pictures is None or not (self._pictures / task).is_dir():
+            return None
+        if (task, codec) not in self._read:
+            found = reading_psnr_db(self._pictures / task, codec)
+            self._read[task, codec] = found and Leakage(
+                "picture on the wire", "reading", found[0], pictures=found[1]
+            )
+        return self._read[task, codec]
 
     def _before_codec(self, digest: str) -> Leakage | None:
         report = self._inverters.get(digest, {}).get("report", {}).get("held_out")

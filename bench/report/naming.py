@@ -24,8 +24,29 @@ def task_of(bundle: str) -> str:
 
 
 def cell_label(cell: "Cell") -> str:
-    """Defence, mode and codec in a few words: ``siftfunnel, split q4``."""
-    return way_label(cell.bundle, cell.mode, cell.codec)
+    """Defence, mode, codec and what is special about its load: ``siftfunnel, split q4, load 150%``."""
+    variant = variant_words(cell)
+    return way_label(cell.bundle, cell.mode, cell.codec) + (f", {variant}" if variant else "")
+
+
+def variant_words(cell: "Cell") -> str:
+    """What tells a cell from others of the same way, link and scenario; empty where nothing does.
+
+    In Server the load, as a share of what the way can carry; a link that was taken down in the middle.
+    """
+    parts = []
+    capacity = cell.settings.get("capacity_frames_per_s")
+    if cell.scenario == "Server" and cell.target_frames_per_s and capacity:
+        parts.append(f"load {cell.target_frames_per_s / capacity:.0%}")
+    if drop_s := drop_seconds(cell):
+        parts.append(f"link down {drop_s:g} s")
+    return ", ".join(parts)
+
+
+def drop_seconds(cell: "Cell") -> float:
+    """For how long its link was taken down in the middle of a run."""
+    asked = cell.settings.get("asked")
+    return float(asked.get("drop_s") or 0.0) if isinstance(asked, dict) else 0.0
 
 
 def way_label(bundle: str, mode: str, codec: str) -> str:

@@ -63,7 +63,8 @@ def read_cells(paths: Sequence[Path]) -> Measured:
     cells = tuple(cell for file in files for cell in file.cells)
     seen: set[tuple[str, ...]] = set()
     for cell in cells:
-        key = (cell.digest, cell.mode, cell.codec, str(cell.link.get("name")), cell.scenario)
+        asked = json.dumps(cell.settings.get("asked"), sort_keys=True)
+        key = (cell.digest, cell.mode, cell.codec, str(cell.link.get("name")), cell.scenario, asked)
         if key in seen:
             raise SourceError(
                 f"{', '.join(map(str, paths))}: two cells of {cell.bundle}, {cell.mode} {cell.codec}, link "

@@ -1,6 +1,7 @@
 """Cells as nested JSON: a figure's address is a path that prose can quote.
 
-``<task>.<scenario>.<link>.<defence>.<mode>.<codec>``, with ``none`` for the empty codec of edge-only.
+``<task>.<scenario>.<link>.<defence>.<mode>.<codec>``, with ``none`` for the empty codec of edge-only; where a
+way was measured under several loads the load follows the codec: ``q4 load 150%``.
 """
 
 from collections.abc import Sequence
@@ -10,7 +11,7 @@ from typing import Any
 
 from bench.cells.result import Cell
 from bench.report.leakage import LeakageBook
-from bench.report.naming import link_name, task_of
+from bench.report.naming import link_name, task_of, variant_words
 from bench.report.sources import Measured
 
 
@@ -22,7 +23,8 @@ def summary(measured: Measured, leakage: LeakageBook) -> dict[str, Any]:
         who = cell.bundle.partition("-")[2] or cell.bundle
         for step in (task_of(cell.bundle), cell.scenario, link_name(cell), who, cell.mode):
             place = place.setdefault(step, {})
-        place[cell.codec or "none"] = cell_summary(cell, leakage)
+        name = " ".join(filter(None, (cell.codec or "none", variant_words(cell).replace(".", "_"))))
+        place[name] = cell_summary(cell, leakage)
     return {
         "schema": 1,
         "provenances": [dict(provenance) for provenance in measured.provenances],

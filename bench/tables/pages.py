@@ -54,7 +54,10 @@ class RendererMissingError(Exception):
 
 
 def leakage_book(root: Path) -> LeakageBook:
-    """The lab's fronts and the shipped inverters of a checkout."""
+    """The lab's fronts and the shipped inverters of a checkout.
+
+    No picture is read on the spot: what pages say must not depend on a library's version.
+    """
     fronts = read_fronts([root / "lab" / "results" / "rates"])
     return LeakageBook(fronts, read_inverters([root / "siftfunnel" / "assets" / "inverters"]))
 

@@ -1,12 +1,14 @@
 import json
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from bench.recommend import cli as recommend_cli
 from siftfunnel.cli import main
+from tests.bench.report import made
 
 
 def asked(cells_file: Path, fronts: Path, *arguments: str) -> int:
@@ -52,6 +54,16 @@ def test_a_profile_that_was_not_measured_is_predicted_from_its_figures(
     answer = json.loads(capsys.readouterr().out)["tasks"]["drawnfaces"]["answers"]["dsl"]
     assert answer["link_measured"] is False
     assert answer["network"] == {"round_trip_ms": 5.0, "up_kbit_s": 1000, "down_kbit_s": 2000}
+
+
+def test_cells_whose_link_was_taken_down_are_not_judged(
+    tmp_path: Path, fronts: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    down = [replace(one, settings={"asked": {"drop_s": 0.5}}) for one in made.cells(["wifi"])]
+    file = tmp_path / "down.json"
+    file.write_text(json.dumps(made.file_of(down)))
+    assert asked(file, fronts) == 2
+    assert "the link was taken down; recommend from others" in capsys.readouterr().err
 
 
 def test_where_no_way_is_within_the_limits_it_says_so_and_fails(

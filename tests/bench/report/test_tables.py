@@ -1,5 +1,7 @@
+from dataclasses import replace
 from pathlib import Path
 
+from bench.cells.result import Cell
 from bench.report.fronts import front_document
 from bench.report.leakage import LeakageBook
 from bench.report.sources import Measured, read_cells
@@ -78,6 +80,22 @@ def test_an_overload_and_lost_frames_are_said(cells_file: Path) -> None:
     assert any("Overloaded" in note for note in notes)
     assert any("DEADLINE_EXCEEDED 7" in note for note in notes)
     assert any("3 frames were sent again" in note for note in notes)
+
+
+def test_several_loads_of_one_way_are_told_apart() -> None:
+    def loaded(share: float) -> Cell:
+        one = made.cell(*made.WAYS[3], scenario="Server")
+        asked = {"load": {"capacity_share": share}, "drop_s": 0.5 if share > 1 else 0.0}
+        return replace(
+            one, target_frames_per_s=100 * share, settings={"capacity_frames_per_s": 100.0, "asked": asked}
+        )
+
+    measured = Measured((loaded(0.5), loaded(1.5)), (), ())
+    (found,) = documents(measured, BOOK)
+    labels = [row[0] for row in texts(section(found, "Server, wifi"))]
+    assert labels == ["siftfunnel, split q4, load 50%", "siftfunnel, split q4, load 150%, link down 0.5 s"]
+    places = summary(measured, BOOK)["cells"]["drawnfaces"]["Server"]["wifi"]["siftfunnel"]["split"]
+    assert list(places) == ["q4 load 50%", "q4 load 150%, link down 0_5 s"]
 
 
 def test_what_was_skipped_is_named_with_its_reason(cells_file: Path) -> None:
