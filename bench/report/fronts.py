@@ -21,6 +21,8 @@ KIND_NAMES = {
 WIDTH, PANEL, GAP = 760, 300, 70
 FLOOR = 0.15
 """Points whose accuracy lies this far below the best are not drawn: they would squeeze all others."""
+TOP_DB = 45.0
+"""Levels above are drawn here: to the eye that is the picture, and they would squeeze all others."""
 _PLACES = (1.0, 1.5, 2.0, 3.0, 5.0, 7.0)
 
 
@@ -113,7 +115,8 @@ def front_drawing(front: Front) -> Drawing | None:
     caption = (
         f"{dataset}: test accuracy and mean PSNR of the strongest attack against mean payload bytes per "
         f"frame (logarithmic); bars are 95 % intervals over pictures. Points {100 * FLOOR:.0f} or more "
-        "percentage points below the best stand in the table only."
+        f"percentage points below the best stand in the table only; PSNR above {TOP_DB:.0f} dB is drawn at "
+        f"{TOP_DB:.0f}."
     )
     return Drawing(f"front-{dataset}.svg", caption, plot.svg())
 
@@ -147,8 +150,9 @@ def _value(point: Point, what: str) -> tuple[float, float, float] | None:
         return 100 * point["accuracy"], 100 * low, 100 * high
     if not point.get("leakage"):
         return None
-    low, high = point["leakage"]["psnr_interval"]
-    return point["leakage"]["psnr_db"], low, high
+    leak = point["leakage"]
+    level, low, high = (min(value, TOP_DB) for value in (leak["psnr_db"], *leak["psnr_interval"]))
+    return level, low, high
 
 
 def _panel(
