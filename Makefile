@@ -20,7 +20,7 @@ AT_LEAST_3_11 := import sys; sys.exit(sys.version_info < (3, 11))
 PYTHON ?= $(eval PYTHON := $(shell for python in python3.11 python3.12 python3.13 python3 python; do \
 	$$python -c '$(AT_LEAST_3_11)' 2>/dev/null && echo $$python && break; done))$(PYTHON)
 
-.PHONY: help demo test test-slow docker-test check format stubs faces page-picture readme-table lab-tables install-demo install-dev clean
+.PHONY: help demo test test-slow docker-test check format stubs faces page-picture readme-table lab-tables bench-tables install-demo install-dev clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -63,6 +63,10 @@ readme-table: $(VENV)/demo.stamp ## write the table of shipped bundles into the 
 lab-tables: $(VENV)/dev.stamp ## write docs/tables and docs/findings.md from lab/results
 	$(BIN)/siftfunnel lab tables --out docs/tables
 	$(BIN)/python docs/make_findings.py
+
+bench-tables: $(VENV)/dev.stamp ## write docs/tables/bench and docs/bench.md from bench/results and lab/results/rates
+	$(BIN)/siftfunnel bench tables --out docs/tables/bench
+	$(BIN)/python docs/make_bench.py
 
 install-demo: $(VENV)/demo.stamp ## only install what the demo needs
 

@@ -11,6 +11,9 @@ from typing import Any
 
 from bench.cells.cli import add_run_parser
 from bench.peers.cli import add_peers_parser
+from bench.recommend.cli import add_recommend_parser
+from bench.report.cli import add_report_parser
+from bench.tables.cli import add_tables_parser
 
 PARTS = ("edge-latency", "install", "first-answer", "stream")
 
@@ -66,6 +69,9 @@ def add_bench_parser(subparsers: Any, bundles_default: tuple[Path, ...] = ()) ->
     links.set_defaults(run=run_links)
     add_run_parser(verbs)
     add_peers_parser(verbs)
+
+    for add in (add_report_parser, add_recommend_parser, add_tables_parser):
+        add(verbs)
 
 
 def run_links(args: argparse.Namespace) -> int:

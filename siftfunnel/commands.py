@@ -174,7 +174,7 @@ COMMANDS: tuple[Command, ...] = (
         "bench.cli",
         "add_bench_parser",
         "dev",
-        ("bench", "lab", "torch", *_EDGE, *_CLOUD),
+        ("bench", "lab", *_EDGE, *_CLOUD),
         looks_up_models=True,
     ),
 )

@@ -4,6 +4,7 @@ Colours are those of Okabe and Ito (2008), which remain apart for colour-blind r
 them legible on dark pages.
 """
 
+import copy
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -81,6 +82,14 @@ class Plot:
         low, high = self.y_range
         return round(self.bottom - (value - low) / (high - low) * (self.bottom - self.top), 1)
 
+    def panel(
+        self, top: float, bottom: float, x_range: tuple[float, float], y_range: tuple[float, float]
+    ) -> "Plot":
+        """Another pair of axes in the same picture, between two heights in pixels."""
+        made = copy.copy(self)
+        made.top, made.bottom, made.x_range, made.y_range = int(top), int(bottom), x_range, y_range
+        return made
+
     def add(self, element: str) -> None:
         """Append an element as it stands."""
         self._parts.append(element)
@@ -150,6 +159,14 @@ class Plot:
             f"fill='{colour}' fill-opacity='0.55' stroke='#444'><title>{escape(tip)}</title></rect>"
         )
         self.line(self.x(box.median), y_pixel - 7, self.x(box.median), y_pixel + 7, "#000")
+
+    def bar(self, x1: float, x2: float, y_pixel: float, height: float, colour: str, tip: str) -> None:
+        """A horizontal bar between two values, its upper edge at a height in pixels."""
+        left, right = self.x(x1), self.x(x2)
+        self.add(
+            f"<rect x='{left}' y='{round(y_pixel, 1)}' width='{round(right - left, 1)}' height='{height}' "
+            f"fill='{colour}'><title>{escape(tip)}</title></rect>"
+        )
 
     def svg(self) -> str:
         """The document."""

@@ -1,0 +1,241 @@
+"""Verdicts for all tasks and links that were asked for, as tables and as JSON."""
+
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from bench.cells.result import Cell
+from bench.links.profiles import PROFILES, LinkProfile
+from bench.recommend.candidates import candidates
+from bench.recommend.prediction import (
+    Network,
+    Percentile,
+    PredictionError,
+    Trial,
+    leave_one_link_out,
+    prediction_error,
+)
+from bench.recommend.verdicts import Limits, Verdict, judge
+from bench.report.leakage import LeakageBook
+from bench.report.naming import drop_seconds, link_name, task_of
+from bench.report.tables import grouped, number
+from lab.tables.cells import NONE, Section, words
+from lab.tables.cells import Cell as Entry
+
+
+@dataclass(frozen=True)
+class AskedLink:
+    """A link to recommend for.
+
+    Attributes:
+        name: Of a profile, so that its measured cells are used; None for a link known by figures only.
+        network: Its figures; None for a profile, whose cells or own figures say them.
+        told: In words, where ``network`` is given.
+    """
+
+    name: str | None
+    network: Network | None = None
+    told: str = ""
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What is best for one task over one link.
+
+    Attributes:
+        task: Data set.
+        scenario: Of the cells.
+        link: In words.
+        network: The figures that predictions used.
+        measured: Whether any cell was measured over it.
+        percentile: Of latency.
+        verdicts: Best first.
+    """
+
+    task: str
+    scenario: str
+    link: str
+    network: Network
+    measured: bool
+    percentile: Percentile
+    verdicts: tuple[Verdict, ...]
+
+    @property
+    def best(self) -> Verdict | None:
+        """The best way; None where no way is within the limits."""
+        first = self.verdicts[0] if self.verdicts else None
+        return first if first is not None and first.outcome == "best" else None
+
+
+@dataclass(frozen=True)
+class Recommendation:
+    """All answers of one task, and how far its predictions are off.
+
+    Attributes:
+        answers: One per link.
+        error: None where no link could be left out.
+        trials: Behind ``error``.
+    """
+
+    answers: tuple[Answer, ...]
+    error: PredictionError | None
+    trials: tuple[Trial, ...]
+
+
+def tasks_of(cells: Sequence[Cell]) -> list[str]:
+    """Tasks in the order of the cells."""
+    return list(dict.fromkeys(task_of(cell.bundle) for cell in cells))
+
+
+def measured_links(cells: Sequence[Cell]) -> list[AskedLink]:
+    """Every link that has a cell, from slow to fast."""
+    names = dict.fromkeys(link_name(group[0]) for group in grouped(cells))
+    return [AskedLink(name) for name in names]
+
+
+def recommend(
+    cells: Sequence[Cell],
+    links: Sequence[AskedLink],
+    leakage: LeakageBook,
+    percentile: Percentile,
+    limits: Limits,
+) -> Recommendation:
+    """Answers for cells of one task and one scenario; those whose link was taken down are left out.
+
+    Raises:
+        ValueError: a link by name that is neither measured nor a known profile, or no cell to judge by.
+    """
+    cells = [cell for cell in cells if not drop_seconds(cell)]
+    if not cells:
+        raise ValueError("in all of these cells the link was taken down; recommend from others")
+    trials = tuple(leave_one_link_out(cells, percentile))
+    error = prediction_error(trials)
+    answers = tuple(_answer(cells, link, leakage, percentile, limits, error) for link in links)
+    return Recommendation(answers, error, trials)
+
+
+def _answer(
+    cells: Sequence[Cell],
+    link: AskedLink,
+    leakage: LeakageBook,
+    percentile: Percentile,
+    limits: Limits,
+    error: PredictionError | None,
+) -> Answer:
+    here = [cell for cell in cells if link_name(cell) == link.name]
+    network = link.network or (Network.of_cells(here) if here else Network.of_profile(_profile(link.name)))
+    ways = candidates(cells, link.name, network, leakage, percentile)
+    verdicts = tuple(judge(ways, limits, error))
+    told = link.told or str(link.name)
+    task, scenario = task_of(cells[0].bundle), cells[0].scenario
+    return Answer(task, scenario, told, network, bool(here), percentile, verdicts)
+
+
+def _profile(name: str | None) -> LinkProfile:
+    if name is None or name not in PROFILES:
+        raise ValueError(f"unknown link {name!r}; known: {', '.join(PROFILES)}")
+    return PROFILES[name]
+
+
+def network_words(network: Network, *, measured: bool) -> str:
+    """A link's figures for a heading."""
+    rates = [
+        "no limit" if rate is None else f"{rate:,.0f} kbit/s"
+        for rate in (network.up_kbit_s, network.down_kbit_s)
+    ]
+    how = "as measured" if measured else "not measured: predicted from"
+    return f"{how} {network.round_trip_ms:,.4g} ms round trip, {rates[0]} up, {rates[1]} down"
+
+
+def answer_section(answer: Answer, error: PredictionError | None) -> Section:
+    """Every way over one link, its figures, and why it won or lost."""
+    rows = tuple(_row(verdict) for verdict in answer.verdicts)
+    columns = (
+        "who runs what, codec",
+        "verdict",
+        f"{answer.percentile}, ms",
+        "latency is",
+        "accuracy",
+        "leakage",
+        "bytes up",
+        "why",
+    )
+    best = answer.best
+    told = f"Best: {best.candidate.label}." if best else "No way is within all limits."
+    intro = f"Link {network_words(answer.network, measured=answer.measured)}. {told}"
+    notes = (error_words(error),) if has_predictions(answer) else ()
+    title = f"{answer.task} over {answer.link}"
+    return Section(f"{answer.task}-{answer.link}", title, columns, rows, intro, notes)
+
+
+def has_predictions(answer: Answer) -> bool:
+    """Whether a latency among its verdicts is not measured."""
+    ways = (verdict.candidate for verdict in answer.verdicts)
+    return any(not way.measured and way.latency_ms is not None and way.mode != "edge-only" for way in ways)
+
+
+def error_words(error: PredictionError | None) -> str:
+    """How far predictions are off, as a sentence."""
+    if error is None:
+        return "How far predictions are off is unknown: no way was measured over two links."
+    return f"Predictions are off by this much: {error}."
+
+
+def _row(verdict: Verdict) -> tuple[Entry, ...]:
+    way = verdict.candidate
+    how = "measured" if way.measured else ("-" if way.latency_ms is None else "predicted")
+    return (
+        words(way.label),
+        words(verdict.outcome),
+        number(way.latency_ms, 1),
+        words(how),
+        NONE if way.accuracy is None else Entry(f"{way.accuracy:.1%}", way.accuracy),
+        words("not measured" if way.leakage is None else str(way.leakage)),
+        number(way.up_bytes, 0),
+        words(verdict.why),
+    )
+
+
+def overview_section(recommendation: Recommendation, title: str) -> Section:
+    """One row per link: the best way and the one that comes next."""
+    rows = []
+    for answer in recommendation.answers:
+        best = answer.best
+        standing = [verdict for verdict in answer.verdicts if verdict.outcome == "runner-up"]
+        following = f"{standing[0].candidate.label} ({standing[0].why})" if standing else "-"
+        figures = (NONE, NONE, NONE, NONE) if best is None else (_row(best)[k] for k in (2, 4, 5, 6))
+        chosen = words(best.candidate.label if best else "no way is within the limits")
+        rows.append((words(answer.link), chosen, *figures, words(following)))
+    percentile = recommendation.answers[0].percentile
+    columns = ("link", "best", f"{percentile}, ms", "accuracy", "leakage", "bytes up", "next")
+    predicted = any(map(has_predictions, recommendation.answers))
+    notes = (error_words(recommendation.error),) if predicted else ()
+    return Section("overview", title, columns, tuple(rows), notes=notes)
+
+
+def recommendation_json(recommendation: Recommendation) -> dict[str, Any]:
+    """JSON values: answers by link, the error of predictions and every trial behind it."""
+    error = recommendation.error
+    return {
+        "answers": {answer.link: _answer_json(answer) for answer in recommendation.answers},
+        "prediction_error": None if error is None else asdict(error),
+        "trials": [
+            {**asdict(trial), "relative": round(trial.relative, 4)} for trial in recommendation.trials
+        ],
+    }
+
+
+def _answer_json(answer: Answer) -> dict[str, Any]:
+    verdicts = [
+        {**asdict(verdict.candidate), "label": verdict.candidate.label}
+        | {"outcome": verdict.outcome, "why": verdict.why}
+        for verdict in answer.verdicts
+    ]
+    return {
+        "scenario": answer.scenario,
+        "percentile": answer.percentile,
+        "network": asdict(answer.network),
+        "link_measured": answer.measured,
+        "best": verdicts[0] if answer.best else None,
+        "verdicts": verdicts,
+    }

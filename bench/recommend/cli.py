@@ -1,0 +1,200 @@
+"""``siftfunnel bench recommend``: the best split and codec for a link, with the numbers behind it."""
+
+import argparse
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from bench.report.cli import CELLS, add_leakage_arguments, leakage_of
+from bench.report.naming import MODE_NAMES
+
+if TYPE_CHECKING:
+    from bench.cells.result import Cell
+    from bench.recommend.answers import AskedLink, Recommendation
+    from bench.recommend.verdicts import Limits
+
+SCENARIO = "SingleStream"
+EPILOG = """\
+A link is a profile's name (`siftfunnel bench links` lists them), figures, or measured towards a server:
+  siftfunnel bench recommend --link slow-4g --least-accuracy 0.8 --most-psnr 25
+  siftfunnel bench recommend --up-kbit 400 --down-kbit 2000 --rtt-ms 120 --latency-budget-ms 250
+  python -m bench.links.probe serve 0.0.0.0        (at the server; prints its port)
+  siftfunnel bench recommend --probe SERVER:PORT   (at the device)
+Without a link: every link that was measured."""
+
+
+def add_recommend_parser(verbs: Any) -> None:
+    """Add ``bench recommend``."""
+    parser = verbs.add_parser(
+        "recommend",
+        help="the best split and codec for a link, the runners-up, and why each other one lost",
+        description="Judges every way that was measured: its latency over the link, measured or predicted, "
+        "its accuracy, its bytes and what it leaks.",
+        epilog=EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument(
+        "files",
+        nargs="*",
+        type=Path,
+        metavar="FILE",
+        help="result files of `bench run` (default: those that ship with siftfunnel)",
+    )
+    parser.add_argument("--task", metavar="NAME", help="only this data set (default: all in the files)")
+    parser.add_argument("--scenario", default=SCENARIO, help="of the cells (default: %(default)s)")
+    _add_link_arguments(parser)
+    _add_limit_arguments(parser)
+    parser.add_argument("--json", action="store_true", help="print JSON instead of tables")
+    add_leakage_arguments(parser)
+    parser.set_defaults(run=run_recommend)
+
+
+def _add_link_arguments(parser: argparse.ArgumentParser) -> None:
+    link = parser.add_argument_group("link")
+    link.add_argument("--link", action="append", metavar="NAME", help="a profile (repeatable)")
+    link.add_argument("--up-kbit", type=float, metavar="KBIT_S", help="rate from device to cloud")
+    link.add_argument("--down-kbit", type=float, metavar="KBIT_S", help="rate from cloud to device")
+    link.add_argument("--rtt-ms", type=float, metavar="MS", help="round trip")
+    link.add_argument("--probe", metavar="HOST:PORT", help="measure the link towards a running probe")
+
+
+def _add_limit_arguments(parser: argparse.ArgumentParser) -> None:
+    limits = parser.add_argument_group("limits")
+    limits.add_argument("--least-accuracy", type=float, metavar="SHARE", help="0 to 1")
+    limits.add_argument(
+        "--most-psnr", type=float, metavar="DB", help="of what the strongest attack measured restores"
+    )
+    limits.add_argument("--most-leak", type=float, metavar="SHARE", help="of pictures retrieved, 0 to 1")
+    limits.add_argument("--latency-budget-ms", type=float, metavar="MS", help="at the percentile")
+    limits.add_argument(
+        "--without",
+        action="append",
+        choices=tuple(MODE_NAMES),
+        default=[],
+        help="not this mode (repeatable), as edge-only where the device must not hold the whole network",
+    )
+    limits.add_argument(
+        "--percentile",
+        choices=("mean", "p50", "p90", "p99"),
+        default="p90",
+        help="of latency (default: %(default)s)",
+    )
+    limits.add_argument(
+        "--prefer",
+        choices=("latency", "bytes", "leakage", "accuracy"),
+        default="latency",
+        help="what is best within the limits (default: %(default)s)",
+    )
+
+
+def run_recommend(args: argparse.Namespace) -> int:
+    """Print answers; 1 where no link has one.
+
+    Raises:
+        ValueError: a file, link, task or limit that cannot be used; says which and what to do.
+    """
+    from bench.recommend.answers import recommend
+    from bench.recommend.verdicts import Limits
+    from bench.report.sources import read_cells
+
+    limits = Limits(
+        args.latency_budget_ms,
+        args.least_accuracy,
+        args.most_psnr,
+        args.most_leak,
+        args.prefer,
+        tuple(args.without),
+    )
+    links = asked_links(args)
+    cells = read_cells(_files(args.files)).cells
+    leakage = leakage_of(args)
+    made = {
+        task: recommend(group, links or _every_link(group), leakage, args.percentile, limits)
+        for task, group in _by_task(cells, args.task, args.scenario).items()
+    }
+    print(_json(made, limits, args.scenario) if args.json else _text(made), end="")
+    answered = any(answer.best for each in made.values() for answer in each.answers)
+    return 0 if answered else 1
+
+
+def _files(named: Sequence[Path]) -> Sequence[Path]:
+    if named:
+        return named
+    if not CELLS.is_file():
+        raise FileNotFoundError(
+            f"no measured cells in {CELLS}; measure some with `siftfunnel bench run` and name their file"
+        )
+    return [CELLS]
+
+
+def _every_link(cells: "Sequence[Cell]") -> "list[AskedLink]":
+    from bench.recommend.answers import measured_links
+
+    return measured_links(cells)
+
+
+def _by_task(cells: "Sequence[Cell]", task: str | None, scenario: str) -> "dict[str, list[Cell]]":
+    from bench.recommend.answers import tasks_of
+    from bench.report.naming import task_of
+
+    tasks, scenarios = tasks_of(cells), list(dict.fromkeys(cell.scenario for cell in cells))
+    if not cells:
+        raise ValueError("the files hold no cells; measure some with `siftfunnel bench run`")
+    if task is not None and task not in tasks:
+        raise ValueError(f"no cells of {task!r}; there are {', '.join(tasks)}")
+    if scenario not in scenarios:
+        raise ValueError(f"no cells of scenario {scenario!r}; there are {', '.join(scenarios)}")
+    chosen = [cell for cell in cells if cell.scenario == scenario]
+    wanted = [name for name in tasks_of(chosen) if task in (None, name)]
+    if not wanted:
+        raise ValueError(f"no cells of {task!r} in scenario {scenario!r}")
+    return {name: [cell for cell in chosen if task_of(cell.bundle) == name] for name in wanted}
+
+
+def asked_links(args: argparse.Namespace) -> "list[AskedLink]":
+    """The links that the arguments name; none of them means every measured one.
+
+    Raises:
+        ValueError: figures of a link that are incomplete or impossible.
+        OSError: no probe answers.
+    """
+    from bench.links.probe import measure
+    from bench.recommend.answers import AskedLink
+    from bench.recommend.prediction import Network
+
+    links = [AskedLink(name) for name in args.link or ()]
+    figures = (args.rtt_ms, args.up_kbit, args.down_kbit)
+    if any(figure is not None for figure in figures):
+        if any(figure is None for figure in figures):
+            raise ValueError("a link by figures needs all of --up-kbit, --down-kbit and --rtt-ms")
+        links.append(AskedLink(None, Network(*figures), "your link"))
+    if args.probe is not None:
+        host, separator, port = args.probe.rpartition(":")
+        if not separator or not port.isdigit():
+            raise ValueError(f"--probe needs HOST:PORT, got {args.probe!r}")
+        network = Network.of_calibration(measure(host, int(port), None))
+        links.append(AskedLink(None, network, f"the link to {args.probe}"))
+    return links
+
+
+def _text(made: "dict[str, Recommendation]") -> str:
+    from bench.recommend.answers import answer_section
+    from bench.report.terminal import section_text
+
+    sections = [answer_section(answer, each.error) for each in made.values() for answer in each.answers]
+    return "\n\n".join(map(section_text, sections)) + "\n"
+
+
+def _json(made: "dict[str, Recommendation]", limits: "Limits", scenario: str) -> str:
+    from dataclasses import asdict
+
+    from bench.recommend.answers import recommendation_json
+
+    values = {
+        "schema": 1,
+        "scenario": scenario,
+        "limits": asdict(limits),
+        "tasks": {task: recommendation_json(each) for task, each in made.items()},
+    }
+    return json.dumps(values, indent=1, allow_nan=False) + "\n"

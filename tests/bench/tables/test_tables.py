@@ -1,0 +1,147 @@
+"""What is committed in docs is what the committed results give; what is not measured is left out and said."""
+
+import json
+import re
+import shutil
+from pathlib import Path
+
+import pytest
+
+from bench.report.cli import PROJECT
+from bench.tables.prose import render_prose
+from bench.tables.registry import REGISTRY, all_pages
+from lab.tables.findings import FindingsError
+from siftfunnel.cli import main
+from tests.bench.report import made
+from tests.bench.report.test_drawings import peers_document
+
+DOCS = PROJECT / "docs"
+
+
+@pytest.fixture
+def checkout(tmp_path: Path) -> Path:
+    """A root with made-up cells, a front and links; without edge, serving and peers."""
+    results = tmp_path / "bench" / "results"
+    rates = tmp_path / "lab" / "results" / "rates"
+    for folder in (results, rates, tmp_path / "docs"):
+        folder.mkdir(parents=True)
+    (results / "cells.json").write_text(json.dumps(made.file_of(made.cells())))
+    (rates / "drawnfaces.json").write_text(json.dumps(made.front()))
+    one = made.cell(*made.WAYS[3])
+    link = {"link": one.link, "emulation": "tun", "refused": [], "measured": one.calibration}
+    (results / "links.json").write_text(json.dumps({"provenance": made.PROVENANCE, "links": [link]}))
+    return tmp_path
+
+
+def test_what_is_committed_is_what_the_results_give() -> None:
+    folder = DOCS / "tables" / "bench"
+    committed = {path.name: path.read_text(encoding="utf-8") for path in folder.iterdir()}
+    made_now = all_pages(PROJECT, print)
+    assert sorted(committed) == sorted(made_now), "run `make bench-tables`, delete what it no longer writes"
+    stale = [name for name, text in made_now.items() if committed[name] != text]
+    assert stale == [], "run `make bench-tables`"
+
+
+def test_the_page_is_what_its_template_and_the_results_give() -> None:
+    template = (DOCS / "bench.in.md").read_text(encoding="utf-8")
+    assert render_prose(template, PROJECT, DOCS) == (DOCS / "bench.md").read_text(encoding="utf-8"), (
+        "run `make bench-tables`"
+    )
+
+
+MEASURE = re.compile(
+    r"\d[\d,.]*(?: |-)?(?:ms|s|dB|%|percent|bytes|KiB|MB|kbit/s|Mbit/s|frames|points|times)\b"
+)
+DEFINITIONS = ("99 % confidence",)
+
+
+def test_no_measured_figure_stands_in_the_template() -> None:
+    text = (DOCS / "bench.in.md").read_text(encoding="utf-8")
+    without = re.sub(r"\{\{.*?\}\}|^ {4}.*$|`[^`]*`", "", text, flags=re.DOTALL | re.MULTILINE)
+    for definition in DEFINITIONS:
+        without = without.replace(definition, "")
+    assert MEASURE.findall(without) == []
+    assert MEASURE.findall("p90 of 12.5 ms, 1,024 bytes and 3 %") != []
+
+
+def test_what_is_there_becomes_pages_and_what_is_not_is_named(checkout: Path) -> None:
+    said: list[str] = []
+    pages = all_pages(checkout, said.append)
+    assert set(pages) == {
+        "README.md",
+        "recommend-drawnfaces.md",
+        "recommend.json",
+        "cells-drawnfaces.md",
+        "cells.json",
+        "stages-drawnfaces-singlestream.svg",
+        "front-drawnfaces.md",
+        "front-drawnfaces.svg",
+        "links-all.md",
+    }
+    assert said == [
+        f"{name}: left out: bench/results/{name}.json is not measured yet"
+        for name in ("edge", "serving", "peers")
+    ]
+    assert "peers: other model servers, side by side. Not here: " in pages["README.md"]
+    assert "2.2 ms round trip" in pages["links-all.md"]
+
+
+def test_every_drawing_a_page_shows_is_written(checkout: Path) -> None:
+    pages = all_pages(checkout, print)
+    shown = {file for text in pages.values() for file in re.findall(r"!\[[^]]*\]\(([^)]+)\)", text)}
+    assert shown == {name for name in pages if name.endswith(".svg")}
+
+
+def test_a_result_whose_package_is_not_here_is_left_out_and_said(
+    checkout: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (checkout / "bench" / "results" / "peers.json").write_text(json.dumps(peers_document()))
+    from bench.tables import registry
+    from bench.tables.pages import peers_drawer, rendered_by
+
+    def with_renderer(module: str) -> list[str]:
+        kind = registry.Kind(
+            "bench/results/peers.json", rendered_by(module, "dumps", "peers", peers_drawer), "peers"
+        )
+        monkeypatch.setattr(registry, "REGISTRY", {"peers": kind})
+        return sorted(all_pages(checkout, said.append))
+
+    said: list[str] = []
+    assert with_renderer("bench.nowhere.table") == ["README.md"]
+    assert said == ["peers: left out: bench.nowhere.table is not part of this checkout"]
+    assert with_renderer("json") == ["README.md", "peers-null.svg", "peers-real.svg", "peers.md"]
+
+
+def test_every_kind_of_result_has_a_place_of_its_own_name() -> None:
+    assert {name: kind.place for name, kind in REGISTRY.items() if name in ("edge", "serving", "peers")} == {
+        name: f"bench/results/{name}.json" for name in ("edge", "serving", "peers")
+    }
+
+
+def test_the_page_regenerates_with_results(checkout: Path) -> None:
+    assert (
+        main(["bench", "tables", "--root", str(checkout), "--out", str(checkout / "docs/tables/bench")]) == 0
+    )
+    shutil.copy(DOCS / "bench.in.md", checkout / "docs" / "bench.in.md")
+    template = (checkout / "docs" / "bench.in.md").read_text(encoding="utf-8")
+    page = render_prose(template, checkout, checkout / "docs")
+    assert "20 cells, 20,000 measured frames over 4 links" in page
+    assert (
+        "![drawnfaces: accuracy and leakage against bytes per frame](tables/bench/front-drawnfaces.svg)"
+        in page
+    )
+    assert "\n#### The fastest way over each link\n" in page
+    assert "*Not measured yet: `docs/tables/bench/peers.md`.*" in page
+    assert "{{" not in page
+    assert "<!--" not in page
+
+
+def test_a_reference_that_no_result_answers_is_an_error(checkout: Path) -> None:
+    template = "<!-- if bench/results/cells.json -->\n{{bench/results/cells : nothing : d}}\n<!-- end -->\n"
+    with pytest.raises(FindingsError, match="stopped at nothing"):
+        render_prose(template, checkout, checkout / "docs")
+
+
+def test_a_block_without_its_result_quotes_nothing(tmp_path: Path) -> None:
+    template = "<!-- if nowhere.json -->\n{{nowhere : a : d}}\n<!-- end -->\nafter\n"
+    assert render_prose(template, tmp_path, tmp_path) == "*Not measured yet: `nowhere.json`.*\nafter\n"
