@@ -23,7 +23,6 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from shared.wire.lattice import CLASSES, PHASES, classes_of_sums, phase_map
-from shared.wire.seal import SEAL_BYTES
 
 FORGETTING = 0.99
 PRIOR = 0.02
@@ -66,7 +65,6 @@ class RateQuantiser(nn.Module):
     ) -> None:
         super().__init__()
         self.levels, self.points, self.channels = levels, len(target_bits), channels
-        self.target_bits = target_bits
         self.point = 0
         self.log_steps_RC = nn.Parameter(torch.zeros(self.points, channels))
         rows = self.points * channels * PHASES * CLASSES
@@ -85,9 +83,10 @@ class RateQuantiser(nn.Module):
         finest = torch.linspace(1.0, 0.5, self.points, device=z_NCHW.device)
         self.log_steps_RC.copy_((deviation_C[None] * finest[:, None]).log())
 
-    def name(self, point: int) -> str:
-        """What people call a rate point's codec: ``r60`` was steered to a mean payload of 60 bytes."""
-        return f"r{self.target_bits[point] / 8 + SEAL_BYTES:.0f}"
+    @staticmethod
+    def name(point: int) -> str:
+        """What people call a rate point's codec: ``r1`` sends the fewest bytes."""
+        return f"r{point + 1}"
 
     def steps(self, point: int) -> Tensor:
         """The steps of a rate point, one per channel."""

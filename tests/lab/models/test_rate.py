@@ -113,8 +113,8 @@ def test_a_price_rises_while_bits_are_above_their_target_and_falls_below_it():
     assert (stage.log_price_R - before).tolist() == pytest.approx([0.05, -0.025], abs=1e-6)
 
 
-def test_names_are_mean_payload_bytes_with_the_checksum():
-    assert [quantiser().name(point) for point in (0, 1)] == ["r29", "r54"]
+def test_the_first_rate_point_is_r1():
+    assert [quantiser().name(point) for point in (0, 1)] == ["r1", "r2"]
 
 
 def test_the_defence_survives_json():
