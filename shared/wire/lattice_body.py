@@ -150,14 +150,14 @@ class LatticeBody:
 
     def _write(self, planes: NDArray[np.float32], coarser: int, checksum: Checksum) -> bytes:
         levels = self._quantise(planes, coarser)
-        flags = levels.reshape(len(levels), -1).any(axis=1)
+        flags: NDArray[np.bool_] = np.any(levels, axis=(1, 2))
         active = np.flatnonzero(flags)
         levels = levels[active]
         parts = [np.ascontiguousarray(part(levels, number)) for number in range(4)]
-        writer = self._coder.write(checksum(_told(coarser, flags.view(np.uint8), parts)))
+        writer = self._coder.write(checksum(_told(coarser, flags.astype(np.uint8), parts)))
         if len(active):
             self._push_levels(writer, active, parts)
-        as_levels = flags.astype(np.int32)
+        as_levels: NDArray[np.int32] = flags.astype(np.int32)
         # a stack gives back last what was pushed first
         for table, start, end in reversed(self._flag_runs):
             writer.push(as_levels[start:end], table)
@@ -167,7 +167,8 @@ class LatticeBody:
 
     def _push_levels(self, writer: Writer, active: NDArray[np.intp], parts: list[Plane]) -> None:
         height, width = self._feature.height, self._feature.width
-        around = (sums_around_b(parts[0], height, width), *sums_around_c_and_d(*parts[:2], height, width))
+        a, b = parts[:2]
+        around = (sums_around_b(a, height, width), *sums_around_c_and_d(a, b, height, width))
         phases = (1, 2, 2)
         keys = [self._first_keys(active)]
         keys += [self._keys(active, sums, phase) for sums, phase in zip(around, phases, strict=True)]
@@ -233,7 +234,8 @@ class LatticeBody:
         levels = np.minimum(planes[self._sent], self._highest)
         levels = np.maximum(levels, np.float32(0), out=levels)
         levels /= self._steps if coarser == 0 else np.ldexp(self._steps, coarser)
-        return np.rint(levels, out=levels).astype(np.uint8)
+        rounded: Plane = np.rint(levels, out=levels).astype(np.uint8)
+        return rounded
 
     def _dequantise(self, active: NDArray[np.intp], parts: list[Plane], coarser: int) -> NDArray[np.float32]:
         features = np.zeros(self._feature.shape, np.float32)
