@@ -203,10 +203,10 @@ def write_cbam(writer: Writer, cbam: CBAM, excite: SqueezeExcite | None, x: str,
     if excite is not None:
         gates.append(_excitation(writer, excite, pooled[0]))
         pooled = [writer.node("Mul", value, gates[0]) for value in pooled]
-    inner, _, outer = cbam.shared
+    inner, outer = (cbam.shared.get_parameter(name) for name in ("0.weight", "2.weight"))
     both = writer.node("Concat", *pooled, axis=1)
-    hidden = writer.node("Relu", _linear(writer, torch.block_diag(inner.weight, inner.weight), both))
-    summed = _linear(writer, torch.cat((outer.weight, outer.weight), dim=1), hidden)
+    hidden = writer.node("Relu", _linear(writer, _twice_on_diagonal(inner), both))
+    summed = _linear(writer, torch.cat((outer, outer), dim=1), hidden)
     gates.append(writer.node("Sigmoid", summed))
     gate_NC = gates[0] if len(gates) == 1 else writer.node("Mul", *gates)
     y = writer.node("Mul", x, writer.node("Unsqueeze", gate_NC, writer.integers(2, 3)))
@@ -215,3 +215,8 @@ def write_cbam(writer: Writer, cbam: CBAM, excite: SqueezeExcite | None, x: str,
     both = writer.node("Concat", *reversed(maps), axis=1)
     gate = _plane_gate(writer, cbam.spatial, both, height, (1, height, width))
     return writer.node("Mul", y, gate)
+
+
+def _twice_on_diagonal(matrix: Tensor) -> Tensor:
+    nothing = torch.zeros_like(matrix)
+    return torch.cat((torch.cat((matrix, nothing), dim=1), torch.cat((nothing, matrix), dim=1)))

@@ -1,8 +1,9 @@
 """The edge halves that are compared: as PyTorch's exporter writes them, as ours does, and in 8 bits."""
 
-import io
+import tempfile
 import warnings
 from collections.abc import Mapping
+from pathlib import Path
 
 import numpy as np
 import torch
@@ -26,21 +27,22 @@ def fresh_network(architecture: str, *, width: int, input_size: int) -> SplitNet
 
 def plain_export(network: SplitNetwork) -> bytes:
     """The edge half as ``torch.onnx.export`` writes it."""
-    size, stored = network.input_size, io.BytesIO()
-    with warnings.catch_warnings():
+    size = network.input_size
+    with tempfile.TemporaryDirectory() as folder, warnings.catch_warnings():
+        path = Path(folder) / "plain.onnx"
         # the exporter that needs no further package is the one PyTorch calls deprecated
         warnings.simplefilter("ignore")
         torch.onnx.export(
             network.edge,
             (torch.zeros(1, 3, size, size),),
-            stored,
+            str(path),
             input_names=["image"],
             output_names=["feature"],
             dynamic_axes={"image": {0: "N"}, "feature": {0: "N"}},
             opset_version=17,
             dynamo=False,
         )
-    return stored.getvalue()
+        return path.read_bytes()
 
 
 def edge_variants(*, width: int, input_size: int) -> tuple[dict[str, bytes], Mapping[str, int]]:
