@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from bench.cells.cli import add_run_parser
+from bench.edge.cli import add_edge_parser
 from bench.peers.cli import add_peers_parser
 from bench.recommend.cli import add_recommend_parser
 from bench.report.cli import add_report_parser
@@ -52,6 +53,7 @@ def add_bench_parser(subparsers: Any, bundles_default: tuple[Path, ...] = ()) ->
     )
     loss.set_defaults(run=run_loss_step)
 
+    add_edge_parser(verbs)
     links = verbs.add_parser(
         "links",
         help="list the emulated links, or lay some and measure what they do",
@@ -117,7 +119,7 @@ def run_links(args: argparse.Namespace) -> int:
 
 def run_figures(args: argparse.Namespace) -> int:
     """Measure the parts asked for and write one JSON object."""
-    from bench.edge_latency import measure_edge_latency
+    from bench.edge.latency import measure_edge
     from bench.footprint import measure_first_answer, measure_install
     from bench.throughput import measure_stream
     from lab.provenance import provenance
@@ -127,7 +129,7 @@ def run_figures(args: argparse.Namespace) -> int:
     codecs = args.codec or list(dict.fromkeys(["fp32", bundle.manifest.default_codec]))
     project = Path(__file__).resolve().parent.parent
     measures: dict[str, Callable[[str], Any]] = {
-        "edge-latency": lambda server: measure_edge_latency(rounds=args.rounds),
+        "edge-latency": lambda server: measure_edge(rounds=args.rounds),
         "install": lambda server: measure_install(project),
         "first-answer": lambda server: measure_first_answer(args.bundle, server, args.picture),
         "stream": lambda server: [

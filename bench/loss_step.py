@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from bench.edge_latency import interleaved_medians_ms
+from bench.edge.latency import interleaved_times_ms
 
 BATCH, PICTURE, FEATURE = 128, (3, 64, 64), (12, 16, 16)
 """The paper's batch, picture and funnel feature: 12,288 and 3,072 values."""
@@ -125,9 +125,9 @@ def measure_loss_step(
         x, z = _tensors(batch, feature)
         values = {name: float(loss(x, z).detach()) for name, loss in LOSSES.items()}
         assert abs(values["ours"] - values["literal"]) < TOLERANCE, values
-        medians = interleaved_medians_ms(
-            {name: _step(loss, x, z) for name, loss in LOSSES.items()}, rounds=rounds
-        )
+        steps = {name: _step(loss, x, z) for name, loss in LOSSES.items()}
+        times_ms = interleaved_times_ms(steps, rounds=rounds)
+        medians = {name: float(np.median(taken_ms)) for name, taken_ms in times_ms.items()}
     finally:
         torch.set_num_threads(threads)
     memory = {name: peak_memory_bytes(name, batch, feature) for name in LOSSES}

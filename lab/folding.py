@@ -53,6 +53,9 @@ def _fold_sequence(modules: list[nn.Module]) -> list[nn.Module]:
             continue
         if isinstance(module, GaussianBottleneck):
             module = module.mean
+        if kept and isinstance(module, nn.ReLU) and isinstance(kept[-1], nn.MaxPool2d):
+            kept.insert(-1, module)
+            continue
         merged = _fold_pair(kept[-1], module) if kept else None
         if merged is None:
             kept.append(module)

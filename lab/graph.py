@@ -5,7 +5,8 @@ tracer would not: weights stored in half precision behind a ``Cast`` that ONNX R
 model, a free batch axis, and gates that reduce over the axis they need instead of permuting a full map.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
@@ -14,7 +15,8 @@ import torch
 from onnx import TensorProto, helper, numpy_helper
 from torch import Tensor, nn
 
-from lab.models.attention import CBAM, PlaneGate, SqueezeExcite, TripletAttention
+from lab.graph_gates import write_cbam, write_triplet
+from lab.models.attention import CBAM, SqueezeExcite, TripletAttention
 from lab.models.bottleneck import GaussianBottleneck
 from lab.models.decoder import ResidualBlock, Standardise
 from lab.models.residual import ResidualSum
@@ -24,10 +26,18 @@ IR_VERSION = 8
 
 
 class GraphWriter:
-    """Collects nodes and initialisers; ``node`` returns the name of a node's output."""
+    """Collects nodes and initialisers; ``node`` returns the name of a node's output.
 
-    def __init__(self, *, half_weights: bool) -> None:
+    Args:
+        half_weights: Store weights in half precision.
+        shapes: Input shape of every module, without the batch axis.
+    """
+
+    def __init__(
+        self, *, half_weights: bool, shapes: Mapping[nn.Module, tuple[int, ...]] = MappingProxyType({})
+    ) -> None:
         self.half_weights = half_weights
+        self.shapes = shapes
         self.nodes: list[onnx.NodeProto] = []
         self.initializers: list[onnx.TensorProto] = []
         self._count = 0
@@ -52,6 +62,12 @@ class GraphWriter:
             return name
         self.initializers.append(numpy_helper.from_array(array.astype(np.float16), name))
         return self.node("Cast", name, to=TensorProto.FLOAT)
+
+    def constant(self, value: Tensor) -> str:
+        """A ``float32`` constant that is no trained weight."""
+        name = self._name("constant")
+        self.initializers.append(numpy_helper.from_array(value.numpy(), name))
+        return name
 
     def integers(self, *values: int) -> str:
         """A one-dimensional ``int64`` constant, stored once."""
@@ -85,9 +101,23 @@ Emitter = Callable[[GraphWriter, Any, str], str]
 """Appends a module's nodes after the named value; the name of the result."""
 
 
+_BEHIND_EXCITATION: dict[type[nn.Module], Callable[..., str]] = {
+    TripletAttention: write_triplet,
+    CBAM: write_cbam,
+}
+
+
 def _sequential(writer: GraphWriter, module: Any, x: str) -> str:
-    for child in module:
-        x = writer.emit(child, x)
+    """One after the other, but an excitation together with the attention block behind it."""
+    children = list(module)
+    while children:
+        child = children.pop(0)
+        write = _BEHIND_EXCITATION.get(type(children[0])) if children else None
+        if isinstance(child, SqueezeExcite) and write is not None:
+            block = children.pop(0)
+            x = write(writer, block, child, x, writer.shapes[block])
+        else:
+            x = writer.emit(child, x)
     return x
 
 
@@ -161,46 +191,8 @@ def _squeeze_excite(writer: GraphWriter, module: Any, x: str) -> str:
     return _scale_channels(writer, x, writer.node("Sigmoid", writer.emit(module.excite, hidden)))
 
 
-def _plane_gate(writer: GraphWriter, gate: PlaneGate, x: str, axis: int) -> str:
-    """A gate with length 1 along ``axis``: reduce, convolve two maps, squash; the full map is not moved."""
-    keep = int(axis == 1)
-    maps = [
-        writer.node("ReduceMax", x, axes=[axis], keepdims=keep),
-        writer.node("ReduceMean", x, axes=[axis], keepdims=keep),
-    ]
-    if not keep:
-        maps = [writer.node("Unsqueeze", plane, writer.integers(1)) for plane in maps]
-    squashed = writer.node("Sigmoid", writer.emit(gate.conv, writer.node("Concat", *maps, axis=1)))
-    if keep:
-        return squashed
-    return writer.node(
-        "Unsqueeze", writer.node("Squeeze", squashed, writer.integers(1)), writer.integers(axis)
-    )
-
-
-def _triplet(writer: GraphWriter, module: Any, x: str) -> str:
-    third = writer.scalar(1 / 3)
-    gates = [
-        writer.node("Mul", _plane_gate(writer, gate, x, axis), third)
-        for gate, axis in ((module.over_height, 2), (module.over_width, 3), (module.over_channels, 1))
-    ]
-    total = writer.node("Add", writer.node("Add", gates[0], gates[1]), gates[2])
-    return writer.node("Mul", x, total)
-
-
-def _cbam(writer: GraphWriter, module: Any, x: str) -> str:
-    maximum = writer.node("Flatten", writer.node("GlobalMaxPool", x), axis=1)
-    both = writer.node(
-        "Add", writer.emit(module.shared, _channel_mean(writer, x)), writer.emit(module.shared, maximum)
-    )
-    y = _scale_channels(writer, x, writer.node("Sigmoid", both))
-    maps = writer.node(
-        "Concat",
-        writer.node("ReduceMean", y, axes=[1], keepdims=1),
-        writer.node("ReduceMax", y, axes=[1], keepdims=1),
-        axis=1,
-    )
-    return writer.node("Mul", y, writer.node("Sigmoid", writer.emit(module.spatial, maps)))
+def _attention(write: Callable[..., str]) -> Emitter:
+    return lambda writer, module, x: write(writer, module, None, x, writer.shapes[module])
 
 
 def _standardise(writer: GraphWriter, module: Any, x: str) -> str:
@@ -239,14 +231,32 @@ EMITTERS: dict[type[nn.Module], Emitter] = {
         "DepthToSpace", x, blocksize=module.upscale_factor, mode="CRD"
     ),
     SqueezeExcite: _squeeze_excite,
-    TripletAttention: _triplet,
-    CBAM: _cbam,
+    TripletAttention: _attention(write_triplet),
+    CBAM: _attention(write_cbam),
     Standardise: _standardise,
     ResidualBlock: _residual,
     ResidualSum: _residual_sum,
     GaussianBottleneck: lambda writer, module, x: writer.emit(module.mean, x),
 }
 """How each kind of layer is written; a layer without an entry cannot be exported."""
+
+
+def record_shapes(
+    module: nn.Module, input_shape: tuple[int, ...]
+) -> tuple[dict[nn.Module, tuple[int, ...]], tuple[int, ...]]:
+    """Input shapes of all modules and the output's, without the batch axis."""
+    shapes: dict[nn.Module, tuple[int, ...]] = {}
+
+    def note(part: nn.Module, inputs: tuple[Any, ...]) -> None:
+        shapes[part] = tuple(inputs[0].shape[1:])
+
+    hooks = [part.register_forward_pre_hook(note) for part in module.modules()]
+    try:
+        output_shape = tuple(module(torch.zeros(2, *input_shape)).shape[1:])
+    finally:
+        for hook in hooks:
+            hook.remove()
+    return shapes, output_shape
 
 
 @torch.no_grad()
@@ -270,11 +280,11 @@ def write_onnx(
     Raises:
         ValueError: a layer without an emitter.
     """
-    writer = GraphWriter(half_weights=half_weights)
+    shapes, output_shape = record_shapes(module, input_shape)
+    writer = GraphWriter(half_weights=half_weights, shapes=shapes)
     result = writer.emit(module, input_name)
     assert writer.nodes[-1].output[0] == result
     writer.nodes[-1].output[0] = output_name
-    output_shape = tuple(module(torch.zeros(2, *input_shape)).shape[1:])
     graph = helper.make_graph(
         writer.nodes,
         "siftfunnel",

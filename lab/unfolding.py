@@ -6,6 +6,7 @@ computes, in training it behaves as a network with normalisation does. One linea
 their copies side by side with the mean behind them, so that the dropout between them does what it is for.
 """
 
+from collections.abc import Mapping
 from pathlib import Path
 
 import onnx
@@ -14,8 +15,8 @@ from onnx import numpy_helper
 from torch import Tensor, nn
 
 from lab.folding import folded_copy
-from lab.graph import GraphWriter
-from lab.models.attention import PlaneGate
+from lab.graph import GraphWriter, record_shapes
+from lab.models.attention import CBAM, PlaneGate
 from lab.models.split import SplitNetwork
 from shared.bundle import Bundle
 
@@ -23,37 +24,69 @@ TOLERANCE = 1e-3
 
 
 class _Recorder(GraphWriter):
-    """Notes which tensors a graph stores, in the order in which it stores them."""
+    """Notes what a graph stores, in the order in which it stores it."""
 
-    def __init__(self) -> None:
-        super().__init__(half_weights=True)
+    def __init__(self, shapes: Mapping[nn.Module, tuple[int, ...]]) -> None:
+        super().__init__(half_weights=True, shapes=shapes)
         self.recorded: list[Tensor] = []
 
     def weight(self, value: Tensor) -> str:
-        self.recorded.append(value)
-        return super().weight(value)
+        self.recorded.append(value.clone())
+        return self._name("weight")
+
+
+def _as_written(folded: nn.Module, input_shape: tuple[int, ...]) -> list[Tensor]:
+    """What today's graphs store: kernels of gates repeated for several rows, with zeros between."""
+    recorder = _Recorder(record_shapes(folded, input_shape)[0])
+    recorder.emit(folded, "input")
+    return recorder.recorded
+
+
+def _as_first_written(module: nn.Module) -> list[Tensor]:
+    """What the graphs of the first bundles store: each layer's own weights."""
+    if isinstance(module, CBAM):
+        shared = [parameter.data for parameter in module.shared.parameters()]
+        return [*shared, *shared, module.spatial.weight.data]
+    children = list(module.children())
+    if not children:
+        return [parameter.data.clone() for parameter in module.parameters()]
+    return [weight for child in children for weight in _as_first_written(child)]
 
 
 @torch.no_grad()
-def read_folded(module: nn.Module, path: Path) -> nn.Module:
+def read_folded(module: nn.Module, path: Path, input_shape: tuple[int, ...]) -> nn.Module:
     """A folded copy of a network's half with the weights that a bundle's graph stores.
+
+    Every weight is given a number of its own; where the graph's writer then puts a number is where the graph
+    holds that weight.
 
     Raises:
         ValueError: the graph is of another network.
     """
     folded = folded_copy(module)
-    recorder = _Recorder()
-    recorder.emit(folded, "input")
+    parameters = list(folded.parameters())
+    count = 0
+    for parameter in parameters:
+        parameter.copy_(torch.arange(count + 1, count + 1 + parameter.numel()).view_as(parameter))
+        count += parameter.numel()
     stored = [
         torch.from_numpy(numpy_helper.to_array(tensor).astype("float32"))
         for tensor in onnx.load_model_from_string(path.read_bytes()).graph.initializer
         if tensor.name.startswith("weight_")
     ]
-    wanted = [tuple(tensor.shape) for tensor in recorder.recorded]
-    if wanted != [tuple(tensor.shape) for tensor in stored]:
+    shapes = [value.shape for value in stored]
+    for places in (_as_written(folded, input_shape), _as_first_written(folded)):
+        if [place.shape for place in places] == shapes:
+            break
+    else:
         raise ValueError(f"{path} holds another network: its weights have other shapes or another order")
-    for tensor, value in zip(recorder.recorded, stored, strict=True):
-        tensor.copy_(value)
+    values = torch.full((count + 1,), torch.nan)
+    for place, value in zip(places, stored, strict=True):
+        values[place.flatten().long()] = value.flatten()
+    if values[1:].isnan().any():
+        raise ValueError(f"{path} lacks weights of this network")
+    for parameter in parameters:
+        parameter.copy_(values[parameter.long()])
     return folded
 
 
@@ -153,7 +186,10 @@ def load_from_bundle(network: SplitNetwork, bundle: Bundle, x_NCHW: Tensor) -> N
     """
     network.eval()
     halves = {"edge": network.edge, "cloud": network.cloud}
-    folded = {name: read_folded(half, bundle.path(f"{name}.onnx")) for name, half in halves.items()}
+    shapes = {"edge": tuple(x_NCHW.shape[1:]), "cloud": network.feature_shape}
+    folded = {
+        name: read_folded(half, bundle.path(f"{name}.onnx"), shapes[name]) for name, half in halves.items()
+    }
     for name, half in halves.items():
         _unfold(half, folded[name])
     wanted = folded["cloud"](folded["edge"](x_NCHW))

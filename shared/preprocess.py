@@ -9,7 +9,7 @@ pictures cut one way and is fed pictures cut another way loses accuracy without 
 import io
 from dataclasses import dataclass
 from pathlib import Path
-from typing import BinaryIO, Literal, cast, get_args
+from typing import BinaryIO, Literal, get_args
 
 import numpy as np
 from numpy.typing import NDArray
@@ -135,7 +135,8 @@ def _to_rgb(image: Image.Image) -> Image.Image:
         layer = image.convert("RGBA")
         paper = Image.new("RGBA", layer.size, "white")
         return Image.alpha_composite(paper, layer).convert("RGB")
-    return image.convert("RGB")
+    # converting what is RGB already would copy a camera's whole frame
+    return image if image.mode == "RGB" else image.convert("RGB")
 
 
 def fit_image(image: Image.Image, spec: InputSpec) -> NDArray[np.uint8]:
@@ -181,8 +182,11 @@ def normalise(pixels_NHWC: NDArray[np.uint8], spec: InputSpec) -> NDArray[np.flo
         )
     gain = (1.0 / (255.0 * np.asarray(spec.std))).astype(np.float32)
     offset = (np.asarray(spec.mean) / np.asarray(spec.std)).astype(np.float32)
-    scaled = pixels_NHWC.astype(np.float32) * gain - offset
-    return cast("NDArray[np.float32]", np.ascontiguousarray(scaled.transpose(0, 3, 1, 2)))
+    # moving bytes to their planes before they become floats takes a quarter of the time; same values
+    scaled = pixels_NHWC.transpose(0, 3, 1, 2).astype(np.float32, order="C")
+    scaled *= gain[:, None, None]
+    scaled -= offset[:, None, None]
+    return scaled
 
 
 def prepare(source: ImageSource | Image.Image, spec: InputSpec) -> Prepared:

@@ -65,7 +65,8 @@ class Quantiser:
             int32 levels in [0, levels - 1], same shape.
         """
         # clipping first keeps the division from overflowing
-        inside = np.clip(features, self.lowest, self.highest)
+        inside = np.maximum(features, self.lowest)
+        np.minimum(inside, self.highest, out=inside)
         inside /= self.steps[:, None]
         levels: NDArray[np.int32] = np.rint(inside, out=inside).astype(np.int32)
         levels += self.zero_levels[:, None]

@@ -2,25 +2,10 @@
 
 import json
 
-import pytest
 from PIL import Image
 
-from bench.edge_latency import interleaved_medians_ms, measure_edge_latency
 from siftfunnel.cli import main
 from tests.tinybundle import make_tiny_bundle
-
-
-def test_calls_take_turns_and_warm_up_first():
-    order = []
-    interleaved_medians_ms({"a": lambda: order.append("a"), "b": lambda: order.append("b")}, rounds=20)
-    assert order == ["a", "b"] * 22
-
-
-def test_edge_latency_names_both_networks_and_their_parameters():
-    result = measure_edge_latency(width=32, input_size=32, rounds=2)
-    assert result["edge_parameters"] == {"cnn-siftfunnel": 8314, "cnn-unprotected": 19584}
-    ratio = result["edge_ms_p50"]["cnn-siftfunnel"] / result["edge_ms_p50"]["cnn-unprotected"]
-    assert result["siftfunnel_to_unprotected"] == pytest.approx(ratio, rel=0.05)
 
 
 def test_figures_against_a_real_server(tmp_path):

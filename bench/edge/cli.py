@@ -1,0 +1,114 @@
+"""`siftfunnel bench edge`: the device's share, measured on this machine."""
+
+import argparse
+import json
+import sys
+from pathlib import Path
+from typing import Any
+
+SIZES = ((128, 64), (32, 64), (32, 32))
+CALIBRATION_PICTURES, TEST_PICTURES = 200, 2000
+
+
+def add_edge_parser(verbs: Any) -> None:
+    """Add `bench edge`."""
+    parser = verbs.add_parser(
+        "edge",
+        help="the edge half's time, where it goes, in 8 bits; one frame's stages; first answer (needs lab)",
+        description="Times the edge halves of SiftFunnel and the unprotected network in turns on one thread, "
+        "as PyTorch exports them, as we do and in 8 bits, with ONNX Runtime's profile. For each bundle: one "
+        "frame's stages, time from process start to the first answer and resident memory.",
+    )
+    parser.add_argument(
+        "--bundle", type=Path, action="append", default=[], metavar="DIR", help="bundle to run (repeatable)"
+    )
+    parser.add_argument("--picture", type=Path, metavar="FILE", help="picture for the first answer")
+    parser.add_argument(
+        "--int8-accuracy",
+        action="store_true",
+        help="classify test pictures with each bundle's edge half in 8 bits, where its recipe is ours",
+    )
+    parser.add_argument("--data", type=Path, metavar="DIR", help="data directory, as for training")
+    parser.add_argument("--cache", type=Path, metavar="DIR", help="directory for decoded pictures")
+    parser.add_argument("--install", action="store_true", help="also install the extra `edge` and weigh it")
+    parser.add_argument("--rounds", type=int, default=200, help="timed pictures per graph (200)")
+    parser.add_argument("--out", type=Path, metavar="FILE", help="write the JSON here instead of a table")
+    parser.set_defaults(run=run_edge)
+
+
+def run_edge(args: argparse.Namespace) -> int:
+    """Measure, and write one JSON object or print the table.
+
+    Raises:
+        ValueError: too few rounds, or a bundle without a picture for its first answer.
+    """
+    from bench.edge.table import render_edge
+
+    if args.rounds < 1:
+        raise ValueError(f"--rounds must be at least 1, got {args.rounds}")
+    if args.bundle and args.picture is None:
+        raise ValueError("--bundle needs --picture FILE, the picture that the first answer is for")
+    result = _measure(args)
+    if args.out is None:
+        print(render_edge(result), end="")
+    else:
+        args.out.parent.mkdir(parents=True, exist_ok=True)
+        args.out.write_text(json.dumps(result, indent=2) + "\n")
+    return 0
+
+
+def _measure(args: argparse.Namespace) -> dict[str, Any]:
+    from bench.edge.latency import measure_edge
+    from bench.edge.processor import vector_flags
+    from bench.footprint import measure_install
+    from lab.provenance import provenance
+
+    result: dict[str, Any] = {"provenance": provenance(), "vector_flags": vector_flags()}
+    result["networks"] = []
+    for width, input_size in SIZES:
+        print(f"measuring width {width} at {input_size}x{input_size} ...", file=sys.stderr)
+        result["networks"].append(measure_edge(width=width, input_size=input_size, rounds=args.rounds))
+    result["bundles"] = [_measure_bundle(folder, args) for folder in args.bundle]
+    if args.install:
+        print("measuring the installation ...", file=sys.stderr)
+        result["install"] = measure_install(Path(__file__).resolve().parents[2])
+    return result
+
+
+def _measure_bundle(folder: Path, args: argparse.Namespace) -> dict[str, Any]:
+    from bench.cli import running_cloud
+    from bench.edge.frame import measure_frame
+    from bench.footprint import measure_first_answer
+    from shared.bundle import load_bundle
+
+    bundle = load_bundle(folder)
+    print(f"measuring bundle {bundle.manifest.name} ...", file=sys.stderr)
+    result = {
+        "name": bundle.manifest.name,
+        "digest": bundle.digest,
+        "architecture": bundle.manifest.architecture,
+        "frame": measure_frame(bundle, rounds=args.rounds),
+    }
+    with running_cloud(folder) as server:
+        result["first_answer"] = measure_first_answer(folder, server, args.picture)
+    if args.int8_accuracy:
+        result["int8"] = _int8_accuracy(bundle, args.data, args.cache)
+    return result
+
+
+def _int8_accuracy(bundle: Any, data: Path | None, cache: Path | None) -> dict[str, Any]:
+    from bench.edge.int8 import measure_accuracy
+    from lab.recipes import recipe
+    from lab.runs import splits_of
+    from shared.preprocess import normalise
+
+    splits = splits_of(recipe(bundle.manifest.name.replace("-", "_")), data, cache)
+    spec = bundle.manifest.input
+    stride = max(1, len(splits.test) // TEST_PICTURES)
+    held_out = splits.test.take(slice(0, None, stride))
+    return measure_accuracy(
+        bundle,
+        normalise(splits.train.images_NHWC[:CALIBRATION_PICTURES], spec),
+        normalise(held_out.images_NHWC, spec),
+        held_out.labels,
+    )
