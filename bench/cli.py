@@ -9,6 +9,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from bench.serving.cli import add_serving_parser
+
 PARTS = ("edge-latency", "install", "first-answer", "stream")
 
 
@@ -61,6 +63,7 @@ def add_bench_parser(subparsers: Any, bundles_default: tuple[Path, ...] = ()) ->
     )
     links.add_argument("--out", type=Path, metavar="FILE", help="write what was measured as JSON here")
     links.set_defaults(run=run_links)
+    add_serving_parser(verbs)
 
 
 def run_links(args: argparse.Namespace) -> int:

@@ -30,10 +30,10 @@ def measure_stream(
         rounds: turns of each.
     """
     loaded = load_bundle(bundle)
-    features = _features(loaded)
+    features = real_features(loaded)
     chosen = codec_by_name(make_codecs(loaded.manifest, loaded.digest), codec)
     payloads = [chosen.encode(feature) for feature in features]
-    session = _open_cloud_half(loaded)
+    session = open_cloud_half(loaded)
     streams, bare = [], {1: [], 16: []}  # type: tuple[list[float], dict[int, list[float]]]
     for _ in range(rounds):
         streams.append(_stream_once(loaded, server, chosen.index, payloads, frames))
@@ -53,7 +53,7 @@ def measure_stream(
     }
 
 
-def _features(bundle: Bundle, count: int = 64) -> NDArray[np.float32]:
+def real_features(bundle: Bundle, count: int = 64) -> NDArray[np.float32]:
     """Features of random pictures from the real edge half, so sparse and scaled like real ones."""
     import onnxruntime
 
@@ -70,7 +70,8 @@ def _features(bundle: Bundle, count: int = 64) -> NDArray[np.float32]:
     return features
 
 
-def _open_cloud_half(bundle: Bundle) -> Any:
+def open_cloud_half(bundle: Bundle) -> Any:
+    """A session of `cloud.onnx`, one thread that does not spin."""
     import onnxruntime
 
     options = onnxruntime.SessionOptions()

@@ -28,7 +28,7 @@ from attacker.tap.events import (
     Sink,
     Traffic,
 )
-from attacker.tap.shape import kind_of
+from attacker.tap.shape import first_frame, kind_of
 from shared.flows import FlowError, FlowRecord, read_flow
 
 log = logging.getLogger(__name__)
@@ -66,8 +66,9 @@ class FlowReplay:
         kind = kind_of(record.method, record.direction, record.message)
         if record.digest is not None:
             known.digest, known.digest_source = record.digest, "header"
-        elif kind == "frame" and self._settle is not None and (settled := self._settle(record.message)):
-            known.digest, known.digest_source = settled, "checksum"
+        elif self._settle is not None and (frame := first_frame(kind, record.message)) is not None:
+            if settled := self._settle(frame):
+                known.digest, known.digest_source = settled, "checksum"
         up_bytes, down_bytes = known.traffic.up_bytes, known.traffic.down_bytes
         if record.direction == "up":
             up_bytes += record.wire_bytes

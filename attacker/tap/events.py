@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from typing import Literal, Protocol
 
 Direction = Literal["up", "down"]
-Kind = Literal["frame", "reply", "other"]
+Kind = Literal["frame", "reply", "frames", "replies", "other"]
 DigestSource = Literal["header", "checksum"]
 DropUnit = Literal["bytes", "packets", "messages", "header blocks", "calls", "connections", "lines"]
 
@@ -58,8 +58,8 @@ class ConnectionOpened:
 class Overheard:
     """One whole gRPC message.
 
-    `kind` says what the message is: a serialised `Frame` ("frame"), a serialised `Reply` ("reply"), or
-    anything else ("other": Describe, health checks). It follows from the method where the headers could be
+    `kind` says what the message is: a serialised `Frame` ("frame"), a serialised `Reply` ("reply"),
+    several of either in one message ("frames", "replies"), or anything else ("other": Describe, health checks). It follows from the method where the headers could be
     read, and from direction and shape where they could not; then `method` is None. `digest` is the bundle's
     digest, None while unknown; `digest_source` says how it is known: read from the call's metadata
     ("header") or settled by a payload checksum that fits one known bundle only ("checksum"). `compressed`
