@@ -57,7 +57,9 @@ class Several:
         try:
             frames: Sequence[pb.Frame] = pb.Frames.FromString(message).frames
         except DecodeError:
-            raise BadMessageError(f"a message of {len(message)} bytes is not a siftfunnel.v1.Frames") from None
+            raise BadMessageError(
+                f"a message of {len(message)} bytes is not a siftfunnel.v1.Frames"
+            ) from None
         if not frames:
             raise BadMessageError("a siftfunnel.v1.Frames without a frame; send at least one per message")
         if len(frames) > window:

@@ -1,7 +1,7 @@
 """The gRPC service `siftfunnel.v1.SplitInference`: who may talk, and about which bundle.
 
-Messages of Infer, Stream and StreamBatches pass as bytes: a message is parsed once, where its errors can be told, and
-recorded as it came.
+Messages of Infer, Stream and StreamBatches pass as bytes: a message is parsed once, where its errors can be
+told, and recorded as it came.
 """
 
 from collections.abc import Sequence

@@ -13,6 +13,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 import grpc
+
 from cloud_server.lane import Lane, Ticket
 from cloud_server.messages import BadMessageError, Messages, Single, parse_frame
 from shared.flows import Direction

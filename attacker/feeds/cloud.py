@@ -22,6 +22,7 @@ from attacker.tap.events import (
     Event,
     FeedError,
     FeedState,
+    Kind,
     Overheard,
     Phase,
     Settle,
@@ -66,9 +67,8 @@ class FlowReplay:
         kind = kind_of(record.method, record.direction, record.message)
         if record.digest is not None:
             known.digest, known.digest_source = record.digest, "header"
-        elif self._settle is not None and (frame := first_frame(kind, record.message)) is not None:
-            if settled := self._settle(frame):
-                known.digest, known.digest_source = settled, "checksum"
+        elif (settled := self._tried(kind, record.message)) is not None:
+            known.digest, known.digest_source = settled, "checksum"
         up_bytes, down_bytes = known.traffic.up_bytes, known.traffic.down_bytes
         if record.direction == "up":
             up_bytes += record.wire_bytes
@@ -91,6 +91,11 @@ class FlowReplay:
             )
         )
         return events
+
+    def _tried(self, kind: Kind, message: bytes) -> str | None:
+        """The digest of the bundle that a message's first frame fits, if there is such a frame and bundle."""
+        frame = None if self._settle is None else first_frame(kind, message)
+        return None if self._settle is None or frame is None else self._settle(frame)
 
     def close(self, time_s: float) -> list[Event]:
         """The recording is over."""

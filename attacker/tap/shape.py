@@ -62,7 +62,7 @@ def split(kind: Kind, message: bytes) -> list[bytes]:
 
 
 def first_frame(kind: Kind, message: bytes) -> bytes | None:
-    """A serialised Frame out of a message of that kind, None where it holds none: enough to try bundles on."""
+    """A serialised Frame out of a message of that kind, to try bundles on; None where it holds none."""
     if kind == "frame":
         return message
     if kind != "frames":

@@ -28,9 +28,16 @@ def add_serving_parser(verbs: Any) -> None:
     parser.add_argument("--frames", type=int, default=1600, metavar="N", help="frames per repeat (1600)")
     parser.add_argument("--seconds", type=float, default=30.0, metavar="S", help="of Poisson arrivals (30)")
     parser.add_argument(
-        "--streams", type=int, nargs="+", default=list(COUNTS), metavar="N", help="numbers of streams to grow to"
+        "--streams",
+        type=int,
+        nargs="+",
+        default=list(COUNTS),
+        metavar="N",
+        help="numbers of streams to grow to",
     )
-    parser.add_argument("--out", type=Path, metavar="FILE", help="write the JSON here, not to standard output")
+    parser.add_argument(
+        "--out", type=Path, metavar="FILE", help="write the JSON here, not to standard output"
+    )
     parser.add_argument("--table", type=Path, metavar="FILE", help="write the Markdown table here as well")
     parser.set_defaults(run=run_serving)
 
@@ -113,7 +120,8 @@ def _cores(model: int | None, client: int | None) -> tuple[int, int]:
     if None in chosen or chosen[0] == chosen[1] or not set(chosen) <= set(usable):
         raise ValueError(f"bench serving needs two different cores, this process may use {usable}")
     first, second = chosen
-    assert first is not None and second is not None
+    assert first is not None
+    assert second is not None
     return first, second
 
 

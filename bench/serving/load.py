@@ -1,4 +1,4 @@
-"""Clients that send prepared messages: closed loop for throughput, open loop with Poisson arrivals for latency.
+"""Clients that send prepared messages: a closed loop for throughput, Poisson arrivals for latency.
 
 One process and one event loop hold all streams, each on a connection of its own.
 """

@@ -261,7 +261,7 @@ def measure_growth(
     counts: Sequence[int],
     frames: int,
 ) -> list[dict[str, Any]]:
-    """Throughput, processor time and memory as the number of streams grows; a fresh server for each number."""
+    """Throughput, processor time and memory as streams grow; a fresh server for each number of them."""
     traffic = traffic_of(bundle, features, bundle.manifest.default_codec)
     rows = []
     for streams in counts:

@@ -24,7 +24,9 @@ def main() -> None:
     parser = argparse.ArgumentParser()
     parser.add_argument("--bundle", type=Path, required=True)
     parser.add_argument("--max-batch", type=int, required=True)
-    parser.add_argument("--model-core", type=int, required=True, help="core of the thread that runs the model")
+    parser.add_argument(
+        "--model-core", type=int, required=True, help="core of the thread that runs the model"
+    )
     parser.add_argument("--loop-core", type=int, required=True, help="core of everything else")
     args = parser.parse_args()
     config = CloudConfig(
