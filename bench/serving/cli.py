@@ -25,7 +25,7 @@ def add_serving_parser(verbs: Any) -> None:
     parser.add_argument("--model-core", type=int, metavar="N", help="core of the model (the first usable)")
     parser.add_argument("--client-core", type=int, metavar="N", help="core of the client (the second)")
     parser.add_argument("--rounds", type=int, default=5, metavar="N", help="interleaved repeats (5)")
-    parser.add_argument("--frames", type=int, default=1600, metavar="N", help="frames per repeat (1600)")
+    parser.add_argument("--frames", type=int, default=1200, metavar="N", help="frames per repeat (1200)")
     parser.add_argument("--seconds", type=float, default=30.0, metavar="S", help="of Poisson arrivals (30)")
     parser.add_argument(
         "--streams",

@@ -13,8 +13,9 @@ def render_serving(result: Mapping[str, Any]) -> str:
         "",
         f"Bundle {result['bundle']}; {machine['processor']}, {machine['cores']} cores; model on core "
         f"{pinned['model_core']}, client on core {pinned['client_core']}; medians of {settings['rounds']} "
-        f"interleaved repeats of {settings['frames_per_round']} frames; batches of {settings['max_batch']} "
-        f"at most, {settings['window_frames']} frames in flight per stream, one worker, one thread per model.",
+        f"interleaved repeats of {settings['frames_per_round']} frames; batches "
+        f"of {settings['max_batch']} at most, {settings['window_frames']} frames in flight per stream, "
+        "one worker, one thread per model.",
         "",
         *[f"Layout *{name}*: {text}." for name, text in pinned["layouts"].items()],
         "",
