@@ -5,7 +5,8 @@ A pure state machine: no clock, no threads; times are those of the events. Its o
 
 from collections import OrderedDict
 from collections.abc import Callable, Collection
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from itertools import accumulate, pairwise
 
 from google.protobuf.message import DecodeError
 
@@ -14,6 +15,7 @@ from attacker.exchanges import Census, Exchange, Pairs, answer_of
 from attacker.knowledge import Knowledge, Target
 from attacker.ledger import BundleTally, Ledger
 from attacker.tap.events import ConnectionClosed, Event, Opaque, Overheard
+from attacker.tap.shape import split
 from shared.rpc import split_inference_pb2 as pb
 
 MAX_CONNECTIONS = 4096
@@ -66,10 +68,14 @@ class Intake:
         try:
             if event.compressed:
                 raise DecodeError("compressed by gRPC")
-            if event.kind == "frame":
-                self._frame(tap, event, pb.Frame.FromString(event.message), account)
-            else:
-                self._reply(tap, event, pb.Reply.FromString(event.message), account)
+            parts = split(event.kind, event.message)
+            shares = _shares(event.wire_bytes, [len(part) for part in parts])
+            for part, wire_bytes in zip(parts, shares, strict=True):
+                one = replace(event, message=part, wire_bytes=wire_bytes)
+                if event.kind in ("frame", "frames"):
+                    self._frame(tap, one, pb.Frame.FromString(part), account)
+                else:
+                    self._reply(tap, one, pb.Reply.FromString(part), account)
         except DecodeError:
             self._ledger.malformed_messages += 1
 
@@ -164,3 +170,16 @@ class Intake:
         account = self._accounts.pop((tap, event.connection), None)
         if account is not None and account.tally is not None:
             account.tally.wire_bytes += max(0, event.traffic.wire_bytes - account.attributed)
+
+
+def _shares(total: int, sizes: list[int]) -> list[int]:
+    """A message's bytes on the wire laid on its parts by their sizes; whole numbers that add up to the total.
+
+    >>> _shares(10, [1, 2])
+    [3, 7]
+    """
+    whole = sum(sizes) or 1
+    ends = [total * passed // whole for passed in accumulate(sizes)]
+    if ends:
+        ends[-1] = total
+    return [end - start for start, end in pairwise([0, *ends])]

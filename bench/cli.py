@@ -14,6 +14,7 @@ from bench.edge.cli import add_edge_parser
 from bench.peers.cli import add_peers_parser
 from bench.recommend.cli import add_recommend_parser
 from bench.report.cli import add_report_parser
+from bench.serving.cli import add_serving_parser
 from bench.tables.cli import add_tables_parser
 
 PARTS = ("edge-latency", "install", "first-answer", "stream")
@@ -74,6 +75,7 @@ def add_bench_parser(subparsers: Any, bundles_default: tuple[Path, ...] = ()) ->
 
     for add in (add_report_parser, add_recommend_parser, add_tables_parser):
         add(verbs)
+    add_serving_parser(verbs)
 
 
 def run_links(args: argparse.Namespace) -> int:

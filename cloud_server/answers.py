@@ -56,14 +56,15 @@ def rank(logits_NK: NDArray[np.float32], top_k: int) -> list[Ranking | None]:
             ([place], [1 / total]) if math.isfinite(total) else None
             for place, total in zip(best, totals, strict=True)
         ]
-    rankings: list[Ranking | None] = []
-    for logits_K, powers_K, total in zip(logits_NK, powers, totals, strict=True):
-        if not math.isfinite(total):
-            rankings.append(None)
-            continue
-        order = np.argsort(-logits_K, kind="stable")[:top_k]
-        rankings.append((order.tolist(), (powers_K[order] / total).tolist()))
-    return rankings
+    order_NK = np.argsort(-logits_NK, axis=1, kind="stable")[:, :top_k]
+    classes: list[list[int]] = order_NK.tolist()
+    with np.errstate(invalid="ignore", divide="ignore"):
+        scores_NK = np.take_along_axis(powers, order_NK, axis=1) / np.asarray(totals, powers.dtype)[:, None]
+    scores: list[list[float]] = scores_NK.tolist()
+    return [
+        ranking if math.isfinite(total) else None
+        for ranking, total in zip(zip(classes, scores, strict=True), totals, strict=True)
+    ]
 
 
 def prediction(sequence: int, classes: list[int], scores: list[float], times: ServerTimes) -> bytes:

@@ -253,6 +253,7 @@ def run(args: argparse.Namespace) -> int:
 
 
 async def _serve(config: CloudConfig) -> int:
+    from cloud_server.process import settle_memory
     from cloud_server.server import serve
 
     stop = asyncio.Event()
@@ -271,7 +272,12 @@ async def _serve(config: CloudConfig) -> int:
     # process that had drained well.
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, on_signal)
-    in_time = await serve(config, stop, announce)
+
+    def on_ready(server: "CloudServer") -> None:
+        settle_memory()
+        announce(server)
+
+    in_time = await serve(config, stop, on_ready)
     drained = True
     if not in_time:
         # A model that still runs in its thread would crash an orderly exit.

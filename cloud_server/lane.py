@@ -1,6 +1,6 @@
 """One bundle's lane: a bounded queue, and worker threads that decode, batch, run and answer.
 
-    event loop: submit(ticket) -> BatchQueue -> worker: decode, stack, run, rank -> ticket.reply -> wake
+    event loop: submit(ticket) -> BatchQueue -> worker: decode into rows, run, rank -> ticket.reply -> wake
 
 Workers pull from the queue themselves. A worker that is done takes the next batch at once, however busy the
 event loop is with its sockets, and the loop is called once per batch, not once per frame.
@@ -10,9 +10,10 @@ import logging
 import math
 import threading
 import time
+from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,6 +22,7 @@ from cloud_server import answers
 from cloud_server.batching import BatchPolicy, BatchQueue
 from cloud_server.engine import Engine, EngineUnavailableError
 from cloud_server.metrics import ABANDONED, ANSWERED, ERROR_OUTCOMES, BundleMetrics
+from cloud_server.rows import Rows
 from shared.rpc import split_inference_pb2 as pb
 from shared.wire import Codec, CodecError
 
@@ -61,10 +63,8 @@ class Ticket:
     reply: bytes | None = None
 
 
-@dataclass(slots=True)
-class _Decoded:
+class _Decoded(NamedTuple):
     ticket: Ticket
-    features_CHW: NDArray[np.float32]
     queue_s: float
     decode_s: float
 
@@ -100,6 +100,7 @@ class Lane:
         self._wake = wake
         self._name = name
         self._clock = clock
+        self._max_batch_size = policy.max_batch_size
         self._queue: BatchQueue[Ticket] = BatchQueue(policy)
         self._changed = threading.Condition()
         self._owners_open = 0
@@ -163,28 +164,44 @@ class Lane:
             ticket: a fresh one.
             budget_ms: time after `received_s` within which work must start; None: any time.
         """
+        self.submit_all([(ticket, budget_ms)])
+
+    def submit_all(self, entries: Sequence[tuple[Ticket, int | None]]) -> None:
+        """`submit` for several frames, which so enter the queue together and can share a batch."""
+        sound = [entry for entry in entries if self._admit(*entry)]
+        refused: list[Ticket] = []
+        with self._changed:
+            closing = self._closing
+            for ticket, budget_ms in sound:
+                budget_s = None if budget_ms is None else budget_ms / 1000
+                if closing or not self._queue.offer(ticket, ticket.owner, ticket.received_s, budget_s):
+                    refused.append(ticket)
+            if len(refused) < len(sound):
+                self._changed.notify()
+        for ticket in refused:
+            self._turn_away(ticket, closing)
+
+    def _admit(self, ticket: Ticket, budget_ms: int | None) -> bool:
+        """Whether a frame may be queued; one that may not has its error."""
         self._metrics.received(ticket.codec, len(ticket.payload))
         if ticket.codec >= len(self._codecs):
             known = ", ".join(f"{codec.index} {codec.name}" for codec in self._codecs)
             self._refuse(
                 ticket, pb.FrameError.UNKNOWN_CODEC, f"no codec {ticket.codec} in this bundle; known: {known}"
             )
-            return
+            return False
         if budget_ms == 0:
             self._refuse(ticket, pb.FrameError.BUDGET_EXCEEDED, _over_budget(0.0))
-            return
-        budget_s = None if budget_ms is None else budget_ms / 1000
-        with self._changed:
-            closing = self._closing
-            taken = not closing and self._queue.offer(ticket, ticket.owner, ticket.received_s, budget_s)
-            if taken:
-                self._changed.notify()
+            return False
+        return True
+
+    def _turn_away(self, ticket: Ticket, closing: bool) -> None:
         if closing:
             self._refuse(ticket, pb.FrameError.UNAVAILABLE, _DRAINING)
-        elif not taken:
-            waiting = len(self._queue)
-            message = f"{waiting} frames are waiting, the queue is full; send again after retry_after_ms"
-            self._refuse(ticket, pb.FrameError.RESOURCE_EXHAUSTED, message, self._retry_after_ms(waiting))
+            return
+        waiting = len(self._queue)
+        message = f"{waiting} frames are waiting, the queue is full; send again after retry_after_ms"
+        self._refuse(ticket, pb.FrameError.RESOURCE_EXHAUSTED, message, self._retry_after_ms(waiting))
 
     def _retry_after_ms(self, waiting: int) -> int:
         """Time until about half of the queue is gone, at the rate seen last."""
@@ -192,10 +209,11 @@ class Lane:
         return min(max(round(waiting / 2 * self._frame_s * 1000 / len(self._threads)), low), high)
 
     def _work(self) -> None:
+        rows = Rows(self._max_batch_size)
         while batch := self._next_batch():
             started_s = self._clock()
             try:
-                self._serve(batch)
+                self._serve(batch, rows)
             except Exception:
                 _log.exception("%s: a batch of %d failed", self._name, len(batch))
                 self._fail(ticket for ticket in batch if ticket.reply is None)
@@ -220,16 +238,17 @@ class Lane:
                     self._changed.wait(poll.wait_s)
         return []
 
-    def _serve(self, batch: list[Ticket]) -> None:
+    def _serve(self, batch: list[Ticket], rows: Rows) -> None:
         started_s = self._clock()
-        decoded = [frame for ticket in batch if (frame := self._decode(ticket, started_s)) is not None]
+        rows.begin(len(batch))
+        decoded = [frame for ticket in batch if (frame := self._decode(ticket, started_s, rows)) is not None]
         if decoded:
-            self._infer(decoded)
+            self._infer(decoded, rows, 0)
 
-    def _decode(self, ticket: Ticket, started_s: float) -> _Decoded | None:
+    def _decode(self, ticket: Ticket, started_s: float, rows: Rows) -> _Decoded | None:
         before_s = self._clock()
         try:
-            features_CHW = self._codecs[ticket.codec].decode(ticket.payload)
+            rows.add(self._codecs[ticket.codec].decode(ticket.payload))
         except CodecError as error:
             self._refuse(ticket, pb.FrameError.INVALID_PAYLOAD, str(error))
             return None
@@ -238,13 +257,13 @@ class Lane:
         decode_s = self._clock() - before_s
         queue_s = started_s - ticket.received_s
         self._metrics.decoded(ticket.codec, queue_s, decode_s)
-        return _Decoded(ticket, features_CHW, queue_s, decode_s)
+        return _Decoded(ticket, queue_s, decode_s)
 
-    def _infer(self, frames: list[_Decoded]) -> None:
-        """Run all frames at once; if that fails, each alone, so that only the culprit suffers."""
+    def _infer(self, frames: list[_Decoded], rows: Rows, start: int) -> None:
+        """Run the frames whose rows begin at `start`; if that fails, each alone: only the culprit suffers."""
         before_s = self._clock()
         try:
-            logits_NK = self._engine.run(_stack(frames))
+            logits_NK = self._engine.run(rows.batch_NCHW(start, start + len(frames)))
         except EngineUnavailableError as error:
             self._log_failure(str(error), frames[0].ticket)
             for frame in frames:
@@ -253,8 +272,8 @@ class Lane:
             return
         except Exception:
             if len(frames) > 1:
-                for frame in frames:
-                    self._infer([frame])
+                for row, frame in enumerate(frames, start):
+                    self._infer([frame], rows, row)
                 return
             self._log_failure("the cloud half failed", frames[0].ticket, with_trace=True)
             self._fail([frames[0].ticket])
@@ -265,6 +284,7 @@ class Lane:
 
     def _answer(self, frames: list[_Decoded], logits_NK: NDArray[np.float32], compute_s: float) -> None:
         rankings = answers.rank(logits_NK, max(frame.ticket.top_k for frame in frames))
+        replies: list[tuple[Ticket, bytes]] = []
         for frame, ranking in zip(frames, rankings, strict=True):
             ticket = frame.ticket
             if ranking is None:
@@ -274,8 +294,13 @@ class Lane:
             classes, scores = ranking
             top_k = ticket.top_k
             times = answers.ServerTimes(frame.queue_s, frame.decode_s, compute_s, len(frames))
-            self._metrics.ended(ticket.codec, ANSWERED)
-            ticket.reply = answers.prediction(ticket.sequence, classes[:top_k], scores[:top_k], times)
+            reply = answers.prediction(ticket.sequence, classes[:top_k], scores[:top_k], times)
+            replies.append((ticket, reply))
+        # Counted before anybody can see them: who has a reply finds it in the metrics.
+        for codec, count in Counter(ticket.codec for ticket, _ in replies).items():
+            self._metrics.ended(codec, ANSWERED, count)
+        for ticket, reply in replies:
+            ticket.reply = reply
 
     def _log_failure(self, what: str, ticket: Ticket, with_trace: bool = False) -> None:
         """Once a second at most: a client that sends only poison must not fill the disk."""
@@ -294,13 +319,6 @@ class Lane:
         self._metrics.ended(ticket.codec, ERROR_OUTCOMES[code])
         ticket.payload = b""
         ticket.reply = answers.failure(ticket.sequence, code, message, retry_after_ms)
-
-
-def _stack(frames: list[_Decoded]) -> NDArray[np.float32]:
-    """One array [N, C, H, W]; a lone frame is viewed, not copied."""
-    if len(frames) == 1:
-        return frames[0].features_CHW[np.newaxis]
-    return np.stack([frame.features_CHW for frame in frames])
 
 
 def _over_budget(waited_s: float) -> str:

@@ -109,13 +109,13 @@ class BundleMetrics:
         """A frame was read."""
         self._payload[min(codec, self._known)].inc(payload_bytes)
 
-    def ended(self, codec: int, outcome: str) -> None:
-        """A frame met its one outcome, one of `OUTCOMES`."""
+    def ended(self, codec: int, outcome: str, count: int = 1) -> None:
+        """Some frames met their one outcome, one of `OUTCOMES`."""
         codec = min(codec, self._known)
         counter = self._outcomes[codec].get(outcome)
         if counter is None:
             counter = self._outcomes[codec][outcome] = self._frames[codec](outcome)
-        counter.inc()
+        counter.inc(count)
 
     def decoded(self, codec: int, queue_s: float, decode_s: float) -> None:
         """A worker turned a frame's payload into a tensor."""

@@ -1,7 +1,7 @@
 """The gRPC service `siftfunnel.v1.SplitInference`: who may talk, and about which bundle.
 
-Messages of Infer and Stream pass as bytes: a message is parsed once, where its errors can be told, and
-recorded as it came.
+Messages of Infer, Stream and StreamBatches pass as bytes: a message is parsed once, where its errors can be
+told, and recorded as it came.
 """
 
 from collections.abc import Sequence
@@ -10,15 +10,18 @@ from typing import Any, NoReturn
 import grpc
 
 from cloud_server.catalogue import Catalogue, ServedBundle
+from cloud_server.messages import BadMessageError, Messages, Several
 from cloud_server.metrics import Metrics
 from cloud_server.recorder import FlowRecorder
-from cloud_server.session import DRAINING, BadMessageError, Overhear, StreamSession, UnaryCall
+from cloud_server.session import DRAINING, SINGLE, Overhear, StreamSession, UnaryCall
 from shared.digests import is_digest
 from shared.flows import Direction
 from shared.rpc import split_inference_pb2 as pb
 
 SERVICE = "siftfunnel.v1.SplitInference"
 BUNDLE_KEY, TOP_K_KEY, WINDOW_KEY = "siftfunnel-bundle", "siftfunnel-top-k", "siftfunnel-window"
+MESSAGE_BYTES_KEY = "siftfunnel-message-bytes"
+_SEVERAL = Several()
 _MOST_NAMED = 16
 
 Context = Any
@@ -49,6 +52,10 @@ class SplitInferenceService:
         self._window_frames = window_frames
         self._version = version
         self._recorder = recorder
+        self._told = (
+            (WINDOW_KEY, str(window_frames)),
+            (MESSAGE_BYTES_KEY, str(catalogue.max_message_bytes)),
+        )
         self._sessions: set[StreamSession] = set()
         self._unary_open = 0
         self._calls = 0
@@ -64,6 +71,7 @@ class SplitInferenceService:
                 ),
                 "Infer": grpc.unary_unary_rpc_method_handler(self.infer),
                 "Stream": grpc.stream_stream_rpc_method_handler(self.stream),
+                "StreamBatches": grpc.stream_stream_rpc_method_handler(self.stream_batches),
             },
         )
 
@@ -105,9 +113,16 @@ class SplitInferenceService:
 
     async def stream(self, unused_requests: object, context: Context) -> None:
         """Frames in, replies out; see `StreamSession`."""
+        await self._serve(context, "Stream", SINGLE)
+
+    async def stream_batches(self, unused_requests: object, context: Context) -> None:
+        """The same, several per message."""
+        await self._serve(context, "StreamBatches", _SEVERAL)
+
+    async def _serve(self, context: Context, method: str, messages: Messages) -> None:
         served, top_k = await self._admit(context)
-        overhear = self._overhear(context, "Stream", served)
-        session = StreamSession(context, served.lane, self._window_frames, top_k, overhear)
+        overhear = self._overhear(context, method, served)
+        session = StreamSession(context, served.lane, self._window_frames, top_k, overhear, messages)
         self._sessions.add(session)
         served.metrics.stream_opened()
         try:
@@ -138,7 +153,7 @@ class SplitInferenceService:
         if served is None:
             message = _mismatch(digest, list(self._catalogue))
             await self._refuse(context, grpc.StatusCode.FAILED_PRECONDITION, "unknown_bundle", message)
-        await context.send_initial_metadata(((BUNDLE_KEY, digest), (WINDOW_KEY, str(self._window_frames))))
+        await context.send_initial_metadata(((BUNDLE_KEY, digest), *self._told))
         return served, top_k
 
     async def _refuse(self, context: Context, code: grpc.StatusCode, reason: str, message: str) -> NoReturn:

@@ -1,20 +1,21 @@
 """One call: frames in, replies out in the order of the frames.
 
 Two coroutines and no task per frame: the reader turns messages into tickets, the writer sends the head of the
-line as soon as it has its reply. A full window stops the reader, HTTP/2 flow control then stops the client.
+line as soon as it has its reply. A full window stops the reader, even inside a message of several frames;
+HTTP/2 flow control then stops the client.
 """
 
 import asyncio
 import logging
 import time
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import grpc
-from google.protobuf.message import DecodeError
 
 from cloud_server.lane import Lane, Ticket
+from cloud_server.messages import BadMessageError, Messages, Single, parse_frame
 from shared.flows import Direction
 from shared.rpc import split_inference_pb2 as pb
 
@@ -25,24 +26,9 @@ _log = logging.getLogger(__name__)
 
 DRAINING = "the server is shutting down; connect again and send what is unanswered"
 
+SINGLE = Single()
 
 BROKEN = "the stream could not be read further; connect again and send what is unanswered"
-
-
-class BadMessageError(ValueError):
-    """A message that is not a `Frame`: without a sequence there is nothing to reply to, so the call ends."""
-
-
-def parse_frame(message: bytes) -> pb.Frame:
-    """Parse what came off the wire.
-
-    Raises:
-        BadMessageError: not a `Frame`.
-    """
-    try:
-        return pb.Frame.FromString(message)
-    except DecodeError:
-        raise BadMessageError(f"a message of {len(message)} bytes is not a siftfunnel.v1.Frame") from None
 
 
 def make_ticket(owner: "StreamSession | UnaryCall", frame: pb.Frame, top_k: int) -> tuple[Ticket, int | None]:
@@ -81,7 +67,7 @@ class UnaryCall:
 
 
 class StreamSession:
-    """One `Stream` call.
+    """One `Stream` or `StreamBatches` call.
 
     Args:
         context: of the call.
@@ -89,6 +75,7 @@ class StreamSession:
         window: frames that may be unanswered before the reader pauses.
         top_k: classes per prediction.
         overhear: gets a copy of every message, or None.
+        messages: how frames and replies are laid into messages.
     """
 
     def __init__(
@@ -98,12 +85,14 @@ class StreamSession:
         window: int,
         top_k: int,
         overhear: Overhear | None = None,
+        messages: Messages = SINGLE,
     ) -> None:
         self._context = context
         self._lane = lane
         self._window = window
         self._top_k = top_k
         self._overhear = overhear
+        self._messages = messages
         self._pending: deque[Ticket] = deque()
         self._loop = asyncio.get_running_loop()
         self._writer_sleeps: asyncio.Future[None] | None = None
@@ -151,10 +140,11 @@ class StreamSession:
                 if self._draining:
                     # Not taken: the call ends with UNAVAILABLE, which tells the client to send it elsewhere.
                     return
-                self._take(message)
-                while len(self._pending) >= self._window:
-                    self._reader_sleeps = self._loop.create_future()
-                    await self._reader_sleeps
+                frames = self._messages.frames(message, self._window)
+                if self._overhear is not None:
+                    self._overhear("up", message)
+                if not await self._take(frames):
+                    return
             # The client is done and all it sent was taken: nothing is left to send elsewhere.
             self._draining = False
         except BadMessageError as error:
@@ -163,27 +153,56 @@ class StreamSession:
             self._reading = False
             self.wake()
 
-    def _take(self, message: bytes) -> None:
-        ticket, budget_ms = make_ticket(self, parse_frame(message), self._top_k)
-        if self._overhear is not None:
-            self._overhear("up", message)
-        self._pending.append(ticket)
-        self._lane.submit(ticket, budget_ms)
-        if ticket.reply is not None:
+    async def _take(self, frames: Sequence[pb.Frame]) -> bool:
+        """Take the frames of one message as the window allows; False where the drain came in between."""
+        at = 0
+        while at < len(frames):
+            if self._draining:
+                return False
+            room = self._window - len(self._pending)
+            self._submit(frames[at : at + room])
+            at += room
+            await self._room()
+        return True
+
+    async def _room(self) -> None:
+        while len(self._pending) >= self._window:
+            self._reader_sleeps = self._loop.create_future()
+            await self._reader_sleeps
+
+    def _submit(self, frames: Sequence[pb.Frame]) -> None:
+        entries = [make_ticket(self, frame, self._top_k) for frame in frames]
+        self._pending.extend(ticket for ticket, _ in entries)
+        self._lane.submit_all(entries)
+        if self._pending[0].reply is not None:
             self.wake()
 
     async def _write(self) -> None:
         while True:
-            while self._pending and (reply := self._pending[0].reply) is not None:
-                await self._context.write(reply)
-                self._pending.popleft()
+            while ready := self._ready():
+                message, count = self._messages.join(ready)
+                await self._context.write(message)
+                for _ in range(count):
+                    self._pending.popleft()
                 _resume(self._reader_sleeps)
                 if self._overhear is not None:
-                    self._overhear("down", reply)
+                    self._overhear("down", message)
             if not self._pending and (self._draining or not self._reading):
                 return
             self._writer_sleeps = self._loop.create_future()
             await self._writer_sleeps
+
+    def _ready(self) -> list[bytes]:
+        """Replies at the head of the line, in order."""
+        if self._messages is SINGLE:
+            reply = self._pending[0].reply if self._pending else None
+            return [] if reply is None else [reply]
+        ready = []
+        for ticket in self._pending:
+            if ticket.reply is None:
+                break
+            ready.append(ticket.reply)
+        return ready
 
 
 def _resume(sleeper: "asyncio.Future[None] | None") -> None:

@@ -152,6 +152,14 @@ def _add_server_flags(group: Any) -> None:
         "--window", type=int, default=32, metavar="N", help="unanswered frames at most (%(default)s)"
     )
     group.add_argument(
+        "--frames-per-message",
+        type=int,
+        default=1,
+        metavar="N",
+        help="bulk work: up to N frames in one message, half of --window at most; live sources send one "
+        "(%(default)s)",
+    )
+    group.add_argument(
         "--budget-ms", type=int, metavar="MS", help="an answer later than this is of no use: an error instead"
     )
     group.add_argument(
@@ -265,6 +273,7 @@ def _client(args: argparse.Namespace) -> "SplitClient":
         budget_ms=args.budget_ms,
         first_sequence=getattr(args, "first_sequence", 0),
         threads=args.threads,
+        frames_per_message=args.frames_per_message,
         window=WindowPolicy(limit=args.window, reply_timeout_s=args.reply_timeout),
         reconnect=ReconnectPolicy(connect_timeout_s=args.connect_timeout),
     )

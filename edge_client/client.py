@@ -41,6 +41,8 @@ class ClientSettings:
         budget_ms: how long after it was handed in a frame's answer is of use; None for ever.
         first_sequence: number of the first frame; numbers are never used twice by one client.
         threads: threads of the edge half.
+        frames_per_message: frames that a stream may put into one message, for bulk work: fewer messages, but
+            frames wait for company; at least 1. A live source always sends one at a time.
         window: limits of a stream.
         reconnect: how a lost server is dialled again.
 
@@ -52,12 +54,15 @@ class ClientSettings:
     budget_ms: int | None = None
     first_sequence: int = 0
     threads: int = 1
+    frames_per_message: int = 1
     window: WindowPolicy = field(default_factory=WindowPolicy)
     reconnect: ReconnectPolicy = field(default_factory=ReconnectPolicy)
 
     def __post_init__(self) -> None:
         if self.top_k < 1:
             raise ValueError(f"top_k must be at least 1, not {self.top_k}")
+        if self.frames_per_message < 1:
+            raise ValueError(f"frames_per_message must be at least 1, not {self.frames_per_message}")
         if self.budget_ms is not None and not 1 <= self.budget_ms < 2**31:
             raise ValueError(f"budget_ms must be at least 1, not {self.budget_ms}")
         if not 0 <= self.first_sequence < 2**63:
@@ -216,12 +221,15 @@ class SplitClient:
         """`stream` as an object that can also be stopped from elsewhere; a context manager."""
         self._check_open()
         pictures = source if isinstance(source, Source) else IterableSource(source)
+        frames_per_message = 1 if pictures.keeps_latest else self.settings.frames_per_message
+        several = frames_per_message > 1
         engine = StreamEngine(
-            partial(StreamCall, self._address, self.bundle.digest, self.settings.top_k),
+            partial(StreamCall, self._address, self.bundle.digest, self.settings.top_k, several=several),
             InFlightWindow(self.settings.window, random.random),
             Reconnection(self.settings.reconnect, random.random),
             self._agreement,
             self._address,
+            frames_per_message=frames_per_message,
         )
         producer = Producer(
             pictures,

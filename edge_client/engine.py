@@ -23,7 +23,7 @@ from edge_client.outcome import Outcome
 from edge_client.reconnection import Reconnection
 from edge_client.settlement import Agreement, failure_of, message_of, take_reply
 from edge_client.transport import CallEnded
-from edge_client.window import EncodedFrame, Finish, InFlightWindow, Send, Stalled, Wait
+from edge_client.window import EncodedFrame, Finish, InFlightWindow, Stalled, Wait
 from shared.rpc import split_inference_pb2 as pb
 
 _WATCH_EVERY_S = 0.25
@@ -35,7 +35,7 @@ _UNCOLLECTED_MAX = 256
 class Call(Protocol):
     """One stream on one connection; `edge_client.transport.StreamCall` is the real one."""
 
-    def open(self, frames: Iterator[pb.Frame]) -> int | None:
+    def open(self, frames: Iterator[list[pb.Frame]]) -> int | None:
         """Open it; see `StreamCall.open`."""
 
     def replies(self) -> Iterator[pb.Reply]:
@@ -57,6 +57,7 @@ class StreamEngine:
         reconnection: when to dial again.
         agreement: bundle and codec.
         address: the server, for messages.
+        frames_per_message: frames that may be sent together, where the call can do that.
 
     Attributes:
         on_outcome: if set before `start`, called with the lock held whenever there is a new outcome.
@@ -70,8 +71,10 @@ class StreamEngine:
         reconnection: Reconnection,
         agreement: Agreement,
         address: ServerAddress,
+        frames_per_message: int = 1,
     ) -> None:
         self._dial = dial
+        self._frames_per_message = frames_per_message
         self._window = window
         self._reconnection = reconnection
         self._agreement = agreement
@@ -290,29 +293,30 @@ class StreamEngine:
             while not self._window.done and (left_s := until_s - time.monotonic()) > 0:
                 self._work.wait(left_s)
 
-    def _frames(self, call: Call) -> Iterator[pb.Frame]:
+    def _frames(self, call: Call) -> Iterator[list[pb.Frame]]:
         """What gRPC's sender reads: frames as the window lets them go; ends when nothing more may be sent."""
-        while (frame := self._next_frame(call)) is not None:
-            yield frame
+        while frames := self._next_frames(call):
+            yield frames
 
-    def _next_frame(self, call: Call) -> pb.Frame | None:
+    def _next_frames(self, call: Call) -> list[pb.Frame]:
         with self._work:
             while self._call is call:
                 now_s = time.monotonic()
-                step = self._window.next_step(now_s) if self._opened else Wait(None)
+                most = self._frames_per_message
+                step = self._window.next_steps(now_s, most) if self._opened else Wait(None)
                 self._collect()
                 match step:
-                    case Send():
-                        return message_of(step, self._agreement)
+                    case list():
+                        return [message_of(send, self._agreement) for send in step]
                     case Finish():
-                        return None
+                        return []
                     case Stalled(silent_s):
                         self._silent_s = silent_s
                         call.cancel()
-                        return None
+                        return []
                     case Wait(until_s):
                         self._work.wait(None if until_s is None else max(0.0, until_s - now_s))
-            return None
+            return []
 
     def _watch(self) -> None:
         """Notice what blocked threads cannot: a server that is silent, budgets that run out."""

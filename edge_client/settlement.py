@@ -26,7 +26,7 @@ class Agreement:
 
 
 def message_of(send: Send, agreement: Agreement) -> pb.Frame:
-    """The wire's message for a frame that the window lets go."""
+    """The wire's form of a frame that the window lets go."""
     return pb.Frame(
         sequence=send.frame.sequence,
         codec=agreement.codec_index,

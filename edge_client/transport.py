@@ -11,6 +11,8 @@ from shared.rpc import split_inference_pb2 as pb
 from shared.rpc.split_inference_pb2_grpc import SplitInferenceStub
 
 BUNDLE_KEY, TOP_K_KEY, WINDOW_KEY = "siftfunnel-bundle", "siftfunnel-top-k", "siftfunnel-window"
+MESSAGE_BYTES_KEY = "siftfunnel-message-bytes"
+_FRAMING_BYTES = 16
 
 _OPTIONS = (
     # every dial is a fresh attempt under the caller's own backoff, not a wait for gRPC's
@@ -58,25 +60,28 @@ def call_metadata(digest: str, top_k: int) -> tuple[tuple[str, str], ...]:
 
 
 class StreamCall:
-    """One `Stream` call on a channel of its own.
+    """One `Stream` or `StreamBatches` call on a channel of its own.
 
     Args:
         address: the server.
         digest: the bundle's digest.
         top_k: classes per prediction.
+        several: put frames that come together into one message, as far as the server takes it.
     """
 
-    def __init__(self, address: ServerAddress, digest: str, top_k: int) -> None:
+    def __init__(self, address: ServerAddress, digest: str, top_k: int, several: bool = False) -> None:
         self._digest = digest
+        self._several = several
+        self._message_bytes = 0
         self._top_k = top_k
         self._channel = open_channel(address)
         self._call: Any = None
 
-    def open(self, frames: Iterator[pb.Frame]) -> int | None:
+    def open(self, frames: Iterator[list[pb.Frame]]) -> int | None:
         """Open the stream and wait until the server has agreed on the bundle.
 
         Args:
-            frames: sent as they come; gRPC reads them on a thread of its own.
+            frames: those of one message each, none before this returns; gRPC reads them on its own thread.
 
         Returns:
             The window that the server told, or None.
@@ -85,7 +90,8 @@ class StreamCall:
             CallEnded: no connection, or the server turned the call down.
         """
         stub = _stub(self._channel)
-        self._call = stub.Stream(frames, metadata=call_metadata(self._digest, self._top_k))
+        method = stub.StreamBatches if self._several else stub.Stream
+        self._call = method(self._messages(frames), metadata=call_metadata(self._digest, self._top_k))
         told = {key: value for key, value in self._call.initial_metadata() or ()}
         if BUNDLE_KEY not in told:
             # a call that was turned down has no metadata, but its status
@@ -98,8 +104,23 @@ class StreamCall:
             raise CallEnded(
                 "FAILED_PRECONDITION", f"this device carries {self._digest}, it serves {told[BUNDLE_KEY]}"
             )
-        window = str(told.get(WINDOW_KEY, ""))
-        return int(window) if window.isascii() and window.isdigit() else None
+        self._message_bytes = _number(told.get(MESSAGE_BYTES_KEY)) or 0
+        return _number(told.get(WINDOW_KEY))
+
+    def _messages(self, groups: Iterator[list[pb.Frame]]) -> Iterator[pb.Frame | pb.Frames]:
+        for frames in groups:
+            if not self._several:
+                yield from frames
+                continue
+            message, left_bytes = pb.Frames(), self._message_bytes
+            for frame in frames:
+                frame_bytes = frame.ByteSize() + _FRAMING_BYTES
+                if message.frames and frame_bytes > left_bytes:
+                    yield message
+                    message, left_bytes = pb.Frames(), self._message_bytes
+                message.frames.append(frame)
+                left_bytes -= frame_bytes
+            yield message
 
     def replies(self) -> Iterator[pb.Reply]:
         """Replies as they come, until the server ends the stream in order.
@@ -108,7 +129,11 @@ class StreamCall:
             CallEnded: it ended in another way.
         """
         try:
-            yield from self._call
+            for message in self._call:
+                if self._several:
+                    yield from message.replies
+                else:
+                    yield message
         except grpc.RpcError as error:
             raise _ended(error) from None
 
@@ -150,6 +175,11 @@ class UnaryCalls:
         """Free the connection."""
         with contextlib.suppress(ValueError):
             self._channel.close()
+
+
+def _number(told: object) -> int | None:
+    text = str(told)
+    return int(text) if text.isascii() and text.isdigit() else None
 
 
 def _stub(channel: grpc.Channel) -> Any:

@@ -220,8 +220,31 @@ class InFlightWindow:
         for held in lost:
             self._enqueue(held)
 
-    def next_step(self, now_s: float) -> Step:
-        """What the sender of the present connection does now."""
+    def next_steps(self, now_s: float, most: int) -> list[Send] | Wait | Finish | Stalled:
+        """`next_step` for a sender that puts up to `most` frames into one message.
+
+        A message that could hold more waits for company as long as replies are under way, which will make
+        room or leave it alone; with nothing in flight it goes at once. It never takes more than half of what
+        may be in flight, so that the server always has the next one.
+        """
+        step = self.next_step(now_s, self._group(most))
+        if not isinstance(step, Send):
+            return step
+        steps = [step]
+        while len(steps) < self._group(most) and isinstance(step := self.next_step(now_s), Send):
+            steps.append(step)
+        return steps
+
+    def _group(self, most: int) -> int:
+        return max(1, min(most, self._send_limit() // 2))
+
+    def next_step(self, now_s: float, company: int = 1) -> Step:
+        """What the sender of the present connection does now.
+
+        Args:
+            now_s: present time.
+            company: frames that must be ready before one goes, unless no more are to be expected.
+        """
         self.expire(now_s)
         if not self._connected or self._draining or self.done:
             return Finish()
@@ -229,9 +252,13 @@ class InFlightWindow:
             return Stalled(silent_s)
         while self._delayed and self._delayed[0][0] <= now_s:
             self._enqueue(heapq.heappop(self._delayed)[2])
-        if self._queue and len(self._in_flight) < self._send_limit():
+        ready = min(len(self._queue), self._send_limit() - len(self._in_flight))
+        if ready > 0 and (ready >= company or not self._in_flight or self._is_last(ready)):
             return self._send(heapq.heappop(self._queue)[1], now_s)
         return Wait(self._wake_s())
+
+    def _is_last(self, ready: int) -> bool:
+        return self._closed and ready == len(self._queue)
 
     def _send_limit(self) -> int:
         return 1 if self._probing else min(self.policy.limit, self._server_window)

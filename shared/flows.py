@@ -35,7 +35,7 @@ class FlowRecord:
         direction: "up" is edge to cloud, "down" the way back.
         method: the gRPC path, or None where the header could not be read (joined late).
         digest: the bundle's digest from the call metadata, or None where unknown.
-        message: the serialised `Frame` (up) or `Reply` (down).
+        message: the serialised `Frame` or `Frames` (up), `Reply` or `Replies` (down); the method says which.
         wire_bytes: TCP payload that carried it, HTTP/2 framing included.
 
     Raises:

@@ -22,13 +22,14 @@ from attacker.tap.events import (
     Event,
     FeedError,
     FeedState,
+    Kind,
     Overheard,
     Phase,
     Settle,
     Sink,
     Traffic,
 )
-from attacker.tap.shape import kind_of
+from attacker.tap.shape import first_frame, kind_of
 from shared.flows import FlowError, FlowRecord, read_flow
 
 log = logging.getLogger(__name__)
@@ -66,7 +67,7 @@ class FlowReplay:
         kind = kind_of(record.method, record.direction, record.message)
         if record.digest is not None:
             known.digest, known.digest_source = record.digest, "header"
-        elif kind == "frame" and self._settle is not None and (settled := self._settle(record.message)):
+        elif (settled := self._tried(kind, record.message)) is not None:
             known.digest, known.digest_source = settled, "checksum"
         up_bytes, down_bytes = known.traffic.up_bytes, known.traffic.down_bytes
         if record.direction == "up":
@@ -90,6 +91,11 @@ class FlowReplay:
             )
         )
         return events
+
+    def _tried(self, kind: Kind, message: bytes) -> str | None:
+        """The digest of the bundle that a message's first frame fits, if there is such a frame and bundle."""
+        frame = None if self._settle is None else first_frame(kind, message)
+        return None if self._settle is None or frame is None else self._settle(frame)
 
     def close(self, time_s: float) -> list[Event]:
         """The recording is over."""

@@ -30,7 +30,7 @@ from attacker.tap.framing import FrameSeen, FrameSkipped, FrameStream, Item, Out
 from attacker.tap.header_blocks import HeaderBlock, HeaderReader
 from attacker.tap.limits import TapLimits
 from attacker.tap.messages import Mark, Message, MessageSkipped
-from attacker.tap.shape import kind_of
+from attacker.tap.shape import first_frame, kind_of
 from attacker.tap.tls import TlsProgress
 
 _HEADER_FRAMES = (HeadersFrame, ContinuationFrame, PushPromiseFrame)
@@ -196,8 +196,9 @@ class ConnectionTap:
 
     def _overheard(self, direction: Direction, call: Call, message: Message) -> Overheard:
         kind = kind_of(call.method, direction, message.body)
-        if kind == "frame" and call.digest is None and self._settle is not None and not message.compressed:
-            call.digest = self._settle(message.body)
+        frame = None if message.compressed else first_frame(kind, message.body)
+        if frame is not None and call.digest is None and self._settle is not None:
+            call.digest = self._settle(frame)
             call.digest_source = "checksum" if call.digest is not None else None
         wire_bytes = 0
         if kind != "other":

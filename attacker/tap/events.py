@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from typing import Literal, Protocol
 
 Direction = Literal["up", "down"]
-Kind = Literal["frame", "reply", "other"]
+Kind = Literal["frame", "reply", "frames", "replies", "other"]
 DigestSource = Literal["header", "checksum"]
 DropUnit = Literal["bytes", "packets", "messages", "header blocks", "calls", "connections", "lines"]
 
@@ -58,10 +58,11 @@ class ConnectionOpened:
 class Overheard:
     """One whole gRPC message.
 
-    `kind` says what the message is: a serialised `Frame` ("frame"), a serialised `Reply` ("reply"), or
-    anything else ("other": Describe, health checks). It follows from the method where the headers could be
-    read, and from direction and shape where they could not; then `method` is None. `digest` is the bundle's
-    digest, None while unknown; `digest_source` says how it is known: read from the call's metadata
+    `kind` says what the message is: a serialised `Frame` ("frame"), a serialised `Reply` ("reply"), several
+    of either in one message ("frames", "replies"), or anything else ("other": Describe, health checks). It
+    follows from the method where the headers could be read, and from direction and shape where they could
+    not; then `method` is None. `digest` is the bundle's digest, None while unknown; `digest_source` says how
+    it is known: read from the call's metadata
     ("header") or settled by a payload checksum that fits one known bundle only ("checksum"). `compressed`
     messages (gRPC's own compression) are passed on as they are, not decoded. `wire_bytes` is the TCP
     payload, both ways, since the previous frame or reply of this connection, so that the sum over a

@@ -1,4 +1,4 @@
-"""Telling a Frame or a Reply by its shape, for calls whose headers were not heard."""
+"""Telling a Frame or a Reply, or several, by shape, for calls whose headers were not heard."""
 
 from google.protobuf.message import DecodeError, Message
 from google.protobuf.unknown_fields import UnknownFieldSet
@@ -8,6 +8,7 @@ from shared.rpc import split_inference_pb2 as pb
 
 SERVICE = pb.DESCRIPTOR.services_by_name["SplitInference"].full_name
 FRAME_METHODS = frozenset((f"/{SERVICE}/Infer", f"/{SERVICE}/Stream"))
+BATCH_METHOD = f"/{SERVICE}/StreamBatches"
 
 # Body and CRC32C: nothing shorter than a checksum is a payload, and no manifest lists this many codecs.
 _MIN_PAYLOAD_BYTES = 5
@@ -23,6 +24,8 @@ def kind_of(method: str | None, direction: Direction, message: bytes) -> Kind:
     """
     if method is None:
         return recognise(direction, message)
+    if method == BATCH_METHOD:
+        return "frames" if direction == "up" else "replies"
     if method not in FRAME_METHODS:
         return "other"
     return "frame" if direction == "up" else "reply"
@@ -30,12 +33,56 @@ def kind_of(method: str | None, direction: Direction, message: bytes) -> Kind:
 
 def recognise(direction: Direction, message: bytes) -> Kind:
     """What a message of unknown method is, by trying to read it."""
+    # Field 1 is a number in a Frame or Reply and a message in Frames or Replies: no bytes are both.
     if direction == "up":
-        frame = pb.Frame()
-        plausible = _parses(frame, message) and len(frame.payload) >= _MIN_PAYLOAD_BYTES
-        return "frame" if plausible and frame.codec < _MAX_CODECS else "other"
-    reply = pb.Reply()
-    return "reply" if _parses(reply, message) and reply.WhichOneof("outcome") is not None else "other"
+        frame, frames = pb.Frame(), pb.Frames()
+        if _parses(frame, message) and _plausible(frame):
+            return "frame"
+        whole = _parses(frames, message) and len(frames.frames) > 0
+        return "frames" if whole and all(_is_sound(frame) for frame in frames.frames) else "other"
+    reply, replies = pb.Reply(), pb.Replies()
+    if _parses(reply, message) and reply.WhichOneof("outcome") is not None:
+        return "reply"
+    whole = _parses(replies, message) and len(replies.replies) > 0
+    answers = all(r.WhichOneof("outcome") is not None and _all_known(r) for r in replies.replies)
+    return "replies" if whole and answers else "other"
+
+
+def split(kind: Kind, message: bytes) -> list[bytes]:
+    """The serialised Frames or Replies in a message of that kind; of another kind, the message itself.
+
+    Raises:
+        DecodeError: it is not what it is said to be.
+    """
+    if kind == "frames":
+        return [frame.SerializeToString() for frame in pb.Frames.FromString(message).frames]
+    if kind == "replies":
+        return [reply.SerializeToString() for reply in pb.Replies.FromString(message).replies]
+    return [message]
+
+
+def first_frame(kind: Kind, message: bytes) -> bytes | None:
+    """A serialised Frame out of a message of that kind, to try bundles on; None where it holds none."""
+    if kind == "frame":
+        return message
+    if kind != "frames":
+        return None
+    try:
+        return next(iter(split(kind, message)), None)
+    except DecodeError:
+        return None
+
+
+def _is_sound(frame: pb.Frame) -> bool:
+    return _plausible(frame) and _all_known(frame)
+
+
+def _plausible(frame: pb.Frame) -> bool:
+    return len(frame.payload) >= _MIN_PAYLOAD_BYTES and frame.codec < _MAX_CODECS
+
+
+def _all_known(message: Message) -> bool:
+    return len(UnknownFieldSet(message)) == 0
 
 
 def _parses(into: Message, message: bytes) -> bool:
@@ -43,7 +90,7 @@ def _parses(into: Message, message: bytes) -> bool:
         into.ParseFromString(message)
     except DecodeError:
         return False
-    return len(UnknownFieldSet(into)) == 0
+    return _all_known(into)
 
 
 def may_begin_message(payload: bytes, max_message_bytes: int) -> bool:

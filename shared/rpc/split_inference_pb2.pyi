@@ -20,6 +20,18 @@ class Frame(_message.Message):
     budget_ms: int
     def __init__(self, sequence: _Optional[int] = ..., codec: _Optional[int] = ..., payload: _Optional[bytes] = ..., budget_ms: _Optional[int] = ...) -> None: ...
 
+class Frames(_message.Message):
+    __slots__ = ("frames",)
+    FRAMES_FIELD_NUMBER: _ClassVar[int]
+    frames: _containers.RepeatedCompositeFieldContainer[Frame]
+    def __init__(self, frames: _Optional[_Iterable[_Union[Frame, _Mapping]]] = ...) -> None: ...
+
+class Replies(_message.Message):
+    __slots__ = ("replies",)
+    REPLIES_FIELD_NUMBER: _ClassVar[int]
+    replies: _containers.RepeatedCompositeFieldContainer[Reply]
+    def __init__(self, replies: _Optional[_Iterable[_Union[Reply, _Mapping]]] = ...) -> None: ...
+
 class Reply(_message.Message):
     __slots__ = ("sequence", "prediction", "error")
     SEQUENCE_FIELD_NUMBER: _ClassVar[int]

@@ -50,6 +50,11 @@ class SplitInferenceStub:
                 request_serializer=siftfunnel_dot_v1_dot_split__inference__pb2.Frame.SerializeToString,
                 response_deserializer=siftfunnel_dot_v1_dot_split__inference__pb2.Reply.FromString,
                 _registered_method=True)
+        self.StreamBatches = channel.stream_stream(
+                '/siftfunnel.v1.SplitInference/StreamBatches',
+                request_serializer=siftfunnel_dot_v1_dot_split__inference__pb2.Frames.SerializeToString,
+                response_deserializer=siftfunnel_dot_v1_dot_split__inference__pb2.Replies.FromString,
+                _registered_method=True)
 
 
 class SplitInferenceServicer:
@@ -77,6 +82,15 @@ class SplitInferenceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def StreamBatches(self, request_iterator, context):
+        """Stream for bulk work: several frames per message, and several replies. Each frame still has exactly one
+        reply, in the order of the frames; how replies share messages means nothing. A message of more frames
+        than the window ends the call with INVALID_ARGUMENT, none of its frames taken.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_SplitInferenceServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -94,6 +108,11 @@ def add_SplitInferenceServicer_to_server(servicer, server):
                     servicer.Stream,
                     request_deserializer=siftfunnel_dot_v1_dot_split__inference__pb2.Frame.FromString,
                     response_serializer=siftfunnel_dot_v1_dot_split__inference__pb2.Reply.SerializeToString,
+            ),
+            'StreamBatches': grpc.stream_stream_rpc_method_handler(
+                    servicer.StreamBatches,
+                    request_deserializer=siftfunnel_dot_v1_dot_split__inference__pb2.Frames.FromString,
+                    response_serializer=siftfunnel_dot_v1_dot_split__inference__pb2.Replies.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -177,6 +196,33 @@ class SplitInference:
             '/siftfunnel.v1.SplitInference/Stream',
             siftfunnel_dot_v1_dot_split__inference__pb2.Frame.SerializeToString,
             siftfunnel_dot_v1_dot_split__inference__pb2.Reply.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def StreamBatches(request_iterator,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.stream_stream(
+            request_iterator,
+            target,
+            '/siftfunnel.v1.SplitInference/StreamBatches',
+            siftfunnel_dot_v1_dot_split__inference__pb2.Frames.SerializeToString,
+            siftfunnel_dot_v1_dot_split__inference__pb2.Replies.FromString,
             options,
             channel_credentials,
             insecure,

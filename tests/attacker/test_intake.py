@@ -9,6 +9,7 @@ from attacker.exchanges import Exchange
 from attacker.intake import Intake
 from attacker.ledger import BundleTally, Ledger
 from attacker.tap.events import ConnectionClosed, Opaque, Traffic
+from shared.rpc import split_inference_pb2 as pb
 from tests.attacker.scene import Scene, heard_frame, heard_reply
 
 
@@ -43,6 +44,32 @@ def test_a_frame_and_its_answer_become_one_exchange(desk: Desk, scene: Scene) ->
     assert desk.tally.answers_overheard == 1
     assert desk.tally.wire_bytes == 720
     assert {name: codec.wire_bytes for name, codec in desk.tally.codecs.items()} == {"q6": 720}
+
+
+def test_frames_that_share_a_message_become_exchanges_of_their_own(desk: Desk, scene: Scene) -> None:
+    frames = [scene.frame(scene.open, number) for number in (3, 4, 5)]
+    sent = [pb.Frame.FromString(frame) for frame in frames]
+    replies = [
+        pb.Reply(sequence=n, prediction=pb.Prediction(class_index=[1], score=[0.5])) for n in (3, 4, 5)
+    ]
+    up = replace(
+        heard_frame(frames[0], scene.open.digest, wire_bytes=1000),
+        kind="frames",
+        message=pb.Frames(frames=sent).SerializeToString(),
+    )
+    down = replace(
+        heard_reply(3, 1),
+        kind="replies",
+        message=pb.Replies(replies=replies).SerializeToString(),
+        wire_bytes=50,
+    )
+    desk.tell(up, down)
+    assert [exchange.sequence for exchange in desk.new] == [3, 4, 5]
+    assert [exchange.payload for exchange in desk.new] == [frame.payload for frame in sent]
+    assert all(exchange.answer is not None for exchange in desk.new)
+    assert (desk.tally.frames_intercepted, desk.tally.answers_overheard) == (3, 3)
+    assert desk.tally.wire_bytes == 1050
+    assert sum(exchange.wire_bytes for exchange in desk.new) == 1050
 
 
 def test_a_resent_frame_counts_once_and_its_bytes_twice(desk: Desk, scene: Scene) -> None:

@@ -7,8 +7,9 @@ import grpc
 import pytest
 
 from cloud_server.lane import Lane
+from cloud_server.messages import BadMessageError, parse_frame
 from cloud_server.server import CloudServer
-from cloud_server.session import BadMessageError, StreamSession, parse_frame
+from cloud_server.session import StreamSession
 from shared.rpc import split_inference_pb2 as pb
 from tests.cloud_server.conftest import Frames, Serve
 

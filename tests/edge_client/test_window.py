@@ -36,6 +36,63 @@ def test_nothing_is_sent_before_the_server_agreed_to_the_stream() -> None:
     assert sent(window) == [0]
 
 
+def groups(window: InFlightWindow, most: int, now_s: float = 0.0) -> list[list[int]]:
+    """Sequences of each message that the window lets go now."""
+    found = []
+    while isinstance(steps := window.next_steps(now_s, most), list):
+        found.append([step.frame.sequence for step in steps])
+    return found
+
+
+def test_the_first_frame_goes_alone_and_the_next_ones_wait_for_company() -> None:
+    window = make_window(limit=8)
+    window.connected(8, 0.0)
+    window.hand_in(frame(0))
+    assert groups(window, 3) == [[0]]
+    window.hand_in(frame(1))
+    window.hand_in(frame(2))
+    assert groups(window, 3) == []
+    window.hand_in(frame(3))
+    assert groups(window, 3) == [[1, 2, 3]]
+
+
+def test_waiting_for_company_ends_with_the_last_reply_and_with_the_source() -> None:
+    window = make_window(limit=8)
+    window.connected(8, 0.0)
+    for number in (0, 1):
+        window.hand_in(frame(number))
+        if number == 0:
+            assert groups(window, 4) == [[0]]
+    assert groups(window, 4) == []
+    window.settle(0, 0.1)
+    assert groups(window, 4) == [[1]]
+    window.hand_in(frame(2))
+    assert groups(window, 4) == []
+    window.close()
+    assert groups(window, 4) == [[2]]
+
+
+@pytest.mark.parametrize(("server_window", "largest"), [(8, 4), (3, 1), (1, 1)])
+def test_one_message_takes_half_of_the_window_at_most(server_window: int, largest: int) -> None:
+    window = make_window(limit=8)
+    window.connected(server_window, 0.0)
+    for number in range(8):
+        window.hand_in(frame(number))
+    assert {len(group) for group in groups(window, 100)} == {largest}
+
+
+def test_after_a_suspicion_frames_go_one_by_one() -> None:
+    window = make_window(limit=8)
+    window.connected(8, 0.0)
+    window.hand_in(frame(0))
+    assert groups(window, 4) == [[0]]
+    window.disconnected(0.1, suspect=True)
+    for number in (1, 2, 3):
+        window.hand_in(frame(number))
+    window.connected(8, 0.2)
+    assert groups(window, 4) == [[0]]
+
+
 def test_no_more_frames_are_in_flight_than_the_server_takes() -> None:
     window = make_window()
     for sequence in range(4):

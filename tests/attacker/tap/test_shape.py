@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from attacker.tap.shape import kind_of, may_begin_message, recognise
+from attacker.tap.shape import BATCH_METHOD, first_frame, kind_of, may_begin_message, recognise, split
 from shared.rpc import split_inference_pb2 as pb
 from tests.attacker.service import DESCRIBE, INFER, STREAM, answer, payload
 
@@ -67,5 +67,19 @@ def test_runs_of_one_byte_are_no_message(size: int) -> None:
 @given(st.binary(max_size=300))
 def test_any_bytes_get_an_answer(data: bytes) -> None:
     assert may_begin_message(data, 1 << 20) in (True, False)
-    assert recognise("up", data) in ("frame", "other")
-    assert recognise("down", data) in ("reply", "other")
+    assert recognise("up", data) in ("frame", "frames", "other")
+    assert recognise("down", data) in ("reply", "replies", "other")
+
+
+def test_several_in_one_message_are_recognised_and_taken_apart() -> None:
+    up = pb.Frames(frames=FRAMES).SerializeToString()
+    down = pb.Replies(replies=REPLIES).SerializeToString()
+    assert (recognise("up", up), recognise("down", down)) == ("frames", "replies")
+    assert (recognise("down", up), recognise("up", down)) == ("other", "other")
+    assert (kind_of(BATCH_METHOD, "up", b""), kind_of(BATCH_METHOD, "down", b"")) == ("frames", "replies")
+    assert [pb.Frame.FromString(part) for part in split("frames", up)] == FRAMES
+    assert [pb.Reply.FromString(part) for part in split("replies", down)] == REPLIES
+    assert first_frame("frames", up) == FRAMES[0].SerializeToString()
+    assert first_frame("frames", b"") is None
+    assert first_frame("frames", b"\xff") is None
+    assert first_frame("reply", b"") is None

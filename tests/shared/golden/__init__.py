@@ -1,7 +1,7 @@
 """Bytes that old devices and servers hold; they must read the same for ever.
 
-`manifest.json`, `payloads.json` and `messages.json` were written once. A test that fails here
-says that the format has changed: raise `SCHEMA_VERSION` and add new files beside these.
+Its JSON files were written once. A test that fails here says that the format has changed: raise
+`SCHEMA_VERSION` and add new files beside these.
 `python -m tests.shared.golden` writes files that are missing and touches no other.
 """
 
@@ -91,6 +91,15 @@ def golden_messages() -> dict[str, pb.Frame | pb.Reply]:
     }
 
 
+def golden_bulk_messages() -> dict[str, pb.Frames | pb.Replies]:
+    """What `StreamBatches` carries: the messages above, several in one."""
+    one = golden_messages()
+    return {
+        "frames": pb.Frames(frames=[one["frame"], one["frame_without_budget"]]),
+        "replies": pb.Replies(replies=[one["answer"], one["refusal"]]),
+    }
+
+
 def stored_manifest() -> bytes:
     """The manifest as it was stored."""
     return (HERE / "manifest.json").read_bytes()
@@ -109,6 +118,7 @@ def write_missing() -> None:
         "manifest.json": manifest.to_json(),
         "payloads.json": _hex({codec.name: codec.encode(golden_features()) for codec in codecs}),
         "messages.json": _hex({key: m.SerializeToString() for key, m in golden_messages().items()}),
+        "bulk_messages.json": _hex({key: m.SerializeToString() for key, m in golden_bulk_messages().items()}),
     }
     for name, data in contents.items():
         if not (HERE / name).exists():

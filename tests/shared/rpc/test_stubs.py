@@ -34,6 +34,8 @@ def numbers(message) -> dict[str, int]:
     [
         (pb.Frame, {"sequence": 1, "codec": 2, "payload": 3, "budget_ms": 4}),
         (pb.Reply, {"sequence": 1, "prediction": 2, "error": 3}),
+        (pb.Frames, {"frames": 1}),
+        (pb.Replies, {"replies": 1}),
         (pb.Prediction, {"class_index": 1, "score": 2, "timings": 3}),
         (pb.Timings, {"queue_us": 1, "decode_us": 2, "compute_us": 3, "batch_size": 4}),
         (pb.FrameError, {"code": 1, "message": 2, "retry_after_ms": 3}),
@@ -70,10 +72,10 @@ def test_error_codes_keep_their_numbers():
     }
 
 
-def test_the_service_has_its_three_calls():
+def test_the_service_has_its_four_calls():
     service = pb.DESCRIPTOR.services_by_name["SplitInference"]
     assert service.full_name == "siftfunnel.v1.SplitInference"
-    assert [method.name for method in service.methods] == ["Describe", "Infer", "Stream"]
+    assert [method.name for method in service.methods] == ["Describe", "Infer", "Stream", "StreamBatches"]
     assert hasattr(split_inference_pb2_grpc, "SplitInferenceStub")
 
 

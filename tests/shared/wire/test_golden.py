@@ -8,6 +8,7 @@ from shared.manifest import SCHEMA_VERSION, Manifest
 from shared.wire import codec_by_name, make_codecs
 from tests.shared.golden import (
     SHAPE,
+    golden_bulk_messages,
     golden_features,
     golden_manifest,
     golden_messages,
@@ -61,6 +62,13 @@ def test_a_stored_payload_of_a_table_codec_decodes_to_the_levels_that_the_formul
 @pytest.mark.parametrize("key", ["frame", "frame_without_budget", "answer", "refusal"])
 def test_messages_are_the_bytes_that_were_stored_and_read_back_from_them(key):
     message, stored = golden_messages()[key], stored_hex("messages.json")[key]
+    assert message.SerializeToString() == stored
+    assert type(message).FromString(stored) == message
+
+
+@pytest.mark.parametrize("key", ["frames", "replies"])
+def test_messages_of_several_are_the_bytes_that_were_stored_and_read_back_from_them(key):
+    message, stored = golden_bulk_messages()[key], stored_hex("bulk_messages.json")[key]
     assert message.SerializeToString() == stored
     assert type(message).FromString(stored) == message
 

@@ -1,0 +1,129 @@
+"""`siftfunnel bench serving`."""
+
+import argparse
+import json
+import os
+import sys
+import tempfile
+from pathlib import Path
+from typing import Any
+
+COUNTS = (1, 10, 100, 1000)
+
+
+def add_serving_parser(verbs: Any) -> None:
+    """Add `serving` to the verbs of `bench`."""
+    parser = verbs.add_parser(
+        "serving",
+        help="the cloud server against its bare model, and what it adds per frame",
+        description="Pins the model to one core and a client that sends prepared frames to another, and "
+        "measures throughput, latency at half load and cost per stream. Needs Linux and two cores that have "
+        "nothing else to do.",
+    )
+    parser.add_argument("--bundle", type=Path, required=True, metavar="DIR", help="bundle to serve")
+    parser.add_argument("--codec", action="append", help="codec (repeatable; fp32 and the bundle's default)")
+    parser.add_argument("--model-core", type=int, metavar="N", help="core of the model (the first usable)")
+    parser.add_argument("--client-core", type=int, metavar="N", help="core of the client (the second)")
+    parser.add_argument("--rounds", type=int, default=5, metavar="N", help="interleaved repeats (5)")
+    parser.add_argument("--frames", type=int, default=1200, metavar="N", help="frames per repeat (1200)")
+    parser.add_argument("--seconds", type=float, default=30.0, metavar="S", help="of Poisson arrivals (30)")
+    parser.add_argument(
+        "--streams",
+        type=int,
+        nargs="+",
+        default=list(COUNTS),
+        metavar="N",
+        help="numbers of streams to grow to",
+    )
+    parser.add_argument(
+        "--out", type=Path, metavar="FILE", help="write the JSON here, not to standard output"
+    )
+    parser.add_argument("--table", type=Path, metavar="FILE", help="write the Markdown table here as well")
+    parser.set_defaults(run=run_serving)
+
+
+def run_serving(args: argparse.Namespace) -> int:
+    """Measure everything and write one JSON object.
+
+    Raises:
+        ValueError: not Linux, fewer than two usable cores, a core that this process may not use.
+    """
+    from bench.serving.measure import (
+        LAYOUTS,
+        MAX_BATCH,
+        WINDOW_FRAMES,
+        Cores,
+        measure_growth,
+        measure_latency,
+        measure_null,
+        measure_throughput,
+        null_at,
+    )
+    from bench.serving.table import render_serving
+    from bench.throughput import edge_features
+    from lab.provenance import provenance
+    from shared.bundle import load_bundle
+
+    if min(args.rounds, args.frames, *args.streams) < 1 or not args.seconds > 0:
+        raise ValueError("--rounds, --frames, --streams and --seconds must be above 0")
+    cores = Cores(*_cores(args.model_core, args.client_core))
+    bundle = load_bundle(args.bundle)
+    default = bundle.manifest.default_codec
+    codecs = args.codec or list(dict.fromkeys(["fp32", default]))
+    features = edge_features(bundle)
+    with tempfile.TemporaryDirectory() as scratch:
+        null = null_at(Path(scratch) / "null", bundle)
+        result: dict[str, Any] = {
+            "provenance": provenance(),
+            "bundle": bundle.manifest.name,
+            "digest": bundle.digest,
+            "pinned": {"model_core": cores.model, "client_core": cores.client, "layouts": LAYOUTS},
+            "settings": {
+                "rounds": args.rounds,
+                "frames_per_round": args.frames,
+                "max_batch": MAX_BATCH,
+                "window_frames": WINDOW_FRAMES,
+                "workers": 1,
+                "threads_per_model": 1,
+            },
+        }
+        _say("throughput against the bare model")
+        result["throughput"] = measure_throughput(bundle, cores, codecs, args.frames, args.rounds)
+        _say("a model that does nothing")
+        result["null"] = measure_null(null, features, cores, 2 * args.frames, args.rounds)
+        _say("latency at half load")
+        result["latency"] = [measure_latency(bundle, cores, codec, args.seconds) for codec in codecs]
+        _say("streams")
+        result["growth"] = {
+            "codec": default,
+            "null": measure_growth(null, features, cores, args.streams, 2 * args.frames),
+            "model": measure_growth(bundle, features, cores, args.streams, args.frames),
+        }
+    text = json.dumps(result, indent=2) + "\n"
+    if args.table is not None:
+        args.table.parent.mkdir(parents=True, exist_ok=True)
+        args.table.write_text(render_serving(result))
+    if args.out is None:
+        print(text, end="")
+    else:
+        args.out.parent.mkdir(parents=True, exist_ok=True)
+        args.out.write_text(text)
+    return 0
+
+
+def _cores(model: int | None, client: int | None) -> tuple[int, int]:
+    if not hasattr(os, "sched_setaffinity"):
+        raise ValueError("bench serving pins processes to cores, which only Linux offers")
+    usable = sorted(os.sched_getaffinity(0))
+    free = [core for core in usable if core not in (model, client)]
+    chosen = [core if core is not None else (free.pop(0) if free else None) for core in (model, client)]
+    if None in chosen or chosen[0] == chosen[1] or not set(chosen) <= set(usable):
+        raise ValueError(f"bench serving needs two different cores, this process may use {usable}")
+    first, second = chosen
+    assert first is not None
+    assert second is not None
+    return first, second
+
+
+def _say(what: str) -> None:
+    print(f"measuring {what} ...", file=sys.stderr, flush=True)

@@ -1,0 +1,72 @@
+"""Server processes under measurement: started, watched through /proc, ended."""
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+_TICK_S = 1 / os.sysconf("SC_CLK_TCK")
+
+
+@dataclass(frozen=True)
+class ServerProcess:
+    """A running server.
+
+    Attributes:
+        address: HOST:PORT.
+        pid: its process.
+    """
+
+    address: str
+    pid: int
+
+    def cpu_s(self) -> float:
+        """Processor time of all its threads so far, user and system; counted in hundredths of a second."""
+        fields = Path(f"/proc/{self.pid}/stat").read_text().rsplit(")", 1)[1].split()
+        return (int(fields[11]) + int(fields[12])) * _TICK_S
+
+    def resident_bytes(self) -> int:
+        """Its resident memory."""
+        pages = int(Path(f"/proc/{self.pid}/statm").read_text().split()[1])
+        return pages * os.sysconf("SC_PAGE_SIZE")
+
+
+@contextmanager
+def running(module: str, *arguments: str) -> Iterator[ServerProcess]:
+    """`python -m module arguments`, which prints its address as JSON; ended afterwards.
+
+    Raises:
+        RuntimeError: it did not start.
+    """
+    command = [sys.executable, "-m", module, *arguments]
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
+    assert process.stdout is not None
+    try:
+        line = process.stdout.readline()
+        if not line:
+            raise RuntimeError(f"the server did not start; it said why above ({' '.join(command)})")
+        told = json.loads(line)
+        yield ServerProcess(told["grpc"], told["pid"])
+    finally:
+        process.terminate()
+        try:
+            process.wait(timeout=30)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait()
+        process.stdout.close()
+
+
+def cloud_server(
+    bundle: Path, *, max_batch: int, model_core: int, loop_core: int
+) -> AbstractContextManager[ServerProcess]:
+    """A pinned cloud server; see `bench.serving.server_process`."""
+    return running(
+        "bench.serving.server_process",
+        *("--bundle", str(bundle), "--max-batch", str(max_batch)),
+        *("--model-core", str(model_core), "--loop-core", str(loop_core)),
+    )

@@ -1,0 +1,78 @@
+"""Messages of one and of several frames: what round-trips, and what strangers send."""
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from cloud_server.messages import BadMessageError, Several, Single
+from shared.rpc import split_inference_pb2 as pb
+
+FRAMES = st.lists(
+    st.builds(
+        pb.Frame,
+        sequence=st.integers(0, 2**64 - 1),
+        codec=st.integers(0, 2**32 - 1),
+        payload=st.binary(max_size=300),
+        budget_ms=st.none() | st.integers(0, 2**32 - 1),
+    ),
+    min_size=1,
+    max_size=8,
+)
+REPLIES = st.lists(
+    st.builds(
+        pb.Reply,
+        sequence=st.integers(0, 2**64 - 1),
+        error=st.builds(pb.FrameError, message=st.text(max_size=400)),
+    ),
+    min_size=1,
+    max_size=20,
+)
+
+
+@given(FRAMES)
+def test_frames_come_out_as_they_went_in(frames: list[pb.Frame]) -> None:
+    assert list(Several().frames(pb.Frames(frames=frames).SerializeToString(), window=8)) == frames
+
+
+@given(REPLIES)
+def test_joined_replies_are_what_protobuf_would_write(replies: list[pb.Reply]) -> None:
+    message, count = Several().join([reply.SerializeToString() for reply in replies])
+    assert count == len(replies)
+    assert message == pb.Replies(replies=replies).SerializeToString()
+
+
+@given(st.binary(max_size=200))
+def test_any_bytes_are_frames_or_a_bad_message(message: bytes) -> None:
+    try:
+        frames = Several().frames(message, window=4)
+    except BadMessageError:
+        return
+    assert 1 <= len(frames) <= 4
+
+
+def test_a_message_of_replies_stays_small() -> None:
+    replies = [pb.Reply(sequence=n, error=pb.FrameError(message="x" * 30_000)) for n in range(4)]
+    serialised = [reply.SerializeToString() for reply in replies]
+    message, count = Several().join(serialised)
+    assert (count, list(pb.Replies.FromString(message).replies)) == (2, replies[:2])
+    big = pb.Reply(error=pb.FrameError(message="x" * 70_000)).SerializeToString()
+    assert Several().join([big, big])[1] == 1
+
+
+@pytest.mark.parametrize(
+    ("message", "why"),
+    [
+        (b"\x08", "a message of 1 bytes is not a siftfunnel.v1.Frames"),
+        (b"", "without a frame"),
+        (pb.Frames(frames=[pb.Frame()] * 5).SerializeToString(), "a message of 5 frames, the window is 4"),
+    ],
+)
+def test_a_bad_message_says_what_is_wrong(message: bytes, why: str) -> None:
+    with pytest.raises(BadMessageError, match=why):
+        Several().frames(message, window=4)
+
+
+def test_a_single_frame_is_parsed_alone_and_sent_alone() -> None:
+    frame = pb.Frame(sequence=3, payload=b"x")
+    assert list(Single().frames(frame.SerializeToString(), window=1)) == [frame]
+    assert Single().join([b"first", b"second"]) == (b"first", 1)
