@@ -12,7 +12,7 @@ from lab.folding import folded_copy, round_to_half
 from lab.graph import write_onnx
 from lab.models.decoder import DecoderSettings, build_decoder
 from lab.models.registry import NETWORKS
-from lab.onnx_torch import OnnxModule, UnsupportedOperatorError
+from shared.onnx_torch import OnnxModule, UnsupportedOperatorError
 from lab.sessions import OnnxModel
 from tests.lab.tinynetwork import trained_like
 
