@@ -34,9 +34,7 @@ class CloudHalf:
         settings.inter_op_num_threads = 1
         settings.add_session_config_entry("session.intra_op.allow_spinning", "0")
         settings.log_severity_level = 3
-        self._session: Any = onnxruntime.InferenceSession(
-            model, settings, providers=["CPUExecutionProvider"]
-        )
+        self._session: Any = onnxruntime.InferenceSession(model, settings, providers=["CPUExecutionProvider"])
 
     async def __call__(self, features_NCHW: NDArray[np.float32]) -> NDArray[np.float32]:
         """Logits [N, K]."""

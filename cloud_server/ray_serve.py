@@ -7,9 +7,12 @@ application outlives this process, and servers that bring the same model share i
 import hashlib
 import logging
 import os
+import secrets
+import socket
+import threading
 import time
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future
 from pathlib import Path
 from typing import Any, TypeVar, cast
 
@@ -26,6 +29,8 @@ _PER_REPLICA = 2
 """Batches under way per copy: one waits there while the other is computed."""
 
 Result = TypeVar("Result")
+
+_log = logging.getLogger(__name__)
 
 
 class RayServeEngine:
@@ -48,8 +53,7 @@ class RayServeEngine:
         self.batches_in_flight = _PER_REPLICA * options.replicas[1]
         self._options = options
         self._model_path = model_path
-        # Ray takes the signal handlers of the main thread, and they are the server's
-        self._handle = _on_own_thread(self._open)
+        self._handle = self._open()
 
     def run(self, features_NCHW: NDArray[np.float32]) -> NDArray[np.float32]:
         """Logits [N, K].
@@ -113,8 +117,14 @@ class RayServeEngine:
 
 
 def _connect(options: EngineOptions) -> None:
-    """Join the cluster, or start one of this machine's cores; once per process."""
+    """Join the cluster, or start one of this machine's cores; once per process.
+
+    Raises:
+        EngineError: nobody there, or somebody who does not let us in.
+    """
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
+    if options.ray_address is None:
+        _keep_token_in_memory()
     import ray
 
     if ray.is_initialized():
@@ -130,12 +140,45 @@ def _connect(options: EngineOptions) -> None:
             "object_store_memory": _OBJECT_STORE_BYTES,
         }
     else:
+        # Ray itself tries for a minute and a half, in C++, whoever wants to stop it
+        _await_port(options.ray_address, options.ray_start_s)
         told["address"] = options.ray_address
     try:
-        ray.init(**told)
-    except (ConnectionError, RuntimeError, ValueError) as error:
+        _on_lasting_thread(lambda: ray.init(**told))
+    except (OSError, RuntimeError, ValueError, ray.exceptions.RayError) as error:
         where = options.ray_address or "this machine"
-        raise EngineError(f"no Ray cluster answers at {where}: {error}") from error
+        raise EngineError(f"the Ray cluster at {where} cannot be joined: {error}") from error
+
+
+def _await_port(address: str, patience_s: float) -> None:
+    """Wait until somebody listens there; a cluster may start after its servers.
+
+    Raises:
+        EngineError: an address that is none, or nobody in time.
+    """
+    from cloud_server.config import Endpoint
+
+    try:
+        where = Endpoint.parse(address)
+    except ValueError as error:
+        raise EngineError(f"--ray-address: {error}") from error
+    deadline_s = time.monotonic() + patience_s
+    while True:
+        try:
+            with socket.create_connection((where.host, where.port), timeout=patience_s):
+                return
+        except OSError as error:
+            if time.monotonic() + _POLL_S > deadline_s:
+                raise EngineError(
+                    f"no Ray cluster answers at {address} within {patience_s:g} s: {error}"
+                ) from error
+        time.sleep(_POLL_S)
+
+
+def _keep_token_in_memory() -> None:
+    """Ray protects a cluster of its own with a token that it writes to the user's home, unless it finds one."""
+    if not any(name.startswith("RAY_AUTH_") for name in os.environ):
+        os.environ |= {"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": secrets.token_hex(32)}
 
 
 def _deploy(name: str, model: bytes, options: EngineOptions) -> None:
@@ -162,15 +205,21 @@ def _deploy(name: str, model: bytes, options: EngineOptions) -> None:
         ray_actor_options={"num_cpus": options.threads},
         **scaling,
     )
-    target = serve.RunTarget(
-        target=deployment.bind(model, options.threads), name=name, route_prefix=None
-    )
+    target = serve.RunTarget(target=deployment.bind(model, options.threads), name=name, route_prefix=None)
     serve.run_many([target], wait_for_applications_running=False)
 
 
-def _on_own_thread(do: Callable[[], Result]) -> Result:
-    with ThreadPoolExecutor(1, thread_name_prefix="ray-start") as pool:
-        return pool.submit(do).result()
+def _on_lasting_thread(do: Callable[[], Result]) -> Result:
+    """Off the main thread, whose signal handlers Ray would take; and the nodes that Ray starts die with the
+    thread that started them, so it stays."""
+    done: Future[Result] = Future()
 
+    def work() -> None:
+        try:
+            done.set_result(do())
+        except BaseException as error:
+            done.set_exception(error)
+        threading.Event().wait()
 
-_log = logging.getLogger(__name__)
+    threading.Thread(target=work, name="ray-driver", daemon=True).start()
+    return done.result()
