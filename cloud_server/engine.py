@@ -29,14 +29,11 @@ class EngineUnavailableError(RuntimeError):
 
 
 class Engine(Protocol):
-    """Runs the cloud half. Called from worker threads, several at a time.
+    """Runs the cloud half. Called from worker threads, several at a time."""
 
-    Attributes:
-        batches_in_flight: calls of `run` at once that keep it busy; None for one that computes on this
-            machine's cores, of which there are as many as there are.
-    """
-
-    batches_in_flight: int | None
+    @property
+    def batches_in_flight(self) -> int | None:
+        """Calls of `run` at once that keep it busy; None where that depends on this machine's cores."""
 
     def run(self, features_NCHW: NDArray[np.float32]) -> NDArray[np.float32]:
         """Logits [N, K] for N feature tensors.

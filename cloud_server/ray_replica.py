@@ -40,7 +40,7 @@ class CloudHalf:
         """Logits [N, K]."""
         return cast("NDArray[np.float32]", await self._run_merged(features_NCHW))
 
-    @serve.batch(max_batch_size=MERGED_BATCHES, batch_wait_timeout_s=0.0)
+    @serve.batch(max_batch_size=MERGED_BATCHES, batch_wait_timeout_s=0.0)  # type: ignore[untyped-decorator]
     async def _run_merged(self, batches: list[NDArray[np.float32]]) -> list[NDArray[np.float32]]:
         """Whatever waits, also from several servers, in one run; off the loop that answers Serve."""
         logits_NK = await asyncio.to_thread(self._run, np.concatenate(batches))

@@ -110,8 +110,8 @@ class RayServeEngine:
                 cores = ray.cluster_resources().get("CPU", 0)
                 raise EngineError(
                     f"{self._model_path}: {fewest} copies of {threads} threads do not run within "
-                    f"{self._options.ray_start_s:g} s; the Ray cluster has {cores:g} cores in all. Add nodes, "
-                    "or ask for fewer (--replicas, --threads)"
+                    f"{self._options.ray_start_s:g} s; the Ray cluster has {cores:g} cores in all. "
+                    "Add nodes, or ask for fewer (--replicas, --threads)"
                 )
             time.sleep(_POLL_S)
 
@@ -176,7 +176,7 @@ def _await_port(address: str, patience_s: float) -> None:
 
 
 def _keep_token_in_memory() -> None:
-    """Ray protects a cluster of its own with a token that it writes to the user's home, unless it finds one."""
+    """Ray protects a cluster that it starts with a token, and one it must make goes into the user's home."""
     if not any(name.startswith("RAY_AUTH_") for name in os.environ):
         os.environ |= {"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": secrets.token_hex(32)}
 
@@ -210,8 +210,11 @@ def _deploy(name: str, model: bytes, options: EngineOptions) -> None:
 
 
 def _on_lasting_thread(do: Callable[[], Result]) -> Result:
-    """Off the main thread, whose signal handlers Ray would take; and the nodes that Ray starts die with the
-    thread that started them, so it stays."""
+    """Call it on a thread that stays.
+
+    Not the main thread, whose signal handlers Ray would take; and the nodes that Ray starts die with the
+    thread that started them.
+    """
     done: Future[Result] = Future()
 
     def work() -> None:

@@ -21,8 +21,8 @@ _ON_CUDA = 2
 class TorchEngine:
     """The graph as a PyTorch module, in inference mode and full float32.
 
-    The number of threads and the switch for TensorFloat-32 belong to the whole process; the engine opened last
-    sets them.
+    The number of threads and the switch for TensorFloat-32 belong to the whole process; the engine opened
+    last sets them.
 
     Args:
         model_path: the model.
@@ -85,7 +85,7 @@ def choose_device(name: str | None) -> torch.device:
 
 
 def _channels_last(module: nn.Module) -> nn.Module:
-    """Filters laid out as the convolutions of both CPU and GPU like them best; other constants as they are."""
+    """Filters laid out as the convolutions of CPU and GPU like them best; other constants as they are."""
     for name, buffer in module.named_buffers():
         if buffer.dim() == 4:
             setattr(module, name, buffer.contiguous(memory_format=torch.channels_last))

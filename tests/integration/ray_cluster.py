@@ -1,4 +1,4 @@
-"""A Ray cluster of several nodes on this machine, started as a user starts one, and nodes that can be killed."""
+"""A Ray cluster of several nodes on this machine, started as a user starts one; nodes can be killed."""
 
 import os
 import secrets
