@@ -1,4 +1,4 @@
-"""The manifests and the proxy's configuration under cloud_server/deploy say what Kubernetes and we understand."""
+"""The manifests and the proxy's configuration under cloud_server/deploy mean what Kubernetes and we mean."""
 
 import argparse
 import json
@@ -190,6 +190,7 @@ def proxied(processes: Processes, bundle: Bundle, free: Any) -> Iterator[tuple[s
         proxy.wait()
 
 
+@pytest.mark.slow
 def test_streams_through_the_proxy_go_to_both_servers_and_to_the_one_that_is_left(
     processes: Processes, bundle: Bundle, frames: Frames, free_port: Any
 ) -> None:
