@@ -44,7 +44,9 @@ def test_every_block_belongs_to_somebody_who_executes_it() -> None:
     assert all((ROOT / place).is_file() for place in ELSEWHERE.values())
 
 
-@pytest.mark.parametrize("name", ["group", "torch", pytest.param("ray", marks=pytest.mark.slow)])
+@pytest.mark.parametrize(
+    "name", ["group", *(pytest.param(name, marks=pytest.mark.slow) for name in ("torch", "ray"))]
+)
 def test_a_reader_who_copies_a_block_succeeds(name: str, scratch: Scratch) -> None:
     printed = scratch.run(guide(name))
     if name == "group":
