@@ -296,11 +296,19 @@ async def _serve(config: CloudConfig) -> int:
             os._exit(_FORCED)
         loop.call_soon_threadsafe(stop.set)
 
-    # Not the loop's own handlers: they are gone when the loop is, and a signal in that moment would kill a
-    # process that had drained well.
-    for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, on_signal)
-    in_time = await serve(config, stop, announce)
+    def listen() -> None:
+        # Not the loop's own handlers: they are gone when the loop is, and a signal in that moment would kill
+        # a process that had drained well.
+        for number in (signal.SIGTERM, signal.SIGINT):
+            signal.signal(number, on_signal)
+
+    def on_ready(server: "CloudServer") -> None:
+        # once more: Ray's core has put a handler of its own in place that aborts the process
+        listen()
+        announce(server)
+
+    listen()
+    in_time = await serve(config, stop, on_ready)
     drained = True
     if not in_time:
         # A model that still runs in its thread would crash an orderly exit.

@@ -116,6 +116,9 @@ def test_a_node_killed_under_load_loses_no_frame(
     metrics = fetch(f"http://{ready['http']}/metrics") or ""
     assert answered_frames(metrics) == DEVICES * FRAMES_EACH
     assert_answers_are_those_of_onnx_runtime(bundle, devices)
+    # Ray's core would rather abort
+    server.process.terminate()
+    assert server.wait(30) == 0, server.output
 
 
 def assert_answers_are_those_of_onnx_runtime(bundle: Bundle, devices: list[Device]) -> None:

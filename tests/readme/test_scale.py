@@ -3,6 +3,7 @@
 import argparse
 import re
 import shlex
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -34,6 +35,8 @@ def guide(name: str) -> Block:
 @pytest.fixture
 def scratch(tmp_path: Path) -> Iterator[Scratch]:
     place = Scratch(tmp_path)
+    shipped = ROOT / "siftfunnel/assets/bundles/drawnfaces-siftfunnel"
+    shutil.copytree(shipped, tmp_path / "path/to/bundle")
     yield place
     place.close()
 
