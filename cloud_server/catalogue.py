@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from cloud_server.config import CloudConfig
+from cloud_server.config import CloudConfig, default_workers
 from cloud_server.engine import EngineError, open_engine, warm_up
 from cloud_server.lane import Lane, Owner
 from cloud_server.metrics import BundleMetrics, Metrics
@@ -159,5 +159,6 @@ def _open(
     )
     warm_up(engine, manifest.feature.shape, len(manifest.classes), config.batching.max_batch_size)
     instruments = metrics.for_bundle(label, bundle.digest, [codec.name for codec in codecs])
-    lane = Lane(codecs, engine, config.batching, config.workers, instruments, wake, label)
+    workers = config.workers or engine.batches_in_flight or default_workers()
+    lane = Lane(codecs, engine, config.batching, workers, instruments, wake, label)
     return ServedBundle(bundle, label, codecs, lane, instruments)

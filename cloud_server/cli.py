@@ -123,6 +123,31 @@ def _add_serving_flags(group: Any) -> None:
         "--threads", type=int, default=1, metavar="N", help="threads for one run of the model (%(default)s)"
     )
     group.add_argument(
+        "--device",
+        metavar="cpu|cuda|cuda:N",
+        help="where --engine torch computes (default: CUDA where there is one)",
+    )
+    group.add_argument(
+        "--ray-address",
+        metavar="HOST:PORT",
+        help="the Ray cluster for --engine ray-serve; this machine must be one of its nodes "
+        "(default: a cluster on this machine alone)",
+    )
+    group.add_argument(
+        "--replicas",
+        type=_replicas,
+        default=options.replicas,
+        metavar="N|MIN:MAX",
+        help="copies of each model there; between the two numbers Serve follows the load (1)",
+    )
+    group.add_argument(
+        "--ray-start-seconds",
+        type=float,
+        default=options.ray_start_s,
+        metavar="S",
+        help="patience with the cluster until the copies run (%(default)s)",
+    )
+    group.add_argument(
         "--remote",
         metavar="HOST:PORT",
         help="the model server that holds the cloud half, for --engine open-inference",
@@ -138,15 +163,15 @@ def _add_serving_flags(group: Any) -> None:
         type=float,
         default=options.remote_timeout_s,
         metavar="S",
-        help="patience with one batch there (%(default)s)",
+        help="patience with one batch on a model server or a Ray cluster (%(default)s)",
     )
     group.add_argument(
         "--workers",
         type=int,
         default=None,
         metavar="N",
-        help="batches of one bundle that run at once (default: one per core less one, at most 8; "
-        f"{default_workers()} here)",
+        help="batches of one bundle that run at once (default: as many as keep the engine busy; on this "
+        f"machine's cores one per core less one, at most 8: {default_workers()} here)",
     )
     group.add_argument(
         "--max-batch",
@@ -226,8 +251,12 @@ def config_from(args: argparse.Namespace) -> CloudConfig:
             remote=args.remote,
             remote_model=args.remote_model,
             remote_timeout_s=args.remote_timeout,
+            device=args.device,
+            ray_address=args.ray_address,
+            replicas=args.replicas,
+            ray_start_s=args.ray_start_seconds,
         ),
-        workers=default_workers() if args.workers is None else args.workers,
+        workers=args.workers,
         batching=BatchPolicy(args.max_batch, args.max_wait_ms, args.queue_limit),
         window_frames=args.window,
         drain_s=args.drain_seconds,
@@ -268,15 +297,19 @@ async def _serve(config: CloudConfig) -> int:
             os._exit(_FORCED)
         loop.call_soon_threadsafe(stop.set)
 
-    # Not the loop's own handlers: they are gone when the loop is, and a signal in that moment would kill a
-    # process that had drained well.
-    for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, on_signal)
+    def listen() -> None:
+        # Not the loop's own handlers: they are gone when the loop is, and a signal in that moment would kill
+        # a process that had drained well.
+        for number in (signal.SIGTERM, signal.SIGINT):
+            signal.signal(number, on_signal)
 
     def on_ready(server: "CloudServer") -> None:
         settle_memory()
+        # once more: Ray's core has put a handler of its own in place that aborts the process
+        listen()
         announce(server)
 
+    listen()
     in_time = await serve(config, stop, on_ready)
     drained = True
     if not in_time:
@@ -318,6 +351,14 @@ def _endpoint(text: str) -> Endpoint:
         return Endpoint.parse(text)
     except ValueError as error:
         raise argparse.ArgumentTypeError(str(error)) from None
+
+
+def _replicas(text: str) -> tuple[int, int]:
+    fewest, _, most = text.partition(":")
+    try:
+        return int(fewest), int(most or fewest)
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"{text!r} is neither N nor MIN:MAX, as in 2:8") from None
 
 
 def _tls_from(args: argparse.Namespace) -> TlsFiles | None:

@@ -87,7 +87,7 @@ class CloudConfig:
         skip_bad: leave a bundle out that fails its checks, instead of refusing to start.
         engine: a key of `ENGINES`.
         engine_options: what the engine is told.
-        workers: threads per bundle that run batches.
+        workers: threads per bundle that run batches; None for as many as keep the engine busy.
         batching: limits of each bundle's batcher.
         window_frames: unanswered frames that one stream may have before it is read no further.
         drain_s: how long a stop waits for answers that are under way, seconds.
@@ -106,7 +106,7 @@ class CloudConfig:
     skip_bad: bool = False
     engine: str = "onnxruntime"
     engine_options: EngineOptions = field(default_factory=EngineOptions)
-    workers: int = field(default_factory=default_workers)
+    workers: int | None = None
     batching: BatchPolicy = field(default_factory=BatchPolicy)
     window_frames: int = 64
     drain_s: float = 10.0
@@ -126,7 +126,7 @@ class CloudConfig:
             raise TlsError("TLS needs the server's own certificate: --tls-cert and --tls-key")
         if self.engine not in ENGINES:
             raise ValueError(f"unknown engine {self.engine!r}; known: {', '.join(ENGINES)}")
-        if self.workers < 1:
+        if self.workers is not None and self.workers < 1:
             raise ValueError(f"workers must be at least 1, not {self.workers}")
         if self.window_frames < 1:
             raise ValueError(f"window_frames must be at least 1, not {self.window_frames}")

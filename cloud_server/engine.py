@@ -1,6 +1,7 @@
 """The cloud half behind one small interface; `ENGINES` lists what can run it."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Protocol, cast
@@ -30,6 +31,10 @@ class EngineUnavailableError(RuntimeError):
 class Engine(Protocol):
     """Runs the cloud half. Called from worker threads, several at a time."""
 
+    @property
+    def batches_in_flight(self) -> int | None:
+        """Calls of `run` at once that keep it busy; None where that depends on this machine's cores."""
+
     def run(self, features_NCHW: NDArray[np.float32]) -> NDArray[np.float32]:
         """Logits [N, K] for N feature tensors.
 
@@ -48,21 +53,34 @@ class EngineOptions:
         remote: HOST:PORT of the model server, for engines that have one.
         remote_model: the model's name there; ``{name}`` stands for the bundle's.
         remote_timeout_s: patience with one batch there, seconds.
+        device: where PyTorch computes: cpu, cuda or cuda:N; None takes CUDA where there is one.
+        ray_address: HOST:PORT of the Ray cluster; None starts one on this machine.
+        replicas: fewest and most copies of the model there.
+        ray_start_s: patience with the cluster until the fewest copies run, seconds.
 
     Raises:
-        ValueError: threads below 1, no patience at all.
+        ValueError: threads below 1, no patience at all, replicas that are no range.
     """
 
     threads: int = 1
     remote: str | None = None
     remote_model: str = "{name}"
     remote_timeout_s: float = 10.0
+    device: str | None = None
+    ray_address: str | None = None
+    replicas: tuple[int, int] = (1, 1)
+    ray_start_s: float = 120.0
 
     def __post_init__(self) -> None:
         if self.threads < 1:
             raise ValueError(f"an engine needs at least 1 thread, not {self.threads}")
         if not self.remote_timeout_s > 0:
             raise ValueError(f"remote_timeout_s must be above 0, not {self.remote_timeout_s}")
+        if not self.ray_start_s > 0:
+            raise ValueError(f"ray_start_s must be above 0, not {self.ray_start_s}")
+        fewest, most = self.replicas
+        if not 1 <= fewest <= most:
+            raise ValueError(f"replicas need 1 <= fewest <= most, not {fewest} and {most}")
 
     def for_bundle(self, name: str) -> "EngineOptions":
         """The same with the bundle's name filled in."""
@@ -75,6 +93,8 @@ class OnnxRuntimeEngine:
     Raises:
         EngineError: the file is not a model, or its input or output is not the one agreed on.
     """
+
+    batches_in_flight = None
 
     def __init__(self, model_path: Path, options: EngineOptions) -> None:
         import onnxruntime
@@ -113,9 +133,34 @@ def _open_inference(model_path: Path, options: EngineOptions) -> Engine:
     return OpenInferenceEngine(model_path, options)
 
 
+def _torch(model_path: Path, options: EngineOptions) -> Engine:
+    with _needs("torch"):
+        from cloud_server.torch_engine import TorchEngine
+    return TorchEngine(model_path, options)
+
+
+def _ray_serve(model_path: Path, options: EngineOptions) -> Engine:
+    from cloud_server.ray_serve import RayServeEngine
+
+    with _needs("ray"):
+        return RayServeEngine(model_path, options)
+
+
+@contextmanager
+def _needs(extra: str) -> Iterator[None]:
+    try:
+        yield
+    except ModuleNotFoundError as error:
+        raise EngineError(
+            f"this engine needs {error.name}, which is not installed: pip install 'siftfunnel[{extra}]'"
+        ) from error
+
+
 ENGINES: Mapping[str, EngineFactory] = {
     "onnxruntime": OnnxRuntimeEngine,
+    "torch": _torch,
     "open-inference": _open_inference,
+    "ray-serve": _ray_serve,
 }
 
 

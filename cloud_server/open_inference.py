@@ -33,6 +33,9 @@ class OpenInferenceEngine:
         EngineError: no address, nobody there, no such model, or one that does not take float32 features.
     """
 
+    # one travels or is decoded while the other is computed there
+    batches_in_flight = 2
+
     def __init__(self, model_path: Path, options: EngineOptions) -> None:
         import grpc
 

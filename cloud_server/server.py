@@ -83,7 +83,8 @@ class CloudServer:
             RecordError: the file for flows cannot be written.
         """
         self._loop = asyncio.get_running_loop()
-        self._catalogue = open_catalogue(self._config, self.metrics, self._wake)
+        # warming up runs the models, and some engines refuse to be waited for on an event loop
+        self._catalogue = await asyncio.to_thread(open_catalogue, self._config, self.metrics, self._wake)
         self._recorder = self._open_recorder()
         self._service = SplitInferenceService(
             self._catalogue, self.metrics, self._config.window_frames, distribution_version(), self._recorder

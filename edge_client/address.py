@@ -1,6 +1,6 @@
 """Where the server is and how to reach it."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from urllib.parse import urlsplit
 
 from shared.tls import TlsFiles
@@ -33,10 +33,10 @@ def split_address(text: str, what: str) -> tuple[str, int]:
 
 @dataclass(frozen=True)
 class ServerAddress:
-    """A server's address and the protection of the channel to it.
+    """The address of a server, or of several that serve the same, and the protection of the channel to it.
 
     Attributes:
-        target: HOST:PORT.
+        target: HOST:PORT, or several of them with commas between.
         tls: certificate files, True for the authorities that ship with grpc, None for plain text.
         tls_name: the name expected in the server's certificate where it is not the host's.
 
@@ -49,13 +49,21 @@ class ServerAddress:
     tls_name: str | None = None
 
     def __post_init__(self) -> None:
-        _, port = split_address(self.target, "server")
-        if port == 0:
-            raise ValueError(f"server: port 0 cannot be dialled: {self.target!r}")
+        targets = self.target.split(",")
+        for target in targets:
+            if split_address(target, "server")[1] == 0:
+                raise ValueError(f"server: port 0 cannot be dialled: {target!r}")
+        if len(set(targets)) < len(targets):
+            raise ValueError(f"server: an address stands twice in {self.target!r}")
         if self.tls_name and not self.tls:
             raise ValueError("a TLS name was given without TLS; add --tls or --tls-ca")
 
     @property
+    def each(self) -> "tuple[ServerAddress, ...]":
+        """The servers one by one."""
+        return tuple(replace(self, target=target) for target in self.target.split(","))
+
+    @property
     def is_loopback(self) -> bool:
-        """Whether the server is on this machine."""
-        return split_address(self.target, "server")[0] in LOOPBACK
+        """Whether all of it is on this machine."""
+        return all(split_address(target, "server")[0] in LOOPBACK for target in self.target.split(","))

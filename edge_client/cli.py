@@ -137,7 +137,11 @@ def _add_source_flags(group: Any) -> None:
 
 def _add_server_flags(group: Any) -> None:
     group.add_argument(
-        "--server", default=DEFAULT_SERVER, metavar="HOST:PORT", help="a `siftfunnel cloud` (%(default)s)"
+        "--server",
+        default=DEFAULT_SERVER,
+        metavar="HOST:PORT[,...]",
+        help="a `siftfunnel cloud`, or several of them, which take turns and stand in for one another "
+        "(%(default)s)",
     )
     group.add_argument("--tls", action="store_true", help="TLS, trusting the authorities that ship with grpc")
     group.add_argument(

@@ -20,6 +20,7 @@ from edge_client.outcome import Answer, Outcome
 from edge_client.picture import as_picture
 from edge_client.producer import OnHandedIn, Producer, frame_of
 from edge_client.reconnection import Reconnection, ReconnectPolicy
+from edge_client.rotation import Rotation
 from edge_client.settlement import Agreement
 from edge_client.sources.source import IterableSource, Source
 from edge_client.streaming import OutcomeStream
@@ -74,7 +75,8 @@ class SplitClient:
 
     Args:
         bundle: a loaded bundle, its directory, or the name of a shipped one.
-        server: HOST:PORT of a `siftfunnel cloud`.
+        server: HOST:PORT of a `siftfunnel cloud`, or several with commas between: streams go to them in
+            turn, and what one server cannot take any more goes to the next.
         codec: name of a codec of the bundle; its default where left out.
         tls: certificate files, True for the authorities that ship with grpc, None for plain text.
         tls_name: the name in the server's certificate where it is not the host's.
@@ -130,12 +132,13 @@ class SplitClient:
             settings, **{name: value for name, value in given.items() if value is not None}
         )
         self._address = ServerAddress(server, tls, tls_name)
+        self._servers = Rotation(self._address, first=random.randrange(len(self._address.each)))
         self._encoder = Encoder(EdgeModel(bundle, threads=settings.threads, bundles=bundles), codec)
         self._numbers = itertools.count(settings.first_sequence)
         codec_index = self._encoder.codec.index
         self._agreement = Agreement(self.bundle.name, self.bundle.manifest.classes, self.codec, codec_index)
         self._unary = Unary(
-            self._address,
+            self._servers,
             self.bundle.digest,
             self._agreement,
             settings.top_k,
@@ -224,11 +227,11 @@ class SplitClient:
         frames_per_message = 1 if pictures.keeps_latest else self.settings.frames_per_message
         several = frames_per_message > 1
         engine = StreamEngine(
-            partial(StreamCall, self._address, self.bundle.digest, self.settings.top_k, several=several),
+            partial(StreamCall, digest=self.bundle.digest, top_k=self.settings.top_k, several=several),
             InFlightWindow(self.settings.window, random.random),
-            Reconnection(self.settings.reconnect, random.random),
+            Reconnection(self.settings.reconnect, random.random, len(self._servers)),
             self._agreement,
-            self._address,
+            self._servers,
             frames_per_message=frames_per_message,
         )
         producer = Producer(

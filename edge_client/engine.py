@@ -21,6 +21,7 @@ from edge_client.address import ServerAddress
 from edge_client.errors import EdgeError, ServerUnreachable, status_error, suspects_a_frame, unreachable
 from edge_client.outcome import Outcome
 from edge_client.reconnection import Reconnection
+from edge_client.rotation import Rotation
 from edge_client.settlement import Agreement, failure_of, message_of, take_reply
 from edge_client.transport import CallEnded
 from edge_client.window import EncodedFrame, Finish, InFlightWindow, Stalled, Wait
@@ -52,11 +53,11 @@ class StreamEngine:
     """Delivers frames and collects exactly one outcome for each.
 
     Args:
-        dial: makes a call that is not open yet.
+        dial: makes a call to a server that is not open yet.
         window: the frames' whereabouts.
         reconnection: when to dial again.
         agreement: bundle and codec.
-        address: the server, for messages.
+        servers: one or several.
         frames_per_message: frames that may be sent together, where the call can do that.
 
     Attributes:
@@ -66,11 +67,11 @@ class StreamEngine:
 
     def __init__(
         self,
-        dial: Callable[[], Call],
+        dial: Callable[[ServerAddress], Call],
         window: InFlightWindow,
         reconnection: Reconnection,
         agreement: Agreement,
-        address: ServerAddress,
+        servers: Rotation,
         frames_per_message: int = 1,
     ) -> None:
         self._dial = dial
@@ -78,7 +79,8 @@ class StreamEngine:
         self._window = window
         self._reconnection = reconnection
         self._agreement = agreement
-        self._address = address
+        self._servers = servers
+        self._server = servers.address
         self.on_outcome: Callable[[], None] | None = None
         lock = threading.Lock()
         self._work = threading.Condition(lock)
@@ -224,7 +226,8 @@ class StreamEngine:
 
     def _serve_one_call(self) -> None:
         """Dial, send and receive until the call ends; then wait as the backoff says."""
-        call = self._dial()
+        self._server = self._servers.turn()
+        call = self._dial(self._server)
         now_s = time.monotonic()
         with self._work:
             self._call, self._opened, self._silent_s, self._dialled_s = call, False, None, now_s
@@ -268,7 +271,8 @@ class StreamEngine:
             if self._window.done:
                 return
             opened, silent_s, waiting = self._opened, self._silent_s, self._window.unanswered
-        if error := status_error(ended.status, ended.details, self._address.target, opened=opened):
+        error = status_error(ended.status, ended.details, self._server.target, opened=opened)
+        if error and self._reconnection.refused(self._server.target):
             raise error
         if self._was_connected and not waiting:
             # an idle stream that ended is no outage: `_has_work` dials again when there is a frame
@@ -280,12 +284,13 @@ class StreamEngine:
         self._pause(wait_s)
 
     def _gave_up(self, ended: CallEnded, silent_s: float | None) -> ServerUnreachable:
-        server = self._address.target
         if silent_s is not None:
+            server = self._server.target
             text = f"{server} is there and has answered nothing for {silent_s:.1f} s; is it overloaded?"
             return ServerUnreachable(text)
-        over_tls = bool(self._address.tls)
-        return unreachable(server, str(ended), was_connected=self._was_connected, over_tls=over_tls)
+        address = self._servers.address
+        over_tls = bool(address.tls)
+        return unreachable(address.target, str(ended), was_connected=self._was_connected, over_tls=over_tls)
 
     def _pause(self, wait_s: float) -> None:
         until_s = time.monotonic() + wait_s

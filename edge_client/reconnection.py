@@ -13,7 +13,7 @@ class ReconnectPolicy:
         factor: growth of that wait per failed attempt.
         ceiling_ms: longest wait between two attempts.
         connect_timeout_s: time without a connection, since the last answer, after which the client gives up.
-        stalls_max: connections in a row on which the server stops replying.
+        stalls_max: connections in a row, per server, on which a server stops replying.
 
     Raises:
         ValueError: a value out of range.
@@ -38,17 +38,20 @@ class Reconnection:
     Args:
         policy: the limits.
         jitter: gives numbers in [0, 1): many devices must not return in step.
+        servers: how many there are to dial.
     """
 
-    def __init__(self, policy: ReconnectPolicy, jitter: Callable[[], float]) -> None:
+    def __init__(self, policy: ReconnectPolicy, jitter: Callable[[], float], servers: int = 1) -> None:
         self._policy = policy
         self._jitter = jitter
+        self._servers = servers
         self.answered()
 
     def answered(self) -> None:
         """An answer came: the outage, if there was one, is over."""
         self._attempts = 0
         self._stalls = 0
+        self._refused_by: set[str] = set()
         self._spent_s = 0.0
         self._down_since_s: float | None = None
 
@@ -63,6 +66,15 @@ class Reconnection:
             self._spent_s += now_s - self._down_since_s
             self._down_since_s = None
 
+    def refused(self, server: str) -> bool:
+        """A server turned the client down.
+
+        Returns:
+            Whether all of them have by now, so that going on does not help.
+        """
+        self._refused_by.add(server)
+        return len(self._refused_by) >= self._servers
+
     def lost(self, now_s: float, *, stalled: bool = False) -> float | None:
         """An attempt failed or a stream ended.
 
@@ -73,7 +85,7 @@ class Reconnection:
         assert self._down_since_s is not None
         self._stalls = self._stalls + 1 if stalled else self._stalls
         left_s = self._policy.connect_timeout_s - self._spent_s - (now_s - self._down_since_s)
-        if left_s <= 0 or self._stalls >= self._policy.stalls_max:
+        if left_s <= 0 or self._stalls >= self._policy.stalls_max * self._servers:
             return None
         grown_ms = self._policy.initial_ms * self._policy.factor ** min(self._attempts, 30)
         self._attempts += 1

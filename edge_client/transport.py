@@ -24,6 +24,10 @@ _OPTIONS = (
     ("grpc.keepalive_time_ms", 300_000),
     ("grpc.keepalive_timeout_ms", 20_000),
     ("grpc.http2.max_pings_without_data", 0),
+    # a name with several addresses is a group of servers: each connection takes one at random, and the next
+    # one if that is down. A stream is one call on one server, so round_robin's connection to all of them
+    # would only cost.
+    ("grpc.service_config", '{"loadBalancingConfig": [{"pick_first": {"shuffleAddressList": true}}]}'),
 )
 
 
@@ -149,9 +153,14 @@ class StreamCall:
 
 
 class UnaryCalls:
-    """A channel kept open for `Infer`, one frame per call; safe from several threads."""
+    """A channel kept open for `Infer`, one frame per call; safe from several threads.
+
+    Attributes:
+        server: its HOST:PORT.
+    """
 
     def __init__(self, address: ServerAddress, digest: str, top_k: int) -> None:
+        self.server = address.target
         self._channel = open_channel(address)
         self._infer = _stub(self._channel).Infer
         self._metadata = call_metadata(digest, top_k)

@@ -4,10 +4,10 @@ import random
 import threading
 import time
 
-from edge_client.address import ServerAddress
 from edge_client.errors import status_error, suspects_a_frame, unreachable
 from edge_client.outcome import Answer, FrameFailure
 from edge_client.reconnection import Reconnection, ReconnectPolicy
+from edge_client.rotation import Rotation
 from edge_client.settlement import Agreement, failure_of, message_of, take_reply
 from edge_client.transport import CallEnded, UnaryCalls
 from edge_client.window import EncodedFrame, InFlightWindow, Send, Wait, WindowPolicy
@@ -17,7 +17,7 @@ class Unary:
     """Delivers single frames over a connection that is kept; safe from several threads.
 
     Args:
-        address: the server.
+        servers: one or several.
         digest: the bundle's.
         agreement: bundle and codec.
         top_k: classes per answer.
@@ -27,14 +27,14 @@ class Unary:
 
     def __init__(
         self,
-        address: ServerAddress,
+        servers: Rotation,
         digest: str,
         agreement: Agreement,
         top_k: int,
         window: WindowPolicy,
         reconnect: ReconnectPolicy,
     ) -> None:
-        self._address = address
+        self._servers = servers
         self._digest = digest
         self._agreement = agreement
         self._top_k = top_k
@@ -53,7 +53,7 @@ class Unary:
         window = InFlightWindow(self._window, random.random)
         window.hand_in(frame)
         window.close()
-        reconnection = Reconnection(self._reconnect, random.random)
+        reconnection = Reconnection(self._reconnect, random.random, len(self._servers))
         while True:
             now_s = time.monotonic()
             window.connected(1, now_s)
@@ -77,12 +77,12 @@ class Unary:
             self._replace(calls)
             window.disconnected(time.monotonic(), suspect=suspects_a_frame(end.status), message=str(end))
             if not window.done:
-                self._pause(end, reconnection)
+                self._pause(end, calls.server, reconnection)
             return None
         result = take_reply(window, reply, self._agreement, time.monotonic())
         if reply.error.code == reply.error.UNAVAILABLE:
             self._replace(calls)
-            self._pause(CallEnded("UNAVAILABLE", reply.error.message), reconnection)
+            self._pause(CallEnded("UNAVAILABLE", reply.error.message), calls.server, reconnection)
         else:
             reconnection.answered()
         return result
@@ -94,7 +94,7 @@ class Unary:
     def _connection(self) -> UnaryCalls:
         with self._lock:
             if self._calls is None:
-                self._calls = UnaryCalls(self._address, self._digest, self._top_k)
+                self._calls = UnaryCalls(self._servers.turn(), self._digest, self._top_k)
             return self._calls
 
     def _replace(self, calls: UnaryCalls | None) -> None:
@@ -105,17 +105,18 @@ class Unary:
             self._calls = None
         calls.close()
 
-    def _pause(self, end: CallEnded, reconnection: Reconnection) -> None:
+    def _pause(self, end: CallEnded, server: str, reconnection: Reconnection) -> None:
         """Wait until the next attempt is due.
 
         Raises:
             EdgeError: there is none.
         """
-        server = self._address.target
-        if error := status_error(end.status, end.details, server, opened=False):
+        error = status_error(end.status, end.details, server, opened=False)
+        if error and reconnection.refused(server):
             raise error
         wait_s = reconnection.lost(time.monotonic(), stalled=end.status == "DEADLINE_EXCEEDED")
         if wait_s is None:
-            over_tls = bool(self._address.tls)
-            raise unreachable(server, str(end), was_connected=False, over_tls=over_tls)
+            address = self._servers.address
+            over_tls = bool(address.tls)
+            raise unreachable(address.target, str(end), was_connected=False, over_tls=over_tls)
         time.sleep(wait_s)

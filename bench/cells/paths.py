@@ -19,6 +19,7 @@ from edge_client.engine import StreamEngine
 from edge_client.model import EdgeModel
 from edge_client.outcome import Answer, Outcome
 from edge_client.reconnection import Reconnection, ReconnectPolicy
+from edge_client.rotation import Rotation
 from edge_client.settlement import Agreement
 from edge_client.transport import StreamCall
 from edge_client.window import EncodedFrame, InFlightWindow, WindowPolicy
@@ -145,13 +146,12 @@ class Upload:
         self._numbers = itertools.count()
         self._pending: dict[int, Frame] = {}
         self.reply_bytes = 0
-        address = ServerAddress(server)
         self._engine = StreamEngine(
-            partial(CountingCall, address, bundle.digest, 1, self._add_reply),
+            partial(CountingCall, digest=bundle.digest, top_k=1, count=self._add_reply),
             InFlightWindow(WindowPolicy(), random.random),
             Reconnection(ReconnectPolicy(connect_timeout_s=connect_timeout_s), random.random),
             Agreement(bundle.name, bundle.manifest.classes, codec, codec_index),
-            address,
+            Rotation(ServerAddress(server), first=0),
         )
         self._engine.start()
         self._collector = threading.Thread(target=self._collect, name="bench-answers", daemon=True)

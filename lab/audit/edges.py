@@ -115,7 +115,7 @@ def load_edge(path: Path, device: torch.device, *, black_box: bool = False) -> L
         return LoadedEdge(
             queried(half), False, "the edge half is queried, as agreed for one that is not ours"
         )
-    from lab.onnx_torch import OnnxModule, UnsupportedOperatorError
+    from shared.onnx_torch import OnnxModule, UnsupportedOperatorError
 
     try:
         module = OnnxModule(onnx.load(str(path))).to(device).eval().requires_grad_(False)

@@ -12,7 +12,7 @@ from tests.cloud_server.conftest import Frames, model_file
 
 
 def test_the_registry_lists_the_default() -> None:
-    assert list(ENGINES) == ["onnxruntime", "open-inference"]
+    assert list(ENGINES) == ["onnxruntime", "torch", "open-inference", "ray-serve"]
 
 
 def test_an_engine_gives_the_logits_of_the_model_for_any_batch_size(bundle: Bundle, frames: Frames) -> None:
@@ -23,7 +23,9 @@ def test_an_engine_gives_the_logits_of_the_model_for_any_batch_size(bundle: Bund
 
 
 def test_an_unknown_engine_is_refused_with_the_list(bundle: Bundle) -> None:
-    with pytest.raises(EngineError, match="unknown engine 'abacus'; known: onnxruntime, open-inference"):
+    with pytest.raises(
+        EngineError, match="unknown engine 'abacus'; known: onnxruntime, torch, open-inference, ray-serve"
+    ):
         open_engine("abacus", model_file(bundle), EngineOptions())
 
 

@@ -11,9 +11,9 @@ import torch
 from numpy.typing import NDArray
 from onnx import TensorProto, helper, numpy_helper
 
-from lab.onnx_torch import OnnxModule
-from lab.onnx_torch.operators import OPERATORS
 from lab.sessions import OnnxModel
+from shared.onnx_torch import OnnxModule
+from shared.onnx_torch.operators import OPERATORS
 
 Array = NDArray[Any]
 GENERATOR = np.random.default_rng(0)

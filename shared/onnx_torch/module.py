@@ -16,8 +16,8 @@ import torch
 from onnx import helper, numpy_helper
 from torch import Tensor, nn
 
-from lab.onnx_torch.call import Call, UnsupportedOperatorError
-from lab.onnx_torch.operators import OPERATORS
+from shared.onnx_torch.call import Call, UnsupportedOperatorError
+from shared.onnx_torch.operators import OPERATORS
 
 STANDARD_DOMAINS = ("", "ai.onnx")
 
@@ -60,14 +60,19 @@ class OnnxModule(nn.Module):
     Args:
         model: The model, its bytes, or its file.
 
+    Attributes:
+        ends: Names of the input and of the output.
+
     Raises:
         UnsupportedOperatorError: an operator, or a form of one, that is not known; the text names it.
         ValueError: not a model, or not one input and one output.
 
     Example:
         >>> import torch
-        >>> from lab.graph import write_onnx
-        >>> graph = write_onnx(torch.nn.ReLU(), input_name="x", input_shape=(2,), output_name="y")
+        >>> from onnx import TensorProto, helper
+        >>> ends = [helper.make_tensor_value_info(name, TensorProto.FLOAT, ["N", 2]) for name in "xy"]
+        >>> relu = helper.make_node("Relu", ["x"], ["y"])
+        >>> graph = helper.make_model(helper.make_graph([relu], "relu", ends[:1], ends[1:]))
         >>> x = torch.tensor([[-1.0, 3.0]], requires_grad=True)
         >>> OnnxModule(graph)(x).sum().backward()
         >>> x.grad.tolist()
@@ -77,7 +82,7 @@ class OnnxModule(nn.Module):
     def __init__(self, model: bytes | Path | onnx.ModelProto) -> None:
         super().__init__()
         proto = _load(model)
-        self._input, self._output = _ends(proto.graph)
+        self.ends = self._input, self._output = _ends(proto.graph)
         nodes = list(_nodes(proto))
         _require_known(nodes)
         constants = {tensor.name: _tensor(tensor) for tensor in proto.graph.initializer}
@@ -177,7 +182,7 @@ def _require_known(nodes: list[Node]) -> None:
     if unknown:
         raise UnsupportedOperatorError(
             f"ONNX operator {', '.join(unknown)} is not known here; without a differentiable counterpart in "
-            "lab.onnx_torch.operators the graph can only be attacked as a black box"
+            "shared.onnx_torch.operators the graph can only be attacked as a black box"
         )
 
 

@@ -12,8 +12,8 @@ from lab.folding import folded_copy, round_to_half
 from lab.graph import write_onnx
 from lab.models.decoder import DecoderSettings, build_decoder
 from lab.models.registry import NETWORKS
-from lab.onnx_torch import OnnxModule, UnsupportedOperatorError
 from lab.sessions import OnnxModel
+from shared.onnx_torch import OnnxModule, UnsupportedOperatorError
 from tests.lab.tinynetwork import trained_like
 
 
