@@ -66,6 +66,7 @@ def run_serving(args: argparse.Namespace) -> int:
 
     if min(args.rounds, args.frames, *args.streams) < 1 or not args.seconds > 0:
         raise ValueError("--rounds, --frames, --streams and --seconds must be above 0")
+    _allow_many_connections()
     cores = Cores(*_cores(args.model_core, args.client_core))
     bundle = load_bundle(args.bundle)
     default = bundle.manifest.default_codec
@@ -123,6 +124,14 @@ def _cores(model: int | None, client: int | None) -> tuple[int, int]:
     assert first is not None
     assert second is not None
     return first, second
+
+
+def _allow_many_connections() -> None:
+    """A connection is an open file, here and in the server, which inherits the limit."""
+    import resource
+
+    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
 
 
 def _say(what: str) -> None:
