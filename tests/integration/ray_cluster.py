@@ -12,7 +12,7 @@ import time
 from pathlib import Path
 
 _RAY = Path(sys.executable).with_name("ray")
-_START_S = 60.0
+_START_S = 120.0
 _OBJECT_STORE_BYTES = 100_000_000
 
 

@@ -21,7 +21,7 @@ from tests.integration.compose import answered_frames, fetch
 from tests.integration.ray_cluster import RayCluster
 from tests.tinybundle import run_model
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(240)]
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(400)]
 
 DEVICES = 4
 FRAMES_EACH = 120
@@ -53,7 +53,7 @@ def start(processes: Processes, bundle: Bundle, cluster: RayCluster) -> tuple[Ch
         "--replicas=2",
         **cluster.environment,
     )
-    output = child.wait_for('"pid"', timeout_s=90)
+    output = child.wait_for('"pid"', timeout_s=150)
     (line,) = re.findall(r'^\{"ready": true.*\}$', output, re.MULTILINE)
     return child, json.loads(line)
 

@@ -50,6 +50,7 @@ def test_every_block_belongs_to_somebody_who_executes_it() -> None:
 @pytest.mark.parametrize(
     "name", ["group", *(pytest.param(name, marks=pytest.mark.slow) for name in ("torch", "ray"))]
 )
+@pytest.mark.timeout(600)
 def test_a_reader_who_copies_a_block_succeeds(name: str, scratch: Scratch) -> None:
     printed = scratch.run(guide(name))
     if name == "group":
