@@ -64,30 +64,51 @@ def part(levels: Plane, number: int) -> Plane:
     return levels[:, row::2, column::2]
 
 
+def with_border(levels: Plane, before: int) -> Plane:
+    """With a row and a column of zeros behind, and `before` of them in front: what the sums read A and B as.
+
+    >>> with_border(np.ones((1, 1, 1), np.uint8), 1).tolist()
+    [[[0, 0, 0], [0, 1, 0], [0, 0, 0]]]
+    """
+    channels, rows, columns = levels.shape
+    padded = np.zeros((channels, rows + before + 1, columns + before + 1), np.uint8)
+    padded[:, before : before + rows, before : before + columns] = levels
+    return padded
+
+
 def sums_around_b(a: Plane, height: int, width: int) -> Plane:
     """For each position of B the sum of its four diagonal neighbours.
 
-    >>> sums_around_b(np.full((1, 1, 1), 3, np.uint8), 2, 2).tolist()
+    Args:
+        a: A with a border behind.
+        height: of the feature.
+        width: of the feature.
+
+    >>> sums_around_b(with_border(np.full((1, 1, 1), 3, np.uint8), 0), 2, 2).tolist()
     [[[3]]]
     """
     rows, columns = height // 2, width // 2
-    padded = _padded(a, 0)
-    above = padded[:, :rows, :columns] + padded[:, :rows, 1 : columns + 1]
-    above += padded[:, 1 : rows + 1, :columns]
-    above += padded[:, 1 : rows + 1, 1 : columns + 1]
-    return above
+    sums = a[:, :rows, :columns] + a[:, :rows, 1 : columns + 1]
+    sums += a[:, 1 : rows + 1, :columns]
+    sums += a[:, 1 : rows + 1, 1 : columns + 1]
+    return sums
 
 
 def sums_around_c_and_d(a: Plane, b: Plane, height: int, width: int) -> tuple[Plane, Plane]:
     """For each position of C and of D the sum of its four nearest neighbours.
 
-    >>> c, d = sums_around_c_and_d(np.full((1, 1, 1), 3, np.uint8), np.full((1, 1, 1), 2, np.uint8), 2, 2)
-    >>> c.tolist(), d.tolist()
-    ([[[5]]], [[[5]]])
+    Args:
+        a: A with a border behind.
+        b: B with a border all around.
+        height: of the feature.
+        width: of the feature.
+
+    >>> a, b = (with_border(np.full((1, 1, 1), x, np.uint8), before) for x, before in ((3, 0), (2, 1)))
+    >>> [sums.tolist() for sums in sums_around_c_and_d(a, b, 2, 2)]
+    [[[[5]]], [[[5]]]]
     """
     odd_rows, odd_columns = height // 2, width // 2
     rows, columns = height - odd_rows, width - odd_columns
-    a, b = _padded(a, 0), _padded(b, 1)
     c = a[:, :rows, :odd_columns] + a[:, :rows, 1 : odd_columns + 1]
     c += b[:, :rows, 1 : odd_columns + 1]
     c += b[:, 1 : rows + 1, 1 : odd_columns + 1]
@@ -95,11 +116,3 @@ def sums_around_c_and_d(a: Plane, b: Plane, height: int, width: int) -> tuple[Pl
     d += b[:, 1 : odd_rows + 1, :columns]
     d += b[:, 1 : odd_rows + 1, 1 : columns + 1]
     return c, d
-
-
-def _padded(levels: Plane, before: int) -> Plane:
-    """With a row and a column of zeros behind, and `before` of them in front."""
-    channels, rows, columns = levels.shape
-    padded = np.zeros((channels, rows + before + 1, columns + before + 1), np.uint8)
-    padded[:, before : before + rows, before : before + columns] = levels
-    return padded

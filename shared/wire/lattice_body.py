@@ -33,6 +33,7 @@ from shared.wire.lattice import (
     part_shapes,
     sums_around_b,
     sums_around_c_and_d,
+    with_border,
 )
 from shared.wire.quantiser import Quantiser
 from shared.wire.seal import CHECKSUM_DIFFERS, SEAL_BYTES
@@ -142,21 +143,24 @@ class LatticeBody:
         if flags.max() > 1:
             raise CodecError("body says neither that a channel is sent nor that it is not")
         active = np.flatnonzero(flags)
-        parts = self._read_parts(reader, active)
-        told = _told(coarser, flags.astype(np.uint8), parts)
-        if reader.finish(seeded=True) != checksum(told):
+        symbols, parts = self._empty_parts(len(active))
+        if len(active):
+            self._read_levels(reader, active, symbols, parts)
+        if reader.finish(seeded=True) != checksum(_told(coarser, flags.astype(np.uint8), symbols)):
             raise CodecError(CHECKSUM_DIFFERS)
         return self._dequantise(active, parts, coarser)
 
     def _write(self, planes: NDArray[np.float32], coarser: int, checksum: Checksum) -> bytes:
         levels = self._quantise(planes, coarser)
-        flags: NDArray[np.bool_] = np.any(levels, axis=(1, 2))
+        flags: NDArray[np.bool_] = levels.reshape(len(levels), -1).max(axis=1) > 0
         active = np.flatnonzero(flags)
-        levels = levels[active]
-        parts = [np.ascontiguousarray(part(levels, number)) for number in range(4)]
-        writer = self._coder.write(checksum(_told(coarser, flags.astype(np.uint8), parts)))
+        symbols, parts = self._empty_parts(len(active))
+        sent = levels[active]
+        for number, view in enumerate(parts):
+            view[:] = part(sent, number)
+        writer = self._coder.write(checksum(_told(coarser, flags.astype(np.uint8), symbols)))
         if len(active):
-            self._push_levels(writer, active, parts)
+            self._push_levels(writer, active, symbols, parts)
         as_levels: NDArray[np.int32] = flags.astype(np.int32)
         # a stack gives back last what was pushed first
         for table, start, end in reversed(self._flag_runs):
@@ -165,55 +169,64 @@ class LatticeBody:
         # the last word's high bytes are zero as often as not
         return writer.finish().rstrip(b"\0")
 
-    def _push_levels(self, writer: Writer, active: NDArray[np.intp], parts: list[Plane]) -> None:
+    def _empty_parts(self, channels: int) -> tuple[_Bytes, list[Plane]]:
+        """Room for all levels of some channels, in the order of coding, and views of it as A, B, C and D."""
+        symbols = np.empty(channels * self._feature.height * self._feature.width, np.uint8)
+        parts, start = [], 0
+        for rows, columns in self._shapes:
+            end = start + channels * rows * columns
+            parts.append(symbols[start:end].reshape(channels, rows, columns))
+            start = end
+        return symbols, parts
+
+    def _push_levels(
+        self, writer: Writer, active: NDArray[np.intp], symbols: _Bytes, parts: list[Plane]
+    ) -> None:
         height, width = self._feature.height, self._feature.width
-        a, b = parts[:2]
+        a, b = with_border(parts[0], 0), with_border(parts[1], 1)
         around = (sums_around_b(a, height, width), *sums_around_c_and_d(a, b, height, width))
-        phases = (1, 2, 2)
-        keys = [self._first_keys(active)]
-        keys += [self._keys(active, sums, phase) for sums, phase in zip(around, phases, strict=True)]
-        joined = np.concatenate(keys)
-        symbols = np.concatenate([levels.ravel() for levels in parts])
-        symbols_sorted = symbols.take(np.argsort(joined, kind="stable")).astype(np.int32)
+        keys, views = self._empty_parts(len(active))
+        views[0][:] = self._choices[active, 0, 0][:, None, None]
+        for view, sums, phase in zip(views[1:], around, (1, 2, 2), strict=True):
+            self._put_keys(view, active, sums, phase)
+        in_order = symbols.take(np.argsort(keys, kind="stable")).astype(np.int32)
         end = len(symbols)
-        counts = np.bincount(joined, minlength=PHASES * self._count).tolist()
+        counts = np.bincount(keys, minlength=PHASES * self._count).tolist()
         for key in range(len(counts) - 1, -1, -1):
             if counts[key]:
                 start = end - counts[key]
-                writer.push(symbols_sorted[start:end], key % self._count)
+                writer.push(in_order[start:end], key % self._count)
                 end = start
 
-    def _read_parts(self, reader: Reader, active: NDArray[np.intp]) -> list[Plane]:
-        if not len(active):
-            return [np.zeros((0, *shape), np.uint8) for shape in self._shapes]
+    def _read_levels(
+        self, reader: Reader, active: NDArray[np.intp], symbols: _Bytes, parts: list[Plane]
+    ) -> None:
         height, width = self._feature.height, self._feature.width
-        count, (a_shape, b_shape, c_shape, d_shape) = len(active), self._shapes
-        a = self._pop(reader, self._first_keys(active), 0).reshape(count, *a_shape)
-        sums = sums_around_b(a, height, width)
-        b = self._pop(reader, self._keys(active, sums, 1), 1).reshape(count, *b_shape)
-        around = sums_around_c_and_d(a, b, height, width)
-        keys = np.concatenate([self._keys(active, sums, 2) for sums in around])
-        last = self._pop(reader, keys, 2)
-        split = count * c_shape[0] * c_shape[1]
-        return [a, b, last[:split].reshape(count, *c_shape), last[split:].reshape(count, *d_shape)]
+        keys, views = self._empty_parts(len(active))
+        b_from, rest_from = views[0].size, views[0].size + views[1].size
+        views[0][:] = self._choices[active, 0, 0][:, None, None]
+        self._pop(reader, keys[:b_from], symbols[:b_from], 0)
+        a = with_border(parts[0], 0)
+        self._put_keys(views[1], active, sums_around_b(a, height, width), 1)
+        self._pop(reader, keys[b_from:rest_from], symbols[b_from:rest_from], 1)
+        around = sums_around_c_and_d(a, with_border(parts[1], 1), height, width)
+        for view, sums in zip(views[2:], around, strict=True):
+            self._put_keys(view, active, sums, 2)
+        self._pop(reader, keys[rest_from:], symbols[rest_from:], 2)
 
-    def _pop(self, reader: Reader, keys: _Bytes, phase: int) -> _Bytes:
-        """The levels of a phase, in the order of their positions."""
+    def _pop(self, reader: Reader, keys: _Bytes, symbols: _Bytes, phase: int) -> None:
+        """Fill in the levels of a phase."""
         if not len(keys):
-            return np.zeros(0, np.uint8)
+            return
         counts = np.bincount(keys, minlength=(phase + 1) * self._count)[phase * self._count :].tolist()
         popped = [reader.pop(table, count) for table, count in enumerate(counts) if count]
-        levels = np.empty(len(keys), np.uint8)
-        levels[np.argsort(keys, kind="stable")] = np.concatenate(popped)
-        return levels
+        symbols[np.argsort(keys, kind="stable")] = np.concatenate(popped)
 
-    def _first_keys(self, active: NDArray[np.intp]) -> _Bytes:
-        rows, columns = self._shapes[0]
-        return np.repeat(self._choices[active, 0, 0], rows * columns)
-
-    def _keys(self, active: NDArray[np.intp], sums: Plane, phase: int) -> _Bytes:
+    def _put_keys(self, view: Plane, active: NDArray[np.intp], sums: Plane, phase: int) -> None:
         """For each symbol its phase and table, told by one byte."""
-        return self._key_of_sum[phase].take(sums + self._offsets[active]).ravel()
+        places = sums + self._offsets[active]
+        # "clip" writes into the view directly; nothing lies outside
+        self._key_of_sum[phase].take(places, out=view, mode="clip")
 
     @cached_property
     def _key_of_sum(self) -> tuple[_Bytes, ...]:
@@ -248,9 +261,9 @@ class LatticeBody:
         return features.reshape(self._feature.channels, -1)
 
 
-def _told(coarser: int, flags: _Bytes, parts: list[Plane]) -> bytes:
+def _told(coarser: int, flags: _Bytes, symbols: _Bytes) -> bytes:
     """What the checksum is taken over: how coarse, which channels are sent, their levels."""
-    return b"".join((bytes([coarser]), flags.tobytes(), *(levels.tobytes() for levels in parts)))
+    return bytes([coarser]) + flags.tobytes() + symbols.tobytes()
 
 
 def _runs(flags: _Bytes) -> list[tuple[int, int, int]]:

@@ -20,6 +20,7 @@ from shared.wire.lattice import (
     part,
     sums_around_b,
     sums_around_c_and_d,
+    with_border,
 )
 from shared.wire.lattice_body import SILENT, LatticeBody
 from shared.wire.quantiser import Quantiser
@@ -97,7 +98,8 @@ def _histograms(
     flags[:, 0] = count - flags[:, 1]
     channel = np.repeat(np.arange(channels), count)[active]
     parts = [part(levels[active], number) for number in range(4)]
-    around = (sums_around_b(parts[0], height, width), *sums_around_c_and_d(parts[0], parts[1], height, width))
+    a, b = with_border(parts[0], 0), with_border(parts[1], 1)
+    around = (sums_around_b(a, height, width), *sums_around_c_and_d(a, b, height, width))
     classes = classes_of_sums(quantiser.levels).astype(np.int64)
     found = np.zeros(channels * PHASES * CLASSES * quantiser.levels, np.int64)
     for coded, sums, phase in zip(parts, (None, *around), (0, 1, 2, 2), strict=True):

@@ -19,6 +19,7 @@ from shared.wire.lattice import (
     part,
     sums_around_b,
     sums_around_c_and_d,
+    with_border,
 )
 
 SHAPE = (3, 6, 8)
@@ -59,7 +60,9 @@ def test_its_tables_are_those_of_the_wire_format():
     rows = stage.rows(levels, torch.tensor([1, 0])).numpy()
     for picture, point in enumerate((1, 0)):
         a, b = (part(levels[picture].numpy().astype(np.uint8), number) for number in range(2))
-        around = (np.zeros_like(a), sums_around_b(a, *SHAPE[1:]), *sums_around_c_and_d(a, b, *SHAPE[1:]))
+        a, b = with_border(a, 0), with_border(b, 1)
+        first = np.zeros_like(part(levels[picture].numpy(), 0))
+        around = (first, sums_around_b(a, *SHAPE[1:]), *sums_around_c_and_d(a, b, *SHAPE[1:]))
         for number, (sums, phase) in enumerate(zip(around, (0, 1, 2, 2), strict=True)):
             channel = np.arange(3)[:, None, None]
             expected = ((point * 3 + channel) * PHASES + phase) * CLASSES + classes_of_sums(16)[sums]
