@@ -124,7 +124,7 @@ def merge_tables(
         The merged histograms, and for each row which of them it went to.
 
     >>> merged, chosen = merge_tables(np.array([[90, 10], [900, 100], [10, 90]]), 2)
-    >>> [list(row) for row in merged], list(chosen)
+    >>> [row.tolist() for row in merged], chosen.tolist()
     ([[990, 110], [10, 90]], [0, 0, 1])
     """
     groups = [[row] for row in range(len(histograms)) if histograms[row].any()]
