@@ -13,4 +13,5 @@ MEASURED, TABLE = ROOT / "bench/results/peers.json", ROOT / "docs/tables/bench/p
 
 @pytest.mark.skipif(not MEASURED.exists(), reason="nothing measured in this checkout")
 def test_the_table_in_the_docs_is_generated_from_the_measured_figures() -> None:
-    assert TABLE.read_text() == render_peers(json.loads(MEASURED.read_text()))
+    # the drawing comes behind it; tests/bench/tables compares the whole page
+    assert TABLE.read_text().startswith(render_peers(json.loads(MEASURED.read_text())))
