@@ -98,6 +98,9 @@ def without_inverter(config: DemoConfig) -> list[str]:
 def choose_bundles(wanted: Sequence[str], labels: Sequence[str], library: Library) -> tuple[Bundle, ...]:
     """The bundles to play, the unprotected first.
 
+    Bundles that play in turn are to be comparable codec by codec: one that shares no codec with the first, as
+    the rate-trained do, is played only when it is named.
+
     Args:
         wanted: names or folders the user gave; played in the order given.
         labels: class folders of the pictures; empty for a flat folder.
@@ -112,7 +115,13 @@ def choose_bundles(wanted: Sequence[str], labels: Sequence[str], library: Librar
     fitting = [bundle for bundle in usable if labels and set(labels) <= set(bundle.manifest.classes)]
     if not fitting:
         raise ValueError(f"{_why_none_fits(labels)}; choose with --bundle:\n{_listing(usable)}")
-    return tuple(sorted(fitting, key=lambda bundle: (bundle.manifest.defence != "none", bundle.name)))
+    first, *others = sorted(fitting, key=lambda bundle: (bundle.manifest.defence != "none", bundle.name))
+    comparable = [bundle for bundle in others if _codec_names(bundle) & _codec_names(first)]
+    return (first, *comparable)
+
+
+def _codec_names(bundle: Bundle) -> set[str]:
+    return {codec.name for codec in bundle.manifest.codecs}
 
 
 def _why_none_fits(labels: Sequence[str]) -> str:

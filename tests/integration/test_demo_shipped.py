@@ -7,7 +7,8 @@ import pytest
 
 from tests.conftest import run_siftfunnel
 
-SHIPPED = ["cifar10-siftfunnel", "cifar10-unprotected", "drawnfaces-siftfunnel", "drawnfaces-unprotected"]
+KINDS = ("siftfunnel", "siftfunnel-rate", "unprotected")
+SHIPPED = [f"{task}-{kind}" for task in ("cifar10", "drawnfaces") for kind in KINDS]
 
 
 def test_every_shipped_bundle_is_unchanged_and_has_its_inverter_and_accuracy() -> None:

@@ -1,11 +1,13 @@
 """Which bundles fit which pictures, and what a configuration refuses."""
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from shared.bundle import Bundle
+from shared.bundle import Bundle, write_bundle
+from shared.manifest import CodecSpec
 from siftfunnel.demo.choice import DemoConfig, choose_bundles, folder_labels, without_inverter
 from siftfunnel.shipped import Library
 from tests.tinybundle import make_tiny_bundle, make_tiny_inverter
@@ -65,6 +67,21 @@ def test_a_folder_that_is_not_there_is_refused(tmp_path: Path) -> None:
 def test_bundles_whose_classes_match_play_unprotected_first(library: Library) -> None:
     assert names(choose_bundles([], ["circle", "square"], library)) == ["bare", "a-shield"]
     assert names(choose_bundles([], ["a"], library)) == ["letters"]
+
+
+def test_a_bundle_that_shares_no_codec_with_the_first_plays_only_when_it_is_named(library: Library) -> None:
+    shield = choose_bundles(["a-shield"], [], library)[0]
+    manifest = replace(
+        shield.manifest,
+        name="a-rate",
+        codecs=(CodecSpec("r1", "float", {"dtype": "float32"}),),
+        default_codec="r1",
+        files={},
+    )
+    files = {name: shield.path(name).read_bytes() for name in ("edge.onnx", "cloud.onnx")}
+    write_bundle(library.models[0] / "a-rate", manifest, files, {})
+    assert names(choose_bundles([], ["circle", "square"], library)) == ["bare", "a-shield"]
+    assert names(choose_bundles(["a-rate"], ["circle"], library)) == ["a-rate"]
 
 
 def test_named_bundles_play_in_the_order_given(library: Library) -> None:
