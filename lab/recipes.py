@@ -214,6 +214,7 @@ def cifar10_siftfunnel_rate() -> Recipe:
     return replace(
         start,
         name="cifar10_siftfunnel_rate",
+        bundle="cifar10-siftfunnel-rate",
         defence=SiftFunnelRate(shares=(0.55, 0.15, 0.15, 0.15)),
         epochs=10,
         learning_rate=6e-4,
@@ -225,7 +226,7 @@ def cifar10_siftfunnel_rate_start() -> Recipe:
     """CIFAR-10's SiftFunnel, trained on with a price on every bit; four rate points from 60 bytes."""
     return Recipe(
         name="cifar10_siftfunnel_rate_start",
-        bundle="cifar10-siftfunnel-rate",
+        bundle="cifar10-siftfunnel-rate-start",
         dataset="cifar10",
         label_kind="category",
         family="cnn",

@@ -77,7 +77,9 @@ def run(arguments: list[str | Path], stdin: str | None = None) -> subprocess.Com
 
 
 def read_lines(path: Path) -> list[dict[str, Any]]:
-    return [json.loads(line) for line in path.read_text().splitlines()] if path.exists() else []
+    # the device may be in the middle of a line
+    whole = path.read_text().rpartition("\n")[0] if path.exists() else ""
+    return [json.loads(line) for line in whole.splitlines()]
 
 
 def wait_for_lines(path: Path, count: int, child: Child) -> None:

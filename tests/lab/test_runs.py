@@ -11,10 +11,13 @@ from lab.classifier import ClassifierTask, fit_settings, sample_rate, steps_per_
 from lab.data import DataError, ImageSet, Splits
 from lab.defences.registry import DEFENCES, make_defence
 from lab.defences.siftfunnel import SiftFunnel
+from lab.defences.siftfunnel_rate import SiftFunnelRate, rate_stage
+from lab.models.registry import build_network
 from lab.recipes import RECIPES, Recipe, WarmStart, recipe, recipe_from_json
 from lab.runs import load_run, train_recipe
 from lab.train import OutOfMemoryError, Run, RunFolderError, fit
 from tests.lab.pictures import coloured_set, write_data_directory
+from tests.lab.test_unfolding import bundle_of
 
 CPU = torch.device("cpu")
 
@@ -45,8 +48,10 @@ def test_every_recipe_is_named_as_it_is_registered_and_survives_json(name: str) 
 @pytest.mark.parametrize("name", sorted(RECIPES))
 def test_every_protected_recipe_uses_the_papers_weights(name: str) -> None:
     made = recipe(name)
-    assert made.defence.name == ("siftfunnel" if name.endswith("siftfunnel") else "none")
-    if isinstance(made.defence, SiftFunnel):
+    _, _, kind = name.partition("_")
+    expected = {"unprotected": "none", "siftfunnel": "siftfunnel"}.get(kind, "siftfunnel-rate")
+    assert made.defence.name == expected
+    if isinstance(made.defence, SiftFunnel | SiftFunnelRate):
         weights = made.defence.weights
         assert (weights.kl, weights.distance_correlation, weights.channel_correlation) == (3.5, 0.8, 0.6)
 
@@ -58,7 +63,7 @@ def test_the_two_recipes_of_a_data_set_share_width_and_size() -> None:
 
 
 def test_an_unknown_recipe_lists_the_known_ones() -> None:
-    with pytest.raises(ValueError, match="known: cifar10_siftfunnel, cifar10_unprotected"):
+    with pytest.raises(ValueError, match="known: cifar10_siftfunnel, cifar10_siftfunnel_rate, "):
         recipe("resnet")
 
 
@@ -174,3 +179,21 @@ def test_the_accounting_counts_the_steps_and_the_rate_of_a_private_epoch() -> No
     wanted = tiny(recipe("cifar10_unprotected"), defence=make_defence("dpsgd"), batch_size=128)
     assert (steps_per_epoch(wanted, 10_000), sample_rate(wanted, 10_000)) == (78, 0.0128)
     assert (steps_per_epoch(wanted, 100), sample_rate(wanted, 100)) == (1, 1.0)
+
+
+def test_a_rate_recipe_goes_on_from_a_bundle_and_then_from_a_run(tmp_path: Path) -> None:
+    torch.manual_seed(0)
+    funnel = build_network("cnn-siftfunnel", width=32, input_size=32, num_classes=3).eval()
+    bundle_of(funnel, tmp_path / "bundle", classes="abc")
+    data = write_data_directory(tmp_path / "data", train=120)
+    start = tiny(recipe("cifar10_siftfunnel_rate_start"), width=32)
+    with pytest.raises(ValueError, match=r"goes on from cifar10-siftfunnel: .* --start-from DIR"):
+        train_recipe(start, tmp_path / "start", data, None, CPU)
+    train_recipe(start, tmp_path / "start", data, None, CPU, start_from=tmp_path / "bundle")
+    on = tiny(recipe("cifar10_siftfunnel_rate"), width=32)
+    progress = train_recipe(on, tmp_path / "on", data, None, CPU, start_from=tmp_path / "start")
+    assert progress.epochs_done == 1
+    assert {"bytes_r1", "bytes_r4", "price"} <= set(progress.history[0])
+    steps = rate_stage(load_run(tmp_path / "on")[1]).log_steps_RC
+    assert torch.isfinite(steps).all()
+    assert not torch.equal(steps, rate_stage(load_run(tmp_path / "start")[1]).log_steps_RC)

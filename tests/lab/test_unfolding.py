@@ -28,7 +28,7 @@ def trained_like(architecture: str) -> nn.Module:
     return network.eval()
 
 
-def bundle_of(network, folder) -> Bundle:
+def bundle_of(network, folder, classes="abcdefghij") -> Bundle:
     exported = convert(network)
     rng = np.random.default_rng(0)
     manifest = Manifest(
@@ -38,7 +38,7 @@ def bundle_of(network, folder) -> Bundle:
         split_point=network.split_point,
         input=InputSpec(32, 32),
         feature=FeatureSpec(*network.feature_shape),
-        classes=tuple("abcdefghij"),
+        classes=tuple(classes),
         label_kind="category",
         codecs=calibrate(rng.random((20, *network.feature_shape), dtype=np.float32)),
         default_codec="q8",

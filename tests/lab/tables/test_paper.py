@@ -26,7 +26,8 @@ def test_every_row_of_the_paper_has_a_row_of_ours(table: str) -> None:
 
 def test_every_row_of_ours_names_a_defence_and_a_family_that_exist() -> None:
     rows = [*paper.PAPER_ROWS.values(), *(row for extra in paper.EXTRA_ROWS.values() for row in extra)]
-    assert {paper.defence_of(row) for row in rows} == set(DEFENCES)
+    # the rate-trained funnel goes on from a bundle and has no row of its own
+    assert {paper.defence_of(row) for row in rows} == set(DEFENCES) - {"siftfunnel-rate"}
     assert {paper.group_of(row)[1] for row in rows} <= set(NETWORK_FAMILIES)
 
 
