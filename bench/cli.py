@@ -2,13 +2,13 @@
 
 import argparse
 import json
-import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from bench.announced import announced
 from bench.cells.cli import add_run_parser
 from bench.edge.cli import add_edge_parser
 from bench.peers.cli import add_peers_parser
@@ -174,14 +174,5 @@ def running_cloud(bundle: Path) -> Iterator[str]:
     """A cloud server of its own process on a free loopback port; gives its HOST:PORT."""
     command = [sys.executable, "-m", "siftfunnel", "cloud", "--bundle", str(bundle)]
     command += ["--listen", "127.0.0.1:0", "--http", "127.0.0.1:0", "--log-level", "warning"]
-    process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
-    assert process.stdout is not None
-    try:
-        line = process.stdout.readline()
-        if not line:
-            raise RuntimeError(f"the cloud server did not start; it said why above ({' '.join(command)})")
-        yield json.loads(line)["grpc"]
-    finally:
-        process.terminate()
-        process.wait(timeout=30)
-        process.stdout.close()
+    with announced(command) as (_, told):
+        yield told["grpc"]

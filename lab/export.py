@@ -229,6 +229,7 @@ def export_run(
     manifest = _manifest(recipe, network, splits.train.classes, validation_features)
     on_validation = measure_codecs(manifest, cloud, validation_features, splits.validation.labels)
     manifest = _with_default(manifest, choose_default(on_validation))
+    rate_trained = isinstance(network.stage, RateQuantiser)
     if isinstance(network.stage, RateQuantiser):
         network.stage.point = [codec.name for codec in manifest.codecs].index(manifest.default_codec)
 
@@ -237,7 +238,6 @@ def export_run(
     stride = max(1, len(held_out) // COMPARED_PICTURES)
     unrounded = accuracy(evaluate_logits(network, held_out, spec, torch.device("cpu")), held_out.labels)
     by_codec = measure_codecs(manifest, cloud, features, held_out.labels)
-    rate_trained = isinstance(network.stage, RateQuantiser)
     report = {
         "accuracy": by_codec[manifest.default_codec]["accuracy"]
         if rate_trained

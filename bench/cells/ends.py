@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from bench.announced import ServerNotStartedError, announced
 from bench.cells.load import Load
 from bench.cells.picture_codec import is_picture_codec
 from bench.cells.plan import PlannedCell
@@ -161,19 +162,11 @@ def _bundles(cells: Iterable[PlannedCell]) -> list[Path]:
 
 @contextlib.contextmanager
 def _serving(link: Link, command: list[str]) -> Iterator[Server]:
-    process = subprocess.Popen(link.at_cloud(command), stdout=subprocess.PIPE, text=True)
-    assert process.stdout is not None
     try:
-        line = process.stdout.readline()
-        if not line:
-            raise RunFailedError(f"the server did not start; it said why above ({' '.join(command)})")
-        with link.towards(json.loads(line)["grpc"]) as address:
+        with (
+            announced(link.at_cloud(command)) as (process, told),
+            link.towards(told["grpc"]) as address,
+        ):
             yield Server(process, address)
-    finally:
-        process.terminate()
-        try:
-            process.wait(timeout=30)
-        except subprocess.TimeoutExpired:
-            process.kill()
-            process.wait()
-        process.stdout.close()
+    except ServerNotStartedError as error:
+        raise RunFailedError(str(error)) from error

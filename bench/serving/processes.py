@@ -1,13 +1,13 @@
 """Server processes under measurement: started, watched through /proc, ended."""
 
-import json
 import os
-import subprocess
 import sys
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+
+from bench.announced import announced
 
 _TICK_S = 1 / os.sysconf("SC_CLK_TCK")
 
@@ -42,23 +42,8 @@ def running(module: str, *arguments: str) -> Iterator[ServerProcess]:
     Raises:
         RuntimeError: it did not start.
     """
-    command = [sys.executable, "-m", module, *arguments]
-    process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
-    assert process.stdout is not None
-    try:
-        line = process.stdout.readline()
-        if not line:
-            raise RuntimeError(f"the server did not start; it said why above ({' '.join(command)})")
-        told = json.loads(line)
+    with announced([sys.executable, "-m", module, *arguments]) as (_, told):
         yield ServerProcess(told["grpc"], told["pid"])
-    finally:
-        process.terminate()
-        try:
-            process.wait(timeout=30)
-        except subprocess.TimeoutExpired:
-            process.kill()
-            process.wait()
-        process.stdout.close()
 
 
 def cloud_server(

@@ -96,6 +96,11 @@ class Defence:
         """The fields as JSON values."""
         return asdict(self)
 
+    @classmethod
+    def from_parameters(cls, parameters: Mapping[str, Any]) -> "Defence":
+        """From JSON values; where a field is no JSON value, a subclass says how."""
+        return cls(**parameters)
+
     def to_json(self) -> dict[str, Any]:
         """Name and parameters; ``lab.defences.registry.defence_from_json`` reads it back."""
         return {"name": self.name, "parameters": self.parameters()}

@@ -43,16 +43,15 @@ DEFENCES: dict[str, type[Defence]] = {
 
 def make_defence(name: str, **parameters: Any) -> Defence:
     """A defence with its default parameters, or others; an unknown name lists the known ones."""
-    if name not in DEFENCES:
-        raise ValueError(f"unknown defence {name!r}; known: {', '.join(DEFENCES)}")
-    return DEFENCES[name](**parameters)
+    return _named(name)(**parameters)
 
 
 def defence_from_json(stored: Mapping[str, Any]) -> Defence:
     """The defence that ``Defence.to_json`` wrote."""
-    name, parameters = stored["name"], stored["parameters"]
-    if name == SiftFunnel.name:
-        return SiftFunnel.from_parameters(parameters)
-    if name == SiftFunnelRate.name:
-        return SiftFunnelRate.from_parameters(parameters)
-    return make_defence(name, **parameters)
+    return _named(stored["name"]).from_parameters(stored["parameters"])
+
+
+def _named(name: str) -> type[Defence]:
+    if name not in DEFENCES:
+        raise ValueError(f"unknown defence {name!r}; known: {', '.join(DEFENCES)}")
+    return DEFENCES[name]

@@ -39,7 +39,7 @@ class RateQuantiser(nn.Module):
         channels: C.
         height: H.
         width: W.
-        levels: Levels of the quantiser, 2 to 256.
+        levels: Levels of the quantiser, 4 to 64.
         target_bits: Bits per picture that each rate point is to cost, body only, fewest first.
         shares: How often training draws each rate point; adds up to 1.
     """

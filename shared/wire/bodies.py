@@ -215,6 +215,11 @@ def _lattice_body(fields: Fields, feature: FeatureSpec) -> LatticeBody:
     return LatticeBody(feature, Quantiser(levels, steps, np.zeros(channels, np.int32)), tables)
 
 
+def encode_array(array: NDArray[Any], dtype: str) -> str:
+    """An array as a manifest holds it: base64 of its values, what `make_body` reads back."""
+    return base64.b64encode(array.astype(dtype).tobytes()).decode("ascii")
+
+
 def _array(fields: Fields, name: str, dtype: str, length: int) -> NDArray[Any]:
     try:
         data = base64.b64decode(fields.text(name), validate=True)

@@ -1,6 +1,5 @@
 """Choose steps and frequency tables from real features, once, when a bundle is exported."""
 
-import base64
 from collections.abc import Mapping
 from types import MappingProxyType
 from typing import Any
@@ -9,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from shared.manifest import CodecSpec
-from shared.wire.bodies import AFFINE_LEVELS
+from shared.wire.bodies import AFFINE_LEVELS, encode_array
 from shared.wire.quantiser import Quantiser
 from shared.wire.tables import PRECISION_BITS, counts_from_histogram
 
@@ -68,9 +67,9 @@ def _table_codec(name: str, values: NDArray[np.float32], ranges: list[_Range], l
     parameters: dict[str, Any] = {
         "levels": levels,
         "precision_bits": PRECISION_BITS,
-        "steps": _base64(quantiser.steps, "<f4"),
-        "zero_levels": _base64(quantiser.zero_levels, "u1"),
-        "counts": _base64(np.stack(counts), "<u2"),
+        "steps": encode_array(quantiser.steps, "<f4"),
+        "zero_levels": encode_array(quantiser.zero_levels, "u1"),
+        "counts": encode_array(np.stack(counts), "<u2"),
     }
     return CodecSpec(name, "table", parameters)
 
@@ -122,7 +121,3 @@ def _cover(low: NDArray[np.float64], high: NDArray[np.float64], levels: int) -> 
     levels_above = levels - 1 - zero_levels
     step_above = np.where(levels_above > 0, (width - below) / np.maximum(levels_above, 1), 0.0)
     return Quantiser(levels, np.maximum(step_below, step_above).astype(np.float32), zero_levels)
-
-
-def _base64(array: NDArray[Any], dtype: str) -> str:
-    return base64.b64encode(array.astype(dtype).tobytes()).decode("ascii")

@@ -4,7 +4,6 @@ Every channel, phase and class could have a table of its own; most would be alik
 first whose merging costs the fewest bits, until as many are left as wanted.
 """
 
-import base64
 from binascii import crc32
 from typing import Any
 
@@ -12,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from shared.manifest import CodecSpec, FeatureSpec
-from shared.wire.bodies import make_body
+from shared.wire.bodies import encode_array, make_body
 from shared.wire.lattice import (
     CLASSES,
     PHASES,
@@ -66,11 +65,11 @@ def calibrate_lattice(
     parameters: dict[str, Any] = {
         "levels": levels,
         "precision_bits": PRECISION_BITS,
-        "steps": _base64(steps_C, "<f4"),
+        "steps": encode_array(steps_C, "<f4"),
         "tables": len(counts),
-        "flags": _base64(flags, "u1"),
-        "choices": _base64(choices, "u1"),
-        "counts": _base64(counts, "<u2"),
+        "flags": encode_array(flags, "u1"),
+        "choices": encode_array(choices, "u1"),
+        "counts": encode_array(counts, "<u2"),
         "most_bytes": 4 * features_NCHW[0].size,
         "mean_bytes": 0.0,
     }
@@ -161,7 +160,3 @@ def _merge_costs(sums: list[NDArray[np.float64]]) -> NDArray[np.float64]:
     cost = np.stack([_costs_with(row, stacked) for row in stacked])
     np.fill_diagonal(cost, np.inf)
     return cost
-
-
-def _base64(array: NDArray[Any], dtype: str) -> str:
-    return base64.b64encode(array.astype(dtype).tobytes()).decode("ascii")

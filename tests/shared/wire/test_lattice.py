@@ -1,6 +1,5 @@
 """The codec whose tables are chosen by context, against a reference that goes symbol by symbol."""
 
-import base64
 import binascii
 import itertools
 import json
@@ -14,7 +13,7 @@ from hypothesis.extra import numpy as hnp
 from shared.json_fields import FieldError
 from shared.manifest import BundleError, CodecSpec, FeatureSpec
 from shared.wire import CodecError, calibrate_lattice, describe, make_codecs
-from shared.wire.bodies import make_body
+from shared.wire.bodies import encode_array, make_body
 from shared.wire.lattice import part, part_shapes, phase_map, sums_around_b, sums_around_c_and_d, with_border
 from shared.wire.lattice_body import LatticeBody
 from shared.wire.lattice_calibration import merge_tables
@@ -40,10 +39,6 @@ CODEC = make_codecs(manifest_with((SPEC,), SHAPE), DIGEST)[0]
 BODY = CODEC.body
 assert isinstance(BODY, LatticeBody)
 any_features = hnp.arrays(np.float32, SHAPE, elements=st.floats(-4, 40, width=32))
-
-
-def _base64(array: np.ndarray, dtype: str) -> str:
-    return base64.b64encode(array.astype(dtype).tobytes()).decode()
 
 
 def checksum(data: bytes) -> int:
@@ -212,7 +207,7 @@ def test_a_table_that_is_not_there_or_silence_alone_is_refused():
         ("flags", SHAPE[:1], 40, "name table 40"),
         ("flags", SHAPE[:1], 255, "every channel silent"),
     ):
-        changed = {**SPEC.parameters, name: _base64(np.full(shape, value, np.uint8), "u1")}
+        changed = {**SPEC.parameters, name: encode_array(np.full(shape, value, np.uint8), "u1")}
         with pytest.raises(BundleError, match=complaint):
             make_body(CodecSpec("r1", "lattice", changed), FeatureSpec(*SHAPE))
 
