@@ -22,7 +22,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from shared.manifest import FeatureSpec
-from shared.wire.entropy import WORD_BYTES, Reader, Writer, make_tables
+from shared.wire.entropy import WORD_BYTES, make_tables
 from shared.wire.errors import CodecError
 from shared.wire.lattice import (
     MOST_LEVELS,
@@ -37,6 +37,7 @@ from shared.wire.lattice import (
 )
 from shared.wire.quantiser import Quantiser
 from shared.wire.seal import CHECKSUM_DIFFERS, SEAL_BYTES
+from shared.wire.stack import Reader, Writer
 
 SILENT = 255
 LEAST_LEVELS = 4

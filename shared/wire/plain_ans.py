@@ -16,6 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from shared.wire.errors import CodecError
+from shared.wire.stack import MORE_THAN_ONE, StackTables
 
 PRECISION_BITS = 24
 WORD_BITS = 32
@@ -23,7 +24,6 @@ STATE_BITS = 64
 _QUANTILE_MASK = (1 << PRECISION_BITS) - 1
 _WORD_MASK = (1 << WORD_BITS) - 1
 _WORD = np.dtype("<u4")
-MORE_THAN_ONE = "body holds more than one feature tensor"
 
 
 def left_edges(counts: NDArray[np.uint16]) -> list[int]:
@@ -43,55 +43,24 @@ def left_edges(counts: NDArray[np.uint16]) -> list[int]:
     return edges
 
 
-class PlainAnsTables:
-    """Codes levels with the tables; see `shared.wire.entropy.AnsTables`.
-
-    Args:
-        counts: uint16, shape (tables, levels), checked by `shared.wire.tables`.
-    """
-
-    def __init__(self, counts: NDArray[np.uint16]) -> None:
-        self._counts = counts
+class PlainAnsTables(StackTables):
+    """Codes levels in plain Python."""
 
     @cached_property
     def _edges(self) -> list[list[int]]:
         return [left_edges(row) for row in self._counts]
 
     def write(self, seed: int | None = None) -> "PlainAnsWriter":
-        """See `shared.wire.entropy.Tables`."""
+        """See `shared.wire.stack.StackTables`."""
         return PlainAnsWriter(self._edges, seed)
 
     def read(self, body: bytes) -> "PlainAnsReader":
-        """See `shared.wire.entropy.Tables`."""
+        """See `shared.wire.stack.StackTables`."""
         return PlainAnsReader(self._edges, body)
-
-    def encode(self, levels: NDArray[np.int32]) -> bytes:
-        """Write levels, shape (tables, n), as little-endian 32-bit words.
-
-        Raises:
-            ValueError: a level that the table does not have.
-        """
-        writer = self.write()
-        for table in reversed(range(len(levels))):
-            writer.push(levels[table], table)
-        return writer.finish()
-
-    def decode(self, body: bytes, symbols_per_table: int) -> NDArray[np.int32]:
-        """Read levels, shape (tables, symbols_per_table).
-
-        Raises:
-            CodecError: not whole words, or not what `encode` writes.
-        """
-        reader = self.read(body)
-        levels = np.empty((len(self._edges), symbols_per_table), dtype=np.int32)
-        for table, row in enumerate(levels):
-            row[:] = reader.pop(table, symbols_per_table)
-        reader.finish()
-        return levels
 
 
 class PlainAnsWriter:
-    """A stack being filled; see `shared.wire.entropy.Writer`."""
+    """A stack being filled; see `shared.wire.stack.Writer`."""
 
     def __init__(self, edges: list[list[int]], seed: int | None) -> None:
         self._edges = edges
@@ -100,7 +69,7 @@ class PlainAnsWriter:
         self._state = 0 if seed is None else 1 << WORD_BITS | seed
 
     def push(self, levels: NDArray[np.int32], table: int) -> None:
-        """See `shared.wire.entropy.Writer`.
+        """See `shared.wire.stack.Writer`.
 
         Raises:
             ValueError: a level that the table does not have.
@@ -120,7 +89,7 @@ class PlainAnsWriter:
         self._state = state
 
     def finish(self) -> bytes:
-        """See `shared.wire.entropy.Writer`."""
+        """See `shared.wire.stack.Writer`."""
         words, state = list(self._words), self._state
         while state:
             words.append(state & _WORD_MASK)
@@ -129,7 +98,7 @@ class PlainAnsWriter:
 
 
 class PlainAnsReader:
-    """A stack being emptied; see `shared.wire.entropy.Reader`."""
+    """A stack being emptied; see `shared.wire.stack.Reader`."""
 
     def __init__(self, edges: list[list[int]], body: bytes) -> None:
         if len(body) % _WORD.itemsize:
@@ -145,7 +114,7 @@ class PlainAnsReader:
             self._state = self._state << WORD_BITS | self._words.pop()
 
     def pop(self, table: int, count: int) -> NDArray[np.int32]:
-        """See `shared.wire.entropy.Reader`."""
+        """See `shared.wire.stack.Reader`."""
         edges, words, state = self._edges[table], self._words, self._state
         found = []
         for _ in range(count):
@@ -160,7 +129,7 @@ class PlainAnsReader:
         return np.array(found, dtype=np.int32)
 
     def finish(self, seeded: bool = False) -> int:
-        """See `shared.wire.entropy.Reader`."""
+        """See `shared.wire.stack.Reader`."""
         if self._words or self._state >> WORD_BITS != int(seeded) or (self._state and not seeded):
             raise CodecError(MORE_THAN_ONE)
         return self._state & _WORD_MASK
