@@ -120,7 +120,7 @@ class ClassifierTask(Task):
         order = torch.randperm(len(self._labels), generator=generator)[: self.samples_per_epoch]
         yield from torch.split(order, self.batch_size)
 
-    def loss(self, batch: tuple[Tensor, Tensor]) -> tuple[Tensor, dict[str, float]]:
+    def loss(self, batch: tuple[Tensor, Tensor]) -> tuple[Tensor, dict[str, Tensor]]:
         """The defence's loss on one batch."""
         x, labels = batch
         share_done = self._steps_done / (self.recipe.epochs * self.steps_per_epoch)
@@ -130,9 +130,9 @@ class ClassifierTask(Task):
             return sum(p.sum() * 0 for p in self.model.parameters()), {}  # type: ignore[return-value]
         z, logits, hidden = self.model.trace(x)
         made = self.recipe.defence.loss(Step(x, z, logits, labels, hidden, self.model, share_done))
-        logged = {name: float(value.detach()) for name, value in made.parts.items()}
-        accuracy = float((logits.detach().argmax(1) == labels).float().mean())
-        return made.total, {"loss": float(made.total.detach()), **logged, "train_accuracy": accuracy}
+        logged = {name: value.detach() for name, value in made.parts.items()}
+        accuracy = (logits.detach().argmax(1) == labels).float().mean()
+        return made.total, {"loss": made.total.detach(), **logged, "train_accuracy": accuracy}
 
     def validate(self) -> dict[str, float]:
         """Accuracy on the validation pictures."""

@@ -8,6 +8,8 @@ from pathlib import Path
 from typing import Any
 
 DISTRIBUTIONS = ("torch", "numpy", "onnx", "onnxruntime", "safetensors", "pillow")
+COMMIT_VARIABLE = "SIFTFUNNEL_COMMIT"
+"""Says the commit where the code lies without its history: in an image, or copied to a machine with a GPU."""
 
 
 def _commit() -> str | None:
@@ -21,7 +23,7 @@ def _commit() -> str | None:
             timeout=10,
         )
     except (OSError, subprocess.SubprocessError):
-        return None
+        return os.environ.get(COMMIT_VARIABLE)
     return found.stdout.strip()
 
 
@@ -36,7 +38,7 @@ def _processor() -> str:
 
 
 def provenance() -> dict[str, Any]:
-    """Commit (None outside a checkout), versions and machine, as JSON values."""
+    """Commit (outside a checkout: ``$SIFTFUNNEL_COMMIT`` or None), versions and machine, as JSON values."""
     versions: dict[str, str | None] = {"python": platform.python_version()}
     for name in DISTRIBUTIONS:
         try:

@@ -97,17 +97,20 @@ def _train_on(
 
 def _begin_with(task: ClassifierTask, start_from: Path, splits: Splits) -> None:
     model = task.model.cpu()
+    pictures = splits.train.images_NHWC[:STATISTICS_PICTURES]
+    x = torch.from_numpy(normalise(pictures, input_spec(task.recipe)))
     if (start_from / RUN).is_file():
         _, trained, _ = load_run(start_from)
-        model.load_state_dict(trained.state_dict())
+        model.edge.load_state_dict(trained.edge.state_dict())
+        model.cloud.load_state_dict(trained.cloud.state_dict())
+        if type(trained.stage) is type(model.stage):
+            model.stage.load_state_dict(trained.stage.state_dict())
+            return
     else:
-        bundle = load_bundle(start_from)
-        pictures = splits.train.images_NHWC[:STATISTICS_PICTURES]
-        x = torch.from_numpy(normalise(pictures, input_spec(task.recipe)))
-        load_from_bundle(model, bundle, x)
-        if isinstance(model.stage, RateQuantiser):
-            with torch.no_grad():
-                model.stage.start(model.edge(x))
+        load_from_bundle(model, load_bundle(start_from), x)
+    if isinstance(model.stage, RateQuantiser):
+        with torch.no_grad():
+            model.stage.start(model.eval().edge(x))
 
 
 def _restored_network(

@@ -11,7 +11,7 @@ import math
 import sys
 import time
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -63,8 +63,8 @@ class Task(ABC):
         """One epoch of batches, with all randomness from ``generator``."""
 
     @abstractmethod
-    def loss(self, batch: Any) -> tuple[Tensor, dict[str, float]]:
-        """The scalar to minimise, and named numbers for the log."""
+    def loss(self, batch: Any) -> tuple[Tensor, Mapping[str, float | Tensor]]:
+        """The scalar to minimise, and named numbers for the log; tensors need not wait for a GPU."""
 
     @abstractmethod
     def validate(self) -> dict[str, float]:
@@ -250,7 +250,7 @@ def _fit_epoch(
     task.model.train()
     task.begin_epoch(epoch)
     steps = math.ceil(task.samples_per_epoch / task.batch_size)
-    sums: dict[str, float] = {}
+    sums: dict[str, float | Tensor] = {}
     started = shown = time.monotonic()
     step = 0
     for step, batch in enumerate(task.batches(generator), start=1):
@@ -275,7 +275,7 @@ def _fit_epoch(
             shown = now
             rate_per_s = step * task.batch_size / (now - started)
             _show(f"epoch {epoch + 1}/{settings.epochs}  step {step}/{steps}  {rate_per_s:.0f} images/s")
-    return {name: total / max(step, 1) for name, total in sums.items()}
+    return {name: float(total) / max(step, 1) for name, total in sums.items()}
 
 
 def adamw(model: nn.Module, settings: FitSettings) -> torch.optim.Optimizer:

@@ -49,6 +49,7 @@ def test_every_recipe_is_named_as_it_is_registered_and_survives_json(name: str) 
 def test_every_protected_recipe_uses_the_papers_weights(name: str) -> None:
     made = recipe(name)
     _, _, kind = name.partition("_")
+    kind = kind.removesuffix("_longer")
     expected = {"unprotected": "none", "siftfunnel": "siftfunnel"}.get(kind, "siftfunnel-rate")
     assert made.defence.name == expected
     if isinstance(made.defence, SiftFunnel | SiftFunnelRate):
@@ -181,12 +182,12 @@ def test_the_accounting_counts_the_steps_and_the_rate_of_a_private_epoch() -> No
     assert (steps_per_epoch(wanted, 100), sample_rate(wanted, 100)) == (1, 1.0)
 
 
-def test_a_rate_recipe_goes_on_from_a_bundle_and_then_from_a_run(tmp_path: Path) -> None:
+def test_a_rate_recipe_goes_on_from_a_bundle_or_a_run(tmp_path: Path) -> None:
     torch.manual_seed(0)
     funnel = build_network("cnn-siftfunnel", width=32, input_size=32, num_classes=3).eval()
     bundle_of(funnel, tmp_path / "bundle", classes="abc")
     data = write_data_directory(tmp_path / "data", train=120)
-    start = tiny(recipe("cifar10_siftfunnel_rate_start"), width=32)
+    start = tiny(recipe("cifar10_siftfunnel_rate"), width=32)
     with pytest.raises(ValueError, match=r"goes on from cifar10-siftfunnel: .* --start-from DIR"):
         train_recipe(start, tmp_path / "start", data, None, CPU)
     train_recipe(start, tmp_path / "start", data, None, CPU, start_from=tmp_path / "bundle")
@@ -197,3 +198,13 @@ def test_a_rate_recipe_goes_on_from_a_bundle_and_then_from_a_run(tmp_path: Path)
     steps = rate_stage(load_run(tmp_path / "on")[1]).log_steps_RC
     assert torch.isfinite(steps).all()
     assert not torch.equal(steps, rate_stage(load_run(tmp_path / "start")[1]).log_steps_RC)
+
+
+def test_a_rate_recipe_goes_on_from_a_run_without_a_quantiser(tmp_path: Path) -> None:
+    data = write_data_directory(tmp_path / "data", train=120)
+    train_recipe(tiny(recipe("cifar10_siftfunnel"), warm_start=None), tmp_path / "plain", data, None, CPU)
+    wanted = tiny(recipe("cifar10_siftfunnel_rate"))
+    progress = train_recipe(wanted, tmp_path / "on", data, None, CPU, start_from=tmp_path / "plain")
+    assert progress.epochs_done == 1
+    steps = rate_stage(load_run(tmp_path / "on")[1]).log_steps_RC
+    assert not torch.equal(steps[0], steps[3]), "each rate point starts from the deviations of the features"
