@@ -63,10 +63,10 @@ class RestoringTask(ClassifierTask):
         self._trained_edge = channels_last(trained.edge.to(device)).eval()
         self._trained_edge.requires_grad_(False)
 
-    def loss(self, batch: tuple[Tensor, Tensor]) -> tuple[Tensor, dict[str, float]]:
+    def loss(self, batch: tuple[Tensor, Tensor]) -> tuple[Tensor, dict[str, Tensor]]:
         """Squared error of the restored feature, relative to the variance of the wanted one."""
         x, _ = batch
         wanted = self._trained_edge(x)
         restored = self.model.cloud[:RESTORED_STEPS](self.model.edge(x))
         loss = functional.mse_loss(restored, wanted) / wanted.var()
-        return loss, {"unexplained": float(loss.detach())}
+        return loss, {"unexplained": loss.detach()}

@@ -64,7 +64,7 @@ def test_the_two_recipes_of_a_data_set_share_width_and_size() -> None:
 
 
 def test_an_unknown_recipe_lists_the_known_ones() -> None:
-    with pytest.raises(ValueError, match="known: cifar10_siftfunnel, cifar10_siftfunnel_rate, "):
+    with pytest.raises(ValueError, match="known: cifar10_siftfunnel, cifar10_siftfunnel_longer, "):
         recipe("resnet")
 
 
@@ -203,7 +203,7 @@ def test_a_rate_recipe_goes_on_from_a_bundle_or_a_run(tmp_path: Path) -> None:
 def test_a_rate_recipe_goes_on_from_a_run_without_a_quantiser(tmp_path: Path) -> None:
     data = write_data_directory(tmp_path / "data", train=120)
     train_recipe(tiny(recipe("cifar10_siftfunnel"), warm_start=None), tmp_path / "plain", data, None, CPU)
-    wanted = tiny(recipe("cifar10_siftfunnel_rate"))
+    wanted = tiny(recipe("cifar10_siftfunnel_rate"), width=32)
     progress = train_recipe(wanted, tmp_path / "on", data, None, CPU, start_from=tmp_path / "plain")
     assert progress.epochs_done == 1
     steps = rate_stage(load_run(tmp_path / "on")[1]).log_steps_RC
