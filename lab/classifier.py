@@ -1,7 +1,7 @@
 """Training a split network: the task that the fitting loop runs for a recipe."""
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 
 import numpy as np
 import torch
@@ -20,6 +20,8 @@ from lab.train import FitSettings, Task, adamw
 from shared.preprocess import InputSpec, normalise
 
 EVALUATION_BATCH = 250
+
+Batch = tuple[Tensor, Tensor, Tensor | None]
 
 
 def input_spec(recipe: Recipe) -> InputSpec:
@@ -53,9 +55,18 @@ def sample_rate(recipe: Recipe, pictures: int) -> float:
 
 
 class ClassifierTask(Task):
-    """A split network with its defence's loss."""
+    """A split network with its defence's loss.
 
-    def __init__(self, recipe: Recipe, splits: Splits, device: torch.device) -> None:
+    Args:
+        recipe: What is trained.
+        splits: On which pictures.
+        device: Where.
+        taught_NK: Class probabilities that the recipe's teachers give the training pictures.
+    """
+
+    def __init__(
+        self, recipe: Recipe, splits: Splits, device: torch.device, taught_NK: Tensor | None = None
+    ) -> None:
         for images in (splits.train, splits.validation):
             check_fits(images, recipe)
         torch.manual_seed(recipe.seed)
@@ -71,6 +82,7 @@ class ClassifierTask(Task):
         self.model: SplitNetwork = channels_last(network.to(device))
         self._images_NHWC = torch.from_numpy(splits.train.images_NHWC).to(device)
         self._labels = torch.from_numpy(splits.train.labels).to(device)
+        self._taught_NK = None if taught_NK is None else taught_NK.to(device)
         self._validation = splits.validation
         self._steps_done = 0
         spec = input_spec(recipe)
@@ -105,12 +117,13 @@ class ClassifierTask(Task):
         """Take note of where training stands, so that a resumed run goes on with the same schedule."""
         self._steps_done = epoch * self.steps_per_epoch
 
-    def batches(self, generator: torch.Generator) -> Iterator[tuple[Tensor, Tensor]]:
-        """Augmented, normalised pictures N x 3 x S x S (channels last in memory) and their labels."""
+    def batches(self, generator: torch.Generator) -> Iterator[Batch]:
+        """Augmented, normalised pictures N x 3 x S x S (channels last in memory), labels, soft labels."""
         for part in self._parts(generator):
             part = part.to(self.device)
             x_NHWC = augment(self._images_NHWC[part], self.recipe.augmentation, generator)
-            yield ((x_NHWC - self._mean) / self._std).permute(0, 3, 1, 2), self._labels[part]
+            taught = None if self._taught_NK is None else self._taught_NK[part]
+            yield ((x_NHWC - self._mean) / self._std).permute(0, 3, 1, 2), self._labels[part], taught
 
     def _parts(self, generator: torch.Generator) -> Iterator[Tensor]:
         if self.recipe.defence.private:
@@ -120,16 +133,16 @@ class ClassifierTask(Task):
         order = torch.randperm(len(self._labels), generator=generator)[: self.samples_per_epoch]
         yield from torch.split(order, self.batch_size)
 
-    def loss(self, batch: tuple[Tensor, Tensor]) -> tuple[Tensor, dict[str, Tensor]]:
+    def loss(self, batch: Batch) -> tuple[Tensor, Mapping[str, float | Tensor]]:
         """The defence's loss on one batch."""
-        x, labels = batch
+        x, labels, taught = batch
         share_done = self._steps_done / (self.recipe.epochs * self.steps_per_epoch)
         self._steps_done += 1
         if not len(labels):
             # Poisson sampling may draw nobody: then the private step is noise alone
             return sum(p.sum() * 0 for p in self.model.parameters()), {}  # type: ignore[return-value]
         z, logits, hidden = self.model.trace(x)
-        made = self.recipe.defence.loss(Step(x, z, logits, labels, hidden, self.model, share_done))
+        made = self.recipe.defence.loss(Step(x, z, logits, labels, hidden, self.model, share_done, taught))
         logged = {name: value.detach() for name, value in made.parts.items()}
         accuracy = (logits.detach().argmax(1) == labels).float().mean()
         return made.total, {"loss": made.total.detach(), **logged, "train_accuracy": accuracy}

@@ -74,6 +74,15 @@ def _add_train(commands: Any) -> None:
         help="for a warm start: a run of the unprotected recipe (default: train it first); "
         "for a recipe that goes on from a bundle: the bundle's directory",
     )
+    parser.add_argument(
+        "--teacher",
+        dest="teachers",
+        type=Path,
+        action="append",
+        default=[],
+        metavar="BUNDLE",
+        help="for a recipe with teachers: a teacher's bundle; once for each",
+    )
     parser.add_argument("--epochs", type=int, metavar="N", help="another number of epochs than the recipe's")
     add_common(parser)
     parser.set_defaults(run=run_train)
@@ -157,7 +166,7 @@ def run_train(args: argparse.Namespace) -> int:
         wanted = replace(wanted, epochs=args.epochs)
     folder = args.folder or Path("runs") / wanted.name
     try:
-        progress = train_recipe(wanted, folder, args.data, args.cache, device, args.start_from)
+        progress = train_recipe(wanted, folder, args.data, args.cache, device, args.start_from, args.teachers)
     except KeyboardInterrupt:
         _say(f"\nstopped; the finished epochs are kept in {folder}, the same command continues")
         raise

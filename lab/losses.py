@@ -181,12 +181,21 @@ def smoothed_labels(labels: Tensor, num_classes: int, smoothing: float) -> Tenso
     return soft.scatter(1, labels[:, None], 1 - smoothing)
 
 
-def label_divergence(logits: Tensor, labels: Tensor, smoothing: float) -> Tensor:
+def label_divergence(
+    logits: Tensor,
+    labels: Tensor,
+    smoothing: float,
+    taught_NK: Tensor | None = None,
+    taught_share: float = 0.0,
+) -> Tensor:
     """KL divergence of the predicted distribution from the smoothed labels, mean over the batch, in nats.
 
-    0 when the prediction equals the smoothed labels.
+    0 when the prediction equals the smoothed labels. With teachers, the target is ``taught_share`` of their
+    answer and the rest of the smoothed labels.
     """
     soft = smoothed_labels(labels, logits.shape[1], smoothing)
+    if taught_NK is not None and taught_share:
+        soft = soft.lerp(taught_NK, taught_share)
     return functional.kl_div(logits.log_softmax(dim=1), soft, reduction="batchmean")
 
 
@@ -201,7 +210,14 @@ def l1_magnitude(z: Tensor) -> Tensor:
 
 
 def siftfunnel_loss(
-    x: Tensor, z_NCHW: Tensor, logits: Tensor, labels: Tensor, weights: LossWeights
+    x: Tensor,
+    z_NCHW: Tensor,
+    logits: Tensor,
+    labels: Tensor,
+    weights: LossWeights,
+    *,
+    taught_NK: Tensor | None = None,
+    taught_share: float = 0.0,
 ) -> LossParts:
     """Eq. 15: weighted sum of label divergence, distance correlation, channel correlation and magnitude.
 
@@ -211,8 +227,10 @@ def siftfunnel_loss(
         logits: Class scores N x K.
         labels: Class indices, length N.
         weights: Weights of the terms and the label smoothing.
+        taught_NK: Class probabilities that teachers give, a further target.
+        taught_share: Their share of it.
     """
-    kl = label_divergence(logits, labels, weights.smoothing)
+    kl = label_divergence(logits, labels, weights.smoothing, taught_NK, taught_share)
     dcor = distance_correlation_squared(x, z_NCHW)
     pearson = channel_correlation(z_NCHW)
     magnitude = l1_magnitude(z_NCHW)

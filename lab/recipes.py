@@ -63,6 +63,7 @@ class Recipe:
         augmentation: Changes of the training pictures.
         warm_start: A head start from another recipe's network, or None to start from scratch.
         begin_with: Name of a bundle or a recipe of the same network whose weights training goes on from.
+        teachers: Bundles whose mean answer is a further target, where the defence takes one.
         limits: Pictures used of each part.
         pictures_per_epoch: Pictures of one epoch where it is not all; finer steps for ``stop_at_accuracy``.
         stop_at_accuracy: Validation accuracy at which training ends early, or None.
@@ -89,6 +90,7 @@ class Recipe:
     pictures_per_epoch: int | None = None
     stop_at_accuracy: float | None = None
     begin_with: str | None = None
+    teachers: tuple[str, ...] = ()
     seed: int = 1
 
     def __post_init__(self) -> None:
@@ -106,10 +108,11 @@ class Recipe:
 
     def to_json(self) -> dict[str, Any]:
         """Every field as JSON values; ``recipe_from_json`` reads it back."""
-        values = {**asdict(self), "defence": self.defence.to_json()}
-        if self.begin_with is None:
-            # runs made before there was this field stay the same runs
-            del values["begin_with"]
+        values = {**asdict(self), "defence": self.defence.to_json(), "teachers": list(self.teachers)}
+        for later in ("begin_with", "teachers"):
+            if not values[later]:
+                # runs made before there was this field stay the same runs
+                del values[later]
         return values
 
 
@@ -118,6 +121,7 @@ def recipe_from_json(stored: Mapping[str, Any]) -> Recipe:
     values = dict(stored)
     values["augmentation"] = Augmentation(**values["augmentation"])
     values["defence"] = defence_from_json(values["defence"])
+    values["teachers"] = tuple(values.get("teachers", ()))
     values["limits"] = Limits(**values["limits"])
     warm_start = values.get("warm_start")
     values["warm_start"] = None if warm_start is None else WarmStart(**warm_start)
@@ -228,6 +232,24 @@ def cifar10_siftfunnel_rate() -> Recipe:
     )
 
 
+def cifar10_siftfunnel_rate_taught() -> Recipe:
+    """The second part of the training for rate: half of the target is what three trained bundles answer."""
+    start = cifar10_siftfunnel_rate()
+    return replace(
+        start,
+        name="cifar10_siftfunnel_rate_taught",
+        bundle="cifar10-siftfunnel-rate",
+        defence=SiftFunnelRate(
+            payload_bytes=(50.0, 61.0, 85.0, 110.0), shares=(0.25, 0.4, 0.2, 0.15), taught_share=0.5
+        ),
+        epochs=18,
+        batch_size=128,
+        learning_rate=1e-3,
+        begin_with=start.name,
+        teachers=("cifar10-unprotected", "cifar10-siftfunnel", "cifar10-siftfunnel-longer"),
+    )
+
+
 def cifar10_siftfunnel_longer() -> Recipe:
     """CIFAR-10's SiftFunnel trained on as long as its rate-trained one: what the rate alone costs."""
     return replace(
@@ -310,6 +332,7 @@ RECIPES: dict[str, Callable[[], Recipe]] = {
     "drawnfaces_unprotected": drawnfaces_unprotected,
     "drawnfaces_siftfunnel": drawnfaces_siftfunnel,
     "cifar10_siftfunnel_rate": cifar10_siftfunnel_rate,
+    "cifar10_siftfunnel_rate_taught": cifar10_siftfunnel_rate_taught,
     "cifar10_siftfunnel_longer": cifar10_siftfunnel_longer,
     "drawnfaces_siftfunnel_rate": drawnfaces_siftfunnel_rate,
     "faces_unprotected": faces_unprotected,

@@ -6,6 +6,7 @@ RUN/restoring/       the fit of the restored feature
 """
 
 import json
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -18,6 +19,7 @@ from lab.datasets import load_splits
 from lab.models.rate import RateQuantiser
 from lab.models.split import SplitNetwork
 from lab.recipes import Recipe, WarmStart, recipe, recipe_from_json
+from lab.teachers import soft_labels
 from lab.train import RUN, Progress, Run, RunFolderError, fit
 from lab.unfolding import load_from_bundle
 from lab.warmstart import RestoringTask
@@ -79,10 +81,22 @@ def _train_one(wanted: Recipe, folder: Path, splits: Splits, device: torch.devic
 
 
 def _train_on(
-    wanted: Recipe, folder: Path, start_from: Path | None, splits: Splits, device: torch.device
+    wanted: Recipe,
+    folder: Path,
+    start_from: Path | None,
+    teachers: Sequence[Path],
+    splits: Splits,
+    device: torch.device,
 ) -> Progress:
     """Go on from a bundle's weights; what stands in the run folder goes first."""
-    task = ClassifierTask(wanted, splits, device)
+    if len(teachers) != len(wanted.teachers):
+        named = ", ".join(wanted.teachers) or "none"
+        raise ValueError(
+            f"recipe {wanted.name} has these teachers: {named}; give each one's directory, --teacher DIR, "
+            f"got {len(teachers)}"
+        )
+    taught_NK = soft_labels(teachers, splits.train) if teachers else None
+    task = ClassifierTask(wanted, splits, device, taught_NK)
     run = Run(folder, _about(wanted, splits))
     if run.is_fresh():
         if start_from is None:
@@ -139,6 +153,7 @@ def train_recipe(
     cache: Path | None,
     device: torch.device,
     start_from: Path | None = None,
+    teachers: Sequence[Path] = (),
 ) -> Progress:
     """Train a recipe into a run folder, or continue what is there.
 
@@ -150,10 +165,11 @@ def train_recipe(
         device: Where to train.
         start_from: For a warm start: a run of the unprotected recipe; trained first when left out. For a
             recipe that begins with a bundle: that bundle's directory.
+        teachers: Directories of the bundles that the recipe names as teachers.
     """
     splits = splits_of(wanted, data, cache)
     if wanted.begin_with is not None:
-        return _train_on(wanted, folder, start_from, splits, device)
+        return _train_on(wanted, folder, start_from, teachers, splits, device)
     if wanted.warm_start is None:
         if start_from is not None:
             raise ValueError(f"recipe {wanted.name} starts from scratch; leave --start-from out")

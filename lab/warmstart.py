@@ -8,11 +8,13 @@ start: the recipe then trains the whole network with Eq. 15 alone, without a ter
     feature.
 """
 
+from collections.abc import Mapping
+
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from lab.classifier import ClassifierTask
+from lab.classifier import Batch, ClassifierTask
 from lab.data import Splits
 from lab.models.cnn import SiftFunnelCNN, UnprotectedCNN
 from lab.models.layout import channels_last
@@ -63,9 +65,9 @@ class RestoringTask(ClassifierTask):
         self._trained_edge = channels_last(trained.edge.to(device)).eval()
         self._trained_edge.requires_grad_(False)
 
-    def loss(self, batch: tuple[Tensor, Tensor]) -> tuple[Tensor, dict[str, Tensor]]:
+    def loss(self, batch: Batch) -> tuple[Tensor, Mapping[str, float | Tensor]]:
         """Squared error of the restored feature, relative to the variance of the wanted one."""
-        x, _ = batch
+        x, _, _ = batch
         wanted = self._trained_edge(x)
         restored = self.model.cloud[:RESTORED_STEPS](self.model.edge(x))
         loss = functional.mse_loss(restored, wanted) / wanted.var()

@@ -30,6 +30,7 @@ class Step:
         hidden: Output of each child of the edge and of the cloud but the head, before the stage.
         network: The network in training.
         share_done: Share of the training that is done, from 0 to 1.
+        taught_NK: What the recipe's teachers answer, class probabilities; None without teachers.
     """
 
     x_NCHW: Tensor
@@ -39,6 +40,7 @@ class Step:
     hidden: tuple[Tensor, ...]
     network: SplitNetwork
     share_done: float
+    taught_NK: Tensor | None = None
 
 
 @dataclass(frozen=True)

@@ -32,6 +32,7 @@ class SiftFunnelRate(Defence):
         levels: Levels of the quantiser.
         price_speed: How fast a price follows: each step, its logarithm moves by this times the relative
             excess.
+        taught_share: Share of the label target that is the mean answer of the recipe's teachers.
         weights: Weights of Eq. 15.
     """
 
@@ -39,6 +40,7 @@ class SiftFunnelRate(Defence):
     shares: tuple[float, ...] = (0.4, 0.2, 0.2, 0.2)
     levels: int = 16
     price_speed: float = 0.01
+    taught_share: float = 0.0
     weights: LossWeights = field(default_factory=LossWeights)
 
     name: ClassVar[str] = "siftfunnel-rate"
@@ -50,6 +52,7 @@ class SiftFunnelRate(Defence):
         "shares": "ours",
         "levels": "ours",
         "price_speed": "ours",
+        "taught_share": "ours",
         "weights": "paper",
     }
 
@@ -60,6 +63,8 @@ class SiftFunnelRate(Defence):
             raise ValueError(f"a payload has {SEAL_BYTES} bytes of checksum; a rate point needs more")
         if len(self.shares) != len(self.payload_bytes) or abs(sum(self.shares) - 1) > 1e-6:
             raise ValueError("shares must be as many as the rate points and add up to 1")
+        if not 0 <= self.taught_share <= 1:
+            raise ValueError(f"the teachers' share of the target lies in [0, 1], got {self.taught_share}")
 
     def furnish(self, network: SplitNetwork) -> None:
         """Put the quantiser at the cut."""
@@ -73,7 +78,17 @@ class SiftFunnelRate(Defence):
     def loss(self, step: Step) -> Loss:
         """Eq. 15 on the quantised feature, and the price of its bits."""
         quantiser = rate_stage(step.network)
-        made = siftfunnel_loss(step.x_NCHW, step.z_NCHW, step.logits_NK, step.labels_N, self.weights)
+        if self.taught_share and step.taught_NK is None:
+            raise ValueError("a share of the target is the teachers', and the recipe has none")
+        made = siftfunnel_loss(
+            step.x_NCHW,
+            step.z_NCHW,
+            step.logits_NK,
+            step.labels_N,
+            self.weights,
+            taught_NK=step.taught_NK,
+            taught_share=self.taught_share,
+        )
         bits_N, point_N = quantiser.bits()
         price = (quantiser.log_price_R.exp()[point_N] * bits_N).mean()
         quantiser.steer(bits_N.detach(), point_N, self.price_speed)

@@ -41,7 +41,7 @@ def splits_of(images: ImageSet) -> Splits:
 def test_every_recipe_is_named_as_it_is_registered_and_survives_json(name: str) -> None:
     made = recipe(name)
     assert made.name == name
-    assert made.bundle == name.replace("_", "-")
+    assert made.bundle == name.removesuffix("_taught").replace("_", "-")
     assert recipe_from_json(json.loads(json.dumps(made.to_json()))) == made
 
 
@@ -49,7 +49,7 @@ def test_every_recipe_is_named_as_it_is_registered_and_survives_json(name: str) 
 def test_every_protected_recipe_uses_the_papers_weights(name: str) -> None:
     made = recipe(name)
     _, _, kind = name.partition("_")
-    kind = kind.removesuffix("_longer")
+    kind = kind.removesuffix("_longer").removesuffix("_taught")
     expected = {"unprotected": "none", "siftfunnel": "siftfunnel"}.get(kind, "siftfunnel-rate")
     assert made.defence.name == expected
     if isinstance(made.defence, SiftFunnel | SiftFunnelRate):
@@ -168,7 +168,7 @@ def test_an_empty_private_batch_is_a_step_of_noise() -> None:
     optimizer = task.make_optimizer(task.model, fit_settings(wanted))
     nobody = augment(torch.zeros(0, 32, 32, 3, dtype=torch.uint8), wanted.augmentation, torch.Generator())
     before = [parameter.detach().clone() for parameter in task.model.parameters()]
-    loss, logged = task.loss((nobody.permute(0, 3, 1, 2), torch.zeros(0, dtype=torch.int64)))
+    loss, logged = task.loss((nobody.permute(0, 3, 1, 2), torch.zeros(0, dtype=torch.int64), None))
     loss.backward()
     optimizer.step()
     assert (float(loss.detach()), logged) == (0.0, {})
