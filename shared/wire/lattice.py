@@ -12,6 +12,9 @@ phases instead of position by position lets numpy do it: three passes for any si
 Levels are uint8 and at most 63, so that a sum of four fits a byte too.
 """
 
+from dataclasses import dataclass
+from functools import lru_cache
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -23,6 +26,7 @@ CLASSES = len(CLASS_BOUNDS) + 1
 
 Plane = NDArray[np.uint8]
 """Levels of some channels, (channels, rows, columns)."""
+Flat = NDArray[np.uint8]
 
 
 def classes_of_sums(levels: int) -> NDArray[np.uint8]:
@@ -47,72 +51,75 @@ def phase_map(height: int, width: int) -> NDArray[np.uint8]:
     return np.where(odd_row == odd_column, odd_row, 2).astype(np.uint8)
 
 
-def part_shapes(height: int, width: int) -> tuple[tuple[int, int], ...]:
-    """Rows and columns of A, B, C and D.
+PARTS = ((0, 0), (1, 1), (0, 1), (1, 0))
+"""First row and column of A, B, C and D."""
 
-    >>> part_shapes(3, 4)
-    ((2, 2), (1, 2), (2, 2), (1, 2))
+
+class Grid:
+    """Levels of some channels with zeros around every channel, laid flat, so that a neighbour is a shift.
+
+    One column of zeros behind each row is also the one before the next, one row of zeros below each channel
+    is also the one above the next.
+
+    Attributes:
+        flat: uint8, the cells in the order of `coding_order`'s positions, zeros around channels included.
+        levels: uint8, (channels, height, width), a view of them to write to.
     """
-    odd_rows, odd_columns = height // 2, width // 2
-    rows, columns = height - odd_rows, width - odd_columns
-    return (rows, columns), (odd_rows, odd_columns), (rows, odd_columns), (odd_rows, columns)
+
+    def __init__(self, channels: int, height: int, width: int) -> None:
+        self._row = width + 1
+        self._margin = self._row + 1
+        size = channels * (height + 1) * self._row
+        self._cells = np.zeros(size + 2 * self._margin, np.uint8)
+        self.flat = self._cells[self._margin : self._margin + size]
+        self.levels: Plane = self.flat.reshape(channels, height + 1, self._row)[:, :height, :width]
+
+    def sums(self, phase: int) -> Flat:
+        """For each cell the sum of the neighbours that are the context of a phase, 1 or 2.
+
+        >>> grid = Grid(1, 2, 2)
+        >>> grid.levels[:] = [[[3, 0], [0, 2]]]
+        >>> [grid.sums(1)[4].item(), grid.sums(2)[1].item()]
+        [3, 5]
+        """
+        cells, size, start, row = self._cells, len(self.flat), self._margin, self._row
+        first, second = (row - 1, row + 1) if phase == 1 else (1, row)
+        sums = cells[start - first : start - first + size] + cells[start + first : start + first + size]
+        sums += cells[start - second : start - second + size]
+        sums += cells[start + second : start + second + size]
+        return sums
 
 
-def part(levels: Plane, number: int) -> Plane:
-    """A view of A, B, C or D of some channels, by number."""
-    row, column = ((0, 0), (1, 1), (0, 1), (1, 0))[number]
-    return levels[:, row::2, column::2]
+@dataclass(frozen=True)
+class CodingOrder:
+    """Where the levels of some channels lie, in the order in which they are coded.
 
-
-def with_border(levels: Plane, before: int) -> Plane:
-    """With a row and a column of zeros behind, and `before` of them in front: what the sums read A and B as.
-
-    >>> with_border(np.ones((1, 1, 1), np.uint8), 1).tolist()
-    [[[0, 0, 0], [0, 1, 0], [0, 0, 0]]]
+    Attributes:
+        positions: in `Grid.flat`: A of every channel, then B, then C, then D.
+        channels: the channel of each.
+        phases: the stretch of `positions` that is coded in each phase.
     """
-    channels, rows, columns = levels.shape
-    padded = np.zeros((channels, rows + before + 1, columns + before + 1), np.uint8)
-    padded[:, before : before + rows, before : before + columns] = levels
-    return padded
+
+    positions: NDArray[np.intp]
+    channels: NDArray[np.intp]
+    phases: tuple[slice, ...]
 
 
-def sums_around_b(a: Plane, height: int, width: int) -> Plane:
-    """For each position of B the sum of its four diagonal neighbours.
+@lru_cache(maxsize=32)
+def coding_order(channels: int, height: int, width: int) -> CodingOrder:
+    """The order of some channels.
 
-    Args:
-        a: A with a border behind.
-        height: of the feature.
-        width: of the feature.
-
-    >>> sums_around_b(with_border(np.full((1, 1, 1), 3, np.uint8), 0), 2, 2).tolist()
-    [[[3]]]
+    >>> coding_order(1, 2, 2).positions
+    array([0, 4, 1, 3])
     """
-    rows, columns = height // 2, width // 2
-    sums = a[:, :rows, :columns] + a[:, :rows, 1 : columns + 1]
-    sums += a[:, 1 : rows + 1, :columns]
-    sums += a[:, 1 : rows + 1, 1 : columns + 1]
-    return sums
-
-
-def sums_around_c_and_d(a: Plane, b: Plane, height: int, width: int) -> tuple[Plane, Plane]:
-    """For each position of C and of D the sum of its four nearest neighbours.
-
-    Args:
-        a: A with a border behind.
-        b: B with a border all around.
-        height: of the feature.
-        width: of the feature.
-
-    >>> a, b = (with_border(np.full((1, 1, 1), x, np.uint8), before) for x, before in ((3, 0), (2, 1)))
-    >>> [sums.tolist() for sums in sums_around_c_and_d(a, b, 2, 2)]
-    [[[[5]]], [[[5]]]]
-    """
-    odd_rows, odd_columns = height // 2, width // 2
-    rows, columns = height - odd_rows, width - odd_columns
-    c = a[:, :rows, :odd_columns] + a[:, :rows, 1 : odd_columns + 1]
-    c += b[:, :rows, 1 : odd_columns + 1]
-    c += b[:, 1 : rows + 1, 1 : odd_columns + 1]
-    d = a[:, :odd_rows, :columns] + a[:, 1 : odd_rows + 1, :columns]
-    d += b[:, 1 : odd_rows + 1, :columns]
-    d += b[:, 1 : odd_rows + 1, 1 : columns + 1]
-    return c, d
+    size = channels * (height + 1) * (width + 1)
+    cells = np.arange(size).reshape(channels, height + 1, width + 1)[:, :height, :width]
+    found = [cells[:, row::2, column::2].ravel() for row, column in PARTS]
+    positions = np.concatenate(found)
+    of_position = positions // max((height + 1) * (width + 1), 1)
+    for shared in (positions, of_position):
+        shared.flags.writeable = False
+    first, second = len(found[0]), len(found[0]) + len(found[1])
+    return CodingOrder(
+        positions, of_position, (slice(0, first), slice(first, second), slice(second, len(positions)))
+    )

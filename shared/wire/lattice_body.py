@@ -27,13 +27,10 @@ from shared.wire.errors import CodecError
 from shared.wire.lattice import (
     MOST_LEVELS,
     PHASES,
-    Plane,
+    CodingOrder,
+    Grid,
     classes_of_sums,
-    part,
-    part_shapes,
-    sums_around_b,
-    sums_around_c_and_d,
-    with_border,
+    coding_order,
 )
 from shared.wire.quantiser import Quantiser
 from shared.wire.seal import CHECKSUM_DIFFERS, SEAL_BYTES
@@ -95,18 +92,18 @@ class LatticeBody:
             )
         self._feature = feature
         self.quantiser = quantiser
+        self._shape = (feature.channels, feature.height * feature.width)
         sent = np.flatnonzero(tables.flags != SILENT)
         # channels in the order of their flags, so that flags of one table lie together
         self._sent = sent[np.argsort(tables.flags[sent], kind="stable")]
         self._flag_runs = _runs(tables.flags[self._sent])
         self._choices = tables.choices[self._sent]
-        self._steps = quantiser.steps[self._sent, None, None]
+        self._steps = quantiser.steps[self._sent, None]
         self._highest = np.float32(quantiser.levels - 1) * self._steps
         self._count = self._mode_table = len(tables.counts)
         # the largest level, halved that often, rounds to 0
         self._coarsest = (2 * (quantiser.levels - 1)).bit_length()
         self._coder = make_tables(_with_modes(tables.counts, self._coarsest))
-        self._shapes = part_shapes(feature.height, feature.width)
         # the checksum and the one above it
         self.least_bytes = SEAL_BYTES + 1
         self.most_bytes = tables.most_bytes
@@ -115,15 +112,14 @@ class LatticeBody:
             f"{quantiser.levels} levels, one step per channel, {self._count} tables by context, ANS; "
             f"{len(self._sent)} of {feature.channels} channels are ever sent"
         )
-        needed = len(self._write(np.zeros(feature.shape, np.float32), self._coarsest, _FITS_ALWAYS))
+        needed = len(self._write(np.zeros(self._shape, np.float32), self._coarsest, _FITS_ALWAYS))
         if needed > tables.most_bytes:
             raise ValueError(f"most_bytes is {tables.most_bytes}, but a feature of zeros takes {needed}")
 
     def write(self, features: NDArray[np.float32], checksum: Checksum) -> bytes:
         """Encode finite float32 values, shape (channels, height * width), coarser where the ceiling asks."""
-        planes = features.reshape(self._feature.shape)
         for coarser in range(self._coarsest + 1):
-            body = self._write(planes, coarser, checksum)
+            body = self._write(features, coarser, checksum)
             if len(body) <= self.most_bytes:
                 return body
         raise AssertionError("zeros fit: the constructor saw to it")
@@ -144,24 +140,24 @@ class LatticeBody:
         if flags.max() > 1:
             raise CodecError("body says neither that a channel is sent nor that it is not")
         active = np.flatnonzero(flags)
-        symbols, parts = self._empty_parts(len(active))
+        grid, order = self._grid(len(active))
         if len(active):
-            self._read_levels(reader, active, symbols, parts)
-        if reader.finish(seeded=True) != checksum(_told(coarser, flags.astype(np.uint8), symbols)):
+            self._read_levels(reader, active, grid, order)
+        told = _told(coarser, flags.astype(np.uint8), grid.flat.take(order.positions))
+        if reader.finish(seeded=True) != checksum(told):
             raise CodecError(CHECKSUM_DIFFERS)
-        return self._dequantise(active, parts, coarser)
+        return self._dequantise(active, grid, coarser)
 
-    def _write(self, planes: NDArray[np.float32], coarser: int, checksum: Checksum) -> bytes:
-        levels = self._quantise(planes, coarser)
-        flags: NDArray[np.bool_] = levels.reshape(len(levels), -1).max(axis=1) > 0
+    def _write(self, features: NDArray[np.float32], coarser: int, checksum: Checksum) -> bytes:
+        levels = self._quantise(features, coarser)
+        flags = levels.any(axis=1)
         active = np.flatnonzero(flags)
-        symbols, parts = self._empty_parts(len(active))
-        sent = levels[active]
-        for number, view in enumerate(parts):
-            view[:] = part(sent, number)
+        grid, order = self._grid(len(active))
+        grid.levels[:] = levels[active].reshape(grid.levels.shape)
+        symbols = grid.flat.take(order.positions)
         writer = self._coder.write(checksum(_told(coarser, flags.astype(np.uint8), symbols)))
         if len(active):
-            self._push_levels(writer, active, symbols, parts)
+            self._push_levels(writer, active, grid, order, symbols)
         as_levels: NDArray[np.int32] = flags.astype(np.int32)
         # a stack gives back last what was pushed first
         for table, start, end in reversed(self._flag_runs):
@@ -170,96 +166,76 @@ class LatticeBody:
         # the last word's high bytes are zero as often as not
         return writer.finish().rstrip(b"\0")
 
-    def _empty_parts(self, channels: int) -> tuple[_Bytes, list[Plane]]:
-        """Room for all levels of some channels, in the order of coding, and views of it as A, B, C and D."""
-        symbols = np.empty(channels * self._feature.height * self._feature.width, np.uint8)
-        parts, start = [], 0
-        for rows, columns in self._shapes:
-            end = start + channels * rows * columns
-            parts.append(symbols[start:end].reshape(channels, rows, columns))
-            start = end
-        return symbols, parts
+    def _grid(self, channels: int) -> tuple[Grid, CodingOrder]:
+        """Room for the levels of some channels, and the order in which they are coded."""
+        height, width = self._feature.height, self._feature.width
+        return Grid(channels, height, width), coding_order(channels, height, width)
 
     def _push_levels(
-        self, writer: Writer, active: NDArray[np.intp], symbols: _Bytes, parts: list[Plane]
+        self, writer: Writer, active: NDArray[np.intp], grid: Grid, order: CodingOrder, symbols: _Bytes
     ) -> None:
-        height, width = self._feature.height, self._feature.width
-        a, b = with_border(parts[0], 0), with_border(parts[1], 1)
-        around = (sums_around_b(a, height, width), *sums_around_c_and_d(a, b, height, width))
-        keys, views = self._empty_parts(len(active))
-        views[0][:] = self._choices[active, 0, 0][:, None, None]
-        for view, sums, phase in zip(views[1:], around, (1, 2, 2), strict=True):
-            self._put_keys(view, active, sums, phase)
-        in_order = symbols.take(np.argsort(keys, kind="stable")).astype(np.int32)
+        a, b, rest = order.phases
+        around = np.zeros(len(symbols), np.uint8)
+        around[b] = grid.sums(1).take(order.positions[b])
+        around[rest] = grid.sums(2).take(order.positions[rest])
+        rows = self._rows[:, active]
+        places = np.concatenate(
+            [rows[phase].take(order.channels[its]) for phase, its in enumerate((a, b, rest))]
+        )
+        places += around
+        keys = self._key_of_sum.take(places)
+        in_order = symbols.take(keys.argsort(kind="stable")).astype(np.int32)
         end = len(symbols)
-        counts = np.bincount(keys, minlength=PHASES * self._count).tolist()
+        counts = np.bincount(keys).tolist()
         for key in range(len(counts) - 1, -1, -1):
             if counts[key]:
                 start = end - counts[key]
                 writer.push(in_order[start:end], key % self._count)
                 end = start
 
-    def _read_levels(
-        self, reader: Reader, active: NDArray[np.intp], symbols: _Bytes, parts: list[Plane]
-    ) -> None:
-        height, width = self._feature.height, self._feature.width
-        keys, views = self._empty_parts(len(active))
-        b_from, rest_from = views[0].size, views[0].size + views[1].size
-        views[0][:] = self._choices[active, 0, 0][:, None, None]
-        self._pop(reader, keys[:b_from], symbols[:b_from], 0)
-        a = with_border(parts[0], 0)
-        self._put_keys(views[1], active, sums_around_b(a, height, width), 1)
-        self._pop(reader, keys[b_from:rest_from], symbols[b_from:rest_from], 1)
-        around = sums_around_c_and_d(a, with_border(parts[1], 1), height, width)
-        for view, sums in zip(views[2:], around, strict=True):
-            self._put_keys(view, active, sums, 2)
-        self._pop(reader, keys[rest_from:], symbols[rest_from:], 2)
-
-    def _pop(self, reader: Reader, keys: _Bytes, symbols: _Bytes, phase: int) -> None:
-        """Fill in the levels of a phase."""
-        if not len(keys):
-            return
-        counts = np.bincount(keys, minlength=(phase + 1) * self._count)[phase * self._count :].tolist()
-        popped = [reader.pop(table, count) for table, count in enumerate(counts) if count]
-        symbols[np.argsort(keys, kind="stable")] = np.concatenate(popped)
-
-    def _put_keys(self, view: Plane, active: NDArray[np.intp], sums: Plane, phase: int) -> None:
-        """For each symbol its phase and table, told by one byte."""
-        places = sums + self._offsets[active]
-        # "clip" writes into the view directly; nothing lies outside
-        self._key_of_sum[phase].take(places, out=view, mode="clip")
+    def _read_levels(self, reader: Reader, active: NDArray[np.intp], grid: Grid, order: CodingOrder) -> None:
+        rows = self._rows[:, active]
+        for phase, its in enumerate(order.phases):
+            positions = order.positions[its]
+            if not len(positions):
+                continue
+            places = rows[phase].take(order.channels[its])
+            if phase:
+                places += grid.sums(phase).take(positions)
+            keys = self._key_of_sum.take(places)
+            counts = np.bincount(keys)[phase * self._count :].tolist()
+            popped = [reader.pop(table, count) for table, count in enumerate(counts) if count]
+            in_order = popped[0] if len(popped) == 1 else np.concatenate(popped)
+            grid.flat[positions.take(keys.argsort(kind="stable"))] = in_order
 
     @cached_property
-    def _key_of_sum(self) -> tuple[_Bytes, ...]:
-        """For each phase the key of each channel and sum, laid flat."""
+    def _key_of_sum(self) -> _Bytes:
+        """For each phase, channel and sum its phase and table, told by one byte; laid flat."""
         classes = classes_of_sums(self.quantiser.levels)
-        return tuple(
-            (self._choices[:, phase, :][:, classes] + np.uint8(phase * self._count)).ravel()
-            for phase in range(PHASES)
-        )
+        by_phase = self._choices.swapaxes(0, 1)[:, :, classes]
+        # in the first phase no sum is known: all are 0
+        return (by_phase + (np.arange(PHASES, dtype=np.uint8) * self._count)[:, None, None]).ravel()
 
     @cached_property
-    def _offsets(self) -> NDArray[np.intp]:
+    def _rows(self) -> NDArray[np.intp]:
+        """Where in `_key_of_sum` each phase's and channel's keys begin."""
         sums = 4 * (self.quantiser.levels - 1) + 1
-        return (np.arange(len(self._sent)) * sums)[:, None, None]
+        return np.arange(PHASES * len(self._sent)).reshape(PHASES, -1) * sums
 
-    def _quantise(self, planes: NDArray[np.float32], coarser: int) -> Plane:
+    def _quantise(self, features: NDArray[np.float32], coarser: int) -> _Bytes:
         # clipped before the division, which could overflow
-        levels = np.minimum(planes[self._sent], self._highest)
+        levels = np.minimum(features[self._sent], self._highest)
         levels = np.maximum(levels, np.float32(0), out=levels)
         levels /= self._steps if coarser == 0 else np.ldexp(self._steps, coarser)
-        rounded: Plane = np.rint(levels, out=levels).astype(np.uint8)
+        rounded: _Bytes = np.rint(levels, out=levels).astype(np.uint8)
         return rounded
 
-    def _dequantise(self, active: NDArray[np.intp], parts: list[Plane], coarser: int) -> NDArray[np.float32]:
-        features = np.zeros(self._feature.shape, np.float32)
+    def _dequantise(self, active: NDArray[np.intp], grid: Grid, coarser: int) -> NDArray[np.float32]:
+        features = np.zeros(self._shape, np.float32)
         if len(active):
             steps = self._steps[active] if coarser == 0 else np.ldexp(self._steps[active], coarser)
-            levels = np.empty((len(active), self._feature.height, self._feature.width), np.uint8)
-            for number, coded in enumerate(parts):
-                part(levels, number)[:] = coded
-            features[self._sent[active]] = levels * steps
-        return features.reshape(self._feature.channels, -1)
+            features[self._sent[active]] = grid.levels.reshape(len(active), -1) * steps
+        return features
 
 
 def _told(coarser: int, flags: _Bytes, symbols: _Bytes) -> bytes:

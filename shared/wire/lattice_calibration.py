@@ -15,11 +15,9 @@ from shared.wire.bodies import encode_array, make_body
 from shared.wire.lattice import (
     CLASSES,
     PHASES,
+    Grid,
     classes_of_sums,
-    part,
-    sums_around_b,
-    sums_around_c_and_d,
-    with_border,
+    coding_order,
 )
 from shared.wire.lattice_body import SILENT, LatticeBody
 from shared.wire.quantiser import Quantiser
@@ -96,17 +94,16 @@ def _histograms(
     flags[:, 1] = active.reshape(channels, count).sum(axis=1)
     flags[:, 0] = count - flags[:, 1]
     channel = np.repeat(np.arange(channels), count)[active]
-    parts = [part(levels[active], number) for number in range(4)]
-    a, b = with_border(parts[0], 0), with_border(parts[1], 1)
-    around = (sums_around_b(a, height, width), *sums_around_c_and_d(a, b, height, width))
+    grid, order = Grid(len(channel), height, width), coding_order(len(channel), height, width)
+    grid.levels[:] = levels[active]
     classes = classes_of_sums(quantiser.levels).astype(np.int64)
     found = np.zeros(channels * PHASES * CLASSES * quantiser.levels, np.int64)
-    for coded, sums, phase in zip(parts, (None, *around), (0, 1, 2, 2), strict=True):
-        row = (channel[:, None, None] * PHASES + phase) * CLASSES
-        if sums is not None:
-            row = row + classes[sums]
-        symbol = (row * quantiser.levels + coded).ravel()
-        found += np.bincount(symbol, minlength=found.size)
+    for phase, its in enumerate(order.phases):
+        positions = order.positions[its]
+        row = (channel[order.channels[its]] * PHASES + phase) * CLASSES
+        if phase:
+            row += classes[grid.sums(phase)[positions]]
+        found += np.bincount(row * quantiser.levels + grid.flat[positions], minlength=found.size)
     return flags, found.reshape(channels, PHASES, CLASSES, quantiser.levels)
 
 

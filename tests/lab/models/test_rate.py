@@ -15,11 +15,9 @@ from shared.wire.bodies import make_body
 from shared.wire.lattice import (
     CLASSES,
     PHASES,
+    Grid,
     classes_of_sums,
-    part,
-    sums_around_b,
-    sums_around_c_and_d,
-    with_border,
+    coding_order,
 )
 
 SHAPE = (3, 6, 8)
@@ -58,15 +56,17 @@ def test_its_tables_are_those_of_the_wire_format():
     stage = quantiser()
     levels = torch.randint(0, 16, (2, *SHAPE), generator=torch.Generator().manual_seed(0))
     rows = stage.rows(levels, torch.tensor([1, 0])).numpy()
+    order = coding_order(*SHAPE)
     for picture, point in enumerate((1, 0)):
-        a, b = (part(levels[picture].numpy().astype(np.uint8), number) for number in range(2))
-        a, b = with_border(a, 0), with_border(b, 1)
-        first = np.zeros_like(part(levels[picture].numpy(), 0))
-        around = (first, sums_around_b(a, *SHAPE[1:]), *sums_around_c_and_d(a, b, *SHAPE[1:]))
-        for number, (sums, phase) in enumerate(zip(around, (0, 1, 2, 2), strict=True)):
-            channel = np.arange(3)[:, None, None]
-            expected = ((point * 3 + channel) * PHASES + phase) * CLASSES + classes_of_sums(16)[sums]
-            assert np.array_equal(part(rows[picture], number), expected)
+        grid = Grid(*SHAPE)
+        grid.levels[:] = levels[picture].numpy()
+        placed = np.zeros(len(grid.flat), np.int64)
+        placed.reshape(3, SHAPE[1] + 1, SHAPE[2] + 1)[:, : SHAPE[1], : SHAPE[2]] = rows[picture]
+        for phase, its in enumerate(order.phases):
+            positions = order.positions[its]
+            sums = grid.sums(phase)[positions] if phase else np.zeros_like(positions)
+            row = (point * 3 + order.channels[its]) * PHASES + phase
+            assert np.array_equal(placed[positions], row * CLASSES + classes_of_sums(16)[sums])
 
 
 def test_bits_are_the_code_lengths_of_what_is_sent_when_levels_are_whole():

@@ -14,7 +14,7 @@ from shared.json_fields import FieldError
 from shared.manifest import BundleError, CodecSpec, FeatureSpec
 from shared.wire import CodecError, calibrate_lattice, describe, make_codecs
 from shared.wire.bodies import encode_array, make_body
-from shared.wire.lattice import part, part_shapes, phase_map, sums_around_b, sums_around_c_and_d, with_border
+from shared.wire.lattice import PARTS, Grid, coding_order, phase_map
 from shared.wire.lattice_body import LatticeBody
 from shared.wire.lattice_calibration import merge_tables
 from shared.wire.plain_ans import PlainAnsTables
@@ -49,6 +49,11 @@ def flat(features: np.ndarray) -> np.ndarray:
     return features.reshape(SHAPE[0], -1)
 
 
+def part(levels: np.ndarray, number: int) -> np.ndarray:
+    row, column = PARTS[number]
+    return levels[:, row::2, column::2]
+
+
 def sums_one_by_one(levels: np.ndarray, number: int) -> np.ndarray:
     """The sum of every context of a part, by the definition."""
     channels, height, width = levels.shape
@@ -65,20 +70,22 @@ def sums_one_by_one(levels: np.ndarray, number: int) -> np.ndarray:
 @pytest.mark.parametrize("width", [1, 2, 5, 8])
 def test_context_sums_are_those_of_the_definition_for_every_shape(height, width):
     levels = np.random.default_rng(height).integers(0, 64, (3, height, width)).astype(np.uint8)
-    assert [part(levels, n).shape[1:] for n in range(4)] == list(part_shapes(height, width))
-    a, b = with_border(part(levels, 0), 0), with_border(part(levels, 1), 1)
-    around_c, around_d = sums_around_c_and_d(a, b, height, width)
-    for number, sums in ((1, sums_around_b(a, height, width)), (2, around_c), (3, around_d)):
-        assert np.array_equal(sums, sums_one_by_one(levels, number))
+    grid, order = Grid(3, height, width), coding_order(3, height, width)
+    grid.levels[:] = levels
+    for phase, numbers in ((1, (1,)), (2, (2, 3))):
+        sums = grid.sums(phase)[order.positions[order.phases[phase]]]
+        expected = [sums_one_by_one(levels, number).ravel() for number in numbers]
+        assert np.array_equal(sums, np.concatenate(expected))
 
 
 @pytest.mark.parametrize(("height", "width"), [(1, 1), (2, 2), (3, 4), (16, 16)])
 def test_every_position_has_one_phase_and_lies_in_one_part(height, width):
-    phases = np.zeros((1, height, width), np.uint8)
-    phases[:] = phase_map(height, width)
-    for number, phase in enumerate((0, 1, 2, 2)):
-        assert (part(phases, number) == phase).all()
-    assert sum(rows * columns for rows, columns in part_shapes(height, width)) == height * width
+    grid, order = Grid(2, height, width), coding_order(2, height, width)
+    grid.levels[:] = phase_map(height, width)
+    for phase, its in enumerate(order.phases):
+        assert (grid.flat[order.positions[its]] == phase).all()
+    grid.levels[:] = 9
+    assert sorted(order.positions) == np.flatnonzero(grid.flat).tolist()
 
 
 @settings(max_examples=60, deadline=None)
