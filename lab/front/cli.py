@@ -51,6 +51,14 @@ def _add_leakage_arguments(parser: argparse.ArgumentParser) -> None:
         help="attack these codecs of every BUNDLE; `all` for all of them (default: none)",
     )
     parser.add_argument(
+        "--leakage-from",
+        type=Path,
+        nargs="+",
+        default=(),
+        metavar="FILE",
+        help="take attacks over from other fronts, of a machine with a GPU say",
+    )
+    parser.add_argument(
         "--attacks",
         type=_names,
         default=("residual",),
@@ -93,7 +101,7 @@ def run_front(args: argparse.Namespace) -> int:
     from lab.study.profiles import profile
 
     leakage = None
-    if args.leakage_of:
+    if args.leakage_of or args.leakage_from:
         leakage = LeakageSettings.of_profile(
             profile(args.profile), args.attacks, attacked=args.attacked, auxiliary=args.auxiliary
         )
@@ -108,6 +116,7 @@ def run_front(args: argparse.Namespace) -> int:
         again=args.again,
         leakage=leakage,
         leakage_of=args.leakage_of,
+        leakage_from=tuple(args.leakage_from),
         runs=args.runs,
     )
     try:

@@ -48,6 +48,8 @@ class FrontRequest:
         again: Measure bytes, accuracy and time of points anew that the file has.
         leakage: How to attack; None leaves leakage out.
         leakage_of: Codecs to attack, of every bundle; ``("all",)`` for all of them.
+        leakage_from: Other fronts, measured on another machine say, whose attacks on the same codecs of the
+            same bundles are taken over.
         runs: Where attacks keep what they make; pictures of people among it.
         codings: Ways of sending the picture itself.
         rounds: Timed frames.
@@ -63,6 +65,7 @@ class FrontRequest:
     again: bool = False
     leakage: LeakageSettings | None = None
     leakage_of: tuple[str, ...] = (ALL,)
+    leakage_from: tuple[Path, ...] = ()
     runs: Path = Path("runs/front")
     codings: tuple[PictureCoding, ...] = CODINGS
     rounds: int = ROUNDS
@@ -92,6 +95,7 @@ def measure_front(wanted: FrontRequest, device: torch.device, show: Show) -> Fro
     if wanted.leakage is not None:
         scenery = Scenery.of_splits(wanted.dataset, splits, wanted.leakage)
         _read_pictures(front, scenery, wanted)
+        _take_over(front, scenery, wanted, show)
         for place, bundle in zip(wanted.bundles, bundles, strict=True):
             _attack_bundle(front, place, bundle, scenery, wanted, device, show)
     return front
@@ -178,6 +182,24 @@ def _read_pictures(front: Front, scenery: Scenery, wanted: FrontRequest) -> None
         point = find_point(front, None, coding.name)
         if point is not None:
             _put(front, [with_attacks(point, {"reading": read_picture(coding, scenery)})], wanted)
+
+
+def _take_over(front: Front, scenery: Scenery, wanted: FrontRequest, show: Show) -> None:
+    """Entries of other fronts, where bundle, codec and attacked pictures are the same."""
+    attacked = scenery.attacked.pixels_sha256()
+    for path in wanted.leakage_from:
+        for theirs in read_front(path)["points"]:
+            ours = None if theirs["bundle"] is None else find_point(front, theirs["bundle"], theirs["codec"])
+            if ours is None or ours["digest"] != theirs["digest"] or theirs["leakage"] is None:
+                continue
+            entries = theirs["leakage"]["all"]
+            if any(entry["attacked_sha256"] != attacked for entry in entries.values()):
+                raise FrontError(
+                    f"{path}: {theirs['bundle']} {theirs['codec']} was attacked on other pictures than here; "
+                    "give the same --attacked and --profile"
+                )
+            show(f"{theirs['bundle']} {theirs['codec']}: {', '.join(entries)} taken over from {path}")
+            _put(front, [with_attacks(ours, entries)], wanted)
 
 
 def _attack_bundle(

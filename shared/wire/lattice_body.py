@@ -150,7 +150,7 @@ class LatticeBody:
 
     def _write(self, features: NDArray[np.float32], coarser: int, checksum: Checksum) -> bytes:
         levels = self._quantise(features, coarser)
-        flags: NDArray[np.bool_] = levels.any(axis=1)
+        flags: NDArray[np.bool_] = np.asarray(levels.any(axis=1))
         active = np.flatnonzero(flags)
         grid, order = self._grid(len(active))
         grid.levels[:] = levels[active].reshape(grid.levels.shape)

@@ -153,6 +153,23 @@ def test_what_is_there_is_kept_and_more_attacks_are_added(
     assert set(q5["leakage"]["all"]) == {"residual"}
 
 
+def test_attacks_of_another_front_are_taken_over_where_bundle_and_pictures_are_the_same(
+    measured: tuple[Front, FrontRequest], data: Path, bundle: Bundle, tmp_path: Path
+) -> None:
+    theirs, elsewhere = measured
+    wanted = request_for(
+        [bundle], data, tmp_path, leakage=LEAKAGE, leakage_of=(), leakage_from=(elsewhere.out,)
+    )
+    front = measure_front(wanted, CPU, quiet)
+    for codec in ("q4", "q5"):
+        ours, other = (find_point(one, "funnel", codec) for one in (front, theirs))
+        assert ours is not None
+        assert other is not None
+        assert ours["leakage"] == other["leakage"]
+    with pytest.raises(FrontError, match=r"attacked on other pictures .* same --attacked"):
+        measure_front(replace(wanted, leakage=replace(LEAKAGE, attacked=6)), CPU, quiet)
+
+
 def test_points_of_an_older_bundle_of_that_name_are_dropped(
     measured: tuple[Front, FrontRequest], tmp_path: Path
 ) -> None:
