@@ -223,7 +223,7 @@ def cifar10_siftfunnel_rate() -> Recipe:
         defence=SiftFunnelRate(payload_bytes=(52.0, 66.0, 90.0, 120.0), shares=(0.3, 0.3, 0.2, 0.2)),
         width=32,
         input_size=32,
-        epochs=100,
+        epochs=47,
         batch_size=256,
         learning_rate=2e-3,
         warmup_share=0.05,

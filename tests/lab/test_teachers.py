@@ -84,7 +84,7 @@ def test_a_recipe_with_teachers_wants_all_of_them_and_is_trained_with_them(
     data = write_data_directory(tmp_path / "data", train=120)
     start = teachers[1].directory
     places = [teacher.directory for teacher in teachers]
-    with pytest.raises(ValueError, match="has these teachers: one, other; give each one's .* got 1"):
+    with pytest.raises(ValueError, match=r"has these teachers: one, other; give each one's .* got 1"):
         train_recipe(wanted, tmp_path / "run", data, None, CPU, start, places[:1])
     taught = train_recipe(wanted, tmp_path / "run", data, None, CPU, start, places)
     alone = tiny(
