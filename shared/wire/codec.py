@@ -1,5 +1,6 @@
 """A codec as parties use it: `encode` and `decode`, checked on both ways."""
 
+from collections.abc import Callable
 from typing import Protocol
 
 import numpy as np
@@ -10,6 +11,9 @@ from shared.wire.bodies import Body, make_body
 from shared.wire.errors import CodecError
 from shared.wire.lattice_body import LatticeBody
 from shared.wire.seal import SEAL_BYTES, Seal
+
+_Write = Callable[[NDArray[np.float32]], bytes]
+_Read = Callable[[bytes], NDArray[np.float32]]
 
 
 class Codec(Protocol):
@@ -51,6 +55,11 @@ class SealedCodec:
         feature: the shape that goes in and comes out.
         digest: the bundle's.
 
+    Attributes:
+        max_payload_bytes: no payload of this codec is longer.
+        min_payload_bytes: none is shorter.
+        expected_payload_bytes: mean length on features like those it was calibrated on.
+
     Raises:
         BundleError: a parameter of the spec is wrong.
     """
@@ -61,23 +70,10 @@ class SealedCodec:
         self.kind = spec.kind
         self.feature = feature
         self.body: Body | LatticeBody = make_body(spec, feature)
-        self._seal_bytes = 0 if isinstance(self.body, LatticeBody) else SEAL_BYTES
-        self._seal = Seal(digest, index)
-
-    @property
-    def max_payload_bytes(self) -> int:
-        """See `Codec`."""
-        return self.body.most_bytes + self._seal_bytes
-
-    @property
-    def min_payload_bytes(self) -> int:
-        """No payload of this codec is shorter."""
-        return self.body.least_bytes + self._seal_bytes
-
-    @property
-    def expected_payload_bytes(self) -> float:
-        """Mean length on features like those it was calibrated on."""
-        return self.body.expected_bytes + self._seal_bytes
+        self._write, self._read, added = _sealing(self.body, Seal(digest, index))
+        self.max_payload_bytes = self.body.most_bytes + added
+        self.min_payload_bytes = self.body.least_bytes + added
+        self.expected_payload_bytes = self.body.expected_bytes + added
 
     def encode(self, features_CHW: NDArray[np.float32]) -> bytes:
         """See `Codec`."""
@@ -88,10 +84,7 @@ class SealedCodec:
             )
         if not np.isfinite(features_CHW).all():
             raise CodecError(f"codec {self.name}: features hold NaN or infinity; check the edge half's input")
-        rows = features_CHW.reshape(self.feature.channels, -1)
-        if isinstance(self.body, LatticeBody):
-            return self.body.write(rows, self._seal.checksum)
-        return self._seal.close(self.body.write(rows))
+        return self._write(features_CHW.reshape(self.feature.channels, -1))
 
     def decode(self, payload: bytes) -> NDArray[np.float32]:
         """See `Codec`."""
@@ -100,13 +93,21 @@ class SealedCodec:
             wanted = str(least) if least == most else f"{least} to {most}"
             raise CodecError(f"codec {self.name}: payload of {len(payload)} bytes, expected {wanted}")
         try:
-            if isinstance(self.body, LatticeBody):
-                rows = self.body.read(payload, self._seal.checksum)
-            else:
-                rows = self.body.read(self._seal.open(payload))
+            rows = self._read(payload)
         except CodecError as error:
             raise CodecError(f"codec {self.name}: {error}") from None
         return rows.reshape(self.feature.shape)
+
+
+def _sealing(body: Body | LatticeBody, seal: Seal) -> tuple[_Write, _Read, int]:
+    """How payloads of a body are written and read, and the bytes that its checksum adds to it."""
+    if isinstance(body, LatticeBody):
+        return (
+            (lambda rows: body.write(rows, seal.checksum)),
+            (lambda data: body.read(data, seal.checksum)),
+            0,
+        )
+    return (lambda rows: seal.close(body.write(rows))), (lambda data: body.read(seal.open(data))), SEAL_BYTES
 
 
 def make_codecs(manifest: Manifest, digest: str) -> tuple[SealedCodec, ...]:
