@@ -338,7 +338,7 @@ def faces_siftfunnel_rate_taught() -> Recipe:
             price_speed=0.02,
             taught_share=0.5,
         ),
-        epochs=30,
+        epochs=16,
         begin_with=start.name,
         teachers=("faces-unprotected", "faces-siftfunnel"),
     )
