@@ -2,6 +2,7 @@
 
 import argparse
 import os
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -28,6 +29,21 @@ def add_common(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--device", default="auto", help="auto, cpu, cuda or cuda:N (default: %(default)s)")
     parser.add_argument("--threads", type=int, metavar="N", help="CPU threads (default: PyTorch's choice)")
+
+
+def names(text: str) -> tuple[str, ...]:
+    """An argument of names with commas between.
+
+    Example:
+        >>> names("residual, rmle")
+        ('residual', 'rmle')
+    """
+    return tuple(name.strip() for name in text.split(",") if name.strip())
+
+
+def say(text: str) -> None:
+    """A line of progress."""
+    print(text, file=sys.stderr, flush=True)
 
 
 def require_lab_extra() -> None:

@@ -1,11 +1,10 @@
 """The console's ``lab`` and ``data`` commands. PyTorch is imported only when a command runs."""
 
 import argparse
-import sys
 from pathlib import Path
 from typing import Any
 
-from lab.arguments import add_common, prepare_torch, require_lab_extra
+from lab.arguments import add_common, prepare_torch, require_lab_extra, say
 from lab.audit.cli import add_audit_parser
 from lab.front.cli import add_front_parser
 from lab.study.cli import add_figure2_parser, add_run_parser
@@ -125,15 +124,11 @@ def _add_inverter(commands: Any) -> None:
     parser.set_defaults(run=run_inverter)
 
 
-def _say(text: str) -> None:
-    print(text, file=sys.stderr, flush=True)
-
-
 def run_data(args: argparse.Namespace) -> int:
     """Unpack a data set."""
     from lab.unpack import unpack_cifar10
 
-    count = unpack_cifar10(args.archive, args.out, _say)
+    count = unpack_cifar10(args.archive, args.out, say)
     print(f"{args.out}: {count} pictures")
     return 0
 
@@ -168,7 +163,7 @@ def run_train(args: argparse.Namespace) -> int:
     try:
         progress = train_recipe(wanted, folder, args.data, args.cache, device, args.start_from, args.teachers)
     except KeyboardInterrupt:
-        _say(f"\nstopped; the finished epochs are kept in {folder}, the same command continues")
+        say(f"\nstopped; the finished epochs are kept in {folder}, the same command continues")
         raise
     print(f"{folder}: best validation score {progress.best_score:.4f} in epoch {progress.best_epoch}")
     return 0
@@ -200,7 +195,7 @@ def run_inverter(args: argparse.Namespace) -> int:
     try:
         made = train_inverter(args.bundle, args.out, folder, args.data, args.cache, device, wanted)
     except KeyboardInterrupt:
-        _say(f"\nstopped; the finished epochs are kept in {folder}, the same command continues")
+        say(f"\nstopped; the finished epochs are kept in {folder}, the same command continues")
         raise
     figures = made.report["held_out"]
     print(f"{args.out}: PSNR {figures['psnr_mean']:.2f} dB, SSIM {figures['ssim_mean']:.3f} held out")

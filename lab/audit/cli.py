@@ -1,11 +1,10 @@
 """``siftfunnel lab audit``: attack a network and report what leaked. PyTorch is imported when it runs."""
 
 import argparse
-import sys
 from pathlib import Path
 from typing import Any
 
-from lab.arguments import add_common, prepare_torch
+from lab.arguments import add_common, names, prepare_torch, say
 from lab.audit.budgets import BUDGETS, budget
 from lab.audit.places import default_out
 
@@ -37,7 +36,7 @@ def add_audit_parser(commands: Any) -> None:
         "--budget", choices=list(BUDGETS), default="cpu", help="how much to attack (default: %(default)s)"
     )
     parser.add_argument(
-        "--attacks", type=_names, default=(), metavar="NAME,...", help="other attacks than the budget's"
+        "--attacks", type=names, default=(), metavar="NAME,...", help="other attacks than the budget's"
     )
     parser.add_argument("--pictures", type=int, default=PICTURES, metavar="N", help="attacked (default: 256)")
     parser.add_argument(
@@ -56,14 +55,6 @@ def add_audit_parser(commands: Any) -> None:
     parser.add_argument("--seed", type=int, default=1, metavar="N", help="(default: %(default)s)")
     add_common(parser)
     parser.set_defaults(run=run_audit)
-
-
-def _names(text: str) -> tuple[str, ...]:
-    return tuple(name.strip() for name in text.split(",") if name.strip())
-
-
-def _say(text: str) -> None:
-    print(text, file=sys.stderr, flush=True)
 
 
 def run_audit(args: argparse.Namespace) -> int:
@@ -95,9 +86,9 @@ def run_audit(args: argparse.Namespace) -> int:
         allow_tracked_folder=args.allow_tracked_folder,
     )
     try:
-        report = audit(target, wanted, _say)
+        report = audit(target, wanted, say)
     except KeyboardInterrupt:
-        _say(f"\nstopped; what is finished is kept in {wanted.out}, the same command continues")
+        say(f"\nstopped; what is finished is kept in {wanted.out}, the same command continues")
         raise
     print(f"{wanted.out / 'report.html'}: {report['verdict']['headline']}")
     return 0

@@ -1,11 +1,10 @@
 """``siftfunnel lab front``: accuracy against bytes per frame, with leakage. PyTorch is imported late."""
 
 import argparse
-import sys
 from pathlib import Path
 from typing import Any
 
-from lab.arguments import add_common, prepare_torch
+from lab.arguments import add_common, names, prepare_torch, say
 
 EPILOG = """\
 Points that FILE has already are kept; --again measures their bytes, accuracy and time anew. Leakage is
@@ -45,7 +44,7 @@ def add_front_parser(commands: Any) -> None:
 def _add_leakage_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--leakage-of",
-        type=_names,
+        type=names,
         default=(),
         metavar="CODEC,...",
         help="attack these codecs of every BUNDLE; `all` for all of them (default: none)",
@@ -60,7 +59,7 @@ def _add_leakage_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument(
         "--attacks",
-        type=_names,
+        type=names,
         default=("residual",),
         metavar="NAME,...",
         help="attacks, with the budgets of the profile (default: residual)",
@@ -79,14 +78,6 @@ def _add_leakage_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="DIR",
         help="what attacks keep; restored pictures too (default: %(default)s)",
     )
-
-
-def _names(text: str) -> tuple[str, ...]:
-    return tuple(name.strip() for name in text.split(",") if name.strip())
-
-
-def _say(text: str) -> None:
-    print(text, file=sys.stderr, flush=True)
 
 
 def run_front(args: argparse.Namespace) -> int:
@@ -120,9 +111,9 @@ def run_front(args: argparse.Namespace) -> int:
         runs=args.runs,
     )
     try:
-        front = measure_front(wanted, device, _say)
+        front = measure_front(wanted, device, say)
     except KeyboardInterrupt:
-        _say(f"\nstopped; what is finished is kept in {args.out}, the same command continues")
+        say(f"\nstopped; what is finished is kept in {args.out}, the same command continues")
         raise
     attacked = sum(point["leakage"] is not None for point in front["points"])
     print(f"{args.out}: {len(front['points'])} points, {attacked} of them with leakage")
