@@ -326,24 +326,6 @@ def drawnfaces_siftfunnel_rate() -> Recipe:
     )
 
 
-def faces_siftfunnel_rate_taught() -> Recipe:
-    """The second part for the real people: half of the target is what two trained bundles answer."""
-    start = faces_siftfunnel_rate()
-    return replace(
-        start,
-        name="faces_siftfunnel_rate_taught",
-        defence=SiftFunnelRate(
-            payload_bytes=(75.0, 145.0, 250.0, 400.0),
-            shares=(0.3, 0.5, 0.1, 0.1),
-            price_speed=0.02,
-            taught_share=0.5,
-        ),
-        epochs=16,
-        begin_with=start.name,
-        teachers=("faces-unprotected", "faces-siftfunnel"),
-    )
-
-
 RECIPES: dict[str, Callable[[], Recipe]] = {
     "cifar10_unprotected": cifar10_unprotected,
     "cifar10_siftfunnel": cifar10_siftfunnel,
@@ -356,7 +338,6 @@ RECIPES: dict[str, Callable[[], Recipe]] = {
     "faces_unprotected": faces_unprotected,
     "faces_siftfunnel": faces_siftfunnel,
     "faces_siftfunnel_rate": faces_siftfunnel_rate,
-    "faces_siftfunnel_rate_taught": faces_siftfunnel_rate_taught,
 }
 """Every recipe by name."""
 
