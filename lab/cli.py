@@ -141,7 +141,7 @@ def run_recipes(args: argparse.Namespace) -> int:
 
     for name, make in RECIPES.items():
         summary = (make.__doc__ or "").strip().splitlines()[0]
-        print(f"{name:26} {make().epochs:3d} epochs  {summary}")
+        print(f"{name:31} {make().epochs:3d} epochs  {summary}")
     print("\nRows of the study (siftfunnel lab run ROW... --profile cpu|full):")
     for name, row in ROWS.items():
         print(f"  {name:44} {row.defence.label}")
