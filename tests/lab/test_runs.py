@@ -72,7 +72,7 @@ def test_a_task_feeds_normalised_pictures_in_whole_batches() -> None:
     wanted = tiny(recipe("cifar10_unprotected"), batch_size=16)
     task = ClassifierTask(wanted, splits_of(coloured_set(40)), CPU)
     batches = list(task.batches(torch.Generator().manual_seed(0)))
-    assert [tuple(x.shape) for x, _ in batches] == [(16, 3, 32, 32), (16, 3, 32, 32)]
+    assert [tuple(x.shape) for x, *_ in batches] == [(16, 3, 32, 32), (16, 3, 32, 32)]
     assert task.samples_per_epoch == 32
     assert -3 < float(batches[0][0].min()) < float(batches[0][0].max()) < 3
 
