@@ -94,16 +94,18 @@ def _histograms(
     flags[:, 1] = active.reshape(channels, count).sum(axis=1)
     flags[:, 0] = count - flags[:, 1]
     channel = np.repeat(np.arange(channels), count)[active]
-    grid, order = Grid(len(channel), height, width), coding_order(len(channel), height, width)
+    grid, order = Grid(len(channel), height, width), coding_order(1, height, width)
     grid.levels[:] = levels[active]
+    by_channel = (len(channel), (height + 1) * (width + 1))
     classes = classes_of_sums(quantiser.levels).astype(np.int64)
     found = np.zeros(channels * PHASES * CLASSES * quantiser.levels, np.int64)
     for phase, its in enumerate(order.phases):
         positions = order.positions[its]
-        row = (channel[order.channels[its]] * PHASES + phase) * CLASSES
+        row = (channel[:, None] * PHASES + phase) * CLASSES
         if phase:
-            row += classes[grid.sums(phase)[positions]]
-        found += np.bincount(row * quantiser.levels + grid.flat[positions], minlength=found.size)
+            row = row + classes[grid.sums(phase).reshape(by_channel)[:, positions]]
+        symbols = row * quantiser.levels + grid.flat.reshape(by_channel)[:, positions]
+        found += np.bincount(symbols.ravel(), minlength=found.size)
     return flags, found.reshape(channels, PHASES, CLASSES, quantiser.levels)
 
 
