@@ -173,6 +173,9 @@ def cifar10_siftfunnel() -> Recipe:
 
 
 FACES = Augmentation(flip=True, shift_pixels=4, brightness=0.2, contrast=0.2, saturation=0.2)
+FACES_RATE = SiftFunnelRate(
+    payload_bytes=(75.0, 145.0, 250.0, 400.0), shares=(0.25, 0.35, 0.2, 0.2), price_speed=0.02
+)
 
 
 def drawnfaces_unprotected() -> Recipe:
@@ -214,20 +217,15 @@ def drawnfaces_siftfunnel() -> Recipe:
 
 def cifar10_siftfunnel_rate() -> Recipe:
     """CIFAR-10's SiftFunnel, trained on with a price on every bit; four rate points from 52 bytes."""
-    return Recipe(
+    return replace(
+        cifar10_siftfunnel(),
         name="cifar10_siftfunnel_rate",
         bundle="cifar10-siftfunnel-rate",
-        dataset="cifar10",
-        label_kind="category",
-        family="cnn",
         defence=SiftFunnelRate(payload_bytes=(52.0, 66.0, 90.0, 120.0), shares=(0.3, 0.3, 0.2, 0.2)),
-        width=32,
-        input_size=32,
         epochs=47,
         batch_size=256,
-        learning_rate=2e-3,
         warmup_share=0.05,
-        augmentation=NATURAL,
+        warm_start=None,
         begin_with="cifar10-siftfunnel",
     )
 
@@ -262,19 +260,12 @@ def cifar10_siftfunnel_longer() -> Recipe:
 
 def faces_unprotected() -> Recipe:
     """Twenty real people at the paper's 64x64, width 32, cross-entropy."""
-    return Recipe(
+    return replace(
+        drawnfaces_unprotected(),
         name="faces_unprotected",
         bundle="faces-unprotected",
         dataset="faces",
-        label_kind="identity",
-        family="cnn",
-        defence=NoDefence(),
-        width=32,
-        input_size=64,
         epochs=40,
-        batch_size=64,
-        learning_rate=2e-3,
-        augmentation=FACES,
     )
 
 
@@ -296,9 +287,7 @@ def faces_siftfunnel_rate() -> Recipe:
         faces_unprotected(),
         name="faces_siftfunnel_rate",
         bundle="faces-siftfunnel-rate",
-        defence=SiftFunnelRate(
-            payload_bytes=(75.0, 145.0, 250.0, 400.0), shares=(0.25, 0.35, 0.2, 0.2), price_speed=0.02
-        ),
+        defence=FACES_RATE,
         epochs=100,
         learning_rate=1e-3,
         begin_with="faces_siftfunnel",
@@ -313,9 +302,7 @@ def drawnfaces_siftfunnel_rate() -> Recipe:
         dataset="drawnfaces",
         label_kind="identity",
         family="cnn",
-        defence=SiftFunnelRate(
-            payload_bytes=(75.0, 145.0, 250.0, 400.0), shares=(0.25, 0.35, 0.2, 0.2), price_speed=0.02
-        ),
+        defence=FACES_RATE,
         width=32,
         input_size=64,
         epochs=25,

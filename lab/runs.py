@@ -89,12 +89,6 @@ def _train_on(
     device: torch.device,
 ) -> Progress:
     """Go on from a bundle's weights; what stands in the run folder goes first."""
-    if len(teachers) != len(wanted.teachers):
-        named = ", ".join(wanted.teachers) or "none"
-        raise ValueError(
-            f"recipe {wanted.name} has these teachers: {named}; give each one's directory, --teacher DIR, "
-            f"got {len(teachers)}"
-        )
     taught_NK = soft_labels(teachers, splits.train) if teachers else None
     task = ClassifierTask(wanted, splits, device, taught_NK)
     run = Run(folder, _about(wanted, splits))
@@ -167,6 +161,12 @@ def train_recipe(
             recipe that begins with a bundle: that bundle's directory.
         teachers: Directories of the bundles that the recipe names as teachers.
     """
+    if len(teachers) != len(wanted.teachers):
+        named = ", ".join(wanted.teachers) or "none"
+        raise ValueError(
+            f"recipe {wanted.name} has these teachers: {named}; give each one's directory, --teacher DIR, "
+            f"got {len(teachers)}"
+        )
     splits = splits_of(wanted, data, cache)
     if wanted.begin_with is not None:
         return _train_on(wanted, folder, start_from, teachers, splits, device)

@@ -92,3 +92,12 @@ def test_a_recipe_with_teachers_wants_all_of_them_and_is_trained_with_them(
     )
     without = train_recipe(alone, tmp_path / "alone", data, None, CPU, start)
     assert taught.history[0]["kl"] != without.history[0]["kl"]
+
+
+def test_a_recipe_without_teachers_refuses_one_instead_of_ignoring_it(
+    teachers: list[Bundle], tmp_path
+) -> None:
+    data = write_data_directory(tmp_path / "data", train=120)
+    scratch = tiny(recipe("cifar10_unprotected"))
+    with pytest.raises(ValueError, match=r"has these teachers: none; .* got 1"):
+        train_recipe(scratch, tmp_path / "run", data, None, CPU, teachers=[teachers[0].directory])
