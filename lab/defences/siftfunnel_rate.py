@@ -89,10 +89,10 @@ class SiftFunnelRate(Defence):
             taught_NK=step.taught_NK,
             taught_share=self.taught_share,
         )
-        bits_N, point_N = quantiser.bits()
-        price = (quantiser.log_price_R.exp()[point_N] * bits_N).mean()
-        quantiser.steer(bits_N.detach(), point_N, self.price_speed)
-        bytes_R = quantiser.mean_bits(bits_N, point_N)[0] / 8 + SEAL_BYTES
+        bits = quantiser.bits()
+        price = (quantiser.log_price_R.exp()[bits.point_N] * bits.priced_N).mean()
+        quantiser.steer(bits.sent_N, bits.point_N, self.price_speed)
+        bytes_R = quantiser.mean_bits(bits.sent_N, bits.point_N)[0] / 8 + SEAL_BYTES
         parts = {
             "kl": made.kl,
             "l1": made.l1,

@@ -3,7 +3,8 @@
     y = z / step            one learned step per rate point and channel
     k = clip(rint(y), 0, levels - 1)                   what is sent
     z' = step k             what the cloud gets; gradients pass straight through the rounding (STE)
-    bits(y)                 the code length of y, linear between the lengths of its two neighbours
+    bits(k)                 the code length of what is sent: steers the prices
+    bits(y)                 linear between the code lengths of y's two neighbours: has a gradient, is paid for
 
 Code lengths are those of static tables: one row of frequencies per rate point, channel, phase and context.
 The feature's positions are coded in three phases, each with what the phases before it leave on both sides:
@@ -13,21 +14,39 @@ The feature's positions are coded in three phases, each with what the phases bef
     A . A .      phase C: the rest                             the sum of the four nearest neighbours
     . B . B
 
-A sum is put into one of few classes by ``shared.wire.lattice``. Tables are frequencies with exponential
+A sum is put into one of few classes by ``shared.wire.lattice``, which also tells positions on the feature's
+edge from those inside. Tables are frequencies with exponential
 forgetting, not trained weights: for given symbols they are the best there are, and an exported bundle's are
 counted likewise.
 """
+
+import math
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from shared.wire.lattice import CLASSES, PHASES, classes_of_sums, phase_map
+from shared.wire.lattice import CONTEXTS, PHASES, phase_map, place_map
 
 FORGETTING = 0.99
 PRIOR = 0.02
 LEAST_LOG_PRICE = -12.0
 """A price that fell without end while its rate point cost too little would be slow to come back."""
+
+
+class Bits(NamedTuple):
+    """Code lengths of a training batch.
+
+    Attributes:
+        priced_N: bits(y) of each picture, differentiable.
+        sent_N: bits(k) of each picture.
+        point_N: The rate point that each drew.
+    """
+
+    priced_N: Tensor
+    sent_N: Tensor
+    point_N: Tensor
 
 
 class RateQuantiser(nn.Module):
@@ -50,6 +69,7 @@ class RateQuantiser(nn.Module):
     targets_R: Tensor
     classes_S: Tensor
     phase_HW: Tensor
+    place_HW: Tensor
 
     gain = 1.0
 
@@ -67,13 +87,14 @@ class RateQuantiser(nn.Module):
         self.levels, self.points, self.channels = levels, len(target_bits), channels
         self.point = 0
         self.log_steps_RC = nn.Parameter(torch.zeros(self.points, channels))
-        rows = self.points * channels * PHASES * CLASSES
+        rows = self.points * channels * math.prod(CONTEXTS.shape)
         self.register_buffer("counts_TL", torch.zeros(rows, levels))
         self.register_buffer("log_price_R", torch.full((self.points,), -6.0))
         self.register_buffer("shares_R", torch.tensor(shares), persistent=False)
         self.register_buffer("targets_R", torch.tensor(target_bits), persistent=False)
-        self.register_buffer("classes_S", torch.from_numpy(classes_of_sums(levels)).long(), persistent=False)
+        self.register_buffer("classes_S", torch.from_numpy(CONTEXTS.of_sums(levels)).long(), persistent=False)
         self.register_buffer("phase_HW", torch.from_numpy(phase_map(height, width)).long(), persistent=False)
+        self.register_buffer("place_HW", torch.from_numpy(place_map(height, width)).long(), persistent=False)
         self.seen: tuple[Tensor, Tensor, Tensor] | None = None
 
     @torch.no_grad()
@@ -117,13 +138,11 @@ class RateQuantiser(nn.Module):
         phase = self.phase_HW
         sums = torch.where(phase == 2, nearest, diagonal) * (phase > 0)
         group = point_N[:, None] * self.channels + torch.arange(self.channels, device=phase.device)
-        return (group[:, :, None, None] * PHASES + phase) * CLASSES + self.classes_S[sums]
+        own = (group[:, :, None, None] * PHASES + phase) * CONTEXTS.places + self.place_HW
+        return own * CONTEXTS.classes + self.classes_S[sums]
 
-    def bits(self) -> tuple[Tensor, Tensor]:
-        """Code length of each picture of the last training batch in bits, N, and its rate point, N.
-
-        Counts the symbols into the tables first.
-        """
+    def bits(self) -> Bits:
+        """Code lengths of the last training batch; counts its symbols into the tables first."""
         assert self.seen is not None, "bits are known after a forward pass in training"
         y, levels, point_N = self.seen
         self.seen = None
@@ -138,8 +157,16 @@ class RateQuantiser(nn.Module):
             base = rows * self.levels + low
             flat_lengths = lengths_TL.flatten()
             at_low, at_high = flat_lengths[base], flat_lengths[base + 1]
-        bits = at_low + (y - low) * (at_high - at_low)
-        return bits.sum(dim=(1, 2, 3)), point_N
+            sent_N = flat_lengths[flat].view_as(rows).sum(dim=(1, 2, 3))
+        priced = at_low + (y - low) * (at_high - at_low)
+        return Bits(priced.sum(dim=(1, 2, 3)), sent_N, point_N)
+
+    def _load_from_state_dict(self, state_dict: dict[str, Any], prefix: str, *more: Any) -> None:
+        """Tables of a run that was made with other contexts are left out: a few batches count them anew."""
+        name = prefix + "counts_TL"
+        if name in state_dict and state_dict[name].shape != self.counts_TL.shape:
+            state_dict[name] = torch.zeros_like(self.counts_TL)
+        super()._load_from_state_dict(state_dict, prefix, *more)
 
     def code_lengths(self) -> Tensor:
         """Bits of each level under each table."""

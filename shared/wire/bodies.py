@@ -10,14 +10,16 @@
            "zero_levels": base64 uint8[C], "counts": base64 uint16[C][L]}, little endian
            levels under one step per channel, entropy coded with the channel's table
 "lattice"  parameters {"levels": L, "precision_bits": 14, "steps": base64 float32[C], "tables": T,
-           "flags": base64 uint8[C], "choices": base64 uint8[C][3][6], "counts": base64 uint16[T][L],
+           "bounds": integers[B], "places": P, "flags": base64 uint8[C],
+           "choices": base64 uint8[C][3][P][B + 1], "counts": base64 uint16[T][L],
            "most_bytes": integer, "mean_bytes": number}, little endian
            levels from zero under one step per channel, entropy coded with tables chosen by context
-           (`shared.wire.lattice_body`)
+           (`shared.wire.lattice_body`); without "bounds" and "places" they are `shared.wire.lattice.FIRST`
 """
 
 import base64
 import binascii
+import math
 from collections.abc import Callable
 from typing import Any, Protocol
 
@@ -28,7 +30,7 @@ from shared.json_fields import FieldError, Fields
 from shared.manifest import BundleError, CodecSpec, FeatureSpec, Manifest
 from shared.wire.entropy import make_tables
 from shared.wire.errors import CodecError
-from shared.wire.lattice import CLASSES, PHASES
+from shared.wire.lattice import FIRST, Contexts
 from shared.wire.lattice_body import MAX_TABLES, LatticeBody, LatticeTables
 from shared.wire.quantiser import MAX_LEVELS, Quantiser
 from shared.wire.tables import check_counts, entropy_bits
@@ -204,15 +206,26 @@ def _lattice_body(fields: Fields, feature: FeatureSpec) -> LatticeBody:
     counts = _array(fields, "counts", "<u2", count * levels).astype(np.uint16).reshape(count, levels)
     check_counts(counts, precision_bits)
     flags = _array(fields, "flags", "u1", channels)
-    choices = _array(fields, "choices", "u1", channels * PHASES * CLASSES)
+    contexts = _contexts(fields)
+    choices = _array(fields, "choices", "u1", channels * math.prod(contexts.shape))
     tables = LatticeTables(
         flags=flags,
-        choices=choices.reshape(channels, PHASES, CLASSES),
+        contexts=contexts,
+        choices=choices.reshape(channels, *contexts.shape),
         counts=counts,
         most_bytes=fields.integer("most_bytes", 1, 4 * feature.size + 16),
         mean_bytes=fields.number("mean_bytes"),
     )
     return LatticeBody(feature, Quantiser(levels, steps, np.zeros(channels, np.int32)), tables)
+
+
+def _contexts(fields: Fields) -> Contexts:
+    if not {"bounds", "places"} & set(fields.names()):
+        return FIRST
+    bounds = fields.items("bounds")
+    if not all(type(bound) is int for bound in bounds):
+        raise fields.error("bounds", "must be integers")
+    return Contexts(tuple(bounds), fields.integer("places", 1, 2))
 
 
 def encode_array(array: NDArray[Any], dtype: str) -> str:

@@ -6,37 +6,78 @@
     D B D B
 
 A neighbour outside the feature counts as level 0. A sum of levels is put into one of few classes;
-both sides have the levels themselves, so that the class is the same on every machine. Coding in
-phases instead of position by position lets numpy do it: three passes for any size.
+both sides have the levels themselves, so that the class is the same on every machine. A position on the
+feature's edge, where sums are smaller, may have classes of its own. Coding in phases instead of position
+by position lets numpy do it: three passes for any size.
 
 Levels are uint8 and at most 63, so that a sum of four fits a byte too.
 """
 
 from dataclasses import dataclass
 from functools import lru_cache
+from itertools import pairwise
 
 import numpy as np
 from numpy.typing import NDArray
 
 PHASES = 3
 MOST_LEVELS = 64
-CLASS_BOUNDS = (1, 2, 3, 5, 9)
-"""The least sum of each class after the first: 0 | 1 | 2 | 3, 4 | 5 to 8 | 9 and more."""
-CLASSES = len(CLASS_BOUNDS) + 1
+MOST_CLASSES = 64
+
+
+@dataclass(frozen=True)
+class Contexts:
+    """What a level's table is chosen by, besides its channel and phase.
+
+    Attributes:
+        bounds: the least sum of each class of sums after the first, rising.
+        places: 2 where positions on the edge of the feature are told from those inside it, 1 where not.
+
+    Raises:
+        ValueError: bounds that do not rise from 1, too many, another number of places.
+    """
+
+    bounds: tuple[int, ...]
+    places: int
+
+    def __post_init__(self) -> None:
+        if not 1 <= len(self.bounds) < MOST_CLASSES:
+            raise ValueError(f"contexts have 1 to {MOST_CLASSES - 1} bounds, not {len(self.bounds)}")
+        if any(low >= high for low, high in pairwise((0, *self.bounds))):
+            raise ValueError(f"bounds of sums must rise from 1, not {list(self.bounds)}")
+        if self.bounds[-1] > 4 * (MOST_LEVELS - 1):
+            raise ValueError(f"no sum of levels reaches a bound of {self.bounds[-1]}")
+        if self.places not in (1, 2):
+            raise ValueError(f"contexts tell 1 or 2 places apart, not {self.places}")
+
+    @property
+    def classes(self) -> int:
+        """Classes of sums."""
+        return len(self.bounds) + 1
+
+    @property
+    def shape(self) -> tuple[int, int, int]:
+        """Phases, places and classes: each channel has a table for every combination."""
+        return PHASES, self.places, self.classes
+
+    def of_sums(self, levels: int) -> NDArray[np.uint8]:
+        """The class of every sum of four levels, 0 to 4 (levels - 1).
+
+        >>> FIRST.of_sums(4)
+        array([0, 1, 2, 3, 3, 4, 4, 4, 4, 5, 5, 5, 5], dtype=uint8)
+        """
+        sums = np.arange(4 * (levels - 1) + 1)
+        return np.searchsorted(self.bounds, sums, side="right").astype(np.uint8)
+
+
+FIRST = Contexts(bounds=(1, 2, 3, 5, 9), places=1)
+"""Of codecs that do not say theirs: 0 | 1 | 2 | 3, 4 | 5 to 8 | 9 and more, wherever it is."""
+CONTEXTS = Contexts(bounds=(1, 2, 3, 4, 5, 6, 8, 10, 12, 15, 20), places=2)
+"""Of codecs that are made now."""
 
 Plane = NDArray[np.uint8]
 """Levels of some channels, (channels, rows, columns)."""
 Flat = NDArray[np.uint8]
-
-
-def classes_of_sums(levels: int) -> NDArray[np.uint8]:
-    """The class of every sum of four levels, 0 to 4 (levels - 1).
-
-    >>> classes_of_sums(4)
-    array([0, 1, 2, 3, 3, 4, 4, 4, 4, 5, 5, 5, 5], dtype=uint8)
-    """
-    sums = np.arange(4 * (levels - 1) + 1)
-    return np.searchsorted(CLASS_BOUNDS, sums, side="right").astype(np.uint8)
 
 
 def phase_map(height: int, width: int) -> NDArray[np.uint8]:
@@ -49,6 +90,19 @@ def phase_map(height: int, width: int) -> NDArray[np.uint8]:
     odd_row = np.arange(height)[:, None] % 2
     odd_column = np.arange(width)[None] % 2
     return np.where(odd_row == odd_column, odd_row, 2).astype(np.uint8)
+
+
+def place_map(height: int, width: int) -> NDArray[np.uint8]:
+    """1 for every position on the edge of the feature, 0 inside, (height, width).
+
+    >>> place_map(3, 4)
+    array([[1, 1, 1, 1],
+           [1, 0, 0, 1],
+           [1, 1, 1, 1]], dtype=uint8)
+    """
+    places = np.ones((height, width), np.uint8)
+    places[1:-1, 1:-1] = 0
+    return places
 
 
 PARTS = ((0, 0), (1, 1), (0, 1), (1, 0))
@@ -96,17 +150,17 @@ class CodingOrder:
 
     Attributes:
         positions: in `Grid.flat`: A of every channel, then B, then C, then D.
-        channels: the channel of each.
+        groups: the channel and the place of each, told by one number: channel * places + place.
         phases: the stretch of `positions` that is coded in each phase.
     """
 
     positions: NDArray[np.intp]
-    channels: NDArray[np.intp]
+    groups: NDArray[np.intp]
     phases: tuple[slice, ...]
 
 
 @lru_cache(maxsize=32)
-def coding_order(channels: int, height: int, width: int) -> CodingOrder:
+def coding_order(channels: int, height: int, width: int, places: int = 1) -> CodingOrder:
     """The order of some channels.
 
     >>> coding_order(1, 2, 2).positions
@@ -116,10 +170,14 @@ def coding_order(channels: int, height: int, width: int) -> CodingOrder:
     cells = np.arange(size).reshape(channels, height + 1, width + 1)[:, :height, :width]
     found = [cells[:, row::2, column::2].ravel() for row, column in PARTS]
     positions = np.concatenate(found)
-    of_position = positions // max((height + 1) * (width + 1), 1)
-    for shared in (positions, of_position):
+    groups = np.zeros(cells.shape, np.intp)
+    groups += places * np.arange(channels)[:, None, None]
+    if places > 1:
+        groups += place_map(height, width)
+    in_order = np.concatenate([groups[:, row::2, column::2].ravel() for row, column in PARTS])
+    for shared in (positions, in_order):
         shared.flags.writeable = False
     first, second = len(found[0]), len(found[0]) + len(found[1])
     return CodingOrder(
-        positions, of_position, (slice(0, first), slice(first, second), slice(second, len(positions)))
+        positions, in_order, (slice(0, first), slice(first, second), slice(second, len(positions)))
     )

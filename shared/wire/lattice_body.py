@@ -28,8 +28,8 @@ from shared.wire.lattice import (
     MOST_LEVELS,
     PHASES,
     CodingOrder,
+    Contexts,
     Grid,
-    classes_of_sums,
     coding_order,
 )
 from shared.wire.quantiser import Quantiser
@@ -56,7 +56,8 @@ class LatticeTables:
     Attributes:
         flags: uint8, (channels,): the table of the symbol that says whether a channel is sent, 0 or 1; 255
             for a channel that never is.
-        choices: uint8, (channels, phases, classes): the table of each level of a channel that is.
+        contexts: what a level's table is chosen by.
+        choices: uint8, (channels, phases, places, classes): the table of each level of a channel that is.
         counts: uint16, (tables, levels), checked by `shared.wire.tables`.
         most_bytes: the ceiling of a payload.
         mean_bytes: the mean payload on the features that the tables were counted on.
@@ -66,6 +67,7 @@ class LatticeTables:
     """
 
     flags: _Bytes
+    contexts: Contexts
     choices: _Bytes
     counts: NDArray[np.uint16]
     most_bytes: int
@@ -97,6 +99,7 @@ class LatticeBody:
         # channels in the order of their flags, so that flags of one table lie together
         self._sent = sent[np.argsort(tables.flags[sent], kind="stable")]
         self._flag_runs = _runs(tables.flags[self._sent])
+        self._contexts = tables.contexts
         self._choices = tables.choices[self._sent]
         self._steps = quantiser.steps[self._sent, None]
         self._highest = np.float32(quantiser.levels - 1) * self._steps
@@ -169,7 +172,10 @@ class LatticeBody:
     def _grid(self, channels: int) -> tuple[Grid, CodingOrder]:
         """Room for the levels of some channels, and the order in which they are coded."""
         height, width = self._feature.height, self._feature.width
-        return Grid(channels, height, width), coding_order(channels, height, width)
+        return (
+            Grid(channels, height, width),
+            coding_order(channels, height, width, self._contexts.places),
+        )
 
     def _push_levels(
         self, writer: Writer, active: NDArray[np.intp], grid: Grid, order: CodingOrder, symbols: _Bytes
@@ -178,9 +184,9 @@ class LatticeBody:
         around = np.zeros(len(symbols), np.uint8)
         around[b] = grid.sums(1).take(order.positions[b])
         around[rest] = grid.sums(2).take(order.positions[rest])
-        rows = self._rows[:, active]
+        rows = self._rows_of(active)
         places = np.concatenate(
-            [rows[phase].take(order.channels[its]) for phase, its in enumerate((a, b, rest))]
+            [rows[phase].take(order.groups[its]) for phase, its in enumerate((a, b, rest))]
         )
         places += around
         keys = self._key_of_sum.take(places)
@@ -194,12 +200,12 @@ class LatticeBody:
                 end = start
 
     def _read_levels(self, reader: Reader, active: NDArray[np.intp], grid: Grid, order: CodingOrder) -> None:
-        rows = self._rows[:, active]
+        rows = self._rows_of(active)
         for phase, its in enumerate(order.phases):
             positions = order.positions[its]
             if not len(positions):
                 continue
-            places = rows[phase].take(order.channels[its])
+            places = rows[phase].take(order.groups[its])
             if phase:
                 places += grid.sums(phase).take(positions)
             keys = self._key_of_sum.take(places)
@@ -210,17 +216,21 @@ class LatticeBody:
 
     @cached_property
     def _key_of_sum(self) -> _Bytes:
-        """For each phase, channel and sum its phase and table, told by one byte; laid flat."""
-        classes = classes_of_sums(self.quantiser.levels)
-        by_phase = self._choices.swapaxes(0, 1)[:, :, classes]
+        """For each phase, channel, place and sum its phase and table, told by one byte; laid flat."""
+        by_phase = self._choices.swapaxes(0, 1)[..., self._contexts.of_sums(self.quantiser.levels)]
         # in the first phase no sum is known: all are 0
-        return (by_phase + (np.arange(PHASES, dtype=np.uint8) * self._count)[:, None, None]).ravel()
+        return (by_phase + (np.arange(PHASES, dtype=np.uint8) * self._count)[:, None, None, None]).ravel()
 
     @cached_property
     def _rows(self) -> NDArray[np.intp]:
-        """Where in `_key_of_sum` each phase's and channel's keys begin."""
+        """Where in `_key_of_sum` the keys of each phase, channel and place begin."""
         sums = 4 * (self.quantiser.levels - 1) + 1
-        return np.arange(PHASES * len(self._sent)).reshape(PHASES, -1) * sums
+        shape = (PHASES, len(self._sent), self._contexts.places)
+        return np.arange(np.prod(shape)).reshape(shape) * sums
+
+    def _rows_of(self, active: NDArray[np.intp]) -> NDArray[np.intp]:
+        """`_rows` of some channels: (phases, `CodingOrder.groups`)."""
+        return self._rows[:, active].reshape(PHASES, -1)
 
     def _quantise(self, features: NDArray[np.float32], coarser: int) -> _Bytes:
         # clipped before the division, which could overflow

@@ -1,7 +1,7 @@
 """Count the tables of a lattice codec on real features, once, when a bundle is exported.
 
-Every channel, phase and class could have a table of its own; most would be alike. Tables are merged, the pair
-first whose merging costs the fewest bits, until as many are left as wanted.
+Every channel, phase, place and class could have a table of its own; most would be alike. Tables are merged, the
+pair first whose merging costs the fewest bits, until as many are left as wanted.
 """
 
 from binascii import crc32
@@ -13,10 +13,10 @@ from numpy.typing import NDArray
 from shared.manifest import CodecSpec, FeatureSpec
 from shared.wire.bodies import encode_array, make_body
 from shared.wire.lattice import (
-    CLASSES,
+    CONTEXTS,
     PHASES,
+    Contexts,
     Grid,
-    classes_of_sums,
     coding_order,
 )
 from shared.wire.lattice_body import SILENT, LatticeBody
@@ -31,7 +31,11 @@ _MEASURED = 1000
 
 
 def calibrate_lattice(
-    name: str, features_NCHW: NDArray[np.float32], steps_C: NDArray[np.float32], levels: int
+    name: str,
+    features_NCHW: NDArray[np.float32],
+    steps_C: NDArray[np.float32],
+    levels: int,
+    contexts: Contexts = CONTEXTS,
 ) -> CodecSpec:
     """A lattice codec for features like these, with the steps that training found.
 
@@ -41,6 +45,7 @@ def calibrate_lattice(
             trained on.
         steps_C: one step per channel.
         levels: of the quantiser.
+        contexts: what a level's table is chosen by.
 
     Raises:
         ValueError: another rank or type, NaN or infinity, or every channel always rounds to zero.
@@ -49,22 +54,24 @@ def calibrate_lattice(
         raise ValueError("a lattice codec is calibrated on finite float32 features of shape (N, C, H, W)")
     channels, height, width = features_NCHW.shape[1:]
     flag_rows, level_rows = _histograms(
-        features_NCHW, Quantiser(levels, steps_C, np.zeros(channels, np.int32))
+        features_NCHW, Quantiser(levels, steps_C, np.zeros(channels, np.int32)), contexts
     )
     sent = flag_rows[:, 1] > 0
     if not sent.any():
         raise ValueError("every value rounds to zero under these steps; there is nothing to send")
     flags = np.full(channels, SILENT, np.uint8)
-    choices = np.full((channels, PHASES, CLASSES), SILENT, np.uint8)
+    choices = np.full((channels, *contexts.shape), SILENT, np.uint8)
     flag_tables, flags[sent] = merge_tables(flag_rows[sent], FLAG_TABLES)
     level_tables, chosen = merge_tables(level_rows[sent].reshape(-1, levels), LEVEL_TABLES)
-    choices[sent] = chosen.reshape(-1, PHASES, CLASSES) + len(flag_tables)
+    choices[sent] = chosen.reshape(-1, *contexts.shape) + len(flag_tables)
     counts = np.stack([counts_from_histogram(row) for row in (*flag_tables, *level_tables)])
     parameters: dict[str, Any] = {
         "levels": levels,
         "precision_bits": PRECISION_BITS,
         "steps": encode_array(steps_C, "<f4"),
         "tables": len(counts),
+        "bounds": list(contexts.bounds),
+        "places": contexts.places,
         "flags": encode_array(flags, "u1"),
         "choices": encode_array(choices, "u1"),
         "counts": encode_array(counts, "<u2"),
@@ -80,11 +87,11 @@ def calibrate_lattice(
 
 
 def _histograms(
-    features_NCHW: NDArray[np.float32], quantiser: Quantiser
+    features_NCHW: NDArray[np.float32], quantiser: Quantiser, contexts: Contexts
 ) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
     """How often each channel is sent or not, (channels, levels), and each of its levels where it is.
 
-    The second is (channels, phases, classes, levels).
+    The second is (channels, phases, places, classes, levels).
     """
     count, channels, height, width = features_NCHW.shape
     rows = np.ascontiguousarray(features_NCHW.transpose(1, 0, 2, 3).reshape(channels, -1))
@@ -94,19 +101,21 @@ def _histograms(
     flags[:, 1] = active.reshape(channels, count).sum(axis=1)
     flags[:, 0] = count - flags[:, 1]
     channel = np.repeat(np.arange(channels), count)[active]
-    grid, order = Grid(len(channel), height, width), coding_order(1, height, width)
+    grid, order = Grid(len(channel), height, width), coding_order(1, height, width, contexts.places)
     grid.levels[:] = levels[active]
     by_channel = (len(channel), (height + 1) * (width + 1))
-    classes = classes_of_sums(quantiser.levels).astype(np.int64)
-    found = np.zeros(channels * PHASES * CLASSES * quantiser.levels, np.int64)
+    classes = contexts.of_sums(quantiser.levels).astype(np.int64)
+    shape = (channels, *contexts.shape, quantiser.levels)
+    found = np.zeros(np.prod(shape), np.int64)
     for phase, its in enumerate(order.phases):
         positions = order.positions[its]
-        row = (channel[:, None] * PHASES + phase) * CLASSES
+        row = (channel[:, None] * PHASES + phase) * contexts.places + order.groups[its]
+        row *= contexts.classes
         if phase:
             row = row + classes[grid.sums(phase).reshape(by_channel)[:, positions]]
         symbols = row * quantiser.levels + grid.flat.reshape(by_channel)[:, positions]
         found += np.bincount(symbols.ravel(), minlength=found.size)
-    return flags, found.reshape(channels, PHASES, CLASSES, quantiser.levels)
+    return flags, found.reshape(shape)
 
 
 def merge_tables(

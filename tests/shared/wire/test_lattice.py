@@ -14,7 +14,7 @@ from shared.json_fields import FieldError
 from shared.manifest import BundleError, CodecSpec, FeatureSpec
 from shared.wire import CodecError, calibrate_lattice, describe, make_codecs
 from shared.wire.bodies import encode_array, make_body
-from shared.wire.lattice import PARTS, Grid, coding_order, phase_map
+from shared.wire.lattice import CONTEXTS, FIRST, PARTS, Contexts, Grid, coding_order, phase_map, place_map
 from shared.wire.lattice_body import LatticeBody
 from shared.wire.lattice_calibration import merge_tables
 from shared.wire.plain_ans import PlainAnsTables
@@ -88,6 +88,39 @@ def test_every_position_has_one_phase_and_lies_in_one_part(height, width):
     assert sorted(order.positions) == np.flatnonzero(grid.flat).tolist()
 
 
+@pytest.mark.parametrize(("height", "width"), [(1, 1), (2, 2), (3, 4), (16, 16)])
+def test_every_position_is_in_the_group_of_its_channel_and_place(height, width):
+    grid, order = Grid(3, height, width), coding_order(3, height, width, 2)
+    grid.levels[:] = 2 * np.arange(3)[:, None, None] + place_map(height, width)
+    assert np.array_equal(grid.flat[order.positions], order.groups)
+    at_edge = sum(
+        row in (0, height - 1) or column in (0, width - 1) for row, column in np.ndindex(height, width)
+    )
+    assert np.count_nonzero(order.groups % 2) == 3 * at_edge
+
+
+def test_a_codec_that_does_not_say_its_contexts_has_the_first_ones():
+    first = calibrate_lattice("r9", sparse(0), STEPS, 16, FIRST)
+    unsaid = {name: value for name, value in first.parameters.items() if name not in ("bounds", "places")}
+    old = make_body(CodecSpec("r9", "lattice", unsaid), FeatureSpec(*SHAPE))
+    new = make_body(first, FeatureSpec(*SHAPE))
+    for feature in sparse(4, count=20):
+        assert old.write(flat(feature), checksum) == new.write(flat(feature), checksum)
+
+
+def test_finer_sums_and_the_edge_make_payloads_smaller_where_levels_are_dense():
+    rng = np.random.default_rng(0)
+    ground = rng.gamma(2, 1, (400, 2, 3, 3)).repeat(3, axis=2).repeat(3, axis=3)
+    dense = (ground + rng.normal(0, 0.5, ground.shape)).clip(0).astype(np.float32)
+    dense[:, :, [0, -1]] *= 0.5
+    steps = np.full(2, 0.5, np.float32)
+    sizes = [
+        make_body(calibrate_lattice("r1", dense, steps, 16, contexts), FeatureSpec(2, 9, 9)).expected_bytes
+        for contexts in (FIRST, Contexts(CONTEXTS.bounds, 1), CONTEXTS)
+    ]
+    assert sizes[0] > sizes[1] > sizes[2]
+
+
 @settings(max_examples=60, deadline=None)
 @given(any_features)
 def test_a_feature_comes_back_within_half_a_step_unless_the_ceiling_made_it_coarser(features):
@@ -108,7 +141,10 @@ def test_a_feature_comes_back_within_half_a_step_unless_the_ceiling_made_it_coar
 def test_what_was_decoded_encodes_to_the_same_payload_while_it_is_not_coarser(features):
     payload = CODEC.encode(features)
     once = CODEC.decode(payload)
-    if np.allclose(once, np.clip(features, 0, 15 * STEPS[:, None, None]), atol=1.01):
+    steps = STEPS[:, None, None]
+    finest = np.rint(np.clip(features, 0, 15 * steps) / steps) * steps
+    finest[2] = 0
+    if np.array_equal(once, finest):
         assert np.array_equal(CODEC.decode(CODEC.encode(once)), once)
 
 
@@ -201,6 +237,13 @@ def test_the_plain_coder_writes_and_reads_the_same(monkeypatch):
         ({"most_bytes": 0}, "most_bytes"),
         ({"steps": "AAAA"}, "steps"),
         ({"more": 1}, "more"),
+        ({"bounds": [1, 2]}, "choices"),
+        ({"bounds": [2, 2, 3]}, "rise from 1"),
+        ({"bounds": [0]}, "rise from 1"),
+        ({"bounds": []}, "1 to 63 bounds"),
+        ({"bounds": [1, True]}, "integers"),
+        ({"bounds": [1, 10**30]}, "no sum of levels reaches"),
+        ({"places": 3}, "places"),
     ],
 )
 def test_wrong_parameters_are_named(change, complaint):
@@ -210,7 +253,7 @@ def test_wrong_parameters_are_named(change, complaint):
 
 def test_a_table_that_is_not_there_or_silence_alone_is_refused():
     for name, shape, value, complaint in (
-        ("choices", (SHAPE[0], 3, 6), 40, "name table 40"),
+        ("choices", (SHAPE[0], *CONTEXTS.shape), 40, "name table 40"),
         ("flags", SHAPE[:1], 40, "name table 40"),
         ("flags", SHAPE[:1], 255, "every channel silent"),
     ):
