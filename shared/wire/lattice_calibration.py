@@ -1,7 +1,7 @@
 """Count the tables of a lattice codec on real features, once, when a bundle is exported.
 
-Every channel, phase, place and class could have a table of its own; most would be alike. Tables are merged, the
-pair first whose merging costs the fewest bits, until as many are left as wanted.
+Every channel, phase, place and class could have a table of its own; most would be alike. Tables are merged,
+the pair first whose merging costs the fewest bits, until as many are left as wanted.
 """
 
 from binascii import crc32
