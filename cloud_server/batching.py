@@ -11,7 +11,9 @@ when nobody else could join (every open stream already has a frame in the queue)
 
 import math
 from collections import Counter, deque
+from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import islice
 from typing import Generic, NamedTuple, TypeVar
 
 FrameT = TypeVar("FrameT")
@@ -130,6 +132,10 @@ class BatchQueue(Generic[FrameT]):
             entry = self._pop()
             (expired if now_s >= entry.expires_s else batch).append(entry.frame)
         return Poll(batch, expired, None)
+
+    def oldest(self, count: int) -> Iterator[FrameT]:
+        """The frames that are next, `count` at most; they stay."""
+        return (entry.frame for entry in islice(self._waiting, count))
 
     def discard(self, source: object) -> list[FrameT]:
         """Take out the frames of a source that went away; nobody waits for their answers."""

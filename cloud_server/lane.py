@@ -4,13 +4,18 @@
 
 Workers pull from the queue themselves. A worker that is done takes the next batch at once, however busy the
 event loop is with its sockets, and the loop is called once per batch, not once per frame.
+
+While every worker is busy a helper thread decodes the frames that will be next and answers for the batch
+before, so that a worker under load does little but run the model. That needs the interpreter's lock alone,
+which a running model leaves free. An idle worker does everything itself: a lone frame passes through no
+more threads than it must.
 """
 
 import logging
 import math
 import threading
 import time
-from collections import Counter
+from collections import Counter, deque
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple, Protocol
@@ -29,6 +34,8 @@ from shared.wire import Codec, CodecError
 _log = logging.getLogger(__name__)
 
 _RETRY_MS = (5, 5000)
+_HELP_PAYS_S = 1e-3
+"""A batch that runs shorter than this is over before another thread has done anything for it."""
 _FAILED = "the cloud half failed on this frame; the server's log says why"
 _DRAINING = "the server is shutting down; send the frame over another connection"
 
@@ -51,6 +58,7 @@ class Ticket:
         payload: what the codec wrote; emptied when decoded.
         top_k: classes wanted.
         received_s: when it was read, by the lane's clock.
+        ahead: what its payload decoded to, where that was done while it waited.
         reply: the serialised `Reply`, once there is one; set once, from any thread.
     """
 
@@ -60,13 +68,29 @@ class Ticket:
     payload: bytes
     top_k: int
     received_s: float
+    ahead: "_Ahead | None" = None
     reply: bytes | None = None
+
+
+class _Ahead(NamedTuple):
+    """A payload's tensor, or why there is none, and how long that took."""
+
+    features_CHW: NDArray[np.float32] | Exception
+    decode_s: float
 
 
 class _Decoded(NamedTuple):
     ticket: Ticket
     queue_s: float
     decode_s: float
+
+
+class _Finished(NamedTuple):
+    """A batch that only has to be answered."""
+
+    frames: list[_Decoded]
+    logits_NK: NDArray[np.float32]
+    compute_s: float
 
 
 class Lane:
@@ -102,15 +126,20 @@ class Lane:
         self._clock = clock
         self._max_batch_size = policy.max_batch_size
         self._queue: BatchQueue[Ticket] = BatchQueue(policy)
-        self._changed = threading.Condition()
+        lock = threading.RLock()
+        self._changed = threading.Condition(lock)
+        self._help_wanted = threading.Condition(lock)
+        self._finished: deque[_Finished] = deque()
+        self._idle = 0
         self._owners_open = 0
         self._closing = False
-        self._frame_s = 0.0
+        self._frame_s = self._run_s = 0.0
         self._log_again_s = -math.inf
         self._threads = [
             threading.Thread(target=self._work, name=f"{name}-{number}", daemon=True)
             for number in range(workers)
         ]
+        self._helper = threading.Thread(target=self._help, name=f"{name}-helper", daemon=True)
         metrics.watch_queue(self.__len__)
 
     def __len__(self) -> int:
@@ -119,7 +148,7 @@ class Lane:
 
     def start(self) -> None:
         """Start the workers."""
-        for thread in self._threads:
+        for thread in (*self._threads, self._helper):
             thread.start()
 
     def close(self, patience_s: float) -> None:
@@ -132,12 +161,12 @@ class Lane:
             self._closing = True
             left = self._queue.clear()
             self._changed.notify_all()
+            self._help_wanted.notify_all()
         for ticket in left:
             self._refuse(ticket, pb.FrameError.UNAVAILABLE, _DRAINING)
-        if left:
-            self._wake({ticket.owner for ticket in left})
+        self._wake_owners(left)
         deadline_s = self._clock() + patience_s
-        for thread in self._threads:
+        for thread in (*self._threads, self._helper):
             thread.join(max(deadline_s - self._clock(), 0.0))
             if thread.is_alive():
                 _log.error("%s: a batch still runs after %g s; it is abandoned", self._name, patience_s)
@@ -178,6 +207,8 @@ class Lane:
                     refused.append(ticket)
             if len(refused) < len(sound):
                 self._changed.notify()
+                if self._help_pays():
+                    self._help_wanted.notify()
         for ticket in refused:
             self._turn_away(ticket, closing)
 
@@ -216,52 +247,73 @@ class Lane:
                 self._serve(batch, rows)
             except Exception:
                 _log.exception("%s: a batch of %d failed", self._name, len(batch))
-                self._fail(ticket for ticket in batch if ticket.reply is None)
+                self._fail_rest(batch)
             per_frame_s = (self._clock() - started_s) / len(batch)
             self._frame_s = 0.8 * self._frame_s + 0.2 * per_frame_s if self._frame_s else per_frame_s
-            self._wake({ticket.owner for ticket in batch})
 
     def _next_batch(self) -> list[Ticket]:
         """Wait for a batch that is due; an empty one means that the lane is closed."""
         with self._changed:
-            while not self._closing:
-                now_s = self._clock()
-                poll = self._queue.poll(now_s, self._owners_open)
-                for ticket in poll.expired:
-                    message = _over_budget(now_s - ticket.received_s)
-                    self._refuse(ticket, pb.FrameError.BUDGET_EXCEEDED, message)
-                if poll.expired:
-                    self._wake({ticket.owner for ticket in poll.expired})
-                if poll.batch:
-                    return poll.batch
-                if not poll.expired:
-                    self._changed.wait(poll.wait_s)
+            self._idle += 1
+            try:
+                while not self._closing:
+                    now_s = self._clock()
+                    poll = self._queue.poll(now_s, self._owners_open)
+                    for ticket in poll.expired:
+                        message = _over_budget(now_s - ticket.received_s)
+                        self._refuse(ticket, pb.FrameError.BUDGET_EXCEEDED, message)
+                    self._wake_owners(poll.expired)
+                    if poll.batch:
+                        return poll.batch
+                    if not poll.expired:
+                        self._changed.wait(poll.wait_s)
+            finally:
+                self._idle -= 1
         return []
 
     def _serve(self, batch: list[Ticket], rows: Rows) -> None:
         started_s = self._clock()
         rows.begin(len(batch))
-        decoded = [frame for ticket in batch if (frame := self._decode(ticket, started_s, rows)) is not None]
+        decoded = [frame for ticket in batch if (frame := self._take(ticket, started_s, rows)) is not None]
+        if len(decoded) < len(batch):
+            self._wake_owners(ticket for ticket in batch if ticket.reply is not None)
         if decoded:
             self._infer(decoded, rows, 0)
 
-    def _decode(self, ticket: Ticket, started_s: float, rows: Rows) -> _Decoded | None:
-        before_s = self._clock()
-        try:
-            rows.add(self._codecs[ticket.codec].decode(ticket.payload))
-        except CodecError as error:
-            self._refuse(ticket, pb.FrameError.INVALID_PAYLOAD, str(error))
+    def _take(self, ticket: Ticket, started_s: float, rows: Rows) -> _Decoded | None:
+        """Put a frame's tensor into its row; without one it has its error."""
+        waited_s = started_s - ticket.received_s
+        if ticket.ahead is None:
+            ahead = self._decode(ticket)
+        else:
+            ahead, ticket.ahead = ticket.ahead, None
+            waited_s -= ahead.decode_s
+        ticket.payload = b""
+        features_CHW = ahead.features_CHW
+        if isinstance(features_CHW, CodecError):
+            self._refuse(ticket, pb.FrameError.INVALID_PAYLOAD, str(features_CHW))
             return None
-        finally:
-            ticket.payload = b""
-        decode_s = self._clock() - before_s
-        queue_s = started_s - ticket.received_s
-        self._metrics.decoded(ticket.codec, queue_s, decode_s)
-        return _Decoded(ticket, queue_s, decode_s)
+        if isinstance(features_CHW, Exception):
+            raise features_CHW
+        rows.add(features_CHW)
+        self._metrics.decoded(ticket.codec, waited_s, ahead.decode_s)
+        return _Decoded(ticket, waited_s, ahead.decode_s)
+
+    def _decode(self, ticket: Ticket) -> _Ahead:
+        before_s = self._clock()
+        features_CHW: NDArray[np.float32] | Exception
+        try:
+            features_CHW = self._codecs[ticket.codec].decode(ticket.payload)
+        except Exception as error:  # for who takes the ticket: the helper must not end
+            features_CHW = error
+        return _Ahead(features_CHW, self._clock() - before_s)
 
     def _infer(self, frames: list[_Decoded], rows: Rows, start: int) -> None:
         """Run the frames whose rows begin at `start`; if that fails, each alone: only the culprit suffers."""
         before_s = self._clock()
+        with self._changed:
+            if self._help_pays():
+                self._help_wanted.notify()
         try:
             logits_NK = self._engine.run(rows.batch_NCHW(start, start + len(frames)))
         except EngineUnavailableError as error:
@@ -269,6 +321,7 @@ class Lane:
             for frame in frames:
                 code = pb.FrameError.RESOURCE_EXHAUSTED
                 self._refuse(frame.ticket, code, f"{error}; send again", error.retry_after_ms)
+            self._wake_owners(frame.ticket for frame in frames)
             return
         except Exception:
             if len(frames) > 1:
@@ -278,11 +331,55 @@ class Lane:
             self._log_failure("the cloud half failed", frames[0].ticket, with_trace=True)
             self._fail([frames[0].ticket])
             return
-        compute_s = self._clock() - before_s
-        self._metrics.ran(len(frames), compute_s)
-        self._answer(frames, logits_NK, compute_s)
+        self._run_s = self._clock() - before_s
+        self._metrics.ran(len(frames), self._run_s)
+        finished = _Finished(frames, logits_NK, self._run_s)
+        if not self._hand_over(finished):
+            self._answer(finished)
 
-    def _answer(self, frames: list[_Decoded], logits_NK: NDArray[np.float32], compute_s: float) -> None:
+    def _hand_over(self, finished: _Finished) -> bool:
+        """Leave a batch to the helper, if the next one waits and the helper is not behind."""
+        with self._changed:
+            if self._closing or self._finished or not len(self._queue) or self._run_s < _HELP_PAYS_S:
+                return False
+            self._finished.append(finished)
+            self._help_wanted.notify()
+        return True
+
+    def _help_pays(self) -> bool:
+        return not self._idle and self._run_s >= _HELP_PAYS_S
+
+    def _help(self) -> None:
+        """The helper: answers first, then decodes what the next batch will need."""
+        while (work := self._next_help()) is not None:
+            if isinstance(work, Ticket):
+                ahead = self._decode(work)
+                # a worker that took the ticket meanwhile has decoded it itself
+                if work.payload:
+                    work.ahead = ahead
+                continue
+            try:
+                self._answer(work)
+            except Exception:
+                _log.exception("%s: a batch of %d failed", self._name, len(work.frames))
+                self._fail_rest([frame.ticket for frame in work.frames])
+
+    def _next_help(self) -> Ticket | _Finished | None:
+        """Wait for something to do; None means that the lane is closed."""
+        with self._help_wanted:
+            while True:
+                if self._finished:
+                    return self._finished.popleft()
+                if self._closing:
+                    return None
+                if self._help_pays():
+                    for ticket in self._queue.oldest(self._max_batch_size):
+                        if ticket.ahead is None:
+                            return ticket
+                self._help_wanted.wait()
+
+    def _answer(self, finished: _Finished) -> None:
+        frames, logits_NK, compute_s = finished
         rankings = answers.rank(logits_NK, max(frame.ticket.top_k for frame in frames))
         replies: list[tuple[Ticket, bytes]] = []
         for frame, ranking in zip(frames, rankings, strict=True):
@@ -301,6 +398,11 @@ class Lane:
             self._metrics.ended(codec, ANSWERED, count)
         for ticket, reply in replies:
             ticket.reply = reply
+        self._wake_owners(ticket for ticket, _ in replies)
+
+    def _wake_owners(self, tickets: Iterable[Ticket]) -> None:
+        if owners := {ticket.owner for ticket in tickets}:
+            self._wake(owners)
 
     def _log_failure(self, what: str, ticket: Ticket, with_trace: bool = False) -> None:
         """Once a second at most: a client that sends only poison must not fill the disk."""
@@ -309,9 +411,13 @@ class Lane:
             self._log_again_s = now_s + 1.0
             _log.error("%s: %s on frame %d", self._name, what, ticket.sequence, exc_info=with_trace)
 
-    def _fail(self, tickets: Iterable[Ticket]) -> None:
+    def _fail(self, tickets: Sequence[Ticket]) -> None:
         for ticket in tickets:
             self._refuse(ticket, pb.FrameError.INTERNAL, _FAILED)
+        self._wake_owners(tickets)
+
+    def _fail_rest(self, batch: Iterable[Ticket]) -> None:
+        self._fail([ticket for ticket in batch if ticket.reply is None])
 
     def _refuse(
         self, ticket: Ticket, code: pb.FrameError.Code, message: str, retry_after_ms: int = 0

@@ -33,7 +33,7 @@ class Rows:
         self._count, self._alone, self._lone = 0, expected == 1, None
 
     def add(self, features_CHW: NDArray[np.float32]) -> int:
-        """Take a frame's features; the number of its row."""
+        """Take a frame's features, float32 and contiguous; the number of its row."""
         row = self._count
         self._count += 1
         if self._alone:
@@ -41,7 +41,10 @@ class Rows:
             return row
         if self._array is None:
             self._array = np.empty((self._limit, *features_CHW.shape), np.float32)
-        self._array[row] = features_CHW
+            self._bytes = self._array.data.cast("B")
+        size = features_CHW.nbytes
+        # numpy's own copy would give up the interpreter's lock, and a worker wait to get it back
+        self._bytes[row * size : (row + 1) * size] = features_CHW.data.cast("B")
         return row
 
     def batch_NCHW(self, start: int, stop: int) -> NDArray[np.float32]:

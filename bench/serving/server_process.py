@@ -46,7 +46,8 @@ async def _serve(config: CloudConfig, model_core: int) -> None:
     def on_ready(server: CloudServer) -> None:
         for served in server.catalogue:
             for thread in threading.enumerate():
-                if thread.name.startswith(f"{served.label}-") and thread.native_id is not None:
+                name, _, number = thread.name.rpartition("-")
+                if name == served.label and number.isdigit() and thread.native_id is not None:
                     os.sched_setaffinity(thread.native_id, {model_core})
         settle_memory()
         print(json.dumps({"grpc": str(server.addresses.grpc), "pid": os.getpid()}), flush=True)

@@ -1,6 +1,6 @@
 """A tiny bundle, its frames, and a server in this process on ports of its own."""
 
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -12,11 +12,13 @@ from numpy.typing import NDArray
 
 from cloud_server.batching import BatchPolicy
 from cloud_server.config import CloudConfig, Endpoint
+from cloud_server.engine import Engine, EngineOptions, OnnxRuntimeEngine
 from cloud_server.server import CloudServer
 from shared.bundle import Bundle
 from shared.rpc import split_inference_pb2 as pb
 from shared.rpc import split_inference_pb2_grpc as rpc
 from shared.wire import codec_by_name, make_codecs
+from tests.cloud_server.lane_rig import MakeRig, Rig
 from tests.tinybundle import make_tiny_bundle, run_model
 
 LOOPBACK = Endpoint("127.0.0.1", 0)
@@ -65,6 +67,25 @@ def config(bundle: Bundle) -> CloudConfig:
     return CloudConfig(
         bundles=(bundle.directory,), listen=LOOPBACK, workers=1, drain_s=5.0, batching=BatchPolicy(4, 0.0, 64)
     )
+
+
+@pytest.fixture
+def engine(bundle: Bundle) -> Engine:
+    return OnnxRuntimeEngine(model_file(bundle), EngineOptions())
+
+
+@pytest.fixture
+def make_rig(frames: Frames, engine: Engine) -> Iterator[MakeRig]:
+    """`make_rig(over, policy, workers)`: a lane with the real model, or with `over` in its place."""
+    rigs: list[Rig] = []
+
+    def make(over: Engine | None = None, policy: BatchPolicy | None = None, workers: int = 1) -> Rig:
+        rigs.append(Rig(frames.codecs, over or engine, policy or BatchPolicy(4, 0.0, 64), workers))
+        return rigs[-1]
+
+    yield make
+    for rig in rigs:
+        rig.lane.close(10.0)
 
 
 Served = tuple[CloudServer, rpc.SplitInferenceStub]

@@ -2,115 +2,14 @@
 
 import threading
 import time
-from collections.abc import Callable, Iterable, Iterator
 
-import numpy as np
 import pytest
-from numpy.typing import NDArray
 
 from cloud_server.batching import BatchPolicy
-from cloud_server.engine import Engine, EngineOptions, OnnxRuntimeEngine
-from cloud_server.lane import Lane, Owner, Ticket
-from cloud_server.metrics import BundleMetrics, Metrics
-from shared.bundle import Bundle
+from cloud_server.engine import Engine
 from shared.rpc import split_inference_pb2 as pb
-from tests.cloud_server.conftest import Frames, model_file
-
-Code = pb.FrameError
-
-
-class Waiter:
-    """An owner that counts; stands where a stream would."""
-
-    def wake(self) -> None:
-        """Nothing waits on a loop here."""
-
-
-class GatedEngine:
-    """The real model behind a gate, so that a test decides when a batch ends."""
-
-    def __init__(self, engine: Engine) -> None:
-        self._engine = engine
-        self.gate = threading.Event()
-        self.entered = threading.Semaphore(0)
-        self.batch_sizes: list[int] = []
-
-    def run(self, features_NCHW: NDArray[np.float32]) -> NDArray[np.float32]:
-        self.batch_sizes.append(len(features_NCHW))
-        self.entered.release()
-        assert self.gate.wait(10)
-        return self._engine.run(features_NCHW)
-
-
-class PoisonedEngine:
-    """The real model, except that it fails when a feature holds the number 777, and gives NaN for 888."""
-
-    def __init__(self, engine: Engine) -> None:
-        self._engine = engine
-
-    def run(self, features_NCHW: NDArray[np.float32]) -> NDArray[np.float32]:
-        if (features_NCHW == 777).any():
-            raise RuntimeError("secret detail of the machine")
-        logits = self._engine.run(features_NCHW)
-        logits[(features_NCHW == 888).any(axis=(1, 2, 3))] = np.nan
-        return logits
-
-
-class Rig:
-    """A lane with its metrics and a way to wait for replies."""
-
-    def __init__(self, frames: Frames, engine: Engine, policy: BatchPolicy, workers: int) -> None:
-        self._frames = frames
-        self.metrics = Metrics()
-        self._changed = threading.Condition()
-        instruments: BundleMetrics = self.metrics.for_bundle(
-            "tiny", "0" * 64, [c.name for c in frames.codecs]
-        )
-        self.lane = Lane(frames.codecs, engine, policy, workers, instruments, self._notify, "tiny")
-        self.lane.start()
-
-    def _notify(self, owners: Iterable[Owner]) -> None:
-        with self._changed:
-            self._changed.notify_all()
-
-    def submit(self, frame: pb.Frame, owner: Owner | None = None, budget_ms: int | None = None) -> Ticket:
-        ticket = Ticket(owner or Waiter(), frame.sequence, frame.codec, frame.payload, 1, time.perf_counter())
-        self.lane.submit(ticket, budget_ms)
-        return ticket
-
-    def replies(self, *tickets: Ticket) -> list[pb.Reply]:
-        with self._changed:
-            assert self._changed.wait_for(lambda: all(t.reply is not None for t in tickets), 10)
-        return [pb.Reply.FromString(ticket.reply or b"") for ticket in tickets]
-
-    def count(self, outcome: str, codec: str = "fp32") -> float:
-        labels = {"bundle": "tiny", "codec": codec, "outcome": outcome}
-        return self.metrics.registry.get_sample_value("siftfunnel_frames_total", labels) or 0.0
-
-
-@pytest.fixture
-def engine(bundle: Bundle) -> Engine:
-    return OnnxRuntimeEngine(model_file(bundle), EngineOptions())
-
-
-MakeRig = Callable[..., Rig]
-
-
-@pytest.fixture
-def make_rig(frames: Frames, engine: Engine) -> Iterator[MakeRig]:
-    rigs: list[Rig] = []
-
-    def make(over: Engine | None = None, policy: BatchPolicy | None = None, workers: int = 1) -> Rig:
-        rigs.append(Rig(frames, over or engine, policy or BatchPolicy(4, 0.0, 64), workers))
-        return rigs[-1]
-
-    yield make
-    for rig in rigs:
-        rig.lane.close(10.0)
-
-
-def errors(replies: list[pb.Reply]) -> list[int]:
-    return [reply.error.code for reply in replies]
+from tests.cloud_server.conftest import Frames
+from tests.cloud_server.lane_rig import Code, GatedEngine, MakeRig, PoisonedEngine, Waiter, errors
 
 
 def test_a_frame_is_answered_with_the_class_that_the_model_gives(make_rig: MakeRig, frames: Frames) -> None:

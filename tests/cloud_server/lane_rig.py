@@ -1,0 +1,91 @@
+"""A lane with its real threads, driven from a test, and models that a test can hold back or make fail."""
+
+import threading
+import time
+from collections.abc import Callable, Iterable, Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from cloud_server.batching import BatchPolicy
+from cloud_server.engine import Engine
+from cloud_server.lane import Lane, Owner, Ticket
+from cloud_server.metrics import BundleMetrics, Metrics
+from shared.rpc import split_inference_pb2 as pb
+from shared.wire import Codec
+
+Code = pb.FrameError
+
+
+class Waiter:
+    """An owner that counts; stands where a stream would."""
+
+    def wake(self) -> None:
+        """Nothing waits on a loop here."""
+
+
+class GatedEngine:
+    """The real model behind a gate, so that a test decides when a batch ends."""
+
+    def __init__(self, engine: Engine) -> None:
+        self._engine = engine
+        self.gate = threading.Event()
+        self.entered = threading.Semaphore(0)
+        self.batch_sizes: list[int] = []
+
+    def run(self, features_NCHW: NDArray[np.float32]) -> NDArray[np.float32]:
+        self.batch_sizes.append(len(features_NCHW))
+        self.entered.release()
+        assert self.gate.wait(10)
+        return self._engine.run(features_NCHW)
+
+
+class PoisonedEngine:
+    """The real model, except that it fails when a feature holds the number 777, and gives NaN for 888."""
+
+    def __init__(self, engine: Engine) -> None:
+        self._engine = engine
+
+    def run(self, features_NCHW: NDArray[np.float32]) -> NDArray[np.float32]:
+        if (features_NCHW == 777).any():
+            raise RuntimeError("secret detail of the machine")
+        logits = self._engine.run(features_NCHW)
+        logits[(features_NCHW == 888).any(axis=(1, 2, 3))] = np.nan
+        return logits
+
+
+class Rig:
+    """A lane with its metrics and a way to wait for replies."""
+
+    def __init__(self, codecs: Sequence[Codec], engine: Engine, policy: BatchPolicy, workers: int) -> None:
+        self.metrics = Metrics()
+        self._changed = threading.Condition()
+        instruments: BundleMetrics = self.metrics.for_bundle("tiny", "0" * 64, [c.name for c in codecs])
+        self.lane = Lane(codecs, engine, policy, workers, instruments, self._notify, "tiny")
+        self.lane.start()
+
+    def _notify(self, owners: Iterable[Owner]) -> None:
+        with self._changed:
+            self._changed.notify_all()
+
+    def submit(self, frame: pb.Frame, owner: Owner | None = None, budget_ms: int | None = None) -> Ticket:
+        ticket = Ticket(owner or Waiter(), frame.sequence, frame.codec, frame.payload, 1, time.perf_counter())
+        self.lane.submit(ticket, budget_ms)
+        return ticket
+
+    def replies(self, *tickets: Ticket) -> list[pb.Reply]:
+        with self._changed:
+            assert self._changed.wait_for(lambda: all(t.reply is not None for t in tickets), 10)
+        return [pb.Reply.FromString(ticket.reply or b"") for ticket in tickets]
+
+    def count(self, outcome: str, codec: str = "fp32") -> float:
+        labels = {"bundle": "tiny", "codec": codec, "outcome": outcome}
+        return self.metrics.registry.get_sample_value("siftfunnel_frames_total", labels) or 0.0
+
+
+MakeRig = Callable[..., Rig]
+
+
+def errors(replies: list[pb.Reply]) -> list[int]:
+    """The error of each reply, 0 where there is none."""
+    return [reply.error.code for reply in replies]
