@@ -10,6 +10,7 @@ import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from itertools import product
 from pathlib import Path
 from typing import Any
 
@@ -23,11 +24,12 @@ from shared.bundle import Bundle
 from shared.wire import codec_by_name, make_codecs
 
 MAX_BATCH = 16
+SHAPES = ((1, 1), (16, 1), (1, 16))
+"""Streams and frames per message."""
 WINDOW_FRAMES = 32
 LAYOUTS = {
     "server": "the whole server process on the model's core",
-    "model": "the thread that runs the model (decode, model, answer) on the model's core, "
-    "the rest of the server on the client's",
+    "model": "the thread that runs the model on the model's core, the rest of the server on the client's",
 }
 
 
@@ -127,7 +129,7 @@ def rounded(value: Any) -> float:
 def measure_throughput(
     bundle: Bundle, cores: Cores, codecs: Sequence[str], frames: int, rounds: int
 ) -> list[dict[str, Any]]:
-    """One and sixteen streams against the bare loop, whole server or model alone on the model's core."""
+    """One and sixteen streams and bulk against the bare loop, whole server or model alone on its core."""
     features = edge_features(bundle)
     bare = BareModel(bundle, features, cores.model)
     rows = []
@@ -135,29 +137,28 @@ def measure_throughput(
         with cloud_server(
             bundle.directory, max_batch=MAX_BATCH, model_core=cores.model, loop_core=cores.of_loop(layout)
         ) as server:
-            for codec in codecs:
-                traffic = traffic_of(bundle, features, codec)
-                for streams in (1, 16):
-                    served, loops = [], {1: [], 16: []}  # type: tuple[list[dict[str, float]], dict[int, list[float]]]
-                    for _ in range(rounds):
-                        served.append(load(server, traffic, streams, frames, cores.client))
-                        for batch, rates in loops.items():
-                            rates.append(bare.frames_per_s(batch, frames // 2))
-                    figures = medians(served)
-                    at = {batch: rounded(np.median(rates)) for batch, rates in loops.items()}
-                    rows.append(
-                        {
-                            "layout": layout,
-                            "codec": codec,
-                            "streams": streams,
-                            **figures,
-                            "bare_frames_per_s_by_batch": {str(batch): rate for batch, rate in at.items()},
-                            "ratio_by_batch": {
-                                str(batch): round(figures["frames_per_s"] / rate, 3)
-                                for batch, rate in at.items()
-                            },
-                        }
-                    )
+            for codec, (streams, group) in product(codecs, SHAPES):
+                traffic = traffic_of(bundle, features, codec, group)
+                served, loops = [], {1: [], 16: []}  # type: tuple[list[dict[str, float]], dict[int, list[float]]]
+                for _ in range(rounds):
+                    served.append(load(server, traffic, streams, frames, cores.client))
+                    for batch, rates in loops.items():
+                        rates.append(bare.frames_per_s(batch, frames // 2))
+                figures = medians(served)
+                at = {batch: rounded(np.median(rates)) for batch, rates in loops.items()}
+                rows.append(
+                    {
+                        "layout": layout,
+                        "codec": codec,
+                        "streams": streams,
+                        "frames_per_message": group,
+                        **figures,
+                        "bare_frames_per_s_by_batch": {str(batch): rate for batch, rate in at.items()},
+                        "ratio_by_batch": {
+                            str(batch): round(figures["frames_per_s"] / rate, 3) for batch, rate in at.items()
+                        },
+                    }
+                )
     return rows
 
 
@@ -207,31 +208,38 @@ def measure_null(
 def measure_latency(
     bundle: Bundle, cores: Cores, codec: str, seconds: float, streams: int = 16
 ) -> dict[str, Any]:
-    """Poisson arrivals at half of the capacity found just before, against the compute alone."""
+    """Poisson arrivals at half of the capacity found just before, against the compute alone.
+
+    The same arrivals also go to plain gRPC with nothing behind it: what the way there and back takes.
+    """
     features = edge_features(bundle)
     traffic = traffic_of(bundle, features, codec)
-    with cloud_server(
-        bundle.directory, max_batch=MAX_BATCH, model_core=cores.model, loop_core=cores.client
-    ) as server:
+    with (
+        running("bench.serving.floor_process", "--core", str(cores.client)) as floor,
+        cloud_server(
+            bundle.directory, max_batch=MAX_BATCH, model_core=cores.model, loop_core=cores.client
+        ) as server,
+    ):
         capacity = load(server, traffic, streams, 1200, cores.client)["frames_per_s"]
         alone_s = BareModel(bundle, features, cores.model).run_s(1, 300)
         due_s = poisson_arrivals(capacity / 2, seconds)
 
-        async def play() -> list[float]:
-            async with Streams(server.address, traffic, streams) as clients:
+        async def play(process: ServerProcess) -> list[float]:
+            async with Streams(process.address, traffic, streams) as clients:
                 await clients.send(2, 1)
                 return await clients.send_at(due_s)
 
         with pinned(cores.client):
-            latencies_s = asyncio.run(play())
+            served_s, floor_s = asyncio.run(play(server)), asyncio.run(play(floor))
     return {
         "layout": "model",
         "codec": codec,
         "streams": streams,
         "capacity_frames_per_s": rounded(capacity),
         "offered_frames_per_s": rounded(capacity / 2),
-        "frames": len(latencies_s),
-        "served_ms": _percentiles_ms(latencies_s),
+        "frames": len(served_s),
+        "served_ms": _percentiles_ms(served_s),
+        "plain_grpc_ms": _percentiles_ms(floor_s),
         "compute_alone_ms": _percentiles_ms(alone_s),
         "queue_alone_ms": _percentiles_ms(lone_queue_s(due_s, float(np.median(alone_s)))),
     }

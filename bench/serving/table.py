@@ -41,7 +41,16 @@ def series(result: Mapping[str, Any]) -> dict[str, list[float]]:
 
 
 def _throughput(rows: Sequence[Mapping[str, Any]]) -> list[str]:
-    titles = ["layout", "codec", "streams", "frames/s", "of the bare loop, batch 16", "batch 1", "mean batch"]
+    titles = [
+        "layout",
+        "codec",
+        "streams",
+        "frames per message",
+        "frames/s",
+        "of the bare loop, batch 16",
+        "batch 1",
+        "mean batch",
+    ]
     return _table(
         [*titles, "server µs of CPU per frame"],
         [
@@ -49,6 +58,7 @@ def _throughput(rows: Sequence[Mapping[str, Any]]) -> list[str]:
                 row["layout"],
                 row["codec"],
                 row["streams"],
+                row["frames_per_message"],
                 f"{row['frames_per_s']:.0f}",
                 _ratio(row, "16"),
                 _ratio(row, "1"),
@@ -84,7 +94,8 @@ def _null(rows: Sequence[Mapping[str, Any]]) -> list[str]:
 
 
 def _latency(rows: Sequence[Mapping[str, Any]]) -> list[str]:
-    titles = ["codec", "offered", "served p50", "p99", "compute alone p50", "p99"]
+    titles = ["codec", "offered", "served p50", "p99", "plain gRPC with nothing behind it p50", "p99"]
+    titles += ["compute alone p50", "p99"]
     return _table(
         [*titles, "same arrivals, compute alone with its queue, p50", "p99"],
         [
@@ -93,7 +104,7 @@ def _latency(rows: Sequence[Mapping[str, Any]]) -> list[str]:
                 f"{row['offered_frames_per_s']:.0f}/s of {row['capacity_frames_per_s']:.0f}",
                 *[
                     f"{row[which][rank]:.2f} ms"
-                    for which in ("served_ms", "compute_alone_ms", "queue_alone_ms")
+                    for which in ("served_ms", "plain_grpc_ms", "compute_alone_ms", "queue_alone_ms")
                     for rank in ("p50", "p99")
                 ],
             ]

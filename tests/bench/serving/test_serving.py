@@ -106,6 +106,7 @@ def test_the_table_shows_every_row() -> None:
                 "layout": "server",
                 "codec": "q4",
                 "streams": 16,
+                "frames_per_message": 4,
                 "mean_batch": 15.9,
                 "bare_frames_per_s_by_batch": {"1": 90.0, "16": 110.0},
                 "ratio_by_batch": {"1": 1.111, "16": 0.909},
@@ -119,15 +120,17 @@ def test_the_table_shows_every_row() -> None:
                 "codec": "q4",
                 "offered_frames_per_s": 50.0,
                 "capacity_frames_per_s": 100.0,
+                "plain_grpc_ms": {"p50": 0.5, "p99": 0.7},
                 **dict.fromkeys(("served_ms", "compute_alone_ms", "queue_alone_ms"), percentiles),
             }
         ],
         "growth": {"null": [row], "model": [row]},
     }
     page = render_serving(result)
-    assert "| server | q4 | 16 | 100 | 0.909 of 110 | 1.111 of 90 | 15.9 | 50 |" in page
+    assert "| server | q4 | 16 | 4 | 100 | 0.909 of 110 | 1.111 of 90 | 15.9 | 50 |" in page
     assert "| one | 1 | 100 | 100 | 9 | 50 | 40 |" in page
-    assert "| q4 | 50/s of 100 | 1.00 ms | 2.00 ms | 1.00 ms | 2.00 ms | 1.00 ms | 2.00 ms |" in page
+    both = "1.00 ms | 2.00 ms"
+    assert f"| q4 | 50/s of 100 | {both} | 0.50 ms | 0.70 ms | {both} | {both} |" in page
     assert "| 10 | 100 | 50 | 90 | 33 | 100 | 50 |" in page
     assert series(result) == {
         "streams": [10],
