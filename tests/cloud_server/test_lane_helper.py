@@ -4,6 +4,7 @@ import random
 import threading
 import time
 from collections.abc import Callable
+from typing import NamedTuple
 
 import numpy as np
 import pytest
@@ -12,6 +13,7 @@ from numpy.typing import NDArray
 from cloud_server import lane as lane_module
 from cloud_server.batching import BatchPolicy
 from cloud_server.engine import Engine
+from cloud_server.lane import Ticket
 from shared.rpc import split_inference_pb2 as pb
 from tests.cloud_server.conftest import Frames
 from tests.cloud_server.lane_rig import Code, GatedEngine, MakeRig, Rig, Waiter, errors
@@ -36,8 +38,18 @@ def eventually(condition: Callable[[], bool]) -> None:
         time.sleep(0.001)
 
 
-def busy(rig: Rig, gated: GatedEngine, frames: Frames) -> lane_module.Ticket:
-    """A worker inside the model, after a run long enough for help to pay; the ticket that it works on."""
+class Busy(NamedTuple):
+    """A lane whose only worker is inside the model, after a run long enough for help to pay."""
+
+    rig: Rig
+    gated: GatedEngine
+    running: Ticket
+
+
+@pytest.fixture
+def busy(make_rig: MakeRig, frames: Frames, engine: Engine) -> Busy:
+    gated = GatedEngine(engine)
+    rig = make_rig(gated)
     opener = rig.submit(frames.frame(0))
     assert gated.entered.acquire(timeout=10)
     time.sleep(0.003)
@@ -46,15 +58,11 @@ def busy(rig: Rig, gated: GatedEngine, frames: Frames) -> lane_module.Ticket:
     gated.gate.clear()
     running = rig.submit(frames.frame(0))
     assert gated.entered.acquire(timeout=10)
-    return running
+    return Busy(rig, gated, running)
 
 
-def test_frames_that_wait_are_decoded_while_the_model_runs(
-    make_rig: MakeRig, frames: Frames, engine: Engine
-) -> None:
-    gated = GatedEngine(engine)
-    rig = make_rig(gated)
-    running = busy(rig, gated, frames)
+def test_frames_that_wait_are_decoded_while_the_model_runs(busy: Busy, frames: Frames) -> None:
+    rig, gated, running = busy
     waiting = [rig.submit(frames.frame(number)) for number in range(1, 7)]
     eventually(lambda: all(ticket.ahead is not None for ticket in waiting[:4]))
     # one batch ahead and no more: what waits behind it keeps its small payload
@@ -67,12 +75,8 @@ def test_frames_that_wait_are_decoded_while_the_model_runs(
     assert not any(ticket.payload for ticket in waiting)
 
 
-def test_time_spent_decoding_ahead_is_not_counted_as_waiting_too(
-    make_rig: MakeRig, frames: Frames, engine: Engine
-) -> None:
-    gated = GatedEngine(engine)
-    rig = make_rig(gated)
-    running = busy(rig, gated, frames)
+def test_time_spent_decoding_ahead_is_not_counted_as_waiting_too(busy: Busy, frames: Frames) -> None:
+    rig, gated, running = busy
     sent_s = time.perf_counter()
     waiting = rig.submit(frames.frame(1))
     eventually(lambda: waiting.ahead is not None)
@@ -85,12 +89,8 @@ def test_time_spent_decoding_ahead_is_not_counted_as_waiting_too(
     assert 10_000 <= timings.queue_us + timings.decode_us + timings.compute_us <= whole_us
 
 
-def test_a_damaged_payload_found_ahead_costs_its_own_frame_only(
-    make_rig: MakeRig, frames: Frames, engine: Engine
-) -> None:
-    gated = GatedEngine(engine)
-    rig = make_rig(gated)
-    running = busy(rig, gated, frames)
+def test_a_damaged_payload_found_ahead_costs_its_own_frame_only(busy: Busy, frames: Frames) -> None:
+    rig, gated, running = busy
     bad = frames.frame(1)
     bad.payload = bad.payload[:-1] + bytes([bad.payload[-1] ^ 1])
     waiting = [rig.submit(frame) for frame in (bad, frames.frame(2))]
@@ -101,11 +101,9 @@ def test_a_damaged_payload_found_ahead_costs_its_own_frame_only(
 
 
 def test_a_codec_that_breaks_in_the_helper_fails_its_batch_and_nothing_after_it(
-    make_rig: MakeRig, frames: Frames, engine: Engine, monkeypatch: pytest.MonkeyPatch
+    busy: Busy, frames: Frames, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    gated = GatedEngine(engine)
-    rig = make_rig(gated)
-    running = busy(rig, gated, frames)
+    rig, gated, running = busy
     broken = threading.Event()
 
     def decode(payload: bytes) -> NDArray[np.float32]:
@@ -122,12 +120,8 @@ def test_a_codec_that_breaks_in_the_helper_fails_its_batch_and_nothing_after_it(
     assert errors(rig.replies(*(rig.submit(frames.frame(number)) for number in range(8)))) == [0] * 8
 
 
-def test_a_budget_still_runs_out_for_a_frame_that_was_decoded_ahead(
-    make_rig: MakeRig, frames: Frames, engine: Engine
-) -> None:
-    gated = GatedEngine(engine)
-    rig = make_rig(gated)
-    running = busy(rig, gated, frames)
+def test_a_budget_still_runs_out_for_a_frame_that_was_decoded_ahead(busy: Busy, frames: Frames) -> None:
+    rig, gated, running = busy
     late = rig.submit(frames.frame(1), budget_ms=20)
     eventually(lambda: late.ahead is not None)
     time.sleep(0.025)
@@ -181,15 +175,12 @@ def test_closing_under_load_leaves_no_frame_without_a_reply(
 
 
 def test_an_answer_left_to_the_helper_that_cannot_be_made_is_an_error(
-    make_rig: MakeRig,
+    busy: Busy,
     frames: Frames,
-    engine: Engine,
     monkeypatch: pytest.MonkeyPatch,
     caplog: pytest.LogCaptureFixture,
 ) -> None:
-    gated = GatedEngine(engine)
-    rig = make_rig(gated)
-    running = busy(rig, gated, frames)
+    rig, gated, running = busy
     waiting = rig.submit(frames.frame(1))
     time.sleep(0.003)
     by: list[str] = []
