@@ -13,6 +13,7 @@ from lab.data import DataError, ImageSet, Splits
 from lab.defences.defence import Step
 from lab.defences.dpsgd import DPSGD
 from lab.models.layout import channels_last
+from lab.models.rate import RateQuantiser
 from lab.models.split import SplitNetwork
 from lab.private import make_private_optimizer, poisson_batches
 from lab.recipes import Recipe
@@ -148,9 +149,18 @@ class ClassifierTask(Task):
         return made.total, {"loss": made.total.detach(), **logged, "train_accuracy": accuracy}
 
     def validate(self) -> dict[str, float]:
-        """Accuracy on the validation pictures."""
-        accuracy = self.accuracy(self._validation)
-        return {"validation_accuracy": accuracy, "score": accuracy}
+        """Accuracy on the validation pictures; of a rate-trained network the mean over its rate points."""
+        stage = self.model.stage
+        if not isinstance(stage, RateQuantiser):
+            accuracy = self.accuracy(self._validation)
+            return {"validation_accuracy": accuracy, "score": accuracy}
+        reached: dict[str, float] = {}
+        for point in range(stage.points):
+            with stage.at(point):
+                reached[stage.name(point)] = self.accuracy(self._validation)
+        score = sum(s * a for s, a in zip(stage.shares_R.tolist(), reached.values(), strict=True))
+        each = {f"validation_accuracy_{name}": accuracy for name, accuracy in reached.items()}
+        return {**each, "validation_accuracy": score, "score": score}
 
     def accuracy(self, images: ImageSet) -> float:
         """Share of pictures whose best class is the right one."""

@@ -21,6 +21,8 @@ counted likewise.
 """
 
 import math
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any, NamedTuple
 
 import torch
@@ -108,6 +110,15 @@ class RateQuantiser(nn.Module):
     def name(point: int) -> str:
         """What people call a rate point's codec: ``r1`` sends the fewest bytes."""
         return f"r{point + 1}"
+
+    @contextmanager
+    def at(self, point: int) -> Iterator[None]:
+        """In evaluation, take this rate point meanwhile."""
+        before, self.point = self.point, point
+        try:
+            yield
+        finally:
+            self.point = before
 
     def steps(self, point: int) -> Tensor:
         """The steps of a rate point, one per channel."""

@@ -6,6 +6,7 @@ Its JSON files were written once. A test that fails here says that the format ha
 """
 
 import base64
+import binascii
 import json
 from pathlib import Path
 
@@ -16,7 +17,9 @@ from shared.digests import sha256_hex
 from shared.manifest import CodecSpec, EdgeStage, FeatureSpec, FileEntry, Manifest
 from shared.preprocess import InputSpec
 from shared.rpc import split_inference_pb2 as pb
-from shared.wire import make_codecs
+from shared.wire import calibrate_lattice, make_codecs
+from shared.wire.bodies import make_body
+from shared.wire.lattice_body import LatticeBody
 from shared.wire.tables import counts_from_histogram
 
 HERE = Path(__file__).parent
@@ -119,10 +122,31 @@ def write_missing() -> None:
         "payloads.json": _hex({codec.name: codec.encode(golden_features()) for codec in codecs}),
         "messages.json": _hex({key: m.SerializeToString() for key, m in golden_messages().items()}),
         "bulk_messages.json": _hex({key: m.SerializeToString() for key, m in golden_bulk_messages().items()}),
+        "lattice_places.json": _lattice_with_places(),
     }
     for name, data in contents.items():
         if not (HERE / name).exists():
             (HERE / name).write_bytes(data)
+
+
+def _lattice_with_places() -> bytes:
+    """A lattice codec that says its contexts, what it reads and what it writes."""
+    before = json.loads((HERE / "lattice.json").read_text())
+    shape, steps = before["shape"], np.array(before["steps"], np.float32)
+    rng = np.random.default_rng(0)
+    features = rng.gamma(2, 1, (200, *shape)).astype(np.float32) * steps[:, None, None]
+    spec = calibrate_lattice("r9", features, steps, before["parameters"]["levels"])
+    body = make_body(spec, FeatureSpec(*shape))
+    assert isinstance(body, LatticeBody)
+    levels = np.rint(features[0].reshape(shape[0], -1) / steps[:, None])
+    written = body.write(levels * steps[:, None], binascii.crc32)
+    stored = {
+        **before,
+        "parameters": spec.parameters,
+        "levels": levels.astype(int).tolist(),
+        "body": written.hex(),
+    }
+    return json.dumps(stored, indent=1).encode() + b"\n"
 
 
 def _hex(entries: dict[str, bytes]) -> bytes:

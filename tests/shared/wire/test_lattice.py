@@ -285,8 +285,9 @@ def test_merged_tables_hold_every_symbol_once(histograms, most):
         assert np.array_equal(histograms[seen].sum(axis=0), histogram)
 
 
-def test_the_stored_payload_of_the_stored_codec_reads_and_writes_the_same_for_ever():
-    stored = json.loads((HERE / "lattice.json").read_text())
+@pytest.mark.parametrize("file", ["lattice.json", "lattice_places.json"])
+def test_the_stored_payload_of_the_stored_codec_reads_and_writes_the_same_for_ever(file):
+    stored = json.loads((HERE / file).read_text())
     spec = CodecSpec(stored["name"], stored["kind"], stored["parameters"])
     body = make_body(spec, FeatureSpec(*stored["shape"]))
     levels = np.array(stored["levels"], np.float32)
