@@ -9,7 +9,7 @@ float64 that add up to a power of two and `perfect=False` make that a plain scal
 on every machine; golden vectors in the tests watch over it.
 """
 
-from functools import cached_property
+from functools import cache, cached_property
 from importlib.util import find_spec
 from typing import Any
 
@@ -35,8 +35,7 @@ class AnsTables(StackTables):
     @cached_property
     def _models(self) -> list[Any]:
         # built on first use: a party that only lists bundles never pays for it
-        from constriction import stream
-
+        stream = _stream()
         return [stream.model.Categorical(row, perfect=False) for row in self._counts.astype(np.float64)]
 
     def write(self, seed: int | None = None) -> Writer:
@@ -50,14 +49,12 @@ class AnsTables(StackTables):
 
 class _AnsWriter:
     def __init__(self, models: list[Any], seed: int | None) -> None:
-        from constriction import stream
-
         self._models = models
         if seed is None:
-            self._coder = stream.stack.AnsCoder()
+            self._coder = _stream().stack.AnsCoder()
         else:
             # a one above the seed keeps its leading zeros
-            self._coder = stream.stack.AnsCoder(np.array([seed], np.uint32), seal=True)
+            self._coder = _stream().stack.AnsCoder(np.array([seed], np.uint32), seal=True)
 
     def push(self, levels: NDArray[np.int32], table: int) -> None:
         self._coder.encode_reverse(levels, self._models[table])
@@ -68,14 +65,12 @@ class _AnsWriter:
 
 class _AnsReader:
     def __init__(self, models: list[Any], body: bytes) -> None:
-        from constriction import stream
-
         if len(body) % WORD_BYTES:
             raise CodecError(f"body of {len(body)} bytes is not made of {WORD_BYTES}-byte words: truncated")
         self._models = models
         words = np.frombuffer(body, dtype=_WORDS_LITTLE_ENDIAN).astype(np.uint32)
         try:
-            self._coder = stream.stack.AnsCoder(words)
+            self._coder = _stream().stack.AnsCoder(words)
         except ValueError as error:
             raise _not_ours(error) from None
 
@@ -95,6 +90,14 @@ class _AnsReader:
         if len(left) != 2 or left[1] != 1:
             raise CodecError(MORE_THAN_ONE)
         return int(left[0])
+
+
+@cache
+def _stream() -> Any:
+    # on first use: a party without a codec that needs it never loads it
+    from constriction import stream
+
+    return stream
 
 
 def _not_ours(error: ValueError) -> CodecError:

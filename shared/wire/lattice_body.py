@@ -15,8 +15,9 @@ all levels are read must be it.
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, lru_cache
 from itertools import pairwise
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -39,6 +40,7 @@ from shared.wire.stack import Reader, Writer
 SILENT = 255
 LEAST_LEVELS = 4
 """How coarse is coded under as many levels as everything else: fewer could not say it."""
+PLANS_KEPT = 64
 MAX_TABLES = 84
 """Three phases' tables are told apart by one byte."""
 
@@ -84,6 +86,24 @@ class LatticeTables:
                 raise ValueError(f"{name} name table {tables.max()}; there are {len(self.counts)}")
 
 
+class _Plan(NamedTuple):
+    """What is the same for all features that have levels in the same channels.
+
+    Attributes:
+        active: these channels, of those that are ever sent.
+        sent: the same, of all.
+        steps: float32, (active, 1), their steps.
+        order: in which their levels are coded.
+        bases: where in `LatticeBody._key_of_sum` the keys of each level begin, in that order.
+    """
+
+    active: NDArray[np.intp]
+    sent: NDArray[np.intp]
+    steps: NDArray[np.float32]
+    order: CodingOrder
+    bases: NDArray[np.intp]
+
+
 class LatticeBody:
     """A whole payload, checksum included; otherwise as `shared.wire.bodies.Body`."""
 
@@ -104,6 +124,8 @@ class LatticeBody:
         self._steps = quantiser.steps[self._sent, None]
         self._highest = np.float32(quantiser.levels - 1) * self._steps
         self._count = self._mode_table = len(tables.counts)
+        # features with levels in the same channels come again and again
+        self._plan = lru_cache(maxsize=PLANS_KEPT)(self._make_plan)
         # the largest level, halved that often, rounds to 0
         self._coarsest = (2 * (quantiser.levels - 1)).bit_length()
         self._coder = make_tables(_with_modes(tables.counts, self._coarsest))
@@ -140,27 +162,29 @@ class LatticeBody:
         if coarser > self._coarsest:
             raise CodecError(f"body says {coarser} times coarser; {self._coarsest} is the most")
         flags = np.concatenate([reader.pop(table, end - start) for table, start, end in self._flag_runs])
-        if flags.max() > 1:
+        told = flags.astype(np.uint8).tobytes()
+        if max(told) > 1:
             raise CodecError("body says neither that a channel is sent nor that it is not")
-        active = np.flatnonzero(flags)
-        grid, order = self._grid(len(active))
-        if len(active):
-            self._read_levels(reader, active, grid, order)
-        told = _told(coarser, flags.astype(np.uint8), grid.flat.take(order.positions))
+        plan = self._plan(told)
+        grid = self._grid(plan)
+        if len(plan.active):
+            self._read_levels(reader, plan, grid)
+        told = bytes([coarser]) + told + grid.flat.take(plan.order.positions).tobytes()
         if reader.finish(seeded=True) != checksum(told):
             raise CodecError(CHECKSUM_DIFFERS)
-        return self._dequantise(active, grid, coarser)
+        return self._dequantise(plan, grid, coarser)
 
     def _write(self, features: NDArray[np.float32], coarser: int, checksum: Checksum) -> bytes:
         levels = self._quantise(features, coarser)
         flags: NDArray[np.bool_] = np.asarray(levels.any(axis=1))
-        active = np.flatnonzero(flags)
-        grid, order = self._grid(len(active))
-        grid.levels[:] = levels[active].reshape(grid.levels.shape)
-        symbols = grid.flat.take(order.positions)
-        writer = self._coder.write(checksum(_told(coarser, flags.astype(np.uint8), symbols)))
-        if len(active):
-            self._push_levels(writer, active, grid, order, symbols)
+        told = flags.tobytes()
+        plan = self._plan(told)
+        grid = self._grid(plan)
+        grid.levels[:] = levels[plan.active].reshape(grid.levels.shape)
+        symbols = grid.flat.take(plan.order.positions)
+        writer = self._coder.write(checksum(bytes([coarser]) + told + symbols.tobytes()))
+        if len(plan.active):
+            self._push_levels(writer, plan, grid, symbols)
         as_levels: NDArray[np.int32] = flags.astype(np.int32)
         # a stack gives back last what was pushed first
         for table, start, end in reversed(self._flag_runs):
@@ -169,26 +193,22 @@ class LatticeBody:
         # the last word's high bytes are zero as often as not
         return writer.finish().rstrip(b"\0")
 
-    def _grid(self, channels: int) -> tuple[Grid, CodingOrder]:
-        """Room for the levels of some channels, and the order in which they are coded."""
+    def _make_plan(self, flags: bytes) -> _Plan:
+        active = np.flatnonzero(np.frombuffer(flags, np.uint8))
         height, width = self._feature.height, self._feature.width
-        return (
-            Grid(channels, height, width),
-            coding_order(channels, height, width, self._contexts.places),
-        )
+        order = coding_order(len(active), height, width, self._contexts.places)
+        rows = self._rows[:, active].reshape(PHASES, -1)
+        bases = [rows[phase].take(order.groups[its]) for phase, its in enumerate(order.phases)]
+        return _Plan(active, self._sent[active], self._steps[active], order, np.concatenate(bases))
 
-    def _push_levels(
-        self, writer: Writer, active: NDArray[np.intp], grid: Grid, order: CodingOrder, symbols: _Bytes
-    ) -> None:
-        a, b, rest = order.phases
-        around = np.zeros(len(symbols), np.uint8)
-        around[b] = grid.sums(1).take(order.positions[b])
-        around[rest] = grid.sums(2).take(order.positions[rest])
-        rows = self._rows_of(active)
-        places = np.concatenate(
-            [rows[phase].take(order.groups[its]) for phase, its in enumerate((a, b, rest))]
-        )
-        places += around
+    def _grid(self, plan: _Plan) -> Grid:
+        return Grid(len(plan.active), self._feature.height, self._feature.width)
+
+    def _push_levels(self, writer: Writer, plan: _Plan, grid: Grid, symbols: _Bytes) -> None:
+        places = plan.bases.copy()
+        for phase, its in enumerate(plan.order.phases):
+            if phase:
+                places[its] += grid.sums(phase).take(plan.order.positions[its])
         keys = self._key_of_sum.take(places)
         in_order = symbols.take(keys.argsort(kind="stable")).astype(np.int32)
         end = len(symbols)
@@ -199,15 +219,13 @@ class LatticeBody:
                 writer.push(in_order[start:end], key % self._count)
                 end = start
 
-    def _read_levels(self, reader: Reader, active: NDArray[np.intp], grid: Grid, order: CodingOrder) -> None:
-        rows = self._rows_of(active)
-        for phase, its in enumerate(order.phases):
-            positions = order.positions[its]
+    def _read_levels(self, reader: Reader, plan: _Plan, grid: Grid) -> None:
+        for phase, its in enumerate(plan.order.phases):
+            positions, places = plan.order.positions[its], plan.bases[its]
             if not len(positions):
                 continue
-            places = rows[phase].take(order.groups[its])
             if phase:
-                places += grid.sums(phase).take(positions)
+                places = places + grid.sums(phase).take(positions)
             keys = self._key_of_sum.take(places)
             counts = np.bincount(keys)[phase * self._count :].tolist()
             popped = [reader.pop(table, count) for table, count in enumerate(counts) if count]
@@ -228,10 +246,6 @@ class LatticeBody:
         shape = (PHASES, len(self._sent), self._contexts.places)
         return np.arange(np.prod(shape)).reshape(shape) * sums
 
-    def _rows_of(self, active: NDArray[np.intp]) -> NDArray[np.intp]:
-        """`_rows` of some channels: (phases, `CodingOrder.groups`)."""
-        return self._rows[:, active].reshape(PHASES, -1)
-
     def _quantise(self, features: NDArray[np.float32], coarser: int) -> _Bytes:
         # clipped before the division, which could overflow
         levels = np.minimum(features[self._sent], self._highest)
@@ -240,17 +254,11 @@ class LatticeBody:
         rounded: _Bytes = np.rint(levels, out=levels).astype(np.uint8)
         return rounded
 
-    def _dequantise(self, active: NDArray[np.intp], grid: Grid, coarser: int) -> NDArray[np.float32]:
+    def _dequantise(self, plan: _Plan, grid: Grid, coarser: int) -> NDArray[np.float32]:
         features = np.zeros(self._shape, np.float32)
-        if len(active):
-            steps = self._steps[active] if coarser == 0 else np.ldexp(self._steps[active], coarser)
-            features[self._sent[active]] = grid.levels.reshape(len(active), -1) * steps
+        steps = plan.steps if coarser == 0 else np.ldexp(plan.steps, coarser)
+        features[plan.sent] = grid.levels.reshape(len(plan.sent), self._shape[1]) * steps
         return features
-
-
-def _told(coarser: int, flags: _Bytes, symbols: _Bytes) -> bytes:
-    """What the checksum is taken over: how coarse, which channels are sent, their levels."""
-    return bytes([coarser]) + flags.tobytes() + symbols.tobytes()
 
 
 def _runs(flags: _Bytes) -> list[tuple[int, int, int]]:
