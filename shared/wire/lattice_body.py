@@ -95,6 +95,7 @@ class _Plan(NamedTuple):
         steps: float32, (active, 1), their steps.
         order: in which their levels are coded.
         bases: where in `LatticeBody._key_of_sum` the keys of each level begin, in that order.
+        first: the first phase, whose tables no level decides: levels of each table, their positions.
     """
 
     active: NDArray[np.intp]
@@ -102,6 +103,7 @@ class _Plan(NamedTuple):
     steps: NDArray[np.float32]
     order: CodingOrder
     bases: NDArray[np.intp]
+    first: tuple[list[int], NDArray[np.intp]]
 
 
 class LatticeBody:
@@ -199,7 +201,8 @@ class LatticeBody:
         order = coding_order(len(active), height, width, self._contexts.places)
         rows = self._rows[:, active].reshape(PHASES, -1)
         bases = [rows[phase].take(order.groups[its]) for phase, its in enumerate(order.phases)]
-        return _Plan(active, self._sent[active], self._steps[active], order, np.concatenate(bases))
+        first = self._by_table(0, bases[0], order.positions[order.phases[0]])
+        return _Plan(active, self._sent[active], self._steps[active], order, np.concatenate(bases), first)
 
     def _grid(self, plan: _Plan) -> Grid:
         return Grid(len(plan.active), self._feature.height, self._feature.width)
@@ -221,16 +224,22 @@ class LatticeBody:
 
     def _read_levels(self, reader: Reader, plan: _Plan, grid: Grid) -> None:
         for phase, its in enumerate(plan.order.phases):
-            positions, places = plan.order.positions[its], plan.bases[its]
-            if not len(positions):
-                continue
+            counts, cells = plan.first
             if phase:
-                places = places + grid.sums(phase).take(positions)
-            keys = self._key_of_sum.take(places)
-            counts = np.bincount(keys)[phase * self._count :].tolist()
-            popped = [reader.pop(table, count) for table, count in enumerate(counts) if count]
-            in_order = popped[0] if len(popped) == 1 else np.concatenate(popped)
-            grid.flat[positions.take(keys.argsort(kind="stable"))] = in_order
+                positions = plan.order.positions[its]
+                places = plan.bases[its] + grid.sums(phase).take(positions)
+                counts, cells = self._by_table(phase, places, positions)
+            if len(cells):
+                popped = [reader.pop(table, count) for table, count in enumerate(counts) if count]
+                grid.flat[cells] = popped[0] if len(popped) == 1 else np.concatenate(popped)
+
+    def _by_table(
+        self, phase: int, places: NDArray[np.intp], positions: NDArray[np.intp]
+    ) -> tuple[list[int], NDArray[np.intp]]:
+        """How many of a phase's levels each table codes, and the positions in that order."""
+        keys = self._key_of_sum.take(places)
+        counts: list[int] = np.bincount(keys)[phase * self._count :].tolist()
+        return counts, positions.take(keys.argsort(kind="stable"))
 
     @cached_property
     def _key_of_sum(self) -> _Bytes:
