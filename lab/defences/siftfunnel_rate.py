@@ -32,6 +32,10 @@ class SiftFunnelRate(Defence):
         levels: Levels of the quantiser.
         price_speed: How fast a price follows: each step, its logarithm moves by this times the relative
             excess.
+        first_steps: Steps that training begins with, at the first and the last rate point, in standard
+            deviations of a channel; only where training does not go on from a rate-trained network.
+        first_log_price: Logarithm of the price that every rate point begins with. A price that bites before
+            the network has adapted silences channels, and no gradient brings them back.
         taught_share: Share of the label target that is the mean answer of the recipe's teachers.
         weights: Weights of Eq. 15.
     """
@@ -40,6 +44,8 @@ class SiftFunnelRate(Defence):
     shares: tuple[float, ...] = (0.4, 0.2, 0.2, 0.2)
     levels: int = 16
     price_speed: float = 0.01
+    first_steps: tuple[float, float] = (1.0, 0.5)
+    first_log_price: float = -6.0
     taught_share: float = 0.0
     weights: LossWeights = field(default_factory=LossWeights)
 
@@ -52,6 +58,8 @@ class SiftFunnelRate(Defence):
         "shares": "ours",
         "levels": "ours",
         "price_speed": "ours",
+        "first_steps": "ours",
+        "first_log_price": "ours",
         "taught_share": "ours",
         "weights": "paper",
     }
@@ -63,6 +71,8 @@ class SiftFunnelRate(Defence):
             raise ValueError(f"a payload has {SEAL_BYTES} bytes of checksum; a rate point needs more")
         if len(self.shares) != len(self.payload_bytes) or abs(sum(self.shares) - 1) > 1e-6:
             raise ValueError("shares must be as many as the rate points and add up to 1")
+        if min(self.first_steps) <= 0:
+            raise ValueError(f"the first steps must be above 0, got {self.first_steps}")
         if not 0 <= self.taught_share <= 1:
             raise ValueError(f"the teachers' share of the target lies in [0, 1], got {self.taught_share}")
 
@@ -73,6 +83,8 @@ class SiftFunnelRate(Defence):
             levels=self.levels,
             target_bits=tuple(8 * (size - SEAL_BYTES) for size in self.payload_bytes),
             shares=self.shares,
+            first_steps=self.first_steps,
+            first_log_price=self.first_log_price,
         )
 
     def loss(self, step: Step) -> Loss:
@@ -107,8 +119,9 @@ class SiftFunnelRate(Defence):
     def from_parameters(cls, parameters: Mapping[str, Any]) -> "SiftFunnelRate":
         """From JSON values."""
         values = dict(parameters)
-        for name in ("payload_bytes", "shares"):
-            values[name] = tuple(values[name])
+        for name in ("payload_bytes", "shares", "first_steps"):
+            if name in values:
+                values[name] = tuple(values[name])
         return cls(weights=LossWeights(**values.pop("weights")), **values)
 
 

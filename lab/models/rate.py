@@ -63,6 +63,8 @@ class RateQuantiser(nn.Module):
         levels: Levels of the quantiser, 4 to 64.
         target_bits: Bits per picture that each rate point is to cost, body only, fewest first.
         shares: How often training draws each rate point; adds up to 1.
+        first_steps: See ``start``.
+        first_log_price: Logarithm of the price of a bit before the first step.
     """
 
     counts_TL: Tensor
@@ -84,14 +86,17 @@ class RateQuantiser(nn.Module):
         levels: int,
         target_bits: tuple[float, ...],
         shares: tuple[float, ...],
+        first_steps: tuple[float, float] = (1.0, 0.5),
+        first_log_price: float = -6.0,
     ) -> None:
         super().__init__()
         self.levels, self.points, self.channels = levels, len(target_bits), channels
         self.point = 0
+        self._first_steps = first_steps
         self.log_steps_RC = nn.Parameter(torch.zeros(self.points, channels))
         rows = self.points * channels * math.prod(CONTEXTS.shape)
         self.register_buffer("counts_TL", torch.zeros(rows, levels))
-        self.register_buffer("log_price_R", torch.full((self.points,), -6.0))
+        self.register_buffer("log_price_R", torch.full((self.points,), first_log_price))
         self.register_buffer("shares_R", torch.tensor(shares), persistent=False)
         self.register_buffer("targets_R", torch.tensor(target_bits), persistent=False)
         self.register_buffer("classes_S", torch.from_numpy(CONTEXTS.of_sums(levels)).long(), persistent=False)
@@ -101,10 +106,10 @@ class RateQuantiser(nn.Module):
 
     @torch.no_grad()
     def start(self, z_NCHW: Tensor) -> None:
-        """Set every step to its channel's deviation, a first guess that a few hundred pictures give."""
+        """Set every step to so many of its channel's standard deviations; a few hundred pictures tell."""
         deviation_C = z_NCHW.std(dim=(0, 2, 3)).clamp_min(1e-3)
-        finest = torch.linspace(1.0, 0.5, self.points, device=z_NCHW.device)
-        self.log_steps_RC.copy_((deviation_C[None] * finest[:, None]).log())
+        deviations_R = torch.linspace(*self._first_steps, self.points, device=z_NCHW.device)
+        self.log_steps_RC.copy_((deviation_C[None] * deviations_R[:, None]).log())
 
     @staticmethod
     def name(point: int) -> str:
