@@ -302,14 +302,20 @@ def faces_siftfunnel() -> Recipe:
 
 
 def faces_siftfunnel_rate() -> Recipe:
-    """The real people's SiftFunnel, trained on with a price on every bit; four rate points from 75 bytes."""
+    """The real people's SiftFunnel, trained on with a price on every bit that begins near nothing."""
     return replace(
         faces_unprotected(),
         name="faces_siftfunnel_rate",
         bundle="faces-siftfunnel-rate",
-        defence=FACES_RATE,
-        epochs=100,
-        learning_rate=1e-3,
+        defence=SiftFunnelRate(
+            payload_bytes=(90.0, 140.0, 165.0, 220.0),
+            shares=(0.15, 0.5, 0.2, 0.15),
+            price_speed=0.02,
+            first_steps=(0.8, 0.4),
+            first_log_price=-11.0,
+        ),
+        epochs=27,
+        learning_rate=5e-4,
         begin_with="faces_siftfunnel",
     )
 
