@@ -314,7 +314,7 @@ def faces_siftfunnel_rate() -> Recipe:
             first_steps=(0.8, 0.4),
             first_log_price=-11.0,
         ),
-        epochs=27,
+        epochs=20,
         learning_rate=5e-4,
         begin_with="faces_siftfunnel",
     )
