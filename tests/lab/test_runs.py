@@ -33,6 +33,13 @@ def tiny(wanted: Recipe, **change: object) -> Recipe:
     return replace(wanted, **{**small, **change})  # type: ignore[arg-type]
 
 
+def untaught(name: str) -> Recipe:
+    """A rate recipe without its teachers."""
+    wanted = recipe(name)
+    assert isinstance(wanted.defence, SiftFunnelRate)
+    return replace(wanted, teachers=(), defence=replace(wanted.defence, taught_share=0.0))
+
+
 def splits_of(images: ImageSet) -> Splits:
     return Splits(train=images, validation=images, test=images, auxiliary=images)
 
@@ -188,11 +195,11 @@ def test_a_rate_recipe_goes_on_from_a_bundle_or_a_run(tmp_path: Path) -> None:
     funnel = build_network("cnn-siftfunnel", width=32, input_size=32, num_classes=3).eval()
     bundle_of(funnel, tmp_path / "bundle", classes="abc")
     data = write_data_directory(tmp_path / "data", train=120)
-    start = tiny(recipe("cifar10_siftfunnel_rate"), width=32)
-    with pytest.raises(ValueError, match=r"goes on from cifar10-siftfunnel: .* --start-from DIR"):
+    start = tiny(untaught("cifar10_siftfunnel_rate_gentle"), width=32)
+    with pytest.raises(ValueError, match=r"goes on from cifar10_siftfunnel_longer: .* --start-from DIR"):
         train_recipe(start, tmp_path / "start", data, None, CPU)
     train_recipe(start, tmp_path / "start", data, None, CPU, start_from=tmp_path / "bundle")
-    on = tiny(recipe("cifar10_siftfunnel_rate"), width=32)
+    on = tiny(untaught("cifar10_siftfunnel_rate_gentle"), width=32)
     progress = train_recipe(on, tmp_path / "on", data, None, CPU, start_from=tmp_path / "start")
     assert progress.epochs_done == 1
     assert {"bytes_r1", "bytes_r4", "price"} <= set(progress.history[0])
@@ -204,7 +211,7 @@ def test_a_rate_recipe_goes_on_from_a_bundle_or_a_run(tmp_path: Path) -> None:
 def test_a_rate_recipe_goes_on_from_a_run_without_a_quantiser(tmp_path: Path) -> None:
     data = write_data_directory(tmp_path / "data", train=120)
     train_recipe(tiny(recipe("cifar10_siftfunnel"), warm_start=None), tmp_path / "plain", data, None, CPU)
-    wanted = tiny(recipe("cifar10_siftfunnel_rate"), width=32)
+    wanted = tiny(untaught("cifar10_siftfunnel_rate_gentle"), width=32)
     progress = train_recipe(wanted, tmp_path / "on", data, None, CPU, start_from=tmp_path / "plain")
     assert progress.epochs_done == 1
     steps = rate_stage(load_run(tmp_path / "on")[1]).log_steps_RC
@@ -212,7 +219,7 @@ def test_a_rate_recipe_goes_on_from_a_run_without_a_quantiser(tmp_path: Path) ->
 
 
 def test_a_rate_trained_network_scores_the_mean_of_its_rate_points() -> None:
-    task = ClassifierTask(tiny(recipe("cifar10_siftfunnel_rate")), splits_of(coloured_set(64)), CPU)
+    task = ClassifierTask(tiny(untaught("cifar10_siftfunnel_rate_gentle")), splits_of(coloured_set(64)), CPU)
     stage = rate_stage(task.model)
     with torch.no_grad():
         # the last rate point rounds everything to zero
