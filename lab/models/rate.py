@@ -130,6 +130,11 @@ class RateQuantiser(nn.Module):
         steps_C: Tensor = self.log_steps_RC[point].detach().exp().cpu()
         return steps_C
 
+    @torch.no_grad()
+    def widen(self, point: int, factor: float) -> None:
+        """Make all steps of a rate point larger by one factor."""
+        self.log_steps_RC[point] += math.log(factor)
+
     def forward(self, z_NCHW: Tensor) -> Tensor:
         """What the cloud gets; remembers what ``bits`` needs when training."""
         count = len(z_NCHW)

@@ -8,6 +8,7 @@ import torch
 
 from lab.defences.registry import defence_from_json
 from lab.defences.siftfunnel_rate import SiftFunnelRate
+from lab.export import MOST_WIDENED, fit_rate_point
 from lab.models.rate import RateQuantiser
 from shared.manifest import FeatureSpec
 from shared.wire import calibrate_lattice
@@ -18,6 +19,7 @@ from shared.wire.lattice import (
     Grid,
     coding_order,
 )
+from shared.wire.seal import SEAL_BYTES
 
 SHAPE = (3, 6, 8)
 
@@ -143,3 +145,23 @@ def test_the_defence_survives_json():
 def test_rate_points_that_make_no_sense_are_refused(wrong, complaint):
     with pytest.raises(ValueError, match=complaint):
         SiftFunnelRate(**wrong)
+
+
+def test_steps_are_widened_until_the_codec_keeps_to_its_mean_payload():
+    z = features(count=300)
+    narrow = quantiser(target_bits=(150.0, 4000.0))
+    before = [narrow.steps(point) for point in (0, 1)]
+    unfitted = calibrate_lattice("r1", z.numpy(), before[0].numpy(), 16).parameters["mean_bytes"]
+    target_bytes = 0.95 * unfitted
+    narrow.targets_R[0] = 8 * (target_bytes - SEAL_BYTES)
+    fitted = [fit_rate_point(narrow, point, z.numpy()) for point in (0, 1)]
+    assert 0.93 * target_bytes < fitted[0].parameters["mean_bytes"] <= target_bytes
+    ratios = narrow.steps(0) / before[0]
+    assert 1 < float(ratios[0]) < MOST_WIDENED
+    torch.testing.assert_close(ratios, ratios[:1].expand(3))
+    # one that costs less than it may stays as it was trained
+    assert torch.equal(narrow.steps(1), before[1])
+    narrow.targets_R[0] = 1.0
+    given = narrow.steps(0)
+    fit_rate_point(narrow, 0, z.numpy())
+    torch.testing.assert_close(narrow.steps(0), given * MOST_WIDENED)
