@@ -21,6 +21,7 @@ from lab.train import FitSettings, Task, adamw
 from shared.preprocess import InputSpec, normalise
 
 EVALUATION_BATCH = 250
+EXCESS_TOLERATED = 0.05
 
 Batch = tuple[Tensor, Tensor, Tensor | None]
 
@@ -149,7 +150,11 @@ class ClassifierTask(Task):
         return made.total, {"loss": made.total.detach(), **logged, "train_accuracy": accuracy}
 
     def validate(self) -> dict[str, float]:
-        """Accuracy on the validation pictures; of a rate-trained network the mean over its rate points."""
+        """Accuracy on the validation pictures; of a rate-trained network the mean over its rate points.
+
+        There accuracy counts only as far as it is paid for: what rate points cost above their targets, as
+        all do at first, is taken off the score, but for a tolerance.
+        """
         stage = self.model.stage
         if not isinstance(stage, RateQuantiser):
             accuracy = self.accuracy(self._validation)
@@ -158,9 +163,11 @@ class ClassifierTask(Task):
         for point in range(stage.points):
             with stage.at(point):
                 reached[stage.name(point)] = self.accuracy(self._validation)
-        score = sum(s * a for s, a in zip(stage.shares_R.tolist(), reached.values(), strict=True))
+        shares = stage.shares_R.tolist()
+        mean = sum(s * a for s, a in zip(shares, reached.values(), strict=True))
+        over = sum(s * x for s, x in zip(shares, stage.excess().tolist(), strict=True))
         each = {f"validation_accuracy_{name}": accuracy for name, accuracy in reached.items()}
-        return {**each, "validation_accuracy": score, "score": score}
+        return {**each, "validation_accuracy": mean, "score": mean - max(over - EXCESS_TOLERATED, 0.0)}
 
     def accuracy(self, images: ImageSet) -> float:
         """Share of pictures whose best class is the right one."""

@@ -279,20 +279,14 @@ def faces_siftfunnel() -> Recipe:
 
 
 def faces_siftfunnel_rate() -> Recipe:
-    """The real people's SiftFunnel, trained on with a price on every bit that begins near nothing."""
+    """The real people's SiftFunnel, trained on with a price on every bit; four rate points from 75 bytes."""
     return replace(
         faces_unprotected(),
         name="faces_siftfunnel_rate",
         bundle="faces-siftfunnel-rate",
-        defence=SiftFunnelRate(
-            payload_bytes=(90.0, 140.0, 165.0, 220.0),
-            shares=(0.15, 0.5, 0.2, 0.15),
-            price_speed=0.02,
-            first_steps=(0.8, 0.4),
-            first_log_price=-11.0,
-        ),
-        epochs=20,
-        learning_rate=5e-4,
+        defence=FACES_RATE,
+        epochs=100,
+        learning_rate=1e-3,
         begin_with="faces_siftfunnel",
     )
 

@@ -70,6 +70,7 @@ class RateQuantiser(nn.Module):
     counts_TL: Tensor
     log_price_R: Tensor
     shares_R: Tensor
+    spent_R: Tensor
     targets_R: Tensor
     classes_S: Tensor
     phase_HW: Tensor
@@ -97,6 +98,7 @@ class RateQuantiser(nn.Module):
         rows = self.points * channels * math.prod(CONTEXTS.shape)
         self.register_buffer("counts_TL", torch.zeros(rows, levels))
         self.register_buffer("log_price_R", torch.full((self.points,), first_log_price))
+        self.register_buffer("spent_R", torch.tensor(target_bits))
         self.register_buffer("shares_R", torch.tensor(shares), persistent=False)
         self.register_buffer("targets_R", torch.tensor(target_bits), persistent=False)
         self.register_buffer("classes_S", torch.from_numpy(CONTEXTS.of_sums(levels)).long(), persistent=False)
@@ -129,6 +131,10 @@ class RateQuantiser(nn.Module):
         """The steps of a rate point, one per channel."""
         steps_C: Tensor = self.log_steps_RC[point].detach().exp().cpu()
         return steps_C
+
+    def excess(self) -> Tensor:
+        """By what share each rate point's bits exceeded its target lately, R; 0 where they did not."""
+        return (self.spent_R / self.targets_R - 1).clamp_min(0)
 
     @torch.no_grad()
     def widen(self, point: int, factor: float) -> None:
@@ -187,6 +193,8 @@ class RateQuantiser(nn.Module):
         name = prefix + "counts_TL"
         if name in state_dict and state_dict[name].shape != self.counts_TL.shape:
             state_dict[name] = torch.zeros_like(self.counts_TL)
+        # runs made before it was stored
+        state_dict.setdefault(prefix + "spent_R", self.targets_R)
         super()._load_from_state_dict(state_dict, prefix, *more)
 
     def code_lengths(self) -> Tensor:
@@ -204,5 +212,7 @@ class RateQuantiser(nn.Module):
     def steer(self, bits_N: Tensor, point_N: Tensor, speed: float) -> None:
         """Raise or lower the price of a bit at each rate point, so that it comes to cost its target."""
         mean_R, pictures_R = self.mean_bits(bits_N, point_N)
+        drawn_R = pictures_R > 0
+        self.spent_R = torch.where(drawn_R, torch.lerp(self.spent_R, mean_R, 1 - FORGETTING), self.spent_R)
         excess_R = (mean_R / self.targets_R - 1).clamp(-0.5, 0.5)
-        self.log_price_R.add_(speed * excess_R * (pictures_R > 0)).clamp_(min=LEAST_LOG_PRICE)
+        self.log_price_R.add_(speed * excess_R * drawn_R).clamp_(min=LEAST_LOG_PRICE)

@@ -228,6 +228,9 @@ def test_a_rate_trained_network_scores_the_mean_of_its_rate_points() -> None:
     each = [figures[f"validation_accuracy_{stage.name(point)}"] for point in range(stage.points)]
     expected = sum(s * a for s, a in zip(stage.shares_R.tolist(), each, strict=True))
     assert figures["score"] == figures["validation_accuracy"] == pytest.approx(expected)
+    # an epoch whose payloads are twice as large as they may be is no candidate, however right its answers
+    stage.spent_R = 2 * stage.targets_R
+    assert task.validate()["score"] == pytest.approx(expected - 0.95)
     assert stage.point == 0
     with stage.at(stage.points - 1):
         assert task.accuracy(task._validation) == each[-1]

@@ -165,3 +165,11 @@ def test_steps_are_widened_until_the_codec_keeps_to_its_mean_payload():
     given = narrow.steps(0)
     fit_rate_point(narrow, 0, z.numpy())
     torch.testing.assert_close(narrow.steps(0), given * MOST_WIDENED)
+
+
+def test_what_was_lately_spent_is_told_against_the_target():
+    stage = quantiser(target_bits=(100.0, 400.0)).train()
+    assert stage.excess().tolist() == [0, 0]
+    for _ in range(2000):
+        stage.steer(torch.tensor([150.0, 390.0]), torch.tensor([0, 1]), 0.0)
+    torch.testing.assert_close(stage.excess(), torch.tensor([0.5, 0.0]))
