@@ -24,8 +24,7 @@ from shared.bundle import Bundle
 from shared.wire import codec_by_name, make_codecs
 
 MAX_BATCH = 16
-SHAPES = ((1, 1), (16, 1), (1, 16))
-"""Streams and frames per message."""
+BULK_FRAMES, BULK_BYTES = 16, 65536
 WINDOW_FRAMES = 32
 LAYOUTS = {
     "server": "the whole server process on the model's core",
@@ -137,8 +136,11 @@ def measure_throughput(
         with cloud_server(
             bundle.directory, max_batch=MAX_BATCH, model_core=cores.model, loop_core=cores.of_loop(layout)
         ) as server:
-            for codec, (streams, group) in product(codecs, SHAPES):
-                traffic = traffic_of(bundle, features, codec, group)
+            for codec, (streams, bulk) in product(codecs, ((1, False), (16, False), (1, True))):
+                traffic = traffic_of(bundle, features, codec)
+                if bulk:
+                    group = min(BULK_FRAMES, BULK_BYTES // max(map(len, traffic.messages)))
+                    traffic = traffic_of(bundle, features, codec, group)
                 served, loops = [], {1: [], 16: []}  # type: tuple[list[dict[str, float]], dict[int, list[float]]]
                 for _ in range(rounds):
                     served.append(load(server, traffic, streams, frames, cores.client))
@@ -151,7 +153,7 @@ def measure_throughput(
                         "layout": layout,
                         "codec": codec,
                         "streams": streams,
-                        "frames_per_message": group,
+                        "frames_per_message": traffic.frames_per_message,
                         **figures,
                         "bare_frames_per_s_by_batch": {str(batch): rate for batch, rate in at.items()},
                         "ratio_by_batch": {
