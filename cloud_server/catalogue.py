@@ -8,8 +8,9 @@ from typing import Any
 
 from cloud_server.config import CloudConfig, default_workers
 from cloud_server.engine import EngineError, open_engine, warm_up
-from cloud_server.lane import Lane, Owner
+from cloud_server.lane import Lane
 from cloud_server.metrics import BundleMetrics, Metrics
+from cloud_server.ticket import Owner
 from shared.bundle import Bundle, BundleError, find_bundles
 from shared.rpc import split_inference_pb2 as pb
 from shared.storage import Problem

@@ -17,8 +17,7 @@ import threading
 import time
 from collections import Counter, deque
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
-from typing import NamedTuple, Protocol
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -28,6 +27,7 @@ from cloud_server.batching import BatchPolicy, BatchQueue
 from cloud_server.engine import Engine, EngineUnavailableError
 from cloud_server.metrics import ABANDONED, ANSWERED, ERROR_OUTCOMES, BundleMetrics
 from cloud_server.rows import Rows
+from cloud_server.ticket import Ahead, Owner, Ticket
 from shared.rpc import split_inference_pb2 as pb
 from shared.wire import Codec, CodecError
 
@@ -38,45 +38,6 @@ _HELP_PAYS_S = 1e-3
 """A batch that runs shorter than this is over before another thread has done anything for it."""
 _FAILED = "the cloud half failed on this frame; the server's log says why"
 _DRAINING = "the server is shutting down; send the frame over another connection"
-
-
-class Owner(Protocol):
-    """Who waits for a ticket: a stream or a unary call."""
-
-    def wake(self) -> None:
-        """Look at the tickets again; called on the event loop."""
-
-
-@dataclass(slots=True, eq=False)
-class Ticket:
-    """One frame on its way through the server.
-
-    Attributes:
-        owner: who waits for it.
-        sequence: the client's number.
-        codec: index into the bundle's codecs, not yet checked.
-        payload: what the codec wrote; emptied when decoded.
-        top_k: classes wanted.
-        received_s: when it was read, by the lane's clock.
-        ahead: what its payload decoded to, where that was done while it waited.
-        reply: the serialised `Reply`, once there is one; set once, from any thread.
-    """
-
-    owner: Owner
-    sequence: int
-    codec: int
-    payload: bytes
-    top_k: int
-    received_s: float
-    ahead: "_Ahead | None" = None
-    reply: bytes | None = None
-
-
-class _Ahead(NamedTuple):
-    """A payload's tensor, or why there is none, and how long that took."""
-
-    features_CHW: NDArray[np.float32] | Exception
-    decode_s: float
 
 
 class _Decoded(NamedTuple):
@@ -299,14 +260,14 @@ class Lane:
         self._metrics.decoded(ticket.codec, waited_s, ahead.decode_s)
         return _Decoded(ticket, waited_s, ahead.decode_s)
 
-    def _decode(self, ticket: Ticket) -> _Ahead:
+    def _decode(self, ticket: Ticket) -> Ahead:
         before_s = self._clock()
         features_CHW: NDArray[np.float32] | Exception
         try:
             features_CHW = self._codecs[ticket.codec].decode(ticket.payload)
         except Exception as error:  # for who takes the ticket: the helper must not end
             features_CHW = error
-        return _Ahead(features_CHW, self._clock() - before_s)
+        return Ahead(features_CHW, self._clock() - before_s)
 
     def _infer(self, frames: list[_Decoded], rows: Rows, start: int) -> None:
         """Run the frames whose rows begin at `start`; if that fails, each alone: only the culprit suffers."""

@@ -19,11 +19,11 @@ import grpc
 from cloud_server.catalogue import Catalogue, open_catalogue
 from cloud_server.config import CloudConfig, Endpoint
 from cloud_server.health import HealthServicer
-from cloud_server.lane import Owner
 from cloud_server.metrics import Metrics
 from cloud_server.ports import ListenError, listening_socket
 from cloud_server.recorder import FlowRecorder
 from cloud_server.service import SERVICE, SplitInferenceService
+from cloud_server.ticket import Owner
 
 if TYPE_CHECKING:
     from cloud_server.admin import AdminServer, State

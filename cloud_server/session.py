@@ -14,8 +14,9 @@ from typing import Any
 
 import grpc
 
-from cloud_server.lane import Lane, Ticket
+from cloud_server.lane import Lane
 from cloud_server.messages import BadMessageError, Messages, Single, parse_frame
+from cloud_server.ticket import Ticket
 from shared.flows import Direction
 from shared.rpc import split_inference_pb2 as pb
 

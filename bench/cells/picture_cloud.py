@@ -22,10 +22,11 @@ from cloud_server.batching import BatchPolicy
 from cloud_server.catalogue import Catalogue, ServedBundle
 from cloud_server.config import CloudConfig, default_workers
 from cloud_server.engine import warm_up
-from cloud_server.lane import Lane, Owner
+from cloud_server.lane import Lane
 from cloud_server.metrics import Metrics
 from cloud_server.server import distribution_version
 from cloud_server.service import SplitInferenceService
+from cloud_server.ticket import Owner
 from shared.bundle import load_bundle
 
 _GRACE_S = 1.0

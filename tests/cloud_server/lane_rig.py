@@ -9,8 +9,9 @@ from numpy.typing import NDArray
 
 from cloud_server.batching import BatchPolicy
 from cloud_server.engine import Engine
-from cloud_server.lane import Lane, Owner, Ticket
+from cloud_server.lane import Lane
 from cloud_server.metrics import BundleMetrics, Metrics
+from cloud_server.ticket import Owner, Ticket
 from shared.rpc import split_inference_pb2 as pb
 from shared.wire import Codec
 

@@ -9,8 +9,8 @@ import pytest
 
 from cloud_server.catalogue import Catalogue, open_catalogue
 from cloud_server.config import CloudConfig
-from cloud_server.lane import Owner
 from cloud_server.metrics import Metrics
+from cloud_server.ticket import Owner
 from shared.bundle import Bundle, BundleError, write_bundle
 from tests.tinybundle import make_tiny_bundle
 

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from cloud_server import lane as lane_module
 from cloud_server.batching import BatchPolicy
 from cloud_server.engine import Engine
-from cloud_server.lane import Ticket
+from cloud_server.ticket import Ticket
 from shared.rpc import split_inference_pb2 as pb
 from tests.cloud_server.conftest import Frames
 from tests.cloud_server.lane_rig import Code, GatedEngine, MakeRig, Rig, Waiter, errors

@@ -1,0 +1,46 @@
+"""One frame on its way through the server, and who waits for it."""
+
+from dataclasses import dataclass
+from typing import NamedTuple, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+
+class Owner(Protocol):
+    """Who waits for a ticket: a stream or a unary call."""
+
+    def wake(self) -> None:
+        """Look at the tickets again; called on the event loop."""
+
+
+@dataclass(slots=True, eq=False)
+class Ticket:
+    """One frame on its way through the server.
+
+    Attributes:
+        owner: who waits for it.
+        sequence: the client's number.
+        codec: index into the bundle's codecs, not yet checked.
+        payload: what the codec wrote; emptied when decoded.
+        top_k: classes wanted.
+        received_s: when it was read, by the lane's clock.
+        ahead: what its payload decoded to, where that was done while it waited.
+        reply: the serialised `Reply`, once there is one; set once, from any thread.
+    """
+
+    owner: Owner
+    sequence: int
+    codec: int
+    payload: bytes
+    top_k: int
+    received_s: float
+    ahead: "Ahead | None" = None
+    reply: bytes | None = None
+
+
+class Ahead(NamedTuple):
+    """A payload's tensor, or why there is none, and how long that took."""
+
+    features_CHW: NDArray[np.float32] | Exception
+    decode_s: float
