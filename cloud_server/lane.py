@@ -208,7 +208,7 @@ class Lane:
                 self._serve(batch, rows)
             except Exception:
                 _log.exception("%s: a batch of %d failed", self._name, len(batch))
-                self._fail_rest(batch)
+                self._fail(batch)
             per_frame_s = (self._clock() - started_s) / len(batch)
             self._frame_s = 0.8 * self._frame_s + 0.2 * per_frame_s if self._frame_s else per_frame_s
 
@@ -271,10 +271,10 @@ class Lane:
 
     def _infer(self, frames: list[_Decoded], rows: Rows, start: int) -> None:
         """Run the frames whose rows begin at `start`; if that fails, each alone: only the culprit suffers."""
-        before_s = self._clock()
         with self._changed:
             if self._help_pays():
                 self._help_wanted.notify()
+        before_s = self._clock()
         try:
             logits_NK = self._engine.run(rows.batch_NCHW(start, start + len(frames)))
         except EngineUnavailableError as error:
@@ -292,9 +292,10 @@ class Lane:
             self._log_failure("the cloud half failed", frames[0].ticket, with_trace=True)
             self._fail([frames[0].ticket])
             return
-        self._run_s = self._clock() - before_s
-        self._metrics.ran(len(frames), self._run_s)
-        finished = _Finished(frames, logits_NK, self._run_s)
+        # kept apart: another worker may put its own time there
+        self._run_s = compute_s = self._clock() - before_s
+        self._metrics.ran(len(frames), compute_s)
+        finished = _Finished(frames, logits_NK, compute_s)
         if not self._hand_over(finished):
             self._answer(finished)
 
@@ -314,16 +315,14 @@ class Lane:
         """The helper: answers first, then decodes what the next batch will need."""
         while (work := self._next_help()) is not None:
             if isinstance(work, Ticket):
-                ahead = self._decode(work)
-                # a worker that took the ticket meanwhile has decoded it itself
-                if work.payload:
-                    work.ahead = ahead
+                # a worker that took the ticket meanwhile decodes it itself; then this is for nothing
+                work.ahead = self._decode(work)
                 continue
             try:
                 self._answer(work)
             except Exception:
                 _log.exception("%s: a batch of %d failed", self._name, len(work.frames))
-                self._fail_rest([frame.ticket for frame in work.frames])
+                self._fail([frame.ticket for frame in work.frames])
 
     def _next_help(self) -> Ticket | _Finished | None:
         """Wait for something to do; None means that the lane is closed."""
@@ -373,12 +372,11 @@ class Lane:
             _log.error("%s: %s on frame %d", self._name, what, ticket.sequence, exc_info=with_trace)
 
     def _fail(self, tickets: Sequence[Ticket]) -> None:
+        """An error for those that have no reply yet; all are woken, who has one may not have been."""
         for ticket in tickets:
-            self._refuse(ticket, pb.FrameError.INTERNAL, _FAILED)
+            if ticket.reply is None:
+                self._refuse(ticket, pb.FrameError.INTERNAL, _FAILED)
         self._wake_owners(tickets)
-
-    def _fail_rest(self, batch: Iterable[Ticket]) -> None:
-        self._fail([ticket for ticket in batch if ticket.reply is None])
 
     def _refuse(
         self, ticket: Ticket, code: pb.FrameError.Code, message: str, retry_after_ms: int = 0

@@ -61,12 +61,14 @@ class Rig:
     def __init__(self, codecs: Sequence[Codec], engine: Engine, policy: BatchPolicy, workers: int) -> None:
         self.metrics = Metrics()
         self._changed = threading.Condition()
+        self.woken: set[Owner] = set()
         instruments: BundleMetrics = self.metrics.for_bundle("tiny", "0" * 64, [c.name for c in codecs])
         self.lane = Lane(codecs, engine, policy, workers, instruments, self._notify, "tiny")
         self.lane.start()
 
     def _notify(self, owners: Iterable[Owner]) -> None:
         with self._changed:
+            self.woken.update(owners)
             self._changed.notify_all()
 
     def submit(self, frame: pb.Frame, owner: Owner | None = None, budget_ms: int | None = None) -> Ticket:

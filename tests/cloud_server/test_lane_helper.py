@@ -120,6 +120,36 @@ def test_a_codec_that_breaks_in_the_helper_fails_its_batch_and_nothing_after_it(
     assert errors(rig.replies(*(rig.submit(frames.frame(number)) for number in range(8)))) == [0] * 8
 
 
+def test_an_empty_payload_does_not_keep_the_helper_from_what_waits_behind_it(
+    busy: Busy, frames: Frames
+) -> None:
+    rig, gated, running = busy
+    empty = frames.frame(1)
+    empty.payload = b""
+    waiting = [rig.submit(frame) for frame in (empty, frames.frame(2))]
+    eventually(lambda: all(ticket.ahead is not None for ticket in waiting))
+    gated.gate.set()
+    assert errors(rig.replies(running, *waiting)) == [0, Code.INVALID_PAYLOAD, 0]
+
+
+def test_who_has_an_error_already_hears_of_it_when_the_rest_of_the_batch_fails(
+    busy: Busy, frames: Frames, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rig, gated, running = busy
+
+    def decode(payload: bytes) -> NDArray[np.float32]:
+        raise ZeroDivisionError("a defect")
+
+    monkeypatch.setattr(frames.codecs[1], "decode", decode)
+    owners = [Waiter(), Waiter()]
+    damaged, broken = frames.frame(1), frames.frame(2)
+    damaged.payload, broken.codec = damaged.payload[:-1], 1
+    waiting = [rig.submit(frame, owner) for frame, owner in zip((damaged, broken), owners, strict=True)]
+    gated.gate.set()
+    assert errors(rig.replies(running, *waiting)) == [0, Code.INVALID_PAYLOAD, Code.INTERNAL]
+    eventually(lambda: rig.woken >= set(owners))
+
+
 def test_a_budget_still_runs_out_for_a_frame_that_was_decoded_ahead(busy: Busy, frames: Frames) -> None:
     rig, gated, running = busy
     late = rig.submit(frames.frame(1), budget_ms=20)
