@@ -171,10 +171,10 @@ def measure_null(
     bare = BareModel(null, features, cores.model)
     bare_us = 1e6 / bare.frames_per_s(MAX_BATCH, 2000)
     single = traffic_of(null, features, "fp32"), traffic_of(null, features, null.manifest.default_codec)
-    several = traffic_of(null, features, null.manifest.default_codec, 16)
+    several = traffic_of(null, features, null.manifest.default_codec, BULK_FRAMES)
     names = ("fp32", null.manifest.default_codec)
     cases = [(f"one {name} frame per message", t) for name, t in zip(names, single, strict=True)]
-    cases.append((f"16 {names[1]} frames per message", several))
+    cases.append((f"{BULK_FRAMES} {names[1]} frames per message", several))
     rows = []
     core = str(cores.model)
     with (

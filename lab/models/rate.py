@@ -87,8 +87,8 @@ class RateQuantiser(nn.Module):
         levels: int,
         target_bits: tuple[float, ...],
         shares: tuple[float, ...],
-        first_steps: tuple[float, float] = (1.0, 0.5),
-        first_log_price: float = -6.0,
+        first_steps: tuple[float, float],
+        first_log_price: float,
     ) -> None:
         super().__init__()
         self.levels, self.points, self.channels = levels, len(target_bits), channels

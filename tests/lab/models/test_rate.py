@@ -25,7 +25,14 @@ SHAPE = (3, 6, 8)
 
 
 def quantiser(**changes) -> RateQuantiser:
-    settings = {"levels": 16, "target_bits": (200.0, 400.0), "shares": (0.5, 0.5), **changes}
+    settings = {
+        "levels": 16,
+        "target_bits": (200.0, 400.0),
+        "shares": (0.5, 0.5),
+        "first_steps": (1.0, 0.5),
+        "first_log_price": -6.0,
+        **changes,
+    }
     made = RateQuantiser(*SHAPE, **settings)
     with torch.no_grad():
         made.log_steps_RC.copy_(torch.tensor([[0.0, 0.5, -0.5], [-1.0, -0.5, -1.5]])[: made.points])
