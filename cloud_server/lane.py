@@ -302,14 +302,15 @@ class Lane:
     def _hand_over(self, finished: _Finished) -> bool:
         """Leave a batch to the helper, if the next one waits and the helper is not behind."""
         with self._changed:
-            if self._closing or self._finished or not len(self._queue) or self._run_s < _HELP_PAYS_S:
+            if self._closing or self._finished or not self._help_pays():
                 return False
             self._finished.append(finished)
             self._help_wanted.notify()
         return True
 
     def _help_pays(self) -> bool:
-        return not self._idle and self._run_s >= _HELP_PAYS_S
+        """Whether to wake the helper: for nothing it costs a lone frame two changes of thread."""
+        return len(self._queue) > 0 and not self._idle and self._run_s >= _HELP_PAYS_S
 
     def _help(self) -> None:
         """The helper: answers first, then decodes what the next batch will need."""
