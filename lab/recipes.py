@@ -292,18 +292,24 @@ def faces_siftfunnel_rate() -> Recipe:
 
 
 def faces_siftfunnel_rate_gentle() -> Recipe:
-    """The same with a price that begins near nothing, as for CIFAR-10; not trained to its end yet."""
+    """The same with steps and a price that begin near nothing; not trained to its end yet.
+
+    This SiftFunnel bears no rounding: steps of 0.8 standard deviations at once take 94.6 % on validation to
+    83, steps of 0.2 and levels enough for its long tails to 93.6.
+    """
     return replace(
         faces_siftfunnel_rate(),
         name="faces_siftfunnel_rate_gentle",
         defence=SiftFunnelRate(
-            payload_bytes=(90.0, 140.0, 165.0, 220.0),
+            payload_bytes=(90.0, 145.0, 200.0, 300.0),
             shares=(0.15, 0.5, 0.2, 0.15),
-            price_speed=0.02,
-            first_steps=(0.8, 0.4),
-            first_log_price=-11.0,
+            levels=32,
+            price_speed=0.006,
+            first_steps=(0.4, 0.2),
+            first_log_price=-10.0,
         ),
-        learning_rate=5e-4,
+        epochs=80,
+        learning_rate=6e-4,
     )
 
 
