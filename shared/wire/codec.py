@@ -82,7 +82,8 @@ class SealedCodec:
                 f"codec {self.name}: expected float32 features of shape {self.feature.shape}, "
                 f"not {features_CHW.dtype} {features_CHW.shape}"
             )
-        if not np.isfinite(features_CHW).all():
+        # a search for the byte of a False takes half the time of `all`
+        if b"\0" in np.isfinite(features_CHW).tobytes():
             raise CodecError(f"codec {self.name}: features hold NaN or infinity; check the edge half's input")
         return self._write(features_CHW.reshape(self.feature.channels, -1))
 

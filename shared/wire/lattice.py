@@ -121,26 +121,36 @@ class Grid:
     """
 
     def __init__(self, channels: int, height: int, width: int) -> None:
-        self._row = width + 1
-        self._margin = self._row + 1
-        size = channels * (height + 1) * self._row
-        self._cells = np.zeros(size + 2 * self._margin, np.uint8)
-        self.flat = self._cells[self._margin : self._margin + size]
-        self.levels: Plane = self.flat.reshape(channels, height + 1, self._row)[:, :height, :width]
+        row = width + 1
+        margin = row + 1
+        size = channels * (height + 1) * row
+        cells = np.zeros(size + 2 * margin, np.uint8)
+
+        def shifted(*shifts: int) -> tuple[Flat, ...]:
+            return tuple(cells[margin + shift : margin + shift + size] for shift in shifts)
+
+        (self.flat,) = shifted(0)
+        self.levels: Plane = self.flat.reshape(channels, height + 1, row)[:, :height, :width]
+        self._neighbours = (
+            shifted(-row - 1, 1 - row, row - 1, row + 1),
+            shifted(-row, -1, 1, row),
+        )
+        self._sums = np.empty(size, np.uint8)
 
     def sums(self, phase: int) -> Flat:
         """For each cell the sum of the neighbours that are the context of a phase, 1 or 2.
+
+        The array is the grid's own: the next call writes over it.
 
         >>> grid = Grid(1, 2, 2)
         >>> grid.levels[:] = [[[3, 0], [0, 2]]]
         >>> [grid.sums(1)[4].item(), grid.sums(2)[1].item()]
         [3, 5]
         """
-        cells, size, start, row = self._cells, len(self.flat), self._margin, self._row
-        first, second = (row - 1, row + 1) if phase == 1 else (1, row)
-        sums = cells[start - first : start - first + size] + cells[start + first : start + first + size]
-        sums += cells[start - second : start - second + size]
-        sums += cells[start + second : start + second + size]
+        first, second, third, fourth = self._neighbours[phase - 1]
+        sums = np.add(first, second, self._sums)
+        sums += third
+        sums += fourth
         return sums
 
 

@@ -13,6 +13,7 @@ with the checksum loses none. It is therefore taken over the levels, and what is
 all levels are read must be it.
 """
 
+from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
@@ -41,6 +42,7 @@ SILENT = 255
 LEAST_LEVELS = 4
 """How coarse is coded under as many levels as everything else: fewer could not say it."""
 PLANS_KEPT = 64
+GRIDS_KEPT = 4
 MAX_TABLES = 84
 """Three phases' tables are told apart by one byte."""
 
@@ -92,18 +94,24 @@ class _Plan(NamedTuple):
     Attributes:
         active: these channels, of those that are ever sent.
         sent: the same, of all.
-        steps: float32, (active, 1), their steps.
+        steps: float32, (active, 1, 1), their steps.
         order: in which their levels are coded.
-        bases: where in `LatticeBody._key_of_sum` the keys of each level begin, in that order.
+        positions: the part of it that each phase codes.
+        bases: where in `LatticeBody._key_of_sum` the keys of each level begin, in that order, by phase.
         first: the first phase, whose tables no level decides: levels of each table, their positions.
+        first_keys: the same phase's keys.
+        grids: spare ones: making one takes longer than writing over it.
     """
 
     active: NDArray[np.intp]
     sent: NDArray[np.intp]
     steps: NDArray[np.float32]
     order: CodingOrder
-    bases: NDArray[np.intp]
+    positions: list[NDArray[np.intp]]
+    bases: list[NDArray[np.intp]]
     first: tuple[list[int], NDArray[np.intp]]
+    first_keys: _Bytes
+    grids: deque[Grid]
 
 
 class LatticeBody:
@@ -123,8 +131,10 @@ class LatticeBody:
         self._flag_runs = _runs(tables.flags[self._sent])
         self._contexts = tables.contexts
         self._choices = tables.choices[self._sent]
-        self._steps = quantiser.steps[self._sent, None]
+        # as large as the levels themselves: numpy takes twice as long to stretch one
+        self._steps = np.repeat(quantiser.steps[self._sent, None], self._shape[1], axis=1)
         self._highest = np.float32(quantiser.levels - 1) * self._steps
+        self._lowest = np.zeros_like(self._steps)
         self._count = self._mode_table = len(tables.counts)
         # features with levels in the same channels come again and again
         self._plan = lru_cache(maxsize=PLANS_KEPT)(self._make_plan)
@@ -163,8 +173,7 @@ class LatticeBody:
         coarser = int(reader.pop(self._mode_table, 1)[0])
         if coarser > self._coarsest:
             raise CodecError(f"body says {coarser} times coarser; {self._coarsest} is the most")
-        flags = np.concatenate([reader.pop(table, end - start) for table, start, end in self._flag_runs])
-        told = flags.astype(np.uint8).tobytes()
+        told = _joined([reader.pop(table, end - start) for table, start, end in self._flag_runs]).tobytes()
         if max(told) > 1:
             raise CodecError("body says neither that a channel is sent nor that it is not")
         plan = self._plan(told)
@@ -174,7 +183,9 @@ class LatticeBody:
         told = bytes([coarser]) + told + grid.flat.take(plan.order.positions).tobytes()
         if reader.finish(seeded=True) != checksum(told):
             raise CodecError(CHECKSUM_DIFFERS)
-        return self._dequantise(plan, grid, coarser)
+        features = self._dequantise(plan, grid, coarser)
+        plan.grids.append(grid)
+        return features
 
     def _write(self, features: NDArray[np.float32], coarser: int, checksum: Checksum) -> bytes:
         levels = self._quantise(features, coarser)
@@ -182,11 +193,12 @@ class LatticeBody:
         told = flags.tobytes()
         plan = self._plan(told)
         grid = self._grid(plan)
-        grid.levels[:] = levels[plan.active].reshape(grid.levels.shape)
+        grid.levels[:] = levels.take(plan.active, axis=0).reshape(grid.levels.shape)
         symbols = grid.flat.take(plan.order.positions)
         writer = self._coder.write(checksum(bytes([coarser]) + told + symbols.tobytes()))
         if len(plan.active):
             self._push_levels(writer, plan, grid, symbols)
+        plan.grids.append(grid)
         as_levels: NDArray[np.int32] = flags.astype(np.int32)
         # a stack gives back last what was pushed first
         for table, start, end in reversed(self._flag_runs):
@@ -201,18 +213,33 @@ class LatticeBody:
         order = coding_order(len(active), height, width, self._contexts.places)
         rows = self._rows[:, active].reshape(PHASES, -1)
         bases = [rows[phase].take(order.groups[its]) for phase, its in enumerate(order.phases)]
-        first = self._by_table(0, bases[0], order.positions[order.phases[0]])
-        return _Plan(active, self._sent[active], self._steps[active], order, np.concatenate(bases), first)
+        positions = [order.positions[its] for its in order.phases]
+        keys = self._key_of_sum.take(bases[0])
+        return _Plan(
+            active=active,
+            sent=self._sent[active],
+            steps=self._steps[active, :1, None],
+            order=order,
+            positions=positions,
+            bases=bases,
+            first=self._by_table(0, keys, positions[0]),
+            first_keys=keys,
+            grids=deque(maxlen=GRIDS_KEPT),
+        )
 
     def _grid(self, plan: _Plan) -> Grid:
-        return Grid(len(plan.active), self._feature.height, self._feature.width)
+        """One to write over; what is left in it is read only where it has been written over."""
+        try:
+            return plan.grids.pop()
+        except IndexError:
+            return Grid(len(plan.active), self._feature.height, self._feature.width)
+
+    def _keys(self, phase: int, plan: _Plan, grid: Grid) -> _Bytes:
+        """The keys of a phase's levels, the second's or the third's."""
+        return self._key_of_sum.take(plan.bases[phase] + grid.sums(phase).take(plan.positions[phase]))
 
     def _push_levels(self, writer: Writer, plan: _Plan, grid: Grid, symbols: _Bytes) -> None:
-        places = plan.bases.copy()
-        for phase, its in enumerate(plan.order.phases):
-            if phase:
-                places[its] += grid.sums(phase).take(plan.order.positions[its])
-        keys = self._key_of_sum.take(places)
+        keys = np.concatenate((plan.first_keys, self._keys(1, plan, grid), self._keys(2, plan, grid)))
         in_order = symbols.take(keys.argsort(kind="stable")).astype(np.int32)
         end = len(symbols)
         counts = np.bincount(keys).tolist()
@@ -223,21 +250,18 @@ class LatticeBody:
                 end = start
 
     def _read_levels(self, reader: Reader, plan: _Plan, grid: Grid) -> None:
-        for phase, its in enumerate(plan.order.phases):
+        for phase, positions in enumerate(plan.positions):
             counts, cells = plan.first
             if phase:
-                positions = plan.order.positions[its]
-                places = plan.bases[its] + grid.sums(phase).take(positions)
-                counts, cells = self._by_table(phase, places, positions)
+                counts, cells = self._by_table(phase, self._keys(phase, plan, grid), positions)
             if len(cells):
                 popped = [reader.pop(table, count) for table, count in enumerate(counts) if count]
-                grid.flat[cells] = popped[0] if len(popped) == 1 else np.concatenate(popped)
+                grid.flat[cells] = _joined(popped)
 
     def _by_table(
-        self, phase: int, places: NDArray[np.intp], positions: NDArray[np.intp]
+        self, phase: int, keys: _Bytes, positions: NDArray[np.intp]
     ) -> tuple[list[int], NDArray[np.intp]]:
         """How many of a phase's levels each table codes, and the positions in that order."""
-        keys = self._key_of_sum.take(places)
         counts: list[int] = np.bincount(keys)[phase * self._count :].tolist()
         return counts, positions.take(keys.argsort(kind="stable"))
 
@@ -257,8 +281,8 @@ class LatticeBody:
 
     def _quantise(self, features: NDArray[np.float32], coarser: int) -> _Bytes:
         # clipped before the division, which could overflow
-        levels = np.minimum(features[self._sent], self._highest)
-        levels = np.maximum(levels, np.float32(0), out=levels)
+        levels = np.minimum(features.take(self._sent, axis=0), self._highest)
+        np.maximum(levels, self._lowest, out=levels)
         levels /= self._steps if coarser == 0 else np.ldexp(self._steps, coarser)
         rounded: _Bytes = np.rint(levels, out=levels).astype(np.uint8)
         return rounded
@@ -266,8 +290,13 @@ class LatticeBody:
     def _dequantise(self, plan: _Plan, grid: Grid, coarser: int) -> NDArray[np.float32]:
         features = np.zeros(self._shape, np.float32)
         steps = plan.steps if coarser == 0 else np.ldexp(plan.steps, coarser)
-        features[plan.sent] = grid.levels.reshape(len(plan.sent), self._shape[1]) * steps
+        features[plan.sent] = (grid.levels * steps).reshape(len(plan.sent), self._shape[1])
         return features
+
+
+def _joined(parts: list[NDArray[np.int32]]) -> _Bytes:
+    """Levels and flags fit a byte, and numpy places bytes faster."""
+    return (parts[0] if len(parts) == 1 else np.concatenate(parts)).astype(np.uint8)
 
 
 def _runs(flags: _Bytes) -> list[tuple[int, int, int]]:
