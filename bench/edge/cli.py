@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 SIZES = ((128, 64), (32, 64), (32, 32))
-CALIBRATION_PICTURES, TEST_PICTURES = 200, 2000
+CALIBRATION_PICTURES, TEST_PICTURES, CODEC_PICTURES = 200, 2000, 100
 
 
 def add_edge_parser(verbs: Any) -> None:
@@ -27,6 +27,11 @@ def add_edge_parser(verbs: Any) -> None:
         "--int8-accuracy",
         action="store_true",
         help="classify test pictures with each bundle's edge half in 8 bits, where its recipe is ours",
+    )
+    parser.add_argument(
+        "--codecs",
+        action="store_true",
+        help="time each bundle's codecs on test pictures, in turns with the edge half at the paper's width",
     )
     parser.add_argument("--data", type=Path, metavar="DIR", help="data directory, as for training")
     parser.add_argument("--cache", type=Path, metavar="DIR", help="directory for decoded pictures")
@@ -91,24 +96,48 @@ def _measure_bundle(folder: Path, args: argparse.Namespace) -> dict[str, Any]:
     }
     with running_cloud(folder) as server:
         result["first_answer"] = measure_first_answer(folder, server, args.picture)
-    if args.int8_accuracy:
-        result["int8"] = _int8_accuracy(bundle, args.data, args.cache)
+    if args.int8_accuracy or args.codecs:
+        splits = _splits(bundle.manifest.name, args)
+        if args.int8_accuracy:
+            result["int8"] = _int8_accuracy(bundle, splits)
+        if args.codecs:
+            from bench.edge.codecs import measure_codecs
+
+            held_out = _held_out(splits, CODEC_PICTURES)
+            result["codecs"] = measure_codecs(bundle, _prepared(bundle, held_out), rounds=args.rounds)
     return result
 
 
-def _int8_accuracy(bundle: Any, data: Path | None, cache: Path | None) -> dict[str, Any]:
-    from bench.edge.int8 import measure_accuracy
-    from lab.recipes import recipe
+def _splits(name: str, args: argparse.Namespace) -> Any:
+    from lab.recipes import RECIPES
     from lab.runs import splits_of
+
+    for make in RECIPES.values():
+        recipe = make()
+        if recipe.bundle == name:
+            return splits_of(recipe, args.data, args.cache)
+    raise ValueError(
+        f"no recipe makes a bundle named {name!r}, so that its test pictures are not known: leave out "
+        "--codecs and --int8-accuracy, or measure a bundle of the lab's own"
+    )
+
+
+def _held_out(splits: Any, most: int) -> Any:
+    """So many test pictures, or somewhat more, spread over all of them."""
+    return splits.test.take(slice(0, None, max(1, len(splits.test) // most)))
+
+
+def _prepared(bundle: Any, images: Any) -> Any:
     from shared.preprocess import normalise
 
-    splits = splits_of(recipe(bundle.manifest.name.replace("-", "_")), data, cache)
-    spec = bundle.manifest.input
-    stride = max(1, len(splits.test) // TEST_PICTURES)
-    held_out = splits.test.take(slice(0, None, stride))
+    return normalise(images.images_NHWC, bundle.manifest.input)
+
+
+def _int8_accuracy(bundle: Any, splits: Any) -> dict[str, Any]:
+    from bench.edge.int8 import measure_accuracy
+
+    calibration = splits.train.take(slice(0, CALIBRATION_PICTURES))
+    held_out = _held_out(splits, TEST_PICTURES)
     return measure_accuracy(
-        bundle,
-        normalise(splits.train.images_NHWC[:CALIBRATION_PICTURES], spec),
-        normalise(held_out.images_NHWC, spec),
-        held_out.labels,
+        bundle, _prepared(bundle, calibration), _prepared(bundle, held_out), held_out.labels
     )

@@ -128,8 +128,33 @@ def _bundles(bundles: Iterable[Mapping[str, Any]]) -> list[str]:
         _table(head, stages),
         "## From the start of the process\n",
         _table(("Bundle", "first answer, s", "resident memory, MB"), started),
+        *_codecs(bundle for bundle in listed if "codecs" in bundle),
         *_int8(bundle for bundle in listed if "int8" in bundle),
     ]
+
+
+def _codecs(bundles: Iterable[Mapping[str, Any]]) -> list[str]:
+    parts = []
+    for bundle in bundles:
+        measured = bundle["codecs"]
+        rows = [
+            (
+                codec["name"],
+                f"{codec['payload_bytes_mean']:,}",
+                _quartiles(codec["encode_ms"]),
+                _quartiles(codec["decode_ms"]),
+                f"{100 * codec['to_edge']:.1f} %",
+            )
+            for codec in measured["codecs"]
+        ]
+        head = ("Codec, ms", "bytes", "encode", "decode", "both, of that edge half")
+        parts += [
+            f"## Codecs of {bundle['name']}\n",
+            f"{measured['pictures']} test pictures, in turns with SiftFunnel's edge half at n = "
+            f"{measured['edge_width']}, which took {_quartiles(measured['edge_ms'])} ms.\n",
+            _table(head, rows),
+        ]
+    return parts
 
 
 def _int8(bundles: Iterable[Mapping[str, Any]]) -> list[str]:

@@ -8,6 +8,7 @@ from numpy.typing import NDArray
 
 from shared.manifest import CodecSpec, FeatureSpec, Manifest
 from shared.wire.bodies import Body, make_body
+from shared.wire.compiled import native
 from shared.wire.errors import CodecError
 from shared.wire.lattice_body import LatticeBody
 from shared.wire.seal import SEAL_BYTES, Seal
@@ -82,8 +83,7 @@ class SealedCodec:
                 f"codec {self.name}: expected float32 features of shape {self.feature.shape}, "
                 f"not {features_CHW.dtype} {features_CHW.shape}"
             )
-        # a search for the byte of a False takes half the time of `all`
-        if b"\0" in np.isfinite(features_CHW).tobytes():
+        if not _all_finite(features_CHW):
             raise CodecError(f"codec {self.name}: features hold NaN or infinity; check the edge half's input")
         return self._write(features_CHW.reshape(self.feature.channels, -1))
 
@@ -98,6 +98,13 @@ class SealedCodec:
         except CodecError as error:
             raise CodecError(f"codec {self.name}: {error}") from None
         return rows.reshape(self.feature.shape)
+
+
+def _all_finite(features: NDArray[np.float32]) -> bool:
+    if native is not None and features.flags.c_contiguous:
+        return bool(native.all_finite(features))
+    # a search for the byte of a False takes half the time of `all`
+    return b"\0" not in np.isfinite(features).tobytes()
 
 
 def _sealing(body: Body | LatticeBody, seal: Seal) -> tuple[_Write, _Read, int]:

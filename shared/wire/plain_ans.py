@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from shared.wire.errors import CodecError
-from shared.wire.stack import MORE_THAN_ONE, StackTables
+from shared.wire.stack import MORE_THAN_ONE, Runs, StackTables
 
 PRECISION_BITS = 24
 WORD_BITS = 32
@@ -88,6 +88,11 @@ class PlainAnsWriter:
             state = quotient << PRECISION_BITS | left + rest
         self._state = state
 
+    def push_runs(self, levels: NDArray[np.int32], runs: Runs) -> None:
+        """See `shared.wire.stack.Writer`."""
+        for table, start, end in reversed(runs):
+            self.push(levels[start:end], table)
+
     def finish(self) -> bytes:
         """See `shared.wire.stack.Writer`."""
         words, state = list(self._words), self._state
@@ -127,6 +132,10 @@ class PlainAnsReader:
             found.append(level)
         self._state = state
         return np.array(found, dtype=np.int32)
+
+    def pop_runs(self, runs: Runs) -> list[NDArray[np.int32]]:
+        """See `shared.wire.stack.Reader`."""
+        return [self.pop(table, end - start) for table, start, end in runs]
 
     def finish(self, seeded: bool = False) -> int:
         """See `shared.wire.stack.Reader`."""

@@ -6,6 +6,9 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+Runs = list[tuple[int, int, int]]
+"""Stretches of symbols under one table: table, start, end."""
+
 MORE_THAN_ONE = "body holds more than one feature tensor"
 
 
@@ -14,6 +17,9 @@ class Writer(Protocol):
 
     def push(self, levels: NDArray[np.int32], table: int) -> None:
         """Push levels so that they are popped in their order, all under one table."""
+
+    def push_runs(self, levels: NDArray[np.int32], runs: Runs) -> None:
+        """Push stretches of levels, each under its table; they are popped in the order of the list."""
 
     def finish(self) -> bytes:
         """What was pushed, as little-endian 32-bit words."""
@@ -24,6 +30,13 @@ class Reader(Protocol):
 
     def pop(self, table: int, count: int) -> NDArray[np.int32]:
         """The next levels, all under one table.
+
+        Raises:
+            CodecError: not what a writer wrote.
+        """
+
+    def pop_runs(self, runs: Runs) -> list[NDArray[np.int32]]:
+        """The levels of each stretch, where only their lengths matter.
 
         Raises:
             CodecError: not what a writer wrote.
