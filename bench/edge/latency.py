@@ -5,15 +5,17 @@ Weights do not change how long a graph takes, so freshly initialised networks se
 
 import time
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
+Name = TypeVar("Name")
+
 
 def interleaved_times_ms(
-    calls: Mapping[str, Callable[[], object]], rounds: int
-) -> dict[str, NDArray[np.float64]]:
+    calls: Mapping[Name, Callable[[], object]], rounds: int
+) -> dict[Name, NDArray[np.float64]]:
     """Milliseconds of each call, taking turns so that a slow moment of the machine meets all of them.
 
     Args:
@@ -24,7 +26,7 @@ def interleaved_times_ms(
         >>> {name: len(times) for name, times in interleaved_times_ms({"a": dict, "b": list}, 10).items()}
         {'a': 10, 'b': 10}
     """
-    times_ms: dict[str, list[float]] = {name: [] for name in calls}
+    times_ms: dict[Name, list[float]] = {name: [] for name in calls}
     for turn in range(-max(1, rounds // 10), rounds):
         for name, call in calls.items():
             started = time.perf_counter()

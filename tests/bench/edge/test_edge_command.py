@@ -10,6 +10,7 @@ from PIL import Image
 
 from bench.edge import cli
 from bench.edge.__main__ import RESULT, TABLE
+from bench.edge.codecs import measure_codecs
 from bench.edge.int8 import measure_accuracy, quantise
 from bench.edge.latency import interleaved_times_ms
 from bench.edge.operators import operator_times
@@ -130,6 +131,42 @@ def test_accuracy_in_eight_bits_is_that_of_the_bundles_own_cloud_half(tmp_path: 
     assert (figures["pictures"], figures["calibrated_on"]) == (4, 4)
     assert figures["accuracy_float32"] == 1
     assert 0 < figures["feature_error"] < 0.1
+
+
+def test_each_codec_is_timed_right_after_the_edge_half_and_again(tmp_path: Path) -> None:
+    bundle = load_bundle(make_tiny_bundle(tmp_path / "tiny").directory)
+    measured = measure_codecs(bundle, PICTURES, rounds=3)
+    assert (measured["pictures"], measured["edge_width"]) == (4, 128)
+    assert [codec["name"] for codec in measured["codecs"]] == [codec.name for codec in bundle.manifest.codecs]
+    for codec in measured["codecs"]:
+        for which in ("first", "again"):
+            both = codec[which]["encode_ms"]["p50"] + codec[which]["decode_ms"]["p50"]
+            assert codec[which]["to_edge"] == pytest.approx(both / measured["edge_ms"]["p50"], rel=0.01)
+
+
+def test_the_page_shows_codecs_where_they_were_measured(result: dict[str, Any], tmp_path: Path) -> None:
+    assert "## Codecs" not in render_edge(result)
+    bundle = load_bundle(make_tiny_bundle(tmp_path / "tiny").directory)
+    (listed,) = result["bundles"]
+    timed = {**listed, "codecs": measure_codecs(bundle, PICTURES, rounds=2)}
+    page = render_edge({**result, "bundles": [timed]})
+    assert "## Codecs of tiny" in page
+    last = timed["codecs"]["codecs"][-1]
+    (line,) = [line for line in page.splitlines() if line.startswith(f"| {last['name']} |")]
+    assert line.endswith(f"| {100 * last['again']['to_edge']:.1f} % |")
+
+
+def test_test_pictures_of_a_bundle_that_no_recipe_makes_are_not_known(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    bundle = make_tiny_bundle(tmp_path / "tiny")
+    picture = tmp_path / "grey.png"
+    Image.new("RGB", (40, 30), "grey").save(picture)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(cli, "SIZES", ())
+        arguments = ["--bundle", str(bundle.directory), "--picture", str(picture), "--rounds", "1"]
+        assert main(["bench", "edge", *arguments, "--codecs"]) != 0
+    assert "no recipe makes a bundle named 'tiny'" in capsys.readouterr().err
 
 
 def test_vector_flags_are_read_from_the_kernels_list(tmp_path: Path) -> None:

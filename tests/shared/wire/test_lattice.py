@@ -12,7 +12,7 @@ from hypothesis.extra import numpy as hnp
 
 from shared.json_fields import FieldError
 from shared.manifest import BundleError, CodecSpec, FeatureSpec
-from shared.wire import CodecError, calibrate_lattice, describe, make_codecs
+from shared.wire import CodecError, calibrate_lattice, compiled, describe, lattice_levels, make_codecs
 from shared.wire.bodies import encode_array, make_body
 from shared.wire.lattice import CONTEXTS, FIRST, PARTS, Contexts, Grid, coding_order, phase_map, place_map
 from shared.wire.lattice_body import LatticeBody
@@ -285,8 +285,12 @@ def test_merged_tables_hold_every_symbol_once(histograms, most):
         assert np.array_equal(histograms[seen].sum(axis=0), histogram)
 
 
+@pytest.mark.parametrize("compiled", [compiled.native, None], ids=["as built", "numpy"])
 @pytest.mark.parametrize("file", ["lattice.json", "lattice_places.json"])
-def test_the_stored_payload_of_the_stored_codec_reads_and_writes_the_same_for_ever(file):
+def test_the_stored_payload_of_the_stored_codec_reads_and_writes_the_same_for_ever(
+    file, compiled, monkeypatch
+):
+    monkeypatch.setattr(lattice_levels, "native", compiled)
     stored = json.loads((HERE / file).read_text())
     spec = CodecSpec(stored["name"], stored["kind"], stored["parameters"])
     body = make_body(spec, FeatureSpec(*stored["shape"]))
