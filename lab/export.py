@@ -25,7 +25,7 @@ from lab.data import ImageSet
 from lab.folding import folded_copy, round_to_half
 from lab.graph import write_onnx
 from lab.losses import distance_correlation_unbiased
-from lab.models.rate import RateQuantiser
+from lab.models.rate import RateQuantiser, payload_bytes
 from lab.models.split import SplitNetwork, count_parameters
 from lab.provenance import provenance
 from lab.recipes import Recipe
@@ -36,7 +36,6 @@ from shared.bundle import Bundle, write_bundle
 from shared.manifest import CodecSpec, FeatureSpec, Manifest
 from shared.preprocess import InputSpec, normalise
 from shared.wire import calibrate, calibrate_lattice, make_codecs
-from shared.wire.seal import SEAL_BYTES
 
 RELATIVE_TOLERANCE = 1e-4
 VERIFICATION_PICTURES = 500
@@ -182,7 +181,7 @@ def fit_rate_point(stage: RateQuantiser, point: int, features_NCHW: NDArray[np.f
     Few merged tables and whole words cost some bytes that training does not count. All channels' steps are
     widened by one factor, ``MOST_WIDENED`` at most, in the stage too; they are never made finer.
     """
-    target_bytes = float(stage.targets_R[point]) / 8 + SEAL_BYTES
+    target_bytes = float(payload_bytes(stage.targets_R[point]))
     widened = 1.0
     while True:
         spec = calibrate_lattice(stage.name(point), features_NCHW, stage.steps(point).numpy(), stage.levels)

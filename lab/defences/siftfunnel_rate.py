@@ -17,7 +17,7 @@ from typing import Any, ClassVar
 
 from lab.defences.defence import Defence, Loss, Step
 from lab.losses import LossWeights, siftfunnel_loss
-from lab.models.rate import RateQuantiser
+from lab.models.rate import RateQuantiser, body_bits, payload_bytes
 from lab.models.split import SplitNetwork
 from shared.wire.seal import SEAL_BYTES
 
@@ -81,7 +81,7 @@ class SiftFunnelRate(Defence):
         network.stage = RateQuantiser(
             *network.feature_shape,
             levels=self.levels,
-            target_bits=tuple(8 * (size - SEAL_BYTES) for size in self.payload_bytes),
+            target_bits=tuple(body_bits(size) for size in self.payload_bytes),
             shares=self.shares,
             first_steps=self.first_steps,
             first_log_price=self.first_log_price,
@@ -104,7 +104,7 @@ class SiftFunnelRate(Defence):
         bits = quantiser.bits()
         price = (quantiser.log_price_R.exp()[bits.point_N] * bits.priced_N).mean()
         quantiser.steer(bits.sent_N, bits.point_N, self.price_speed)
-        bytes_R = quantiser.mean_bits(bits.sent_N, bits.point_N)[0] / 8 + SEAL_BYTES
+        bytes_R = payload_bytes(quantiser.mean_bits(bits.sent_N, bits.point_N)[0])
         parts = {
             "kl": made.kl,
             "l1": made.l1,

@@ -30,11 +30,22 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from shared.wire.lattice import CONTEXTS, PHASES, phase_map, place_map
+from shared.wire.seal import SEAL_BYTES
 
 FORGETTING = 0.99
 PRIOR = 0.02
 LEAST_LOG_PRICE = -12.0
 """A price that fell without end while its rate point cost too little would be slow to come back."""
+
+
+def body_bits(payload_bytes: float) -> float:
+    """Bits that a payload of so many bytes leaves for levels: all but its checksum's."""
+    return 8 * (payload_bytes - SEAL_BYTES)
+
+
+def payload_bytes(bits: Tensor) -> Tensor:
+    """The payload of levels that cost so many bits, in bytes, checksum included."""
+    return bits / 8 + SEAL_BYTES
 
 
 class Bits(NamedTuple):
