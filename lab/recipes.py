@@ -323,7 +323,7 @@ def faces_siftfunnel_rate_turned() -> Recipe:
     return replace(
         faces_siftfunnel_rate_gentle(),
         name="faces_siftfunnel_rate_turned",
-        epochs=70,
+        epochs=50,
         learning_rate=8e-4,
         augmentation=replace(FACES, rotation=10.0, zoom=0.1),
         begin_with="faces_siftfunnel_rate_gentle",
