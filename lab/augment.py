@@ -1,12 +1,9 @@
-"""Augmentation of a whole batch at once, drawn per picture: flip, shift, turn, zoom and colour."""
+"""Augmentation of a whole batch at once: flip, shift and colour, drawn per picture from a given generator."""
 
-import math
-from dataclasses import asdict, dataclass
-from typing import Any
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor
-from torch.nn import functional
 
 GREY_WEIGHTS = (0.299, 0.587, 0.114)
 YIQ_FROM_RGB = (GREY_WEIGHTS, (0.596, -0.274, -0.322), (0.211, -0.523, 0.312))
@@ -28,8 +25,6 @@ class Augmentation:
         contrast: Half-width of the contrast factor around 1.
         saturation: Half-width of the saturation factor around 1.
         hue: Largest turn of the hue either way, as a share of a whole turn, at most 0.5.
-        rotation: Largest turn of the picture either way, in degrees; the border repeats.
-        zoom: Half-width of the factor by which pictures are enlarged or reduced.
     """
 
     flip: bool = False
@@ -38,8 +33,6 @@ class Augmentation:
     contrast: float = 0.0
     saturation: float = 0.0
     hue: float = 0.0
-    rotation: float = 0.0
-    zoom: float = 0.0
 
     def __post_init__(self) -> None:
         if self.shift_pixels < 0 or not all(
@@ -48,15 +41,6 @@ class Augmentation:
             raise ValueError("shift must not be negative, and colour half-widths must lie in [0, 1)")
         if not 0 <= self.hue <= 0.5:
             raise ValueError(f"hue half-widths must lie in [0, 0.5], got {self.hue}")
-        if not 0 <= self.rotation <= 180 or not 0 <= self.zoom < 1:
-            raise ValueError(
-                f"rotation must lie in [0, 180] and zoom in [0, 1), got {self.rotation} and {self.zoom}"
-            )
-
-    def to_json(self) -> dict[str, Any]:
-        """Every field, but for later ones that change nothing: old runs stay the same runs."""
-        later = ("rotation", "zoom")
-        return {name: value for name, value in asdict(self).items() if value or name not in later}
 
 
 PAPER_AUGMENTATION = Augmentation(flip=True, brightness=0.2, contrast=0.2, saturation=0.2, hue=0.2)
@@ -112,21 +96,6 @@ def _recolour(x_NHWC: Tensor, settings: Augmentation, generator: torch.Generator
     return pixels_NK3.clamp(0, 1).view_as(x_NHWC)
 
 
-def _turn(x_NHWC: Tensor, settings: Augmentation, generator: torch.Generator) -> Tensor:
-    """Turn each picture about its centre and enlarge it, bilinear."""
-    count, device = len(x_NHWC), x_NHWC.device
-    angle = math.radians(settings.rotation) * (2 * torch.rand(count, generator=generator).to(device) - 1)
-    size = _factors(count, settings.zoom, generator, device)
-    cosine, sine = angle.cos() / size, angle.sin() / size
-    zero = torch.zeros_like(size)
-    # from a pixel of the result to where it comes from
-    rows = torch.stack((cosine, -sine, zero, sine, cosine, zero), dim=1).view(count, 2, 3)
-    x_NCHW = x_NHWC.permute(0, 3, 1, 2)
-    grid = functional.affine_grid(rows, list(x_NCHW.shape), align_corners=False)
-    turned = functional.grid_sample(x_NCHW, grid, padding_mode="border", align_corners=False)
-    return turned.permute(0, 2, 3, 1)
-
-
 def augment(images_NHWC: Tensor, settings: Augmentation, generator: torch.Generator) -> Tensor:
     """Change a batch of ``uint8`` pictures N x H x W x 3 and return floats in [0, 1] of the same shape.
 
@@ -142,8 +111,6 @@ def augment(images_NHWC: Tensor, settings: Augmentation, generator: torch.Genera
         mirrored = (torch.rand(len(images), generator=generator) < 0.5).to(images.device)
         images = torch.where(mirrored[:, None, None, None], images.flip(2), images)
     x = images.float() / 255
-    if settings.rotation or settings.zoom:
-        x = _turn(x, settings, generator)
     if settings.brightness or settings.contrast or settings.saturation or settings.hue:
         x = _recolour(x, settings, generator)
     return x

@@ -60,10 +60,6 @@ class InverterRecipe:
     held_back_share: float = 0.1
     seed: int = 1
 
-    def to_json(self) -> dict[str, Any]:
-        """Every field as JSON values."""
-        return {**asdict(self), "augmentation": self.augmentation.to_json()}
-
 
 INVERTERS: dict[str, InverterRecipe] = {
     "cifar10": InverterRecipe(dataset="cifar10", epochs=12, batch_size=32),
@@ -228,7 +224,7 @@ def train_inverter(
     recipe = recipe or inverter_recipe(bundle.name)
     splits = load_splits(recipe.dataset, data, cache, size=bundle.manifest.input.height)
     task = DecoderTask(recipe, bundle, splits.auxiliary, device)
-    run = Run(run_folder, {"inverter": recipe.to_json(), "bundle": bundle.name, "digest": bundle.digest})
+    run = Run(run_folder, {"inverter": asdict(recipe), "bundle": bundle.name, "digest": bundle.digest})
     settings = FitSettings(recipe.epochs, recipe.learning_rate, weight_decay=0.0, seed=recipe.seed)
     progress = fit(task, settings, run)
 
@@ -246,7 +242,7 @@ def train_inverter(
         "output": {"image": [3, spec.height, spec.width], "range": [0, 1]},
         "largest_difference_from_pytorch": verify_decoder(stored, model, sample),
         "training": {
-            "recipe": recipe.to_json(),
+            "recipe": asdict(recipe),
             "auxiliary_pictures": len(splits.auxiliary),
             "loss": "mean over pictures of log(MSE)",
             "best_epoch": progress.best_epoch,

@@ -200,7 +200,7 @@ def train_identity_classifier(
         raise DataError("training and validation pictures differ in classes; cut both from one set")
     task = IdentityTask(images, validation, settings, torch.device(device))
     about = {
-        "identity_classifier": {**asdict(settings), "augmentation": settings.augmentation.to_json()},
+        "identity_classifier": asdict(settings),
         "classes": list(images.classes),
         "pictures": {"train": len(images), "validation": len(validation)},
         "pixels_sha256": {"train": images.pixels_sha256(), "validation": validation.pixels_sha256()},

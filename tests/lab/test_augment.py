@@ -1,3 +1,5 @@
+from dataclasses import asdict
+
 import pytest
 import torch
 
@@ -34,39 +36,6 @@ def test_a_shift_moves_the_inside_and_repeats_the_border() -> None:
     assert places == {(row, column) for row in range(1, 6) for column in range(1, 6)}
 
 
-def test_a_quarter_turn_is_one_and_turns_are_drawn_up_to_the_largest() -> None:
-    images = torch.zeros(64, 9, 9, 3, dtype=torch.uint8)
-    images[:, 4, 8] = 255
-    result = augment(images, Augmentation(rotation=90), torch.Generator().manual_seed(0))[..., 0]
-    rows, columns = torch.meshgrid(torch.arange(9.0) - 4, torch.arange(9.0) - 4, indexing="ij")
-    bright = result > 0.2
-    # from the right edge, a quarter turn either way never reaches the left half
-    assert not bright[:, :, :3].any()
-    above = [(rows[lit] < -2).any() for lit in bright if lit.any()]
-    below = [(rows[lit] > 2).any() for lit in bright if lit.any()]
-    assert sum(map(bool, above)) > 8
-    assert sum(map(bool, below)) > 8
-    assert columns.shape == (9, 9)
-
-
-def test_zoom_enlarges_and_reduces_about_the_centre() -> None:
-    images = torch.zeros(64, 33, 33, 3, dtype=torch.uint8)
-    images[:, 12:21, 12:21] = 255
-    result = augment(images, Augmentation(zoom=0.4), torch.Generator().manual_seed(0))[..., 0]
-    sides = result[:, 16].sum(dim=1)
-    assert float(sides.min()) == pytest.approx(0.6 * 9, abs=0.8)
-    assert float(sides.max()) == pytest.approx(1.4 * 9, abs=0.8)
-    torch.testing.assert_close(result, result.flip(1, 2), atol=1e-4, rtol=0)
-
-
-def test_no_turn_and_no_zoom_leave_the_stream_of_numbers_and_the_json_alone() -> None:
-    plain = Augmentation(flip=True, shift_pixels=2)
-    assert "rotation" not in plain.to_json()
-    assert "zoom" not in plain.to_json()
-    turned = Augmentation(rotation=10, zoom=0.1)
-    assert Augmentation(**turned.to_json()) == turned
-
-
 def test_colour_changes_stay_in_range_and_keep_grey_grey() -> None:
     images = torch.full((16, 4, 4, 3), 200, dtype=torch.uint8)
     settings = Augmentation(brightness=0.5, contrast=0.5, saturation=0.5)
@@ -84,7 +53,7 @@ def test_saturation_alone_keeps_the_grey_value() -> None:
 
 
 def test_the_papers_augmentation_is_a_flip_and_a_fifth_of_every_colour_change() -> None:
-    assert PAPER_AUGMENTATION.to_json() == {
+    assert asdict(PAPER_AUGMENTATION) == {
         "flip": True,
         "shift_pixels": 0,
         "brightness": 0.2,
@@ -137,16 +106,8 @@ def test_the_same_generator_state_repeats() -> None:
 
 
 @pytest.mark.parametrize(
-    "change",
-    [
-        {"shift_pixels": -1},
-        {"brightness": 1.0},
-        {"contrast": -0.1},
-        {"hue": 0.6},
-        {"rotation": 181},
-        {"zoom": 1.0},
-    ],
+    "change", [{"shift_pixels": -1}, {"brightness": 1.0}, {"contrast": -0.1}, {"hue": 0.6}]
 )
 def test_impossible_settings_are_refused(change: dict[str, float]) -> None:
-    with pytest.raises(ValueError, match=r"must lie in|half-widths must"):
+    with pytest.raises(ValueError, match="half-widths"):
         Augmentation(**change)  # type: ignore[arg-type]

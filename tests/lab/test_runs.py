@@ -49,7 +49,7 @@ def test_every_recipe_is_named_as_it_is_registered_and_survives_json(name: str) 
     made = recipe(name)
     assert made.name == name
     # a later part of a training makes the same bundle
-    assert made.bundle == name.removesuffix("_turned").removesuffix("_gentle").replace("_", "-")
+    assert made.bundle == name.removesuffix("_taught").removesuffix("_gentle").replace("_", "-")
     assert recipe_from_json(json.loads(json.dumps(made.to_json()))) == made
 
 
