@@ -20,7 +20,7 @@
 #pragma GCC optimize("O3")
 #endif
 
-#define REVISION 1 /* of these functions; shared/wire/lattice_levels.py uses no other */
+#define REVISION 1 /* of these functions; shared/wire/compiled.py takes no other */
 #define PHASES 3
 #define KEYS 256
 #define MOST_CELLS (1 << 26)
