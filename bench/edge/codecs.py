@@ -1,6 +1,6 @@
 """Encode and decode of each codec of a bundle, in turns with the edge half that they are held against."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable
 from functools import partial
 from itertools import cycle
 from typing import Any
@@ -86,7 +86,7 @@ def _step_times(times_ms: dict[str, NDArray[np.float64]], edge_ms: float) -> dic
 class _Source:
     """Hands out one value after the other, each touched before it is used."""
 
-    def __init__(self, values: Sequence[Any]) -> None:
+    def __init__(self, values: Iterable[Any]) -> None:
         self._following = cycle(values)
         self._current: Any = None
 
