@@ -108,11 +108,7 @@ class Recipe:
 
     def to_json(self) -> dict[str, Any]:
         """Every field as JSON values; ``recipe_from_json`` reads it back."""
-        values = {
-            **asdict(self),
-            "defence": self.defence.to_json(),
-            "teachers": list(self.teachers),
-        }
+        values = {**asdict(self), "defence": self.defence.to_json(), "teachers": list(self.teachers)}
         for later in ("begin_with", "teachers"):
             if not values[later]:
                 # runs made before there was this field stay the same runs
@@ -177,9 +173,6 @@ def cifar10_siftfunnel() -> Recipe:
 
 
 FACES = Augmentation(flip=True, shift_pixels=4, brightness=0.2, contrast=0.2, saturation=0.2)
-FACES_RATE = SiftFunnelRate(
-    payload_bytes=(75.0, 145.0, 250.0, 400.0), shares=(0.25, 0.35, 0.2, 0.2), price_speed=0.02
-)
 
 
 def drawnfaces_unprotected() -> Recipe:
@@ -314,7 +307,9 @@ def drawnfaces_siftfunnel_rate() -> Recipe:
         dataset="drawnfaces",
         label_kind="identity",
         family="cnn",
-        defence=FACES_RATE,
+        defence=SiftFunnelRate(
+            payload_bytes=(75.0, 145.0, 250.0, 400.0), shares=(0.25, 0.35, 0.2, 0.2), price_speed=0.02
+        ),
         width=32,
         input_size=64,
         epochs=25,

@@ -36,7 +36,7 @@ def measure_codecs(
     from lab.export import convert
 
     network = fresh_network("cnn-siftfunnel", width=PAPER_WIDTH, input_size=bundle.manifest.input.height)
-    edge = _each(OnnxModel(convert(network).edge_onnx), pictures_NCHW[:, None])
+    model, pictures = OnnxModel(convert(network).edge_onnx), cycle(pictures_NCHW[:, None])
     features = DeviceModel(bundle.path("edge.onnx"), bundle.manifest.edge_stages)(pictures_NCHW)
     codecs = make_codecs(bundle.manifest, bundle.digest)
     payloads = {codec.name: [codec.encode(feature) for feature in features] for codec in codecs}
@@ -46,7 +46,7 @@ def measure_codecs(
             ("encode", codec.encode, _Source(features)),
             ("decode", codec.decode, _Source(payloads[codec.name])),
         ):
-            calls[codec.name, step, "edge"] = edge
+            calls[codec.name, step, "edge"] = lambda: model(next(pictures))
             for which in ("first", "again"):
                 calls[codec.name, step, f"touch {which}"] = source.advance
                 calls[codec.name, step, which] = partial(source.give, call)
@@ -96,8 +96,3 @@ class _Source:
 
     def give(self, call: Callable[[Any], object]) -> object:
         return call(self._current)
-
-
-def _each(call: Callable[[Any], object], values: Any) -> Callable[[], object]:
-    following = cycle(values)
-    return lambda: call(next(following))

@@ -42,10 +42,10 @@ class AnsTables(StackTables):
     @cached_property
     def _reading(self) -> list[Any]:
         # the same tables; a lazy one looks a level up by walking from 0, the others by halving
-        steps = self._counts @ np.arange(self._counts.shape[1]) / self._counts.sum(axis=1)
+        means = self._counts @ np.arange(self._counts.shape[1]) / self._counts.sum(axis=1)
         return [
             _stream().model.Categorical(row, perfect=False, lazy=bool(mean <= SHORT_WALK))
-            for row, mean in zip(self._counts.astype(np.float64), steps, strict=True)
+            for row, mean in zip(self._counts.astype(np.float64), means, strict=True)
         ]
 
     def write(self, seed: int | None = None) -> Writer:
@@ -90,11 +90,7 @@ class _AnsReader:
             raise _not_ours(error) from None
 
     def pop(self, table: int, count: int) -> NDArray[np.int32]:
-        try:
-            levels: NDArray[np.int32] = self._coder.decode(self._models[table], count)
-        except ValueError as error:
-            raise _not_ours(error) from None
-        return levels
+        return self.pop_runs([(table, 0, count)])[0]
 
     def pop_runs(self, runs: Runs) -> list[NDArray[np.int32]]:
         pop, models = self._coder.decode, self._models

@@ -85,7 +85,6 @@ class LatticeBody:
             raise ValueError(
                 f"a lattice codec's levels begin at zero and are {LEAST_LEVELS} to {MOST_LEVELS} in number"
             )
-        self._feature = feature
         self.quantiser = quantiser
         self._shape = (feature.channels, feature.height * feature.width)
         sent = np.flatnonzero(tables.flags != SILENT)

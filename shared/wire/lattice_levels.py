@@ -115,7 +115,7 @@ class NativeLevels:
             layout.contexts.places,
             layout.tables,
             layout.sent.astype(np.int32),
-            layout.steps.astype(np.float32),
+            layout.steps,
             layout.keys(),
         )
 
