@@ -18,8 +18,8 @@ class Picture:
         name: for people and outputs, for example its path.
         image: a path, encoded bytes, a binary file, a Pillow image, or RGB pixels (uint8, HWC).
         label: the class it shows, None where unknown.
-        sequence: the number of its frame where the source gives it one, so that the streams of several bundles
-            number it alike; None takes the client's next.
+        sequence: the number of its frame where the source gives it one, so that several streams number it
+            alike; None takes the client's next.
     """
 
     name: str

@@ -3,8 +3,8 @@
     source ── reader ── next ──┬── branch ── stream of bundle A
                                └── branch ── stream of bundle B
 
-A picture is given out when every branch has asked for one. So a source that waits waits for the slowest, and a
-live source leaves out the same pictures for all: what one stream sends, the others send too.
+A picture is given out when every branch has asked for one. So a source that waits waits for the slowest,
+and a live source leaves out the same pictures for all: what one stream sends, the others send too.
 """
 
 import itertools
@@ -49,9 +49,10 @@ class FanOut:
         """Read no more; what was given out goes through every stream. Does not wait."""
         self._stop.set()
         with self._changed:
-            left, self._next, self._over = self._next, None, True
+            left, self._next = self._next, None
+            self._overtaken(left)
+            self._over = True
             self._changed.notify_all()
-        self._overtaken(left)
 
     def take(self, branch: "_Branch", stop: threading.Event) -> Picture | None:
         """The next picture for a branch, when all have asked; None at the end.

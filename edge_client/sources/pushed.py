@@ -18,8 +18,8 @@ _FIELDS = {"path": str, "bytes": int, "name": str, "label": str}
 class PushedPictures:
     """Pictures that another program hands over, which need not lie in any file.
 
-    One line of JSON each: `{"path": "faces/1.png", "label": "anna"}`, or `{"bytes": 5120, "name": "webcam"}` and
-    then so many bytes of an encoded picture. `name` and `label` may be left out.
+    One line of JSON each: `{"path": "faces/1.png", "label": "anna"}`, or `{"bytes": 5120, "name": "webcam"}`
+    and then so many bytes of an encoded picture. `name` and `label` may be left out.
 
     Args:
         descriptor: an open file descriptor, 0 for standard input.
