@@ -22,7 +22,7 @@ def pair_sheet(pair: Pair, title_of: Titles) -> Image.Image:
     """The picture on the left, one row per network: its name, what crossed the wire, what was rebuilt."""
     told = pair.as_json()
     row = TILE + 3 * LINE + GAP
-    height = 2 * MARGIN + LINE + len(told["sides"]) * row
+    height = 2 * MARGIN + len(told["sides"]) * row
     sheet = Image.new("RGB", (2 * MARGIN + 3 * TILE + 3 * GAP, height), PAPER)
     pen = ImageDraw.Draw(sheet)
     left, top = MARGIN, MARGIN + LINE

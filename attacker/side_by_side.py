@@ -36,8 +36,8 @@ class Pair:
         )
 
     def as_json(self) -> dict[str, Any]:
-        """The picture once, and what each network made of it."""
-        views = list(self.views.values())
+        """The picture once, and what each network made of it, the undefended ones first."""
+        views = sorted(self.views.values(), key=lambda view: (view["defended"], view["bundle"]))
         first = next((view for view in views if view["pictures"]["original"]), views[0])
         return {
             "number": self.number,

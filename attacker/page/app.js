@@ -6,7 +6,7 @@ import { find, make, refill, show, text, whole } from "./format.js";
 import { fetchMissing, hold, keep, paintHistory, paintPlayer, save, step } from "./history.js";
 import * as source from "./source.js";
 import { paintStage } from "./stage.js";
-import { encrypted, isCloudTap, look, page, previewOff, sidesOf, tallyOf, titleOf } from "./state.js";
+import { encrypted, isCloudTap, look, page, previewOff, shownSides, tallyOf, titleOf } from "./state.js";
 import * as switches from "./switches.js";
 import { renderTaps } from "./taps.js";
 import { evidence, headline } from "./verdict.js";
@@ -48,7 +48,8 @@ const takes = {
       if ((left.reason || "").startsWith("tls") && before !== left.total_bytes) page.opaqueAt = now;
       page.opaque.set(tap.name, left.total_bytes);
     }
-    page.frameCounts.push([now, Math.max(0, ...Object.values(books.bundles).map((each) => each.frames_intercepted))]);
+    // The first books of a visit may be old: nobody looked.
+    if (page.number) page.frameCounts.push([now, Math.max(0, ...Object.values(books.bundles).map((each) => each.frames_intercepted))]);
     page.frameCounts = page.frameCounts.filter(([time]) => now - time < RATE_MS);
   },
   camera(camera) { page.camera = { ...camera, at: performance.now() }; },
@@ -61,7 +62,7 @@ async function ask() {
   const answer = await fetch(`now?session=${page.session}&after=${page.number}`);
   if (!answer.ok) throw new Error((await answer.json().catch(() => ({}))).error ?? `the server answered ${answer.status}`);
   const news = await answer.json();
-  if (news.session !== page.session) Object.assign(page, { pairs: [], points: [], opaque: new Map(), frameCounts: [] });
+  if (news.session !== page.session) Object.assign(page, { number: 0, pairs: [], points: [], opaque: new Map(), frameCounts: [] });
   for (const [name, take] of Object.entries(takes)) if (name in news) take(news[name]);
   Object.assign(page, { session: news.session, number: news.number, connected: true, trouble: "", dirty: true });
 }
@@ -110,7 +111,7 @@ function paintLive() {
   const live = find("live");
   const pace = rate();
   live.className = `live ${page.connected ? (pace > 0 ? "on" : "") : "off"}`;
-  text(live.lastElementChild, !page.connected ? "not connected to the attacker" : pace > 0 ? `${pace.toFixed(1)} pictures a second` : encrypted() ? "encrypted traffic" : "quiet");
+  text(live.lastElementChild, !page.connected ? "not connected to the attacker" : pace > 0 ? `${pace.toFixed(1)} pictures/s` : encrypted() ? "encrypted traffic" : "quiet");
 }
 
 const ALARMS = {
@@ -132,7 +133,7 @@ function paintAlarm(now) {
 }
 
 function paintVerdict() {
-  const sides = sidesOf(page.shown).map((side) => {
+  const sides = shownSides().map((side) => {
     const bundle = page.bundles.get(side.digest);
     const tally = tallyOf(side);
     return { side, bundle, tally, title: titleOf(side.digest), codec: side.codec, css: look(side.digest).css, psnr: tally?.psnr_mean ?? null, level: bundle?.mean_picture?.psnr ?? null };
@@ -157,9 +158,9 @@ function paintVerdict() {
 /** The headline, with every network's title in its colour. */
 function verdict(claim, why) {
   text(find("evidence"), why);
-  refill(find("headline"), [claim, page.shown?.sides.map((side) => side.digest)], () => {
+  refill(find("headline"), [claim, shownSides().map((side) => side.digest)], () => {
     let rest = [claim];
-    for (const { digest } of sidesOf(page.shown)) {
+    for (const { digest } of shownSides()) {
       const words = titleOf(digest) === "Ordinary network" ? "the ordinary network" : titleOf(digest);
       rest = rest.flatMap((part) => (typeof part === "string" && part.includes(words) ? [part.slice(0, part.indexOf(words)), make("em", { class: look(digest).css }, words), part.slice(part.indexOf(words) + words.length)] : [part]));
     }

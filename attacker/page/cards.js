@@ -2,13 +2,13 @@
 
 import { plot } from "./chart.js";
 import { explain, find, fixed, make, percent, ratio, refill, show, text, whole } from "./format.js";
-import { bundleNamed, booksOf, encrypted, isCloudTap, look, namesInUse, page, sidesOf, swatch, tallyOf, titleOf } from "./state.js";
+import { bundleNamed, booksOf, encrypted, isCloudTap, look, namesInUse, page, shownSides, swatch, tallyOf, titleOf } from "./state.js";
 import { secret } from "./verdict.js";
 
 const nearest = {}; // chart name -> what finds the point next to the pointer
 
 export function paintAnswers() {
-  const sides = sidesOf(page.shown);
+  const sides = shownSides();
   const hidden = encrypted() && !page.held;
   text(find("answer-title").firstElementChild, hidden ? "The answers the cloud gave" : "The answers it overheard");
   const readable = (side) => !hidden || isCloudTap(side.tap);
@@ -28,7 +28,7 @@ export function paintAnswers() {
 }
 
 export function paintBytes() {
-  const sides = sidesOf(page.shown);
+  const sides = shownSides();
   const measured = sides.map((side) => ({ side, tally: tallyOf(side) })).filter(({ tally }) => tally);
   if (!measured.length) return text(find("bytes-note"), "Nothing measured yet.");
   const first = page.bundles.get(sides[0].digest);
@@ -73,7 +73,7 @@ export function readout(event) {
 
 export function paintTable() {
   if (!page.books) return;
-  const playing = new Set(sidesOf(page.shown).map((side) => `${page.bundles.get(side.digest)?.name} ${side.codec} ${side.tap}`));
+  const playing = new Set(shownSides().map((side) => `${side.bundle} ${side.codec} ${side.tap}`));
   const rows = Object.entries(page.books.bundles).flatMap(([name, books]) =>
     Object.entries(books.taps).flatMap(([tap, codecs]) => Object.entries(codecs).map(([codec, tally]) => ({ name, tap, codec, tally }))));
   refill(find("table"), [rows, [...playing], namesInUse()], () => rows.map(({ name, tap, codec, tally }) => {

@@ -1,16 +1,14 @@
 // The latest pictures: choose one, step through them, take one or all of them away.
 
 import { find, fixed, make, refill, show, text } from "./format.js";
-import { look, page, sidesOf, titleOf } from "./state.js";
+import { look, page, titleOf } from "./state.js";
 
-export const KEPT = 12;
+const KEPT = 12;
 
 /** Takes a pair into the strip, in order and once. */
 export function keep(pair) {
-  if (!pair.kept || page.pairs.some((each) => each.number === pair.number)) return;
-  page.pairs = [...page.pairs, pair].sort((a, b) => a.number - b.number);
-  const extra = page.pairs.length - KEPT;
-  if (extra > 0 && !page.held) page.pairs = page.pairs.slice(extra);
+  if (page.held || !pair.kept || page.pairs.some((each) => each.number === pair.number)) return;
+  page.pairs = [...page.pairs, pair].sort((a, b) => a.number - b.number).slice(-KEPT);
 }
 
 /** Fetches one pair of before the page came, if one is missing; a slow line is asked for one at a time. */
@@ -41,7 +39,6 @@ export function step(by) {
 export function hold(yes = !page.held) {
   page.held = yes;
   if (yes && place() < 0 && page.pairs.length) page.shown = page.pairs.at(-1);
-  if (!yes) page.pairs = page.pairs.slice(-KEPT);
   page.dirty = true;
 }
 
@@ -67,7 +64,7 @@ export function paintHistory() {
 }
 
 function entry(pair) {
-  const sides = sidesOf(pair);
+  const { sides } = pair;
   const tile = (address, css, without) => (address ? make("img", { src: address, alt: "", class: css }) : make("span", { class: `none ${css}` }, without));
   const told = sides.map((side) => `${titleOf(side.digest)} ${side.similarity ? `${fixed(side.similarity.psnr, 1)} dB` : "not scored"}`);
   const button = make("button", { type: "button", "data-number": pair.number, "aria-label": `Picture ${pair.number}${pair.label ? `, ${pair.label}` : ""}: ${told.join(", ")}` },

@@ -2,7 +2,7 @@
 
 import { plotRecords } from "./chart.js";
 import { draw, explain, find, fixed, make, picture, refill, show, size, text, whole } from "./format.js";
-import { encrypted, isCloudTap, look, page, previewOff, sidesOf, swatch, titleOf } from "./state.js";
+import { encrypted, isCloudTap, look, page, previewOff, shownSides, swatch, titleOf } from "./state.js";
 
 const CAMERA_MS = 3000;
 
@@ -12,7 +12,7 @@ export function paintStage(now) {
   const hidden = encrypted() && !page.held;
   document.documentElement.classList.toggle("encrypted", hidden);
   paintCamera(now);
-  const sides = sidesOf(page.shown);
+  const sides = shownSides();
   const lanes = find("lanes");
   refill(lanes, sides.map((side) => [side.digest, titleOf(side.digest), look(side.digest)]), () => sides.map(lane));
   find("stage").style.setProperty("--lanes", Math.max(1, sides.length));

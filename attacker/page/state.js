@@ -23,8 +23,8 @@ export function titleOf(digest) {
   return twins.length > 1 && bundle.title !== bundle.name ? `${bundle.title} (${bundle.name})` : bundle.title;
 }
 
-/** A pair's sides, the one without a defence first. */
-export const sidesOf = (pair) => [...(pair?.sides ?? [])].sort((a, b) => isOpen(page.bundles.get(b.digest)) - isOpen(page.bundles.get(a.digest)));
+/** What became of the shown picture in each network, the one without a defence first. */
+export const shownSides = () => page.shown?.sides ?? [];
 
 /** Colour and shape of a bundle: warm and round without a defence, cool and square with one. */
 export function look(digest) {

@@ -69,6 +69,7 @@ class Hub:
         self._loop: asyncio.AbstractEventLoop | None = None
         self._lock = threading.Lock()
         self._number = 0
+        self._newest_item = 0
         self._items: dict[str, tuple[int, bytes]] = {}
         self._points: deque[tuple[int, bytes]] = deque(maxlen=KEPT_POINTS)
         self._problems: deque[str] = deque(maxlen=KEPT_PROBLEMS)
@@ -111,6 +112,7 @@ class Hub:
     def publish(self, name: str, value: Any) -> None:
         """Take a view; any thread, never blocks. Those named "frame" become points and pairs."""
         with self._lock:
+            before = self._newest_item
             if name == "frame":
                 self._take_frame(value)
             elif name == "problem":
@@ -119,7 +121,9 @@ class Hub:
                     self._set("problems", encode(list(self._problems)))
             else:
                 self._set(name, encode(value))
-        self._tell()
+            changed = self._newest_item > before
+        if changed:  # points alone wake nobody: they are told with what comes next
+            self._tell()
 
     def tick(self) -> None:
         """Show what has waited long enough for its other half."""
@@ -132,7 +136,7 @@ class Hub:
         self._asked_s = self._clock()
         if session != self.session:
             after = 0
-        if after >= self._latest() and not self._closed:
+        if after >= self._newest_item and not self._closed:
             waiter = asyncio.get_running_loop().create_future()
             self._waiting.add(waiter)
             try:
@@ -149,12 +153,9 @@ class Hub:
                 items["points"] = b"[" + b",".join(points) + b"]"
             return News(self.session, self._number, items)
 
-    def _latest(self) -> int:
-        with self._lock:
-            return max((number for number, _ in self._items.values()), default=0)
-
     def _set(self, name: str, value: bytes) -> None:
         self._number += 1
+        self._newest_item = self._number
         self._items[name] = self._number, value
 
     def _take_frame(self, view: Mapping[str, Any]) -> None:
