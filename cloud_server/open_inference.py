@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cloud_server.engine import INPUT, OUTPUT, EngineError, EngineOptions, EngineUnavailableError
+from shared.ports import STRAIGHT
 from shared.rpc import open_inference_pb2 as oip
 
 SERVICE = "inference.GRPCInferenceService"
@@ -50,6 +51,7 @@ class OpenInferenceEngine:
             options.remote_timeout_s,
         )
         limits = [
+            STRAIGHT,
             ("grpc.max_receive_message_length", _MAX_MESSAGE_BYTES),
             ("grpc.max_send_message_length", _MAX_MESSAGE_BYTES),
         ]

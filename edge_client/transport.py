@@ -7,6 +7,7 @@ from typing import Any
 import grpc
 
 from edge_client.address import ServerAddress
+from shared.ports import STRAIGHT
 from shared.rpc import split_inference_pb2 as pb
 from shared.rpc.split_inference_pb2_grpc import SplitInferenceStub
 
@@ -15,6 +16,7 @@ MESSAGE_BYTES_KEY = "siftfunnel-message-bytes"
 _FRAMING_BYTES = 16
 
 _OPTIONS = (
+    STRAIGHT,
     # every dial is a fresh attempt under the caller's own backoff, not a wait for gRPC's
     ("grpc.use_local_subchannel_pool", 1),
     ("grpc.enable_retries", 0),
@@ -48,8 +50,6 @@ class CallEnded(Exception):
 def open_channel(address: ServerAddress) -> grpc.Channel:
     """A channel that dials when first used."""
     options: list[tuple[str, Any]] = list(_OPTIONS)
-    if address.is_loopback:
-        options.append(("grpc.enable_http_proxy", 0))
     if not address.tls:
         return grpc.insecure_channel(address.target, options=options)
     if address.tls_name:
