@@ -116,7 +116,7 @@ function paintLive() {
 
 const ALARMS = {
   cloud: "The cloud is down. The phone keeps its pictures and sends them again when the cloud is back; until then nothing crosses the wire.",
-  edge: "The phone is down. What it had sent was answered; it starts again by itself.",
+  edge: "The phone is down: nothing crosses the wire until it has started again.",
 };
 
 function paintAlarm(now) {
@@ -127,9 +127,9 @@ function paintAlarm(now) {
     : down.length ? down.map((party) => ALARMS[party]).join(" ")
     : quiet ? "Nothing crosses the wire at the moment: the phone or the cloud is away." : "";
   show(find("alarm"), Boolean(words));
+  show(find("evidence"), !words);
   text(find("alarm"), words);
   document.documentElement.classList.toggle("still", Boolean(words));
-  document.documentElement.dataset.down = down.join(" ");
 }
 
 function paintVerdict() {

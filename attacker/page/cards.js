@@ -2,7 +2,7 @@
 
 import { plot } from "./chart.js";
 import { explain, find, fixed, make, percent, ratio, refill, show, text, whole } from "./format.js";
-import { bundleNamed, booksOf, encrypted, isCloudTap, look, namesInUse, page, shownSides, swatch, tallyOf, titleOf } from "./state.js";
+import { bundleNamed, booksOf, encrypted, isCloudTap, look, namesInUse, openFirst, page, shownSides, swatch, tallyOf, titleOf } from "./state.js";
 import { secret } from "./verdict.js";
 
 const nearest = {}; // chart name -> what finds the point next to the pointer
@@ -51,7 +51,7 @@ export function paintCharts() {
   const order = new Map(page.points.map((point) => [point.sequence, 0]));
   [...order.keys()].forEach((sequence, place) => order.set(sequence, place));
   const scored = page.points.filter((point) => point.similarity).map((point) => ({ ...point, x: order.get(point.sequence) }));
-  const used = [...new Set(scored.map((point) => point.digest))];
+  const used = [...new Set(scored.map((point) => point.digest))].sort(openFirst);
   refill(find("key"), [used, namesInUse()], () => used.map((digest) => make("li", {}, swatch(digest), titleOf(digest)))
     .concat(used.some((digest) => page.bundles.get(digest)?.mean_picture) ? [make("li", {}, "- - -  guessing the average picture")] : []));
   show(find("chart-empty"), !scored.length);
@@ -66,7 +66,7 @@ export function readout(event) {
   const at = event.currentTarget.id === "chart-psnr" ? nearest.psnr : nearest.ssim;
   const point = at?.(event.clientX);
   if (!point) return;
-  const same = page.points.filter((each) => each.sequence === point.sequence && each.similarity);
+  const same = page.points.filter((each) => each.sequence === point.sequence && each.similarity).sort((a, b) => openFirst(a.digest, b.digest));
   const told = same.map((each) => `${titleOf(each.digest)} (${each.codec}) PSNR ${fixed(each.similarity.psnr, 1)} dB, SSIM ${fixed(each.similarity.ssim, 3)}`);
   text(find("readout"), `Picture ${point.sequence}: ${told.join("; ")}`);
 }
@@ -74,7 +74,8 @@ export function readout(event) {
 export function paintTable() {
   if (!page.books) return;
   const playing = new Set(shownSides().map((side) => `${side.bundle} ${side.codec} ${side.tap}`));
-  const rows = Object.entries(page.books.bundles).flatMap(([name, books]) =>
+  const digest = ([name]) => bundleNamed(name)?.digest;
+  const rows = Object.entries(page.books.bundles).sort((a, b) => openFirst(digest(a), digest(b))).flatMap(([name, books]) =>
     Object.entries(books.taps).flatMap(([tap, codecs]) => Object.entries(codecs).map(([codec, tally]) => ({ name, tap, codec, tally }))));
   refill(find("table"), [rows, [...playing], namesInUse()], () => rows.map(({ name, tap, codec, tally }) => {
     const bundle = bundleNamed(name);

@@ -23,6 +23,8 @@ function say(words, bad = false) {
 function paint() {
   find("use-camera").setAttribute("aria-pressed", String(run?.kind === "camera"));
   find("use-file").setAttribute("aria-pressed", String(run?.kind === "file"));
+  show(find("use-camera"), run?.kind !== "file");
+  show(find("use-file"), run?.kind !== "camera");
   show(find("use-demo"), run !== null || page.conductor?.pictures === "own");
 }
 

@@ -23,6 +23,9 @@ export function titleOf(digest) {
   return twins.length > 1 && bundle.title !== bundle.name ? `${bundle.title} (${bundle.name})` : bundle.title;
 }
 
+/** Puts networks without a defence first, by digest. */
+export const openFirst = (one, other) => isOpen(page.bundles.get(other)) - isOpen(page.bundles.get(one));
+
 /** What became of the shown picture in each network, the one without a defence first. */
 export const shownSides = () => page.shown?.sides ?? [];
 

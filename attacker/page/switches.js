@@ -4,7 +4,7 @@ import { explain, find, make, refill, show, text } from "./format.js";
 import { bundleNamed, look, page } from "./state.js";
 
 const PATIENCE_MS = 30000;
-const TOLD_MS = 8000; // a refusal is news, not a state
+const TOLD_MS = 5000; // a refusal is news, not a state
 
 let wish = null;
 let refusal = null;
@@ -38,7 +38,7 @@ function isGranted(fields, state) {
 const playing = (state) => (state.pair ?? []).map((side) => side.bundle);
 
 function paintPair(state) {
-  const choices = (state.choices ?? []).map((choice) => [key(choice.bundles), choice.title, choice.bundles]);
+  const choices = (state.choices ?? []).map((choice) => [key(choice.bundles), what(choice, state.choices), choice.bundles]);
   show(find("field-pair"), choices.length > 1);
   if (choices.length < 2) return;
   const inTurn = [["turn", "in turn"]];
@@ -48,13 +48,19 @@ function paintPair(state) {
     (value) => ask(value === "turn" ? { in_turn: true } : { bundles: choices.find(([each]) => each === value)[2] }));
 }
 
+/** What sets a choice apart from the others: the networks that not all of them have. */
+function what(choice, all) {
+  const own = choice.bundles.filter((name) => !all.every((each) => each.bundles.includes(name)));
+  return own.length && own.every(bundleNamed) ? own.map((name) => bundleNamed(name).title).join(" and ") : choice.title;
+}
+
 function paintCodecs(state) {
   const sides = state.pair ?? [];
   const digestOf = (side) => bundleNamed(side.bundle)?.digest ?? "";
   refill(find("pick-codec"), sides.map((side) => [side.bundle, side.title, side.codecs, look(digestOf(side))]), () => sides.map((side, place) => {
-    const select = make("select", { id: `codec-${place}`, "data-bundle": side.bundle }, ...side.codecs.map((codec) => make("option", { value: codec.name }, codec.name)));
+    const select = make("select", { id: `codec-${place}`, "data-bundle": side.bundle, "aria-label": `codec of ${side.title}` }, ...side.codecs.map((codec) => make("option", { value: codec.name }, codec.name)));
     select.addEventListener("change", () => ask({ codec: { [side.bundle]: select.value } }));
-    return make("div", { class: "field" }, make("span", { class: "legend" }, make("i", { class: `swatch ${look(digestOf(side)).css} ${look(digestOf(side)).shape}`, "aria-hidden": "true" }), make("label", { for: `codec-${place}` }, `${side.title}, codec`), explain("codec", "?")), select);
+    return make("div", { class: "field" }, make("span", { class: "legend" }, make("i", { class: `swatch ${look(digestOf(side)).css} ${look(digestOf(side)).shape}`, "aria-hidden": "true" }), explain("codec", "codec")), select);
   }));
   sides.forEach((side, place) => {
     const select = find(`codec-${place}`);
