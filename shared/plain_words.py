@@ -9,7 +9,7 @@ TITLES = {
 }
 _WHAT_IS_DONE = {
     "none": "Nothing was done to hide the picture in them.",
-    "siftfunnel": "They were trained to hold what the answer needs, and as little else of the picture as possible.",
+    "siftfunnel": "They were trained to hold what the answer needs and little else of the picture.",
     "siftfunnel-rate": "They were trained to hold what the answer needs, in as few bits as possible.",
 }
 
@@ -27,7 +27,7 @@ def says(manifest: Manifest) -> str:
     """One sentence, or two, on what a device sends instead of the photo."""
     channels, height, width = manifest.feature.shape
     maps = "map" if channels == 1 else "maps"
-    sent = f"Instead of the photo, the phone sends {channels} {maps} of {height} × {width} numbers"
+    sent = f"Instead of the photo, the phone sends {channels} {maps} of {height} x {width} numbers"
     return f"{sent}. {_WHAT_IS_DONE.get(manifest.defence, f'Their defence: {manifest.defence}.')}"
 
 

@@ -31,7 +31,7 @@ def test_loopback_is_this_machine(host: str) -> None:
         "localhost\n",
         " localhost",
         "127.0.0.1, evil.example",
-        "８.8.8.8",
+        "\uff18.8.8.8",
     ],
 )
 def test_whatever_else_is_not(host: str | None) -> None:
