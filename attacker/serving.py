@@ -20,11 +20,12 @@ from attacker.knowledge import Knowledge, gather
 from attacker.pipeline import Pipeline
 from attacker.preview import Camera, NoCamera
 from attacker.preview_client import PreviewClient
-from attacker.tap.events import Feed
+from attacker.tap.events import Feed, FeedError
 from attacker.web.app import Face, make_app
 from attacker.web.hub import Hub
 
 DRAIN_S = 3
+TICKS_PER_S = 10  # of uvicorn
 MAX_CONNECTIONS = 256
 # What the kernel holds for a slow reader is what an event stream lags behind by.
 SEND_BUFFER_BYTES = 64 * 1024
@@ -52,7 +53,8 @@ def serve(
 
     Raises:
         ValueError: bad input.
-        FeedError: a tap cannot start.
+        FeedError: a tap cannot start, or none is left: whoever supervises this process starts it again, in a
+            network that is there.
         AddressError: the page's address is taken or not ours.
     """
     knowledge = gather(config.bundles, config.inverters, reconstructors)
@@ -71,6 +73,8 @@ def serve(
         stack.callback(pipeline.stop)
         face = Face(knowledge, hub, pipeline.summary, config.control, config.page_names, config.page_token)
         _serve_page(face, listener, announce, feeds)
+        if reason := deafness(feeds):
+            raise FeedError(f"no tap is left to listen with: {reason}")
     return 0
 
 
@@ -86,16 +90,22 @@ def _serve_page(face: Face, listener: socket.socket, announce: Announce, feeds: 
         ),
         face.hub,
         lambda: announce(ready_line(listener, feeds, face.knowledge)),
+        lambda: deafness(feeds) is not None,
     )
     server.run(sockets=[listener])
 
 
 class _Server(uvicorn.Server):
-    """Says when it is ready, and ends the pages' event streams before it waits for them to end."""
+    """Says when it is ready, ends with its last tap, and ends event streams before it waits for their end."""
 
-    def __init__(self, config: uvicorn.Config, hub: Hub, on_ready: Callable[[], None]) -> None:
+    def __init__(
+        self, config: uvicorn.Config, hub: Hub, on_ready: Callable[[], None], is_deaf: Callable[[], bool]
+    ) -> None:
         super().__init__(config)
-        self._hub, self._on_ready = hub, on_ready
+        self._hub, self._on_ready, self._is_deaf = hub, on_ready, is_deaf
+
+    async def on_tick(self, counter: int) -> bool:
+        return await super().on_tick(counter) or (counter % TICKS_PER_S == 0 and self._is_deaf())
 
     @contextmanager
     def capture_signals(self) -> Iterator[None]:
@@ -117,6 +127,14 @@ class _Server(uvicorn.Server):
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         self._hub.close()
         await super().shutdown(sockets)
+
+
+def deafness(feeds: Mapping[str, Feed]) -> str | None:
+    """What the taps say where every one has failed for good; None while one may still hear something."""
+    states = [feed.state() for feed in feeds.values()]
+    if any(state.phase != "failed" for state in states):
+        return None
+    return "; ".join(f"{state.tap}: {state.detail}" for state in states)
 
 
 def listen(endpoint: Endpoint) -> socket.socket:

@@ -8,19 +8,20 @@ import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 from types import FrameType
 from typing import TYPE_CHECKING
 
 from edge_client.client import SplitClient
 from edge_client.encoder import Encoded
+from edge_client.errors import EdgeError, SourceError
 from edge_client.outcome import FrameFailure, Outcome
 from edge_client.outputs import Output
 from edge_client.producer import OnHandedIn
 from edge_client.sources.source import Source
 from edge_client.summary import Summary, write_summary
 from edge_client.together import Part, Together
+from shared.showing import printable
 
 if TYPE_CHECKING:
     from edge_client.preview import PreviewServer
@@ -45,6 +46,8 @@ class RunConfig:
     def __post_init__(self) -> None:
         if self.grace_s < 0:
             raise ValueError(f"--grace must not be negative, not {self.grace_s}")
+        if self.summary is not None and not self.summary.parent.is_dir():
+            raise ValueError(f"--summary {self.summary}: no such folder; make it first")
 
 
 def play(
@@ -63,30 +66,51 @@ def play(
         The figures of each client.
 
     Raises:
-        EdgeError: as `SplitClient.stream`, the first one; outcomes and figures are written before.
+        EdgeError: as `SplitClient.stream`, the first one, or no frame was answered; outcomes and figures are
+            written before.
+        SourceError: nothing was sent, though nobody stopped it.
     """
     with ExitStack() as cleanup:
-        together = cleanup.enter_context(Together(clients, source, partial(_publisher, preview)))
+        together = cleanup.enter_context(
+            Together(clients, source, lambda client: _publisher(client, preview))
+        )
         cleanup.callback(_conclude, together, config)
-        cleanup.enter_context(_stopping(together, config.grace_s))
+        stopped = cleanup.enter_context(_stopping(together, config.grace_s))
         if config.ready_line:
             announce(clients, preview)
         for part, outcome in together:
             part.summary.add(outcome)
             _write(outcome, outputs, loud=part is together.parts[0])
+    if not stopped():
+        for part in together.parts:
+            _require_answers(part)
     return [part.summary for part in together.parts]
 
 
+def _require_answers(part: Part) -> None:
+    """An end in which nothing was answered is no success, whatever the reason."""
+    summary, handed_in = part.summary, part.handed_in
+    if summary.skipped and not handed_in:
+        raise SourceError(
+            f"nothing was sent: {summary.skipped} pictures skipped, "
+            f"the first because of {summary.first_skipped}"
+        )
+    if not handed_in:
+        raise SourceError("nothing was sent: the source gave no picture")
+    if summary.errors and not summary.answered:
+        raise EdgeError(f"no frame was answered: {summary.as_text(handed_in)}")
+
+
 def _write(outcome: Outcome, outputs: Sequence[Output], loud: bool) -> None:
-    if isinstance(outcome, FrameFailure) and outcome.sequence is None:
-        if loud:
-            print(f"skipped {outcome.message}", file=sys.stderr, flush=True)
-        return
+    # where answers are read on the terminal, their lines have it already
+    loud = loud and not any(output.for_people for output in outputs)
+    if loud and isinstance(outcome, FrameFailure) and outcome.sequence is None:
+        print(f"skipped {printable(outcome.message)}", file=sys.stderr, flush=True)
     for output in outputs:
         output.write(outcome)
 
 
-def _publisher(preview: "PreviewServer | None", client: SplitClient) -> OnHandedIn | None:
+def _publisher(client: SplitClient, preview: "PreviewServer | None") -> OnHandedIn | None:
     if preview is None:
         return None
     ring, digest = preview.ring, client.bundle.digest
@@ -135,10 +159,10 @@ def announce(clients: Sequence[SplitClient], preview: "PreviewServer | None") ->
 
 
 @contextmanager
-def _stopping(stream: Together, grace_s: float) -> Iterator[None]:
-    """Turn SIGTERM and SIGINT into an orderly end of the streams while inside."""
+def _stopping(stream: Together, grace_s: float) -> Iterator[Callable[[], bool]]:
+    """Turn SIGTERM and SIGINT into an orderly end of the streams while inside; gives whether one came."""
     if threading.current_thread() is not threading.main_thread():
-        yield
+        yield lambda: False
         return
     timers: list[threading.Timer] = []
 
@@ -151,7 +175,7 @@ def _stopping(stream: Together, grace_s: float) -> Iterator[None]:
 
     before = {number: signal.signal(number, on_signal) for number in (signal.SIGTERM, signal.SIGINT)}
     try:
-        yield
+        yield lambda: bool(timers)
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)

@@ -17,6 +17,7 @@ from edge_client.sources.fan_out import FanOut
 from edge_client.sources.source import Source
 from edge_client.streaming import OutcomeStream
 from edge_client.summary import Summary
+from shared.showing import printable
 
 _UNCOLLECTED_MAX = 256
 
@@ -116,7 +117,7 @@ class Together:
                 part.over = True
             elif isinstance(result, Exception):
                 errors.append(result)
-                print(f"{part.client.bundle.name} ends: {result}", file=sys.stderr, flush=True)
+                print(printable(f"{part.client.bundle.name} ends: {result}"), file=sys.stderr, flush=True)
             else:
                 part.overtaken += isinstance(result, Superseded)
                 yield part, result
