@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from attacker.exchanges import Exchange
+from attacker.exchanges import Exchange, FrameKey
 from attacker.knowledge import Target
 from attacker.ledger import Similarity
 from attacker.preview import Truth
@@ -134,7 +134,7 @@ class WaitingRoom:
     def __init__(
         self,
         config: WorkshopConfig,
-        take_truth: Callable[[str, int], Truth | None] | None,
+        take_truth: Callable[[FrameKey], Truth | None] | None,
     ) -> None:
         """`take_truth` is None where no original will ever come."""
         self._config = config
@@ -154,7 +154,7 @@ class WaitingRoom:
         excess = len(self._pending) - self._config.waiting_frames
         for place, pending in enumerate(self._pending):
             if pending.truth is None and self._take_truth is not None:
-                pending.truth = self._take_truth(pending.exchange.digest, pending.exchange.sequence)
+                pending.truth = self._take_truth(pending.exchange.key)
             if place < excess or self._is_done(pending, now_s - pending.since_s):
                 released.append((pending.exchange, pending.truth))
             else:

@@ -101,6 +101,18 @@ def test_an_original_may_come_before_or_after_its_frame(start: Start, scene: Sce
     assert eventually(lambda: run.bundle(scene.open.name)["frames_scored"] == 2)
 
 
+def test_an_edge_that_numbers_like_the_one_before_is_scored_against_its_own_originals(
+    start: Start, scene: Scene
+) -> None:
+    run = start()
+    run.camera.show(scene.truth(scene.open, 0, picture=1, label="an edge that was not overheard"))
+    run.relay.tell(heard_frame(scene.frame(scene.open, 0, picture=2), scene.open.digest), heard_reply(0, 0))
+    assert eventually(lambda: run.bundle(scene.open.name).get("frames_reconstructed") == 1)
+    run.camera.show(scene.truth(scene.open, 0, picture=2, label="ada"))
+    assert eventually(lambda: len(run.views()) == 1)
+    assert run.views()[0]["label"] == "ada"
+
+
 def test_a_frame_whose_original_never_comes_is_shown_unscored(start: Start, scene: Scene) -> None:
     run = start(truth_wait_s=0.05)
     run.relay.tell(heard_frame(scene.frame(scene.open, 0), scene.open.digest), heard_reply(0, 0))

@@ -25,6 +25,7 @@ def told(sequence: int = 3, **changes: Any) -> dict[str, Any]:
         "digest": DIGEST,
         "time_s": 1.5,
         "label": "ada",
+        "payload_crc32": 5,
         "height": 2,
         "width": 3,
         "pixels_b64": pixels,
@@ -59,6 +60,7 @@ def test_an_answer_of_the_preview_becomes_pictures() -> None:
         (batch(told(height=3)), "18 bytes, 3x3 RGB needs 27"),
         (batch(told(pixels_b64="!")), "not base64"),
         (batch(told(sequence=None)), "sequence"),
+        (batch(told(payload_crc32=None)), "payload_crc32"),
         (batch(told(time_s=10**400)), "time_s"),
     ],
 )
@@ -84,6 +86,7 @@ json_values = st.recursive(
                     "width",
                     "time_s",
                     "pixels_b64",
+                    "payload_crc32",
                 ]
             ),
             inner,
@@ -105,12 +108,12 @@ def test_any_json_is_read_or_refused(value: Any) -> None:
 def test_a_store_gives_each_picture_once_and_forgets_the_oldest() -> None:
     store = TruthStore(capacity=2)
     for sequence in range(3):
-        store.put(Truth(DIGEST, sequence, 0.0, None, np.zeros((1, 1, 3), np.uint8)))
-    assert store.take(DIGEST, 0) is None
-    taken = store.take(DIGEST, 2)
+        store.put(Truth(DIGEST, sequence, 0.0, None, np.zeros((1, 1, 3), np.uint8), 5))
+    assert store.take((DIGEST, 0, 5)) is None
+    taken = store.take((DIGEST, 2, 5))
     assert taken is not None
     assert taken.sequence == 2
-    assert store.take(DIGEST, 2) is None
+    assert store.take((DIGEST, 2, 5)) is None
     assert len(store) == 1
 
 
