@@ -44,7 +44,7 @@ class Recorder:
 
     def __call__(self, event: Event) -> None:
         """Write an overheard message down; other events leave no trace."""
-        if isinstance(event, Overheard) and not event.compressed:
+        if isinstance(event, Overheard):
             self._write(flow_record(event))
 
     def close(self) -> None:

@@ -147,7 +147,7 @@ class ConnectionTap:
             code = int(status) if status is not None and status.isdecimal() and len(status) < 4 else None
             return self._end_call(block.stream_id, code, unquote(block.fields.get("grpc-message", "")))
         call, events = self._call(block.stream_id, in_step=direction == "up")
-        call.note_headers(block.fields)
+        call.note_headers(direction, block.fields)
         if direction == "up" or ":status" in block.fields:
             call.readers[direction].begin()
         return events
@@ -196,8 +196,8 @@ class ConnectionTap:
 
     def _overheard(self, direction: Direction, call: Call, message: Message) -> Overheard:
         kind = kind_of(call.method, direction, message.body)
-        frame = None if message.compressed else first_frame(kind, message.body)
-        if frame is not None and call.digest is None and self._settle is not None:
+        frame = first_frame(kind, message.body) if call.digest is None else None
+        if frame is not None and self._settle is not None:
             call.digest = self._settle(frame)
             call.digest_source = "checksum" if call.digest is not None else None
         wire_bytes = 0
@@ -217,7 +217,6 @@ class ConnectionTap:
             message=message.body,
             wire_bytes=wire_bytes,
             traffic=self._traffic(direction, message.end),
-            compressed=message.compressed,
         )
 
     def _newly_passed(self, direction: Direction, position: int) -> int:

@@ -63,10 +63,10 @@ class Overheard:
     follows from the method where the headers could be read, and from direction and shape where they could
     not; then `method` is None. `digest` is the bundle's digest, None while unknown; `digest_source` says how
     it is known: read from the call's metadata
-    ("header") or settled by a payload checksum that fits one known bundle only ("checksum"). `compressed`
-    messages (gRPC's own compression) are passed on as they are, not decoded. `wire_bytes` is the TCP
-    payload, both ways, since the previous frame or reply of this connection, so that the sum over a
-    connection is its traffic without the handshake (0 for "other").
+    ("header") or settled by a payload checksum that fits one known bundle only ("checksum"). `message` is
+    what it was before gRPC compressed it. `wire_bytes` is the TCP payload, both ways, since the previous
+    frame or reply of this connection, so that the sum over a connection is its traffic without the
+    handshake (0 for "other").
     """
 
     connection: str
@@ -80,7 +80,6 @@ class Overheard:
     message: bytes
     wire_bytes: int
     traffic: Traffic
-    compressed: bool = False
 
 
 @dataclass(frozen=True, slots=True)

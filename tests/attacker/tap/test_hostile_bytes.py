@@ -1,5 +1,7 @@
 """The tap against bytes that are damaged, made up, or too much of everything."""
 
+import gzip
+
 from hpack import Encoder
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
@@ -70,8 +72,8 @@ def heard_from(*frames: bytes, limits: TapLimits | None = None) -> list[Event]:
     return overhear([("up", PREFACE + b"".join(frames))], ConnectionTap("c", limits=limits))
 
 
-def headers(stream_id: int) -> bytes:
-    block = Encoder().encode([(":path", STREAM), ("siftfunnel-bundle", DIGEST)])
+def headers(stream_id: int, *more: tuple[str, str]) -> bytes:
+    block = Encoder().encode([(":path", STREAM), ("siftfunnel-bundle", DIGEST), *more])
     return http2_frame(1, 0x04, stream_id, block)
 
 
@@ -117,6 +119,18 @@ def test_a_message_over_the_limit_is_stepped_over_and_counted() -> None:
     long = grpc_message(bytes(3000))
     events = heard_from(headers(1), http2_frame(0, 0, 1, long + grpc_message(FRAME)), limits=SMALL)
     assert Dropped("c", 0.0, 1, "messages", "message over 2048 bytes") in events
+    assert [event.message for event in messages(events)] == [FRAME]
+
+
+def test_a_message_that_inflates_over_the_limit_is_counted_and_the_next_one_is_read() -> None:
+    bomb = gzip.compress(bytes(1 << 20))
+    events = heard_from(
+        headers(1, ("grpc-encoding", "gzip")),
+        http2_frame(0, 0, 1, b"\1" + len(bomb).to_bytes(4, "big") + bomb),
+        http2_frame(0, 0, 1, grpc_message(FRAME)),
+        limits=SMALL,
+    )
+    assert Dropped("c", 0.0, 1, "messages", "a compressed message of more than 2048 bytes") in events
     assert [event.message for event in messages(events)] == [FRAME]
 
 
