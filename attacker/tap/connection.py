@@ -25,6 +25,7 @@ from attacker.tap.events import (
     Overheard,
     Settle,
     Traffic,
+    other_way,
 )
 from attacker.tap.framing import FrameSeen, FrameSkipped, FrameStream, Item, OutOfStep, RecordSeen, Unread
 from attacker.tap.header_blocks import HeaderBlock, HeaderReader
@@ -91,7 +92,7 @@ class ConnectionTap:
     def receive(self, direction: Direction, data: bytes, time_s: float) -> list[Event]:
         """Take the next bytes of one direction."""
         self._time_s = time_s
-        items = self._streams[direction].receive(data, self._streams[_other(direction)].position)
+        items = self._streams[direction].receive(data, self._streams[other_way(direction)].position)
         return self._understand(direction, items)
 
     def lose(self, direction: Direction, byte_count: int, time_s: float, why: str) -> list[Event]:
@@ -253,14 +254,10 @@ class ConnectionTap:
     # -- counting -------------------------------------------------------------------------------------------
 
     def _traffic(self, direction: Direction, position: int) -> Traffic:
-        other = self._streams[_other(direction)].position
+        other = self._streams[other_way(direction)].position
         up, down = (position, other) if direction == "up" else (other, position)
         handshake = up + down if self._handshake_bytes is None else min(self._handshake_bytes, up + down)
         return Traffic(up, down, handshake)
 
     def _dropped(self, count: int, unit: DropUnit, why: str) -> Dropped:
         return Dropped(self.connection, self._time_s, count, unit, why)
-
-
-def _other(direction: Direction) -> Direction:
-    return "down" if direction == "up" else "up"

@@ -19,6 +19,15 @@ DigestSource = Literal["header", "checksum"]
 DropUnit = Literal["bytes", "packets", "messages", "header blocks", "calls", "connections", "lines"]
 
 
+def other_way(direction: Direction) -> Direction:
+    """The opposite direction.
+
+    >>> other_way("up")
+    'down'
+    """
+    return "down" if direction == "up" else "up"
+
+
 @dataclass(frozen=True, slots=True)
 class Traffic:
     """TCP payload bytes of one connection so far, each byte once however often it was sent, missed ones too.

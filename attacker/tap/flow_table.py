@@ -5,12 +5,11 @@ from dataclasses import dataclass
 
 from attacker.tap.boundaries import PREFACE, begins_with_settings
 from attacker.tap.connection import ConnectionTap
-from attacker.tap.events import Direction, Dropped, Event, Settle
+from attacker.tap.events import Direction, Dropped, Event, Settle, other_way
 from attacker.tap.half_flow import HalfFlow, Missed, ReassemblyLimits
 from attacker.tap.limits import TapLimits
 from attacker.tap.packets import Address, Segment
 
-_MISSED = "segments that the capture does not hold"
 _REMEMBER_CLOSED_S = 60.0
 
 FlowKey = frozenset[Address]
@@ -168,7 +167,12 @@ class FlowTable:
             return []
         if segment.rst:
             return self._close(key, time_s, "reset") if half.is_expected(segment.sequence) else []
-        events = self._give_out(flow, direction, half.receive(segment, time_s), time_s)
+        events: list[Event] = []
+        if segment.ack:
+            back = other_way(direction)
+            acknowledged = flow.halves[back].acknowledge(segment.acknowledgement, time_s)
+            events += self._give_out(flow, back, acknowledged, time_s)
+        events += self._give_out(flow, direction, half.receive(segment, time_s), time_s)
         if all(half.ended for half in flow.halves.values()):
             events += self._close(key, time_s, "closed")
         return events
@@ -190,7 +194,7 @@ class FlowTable:
         for part in parts:
             self.payload_bytes += part.byte_count if isinstance(part, Missed) else len(part)
             if isinstance(part, Missed):
-                events += flow.tap.lose(direction, part.byte_count, time_s, _MISSED)
+                events += flow.tap.lose(direction, part.byte_count, time_s, part.why)
             else:
                 events += flow.tap.receive(direction, part, time_s)
         return events

@@ -10,8 +10,9 @@ from attacker.tap.events import ConnectionClosed, ConnectionOpened, Dropped, Eve
 from attacker.tap.flow_table import FlowLimits, FlowTable
 from attacker.tap.half_flow import ReassemblyLimits
 from attacker.tap.packets import RAW, Address, Segment, segment_of
+from shared.rpc import split_inference_pb2 as pb
 from tests.attacker.conftest import FRAMES
-from tests.attacker.service import Transcript, frames_heard, overhear, replies_heard
+from tests.attacker.service import Transcript, frames_heard, messages, overhear, replies_heard
 from tests.attacker.tap.wire import (
     ACK,
     CLIENT,
@@ -96,6 +97,30 @@ def test_lost_packets_are_counted_and_the_rest_is_heard(transcript: Transcript) 
     assert [(event.count, event.why) for event in missed] == [
         (segment.payload_bytes, "segments that the capture does not hold")
     ]
+
+
+def test_behind_a_segment_that_only_the_capture_lacks_frames_are_heard_before_their_answers(
+    transcript: Transcript,
+) -> None:
+    capture = connection(transcript)
+    frames = [
+        number
+        for number, packet in enumerate(capture)
+        if isinstance(segment := segment_of(RAW, packet), Segment)
+        and segment.destination.port == SERVER[1]
+        and segment.payload_bytes > 1000
+    ]
+    for lost in frames[:: len(frames) // 5]:
+        events = played(capture[:lost] + capture[lost + 1 :], step_s=0.03)
+        heard = [
+            (event.kind, pb.Frame.FromString(event.message).sequence)
+            for event in messages(events)
+            if event.kind != "other"
+        ]
+        unasked = [
+            at for at, (kind, n) in enumerate(heard) if kind == "reply" and ("frame", n) not in heard[:at]
+        ]
+        assert len(unasked) <= 1
 
 
 def test_interleaved_connections_are_kept_apart(transcript: Transcript) -> None:
