@@ -27,7 +27,7 @@ class PcapFeed:
         self, config: PcapConfig, settle: Settle | None = None, limits: TapLimits | None = None
     ) -> None:
         self._config = config
-        self._table = FlowTable(None, settle, limits)
+        self._table = FlowTable(config.port, settle, limits)
         self._emitter = Emitter(str(config))
         self._worker = Worker()
         self._phase: Phase = "idle"
@@ -60,20 +60,14 @@ class PcapFeed:
 
     def state(self) -> FeedState:
         """How far the replay is."""
-        counts = self._emitter.tally.read()
+        counts = vars(self._emitter.tally.read())
         return FeedState(
             tap=str(self._config),
             kind="pcap",
             phase=self._phase,
             detail=self._detail,
-            connections_open=counts.connections_open,
-            connections_seen=counts.connections_seen,
             bytes_seen=self._table.payload_bytes,
-            opaque_bytes=counts.opaque_bytes,
-            messages=counts.messages,
-            encrypted_connections=counts.encrypted_connections,
-            midway_connections=counts.midway_connections,
-            dropped=counts.dropped,
+            **counts,
         )
 
     def _fail(self, reason: str) -> FeedError:

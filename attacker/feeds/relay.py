@@ -102,7 +102,7 @@ class RelayFeed:
 
     def state(self) -> FeedState:
         """How the relay is doing now."""
-        counts = self._emitter.tally.read()
+        counts = vars(self._emitter.tally.read())
         report = self._report
         return FeedState(
             tap=str(self._config),
@@ -110,16 +110,10 @@ class RelayFeed:
             phase=self._phase,
             detail=self._detail or report.refused,
             address=self._address,
-            connections_open=counts.connections_open,
-            connections_seen=counts.connections_seen,
             bytes_seen=report.bytes_copied,
-            opaque_bytes=counts.opaque_bytes,
-            messages=counts.messages,
-            encrypted_connections=counts.encrypted_connections,
-            midway_connections=counts.midway_connections,
-            dropped=counts.dropped,
             added_latency_us_p50=report.p50_us,
             added_latency_us_p99=report.p99_us,
+            **counts,
         )
 
     # -- the other process ----------------------------------------------------------------------------------

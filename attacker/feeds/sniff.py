@@ -59,21 +59,15 @@ class SniffFeed:
 
     def state(self) -> FeedState:
         """How the capture is doing now."""
-        counts = self._emitter.tally.read()
+        counts = vars(self._emitter.tally.read())
         waiting = f"listening; no packet of port {self._config.port} yet" if not self._packets else ""
         return FeedState(
             tap=str(self._config),
             kind="sniff",
             phase=self._phase,
             detail=self._detail or (waiting if self._phase == "running" else ""),
-            connections_open=counts.connections_open,
-            connections_seen=counts.connections_seen,
             bytes_seen=self._table.payload_bytes,
-            opaque_bytes=counts.opaque_bytes,
-            messages=counts.messages,
-            encrypted_connections=counts.encrypted_connections,
-            midway_connections=counts.midway_connections,
-            dropped=counts.dropped,
+            **counts,
         )
 
     def _run(self, ring: PacketRing) -> None:

@@ -39,7 +39,8 @@ class Call:
         """Learn from request or response headers; what the client named first stands."""
         if ENCODING_KEY in fields:
             self.encodings[direction] = fields[ENCODING_KEY]
-        self.method = self.method or fields.get(":path")
+        if direction == "up":
+            self.method = self.method or fields.get(":path")
         named = fields.get(BUNDLE_KEY, "")
         if self.digest is None and is_digest(named):
             self.digest, self.digest_source = named, "header"

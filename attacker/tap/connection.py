@@ -42,7 +42,8 @@ class ConnectionTap:
     """Understands one connection.
 
     `receive`, `lose` and `close` return what they brought to light, in order. The bytes of one direction
-    must come in order, each once; how they are cut does not matter.
+    must come in order, each once; how they are cut does not matter. `sense` counts what only the right
+    directions bring to light: requests and Frames up, responses and Replies down.
     """
 
     def __init__(
@@ -69,6 +70,7 @@ class ConnectionTap:
         self._handshake_bytes: int | None = None
         self._accounted_bytes = 0
         self._time_s = 0.0
+        self.sense = 0
 
     def opened(self, time_s: float, client: str, server: str) -> ConnectionOpened:
         """The event that introduces this connection."""
@@ -147,6 +149,7 @@ class ConnectionTap:
         if direction == "down" and (status is not None or block.ends_stream):
             code = int(status) if status is not None and status.isdecimal() and len(status) < 4 else None
             return self._end_call(block.stream_id, code, unquote(block.fields.get("grpc-message", "")))
+        self.sense += (":path" if direction == "up" else ":status") in block.fields
         call, events = self._call(block.stream_id, in_step=direction == "up")
         call.note_headers(direction, block.fields)
         if direction == "up" or ":status" in block.fields:
@@ -203,6 +206,7 @@ class ConnectionTap:
             call.digest_source = "checksum" if call.digest is not None else None
         wire_bytes = 0
         if kind != "other":
+            self.sense += 1
             if self._handshake_bytes is None:
                 self._handshake_bytes = message.start.own + message.start.elsewhere
             wire_bytes = self._newly_passed(direction, message.end)

@@ -54,13 +54,17 @@ class Traffic:
 
 @dataclass(frozen=True, slots=True)
 class ConnectionOpened:
-    """A connection was seen for the first time; `joined_midway` means its beginning was not."""
+    """A connection was seen for the first time; `joined_midway` means its beginning was not.
+
+    `told_by` says what client and server were then told apart by; empty where there is no doubt.
+    """
 
     connection: str
     time_s: float
     client: str
     server: str
     joined_midway: bool
+    told_by: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -168,7 +172,8 @@ class FeedState:
     `tap` is the feed's text form (`relay:127.0.0.1:7000:127.0.0.1:50051`), `address` where a relay really
     listens (its port 0 resolved), `detail` one sentence for people (what it waits for, why it failed, what
     to do). `bytes_seen` is TCP payload that passed, `messages` what was overheard, `opaque_bytes` what
-    passed unreadable (TLS, not HTTP/2, out of step), `dropped` counts per "unit: why".
+    passed unreadable (TLS, not HTTP/2, out of step), `dropped` counts per "unit: why", `directions_told_by`
+    counts connections met midway per what their client and server were told apart by.
     `added_latency_us_p50/p99` is a relay's time from having read a chunk to having written it, over the
     latest chunks; None for feeds that are not in the path.
     """
@@ -185,6 +190,7 @@ class FeedState:
     messages: int = 0
     encrypted_connections: int = 0
     midway_connections: int = 0
+    directions_told_by: Mapping[str, int] = field(default_factory=dict)
     dropped: Mapping[str, int] = field(default_factory=dict)
     added_latency_us_p50: float | None = None
     added_latency_us_p99: float | None = None
