@@ -4,7 +4,7 @@ import zlib
 
 _GZIP_OR_ZLIB = 32 + zlib.MAX_WBITS
 # "deflate" means zlib's format (RFC 1950) in gRPC; some implementations leave its header out.
-_WINDOW_BITS = {
+_WINDOW_BITS: dict[str | None, tuple[int, ...]] = {
     None: (_GZIP_OR_ZLIB,),
     "gzip": (_GZIP_OR_ZLIB,),
     "deflate": (_GZIP_OR_ZLIB, -zlib.MAX_WBITS),
@@ -30,7 +30,7 @@ def inflate(body: bytes, encoding: str | None, limit_bytes: int) -> bytes:
     b'message'
     """
     if encoding not in _WINDOW_BITS:
-        raise InflateError(f"compressed in a way this tap does not read ({encoding[:20]})")
+        raise InflateError(f"compressed in a way this tap does not read ({encoding!s:.20})")
     for window_bits in _WINDOW_BITS[encoding]:
         stream = zlib.decompressobj(window_bits)
         try:

@@ -178,9 +178,7 @@ class MessageReader:
             self._in_step = isinstance(outcome, bytes) and self._accept(outcome)
             if not self._in_step:
                 return
-        if isinstance(outcome, bytes):
-            outcome = Message(outcome, self._start, end)
-        found.append(outcome)
+        found.append(Message(outcome, self._start, end) if isinstance(outcome, bytes) else outcome)
 
     def _unpack(self, body: bytes, compressed: bool) -> bytes | MessageSkipped:
         try:

@@ -11,7 +11,7 @@ from attacker.tap.direction import UnsureTap
 from attacker.tap.events import ConnectionClosed, ConnectionOpened, Direction, Dropped, Event
 from attacker.tap.flow_table import FlowLimits, FlowTable
 from attacker.tap.half_flow import ReassemblyLimits
-from attacker.tap.packets import RAW, Address, Segment, segment_of
+from attacker.tap.packets import Address, Segment
 from shared.rpc import split_inference_pb2 as pb
 from tests.attacker.conftest import FRAMES
 from tests.attacker.service import Transcript, frames_heard, messages, overhear, replies_heard
@@ -28,6 +28,7 @@ from tests.attacker.tap.wire import (
     goodbye,
     handshake,
     packets,
+    segment_of,
     tcp,
 )
 
@@ -39,7 +40,7 @@ def played(capture: list[bytes], table: FlowTable | None = None, step_s: float =
     table = table or FlowTable(50051)
     events: list[Event] = []
     for number, packet in enumerate(capture):
-        segment = segment_of(RAW, packet)
+        segment = segment_of(packet)
         assert isinstance(segment, Segment)
         events += table.receive(segment, number * step_s)
     return events + table.close(len(capture) * step_s, "the capture ends")
@@ -86,7 +87,7 @@ def test_lost_packets_are_counted_and_the_rest_is_heard(transcript: Transcript) 
     number, segment = next(
         (number, segment)
         for number, packet in enumerate(capture)
-        if isinstance(segment := segment_of(RAW, packet), Segment)
+        if isinstance(segment := segment_of(packet), Segment)
         and segment.payload_bytes > 1000
         and segment.payload in largest
     )
@@ -108,7 +109,7 @@ def test_behind_a_segment_that_only_the_capture_lacks_frames_are_heard_before_th
     frames = [
         number
         for number, packet in enumerate(capture)
-        if isinstance(segment := segment_of(RAW, packet), Segment)
+        if isinstance(segment := segment_of(packet), Segment)
         and segment.destination.port == SERVER[1]
         and segment.payload_bytes > 1000
     ]
@@ -245,7 +246,7 @@ def test_a_hole_waits_no_longer_than_it_may_when_nothing_more_comes(transcript: 
     capture = [*handshake(), *packets(transcript)]
     del capture[25]
     for packet in capture[:30]:
-        segment = segment_of(RAW, packet)
+        segment = segment_of(packet)
         assert isinstance(segment, Segment)
         table.receive(segment, 10.0)
     assert losses(table.tick(10.4)) == []
@@ -256,7 +257,7 @@ def test_the_quietest_connection_is_let_go_when_there_are_too_many() -> None:
     table = FlowTable(50051, flow_limits=FlowLimits(flows=2))
     events: list[Event] = []
     for port in (1, 2, 3):
-        segment = segment_of(RAW, bytes(tcp(("10.0.0.2", port), SERVER, 5, 0, SYN)))
+        segment = segment_of(bytes(tcp(("10.0.0.2", port), SERVER, 5, 0, SYN)))
         assert isinstance(segment, Segment)
         events += table.receive(segment, float(port))
     assert table.connections == 2
@@ -265,7 +266,7 @@ def test_the_quietest_connection_is_let_go_when_there_are_too_many() -> None:
 
 def test_a_silent_connection_is_forgotten() -> None:
     table = FlowTable(50051, flow_limits=FlowLimits(idle_s=10.0))
-    played_packets = [segment_of(RAW, packet) for packet in handshake()]
+    played_packets = [segment_of(packet) for packet in handshake()]
     for segment in played_packets:
         assert isinstance(segment, Segment)
         table.receive(segment, 0.0)
