@@ -25,6 +25,9 @@ from attacker.web.app import Face, make_app
 from attacker.web.hub import Hub
 
 DRAIN_S = 3
+MAX_CONNECTIONS = 256
+# What the kernel holds for a slow reader is what an event stream lags behind by.
+SEND_BUFFER_BYTES = 64 * 1024
 
 Announce = Callable[[Mapping[str, Any]], None]
 
@@ -66,7 +69,8 @@ def serve(
         pipeline = Pipeline(knowledge, feeds, hub.publish, camera, config.workshop, recorder)
         pipeline.start()
         stack.callback(pipeline.stop)
-        _serve_page(Face(knowledge, hub, pipeline.summary, config.control), listener, announce, feeds)
+        face = Face(knowledge, hub, pipeline.summary, config.control, config.page_names, config.page_token)
+        _serve_page(face, listener, announce, feeds)
     return 0
 
 
@@ -78,6 +82,7 @@ def _serve_page(face: Face, listener: socket.socket, announce: Announce, feeds: 
             access_log=False,
             timeout_graceful_shutdown=DRAIN_S,
             ws="none",
+            limit_concurrency=MAX_CONNECTIONS,
         ),
         face.hub,
         lambda: announce(ready_line(listener, feeds, face.knowledge)),
@@ -129,6 +134,7 @@ def listen(endpoint: Endpoint) -> socket.socket:
     listener = socket.socket(family, socket.SOCK_STREAM)
     try:
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, SEND_BUFFER_BYTES)
         listener.bind(address)
         listener.listen(128)
         listener.set_inheritable(True)

@@ -38,6 +38,7 @@ def exchange_view(
         "codec": target.codec_name(exchange.codec),
         "payload_bytes": len(exchange.payload),
         "jpeg_bytes": jpeg_bytes(truth.pixels_HWC) if truth else None,
+        "original_size": list(truth.pixels_HWC.shape[:2]) if truth else None,
         "label": truth.label if truth else None,
         "answer": _answer(exchange, target, truth),
         "similarity": _similarity(similarity),

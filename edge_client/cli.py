@@ -6,6 +6,7 @@ Flags are read here and nowhere else; what runs is imported when it runs.
 import argparse
 import os
 import sys
+import time
 from collections.abc import Sequence
 from contextlib import ExitStack
 from pathlib import Path
@@ -34,6 +35,10 @@ examples:
       a camera (pip install 'siftfunnel[camera]'); pictures that nobody had room for count as superseded
   find pictures -name '*.png' | siftfunnel edge --bundle bundles/mine --source - --output jsonl:-
       paths on standard input, JSON lines on standard output
+  siftfunnel edge --bundle drawnfaces-unprotected --bundle drawnfaces-siftfunnel --source demo
+      every picture through both, on a stream of its own each, under the same number
+  siftfunnel edge --bundle bundles/mine --source jsonl:-
+      lines of JSON: {{"path": "1.png", "label": "cat"}}, or {{"bytes": 5120, "name": "webcam"}} and the bytes
 
 A server that goes away is dialled again and everything unanswered is sent again; every frame ends as
 exactly one answer or one typed error. Pictures that do not decode are named on standard error and skipped.
@@ -69,6 +74,20 @@ def add_edge_parser(subparsers: Any, bundles_default: Sequence[Path] = ()) -> No
         epilog=_EDGE_EPILOG,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
+    parser.add_argument(
+        "--bundle",
+        action="append",
+        required=True,
+        metavar="DIR|NAME",
+        help="a bundle's folder, or a name to look up; repeated, every picture goes through each of them",
+    )
+    parser.add_argument(
+        "--codec",
+        action="append",
+        default=[],
+        metavar="NAME|BUNDLE=NAME",
+        help="how features are encoded, for all bundles or for one; may be repeated (default: their choice)",
+    )
     _add_bundle_flags(parser, bundles_default)
     _add_source_flags(parser.add_argument_group("pictures"))
     _add_server_flags(parser.add_argument_group("server"))
@@ -87,6 +106,12 @@ def add_classify_parser(subparsers: Any, bundles_default: Sequence[Path] = ()) -
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("images", nargs="+", metavar="IMAGE", help="picture files")
+    parser.add_argument(
+        "--bundle", required=True, metavar="DIR|NAME", help="a bundle's folder, or a name to look up"
+    )
+    parser.add_argument(
+        "--codec", metavar="NAME", help="how features are encoded (default: the bundle's choice)"
+    )
     _add_bundle_flags(parser, bundles_default)
     _add_server_flags(parser.add_argument_group("server"))
     parser.add_argument("--output", metavar="jsonl:FILE|-", help="write JSON lines instead of text")
@@ -95,18 +120,12 @@ def add_classify_parser(subparsers: Any, bundles_default: Sequence[Path] = ()) -
 
 def _add_bundle_flags(parser: argparse.ArgumentParser, bundles_default: Sequence[Path]) -> None:
     parser.add_argument(
-        "--bundle", required=True, metavar="DIR|NAME", help="a bundle's folder, or a name to look up"
-    )
-    parser.add_argument(
         "--bundles",
         type=Path,
         action="append",
         default=list(bundles_default),
         metavar="DIR",
         help="folder of bundles to look a name up in, before the shipped ones; may be repeated",
-    )
-    parser.add_argument(
-        "--codec", metavar="NAME", help="how features are encoded (default: the bundle's choice)"
     )
     parser.add_argument(
         "--threads", type=int, default=1, metavar="N", help="threads of the edge half (%(default)s)"
@@ -122,7 +141,7 @@ def _add_source_flags(group: Any) -> None:
         required=True,
         metavar="SOURCE",
         help="a directory, a picture, a video file or URL, camera:N, demo (the shipped pictures), "
-        "or - for paths on standard input",
+        "- for paths on standard input, or jsonl:- for pictures there",
     )
     group.add_argument("--watch", action="store_true", help="go on with new files of the directory")
     group.add_argument("--shuffle", type=int, metavar="SEED", help="shuffle the directory by this seed")
@@ -131,7 +150,12 @@ def _add_source_flags(group: Any) -> None:
     )
     group.add_argument("--rate", type=float, metavar="FPS", help="pictures per second at most")
     group.add_argument(
-        "--first-sequence", type=int, default=0, metavar="N", help="number of the first frame (%(default)s)"
+        "--first-sequence",
+        type=_sequence,
+        default=0,
+        metavar="N|clock",
+        help="number of the first frame; clock: microseconds since 1970, so that a device that starts again "
+        "uses no number twice (%(default)s)",
     )
 
 
@@ -225,7 +249,7 @@ def run_edge(args: argparse.Namespace) -> int:
     config = RunConfig(args.summary, args.grace, args.ready_line, args.quiet)
     source = open_source(_source_choice(args))
     with ExitStack() as cleanup:
-        client = cleanup.enter_context(_client(args))
+        clients = _clients(args, cleanup, live=source.keeps_latest)
         outputs = []
         for text in args.output or ["text:-"]:
             outputs.append(open_output(text))
@@ -233,7 +257,7 @@ def run_edge(args: argparse.Namespace) -> int:
         preview = _preview(args)
         if preview is not None:
             cleanup.callback(preview.close)
-        play(client, source, outputs, preview, config)
+        play(clients, source, outputs, preview, config)
     return 0
 
 
@@ -248,7 +272,7 @@ def run_classify(args: argparse.Namespace) -> int:
     from edge_client.outputs import open_output
 
     failed = 0
-    with _client(args) as client:
+    with _client(args, args.bundle, args.codec) as client:
         output = open_output(args.output) if args.output else None
         for outcome in client.stream(args.images):
             if not isinstance(outcome, Answer):
@@ -265,10 +289,33 @@ def run_classify(args: argparse.Namespace) -> int:
     return 1 if failed else 0
 
 
-def _client(args: argparse.Namespace) -> "SplitClient":
+def _clients(args: argparse.Namespace, cleanup: ExitStack, live: bool) -> "list[SplitClient]":
+    """A client per `--bundle`, each with its `--codec`; a live source keeps few frames under way in each.
+
+    Raises:
+        ValueError: the same bundle twice, or a codec for a bundle that is not among them.
+    """
+    codecs = dict(_codec_wish(text) for text in args.codec)
+    clients = []
+    for name in args.bundle:
+        codec = codecs.get(name, codecs.get(None))
+        clients.append(cleanup.enter_context(_client(args, name, codec, live and len(args.bundle) > 1)))
+    if len({client.bundle.digest for client in clients}) < len(clients):
+        raise ValueError(f"--bundle {' --bundle '.join(args.bundle)}: the same bundle twice")
+    if foreign := sorted(name for name in codecs if name is not None and name not in args.bundle):
+        raise ValueError(f"--codec {foreign[0]}={codecs[foreign[0]]}: no --bundle {foreign[0]} was given")
+    return clients
+
+
+def _codec_wish(text: str) -> tuple[str | None, str]:
+    bundle, equals, codec = text.rpartition("=")
+    return (bundle if equals else None), codec
+
+
+def _client(args: argparse.Namespace, bundle: str, codec: str | None, live: bool = False) -> "SplitClient":
     # gRPC's own log repeats on standard error what our messages say; it must be told before it is loaded
     os.environ.setdefault("GRPC_VERBOSITY", "NONE")
-    from edge_client.client import ClientSettings, SplitClient
+    from edge_client.client import LIVE_WINDOW, ClientSettings, SplitClient
     from edge_client.reconnection import ReconnectPolicy
     from edge_client.window import WindowPolicy
 
@@ -277,14 +324,16 @@ def _client(args: argparse.Namespace) -> "SplitClient":
         budget_ms=args.budget_ms,
         first_sequence=getattr(args, "first_sequence", 0),
         threads=args.threads,
-        frames_per_message=args.frames_per_message,
-        window=WindowPolicy(limit=args.window, reply_timeout_s=args.reply_timeout),
+        frames_per_message=1 if live else args.frames_per_message,
+        window=WindowPolicy(
+            limit=min(args.window, LIVE_WINDOW) if live else args.window, reply_timeout_s=args.reply_timeout
+        ),
         reconnect=ReconnectPolicy(connect_timeout_s=args.connect_timeout),
     )
     return SplitClient(
-        args.bundle,
+        bundle,
         args.server,
-        codec=args.codec,
+        codec=codec,
         tls=_tls(args),
         tls_name=args.tls_name,
         settings=settings,
@@ -323,6 +372,10 @@ def _preview(args: argparse.Namespace) -> "PreviewServer | None":
     from edge_client.preview import PreviewConfig, PreviewServer
 
     return PreviewServer(PreviewConfig(args.preview, args.preview_anywhere), _warn)
+
+
+def _sequence(text: str) -> int:
+    return time.time_ns() // 1000 if text == "clock" else int(text)
 
 
 def _warn(text: str) -> None:

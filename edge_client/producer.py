@@ -137,11 +137,11 @@ class Producer:
                 continue
             except CodecError as error:
                 self.handed_in += 1
-                self._engine.report(self._failure(next(self._numbers), picture, ENCODE, str(error)))
+                self._engine.report(self._failure(self._number(picture), picture, ENCODE, str(error)))
                 continue
             if not self._engine.wait_for_room(self._limit) or self._stop.is_set():
                 return
-            self.handed_in += self._hand_in(next(self._numbers), encoded, started_s)
+            self.handed_in += self._hand_in(self._number(picture), encoded, started_s)
 
     def _run_latest(self) -> None:
         reader = threading.Thread(target=self._read_latest, name="edge-reader", daemon=True)
@@ -168,7 +168,7 @@ class Producer:
         try:
             for picture in self._source.pictures(self._stop):
                 self.handed_in += 1
-                if (pushed_out := self._slot.put(next(self._numbers), picture)) is not None:
+                if (pushed_out := self._slot.put(self._number(picture), picture)) is not None:
                     self._supersede(pushed_out)
                 if self._stop.is_set():
                     return
@@ -176,6 +176,9 @@ class Producer:
             self.error = error
         finally:
             self._slot.close()
+
+    def _number(self, picture: Picture) -> int:
+        return next(self._numbers) if picture.sequence is None else picture.sequence
 
     def _hand_in(self, sequence: int, encoded: Encoded, started_s: float) -> bool:
         if self._on_handed_in is not None:

@@ -1,4 +1,4 @@
-"""One run of the device: a source through a client into outputs, and what it came to."""
+"""One run of the device: a source through one client or several into outputs, and what it came to."""
 
 import json
 import os
@@ -8,6 +8,7 @@ import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from types import FrameType
 from typing import TYPE_CHECKING
@@ -18,8 +19,8 @@ from edge_client.outcome import FrameFailure, Outcome
 from edge_client.outputs import Output
 from edge_client.producer import OnHandedIn
 from edge_client.sources.source import Source
-from edge_client.streaming import OutcomeStream
 from edge_client.summary import Summary, write_summary
+from edge_client.together import Part, Together
 
 if TYPE_CHECKING:
     from edge_client.preview import PreviewServer
@@ -47,42 +48,45 @@ class RunConfig:
 
 
 def play(
-    client: SplitClient,
+    clients: Sequence[SplitClient],
     source: Source,
     outputs: Sequence[Output],
     preview: "PreviewServer | None",
     config: RunConfig,
-) -> Summary:
-    """Send a source's pictures, write every outcome, and keep the figures.
+) -> list[Summary]:
+    """Send a source's pictures through every client's bundle, write every outcome, and keep the figures.
 
     SIGTERM and Ctrl-C stop reading, wait for what is under way, and end the run in order; a second one
-    waits no longer.
+    waits no longer. A stream that fails leaves the others going.
+
+    Returns:
+        The figures of each client.
 
     Raises:
-        EdgeError: as `SplitClient.stream`; outcomes and figures are written before.
+        EdgeError: as `SplitClient.stream`, the first one; outcomes and figures are written before.
     """
-    summary = Summary(client.bundle.name, client.codec, client.bundle.manifest.classes)
     with ExitStack() as cleanup:
-        stream = cleanup.enter_context(client.open_stream(source, on_handed_in=_publisher(client, preview)))
-        cleanup.callback(_conclude, summary, stream, config)
-        cleanup.enter_context(_stopping(stream, config.grace_s))
+        together = cleanup.enter_context(Together(clients, source, partial(_publisher, preview)))
+        cleanup.callback(_conclude, together, config)
+        cleanup.enter_context(_stopping(together, config.grace_s))
         if config.ready_line:
-            announce(client, preview)
-        for outcome in stream:
-            summary.add(outcome)
-            _write(outcome, outputs)
-    return summary
+            announce(clients, preview)
+        for part, outcome in together:
+            part.summary.add(outcome)
+            _write(outcome, outputs, loud=part is together.parts[0])
+    return [part.summary for part in together.parts]
 
 
-def _write(outcome: Outcome, outputs: Sequence[Output]) -> None:
+def _write(outcome: Outcome, outputs: Sequence[Output], loud: bool) -> None:
     if isinstance(outcome, FrameFailure) and outcome.sequence is None:
-        print(f"skipped {outcome.message}", file=sys.stderr, flush=True)
+        if loud:
+            print(f"skipped {outcome.message}", file=sys.stderr, flush=True)
         return
     for output in outputs:
         output.write(outcome)
 
 
-def _publisher(client: SplitClient, preview: "PreviewServer | None") -> OnHandedIn | None:
+def _publisher(preview: "PreviewServer | None", client: SplitClient) -> OnHandedIn | None:
     if preview is None:
         return None
     ring, digest = preview.ring, client.bundle.digest
@@ -93,28 +97,37 @@ def _publisher(client: SplitClient, preview: "PreviewServer | None") -> OnHanded
     return publish
 
 
-def _conclude(summary: Summary, stream: OutcomeStream, config: RunConfig) -> None:
+def _conclude(together: Together, config: RunConfig) -> None:
+    figures = [part.summary.as_json(part.handed_in) for part in together.parts]
     if config.summary is not None:
-        write_summary(config.summary, summary.as_json(stream.handed_in))
+        write_summary(config.summary, figures[0] if len(figures) == 1 else {"bundles": figures})
+    for part in together.parts:
+        _say_figures(part, config, name=len(figures) > 1)
+
+
+def _say_figures(part: Part, config: RunConfig, name: bool) -> None:
+    prefix, summary = f"{part.client.bundle.name}: " if name else "", part.summary
     if summary.foreign_labels:
         print(
-            f"{summary.foreign_labels} labels, for example {summary.foreign_label!r}, are no classes of the "
-            "bundle; they do not count for the accuracy",
+            f"{prefix}{summary.foreign_labels} labels, for example {summary.foreign_label!r}, are no classes "
+            "of the bundle; they do not count for the accuracy",
             file=sys.stderr,
         )
     if not config.quiet:
-        print(summary.as_text(stream.handed_in), file=sys.stderr, flush=True)
+        print(prefix + summary.as_text(part.handed_in), file=sys.stderr, flush=True)
 
 
-def announce(client: SplitClient, preview: "PreviewServer | None") -> None:
+def announce(clients: Sequence[SplitClient], preview: "PreviewServer | None") -> None:
     """Print the one line that a conductor waits for, on standard error: standard output holds answers."""
+    first = clients[0]
+    about = [
+        {"bundle": each.bundle.name, "digest": each.bundle.digest, "codec": each.codec} for each in clients
+    ]
     line = {
         "ready": True,
-        "edge": client.server,
-        "bundle": client.bundle.name,
-        "digest": client.bundle.digest,
-        "codec": client.codec,
-        "first_sequence": client.settings.first_sequence,
+        "edge": first.server,
+        **(about[0] if len(about) == 1 else {"bundles": about}),
+        "first_sequence": first.settings.first_sequence,
         "preview": preview.address if preview else None,
         "pid": os.getpid(),
     }
@@ -122,8 +135,8 @@ def announce(client: SplitClient, preview: "PreviewServer | None") -> None:
 
 
 @contextmanager
-def _stopping(stream: OutcomeStream, grace_s: float) -> Iterator[None]:
-    """Turn SIGTERM and SIGINT into an orderly end of the stream while inside."""
+def _stopping(stream: Together, grace_s: float) -> Iterator[None]:
+    """Turn SIGTERM and SIGINT into an orderly end of the streams while inside."""
     if threading.current_thread() is not threading.main_thread():
         yield
         return
