@@ -30,6 +30,8 @@ class _Report:
     """What the relay's process last told of itself."""
 
     bytes_copied: int = 0
+    missed_bytes: int = 0
+    missed_connections: int = 0
     refused: str = ""
     p50_us: float | None = None
     p99_us: float | None = None
@@ -102,8 +104,12 @@ class RelayFeed:
 
     def state(self) -> FeedState:
         """How the relay is doing now."""
-        counts = vars(self._emitter.tally.read())
         report = self._report
+        counts = vars(self._emitter.tally.read())
+        # The tap hears of a hole with what comes behind it; until then, only the report tells of it.
+        for unit, missed in (("bytes", report.missed_bytes), ("connections", report.missed_connections)):
+            if missed:
+                counts["dropped"][f"{unit}: {_BEHIND}"] = missed
         return FeedState(
             tap=str(self._config),
             kind="relay",

@@ -7,6 +7,7 @@
 Whatever the bytes are, nothing here raises and memory stays within `TapLimits`.
 """
 
+from collections.abc import Callable
 from urllib.parse import unquote
 
 from hyperframe.frame import ContinuationFrame, DataFrame, HeadersFrame, PushPromiseFrame, RstStreamFrame
@@ -70,6 +71,7 @@ class ConnectionTap:
         self._handshake_bytes: int | None = None
         self._accounted_bytes = 0
         self._time_s = 0.0
+        self._fault = ""
         self.sense = 0
 
     def opened(self, time_s: float, client: str, server: str) -> ConnectionOpened:
@@ -94,25 +96,47 @@ class ConnectionTap:
     def receive(self, direction: Direction, data: bytes, time_s: float) -> list[Event]:
         """Take the next bytes of one direction."""
         self._time_s = time_s
-        items = self._streams[direction].receive(data, self._streams[other_way(direction)].position)
-        return self._understand(direction, items)
+        if self._fault:
+            self._streams[direction].position += len(data)
+            return [self._dropped(len(data), "bytes", self._fault)]
+        elsewhere = self._streams[other_way(direction)].position
+        return self._guarded(
+            lambda: self._understand(direction, self._streams[direction].receive(data, elsewhere))
+        )
 
     def lose(self, direction: Direction, byte_count: int, time_s: float, why: str) -> list[Event]:
         """Take note that the next bytes of one direction were missed; look for the next frame behind them."""
         self._time_s = time_s
         events: list[Event] = [self._dropped(byte_count, "bytes", why)]
-        return events + self._understand(direction, self._streams[direction].lose(byte_count))
+        if self._fault:
+            self._streams[direction].position += byte_count
+            return events
+        return events + self._guarded(
+            lambda: self._understand(direction, self._streams[direction].lose(byte_count))
+        )
 
     def close(self, time_s: float, how: str) -> list[Event]:
         """The connection is over, or the tap is; what was unfinished is accounted for."""
         self._time_s = time_s
+        events = [] if self._fault else self._guarded(self._finish)
+        self._calls.close()
+        return [*events, ConnectionClosed(self.connection, time_s, how, self.traffic)]
+
+    def _finish(self) -> list[Event]:
         events: list[Event] = []
         for way, stream in self._streams.items():
             events += self._understand(way, stream.close())
         for call in self._calls.open_calls():
             events += self._end_call(call.stream_id, None, "the connection ended")
-        self._calls.close()
-        return [*events, ConnectionClosed(self.connection, time_s, how, self.traffic)]
+        return events
+
+    def _guarded(self, step: Callable[[], list[Event]]) -> list[Event]:
+        """What a step brings to light; a fault of ours ends the understanding of this connection alone."""
+        try:
+            return step()
+        except Exception as error:  # whatever the fault is, the other connections must be heard
+            self._fault = f"a fault of the tap itself ({type(error).__name__}: {error})"
+            return [self._dropped(1, "connections", self._fault)]
 
     def _understand(self, direction: Direction, items: list[Item]) -> list[Event]:
         events: list[Event] = []

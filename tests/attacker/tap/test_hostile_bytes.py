@@ -134,6 +134,23 @@ def test_a_message_that_inflates_over_the_limit_is_counted_and_the_next_one_is_r
     assert [event.message for event in messages(events)] == [FRAME]
 
 
+def test_a_fault_of_ours_costs_one_connection_and_is_counted() -> None:
+    def faulty(frame: bytes) -> str | None:
+        raise ZeroDivisionError("a bug")
+
+    tap = ConnectionTap("c", settle=faulty)
+    block = Encoder().encode([(":path", STREAM)])
+    wire = PREFACE + http2_frame(1, 0x04, 1, block) + http2_frame(0, 0, 1, grpc_message(FRAME))
+    events = [*tap.receive("up", wire, 0.0), *tap.receive("up", wire, 0.0)]
+    events += [*tap.lose("down", 10, 0.0, "test"), *tap.close(0.0, "closed")]
+    why = "a fault of the tap itself (ZeroDivisionError: a bug)"
+    assert Dropped("c", 0.0, 1, "connections", why) in events
+    assert Dropped("c", 0.0, len(wire), "bytes", why) in events
+    closed = events[-1]
+    assert isinstance(closed, ConnectionClosed)
+    assert closed.traffic.total_bytes == 2 * len(wire) + 10
+
+
 def test_a_declared_size_alone_takes_no_memory() -> None:
     tap = ConnectionTap("c")
     tap.receive("up", PREFACE + headers(1), 0.0)
