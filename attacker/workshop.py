@@ -16,7 +16,6 @@ from attacker.knowledge import Target
 from attacker.ledger import Similarity
 from attacker.preview import Truth
 from shared import similarity
-from shared.wire import CodecError
 
 
 @dataclass(frozen=True)
@@ -89,7 +88,7 @@ def decode_batch(target: Target, batch: Iterable[Exchange]) -> tuple[list[Exchan
     for exchange in batch:
         try:
             exchange.features_CHW = target.decode(exchange.codec, exchange.payload)
-        except CodecError:
+        except Exception:  # a codec's fault on hostile bytes must cost its own frame only
             failed.append(exchange)
         else:
             decoded.append(exchange)

@@ -68,6 +68,7 @@ def test_defaults_come_from_the_console_then_from_the_environment(monkeypatch: p
         ([], "no tap was given"),
         (["--tap", TAP, "--preview", "edge:8090"], "--preview must be an address"),
         (["--tap", TAP, "--control", "ftp://x"], "--control must be an address"),
+        (["--tap", TAP, "--preview", "ftp://me:geheim@x"], r"not 'ftp://\*\*\*@x'"),
         (["--tap", TAP, "--retention-mb", "0"], "--retention-mb must be above 0"),
     ],
 )

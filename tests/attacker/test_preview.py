@@ -207,6 +207,27 @@ def test_a_client_waits_for_an_edge_that_is_not_there_and_says_so(free_port: Any
     edge.close()
 
 
+def test_credentials_of_the_preview_are_used_and_not_shown(edge: Edge) -> None:
+    seen: list[int] = []
+    client = PreviewClient(f"http://me:geheim@127.0.0.1:{edge.port}")
+    assert "geheim" not in str(client.state())
+    client.start(lambda truth: seen.append(truth.sequence))
+    assert eventually(lambda: seen == [0, 1])
+    assert client.state().url == f"http://***@127.0.0.1:{edge.port}"
+    edge.frames = [told(digest="no digest")] * 4
+    assert eventually(lambda: client.state().phase == "waiting")
+    assert "geheim" not in str(client.state())
+    client.stop()
+
+
+def test_an_endless_answer_is_given_up(edge: Edge, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("attacker.preview_client.MAX_PREVIEW_BYTES", 300)
+    client = PreviewClient(f"http://127.0.0.1:{edge.port}")
+    client.start(lambda truth: None)
+    assert eventually(lambda: "more than 300 bytes" in client.state().detail)
+    client.stop()
+
+
 def test_an_answer_that_makes_no_sense_is_told_and_survived(edge: Edge) -> None:
     good, edge.frames = edge.frames, [told(digest="no digest")]
     seen: list[int] = []
