@@ -93,8 +93,9 @@ _LINKS: dict[int, Callable[[bytes], object]] = {
     NULL: lambda packet: dpkt.loopback.Loopback(packet).data,
     LOOP: lambda packet: _raw(packet[4:]),
     ETHERNET: lambda packet: dpkt.ethernet.Ethernet(packet).data,
-    LINUX_SLL: lambda packet: dpkt.sll.SLL(packet).data,
-    LINUX_SLL2: lambda packet: dpkt.sll2.SLL2(packet).data,
+    # Cooked captures have Ethernet's types, VLAN tags included, without its addresses.
+    LINUX_SLL: lambda packet: dpkt.ethernet.Ethernet(bytes(12) + packet[14:]).data,
+    LINUX_SLL2: lambda packet: dpkt.ethernet.Ethernet(bytes(12) + packet[:2] + packet[20:]).data,
     RAW: _raw,
     _RAW_BSD: _raw,
     IPV4: _raw,

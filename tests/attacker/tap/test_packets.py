@@ -67,6 +67,8 @@ CASES = {
     "Linux cooked, IPv6": (LINUX_SLL, bytes(14) + b"\x86\xdd" + V6),
     "Linux cooked 2, IPv4": (LINUX_SLL2, b"\x08\x00" + bytes(18) + V4),
     "Linux cooked 2, IPv6": (LINUX_SLL2, b"\x86\xdd" + bytes(18) + V6),
+    "Linux cooked, VLAN tag": (LINUX_SLL, bytes(14) + b"\x81\x00" + vlan(7, 0x0800) + V4),
+    "Linux cooked 2, VLAN tag": (LINUX_SLL2, b"\x81\x00" + bytes(18) + vlan(7, 0x86DD) + V6),
     "raw IPv4": (RAW, V4),
     "raw IPv6": (RAW, V6),
     "IPv4": (IPV4, V4),
