@@ -9,7 +9,7 @@ import asyncio
 import logging
 import time
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Hashable, Sequence
 from typing import Any
 
 import grpc
@@ -41,7 +41,8 @@ def make_ticket(owner: "StreamSession | UnaryCall", frame: pb.Frame, top_k: int)
 class UnaryCall:
     """The owner of a single frame."""
 
-    def __init__(self, lane: Lane) -> None:
+    def __init__(self, lane: Lane, client: Hashable = None) -> None:
+        self.client = client
         self._lane = lane
         self._answered = asyncio.Event()
 
@@ -77,6 +78,7 @@ class StreamSession:
         top_k: classes per prediction.
         overhear: gets a copy of every message, or None.
         messages: how frames and replies are laid into messages.
+        client: whose call it is.
     """
 
     def __init__(
@@ -87,7 +89,9 @@ class StreamSession:
         top_k: int,
         overhear: Overhear | None = None,
         messages: Messages = SINGLE,
+        client: Hashable = None,
     ) -> None:
+        self.client = client
         self._context = context
         self._lane = lane
         self._window = window
@@ -132,8 +136,13 @@ class StreamSession:
 
     @property
     def unanswered(self) -> int:
-        """Frames taken and not yet answered."""
-        return len(self._pending)
+        """Frames taken that have no reply yet."""
+        return sum(ticket.reply is None for ticket in self._pending)
+
+    @property
+    def unread(self) -> int:
+        """Replies that the client has not taken."""
+        return len(self._pending) - self.unanswered
 
     async def _read(self) -> None:
         try:

@@ -1,5 +1,6 @@
 """One frame on its way through the server, and who waits for it."""
 
+from collections.abc import Hashable
 from dataclasses import dataclass
 from typing import NamedTuple, Protocol
 
@@ -8,7 +9,13 @@ from numpy.typing import NDArray
 
 
 class Owner(Protocol):
-    """Who waits for a ticket: a stream or a unary call."""
+    """Who waits for a ticket: a stream or a unary call.
+
+    Attributes:
+        client: whose call it is; clients take turns.
+    """
+
+    client: Hashable
 
     def wake(self) -> None:
         """Look at the tickets again; called on the event loop."""

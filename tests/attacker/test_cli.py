@@ -90,6 +90,7 @@ def test_a_token_that_a_cookie_cannot_hold_or_that_can_be_guessed_is_refused(
         ([], "no tap was given"),
         (["--tap", TAP, "--preview", "edge:8090"], "--preview must be an address"),
         (["--tap", TAP, "--control", "ftp://x"], "--control must be an address"),
+        (["--tap", TAP, "--preview", "ftp://me:geheim@x"], r"not 'ftp://\*\*\*@x'"),
         (["--tap", TAP, "--retention-mb", "0"], "--retention-mb must be above 0"),
         (["--tap", TAP, "--page-name", "demo.local:80"], "--page-name must be a host's name"),
         (["--tap", TAP, "--page-token-file", "/no/such"], "--page-token-file /no/such"),

@@ -19,7 +19,10 @@ Code = pb.FrameError
 
 
 class Waiter:
-    """An owner that counts; stands where a stream would."""
+    """An owner of one client; stands where a stream would."""
+
+    def __init__(self, client: str = "somebody") -> None:
+        self.client = client
 
     def wake(self) -> None:
         """Nothing waits on a loop here."""

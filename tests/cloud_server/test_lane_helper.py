@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from cloud_server import lane as lane_module
+from cloud_server import answers
 from cloud_server.batching import BatchPolicy
 from cloud_server.engine import Engine
 from cloud_server.ticket import Ticket
@@ -220,7 +220,7 @@ def test_an_answer_left_to_the_helper_that_cannot_be_made_is_an_error(
         raise ZeroDivisionError("a defect")
 
     with monkeypatch.context() as patched:
-        patched.setattr(lane_module.answers, "rank", rank)
+        patched.setattr(answers, "rank", rank)
         gated.gate.set()
         assert errors(rig.replies(running, waiting)) == [Code.INTERNAL, Code.INTERNAL]
     assert sorted(by) == ["tiny-0", "tiny-helper"]
