@@ -22,6 +22,7 @@ KEEP_EVERY_S = 1.0
 FIRST_PAIRS = 12
 KEPT_POINTS = 240
 KEPT_PROBLEMS = 20
+MAX_PROBLEM_LETTERS = 500
 LOOKED_AT_S = 5.0
 
 
@@ -116,8 +117,9 @@ class Hub:
             if name == "frame":
                 self._take_frame(value)
             elif name == "problem":
-                if value["text"] not in self._problems:
-                    self._problems.append(value["text"])
+                text = value["text"][:MAX_PROBLEM_LETTERS]
+                if text not in self._problems:
+                    self._problems.append(text)
                     self._set("problems", encode(list(self._problems)))
             else:
                 self._set(name, encode(value))

@@ -150,13 +150,13 @@ async def test_kept_pairs_are_bounded_by_their_size(monkeypatch: pytest.MonkeyPa
     assert hub.pairs()[-1].sequence == 19
 
 
-async def test_a_frame_that_stays_alone_is_shown_alone_after_a_second() -> None:
+async def test_a_frame_that_stays_alone_is_shown_alone_after_a_moment() -> None:
     clock = Clock()
     hub = Hub(clock)
     hub.publish("frame", view(1))
     hub.tick()
     assert "pair" not in await news(hub, -1)
-    clock.now_s = 1.1
+    clock.now_s = 2.1
     hub.tick()
     assert [side["digest"] for side in (await news(hub, -1))["pair"]["sides"]] == ["d"]
 
