@@ -10,7 +10,8 @@ import secrets
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -78,18 +79,28 @@ class Hub:
         self._kept_s = float("-inf")
         self._pairing = SideBySide()
         self._waiting: set[asyncio.Future[None]] = set()
+        self._visitors = 0
         self._asked_s = float("-inf")
         self._closed = False
 
     @property
-    def waiting(self) -> int:
-        """Pages that wait for news now."""
-        return len(self._waiting)
+    def visitors(self) -> int:
+        """Requests that are being told news now."""
+        return self._visitors
+
+    @contextmanager
+    def visit(self) -> Iterator[None]:
+        """Counts a visitor for as long as it lasts."""
+        self._visitors += 1
+        try:
+            yield
+        finally:
+            self._visitors -= 1
 
     @property
     def is_looked_at(self) -> bool:
         """Whether a page asked within the last seconds."""
-        return bool(self._waiting) or self._clock() - self._asked_s < LOOKED_AT_S
+        return self._visitors > 0 or self._clock() - self._asked_s < LOOKED_AT_S
 
     @property
     def closed(self) -> bool:

@@ -77,13 +77,13 @@ async def test_waiting_pages_are_woken_from_any_thread() -> None:
     hub = Hub()
     hub.open()
     pages = [asyncio.create_task(news(hub)) for _ in range(3)]
-    while hub.waiting < 3:
+    while len(hub._waiting) < 3:
         await asyncio.sleep(0.01)
     thread = threading.Thread(target=hub.publish, args=("books", {"number": 1}))
     thread.start()
     assert [told["books"] for told in await asyncio.gather(*pages)] == [{"number": 1}] * 3
     thread.join()
-    assert hub.waiting == 0
+    assert not hub._waiting
 
 
 async def test_without_news_the_answer_is_empty_after_a_while() -> None:
@@ -105,7 +105,7 @@ async def test_closing_answers_every_page() -> None:
     hub = Hub()
     hub.open()
     page = asyncio.create_task(news(hub))
-    while not hub.waiting:
+    while not hub._waiting:
         await asyncio.sleep(0.01)
     hub.close()
     assert (await page)["number"] == 0
