@@ -3,6 +3,7 @@
     EdgeError
     ├── ModelError              the edge half, or one of its stages, cannot be used
     ├── SourceError             the place the pictures come from cannot be used
+    ├── SourceLost              a camera or stream stopped and did not come back
     ├── ServerUnreachable       nobody answers at the address, or not any more
     │   └── TlsFailure          somebody answers, but no trusted connection comes about
     ├── ServerRefused           the server answers and will not serve this client
@@ -32,6 +33,10 @@ class ModelError(EdgeError):
 
 class SourceError(EdgeError, ValueError):
     """A directory, video, camera or list of paths that gives no pictures."""
+
+
+class SourceLost(EdgeError):
+    """A camera or network stream that gave pictures, stopped, and did not come back in time."""
 
 
 class ServerUnreachable(EdgeError):

@@ -95,10 +95,10 @@ def _require_answers(summary: Summary, handed_in: int) -> None:
 
 
 def _write(outcome: Outcome, outputs: Sequence[Output]) -> None:
-    if isinstance(outcome, FrameFailure) and outcome.sequence is None:
-        # where answers are read on the terminal, their lines have it already
-        if not any(output.for_people for output in outputs):
-            print(f"skipped {printable(outcome.message)}", file=sys.stderr, flush=True)
+    # where answers are read on the terminal, their lines have it already
+    quiet = any(output.for_people for output in outputs)
+    if isinstance(outcome, FrameFailure) and outcome.sequence is None and not quiet:
+        print(f"skipped {printable(outcome.message)}", file=sys.stderr, flush=True)
     for output in outputs:
         output.write(outcome)
 

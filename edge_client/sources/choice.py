@@ -58,7 +58,8 @@ def _paced(source: Source, rate_fps: float | None) -> Source:
 
 
 def _open_place(choice: SourceChoice) -> Source:
-    from edge_client.sources.directory import SUFFIXES, DirectorySource, WatchedDirectory
+    from edge_client.sources.directory import DirectorySource, WatchedDirectory
+    from shared.pictures import is_picture_name
 
     place = choice.place
     if place == "demo" and not Path(place).exists():
@@ -77,7 +78,7 @@ def _open_place(choice: SourceChoice) -> Source:
         from edge_client.sources.paths import PathLines
 
         return PathLines()
-    if Path(place).suffix.lower() in SUFFIXES and Path(place).is_file():
+    if is_picture_name(Path(place).name) and Path(place).is_file():
         return IterableSource([place])
     return _open_video(place)
 

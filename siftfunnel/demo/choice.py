@@ -75,14 +75,15 @@ def folder_labels(directory: Path) -> tuple[str, ...]:
     Raises:
         ValueError: no such folder, or no picture in it.
     """
-    from edge_client.sources.directory import SUFFIXES, find_pictures, label_of
+    from edge_client.sources.directory import find_pictures, label_of
+    from shared.pictures import PICTURE_SUFFIXES
 
     if not directory.is_dir():
         raise ValueError(f"--images {directory}: no such folder")
     pictures = find_pictures(directory)
     if not pictures:
         raise ValueError(
-            f"--images {directory}: no pictures in it; expected {', '.join(sorted(SUFFIXES))}, "
+            f"--images {directory}: no pictures in it; expected {', '.join(sorted(PICTURE_SUFFIXES))}, "
             "directly or in one folder per class"
         )
     labels = {label_of(picture, directory) for picture in pictures}
