@@ -5,6 +5,7 @@ from pathlib import Path
 
 from edge_client.errors import SourceError
 from edge_client.sources.source import IterableSource, Limited, Paced, Source
+from shared.showing import without_credentials
 
 
 @dataclass(frozen=True)
@@ -73,7 +74,7 @@ def _open_place(choice: SourceChoice) -> Source:
             Path(place), shuffle_seed=choice.shuffle_seed, cycling=choice.frames is not None
         )
     if choice.watch or choice.shuffle_seed is not None:
-        raise SourceError(f"{place}: not a directory, which --watch and --shuffle need")
+        raise SourceError(f"{without_credentials(place)}: not a directory, which --watch and --shuffle need")
     if place == "-":
         from edge_client.sources.paths import PathLines
 
