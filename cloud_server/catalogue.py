@@ -158,7 +158,13 @@ def _open(
     engine = open_engine(
         config.engine, bundle.path(CLOUD_FILE), config.engine_options.for_bundle(bundle.name)
     )
-    warm_up(engine, manifest.feature.shape, len(manifest.classes), config.batching.max_batch_size)
+    warm_up(
+        engine,
+        manifest.feature.shape,
+        len(manifest.classes),
+        config.batching.max_batch_size,
+        config.engine_options.start_s,
+    )
     instruments = metrics.for_bundle(label, bundle.digest, [codec.name for codec in codecs])
     workers = config.workers or engine.batches_in_flight or default_workers()
     lane = Lane(codecs, engine, config.batching, workers, instruments, wake, label)

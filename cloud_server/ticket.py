@@ -17,6 +17,9 @@ class Owner(Protocol):
 
     client: Hashable
 
+    def __hash__(self) -> int:
+        """By identity."""
+
     def wake(self) -> None:
         """Look at the tickets again; called on the event loop."""
 
