@@ -143,7 +143,7 @@ async def _serve(config: CloudConfig) -> int:
 
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
-    signals = StopSignals(lambda: loop.call_soon_threadsafe(stop.set) and None)
+    signals = StopSignals(lambda: loop.call_soon_threadsafe(stop.set))
 
     def on_ready(server: "CloudServer") -> None:
         settle_memory()

@@ -31,7 +31,7 @@ class StopSignals:
         over: whether it has drained; signals mean nothing from then on.
     """
 
-    def __init__(self, drain: Callable[[], None]) -> None:
+    def __init__(self, drain: Callable[[], object]) -> None:
         self._drain = drain
         self._draining = False
         self.ready = self.over = False

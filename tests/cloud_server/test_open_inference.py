@@ -28,7 +28,9 @@ def model_server(bundle: Bundle) -> ModelServer:
 
 
 def options(remote: str, **values: object) -> EngineOptions:
-    return EngineOptions(remote=remote, remote_model="tiny", **{"remote_timeout_s": 5.0, "start_s": 0.2, **values})
+    return EngineOptions(
+        remote=remote, remote_model="tiny", **{"remote_timeout_s": 5.0, "start_s": 0.2, **values}
+    )
 
 
 @pytest.mark.parametrize("raw", [True, False])
