@@ -91,7 +91,7 @@ class Rig:
 
 def ticket_of(owner: Owner, frame: pb.Frame) -> Ticket:
     """A ticket that has just arrived."""
-    return Ticket(owner, frame.sequence, frame.codec, frame.payload, 1, time.perf_counter())
+    return Ticket(owner, frame.sequence, frame.codec, frame.payload, 1, time.perf_counter(), 0)
 
 
 MakeRig = Callable[..., Rig]
