@@ -1,7 +1,10 @@
 """Which bundles a server serves, and which it names and refuses."""
 
+import os
 import shutil
-from collections.abc import Iterable
+import tempfile
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 
@@ -54,6 +57,45 @@ def test_a_changed_file_stops_the_start_and_is_named(config: CloudConfig, tmp_pa
     catalogue = opened(config, bundles=(tmp_path,), skip_bad=True)
     assert [served.bundle.directory.name for served in catalogue] == ["good"]
     assert [problem.directory.name for problem in catalogue.problems] == ["bad"]
+
+
+@contextmanager
+def nobody_but_root() -> Iterator[None]:
+    """Be an ordinary user, for whom rights count."""
+    was = os.geteuid()
+    if was == 0:
+        os.seteuid(65534)
+    try:
+        yield
+    finally:
+        os.seteuid(was)
+
+
+@pytest.mark.parametrize("skip_bad", [False, True])
+def test_a_folder_that_may_not_be_looked_into_is_no_bundle_and_ends_nothing(
+    config: CloudConfig, bundle: Bundle, skip_bad: bool
+) -> None:
+    # not below pytest's own folder, which other users may not enter
+    with tempfile.TemporaryDirectory() as volume:
+        Path(volume).chmod(0o755)
+        shutil.copytree(bundle.directory, Path(volume) / "good")
+        closed = Path(volume) / "lost+found"
+        closed.mkdir(mode=0o000 if os.geteuid() else 0o700)
+        with nobody_but_root():
+            assert [each.label for each in opened(config, bundles=(Path(volume),), skip_bad=skip_bad)] == [
+                "tiny"
+            ]
+        closed.chmod(0o700)
+
+
+def test_a_model_directory_that_may_not_be_read_is_named(config: CloudConfig) -> None:
+    with tempfile.TemporaryDirectory() as volume:
+        closed = Path(volume) / "models"
+        closed.mkdir(mode=0o000 if os.geteuid() else 0o700)
+        Path(volume).chmod(0o755)
+        with nobody_but_root(), pytest.raises(BundleError, match="models: cannot be read: Permission denied"):
+            opened(config, bundles=(closed,))
+        closed.chmod(0o700)
 
 
 def test_a_model_that_does_not_fit_its_manifest_is_named(config: CloudConfig, tmp_path: Path) -> None:
