@@ -132,8 +132,9 @@ def run(args: argparse.Namespace) -> int:
     )
     # It announces itself under the name of an error; what it has to say there is in our own lines.
     logging.getLogger("uvicorn.error").setLevel(logging.WARNING)
-    # gRPC writes a line for every client that fails to shake hands or compresses: a flood, if one wants it.
-    os.environ.setdefault("GRPC_VERBOSITY", "NONE")
+    if args.log_level != "debug":
+        # gRPC writes a line for every client that fails to shake hands or compresses: a flood, if one likes
+        os.environ.setdefault("GRPC_VERBOSITY", "NONE")
     return asyncio.run(_serve(config_from(args)))
 
 

@@ -69,7 +69,7 @@ class EngineOptions:
             copies, seconds.
 
     Raises:
-        ValueError: threads below 1, no patience at all, replicas that are no range.
+        ValueError: threads below 1, no patience, replicas that are no range, credentials in an address.
     """
 
     threads: int = 1
@@ -84,6 +84,10 @@ class EngineOptions:
     def __post_init__(self) -> None:
         if self.threads < 1:
             raise ValueError(f"an engine needs at least 1 thread, not {self.threads}")
+        for flag, address in (("--remote", self.remote), ("--ray-address", self.ray_address)):
+            if "@" in (address or ""):
+                # not repeated: it would stand in logs and in errors that clients are told
+                raise ValueError(f"{flag} takes an address without a user or a password")
         if not self.remote_timeout_s > 0:
             raise ValueError(f"remote_timeout_s must be above 0, not {self.remote_timeout_s}")
         if not self.start_s > 0:

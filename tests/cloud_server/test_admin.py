@@ -165,6 +165,18 @@ def test_head_is_answered_as_get_is_without_a_body(path: str) -> None:
         server.stop()
 
 
+def test_the_admin_side_takes_so_many_connections_and_no_more(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("cloud_server.admin._CONNECTIONS", 2)
+    server = AdminServer(LOOPBACK, AdminView(lambda: "serving", list, bytes))
+    server.start()
+    try:
+        where = (server.endpoint.host, server.endpoint.port)
+        with socket.create_connection(where), socket.create_connection(where):
+            assert get(server.endpoint, "/healthz")[0] == 503
+    finally:
+        server.stop()
+
+
 async def test_a_second_server_on_a_port_is_refused_instead_of_sharing_it(
     serve: Serve, config: CloudConfig
 ) -> None:

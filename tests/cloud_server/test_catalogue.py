@@ -10,8 +10,10 @@ from pathlib import Path
 
 import pytest
 
+from cloud_server import engine as engines
 from cloud_server.catalogue import Catalogue, open_catalogue
 from cloud_server.config import CloudConfig
+from cloud_server.engine import EngineOptions, OnnxRuntimeEngine
 from cloud_server.metrics import Metrics
 from cloud_server.ticket import Owner
 from shared.bundle import Bundle, BundleError, write_bundle
@@ -114,6 +116,27 @@ def test_a_device_bundle_without_the_cloud_half_is_refused(
     (tmp_path / "device" / "cloud.onnx").unlink()
     with pytest.raises(BundleError, match=r"cloud\.onnx: listed in the manifest but not there"):
         opened(config, bundles=(tmp_path,))
+
+
+def test_whatever_a_model_raises_when_it_is_opened_costs_its_own_bundle(
+    config: CloudConfig, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Moody(OnnxRuntimeEngine):
+        """Breaks on one bundle in a way that nobody foresaw."""
+
+        def __init__(self, model_path: Path, options: EngineOptions) -> None:
+            if model_path.parent.name == "bad":
+                raise KeyError("a defect")
+            super().__init__(model_path, options)
+
+    monkeypatch.setattr(engines, "ENGINES", {"onnxruntime": Moody})
+    for seed, name in enumerate(("bad", "good")):
+        make_tiny_bundle(tmp_path / name, name=name, seed=seed)
+    with pytest.raises(BundleError, match=r"bad: KeyError: 'a defect'"):
+        opened(config, bundles=(tmp_path,))
+    catalogue = opened(config, bundles=(tmp_path,), skip_bad=True)
+    assert [served.label for served in catalogue] == ["good"]
+    assert [problem.directory.name for problem in catalogue.problems] == ["bad"]
 
 
 def test_a_directory_without_bundles_is_an_error_that_names_it(config: CloudConfig, tmp_path: Path) -> None:
