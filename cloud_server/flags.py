@@ -138,8 +138,8 @@ def _add_serving_flags(group: Any) -> None:
         type=int,
         default=policy.queue_limit_frames,
         metavar="N",
-        help="frames of one bundle that may wait; over that, the newest one of the client with the most is told to "
-        "come back later (%(default)s)",
+        help="frames of one bundle that may wait; over that, the newest one of the client with the most is "
+        "told to come back later (%(default)s)",
     )
     group.add_argument(
         "--window", type=int, default=64, metavar="N", help="unanswered frames per stream (%(default)s)"
