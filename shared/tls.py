@@ -129,28 +129,32 @@ class _Renewal:
             self._versions = versions
             # made anew, it is checked anew: certificate and key are renewed one after the other
             fresh = replace(self._files)._configuration()
+            problems = list(self._files.untimely())
         except (TlsError, OSError) as error:
             _log.error("the renewed certificate is not used: %s", error)
             return None
-        for problem in self._files.untimely():
+        for problem in problems:
             _log.warning("%s", problem)
         _log.info("TLS: %s has been renewed", self._files.certificate)
         return fresh
 
 
 def _untimely(path: Path | None, now: datetime) -> list[str]:
-    """A line per certificate of a file, empty where its dates are right."""
-    lines = []
-    for start, end in () if path is None else validity(path.read_text(errors="replace")):
-        line = ""
-        if now > end:
-            line = f"TLS: {path}: a certificate expired on {end:%Y-%m-%d %H:%M} UTC; renew it"
-        elif now < start:
-            line = (
-                f"TLS: {path}: a certificate is valid from {start:%Y-%m-%d %H:%M} UTC on; is the clock right?"
-            )
-        lines.append(line)
-    return lines
+    """A line per certificate of a file, empty where its dates are right; none where they cannot be read."""
+    if path is None:
+        return []
+    try:
+        return [_out_of_time(path, now, *dates) for dates in validity(path.read_text(errors="replace"))]
+    except ValueError:
+        return []
+
+
+def _out_of_time(path: Path, now: datetime, start: datetime, end: datetime) -> str:
+    if now > end:
+        return f"TLS: {path}: a certificate expired on {end:%Y-%m-%d %H:%M} UTC; renew it"
+    if now < start:
+        return f"TLS: {path}: a certificate is valid from {start:%Y-%m-%d %H:%M} UTC on; is the clock right?"
+    return ""
 
 
 def _bytes(path: Path | None) -> bytes | None:

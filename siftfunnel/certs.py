@@ -84,8 +84,8 @@ def make_certificates(
         now: the moment validity is counted from; the present when left out.
 
     Raises:
-        ValueError: a name is neither a DNS name nor an IP address, or ``valid_days`` is not positive or reaches
-            past the year 9999.
+        ValueError: a name is neither a DNS name nor an IP address, or ``valid_days`` is not positive or
+            reaches past the year 9999.
         FileExistsError: a file is already there and ``force`` is not given; nothing was written.
     """
     if valid_days <= 0:
