@@ -69,7 +69,7 @@ _CLOUD = (
     "onnxruntime",
     "grpc",
     "grpc_health",
-    "fastapi",
+    "starlette",
     "prometheus_client",
 )
 _ATTACKER = (

@@ -5,7 +5,8 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
-from edge_client.window import EncodedFrame, Finish, InFlightWindow, Send, Stalled, Wait, WindowPolicy
+from edge_client.frame import EncodedFrame
+from edge_client.window import Finish, InFlightWindow, Send, Stalled, Wait, WindowPolicy
 
 
 def make_window(**limits: float) -> InFlightWindow:
@@ -238,7 +239,7 @@ def test_a_server_that_stops_replying_is_noticed_only_while_it_owes_a_reply() ->
     window.hand_in(frame(0))
     assert isinstance(window.next_step(100.0), Send)
     assert window.next_step(104.0) == Wait(105.0)
-    assert window.next_step(105.0) == Stalled(5.0)
+    assert window.next_step(105.0) == Stalled("has answered nothing for 5.0 s; is it overloaded?")
 
 
 def test_frames_that_may_have_ended_the_call_go_alone_until_the_guilty_one_is_found() -> None:
