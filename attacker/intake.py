@@ -89,18 +89,22 @@ class Intake:
         exchange = self._identify(tap, event, frame, target)
         self._pairs.expect(tap, event.connection, exchange)
         if exchange.tap in self._recordings and tap not in self._recordings:
-            self._take_over(exchange, tap, event.connection, target)
+            self._take_over(exchange, tap, event.connection, target, len(frame.payload))
         if exchange.tap == tap:
             account.tally = self.tally(target)
             self._charge(exchange, event, target)
 
     def _charge(self, exchange: Exchange, event: Overheard, target: Target) -> None:
         exchange.wire_bytes += event.wire_bytes
-        self.tally(target).charge(target.codec_name(exchange.codec), event.wire_bytes)
+        self.tally(target).charge(exchange.tap, target.codec_name(exchange.codec), event.wire_bytes)
 
-    def _take_over(self, exchange: Exchange, tap: str, connection: str, target: Target) -> None:
+    def _take_over(
+        self, exchange: Exchange, tap: str, connection: str, target: Target, payload_bytes: int
+    ) -> None:
         # A recording can be read before the wire's own bytes are parsed; its sizes are worth less.
-        self.tally(target).charge(target.codec_name(exchange.codec), -exchange.wire_bytes)
+        tally, codec = self.tally(target), target.codec_name(exchange.codec)
+        tally.charge(exchange.tap, codec, -exchange.wire_bytes)
+        tally.take_over(exchange.tap, tap, codec, payload_bytes)
         exchange.tap, exchange.connection, exchange.wire_bytes = tap, connection, 0
 
     def _identify(self, tap: str, event: Overheard, frame: pb.Frame, target: Target) -> Exchange:
@@ -124,7 +128,7 @@ class Intake:
         )
         self._count += 1
         self._census.note(tap, key, place, exchange)
-        self.tally(target).heard(target.codec_name(frame.codec), len(frame.payload))
+        self.tally(target).heard(tap, target.codec_name(frame.codec), len(frame.payload))
         self._on_new(exchange)
         return exchange
 

@@ -15,8 +15,11 @@ from numpy.typing import NDArray
 
 from attacker.inversion import InversionError, Reconstructor, load_decoder
 from shared.bundle import Bundle, BundleError, Inverter, find_bundles, find_inverters
+from shared.plain_words import codec_says, says, title_of
 from shared.rpc import split_inference_pb2 as pb
 from shared.wire import Codec, CodecError, make_codecs
+
+UNKNOWN_CODEC = "unknown"
 
 
 @dataclass(frozen=True)
@@ -41,12 +44,12 @@ class Target:
         return self.bundle.manifest.name
 
     def codec_name(self, index: int) -> str:
-        """What people call the codec at this position on the wire.
+        """What people call the codec at this position on the wire; one name for all that do not exist.
 
         >>> target.codec_name(99)
-        'codec 99 (unknown)'
+        'unknown'
         """
-        return self.codecs[index].name if index < len(self.codecs) else f"codec {index} (unknown)"
+        return self.codecs[index].name if index < len(self.codecs) else UNKNOWN_CODEC
 
     def class_name(self, index: int) -> str:
         """The class at this position of the manifest's list."""
@@ -68,6 +71,8 @@ class Target:
         manifest = self.bundle.manifest
         return {
             "name": self.name,
+            "title": title_of(manifest),
+            "says": says(manifest),
             "digest": self.bundle.digest,
             "architecture": manifest.architecture,
             "defence": manifest.defence,
@@ -76,7 +81,7 @@ class Target:
             "input": [manifest.input.height, manifest.input.width],
             "raw_bytes": manifest.input.height * manifest.input.width * 3,
             "feature": list(manifest.feature.shape),
-            "codecs": [codec.name for codec in self.codecs],
+            "codecs": [{"name": codec.name, "says": codec_says(codec)} for codec in manifest.codecs],
             "inverter": self.reconstructor is not None,
             "mean_picture": mean_picture(self.inverter),
         }

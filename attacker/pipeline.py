@@ -17,6 +17,7 @@ from attacker.exchanges import Exchange
 from attacker.intake import Intake
 from attacker.knowledge import Knowledge, Target
 from attacker.ledger import Ledger, Similarity
+from attacker.pacing import Picks, Rate
 from attacker.preview import Camera, NoCamera, Truth, TruthStore
 from attacker.tap.events import Event, Feed, Opaque, Sink
 from attacker.views import camera_view, ciphertext_view, exchange_view
@@ -26,30 +27,10 @@ log = logging.getLogger(__name__)
 
 Publish = Callable[[str, Mapping[str, Any]], None]
 
-PICTURES_PER_S = 12.0
+PICTURES_PER_S = 6.0
 CAMERA_PER_S = 4.0
 TICK_S = 0.05
 LIVE = frozenset({"relay", "sniff"})
-
-
-class Rate:
-    """Says at most so many times a second that something may happen.
-
-    >>> rate = Rate(2.0)
-    >>> [rate.allows(now) for now in (0.0, 0.1, 0.6)]
-    [True, False, True]
-    """
-
-    def __init__(self, per_s: float) -> None:
-        self._gap_s = 1 / per_s
-        self._next_s = float("-inf")
-
-    def allows(self, now_s: float) -> bool:
-        """Whether enough time has passed since it last said yes."""
-        if now_s < self._next_s:
-            return False
-        self._next_s = now_s + self._gap_s
-        return True
 
 
 class Pipeline:
@@ -92,7 +73,7 @@ class Pipeline:
             self._config, None if isinstance(self._camera, NoCamera) else self._truths.take
         )
         self._in_hand = 0
-        self._pictures, self._cameras = Rate(PICTURES_PER_S), Rate(CAMERA_PER_S)
+        self._pictures, self._cameras = Picks(PICTURES_PER_S), Rate(CAMERA_PER_S)
         self._ciphertexts = Rate(CAMERA_PER_S)
         self._thread = threading.Thread(target=self._run, name="workshop", daemon=True)
 
@@ -233,7 +214,8 @@ class Pipeline:
     def _settle(self, exchange: Exchange, truth: Truth | None) -> None:
         similarity = score(exchange, truth)
         target = self._target(exchange)
-        view = exchange_view(exchange, target, truth, similarity, self._pictures.allows(self._clock()))
+        with_pictures = self._pictures.wants(exchange.sequence, self._clock())
+        view = exchange_view(exchange, target, truth, similarity, with_pictures)
         with self._lock:
             self._book(exchange, target, truth, similarity, view.get("jpeg_bytes"))
             self._in_hand -= 1
@@ -251,7 +233,7 @@ class Pipeline:
         if jpeg_bytes is not None:
             tally.jpeg_bytes.add(jpeg_bytes)
         if similarity is not None:
-            tally.scored(target.codec_name(exchange.codec), similarity)
+            tally.scored(exchange.tap, target.codec_name(exchange.codec), similarity)
         elif exchange.reconstruction_HWC is not None:
             tally.frames_without_truth += 1
         exchange.settle(truth.label if truth else None)

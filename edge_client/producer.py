@@ -199,7 +199,8 @@ class Producer:
     def _numbered(self, item: Item) -> Item:
         """The picture as a frame: from here on it is owed an outcome."""
         self.handed_in += 1
-        return replace(item, sequence=next(self._numbers))
+        given = item.picture.sequence
+        return replace(item, sequence=next(self._numbers) if given is None else given)
 
     def _encode(self, item: Item) -> Encoded | None:
         """Encode a picture; None where that failed, which is its outcome and nobody else's.

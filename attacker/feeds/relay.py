@@ -5,7 +5,6 @@ import logging
 import os
 import socket
 import subprocess
-import sys
 import threading
 from dataclasses import dataclass
 from typing import IO
@@ -17,6 +16,7 @@ from attacker.feeds.spool_wire import read_item
 from attacker.tap.connection import ConnectionTap
 from attacker.tap.events import Dropped, FeedError, FeedState, Phase, Settle, Sink
 from attacker.tap.limits import TapLimits
+from shared.children import module_path, python_module
 
 log = logging.getLogger(__name__)
 
@@ -185,10 +185,10 @@ def _launch(config: RelayConfig, spool_bytes: int, outlet: socket.socket) -> "su
     """Start `relay_process` with this process's module path."""
     arguments = [str(config), str(spool_bytes), str(outlet.fileno())]
     return subprocess.Popen(
-        [sys.executable, "-m", "attacker.feeds.relay_process", *arguments],
+        python_module("attacker.feeds.relay_process", *arguments),
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         text=True,
         pass_fds=[outlet.fileno()],
-        env={**os.environ, "PYTHONPATH": os.pathsep.join(path for path in sys.path if path)},
+        env={**os.environ, **module_path()},
     )

@@ -8,14 +8,11 @@ them below one another. Needs Chromium and the `dev` extra.
 
 import argparse
 import io
-import json
 import os
 import re
 import shutil
 import subprocess
-import sys
 import time
-import urllib.request
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -23,6 +20,9 @@ from typing import Any
 
 from PIL import Image
 from playwright.sync_api import Page, sync_playwright
+
+from shared.children import python_module
+from siftfunnel.demo.ports import get_json
 
 PICTURE = Path(__file__).with_name("page.png")
 WIDTH, HEIGHT, GAP = 1120, 760, 12
@@ -45,7 +45,7 @@ def browser_path() -> str:
 @contextmanager
 def running_demo() -> Iterator[str]:
     """The address of the page of a demo that runs until the end of the block."""
-    command = [sys.executable, "-m", "siftfunnel", "demo", "--http-port", "0"]
+    command = python_module("siftfunnel", "demo", "--http-port", "0")
     demo = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
     assert demo.stdout is not None
     try:
@@ -61,8 +61,7 @@ def running_demo() -> Iterator[str]:
 
 def scored_frames(address: str, bundle: str) -> int:
     """How many of a bundle's frames the attacker has rebuilt and compared with the original."""
-    with urllib.request.urlopen(f"{address}summary") as answer:
-        books: dict[str, Any] = json.load(answer)["bundles"]
+    books: dict[str, Any] = (get_json(f"{address}summary") or {"bundles": {}})["bundles"]
     return int(books.get(bundle, {}).get("frames_scored", 0))
 
 

@@ -197,3 +197,10 @@ def test_ciphertext_leaves_sizes_directions_and_times(desk: Desk) -> None:
 def test_a_reply_without_a_frame_is_no_accident(desk: Desk) -> None:
     desk.tell(heard_reply(5, 1))
     assert desk.ledger.bundles == {}
+
+
+def test_codecs_that_a_client_invents_share_one_entry_of_the_books(desk: Desk, scene: Scene) -> None:
+    for number in range(1000):
+        frame = pb.Frame(sequence=number, codec=1000 + number, payload=b"payload%d" % number)
+        desk.tell(heard_frame(frame.SerializeToString(), scene.open.digest))
+    assert list(desk.tally.codecs) == ["unknown"]

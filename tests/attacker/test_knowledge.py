@@ -105,7 +105,7 @@ def test_no_rubbish_settles_a_bundle_or_raises(scene: Scene, rubbish: bytes) -> 
 
 def test_what_has_no_name_is_called_by_its_number(scene: Scene) -> None:
     target = scene.knowledge().targets[0]
-    assert target.codec_name(99) == "codec 99 (unknown)"
+    assert target.codec_name(99) == "unknown"
     assert target.class_name(99) == "class 99 (unknown)"
     assert target.class_name(1) == "boris"
 

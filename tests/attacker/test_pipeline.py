@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 
 from attacker.knowledge import Knowledge, Target, gather
-from attacker.pipeline import Pipeline, Rate
+from attacker.pacing import Rate
+from attacker.pipeline import Pipeline
 from attacker.workshop import WorkshopConfig
 from tests.attacker.scene import HandCamera, HandFeed, Scene, eventually, heard_frame, heard_reply
 
