@@ -31,7 +31,7 @@ taps (--tap, repeatable):
   relay:LISTEN:TARGET   stand in the path; each is PORT or HOST:PORT. No privilege needed: the edge
                         connects to LISTEN
   sniff:IFACE:PORT      listen on a network interface (Linux; needs CAP_NET_RAW, for instance root)
-  pcap:FILE             a recorded capture
+  pcap:FILE[:PORT]      a recorded capture; PORT is the server's, in case the beginning was not captured
   cloud:FILE            what a curious cloud records (`siftfunnel cloud --record-flows FILE`); TLS does not
                         stop it
 

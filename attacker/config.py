@@ -8,6 +8,7 @@ from urllib.parse import urlsplit
 from attacker.feeds.config import Endpoint, FeedConfig
 from attacker.workshop import WorkshopConfig
 from shared.hosts import is_host_name
+from shared.showing import without_credentials
 
 _TOKEN = re.compile(r"[A-Za-z0-9_-]{16,256}")
 
@@ -76,4 +77,6 @@ def check_address(flag: str, address: str) -> None:
     except ValueError:
         usable = False
     if not usable:
-        raise ValueError(f"{flag} must be an address such as http://127.0.0.1:8090, not {address!r}")
+        raise ValueError(
+            f"{flag} must be an address such as http://127.0.0.1:8090, not {without_credentials(address)!r}"
+        )

@@ -153,10 +153,10 @@ def gather(
         reconstructors: attacks made elsewhere, by bundle digest; they win over inverters.
     """
     problems: list[str] = []
-    artefacts: dict[str, Inverter] = {}
+    artefacts: dict[str, list[Inverter]] = {}
     for found in find_inverters(*inverters):
         if isinstance(found, Inverter):
-            artefacts[found.bundle_digest] = found
+            artefacts.setdefault(found.bundle_digest, []).append(found)
         else:
             problems.append(found.reason)
     targets: dict[str, Target] = {}
@@ -165,11 +165,15 @@ def gather(
             problems.append(found_bundle.reason)
         elif found_bundle.digest not in targets:
             given = (reconstructors or {}).get(found_bundle.digest)
-            target, problem = _target(found_bundle, artefacts.get(found_bundle.digest), given)
+            try:
+                target = _target(found_bundle, artefacts.get(found_bundle.digest, ()), given, problems)
+            except ValueError as error:
+                problems.append(f"{found_bundle.directory}: cannot be used: {error}")
+                continue
             targets[found_bundle.digest] = target
-            problems.extend(problem)
     named = {target.name for target in targets.values()}
-    for digest, inverter in artefacts.items():
+    for digest, trained in artefacts.items():
+        inverter = trained[-1]
         # An inverter of a bundle that is not attacked is no problem; an older export is easily missed.
         if digest not in targets and inverter.bundle_name in named:
             problems.append(
@@ -180,18 +184,21 @@ def gather(
 
 
 def _target(
-    bundle: Bundle, inverter: Inverter | None, given: Reconstructor | None
-) -> tuple[Target, list[str]]:
+    bundle: Bundle, trained: Sequence[Inverter], given: Reconstructor | None, problems: list[str]
+) -> Target:
+    """A bundle with the attack handed in for it, else with the last of its inverters that can be used."""
     codecs = make_codecs(bundle.manifest, bundle.digest)
     if given is not None:
-        return Target(bundle, codecs, given), []
-    if inverter is None:
-        return Target(bundle, codecs), [
+        return Target(bundle, codecs, given)
+    if not trained:
+        problems.append(
             f"no inverter for bundle {bundle.name} ({bundle.digest[:12]}…): its features are shown, "
             "nothing is rebuilt; train one with "
             f"`siftfunnel lab inverter {bundle.directory} --out inverters/{bundle.name}`"
-        ]
-    try:
-        return Target(bundle, codecs, load_decoder(inverter, bundle), inverter), []
-    except (InversionError, BundleError) as error:
-        return Target(bundle, codecs), [str(error)]
+        )
+    for inverter in reversed(trained):
+        try:
+            return Target(bundle, codecs, load_decoder(inverter, bundle), inverter)
+        except (InversionError, BundleError) as error:
+            problems.append(str(error))
+    return Target(bundle, codecs)

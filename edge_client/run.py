@@ -116,7 +116,7 @@ def _publisher(client: SplitClient, preview: "PreviewServer | None") -> OnHanded
     ring, digest = preview.ring, client.bundle.digest
 
     def publish(sequence: int, encoded: Encoded) -> None:
-        ring.publish(digest, sequence, encoded.picture.label, encoded.pixels_HWC)
+        ring.publish(digest, sequence, encoded.picture.label, encoded.pixels_HWC, encoded.payload)
 
     return publish
 

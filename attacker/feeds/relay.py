@@ -30,6 +30,8 @@ class _Report:
     """What the relay's process last told of itself."""
 
     bytes_copied: int = 0
+    missed_bytes: int = 0
+    missed_connections: int = 0
     refused: str = ""
     p50_us: float | None = None
     p99_us: float | None = None
@@ -102,24 +104,22 @@ class RelayFeed:
 
     def state(self) -> FeedState:
         """How the relay is doing now."""
-        counts = self._emitter.tally.read()
         report = self._report
+        counts = vars(self._emitter.tally.read())
+        # The tap hears of a hole with what comes behind it; until then, only the report tells of it.
+        for unit, missed in (("bytes", report.missed_bytes), ("connections", report.missed_connections)):
+            if missed:
+                counts["dropped"][f"{unit}: {_BEHIND}"] = missed
         return FeedState(
             tap=str(self._config),
             kind="relay",
             phase=self._phase,
             detail=self._detail or report.refused,
             address=self._address,
-            connections_open=counts.connections_open,
-            connections_seen=counts.connections_seen,
             bytes_seen=report.bytes_copied,
-            opaque_bytes=counts.opaque_bytes,
-            messages=counts.messages,
-            encrypted_connections=counts.encrypted_connections,
-            midway_connections=counts.midway_connections,
-            dropped=counts.dropped,
             added_latency_us_p50=report.p50_us,
             added_latency_us_p99=report.p99_us,
+            **counts,
         )
 
     # -- the other process ----------------------------------------------------------------------------------

@@ -9,6 +9,8 @@ from typing import Any
 
 import httpx
 
+from shared.showing import without_credentials
+
 ANSWER_WAIT_S = 30.0
 STATE_WAIT_S = 3.0
 
@@ -23,6 +25,7 @@ class Conductor:
     def __init__(self, url: str) -> None:
         """`url` is the control address's root, such as http://127.0.0.1:9300."""
         self._url = url.rstrip("/")
+        self._shown = without_credentials(self._url)
         self._http = httpx.AsyncClient(trust_env=False)
 
     async def state(self) -> dict[str, Any]:
@@ -37,7 +40,7 @@ class Conductor:
         except (ValueError, RecursionError):
             value = None
         if status != 200 or not isinstance(value, dict):
-            raise ConductorError(f"the conductor at {self._url} did not tell its state (status {status})")
+            raise ConductorError(f"the conductor at {self._shown} did not tell its state (status {status})")
         return value
 
     async def forward(
@@ -54,8 +57,8 @@ class Conductor:
                 method, self._url + path, content=body, headers=headers, timeout=wait_s
             )
         except (httpx.HTTPError, httpx.InvalidURL) as error:
-            reason = str(error) or type(error).__name__
-            raise ConductorError(f"the conductor at {self._url} does not answer: {reason}") from error
+            reason = without_credentials(str(error)) or type(error).__name__
+            raise ConductorError(f"the conductor at {self._shown} does not answer: {reason}") from error
         return answer.status_code, answer.content
 
     async def close(self) -> None:

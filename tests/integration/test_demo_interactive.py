@@ -98,7 +98,7 @@ def test_a_signal_ends_the_demo_and_leaves_nothing_behind(
 
 
 def state(page: str) -> dict[str, Any]:
-    return ask(f"{page}/control/state")
+    return ask(f"{page}/state")
 
 
 def playing(page: str) -> dict[str, str]:
@@ -119,26 +119,27 @@ def test_the_same_pictures_go_through_both_networks_until_the_page_switches(demo
     assert (now["tls"], now["pictures"], now["settings"]) == (False, "folder", {"rate_fps": 20.0, "seed": 0})
     assert now["parties"] == {"cloud": "up", "edge": "up"}
 
-    ask(f"{page}/control/switch", {"codec": {"tiny-siftfunnel": "q4"}})
+    ask(f"{page}/switch", {"codec": {"tiny-siftfunnel": "q4"}})
     eventually(lambda: frames_of(page, "tiny-siftfunnel", "q4") > 20)
     assert playing(page) == {"tiny-unprotected": "q6", "tiny-siftfunnel": "q4"}
     heard = frames_of(page, "tiny-siftfunnel", "q4"), frames_of(page, "tiny-unprotected", "q6")
-    ask(f"{page}/control/switch", {"bundles": ["tiny-siftfunnel"]})
+    ask(f"{page}/switch", {"bundles": ["tiny-siftfunnel"]})
     eventually(lambda: list(playing(page)) == ["tiny-siftfunnel"])
     eventually(lambda: frames_of(page, "tiny-siftfunnel", "q4") > heard[0] + 40)
-    assert ask(f"{page}/control/switch", {"in_turn": True})["in_turn"] is True
+    assert ask(f"{page}/switch", {"in_turn": True})["in_turn"] is True
     eventually(lambda: len(playing(page)) == 2)
 
     with pytest.raises(urllib.error.HTTPError) as refused:
-        ask(f"{page}/control/switch", {"codec": {"tiny-siftfunnel": "q99"}})
-    assert "fp32, fp16, int8" in refused.value.read().decode()
+        ask(f"{page}/switch", {"codec": {"tiny-siftfunnel": "q99"}})
+    with refused.value as answer:
+        assert "fp32, fp16, int8" in answer.read().decode()
 
 
 @pytest.mark.slow
 def test_a_switch_to_tls_is_heard_by_the_curious_cloud_only(demo: Child) -> None:
     page = page_of(demo)
     eventually(lambda: intercepted(page, "tiny-unprotected") > 0)
-    assert ask(f"{page}/control/switch", {"tls": True})["tls"] is True
+    assert ask(f"{page}/switch", {"tls": True})["tls"] is True
     demo.wait_for(", TLS", timeout_s=60)
     heard = intercepted(page, "tiny-unprotected")
     eventually(lambda: intercepted(page, "tiny-unprotected") > heard + 20)
@@ -150,7 +151,7 @@ def test_a_picture_of_ones_own_is_played_next_and_lies_nowhere(
     page = page_of(demo)
     eventually(lambda: intercepted(page, "tiny-siftfunnel") > 0)
     encoded = (stage.images / "circle" / "0.png").read_bytes()
-    request = urllib.request.Request(f"{page}/control/picture", encoded, {"Content-Type": "image/png"})
+    request = urllib.request.Request(f"{page}/picture", encoded, {"Content-Type": "image/png"})
     with urllib.request.urlopen(request, timeout=30) as answer:
         assert answer.status == 204
     assert state(page)["pictures"] == "own"
@@ -160,14 +161,14 @@ def test_a_picture_of_ones_own_is_played_next_and_lies_nowhere(
 
     eventually(lambda: outcomes().count("own picture 1") == 2)  # one for each network
     assert not [path for path in tmp_path.rglob("*") if path.is_file() and encoded in path.read_bytes()]
-    assert ask(f"{page}/control/switch", {"pictures": "demo"})["pictures"] == "folder"
+    assert ask(f"{page}/switch", {"pictures": "demo"})["pictures"] == "folder"
 
 
 @pytest.mark.parametrize("party", ["cloud", pytest.param("edge", marks=pytest.mark.slow)])
 def test_a_party_that_is_killed_is_seen_down_and_comes_back(party: str, demo: Child) -> None:
     page = page_of(demo)
     eventually(lambda: intercepted(page, "tiny-siftfunnel") > 0)
-    assert ask(f"{page}/control/end", {"party": party})["parties"][party] == "down"
+    assert ask(f"{page}/end", {"party": party})["parties"][party] == "down"
     demo.wait_for(f"{party} was killed by SIGKILL; it comes back in 3 s")
     eventually(lambda: state(page)["parties"][party] == "up")
     heard = intercepted(page, "tiny-siftfunnel")
@@ -200,7 +201,8 @@ def test_a_page_for_others_asks_for_its_token(stage: Stage, processes: Processes
     assert url
     with pytest.raises(urllib.error.HTTPError) as refused:
         ask(f"{url[1]}/summary")
-    assert refused.value.code == 401
+    with refused.value as answer:
+        assert answer.code == 401
     eventually(lambda: ask(f"{url[1]}/summary{url[2]}")["bundles"] != {})
     lines = [Path(f"/proc/{pid}/cmdline").read_bytes() for pid in (child.process.pid, *family(child))]
     assert not any(url[2].removeprefix("?token=").encode() in line for line in lines)

@@ -9,6 +9,7 @@ from PIL import Image
 
 from attacker.pictures import png_address
 from attacker.web.app import PAGE
+from attacker.web.hub import News
 from tests.attacker.scene import Scene
 from tests.attacker.web.serving import BOOKS, face_of, served
 from tests.attacker.web.test_conductor import FakeDemo, demo
@@ -98,6 +99,28 @@ async def test_the_event_stream_tells_the_same(scene: Scene) -> None:
             if {"hello", "books"} <= found.keys():
                 break
     assert found["hello"]["control"] is False
+
+
+async def test_a_reader_that_does_not_read_is_told_nothing_more(scene: Scene) -> None:
+    face = face_of(scene)
+    told = 0
+    news = face.hub.news
+
+    async def counted(session: str, after: int, timeout_s: float) -> News:
+        nonlocal told
+        told += 1
+        return await news(session, after, timeout_s)
+
+    face.hub.news = counted  # type: ignore[method-assign]
+    async with served(face) as client:
+        _, writer = await asyncio.open_connection(client.base_url.host, client.base_url.port, limit=1024)
+        writer.write(b"GET /events HTTP/1.1\r\nHost: localhost\r\n\r\n")
+        for number in range(30):
+            face.hub.publish("camera", {"number": number, "filling": "x" * 1_000_000})
+            await asyncio.sleep(0.05)
+        assert 1 <= told <= 5
+        assert len((await news(face.hub.session, 0, 0)).items["camera"]) > 1_000_000
+        writer.close()
 
 
 async def test_a_page_that_leaves_is_no_longer_waited_for(scene: Scene) -> None:
