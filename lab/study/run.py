@@ -21,6 +21,7 @@ from typing import Any, Literal
 import torch
 
 from lab.attacks.attack import Attack, Show
+from lab.attacks.fingerprint import tensor_digest
 from lab.attacks.generative import GenerativeGrayBox
 from lab.attacks.victim import Victim, to_floats, victim_of_network
 from lab.classifier import input_spec, sample_rate, steps_per_epoch
@@ -178,8 +179,9 @@ def prepare(row: Row, seed: int, profile: Profile, places: Places, device: torch
     torch.manual_seed(recipe.seed)
     with torch.no_grad():
         z = victim.observe(x)
-    digest = hashlib.sha256(weights.read_bytes()).hexdigest()
-    named = {"file": f"{WEIGHTS}/{weights.name}", "sha256": digest}
+    tensors = "".join(f"{name}={tensor_digest(value)};" for name, value in network.state_dict().items())
+    digest = hashlib.sha256(tensors.encode()).hexdigest()
+    named = {"file": f"{WEIGHTS}/{weights.name}", "tensors_sha256": digest}
     return Subject(recipe, network, stored, splits, victim, x, z, splits.provenance(), named)
 
 
@@ -310,7 +312,7 @@ def write_result(path: Path, row: Row, profile: Profile, subject: Subject, folde
     Returns:
         What has to be said aloud of it.
     """
-    done = {**_known(path, profile, subject), **_done(folder)}
+    done = dict(sorted({**_known(path, profile, subject), **_done(folder)}.items()))
     attacks = {key.removeprefix("attack-"): value for key, value in done.items() if key.startswith("attack-")}
     recipe, network = subject.recipe, subject.network
     parameters = done.get("cost", {}).pop("parameters", {})
