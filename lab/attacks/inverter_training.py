@@ -10,7 +10,7 @@ the target's pictures are never looked at.
 
 import json
 from abc import abstractmethod
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar, Literal
@@ -275,25 +275,10 @@ def learned_from(progress: Progress, task: InverterTask) -> dict[str, Any]:
         "epochs": progress.epochs_done,
         "best_epoch": progress.best_epoch,
         "held_back_psnr": progress.best_score,
-        "second_half_db": second_half_db(progress.history),
         "parameters": count_parameters(task.model),
         "seconds": round(progress.seconds, 1),
         "history": progress.history,
     }
-
-
-def second_half_db(history: Sequence[Mapping[str, float]]) -> float | None:
-    """Gain in dB on held-back pictures since the middle of a training; None for fewer than four passes.
-
-    A training whose step size still has to fall looks worse in its middle than one of half the length ends,
-    so this overestimates what half the budget costs: small is proof, large is not.
-
-    Example:
-        >>> round(second_half_db([{"held_back_psnr": db} for db in (10.0, 12.0, 12.5, 12.6)]), 3)
-        0.6
-    """
-    curve = [entry["held_back_psnr"] for entry in history if "held_back_psnr" in entry]
-    return float(max(curve) - max(curve[: len(curve) // 2])) if len(curve) >= 4 else None
 
 
 def stored_about(folder: Path, name: str) -> dict[str, Any]:

@@ -15,13 +15,14 @@ from torch import Tensor
 from lab.attacks.attack import Attack, Show
 from lab.attacks.basis import PictureBasis, measure_pictures
 from lab.attacks.chunks import AttackDivergedError, claim, memory_advice, read_tensors, write_tensors
+from lab.attacks.convergence import ends
 from lab.attacks.features import FeatureStatistics, measure_features
 from lab.attacks.fingerprint import auxiliary_digest, check_pictures, victim_fingerprint
 from lab.attacks.victim import Victim, to_floats
 from lab.train import RunFolderError, keep_freed_memory
 
 ABOUT, TUNING = "tuning.json", "tuning.safetensors"
-MOST_WIDENINGS, WIDENING_FROM_ZERO = 4, 4.0
+MOST_WIDENINGS = 4
 
 
 @dataclass(frozen=True)
@@ -70,7 +71,6 @@ class Tuning:
         basis: Of pictures.
         chosen: The candidate with the best score.
         scores: PSNR in dB on the tuning pictures, mean over pictures, by candidate.
-        edges: Settings of which the best candidate still has the last value tried, after all widening.
         twice_as_long_db: What twice the steps would gain on the tuning pictures, mean; None where not tried.
     """
 
@@ -78,7 +78,6 @@ class Tuning:
     basis: PictureBasis
     chosen: Candidate
     scores: list[dict[str, Any]]
-    edges: tuple[str, ...] = ()
     twice_as_long_db: float | None = None
 
     def to(self, device: torch.device) -> "Tuning":
@@ -91,7 +90,6 @@ class Tuning:
             **self.statistics.summary(),
             **asdict(self.chosen),
             "scores": self.scores,
-            "edges": list(self.edges),
             "twice_as_long_db": self.twice_as_long_db,
         }
 
@@ -179,7 +177,6 @@ def tune(
         found = {
             "chosen": asdict(tried[best]),
             "scores": table,
-            "edges": list(beyond(tried[int(scores_KN.mean(1).argmax())], tried)),
             "twice_as_long_db": gain,
         }
         write_tensors(home / TUNING, {**known.statistics.tensors(), **known.basis.tensors()}, found)
@@ -196,7 +193,7 @@ def _widened(
         return tried, torch.zeros(1, 1)
     scores_KN = score(tried)
     for _ in range(MOST_WIDENINGS):
-        further = list(beyond(tried[int(scores_KN.mean(1).argmax())], tried).values())
+        further = beyond(tried[int(scores_KN.mean(1).argmax())], tried)
         if not further:
             break
         try:
@@ -207,27 +204,10 @@ def _widened(
     return tried, scores_KN
 
 
-def beyond(best: Candidate, tried: Sequence[Candidate]) -> dict[str, Candidate]:
-    """The candidates one step beyond the ends at which ``best`` lies, by the setting that is moved.
-
-    A step is the ratio of the last two values at that end. A setting that was not to choose has no end, and
-    a weight of 0 is none either.
-
-    Example:
-        >>> grid = [Candidate(rate, 0.1, 0.0) for rate in (0.5, 1.0, 2.0)]
-        >>> beyond(grid[2], grid)["learning_rate"].learning_rate, beyond(grid[1], grid)
-        (4.0, {})
-    """
-    found = {}
-    for name in ("learning_rate", "tv_weight", "prior_weight", "anchor_weight"):
-        values = sorted({getattr(one, name) for one in tried if one.whitened == best.whitened})
-        own = getattr(best, name)
-        if len(values) < 2 or own not in (values[0], values[-1]) or own == 0:
-            continue
-        neighbour = values[-2] if own == values[-1] else values[1]
-        ratio = own / neighbour if neighbour else WIDENING_FROM_ZERO
-        found[name] = replace(best, **{name: own * ratio})
-    return found
+def beyond(best: Candidate, tried: Sequence[Candidate]) -> list[Candidate]:
+    """The candidates one step beyond the ends at which ``best`` lies, one for each setting."""
+    moved = ends(asdict(best), [asdict(one) for one in tried])
+    return [replace(best, **{name: value}) for name, value in moved.items()]
 
 
 def _scores(
@@ -290,7 +270,6 @@ def load_tuning(home: Path) -> Tuning:
         PictureBasis(**{name: value for name, value in tensors.items() if name not in names}),
         Candidate(**stored["chosen"]),
         stored["scores"],
-        tuple(stored["edges"]),
         stored["twice_as_long_db"],
     )
 

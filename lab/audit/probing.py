@@ -10,7 +10,8 @@ import numpy as np
 import torch
 
 from lab.attacks.attack import Attack, Show
-from lab.attacks.inverter_training import TrainedInverter, second_half_db
+from lab.attacks.convergence import second_half_db
+from lab.attacks.inverter_training import TrainedInverter
 from lab.attacks.victim import to_floats
 from lab.audit.attacking import folder_of, looks
 from lab.audit.budgets import Budget

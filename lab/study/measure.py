@@ -17,7 +17,7 @@ from lab.metrics.authors import PAPER_BATCH, paper_scores
 from lab.metrics.contrastive import info_nce
 from lab.metrics.cost import measure_edge
 from lab.metrics.information import effective_information_mean, entropy_coded_bits
-from lab.metrics.intervals import accuracy_interval, learned_nothing, paired_difference
+from lab.metrics.intervals import accuracy_interval, learned_nothing
 from lab.metrics.mine import MutualInformation, authors_mine, mine
 from lab.metrics.pictures import score_pictures, summarise
 from lab.metrics.references import REFERENCES, reference_pictures
@@ -64,15 +64,6 @@ def accuracy_figures(
         "largest_class": float(np.bincount(test.labels).max() / len(test)),
         "learned_nothing": learned_nothing(right, test.labels),
     }
-
-
-def above_mean_picture(x_NCHW: Tensor, y_NCHW: Tensor, auxiliary: ImageSet) -> dict[str, Any]:
-    """PSNR of restored pictures less that of always showing the attacker's mean picture, in dB, paired."""
-    x = x_NCHW.cpu()
-    own = to_floats(torch.from_numpy(auxiliary.images_NHWC))
-    guess = reference_pictures("mean_image", x, own, REFERENCE_SEED)
-    scores = (score_pictures(x, shown).psnr_db_N for shown in (y_NCHW, guess))
-    return paired_difference(*scores)
 
 
 def reference_figures(x_NCHW: Tensor, auxiliary: ImageSet) -> dict[str, Any]:

@@ -35,7 +35,6 @@ from lab.runs import load_run, splits_of, store_run, train_recipe
 from lab.study.flags import Flag, flags_of
 from lab.study.measure import (
     PAPER_RMLE_BATCH,
-    above_mean_picture,
     accuracy_figures,
     cost_figures,
     information_figures,
@@ -258,7 +257,6 @@ def run_attack(attack: Attack, frames: int, subject: Subject, folder: Path, show
         "details": dict(made.details),
         "fit_seconds": round(fitted - started, 1),
         "reconstruct_seconds": round(ended - fitted, 1),
-        "above_mean_picture": above_mean_picture(subject.x_NCHW, made.x_NCHW, subject.splits.auxiliary),
         "scores": scores_of(
             subject.x_NCHW.cpu(),
             made.x_NCHW,
@@ -316,7 +314,6 @@ def write_result(path: Path, row: Row, profile: Profile, subject: Subject, folde
     attacks = {key.removeprefix("attack-"): value for key, value in done.items() if key.startswith("attack-")}
     recipe, network = subject.recipe, subject.network
     parameters = done.get("cost", {}).pop("parameters", {})
-    flags = flags_of(done.get("accuracy"), attacks)
     result = {
         "schema": SCHEMA,
         "row": row.name,
@@ -338,12 +335,12 @@ def write_result(path: Path, row: Row, profile: Profile, subject: Subject, folde
         **{key: done[key] for key in MEASURES if key in done},
         "attacks": attacks,
         "strongest": strongest(attacks),
-        "flags": flags,
         "provenance": provenance(),
     }
+    flags = flags_of(result)
     path.parent.mkdir(parents=True, exist_ok=True)
     partial = path.with_suffix(".partial")
-    partial.write_text(json.dumps(result, indent=1) + "\n")
+    partial.write_text(json.dumps({**result, "flags": flags}, indent=1) + "\n")
     partial.replace(path)
     return flags
 
