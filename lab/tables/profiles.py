@@ -162,7 +162,7 @@ def preamble(study: Study, rows: Sequence[RowResult], family: str | None = None)
     stale = [row.name for row in rows if any(result.get(LEFT_OUT) for result in row.results)]
     if stale:
         parts.append(
-            "**Left out:** MINE, MI† and distance correlation of rows whose pictures came in class order and "
+            "**Left out:** MINE and distance correlation of rows whose test pictures came in class order and "
             f"that were not measured anew: {', '.join(stale)}."
         )
     return tuple(parts)
