@@ -1,6 +1,7 @@
 """``siftfunnel lab front``: accuracy against bytes per frame, with leakage. PyTorch is imported late."""
 
 import argparse
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -60,9 +61,17 @@ def _add_leakage_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--attacks",
         type=names,
-        default=("residual",),
+        default=("stored-inverter", "doubled"),
         metavar="NAME,...",
-        help="attacks, with the budgets of the profile (default: residual)",
+        help="attacks, with the budgets of the profile; `doubled` trains the bundle's stored inverter on, or "
+        "the residual one where it has none, for as many passes again (default: stored-inverter,doubled)",
+    )
+    parser.add_argument(
+        "--inverters",
+        type=Path,
+        nargs="+",
+        metavar="DIR",
+        help="folders with the bundles' stored inverters (default: `inverters` beside each bundle's folder)",
     )
     parser.add_argument("--profile", default="cpu", help="cpu or full: the study's (default: %(default)s)")
     parser.add_argument(
@@ -80,6 +89,12 @@ def _add_leakage_arguments(parser: argparse.ArgumentParser) -> None:
     )
 
 
+def _beside(bundles: Sequence[Path]) -> list[Path]:
+    """Folders named ``inverters`` beside the folders that hold these bundles, as the package's assets lie."""
+    places = {place.absolute().parent.parent / "inverters" for place in bundles}
+    return sorted(place for place in places if place.is_dir())
+
+
 def run_front(args: argparse.Namespace) -> int:
     """Measure and say where the front lies.
 
@@ -94,7 +109,11 @@ def run_front(args: argparse.Namespace) -> int:
     leakage = None
     if args.leakage_of or args.leakage_from:
         leakage = LeakageSettings.of_profile(
-            profile(args.profile), args.attacks, attacked=args.attacked, auxiliary=args.auxiliary
+            profile(args.profile),
+            args.attacks,
+            attacked=args.attacked,
+            auxiliary=args.auxiliary,
+            inverters=args.inverters or _beside(args.bundles),
         )
     wanted = FrontRequest(
         bundles=tuple(args.bundles),
