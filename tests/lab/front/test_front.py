@@ -1,5 +1,6 @@
 """A whole front of tiny bundles: measured, attacked, continued, refused."""
 
+import shutil
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -286,3 +287,19 @@ def test_what_is_doubled_is_run_too_and_a_bundle_without_a_stored_inverter_doubl
 ) -> None:
     settings = replace(LEAKAGE, attacks=(StoredInverter(), Doubled.of(RESIDUAL)))
     assert settings.against(bundle.digest) == (RESIDUAL, Doubled.of(RESIDUAL))
+
+
+def test_stored_inverters_are_found_beside_the_bundles_folder(
+    bundle: Bundle, data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    place = shutil.copytree(bundle.directory, tmp_path / "bundles" / "funnel")
+    make_tiny_inverter(tmp_path / "inverters" / "own", bundle)
+    out = tmp_path / "front.json"
+    argv = ["lab", "front", str(place), "--dataset", "cifar10", "--data", str(data), "--out", str(out)]
+    attack = ["--leakage-of", "q4", "--attacks", "stored-inverter", "--attacked", "9", "--auxiliary", "30"]
+    assert main([*argv, *attack, "--runs", str(tmp_path / "runs"), "--threads", "1"]) == 0
+    assert "8 points, 1 of them with leakage" in capsys.readouterr().out
+    point = find_point(read_front(out), "funnel", "q4")
+    assert point is not None
+    assert point["leakage"]["attack"] == "stored-inverter"
+    assert str(tmp_path) not in out.read_text()
