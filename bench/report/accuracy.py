@@ -7,7 +7,7 @@ from typing import Literal
 from bench.cells.result import Cell
 from bench.report.leakage import find_point
 from bench.report.sources import Front
-from lab.front.points import wilson_interval
+from lab.metrics.intervals import accuracy_interval
 
 
 @dataclass(frozen=True)
@@ -58,7 +58,7 @@ def accuracy_of(
     # a picture that comes again gets the same answer again, so only different ones make it more certain
     different = max(int(cell.settings.get("asked", {}).get("number_of_pictures", judged)) for cell in cells)
     pictures = min(judged, different)
-    low, high = wilson_interval(round(share * pictures), pictures)
+    low, high = accuracy_interval(round(share * pictures), pictures)
     return Accuracy(share, low, high, pictures, "cells")
 
 

@@ -135,8 +135,8 @@ def test_a_front_says_bytes_accuracy_and_leakage_of_every_point() -> None:
 def test_a_leak_says_where_more_training_of_the_attack_helps_and_where_nobody_tried() -> None:
     front = made.front()
     settled, growing, untried, elsewhere = (front["points"][place] for place in (0, 1, 2, 4))
-    settled["leakage"]["convergence"] = {"gain_db": 0.02, "half_width_db": 0.01, "more_helps": False}
-    growing["leakage"]["convergence"] = {"gain_db": 0.2, "half_width_db": 0.03, "more_helps": True}
+    settled["leakage"]["convergence"] = {"gain_db": 0.02, "interval_db": [0.01, 0.03], "more_helps": False}
+    growing["leakage"]["convergence"] = {"gain_db": 0.2, "interval_db": [0.17, 0.23], "more_helps": True}
     for point in front["points"]:
         if point["leakage"] is not None:
             own = "f" * 64 if point is elsewhere else "a" * 64
