@@ -127,7 +127,8 @@ def find_point(front: Mapping[str, Any], bundle: str | None, codec: str) -> Poin
 def put_point(front: Front, point: Point) -> None:
     """Add a point, or replace the one of the same bundle and codec.
 
-    Leakage that was measured of the same bundle (the same digest) is kept.
+    Leakage that was measured of the same bundle (the same digest) is kept, and so are a trained-on
+    network's answers where it went on from the same one.
     """
     old = find_point(front, point["bundle"], point["codec"])
     if old is None:
@@ -135,6 +136,9 @@ def put_point(front: Front, point: Point) -> None:
         return
     if old["digest"] == point["digest"] and point["leakage"] is None:
         point = {**point, "leakage": old["leakage"]}
+    tuned = old.get("fine_tuned")
+    if tuned is not None and tuned["network"]["digest"] == point["network"]["digest"]:
+        point = {"fine_tuned": tuned, **point}
     front["points"][front["points"].index(old)] = point
 
 

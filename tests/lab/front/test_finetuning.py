@@ -1,5 +1,6 @@
 """The network behind JPEG and WebP, trained on with such files."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -74,6 +75,8 @@ def test_a_picture_is_answered_by_the_network_as_it_is_and_by_one_trained_on_wit
         assert 0 <= tuned["accuracy_interval"][0] <= tuned["accuracy"] <= tuned["accuracy_interval"][1] <= 1
     monkeypatch.setattr("lab.front.front.fine_tuned_fields", pytest.fail)
     assert measure_front(wanted, CPU, quiet)["points"] == points
+    again = measure_front(replace(wanted, again=True, fine_tune=None), CPU, quiet)["points"]
+    assert [point["fine_tuned"] for point in again] == [point["fine_tuned"] for point in points]
 
 
 def test_a_bundle_without_a_known_recipe_cannot_be_trained_on(data: Path, tmp_path: Path) -> None:
