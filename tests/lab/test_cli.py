@@ -136,7 +136,7 @@ def test_help_needs_no_torch(command: str) -> None:
 def test_without_torch_the_missing_extra_is_named() -> None:
     done = without_torch("from tests.lab.test_cli import run\nrun('lab', 'recipes')")
     assert done.returncode == 1
-    assert "install the extra `lab`" in done.stderr
+    assert "pip install '.[lab]'" in done.stderr
 
 
 def test_bad_archives_and_devices_are_refused(tmp_path: Path) -> None:
