@@ -11,6 +11,9 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from shared.console import on_console
+from shared.showing import printable, without_credentials
+
 if TYPE_CHECKING:
     from edge_client.client import SplitClient
     from edge_client.preview import PreviewServer
@@ -36,11 +39,11 @@ examples:
       paths on standard input, JSON lines on standard output
 
 A server that goes away is dialled again and everything unanswered is sent again; every frame ends as
-exactly one answer or one typed error. Pictures that do not decode are named on standard error and skipped.
-Ctrl-C or SIGTERM stops reading, waits --grace seconds for answers under way and still writes the summary;
-a second one waits no more.
+exactly one answer or one typed error. Pictures that do not decode are named on standard error and skipped;
+outputs have a line for them too, with the outcome "skipped". Ctrl-C or SIGTERM stops reading, waits --grace
+seconds for answers under way and still writes the summary; a second one waits no more.
 
-exit codes: 0 done, 1 the server could not be used, 2 wrong input
+exit codes: 0 done, 1 the server could not be used or answered nothing, 2 wrong input or nothing to send
 """
 
 _CLASSIFY = "Send pictures once and print the answers."
@@ -89,7 +92,9 @@ def add_classify_parser(subparsers: Any, bundles_default: Sequence[Path] = ()) -
     parser.add_argument("images", nargs="+", metavar="IMAGE", help="picture files")
     _add_bundle_flags(parser, bundles_default)
     _add_server_flags(parser.add_argument_group("server"))
-    parser.add_argument("--output", metavar="jsonl:FILE|-", help="write JSON lines instead of text")
+    parser.add_argument(
+        "--output", metavar="jsonl:FILE|-", help="add JSON lines to a file, or - for standard output"
+    )
     parser.set_defaults(run=run_classify)
 
 
@@ -188,7 +193,8 @@ def _add_output_flags(group: Any) -> None:
         action="append",
         default=[],
         metavar="KIND:FILE|-",
-        help="jsonl:FILE or text:FILE, - for standard output; may be repeated (default: text:-)",
+        help="jsonl:FILE or text:FILE, which is added to, - for standard output; may be repeated "
+        "(default: text:-)",
     )
     group.add_argument("--summary", type=Path, metavar="FILE", help="write the run's figures as JSON")
     group.add_argument("--quiet", action="store_true", help="no line of figures at the end")
@@ -245,23 +251,19 @@ def run_classify(args: argparse.Namespace) -> int:
         EdgeError: the server could not be used.
     """
     from edge_client.outcome import Answer
-    from edge_client.outputs import open_output
+    from edge_client.outputs import Lines, as_verdict, open_output
 
     failed = 0
-    with _client(args) as client:
-        output = open_output(args.output) if args.output else None
+    with _client(args) as client, ExitStack() as cleanup:
+        output = open_output(args.output) if args.output else Lines("-", as_verdict)
+        cleanup.callback(output.close)
         for outcome in client.stream(args.images):
             if not isinstance(outcome, Answer):
                 failed += 1
                 text = getattr(outcome, "message", "")
-                print(text if outcome.source in text else f"{outcome.source}: {text}", file=sys.stderr)
-            elif output is None:
-                best = ", ".join(f"{each.name} {each.score:.3f}" for each in outcome.top)
-                print(f"{outcome.source}: {best}")
-            if output is not None and outcome.sequence is not None:
+                _warn(printable(text if outcome.source in text else f"{outcome.source}: {text}"))
+            if args.output or isinstance(outcome, Answer):
                 output.write(outcome)
-        if output is not None:
-            output.close()
     return 1 if failed else 0
 
 
@@ -335,15 +337,20 @@ def main(argv: Sequence[str] | None = None) -> int:
     subparsers = parser.add_subparsers(metavar="COMMAND", required=True)
     add_edge_parser(subparsers)
     add_classify_parser(subparsers)
-    args = parser.parse_args(argv)
+    return on_console(lambda: _run(parser.parse_args(argv)))
+
+
+def _run(args: argparse.Namespace) -> int:
     try:
         code: int = args.run(args)
+    except BrokenPipeError:
+        raise
     except (ValueError, OSError) as error:
-        print(f"edge_client: {error}", file=sys.stderr)
+        _warn(f"edge_client: {without_credentials(str(error))}")
         return 2 if isinstance(error, ValueError) else 1
     except Exception as error:
         if not type(error).__module__.startswith(("edge_client", "shared")):
             raise
-        print(f"edge_client: {error}", file=sys.stderr)
+        _warn(f"edge_client: {without_credentials(str(error))}")
         return 1
     return code

@@ -14,12 +14,14 @@ from typing import TYPE_CHECKING
 
 from edge_client.client import SplitClient
 from edge_client.encoder import Encoded
+from edge_client.errors import EdgeError, SourceError
 from edge_client.outcome import FrameFailure, Outcome
 from edge_client.outputs import Output
 from edge_client.producer import OnHandedIn
 from edge_client.sources.source import Source
 from edge_client.streaming import OutcomeStream
 from edge_client.summary import Summary, write_summary
+from shared.showing import printable
 
 if TYPE_CHECKING:
     from edge_client.preview import PreviewServer
@@ -44,6 +46,8 @@ class RunConfig:
     def __post_init__(self) -> None:
         if self.grace_s < 0:
             raise ValueError(f"--grace must not be negative, not {self.grace_s}")
+        if self.summary is not None and not self.summary.parent.is_dir():
+            raise ValueError(f"--summary {self.summary}: no such folder; make it first")
 
 
 def play(
@@ -59,25 +63,42 @@ def play(
     waits no longer.
 
     Raises:
-        EdgeError: as `SplitClient.stream`; outcomes and figures are written before.
+        EdgeError: as `SplitClient.stream`, or no frame was answered; outcomes and figures are written before.
+        SourceError: nothing was sent, though nobody stopped it.
     """
     summary = Summary(client.bundle.name, client.codec, client.bundle.manifest.classes)
     with ExitStack() as cleanup:
         stream = cleanup.enter_context(client.open_stream(source, on_handed_in=_publisher(client, preview)))
         cleanup.callback(_conclude, summary, stream, config)
-        cleanup.enter_context(_stopping(stream, config.grace_s))
+        stopped = cleanup.enter_context(_stopping(stream, config.grace_s))
         if config.ready_line:
             announce(client, preview)
         for outcome in stream:
             summary.add(outcome)
             _write(outcome, outputs)
+    if not stopped():
+        _require_answers(summary, stream.handed_in)
     return summary
+
+
+def _require_answers(summary: Summary, handed_in: int) -> None:
+    """An end in which nothing was answered is no success, whatever the reason."""
+    if summary.skipped and not handed_in:
+        raise SourceError(
+            f"nothing was sent: {summary.skipped} pictures skipped, "
+            f"the first because of {summary.first_skipped}"
+        )
+    if not handed_in:
+        raise SourceError("nothing was sent: the source gave no picture")
+    if summary.errors and not summary.answered:
+        raise EdgeError(f"no frame was answered: {summary.as_text(handed_in)}")
 
 
 def _write(outcome: Outcome, outputs: Sequence[Output]) -> None:
     if isinstance(outcome, FrameFailure) and outcome.sequence is None:
-        print(f"skipped {outcome.message}", file=sys.stderr, flush=True)
-        return
+        # where answers are read on the terminal, their lines have it already
+        if not any(output.for_people for output in outputs):
+            print(f"skipped {printable(outcome.message)}", file=sys.stderr, flush=True)
     for output in outputs:
         output.write(outcome)
 
@@ -122,10 +143,10 @@ def announce(client: SplitClient, preview: "PreviewServer | None") -> None:
 
 
 @contextmanager
-def _stopping(stream: OutcomeStream, grace_s: float) -> Iterator[None]:
-    """Turn SIGTERM and SIGINT into an orderly end of the stream while inside."""
+def _stopping(stream: OutcomeStream, grace_s: float) -> Iterator[Callable[[], bool]]:
+    """Turn SIGTERM and SIGINT into an orderly end of the stream while inside; gives whether one came."""
     if threading.current_thread() is not threading.main_thread():
-        yield
+        yield lambda: False
         return
     timers: list[threading.Timer] = []
 
@@ -138,7 +159,7 @@ def _stopping(stream: OutcomeStream, grace_s: float) -> Iterator[None]:
 
     before = {number: signal.signal(number, on_signal) for number in (signal.SIGTERM, signal.SIGINT)}
     try:
-        yield
+        yield lambda: bool(timers)
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)

@@ -27,8 +27,8 @@ from shared.manifest import (
 )
 from shared.storage import (
     Problem,
-    directories_with,
     file_entries,
+    load_all,
     read_bytes,
     read_object,
     verify_file,
@@ -158,7 +158,7 @@ def write_bundle(
     stored = complete.to_json()
     digest = sha256_hex(stored)
     about = json.dumps({"digest": digest, **{k: v for k, v in report.items() if k != "digest"}}, indent=1)
-    write_directory(Path(directory), {MANIFEST: stored, REPORT: about.encode() + b"\n", **files})
+    write_directory(Path(directory), {MANIFEST: stored, REPORT: about.encode() + b"\n", **files}, MANIFEST)
     return load_bundle(directory, need=files)
 
 
@@ -172,15 +172,5 @@ def find_bundles(*directories: str | Path, need: Iterable[str] = ()) -> list[Bun
         directories: where to look.
         need: files to verify, as for `load_bundle`.
     """
-    found: list[Bundle | Problem] = []
     needed = tuple(need)
-    for directory in map(Path, directories):
-        if not directory.is_dir():
-            found.append(Problem(directory, f"{directory}: no such directory"))
-            continue
-        for place in directories_with(directory, MANIFEST):
-            try:
-                found.append(load_bundle(place, needed))
-            except BundleError as error:
-                found.append(Problem(place, str(error)))
-    return found
+    return load_all(directories, MANIFEST, lambda place: load_bundle(place, needed))

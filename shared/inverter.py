@@ -13,7 +13,7 @@ from typing import Any
 from shared.digests import is_digest
 from shared.json_fields import FieldError, Fields, parse_object
 from shared.manifest import BundleError, FileEntry, is_name, read_file_entries
-from shared.storage import Problem, directories_with, file_entries, read_bytes, verify_file, write_directory
+from shared.storage import Problem, file_entries, load_all, read_bytes, verify_file, write_directory
 
 SCHEMA_VERSION = 1
 STATEMENT, MODEL = "inverter.json", "inverter.onnx"
@@ -111,20 +111,10 @@ def write_inverter(
     except FieldError as error:
         raise BundleError(str(error)) from None
     stored = json.dumps(statement, indent=1, allow_nan=False).encode() + b"\n"
-    write_directory(Path(directory), {STATEMENT: stored, **files})
+    write_directory(Path(directory), {STATEMENT: stored, **files}, STATEMENT)
     return load_inverter(directory)
 
 
 def find_inverters(*directories: str | Path) -> list[Inverter | Problem]:
     """Inverters in directories, as `shared.bundle.find_bundles` finds bundles."""
-    found: list[Inverter | Problem] = []
-    for directory in map(Path, directories):
-        if not directory.is_dir():
-            found.append(Problem(directory, f"{directory}: no such directory"))
-            continue
-        for place in directories_with(directory, STATEMENT):
-            try:
-                found.append(load_inverter(place))
-            except BundleError as error:
-                found.append(Problem(place, str(error)))
-    return found
+    return load_all(directories, STATEMENT, load_inverter)

@@ -1,6 +1,7 @@
 """Console entry: mounts one parser, runs it, and turns expected failures into a clear message.
 
-Exit codes: 0 done, 1 the run failed, 2 the input was wrong, 130 interrupted with Ctrl-C.
+Exit codes: 0 done, 1 the run failed, 2 the input was wrong, 130 interrupted with Ctrl-C, 141 the reader of
+the output went away.
 """
 
 import argparse
@@ -11,7 +12,9 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import cast
 
+from shared.console import on_console
 from shared.extras import EXTRA_OF, how_to_install
+from shared.showing import without_credentials
 from siftfunnel import __version__
 from siftfunnel.commands import COMMANDS, Command
 
@@ -28,6 +31,10 @@ def main(argv: Sequence[str] | None = None) -> int:
         argv: arguments after the program's name; the process's own when left out.
     """
     arguments = list(sys.argv[1:] if argv is None else argv)
+    return on_console(lambda: _run(arguments))
+
+
+def _run(arguments: list[str]) -> int:
     command = _command_in(arguments)
     # Help is there for what is not installed yet, too.
     asks_for_help = not {"-h", "--help"}.isdisjoint(arguments)
@@ -44,9 +51,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt:
         return _INTERRUPTED
     except BrokenPipeError:
-        # The reader of our output went away (`| head`); closing stdout again at exit would print a traceback.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return 1
+        raise
     except ModuleNotFoundError as error:
         if "--traceback" in arguments or command is None or error.name is None:
             raise
@@ -118,7 +123,7 @@ def _message_of(error: Exception) -> str:
 
 
 def _fail(command: str, message: str, code: int) -> int:
-    print(f"siftfunnel{' ' if command else ''}{command}: {message}", file=sys.stderr)
+    print(f"siftfunnel{' ' if command else ''}{command}: {without_credentials(message)}", file=sys.stderr)
     return code
 
 

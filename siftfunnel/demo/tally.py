@@ -80,8 +80,11 @@ class Tally:
             outcome: the line as JSON.
             now_s: when it was read, on any steady clock.
         """
-        self._times_s.append(now_s)
         kind = outcome["outcome"]
+        if kind == "skipped":
+            # a picture that did not decode never became a frame
+            return
+        self._times_s.append(now_s)
         if kind == "superseded":
             self.superseded += 1
         elif kind == "error":

@@ -151,7 +151,11 @@ def test_damaged_pictures_are_skipped_counted_and_named(
     assert str(pictures / "cat" / "2.png") in result.stderr
     figures = json.loads(summary.read_text())
     assert (figures["frames_sent"], figures["frames_answered"], figures["images_skipped"]) == (9, 9, 1)
-    assert len(result.stdout.splitlines()) == 9
+    lines = [json.loads(line) for line in result.stdout.splitlines()]
+    assert [line["source"] for line in lines if line["outcome"] == "skipped"] == [
+        str(pictures / "cat" / "2.png")
+    ]
+    assert sum(line["outcome"] == "answer" for line in lines) == 9
 
 
 def test_paths_come_on_standard_input_and_answers_leave_on_standard_output(
