@@ -96,6 +96,7 @@ def _add_export(commands: Any) -> None:
     )
     parser.add_argument("folder", type=Path, metavar="RUN", help="a run folder")
     parser.add_argument("--out", type=Path, required=True, metavar="DIR", help="the bundle's directory")
+    parser.add_argument("--name", metavar="NAME", help="the bundle's name (default: that of its directory)")
     parser.add_argument(
         "--evaluate-on",
         choices=["test", "validation"],
@@ -174,7 +175,9 @@ def run_export(args: argparse.Namespace) -> int:
     prepare_torch("cpu", args.threads)
     from lab.export import export_run
 
-    bundle = export_run(args.folder, args.out, args.data, args.cache, evaluate_on=args.evaluate_on)
+    bundle = export_run(
+        args.folder, args.out, args.data, args.cache, name=args.name, evaluate_on=args.evaluate_on
+    )
     print(f"{args.out}: {bundle.name} {bundle.digest[:12]}, accuracy {bundle.report()['accuracy']:.4f}")
     return 0
 
