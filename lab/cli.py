@@ -2,13 +2,16 @@
 
 import argparse
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from lab.arguments import add_common, prepare_torch, require_lab_extra, say
 from lab.audit.cli import add_audit_parser
 from lab.front.cli import add_front_parser
 from lab.study.cli import add_figure2_parser, add_run_parser
 from lab.tables.cli import add_tables_parser
+
+if TYPE_CHECKING:
+    from shared.bundle import Inverter
 
 
 def add_lab_parser(subparsers: Any) -> None:
@@ -121,6 +124,9 @@ def _add_inverter(commands: Any) -> None:
         "--run", dest="folder", type=Path, metavar="DIR", help="run folder (default: runs/inverter-BUNDLE)"
     )
     parser.add_argument("--epochs", type=int, metavar="N", help="another number of epochs than the recipe's")
+    parser.add_argument(
+        "--measure-only", action="store_true", help="measure the inverter in --out anew; nothing is trained"
+    )
     add_common(parser)
     parser.set_defaults(run=run_inverter)
 
@@ -183,13 +189,16 @@ def run_export(args: argparse.Namespace) -> int:
 
 
 def run_inverter(args: argparse.Namespace) -> int:
-    """Train and export a bundle's inverter."""
+    """Train and export a bundle's inverter, or measure one anew."""
     device = prepare_torch(args.device, args.threads)
     from dataclasses import replace
 
-    from lab.inverter import inverter_recipe, train_inverter
+    from lab.inverter import inverter_recipe, measure_inverter, train_inverter
     from shared.bundle import load_bundle
 
+    if args.measure_only:
+        _print_inverter(args.out, measure_inverter(args.bundle, args.out, args.data, args.cache))
+        return 0
     bundle = load_bundle(args.bundle, need=("edge.onnx",))
     wanted = inverter_recipe(bundle.name)
     if args.epochs is not None:
@@ -200,6 +209,10 @@ def run_inverter(args: argparse.Namespace) -> int:
     except KeyboardInterrupt:
         say(f"\nstopped; the finished epochs are kept in {folder}, the same command continues")
         raise
-    figures = made.report["held_out"]
-    print(f"{args.out}: PSNR {figures['psnr_mean']:.2f} dB, SSIM {figures['ssim_mean']:.3f} held out")
+    _print_inverter(args.out, made)
     return 0
+
+
+def _print_inverter(place: Path, made: "Inverter") -> None:
+    for codec, figures in made.report["codecs"].items():
+        print(f"{place}: {codec} PSNR {figures['psnr_mean']:.2f} dB, SSIM {figures['ssim_mean']:.3f}")

@@ -224,9 +224,13 @@ class TrainedInverter(Attack):
             self.epochs, self.learning_rate, beta1=self.beta1, weight_decay=0.0, seed=self.seed
         )
         with memory_advice(self.batch):
-            task = InverterTask(self, victim, auxiliary_NHWC)
+            task = self.task(victim, auxiliary_NHWC, run.folder.parent)
             progress = fit(task, settings, run)
         return learned_from(progress, task)
+
+    def task(self, victim: Victim, auxiliary_NHWC: Tensor, root: Path) -> InverterTask:
+        """What is fitted; ``root`` is the folder that all attacks on this victim share."""
+        return InverterTask(self, victim, auxiliary_NHWC)
 
     def load(self, victim: Victim, folder: Path) -> nn.Module:
         """The trained inverter of this victim, in evaluation mode.

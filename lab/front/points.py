@@ -20,6 +20,9 @@ from numpy.typing import NDArray
 SCHEMA = 1
 FRONT = "front"
 Z_95 = 1.959964
+DOUBLED = "doubled"
+ENOUGH_DB = 0.1
+"""A doubling of an inverter's training that gains less than this says that it was trained for long enough."""
 
 Kind = Literal["rate-trained", "post-training", "jpeg", "webp", "raw"]
 KINDS: tuple[Kind, ...] = ("rate-trained", "post-training", "jpeg", "webp", "raw")
@@ -72,6 +75,26 @@ def paired_difference(a_N: NDArray[Any], b_N: NDArray[Any]) -> tuple[float, floa
     if apart.size < 2:
         return float(apart.mean()), math.inf
     return float(apart.mean()), float(Z_95 * apart.std(ddof=1) / math.sqrt(apart.size))
+
+
+def last_doubling(attacks: Mapping[str, Mapping[str, Any]]) -> dict[str, Any] | None:
+    """What a doubled inverter gained over the one it goes on from, on the same attacked pictures.
+
+    Args:
+        attacks: Entries of a point by attack.
+
+    Returns:
+        ``gain_db`` with ``half_width_db`` of its 95 % interval, and ``more_helps``: whether the interval
+        reaches ``ENOUGH_DB``, so that still longer training may get more. None where nothing was doubled.
+    """
+    doubled = attacks.get(DOUBLED)
+    start = None if doubled is None else attacks.get(doubled["budget"]["start"]["name"])
+    if doubled is None or start is None or doubled["attacked_sha256"] != start["attacked_sha256"]:
+        return None
+    gain, half = paired_difference(
+        np.asarray(doubled["psnr_db_per_image"]), np.asarray(start["psnr_db_per_image"])
+    )
+    return {"gain_db": gain, "half_width_db": half, "more_helps": gain + half >= ENOUGH_DB}
 
 
 def pack_answers(right_N: NDArray[np.bool_]) -> str:
