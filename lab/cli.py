@@ -118,7 +118,7 @@ def _add_inverter(commands: Any) -> None:
         "pictures that the bundle's network never saw, and export it. "
         "Ctrl-C stops; the same command continues.",
     )
-    parser.add_argument("bundle", type=Path, metavar="BUNDLE", help="a bundle's directory")
+    parser.add_argument("bundle", metavar="BUNDLE", help="a bundle's directory or name")
     parser.add_argument("--out", type=Path, required=True, metavar="DIR", help="the inverter's directory")
     parser.add_argument(
         "--run", dest="folder", type=Path, metavar="DIR", help="run folder (default: runs/inverter-BUNDLE)"
@@ -194,18 +194,18 @@ def run_inverter(args: argparse.Namespace) -> int:
     from dataclasses import replace
 
     from lab.inverter import inverter_recipe, measure_inverter, train_inverter
-    from shared.bundle import load_bundle
+    from shared.bundle_search import find_bundle
 
+    bundle = find_bundle(args.bundle)
     if args.measure_only:
-        _print_inverter(args.out, measure_inverter(args.bundle, args.out, args.data, args.cache))
+        _print_inverter(args.out, measure_inverter(bundle.directory, args.out, args.data, args.cache))
         return 0
-    bundle = load_bundle(args.bundle, need=("edge.onnx",))
-    wanted = inverter_recipe(bundle.name)
+    wanted = inverter_recipe(bundle)
     if args.epochs is not None:
         wanted = replace(wanted, epochs=args.epochs)
     folder = args.folder or Path("runs") / f"inverter-{bundle.name}"
     try:
-        made = train_inverter(args.bundle, args.out, folder, args.data, args.cache, device, wanted)
+        made = train_inverter(bundle.directory, args.out, folder, args.data, args.cache, device, wanted)
     except KeyboardInterrupt:
         say(f"\nstopped; the finished epochs are kept in {folder}, the same command continues")
         raise

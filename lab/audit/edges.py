@@ -179,6 +179,7 @@ def load_edge(path: Path, device: torch.device, spec: InputSpec, *, black_box: b
             f"{path}: takes pictures of 0 to 255, so it normalises them itself; give mean 0 and std 1, not "
             f"mean {list(spec.mean)} and std {list(spec.std)}"
         )
+    _refuse_training_mode(path)
     if black_box:
         return LoadedEdge(
             queried(half), False, "the edge half is queried, as agreed for one that is not ours"
@@ -190,6 +191,18 @@ def load_edge(path: Path, device: torch.device, spec: InputSpec, *, black_box: b
     except UnsupportedOperatorError as error:
         return LoadedEdge(queried(half), False, f"no gradients through the edge half: {error}")
     return LoadedEdge(module, True, "every operator of the edge half is known, so gradients pass")
+
+
+def _refuse_training_mode(path: Path) -> None:
+    """Refuse a BatchNormalization that normalises by its batch; its state changes, which looks like noise."""
+    for node in onnx.load(str(path), load_external_data=False).graph.node:
+        if node.op_type == "BatchNormalization" and any(
+            entry.name == "training_mode" and entry.i for entry in node.attribute
+        ):
+            raise EdgeError(
+                f"{path}: {node.name or 'a BatchNormalization'} is in training mode, so a picture's feature "
+                "depends on those before it and beside it; export the network in evaluation mode"
+            )
 
 
 def probe_edge(
@@ -224,8 +237,7 @@ def probe_edge(
     if not (_is_close(z[:1], beside_another[:1]) and _is_close(z[:1], alone)):
         raise EdgeError(
             f"{name}: a picture's feature depends on the other pictures of its batch, which a device does "
-            "not have; a BatchNormalization in training mode does that, and a batch fixed in a Reshape: "
-            "export the network in evaluation mode"
+            "not have; export the network in evaluation mode, and with a dynamic batch"
         )
     return False
 

@@ -15,11 +15,11 @@ from lab.attacks.victim import Victim, victim_of_network
 from lab.audit.edges import LoadedEdge, OnnxHalf, digest_of_graphs, load_edge, probe_edge
 from lab.audit.layout import FeatureLayout
 from lab.audit.spec import load_spec
+from lab.bundles import dataset_of, dataset_of_name, training_of
 from lab.classifier import input_spec
-from lab.datasets import DATASETS
 from lab.runs import load_run
 from lab.train import RUN
-from shared.bundle import CLOUD, EDGE, MANIFEST, Bundle, load_bundle
+from shared.bundle import CLOUD, EDGE, MANIFEST, load_bundle
 from shared.bundle_search import bundle_directory
 from shared.digests import sha256_hex
 from shared.manifest import EdgeStage, LabelKind
@@ -134,7 +134,6 @@ def target_of_bundle(place: Path, device: torch.device) -> Target:
     loaded = load_edge(bundle.path(EDGE), device, manifest.input)
     layout = FeatureLayout(manifest.feature.shape, (manifest.input.height, manifest.input.width))
     noisy = probe_edge(loaded.edge, manifest.input, manifest.feature.shape, device, manifest.name)
-    training = _training_of(bundle)
     return Target(
         name=manifest.name,
         kind="bundle",
@@ -152,8 +151,8 @@ def target_of_bundle(place: Path, device: torch.device) -> Target:
         logits=OnnxHalf(place / CLOUD) if has_cloud else None,
         classes=manifest.classes,
         label_kind=manifest.label_kind,
-        dataset=training.get("recipe", {}).get("dataset") or dataset_of_name(manifest.name),
-        trained_on=training.get("splits"),
+        dataset=dataset_of(bundle),
+        trained_on=training_of(bundle).get("splits"),
         codecs=make_codecs(manifest, bundle.digest),
         default_codec=manifest.default_codec,
     )
@@ -180,22 +179,6 @@ def target_of_foreign(edge: Path, spec: Path, device: torch.device) -> Target:
         label_kind=contract.label_kind,
         dataset=dataset_of_name(contract.name),
     )
-
-
-def dataset_of_name(name: str) -> str | None:
-    """The data set whose name a bundle's name begins with, or None.
-
-    Example:
-        >>> dataset_of_name("cifar10-siftfunnel"), dataset_of_name("camera")
-        ('cifar10', None)
-    """
-    fitting = [dataset for dataset in DATASETS if name == dataset or name.startswith(f"{dataset}-")]
-    return max(fitting, key=len, default=None)
-
-
-def _training_of(bundle: Bundle) -> dict[str, Any]:
-    training = bundle.report().get("training", {})
-    return training if isinstance(training, dict) else {}
 
 
 def _victim(

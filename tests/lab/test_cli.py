@@ -58,7 +58,7 @@ def test_train_export_and_inverter_run_one_after_the_other(
     assert run("lab", "inverter", "bundle", "--out", "inverter", "--epochs", "1", *common) == 0
     out = capsys.readouterr().out.splitlines()
     assert out[0].startswith("runs/cifar10_unprotected: best validation score")
-    assert out[1].startswith("bundle: cifar10-unprotected ")
+    assert out[1].startswith("bundle: bundle ")
     assert out[2].startswith("inverter: PSNR ")
     assert {path.name for path in Path("bundle").iterdir()} == {
         "manifest.json",

@@ -85,6 +85,13 @@ def test_batch_normalisation_in_training_mode_is_refused(tmp_path: Path) -> None
     ends = ["feature", "running_mean", "running_var"]
     training = helper.make_node("BatchNormalization", ["conv", "s", "b", "m", "v"], ends, training_mode=1)
     write_edge(tmp_path, [CONV, training], s=ones, b=zeros, m=zeros, v=ones)
+    with pytest.raises(EdgeError, match="is in training mode"):
+        target_in(tmp_path)
+
+
+def test_a_feature_that_depends_on_its_batch_is_refused(tmp_path: Path) -> None:
+    mean = helper.make_node("ReduceMean", ["conv"], ["mean"], axes=[0])
+    write_edge(tmp_path, [CONV, mean, helper.make_node("Sub", ["conv", "mean"], ["feature"])])
     with pytest.raises(EdgeError, match="depends on the other pictures of its batch"):
         target_in(tmp_path)
 
