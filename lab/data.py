@@ -60,6 +60,19 @@ class ImageSet:
         """The same pictures as ``fair_order`` has them, copied into memory."""
         return self.take(fair_order(self.images_NHWC, self.labels))
 
+    def channel_statistics(self) -> tuple[list[float], list[float]]:
+        """Mean and standard deviation of each channel over all pixels, which are scaled to [0, 1].
+
+        Example:
+            >>> grey = np.array([0, 255], dtype=np.uint8).reshape(1, 1, 2, 1).repeat(3, axis=3)
+            >>> ImageSet(grey, np.zeros(1, np.int64), ("a",)).channel_statistics()
+            ([0.5, 0.5, 0.5], [0.5, 0.5, 0.5])
+        """
+        counts = np.stack([np.bincount(self.images_NHWC[..., c].ravel(), minlength=256) for c in range(3)])
+        values, shares = np.arange(256) / 255, counts / counts.sum(axis=1, keepdims=True)
+        mean = shares @ values
+        return mean.tolist(), np.sqrt(shares @ values**2 - mean**2).tolist()
+
     def pixels_sha256(self) -> str:
         """SHA-256 of the pixels in their order, without the labels; about a second for a gigabyte."""
         return hashlib.sha256(np.ascontiguousarray(self.images_NHWC).data).hexdigest()

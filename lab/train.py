@@ -108,6 +108,14 @@ def one_cycle(step: int, total_steps: int, peak: float, warmup_share: float) -> 
     return peak * 0.5 * (1 + math.cos(math.pi * (step - warmup) / (total_steps - warmup)))
 
 
+def epochs_of(epochs: int, least_steps: int, task: Task) -> int:
+    """Passes of a training that has so many, and so many steps at least: few pictures make short passes.
+
+    Example: 12 passes of 842 pictures in batches of 128 are 84 steps; with 900 at least they become 129.
+    """
+    return max(epochs, math.ceil(least_steps / math.ceil(task.samples_per_epoch / task.batch_size)))
+
+
 def keep_freed_memory() -> None:
     """Ask glibc to keep freed blocks instead of returning them to the system.
 

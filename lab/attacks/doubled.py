@@ -39,7 +39,7 @@ class Doubled(TrainedInverter):
     @classmethod
     def of(cls, start: TrainedInverter | StoredInverter) -> "Doubled":
         """With as many passes as ``start`` has had."""
-        return cls(epochs=max(1, start.epochs), start=start)
+        return cls(epochs=max(1, start.epochs), least_steps=getattr(start, "least_steps", 0), start=start)
 
     def budget(self) -> dict[str, Any]:
         """The fields as JSON values, the inverter's with its name."""

@@ -17,8 +17,9 @@ from lab.metrics.authors import PAPER_BATCH, paper_scores
 from lab.metrics.contrastive import info_nce
 from lab.metrics.cost import measure_edge
 from lab.metrics.information import effective_information_mean, entropy_coded_bits
+from lab.metrics.intervals import accuracy_interval, learned_nothing, paired_difference
 from lab.metrics.mine import MutualInformation, authors_mine, mine
-from lab.metrics.pictures import ci95_of_mean, score_pictures, summarise
+from lab.metrics.pictures import score_pictures, summarise
 from lab.metrics.references import REFERENCES, reference_pictures
 from lab.metrics.retrieval import retrieval_of_pictures
 from lab.models.split import SplitNetwork, count_parameters
@@ -55,8 +56,23 @@ def accuracy_figures(
     """Accuracy on the test pictures with an interval over pictures; stages draw their noise."""
     torch.manual_seed(REFERENCE_SEED)
     logits = evaluate_logits(network, test, spec, device)
-    right_N = (logits.argmax(1) == test.labels).astype(np.float64)
-    return {"test": float(right_N.mean()), "ci95": ci95_of_mean(right_N), "pictures": len(test)}
+    right = int((logits.argmax(1) == test.labels).sum())
+    return {
+        "test": right / len(test),
+        "ci95": accuracy_interval(right, len(test)),
+        "pictures": len(test),
+        "largest_class": float(np.bincount(test.labels).max() / len(test)),
+        "learned_nothing": learned_nothing(right, test.labels),
+    }
+
+
+def above_mean_picture(x_NCHW: Tensor, y_NCHW: Tensor, auxiliary: ImageSet) -> dict[str, Any]:
+    """PSNR of restored pictures less that of always showing the attacker's mean picture, in dB, paired."""
+    x = x_NCHW.cpu()
+    own = to_floats(torch.from_numpy(auxiliary.images_NHWC))
+    guess = reference_pictures("mean_image", x, own, REFERENCE_SEED)
+    scores = (score_pictures(x, shown).psnr_db_N for shown in (y_NCHW, guess))
+    return paired_difference(*scores)
 
 
 def reference_figures(x_NCHW: Tensor, auxiliary: ImageSet) -> dict[str, Any]:

@@ -7,7 +7,6 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from scipy.stats import binomtest
 
 from lab.front.points import (
     FrontError,
@@ -15,37 +14,17 @@ from lab.front.points import (
     kind_of_codec,
     last_doubling,
     pack_answers,
-    paired_difference,
     put_point,
     read_front,
     unpack_answers,
-    wilson_interval,
     write_front,
 )
 from tests.lab.front.fronts import codec_point, leakage, made_up_front
 
 
-@given(st.integers(1, 5000).flatmap(lambda total: st.tuples(st.integers(0, total), st.just(total))))
-def test_the_interval_is_wilsons_as_scipy_has_it(case: tuple[int, int]) -> None:
-    right, total = case
-    theirs = binomtest(right, total).proportion_ci(method="wilson")
-    assert wilson_interval(right, total) == pytest.approx([theirs.low, theirs.high], abs=1e-6)
-
-
-def test_a_share_of_nothing_is_refused() -> None:
-    with pytest.raises(ValueError, match="one trial or more"):
-        wilson_interval(0, 0)
-
-
 @given(st.lists(st.booleans(), min_size=1, max_size=70))
 def test_answers_come_back_as_they_were_packed(right: list[bool]) -> None:
     assert unpack_answers(pack_answers(np.array(right)), len(right)).tolist() == right
-
-
-def test_a_paired_difference_has_the_interval_of_its_mean() -> None:
-    mean, half = paired_difference(np.array([1.0, 3.0, 2.0, 2.0]), np.zeros(4))
-    assert mean == 2.0
-    assert half == pytest.approx(1.959964 * np.sqrt(2 / 3) / 2)
 
 
 @pytest.mark.parametrize(

@@ -40,7 +40,8 @@ def test_foreign_pairs_are_of_any_class_though_the_pairs_come_in_class_order() -
     x, z = classes + 0.1 * noise, 0.01 * classes
     found = mine(x, z, x, z, steps=60, width=8, learning_rate=5e-3).nats
     assert found == pytest.approx(math.log(2), abs=0.1)
-    assert authors_mine(x, z, x, z, epochs=4, batch=100).nats > 0.1
+    z = classes.expand_as(x).contiguous()
+    assert authors_mine(x, z, x, z, epochs=10, batch=100).nats > 0.2
 
 
 def test_mine_goes_beyond_the_authors_ceiling_but_not_beyond_its_own() -> None:
