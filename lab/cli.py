@@ -170,7 +170,7 @@ def run_train(args: argparse.Namespace) -> int:
     try:
         progress = train_recipe(wanted, folder, args.data, args.cache, device, args.start_from, args.teachers)
     except KeyboardInterrupt:
-        say(f"\nstopped; the finished epochs are kept in {folder}, the same command continues")
+        say(f"stopped; what is said above to be kept is in {folder}, and the same command continues")
         raise
     print(f"{folder}: best validation score {progress.best_score:.4f} in epoch {progress.best_epoch}")
     return 0
@@ -207,7 +207,7 @@ def run_inverter(args: argparse.Namespace) -> int:
     try:
         made = train_inverter(bundle.directory, args.out, folder, args.data, args.cache, device, wanted)
     except KeyboardInterrupt:
-        say(f"\nstopped; the finished epochs are kept in {folder}, the same command continues")
+        say(f"stopped; what is said above to be kept is in {folder}, and the same command continues")
         raise
     _print_inverter(args.out, made)
     return 0

@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 from PIL import Image
 from torch import nn
 
+from lab.checkpoints import BEST, RUN
 from lab.classifier import evaluate_logits, input_spec
 from lab.data import ImageSet
 from lab.folding import folded_copy, round_to_half
@@ -31,7 +32,6 @@ from lab.provenance import provenance
 from lab.recipes import Recipe
 from lab.runs import RESTORING, load_run, splits_of
 from lab.sessions import DeviceModel, OnnxModel
-from lab.train import BEST, RUN
 from shared.bundle import Bundle, write_bundle
 from shared.manifest import CodecSpec, FeatureSpec, Manifest, is_name
 from shared.preprocess import InputSpec, normalise

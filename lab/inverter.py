@@ -18,6 +18,7 @@ from torch import Tensor, nn
 
 from lab.augment import Augmentation, augment
 from lab.bundles import dataset_of
+from lab.checkpoints import Run
 from lab.data import DataError, ImageSet, Splits, seeded_parts
 from lab.datasets import load_splits
 from lab.export import ExportError
@@ -27,7 +28,7 @@ from lab.models.decoder import DecoderSettings, build_decoder, doublings_between
 from lab.models.split import count_parameters
 from lab.provenance import provenance
 from lab.sessions import DeviceModel, OnnxModel
-from lab.train import FitSettings, Run, Task, fit
+from lab.train import FitSettings, Task, fit
 from shared.bundle import EDGE, Bundle, Inverter, load_bundle, load_inverter, write_inverter
 from shared.preprocess import InputSpec, normalise
 from shared.similarity import mse, psnr, ssim

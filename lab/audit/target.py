@@ -16,9 +16,9 @@ from lab.audit.edges import LoadedEdge, OnnxHalf, digest_of_graphs, load_edge, p
 from lab.audit.layout import FeatureLayout
 from lab.audit.spec import load_spec
 from lab.bundles import dataset_of, dataset_of_name, training_of
+from lab.checkpoints import RUN
 from lab.classifier import input_spec
 from lab.runs import load_run
-from lab.train import RUN
 from shared.bundle import CLOUD, EDGE, MANIFEST, load_bundle
 from shared.bundle_search import bundle_directory
 from shared.digests import sha256_hex

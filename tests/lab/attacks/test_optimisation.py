@@ -19,7 +19,7 @@ from lab.attacks.rmle import RMLE
 from lab.attacks.rmle_authors import RMLEAuthors, squared_variation
 from lab.attacks.tuning import psnr_N
 from lab.attacks.victim import Victim, to_floats
-from lab.train import RunFolderError
+from lab.checkpoints import RunFolderError
 from tests.lab.attacks.faces import drawn_faces, untrained_victim
 from tests.lab.attacks.tiny import shapes, tiny_victim
 
