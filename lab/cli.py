@@ -99,6 +99,7 @@ def _add_export(commands: Any) -> None:
     )
     parser.add_argument("folder", type=Path, metavar="RUN", help="a run folder")
     parser.add_argument("--out", type=Path, required=True, metavar="DIR", help="the bundle's directory")
+    parser.add_argument("--name", metavar="NAME", help="the bundle's name (default: that of its directory)")
     parser.add_argument(
         "--evaluate-on",
         choices=["test", "validation"],
@@ -117,7 +118,7 @@ def _add_inverter(commands: Any) -> None:
         "pictures that the bundle's network never saw, and export it. "
         "Ctrl-C stops; the same command continues.",
     )
-    parser.add_argument("bundle", type=Path, metavar="BUNDLE", help="a bundle's directory")
+    parser.add_argument("bundle", metavar="BUNDLE", help="a bundle's directory or name")
     parser.add_argument("--out", type=Path, required=True, metavar="DIR", help="the inverter's directory")
     parser.add_argument(
         "--run", dest="folder", type=Path, metavar="DIR", help="run folder (default: runs/inverter-BUNDLE)"
@@ -169,7 +170,7 @@ def run_train(args: argparse.Namespace) -> int:
     try:
         progress = train_recipe(wanted, folder, args.data, args.cache, device, args.start_from, args.teachers)
     except KeyboardInterrupt:
-        say(f"\nstopped; the finished epochs are kept in {folder}, the same command continues")
+        say(f"stopped; what is said above to be kept is in {folder}, and the same command continues")
         raise
     print(f"{folder}: best validation score {progress.best_score:.4f} in epoch {progress.best_epoch}")
     return 0
@@ -180,7 +181,9 @@ def run_export(args: argparse.Namespace) -> int:
     prepare_torch("cpu", args.threads)
     from lab.export import export_run
 
-    bundle = export_run(args.folder, args.out, args.data, args.cache, evaluate_on=args.evaluate_on)
+    bundle = export_run(
+        args.folder, args.out, args.data, args.cache, name=args.name, evaluate_on=args.evaluate_on
+    )
     print(f"{args.out}: {bundle.name} {bundle.digest[:12]}, accuracy {bundle.report()['accuracy']:.4f}")
     return 0
 
@@ -191,20 +194,20 @@ def run_inverter(args: argparse.Namespace) -> int:
     from dataclasses import replace
 
     from lab.inverter import inverter_recipe, measure_inverter, train_inverter
-    from shared.bundle import load_bundle
+    from shared.bundle_search import find_bundle
 
+    bundle = find_bundle(args.bundle)
     if args.measure_only:
-        _print_inverter(args.out, measure_inverter(args.bundle, args.out, args.data, args.cache))
+        _print_inverter(args.out, measure_inverter(bundle.directory, args.out, args.data, args.cache))
         return 0
-    bundle = load_bundle(args.bundle, need=("edge.onnx",))
-    wanted = inverter_recipe(bundle.name)
+    wanted = inverter_recipe(bundle)
     if args.epochs is not None:
         wanted = replace(wanted, epochs=args.epochs)
     folder = args.folder or Path("runs") / f"inverter-{bundle.name}"
     try:
-        made = train_inverter(args.bundle, args.out, folder, args.data, args.cache, device, wanted)
+        made = train_inverter(bundle.directory, args.out, folder, args.data, args.cache, device, wanted)
     except KeyboardInterrupt:
-        say(f"\nstopped; the finished epochs are kept in {folder}, the same command continues")
+        say(f"stopped; what is said above to be kept is in {folder}, and the same command continues")
         raise
     _print_inverter(args.out, made)
     return 0

@@ -17,6 +17,8 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from lab.augment import Augmentation, augment
+from lab.bundles import dataset_of
+from lab.checkpoints import Run
 from lab.data import DataError, ImageSet, Splits, seeded_parts
 from lab.datasets import load_splits
 from lab.export import ExportError
@@ -26,7 +28,7 @@ from lab.models.decoder import DecoderSettings, build_decoder, doublings_between
 from lab.models.split import count_parameters
 from lab.provenance import provenance
 from lab.sessions import DeviceModel, OnnxModel
-from lab.train import FitSettings, Run, Task, fit
+from lab.train import FitSettings, Task, fit
 from shared.bundle import EDGE, Bundle, Inverter, load_bundle, load_inverter, write_inverter
 from shared.preprocess import InputSpec, normalise
 from shared.similarity import mse, psnr, ssim
@@ -76,18 +78,22 @@ INVERTERS: dict[str, InverterRecipe] = {
     "cifar10": InverterRecipe(dataset="cifar10", epochs=12, batch_size=32),
     "drawnfaces": InverterRecipe(dataset="drawnfaces", epochs=16, batch_size=16),
 }
-"""The decoder's recipe for each data set; a bundle's is the one whose name its own name begins with."""
+"""The decoder's recipe for each data set."""
 
 
-def inverter_recipe(bundle_name: str) -> InverterRecipe:
-    """The recipe for a bundle; an unknown family lists the known ones."""
-    for dataset, recipe in INVERTERS.items():
-        if bundle_name == dataset or bundle_name.startswith(dataset + "-"):
-            return recipe
-    raise ValueError(
-        f"no inverter recipe for bundle {bundle_name!r}; known families: {', '.join(sorted(INVERTERS))}. "
-        "Name the bundle <family>-<something>, or add a recipe to lab.inverter.INVERTERS"
-    )
+def inverter_recipe(bundle: Bundle) -> InverterRecipe:
+    """The recipe for a bundle, by the data set that it was trained on.
+
+    Raises:
+        ValueError: it names none, or one without a recipe; the text lists those that have one.
+    """
+    dataset = dataset_of(bundle)
+    if dataset not in INVERTERS:
+        raise ValueError(
+            f"no inverter recipe for bundle {bundle.name}, trained on {dataset or 'unnamed pictures'}; "
+            f"there are recipes for {', '.join(sorted(INVERTERS))}: add one to lab.inverter.INVERTERS"
+        )
+    return INVERTERS[dataset]
 
 
 def normalise_floats(x_NHWC: Tensor, spec: InputSpec) -> NDArray[np.float32]:
@@ -253,7 +259,7 @@ def train_inverter(
         recipe: Another recipe than the bundle family's.
     """
     bundle = load_bundle(bundle_directory, need=(EDGE,))
-    recipe = recipe or inverter_recipe(bundle.name)
+    recipe = recipe or inverter_recipe(bundle)
     splits = load_splits(recipe.dataset, data, cache, size=bundle.manifest.input.height)
     task = DecoderTask(recipe, bundle, splits.auxiliary, device)
     run = Run(run_folder, {"inverter": asdict(recipe), "bundle": bundle.name, "digest": bundle.digest})
@@ -299,7 +305,7 @@ def measure_inverter(bundle_directory: Path, place: Path, data: Path | None, cac
     bundle = load_bundle(bundle_directory, need=(EDGE,))
     stored = load_inverter(place)
     stored.require_digest(bundle.digest)
-    splits = load_splits(inverter_recipe(bundle.name).dataset, data, cache, size=bundle.manifest.input.height)
+    splits = load_splits(inverter_recipe(bundle).dataset, data, cache, size=bundle.manifest.input.height)
     trained = {key: value for key, value in stored.report.items() if key in TRAINING_FIELDS}
     report = {**measure(bundle, splits, OnnxModel(stored.path())), **trained}
     return write_inverter(place, bundle.name, bundle.digest, stored.path().read_bytes(), report)

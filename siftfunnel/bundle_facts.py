@@ -4,7 +4,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from shared.bundle import Bundle, BundleError, load_bundle
+from shared.bundle import CHECKSUM, REPORT, Bundle, BundleError, load_bundle
+from shared.storage import read_object
 from siftfunnel.shipped import Library
 
 
@@ -59,7 +60,7 @@ def verify(directory: Path) -> Bundle:
     """Compare every file that the manifest lists, and the report, with what is stored.
 
     Raises:
-        BundleError: a file is missing or has changed, or the report belongs to another manifest.
+        BundleError: a file is missing or has changed, or the report is of another manifest or was edited.
     """
     listed = tuple(load_bundle(directory, need=()).manifest.files)
     missing = {"edge.onnx", "cloud.onnx"} - set(listed)
@@ -68,6 +69,14 @@ def verify(directory: Path) -> Bundle:
     bundle = load_bundle(directory, need=listed)
     bundle.report()
     return bundle
+
+
+def report_state(bundle: Bundle) -> str:
+    """What can be said of a verified bundle's report: ``unchanged``, ``without a checksum`` or ``none``."""
+    path = bundle.directory / REPORT
+    if not path.is_file():
+        return "none"
+    return "unchanged" if CHECKSUM in read_object(path) else "without a checksum"
 
 
 def row(fact: dict[str, Any]) -> dict[str, str]:

@@ -14,13 +14,14 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from lab.checkpoints import Run
 from lab.classifier import Batch, ClassifierTask, evaluate_logits, fit_settings, input_spec
 from lab.data import DataError, ImageSet, Splits
 from lab.front.pictures import PictureCoding
 from lab.front.points import Point, accuracy_fields
 from lab.provenance import provenance
 from lab.recipes import RECIPES, Recipe, recipe
-from lab.train import Run, fit
+from lab.train import fit
 from lab.unfolding import load_from_bundle
 from shared.bundle import Bundle
 from shared.preprocess import normalise

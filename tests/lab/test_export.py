@@ -23,6 +23,7 @@ from siftfunnel.cli import main
 from tests.lab.pictures import write_data_directory
 from tests.lab.test_runs import tiny
 from tests.lab.tinynetwork import TINY_WIDTH, trained_like
+from tests.tinybundle import make_tiny_bundle
 
 CPU = torch.device("cpu")
 
@@ -48,7 +49,7 @@ def test_an_exported_bundle_is_loaded_and_verified_by_shared(bundle: Bundle) -> 
     loaded = load_bundle(bundle.directory)
     manifest = loaded.manifest
     assert loaded.digest == bundle.digest
-    assert (manifest.name, manifest.defence) == ("cifar10-siftfunnel", "siftfunnel")
+    assert (manifest.name, manifest.defence) == ("b", "siftfunnel")
     assert (manifest.architecture, manifest.split_point) == (
         "cnn-siftfunnel-w32",
         "after the funnel (12 channels)",
@@ -136,7 +137,7 @@ def test_an_inverter_is_trained_on_the_auxiliary_pictures_and_names_its_bundle(
     made = train_inverter(bundle.directory, tmp_path / "i", tmp_path / "run", data, None, CPU, SMALL)
     loaded = load_inverter(made.directory)
     loaded.require_digest(bundle.digest)
-    with pytest.raises(BundleError, match="trained for cifar10-siftfunnel"):
+    with pytest.raises(BundleError, match="trained for b"):
         loaded.require_digest("0" * 64)
     assert loaded.report["training"]["auxiliary_pictures"] == 40
     by_codec = loaded.report["codecs"]
@@ -171,11 +172,20 @@ def test_an_inverter_is_measured_on_what_each_codec_left_and_anew_without_touchi
     assert again.path().read_bytes() == made.path().read_bytes()
 
 
-def test_the_two_bundles_of_a_family_face_the_same_attacker() -> None:
-    assert inverter_recipe("cifar10-unprotected") == inverter_recipe("cifar10-siftfunnel")
-    assert inverter_recipe("drawnfaces-unprotected") == inverter_recipe("drawnfaces-siftfunnel")
-    with pytest.raises(ValueError, match="known families: cifar10, drawnfaces"):
-        inverter_recipe("imagenet-unprotected")
+def test_a_bundle_is_named_as_told_and_its_decoder_follows_its_pictures(
+    run_folder: Path, data: Path, tmp_path: Path
+) -> None:
+    made = export_run(run_folder, tmp_path / "b", data, name="door-camera")
+    assert made.name == "door-camera"
+    assert inverter_recipe(made).dataset == "cifar10"
+    with pytest.raises(ValueError, match="--name"):
+        export_run(run_folder, tmp_path / "c", data, name="../door")
+
+
+def test_the_decoder_of_a_bundle_that_names_no_pictures_is_refused(tmp_path: Path) -> None:
+    assert inverter_recipe(make_tiny_bundle(tmp_path / "a", name="drawnfaces-mine")).dataset == "drawnfaces"
+    with pytest.raises(ValueError, match="cifar10, drawnfaces"):
+        inverter_recipe(make_tiny_bundle(tmp_path / "b", name="mine"))
 
 
 @pytest.mark.parametrize("architecture", sorted(NETWORKS))

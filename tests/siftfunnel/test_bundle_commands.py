@@ -129,12 +129,31 @@ def test_show_of_an_unknown_bundle_lists_the_names(
     library: Bundle, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert cli.main(["bundle", "show", "nonsense"]) == 2
-    assert "one of tiny" in capsys.readouterr().err
+    assert "tiny" in capsys.readouterr().err
 
 
 def test_verify_passes_an_unchanged_bundle(library: Bundle, capsys: pytest.CaptureFixture[str]) -> None:
     assert cli.main(["bundle", "verify"]) == 0
     assert capsys.readouterr().out.startswith(f"ok       tiny  {library.digest}")
+
+
+def test_verify_notices_an_edited_report(library: Bundle, capsys: pytest.CaptureFixture[str]) -> None:
+    path = library.directory / "report.json"
+    path.write_text(path.read_text().replace('"seed": ', '"seed": 1'))
+    assert cli.main(["bundle", "verify", "tiny"]) == 1
+    assert "report.json" in capsys.readouterr().out
+
+
+def test_verify_says_what_a_report_is_worth(library: Bundle, capsys: pytest.CaptureFixture[str]) -> None:
+    states = []
+    for text in (None, json.dumps({"digest": library.digest, "accuracy": 0.9}), ""):
+        if text is not None:
+            (library.directory / "report.json").write_text(text)
+        if text == "":
+            (library.directory / "report.json").unlink()
+        assert cli.main(["bundle", "verify", "--json"]) == 0
+        states.append(json.loads(capsys.readouterr().out)[0]["report"])
+    assert states == ["unchanged", "without a checksum", "none"]
 
 
 @pytest.mark.parametrize("name", ["edge.onnx", "cloud.onnx"])
