@@ -179,6 +179,8 @@ class Lane:
                 if left_over is not None:
                     turned_away.append(left_over)
             self._announce()
+            if self._help_pays():
+                self._help_wanted.notify()
         for ticket in turned_away:
             self._turn_away(ticket, closing)
         self._settlement.wake(turned_away)
@@ -216,7 +218,7 @@ class Lane:
         if not self._queue:
             return
         self._changed.notify()
-        if not self._idle and (self._run_s >= _HELP_PAYS_S or self._queue.expires_s < self._helper_until_s):
+        if not self._idle and self._queue.expires_s < self._helper_until_s:
             self._help_wanted.notify()
 
     def _expire(self, tickets: Sequence[Ticket], now_s: float) -> None:

@@ -23,6 +23,7 @@ _HTTP2_HEADER_BYTES = 9
 _HTTP2_FRAME_BYTES = 16384
 
 QUEUE_FULL = "queue_full"
+_CLOSE_S = 5.0
 
 
 class RecordError(ValueError):
@@ -100,10 +101,13 @@ class FlowRecorder:
         self._queue.put(FlowRecord(time.time(), connection, direction, method, digest, message, size))
 
     def close(self) -> None:
-        """Write what is queued and close the file."""
+        """Write what is queued and close the file; a disk that hangs is left behind."""
         self._queue.put(None)
-        self._thread.join()
-        self._file.close()
+        self._thread.join(_CLOSE_S)
+        if self._thread.is_alive():
+            _log.error("--record-flows: %s: the disk hangs; it is abandoned", self._config.path)
+        else:
+            self._file.close()
 
     def _write_all(self) -> None:
         while (record := self._queue.get()) is not None:

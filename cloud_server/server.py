@@ -20,7 +20,8 @@ from cloud_server.catalogue import Catalogue, open_catalogue
 from cloud_server.config import CloudConfig, Endpoint
 from cloud_server.health import HealthServicer
 from cloud_server.metrics import Metrics
-from cloud_server.ports import ListenError, listening_socket
+from cloud_server.ports import ListenError, listening_sockets
+from cloud_server.process import allow_open_files
 from cloud_server.recorder import FlowRecorder
 from cloud_server.service import SERVICE, SplitInferenceService
 from cloud_server.ticket import Owner
@@ -217,6 +218,13 @@ class CloudServer:
 
     def _make_server(self) -> grpc.aio.Server:
         ceilings = self._config.ceilings
+        connections = allow_open_files(ceilings.connections)
+        if connections < ceilings.connections:
+            _log.warning(
+                "%d connections at once, not %d: this process may open no more files (ulimit -n)",
+                connections,
+                ceilings.connections,
+            )
         options = (
             # Two servers on one port would share its connections in silence.
             ("grpc.so_reuseport", 0),
@@ -230,7 +238,7 @@ class CloudServer:
             # A few kilobytes may inflate to the largest message, and every call may be sent one.
             ("grpc.compression_enabled_algorithms_bitset", _NO_COMPRESSION),
             ("grpc.max_concurrent_streams", ceilings.calls_per_connection),
-            ("grpc.max_allowed_incoming_connections", ceilings.connections),
+            ("grpc.max_allowed_incoming_connections", connections),
             # Connections that say nothing, or nothing more, give their places back.
             ("grpc.server_handshake_timeout_ms", _HANDSHAKE_MS),
             ("grpc.max_connection_idle_ms", _IDLE_CONNECTION_MS),
@@ -246,10 +254,15 @@ class CloudServer:
         if endpoint is None:
             return None
         # grpc tells neither its caller nor the user why it cannot bind; a socket of our own does.
-        listening_socket(endpoint, flag).close()
+        for probe in listening_sockets(endpoint, flag):
+            probe.close()
         try:
             if tls:
                 assert self._config.tls is not None
+                for problem in self._config.tls.untimely():
+                    _log.warning(
+                        "%s (it is served all the same, and a renewed one without a restart)", problem
+                    )
                 port = self._server.add_secure_port(str(endpoint), self._config.tls.server_credentials())
             else:
                 port = self._server.add_insecure_port(str(endpoint))
@@ -260,7 +273,7 @@ class CloudServer:
     def _make_admin(self) -> "AdminServer | None":
         if self._config.http is None:
             return None
-        # FastAPI costs half a second of every start; only who asks for it pays.
+        # HTTP costs a part of every start; only who asks for it pays.
         from cloud_server.admin import AdminServer, AdminView
 
         view = AdminView(

@@ -224,8 +224,8 @@ def _tls(args: argparse.Namespace) -> "TlsFiles | bool | None":
 
 
 def _source_choice(args: argparse.Namespace) -> Any:
-    from edge_client.bundle_search import shipped_assets
     from edge_client.sources.choice import SourceChoice
+    from shared.bundle_search import shipped_assets
 
     assets = shipped_assets()
     return SourceChoice(

@@ -86,8 +86,9 @@ class FlowFile:
             self._descriptor = None
 
     def _open(self) -> None:
-        # What is overheard is private to whoever records it.
-        self._descriptor = os.open(self._path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600)
+        # What is overheard is private to whoever records it; a pipe that nobody empties is not waited for.
+        flags = os.O_WRONLY | os.O_APPEND | os.O_CREAT | getattr(os, "O_NONBLOCK", 0)
+        self._descriptor = os.open(self._path, flags, 0o600)
         status = os.fstat(self._descriptor)
         self._regular = stat.S_ISREG(status.st_mode)
         self._identity = (status.st_dev, status.st_ino)

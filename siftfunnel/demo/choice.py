@@ -109,14 +109,15 @@ def pictures_below(directory: Path) -> dict[Path, str | None]:
     Raises:
         ValueError: no such folder, or no picture in it.
     """
-    from edge_client.sources.directory import SUFFIXES, find_pictures, label_of
+    from edge_client.sources.directory import find_pictures, label_of
+    from shared.pictures import PICTURE_SUFFIXES
 
     if not directory.is_dir():
         raise ValueError(f"--images {directory}: no such folder")
     pictures = find_pictures(directory)
     if not pictures:
         raise ValueError(
-            f"--images {directory}: no pictures in it; expected {', '.join(sorted(SUFFIXES))}, "
+            f"--images {directory}: no pictures in it; expected {', '.join(sorted(PICTURE_SUFFIXES))}, "
             "directly or in one folder per class"
         )
     return {picture: label_of(picture, directory) for picture in pictures}

@@ -123,6 +123,20 @@ def test_a_device_or_a_pipe_is_never_moved(tmp_path: Path) -> None:
     assert sorted(each.name for each in tmp_path.iterdir()) == ["pipe"]
 
 
+def test_a_pipe_that_nobody_empties_costs_messages_and_no_time(tmp_path: Path) -> None:
+    pipe = tmp_path / "pipe"
+    os.mkfifo(pipe)
+    with pytest.raises(OSError, match="No such device or address"):
+        FlowFile(pipe, limit_bytes=2)
+    reader = os.open(pipe, os.O_RDONLY | os.O_NONBLOCK)
+    try:
+        flows = FlowFile(pipe, limit_bytes=2)
+        assert flows.write(record(0, message_bytes=1 << 20)) == WRITE_FAILED
+        flows.close()
+    finally:
+        os.close(reader)
+
+
 def test_a_link_stays_and_its_target_is_what_rotates(tmp_path: Path) -> None:
     (tmp_path / "large").mkdir()
     link, target = tmp_path / "flows.jsonl", tmp_path / "large" / "flows.jsonl"
