@@ -146,19 +146,18 @@ class Hub:
 
     async def news(self, session: str, after: int, timeout_s: float) -> News:
         """What is newer than `after`; waits for it up to `timeout_s`."""
-        self._asked_s = self._clock()
         if session != self.session:
             after = 0
-        if after >= self._newest_item and not self._closed:
-            waiter = asyncio.get_running_loop().create_future()
-            self._waiting.add(waiter)
-            try:
+        waiter = asyncio.get_running_loop().create_future()
+        self._waiting.add(waiter)  # before looking: what comes from now on wakes it
+        try:
+            if after >= self._newest_item and not self._closed:
                 await asyncio.wait_for(waiter, timeout_s)
-            except TimeoutError:
-                pass
-            finally:
-                self._waiting.discard(waiter)
-                self._asked_s = self._clock()
+        except TimeoutError:
+            pass
+        finally:
+            self._waiting.discard(waiter)
+            self._asked_s = self._clock()
         with self._lock:
             items = {name: value for name, (number, value) in self._items.items() if number > after}
             points = [value for number, value in self._points if number > after]
