@@ -64,8 +64,3 @@ class ServerAddress:
     def each(self) -> "tuple[ServerAddress, ...]":
         """The servers one by one."""
         return tuple(replace(self, target=target) for target in self.target.split(","))
-
-    @property
-    def is_loopback(self) -> bool:
-        """Whether all of it is on this machine."""
-        return all(split_address(target, "server")[0] in LOOPBACK for target in self.target.split(","))

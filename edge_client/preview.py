@@ -10,6 +10,7 @@ import json
 import secrets
 import threading
 import time
+import zlib
 from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -72,6 +73,7 @@ class Input:
     time_s: float
     label: str | None
     pixels_HWC: NDArray[np.uint8]
+    payload_crc32: int
 
     def as_json(self) -> dict[str, Any]:
         """See docs/design.md."""
@@ -81,6 +83,7 @@ class Input:
             "digest": self.digest,
             "time_s": self.time_s,
             "label": self.label,
+            "payload_crc32": self.payload_crc32,
             "height": height,
             "width": width,
             "pixels_b64": base64.b64encode(self.pixels_HWC.tobytes()).decode("ascii"),
@@ -103,11 +106,21 @@ class InputRing:
         self._changed = threading.Condition()
         self.session = secrets.token_hex(8)
 
-    def publish(self, digest: str, sequence: int, label: str | None, pixels_HWC: NDArray[np.uint8]) -> None:
-        """Add an input and let go of the oldest ones beyond the memory."""
+    def publish(
+        self,
+        digest: str,
+        sequence: int,
+        label: str | None,
+        pixels_HWC: NDArray[np.uint8],
+        payload: bytes = b"",
+    ) -> None:
+        """Add an input and let go of the oldest ones beyond the memory; `payload` is what is sent of it."""
+        payload_crc32 = zlib.crc32(payload)
         with self._changed:
             self._newest += 1
-            self._inputs.append(Input(self._newest, sequence, digest, time.time(), label, pixels_HWC))
+            self._inputs.append(
+                Input(self._newest, sequence, digest, time.time(), label, pixels_HWC, payload_crc32)
+            )
             self._kept_bytes += pixels_HWC.nbytes
             while self._kept_bytes > self._memory_bytes and len(self._inputs) > 1:
                 self._kept_bytes -= self._inputs.popleft().pixels_HWC.nbytes

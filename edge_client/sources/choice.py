@@ -14,7 +14,7 @@ class SourceChoice:
 
     Attributes:
         place: a directory, a picture, a video file, a URL, "camera" or "camera:N", "demo" (the shipped
-            pictures), or "-" for paths on standard input.
+            pictures), "-" for paths on standard input, or "jsonl:-" for pictures there.
         watch: go on with new files of a directory.
         shuffle_seed: shuffle a directory by this seed.
         frames: how many pictures; a directory with fewer begins again.
@@ -79,6 +79,10 @@ def _open_place(choice: SourceChoice) -> Source:
         from edge_client.sources.paths import PathLines
 
         return PathLines()
+    if place == "jsonl:-":
+        from edge_client.sources.pushed import PushedPictures
+
+        return PushedPictures()
     if is_picture_name(Path(place).name) and Path(place).is_file():
         return IterableSource([place])
     return _open_video(place)
@@ -93,6 +97,6 @@ def _open_video(place: str) -> Source:
     if not Path(place).exists() and "://" not in place:
         raise SourceError(
             f"{place}: no such file or directory; a source is a directory, a picture, a video file or URL, "
-            "camera:N, demo, or - for paths on standard input"
+            "camera:N, demo, - for paths on standard input, or jsonl:- for pictures there"
         )
     return VideoSource(place)

@@ -42,12 +42,13 @@ class Found:
         return said + [f"{reason}; passed over" for reason in self.unreadable]
 
 
-def look_through(directory: Path) -> Found:
+def look_through(directory: str | Path) -> Found:
     """Look for pictures below a directory; hidden files and folders are skipped, links followed.
 
     Raises:
         SourceError: no such directory, or it cannot be read.
     """
+    directory = Path(directory)
     if not os.path.isdir(directory):
         raise SourceError(f"{directory}: no such directory of pictures")
     found = Found([], Counter(), [])
@@ -100,8 +101,10 @@ class DirectorySource:
 
     keeps_latest = False
 
-    def __init__(self, directory: Path, *, shuffle_seed: int | None = None, cycling: bool = False) -> None:
-        self.directory = directory
+    def __init__(
+        self, directory: str | Path, *, shuffle_seed: int | None = None, cycling: bool = False
+    ) -> None:
+        self.directory = Path(directory)
         found = look_through(directory)
         self.paths = found.pictures
         remarks = found.remarks()
@@ -146,8 +149,8 @@ class WatchedDirectory:
 
     keeps_latest = False
 
-    def __init__(self, directory: Path, *, poll_s: float = 0.3) -> None:
-        self.directory = directory
+    def __init__(self, directory: str | Path, *, poll_s: float = 0.3) -> None:
+        self.directory = Path(directory)
         self._poll_s = poll_s
         self._given: dict[Path, tuple[int, int]] = {}
         self._seen: dict[Path, tuple[int, int]] = {}

@@ -24,12 +24,14 @@ class StoredPicture:
         file: Its file's name.
         where: Archive and member, for messages.
         read: Returns the encoded bytes; ``DataError`` when the archive is damaged.
+        folder: Its folder within a tar, without ``..``; empty elsewhere.
     """
 
     label: str
     file: str
     where: str
     read: Callable[[], bytes]
+    folder: Path = Path()
 
     @property
     def name(self) -> str:
@@ -115,6 +117,8 @@ def open_class_tar(path: Path) -> Iterator[list[StoredPicture]]:
         depths = set()
         for member in pictures:
             parts = Path(member.name).parts
+            if ".." in parts or Path(member.name).is_absolute():
+                raise DataError(f"{path}: member {member.name} points outside of the archive; pack it again")
             if len(parts) < 2:
                 raise DataError(f"{path}: member {member.name} has no class folder; expected <class>/<file>")
             depths.add(len(parts) - 1)
@@ -125,16 +129,11 @@ def open_class_tar(path: Path) -> Iterator[list[StoredPicture]]:
             return lambda: read_member(archive, member, path)
 
         yield [
-            StoredPicture(Path(m.name).parts[-2], Path(m.name).name, f"{path}:{m.name}", reader(m))
+            StoredPicture(
+                Path(m.name).parts[-2], Path(m.name).name, f"{path}:{m.name}", reader(m), Path(m.name).parent
+            )
             for m in pictures
         ]
-
-
-def iterate_class_tar(path: Path) -> Iterator[tuple[str, str, bytes]]:
-    """Yield (class, file name, bytes) per picture of a tar of ``<class>/<file>``, sorted by name."""
-    with open_class_tar(path) as pictures:
-        for picture in pictures:
-            yield picture.label, picture.file, picture.read()
 
 
 @contextmanager

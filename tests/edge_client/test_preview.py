@@ -6,6 +6,7 @@ import json
 import socket
 import threading
 import time
+import zlib
 from collections.abc import Iterator
 from typing import Any
 
@@ -45,12 +46,13 @@ def get(server: PreviewServer, path: str, host: str | None = None) -> tuple[int,
 
 def test_inputs_come_back_exactly_with_their_pairing_key(preview: PreviewServer) -> None:
     picture = pixels(0, 5, 7)
-    preview.ring.publish(DIGEST, 42, "cat", picture)
+    preview.ring.publish(DIGEST, 42, "cat", picture, b"payload")
     status, answer = get(preview, "/inputs?after=0")
     assert status == 200
     assert (answer["cursor"], answer["missed"], answer["session"]) == (1, 0, preview.ring.session)
     (frame,) = answer["frames"]
     assert (frame["sequence"], frame["digest"], frame["label"]) == (42, DIGEST, "cat")
+    assert frame["payload_crc32"] == zlib.crc32(b"payload")
     assert (frame["height"], frame["width"]) == (5, 7)
     raw = np.frombuffer(base64.b64decode(frame["pixels_b64"]), np.uint8).reshape(5, 7, 3)
     np.testing.assert_array_equal(raw, picture)

@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
-from edge_client.bundle_search import find_bundle
 from shared.bundle import BundleError
+from shared.bundle_search import find_bundle
 from tests.tinybundle import make_tiny_bundle
 
 
