@@ -18,7 +18,7 @@ ROOT = Path(__file__).resolve().parents[2]
 PUBLIC = """
     SplitClient ClientSettings WindowPolicy ReconnectPolicy TlsFiles EdgeModel Picture OutcomeStream
     Outcome Answer FrameFailure Superseded ClassScore ServerTimings
-    EdgeError BundleError ModelError SourceError ImageError CodecError DeviceExhausted
+    EdgeError BundleError ModelError SourceError SourceLost ImageError CodecError DeviceExhausted
     ServerUnreachable TlsFailure ServerRefused BundleMismatch FrameFailed TlsError
     __version__
 """
