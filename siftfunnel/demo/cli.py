@@ -15,6 +15,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from shared.files import write_file
+
 if TYPE_CHECKING:
     from siftfunnel.demo.choice import DemoConfig
     from siftfunnel.demo.conductor import Conductor
@@ -251,7 +253,7 @@ def _conclude(conductor: "Conductor", config: "DemoConfig", interrupted: bool) -
     if skipped := len(books.skipped.reasons):
         print(f"{skipped} pictures could not be played, such as {next(iter(books.skipped.reasons.values()))}")
     if config.summary is not None:
-        config.summary.write_text(json.dumps(summary_of(conductor), indent=2) + "\n")
+        write_file(config.summary, json.dumps(summary_of(conductor), indent=2) + "\n")
         print(f"summary: {config.summary}")
     if interrupted:
         return _INTERRUPTED if config.headless else 0
