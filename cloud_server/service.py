@@ -14,13 +14,13 @@ from cloud_server.messages import BadMessageError, Messages, Several
 from cloud_server.metrics import Metrics
 from cloud_server.recorder import FlowRecorder
 from cloud_server.session import DRAINING, SINGLE, Overhear, StreamSession, UnaryCall
+from shared.call_metadata import BUNDLE_KEY, MESSAGE_BYTES_KEY, SEALED, SEALED_KEY, TOP_K_KEY, WINDOW_KEY
 from shared.digests import is_digest
 from shared.flows import Direction
+from shared.reply_seal import ReplySeal
 from shared.rpc import split_inference_pb2 as pb
 
 SERVICE = "siftfunnel.v1.SplitInference"
-BUNDLE_KEY, TOP_K_KEY, WINDOW_KEY = "siftfunnel-bundle", "siftfunnel-top-k", "siftfunnel-window"
-MESSAGE_BYTES_KEY = "siftfunnel-message-bytes"
 _SEVERAL = Several()
 _MOST_NAMED = 16
 
@@ -55,6 +55,7 @@ class SplitInferenceService:
         self._told = (
             (WINDOW_KEY, str(window_frames)),
             (MESSAGE_BYTES_KEY, str(catalogue.max_message_bytes)),
+            (SEALED_KEY, SEALED),
         )
         self._sessions: set[StreamSession] = set()
         self._unary_open = 0
@@ -101,7 +102,7 @@ class SplitInferenceService:
         overhear = self._overhear(context, "Infer", served)
         self._unary_open += 1
         try:
-            reply = await UnaryCall(served.lane).run(message, top_k)
+            reply = await UnaryCall(served.lane, ReplySeal(served.bundle.digest)).run(message, top_k)
         except BadMessageError as error:
             await self._refuse(context, grpc.StatusCode.INVALID_ARGUMENT, "bad_message", str(error))
         finally:
@@ -122,7 +123,8 @@ class SplitInferenceService:
     async def _serve(self, context: Context, method: str, messages: Messages) -> None:
         served, top_k = await self._admit(context)
         overhear = self._overhear(context, method, served)
-        session = StreamSession(context, served.lane, self._window_frames, top_k, overhear, messages)
+        seal = ReplySeal(served.bundle.digest)
+        session = StreamSession(context, served.lane, seal, self._window_frames, top_k, overhear, messages)
         self._sessions.add(session)
         served.metrics.stream_opened()
         try:

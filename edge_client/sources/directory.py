@@ -16,12 +16,13 @@ SUFFIXES = frozenset({".bmp", ".gif", ".jpeg", ".jpg", ".pgm", ".png", ".ppm", "
 """What counts as a picture; other files are left alone."""
 
 
-def find_pictures(directory: Path) -> list[Path]:
+def find_pictures(directory: str | Path) -> list[Path]:
     """Picture files below a directory, sorted; hidden files and folders are skipped.
 
     Raises:
         SourceError: no such directory, or it cannot be read.
     """
+    directory = Path(directory)
     if not directory.is_dir():
         raise SourceError(f"{directory}: no such directory of pictures")
     found: list[Path] = []
@@ -65,8 +66,10 @@ class DirectorySource:
 
     keeps_latest = False
 
-    def __init__(self, directory: Path, *, shuffle_seed: int | None = None, cycling: bool = False) -> None:
-        self.directory = directory
+    def __init__(
+        self, directory: str | Path, *, shuffle_seed: int | None = None, cycling: bool = False
+    ) -> None:
+        self.directory = Path(directory)
         self.paths = find_pictures(directory)
         if not self.paths:
             raise SourceError(
@@ -101,8 +104,8 @@ class WatchedDirectory:
 
     keeps_latest = False
 
-    def __init__(self, directory: Path, *, poll_s: float = 0.3) -> None:
-        self.directory = directory
+    def __init__(self, directory: str | Path, *, poll_s: float = 0.3) -> None:
+        self.directory = Path(directory)
         self._poll_s = poll_s
         self._given: dict[Path, tuple[int, int]] = {}
         self._seen: dict[Path, tuple[int, int]] = {}

@@ -72,7 +72,8 @@ class Rig:
             self._changed.notify_all()
 
     def submit(self, frame: pb.Frame, owner: Owner | None = None, budget_ms: int | None = None) -> Ticket:
-        ticket = Ticket(owner or Waiter(), frame.sequence, frame.codec, frame.payload, 1, time.perf_counter())
+        arrived_s = time.perf_counter()
+        ticket = Ticket(owner or Waiter(), frame.sequence, frame.codec, frame.payload, 1, arrived_s, 0)
         self.lane.submit(ticket, budget_ms)
         return ticket
 
