@@ -1,10 +1,12 @@
 """Find a bundle by its folder, or by its name among folders of bundles and the shipped ones."""
 
-from collections.abc import Iterable, Iterator
+import os
+from collections.abc import Iterable
 from importlib.util import find_spec
 from pathlib import Path
 
 from shared.bundle import EDGE, MANIFEST, Bundle, BundleError, load_bundle
+from shared.storage import directories_with
 
 
 def shipped_assets() -> Path | None:
@@ -29,25 +31,27 @@ def find_bundle(name_or_directory: str | Path, places: Iterable[str | Path] = ()
         BundleError: there is none (the text lists the names there are), or it cannot be used.
     """
     path = Path(name_or_directory)
-    if (path / MANIFEST).is_file() or path.is_absolute() or path.name != str(name_or_directory):
+    # os.path, because Path.exists raises where looking is not allowed
+    if os.path.exists(path / MANIFEST) or path.is_absolute() or path.name != str(name_or_directory):
         return load_bundle(path, need=(EDGE,))
     folders = [Path(place) for place in places]
     for folder in folders:
-        if not folder.is_dir():
+        if not os.path.isdir(folder):
             raise BundleError(f"{folder}: no such folder of bundles")
     if assets := shipped_assets():
         folders.append(assets / "bundles")
     for folder in folders:
-        if (folder / path / MANIFEST).is_file():
+        if os.path.exists(folder / path / MANIFEST):
             return load_bundle(folder / path, need=(EDGE,))
-    names = ", ".join(sorted(set(_names(folders)))) or "none"
+    names = ", ".join(sorted({place.name for folder in folders for place in _bundles_in(folder)})) or "none"
     raise BundleError(
         f"no bundle {str(name_or_directory)!r}: neither a folder with a {MANIFEST} here nor one of the names "
         f"known ({names}); give a bundle's folder, or a folder of bundles with --bundles"
     )
 
 
-def _names(folders: Iterable[Path]) -> Iterator[str]:
-    for folder in folders:
-        for manifest in folder.glob(f"*/{MANIFEST}"):
-            yield manifest.parent.name
+def _bundles_in(folder: Path) -> list[Path]:
+    try:
+        return directories_with(folder, MANIFEST)
+    except BundleError:
+        return []

@@ -7,6 +7,7 @@
     ├── ImageError              a picture does not decode                                 (shared.preprocess)
     ├── CodecError              no such codec, or a feature that cannot be encoded        (shared.wire)
     ├── DeviceExhausted         the device has no file descriptor left
+    ├── SourceLost              a camera or stream stopped and did not come back
     ├── ServerUnreachable       nobody answers at the address, or not any more
     │   └── TlsFailure          somebody answers, but no trusted connection comes about
     ├── ServerRefused           the server answers and will not serve this client
@@ -58,6 +59,10 @@ class CodecError(EdgeError, shared.wire.errors.CodecError):
 
 class DeviceExhausted(EdgeError):
     """The device has no file descriptor left, so that neither pictures nor connections can be opened."""
+
+
+class SourceLost(EdgeError):
+    """A camera or network stream that gave pictures, stopped, and did not come back in time."""
 
 
 class ServerUnreachable(EdgeError):

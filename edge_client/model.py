@@ -100,9 +100,9 @@ def _open_session(bundle: Bundle, threads: int):  # type: ignore[no-untyped-def]
     options.log_severity_level = _ERRORS_ONLY
     # threads that wait by spinning take the core that gRPC and the codec need
     options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+    model = bundle.read(EDGE)
     try:
-        return onnxruntime.InferenceSession(
-            str(bundle.path(EDGE)), options, providers=["CPUExecutionProvider"]
-        )
+        # from memory: what was verified is what runs
+        return onnxruntime.InferenceSession(model, options, providers=["CPUExecutionProvider"])
     except Exception as error:
         raise ModelError(f"bundle {bundle.name}: {EDGE} does not load: {error}") from error

@@ -10,6 +10,7 @@ NAME/inverter.onnx   input `feature`, output `image` [N, 3, H, W] in [0, 1]
 """
 
 import json
+import os
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -103,7 +104,7 @@ class Bundle:
             BundleError: not a JSON object, or written for another digest.
         """
         path = self.directory / REPORT
-        if not path.is_file():
+        if not os.path.lexists(path):
             return {}
         report = read_object(path)
         if report.get("digest") != self.digest:
@@ -141,7 +142,7 @@ def write_bundle(
 ) -> Bundle:
     """Write a bundle so that a reader finds the whole of it or nothing.
 
-    A bundle that lies there already is replaced.
+    A bundle that lies there already is replaced, anything else is left alone.
 
     Args:
         directory: will hold the bundle; its parent is made if need be.
@@ -150,8 +151,9 @@ def write_bundle(
         report: JSON values; `digest` is added.
 
     Raises:
-        BundleError: a codec's parameters are invalid.
+        BundleError: a codec's parameters are invalid, or something else lies there.
         ValueError: a file name or a report that cannot be stored.
+        OSError: it cannot be written; the error names the directory.
     """
     complete = replace(manifest, files=file_entries(files))
     check_codecs(complete)

@@ -4,6 +4,7 @@ import io
 import os
 import signal
 import sys
+import warnings
 from collections.abc import Callable
 
 from shared.files import naming
@@ -17,7 +18,8 @@ def on_console(run: Callable[[], int]) -> int:
     """Run a command.
 
     Characters that the terminal's encoding lacks, and bytes of file names that are no text, are written as
-    escapes; a reader that goes away, as `head` does, ends the command without a word.
+    escapes; a reader that goes away, as `head` does, ends the command without a word. Pillow's warnings are
+    not shown.
 
     Returns:
         The command's exit code, or `NOBODY_READS`.
@@ -26,6 +28,9 @@ def on_console(run: Callable[[], int]) -> int:
         # a test's or an embedding program's stream may be of another kind
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")
+    if not sys.warnoptions:
+        # what Pillow remarks about a picture that it reads all the same
+        warnings.filterwarnings("ignore", module=r"PIL\.")
     try:
         try:
             return run()

@@ -13,6 +13,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from types import MappingProxyType
+from typing import BinaryIO
 
 _ADVICE = MappingProxyType(
     {
@@ -27,28 +28,43 @@ _ADVICE = MappingProxyType(
 _NOT_REPLACEABLE = (errno.EACCES, errno.EPERM, errno.EBUSY)
 
 
-def read_regular(path: Path, limit_bytes: int) -> bytes:
-    """A regular file's contents; a pipe is not waited for, a device or a huge file not read.
+def open_regular(path: Path) -> BinaryIO:
+    """Open a regular file for reading; a pipe is not waited for, a device not touched.
 
     Args:
         path: where it lies; links are followed.
-        limit_bytes: the most that is read.
+
+    Raises:
+        ValueError: a device, a pipe or a socket; the text does not name the path.
+        OSError: missing or unreadable, or a folder.
+    """
+    descriptor = os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0))
+    mode = os.fstat(descriptor).st_mode
+    if stat.S_ISREG(mode):
+        return open(descriptor, "rb")
+    os.close(descriptor)
+    if stat.S_ISDIR(mode):
+        raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), str(path))
+    raise ValueError("is a device, a pipe or a socket, not a file")
+
+
+def read_regular(path: Path, limit_bytes: int) -> bytes:
+    """A regular file's contents, of which no more than a limit is read.
+
+    Args:
+        path: where it lies; links are followed.
+        limit_bytes: the most that the file may hold.
 
     Raises:
         ValueError: larger than the limit, or no regular file; the text does not name the path.
-        OSError: missing or unreadable.
+        OSError: missing or unreadable, or a folder.
     """
-    descriptor = os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0))
-    with open(descriptor, "rb") as file:
-        status = os.fstat(descriptor)
-        if stat.S_ISDIR(status.st_mode):
-            raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), str(path))
-        if not stat.S_ISREG(status.st_mode):
-            raise ValueError("is a device, a pipe or a socket, not a file")
+    with open_regular(path) as file:
+        size_bytes = os.fstat(file.fileno()).st_size
         # one byte more than allowed: a file may grow while it is read
-        data = b"" if status.st_size > limit_bytes else file.read(limit_bytes + 1)
-    if max(status.st_size, len(data)) > limit_bytes:
-        raise ValueError(f"{max(status.st_size, len(data))} bytes, more than {limit_bytes}")
+        data = b"" if size_bytes > limit_bytes else file.read(limit_bytes + 1)
+    if max(size_bytes, len(data)) > limit_bytes:
+        raise ValueError(f"{max(size_bytes, len(data))} bytes, more than {limit_bytes}")
     return data
 
 

@@ -5,6 +5,7 @@ from pathlib import Path
 
 from edge_client.errors import SourceError
 from edge_client.sources.source import IterableSource, Limited, Paced, Source
+from shared.showing import without_credentials
 
 
 @dataclass(frozen=True)
@@ -58,7 +59,8 @@ def _paced(source: Source, rate_fps: float | None) -> Source:
 
 
 def _open_place(choice: SourceChoice) -> Source:
-    from edge_client.sources.directory import SUFFIXES, DirectorySource, WatchedDirectory
+    from edge_client.sources.directory import DirectorySource, WatchedDirectory
+    from shared.pictures import is_picture_name
 
     place = choice.place
     if place == "demo" and not Path(place).exists():
@@ -72,7 +74,7 @@ def _open_place(choice: SourceChoice) -> Source:
             Path(place), shuffle_seed=choice.shuffle_seed, cycling=choice.frames is not None
         )
     if choice.watch or choice.shuffle_seed is not None:
-        raise SourceError(f"{place}: not a directory, which --watch and --shuffle need")
+        raise SourceError(f"{without_credentials(place)}: not a directory, which --watch and --shuffle need")
     if place == "-":
         from edge_client.sources.paths import PathLines
 
@@ -81,7 +83,7 @@ def _open_place(choice: SourceChoice) -> Source:
         from edge_client.sources.pushed import PushedPictures
 
         return PushedPictures()
-    if Path(place).suffix.lower() in SUFFIXES and Path(place).is_file():
+    if is_picture_name(Path(place).name) and Path(place).is_file():
         return IterableSource([place])
     return _open_video(place)
 

@@ -9,8 +9,8 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
 from lab.data import DataError
+from shared.pictures import PICTURE_SUFFIXES, is_picture_name
 
-IMAGE_SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".bmp", ".webp"})
 FETCH_AGAIN = "the file is truncated or damaged; fetch it again"
 _ARCHIVE_ERRORS = (tarfile.TarError, zipfile.BadZipFile, EOFError, zlib.error, OSError)
 
@@ -38,9 +38,8 @@ class StoredPicture:
 
 
 def is_picture(name: str) -> bool:
-    """Whether a file's name is that of a picture; hidden files, such as macOS's ``._x.jpg``, are not."""
-    path = PurePosixPath(name)
-    return path.suffix.lower() in IMAGE_SUFFIXES and not path.name.startswith(".")
+    """Whether a member of an archive is a picture by the end of its name; hidden files are not."""
+    return is_picture_name(PurePosixPath(name).name)
 
 
 def require_file(path: Path) -> None:
@@ -55,7 +54,7 @@ def _refuse_empty_classes(found: Iterable[str], folders: Iterable[str], source: 
         raise DataError(
             f"{source}: class {', '.join(map(repr, empty[:5]))} has no pictures"
             + (f" (nor have {len(empty) - 5} more)" if len(empty) > 5 else "")
-            + f"; add pictures ({', '.join(sorted(IMAGE_SUFFIXES))}) or remove the folder"
+            + f"; add pictures ({', '.join(sorted(PICTURE_SUFFIXES))}) or remove the folder"
         )
 
 
@@ -155,7 +154,7 @@ def open_picture_zip(path: Path, label: str) -> Iterator[list[StoredPicture]]:
         if not names:
             raise DataError(
                 f"{path}: no pictures in this zip ({len(archive.namelist())} other members); "
-                f"expected {', '.join(sorted(IMAGE_SUFFIXES))}"
+                f"expected {', '.join(sorted(PICTURE_SUFFIXES))}"
             )
 
         def reader(name: str) -> Callable[[], bytes]:

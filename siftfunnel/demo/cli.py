@@ -148,7 +148,7 @@ def make_config(args: argparse.Namespace, say: Callable[[str], None]) -> "DemoCo
     images = args.images or shipped.images_directory()
     if args.images is None and not images.is_dir():
         raise ValueError(f"the drawn faces are missing from this installation ({images}); give --images DIR")
-    labels = {label for label in pictures_below(images).values() if label is not None}
+    labels = {label for label in pictures_below(images, say).values() if label is not None}
     library = shipped.Library.from_environment(os.environ)
     frames = args.frames
     if args.headless and frames is None:
@@ -242,6 +242,7 @@ def _announce(url: str, config: "DemoConfig", directory: Path) -> None:
 
 def _conclude(conductor: "Conductor", config: "DemoConfig", interrupted: bool) -> int:
     """Print and write the figures, and say loudly which promise did not hold."""
+    from shared.showing import printable
     from siftfunnel.demo.tally import shortfalls, violations
     from siftfunnel.demo.view import line
 
@@ -249,7 +250,8 @@ def _conclude(conductor: "Conductor", config: "DemoConfig", interrupted: bool) -
     for row in books.rows({}, config.frames if config.headless else None):
         print(line(row))
     if skipped := len(books.skipped.reasons):
-        print(f"{skipped} pictures could not be played, such as {next(iter(books.skipped.reasons.values()))}")
+        example = printable(next(iter(books.skipped.reasons.values())))
+        print(f"{skipped} pictures could not be played, such as {example}")
     if config.summary is not None:
         config.summary.write_text(json.dumps(summary_of(conductor), indent=2) + "\n")
         print(f"summary: {config.summary}")

@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
+from shared.showing import printable
 from siftfunnel.demo.books import Books
 from siftfunnel.demo.choice import DemoConfig, pictures_below
 from siftfunnel.demo.control import ControlServer, WishError
@@ -204,7 +205,7 @@ class Conductor:
             said = len(self.books.skipped.reasons)
             if reason is not None and said <= _REASONS_SAID:
                 more = " (further ones are only counted)" if said == _REASONS_SAID else ""
-                self._view.say(f"skipped {reason}{more}")
+                self._view.say(printable(f"skipped {reason}{more}"))
 
     def _turn_is_over(self) -> bool:
         if self._config.frames is not None or not self._selection.in_turn:
