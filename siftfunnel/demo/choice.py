@@ -98,10 +98,16 @@ def is_loopback(host: str) -> bool:
     >>> is_loopback("localhost"), is_loopback("0.0.0.0")
     (True, False)
     """
+    return ip_address(host).is_loopback if is_address(host) else host == "localhost"
+
+
+def is_address(host: str) -> bool:
+    """Whether it is an IP address and no name."""
     try:
-        return ip_address(host).is_loopback
+        ip_address(host)
     except ValueError:
-        return host == "localhost"
+        return False
+    return True
 
 
 def pictures_below(directory: Path, say: Callable[[str], None] | None = None) -> dict[Path, str | None]:

@@ -143,7 +143,7 @@ def make_config(args: argparse.Namespace, say: Callable[[str], None]) -> "DemoCo
     """
     from siftfunnel import shipped
     from siftfunnel.demo import ports
-    from siftfunnel.demo.choice import DemoConfig, choose_bundles, is_loopback, pictures_below
+    from siftfunnel.demo.choice import DemoConfig, choose_bundles, is_address, is_loopback, pictures_below
 
     images = args.images or shipped.images_directory()
     if args.images is None and not images.is_dir():
@@ -173,7 +173,7 @@ def make_config(args: argparse.Namespace, say: Callable[[str], None]) -> "DemoCo
         summary=args.summary,
         http_port=http_port,
         page_host=args.page_host,
-        page_names=tuple(args.page_name),
+        page_names=(*args.page_name, *([] if is_address(args.page_host) else [args.page_host])),
         page_token=None if is_loopback(args.page_host) else secrets.token_urlsafe(18),
         seed=args.seed,
         log_directory=args.log_dir,
