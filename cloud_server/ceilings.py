@@ -34,7 +34,7 @@ class Ceilings:
         ValueError: a ceiling below 1.
     """
 
-    connections: int = 1024
+    connections: int = 4096
     calls: int = 1024
     calls_per_connection: int = 128
     calls_per_client: int = 256
