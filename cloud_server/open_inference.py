@@ -18,6 +18,7 @@ from cloud_server.engine import (
     EngineUnavailableError,
     when_ready,
 )
+from shared.ports import STRAIGHT
 from shared.rpc import open_inference_pb2 as oip
 
 SERVICE = "inference.GRPCInferenceService"
@@ -58,6 +59,7 @@ class OpenInferenceEngine:
             options.remote_timeout_s,
         )
         limits = [
+            STRAIGHT,
             ("grpc.max_receive_message_length", _MAX_MESSAGE_BYTES),
             ("grpc.max_send_message_length", _MAX_MESSAGE_BYTES),
         ]

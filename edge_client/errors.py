@@ -4,6 +4,7 @@
     ├── BundleError             the bundle is not there, has changed or cannot be used    (shared.bundle)
     ├── ModelError              the edge half, or one of its stages, cannot be used
     ├── SourceError             the place the pictures come from cannot be used
+    ├── SourceLost              a camera or stream stopped and did not come back
     ├── ImageError              a picture does not decode                                 (shared.preprocess)
     ├── CodecError              no such codec, or a feature that cannot be encoded        (shared.wire)
     ├── DeviceExhausted         the device has no file descriptor left
@@ -46,6 +47,10 @@ class ModelError(EdgeError):
 
 class SourceError(EdgeError, ValueError):
     """A directory, video, camera or list of paths that gives no pictures."""
+
+
+class SourceLost(EdgeError):
+    """A camera or network stream that gave pictures, stopped, and did not come back in time."""
 
 
 class ImageError(EdgeError, shared.preprocess.ImageError):

@@ -9,9 +9,9 @@ from typing import cast
 import numpy as np
 from numpy.typing import NDArray
 
-from edge_client.bundle_search import find_bundle
 from edge_client.errors import ModelError, at_the_boundary
 from shared.bundle import EDGE, Bundle
+from shared.bundle_search import find_bundle
 from shared.stages import StageError, make_stages
 
 _ERRORS_ONLY = 3
@@ -100,9 +100,9 @@ def _open_session(bundle: Bundle, threads: int):  # type: ignore[no-untyped-def]
     options.log_severity_level = _ERRORS_ONLY
     # threads that wait by spinning take the core that gRPC and the codec need
     options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+    model = bundle.read(EDGE)
     try:
-        return onnxruntime.InferenceSession(
-            str(bundle.path(EDGE)), options, providers=["CPUExecutionProvider"]
-        )
+        # from memory: what was verified is what runs
+        return onnxruntime.InferenceSession(model, options, providers=["CPUExecutionProvider"])
     except Exception as error:
         raise ModelError(f"bundle {bundle.name}: {EDGE} does not load: {error}") from error

@@ -23,6 +23,7 @@ from shared.call_metadata import (
     WINDOW_KEY,
     whole_number,
 )
+from shared.ports import STRAIGHT
 from shared.rpc import split_inference_pb2 as pb
 
 _SERVICE = pb.DESCRIPTOR.services_by_name["SplitInference"].full_name
@@ -31,6 +32,7 @@ _MOST_TEXT = 500
 _UNREADABLE = b"\xff"
 
 _OPTIONS = (
+    STRAIGHT,
     # every dial is a fresh attempt under the caller's own backoff, not a wait for gRPC's
     ("grpc.use_local_subchannel_pool", 1),
     ("grpc.enable_retries", 0),
@@ -70,8 +72,6 @@ def open_channel(address: ServerAddress) -> grpc.Channel:
         CallEnded: a certificate file cannot be used.
     """
     options: list[tuple[str, Any]] = list(_OPTIONS)
-    if address.is_loopback:
-        options.append(("grpc.enable_http_proxy", 0))
     if not address.tls:
         return grpc.insecure_channel(address.target, options=options)
     if address.tls_name:

@@ -134,6 +134,9 @@ class Unary:
             self._after(end, calls, timeout_s, delivery)
             return None
         result = take_reply(window, reply, self._agreement, terms, time.monotonic())
+        if window.in_flight:
+            # the one reply of this call has another frame's number
+            window.damaged(time.monotonic())
         if window.draining:
             self._after(CallEnded("UNAVAILABLE", "the server is draining"), calls, timeout_s, delivery)
         else:

@@ -186,6 +186,7 @@ class InFlightWindow:
 
     def connected(self, server_window: int | None, now_s: float) -> None:
         """A stream is open; `server_window` is what the server told, None where it did not yet."""
+        assert not self._flight, "the last connection ends before the next one begins"
         self._connected, self._draining = True, False
         self._server_window = max(1, server_window) if server_window is not None else 1
         self._flight = Flight(now_s)
@@ -297,12 +298,13 @@ class InFlightWindow:
 
     def _forget(self, held: Held) -> str:
         """Take out a frame whose budget ran out; what to tell about it."""
-        if self._flight.release(held.frame.sequence) is not None:
-            return "the budget ran out before the answer came; raise it, or ask the server why it is slow"
+        self._flight.release(held.frame.sequence)
         self._queue = [entry for entry in self._queue if entry[1] is not held]
         self._delayed = [entry for entry in self._delayed if entry[2] is not held]
         heapq.heapify(self._queue)
         heapq.heapify(self._delayed)
+        if held.sends:
+            return "the budget ran out before the answer came; raise it, or look why the server is slow"
         return "the budget ran out before the frame could be sent; raise it or send fewer frames"
 
     def payload_of(self, sequence: int) -> bytes | None:

@@ -27,8 +27,10 @@ Batch = tuple[Tensor, Tensor, Tensor | None]
 
 
 def input_spec(recipe: Recipe) -> InputSpec:
-    """What the device must feed the edge: a centred square, normalised by the paper's statistics."""
-    return InputSpec(height=recipe.input_size, width=recipe.input_size)
+    """What the device must feed the edge: a centred square, normalised as the recipe says."""
+    known = recipe.normalisation
+    statistics = {} if known is None else {"mean": known.mean, "std": known.std}
+    return InputSpec(height=recipe.input_size, width=recipe.input_size, **statistics)  # type: ignore[arg-type]
 
 
 def check_fits(images: ImageSet, recipe: Recipe) -> None:

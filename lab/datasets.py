@@ -4,9 +4,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
-import numpy as np
-
-from lab.data import DataError, ImageSet, Splits
+from lab.data import DataError, Splits
 from lab.data_sets.celeba import load_celeba
 from lab.data_sets.chest import load_chest
 from lab.data_sets.cifar10 import load_cifar10, load_cifar10_npz
@@ -30,7 +28,7 @@ DATASETS: dict[str, Callable[[Path | None, Path | None, int | None], Splits]] = 
 def load_splits(
     dataset: str, data: Path | None, cache: Path | None = None, *, size: int | None = None
 ) -> Splits:
-    """Load a data set by name.
+    """Load a data set by name, each part in its fair order (``lab.data.fair_order``).
 
     Args:
         dataset: A name in ``DATASETS``.
@@ -49,10 +47,10 @@ def load_splits(
     check_usable(splits, dataset)
     return replace(
         splits,
-        train=_in_memory(splits.train),
-        validation=_in_memory(splits.validation),
-        test=_in_memory(splits.test),
-        auxiliary=_in_memory(splits.auxiliary),
+        train=splits.train.in_fair_order(),
+        validation=splits.validation.in_fair_order(),
+        test=splits.test.in_fair_order(),
+        auxiliary=splits.auxiliary.in_fair_order(),
     )
 
 
@@ -73,10 +71,3 @@ def check_usable(splits: Splits, dataset: str) -> None:
     if len(set(sizes_of.values())) > 1:
         found = ", ".join(f"{name} {height}x{width}" for name, (height, width) in sizes_of.items())
         raise DataError(f"{dataset}: the parts differ in picture size ({found}); choose a size for all")
-
-
-def _in_memory(images: ImageSet) -> ImageSet:
-    # a part that is a whole cached set is still a read-only map of the file
-    if images.images_NHWC.flags.writeable:
-        return images
-    return ImageSet(np.array(images.images_NHWC), np.array(images.labels), images.classes)

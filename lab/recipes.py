@@ -42,6 +42,21 @@ class Limits:
 
 
 @dataclass(frozen=True)
+class Normalisation:
+    """What pictures are normalised by.
+
+    Attributes:
+        mean: Per channel, of pictures in [0, 1].
+        std: Per channel, above 0.
+        origin: How the values were found.
+    """
+
+    mean: tuple[float, float, float]
+    std: tuple[float, float, float]
+    origin: str
+
+
+@dataclass(frozen=True)
 class Recipe:
     """Everything that decides a training run.
 
@@ -55,12 +70,16 @@ class Recipe:
         width: Width n of the network; the paper's is 128.
         input_size: Side of the input in pixels; pictures of another size are resized.
         epochs: Passes over the training pictures.
+        least_steps: Steps at least, or None; training settles them as more epochs where there are few
+            pictures.
         batch_size: Pictures per step; the distance correlation is computed within a batch.
         learning_rate: Peak of the one-cycle schedule.
         warmup_share: Share of the steps that climb to the peak; the rest falls to 0 along a cosine.
         beta1: Adam's first decay.
         weight_decay: Decoupled weight decay.
         augmentation: Changes of the training pictures.
+        normalisation: What pictures are normalised by. None stands for the paper's statistics of CIFAR-10 in
+            a finished run; of any other data set, training settles them as those of its own pictures.
         warm_start: A head start from another recipe's network, or None to start from scratch.
         begin_with: Name of a bundle or a recipe of the same network whose weights training goes on from.
         teachers: Bundles whose mean answer is a further target, where the defence takes one.
@@ -91,6 +110,8 @@ class Recipe:
     stop_at_accuracy: float | None = None
     begin_with: str | None = None
     teachers: tuple[str, ...] = ()
+    normalisation: Normalisation | None = None
+    least_steps: int | None = None
     seed: int = 1
 
     def __post_init__(self) -> None:
@@ -100,6 +121,11 @@ class Recipe:
             raise ValueError("epochs, batch size, width and learning rate must be positive")
         if self.pictures_per_epoch is not None and self.pictures_per_epoch < self.batch_size:
             raise ValueError("an epoch needs one batch of pictures or more")
+        if self.defence.goes_on and self.begin_with is None:
+            raise ValueError(
+                f"{self.defence.name} learns nothing from scratch: say what {self.name} begins with, as "
+                "cifar10_siftfunnel_rate_gentle does"
+            )
 
     @property
     def architecture(self) -> str:
@@ -109,7 +135,7 @@ class Recipe:
     def to_json(self) -> dict[str, Any]:
         """Every field as JSON values; ``recipe_from_json`` reads it back."""
         values = {**asdict(self), "defence": self.defence.to_json(), "teachers": list(self.teachers)}
-        for later in ("begin_with", "teachers"):
+        for later in ("begin_with", "teachers", "normalisation", "least_steps"):
             if not values[later]:
                 # runs made before there was this field stay the same runs
                 del values[later]
@@ -123,6 +149,9 @@ def recipe_from_json(stored: Mapping[str, Any]) -> Recipe:
     values["defence"] = defence_from_json(values["defence"])
     values["teachers"] = tuple(values.get("teachers", ()))
     values["limits"] = Limits(**values["limits"])
+    if (normalisation := values.get("normalisation")) is not None:
+        mean, std = (tuple(normalisation[key]) for key in ("mean", "std"))
+        values["normalisation"] = Normalisation(mean, std, normalisation["origin"])
     warm_start = values.get("warm_start")
     values["warm_start"] = None if warm_start is None else WarmStart(**warm_start)
     return Recipe(**values)

@@ -83,7 +83,9 @@ def _parse(directory: Path, fields: Fields) -> tuple[Inverter, dict[str, FileEnt
 def write_inverter(
     directory: str | Path, bundle_name: str, bundle_digest: str, model: bytes, report: Mapping[str, Any]
 ) -> Inverter:
-    """Write an inverter so that a reader finds the whole of it or nothing; replaces one that lies there.
+    """Write an inverter so that a reader finds the whole of it or nothing.
+
+    One that lies there is replaced, anything else left alone.
 
     Args:
         directory: will hold the inverter.
@@ -93,7 +95,7 @@ def write_inverter(
         report: JSON values.
 
     Raises:
-        BundleError: a name or digest that is none.
+        BundleError: a name or digest that is none, or something else lies there.
     """
     files = {MODEL: model}
     statement = {

@@ -91,9 +91,13 @@ def verify_file(directory: Path, name: str, entries: Mapping[str, FileEntry]) ->
             f"{path}: has changed: SHA-256 {sha256_hex(data)}, the manifest says {entry.sha256}; "
             "fetch it again"
         )
-    if name.endswith(".onnx") and reads_other_files(data):
-        raise BundleError(f"{path}: keeps weights in other files; export it again as one file")
+    _require_self_contained(path, data)
     return data
+
+
+def _require_self_contained(path: Path, data: bytes) -> None:
+    if path.suffix == ".onnx" and reads_other_files(data):
+        raise BundleError(f"{path}: keeps weights in other files; export it again as one file")
 
 
 def write_directory(directory: Path, files: Mapping[str, bytes], statement: str) -> None:
@@ -108,9 +112,11 @@ def write_directory(directory: Path, files: Mapping[str, bytes], statement: str)
             this file is somebody else's.
 
     Raises:
-        BundleError: something else lies there.
+        BundleError: something else lies there, or a model that keeps weights in other files.
         OSError: it cannot be written; the error names the directory.
     """
+    for name, data in files.items():
+        _require_self_contained(directory / name, data)
     _require_own(directory, statement)
     with naming(directory):
         _write_directory(Path(os.path.realpath(directory)), files)

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from shared.certificate_dates import validity
+from shared.paths import OptionalPath
 
 if TYPE_CHECKING:
     import grpc
@@ -40,9 +41,9 @@ class TlsFiles:
             or one of certificate and key is given without the other.
     """
 
-    ca: Path | None = None
-    certificate: Path | None = None
-    key: Path | None = None
+    ca: OptionalPath = OptionalPath()
+    certificate: OptionalPath = OptionalPath()
+    key: OptionalPath = OptionalPath()
 
     def __post_init__(self) -> None:
         if (self.certificate is None) != (self.key is None):
@@ -58,10 +59,15 @@ class TlsFiles:
     def channel_credentials(self) -> "grpc.ChannelCredentials":
         """Credentials for a client: checks the server against `ca`, shows its own certificate if it has one.
 
-        Without `ca` the authorities that ship with grpc are trusted.
+        Without `ca` the authorities that ship with grpc are trusted. The files are read and checked anew, so
+        that who calls this for every connection follows a renewal.
+
+        Raises:
+            TlsError: the files cannot be used at this moment.
         """
         import grpc
 
+        self.__post_init__()
         return grpc.ssl_channel_credentials(
             root_certificates=_bytes(self.ca),
             private_key=_bytes(self.key),
@@ -158,7 +164,10 @@ def _out_of_time(path: Path, now: datetime, start: datetime, end: datetime) -> s
 
 
 def _bytes(path: Path | None) -> bytes | None:
-    return None if path is None else path.read_bytes()
+    try:
+        return None if path is None else path.read_bytes()
+    except OSError as error:
+        raise TlsError(f"TLS: cannot read {path}: {error.strerror}") from None
 
 
 def _require_readable(path: Path) -> None:

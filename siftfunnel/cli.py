@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import cast
 
 from shared.console import on_console
+from shared.extras import EXTRA_OF, how_to_install
 from shared.showing import without_credentials
 from siftfunnel import __version__
 from siftfunnel.commands import COMMANDS, Command
@@ -35,7 +36,9 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def _run(arguments: list[str]) -> int:
     command = _command_in(arguments)
-    if command is not None and (missing := command.missing()):
+    # Help is there for what is not installed yet, too.
+    asks_for_help = not {"-h", "--help"}.isdisjoint(arguments)
+    if command is not None and not asks_for_help and (missing := command.missing()):
         return _fail(command.name, _missing_message(command, missing[0]), 1)
     try:
         parser = build_parser(command)
@@ -97,14 +100,12 @@ def _named_folders(variable: str) -> list[Path]:
 def _summary(row: Command) -> str:
     if not row.missing():
         return row.summary
-    return f"{row.summary} (not installed here: pip install 'siftfunnel[{row.extra}]')"
+    return f"{row.summary} (not installed here: {how_to_install(row.extra)})"
 
 
 def _missing_message(command: Command, module: str) -> str:
-    return (
-        f"needs the module {module!r}, which is not installed; install the extra that brings it: "
-        f"pip install 'siftfunnel[{command.extra}]' (in a checkout: pip install '.[{command.extra}]')"
-    )
+    extra = EXTRA_OF.get(module.partition(".")[0], command.extra)
+    return f"needs the module {module!r}, which is not installed: {how_to_install(extra)}"
 
 
 def _is_expected(error: Exception) -> bool:

@@ -150,18 +150,14 @@ class CloudFeed:
 
     def state(self) -> FeedState:
         """How far the recording was followed."""
-        counts = self._emitter.tally.read()
+        counts = vars(self._emitter.tally.read())
         return FeedState(
             tap=str(self._config),
             kind="cloud",
             phase=self._phase,
             detail=self._detail,
-            connections_open=counts.connections_open,
-            connections_seen=counts.connections_seen,
             bytes_seen=self._wire_bytes,
-            messages=counts.messages,
-            midway_connections=counts.midway_connections,
-            dropped=counts.dropped,
+            **counts,
         )
 
     def _run(self) -> None:

@@ -2,6 +2,7 @@
 
 import threading
 from pathlib import Path
+from typing import Any
 
 from attacker.tap.events import Event, Overheard
 from shared.flow_file import FlowFile
@@ -29,8 +30,16 @@ class Recorder:
 
     def __call__(self, event: Event) -> None:
         """Write an overheard message down; other events leave no trace."""
-        if isinstance(event, Overheard) and not event.compressed:
+        if isinstance(event, Overheard):
             self._write(flow_record(event))
+
+    def state(self) -> dict[str, Any]:
+        """How the recording is doing, for `GET /summary`."""
+        return {
+            "messages_written": self.messages_written,
+            "messages_lost": self.messages_lost,
+            "problem": self.problem,
+        }
 
     def close(self) -> None:
         """Finish the file; may be called twice."""
@@ -50,10 +59,10 @@ class Recorder:
 
 
 def flow_record(event: Overheard) -> FlowRecord:
-    """One overheard message as the record of it."""
+    """One overheard message as the record of it; as in the cloud's records, each call is a connection."""
     return FlowRecord(
         event.time_s,
-        event.connection,
+        f"{event.connection}/{event.stream_id}",
         event.direction,
         event.method,
         event.digest,

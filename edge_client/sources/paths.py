@@ -6,17 +6,16 @@ import threading
 from collections.abc import Iterator
 from pathlib import Path
 
+from edge_client.errors import SourceError
 from edge_client.picture import Picture
 
 _CHUNK_BYTES = 65_536
 _LOOK_EVERY_S = 0.2
+_LONGEST_PATH_BYTES = 65_536
 
 
 class PathLines:
     """One path per line; empty lines are skipped, a last line needs no end.
-
-    The descriptor is read without Python's buffered reader: a thread that hangs in that one
-    keeps the interpreter from exiting.
 
     Args:
         descriptor: an open file descriptor, 0 for standard input.
@@ -28,19 +27,37 @@ class PathLines:
         self._descriptor = descriptor
 
     def pictures(self, stop: threading.Event) -> Iterator[Picture]:
-        """See `Source`."""
+        """See `Source`.
+
+        Raises:
+            SourceError: a line that is too long for any path.
+        """
         for line in self._lines(stop):
             if name := os.fsdecode(line).strip("\r"):
                 yield Picture(name, Path(name))
 
     def _lines(self, stop: threading.Event) -> Iterator[bytes]:
         rest = b""
-        while not stop.is_set():
-            if not select.select([self._descriptor], [], [], _LOOK_EVERY_S)[0]:
-                continue
-            chunk = os.read(self._descriptor, _CHUNK_BYTES)
-            if not chunk:
-                yield rest
-                return
+        for chunk in chunks(self._descriptor, stop):
             *lines, rest = (rest + chunk).split(b"\n")
             yield from lines
+            if len(rest) > _LONGEST_PATH_BYTES:
+                raise SourceError(
+                    f"a line of more than {_LONGEST_PATH_BYTES} bytes is no path; expected one path per line"
+                )
+        if not stop.is_set():
+            yield rest
+
+
+def chunks(descriptor: int, stop: threading.Event) -> Iterator[bytes]:
+    """What can be read, as it comes, until the end or soon after `stop` is set.
+
+    The descriptor is read without Python's buffered reader: a thread that hangs in that one keeps the
+    interpreter from exiting.
+    """
+    while not stop.is_set():
+        if select.select([descriptor], [], [], _LOOK_EVERY_S)[0]:
+            chunk = os.read(descriptor, _CHUNK_BYTES)
+            if not chunk:
+                return
+            yield chunk

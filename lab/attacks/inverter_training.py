@@ -22,11 +22,12 @@ from lab.attacks.attack import Attack, Reconstruction, Show
 from lab.attacks.chunks import memory_advice, require_features
 from lab.attacks.fingerprint import auxiliary_digest, check_pictures, victim_fingerprint
 from lab.attacks.victim import BATCH, Victim, to_floats
+from lab.checkpoints import RUN, Progress, Run, RunFolderError
 from lab.data import seeded_parts
 from lab.models.decoder import doublings_between
 from lab.models.layout import channels_last
 from lab.models.split import count_parameters
-from lab.train import RUN, FitSettings, Progress, Run, RunFolderError, Task, fit
+from lab.train import FitSettings, Task, epochs_of, fit
 
 LEAST_PICTURES = 20
 STATISTICS_PICTURES = 1000
@@ -157,6 +158,7 @@ class TrainedInverter(Attack):
 
     Attributes:
         epochs: Passes over the auxiliary pictures.
+        least_steps: Steps at least; where there are few pictures there are more passes.
         batch: Pictures per step.
         learning_rate: Peak of the one-cycle schedule.
         beta1: Adam's first decay.
@@ -167,6 +169,7 @@ class TrainedInverter(Attack):
     """
 
     epochs: int = 20
+    least_steps: int = 0
     batch: int = 64
     learning_rate: float = 1e-3
     beta1: float = 0.9
@@ -204,7 +207,7 @@ class TrainedInverter(Attack):
         run = Run(folder / self.name, self.about(victim, auxiliary_NHWC))
         learned = self.train(victim, auxiliary_NHWC, run)
         show(
-            f"{self.name}: epoch {learned['best_epoch']} of {self.epochs} is best, "
+            f"{self.name}: epoch {learned['best_epoch']} of {learned['epochs']} is best, "
             f"{learned['held_back_psnr']:.2f} dB on auxiliary pictures held back"
         )
         return learned
@@ -220,13 +223,21 @@ class TrainedInverter(Attack):
 
     def train(self, victim: Victim, auxiliary_NHWC: Tensor, run: Run) -> dict[str, Any]:
         """Fit the inverter in a run folder and say what was learned."""
-        settings = FitSettings(
-            self.epochs, self.learning_rate, beta1=self.beta1, weight_decay=0.0, seed=self.seed
-        )
         with memory_advice(self.batch):
-            task = InverterTask(self, victim, auxiliary_NHWC)
+            task = self.task(victim, auxiliary_NHWC, run.folder.parent)
+            settings = FitSettings(
+                epochs_of(self.epochs, self.least_steps, task),
+                self.learning_rate,
+                beta1=self.beta1,
+                weight_decay=0.0,
+                seed=self.seed,
+            )
             progress = fit(task, settings, run)
         return learned_from(progress, task)
+
+    def task(self, victim: Victim, auxiliary_NHWC: Tensor, root: Path) -> InverterTask:
+        """What is fitted; ``root`` is the folder that all attacks on this victim share."""
+        return InverterTask(self, victim, auxiliary_NHWC)
 
     def load(self, victim: Victim, folder: Path) -> nn.Module:
         """The trained inverter of this victim, in evaluation mode.

@@ -4,12 +4,14 @@ from typing import Any
 
 from lab.attacks.attack import Attack
 from lab.attacks.deep_image_prior import DeepImagePrior
+from lab.attacks.doubled import Doubled
 from lab.attacks.fora import Fora
 from lab.attacks.generative import GenerativeBlackBox, GenerativeGrayBox
 from lab.attacks.refined import RefinedRMLE
 from lab.attacks.residual import Residual
 from lab.attacks.rmle import RMLE
 from lab.attacks.rmle_authors import RMLEAuthors
+from lab.attacks.stored import StoredInverter
 from lab.attacks.unet import UNet
 
 ATTACKS: dict[str, type[Attack]] = {
@@ -24,6 +26,8 @@ ATTACKS: dict[str, type[Attack]] = {
         RefinedRMLE,
         DeepImagePrior,
         Fora,
+        StoredInverter,
+        Doubled,
     )
 }
 """The paper's attacks and their corrections first, then those that the paper lacks."""

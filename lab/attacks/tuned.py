@@ -1,7 +1,8 @@
 """The frame of the white-box descents: settings are chosen on auxiliary pictures, then chunk after chunk."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any, ClassVar, Literal
 
@@ -93,11 +94,13 @@ class TunedAttack(Attack):
     """Base of the white-box descents.
 
     Attributes:
+        iterations: Steps from each start.
         tuning_pictures: Auxiliary pictures on which the settings are chosen.
         batch: Pictures at a time.
         seed: Of whatever is drawn, the choice of tuning pictures included.
     """
 
+    iterations: int = 1000
     tuning_pictures: int = 4
     batch: int = 64
     seed: int = 1
@@ -121,8 +124,9 @@ class TunedAttack(Attack):
         """Measure the scale of features and pictures, and choose the settings."""
         require_white_box(self, victim)
 
-        def attempt(known: Tuning, z_NCHW: Tensor, settings: Settings) -> Tensor:
-            return self.descend(Scene(victim, known, z_NCHW, settings, folder, show, TUNING_CHUNK))[0].x_NCHW
+        def attempt(attack: TunedAttack, known: Tuning, z_NCHW: Tensor, settings: Settings) -> Tensor:
+            scene = Scene(victim, known, z_NCHW, settings, folder, show, TUNING_CHUNK)
+            return attack.descend(scene)[0].x_NCHW
 
         return tune(
             self,
@@ -133,7 +137,8 @@ class TunedAttack(Attack):
             batch=self.batch,
             candidates=self.candidates(),
             held_out_N=self.held_out(len(auxiliary_NHWC)),
-            attempt=attempt,
+            attempt=partial(attempt, self),
+            longer=partial(attempt, replace(self, iterations=2 * self.iterations)),
         )
 
     def reconstruct(self, victim: Victim, z_NCHW: Tensor, folder: Path, show: Show) -> Reconstruction:

@@ -14,13 +14,16 @@ from torch import Tensor
 
 from lab.attacks.attack import Attack, Show
 from lab.attacks.basis import PictureBasis, measure_pictures
-from lab.attacks.chunks import claim, memory_advice, read_tensors, write_tensors
+from lab.attacks.chunks import AttackDivergedError, claim, memory_advice, read_tensors, write_tensors
+from lab.attacks.convergence import ends
 from lab.attacks.features import FeatureStatistics, measure_features
 from lab.attacks.fingerprint import auxiliary_digest, check_pictures, victim_fingerprint
 from lab.attacks.victim import Victim, to_floats
-from lab.train import RunFolderError, keep_freed_memory
+from lab.checkpoints import RunFolderError
+from lab.train import keep_freed_memory
 
 ABOUT, TUNING = "tuning.json", "tuning.safetensors"
+MOST_WIDENINGS = 4
 
 
 @dataclass(frozen=True)
@@ -69,12 +72,14 @@ class Tuning:
         basis: Of pictures.
         chosen: The candidate with the best score.
         scores: PSNR in dB on the tuning pictures, mean over pictures, by candidate.
+        twice_as_long_db: What twice the steps would gain on the tuning pictures, mean; None where not tried.
     """
 
     statistics: FeatureStatistics
     basis: PictureBasis
     chosen: Candidate
     scores: list[dict[str, Any]]
+    twice_as_long_db: float | None = None
 
     def to(self, device: torch.device) -> "Tuning":
         """The same on another device."""
@@ -82,7 +87,12 @@ class Tuning:
 
     def summary(self) -> dict[str, Any]:
         """As JSON values."""
-        return {**self.statistics.summary(), **asdict(self.chosen), "scores": self.scores}
+        return {
+            **self.statistics.summary(),
+            **asdict(self.chosen),
+            "scores": self.scores,
+            "twice_as_long_db": self.twice_as_long_db,
+        }
 
 
 Attempt = Callable[[Tuning, Tensor, Settings], Tensor]
@@ -106,8 +116,12 @@ def tune(
     candidates: Sequence[Candidate],
     held_out_N: Tensor,
     attempt: Attempt,
+    longer: Attempt | None = None,
 ) -> dict[str, Any]:
     """Measure features and pictures, and choose a candidate by its PSNR (see ``choose``); read back if done.
+
+    Where the best candidate lies at an end of what was to choose from, the choice is widened in that
+    direction (see ``beyond``) until it does not, at most ``MOST_WIDENINGS`` times.
 
     Args:
         attack: Names the folder and the budget.
@@ -116,9 +130,10 @@ def tune(
         folder: Root of this victim's attacks.
         show: Takes a line of progress.
         batch: Pictures at a time.
-        candidates: To choose from.
+        candidates: To choose from, at first.
         held_out_N: Indices of the pictures to choose on; the others are measured.
         attempt: Runs the attack.
+        longer: Runs it with twice the steps, to see whether they would get more.
 
     Raises:
         ValueError: too few auxiliary pictures.
@@ -146,16 +161,54 @@ def tune(
             candidates[0],
             [],
         )
-        scores_KN = _scores(batch, victim, auxiliary_NHWC[held_out_N], known, candidates, attempt)
-        best = choose(scores_KN, [candidate.anchor_weight for candidate in candidates])
+        pictures_NHWC = auxiliary_NHWC[held_out_N]
+
+        def score(some: Sequence[Candidate], run: Attempt = attempt) -> Tensor:
+            return _scores(batch, victim, pictures_NHWC, known, some, run)
+
+        tried, scores_KN = _widened(candidates, score)
+        best = choose(scores_KN, [candidate.anchor_weight for candidate in tried])
+        gain = None
+        if longer is not None:
+            gain = float((score([tried[best]], longer) - score([tried[best]])).mean())
         table = [
-            {**asdict(candidate), "psnr_db": score}
-            for candidate, score in zip(candidates, scores_KN.mean(1).tolist(), strict=True)
+            {**asdict(candidate), "psnr_db": mean}
+            for candidate, mean in zip(tried, scores_KN.mean(1).tolist(), strict=True)
         ]
-        tensors = {**known.statistics.tensors(), **known.basis.tensors()}
-        write_tensors(home / TUNING, tensors, {"chosen": asdict(candidates[best]), "scores": table})
-        show(f"{home.name}  chosen of {len(candidates)}: {table[best]}")
+        found = {
+            "chosen": asdict(tried[best]),
+            "scores": table,
+            "twice_as_long_db": gain,
+        }
+        write_tensors(home / TUNING, {**known.statistics.tensors(), **known.basis.tensors()}, found)
+        show(f"{home.name}  chosen of {len(tried)}: {table[best]}")
     return load_tuning(home).summary()
+
+
+def _widened(
+    candidates: Sequence[Candidate], score: Callable[[Sequence[Candidate]], Tensor]
+) -> tuple[list[Candidate], Tensor]:
+    """All candidates tried and their scores, K x N."""
+    tried = list(candidates)
+    if len(tried) == 1:
+        return tried, torch.zeros(1, 1)
+    scores_KN = score(tried)
+    for _ in range(MOST_WIDENINGS):
+        further = beyond(tried[int(scores_KN.mean(1).argmax())], tried)
+        if not further:
+            break
+        try:
+            scores_KN = torch.cat([scores_KN, score(further)])
+        except AttackDivergedError:
+            break
+        tried += further
+    return tried, scores_KN
+
+
+def beyond(best: Candidate, tried: Sequence[Candidate]) -> list[Candidate]:
+    """The candidates one step beyond the ends at which ``best`` lies, one for each setting."""
+    moved = ends(asdict(best), [asdict(one) for one in tried])
+    return [replace(best, **{name: value}) for name, value in moved.items()]
 
 
 def _scores(
@@ -167,8 +220,6 @@ def _scores(
     attempt: Attempt,
 ) -> Tensor:
     """PSNR of every candidate on every picture, K x N; each runs on its own copy of the pictures."""
-    if len(candidates) == 1:
-        return torch.zeros(1, 1)
     truth = to_floats(images_NHWC.to(victim.device))
     with torch.no_grad():
         z = victim.observe(truth)
@@ -220,6 +271,7 @@ def load_tuning(home: Path) -> Tuning:
         PictureBasis(**{name: value for name, value in tensors.items() if name not in names}),
         Candidate(**stored["chosen"]),
         stored["scores"],
+        stored["twice_as_long_db"],
     )
 
 

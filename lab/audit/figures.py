@@ -14,7 +14,7 @@ from lab.audit.budgets import Budget
 from lab.audit.subject import Subject
 from lab.data import ImageSet
 from lab.metrics.information import effective_information_mean, entropy_coded_bits, info_nce
-from lab.metrics.pictures import ci95_of_mean
+from lab.metrics.intervals import accuracy_interval
 from lab.metrics.references import reference_pictures
 from lab.study.measure import REFERENCE_SEED
 from shared.manifest import FeatureSpec
@@ -80,7 +80,7 @@ def accuracy_figures(subject: Subject) -> dict[str, Any]:
     return {
         "measured": True,
         "mean": float(right_N.mean()),
-        "ci95": ci95_of_mean(right_N),
+        "ci95": accuracy_interval(int(right_N.sum()), len(right_N)),
         "pictures": len(right_N),
     }
 

@@ -10,6 +10,7 @@ import numpy as np
 import torch
 
 from lab.attacks.attack import Attack, Show
+from lab.attacks.convergence import second_half_db
 from lab.attacks.inverter_training import TrainedInverter
 from lab.attacks.victim import to_floats
 from lab.audit.attacking import folder_of, looks
@@ -29,16 +30,8 @@ def budget_field(attack: Attack) -> str | None:
 
 
 def gain_by_curve(figures: Mapping[str, Any]) -> float | None:
-    """Gain in dB on held-back pictures since the middle of the training, where an attack logs it.
-
-    A training whose step size still has to fall looks worse in its middle than one of half the length ends,
-    so this overestimates what half the budget costs: small is proof, large is not.
-    """
-    history = figures["fit"].get("history") or []
-    curve = [entry["held_back_psnr"] for entry in history if "held_back_psnr" in entry]
-    if len(curve) < 4:
-        return None
-    return float(max(curve) - max(curve[: len(curve) // 2]))
+    """Gain in dB on held-back pictures since the middle of the training, where an attack logs it."""
+    return second_half_db(figures["fit"].get("history") or [])
 
 
 def half_budget(

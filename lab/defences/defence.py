@@ -62,6 +62,7 @@ class Defence:
         variant: Which network of a family it trains (``lab.models.registry``).
         origins: For each field where its value comes from: one of ``ORIGINS``.
         private: Trained with clipped gradients per picture and noise (DPSGD).
+        goes_on: Learns nothing from scratch: its recipes go on from a trained network.
     """
 
     name: ClassVar[str]
@@ -70,6 +71,7 @@ class Defence:
     variant: ClassVar[str] = "unprotected"
     origins: ClassVar[Mapping[str, str]] = {}
     private: ClassVar[bool] = False
+    goes_on: ClassVar[bool] = False
 
     def architecture(self, family: str) -> str:
         """Name of the network it trains in a family such as ``cnn``."""

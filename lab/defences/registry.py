@@ -41,6 +41,10 @@ DEFENCES: dict[str, type[Defence]] = {
 """In the order of the paper's Table 2, then those that the paper lacks."""
 
 
+FROM_SCRATCH = tuple(name for name, made in DEFENCES.items() if not made.goes_on)
+"""Those that a network can be trained with from its first step, as the study's rows are."""
+
+
 def make_defence(name: str, **parameters: Any) -> Defence:
     """A defence with its default parameters, or others; an unknown name lists the known ones."""
     return _named(name)(**parameters)

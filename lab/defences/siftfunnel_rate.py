@@ -24,7 +24,10 @@ from shared.wire.seal import SEAL_BYTES
 
 @dataclass(frozen=True)
 class SiftFunnelRate(Defence):
-    """SiftFunnel, quantised and priced by the bit.
+    """SiftFunnel, quantised and priced by the bit; goes on from a trained funnel.
+
+    An untrained funnel's feature is far smaller than any step: it is rounded to nothing, and the price keeps
+    it there.
 
     Attributes:
         payload_bytes: Mean payload that training steers each rate point to, checksum included, fewest first.
@@ -53,6 +56,7 @@ class SiftFunnelRate(Defence):
     label: ClassVar[str] = "SiftFunnel, rate-trained"
     source: ClassVar[str] = "ours, on arXiv 2501.00824v1, Eq. 12 to 15"
     variant: ClassVar[str] = "siftfunnel"
+    goes_on: ClassVar[bool] = True
     origins: ClassVar[Mapping[str, str]] = {
         "payload_bytes": "ours",
         "shares": "ours",

@@ -1,6 +1,7 @@
 """``siftfunnel lab front``: accuracy against bytes per frame, with leakage. PyTorch is imported late."""
 
 import argparse
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -29,6 +30,13 @@ def add_front_parser(commands: Any) -> None:
         type=Path,
         metavar="BUNDLE",
         help="measure JPEG, WebP and raw pixels with this whole network",
+    )
+    parser.add_argument(
+        "--fine-tune",
+        type=int,
+        metavar="EPOCHS",
+        help="train the whole network on with compressed pictures, and measure its answers beside those of "
+        "the network as it is (default: only as it is)",
     )
     parser.add_argument("--dataset", required=True, metavar="NAME", help="data set that is measured on")
     parser.add_argument("--out", type=Path, required=True, metavar="FILE", help="the front, JSON")
@@ -60,9 +68,17 @@ def _add_leakage_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--attacks",
         type=names,
-        default=("residual",),
+        default=("stored-inverter", "doubled"),
         metavar="NAME,...",
-        help="attacks, with the budgets of the profile (default: residual)",
+        help="attacks, with the budgets of the profile; `doubled` trains the bundle's stored inverter on, or "
+        "the residual one where it has none, for as many passes again (default: stored-inverter,doubled)",
+    )
+    parser.add_argument(
+        "--inverters",
+        type=Path,
+        nargs="+",
+        metavar="DIR",
+        help="folders with the bundles' stored inverters (default: `inverters` beside each bundle's folder)",
     )
     parser.add_argument("--profile", default="cpu", help="cpu or full: the study's (default: %(default)s)")
     parser.add_argument(
@@ -80,6 +96,12 @@ def _add_leakage_arguments(parser: argparse.ArgumentParser) -> None:
     )
 
 
+def _beside(bundles: Sequence[Path]) -> list[Path]:
+    """Folders named ``inverters`` beside the folders that hold these bundles, as the package's assets lie."""
+    places = {place.absolute().parent.parent / "inverters" for place in bundles}
+    return sorted(place for place in places if place.is_dir())
+
+
 def run_front(args: argparse.Namespace) -> int:
     """Measure and say where the front lies.
 
@@ -94,7 +116,11 @@ def run_front(args: argparse.Namespace) -> int:
     leakage = None
     if args.leakage_of or args.leakage_from:
         leakage = LeakageSettings.of_profile(
-            profile(args.profile), args.attacks, attacked=args.attacked, auxiliary=args.auxiliary
+            profile(args.profile),
+            args.attacks,
+            attacked=args.attacked,
+            auxiliary=args.auxiliary,
+            inverters=args.inverters or _beside(args.bundles),
         )
     wanted = FrontRequest(
         bundles=tuple(args.bundles),
@@ -109,6 +135,7 @@ def run_front(args: argparse.Namespace) -> int:
         leakage_of=args.leakage_of,
         leakage_from=tuple(args.leakage_from),
         runs=args.runs,
+        fine_tune=args.fine_tune,
     )
     try:
         front = measure_front(wanted, device, say)

@@ -21,6 +21,9 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from lab.attacks.attack import Attack, Show
+from lab.attacks.doubled import Doubled
+from lab.attacks.residual import Residual
+from lab.attacks.stored import StoredInverter
 from lab.attacks.victim import Victim, to_floats
 from lab.audit.attacking import Plan, Skipped, run_attacks
 from lab.audit.layout import FeatureLayout
@@ -28,10 +31,11 @@ from lab.audit.subject import Subject
 from lab.audit.target import Target, target_of_bundle
 from lab.data import DataError, ImageSet, Splits
 from lab.front.pictures import PictureCoding
-from lab.front.points import Point
+from lab.front.points import Point, last_doubling
 from lab.provenance import provenance
 from lab.study.measure import scores_of
 from lab.study.profiles import Profile
+from shared.bundle import Inverter, find_inverters
 from shared.wire import SealedCodec, codec_by_name
 
 CACHE_BYTES = 2_000_000_000
@@ -103,12 +107,14 @@ class LeakageSettings:
         attacked: Test pictures whose features are overheard, evenly spread over the classes.
         auxiliary: The attacker's own pictures; None takes all.
         profile: Name of the study's profile that the budgets are those of.
+        inverters: Folders in which a bundle's stored inverter is looked for, by its digest.
     """
 
     attacks: tuple[Attack, ...]
     attacked: int
     auxiliary: int | None
     profile: str
+    inverters: tuple[Path, ...] = ()
 
     @classmethod
     def of_profile(
@@ -118,13 +124,17 @@ class LeakageSettings:
         *,
         attacked: int | None = None,
         auxiliary: int | None = None,
+        inverters: Sequence[Path] = (),
     ) -> "LeakageSettings":
-        """Attacks of a study's profile by name.
+        """Attacks of a study's profile by name, and the front's own: a stored inverter, and one doubled.
 
         Raises:
             ValueError: the profile has no such attack.
         """
-        known = {attack.name: attack for attack in (*profile.attacks, *profile.further_attacks)}
+        studied = (*profile.attacks, *profile.further_attacks)
+        residual = next(attack for attack in studied if isinstance(attack, Residual))
+        own = (StoredInverter(), Doubled.of(residual))
+        known = {attack.name: attack for attack in (*studied, *own)}
         unknown = [name for name in names if name not in known]
         if unknown:
             raise ValueError(
@@ -135,7 +145,26 @@ class LeakageSettings:
             attacked=attacked or profile.attacked_pictures,
             auxiliary=auxiliary or profile.limits.auxiliary,
             profile=profile.name,
+            inverters=tuple(inverters),
         )
+
+    def against(self, digest: str) -> tuple[Attack, ...]:
+        """The attacks on one bundle: its stored inverter, where it has one, is run and is what is doubled.
+
+        An inverter that is doubled is among them, so that what the doubling gained can be told.
+        """
+        found = (one for one in find_inverters(*self.inverters) if isinstance(one, Inverter))
+        place = next((one.directory for one in found if one.bundle_digest == digest), None)
+        made: list[Attack] = []
+        for attack in self.attacks:
+            if isinstance(attack, Doubled):
+                doubled = attack if place is None else Doubled.of(StoredInverter(place))
+                made += [one for one in (doubled.start, doubled) if one not in made]
+            elif not isinstance(attack, StoredInverter):
+                made += [] if attack in made else [attack]
+            elif place is not None and StoredInverter(place) not in made:
+                made.append(StoredInverter(place))
+        return tuple(made)
 
 
 @dataclass(frozen=True)
@@ -186,7 +215,9 @@ def attack_codec(
     plain = target_of_bundle(place, device)
     target = replace(plain, victim=through_codec(plain, codec))
     runnable = [
-        attack for attack in settings.attacks if attack.access != "white-box" or target.victim.white_box
+        attack
+        for attack in settings.against(plain.digest)
+        if attack.access != "white-box" or target.victim.white_box
     ]
     if not runnable:
         raise ValueError(f"{plain.name}: no attack is left to run ({plain.access})")
@@ -271,4 +302,5 @@ def with_attacks(point: Point, entries: Mapping[str, Mapping[str, Any]]) -> Poin
     strongest = max(every, key=lambda name: float(every[name]["psnr_db"]))
     told = ("psnr_db", "psnr_interval", "ssim", "mse", "retrieved", "pictures")
     top = {key: every[strongest][key] for key in told}
-    return {**point, "leakage": {"attack": strongest, **top, "all": every}}
+    convergence = last_doubling(every)
+    return {**point, "leakage": {"attack": strongest, **top, "convergence": convergence, "all": every}}

@@ -8,7 +8,6 @@ a picture that is sent itself; ``leakage`` is null until an attack has run.
 
 import base64
 import json
-import math
 import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -17,9 +16,13 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from lab.metrics.intervals import accuracy_interval, paired_difference
+
 SCHEMA = 1
 FRONT = "front"
-Z_95 = 1.959964
+DOUBLED = "doubled"
+ENOUGH_DB = 0.1
+"""A doubling of an inverter's training that gains less than this says that it was trained for long enough."""
 
 Kind = Literal["rate-trained", "post-training", "jpeg", "webp", "raw"]
 KINDS: tuple[Kind, ...] = ("rate-trained", "post-training", "jpeg", "webp", "raw")
@@ -41,37 +44,23 @@ def kind_of_codec(codec: str, defence: str) -> Kind:
     return "rate-trained" if re.match(r"r\d", codec) and "rate" in defence else "post-training"
 
 
-def wilson_interval(right: int, total: int) -> list[float]:
-    """95 % interval of a share (Wilson 1927), which holds at shares near 0 and 1 too.
+def last_doubling(attacks: Mapping[str, Mapping[str, Any]]) -> dict[str, Any] | None:
+    """What a doubled inverter gained over the one it goes on from, on the same attacked pictures.
 
     Args:
-        right: Successes.
-        total: Trials, at least 1.
+        attacks: Entries of a point by attack.
 
-    Example:
-        >>> [round(end, 4) for end in wilson_interval(8, 10)]
-        [0.4902, 0.9433]
+    Returns:
+        ``gain_db`` with its 95 % ``interval_db``, and ``more_helps``: whether the interval reaches
+        ``ENOUGH_DB``, so that still longer training may get more. None where nothing was doubled.
     """
-    if not 0 <= right <= total or total < 1:
-        raise ValueError(f"a share needs 0 to {total} successes of one trial or more, not {right}")
-    share, spread = right / total, Z_95**2 / total
-    half = Z_95 * math.sqrt(share * (1 - share) / total + spread / (4 * total))
-    middle = share + spread / 2
-    # rounding must not put an end of 0 or 1 a hair outside
-    return [max(0.0, (middle - half) / (1 + spread)), min(1.0, (middle + half) / (1 + spread))]
-
-
-def paired_difference(a_N: NDArray[Any], b_N: NDArray[Any]) -> tuple[float, float]:
-    """Mean of ``a - b`` over the same pictures, and half the width of its 95 % interval (normal).
-
-    Example:
-        >>> paired_difference(np.array([3.0, 5.0]), np.array([1.0, 3.0]))
-        (2.0, 0.0)
-    """
-    apart = np.asarray(a_N, dtype=np.float64) - np.asarray(b_N, dtype=np.float64)
-    if apart.size < 2:
-        return float(apart.mean()), math.inf
-    return float(apart.mean()), float(Z_95 * apart.std(ddof=1) / math.sqrt(apart.size))
+    doubled = attacks.get(DOUBLED)
+    start = None if doubled is None else attacks.get(doubled["budget"]["start"]["name"])
+    if doubled is None or start is None or doubled["attacked_sha256"] != start["attacked_sha256"]:
+        return None
+    gain = paired_difference(np.asarray(doubled["psnr_db_per_image"]), np.asarray(start["psnr_db_per_image"]))
+    more_helps = gain["ci95"][1] >= ENOUGH_DB
+    return {"gain_db": gain["mean"], "interval_db": gain["ci95"], "more_helps": more_helps}
 
 
 def pack_answers(right_N: NDArray[np.bool_]) -> str:
@@ -104,7 +93,7 @@ def accuracy_fields(right_N: NDArray[np.bool_], labels_N: NDArray[np.int64]) -> 
     return {
         "accuracy": right / total,
         "balanced_accuracy": float(np.mean([right_N[labels_N == k].mean() for k in np.unique(labels_N)])),
-        "accuracy_interval": wilson_interval(right, total),
+        "accuracy_interval": accuracy_interval(right, total),
         "pictures": total,
         "right_bits": pack_answers(right_N),
     }
@@ -138,7 +127,8 @@ def find_point(front: Mapping[str, Any], bundle: str | None, codec: str) -> Poin
 def put_point(front: Front, point: Point) -> None:
     """Add a point, or replace the one of the same bundle and codec.
 
-    Leakage that was measured of the same bundle (the same digest) is kept.
+    Leakage that was measured of the same bundle (the same digest) is kept, and so are a trained-on
+    network's answers where it went on from the same one.
     """
     old = find_point(front, point["bundle"], point["codec"])
     if old is None:
@@ -146,6 +136,9 @@ def put_point(front: Front, point: Point) -> None:
         return
     if old["digest"] == point["digest"] and point["leakage"] is None:
         point = {**point, "leakage": old["leakage"]}
+    tuned = old.get("fine_tuned")
+    if tuned is not None and tuned["network"]["digest"] == point["network"]["digest"]:
+        point = {"fine_tuned": tuned, **point}
     front["points"][front["points"].index(old)] = point
 
 

@@ -3,7 +3,8 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from lab.front.points import Front, Kind, Point, paired_difference, unpack_answers
+from lab.front.points import Front, Kind, Point, unpack_answers
+from lab.metrics.intervals import paired_difference
 from lab.tables.cells import NONE, NOT_RUN, Cell, Document, Section, measured, words
 from lab.tables.rendering import to_markdown
 from lab.tables.results import Figure
@@ -186,8 +187,7 @@ def accuracy_difference(point: Point, reference: Point | None) -> Figure | None:
     if reference is None or point["pictures"] != reference["pictures"] or point is reference:
         return None
     own, other = (unpack_answers(one["right_bits"], one["pictures"]) for one in (point, reference))
-    mean, half = paired_difference(own, other)
-    return Figure(mean, mean - half, mean + half)
+    return _as_figure(paired_difference(own, other))
 
 
 def leak_difference(leakage: Mapping[str, Any] | None, reference: Point | None) -> Figure | None:
@@ -201,8 +201,11 @@ def leak_difference(leakage: Mapping[str, Any] | None, reference: Point | None) 
     a, b = (one["all"][one["attack"]] for one in (leakage, other))
     if a["attacked_sha256"] != b["attacked_sha256"]:
         return None
-    mean, half = paired_difference(a["psnr_db_per_image"], b["psnr_db_per_image"])
-    return Figure(mean, mean - half, mean + half)
+    return _as_figure(paired_difference(a["psnr_db_per_image"], b["psnr_db_per_image"]))
+
+
+def _as_figure(difference: Mapping[str, Any]) -> Figure:
+    return Figure(difference["mean"], *difference["ci95"])
 
 
 def _accuracy_difference(point: Point, reference: Point | None) -> Cell:

@@ -3,6 +3,7 @@
 | module | what it measures |
 | --- | --- |
 | ``pictures`` | standard MSE, PSNR and SSIM per picture, their summary with bootstrap intervals |
+| ``intervals`` | the one interval of a share, of a mean and of a paired difference; needs no PyTorch |
 | ``authors`` | ``paper_mse``, ``paper_psnr``, ``paper_ssim``: what the paper's tables print |
 | ``mine`` | the authors' capped estimator of information, and one that is not capped |
 | ``information`` | effective information mean, InfoNCE, and the upper bound by entropy coding |

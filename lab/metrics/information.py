@@ -44,7 +44,7 @@ from numpy.typing import NDArray
 
 from lab.metrics.arrays import Array, to_numpy, to_tensor
 from lab.metrics.contrastive import InfoNCE, info_nce
-from lab.metrics.pictures import ci95_of_mean
+from lab.metrics.intervals import ci95_of_mean
 from shared.manifest import CodecSpec, FeatureSpec
 from shared.wire import SealedCodec, calibrate
 from shared.wire.bodies import TableBody

@@ -5,7 +5,6 @@ exposed pictures (Aerni, Zhang and Tramer, 2024), so a summary also tells the me
 *Worst* means worst for privacy: the pictures that were restored best.
 """
 
-from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -15,11 +14,11 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from lab.metrics.arrays import Array, picture_pairs
+from lab.metrics.intervals import ci95_of_mean
 from shared.similarity import PSNR_CAP_DB, SSIM_SIGMA, SSIM_WINDOW
 
 C1, C2 = 0.01**2, 0.03**2
 _PICTURES_AT_ONCE = 64
-_INDICES_AT_ONCE = 4_000_000
 
 Summary = dict[str, Any]
 
@@ -100,42 +99,6 @@ def _gaussian_band(side: int, dtype: torch.dtype) -> Tensor:
     )
 
 
-def bootstrap_means(values_N: NDArray[Any], *, resamples: int = 1000, seed: int = 0) -> NDArray[np.float64]:
-    """Means of ``resamples`` samples drawn with replacement; the same seed draws the same pictures.
-
-    Raises:
-        ValueError: no values, another rank than one, NaN, or no resamples.
-    """
-    values = np.asarray(values_N, dtype=np.float64)
-    if values.ndim != 1 or values.size == 0 or not np.isfinite(values).all() or resamples < 1:
-        raise ValueError(
-            f"a bootstrap needs a list of one or more finite values and one or more resamples; "
-            f"got shape {values.shape}, {resamples} resamples"
-        )
-    rng = np.random.default_rng(seed)
-    return np.concatenate([values[rows].mean(axis=1) for rows in _drawn(rng, len(values), resamples)])
-
-
-def _drawn(rng: np.random.Generator, count: int, resamples: int) -> Iterator[NDArray[np.int64]]:
-    at_once = max(1, _INDICES_AT_ONCE // count)
-    for start in range(0, resamples, at_once):
-        yield rng.integers(0, count, (min(at_once, resamples - start), count))
-
-
-def ci95_of_mean(values_N: NDArray[Any], *, resamples: int = 1000, seed: int = 0) -> list[float]:
-    """Percentile bootstrap interval of the mean over pictures, [2.5 %, 97.5 %].
-
-    It tells how the mean would vary over other pictures, not over other trainings of defence or attack. One
-    picture gives an interval of no width, which says nothing.
-
-    Example:
-        >>> ci95_of_mean(np.array([2.0, 2.0, 2.0]))
-        [2.0, 2.0]
-    """
-    low, high = np.percentile(bootstrap_means(values_N, resamples=resamples, seed=seed), (2.5, 97.5))
-    return [float(low), float(high)]
-
-
 def worst_mean(values_N: NDArray[np.float64], share: float) -> float:
     """Mean of the highest ``share`` of the values, of at least one.
 
@@ -178,32 +141,4 @@ def summarise(scores: PictureScores, *, resamples: int = 1000, seed: int = 0) ->
         "mse": {"mean": float(scores.mse_N.mean()), "ci95": ci95(scores.mse_N)},
         "psnr_db": exposure(scores.psnr_db_N),
         "ssim": exposure(scores.ssim_N),
-    }
-
-
-def paired_difference(
-    a_N: NDArray[Any], b_N: NDArray[Any], *, resamples: int = 1000, seed: int = 0
-) -> Summary:
-    """Mean of ``a - b`` over the same pictures with its 95 % interval; 0 outside means they differ.
-
-    Pairing takes out how hard each picture is, so it separates two attacks or defences that intervals apart
-    cannot.
-
-    Returns:
-        ``{"mean", "ci95", "pictures"}``.
-
-    Raises:
-        ValueError: lists of another length, empty, or with NaN.
-
-    Example:
-        >>> paired_difference(np.array([3.0, 5.0]), np.array([1.0, 3.0]))
-        {'mean': 2.0, 'ci95': [2.0, 2.0], 'pictures': 2}
-    """
-    a, b = np.asarray(a_N, dtype=np.float64), np.asarray(b_N, dtype=np.float64)
-    if a.shape != b.shape:
-        raise ValueError(f"a paired difference needs the same pictures in both, got {a.shape} and {b.shape}")
-    return {
-        "mean": float((a - b).mean()) if a.size else float("nan"),
-        "ci95": ci95_of_mean(a - b, resamples=resamples, seed=seed),
-        "pictures": len(a),
     }

@@ -97,12 +97,14 @@ def run_rows(args: argparse.Namespace) -> int:
     from lab.attacks.registry import ATTACKS
     from lab.study.profiles import profile
     from lab.study.rows import expand, row
-    from lab.study.run import run_row
+    from lab.study.run import chosen_attacks, run_row
 
     steps = _chosen(args.steps, STEP_NAMES, "step")
     attacks = _chosen(args.attacks, tuple(ATTACKS), "attack")
     rows = [row(name) for name in expand(args.rows)]
     size, places = profile(args.profile), _places(args)
+    for wanted in rows:
+        chosen_attacks(wanted, size, attacks)  # refused before any work, not after the first rows
     failed = []
     for wanted in rows:
         try:

@@ -28,12 +28,24 @@ from torch import nn
 
 from lab.attacks.attack import Attack, Show
 from lab.attacks.victim import Victim
+from lab.checkpoints import RunFolderError
 from lab.models.split import SplitNetwork
 from lab.provenance import provenance
 from lab.study.measure import information_figures, reference_figures
 from lab.study.profiles import Profile
 from lab.study.rows import row
-from lab.study.run import DONE, NETWORK, Places, Subject, finish, prepare, run_attack, run_name, run_row
+from lab.study.run import (
+    DONE,
+    Places,
+    Subject,
+    chosen_attacks,
+    finish,
+    prepare,
+    run_attack,
+    run_name,
+    run_row,
+    trained_weights,
+)
 
 SCHEMA = 1
 KIND = "figure2"
@@ -109,29 +121,16 @@ def run_figure2(
         ValueError: an attack that the profile does not have.
     """
     wanted = row(f"{dataset}-{family}-none")
-    chosen = chosen_attacks(profile, attacks)
+    chosen = chosen_attacks(wanted, profile, attacks)
     folder = places.runs / profile.name / run_name(wanted, seed)
-    if not (folder / NETWORK).is_dir():
+    try:
+        trained_weights(wanted, seed, profile, places)
+    except RunFolderError:
         run_row(wanted, profile, places, device, show, seed=seed, steps=("train",))
-    subject = prepare(folder, profile, places, device)
+    subject = prepare(wanted, seed, profile, places, device)
     path = places.results / profile.name / f"{KIND}-{family}{'' if seed == 1 else f'-seed{seed}'}.json"
     measure_blocks(subject, profile, chosen, folder / KIND, path, show)
     return path
-
-
-def chosen_attacks(profile: Profile, names: Sequence[str]) -> tuple[Attack, ...]:
-    """The profile's attacks of these names.
-
-    Raises:
-        ValueError: names the ones that it does not have.
-    """
-    known = {attack.name: attack for attack in (*profile.attacks, *profile.further_attacks)}
-    unknown = [name for name in names if name not in known]
-    if unknown:
-        raise ValueError(
-            f"profile {profile.name} has no attack {', '.join(unknown)}; known: {', '.join(known)}"
-        )
-    return tuple(known[name] for name in names)
 
 
 def measure_blocks(

@@ -17,15 +17,17 @@ from lab.metrics.authors import PAPER_BATCH, paper_scores
 from lab.metrics.contrastive import info_nce
 from lab.metrics.cost import measure_edge
 from lab.metrics.information import effective_information_mean, entropy_coded_bits
+from lab.metrics.intervals import accuracy_interval, learned_nothing
 from lab.metrics.mine import MutualInformation, authors_mine, mine
-from lab.metrics.pictures import ci95_of_mean, score_pictures, summarise
+from lab.metrics.pictures import score_pictures, summarise
 from lab.metrics.references import REFERENCES, reference_pictures
 from lab.metrics.retrieval import retrieval_of_pictures
 from lab.models.split import SplitNetwork, count_parameters
 from lab.study.profiles import MeasureBudget
 from shared.preprocess import InputSpec
 
-DISTANCE_PICTURES = 128
+DISTANCE_PICTURES = 1_000
+PAPER_DISTANCE_BATCH = 128
 REFERENCE_SEED = 1
 PAPER_RMLE_BATCH = 64
 
@@ -54,8 +56,14 @@ def accuracy_figures(
     """Accuracy on the test pictures with an interval over pictures; stages draw their noise."""
     torch.manual_seed(REFERENCE_SEED)
     logits = evaluate_logits(network, test, spec, device)
-    right_N = (logits.argmax(1) == test.labels).astype(np.float64)
-    return {"test": float(right_N.mean()), "ci95": ci95_of_mean(right_N), "pictures": len(test)}
+    right = int((logits.argmax(1) == test.labels).sum())
+    return {
+        "test": right / len(test),
+        "ci95": accuracy_interval(right, len(test)),
+        "pictures": len(test),
+        "largest_class": float(np.bincount(test.labels).max() / len(test)),
+        "learned_nothing": learned_nothing(right, test.labels),
+    }
 
 
 def reference_figures(x_NCHW: Tensor, auxiliary: ImageSet) -> dict[str, Any]:
@@ -85,7 +93,6 @@ def information_figures(victim: Victim, splits: Splits, budget: MeasureBudget, s
     x_test, z_test = _pairs(victim, splits.test, budget.pictures)
     coded = entropy_coded_bits(z_train, z_test)
     contrast = info_nce(x_train, z_train, x_test, z_test, steps=budget.steps, seed=seed, device=victim.device)
-    x_few, z_few = x_test[:DISTANCE_PICTURES], z_test[:DISTANCE_PICTURES]
     return {
         "effective_information_mean": effective_information_mean(z_test),
         "feature_values": int(z_test[0].numel()),
@@ -99,9 +106,24 @@ def information_figures(victim: Victim, splits: Splits, budget: MeasureBudget, s
         ),
         "info_nce": {"nats": contrast.nats, "ceiling_nats": contrast.ceiling_nats},
         "retrieval_rank1_from_feature": contrast.retrieval_rank1,
-        "distance_correlation_biased": float(distance_correlation_squared(x_few, z_few)),
-        "distance_correlation_unbiased": float(distance_correlation_unbiased(x_few, z_few)),
+        **distance_figures(x_test[:DISTANCE_PICTURES], z_test[:DISTANCE_PICTURES]),
         "entropy_coded_bits": {"mean": coded.mean_bits, "p95": coded.p95_bits, "max": coded.max_bits},
+    }
+
+
+def distance_figures(x_NCHW: Tensor, z_NCHW: Tensor) -> dict[str, float]:
+    """Squared distance correlation: unbiased over all pictures, and biased as the paper's batches have it.
+
+    The biased form depends on how many pictures it is taken over, so it is the mean over whole batches of
+    the paper's size, or that of all pictures where there are fewer.
+    """
+    batch = min(PAPER_DISTANCE_BATCH, len(x_NCHW))
+    batches = zip(torch.split(x_NCHW, batch), torch.split(z_NCHW, batch), strict=True)
+    biased = [float(distance_correlation_squared(x, z)) for x, z in batches if len(x) == batch]
+    return {
+        "distance_correlation_biased": sum(biased) / len(biased),
+        "distance_correlation_unbiased": float(distance_correlation_unbiased(x_NCHW, z_NCHW)),
+        "distance_correlation_pictures": len(x_NCHW),
     }
 
 

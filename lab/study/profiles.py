@@ -43,6 +43,7 @@ class Profile:
         input_size: Side of the pictures.
         limits: Pictures used of each part; None takes all.
         epochs: Passes of training, the same for every row.
+        least_steps: Steps of training at least: rows of a small data set make more passes.
         batch_size: Pictures per step.
         learning_rate: Peak of the one-cycle schedule.
         weight_decay: Decoupled weight decay.
@@ -69,6 +70,7 @@ class Profile:
     learning_rate: float = 2e-3
     weight_decay: float = 1e-2
     augmentation: Augmentation = NATURAL
+    least_steps: int = 0
     frames: int = 16
     averaged: tuple[str, ...] = ("rmle", "residual")
 
@@ -80,7 +82,10 @@ class Profile:
         return values
 
 
-CPU_RESIDUAL = Residual(epochs=6, batch=32, widths=(48, 24, 12), blocks=(4, 1, 0))
+CPU_RESIDUAL = Residual(epochs=6, least_steps=1_500, batch=32, widths=(48, 24, 12), blocks=(4, 1, 0))
+
+
+CPU_GENERATIVE: dict[str, Any] = {"epochs": 10, "least_steps": 700, "width": 32, "learning_rate": 1e-3}
 
 
 def cpu_profile() -> Profile:
@@ -92,24 +97,26 @@ def cpu_profile() -> Profile:
         input_size=32,
         limits=Limits(train=10_000, validation=2_000, auxiliary=10_000),
         epochs=12,
+        least_steps=900,
         attacked_pictures=256,
         attacks=(
             make_attack("rmle-authors"),
             make_attack("rmle", iterations=250, restarts=1),
-            make_attack("generative-black-box", epochs=10, width=32, learning_rate=1e-3),
+            make_attack("generative-black-box", **CPU_GENERATIVE),
+            make_attack("generative-gray-box", **CPU_GENERATIVE),
             CPU_RESIDUAL,
         ),
         further_attacks=(
             make_attack("refined-rmle", start=CPU_RESIDUAL, iterations=150, restarts=1),
-            make_attack("unet", epochs=2),
+            make_attack("unet", epochs=2, least_steps=500),
             make_attack("deep-image-prior", iterations=150, channels=8),
-            make_attack("fora", substitute_epochs=6, epochs=4),
+            make_attack("fora", substitute_epochs=6, epochs=4, least_steps=1_000),
         ),
         measure=MeasureBudget(pictures=1_000, authors_epochs=4, steps=200, latency_runs=200),
     )
 
 
-FULL_RESIDUAL = Residual(epochs=60, blocks=(8, 1, 0))
+FULL_RESIDUAL = Residual(epochs=60, least_steps=20_000, blocks=(8, 1, 0))
 
 
 def full_profile() -> Profile:
@@ -121,19 +128,20 @@ def full_profile() -> Profile:
         input_size=64,
         limits=Limits(),
         epochs=60,
+        least_steps=10_000,
         attacked_pictures=1_000,
         attacks=(
             make_attack("rmle-authors"),
             make_attack("rmle", batch=250),
-            make_attack("generative-black-box"),
-            make_attack("generative-gray-box"),
+            make_attack("generative-black-box", least_steps=5_000),
+            make_attack("generative-gray-box", least_steps=5_000),
             FULL_RESIDUAL,
         ),
         further_attacks=(
             make_attack("refined-rmle", start=FULL_RESIDUAL, batch=250),
-            make_attack("unet", epochs=40, widths=(96, 160, 256), blocks=2, batch=64),
+            make_attack("unet", epochs=40, least_steps=4_000, widths=(96, 160, 256), blocks=2, batch=64),
             make_attack("deep-image-prior"),
-            make_attack("fora", epochs=40),
+            make_attack("fora", epochs=40, least_steps=8_000),
         ),
         measure=MeasureBudget(pictures=10_000, authors_epochs=100, steps=5_000, latency_runs=1_000),
         augmentation=PAPER_AUGMENTATION,

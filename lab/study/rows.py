@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 
 from lab.defences.bido import BiDO
 from lab.defences.defence import Defence
-from lab.defences.registry import DEFENCES, make_defence
+from lab.defences.registry import FROM_SCRATCH, make_defence
 from lab.defences.siftfunnel import ABLATIONS
 from lab.recipes import Recipe
 from lab.study.profiles import Profile
@@ -55,6 +55,7 @@ class Row:
             width=profile.widths[self.family],
             input_size=profile.input_size,
             epochs=round(profile.epochs * self.epochs_factor),
+            least_steps=profile.least_steps,
             batch_size=profile.batch_size,
             learning_rate=profile.learning_rate,
             weight_decay=profile.weight_decay,
@@ -69,7 +70,7 @@ class Row:
 def _rows() -> dict[str, Row]:
     rows = [
         Row(f"cifar10-cnn-{name}", "cifar10", "cnn", make_defence(name), further=name in FURTHER)
-        for name in DEFENCES
+        for name in FROM_SCRATCH
     ]
     rows += [Row(f"cifar10-cnn-{name}", "cifar10", "cnn", defence) for name, defence in ABLATIONS.items()]
     rows += [Row("cifar10-cnn-bido-source", "cifar10", "cnn", SOURCE_BIDO)]
@@ -80,7 +81,7 @@ def _rows() -> dict[str, Row]:
             "resnet18",
             BiDO.for_resnet() if name == "bido" else make_defence(name),
         )
-        for name in DEFENCES
+        for name in FROM_SCRATCH
     ]
     rows += [
         Row(f"cifar10-vgg16-{name}", "cifar10", "vgg16", make_defence(name))
@@ -89,9 +90,9 @@ def _rows() -> dict[str, Row]:
     rows += [
         Row(f"{dataset}-cnn-{name}", dataset, "cnn", make_defence(name), label_kind="identity")
         for dataset in ("facescrub", "faces", "faces-other-domain")
-        for name in DEFENCES
+        for name in FROM_SCRATCH
     ]
-    rows += [Row(f"chest-cnn-{name}", "chest", "cnn", make_defence(name)) for name in DEFENCES]
+    rows += [Row(f"chest-cnn-{name}", "chest", "cnn", make_defence(name)) for name in FROM_SCRATCH]
     return {row.name: row for row in rows}
 
 
@@ -109,13 +110,13 @@ def row(name: str) -> Row:
     return stopped(ROWS[base], float(accuracy))
 
 
-TABLE_2 = tuple(f"cifar10-cnn-{name}" for name in DEFENCES)
-TABLE_4 = tuple(f"cifar10-resnet18-{name}" for name in DEFENCES)
+TABLE_2 = tuple(f"cifar10-cnn-{name}" for name in FROM_SCRATCH)
+TABLE_4 = tuple(f"cifar10-resnet18-{name}" for name in FROM_SCRATCH)
 GROUPS: dict[str, tuple[str, ...]] = {
     "table2": TABLE_2,
     "table3": ("cifar10-cnn-siftfunnel", "cifar10-resnet18-siftfunnel", "cifar10-vgg16-siftfunnel"),
     "table4": TABLE_4,
-    "table5": tuple(f"facescrub-cnn-{name}" for name in DEFENCES),
+    "table5": tuple(f"facescrub-cnn-{name}" for name in FROM_SCRATCH),
     "ablations": tuple(f"cifar10-cnn-{name}" for name in ABLATIONS),
 }
 """Names that stand for several rows at the command line."""

@@ -4,12 +4,16 @@ RUNS/<profile>/<row>/network/     the training's run folder
 RUNS/<profile>/<row>/attacks/     one folder per attack
 RUNS/<profile>/<row>/done/        one JSON file per finished step
 RESULTS/<profile>/<row>.json      the result, written anew after every step
+RESULTS/<profile>/weights/        each row's trained network as one small file, to attack without training
+
+What is measured and attacked is always the network of that file, whoever trained it.
 """
 
+import hashlib
 import json
 import time
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 from typing import Any, Literal
@@ -17,7 +21,10 @@ from typing import Any, Literal
 import torch
 
 from lab.attacks.attack import Attack, Show
+from lab.attacks.fingerprint import tensor_digest
+from lab.attacks.generative import GenerativeGrayBox
 from lab.attacks.victim import Victim, to_floats, victim_of_network
+from lab.checkpoints import RUN, RunFolderError
 from lab.classifier import input_spec, sample_rate, steps_per_epoch
 from lab.data import Splits
 from lab.defences.dpsgd import DPSGD
@@ -25,7 +32,8 @@ from lab.metrics.authors import PAPER_BATCH
 from lab.models.split import SplitNetwork
 from lab.provenance import provenance
 from lab.recipes import Recipe
-from lab.runs import load_run, splits_of, train_recipe
+from lab.runs import load_run, splits_of, store_run, train_recipe
+from lab.study.flags import Flag, flags_of
 from lab.study.measure import (
     PAPER_RMLE_BATCH,
     accuracy_figures,
@@ -38,7 +46,7 @@ from lab.study.profiles import Profile
 from lab.study.rows import Row
 
 SCHEMA = 1
-NETWORK, ATTACKS, DONE = "network", "attacks", "done"
+NETWORK, ATTACKS, DONE, WEIGHTS = "network", "attacks", "done", "weights"
 
 StepName = Literal["train", "measure", "attack"]
 STEPS: tuple[StepName, ...] = ("train", "measure", "attack")
@@ -73,6 +81,7 @@ class Subject:
     x_NCHW: torch.Tensor
     z_NCHW: torch.Tensor
     parts: Mapping[str, Any] = field(default_factory=dict)
+    weights: Mapping[str, str] = field(default_factory=dict)
 
 
 def run_name(row: Row, seed: int) -> str:
@@ -101,39 +110,66 @@ def run_row(
         show: Takes a line of progress.
         seed: Seed of training.
         steps: Which of train, measure and attack.
-        attacks: Names of the attacks to run; empty for all of the profile's.
+        attacks: Names of the attacks to run; empty for those that the profile has for the row.
 
     Returns:
         The result file.
 
     Raises:
+        ValueError: an attack that the profile has no budget for, before any work.
         TrainingDivergedError, OutOfMemoryError, RunFolderError, DataError: see there; what is finished stays.
     """
+    chosen = chosen_attacks(row, profile, attacks)
     folder = places.runs / profile.name / run_name(row, seed)
     recipe = row.recipe(profile, seed)
     if "train" in steps:
         show(f"{row.name}: training")
         train_recipe(recipe, folder / NETWORK, places.data, places.cache, device)
-    subject = prepare(folder, profile, places, device)
+    subject = prepare(row, seed, profile, places, device)
     result = places.results / profile.name / f"{run_name(row, seed)}.json"
-    write_result(result, row, profile, subject, folder)
+    said: set[str] = set()
+
+    def write() -> None:
+        for flag in write_result(result, row, profile, subject, folder):
+            text = f"{row.name}, {flag['about']}: {flag['text']}"
+            if text not in said:
+                said.add(text)
+                show(text)
+
+    write()
     if "measure" in steps:
         for name, measure in MEASURES.items():
             finish(folder, name, partial(measure, subject, profile), show)
-            write_result(result, row, profile, subject, folder)
+            write()
     if "attack" in steps:
-        for attack, frames in planned_attacks(row, profile, subject.victim):
-            if attacks and attack.name not in attacks:
-                continue
+        for attack, frames in planned_attacks(profile, subject.victim, chosen):
             key = attack.name if frames == 1 else f"{attack.name}-averaged-{frames}"
             finish(folder, f"attack-{key}", partial(run_attack, attack, frames, subject, folder, show), show)
-            write_result(result, row, profile, subject, folder)
+            write()
     return result
 
 
-def prepare(folder: Path, profile: Profile, places: Places, device: torch.device) -> Subject:
+def trained_weights(row: Row, seed: int, profile: Profile, places: Places) -> Path:
+    """The file of a row's trained network, made of its run folder where there is one.
+
+    Raises:
+        RunFolderError: neither file nor run folder, or a training that is not finished.
+    """
+    path = places.results / profile.name / WEIGHTS / f"{run_name(row, seed)}.safetensors"
+    network = places.runs / profile.name / run_name(row, seed) / NETWORK
+    if (network / RUN).is_file():
+        store_run(network, path)
+    elif not path.is_file():
+        raise RunFolderError(
+            f"{row.name} is not trained: there is neither {path} nor a run in {network}; run the step train"
+        )
+    return path
+
+
+def prepare(row: Row, seed: int, profile: Profile, places: Places, device: torch.device) -> Subject:
     """The trained network, its data, the victim, the attacked pictures and their overheard features."""
-    recipe, network, stored = load_run(folder / NETWORK)
+    weights = trained_weights(row, seed, profile, places)
+    recipe, network, stored = load_run(weights)
     splits = splits_of(recipe, places.data, places.cache)
     spec = input_spec(recipe)
     victim = victim_of_network(network, mean=spec.mean, std=spec.std, device=device)
@@ -142,7 +178,10 @@ def prepare(folder: Path, profile: Profile, places: Places, device: torch.device
     torch.manual_seed(recipe.seed)
     with torch.no_grad():
         z = victim.observe(x)
-    return Subject(recipe, network, stored, splits, victim, x, z, splits.provenance())
+    tensors = "".join(f"{name}={tensor_digest(value)};" for name, value in network.state_dict().items())
+    digest = hashlib.sha256(tensors.encode()).hexdigest()
+    named = {"file": f"{WEIGHTS}/{weights.name}", "tensors_sha256": digest}
+    return Subject(recipe, network, stored, splits, victim, x, z, splits.provenance(), named)
 
 
 MEASURES: dict[str, Callable[[Subject, Profile], dict[str, Any]]] = {
@@ -155,10 +194,35 @@ MEASURES: dict[str, Callable[[Subject, Profile], dict[str, Any]]] = {
 }
 """What is measured of every row besides attacks, by the result's key."""
 
+PARAMETERS = ("edge_parameters", "edge_parameters_torchsummary", "cloud_parameters")
 
-def planned_attacks(row: Row, profile: Profile, victim: Victim) -> list[tuple[Attack, int]]:
+
+def chosen_attacks(row: Row, profile: Profile, names: Sequence[str] = ()) -> tuple[Attack, ...]:
+    """The profile's attacks on a row, or those of these names, shaped for the row's family.
+
+    An attack that is named is run though it is one of the further ones and the row did not ask for more.
+
+    Raises:
+        ValueError: names the attacks that the profile has no budget for.
+    """
+    known = {attack.name: attack for attack in (*profile.attacks, *profile.further_attacks)}
+    unknown = [name for name in names if name not in known]
+    if unknown:
+        raise ValueError(
+            f"profile {profile.name} has no budget for attack {', '.join(unknown)}, so {row.name} cannot be "
+            f"attacked with it; it has {', '.join(known)}"
+        )
+    usual = [*profile.attacks, *(profile.further_attacks if row.further else ())]
+    attacks = [known[name] for name in names] or usual
+    width = profile.widths[row.family]
+    return tuple(
+        replace(attack, width=width, victim_width=width) if isinstance(attack, GenerativeGrayBox) else attack
+        for attack in attacks
+    )
+
+
+def planned_attacks(profile: Profile, victim: Victim, attacks: Sequence[Attack]) -> list[tuple[Attack, int]]:
     """Attacks with the number of observations each averages."""
-    attacks = [*profile.attacks, *(profile.further_attacks if row.further else ())]
     plan = [(attack, 1) for attack in attacks]
     if victim.stochastic:
         plan += [(attack, profile.frames) for attack in attacks if attack.name in profile.averaged]
@@ -219,9 +283,34 @@ def _done(folder: Path) -> dict[str, Any]:
     return {path.stem: json.loads(path.read_text()) for path in sorted((folder / DONE).glob("*.json"))}
 
 
-def write_result(path: Path, row: Row, profile: Profile, subject: Subject, folder: Path) -> None:
-    """Write what is known of a row so far."""
-    done = _done(folder)
+def _known(path: Path, profile: Profile, subject: Subject) -> dict[str, Any]:
+    """Steps of the result that stands at ``path``, if it is of the same weights, pictures and settings."""
+    if not path.is_file():
+        return {}
+    found = json.loads(path.read_text())
+    same = {
+        "weights": dict(subject.weights),
+        "profile_settings": json.loads(json.dumps(profile.settings())),
+    }
+    if any(found.get(key) != value for key, value in same.items()):
+        return {}
+    if found["dataset"].get("parts") != subject.parts:
+        return {}
+    measured = {key: found[key] for key in MEASURES if key in found}
+    if "cost" in measured:
+        measured["cost"]["parameters"] = {
+            key: found["network"][key] for key in PARAMETERS if key in found["network"]
+        }
+    return measured | {f"attack-{key}": entry for key, entry in found["attacks"].items()}
+
+
+def write_result(path: Path, row: Row, profile: Profile, subject: Subject, folder: Path) -> list[Flag]:
+    """Write what is known of a row so far, what an earlier result says of the same weights included.
+
+    Returns:
+        What has to be said aloud of it.
+    """
+    done = dict(sorted({**_known(path, profile, subject), **_done(folder)}.items()))
     attacks = {key.removeprefix("attack-"): value for key, value in done.items() if key.startswith("attack-")}
     recipe, network = subject.recipe, subject.network
     parameters = done.get("cost", {}).pop("parameters", {})
@@ -241,14 +330,19 @@ def write_result(path: Path, row: Row, profile: Profile, subject: Subject, folde
             "feature_shape": list(network.feature_shape),
             **parameters,
         },
+        "weights": dict(subject.weights),
         "training": training_figures(subject),
         **{key: done[key] for key in MEASURES if key in done},
         "attacks": attacks,
         "strongest": strongest(attacks),
         "provenance": provenance(),
     }
+    flags = flags_of(result)
     path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(json.dumps(result, indent=1) + "\n")
+    partial = path.with_suffix(".partial")
+    partial.write_text(json.dumps({**result, "flags": flags}, indent=1) + "\n")
+    partial.replace(path)
+    return flags
 
 
 def strongest(attacks: Mapping[str, Any]) -> str | None:

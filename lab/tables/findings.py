@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from lab.tables.predictors import predictor_values
-from lab.tables.results import read_results
+from lab.tables.results import in_fair_order, read_results
 
 REFERENCE = re.compile(r"\{\{\s*(.+?)\s*\}\}", re.DOTALL)
 DIFFERENCE = " - "
@@ -36,7 +36,7 @@ def _load(results: Path, row: str) -> Any:
     file = results / f"{row}.json"
     if not file.is_file():
         raise FindingsError(f"{row}: no such result; run `siftfunnel lab run {Path(row).name}` first")
-    return json.loads(file.read_text())
+    return in_fair_order(json.loads(file.read_text()))
 
 
 def _value(results: Path, row: str, path: str, cache: dict[str, Any]) -> Any:
@@ -52,6 +52,13 @@ def _value(results: Path, row: str, path: str, cache: dict[str, Any]) -> Any:
     return value
 
 
+def _refuse_other_pictures(one: Any, other: Any, text: str) -> None:
+    """A difference of two rows says something only on the same pictures."""
+    seen = [result.get("dataset", {}).get("parts") for result in (one, other)]
+    if seen[0] != seen[1]:
+        raise FindingsError(f"{text!r} compares results on different pictures; measure both rows anew")
+
+
 def _resolve(text: str, results: Path, cache: dict[str, Any]) -> str:
     parts = [" ".join(part.split()) for part in text.split(DIFFERENCE)]
     *first, last = parts
@@ -64,8 +71,9 @@ def _resolve(text: str, results: Path, cache: dict[str, Any]) -> str:
         raise FindingsError(f"{text!r} is not ROW : PATH : FORMAT")
     value = _value(results, row, path, cache)
     for part in first:
-        row, path = (field.strip() for field in part.split(" : "))
-        value = _value(results, row, path, cache) - value
+        other, path = (field.strip() for field in part.split(" : "))
+        value = _value(results, other, path, cache) - value
+        _refuse_other_pictures(cache[row], cache[other], text)
     return format(value, form)
 
 

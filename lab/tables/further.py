@@ -1,6 +1,7 @@
 """Tables beside the paper's: information, references, equal accuracy, and Figure 2."""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 
 from lab.tables.attack_sections import attack_label
 from lab.tables.cells import NONE, Cell, Document, Section, measured, words
@@ -16,6 +17,7 @@ from lab.tables.paper import FAMILIES, group_of, order_of
 from lab.tables.profiles import preamble
 from lab.tables.results import EQUAL, Result, RowResult, Study, dig, dig_number
 from lab.tables.sections import DEFINITIONS, ceilings
+from lab.tables.trust import flags_section
 
 NEAR = 0.01
 """Validation accuracies this near to one another count as equal."""
@@ -150,6 +152,7 @@ def equal_table(study: Study) -> Document | None:
             if (name := row.name.removesuffix(EQUAL)) in study.rows and study.rows[name] not in by_themselves
         ]
         body = [_equal_row(row) for row in (*equal, *by_themselves, *full)]
+        shown_lines = [Line(row_label(row), row.name, None, row) for row in (*equal, *by_themselves, *full)]
         for label, row, path in reference_rows(equal):
             body.append((label, NONE, NONE, NONE, NONE, *standard_scores(row, *path), NONE))
         sections.append(
@@ -163,6 +166,8 @@ def equal_table(study: Study) -> Document | None:
                 "defences trained in full. Compare PSNR only among rows of one accuracy.",
             )
         )
+        if (flagged := flags_section(shown_lines)).rows:
+            sections.append(replace(flagged, name=f"{flagged.name}-{'-'.join(group)}"))
     if not sections:
         return None
     shown = [row for row in study.rows.values() if row.name.endswith(EQUAL)]

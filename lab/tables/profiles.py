@@ -5,7 +5,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from lab.tables.paper import FAMILIES
-from lab.tables.results import EQUAL, Result, RowResult, Study, dig
+from lab.tables.results import EQUAL, LEFT_OUT, Result, RowResult, Study, dig
 
 PAPER_INPUT_SIZE = 64
 PAPER_WIDTHS: Mapping[str, int] = {"cnn": 128, "resnet18": 64, "vgg16": 64}
@@ -159,6 +159,12 @@ def preamble(study: Study, rows: Sequence[RowResult], family: str | None = None)
     if others:
         listed = "; ".join(f"{name} ({', '.join(keys)})" for name, keys in others.items())
         parts.append(f"**Not on equal terms:** these rows ran with other settings: {listed}.")
+    stale = [row.name for row in rows if any(result.get(LEFT_OUT) for result in row.results)]
+    if stale:
+        parts.append(
+            "**Left out:** MINE and distance correlation of rows whose test pictures came in class order and "
+            f"that were not measured anew: {', '.join(stale)}."
+        )
     return tuple(parts)
 
 

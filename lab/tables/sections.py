@@ -26,6 +26,7 @@ from lab.tables.paper import MISPRINTS, PAPER_TABLES, unprotected_row
 from lab.tables.profiles import chance, preamble
 from lab.tables.results import Figure, RowResult, Study, dig
 from lab.tables.settings import settings_section
+from lab.tables.trust import flags_section
 
 DEFINITIONS = (
     "Figures marked † are by the paper's definitions: squared error summed over the colours (three times "
@@ -53,6 +54,7 @@ def paper_table(study: Study, table: str) -> Document | None:
         information(lines),
         *(attack_section(lines, key) for key in PAPER_ATTACKS),
         strongest_attack(lines),
+        flags_section(lines),
         every_attack(lines, "psnr"),
         every_attack(lines, "paper-mse"),
         averaged(lines),

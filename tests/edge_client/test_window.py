@@ -296,7 +296,9 @@ class AnyInterleaving(RuleBasedStateMachine):
         self.connected = False
 
     def collect(self) -> None:
+        """Take what the window has failed; what waits no more in flight is off the wire."""
         self.settled += [failed.held.frame.sequence for failed in self.window.take_failed()]
+        self.wire = [sequence for sequence in self.wire if self.window.payload_of(sequence) is not None]
 
     @rule(budget_s=st.none() | st.floats(0.001, 5.0))
     def hand_in(self, budget_s: float | None) -> None:
@@ -339,6 +341,12 @@ class AnyInterleaving(RuleBasedStateMachine):
         sequence = self.wire.pop(data.draw(st.integers(0, len(self.wire) - 1)))
         assert self.window.settle(sequence, self.now_s) is not None
         self.settled.append(sequence)
+
+    @precondition(lambda self: self.connected)
+    @rule()
+    def damaged_reply(self) -> None:
+        self.window.damaged(self.now_s)
+        self.collect()
 
     @precondition(lambda self: self.wire)
     @rule(hint_ms=st.integers(0, 3000))

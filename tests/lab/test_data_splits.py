@@ -43,6 +43,29 @@ def test_a_spread_is_distinct_rising_and_keeps_every_class_share(
     assert (np.abs(np.bincount(array[chosen], minlength=5) - shares) < 1).all()
 
 
+def test_the_fair_order_is_the_same_however_the_pictures_were_stored() -> None:
+    rng = np.random.default_rng(0)
+    stored = ImageSet(
+        rng.integers(0, 256, (400, 4, 4, 3), dtype=np.uint8), np.repeat(np.arange(4), 100), tuple("abcd")
+    )
+    fair = stored.in_fair_order()
+    shuffled = stored.take(rng.permutation(400)).in_fair_order()
+    assert fair.pixels_sha256() == shuffled.pixels_sha256()
+    assert fair.labels.tolist() == shuffled.labels.tolist()
+    assert sorted(p.tobytes() for p in fair.images_NHWC) == sorted(p.tobytes() for p in stored.images_NHWC)
+
+
+def test_any_stretch_of_the_fair_order_is_a_fair_sample_of_the_classes() -> None:
+    rng = np.random.default_rng(0)
+    labels = np.repeat(np.arange(4), 500)
+    pixels = rng.integers(0, 256, (2000, 4, 4, 3), dtype=np.uint8)
+    fair = ImageSet(pixels, labels, tuple("abcd")).in_fair_order()
+    for start in range(0, 2000, 200):
+        # 50 of each are expected, with a standard deviation of 6
+        counts = np.bincount(fair.labels[start : start + 200], minlength=4)
+        assert 20 < counts.min() <= counts.max() < 80
+
+
 @pytest.mark.parametrize("count", [0, -1, 4])
 def test_a_spread_of_none_or_of_more_than_there_is_is_refused(count: int) -> None:
     with pytest.raises(DataError, match="3 are there"):

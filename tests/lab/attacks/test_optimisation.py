@@ -17,9 +17,10 @@ from lab.attacks.registry import ATTACKS
 from lab.attacks.residual import Residual
 from lab.attacks.rmle import RMLE
 from lab.attacks.rmle_authors import RMLEAuthors, squared_variation
-from lab.attacks.tuning import psnr_N
+from lab.attacks.tuning import MOST_WIDENINGS, psnr_N
 from lab.attacks.victim import Victim, to_floats
-from lab.train import RunFolderError
+from lab.checkpoints import RunFolderError
+from lab.study.flags import flags_of
 from tests.lab.attacks.faces import drawn_faces, untrained_victim
 from tests.lab.attacks.tiny import shapes, tiny_victim
 
@@ -162,6 +163,33 @@ def test_a_step_size_that_helps_is_chosen_on_auxiliary_pictures(auxiliary: Tenso
     learned = attack.fit(tiny_victim(), auxiliary, tmp_path, quiet)
     assert learned["learning_rate"] == pytest.approx(0.2)
     assert learned["scores"][1]["psnr_db"] > learned["scores"][0]["psnr_db"]
+
+
+def few_rates(*rates: float) -> RMLE:
+    return RMLE(
+        iterations=20, learning_rates=rates, tv_weights=(0.0,), prior_weights=(0.1,), spaces=("whitened",)
+    )
+
+
+def test_a_choice_at_the_end_of_its_grid_is_widened_until_it_lies_inside(
+    auxiliary: Tensor, tmp_path: Path
+) -> None:
+    learned = few_rates(0.01, 0.05).fit(tiny_victim(), auxiliary, tmp_path, quiet)
+    tried = sorted(one["learning_rate"] for one in learned["scores"])
+    assert tried[0] < learned["learning_rate"] < tried[-1]
+    assert learned["learning_rate"] > 0.05
+    assert learned["twice_as_long_db"] is not None
+    kinds = {flag["kind"] for flag in flags_of({"attacks": {"rmle": {"fit": learned}}})}
+    assert "edge-of-grid" not in kinds
+
+
+def test_a_choice_that_still_lies_at_an_end_after_all_widening_is_flagged(
+    auxiliary: Tensor, tmp_path: Path
+) -> None:
+    learned = few_rates(1e-5, 2e-5).fit(tiny_victim(), auxiliary, tmp_path, quiet)
+    assert len(learned["scores"]) == 2 + MOST_WIDENINGS
+    (flag,) = [f for f in flags_of({"attacks": {"rmle": {"fit": learned}}}) if f["kind"] == "edge-of-grid"]
+    assert flag["text"] == "the best setting is the last tried of learning_rate"
 
 
 def test_an_attack_that_was_not_fitted_says_so(tmp_path: Path) -> None:

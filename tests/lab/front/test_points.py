@@ -1,49 +1,30 @@
 """The front's file: statistics with literal answers, merging, and files that are refused."""
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from scipy.stats import binomtest
 
 from lab.front.points import (
     FrontError,
     find_point,
     kind_of_codec,
+    last_doubling,
     pack_answers,
-    paired_difference,
     put_point,
     read_front,
     unpack_answers,
-    wilson_interval,
     write_front,
 )
 from tests.lab.front.fronts import codec_point, leakage, made_up_front
 
 
-@given(st.integers(1, 5000).flatmap(lambda total: st.tuples(st.integers(0, total), st.just(total))))
-def test_the_interval_is_wilsons_as_scipy_has_it(case: tuple[int, int]) -> None:
-    right, total = case
-    theirs = binomtest(right, total).proportion_ci(method="wilson")
-    assert wilson_interval(right, total) == pytest.approx([theirs.low, theirs.high], abs=1e-6)
-
-
-def test_a_share_of_nothing_is_refused() -> None:
-    with pytest.raises(ValueError, match="one trial or more"):
-        wilson_interval(0, 0)
-
-
 @given(st.lists(st.booleans(), min_size=1, max_size=70))
 def test_answers_come_back_as_they_were_packed(right: list[bool]) -> None:
     assert unpack_answers(pack_answers(np.array(right)), len(right)).tolist() == right
-
-
-def test_a_paired_difference_has_the_interval_of_its_mean() -> None:
-    mean, half = paired_difference(np.array([1.0, 3.0, 2.0, 2.0]), np.zeros(4))
-    assert mean == 2.0
-    assert half == pytest.approx(1.959964 * np.sqrt(2 / 3) / 2)
 
 
 @pytest.mark.parametrize(
@@ -93,3 +74,25 @@ def test_another_file_is_refused(tmp_path: Path, text: str, message: str) -> Non
     path.write_text(text)
     with pytest.raises(FrontError, match=message):
         read_front(path)
+
+
+def attacked(psnr_db_per_image: list[float], start: str = "") -> dict[str, Any]:
+    return {
+        "psnr_db_per_image": psnr_db_per_image,
+        "attacked_sha256": "a" * 64,
+        "budget": {"start": {"name": start}},
+    }
+
+
+def test_a_doubling_says_whether_more_training_would_help() -> None:
+    start = attacked([20.0, 22.0, 24.0, 26.0])
+    little = last_doubling({"residual": start, "doubled": attacked([20.05, 22.05, 24.05, 26.05], "residual")})
+    much = last_doubling({"residual": start, "doubled": attacked([20.4, 22.4, 24.4, 26.4], "residual")})
+    unsure = last_doubling({"residual": start, "doubled": attacked([20.3, 21.8, 24.3, 25.8], "residual")})
+    assert little is not None
+    assert much is not None
+    assert unsure is not None
+    assert little["gain_db"] == pytest.approx(0.05)
+    assert [one["more_helps"] for one in (little, much, unsure)] == [False, True, True]
+    assert last_doubling({"residual": start}) is None
+    assert last_doubling({"doubled": attacked([20.0], "residual")}) is None

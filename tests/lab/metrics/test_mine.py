@@ -33,6 +33,17 @@ def test_mine_finds_nothing_where_there_is_nothing() -> None:
     assert estimate(0.0, steps=20) == pytest.approx(0, abs=0.03)
 
 
+def test_foreign_pairs_are_of_any_class_though_the_pairs_come_in_class_order() -> None:
+    # a feature that is the class and nothing else says log 2 nats of a picture that is little more
+    classes = torch.arange(2).repeat_interleave(200).float().view(-1, 1, 1, 1)
+    noise = torch.randn(400, 1, 4, 4, generator=torch.Generator().manual_seed(0))
+    x, z = classes + 0.1 * noise, 0.01 * classes
+    found = mine(x, z, x, z, steps=60, width=8, learning_rate=5e-3).nats
+    assert found == pytest.approx(math.log(2), abs=0.1)
+    z = classes.expand_as(x).contiguous()
+    assert authors_mine(x, z, x, z, epochs=10, batch=100).nats > 0.2
+
+
 def test_mine_goes_beyond_the_authors_ceiling_but_not_beyond_its_own() -> None:
     generator = torch.Generator().manual_seed(0)
     x = torch.randn(300, 1, 8, 8, generator=generator)

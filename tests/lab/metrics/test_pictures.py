@@ -1,16 +1,11 @@
 import numpy as np
 import pytest
 import torch
-from hypothesis import given, settings
-from hypothesis import strategies as st
 from skimage.metrics import peak_signal_noise_ratio, structural_similarity
 from torch import Tensor
 
 from lab.metrics.pictures import (
     PictureScores,
-    bootstrap_means,
-    ci95_of_mean,
-    paired_difference,
     score_pictures,
     summarise,
     worst_mean,
@@ -149,45 +144,3 @@ def test_a_summary_repeats_with_its_seed() -> None:
 @pytest.mark.parametrize(("count", "share", "expected"), [(60, 0.05, 59), (61, 0.05, 59.5), (3, 0.01, 3)])
 def test_the_worst_share_rounds_up_to_whole_pictures(count: int, share: float, expected: float) -> None:
     assert worst_mean(np.arange(1.0, count + 1), share) == expected
-
-
-@settings(max_examples=30)
-@given(st.lists(st.floats(0, 50), min_size=1, max_size=40), st.integers(0, 1000))
-def test_the_interval_contains_the_mean(values: list[float], seed: int) -> None:
-    low, high = ci95_of_mean(np.array(values), resamples=400, seed=seed)
-    assert low - 1e-9 <= np.mean(values) <= high + 1e-9
-
-
-def test_the_interval_is_scipys_percentile_bootstrap() -> None:
-    from scipy.stats import bootstrap
-
-    values = np.random.default_rng(0).gamma(2.0, 5.0, 80)
-    theirs = bootstrap((values,), np.mean, n_resamples=4000, method="percentile", rng=1).confidence_interval
-    ours = ci95_of_mean(values, resamples=4000)
-    assert ours == pytest.approx([theirs.low, theirs.high], abs=0.15)
-
-
-def test_resamples_drawn_in_parts_are_all_there(monkeypatch: pytest.MonkeyPatch) -> None:
-    whole = bootstrap_means(np.arange(7.0), resamples=50, seed=3)
-    monkeypatch.setattr("lab.metrics.pictures._INDICES_AT_ONCE", 21)
-    np.testing.assert_array_equal(bootstrap_means(np.arange(7.0), resamples=50, seed=3), whole)
-
-
-def test_a_paired_difference_sees_what_intervals_apart_do_not() -> None:
-    rng = np.random.default_rng(0)
-    hardness = rng.normal(20, 5, 50)
-    a, b = hardness + 0.5 + rng.normal(0, 0.1, 50), hardness
-    difference = paired_difference(a, b)
-    assert difference["pictures"] == 50
-    assert difference["mean"] == pytest.approx(0.5, abs=0.05)
-    assert difference["ci95"][0] > 0.4
-    assert ci95_of_mean(a)[0] < ci95_of_mean(b)[1]
-
-
-@pytest.mark.parametrize(
-    ("a", "b", "message"),
-    [([1.0], [1.0, 2.0], "same pictures"), ([], [], "one or more"), ([np.nan], [1.0], "finite")],
-)
-def test_differences_that_mean_nothing_are_refused(a: list[float], b: list[float], message: str) -> None:
-    with pytest.raises(ValueError, match=message):
-        paired_difference(np.array(a), np.array(b))

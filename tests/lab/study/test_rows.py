@@ -1,13 +1,23 @@
+from dataclasses import replace
+
 import pytest
 
-from lab.defences.registry import DEFENCES
+from lab.defences.registry import DEFENCES, make_defence
 from lab.models.registry import NETWORKS
 from lab.study.profiles import PROFILES, profile
 from lab.study.rows import GROUPS, ROWS, expand, row
 
 
-def test_table_2_has_every_defence_in_order() -> None:
-    assert GROUPS["table2"] == tuple(f"cifar10-cnn-{name}" for name in DEFENCES)
+def test_table_2_has_every_defence_that_learns_from_scratch_in_order() -> None:
+    assert GROUPS["table2"] == tuple(f"cifar10-cnn-{name}" for name in DEFENCES if name != "siftfunnel-rate")
+
+
+def test_a_defence_that_learns_nothing_from_scratch_is_no_row_and_no_recipe_without_a_start() -> None:
+    assert not [name for name in ROWS if "rate" in name]
+    with pytest.raises(
+        ValueError, match="learns nothing from scratch: say what cifar10-cnn-none begins with"
+    ):
+        replace(ROWS["cifar10-cnn-none"], defence=make_defence("siftfunnel-rate")).recipe(profile("cpu"))
 
 
 def test_every_group_names_rows_that_exist() -> None:

@@ -9,12 +9,17 @@ from typing import Any
 import pytest
 import torch
 
+from lab.attacks.generative import GenerativeGrayBox
 from lab.attacks.registry import make_attack
+from lab.checkpoints import RunFolderError
+from lab.classifier import input_spec
+from lab.datasets import DATASETS, load_splits
 from lab.defences.registry import make_defence
 from lab.recipes import Limits
-from lab.study.profiles import MeasureBudget, Profile
-from lab.study.rows import Row
-from lab.study.run import Places, run_row, strongest
+from lab.runs import load_run
+from lab.study.profiles import MeasureBudget, Profile, cpu_profile, full_profile
+from lab.study.rows import ROWS, Row
+from lab.study.run import Places, chosen_attacks, run_row, strongest
 from tests.lab.pictures import write_data_directory
 
 CPU = torch.device("cpu")
@@ -38,6 +43,8 @@ TINY = Profile(
 )
 PLAIN = Row("tiny-cnn-none", "cifar10", "cnn", make_defence("none"))
 NOISY = Row("tiny-cnn-gaussian-noise", "cifar10", "cnn", make_defence("gaussian-noise"))
+
+
 TIMES = ("seconds", "images_per_s_median", "images_per_s", "fit_seconds", "reconstruct_seconds")
 
 
@@ -131,6 +138,97 @@ def test_an_interrupted_row_resumes_to_the_same_result(
                 run_row(NOISY, TINY, broken, CPU, quiet)
     resumed = run_row(NOISY, TINY, broken, CPU, quiet)
     assert without_times(json.loads(resumed.read_text())) == without_times(json.loads(whole.read_text()))
+
+
+def test_a_row_is_attacked_anew_from_its_stored_weights_without_training(tmp_path: Path, data: Path) -> None:
+    trained = places(tmp_path, data)
+    path = run_row(PLAIN, TINY, trained, CPU, quiet)
+    whole = json.loads(path.read_text())
+    stored = path.parent / "weights/tiny-cnn-none.safetensors"
+    assert stored.stat().st_size < 200_000
+    assert whole["weights"]["file"] == "weights/tiny-cnn-none.safetensors"
+
+    elsewhere = replace(trained, runs=tmp_path / "other-runs")
+    for steps in (("measure",), ("attack",)):
+        again = run_row(PLAIN, TINY, elsewhere, CPU, quiet, steps=steps)
+        assert without_times(json.loads(again.read_text())) == without_times(whole)
+
+
+def test_a_row_without_run_and_weights_says_that_it_is_not_trained(tmp_path: Path, data: Path) -> None:
+    with pytest.raises(RunFolderError, match="tiny-cnn-none is not trained: there is neither"):
+        run_row(PLAIN, TINY, places(tmp_path, data), CPU, quiet, steps=("attack",))
+
+
+def test_another_networks_figures_are_not_kept(tmp_path: Path, data: Path) -> None:
+    where = places(tmp_path, data)
+    path = run_row(PLAIN, TINY, where, CPU, quiet, attacks=("rmle",))
+    stored = json.loads(path.read_text())
+    path.write_text(json.dumps({**stored, "weights": {**stored["weights"], "tensors_sha256": "0" * 64}}))
+    run_row(PLAIN, TINY, replace(where, runs=tmp_path / "b"), CPU, quiet, steps=())
+    assert json.loads(path.read_text())["attacks"] == {}
+
+
+def test_an_attack_without_a_budget_is_refused_before_any_work(tmp_path: Path, data: Path) -> None:
+    with pytest.raises(
+        ValueError, match="profile tiny has no budget for attack fora, so tiny-cnn-none cannot"
+    ):
+        run_row(PLAIN, TINY, places(tmp_path, data), CPU, quiet, attacks=("rmle", "fora"))
+    assert not (tmp_path / "runs").exists()
+
+
+def test_a_further_attack_that_is_named_is_run_though_the_row_did_not_ask_for_more() -> None:
+    small = cpu_profile()
+    assert not ROWS["chest-cnn-none"].further
+    found = chosen_attacks(ROWS["chest-cnn-none"], small, ("rmle", "unet", "fora"))
+    assert [attack.name for attack in found] == ["rmle", "unet", "fora"]
+
+
+@pytest.mark.parametrize("size", [cpu_profile(), full_profile()])
+@pytest.mark.parametrize("family", ["cnn", "resnet18", "vgg16"])
+def test_the_papers_gray_box_inverter_is_run_by_default_in_the_shape_of_the_family(
+    size: Profile, family: str
+) -> None:
+    attacks = {attack.name: attack for attack in chosen_attacks(ROWS[f"cifar10-{family}-none"], size)}
+    gray_box = attacks["generative-gray-box"]
+    assert isinstance(gray_box, GenerativeGrayBox)
+    assert gray_box.width == gray_box.victim_width == size.widths[family]
+
+
+def test_few_pictures_make_more_passes_so_that_there_are_steps_enough(tmp_path: Path, data: Path) -> None:
+    few = replace(
+        TINY, least_steps=7, attacks=(make_attack("generative-black-box", least_steps=9, epochs=2),)
+    )
+    result = json.loads(run_row(PLAIN, few, places(tmp_path, data), CPU, quiet).read_text())
+    # 64 pictures in batches of 32, and 58 of 64 auxiliary ones in one batch of 128
+    assert result["training"]["epochs_done"] == 4
+    assert result["attacks"]["generative-black-box"]["fit"]["epochs"] == 9
+
+
+def test_what_learned_nothing_and_what_lost_to_guessing_is_said_aloud(tmp_path: Path, data: Path) -> None:
+    shown: list[str] = []
+    rushed = replace(TINY, epochs=1, learning_rate=1e-9)
+    result = json.loads(run_row(PLAIN, rushed, places(tmp_path, data), CPU, shown.append).read_text())
+    kinds = {(flag["about"], flag["kind"]) for flag in result["flags"]}
+    assert {("training", "learned-nothing"), ("generative-black-box", "lost-to-guessing")} <= kinds
+    assert any("training: learned nothing" in line for line in shown)
+    assert any("generative-black-box: restores no better than the mean picture" in line for line in shown)
+
+
+def test_a_data_set_is_normalised_by_its_own_statistics_and_says_which(
+    tmp_path: Path, data: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(DATASETS, "films", DATASETS["cifar10"])
+    films = replace(PLAIN, dataset="films")
+    result = json.loads(
+        run_row(films, TINY, places(tmp_path, data), CPU, quiet, steps=("train",)).read_text()
+    )
+    found = result["training"]["recipe"]["normalisation"]
+    pictures = load_splits("cifar10", data, size=32).limited(train=64).train.images_NHWC / 255
+    assert found["mean"] == pytest.approx(pictures.mean(axis=(0, 1, 2)).tolist(), abs=1e-4)
+    assert found["std"] == pytest.approx(pictures.std(axis=(0, 1, 2)).tolist(), abs=1e-4)
+    assert found["origin"] == "of the 64 training pictures of films at 32x32"
+    recipe, _, _ = load_run(tmp_path / "results/tiny/weights/tiny-cnn-none.safetensors")
+    assert input_spec(recipe).mean == tuple(found["mean"])
 
 
 def test_another_seed_is_another_file(tmp_path: Path, data: Path) -> None:

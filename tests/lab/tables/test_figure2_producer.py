@@ -15,9 +15,10 @@ from lab.defences.none import NoDefence
 from lab.models.cnn import UnprotectedCNN
 from lab.models.stages import GaussianNoise
 from lab.recipes import Recipe
-from lab.study.figure2 import block_names, block_victims, chosen_attacks, measure_blocks
+from lab.study.figure2 import block_names, block_victims, measure_blocks
 from lab.study.profiles import MeasureBudget, Profile, cpu_profile
-from lab.study.run import Subject
+from lab.study.rows import row
+from lab.study.run import Subject, chosen_attacks
 from lab.tables.cli import make_documents
 from lab.tables.results import read_results
 
@@ -100,8 +101,9 @@ def test_blocks_have_the_names_of_their_family() -> None:
 
 
 def test_an_attack_that_the_profile_lacks_is_refused_by_name() -> None:
-    with pytest.raises(ValueError, match="has no attack unet; known: generative-black-box"):
-        chosen_attacks(tiny_profile(), ("unet",))
+    wanted = row("cifar10-cnn-none")
+    with pytest.raises(ValueError, match="no budget for attack unet, so cifar10-cnn-none cannot"):
+        chosen_attacks(wanted, tiny_profile(), ("unet",))
 
 
 def test_every_block_is_measured_and_attacked_once_and_tables_read_the_result(tmp_path: Path) -> None:

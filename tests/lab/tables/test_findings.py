@@ -37,6 +37,25 @@ def test_a_reference_becomes_its_figure(results: Path, template: str, text: str)
     assert render(template, results) == text
 
 
+def test_a_difference_of_results_on_different_pictures_is_refused(results: Path) -> None:
+    path = results / "cpu/b.json"
+    path.write_text(json.dumps({**json.loads(path.read_text()), "dataset": {"parts": {"test": "others"}}}))
+    with pytest.raises(FindingsError, match="on different pictures; measure both rows anew"):
+        render("{{cpu/a : attacks.best.psnr - cpu/b : attacks.best.psnr : .1f}}", results)
+
+
+def test_a_figure_that_was_measured_on_pictures_in_class_order_is_in_no_prose(results: Path) -> None:
+    path = results / "cpu/a.json"
+    old = {"mine": {"nats": 3.15}, "info_nce": {"nats": 2.0}, "distance_correlation_unbiased": 0.115}
+    path.write_text(json.dumps({"information": old}))
+    assert render("{{cpu/a : information.info_nce.nats : .1f}}", results) == "2.0"
+    for figure in ("mine.nats", "distance_correlation_unbiased"):
+        with pytest.raises(FindingsError, match="stopped at"):
+            render("{{cpu/a : information." + figure + " : .2f}}", results)
+    path.write_text(json.dumps({"information": {**old, "distance_correlation_pictures": 1000}}))
+    assert render("{{cpu/a : information.distance_correlation_unbiased : .3f}}", results) == "0.115"
+
+
 def test_a_correlation_over_rows_is_a_figure_too() -> None:
     path = "PSNR of the strongest attack.Entropy-coded bits"
     text = "rho {{cpu/predictors/cifar10-cnn : " + path + ".rho : +.2f}}"

@@ -85,6 +85,20 @@ def test_every_paper_column_is_the_paper_as_printed() -> None:
         assert section_rows(text, "Cost of the edge")[label][0] == row.edge_parameters
 
 
+def test_what_cannot_be_trusted_stands_beside_the_figures(copied: Path) -> None:
+    path = copied / "mini/cifar10-cnn-none.json"
+    result = json.loads(path.read_text())
+    result["accuracy"] |= {"learned_nothing": True, "largest_class": 0.1}
+    rates = [{"learning_rate": rate, "whitened": True, "psnr_db": rate} for rate in (1.0, 2.0)]
+    result["attacks"]["rmle"]["fit"] = {"scores": rates}
+    curve = [{"held_back_psnr": db} for db in (10.0, 12.0, 13.0, 14.0)]
+    result["attacks"]["residual"]["fit"] = {"history": curve}
+    path.write_text(json.dumps(result))
+    (document,) = make_documents(read_results(copied, print)["mini"], "2")
+    row = section_rows(to_markdown(document), "What these figures cannot be trusted with")["Unprotected"]
+    assert row == ["training", "rMLE as the authors run it", "rMLE done right", "Residual inverter"]
+
+
 def test_our_columns_are_those_of_the_result_file() -> None:
     scores = stored("cifar10-cnn-none")["attacks"]["residual"]["scores"]
     psnr = scores["standard"]["psnr_db"]
