@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 SUMMARY = "tap the channel and show what can be reconstructed"
 DEFAULT_HTTP = "127.0.0.1:8080"
 DEFAULT_RETENTION_MB = 64.0
+TOKEN_VARIABLE = "SIFTFUNNEL_PAGE_TOKEN"
+MAX_TOKEN_BYTES = 4096
 
 _DESCRIPTION = """\
 Play the adversary of split inference: listen to the channel between edge and cloud, decode the features that
@@ -29,7 +31,7 @@ taps (--tap, repeatable):
   relay:LISTEN:TARGET   stand in the path; each is PORT or HOST:PORT. No privilege needed: the edge
                         connects to LISTEN
   sniff:IFACE:PORT      listen on a network interface (Linux; needs CAP_NET_RAW, for instance root)
-  pcap:FILE             a recorded capture
+  pcap:FILE[:PORT]      a recorded capture; PORT is the server's, in case the beginning was not captured
   cloud:FILE            what a curious cloud records (`siftfunnel cloud --record-flows FILE`); TLS does not
                         stop it
 
@@ -133,6 +135,20 @@ def _add_showing_flags(group: Any) -> None:
     )
     group.add_argument("--preview", metavar="URL", help="the edge's preview: originals, for scoring only")
     group.add_argument("--control", metavar="URL", help="the demo's conductor: switches appear on the page")
+    group.add_argument(
+        "--page-name",
+        action="append",
+        default=[],
+        metavar="NAME",
+        help="answer to this host name too, beside localhost and addresses; may be repeated",
+    )
+    group.add_argument(
+        "--page-token-file",
+        type=Path,
+        metavar="FILE",
+        help="show the page only to those who bring the token in this file, as http://HOST:PORT/?token=TOKEN "
+        f"(default: the environment variable {TOKEN_VARIABLE}, else anyone who can reach it)",
+    )
 
 
 def config_from(args: argparse.Namespace) -> "AttackerConfig":
@@ -152,6 +168,8 @@ def config_from(args: argparse.Namespace) -> "AttackerConfig":
         ),
         preview=args.preview,
         control=args.control,
+        page_names=tuple(name.lower() for name in args.page_name),
+        page_token=_token(args.page_token_file),
         record=args.record,
         retention_mb=args.retention_mb,
     )
@@ -217,6 +235,17 @@ def parse_endpoint(text: str) -> Endpoint:
     if not port.isdecimal() or (":" in host and not (host.startswith("[") and host.endswith("]"))):
         raise ValueError(f"expected HOST:PORT or PORT, not {text!r} (IPv6 addresses in brackets)")
     return Endpoint(host.strip("[]") or "127.0.0.1", int(port))
+
+
+def _token(path: Path | None) -> str | None:
+    """The page's token, from a file or the environment: a command line can be read by everybody."""
+    if path is None:
+        return os.environ.get(TOKEN_VARIABLE) or None
+    try:
+        with path.open("rb") as file:
+            return file.read(MAX_TOKEN_BYTES).decode("ascii", "replace").strip()
+    except OSError as error:
+        raise ValueError(f"cannot read the token (--page-token-file {path}): {error.strerror}") from None
 
 
 def _places(variable: str, folder: str) -> Iterator[Path]:

@@ -1,11 +1,16 @@
 """What an attacker process needs to know, checked before anything starts."""
 
+import re
 from dataclasses import dataclass, field
 from pathlib import Path
 from urllib.parse import urlsplit
 
 from attacker.feeds.config import Endpoint, FeedConfig
 from attacker.workshop import WorkshopConfig
+from shared.hosts import is_host_name
+from shared.showing import without_credentials
+
+_TOKEN = re.compile(r"[A-Za-z0-9_-]{16,256}")
 
 
 @dataclass(frozen=True)
@@ -21,10 +26,12 @@ class AttackerConfig:
         control: the conductor's address (http://HOST:PORT), None for none.
         record: a file for flow records, None for none.
         retention_mb: how large the record may grow, 10^6 bytes.
+        page_names: names that the page answers to, beside localhost and addresses.
+        page_token: what a visitor of the page must show, None where everyone may look.
         workshop: bounds of reconstruction.
 
     Raises:
-        ValueError: no tap, or an address that is not one.
+        ValueError: no tap, or an address, a name or a token that is not one.
     """
 
     taps: tuple[FeedConfig, ...]
@@ -35,6 +42,8 @@ class AttackerConfig:
     control: str | None = None
     record: Path | None = None
     retention_mb: float = 64.0
+    page_names: tuple[str, ...] = ()
+    page_token: str | None = field(default=None, repr=False)
     workshop: WorkshopConfig = field(default_factory=WorkshopConfig)
 
     def __post_init__(self) -> None:
@@ -45,6 +54,11 @@ class AttackerConfig:
         for flag, address in (("--preview", self.preview), ("--control", self.control)):
             if address is not None:
                 check_address(flag, address)
+        for name in self.page_names:
+            if not is_host_name(name):
+                raise ValueError(f"--page-name must be a host's name without a port, not {name!r}")
+        if self.page_token is not None and not _TOKEN.fullmatch(self.page_token):
+            raise ValueError("the page's token must be 16 or more of the characters A-Z a-z 0-9 - _")
         if not self.retention_mb > 0:
             raise ValueError(f"--retention-mb must be above 0, not {self.retention_mb}")
 
@@ -63,4 +77,6 @@ def check_address(flag: str, address: str) -> None:
     except ValueError:
         usable = False
     if not usable:
-        raise ValueError(f"{flag} must be an address such as http://127.0.0.1:8090, not {address!r}")
+        raise ValueError(
+            f"{flag} must be an address such as http://127.0.0.1:8090, not {without_credentials(address)!r}"
+        )

@@ -1,22 +1,36 @@
 """Which overheard messages belong together: a frame, its answer, and the same frame sent again.
 
-    Frame (up)    --(tap, connection, sequence)-->  Exchange  <--(tap, connection, sequence)--  Reply (down)
+    Frame (up)  --(tap, connection, stream, sequence)-->  Exchange  <--(the same)--  Reply (down)
 
 An edge resends what is unanswered, over a new connection or over the same one, and two taps may hear the same
 frame: one `Exchange` stands for all of that, and is counted once.
 """
 
 import math
+import zlib
 from collections import OrderedDict
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from shared.rpc import split_inference_pb2 as pb
 
-FrameKey = tuple[str, int, bytes]
-"""Bundle digest, sequence, the payload's last four bytes (its CRC32C)."""
+FrameKey = tuple[str, int, int]
+"""Bundle digest, sequence, CRC-32 of the payload: a frame's name on every tap and in the preview."""
+
+CallKey = tuple[str, str, int]
+"""Tap, connection, HTTP/2 stream: sequence numbers mean something within one call only."""
+
+
+def frame_key(digest: str, sequence: int, payload: bytes) -> FrameKey:
+    """What a frame is known by.
+
+    >>> frame_key("ab", 7, b"payload")
+    ('ab', 7, 1110206997)
+    """
+    return digest, sequence, zlib.crc32(payload)
 
 
 @dataclass(frozen=True)
@@ -52,6 +66,7 @@ class Exchange:
         wire_bytes: TCP payload that `tap` told of it so far.
         settled: whether the pipeline is done with it; then the tensors are gone.
         label: the true class, once known.
+        key: what the frame is known by.
     """
 
     number: int
@@ -69,6 +84,10 @@ class Exchange:
     wire_bytes: int = 0
     settled: bool = False
     label: str | None = None
+    key: FrameKey = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.key = frame_key(self.digest, self.sequence, self.payload)
 
     def settle(self, label: str | None) -> None:
         """Let go of everything large; what remains only serves to recognise the frame again."""
@@ -122,22 +141,54 @@ class _Generations:
     heard: dict[str, int]
 
 
+@dataclass(frozen=True, slots=True)
+class Heard:
+    """A reply as far as it matters here.
+
+    Attributes:
+        answer: None for an error.
+        time_s: when it was heard, seconds since the epoch.
+        wire_bytes: TCP payload that is still to be charged for it.
+    """
+
+    answer: Answer | None
+    time_s: float
+    wire_bytes: int
+
+
 class Pairs:
-    """Finds the exchange that a reply answers; the oldest are forgotten first."""
+    """Finds the exchange that a reply answers; the oldest are forgotten first.
+
+    A reply may be heard before its frame, for what comes behind a hole in one direction is given out late.
+    Such replies are kept until their frames come.
+    """
 
     def __init__(self, capacity: int = 8192) -> None:
         self._capacity = capacity
-        self._open: OrderedDict[tuple[str, str, int], Exchange] = OrderedDict()
+        self._open: OrderedDict[tuple[CallKey, int], Exchange] = OrderedDict()
+        self._early: OrderedDict[tuple[CallKey, int], Heard] = OrderedDict()
 
-    def expect(self, tap: str, connection: str, exchange: Exchange) -> None:
-        """A reply to `exchange` may now come on this connection."""
-        self._open[tap, connection, exchange.sequence] = exchange
-        while len(self._open) > self._capacity:
-            self._open.popitem(last=False)
+    def expect(self, call: CallKey, exchange: Exchange) -> Heard | None:
+        """A reply to `exchange` may now come in this call; the one that came before it, if any."""
+        key = (call, exchange.sequence)
+        early = self._early.pop(key, None)
+        # Behind an error the frame is sent again in the same call, and answered again.
+        if early is None or early.answer is None:
+            self._open[key] = exchange
+            self._bound(self._open)
+        return early
 
-    def take(self, tap: str, connection: str, sequence: int) -> Exchange | None:
-        """The exchange that a reply with this sequence belongs to, if its frame was heard."""
-        return self._open.pop((tap, connection, sequence), None)
+    def take(self, call: CallKey, sequence: int, heard: Heard) -> Exchange | None:
+        """The exchange that a reply with this sequence belongs to; None when its frame is yet to be heard."""
+        exchange = self._open.pop((call, sequence), None)
+        if exchange is None:
+            self._early[call, sequence] = heard
+            self._bound(self._early)
+        return exchange
+
+    def _bound(self, kept: OrderedDict[tuple[CallKey, int], Any]) -> None:
+        while len(kept) > self._capacity:
+            kept.popitem(last=False)
 
 
 def answer_of(reply: pb.Reply) -> Answer | None:

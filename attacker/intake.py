@@ -11,7 +11,7 @@ from itertools import accumulate, pairwise
 from google.protobuf.message import DecodeError
 
 from attacker.ciphertext import Leftovers
-from attacker.exchanges import Census, Exchange, Pairs, answer_of
+from attacker.exchanges import CallKey, Census, Exchange, Heard, Pairs, answer_of, frame_key
 from attacker.knowledge import Knowledge, Target
 from attacker.ledger import BundleTally, Ledger
 from attacker.tap.events import ConnectionClosed, Event, Opaque, Overheard
@@ -19,7 +19,6 @@ from attacker.tap.shape import split
 from shared.rpc import split_inference_pb2 as pb
 
 MAX_CONNECTIONS = 4096
-CHECKSUM_BYTES = 4
 
 
 @dataclass
@@ -66,8 +65,6 @@ class Intake:
         if event.kind == "other":
             return
         try:
-            if event.compressed:
-                raise DecodeError("compressed by gRPC")
             parts = split(event.kind, event.message)
             shares = _shares(event.wire_bytes, [len(part) for part in parts])
             for part, wire_bytes in zip(parts, shares, strict=True):
@@ -87,25 +84,31 @@ class Intake:
             stranger.wire_bytes += event.wire_bytes
             return
         exchange = self._identify(tap, event, frame, target)
-        self._pairs.expect(tap, event.connection, exchange)
+        early = self._pairs.expect(_call(tap, event), exchange)
         if exchange.tap in self._recordings and tap not in self._recordings:
-            self._take_over(exchange, tap, event.connection, target)
+            self._take_over(exchange, tap, event.connection, target, len(frame.payload))
         if exchange.tap == tap:
             account.tally = self.tally(target)
-            self._charge(exchange, event, target)
+            self._charge(exchange, event.wire_bytes, target)
+        if early is not None:
+            self._answered(tap, exchange, early)
 
-    def _charge(self, exchange: Exchange, event: Overheard, target: Target) -> None:
-        exchange.wire_bytes += event.wire_bytes
-        self.tally(target).charge(target.codec_name(exchange.codec), event.wire_bytes)
+    def _charge(self, exchange: Exchange, wire_bytes: int, target: Target) -> None:
+        exchange.wire_bytes += wire_bytes
+        self.tally(target).charge(exchange.tap, target.codec_name(exchange.codec), wire_bytes)
 
-    def _take_over(self, exchange: Exchange, tap: str, connection: str, target: Target) -> None:
+    def _take_over(
+        self, exchange: Exchange, tap: str, connection: str, target: Target, payload_bytes: int
+    ) -> None:
         # A recording can be read before the wire's own bytes are parsed; its sizes are worth less.
-        self.tally(target).charge(target.codec_name(exchange.codec), -exchange.wire_bytes)
+        tally, codec = self.tally(target), target.codec_name(exchange.codec)
+        tally.charge(exchange.tap, codec, -exchange.wire_bytes)
+        tally.take_over(exchange.tap, tap, codec, payload_bytes)
         exchange.tap, exchange.connection, exchange.wire_bytes = tap, connection, 0
 
     def _identify(self, tap: str, event: Overheard, frame: pb.Frame, target: Target) -> Exchange:
         digest = target.bundle.digest
-        key = (digest, frame.sequence, frame.payload[-CHECKSUM_BYTES:])
+        key = frame_key(digest, frame.sequence, frame.payload)
         exchange, place = self._census.find(tap, key, event.time_s)
         if exchange is not None:
             if exchange.tap == tap:
@@ -124,26 +127,28 @@ class Intake:
         )
         self._count += 1
         self._census.note(tap, key, place, exchange)
-        self.tally(target).heard(target.codec_name(frame.codec), len(frame.payload))
+        self.tally(target).heard(tap, target.codec_name(frame.codec), len(frame.payload))
         self._on_new(exchange)
         return exchange
 
     def _reply(self, tap: str, event: Overheard, reply: pb.Reply, account: _Account) -> None:
-        exchange = self._pairs.take(tap, event.connection, reply.sequence)
-        if exchange is None:
-            if account.tally is not None:
-                account.tally.wire_bytes += event.wire_bytes
-            return
+        heard = Heard(answer_of(reply), event.time_s, event.wire_bytes if account.tally is None else 0)
+        exchange = self._pairs.take(_call(tap, event), reply.sequence, heard)
+        if exchange is not None:
+            self._answered(tap, exchange, replace(heard, wire_bytes=event.wire_bytes))
+        elif account.tally is not None:
+            account.tally.wire_bytes += event.wire_bytes
+
+    def _answered(self, tap: str, exchange: Exchange, heard: Heard) -> None:
         target = self._knowledge.target(exchange.digest)
         assert target is not None
         tally = self.tally(target)
         if exchange.tap == tap:
-            self._charge(exchange, event, target)
-        answer = answer_of(reply)
-        if answer is None:
+            self._charge(exchange, heard.wire_bytes, target)
+        if heard.answer is None:
             tally.errors_overheard += exchange.tap == tap
         elif exchange.answer is None:
-            exchange.answer, exchange.answered_s = answer, event.time_s
+            exchange.answer, exchange.answered_s = heard.answer, heard.time_s
             tally.answers_overheard += 1
             if exchange.settled:
                 self.judge(exchange)
@@ -170,6 +175,10 @@ class Intake:
         account = self._accounts.pop((tap, event.connection), None)
         if account is not None and account.tally is not None:
             account.tally.wire_bytes += max(0, event.traffic.wire_bytes - account.attributed)
+
+
+def _call(tap: str, event: Overheard) -> CallKey:
+    return tap, event.connection, event.stream_id
 
 
 def _shares(total: int, sizes: list[int]) -> list[int]:

@@ -15,8 +15,11 @@ from numpy.typing import NDArray
 
 from attacker.inversion import InversionError, Reconstructor, load_decoder
 from shared.bundle import Bundle, BundleError, Inverter, find_bundles, find_inverters
+from shared.plain_words import codec_says, says, title_of
 from shared.rpc import split_inference_pb2 as pb
 from shared.wire import Codec, CodecError, make_codecs
+
+UNKNOWN_CODEC = "unknown"
 
 
 @dataclass(frozen=True)
@@ -41,12 +44,12 @@ class Target:
         return self.bundle.manifest.name
 
     def codec_name(self, index: int) -> str:
-        """What people call the codec at this position on the wire.
+        """What people call the codec at this position on the wire; one name for all that do not exist.
 
         >>> target.codec_name(99)
-        'codec 99 (unknown)'
+        'unknown'
         """
-        return self.codecs[index].name if index < len(self.codecs) else f"codec {index} (unknown)"
+        return self.codecs[index].name if index < len(self.codecs) else UNKNOWN_CODEC
 
     def class_name(self, index: int) -> str:
         """The class at this position of the manifest's list."""
@@ -68,6 +71,8 @@ class Target:
         manifest = self.bundle.manifest
         return {
             "name": self.name,
+            "title": title_of(manifest),
+            "says": says(manifest),
             "digest": self.bundle.digest,
             "architecture": manifest.architecture,
             "defence": manifest.defence,
@@ -76,7 +81,7 @@ class Target:
             "input": [manifest.input.height, manifest.input.width],
             "raw_bytes": manifest.input.height * manifest.input.width * 3,
             "feature": list(manifest.feature.shape),
-            "codecs": [codec.name for codec in self.codecs],
+            "codecs": [{"name": codec.name, "says": codec_says(codec)} for codec in manifest.codecs],
             "inverter": self.reconstructor is not None,
             "mean_picture": mean_picture(self.inverter),
         }
@@ -148,10 +153,10 @@ def gather(
         reconstructors: attacks made elsewhere, by bundle digest; they win over inverters.
     """
     problems: list[str] = []
-    artefacts: dict[str, Inverter] = {}
+    artefacts: dict[str, list[Inverter]] = {}
     for found in find_inverters(*inverters):
         if isinstance(found, Inverter):
-            artefacts[found.bundle_digest] = found
+            artefacts.setdefault(found.bundle_digest, []).append(found)
         else:
             problems.append(found.reason)
     targets: dict[str, Target] = {}
@@ -160,11 +165,15 @@ def gather(
             problems.append(found_bundle.reason)
         elif found_bundle.digest not in targets:
             given = (reconstructors or {}).get(found_bundle.digest)
-            target, problem = _target(found_bundle, artefacts.get(found_bundle.digest), given)
+            try:
+                target = _target(found_bundle, artefacts.get(found_bundle.digest, ()), given, problems)
+            except ValueError as error:
+                problems.append(f"{found_bundle.directory}: cannot be used: {error}")
+                continue
             targets[found_bundle.digest] = target
-            problems.extend(problem)
     named = {target.name for target in targets.values()}
-    for digest, inverter in artefacts.items():
+    for digest, trained in artefacts.items():
+        inverter = trained[-1]
         # An inverter of a bundle that is not attacked is no problem; an older export is easily missed.
         if digest not in targets and inverter.bundle_name in named:
             problems.append(
@@ -175,18 +184,21 @@ def gather(
 
 
 def _target(
-    bundle: Bundle, inverter: Inverter | None, given: Reconstructor | None
-) -> tuple[Target, list[str]]:
+    bundle: Bundle, trained: Sequence[Inverter], given: Reconstructor | None, problems: list[str]
+) -> Target:
+    """A bundle with the attack handed in for it, else with the last of its inverters that can be used."""
     codecs = make_codecs(bundle.manifest, bundle.digest)
     if given is not None:
-        return Target(bundle, codecs, given), []
-    if inverter is None:
-        return Target(bundle, codecs), [
+        return Target(bundle, codecs, given)
+    if not trained:
+        problems.append(
             f"no inverter for bundle {bundle.name} ({bundle.digest[:12]}…): its features are shown, "
             "nothing is rebuilt; train one with "
             f"`siftfunnel lab inverter {bundle.directory} --out inverters/{bundle.name}`"
-        ]
-    try:
-        return Target(bundle, codecs, load_decoder(inverter, bundle), inverter), []
-    except (InversionError, BundleError) as error:
-        return Target(bundle, codecs), [str(error)]
+        )
+    for inverter in reversed(trained):
+        try:
+            return Target(bundle, codecs, load_decoder(inverter, bundle), inverter)
+        except (InversionError, BundleError) as error:
+            problems.append(str(error))
+    return Target(bundle, codecs)

@@ -1,11 +1,16 @@
-"""The attacker's books: what was intercepted, rebuilt and scored, per bundle.
+"""The attacker's books: what was intercepted, rebuilt and scored, per bundle, codec and tap.
 
 Plain arithmetic over what the pipeline reports; the figures on the page and in `GET /summary` come from here.
+Names that a client can invent (codecs, digests) are bounded: beyond that they share one entry.
 """
 
 import math
+from collections import defaultdict
 from dataclasses import dataclass, field
 from typing import Any
+
+MAX_STRANGERS = 64
+OTHER_STRANGERS = "others"
 
 
 @dataclass(frozen=True)
@@ -36,12 +41,12 @@ class RunningMean:
     _mean: float = 0.0
     _squares: float = 0.0
 
-    def add(self, value: float) -> None:
-        """Take one more number into account."""
-        self.count += 1
+    def add(self, value: float, times: int = 1) -> None:
+        """Take one more number into account, or (-1 times) one that was taken before back out."""
+        self.count += times
         delta = value - self._mean
-        self._mean += delta / self.count
-        self._squares += delta * (value - self._mean)
+        self._mean = self._mean + times * delta / self.count if self.count else 0.0
+        self._squares += times * delta * (value - self._mean)
 
     @property
     def mean(self) -> float | None:
@@ -68,6 +73,7 @@ class CodecTally:
         """Frames and means; null before their first value."""
         return {
             "frames": self.frames,
+            "frames_scored": self.psnr_db.count,
             "payload_bytes_mean": self.payload_bytes.mean,
             "wire_bytes_mean": self.wire_bytes / self.frames if self.frames else None,
             "psnr_mean": self.psnr_db.mean,
@@ -94,6 +100,7 @@ class BundleTally:
         wire_bytes: TCP payload both ways without handshakes.
         payload_bytes: codec payload, mean per frame.
         codecs: the same per codec name, without what passed outside of frames and answers.
+        taps: the same per tap that decoded the frame, and codec name.
     """
 
     frames_intercepted: int = 0
@@ -113,30 +120,42 @@ class BundleTally:
     mse: RunningMean = field(default_factory=RunningMean)
     psnr_db: RunningMean = field(default_factory=RunningMean)
     ssim: RunningMean = field(default_factory=RunningMean)
-    codecs: dict[str, CodecTally] = field(default_factory=dict)
+    codecs: dict[str, CodecTally] = field(default_factory=lambda: defaultdict(CodecTally))
+    taps: dict[str, dict[str, CodecTally]] = field(
+        default_factory=lambda: defaultdict(lambda: defaultdict(CodecTally))
+    )
 
-    def heard(self, codec: str, payload_bytes: int) -> None:
+    def heard(self, tap: str, codec: str, payload_bytes: int) -> None:
         """Count a frame that was not heard before."""
         self.frames_intercepted += 1
         self.payload_bytes.add(payload_bytes)
-        per_codec = self.codecs.setdefault(codec, CodecTally())
-        per_codec.frames += 1
-        per_codec.payload_bytes.add(payload_bytes)
+        for tally in self._tallies(tap, codec):
+            tally.frames += 1
+            tally.payload_bytes.add(payload_bytes)
 
-    def charge(self, codec: str, wire_bytes: int) -> None:
+    def charge(self, tap: str, codec: str, wire_bytes: int) -> None:
         """Add what a frame or its answer took on the wire; negative to take it back."""
         self.wire_bytes += wire_bytes
-        self.codecs[codec].wire_bytes += wire_bytes
+        for tally in self._tallies(tap, codec):
+            tally.wire_bytes += wire_bytes
+
+    def take_over(self, before: str, after: str, codec: str, payload_bytes: int) -> None:
+        """Credit a frame to another tap than the one that heard it first."""
+        for tap, count in ((before, -1), (after, 1)):
+            tally = self.taps[tap][codec]
+            tally.frames += count
+            tally.payload_bytes.add(payload_bytes, count)
 
     def labelled(self, correct: bool) -> None:
         """Count an overheard prediction whose true class is known."""
         self.answers_labelled += 1
         self.answers_correct += correct
 
-    def scored(self, codec: str, similarity: Similarity) -> None:
+    def scored(self, tap: str, codec: str, similarity: Similarity) -> None:
         """Take the similarity of one reconstruction into account."""
-        self.codecs[codec].psnr_db.add(similarity.psnr_db)
-        self.codecs[codec].ssim.add(similarity.ssim)
+        for tally in self._tallies(tap, codec):
+            tally.psnr_db.add(similarity.psnr_db)
+            tally.ssim.add(similarity.ssim)
         self.mse.add(similarity.mse)
         self.psnr_db.add(similarity.psnr_db)
         self.ssim.add(similarity.ssim)
@@ -169,8 +188,16 @@ class BundleTally:
             if self.answers_labelled
             else None,
             "errors_overheard": self.errors_overheard,
-            "codecs": {name: tally.as_json() for name, tally in self.codecs.items()},
+            "codecs": _by_name(self.codecs),
+            "taps": {tap: _by_name(codecs) for tap, codecs in self.taps.items()},
         }
+
+    def _tallies(self, tap: str, codec: str) -> tuple[CodecTally, CodecTally]:
+        return self.codecs[codec], self.taps[tap][codec]
+
+
+def _by_name(codecs: dict[str, CodecTally]) -> dict[str, Any]:
+    return {name: tally.as_json() for name, tally in codecs.items() if tally.frames}
 
 
 @dataclass
@@ -203,7 +230,11 @@ class Ledger:
 
     def stranger(self, digest: str | None) -> Stranger:
         """The count of frames whose bundle is not at hand, or (None) not even known by digest."""
-        return self.unsettled if digest is None else self.strangers.setdefault(digest, Stranger())
+        if digest is None:
+            return self.unsettled
+        if digest not in self.strangers and len(self.strangers) >= MAX_STRANGERS:
+            digest = OTHER_STRANGERS
+        return self.strangers.setdefault(digest, Stranger())
 
     def as_json(self) -> dict[str, Any]:
         """The parts of `GET /summary` that the ledger knows."""

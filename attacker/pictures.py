@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 MAX_TILES = 64
+MAX_PAGE_PIXELS = 512
 
 # Anchors of a dark-to-bright map whose lightness rises evenly, so that it reads the same in grey.
 _ANCHORS = np.array(
@@ -27,7 +28,10 @@ _ANCHORS = np.array(
 
 
 def png_address(picture: Image.Image) -> str:
-    """A picture as `data:image/png;base64,…`."""
+    """A picture as `data:image/png;base64,…`, made smaller where a page would have no use for its size."""
+    if max(picture.size) > MAX_PAGE_PIXELS:
+        picture = picture.copy()
+        picture.thumbnail((MAX_PAGE_PIXELS, MAX_PAGE_PIXELS))
     stored = io.BytesIO()
     picture.save(stored, "PNG", compress_level=3)
     return "data:image/png;base64," + base64.b64encode(stored.getvalue()).decode("ascii")

@@ -14,9 +14,11 @@ from dataclasses import asdict
 from typing import Any
 
 from attacker.exchanges import Exchange
+from attacker.feeds.recorder import Recorder
 from attacker.intake import Intake
 from attacker.knowledge import Knowledge, Target
 from attacker.ledger import Ledger, Similarity
+from attacker.pacing import Picks, Rate
 from attacker.preview import Camera, NoCamera, Truth, TruthStore
 from attacker.tap.events import Event, Feed, Opaque, Sink
 from attacker.views import camera_view, ciphertext_view, exchange_view
@@ -26,30 +28,11 @@ log = logging.getLogger(__name__)
 
 Publish = Callable[[str, Mapping[str, Any]], None]
 
-PICTURES_PER_S = 12.0
+PICTURES_PER_S = 6.0
 CAMERA_PER_S = 4.0
+PROBLEMS_PER_S = 1.0
 TICK_S = 0.05
 LIVE = frozenset({"relay", "sniff"})
-
-
-class Rate:
-    """Says at most so many times a second that something may happen.
-
-    >>> rate = Rate(2.0)
-    >>> [rate.allows(now) for now in (0.0, 0.1, 0.6)]
-    [True, False, True]
-    """
-
-    def __init__(self, per_s: float) -> None:
-        self._gap_s = 1 / per_s
-        self._next_s = float("-inf")
-
-    def allows(self, now_s: float) -> bool:
-        """Whether enough time has passed since it last said yes."""
-        if now_s < self._next_s:
-            return False
-        self._next_s = now_s + self._gap_s
-        return True
 
 
 class Pipeline:
@@ -62,7 +45,7 @@ class Pipeline:
         publish: Publish,
         camera: Camera | None = None,
         config: WorkshopConfig | None = None,
-        recorder: Sink | None = None,
+        recorder: Recorder | None = None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         """Nothing runs before `start`.
@@ -92,8 +75,8 @@ class Pipeline:
             self._config, None if isinstance(self._camera, NoCamera) else self._truths.take
         )
         self._in_hand = 0
-        self._pictures, self._cameras = Rate(PICTURES_PER_S), Rate(CAMERA_PER_S)
-        self._ciphertexts = Rate(CAMERA_PER_S)
+        self._pictures, self._cameras = Picks(PICTURES_PER_S), Rate(CAMERA_PER_S)
+        self._ciphertexts, self._problems = Rate(CAMERA_PER_S), Rate(PROBLEMS_PER_S)
         self._thread = threading.Thread(target=self._run, name="workshop", daemon=True)
 
     def start(self) -> None:
@@ -126,10 +109,10 @@ class Pipeline:
         recorder = self._recorder if self._feeds[tap].state().kind in LIVE else None
 
         def take(event: Event) -> None:
-            if recorder is not None:
-                recorder(event)
             with self._lock:
                 self._intake.take(tap, event)
+            if recorder is not None:
+                recorder(event)
             if isinstance(event, Opaque) and event.sample and event.direction == "up":
                 self._show_ciphertext(tap, event)
 
@@ -145,7 +128,13 @@ class Pipeline:
         with self._lock:
             books = self._ledger.as_json()
             pending = {"invert": len(self._backlog) + self._in_hand, "score": len(self._waiting)}
-        return {"taps": taps, **books, "pending": pending, "preview": asdict(self._camera.state())}
+        return {
+            "taps": taps,
+            **books,
+            "pending": pending,
+            "preview": asdict(self._camera.state()),
+            "record": self._recorder.state() if self._recorder else None,
+        }
 
     def _tap_json(self, name: str, feed: Feed) -> dict[str, Any]:
         state = asdict(feed.state())
@@ -181,11 +170,9 @@ class Pipeline:
     def _work_on(self) -> None:
         try:
             self._work()
-        except (
-            Exception
-        ) as error:  # one odd frame must not end the attack; what was in hand is lost, and told
+        except Exception as error:  # whatever it is, the attack goes on; what was in hand is lost, and told
             log.exception("the workshop stumbled")
-            self._publish("problem", {"text": f"some frames were lost: {error}"})
+            self._tell(f"some frames were lost: {error}")
             with self._lock:
                 self._in_hand = 0
 
@@ -215,12 +202,14 @@ class Pipeline:
         return True
 
     def _invert(self, target: Target, batch: list[Exchange]) -> int:
-        # An attack handed in from outside may fail in any way; the page goes on without its pictures.
+        """Rebuild a batch, each frame on its own where that fails; how many could not be rebuilt."""
         try:
             invert_batch(target, batch)
-        except Exception as error:
-            self._publish("problem", {"text": f"reconstruction failed for {target.name}: {error}"})
-            return len(batch)
+        except Exception as error:  # an attack handed in from outside may fail in any way
+            if len(batch) > 1:
+                return sum(self._invert(target, [exchange]) for exchange in batch)
+            self._tell(f"reconstruction failed for {target.name}: {error}")
+            return 1
         return 0
 
     def _settle_some(self) -> None:
@@ -228,15 +217,28 @@ class Pipeline:
             released = self._waiting.release(self._clock())
             self._in_hand = len(released)
         for exchange, truth in released:
-            self._settle(exchange, truth)
+            try:
+                self._settle(exchange, truth)
+            except Exception as error:  # one odd frame must not cost the others
+                log.exception("a frame could not be scored")
+                self._tell(f"a frame could not be scored: {error}")
+                with self._lock:
+                    self._intake.tally(self._target(exchange)).frames_without_truth += 1
+                exchange.settle(None)
+            with self._lock:
+                self._in_hand -= 1
+
+    def _tell(self, problem: str) -> None:
+        if self._problems.allows(self._clock()):
+            self._publish("problem", {"text": problem})
 
     def _settle(self, exchange: Exchange, truth: Truth | None) -> None:
         similarity = score(exchange, truth)
         target = self._target(exchange)
-        view = exchange_view(exchange, target, truth, similarity, self._pictures.allows(self._clock()))
+        with_pictures = self._pictures.wants(exchange.sequence, self._clock())
+        view = exchange_view(exchange, target, truth, similarity, with_pictures)
         with self._lock:
             self._book(exchange, target, truth, similarity, view.get("jpeg_bytes"))
-            self._in_hand -= 1
         self._publish("frame", view)
 
     def _book(
@@ -251,7 +253,7 @@ class Pipeline:
         if jpeg_bytes is not None:
             tally.jpeg_bytes.add(jpeg_bytes)
         if similarity is not None:
-            tally.scored(target.codec_name(exchange.codec), similarity)
+            tally.scored(exchange.tap, target.codec_name(exchange.codec), similarity)
         elif exchange.reconstruction_HWC is not None:
             tally.frames_without_truth += 1
         exchange.settle(truth.label if truth else None)

@@ -1,7 +1,8 @@
 """Ground truth: the model's inputs, fetched from the edge's opt-in preview, never from the wire.
 
 The preview is a ring buffer with long poll: `GET /inputs?after=CURSOR` answers with what is newer than the
-cursor, or after some seconds with nothing. Frames pair with overheard ones by (bundle digest, sequence).
+cursor, or after some seconds with nothing. Frames pair with overheard ones by bundle digest, sequence and the
+CRC-32 of their payload: an edge that is started again numbers from the same start.
 """
 
 import base64
@@ -14,6 +15,7 @@ from typing import Any, Literal, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from attacker.exchanges import FrameKey
 from shared.digests import is_digest
 
 MAX_PREVIEW_BYTES = 64 * 1024 * 1024
@@ -34,6 +36,7 @@ class Truth:
         time_s: when it was taken, seconds since the epoch.
         label: the true class where the source knows it.
         pixels_HWC: uint8 RGB at the size of the model's input.
+        payload_crc32: CRC-32 of what the codec wrote for it.
     """
 
     digest: str
@@ -41,6 +44,12 @@ class Truth:
     time_s: float
     label: str | None
     pixels_HWC: NDArray[np.uint8]
+    payload_crc32: int
+
+    @property
+    def key(self) -> FrameKey:
+        """What its frame is known by when it is overheard."""
+        return self.digest, self.sequence, self.payload_crc32
 
 
 @dataclass(frozen=True)
@@ -94,6 +103,7 @@ def _read_truth(frame: Any) -> Truth:
         time_s=_time(_get(frame, "time_s", (int, float))),
         label=label if isinstance(label, str) else None,
         pixels_HWC=np.frombuffer(raw, np.uint8).reshape(height, width, 3),
+        payload_crc32=_get(frame, "payload_crc32", int),
     )
 
 
@@ -112,25 +122,25 @@ def _get(fields: dict[str, Any], name: str, kinds: type | tuple[type, ...]) -> A
 
 
 class TruthStore:
-    """The latest inputs by (digest, sequence); bounded, thread-safe; taking one removes it."""
+    """The latest inputs by what their frames are known by; bounded, thread-safe; taking one removes it."""
 
     def __init__(self, capacity: int = 4096) -> None:
         self._capacity = capacity
         self._lock = threading.Lock()
-        self._truths: OrderedDict[tuple[str, int], Truth] = OrderedDict()
+        self._truths: OrderedDict[FrameKey, Truth] = OrderedDict()
 
     def put(self, truth: Truth) -> None:
         """Keep an input until it is taken or pushed out by newer ones."""
         with self._lock:
-            self._truths[truth.digest, truth.sequence] = truth
-            self._truths.move_to_end((truth.digest, truth.sequence))
+            self._truths[truth.key] = truth
+            self._truths.move_to_end(truth.key)
             while len(self._truths) > self._capacity:
                 self._truths.popitem(last=False)
 
-    def take(self, digest: str, sequence: int) -> Truth | None:
+    def take(self, key: FrameKey) -> Truth | None:
         """The input of a frame, if it has come."""
         with self._lock:
-            return self._truths.pop((digest, sequence), None)
+            return self._truths.pop(key, None)
 
     def __len__(self) -> int:
         return len(self._truths)

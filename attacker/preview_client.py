@@ -1,5 +1,6 @@
 """Asks the edge's preview for the model's inputs, over and over, on a thread of its own."""
 
+import json
 import threading
 from collections.abc import Callable
 from dataclasses import replace
@@ -7,11 +8,13 @@ from dataclasses import replace
 import httpx
 
 from attacker.preview import MAX_PREVIEW_BYTES, PreviewError, PreviewState, Truth, read_batch
+from shared.showing import without_credentials
 
 RETRY_FIRST_S = 0.1
 RETRY_LAST_S = 0.5
 STOP_S = 0.5
 TIMEOUT = httpx.Timeout(5.0, read=20.0)
+PLAIN = {"Accept-Encoding": "identity"}
 
 
 class PreviewClient:
@@ -23,7 +26,8 @@ class PreviewClient:
         self._stopping = threading.Event()
         self._thread: threading.Thread | None = None
         self._http = httpx.Client(timeout=TIMEOUT, trust_env=False)
-        self._state = PreviewState(self._url, "waiting", f"waiting for the edge's preview at {self._url}")
+        shown = without_credentials(self._url)
+        self._state = PreviewState(shown, "waiting", f"waiting for the edge's preview at {shown}")
         self._session: str | None = None
         self._cursor = 0
 
@@ -55,20 +59,26 @@ class PreviewClient:
                 if isinstance(error, httpx.ConnectError):
                     # That edge process is gone; the next one counts anew.
                     self._session, self._cursor = None, 0
-                reason = str(error) or type(error).__name__
-                self._state = replace(
-                    self._state, phase="waiting", detail=f"the edge's preview at {self._url}: {reason}"
-                )
+                reason = without_credentials(str(error)) or type(error).__name__
+                detail = f"the edge's preview at {self._state.url}: {reason}"
+                self._state = replace(self._state, phase="waiting", detail=detail)
                 self._stopping.wait(pause_s)
                 pause_s = min(2 * pause_s, RETRY_LAST_S)
 
+    def _fetch(self) -> bytes:
+        body = bytearray()
+        question = {"after": self._cursor}
+        with self._http.stream("GET", f"{self._url}/inputs", params=question, headers=PLAIN) as answer:
+            answer.raise_for_status()
+            for part in answer.iter_raw():
+                body += part
+                if len(body) > MAX_PREVIEW_BYTES:
+                    raise PreviewError(f"an answer of more than {MAX_PREVIEW_BYTES} bytes")
+        return bytes(body)
+
     def _poll(self, on_truth: Callable[[Truth], None]) -> None:
-        answer = self._http.get(f"{self._url}/inputs", params={"after": self._cursor})
-        answer.raise_for_status()
-        if len(answer.content) > MAX_PREVIEW_BYTES:
-            raise PreviewError(f"an answer of {len(answer.content)} bytes is too large")
         try:
-            batch = read_batch(answer.json())
+            batch = read_batch(json.loads(self._fetch()))
         except (UnicodeDecodeError, ValueError) as error:
             raise PreviewError(f"not what a preview answers: {error}") from None
         renewed = self._session is not None and batch.session != self._session

@@ -20,11 +20,15 @@ from attacker.knowledge import Knowledge, gather
 from attacker.pipeline import Pipeline
 from attacker.preview import Camera, NoCamera
 from attacker.preview_client import PreviewClient
-from attacker.tap.events import Feed
+from attacker.tap.events import Feed, FeedError
 from attacker.web.app import Face, make_app
 from attacker.web.hub import Hub
 
 DRAIN_S = 3
+TICKS_PER_S = 10  # of uvicorn
+MAX_CONNECTIONS = 256
+# What the kernel holds for a slow reader is what an event stream lags behind by.
+SEND_BUFFER_BYTES = 64 * 1024
 
 Announce = Callable[[Mapping[str, Any]], None]
 
@@ -49,7 +53,8 @@ def serve(
 
     Raises:
         ValueError: bad input.
-        FeedError: a tap cannot start.
+        FeedError: a tap cannot start, or none is left: whoever supervises this process starts it again, in a
+            network that is there.
         AddressError: the page's address is taken or not ours.
     """
     knowledge = gather(config.bundles, config.inverters, reconstructors)
@@ -66,7 +71,10 @@ def serve(
         pipeline = Pipeline(knowledge, feeds, hub.publish, camera, config.workshop, recorder)
         pipeline.start()
         stack.callback(pipeline.stop)
-        _serve_page(Face(knowledge, hub, pipeline.summary, config.control), listener, announce, feeds)
+        face = Face(knowledge, hub, pipeline.summary, config.control, config.page_names, config.page_token)
+        _serve_page(face, listener, announce, feeds)
+        if reason := deafness(feeds):
+            raise FeedError(f"no tap is left to listen with: {reason}")
     return 0
 
 
@@ -78,19 +86,26 @@ def _serve_page(face: Face, listener: socket.socket, announce: Announce, feeds: 
             access_log=False,
             timeout_graceful_shutdown=DRAIN_S,
             ws="none",
+            limit_concurrency=MAX_CONNECTIONS,
         ),
         face.hub,
         lambda: announce(ready_line(listener, feeds, face.knowledge)),
+        lambda: deafness(feeds) is not None,
     )
     server.run(sockets=[listener])
 
 
 class _Server(uvicorn.Server):
-    """Says when it is ready, and ends the pages' event streams before it waits for them to end."""
+    """Says when it is ready, ends with its last tap, and ends event streams before it waits for their end."""
 
-    def __init__(self, config: uvicorn.Config, hub: Hub, on_ready: Callable[[], None]) -> None:
+    def __init__(
+        self, config: uvicorn.Config, hub: Hub, on_ready: Callable[[], None], is_deaf: Callable[[], bool]
+    ) -> None:
         super().__init__(config)
-        self._hub, self._on_ready = hub, on_ready
+        self._hub, self._on_ready, self._is_deaf = hub, on_ready, is_deaf
+
+    async def on_tick(self, counter: int) -> bool:
+        return await super().on_tick(counter) or (counter % TICKS_PER_S == 0 and self._is_deaf())
 
     @contextmanager
     def capture_signals(self) -> Iterator[None]:
@@ -114,6 +129,14 @@ class _Server(uvicorn.Server):
         await super().shutdown(sockets)
 
 
+def deafness(feeds: Mapping[str, Feed]) -> str | None:
+    """What the taps say where every one has failed for good; None while one may still hear something."""
+    states = [feed.state() for feed in feeds.values()]
+    if any(state.phase != "failed" for state in states):
+        return None
+    return "; ".join(f"{state.tap}: {state.detail}" for state in states)
+
+
 def listen(endpoint: Endpoint) -> socket.socket:
     """A listening socket for the page.
 
@@ -129,6 +152,7 @@ def listen(endpoint: Endpoint) -> socket.socket:
     listener = socket.socket(family, socket.SOCK_STREAM)
     try:
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, SEND_BUFFER_BYTES)
         listener.bind(address)
         listener.listen(128)
         listener.set_inheritable(True)

@@ -11,12 +11,11 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from attacker.exchanges import Exchange
+from attacker.exchanges import Exchange, FrameKey
 from attacker.knowledge import Target
 from attacker.ledger import Similarity
 from attacker.preview import Truth
 from shared import similarity
-from shared.wire import CodecError
 
 
 @dataclass(frozen=True)
@@ -89,7 +88,7 @@ def decode_batch(target: Target, batch: Iterable[Exchange]) -> tuple[list[Exchan
     for exchange in batch:
         try:
             exchange.features_CHW = target.decode(exchange.codec, exchange.payload)
-        except CodecError:
+        except Exception:  # a codec's fault on hostile bytes must cost its own frame only
             failed.append(exchange)
         else:
             decoded.append(exchange)
@@ -134,7 +133,7 @@ class WaitingRoom:
     def __init__(
         self,
         config: WorkshopConfig,
-        take_truth: Callable[[str, int], Truth | None] | None,
+        take_truth: Callable[[FrameKey], Truth | None] | None,
     ) -> None:
         """`take_truth` is None where no original will ever come."""
         self._config = config
@@ -154,7 +153,7 @@ class WaitingRoom:
         excess = len(self._pending) - self._config.waiting_frames
         for place, pending in enumerate(self._pending):
             if pending.truth is None and self._take_truth is not None:
-                pending.truth = self._take_truth(pending.exchange.digest, pending.exchange.sequence)
+                pending.truth = self._take_truth(pending.exchange.key)
             if place < excess or self._is_done(pending, now_s - pending.since_s):
                 released.append((pending.exchange, pending.truth))
             else:

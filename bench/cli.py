@@ -16,6 +16,7 @@ from bench.recommend.cli import add_recommend_parser
 from bench.report.cli import add_report_parser
 from bench.serving.cli import add_serving_parser
 from bench.tables.cli import add_tables_parser
+from shared.children import python_module
 
 PARTS = ("edge-latency", "install", "first-answer", "stream")
 
@@ -172,7 +173,7 @@ def _write(result: dict[str, Any], out: Path | None) -> None:
 @contextmanager
 def running_cloud(bundle: Path) -> Iterator[str]:
     """A cloud server of its own process on a free loopback port; gives its HOST:PORT."""
-    command = [sys.executable, "-m", "siftfunnel", "cloud", "--bundle", str(bundle)]
+    command = python_module("siftfunnel", "cloud", "--bundle", str(bundle))
     command += ["--listen", "127.0.0.1:0", "--http", "127.0.0.1:0", "--log-level", "warning"]
     with announced(command) as (_, told):
         yield told["grpc"]

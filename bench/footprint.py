@@ -8,6 +8,8 @@ import time
 from pathlib import Path
 from typing import Any
 
+from shared.children import python_module
+
 MEGABYTE = 1_000_000
 
 
@@ -70,7 +72,7 @@ def measure_first_answer(bundle: Path, server: str, picture: Path, *, rounds: in
     seconds, resident_megabytes = [], []
     with tempfile.TemporaryDirectory() as folder:
         summary = Path(folder) / "summary.json"
-        command = [sys.executable, "-m", "siftfunnel", "edge", "--source", str(picture), "--frames", "1"]
+        command = python_module("siftfunnel", "edge", "--source", str(picture), "--frames", "1")
         command += ["--bundle", str(bundle), "--server", server, "--quiet"]
         command += ["--output", "jsonl:-", "--summary", str(summary)]
         for _ in range(rounds):

@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from shared.bundle import Bundle, load_bundle
+from shared.ports import STRAIGHT
 from shared.wire import codec_by_name, make_codecs
 
 
@@ -104,7 +105,7 @@ def _stream_once(bundle: Bundle, server: str, codec_index: int, payloads: list[b
             payload = payloads[sequence % len(payloads)]
             yield messages.Frame(sequence=sequence, codec=codec_index, payload=payload)
 
-    with grpc.insecure_channel(server) as channel:
+    with grpc.insecure_channel(server, options=(STRAIGHT,)) as channel:
         stub = stubs.SplitInferenceStub(channel)  # type: ignore[no-untyped-call]
         started = time.perf_counter()
         answered = 0

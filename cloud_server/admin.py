@@ -11,16 +11,20 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 import uvicorn
-from fastapi import FastAPI, Response
-from fastapi.responses import JSONResponse
 from prometheus_client import CONTENT_TYPE_LATEST
+from starlette.applications import Starlette
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response
+from starlette.routing import Route
 
 from cloud_server.config import Endpoint
-from cloud_server.ports import listening_socket
+from cloud_server.ports import listening_sockets
 
 State = Literal["serving", "draining", "stalled"]
 
 _START_S = 10.0
+_CONNECTIONS = 256
+"""Those over this many are told 503 at once: a scraper needs one, and nobody may hold all memory."""
 
 
 @dataclass(frozen=True)
@@ -38,24 +42,22 @@ class AdminView:
     metrics: Callable[[], bytes]
 
 
-def make_app(view: AdminView) -> FastAPI:
-    """The admin application; every route reads and none changes anything."""
-    app = FastAPI(title="siftfunnel cloud", openapi_url=None)
+def make_app(view: AdminView) -> Starlette:
+    """The admin application, for GET and HEAD; every route reads and none changes anything."""
 
-    @app.get("/healthz")
-    async def healthz() -> JSONResponse:
+    async def healthz(request: Request) -> Response:
         state = view.state()
         return JSONResponse({"status": state}, status_code=200 if state == "serving" else 503)
 
-    @app.get("/bundles")
-    async def bundles() -> list[dict[str, Any]]:
-        return view.bundles()
+    async def bundles(request: Request) -> Response:
+        return JSONResponse(view.bundles())
 
-    @app.get("/metrics")
-    async def metrics() -> Response:
+    async def metrics(request: Request) -> Response:
         return Response(view.metrics(), headers={"content-type": CONTENT_TYPE_LATEST})
 
-    return app
+    return Starlette(
+        routes=[Route("/healthz", healthz), Route("/bundles", bundles), Route("/metrics", metrics)]
+    )
 
 
 class AdminServer:
@@ -70,10 +72,16 @@ class AdminServer:
     """
 
     def __init__(self, endpoint: Endpoint, view: AdminView) -> None:
-        self._socket = listening_socket(endpoint, "--http")
-        self.endpoint = endpoint.with_port(self._socket.getsockname()[1])
+        self._sockets = listening_sockets(endpoint, "--http")
+        self.endpoint = endpoint.with_port(self._sockets[0].getsockname()[1])
         settings = uvicorn.Config(
-            make_app(view), http="h11", ws="none", lifespan="off", access_log=False, log_config=None
+            make_app(view),
+            http="h11",
+            ws="none",
+            lifespan="off",
+            access_log=False,
+            log_config=None,
+            limit_concurrency=_CONNECTIONS,
         )
         self._server = uvicorn.Server(settings)
         self._thread = threading.Thread(target=self._run, name="admin-http", daemon=True)
@@ -95,7 +103,8 @@ class AdminServer:
         """Finish what is being answered, then end the thread."""
         self._server.should_exit = True
         self._thread.join()
-        self._socket.close()
+        for listener in self._sockets:
+            listener.close()
 
     def _run(self) -> None:
-        self._server.run(sockets=[self._socket])
+        self._server.run(sockets=self._sockets)

@@ -1,6 +1,6 @@
 """When a batch starts and which frames are in it: a pure policy, with the clock passed in.
 
-A frame waits for three reasons only: the workers are busy, the batch is not due yet, or it is behind others.
+A frame waits for three reasons only: the workers are busy, the batch is not due yet, or it is others' turn.
 
     offer(frame) -> bounded queue -> poll(now) -> frames to run, frames over their budget, or a time to sleep
 
@@ -10,13 +10,14 @@ when nobody else could join (every open stream already has a frame in the queue)
 """
 
 import math
-from collections import Counter, deque
-from collections.abc import Iterator
+from collections import deque
+from collections.abc import Hashable, Iterable, Iterator
 from dataclasses import dataclass
 from itertools import islice
 from typing import Generic, NamedTuple, TypeVar
 
 FrameT = TypeVar("FrameT")
+ItemT = TypeVar("ItemT")
 
 
 @dataclass(frozen=True)
@@ -53,7 +54,7 @@ class Poll(NamedTuple, Generic[FrameT]):
     """What to do now.
 
     Attributes:
-        batch: frames to run now, oldest first; empty when nothing is due.
+        batch: frames to run now, in turns; empty when nothing is due.
         expired: frames whose budget ran out before work started; answer them, do not run them.
         wait_s: with an empty batch, seconds after which to poll again; None: not before a frame is offered.
     """
@@ -65,54 +66,73 @@ class Poll(NamedTuple, Generic[FrameT]):
 
 class _Waiting(NamedTuple, Generic[FrameT]):
     frame: FrameT
-    source: object
     due_s: float
     expires_s: float
 
 
 class BatchQueue(Generic[FrameT]):
-    """Bounded first-in-first-out queue that forms batches. Not thread-safe: its owner holds a lock.
+    """Bounded queue that forms batches and is fair. Not thread-safe: its owner holds a lock.
+
+    Clients take turns, and a client's streams among themselves; the frames of one stream keep their order. A
+    full queue takes a frame all the same unless its client already has the most in it: whoever has the most
+    gives up the newest one.
+
+    Attributes:
+        expires_s: before this time, by the caller's clock, no waiting frame's budget runs out.
 
     Example:
         >>> queue: BatchQueue[str] = BatchQueue(BatchPolicy(max_batch_size=2))
         >>> [queue.offer(name, source=1, now_s=0.0) for name in "abc"]
-        [True, True, True]
-        >>> queue.poll(now_s=0.0, sources_open=1).batch
-        ['a', 'b']
+        [None, None, None]
+        >>> queue.offer("d", source=2, now_s=0.0)
+        >>> queue.poll(now_s=0.0, sources_open=2).batch
+        ['a', 'd']
     """
 
     def __init__(self, policy: BatchPolicy) -> None:
         self._policy = policy
         self._max_wait_s = policy.max_wait_ms / 1000
-        self._waiting: deque[_Waiting[FrameT]] = deque()
-        self._per_source: Counter[object] = Counter()
+        # Who stands first in a mapping is next; who had a turn goes to the end.
+        self._turns: dict[Hashable, dict[Hashable, deque[_Waiting[FrameT]]]] = {}
+        self._client_of: dict[Hashable, Hashable] = {}
+        self._count = 0
+        self.expires_s = math.inf
 
     def __len__(self) -> int:
-        return len(self._waiting)
+        return self._count
 
-    def offer(self, frame: FrameT, source: object, now_s: float, budget_s: float | None = None) -> bool:
+    def offer(
+        self,
+        frame: FrameT,
+        source: Hashable,
+        now_s: float,
+        budget_s: float | None = None,
+        client: Hashable = None,
+    ) -> FrameT | None:
         """Take a frame into the queue.
 
         Args:
             frame: anything; handed back by ``poll`` untouched.
-            source: the stream it came on, hashable; frames of one source keep their order.
+            source: the stream it came on; frames of one source keep their order.
             now_s: the clock, seconds.
             budget_s: time after ``now_s`` within which work must start; None: any time.
+            client: whose stream that is, always the same one for a source.
 
         Returns:
-            False when the queue is full: the frame was not taken.
+            None, or what a full queue has no place for: this frame, or the one that it took the place of.
         """
-        if len(self._waiting) >= self._policy.queue_limit_frames:
-            return False
         wait_s = self._max_wait_s
         expires_s = math.inf
         if budget_s is not None:
             expires_s = now_s + budget_s
             # Half of the budget is left for the work itself: waiting for company must not eat all of it.
             wait_s = min(wait_s, budget_s / 2)
-        self._waiting.append(_Waiting(frame, source, now_s + wait_s, expires_s))
-        self._per_source[source] += 1
-        return True
+            self.expires_s = min(self.expires_s, expires_s)
+        self._client_of[source] = client
+        line = self._turns.setdefault(client, {}).setdefault(source, deque())
+        line.append(_Waiting(frame, now_s + wait_s, expires_s))
+        self._count += 1
+        return self._displaced(source) if self._count > self._policy.queue_limit_frames else None
 
     def poll(self, now_s: float, sources_open: int) -> Poll[FrameT]:
         """Decide what an idle worker does now.
@@ -121,48 +141,110 @@ class BatchQueue(Generic[FrameT]):
             now_s: the clock, seconds.
             sources_open: streams that could send a frame; with all of them in the queue nobody is awaited.
         """
-        expired: list[FrameT] = []
-        if not self._waiting:
+        expired = self.expire(now_s)
+        if not self._count:
             return Poll([], expired, None)
         wait_s = self._wait_s(now_s, sources_open)
         if wait_s > 0:
             return Poll([], expired, wait_s)
-        batch: list[FrameT] = []
-        while self._waiting and len(batch) < self._policy.max_batch_size:
-            entry = self._pop()
-            (expired if now_s >= entry.expires_s else batch).append(entry.frame)
-        return Poll(batch, expired, None)
+        size = min(self._count, self._policy.max_batch_size)
+        return Poll([self._pop() for _ in range(size)], expired, None)
+
+    def expire(self, now_s: float) -> list[FrameT]:
+        """Take out the frames whose budget has run out."""
+        expired: list[FrameT] = []
+        if now_s < self.expires_s:
+            return expired
+        self.expires_s = math.inf
+        for source in list(self._client_of):
+            line = self._line(source)
+            late = [entry for entry in line if now_s >= entry.expires_s]
+            if late:
+                kept = [entry for entry in line if now_s < entry.expires_s]
+                line.clear()
+                line.extend(kept)
+                expired += (entry.frame for entry in late)
+                self._count -= len(late)
+            self.expires_s = min(self.expires_s, *(entry.expires_s for entry in line), math.inf)
+            if not line:
+                self._forget(source)
+        return expired
 
     def oldest(self, count: int) -> Iterator[FrameT]:
         """The frames that are next, `count` at most; they stay."""
-        return (entry.frame for entry in islice(self._waiting, count))
+        turns = _in_turns([_in_turns(lines.values()) for lines in self._turns.values()])
+        return (entry.frame for entry in islice(turns, count))
 
-    def discard(self, source: object) -> list[FrameT]:
+    def discard(self, source: Hashable) -> list[FrameT]:
         """Take out the frames of a source that went away; nobody waits for their answers."""
-        if source not in self._per_source:
+        if source not in self._client_of:
             return []
-        gone = [entry.frame for entry in self._waiting if entry.source == source]
-        self._waiting = deque(entry for entry in self._waiting if entry.source != source)
-        del self._per_source[source]
+        gone = [entry.frame for entry in self._line(source)]
+        self._forget(source)
+        self._count -= len(gone)
         return gone
 
     def clear(self) -> list[FrameT]:
-        """Take out everything that waits, oldest first."""
-        frames = [entry.frame for entry in self._waiting]
-        self._waiting.clear()
-        self._per_source.clear()
+        """Take out everything that waits, what is next first."""
+        frames = list(self.oldest(self._count))
+        self._turns.clear()
+        self._client_of.clear()
+        self._count = 0
         return frames
 
-    def _wait_s(self, now_s: float, sources_open: int) -> float:
-        if self._max_wait_s == 0 or len(self._waiting) >= self._policy.max_batch_size:
-            return 0.0
-        if len(self._per_source) >= sources_open:
-            return 0.0
-        return min(entry.due_s for entry in self._waiting) - now_s
+    def _line(self, source: Hashable) -> deque[_Waiting[FrameT]]:
+        return self._turns[self._client_of[source]][source]
 
-    def _pop(self) -> _Waiting[FrameT]:
-        entry = self._waiting.popleft()
-        self._per_source[entry.source] -= 1
-        if not self._per_source[entry.source]:
-            del self._per_source[entry.source]
-        return entry
+    def _forget(self, source: Hashable) -> None:
+        client = self._client_of.pop(source)
+        del self._turns[client][source]
+        if not self._turns[client]:
+            del self._turns[client]
+
+    def _displaced(self, source: Hashable) -> FrameT:
+        """Take out the newest frame of the stream with the most, of the client with the most."""
+        own = self._client_of[source]
+
+        def held(client: Hashable) -> tuple[int, bool]:
+            return sum(map(len, self._turns[client].values())), client == own
+
+        lines = self._turns[max(self._turns, key=held)]
+        longest = max(lines, key=lambda each: (len(lines[each]), each == source))
+        entry = lines[longest].pop()
+        self._count -= 1
+        if not lines[longest]:
+            self._forget(longest)
+        return entry.frame
+
+    def _wait_s(self, now_s: float, sources_open: int) -> float:
+        if self._max_wait_s == 0 or self._count >= self._policy.max_batch_size:
+            return 0.0
+        if len(self._client_of) >= sources_open:
+            return 0.0
+        lines = (line for lines in self._turns.values() for line in lines.values())
+        return min(entry.due_s for line in lines for entry in line) - now_s
+
+    def _pop(self) -> FrameT:
+        client, lines = next(iter(self._turns.items()))
+        source, line = next(iter(lines.items()))
+        entry = line.popleft()
+        del self._turns[client], lines[source]
+        if line:
+            lines[source] = line
+        else:
+            del self._client_of[source]
+        if lines:
+            self._turns[client] = lines
+        self._count -= 1
+        return entry.frame
+
+
+def _in_turns(lines: Iterable[Iterable[ItemT]]) -> Iterator[ItemT]:
+    """One item of each line after the other, until all are used up."""
+    turns = deque(map(iter, lines))
+    while turns:
+        line = turns.popleft()
+        for item in line:
+            yield item
+            turns.append(line)
+            break

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from cloud_server.config import CloudConfig, default_workers
-from cloud_server.engine import EngineError, open_engine, warm_up
+from cloud_server.engine import open_engine, warm_up
 from cloud_server.lane import Lane
 from cloud_server.metrics import BundleMetrics, Metrics
 from cloud_server.ticket import Owner
@@ -120,8 +120,9 @@ def open_catalogue(
         label = bundle.name if names[bundle.name] == 1 else f"{bundle.name}@{bundle.digest[:8]}"
         try:
             served.append(_open(bundle, label, config, metrics, wake))
-        except (BundleError, EngineError) as error:
-            problems.append(Problem(bundle.directory, f"{bundle.directory}: {error}"))
+        except Exception as error:  # a model is a program: what opening it raises is anybody's guess
+            what = str(error) if isinstance(error, ValueError) else f"{type(error).__name__}: {error}"
+            problems.append(Problem(bundle.directory, f"{bundle.directory}: {what}"))
             if not config.skip_bad:
                 raise BundleError(problems[-1].reason) from error
     for problem in problems:
@@ -158,7 +159,13 @@ def _open(
     engine = open_engine(
         config.engine, bundle.path(CLOUD_FILE), config.engine_options.for_bundle(bundle.name)
     )
-    warm_up(engine, manifest.feature.shape, len(manifest.classes), config.batching.max_batch_size)
+    warm_up(
+        engine,
+        manifest.feature.shape,
+        len(manifest.classes),
+        config.batching.max_batch_size,
+        config.engine_options.start_s,
+    )
     instruments = metrics.for_bundle(label, bundle.digest, [codec.name for codec in codecs])
     workers = config.workers or engine.batches_in_flight or default_workers()
     lane = Lane(codecs, engine, config.batching, workers, instruments, wake, label)

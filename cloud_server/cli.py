@@ -8,7 +8,6 @@ import asyncio
 import json
 import logging
 import os
-import signal
 import sys
 from collections.abc import Iterator, Sequence
 from importlib.util import find_spec
@@ -16,8 +15,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from cloud_server.batching import BatchPolicy
-from cloud_server.config import CloudConfig, Endpoint, default_workers
-from cloud_server.engine import ENGINES, EngineOptions
+from cloud_server.ceilings import Ceilings
+from cloud_server.config import CloudConfig, Endpoint
+from cloud_server.engine import EngineOptions
+from cloud_server.flags import DEFAULT_LISTEN, add_arguments
 from cloud_server.recorder import RecorderConfig
 from shared.tls import TlsFiles
 
@@ -25,8 +26,9 @@ if TYPE_CHECKING:
     from cloud_server.server import CloudServer
 
 SUMMARY = "run the service that finishes the inference"
-DEFAULT_LISTEN = "127.0.0.1:50051"
 _FORCED = 1
+
+_log = logging.getLogger(__name__)
 
 _EPILOG = f"""\
 examples:
@@ -43,8 +45,10 @@ examples:
 When it is ready the server prints one JSON line on standard output:
   {{"ready": true, "grpc": "127.0.0.1:50051", "grpc_tls": null, "http": null, "bundles": {{NAME: DIGEST}},
    "pid": 1}}
-All else goes to standard error. SIGTERM or Ctrl-C drains: no new frames are taken, everything taken is
-answered, then it exits with 0 (1 if --drain-seconds were not enough). A second signal stops it at once.
+All else goes to standard error. SIGTERM, Ctrl-C or a terminal that closes drains: no new frames are taken,
+everything taken is answered, then it exits with 0 (1 if --drain-seconds were not enough). A second SIGTERM or
+Ctrl-C stops it at once. Under nohup it outlives its terminal. Certificates that are renewed in place are used
+without a restart.
 
 exit codes: 0 drained, 1 failed, 2 wrong input (a flag, a bundle, a certificate, a port in use)
 """
@@ -56,6 +60,7 @@ def add_cloud_parser(subparsers: Any) -> None:
         "cloud", help=SUMMARY, description=_DESCRIPTION, epilog=_EPILOG, formatter_class=_Formatter
     )
     add_arguments(parser)
+    parser.set_defaults(run=run)
 
 
 _DESCRIPTION = (
@@ -66,164 +71,6 @@ _DESCRIPTION = (
 
 class _Formatter(argparse.RawDescriptionHelpFormatter):
     """Keeps the examples as they are written."""
-
-
-def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Declare the flags; `run` is set to what they start."""
-    _add_bundle_flags(parser.add_argument_group("bundles"))
-    _add_address_flags(parser.add_argument_group("addresses (HOST:PORT; port 0 takes a free one)"))
-    _add_serving_flags(parser.add_argument_group("serving"))
-    _add_watching_flags(parser.add_argument_group("watching"))
-    parser.set_defaults(run=run)
-
-
-def _add_bundle_flags(group: Any) -> None:
-    group.add_argument(
-        "--models",
-        type=Path,
-        action="append",
-        default=[],
-        metavar="DIR",
-        help="folder of bundles, one sub-folder each; may be repeated "
-        "(default: SIFTFUNNEL_MODELS, else the shipped bundles)",
-    )
-    group.add_argument(
-        "--bundle", type=Path, action="append", default=[], metavar="DIR", help="one bundle; may be repeated"
-    )
-    group.add_argument(
-        "--skip-bad", action="store_true", help="serve the others when a bundle fails its checks"
-    )
-
-
-def _add_address_flags(group: Any) -> None:
-    address = {"type": _endpoint, "metavar": "HOST:PORT"}
-    group.add_argument(
-        "--listen",
-        **address,
-        help=f"gRPC in plain text (default: {DEFAULT_LISTEN}, unless --tls-listen is given)",
-    )
-    group.add_argument("--tls-listen", **address, help="gRPC over TLS, beside or instead of --listen")
-    group.add_argument("--tls-cert", type=Path, metavar="FILE", help="the server's certificate chain, PEM")
-    group.add_argument("--tls-key", type=Path, metavar="FILE", help="its private key, PEM")
-    group.add_argument(
-        "--tls-client-ca",
-        type=Path,
-        metavar="FILE",
-        help="mutual TLS: demand client certificates of this authority",
-    )
-    group.add_argument("--http", **address, help="admin side: /healthz, /bundles, /metrics (default: off)")
-
-
-def _add_serving_flags(group: Any) -> None:
-    policy, options = BatchPolicy(), EngineOptions()
-    group.add_argument(
-        "--engine", choices=ENGINES, default="onnxruntime", help="what runs the model (%(default)s)"
-    )
-    group.add_argument(
-        "--threads", type=int, default=1, metavar="N", help="threads for one run of the model (%(default)s)"
-    )
-    group.add_argument(
-        "--device",
-        metavar="cpu|cuda|cuda:N",
-        help="where --engine torch computes (default: CUDA where there is one)",
-    )
-    group.add_argument(
-        "--ray-address",
-        metavar="HOST:PORT",
-        help="the Ray cluster for --engine ray-serve; this machine must be one of its nodes "
-        "(default: a cluster on this machine alone)",
-    )
-    group.add_argument(
-        "--replicas",
-        type=_replicas,
-        default=options.replicas,
-        metavar="N|MIN:MAX",
-        help="copies of each model there; between the two numbers Serve follows the load (1)",
-    )
-    group.add_argument(
-        "--ray-start-seconds",
-        type=float,
-        default=options.ray_start_s,
-        metavar="S",
-        help="patience with the cluster until the copies run (%(default)s)",
-    )
-    group.add_argument(
-        "--remote",
-        metavar="HOST:PORT",
-        help="the model server that holds the cloud half, for --engine open-inference",
-    )
-    group.add_argument(
-        "--remote-model",
-        default=options.remote_model,
-        metavar="NAME",
-        help="the model's name there; {name} stands for the bundle's (%(default)s)",
-    )
-    group.add_argument(
-        "--remote-timeout",
-        type=float,
-        default=options.remote_timeout_s,
-        metavar="S",
-        help="patience with one batch on a model server or a Ray cluster (%(default)s)",
-    )
-    group.add_argument(
-        "--workers",
-        type=int,
-        default=None,
-        metavar="N",
-        help="batches of one bundle that run at once (default: as many as keep the engine busy; on this "
-        f"machine's cores one per core less one, at most 8: {default_workers()} here)",
-    )
-    group.add_argument(
-        "--max-batch",
-        type=int,
-        default=policy.max_batch_size,
-        metavar="N",
-        help="frames per batch (%(default)s)",
-    )
-    group.add_argument(
-        "--max-wait-ms",
-        type=float,
-        default=policy.max_wait_ms,
-        metavar="MS",
-        help="how long an idle worker holds a frame back for company; 0 starts at once and lets batches form "
-        "while workers are busy (%(default)s)",
-    )
-    group.add_argument(
-        "--queue-limit",
-        type=int,
-        default=policy.queue_limit_frames,
-        metavar="N",
-        help="frames of one bundle that may wait; the next one is told to come back later (%(default)s)",
-    )
-    group.add_argument(
-        "--window", type=int, default=64, metavar="N", help="unanswered frames per stream (%(default)s)"
-    )
-    group.add_argument(
-        "--drain-seconds", type=float, default=10.0, metavar="S", help="patience of a stop (%(default)s)"
-    )
-
-
-def _add_watching_flags(group: Any) -> None:
-    group.add_argument(
-        "--reflection", action="store_true", help="let tools such as grpcurl list the services"
-    )
-    group.add_argument(
-        "--record-flows",
-        type=Path,
-        metavar="FILE",
-        help="the curious cloud: append every frame and reply to FILE "
-        "(`siftfunnel attacker --tap cloud:FILE` reads it)",
-    )
-    group.add_argument(
-        "--record-limit-mb",
-        type=float,
-        default=256.0,
-        metavar="MB",
-        help="size that FILE may reach (%(default)s)",
-    )
-    group.add_argument(
-        "--log-level", choices=("debug", "info", "warning", "error"), default="info", help="(%(default)s)"
-    )
 
 
 def config_from(args: argparse.Namespace) -> CloudConfig:
@@ -254,11 +101,18 @@ def config_from(args: argparse.Namespace) -> CloudConfig:
             device=args.device,
             ray_address=args.ray_address,
             replicas=args.replicas,
-            ray_start_s=args.ray_start_seconds,
+            start_s=args.engine_start_seconds,
         ),
         workers=args.workers,
         batching=BatchPolicy(args.max_batch, args.max_wait_ms, args.queue_limit),
         window_frames=args.window,
+        ceilings=Ceilings(
+            args.max_connections,
+            args.max_calls,
+            args.max_calls_per_connection,
+            args.max_calls_per_client,
+        ),
+        stall_s=args.stall_seconds,
         drain_s=args.drain_seconds,
         reflection=args.reflection,
         record=RecorderConfig(args.record_flows, args.record_limit_mb) if args.record_flows else None,
@@ -278,40 +132,30 @@ def run(args: argparse.Namespace) -> int:
     )
     # It announces itself under the name of an error; what it has to say there is in our own lines.
     logging.getLogger("uvicorn.error").setLevel(logging.WARNING)
+    if args.log_level != "debug":
+        # gRPC writes a line for every client that fails to shake hands or compresses: a flood, if one likes
+        os.environ.setdefault("GRPC_VERBOSITY", "NONE")
     return asyncio.run(_serve(config_from(args)))
 
 
 async def _serve(config: CloudConfig) -> int:
-    from cloud_server.process import settle_memory
+    from cloud_server.process import StopSignals, settle_memory
     from cloud_server.server import serve
 
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
-    drained = False
-
-    def on_signal(number: int, frame: object) -> None:
-        if drained:
-            return
-        if stop.is_set():
-            os.write(sys.stderr.fileno(), b"second signal: stopping at once\n")
-            os._exit(_FORCED)
-        loop.call_soon_threadsafe(stop.set)
-
-    def listen() -> None:
-        # Not the loop's own handlers: they are gone when the loop is, and a signal in that moment would kill
-        # a process that had drained well.
-        for number in (signal.SIGTERM, signal.SIGINT):
-            signal.signal(number, on_signal)
+    signals = StopSignals(lambda: loop.call_soon_threadsafe(stop.set))
 
     def on_ready(server: "CloudServer") -> None:
         settle_memory()
         # once more: Ray's core has put a handler of its own in place that aborts the process
-        listen()
+        signals.install()
+        signals.ready = True
         announce(server)
 
-    listen()
+    signals.install()
     in_time = await serve(config, stop, on_ready)
-    drained = True
+    signals.over = True
     if not in_time:
         # A model that still runs in its thread would crash an orderly exit.
         logging.shutdown()
@@ -330,7 +174,13 @@ def announce(server: "CloudServer") -> None:
         "bundles": {served.label: served.bundle.digest for served in server.catalogue},
         "pid": os.getpid(),
     }
-    print(json.dumps(line), flush=True)
+    try:
+        print(json.dumps(line), flush=True)
+    except OSError as error:
+        from cloud_server.process import forget_standard_output
+
+        _log.warning("nobody reads the ready line on standard output (%s)", error.strerror)
+        forget_standard_output()
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -344,21 +194,6 @@ def main(argv: Sequence[str] | None = None) -> int:
     except (ValueError, OSError, RuntimeError) as error:
         print(f"cloud_server: {error}", file=sys.stderr)
         return 2 if isinstance(error, ValueError) else 1
-
-
-def _endpoint(text: str) -> Endpoint:
-    try:
-        return Endpoint.parse(text)
-    except ValueError as error:
-        raise argparse.ArgumentTypeError(str(error)) from None
-
-
-def _replicas(text: str) -> tuple[int, int]:
-    fewest, _, most = text.partition(":")
-    try:
-        return int(fewest), int(most or fewest)
-    except ValueError:
-        raise argparse.ArgumentTypeError(f"{text!r} is neither N nor MIN:MAX, as in 2:8") from None
 
 
 def _tls_from(args: argparse.Namespace) -> TlsFiles | None:

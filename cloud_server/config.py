@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from cloud_server.batching import BatchPolicy
+from cloud_server.ceilings import Ceilings
 from cloud_server.engine import ENGINES, EngineOptions
 from cloud_server.recorder import RecorderConfig
 from shared.tls import TlsError, TlsFiles
@@ -90,6 +91,8 @@ class CloudConfig:
         workers: threads per bundle that run batches; None for as many as keep the engine busy.
         batching: limits of each bundle's batcher.
         window_frames: unanswered frames that one stream may have before it is read no further.
+        ceilings: how many connections and calls may be open.
+        stall_s: how long a batch may run before the server says that it is not serving, seconds.
         drain_s: how long a stop waits for answers that are under way, seconds.
         reflection: whether gRPC reflection is served.
         record: where flows are recorded, or None.
@@ -109,6 +112,8 @@ class CloudConfig:
     workers: int | None = None
     batching: BatchPolicy = field(default_factory=BatchPolicy)
     window_frames: int = 64
+    ceilings: Ceilings = field(default_factory=Ceilings)
+    stall_s: float = 20.0
     drain_s: float = 10.0
     reflection: bool = False
     record: RecorderConfig | None = None
@@ -130,5 +135,7 @@ class CloudConfig:
             raise ValueError(f"workers must be at least 1, not {self.workers}")
         if self.window_frames < 1:
             raise ValueError(f"window_frames must be at least 1, not {self.window_frames}")
+        if not (math.isfinite(self.stall_s) and self.stall_s > 0):
+            raise ValueError(f"stall_s must be a finite number above 0, not {self.stall_s}")
         if not (math.isfinite(self.drain_s) and self.drain_s >= 0):
             raise ValueError(f"drain_s must be a finite number of at least 0, not {self.drain_s}")

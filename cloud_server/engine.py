@@ -1,15 +1,24 @@
 """The cloud half behind one small interface; `ENGINES` lists what can run it."""
 
+import logging
+import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
-from typing import Protocol, cast
+from typing import Protocol, TypeVar, cast
 
 import numpy as np
 from numpy.typing import NDArray
 
 INPUT, OUTPUT = "feature", "logits"
+
+_ASK_AGAIN_S = 0.25
+
+Result = TypeVar("Result")
+
+_log = logging.getLogger(__name__)
 
 
 class EngineError(ValueError):
@@ -56,10 +65,11 @@ class EngineOptions:
         device: where PyTorch computes: cpu, cuda or cuda:N; None takes CUDA where there is one.
         ray_address: HOST:PORT of the Ray cluster; None starts one on this machine.
         replicas: fewest and most copies of the model there.
-        ray_start_s: patience with the cluster until the fewest copies run, seconds.
+        start_s: patience at the start until a model server has the model, or a cluster runs the fewest
+            copies, seconds.
 
     Raises:
-        ValueError: threads below 1, no patience at all, replicas that are no range.
+        ValueError: threads below 1, no patience, replicas that are no range, credentials in an address.
     """
 
     threads: int = 1
@@ -69,15 +79,19 @@ class EngineOptions:
     device: str | None = None
     ray_address: str | None = None
     replicas: tuple[int, int] = (1, 1)
-    ray_start_s: float = 120.0
+    start_s: float = 120.0
 
     def __post_init__(self) -> None:
         if self.threads < 1:
             raise ValueError(f"an engine needs at least 1 thread, not {self.threads}")
+        for flag, address in (("--remote", self.remote), ("--ray-address", self.ray_address)):
+            if "@" in (address or ""):
+                # not repeated: it would stand in logs and in errors that clients are told
+                raise ValueError(f"{flag} takes an address without a user or a password")
         if not self.remote_timeout_s > 0:
             raise ValueError(f"remote_timeout_s must be above 0, not {self.remote_timeout_s}")
-        if not self.ray_start_s > 0:
-            raise ValueError(f"ray_start_s must be above 0, not {self.ray_start_s}")
+        if not self.start_s > 0:
+            raise ValueError(f"start_s must be above 0, not {self.start_s}")
         fewest, most = self.replicas
         if not 1 <= fewest <= most:
             raise ValueError(f"replicas need 1 <= fewest <= most, not {fewest} and {most}")
@@ -175,15 +189,51 @@ def open_engine(name: str, model_path: Path, options: EngineOptions) -> Engine:
     return ENGINES[name](model_path, options)
 
 
-def warm_up(engine: Engine, shape: tuple[int, int, int], num_classes: int, max_batch_size: int) -> None:
+def when_ready(do: Callable[[], Result], patience_s: float) -> Result:
+    """Do it as soon as whoever runs the model can: who starts at the same time may not have loaded it yet.
+
+    Raises:
+        EngineError: not within the patience; says what the last answer was.
+    """
+    deadline_s = time.monotonic() + patience_s
+    told = False
+    while True:
+        try:
+            return do()
+        except EngineUnavailableError as error:
+            if time.monotonic() + _ASK_AGAIN_S > deadline_s:
+                raise EngineError(f"{error} (after {patience_s:g} s, --engine-start-seconds)") from error
+            if not told:
+                told = True
+                _log.warning("waiting for at most %g s: %s", patience_s, error)
+        time.sleep(_ASK_AGAIN_S)
+
+
+def warm_up(
+    engine: Engine,
+    shape: tuple[int, int, int],
+    num_classes: int,
+    max_batch_size: int,
+    patience_s: float = 0.0,
+) -> None:
     """Run one frame and a full batch, so that no stream pays for the first run, and check the sizes.
+
+    Args:
+        engine: the one to run.
+        shape: of a feature.
+        num_classes: the manifest's.
+        max_batch_size: frames of a full batch.
+        patience_s: with an engine that is not ready yet.
 
     Raises:
         EngineError: the model fails or does not give one logit per class.
     """
     for batch_size in sorted({1, max_batch_size}):
+        features_NCHW = np.zeros((batch_size, *shape), np.float32)
         try:
-            logits = engine.run(np.zeros((batch_size, *shape), np.float32))
+            logits = when_ready(partial(engine.run, features_NCHW), patience_s)
+        except EngineError:
+            raise
         except Exception as error:
             raise EngineError(f"the model does not take features of shape {shape}: {error}") from error
         if logits.shape != (batch_size, num_classes):

@@ -9,7 +9,12 @@ from typing import Any
 import grpc
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 
+from cloud_server.ceilings import Gate
+
 SERVING: int = health_pb2.HealthCheckResponse.SERVING
+_CALLS, _CALLS_PER_CLIENT = 256, 64
+"""A gate of its own: whoever looks after a full server must still be told how it is."""
+
 NOT_SERVING: int = health_pb2.HealthCheckResponse.NOT_SERVING
 SERVICE_UNKNOWN: int = health_pb2.HealthCheckResponse.SERVICE_UNKNOWN
 
@@ -29,6 +34,7 @@ class HealthServicer:
         self._status = NOT_SERVING
         self._closed = False
         self._changed = asyncio.Event()
+        self._gate = Gate(_CALLS, _CALLS_PER_CLIENT)
 
     def register(self, server: grpc.aio.Server) -> None:
         """Serve it."""
@@ -46,12 +52,14 @@ class HealthServicer:
 
     async def Check(self, request: health_pb2.HealthCheckRequest, context: Context) -> object:
         """The status now."""
+        await self._enter(context)
         if request.service not in self._services:
             await context.abort(grpc.StatusCode.NOT_FOUND, f"no service {request.service!r} here")
         return health_pb2.HealthCheckResponse(status=self._status)
 
     async def Watch(self, request: health_pb2.HealthCheckRequest, context: Context) -> None:
         """The status now and after every change."""
+        await self._enter(context)
         known = request.service in self._services
         last: int | None = None
         while True:
@@ -63,6 +71,10 @@ class HealthServicer:
             if closed:
                 return
             await changed.wait()
+
+    async def _enter(self, context: Context) -> None:
+        if no_room := self._gate.enter(context):
+            await context.abort(grpc.StatusCode.UNAVAILABLE, no_room)
 
     def _announce(self) -> None:
         self._changed.set()

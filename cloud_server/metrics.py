@@ -61,6 +61,7 @@ class Metrics:
         self.batch_size = Histogram(
             "siftfunnel_batch_size", "Frames per batch.", bundle, buckets=_BATCH_BUCKETS, registry=own
         )
+        self.calls = Gauge("siftfunnel_calls_open", "Calls open now, of all kinds.", registry=own)
         self.streams = Gauge("siftfunnel_streams_open", "Streams open now.", bundle, registry=own)
         self.queued = Gauge("siftfunnel_queue_frames", "Frames waiting now.", bundle, registry=own)
         self.info = Gauge("siftfunnel_bundle_info", "1 if served.", ["bundle", "digest"], registry=own)

@@ -10,7 +10,15 @@ from typing import Any, cast
 import numpy as np
 from numpy.typing import NDArray
 
-from cloud_server.engine import INPUT, OUTPUT, EngineError, EngineOptions, EngineUnavailableError
+from cloud_server.engine import (
+    INPUT,
+    OUTPUT,
+    EngineError,
+    EngineOptions,
+    EngineUnavailableError,
+    when_ready,
+)
+from shared.ports import STRAIGHT
 from shared.rpc import open_inference_pb2 as oip
 
 SERVICE = "inference.GRPCInferenceService"
@@ -30,7 +38,8 @@ class OpenInferenceEngine:
         options: address, name of the model, patience.
 
     Raises:
-        EngineError: no address, nobody there, no such model, or one that does not take float32 features.
+        EngineError: no address, nobody there or no such model after all patience, or one that does not take
+            float32 features.
     """
 
     # one travels or is decoded while the other is computed there
@@ -50,12 +59,16 @@ class OpenInferenceEngine:
             options.remote_timeout_s,
         )
         limits = [
+            STRAIGHT,
             ("grpc.max_receive_message_length", _MAX_MESSAGE_BYTES),
             ("grpc.max_send_message_length", _MAX_MESSAGE_BYTES),
         ]
         self._channel = grpc.insecure_channel(options.remote, options=limits)
         self._infer = self._method("ModelInfer", oip.ModelInferRequest, oip.ModelInferResponse)
-        self._input, self._output = self._names(model_path)
+        try:
+            self._input, self._output = when_ready(self._names, options.start_s)
+        except (EngineError, RuntimeError) as error:
+            raise EngineError(f"{model_path}: {error}") from error
 
     def run(self, features_NCHW: NDArray[np.float32]) -> NDArray[np.float32]:
         """Logits [N, K].
@@ -93,13 +106,13 @@ class OpenInferenceEngine:
             self._grpc.StatusCode.UNAVAILABLE,
             self._grpc.StatusCode.RESOURCE_EXHAUSTED,
             self._grpc.StatusCode.DEADLINE_EXCEEDED,
-            # the model was there when this engine opened: the server has restarted and is loading it
+            # the server is starting and has not loaded the model yet
             self._grpc.StatusCode.NOT_FOUND,
         )
         message = f"the model server {self._remote} answers {code.name} for model {self._name}: {said}"
         return EngineUnavailableError(message) if code in passing else RuntimeError(message)
 
-    def _names(self, model_path: Path) -> tuple[str, str]:
+    def _names(self) -> tuple[str, str]:
         """Names of input and output, after waiting for the server and asking it for the model."""
         ask = self._method("ModelMetadata", oip.ModelMetadataRequest, oip.ModelMetadataResponse)
         request = oip.ModelMetadataRequest(name=self._name)
@@ -109,17 +122,16 @@ class OpenInferenceEngine:
             if error.code() == self._grpc.StatusCode.UNIMPLEMENTED:
                 return INPUT, OUTPUT
             if error.code() == self._grpc.StatusCode.DEADLINE_EXCEEDED:
-                raise EngineError(
-                    f"{model_path}: no model server answers at {self._remote} within {self._timeout_s:g} s"
+                raise EngineUnavailableError(
+                    f"no model server answers at {self._remote} within {self._timeout_s:g} s"
                 ) from error
-            raise EngineError(f"{model_path}: {self._as_ours(error)}") from error
+            raise self._as_ours(error) from error
         names = []
         for ours, tensors, what in ((INPUT, told.inputs, "input"), (OUTPUT, told.outputs, "output")):
             if len(tensors) > 1 or any(tensor.datatype != DATATYPE for tensor in tensors):
                 listed = ", ".join(f"{tensor.name} {tensor.datatype}" for tensor in tensors)
                 raise EngineError(
-                    f"{model_path}: model {self._name} on {self._remote} needs one {what} of type "
-                    f"{DATATYPE}, has {listed}"
+                    f"model {self._name} on {self._remote} needs one {what} of type {DATATYPE}, has {listed}"
                 )
             names.append(tensors[0].name if tensors else ours)
         return names[0], names[1]

@@ -101,7 +101,7 @@ class RayServeEngine:
         import ray
         from ray import serve
 
-        deadline_s = time.monotonic() + self._options.ray_start_s
+        deadline_s = time.monotonic() + self._options.start_s
         while (app := serve.status().applications[name]).status != "RUNNING":
             if app.status == "DEPLOY_FAILED":
                 raise EngineError(f"{self._model_path}: Ray Serve cannot deploy it: {app.message}")
@@ -110,7 +110,7 @@ class RayServeEngine:
                 cores = ray.cluster_resources().get("CPU", 0)
                 raise EngineError(
                     f"{self._model_path}: {fewest} copies of {threads} threads do not run within "
-                    f"{self._options.ray_start_s:g} s; the Ray cluster has {cores:g} cores in all. "
+                    f"{self._options.start_s:g} s; the Ray cluster has {cores:g} cores in all. "
                     "Add nodes, or ask for fewer (--replicas, --threads)"
                 )
             time.sleep(_POLL_S)
@@ -141,7 +141,7 @@ def _connect(options: EngineOptions) -> None:
         }
     else:
         # Ray itself tries for a minute and a half, in C++, whoever wants to stop it
-        _await_port(options.ray_address, options.ray_start_s)
+        _await_port(options.ray_address, options.start_s)
         told["address"] = options.ray_address
     try:
         _on_lasting_thread(lambda: ray.init(**told))

@@ -1,21 +1,20 @@
 """The curious cloud: every frame and reply as a flow record, without slowing a stream.
 
 TLS ends at the server, so whoever runs it can keep what it hears. A call to `record` puts the message into a
-bounded queue; a thread writes. What does not fit, into the queue or into the file, is dropped and counted.
+bounded queue; a thread writes. What finds no room in the queue, or cannot be written, is dropped and counted.
 """
 
 import logging
 import math
-import os
 import queue
 import threading
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO
 
-from shared.flows import Direction, FlowRecord, write_flow
+from shared.flow_file import WRITE_FAILED, FlowFile
+from shared.flows import Direction, FlowRecord
 
 _log = logging.getLogger(__name__)
 
@@ -23,7 +22,8 @@ _GRPC_PREFIX_BYTES = 5
 _HTTP2_HEADER_BYTES = 9
 _HTTP2_FRAME_BYTES = 16384
 
-QUEUE_FULL, FILE_FULL, WRITE_FAILED = "queue_full", "file_full", "write_failed"
+QUEUE_FULL = "queue_full"
+_CLOSE_S = 5.0
 
 
 class RecordError(ValueError):
@@ -35,8 +35,8 @@ class RecorderConfig:
     """Where flows go and how much is kept.
 
     Attributes:
-        path: JSON lines are appended here.
-        limit_mb: size that the file is kept under, megabytes (10^6 bytes).
+        path: JSON lines are appended here; the latest are kept, see `FlowFile`.
+        limit_mb: size that it and its older half are kept under together, megabytes (10^6 bytes).
         queue_limit: messages that may wait for the disk.
 
     Raises:
@@ -84,13 +84,10 @@ class FlowRecorder:
         self._on_written = on_written
         self._on_dropped = on_dropped
         try:
-            # What is overheard is private to whoever runs the server.
-            descriptor = os.open(config.path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600)
+            self._file = FlowFile(config.path, int(config.limit_mb * 1e6))
         except OSError as error:
             raise RecordError(f"--record-flows {config.path}: cannot be written: {error.strerror}") from None
-        self._file: IO[str] = os.fdopen(descriptor, "a", encoding="ascii")
-        self._size_bytes = os.fstat(descriptor).st_size
-        self._full = False
+        self._lost = 0
         self._queue: queue.SimpleQueue[FlowRecord | None] = queue.SimpleQueue()
         self._thread = threading.Thread(target=self._write_all, name="flow-recorder", daemon=True)
         self._thread.start()
@@ -104,31 +101,29 @@ class FlowRecorder:
         self._queue.put(FlowRecord(time.time(), connection, direction, method, digest, message, size))
 
     def close(self) -> None:
-        """Write what is queued and close the file."""
+        """Write what is queued and close the file; a disk that hangs is left behind."""
         self._queue.put(None)
-        self._thread.join()
-        self._file.close()
+        self._thread.join(_CLOSE_S)
+        if self._thread.is_alive():
+            _log.error("--record-flows: %s: the disk hangs; it is abandoned", self._config.path)
+        else:
+            self._file.close()
 
     def _write_all(self) -> None:
         while (record := self._queue.get()) is not None:
-            try:
-                self._write(record)
-            except OSError as error:
-                self._on_dropped(WRITE_FAILED, 1)
-                if not self._full:
-                    _log.error("--record-flows: %s: %s; recording stops", self._config.path, error.strerror)
-                self._full = True
+            reason = self._file.write(record)
+            if reason is None:
+                self._on_written(1)
+            else:
+                self._on_dropped(reason, 1)
+            self._tell(reason)
 
-    def _write(self, record: FlowRecord) -> None:
-        line = write_flow(record)
-        if self._full or self._size_bytes + len(line) > self._config.limit_mb * 1e6:
-            if not self._full:
-                _log.warning("--record-flows: %s is full, recording stops", self._config.path)
-            self._full = True
-            self._on_dropped(FILE_FULL, 1)
-            return
-        self._file.write(line)
-        self._size_bytes += len(line)
-        if self._queue.empty():
-            self._file.flush()
-        self._on_written(1)
+    def _tell(self, reason: str | None) -> None:
+        """Say once that a disk takes nothing, and once that it does again."""
+        if reason == WRITE_FAILED:
+            if not self._lost:
+                _log.error("--record-flows: %s; tried again, and messages are lost", self._file.problem)
+            self._lost += 1
+        elif self._lost:
+            _log.warning("--record-flows: recording goes on; %d messages were lost", self._lost)
+            self._lost = 0

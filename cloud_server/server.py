@@ -20,7 +20,8 @@ from cloud_server.catalogue import Catalogue, open_catalogue
 from cloud_server.config import CloudConfig, Endpoint
 from cloud_server.health import HealthServicer
 from cloud_server.metrics import Metrics
-from cloud_server.ports import ListenError, listening_socket
+from cloud_server.ports import ListenError, listening_sockets
+from cloud_server.process import allow_open_files
 from cloud_server.recorder import FlowRecorder
 from cloud_server.service import SERVICE, SplitInferenceService
 from cloud_server.ticket import Owner
@@ -35,6 +36,10 @@ _STALLED_S = 5.0
 _POLL_S = 0.01
 _FLUSH_S = 1.0
 _MIN_PING_MS = 10_000
+_HANDSHAKE_MS = 20_000
+_IDLE_CONNECTION_MS = 600_000
+_NO_COMPRESSION = 1
+"""Bit 0 of gRPC's set of algorithms: messages as they are."""
 
 
 @dataclass(frozen=True)
@@ -63,6 +68,7 @@ class CloudServer:
         self._config = config
         self.metrics = Metrics()
         self._draining = False
+        self._trouble: str | None = None
         self._beat_s = time.monotonic()
 
     async def __aenter__(self) -> "CloudServer":
@@ -87,7 +93,12 @@ class CloudServer:
         self._catalogue = await asyncio.to_thread(open_catalogue, self._config, self.metrics, self._wake)
         self._recorder = self._open_recorder()
         self._service = SplitInferenceService(
-            self._catalogue, self.metrics, self._config.window_frames, distribution_version(), self._recorder
+            self._catalogue,
+            self.metrics,
+            self._config.window_frames,
+            distribution_version(),
+            self._recorder,
+            self._config.ceilings,
         )
         self._health = HealthServicer((SERVICE,))
         self._server = self._make_server()
@@ -106,8 +117,7 @@ class CloudServer:
         if self._admin is not None:
             self._admin.start()
         self.addresses = Addresses(plain, over_tls, None if self._admin is None else self._admin.endpoint)
-        self._health.set_serving(True)
-        self.metrics.ready.set(1)
+        self._say_serving(True)
         for served in self._catalogue:
             _log.info("serving %s, digest %s", served.label, served.bundle.digest)
 
@@ -121,18 +131,25 @@ class CloudServer:
 
         New calls are refused with UNAVAILABLE, open streams take no more frames and end with UNAVAILABLE when
         their last frame is answered, so that a client knows to send the rest elsewhere. What is unanswered
-        after `drain_s` gets UNAVAILABLE per frame.
+        after `drain_s` gets UNAVAILABLE per frame. Answers that clients do not take are left behind then.
 
         Returns:
             Whether every frame taken was answered in time.
         """
         self._draining = True
-        self._health.set_serving(False)
-        self.metrics.ready.set(0)
+        self._say_serving(False)
         self._service.drain()
-        in_time = await self._calls_end(self._config.drain_s)
-        if not in_time:
-            _log.warning("%d calls still open after %g s", self._service.calls_open, self._config.drain_s)
+        await self._calls_end(self._config.drain_s)
+        unanswered = self._service.unanswered
+        if calls := self._service.calls_open:
+            _log.warning(
+                "%d calls still open after %g s: %d frames without an answer; %d answers of streams and "
+                "those of other calls not taken by their clients",
+                calls,
+                self._config.drain_s,
+                unanswered,
+                self._service.unread,
+            )
         await asyncio.to_thread(self._close_lanes)
         await self._calls_end(_FLUSH_S)
         self._health.close()
@@ -142,21 +159,19 @@ class CloudServer:
             await asyncio.to_thread(self._admin.stop)
         if self._recorder is not None:
             await asyncio.to_thread(self._recorder.close)
-        return in_time
+        return not unanswered
 
     def state(self) -> "State":
         """What the server is doing, as `/healthz` tells it; may be asked from any thread."""
         if self._draining:
             return "draining"
-        return "stalled" if time.monotonic() - self._beat_s > _STALLED_S else "serving"
+        stuck = self._trouble is not None or time.monotonic() - self._beat_s > _STALLED_S
+        return "stalled" if stuck else "serving"
 
-    async def _calls_end(self, patience_s: float) -> bool:
+    async def _calls_end(self, patience_s: float) -> None:
         deadline_s = time.monotonic() + patience_s
-        while self._service.calls_open:
-            if time.monotonic() >= deadline_s:
-                return False
+        while self._service.calls_open and time.monotonic() < deadline_s:
             await asyncio.sleep(_POLL_S)
-        return True
 
     def _close_lanes(self) -> None:
         for served in self._catalogue:
@@ -171,7 +186,25 @@ class CloudServer:
     async def _beat(self) -> None:
         while True:
             self._beat_s = time.monotonic()
+            self._watch_workers()
             await asyncio.sleep(_HEARTBEAT_S)
+
+    def _watch_workers(self) -> None:
+        """Say NOT_SERVING while a worker hangs or is gone, and SERVING again when it is back."""
+        troubles = [served.lane.trouble(self._config.stall_s) for served in self._catalogue]
+        trouble = "; ".join(filter(None, troubles)) or None
+        if self._draining or (trouble is None) == (self._trouble is None):
+            return
+        self._trouble = trouble
+        self._say_serving(trouble is None)
+        if trouble is None:
+            _log.warning("serving again")
+        else:
+            _log.error("not serving: %s", trouble)
+
+    def _say_serving(self, serving: bool) -> None:
+        self._health.set_serving(serving)
+        self.metrics.ready.set(serving)
 
     def _open_recorder(self) -> FlowRecorder | None:
         if self._config.record is None:
@@ -184,6 +217,14 @@ class CloudServer:
         )
 
     def _make_server(self) -> grpc.aio.Server:
+        ceilings = self._config.ceilings
+        connections = allow_open_files(ceilings.connections)
+        if connections < ceilings.connections:
+            _log.warning(
+                "%d connections at once, not %d: this process may open no more files (ulimit -n)",
+                connections,
+                ceilings.connections,
+            )
         options = (
             # Two servers on one port would share its connections in silence.
             ("grpc.so_reuseport", 0),
@@ -194,6 +235,13 @@ class CloudServer:
             # A peer that vanished without a word is noticed within about two minutes.
             ("grpc.keepalive_time_ms", 90_000),
             ("grpc.keepalive_timeout_ms", 20_000),
+            # A few kilobytes may inflate to the largest message, and every call may be sent one.
+            ("grpc.compression_enabled_algorithms_bitset", _NO_COMPRESSION),
+            ("grpc.max_concurrent_streams", ceilings.calls_per_connection),
+            ("grpc.max_allowed_incoming_connections", connections),
+            # Connections that say nothing, or nothing more, give their places back.
+            ("grpc.server_handshake_timeout_ms", _HANDSHAKE_MS),
+            ("grpc.max_connection_idle_ms", _IDLE_CONNECTION_MS),
         )
         server = grpc.aio.server(options=options)
         server.add_generic_rpc_handlers((self._service.handler(),))
@@ -206,10 +254,15 @@ class CloudServer:
         if endpoint is None:
             return None
         # grpc tells neither its caller nor the user why it cannot bind; a socket of our own does.
-        listening_socket(endpoint, flag).close()
+        for probe in listening_sockets(endpoint, flag):
+            probe.close()
         try:
             if tls:
                 assert self._config.tls is not None
+                for problem in self._config.tls.untimely():
+                    _log.warning(
+                        "%s (it is served all the same, and a renewed one without a restart)", problem
+                    )
                 port = self._server.add_secure_port(str(endpoint), self._config.tls.server_credentials())
             else:
                 port = self._server.add_insecure_port(str(endpoint))
@@ -220,7 +273,7 @@ class CloudServer:
     def _make_admin(self) -> "AdminServer | None":
         if self._config.http is None:
             return None
-        # FastAPI costs half a second of every start; only who asks for it pays.
+        # HTTP costs a part of every start; only who asks for it pays.
         from cloud_server.admin import AdminServer, AdminView
 
         view = AdminView(

@@ -10,17 +10,18 @@ from typing import Any, NoReturn
 import grpc
 
 from cloud_server.catalogue import Catalogue, ServedBundle
+from cloud_server.ceilings import Ceilings, Gate, client_of, peer_of
 from cloud_server.messages import BadMessageError, Messages, Several
 from cloud_server.metrics import Metrics
 from cloud_server.recorder import FlowRecorder
 from cloud_server.session import DRAINING, SINGLE, Overhear, StreamSession, UnaryCall
+from shared.call_metadata import BUNDLE_KEY, MESSAGE_BYTES_KEY, SEALED, SEALED_KEY, TOP_K_KEY, WINDOW_KEY
 from shared.digests import is_digest
 from shared.flows import Direction
+from shared.reply_seal import ReplySeal
 from shared.rpc import split_inference_pb2 as pb
 
 SERVICE = "siftfunnel.v1.SplitInference"
-BUNDLE_KEY, TOP_K_KEY, WINDOW_KEY = "siftfunnel-bundle", "siftfunnel-top-k", "siftfunnel-window"
-MESSAGE_BYTES_KEY = "siftfunnel-message-bytes"
 _SEVERAL = Several()
 _MOST_NAMED = 16
 
@@ -37,6 +38,7 @@ class SplitInferenceService:
         window_frames: unanswered frames per stream.
         version: of this distribution.
         recorder: hears every message, or None.
+        ceilings: how many calls may be open.
     """
 
     def __init__(
@@ -46,6 +48,7 @@ class SplitInferenceService:
         window_frames: int,
         version: str,
         recorder: FlowRecorder | None = None,
+        ceilings: Ceilings | None = None,
     ) -> None:
         self._catalogue = catalogue
         self._metrics = metrics
@@ -55,9 +58,13 @@ class SplitInferenceService:
         self._told = (
             (WINDOW_KEY, str(window_frames)),
             (MESSAGE_BYTES_KEY, str(catalogue.max_message_bytes)),
+            (SEALED_KEY, SEALED),
         )
+        ceilings = ceilings or Ceilings()
+        self._gate = Gate(ceilings.calls, ceilings.calls_per_client)
+        metrics.calls.set_function(lambda: self._gate.calls_open)
         self._sessions: set[StreamSession] = set()
-        self._unary_open = 0
+        self._unary_running = 0
         self._calls = 0
         self._draining = False
 
@@ -77,8 +84,18 @@ class SplitInferenceService:
 
     @property
     def calls_open(self) -> int:
-        """Streams and unary calls that are not finished."""
-        return len(self._sessions) + self._unary_open
+        """Calls that were taken and are not over: answered, and the answers taken by the client."""
+        return self._gate.calls_open
+
+    @property
+    def unanswered(self) -> int:
+        """Frames taken that have no reply yet."""
+        return self._unary_running + sum(session.unanswered for session in self._sessions)
+
+    @property
+    def unread(self) -> int:
+        """Replies in streams that their clients have not taken."""
+        return sum(session.unread for session in self._sessions)
 
     def drain(self) -> None:
         """Take no more calls and no more frames; calls end once everything taken is answered."""
@@ -88,6 +105,7 @@ class SplitInferenceService:
 
     async def describe(self, request: pb.DescribeRequest, context: Context) -> pb.DescribeReply:
         """What this server serves and what it accepts."""
+        await self._enter(context)
         return pb.DescribeReply(
             bundles=[served.describe(default=place == 0) for place, served in enumerate(self._catalogue)],
             server_version=self._version,
@@ -99,13 +117,14 @@ class SplitInferenceService:
         """One frame, one reply."""
         served, top_k = await self._admit(context)
         overhear = self._overhear(context, "Infer", served)
-        self._unary_open += 1
+        self._unary_running += 1
         try:
-            reply = await UnaryCall(served.lane).run(message, top_k)
+            call = UnaryCall(served.lane, ReplySeal(served.bundle.digest), client_of(context))
+            reply = await call.run(message, top_k)
         except BadMessageError as error:
             await self._refuse(context, grpc.StatusCode.INVALID_ARGUMENT, "bad_message", str(error))
         finally:
-            self._unary_open -= 1
+            self._unary_running -= 1
         if overhear is not None:
             overhear("up", message)
             overhear("down", reply)
@@ -122,8 +141,20 @@ class SplitInferenceService:
     async def _serve(self, context: Context, method: str, messages: Messages) -> None:
         served, top_k = await self._admit(context)
         overhear = self._overhear(context, method, served)
-        session = StreamSession(context, served.lane, self._window_frames, top_k, overhear, messages)
+        session = StreamSession(
+            context,
+            served.lane,
+            ReplySeal(served.bundle.digest),
+            self._window_frames,
+            top_k,
+            overhear,
+            messages,
+            client_of(context),
+        )
         self._sessions.add(session)
+        if self._draining:
+            # the drain began while this call was being let in, and did not see it
+            session.drain()
         served.metrics.stream_opened()
         try:
             await session.run()
@@ -133,8 +164,7 @@ class SplitInferenceService:
 
     async def _admit(self, context: Context) -> tuple[ServedBundle, int]:
         """The bundle and the number of classes that the call's metadata names, or the end of the call."""
-        if self._draining:
-            await self._refuse(context, grpc.StatusCode.UNAVAILABLE, "draining", DRAINING)
+        await self._enter(context)
         metadata = dict(context.invocation_metadata() or ())
         top_k = _top_k(metadata.get(TOP_K_KEY, "1"))
         if top_k is None:
@@ -156,6 +186,13 @@ class SplitInferenceService:
         await context.send_initial_metadata(((BUNDLE_KEY, digest), *self._told))
         return served, top_k
 
+    async def _enter(self, context: Context) -> None:
+        """Count the call in, or end it with UNAVAILABLE: another server, or this one later, may take it."""
+        if self._draining:
+            await self._refuse(context, grpc.StatusCode.UNAVAILABLE, "draining", DRAINING)
+        if no_room := self._gate.enter(context):
+            await self._refuse(context, grpc.StatusCode.UNAVAILABLE, "no_room", no_room)
+
     async def _refuse(self, context: Context, code: grpc.StatusCode, reason: str, message: str) -> NoReturn:
         self._metrics.refused.labels(reason).inc()
         await context.abort(code, message)
@@ -166,7 +203,7 @@ class SplitInferenceService:
         if recorder is None:
             return None
         self._calls += 1
-        connection = f"{_peer(context)}#{self._calls}"
+        connection = f"{peer_of(context)}#{self._calls}"
         path, digest = f"/{SERVICE}/{method}", served.bundle.digest
 
         def overhear(direction: Direction, message: bytes) -> None:
@@ -188,9 +225,3 @@ def _mismatch(digest: str, served: Sequence[ServedBundle]) -> str:
         f"the call is about bundle {digest}, this server serves {known}{rest}; "
         "give both sides the same bundle"
     )
-
-
-def _peer(context: Context) -> str:
-    """The client's address without gRPC's scheme, brackets of IPv6 unquoted."""
-    peer: str = context.peer()
-    return peer.partition(":")[2].replace("%5B", "[").replace("%5D", "]") or peer

@@ -9,7 +9,7 @@ import asyncio
 import logging
 import time
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Hashable, Sequence
 from typing import Any
 
 import grpc
@@ -18,6 +18,7 @@ from cloud_server.lane import Lane
 from cloud_server.messages import BadMessageError, Messages, Single, parse_frame
 from cloud_server.ticket import Ticket
 from shared.flows import Direction
+from shared.reply_seal import ReplySeal
 from shared.rpc import split_inference_pb2 as pb
 
 Overhear = Callable[[Direction, bytes], None]
@@ -32,17 +33,24 @@ SINGLE = Single()
 BROKEN = "the stream could not be read further; connect again and send what is unanswered"
 
 
-def make_ticket(owner: "StreamSession | UnaryCall", frame: pb.Frame, top_k: int) -> tuple[Ticket, int | None]:
+def make_ticket(
+    owner: "StreamSession | UnaryCall", frame: pb.Frame, top_k: int, seal: ReplySeal
+) -> tuple[Ticket, int | None]:
     """A ticket stamped with the time of its arrival, and the frame's budget in milliseconds."""
     budget_ms = frame.budget_ms if frame.HasField("budget_ms") else None
-    return Ticket(owner, frame.sequence, frame.codec, frame.payload, top_k, time.perf_counter()), budget_ms
+    received_s = time.perf_counter()
+    payload = frame.payload
+    ticket = Ticket(owner, frame.sequence, frame.codec, payload, top_k, received_s, seal.begin(payload))
+    return ticket, budget_ms
 
 
 class UnaryCall:
     """The owner of a single frame."""
 
-    def __init__(self, lane: Lane) -> None:
+    def __init__(self, lane: Lane, seal: ReplySeal, client: Hashable = None) -> None:
+        self.client = client
         self._lane = lane
+        self._seal = seal
         self._answered = asyncio.Event()
 
     def wake(self) -> None:
@@ -55,7 +63,7 @@ class UnaryCall:
         Raises:
             BadMessageError: not a `Frame`.
         """
-        ticket, budget_ms = make_ticket(self, parse_frame(message), top_k)
+        ticket, budget_ms = make_ticket(self, parse_frame(message), top_k, self._seal)
         self._lane.enter()
         try:
             self._lane.submit(ticket, budget_ms)
@@ -63,8 +71,9 @@ class UnaryCall:
                 await self._answered.wait()
         finally:
             self._lane.leave(self)
-        assert ticket.reply is not None
-        return ticket.reply
+        reply = ticket.sealed()
+        assert reply is not None
+        return reply
 
 
 class StreamSession:
@@ -73,23 +82,29 @@ class StreamSession:
     Args:
         context: of the call.
         lane: of the bundle that the call named.
+        seal: of the same bundle's replies.
         window: frames that may be unanswered before the reader pauses.
         top_k: classes per prediction.
         overhear: gets a copy of every message, or None.
         messages: how frames and replies are laid into messages.
+        client: whose call it is.
     """
 
     def __init__(
         self,
         context: "grpc.aio.ServicerContext[Any, Any]",
         lane: Lane,
+        seal: ReplySeal,
         window: int,
         top_k: int,
         overhear: Overhear | None = None,
         messages: Messages = SINGLE,
+        client: Hashable = None,
     ) -> None:
+        self.client = client
         self._context = context
         self._lane = lane
+        self._seal = seal
         self._window = window
         self._top_k = top_k
         self._overhear = overhear
@@ -132,8 +147,13 @@ class StreamSession:
 
     @property
     def unanswered(self) -> int:
-        """Frames taken and not yet answered."""
-        return len(self._pending)
+        """Frames taken that have no reply yet."""
+        return sum(ticket.reply is None for ticket in self._pending)
+
+    @property
+    def unread(self) -> int:
+        """Replies that the client has not taken."""
+        return len(self._pending) - self.unanswered
 
     async def _read(self) -> None:
         try:
@@ -172,7 +192,7 @@ class StreamSession:
             await self._reader_sleeps
 
     def _submit(self, frames: Sequence[pb.Frame]) -> None:
-        entries = [make_ticket(self, frame, self._top_k) for frame in frames]
+        entries = [make_ticket(self, frame, self._top_k, self._seal) for frame in frames]
         self._pending.extend(ticket for ticket, _ in entries)
         self._lane.submit_all(entries)
         if self._pending[0].reply is not None:
@@ -196,13 +216,13 @@ class StreamSession:
     def _ready(self) -> list[bytes]:
         """Replies at the head of the line, in order."""
         if self._messages is SINGLE:
-            reply = self._pending[0].reply if self._pending else None
+            reply = self._pending[0].sealed() if self._pending else None
             return [] if reply is None else [reply]
         ready = []
         for ticket in self._pending:
-            if ticket.reply is None:
+            if (reply := ticket.sealed()) is None:
                 break
-            ready.append(ticket.reply)
+            ready.append(reply)
         return ready
 
 

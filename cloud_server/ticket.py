@@ -1,14 +1,26 @@
 """One frame on its way through the server, and who waits for it."""
 
+from collections.abc import Hashable
 from dataclasses import dataclass
 from typing import NamedTuple, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
+from shared.reply_seal import seal
+
 
 class Owner(Protocol):
-    """Who waits for a ticket: a stream or a unary call."""
+    """Who waits for a ticket: a stream or a unary call.
+
+    Attributes:
+        client: whose call it is; clients take turns.
+    """
+
+    client: Hashable
+
+    def __hash__(self) -> int:
+        """By identity."""
 
     def wake(self) -> None:
         """Look at the tickets again; called on the event loop."""
@@ -25,6 +37,7 @@ class Ticket:
         payload: what the codec wrote; emptied when decoded.
         top_k: classes wanted.
         received_s: when it was read, by the lane's clock.
+        seal_begun: what `ReplySeal.begin` made of the payload.
         ahead: what its payload decoded to, where that was done while it waited.
         reply: the serialised `Reply`, once there is one; set once, from any thread.
     """
@@ -35,8 +48,13 @@ class Ticket:
     payload: bytes
     top_k: int
     received_s: float
+    seal_begun: int
     ahead: "Ahead | None" = None
     reply: bytes | None = None
+
+    def sealed(self) -> bytes | None:
+        """The reply with its checksum, once there is one."""
+        return None if self.reply is None else seal(self.seal_begun, self.reply)
 
 
 class Ahead(NamedTuple):

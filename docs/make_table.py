@@ -5,8 +5,9 @@ python docs/make_table.py        (or: make readme-table)
 
 import re
 import subprocess
-import sys
 from pathlib import Path
+
+from shared.children import python_module
 
 README = Path(__file__).resolve().parents[1] / "README.md"
 PLACE = re.compile(
@@ -27,7 +28,7 @@ def with_table(readme: str, table: str) -> str:
 
 def main() -> None:
     """Ask the command and store what it says."""
-    command = [sys.executable, "-m", "siftfunnel", "bundle", "list", "--markdown"]
+    command = python_module("siftfunnel", "bundle", "list", "--markdown")
     table = subprocess.run(command, capture_output=True, text=True, check=True).stdout
     README.write_text(with_table(README.read_text(encoding="utf-8"), table), encoding="utf-8")
     print(table, end="")

@@ -3,6 +3,7 @@
 from dataclasses import dataclass, replace
 from urllib.parse import urlsplit
 
+from shared.showing import without_credentials
 from shared.tls import TlsFiles
 
 LOOPBACK = frozenset({"localhost", "127.0.0.1", "::1"})
@@ -26,8 +27,9 @@ def split_address(text: str, what: str) -> tuple[str, int]:
         host, port = parts.hostname, parts.port
     except ValueError:
         host = port = None
-    if not host or port is None or parts.path or parts.username or (":" in host and "[" not in text):
-        raise ValueError(f"{what}: expected HOST:PORT, for example 127.0.0.1:50051, not {text!r}")
+    if not host or port is None or parts.path or "@" in text or (":" in host and "[" not in text):
+        shown = without_credentials(f"//{text}").removeprefix("//")
+        raise ValueError(f"{what}: expected HOST:PORT, for example 127.0.0.1:50051, not {shown!r}")
     return host, port
 
 
@@ -62,8 +64,3 @@ class ServerAddress:
     def each(self) -> "tuple[ServerAddress, ...]":
         """The servers one by one."""
         return tuple(replace(self, target=target) for target in self.target.split(","))
-
-    @property
-    def is_loopback(self) -> bool:
-        """Whether all of it is on this machine."""
-        return all(split_address(target, "server")[0] in LOOPBACK for target in self.target.split(","))

@@ -1,6 +1,6 @@
 """`siftfunnel edge` and `siftfunnel classify`: flags to configuration, configuration to a run.
 
-Flags are read here and nowhere else; what runs is imported when it runs.
+Flags are declared in `flags.py` and read here; what runs is imported when it runs.
 """
 
 import argparse
@@ -11,12 +11,24 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from edge_client.flags import (
+    DEFAULT_SERVER,
+    add_bundle_flags,
+    add_one_bundle_flags,
+    add_output_flags,
+    add_preview_flags,
+    add_server_flags,
+    add_several_bundles_flags,
+    add_source_flags,
+)
+from shared.console import on_console
+from shared.showing import printable, without_credentials
+
 if TYPE_CHECKING:
     from edge_client.client import SplitClient
     from edge_client.preview import PreviewServer
     from shared.tls import TlsFiles
 
-DEFAULT_SERVER = "127.0.0.1:50051"
 
 _EDGE = (
     "Run the device: read pictures, run the edge half of a bundle, send compressed features to a "
@@ -34,13 +46,17 @@ examples:
       a camera (pip install 'siftfunnel[camera]'); pictures that nobody had room for count as superseded
   find pictures -name '*.png' | siftfunnel edge --bundle bundles/mine --source - --output jsonl:-
       paths on standard input, JSON lines on standard output
+  siftfunnel edge --bundle drawnfaces-unprotected --bundle drawnfaces-siftfunnel --source demo
+      every picture through both, on a stream of its own each, under the same number
+  siftfunnel edge --bundle bundles/mine --source jsonl:-
+      lines of JSON: {{"path": "1.png", "label": "cat"}}, or {{"bytes": 5120, "name": "webcam"}} and the bytes
 
 A server that goes away is dialled again and everything unanswered is sent again; every frame ends as
-exactly one answer or one typed error. Pictures that do not decode are named on standard error and skipped.
-Ctrl-C or SIGTERM stops reading, waits --grace seconds for answers under way and still writes the summary;
-a second one waits no more.
+exactly one answer or one typed error. Pictures that do not decode are named on standard error and skipped;
+outputs have a line for them too, with the outcome "skipped". Ctrl-C or SIGTERM stops reading, waits --grace
+seconds for answers under way and still writes the summary; a second one waits no more.
 
-exit codes: 0 done, 1 the server could not be used, 2 wrong input
+exit codes: 0 done, 1 the server could not be used or answered nothing, 2 wrong input or nothing to send
 """
 
 _CLASSIFY = "Send pictures once and print the answers."
@@ -69,11 +85,12 @@ def add_edge_parser(subparsers: Any, bundles_default: Sequence[Path] = ()) -> No
         epilog=_EDGE_EPILOG,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    _add_bundle_flags(parser, bundles_default)
-    _add_source_flags(parser.add_argument_group("pictures"))
-    _add_server_flags(parser.add_argument_group("server"))
-    _add_output_flags(parser.add_argument_group("answers"))
-    _add_preview_flags(parser.add_argument_group("preview"))
+    add_several_bundles_flags(parser)
+    add_bundle_flags(parser, bundles_default)
+    add_source_flags(parser.add_argument_group("pictures"))
+    add_server_flags(parser.add_argument_group("server"))
+    add_output_flags(parser.add_argument_group("answers"))
+    add_preview_flags(parser.add_argument_group("preview"))
     parser.set_defaults(run=run_edge)
 
 
@@ -87,128 +104,13 @@ def add_classify_parser(subparsers: Any, bundles_default: Sequence[Path] = ()) -
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("images", nargs="+", metavar="IMAGE", help="picture files")
-    _add_bundle_flags(parser, bundles_default)
-    _add_server_flags(parser.add_argument_group("server"))
-    parser.add_argument("--output", metavar="jsonl:FILE|-", help="write JSON lines instead of text")
+    add_one_bundle_flags(parser)
+    add_bundle_flags(parser, bundles_default)
+    add_server_flags(parser.add_argument_group("server"))
+    parser.add_argument(
+        "--output", metavar="jsonl:FILE|-", help="add JSON lines to a file, or - for standard output"
+    )
     parser.set_defaults(run=run_classify)
-
-
-def _add_bundle_flags(parser: argparse.ArgumentParser, bundles_default: Sequence[Path]) -> None:
-    parser.add_argument(
-        "--bundle", required=True, metavar="DIR|NAME", help="a bundle's folder, or a name to look up"
-    )
-    parser.add_argument(
-        "--bundles",
-        type=Path,
-        action="append",
-        default=list(bundles_default),
-        metavar="DIR",
-        help="folder of bundles to look a name up in, before the shipped ones; may be repeated",
-    )
-    parser.add_argument(
-        "--codec", metavar="NAME", help="how features are encoded (default: the bundle's choice)"
-    )
-    parser.add_argument(
-        "--threads", type=int, default=1, metavar="N", help="threads of the edge half (%(default)s)"
-    )
-    parser.add_argument(
-        "--top-k", type=int, default=1, metavar="K", help="classes per answer, best first (%(default)s)"
-    )
-
-
-def _add_source_flags(group: Any) -> None:
-    group.add_argument(
-        "--source",
-        required=True,
-        metavar="SOURCE",
-        help="a directory, a picture, a video file or URL, camera:N, demo (the shipped pictures), "
-        "or - for paths on standard input",
-    )
-    group.add_argument("--watch", action="store_true", help="go on with new files of the directory")
-    group.add_argument("--shuffle", type=int, metavar="SEED", help="shuffle the directory by this seed")
-    group.add_argument(
-        "--frames", type=int, metavar="N", help="stop after N pictures; a directory with fewer begins again"
-    )
-    group.add_argument("--rate", type=float, metavar="FPS", help="pictures per second at most")
-    group.add_argument(
-        "--first-sequence", type=int, default=0, metavar="N", help="number of the first frame (%(default)s)"
-    )
-
-
-def _add_server_flags(group: Any) -> None:
-    group.add_argument(
-        "--server",
-        default=DEFAULT_SERVER,
-        metavar="HOST:PORT[,...]",
-        help="a `siftfunnel cloud`, or several of them, which take turns and stand in for one another "
-        "(%(default)s)",
-    )
-    group.add_argument("--tls", action="store_true", help="TLS, trusting the authorities that ship with grpc")
-    group.add_argument(
-        "--tls-ca", type=Path, metavar="FILE", help="TLS, trusting only the authorities in this PEM file"
-    )
-    group.add_argument("--tls-cert", type=Path, metavar="FILE", help="own certificate, PEM, for mutual TLS")
-    group.add_argument("--tls-key", type=Path, metavar="FILE", help="its private key, PEM")
-    group.add_argument(
-        "--tls-name", metavar="NAME", help="name in the server's certificate if not the host's"
-    )
-    group.add_argument(
-        "--window", type=int, default=32, metavar="N", help="unanswered frames at most (%(default)s)"
-    )
-    group.add_argument(
-        "--frames-per-message",
-        type=int,
-        default=1,
-        metavar="N",
-        help="bulk work: up to N frames in one message, half of --window at most; live sources send one "
-        "(%(default)s)",
-    )
-    group.add_argument(
-        "--budget-ms", type=int, metavar="MS", help="an answer later than this is of no use: an error instead"
-    )
-    group.add_argument(
-        "--connect-timeout",
-        type=float,
-        default=30.0,
-        metavar="S",
-        help="give up after this long without a server (%(default)s)",
-    )
-    group.add_argument(
-        "--reply-timeout",
-        type=float,
-        default=60.0,
-        metavar="S",
-        help="a server that answers nothing for this long is dialled again (%(default)s)",
-    )
-
-
-def _add_output_flags(group: Any) -> None:
-    group.add_argument(
-        "--output",
-        action="append",
-        default=[],
-        metavar="KIND:FILE|-",
-        help="jsonl:FILE or text:FILE, - for standard output; may be repeated (default: text:-)",
-    )
-    group.add_argument("--summary", type=Path, metavar="FILE", help="write the run's figures as JSON")
-    group.add_argument("--quiet", action="store_true", help="no line of figures at the end")
-    group.add_argument(
-        "--ready-line", action="store_true", help="one line of JSON on standard error when ready"
-    )
-    group.add_argument(
-        "--grace", type=float, default=5.0, metavar="S", help="patience of a stop (%(default)s)"
-    )
-
-
-def _add_preview_flags(group: Any) -> None:
-    group.add_argument(
-        "--preview",
-        metavar="HOST:PORT",
-        help="show the model's inputs over HTTP, for scoring reconstructions: private pictures, unencrypted",
-    )
-    group.add_argument(
-        "--preview-anywhere", action="store_true", help="allow addresses that other machines reach"
-    )
 
 
 def run_edge(args: argparse.Namespace) -> int:
@@ -225,7 +127,7 @@ def run_edge(args: argparse.Namespace) -> int:
     config = RunConfig(args.summary, args.grace, args.ready_line, args.quiet)
     source = open_source(_source_choice(args))
     with ExitStack() as cleanup:
-        client = cleanup.enter_context(_client(args))
+        clients = _clients(args, cleanup, live=source.keeps_latest)
         outputs = []
         for text in args.output or ["text:-"]:
             outputs.append(open_output(text))
@@ -233,7 +135,7 @@ def run_edge(args: argparse.Namespace) -> int:
         preview = _preview(args)
         if preview is not None:
             cleanup.callback(preview.close)
-        play(client, source, outputs, preview, config)
+        play(clients, source, outputs, preview, config)
     return 0
 
 
@@ -245,30 +147,49 @@ def run_classify(args: argparse.Namespace) -> int:
         EdgeError: the server could not be used.
     """
     from edge_client.outcome import Answer
-    from edge_client.outputs import open_output
+    from edge_client.outputs import Lines, as_verdict, open_output
 
     failed = 0
-    with _client(args) as client:
-        output = open_output(args.output) if args.output else None
+    with _client(args, args.bundle, args.codec) as client, ExitStack() as cleanup:
+        output = open_output(args.output) if args.output else Lines("-", as_verdict)
+        cleanup.callback(output.close)
         for outcome in client.stream(args.images):
             if not isinstance(outcome, Answer):
                 failed += 1
                 text = getattr(outcome, "message", "")
-                print(text if outcome.source in text else f"{outcome.source}: {text}", file=sys.stderr)
-            elif output is None:
-                best = ", ".join(f"{each.name} {each.score:.3f}" for each in outcome.top)
-                print(f"{outcome.source}: {best}")
-            if output is not None and outcome.sequence is not None:
+                _warn(printable(text if outcome.source in text else f"{outcome.source}: {text}"))
+            if args.output or isinstance(outcome, Answer):
                 output.write(outcome)
-        if output is not None:
-            output.close()
     return 1 if failed else 0
 
 
-def _client(args: argparse.Namespace) -> "SplitClient":
+def _clients(args: argparse.Namespace, cleanup: ExitStack, live: bool) -> "list[SplitClient]":
+    """A client per `--bundle`, each with its `--codec`; a live source keeps few frames under way in each.
+
+    Raises:
+        ValueError: the same bundle twice, or a codec for a bundle that is not among them.
+    """
+    codecs = dict(_codec_wish(text) for text in args.codec)
+    clients = []
+    for name in args.bundle:
+        codec = codecs.get(name, codecs.get(None))
+        clients.append(cleanup.enter_context(_client(args, name, codec, live and len(args.bundle) > 1)))
+    if len({client.bundle.digest for client in clients}) < len(clients):
+        raise ValueError(f"--bundle {' --bundle '.join(args.bundle)}: the same bundle twice")
+    if foreign := sorted(name for name in codecs if name is not None and name not in args.bundle):
+        raise ValueError(f"--codec {foreign[0]}={codecs[foreign[0]]}: no --bundle {foreign[0]} was given")
+    return clients
+
+
+def _codec_wish(text: str) -> tuple[str | None, str]:
+    bundle, equals, codec = text.rpartition("=")
+    return (bundle if equals else None), codec
+
+
+def _client(args: argparse.Namespace, bundle: str, codec: str | None, live: bool = False) -> "SplitClient":
     # gRPC's own log repeats on standard error what our messages say; it must be told before it is loaded
     os.environ.setdefault("GRPC_VERBOSITY", "NONE")
-    from edge_client.client import ClientSettings, SplitClient
+    from edge_client.client import LIVE_WINDOW, ClientSettings, SplitClient
     from edge_client.reconnection import ReconnectPolicy
     from edge_client.window import WindowPolicy
 
@@ -277,14 +198,16 @@ def _client(args: argparse.Namespace) -> "SplitClient":
         budget_ms=args.budget_ms,
         first_sequence=getattr(args, "first_sequence", 0),
         threads=args.threads,
-        frames_per_message=args.frames_per_message,
-        window=WindowPolicy(limit=args.window, reply_timeout_s=args.reply_timeout),
+        frames_per_message=1 if live else args.frames_per_message,
+        window=WindowPolicy(
+            limit=min(args.window, LIVE_WINDOW) if live else args.window, reply_timeout_s=args.reply_timeout
+        ),
         reconnect=ReconnectPolicy(connect_timeout_s=args.connect_timeout),
     )
     return SplitClient(
-        args.bundle,
+        bundle,
         args.server,
-        codec=args.codec,
+        codec=codec,
         tls=_tls(args),
         tls_name=args.tls_name,
         settings=settings,
@@ -301,8 +224,8 @@ def _tls(args: argparse.Namespace) -> "TlsFiles | bool | None":
 
 
 def _source_choice(args: argparse.Namespace) -> Any:
-    from edge_client.bundle_search import shipped_assets
     from edge_client.sources.choice import SourceChoice
+    from shared.bundle_search import shipped_assets
 
     assets = shipped_assets()
     return SourceChoice(
@@ -335,15 +258,20 @@ def main(argv: Sequence[str] | None = None) -> int:
     subparsers = parser.add_subparsers(metavar="COMMAND", required=True)
     add_edge_parser(subparsers)
     add_classify_parser(subparsers)
-    args = parser.parse_args(argv)
+    return on_console(lambda: _run(parser.parse_args(argv)))
+
+
+def _run(args: argparse.Namespace) -> int:
     try:
         code: int = args.run(args)
+    except BrokenPipeError:
+        raise
     except (ValueError, OSError) as error:
-        print(f"edge_client: {error}", file=sys.stderr)
+        _warn(f"edge_client: {without_credentials(str(error))}")
         return 2 if isinstance(error, ValueError) else 1
     except Exception as error:
         if not type(error).__module__.startswith(("edge_client", "shared")):
             raise
-        print(f"edge_client: {error}", file=sys.stderr)
+        _warn(f"edge_client: {without_credentials(str(error))}")
         return 1
     return code

@@ -7,18 +7,23 @@ import time
 from collections.abc import AsyncIterator, Iterable, Iterator
 from dataclasses import dataclass, field, replace
 from functools import partial
+from os import PathLike
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
+
+import numpy as np
+from PIL import Image
 
 from edge_client.address import ServerAddress
 from edge_client.encoder import Encoder
 from edge_client.engine import StreamEngine
 from edge_client.errors import FrameFailed
+from edge_client.interrupt import Interrupt
 from edge_client.model import EdgeModel
 from edge_client.outcome import Answer, Outcome
-from edge_client.picture import as_picture
-from edge_client.producer import OnHandedIn, Producer, frame_of
+from edge_client.picture import Picture, as_picture
+from edge_client.producer import Item, OnHandedIn, Producer, frame_of
 from edge_client.reconnection import Reconnection, ReconnectPolicy
 from edge_client.rotation import Rotation
 from edge_client.settlement import Agreement
@@ -28,6 +33,7 @@ from edge_client.transport import StreamCall
 from edge_client.unary import Unary
 from edge_client.window import InFlightWindow, WindowPolicy
 from shared.bundle import Bundle
+from shared.reply_seal import ReplySeal
 from shared.tls import TlsFiles
 
 LIVE_WINDOW = 4
@@ -39,7 +45,8 @@ class ClientSettings:
 
     Attributes:
         top_k: classes per answer, at least 1.
-        budget_ms: how long after it was handed in a frame's answer is of use; None for ever.
+        budget_ms: how long after its picture was read a frame's answer is of use; then it fails with
+            BUDGET_EXCEEDED, wherever it is, and an answer that still comes is none. None: for ever.
         first_sequence: number of the first frame; numbers are never used twice by one client.
         threads: threads of the edge half.
         frames_per_message: frames that a stream may put into one message, for bulk work: fewer messages, but
@@ -136,7 +143,13 @@ class SplitClient:
         self._encoder = Encoder(EdgeModel(bundle, threads=settings.threads, bundles=bundles), codec)
         self._numbers = itertools.count(settings.first_sequence)
         codec_index = self._encoder.codec.index
-        self._agreement = Agreement(self.bundle.name, self.bundle.manifest.classes, self.codec, codec_index)
+        self._agreement = Agreement(
+            self.bundle.name,
+            self.bundle.manifest.classes,
+            self.codec,
+            codec_index,
+            ReplySeal(self.bundle.digest),
+        )
         self._unary = Unary(
             self._servers,
             self.bundle.digest,
@@ -169,17 +182,23 @@ class SplitClient:
     def classify(self, picture: object, label: str | None = None) -> Answer:
         """Classify one picture: a path, encoded bytes, a binary file, a Pillow image, or uint8 RGB pixels.
 
+        With a budget it comes back when that is over, answered or not.
+
         Raises:
             ImageError: the picture does not decode.
-            FrameFailed: the server had an error for this frame; `failure` tells which.
+            FrameFailed: there is an error for this frame, from the server, or because its budget ran out or
+                the client was closed; `failure` tells which.
             ServerUnreachable: no server within the connect timeout.
             ServerRefused: it does not serve this bundle (`BundleMismatch`), or not this client.
         """
+        return self._classify(picture, label, Interrupt())
+
+    def _classify(self, picture: object, label: str | None, interrupt: Interrupt) -> Answer:
         self._check_open()
-        started_s = time.monotonic()
+        read_s = time.monotonic()
         encoded = self._encoder.encode(as_picture(picture, label))
-        frame = frame_of(encoded, next(self._numbers), started_s, self.settings.budget_ms)
-        result = self._unary.deliver(frame)
+        item = Item(0, encoded.picture, read_s, next(self._numbers))
+        result = self._unary.deliver(frame_of(encoded, item, self.settings.budget_ms), interrupt)
         if isinstance(result, Answer):
             return result
         raise FrameFailed(result)
@@ -190,7 +209,8 @@ class SplitClient:
         """Send pictures through one stream and give out what becomes of each, as it comes.
 
         Every picture handed in has exactly one outcome: an `Answer`, a `FrameFailure`, or, for a live source,
-        `Superseded`. Reading, the edge half and encoding run on a thread of their own.
+        `Superseded`. Its `index` says which picture it is about: outcomes do not come in order where one does
+        not decode or is sent again. Reading, the edge half and encoding run on a thread of their own.
 
         Args:
             source: pictures as `classify` takes them, or one of `edge_client.sources`.
@@ -198,14 +218,21 @@ class SplitClient:
 
         Raises:
             ServerUnreachable, ServerRefused: after the outcomes of everything handed in.
-            SourceError: the source failed; likewise after all outcomes.
+            SourceError: the source failed; likewise after all outcomes. So does any exception that the
+                source raises itself.
+            TypeError: one picture instead of several.
         """
         with self.open_stream(source, on_handed_in=on_handed_in) as stream:
             yield from stream
 
     async def aclassify(self, picture: object, label: str | None = None) -> Answer:
-        """`classify` for callers with an event loop; the work is done on a thread."""
-        return await asyncio.to_thread(partial(self.classify, picture, label))
+        """`classify` for callers with an event loop; done on a thread, and cancelled with the task."""
+        interrupt = Interrupt()
+        try:
+            return await asyncio.to_thread(self._classify, picture, label, interrupt)
+        except asyncio.CancelledError:
+            interrupt.set()
+            raise
 
     async def astream(
         self, source: Source | Iterable[object], *, on_handed_in: OnHandedIn | None = None
@@ -223,7 +250,7 @@ class SplitClient:
     ) -> OutcomeStream:
         """`stream` as an object that can also be stopped from elsewhere; a context manager."""
         self._check_open()
-        pictures = source if isinstance(source, Source) else IterableSource(source)
+        pictures = source if isinstance(source, Source) else IterableSource(_several(source))
         frames_per_message = 1 if pictures.keeps_latest else self.settings.frames_per_message
         several = frames_per_message > 1
         engine = StreamEngine(
@@ -248,7 +275,7 @@ class SplitClient:
         return stream
 
     def close(self) -> None:
-        """End all streams and free the connections; twice does no harm."""
+        """End all streams and calls, and free the connections; twice does no harm."""
         self._closed = True
         for stream in list(self._streams):
             stream.close()
@@ -273,3 +300,15 @@ class SplitClient:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         await asyncio.to_thread(self.close)
+
+
+def _several(source: Iterable[object]) -> Iterable[object]:
+    """Refuse what Python could iterate and nobody means: the letters of a path, the rows of a picture."""
+    pixels = isinstance(source, np.ndarray) and source.dtype.kind in "biuf" and source.ndim < 4
+    one = isinstance(source, (str, PathLike, bytes, Picture, Image.Image)) or hasattr(source, "read")
+    if one or pixels or not isinstance(source, Iterable):
+        raise TypeError(
+            f"a stream takes several pictures, not one {type(source).__name__}; give a list or a source "
+            "such as `edge_client.sources.directory.DirectorySource`, or the one picture to `classify`"
+        )
+    return source

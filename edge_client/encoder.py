@@ -6,9 +6,10 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from edge_client.errors import ImageError, at_the_boundary
 from edge_client.model import EdgeModel
 from edge_client.picture import Picture
-from shared.preprocess import ImageError, prepare
+from shared.preprocess import Prepared, prepare
 from shared.wire import codec_by_name, make_codecs
 
 
@@ -44,8 +45,9 @@ class Encoder:
     def __init__(self, model: EdgeModel, codec_name: str | None = None) -> None:
         self.model = model
         manifest = model.bundle.manifest
-        codecs = make_codecs(manifest, model.bundle.digest)
-        self.codec = codec_by_name(codecs, codec_name or manifest.default_codec)
+        with at_the_boundary():
+            codecs = make_codecs(manifest, model.bundle.digest)
+            self.codec = codec_by_name(codecs, codec_name or manifest.default_codec)
 
     def encode(self, picture: Picture) -> Encoded:
         """Decode, fit, normalise, run the edge half and encode.
@@ -54,16 +56,20 @@ class Encoder:
             ImageError: the picture does not decode; the text names it.
             CodecError: the feature is not finite.
             ModelError: the edge half fails.
+            DeviceExhausted: no file descriptor is left to open the picture with.
         """
         started_s = time.perf_counter()
-        try:
-            prepared = prepare(picture.decodable(), self.model.bundle.manifest.input)
-        except ImageError as error:
-            text = str(error)
-            raise ImageError(text if picture.name in text else f"{picture.name}: {text}") from None
-        except ValueError as error:
-            raise ImageError(str(error)) from None
-        features_NCHW = self.model.features(prepared.tensor_NCHW)
-        payload = self.codec.encode(features_NCHW[0])
+        with at_the_boundary():
+            prepared = self._prepare(picture)
+            features_NCHW = self.model.features(prepared.tensor_NCHW)
+            payload = self.codec.encode(features_NCHW[0])
         edge_ms = (time.perf_counter() - started_s) * 1000
         return Encoded(picture, prepared.pixels_HWC, payload, edge_ms)
+
+    def _prepare(self, picture: Picture) -> Prepared:
+        try:
+            return prepare(picture.decodable(), self.model.bundle.manifest.input)
+        except Exception as error:
+            # a Pillow image that is opened lazily decodes only here, and raises whatever its format raises
+            text = str(error) or repr(error)
+            raise ImageError(text if picture.name in text else f"{picture.name}: {text}") from error

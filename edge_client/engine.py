@@ -18,13 +18,16 @@ from typing import Protocol
 
 from edge_client import outcome
 from edge_client.address import ServerAddress
-from edge_client.errors import EdgeError, ServerUnreachable, status_error, suspects_a_frame, unreachable
+from edge_client.errors import EdgeError, ServerUnreachable
+from edge_client.frame import EncodedFrame
 from edge_client.outcome import Outcome
 from edge_client.reconnection import Reconnection
+from edge_client.redial import Redial
 from edge_client.rotation import Rotation
-from edge_client.settlement import Agreement, failure_of, message_of, take_reply
+from edge_client.settlement import Agreement, Terms, failure_of, message_of, take_reply
+from edge_client.status import suspects_a_frame
 from edge_client.transport import CallEnded
-from edge_client.window import EncodedFrame, Finish, InFlightWindow, Stalled, Wait
+from edge_client.window import Finish, InFlightWindow, Stalled, Wait
 from shared.rpc import split_inference_pb2 as pb
 
 _WATCH_EVERY_S = 0.25
@@ -36,11 +39,11 @@ _UNCOLLECTED_MAX = 256
 class Call(Protocol):
     """One stream on one connection; `edge_client.transport.StreamCall` is the real one."""
 
-    def open(self, frames: Iterator[list[pb.Frame]]) -> int | None:
+    def open(self, frames: Iterator[list[pb.Frame]]) -> Terms:
         """Open it; see `StreamCall.open`."""
 
-    def replies(self) -> Iterator[pb.Reply]:
-        """Replies until the server ends the stream; `CallEnded` where it does not do so in order."""
+    def replies(self) -> Iterator[bytes]:
+        """Serialised replies until the server ends the stream; `CallEnded` where not in order."""
 
     def cancel(self) -> None:
         """Make whoever waits in it get `CallEnded`."""
@@ -80,6 +83,7 @@ class StreamEngine:
         self._reconnection = reconnection
         self._agreement = agreement
         self._servers = servers
+        self._redial = Redial(reconnection, servers.address)
         self._server = servers.address
         self.on_outcome: Callable[[], None] | None = None
         lock = threading.Lock()
@@ -91,7 +95,8 @@ class StreamEngine:
         self._opened = False
         self._dialled_s = 0.0
         self._done_s: float | None = None
-        self._silent_s: float | None = None
+        self._fault: str | None = None
+        self._terms = Terms()
         self._was_connected = False
         self._over = threading.Event()
         self.error: EdgeError | None = None
@@ -230,12 +235,11 @@ class StreamEngine:
         call = self._dial(self._server)
         now_s = time.monotonic()
         with self._work:
-            self._call, self._opened, self._silent_s, self._dialled_s = call, False, None, now_s
+            self._call, self._opened, self._fault, self._dialled_s = call, False, None, now_s
         self._reconnection.dialling(now_s)
         ended = CallEnded("OK", "")
         try:
-            server_window = call.open(self._frames(call))
-            self._on_open(server_window)
+            self._on_open(call.open(self._frames(call)))
             for reply in call.replies():
                 self._on_reply(reply)
         except CallEnded as end:
@@ -245,18 +249,19 @@ class StreamEngine:
             call.close()
         self._after(ended)
 
-    def _on_open(self, server_window: int | None) -> None:
+    def _on_open(self, terms: Terms) -> None:
         now_s = time.monotonic()
         with self._work:
             self._reconnection.opened(now_s)
-            self._window.connected(server_window, now_s)
+            self._window.connected(terms.window, now_s)
+            self._terms = terms
             self._opened = self._was_connected = True
             self._work.notify_all()
 
     def _on_end(self, ended: CallEnded) -> None:
         with self._work:
             self._call = None
-            suspect = self._opened and self._silent_s is None and suspects_a_frame(ended.status)
+            suspect = self._opened and self._fault is None and suspects_a_frame(ended.status)
             self._window.disconnected(time.monotonic(), suspect=suspect, message=str(ended))
             self._collect()
             self._work.notify_all()
@@ -270,27 +275,13 @@ class StreamEngine:
         with self._work:
             if self._window.done:
                 return
-            opened, silent_s, waiting = self._opened, self._silent_s, self._window.unanswered
-        error = status_error(ended.status, ended.details, self._server.target, opened=opened)
-        if error and self._reconnection.refused(self._server.target):
-            raise error
+            opened, fault, waiting = self._opened, self._fault, self._window.unanswered
         if self._was_connected and not waiting:
             # an idle stream that ended is no outage: `_has_work` dials again when there is a frame
             self._reconnection.answered()
             return
-        wait_s = self._reconnection.lost(time.monotonic(), stalled=silent_s is not None)
-        if wait_s is None:
-            raise self._gave_up(ended, silent_s)
-        self._pause(wait_s)
-
-    def _gave_up(self, ended: CallEnded, silent_s: float | None) -> ServerUnreachable:
-        if silent_s is not None:
-            server = self._server.target
-            text = f"{server} is there and has answered nothing for {silent_s:.1f} s; is it overloaded?"
-            return ServerUnreachable(text)
-        address = self._servers.address
-        over_tls = bool(address.tls)
-        return unreachable(address.target, str(ended), was_connected=self._was_connected, over_tls=over_tls)
+        server, before = self._server.target, self._was_connected
+        self._pause(self._redial.wait_s(ended, server, opened=opened, fault=fault, was_connected=before))
 
     def _pause(self, wait_s: float) -> None:
         until_s = time.monotonic() + wait_s
@@ -315,8 +306,8 @@ class StreamEngine:
                         return [message_of(send, self._agreement) for send in step]
                     case Finish():
                         return []
-                    case Stalled(silent_s):
-                        self._silent_s = silent_s
+                    case Stalled(reason):
+                        self._fault = reason
                         call.cancel()
                         return []
                     case Wait(until_s):
@@ -338,17 +329,17 @@ class StreamEngine:
         if self._window.done:
             self._done_s = self._done_s or now_s
             return now_s - self._done_s >= _END_TIMEOUT_S
-        silent_s = self._window.silent_s(now_s) if self._opened else now_s - self._dialled_s
-        if silent_s < (self._window.policy.reply_timeout_s if self._opened else _OPEN_TIMEOUT_S):
-            return False
-        self._silent_s = silent_s
-        return True
+        if self._opened:
+            self._fault = self._fault or self._window.fault(now_s)
+        elif (waited_s := now_s - self._dialled_s) >= _OPEN_TIMEOUT_S:
+            self._fault = f"has not taken the call for {waited_s:.1f} s; is it overloaded?"
+        return self._fault is not None
 
-    def _on_reply(self, reply: pb.Reply) -> None:
+    def _on_reply(self, reply: bytes) -> None:
         now_s = time.monotonic()
         with self._work:
             in_flight = self._window.in_flight
-            result = take_reply(self._window, reply, self._agreement, now_s)
+            result = take_reply(self._window, reply, self._agreement, self._terms, now_s)
             if result is not None:
                 self._publish(result)
             if self._window.in_flight < in_flight and not self._window.draining:

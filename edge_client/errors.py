@@ -1,22 +1,33 @@
-"""What can go wrong at the device's boundary, and what each gRPC status means for the stream.
+"""What can go wrong at the device's boundary.
 
     EdgeError
+    ├── BundleError             the bundle is not there, has changed or cannot be used    (shared.bundle)
     ├── ModelError              the edge half, or one of its stages, cannot be used
     ├── SourceError             the place the pictures come from cannot be used
+    ├── SourceLost              a camera or stream stopped and did not come back
+    ├── ImageError              a picture does not decode                                 (shared.preprocess)
+    ├── CodecError              no such codec, or a feature that cannot be encoded        (shared.wire)
+    ├── DeviceExhausted         the device has no file descriptor left
     ├── ServerUnreachable       nobody answers at the address, or not any more
     │   └── TlsFailure          somebody answers, but no trusted connection comes about
     ├── ServerRefused           the server answers and will not serve this client
     │   └── BundleMismatch      it serves another bundle than this device carries
     └── FrameFailed             `classify` got a `FrameFailure` for its picture
 
-A picture that does not decode is `shared.preprocess.ImageError`, a bundle that cannot be
-trusted `shared.bundle.BundleError`, an unknown codec `shared.wire.CodecError`.
+Where a module stands behind a name, the error is also the one of that module, which code below the boundary
+raises: `TRANSLATIONS` has them. A setting that makes no sense is a ValueError, as are certificate files that
+cannot be used (`shared.tls.TlsError`); something that is no picture at all is a TypeError.
 """
 
-from collections.abc import Mapping
-from enum import Enum
+import errno
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from types import MappingProxyType
 from typing import TYPE_CHECKING
+
+import shared.manifest
+import shared.preprocess
+import shared.wire.errors
 
 if TYPE_CHECKING:
     from edge_client.outcome import FrameFailure
@@ -24,6 +35,10 @@ if TYPE_CHECKING:
 
 class EdgeError(Exception):
     """Anything the device's client raises about itself or its server."""
+
+
+class BundleError(EdgeError, shared.manifest.BundleError):
+    """A bundle that is not there, has changed, or cannot be used."""
 
 
 class ModelError(EdgeError):
@@ -34,12 +49,28 @@ class SourceError(EdgeError, ValueError):
     """A directory, video, camera or list of paths that gives no pictures."""
 
 
+class SourceLost(EdgeError):
+    """A camera or network stream that gave pictures, stopped, and did not come back in time."""
+
+
+class ImageError(EdgeError, shared.preprocess.ImageError):
+    """A picture that does not decode; the text names it and says why."""
+
+
+class CodecError(EdgeError, shared.wire.errors.CodecError):
+    """A codec that the bundle does not have, or a feature that it cannot encode."""
+
+
+class DeviceExhausted(EdgeError):
+    """The device has no file descriptor left, so that neither pictures nor connections can be opened."""
+
+
 class ServerUnreachable(EdgeError):
     """No connection to the server within the connect timeout."""
 
 
 class TlsFailure(ServerUnreachable):
-    """The TLS handshake fails; trying again does not help."""
+    """No trusted connection comes about; the text holds what TLS said and what to do."""
 
 
 class ServerRefused(EdgeError):
@@ -62,89 +93,41 @@ class FrameFailed(EdgeError):
         self.failure = failure
 
 
-class Remedy(Enum):
-    """What the stream does after a call ended with a status it did not ask for.
-
-    RECONNECT sends everything unanswered again over a new connection. ISOLATE does so one frame
-    at a time, because a single frame may be what ends the call: a frame that keeps doing so gets
-    a typed error instead of blocking the others for ever.
-    """
-
-    RECONNECT = "reconnect"
-    ISOLATE = "isolate"
-
-
-STATUS: Mapping[str, Remedy | type[EdgeError]] = MappingProxyType(
+TRANSLATIONS: Mapping[type[Exception], type[EdgeError]] = MappingProxyType(
     {
-        "OK": Remedy.RECONNECT,
-        "CANCELLED": Remedy.RECONNECT,
-        "UNAVAILABLE": Remedy.RECONNECT,
-        "ABORTED": Remedy.RECONNECT,
-        "DEADLINE_EXCEEDED": Remedy.RECONNECT,
-        "UNKNOWN": Remedy.ISOLATE,
-        "INTERNAL": Remedy.ISOLATE,
-        "RESOURCE_EXHAUSTED": Remedy.ISOLATE,
-        "INVALID_ARGUMENT": Remedy.ISOLATE,
-        "OUT_OF_RANGE": Remedy.ISOLATE,
-        "DATA_LOSS": Remedy.ISOLATE,
-        "FAILED_PRECONDITION": BundleMismatch,
-        "UNAUTHENTICATED": ServerRefused,
-        "PERMISSION_DENIED": ServerRefused,
-        "UNIMPLEMENTED": ServerRefused,
-        "NOT_FOUND": ServerRefused,
-        "ALREADY_EXISTS": ServerRefused,
+        shared.manifest.BundleError: BundleError,
+        shared.preprocess.ImageError: ImageError,
+        shared.wire.errors.CodecError: CodecError,
     }
 )
-"""gRPC status of a call that ended -> what the stream does, or the error that ends it."""
+"""What shared code raises -> what the client makes of it."""
 
-_TLS_SIGNS = ("CERTIFICATE_VERIFY_FAILED", "Hostname Verification", "Peer name", "WRONG_VERSION_NUMBER")
+NO_DESCRIPTORS = "this device has no file descriptor left; close what it does not need, or raise `ulimit -n`"
+_EXHAUSTED = frozenset({errno.EMFILE, errno.ENFILE})
 
 
-def status_error(status: str, details: str, server: str, *, opened: bool = True) -> EdgeError | None:
-    """The error that ends the stream for this status, or None where a new connection may help.
+@contextmanager
+def at_the_boundary() -> Iterator[None]:
+    """While inside, what shared code raises leaves as the client's own error, with the same text.
 
-    Args:
-        status: name of the gRPC status, for example "UNAVAILABLE".
-        details: the text that came with it.
-        server: the address dialled, for the message.
-        opened: whether the stream was open; before that no frame can be what the server objects to.
+    Raises:
+        DeviceExhausted: instead of whatever else, where a lack of file descriptors is behind it.
+        EdgeError: as `TRANSLATIONS` says.
     """
-    if status == "UNAVAILABLE" and any(sign in details for sign in _TLS_SIGNS):
-        return TlsFailure(
-            f"no trusted connection to {server}: {details}. Check --tls-ca (the authority that signed the "
-            "server's certificate), --tls-name (the name in it), and that the server speaks TLS"
-        )
-    kind = STATUS.get(status, Remedy.RECONNECT)
-    if status == "INVALID_ARGUMENT" and not opened:
-        kind = ServerRefused
-    if isinstance(kind, Remedy):
-        return None
-    if kind is BundleMismatch:
-        return BundleMismatch(f"{server} does not serve this device's bundle: {details}")
-    return kind(f"{server} refused the call with {status}: {details or 'no reason given'}")
+    try:
+        yield
+    except Exception as error:
+        if _is_exhaustion(error):
+            raise DeviceExhausted(f"{NO_DESCRIPTORS} ({error})") from error
+        for kind, own in TRANSLATIONS.items():
+            if isinstance(error, kind) and not isinstance(error, EdgeError):
+                raise own(str(error)) from error
+        raise
 
 
-_PLAIN_TO_TLS_SIGNS = ("Socket closed", "Connection reset", "Broken pipe", "Endpoint closing")
-
-
-def unreachable(server: str, last: str, *, was_connected: bool, over_tls: bool) -> ServerUnreachable:
-    """The error after the connect timeout, with what to do about it.
-
-    Args:
-        server: the address dialled.
-        last: status and text of the last attempt.
-        was_connected: whether there was a connection before.
-        over_tls: whether TLS was spoken.
-    """
-    if was_connected:
-        text = f"lost the server at {server} and could not get it back"
-    elif not over_tls and any(sign in last for sign in _PLAIN_TO_TLS_SIGNS):
-        text = f"something at {server} hangs up; if it is a server that wants TLS, give --tls-ca or --tls"
-    else:
-        text = f"no server at {server}; is `siftfunnel cloud` running there?"
-    return ServerUnreachable(f"{text} ({last})")
-
-
-def suspects_a_frame(status: str) -> bool:
-    """Whether a call that ended with this status may have ended because of one frame in it."""
-    return STATUS.get(status) is Remedy.ISOLATE
+def _is_exhaustion(error: BaseException | None) -> bool:
+    while error is not None:
+        if isinstance(error, OSError) and error.errno in _EXHAUSTED:
+            return True
+        error = error.__cause__
+    return False

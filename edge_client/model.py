@@ -1,15 +1,17 @@
 """The edge half of a bundle: picture -> tensor -> feature, with ONNX Runtime and nothing else."""
 
+import os
 from collections.abc import Iterable
+from os import PathLike
 from pathlib import Path
 from typing import cast
 
 import numpy as np
 from numpy.typing import NDArray
 
-from edge_client.bundle_search import find_bundle
-from edge_client.errors import ModelError
+from edge_client.errors import ModelError, at_the_boundary
 from shared.bundle import EDGE, Bundle
+from shared.bundle_search import find_bundle
 from shared.stages import StageError, make_stages
 
 _ERRORS_ONLY = 3
@@ -40,9 +42,12 @@ class EdgeModel:
     def __init__(
         self, bundle: Bundle | str | Path, *, threads: int = 1, bundles: Iterable[str | Path] = ()
     ) -> None:
+        if isinstance(bundles, (str, PathLike)):
+            raise TypeError(f"bundles takes several folders; give [{os.fspath(bundles)!r}]")
         if threads < 1:
             raise ValueError(f"threads must be at least 1, not {threads}")
-        self.bundle = bundle if isinstance(bundle, Bundle) else find_bundle(bundle, bundles)
+        with at_the_boundary():
+            self.bundle = bundle if isinstance(bundle, Bundle) else find_bundle(bundle, bundles)
         try:
             self._stages = make_stages(self.bundle.manifest.edge_stages)
         except StageError as error:
@@ -95,9 +100,9 @@ def _open_session(bundle: Bundle, threads: int):  # type: ignore[no-untyped-def]
     options.log_severity_level = _ERRORS_ONLY
     # threads that wait by spinning take the core that gRPC and the codec need
     options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+    model = bundle.read(EDGE)
     try:
-        return onnxruntime.InferenceSession(
-            str(bundle.path(EDGE)), options, providers=["CPUExecutionProvider"]
-        )
+        # from memory: what was verified is what runs
+        return onnxruntime.InferenceSession(model, options, providers=["CPUExecutionProvider"])
     except Exception as error:
         raise ModelError(f"bundle {bundle.name}: {EDGE} does not load: {error}") from error

@@ -37,6 +37,7 @@ class Answer:
         bundle: name of the bundle.
         codec: name of the codec.
         server: the server's own timings.
+        index: number of the picture in what was handed in, from 0.
     """
 
     sequence: int
@@ -50,6 +51,7 @@ class Answer:
     bundle: str
     codec: str
     server: ServerTimings
+    index: int = 0
 
     @property
     def class_name(self) -> str:
@@ -78,6 +80,7 @@ class FrameFailure:
         sends: how often the frame was sent.
         bundle: name of the bundle.
         codec: name of the codec.
+        index: as in `Answer`.
     """
 
     sequence: int | None
@@ -91,6 +94,7 @@ class FrameFailure:
     sends: int = 0
     bundle: str = ""
     codec: str = ""
+    index: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,15 +106,21 @@ class Superseded:
     label: str | None
     bundle: str = ""
     codec: str = ""
+    index: int = 0
 
 
 Outcome = Answer | FrameFailure | Superseded
 
 IMAGE = "IMAGE"  # the picture does not decode
 ENCODE = "ENCODE"  # the codec refuses the feature (not finite)
-BUDGET_EXCEEDED = "BUDGET_EXCEEDED"  # also the wire's: the budget ran out before the frame could be sent
+MODEL = "MODEL"  # the edge half fails on the picture
+BUDGET_EXCEEDED = "BUDGET_EXCEEDED"  # also the wire's: the budget ran out before the answer was there
 UNREACHABLE = "UNREACHABLE"  # the server stayed away until the client gave up
 REFUSED = "REFUSED"  # the server ended the stream for good
 CANCELLED = "CANCELLED"  # the caller stopped before the answer came
 BAD_REPLY = "BAD_REPLY"  # the reply breaks the contract
+DAMAGED = "DAMAGED"  # the frame's replies come damaged, or answer another payload
+NO_REPLY = "NO_REPLY"  # the server answers later frames and not this one
+DEVICE = "DEVICE"  # the device has no file descriptor left
+INTERNAL = "INTERNAL"  # also the wire's: something unexpected failed, here or there
 REJECTED = "REJECTED"  # the server ends the call whenever this frame is sent

@@ -1,6 +1,8 @@
 """Where outcomes go: a line of JSON each, or a line for people."""
 
+import errno
 import json
+import os
 import sys
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -8,16 +10,32 @@ from types import MappingProxyType
 from typing import Any, Protocol, TextIO
 
 from edge_client.outcome import Answer, FrameFailure, Outcome, Superseded
+from shared.console import STANDARD_OUTPUT
+from shared.files import naming
+from shared.showing import printable
 
 
 class Output(Protocol):
-    """Takes outcomes one by one."""
+    """Takes outcomes one by one.
+
+    Attributes:
+        for_people: whether it writes to the terminal what people read.
+    """
+
+    for_people: bool
 
     def write(self, outcome: Outcome) -> None:
         """Write one outcome; it is there for readers when this returns."""
 
     def close(self) -> None:
         """Write no more."""
+
+
+def outcome_kind(outcome: Outcome) -> str:
+    """What outputs call it: "answer", "error", "superseded", or "skipped" for what never became a frame."""
+    if isinstance(outcome, FrameFailure):
+        return "skipped" if outcome.sequence is None else "error"
+    return "answer" if isinstance(outcome, Answer) else "superseded"
 
 
 def as_json(outcome: Outcome) -> dict[str, Any]:
@@ -30,7 +48,7 @@ def as_json(outcome: Outcome) -> dict[str, Any]:
         "sequence": outcome.sequence,
         "source": outcome.source,
         "label": outcome.label,
-        "outcome": "answer" if answer else "error" if failure else "superseded",
+        "outcome": outcome_kind(outcome),
         "top": [{"class": each.name, "score": each.score} for each in answer.top] if answer else [],
         "error": f"{failure.code}: {failure.message}" if failure else None,
         "edge_ms": encoded and encoded.edge_ms,
@@ -55,54 +73,98 @@ def as_line(outcome: Outcome) -> str:
     >>> as_line(Superseded(7, "camera 0#7", None))
     '     7  camera 0#7: superseded by a newer picture'
     """
+    source = printable(outcome.source)
     number = "     -" if outcome.sequence is None else f"{outcome.sequence:6}"
     if isinstance(outcome, Superseded):
-        return f"{number}  {outcome.source}: superseded by a newer picture"
+        return f"{number}  {source}: superseded by a newer picture"
     if isinstance(outcome, FrameFailure):
-        return f"{number}  {outcome.source}: {outcome.code}, {outcome.message}"
+        return f"{number}  {source}: {outcome.code}, {printable(outcome.message)}"
     best = ", ".join(f"{each.name} {each.score:.2f}" for each in outcome.top)
     verdict = ""
     if outcome.label is not None:
-        verdict = " (right)" if outcome.label == outcome.class_name else f" (labelled {outcome.label})"
+        right = outcome.label == outcome.class_name
+        verdict = " (right)" if right else f" (labelled {printable(outcome.label)})"
     return (
-        f"{number}  {outcome.source}: {best}{verdict}   edge {outcome.edge_ms:.1f} ms, "
+        f"{number}  {source}: {best}{verdict}   edge {outcome.edge_ms:.1f} ms, "
         f"round trip {outcome.round_trip_ms:.1f} ms, {outcome.payload_bytes} bytes"
     )
 
 
-class _Lines:
-    """Lines of text to a file, or to standard output for "-"."""
+def as_verdict(answer: Outcome) -> str:
+    """An answer for people who ask for nothing but the classes.
+
+    Raises:
+        TypeError: an outcome that is no answer.
+    """
+    if not isinstance(answer, Answer):
+        raise TypeError(f"expected an answer, not {answer}")
+    best = ", ".join(f"{each.name} {each.score:.3f}" for each in answer.top)
+    return f"{printable(answer.source)}: {best}"
+
+
+class Lines:
+    """Lines of text at the end of a file, or on standard output for "-"."""
 
     def __init__(self, place: str, form: Callable[[Outcome], str]) -> None:
         self._form = form
-        self._file: TextIO = sys.stdout if place == "-" else Path(place).open("w", encoding="utf-8")  # noqa: SIM115
+        self._place = STANDARD_OUTPUT if place == "-" else place
+        self.for_people = place == "-" and form is as_line
+        with naming(self._place):
+            self._file = _standard_output() if place == "-" else _open_to_append(Path(place))
 
     def write(self, outcome: Outcome) -> None:
         """See `Output`."""
-        self._file.write(self._form(outcome) + "\n")
-        self._file.flush()
+        with naming(self._place):
+            self._file.write(self._form(outcome) + "\n")
+            self._file.flush()
 
     def close(self) -> None:
         """See `Output`."""
         if self._file is not sys.stdout:
-            self._file.close()
+            with naming(self._place):
+                self._file.close()
+
+
+def _standard_output() -> TextIO:
+    # None where the process was started with it closed
+    if sys.stdout is None:
+        raise OSError(errno.EBADF, "closed")
+    return sys.stdout
+
+
+def _open_to_append(path: Path) -> TextIO:
+    """Open a file behind what it holds: the answers of an earlier run are not ours to delete."""
+    file = path.open("a", encoding="utf-8", errors="backslashreplace")
+    if _ends_within_a_line(path):
+        # an earlier run was killed while it wrote
+        file.write("\n")
+    return file
+
+
+def _ends_within_a_line(path: Path) -> bool:
+    if not path.is_file() or path.stat().st_size == 0:
+        return False
+    with path.open("rb") as file:
+        file.seek(-1, os.SEEK_END)
+        return file.read() != b"\n"
 
 
 def _json_line(outcome: Outcome) -> str:
-    return json.dumps(as_json(outcome), ensure_ascii=False, allow_nan=False)
+    # ASCII, so that any terminal takes it and a name that is no UTF-8 comes back as the same path
+    return json.dumps(as_json(outcome), allow_nan=False)
 
 
 OUTPUTS: Mapping[str, Callable[[str], Output]] = MappingProxyType(
     {
-        "jsonl": lambda place: _Lines(place, _json_line),
-        "text": lambda place: _Lines(place, as_line),
+        "jsonl": lambda place: Lines(place, _json_line),
+        "text": lambda place: Lines(place, as_line),
     }
 )
 """The word before the colon of `--output` -> what opens the place after it."""
 
 
 def open_output(text: str) -> Output:
-    """Open what `--output KIND:PLACE` means; a PLACE of "-" is standard output.
+    """Open what `--output KIND:PLACE` means; a PLACE of "-" is standard output, a file is added to.
 
     Raises:
         ValueError: another form, or an unknown kind.

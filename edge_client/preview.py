@@ -5,10 +5,12 @@ being on, and bound to this machine unless that is waived. Standard-library HTTP
 """
 
 import base64
+import contextlib
 import json
 import secrets
 import threading
 import time
+import zlib
 from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -24,6 +26,12 @@ from edge_client.address import LOOPBACK, split_address
 
 _POLL_S = 10.0
 _FRAMES_PER_ANSWER = 64
+_PIXEL_BYTES_PER_ANSWER = 1_000_000
+_CONNECTIONS = 16
+"""At once: each holds a thread and, while it is written, an answer. More are asked to come back later."""
+_COME_BACK = (
+    b"HTTP/1.1 503 Service Unavailable\r\nRetry-After: 1\r\nConnection: close\r\nContent-Length: 0\r\n\r\n"
+)
 _AUDIENCE = {False: "any program on this machine", True: "anyone who can reach it"}
 
 
@@ -65,6 +73,7 @@ class Input:
     time_s: float
     label: str | None
     pixels_HWC: NDArray[np.uint8]
+    payload_crc32: int
 
     def as_json(self) -> dict[str, Any]:
         """See docs/design.md."""
@@ -74,6 +83,7 @@ class Input:
             "digest": self.digest,
             "time_s": self.time_s,
             "label": self.label,
+            "payload_crc32": self.payload_crc32,
             "height": height,
             "width": width,
             "pixels_b64": base64.b64encode(self.pixels_HWC.tobytes()).decode("ascii"),
@@ -96,11 +106,21 @@ class InputRing:
         self._changed = threading.Condition()
         self.session = secrets.token_hex(8)
 
-    def publish(self, digest: str, sequence: int, label: str | None, pixels_HWC: NDArray[np.uint8]) -> None:
-        """Add an input and let go of the oldest ones beyond the memory."""
+    def publish(
+        self,
+        digest: str,
+        sequence: int,
+        label: str | None,
+        pixels_HWC: NDArray[np.uint8],
+        payload: bytes = b"",
+    ) -> None:
+        """Add an input and let go of the oldest ones beyond the memory; `payload` is what is sent of it."""
+        payload_crc32 = zlib.crc32(payload)
         with self._changed:
             self._newest += 1
-            self._inputs.append(Input(self._newest, sequence, digest, time.time(), label, pixels_HWC))
+            self._inputs.append(
+                Input(self._newest, sequence, digest, time.time(), label, pixels_HWC, payload_crc32)
+            )
             self._kept_bytes += pixels_HWC.nbytes
             while self._kept_bytes > self._memory_bytes and len(self._inputs) > 1:
                 self._kept_bytes -= self._inputs.popleft().pixels_HWC.nbytes
@@ -117,11 +137,23 @@ class InputRing:
             self._confirmed = max(self._confirmed, after)
             self._changed.notify_all()
             self._changed.wait_for(lambda: self._newest > after, timeout_s)
-            fresh = [each for each in self._inputs if each.number > after][:_FRAMES_PER_ANSWER]
+            fresh = self._answerable(after)
         cursor = fresh[-1].number if fresh else after
         missed = fresh[0].number - after - 1 if fresh else 0
         frames = [each.as_json() for each in fresh]
         return {"session": self.session, "cursor": cursor, "missed": missed, "frames": frames}
+
+    def _answerable(self, after: int) -> list[Input]:
+        """What one answer holds: the oldest inputs after a cursor, bounded by number and size."""
+        fresh: list[Input] = []
+        size_bytes = 0
+        for each in self._inputs:
+            size_bytes += each.pixels_HWC.nbytes if each.number > after else 0
+            if len(fresh) == _FRAMES_PER_ANSWER or (fresh and size_bytes > _PIXEL_BYTES_PER_ANSWER):
+                break
+            if each.number > after:
+                fresh.append(each)
+        return fresh
 
     def wait_until_read(self, timeout_s: float) -> bool:
         """Wait until a reader came back with the newest cursor, so that it has everything."""
@@ -173,6 +205,31 @@ class _Server(ThreadingHTTPServer):
     daemon_threads = True
     block_on_close = False
     address_family = AF_INET
+    request_queue_size = 64
+
+    def __init__(self, address: tuple[str, int], handler: type[BaseHTTPRequestHandler]) -> None:
+        self._room = threading.BoundedSemaphore(_CONNECTIONS)
+        super().__init__(address, handler)
+
+    def process_request(self, request: Any, client_address: Any) -> None:
+        """Serve a connection on a thread of its own, or turn it away where there are too many."""
+        if not self._room.acquire(blocking=False):
+            with contextlib.suppress(OSError):
+                request.sendall(_COME_BACK)
+            self.shutdown_request(request)
+            return
+        try:
+            super().process_request(request, client_address)
+        except BaseException:
+            self._room.release()
+            raise
+
+    def process_request_thread(self, request: Any, client_address: Any) -> None:
+        """Serve a connection to its end, then make room."""
+        try:
+            super().process_request_thread(request, client_address)
+        finally:
+            self._room.release()
 
     def handle_error(self, request: Any, client_address: Any) -> None:
         """Say nothing: a reader that goes away in the middle is no news."""
@@ -185,7 +242,8 @@ class _Server6(_Server):
 def _handler(ring: InputRing, anywhere: bool) -> type[BaseHTTPRequestHandler]:
     class Handler(BaseHTTPRequestHandler):
         protocol_version = "HTTP/1.1"
-        timeout = 30.0
+        # one that sends half a request gives its room back
+        timeout = 10.0
 
         def do_GET(self) -> None:
             url = urlsplit(self.path)

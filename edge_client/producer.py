@@ -1,20 +1,49 @@
 """Pictures in, encoded frames into the engine: the one thread that computes on the device."""
 
+import logging
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, replace
+from types import MappingProxyType
 
 from edge_client.encoder import Encoded, Encoder
 from edge_client.engine import StreamEngine
-from edge_client.outcome import ENCODE, IMAGE, FrameFailure, Superseded
+from edge_client.errors import CodecError, DeviceExhausted, ImageError, ModelError
+from edge_client.frame import EncodedFrame
+from edge_client.outcome import DEVICE, ENCODE, IMAGE, INTERNAL, MODEL, FrameFailure, Superseded
 from edge_client.picture import Picture
 from edge_client.sources.source import Source
-from edge_client.window import EncodedFrame
-from shared.preprocess import ImageError
-from shared.wire import CodecError
+
+_log = logging.getLogger(__name__)
 
 OnHandedIn = Callable[[int, Encoded], None]
 """Called with the sequence and the frame just before it may be sent."""
+
+FAILURE_CODES: Mapping[type[Exception], str] = MappingProxyType(
+    {ImageError: IMAGE, CodecError: ENCODE, ModelError: MODEL}
+)
+"""What an encoder raises about one picture -> the code of that picture's outcome; INTERNAL for all else."""
+
+_EXHAUSTED_WAITS_S = (0.1, 0.5, 1.0, 2.0, 4.0)
+"""Waits for file descriptors to come free, one after the other."""
+
+
+@dataclass(frozen=True, slots=True)
+class Item:
+    """A picture that was read.
+
+    Attributes:
+        index: its number in the source, from 0.
+        picture: not encoded yet.
+        read_s: when it was read, on the monotonic clock.
+        sequence: its frame's number; None before it has one.
+    """
+
+    index: int
+    picture: Picture
+    read_s: float
+    sequence: int | None = None
 
 
 class LatestSlot:
@@ -22,19 +51,19 @@ class LatestSlot:
 
     def __init__(self) -> None:
         self._changed = threading.Condition()
-        self._held: tuple[int, Picture] | None = None
+        self._held: Item | None = None
         self._closed = False
 
-    def put(self, sequence: int, picture: Picture) -> tuple[int, Picture] | None:
+    def put(self, item: Item) -> Item | None:
         """Hold a picture and return the one it pushed out; after `close` that is the picture itself."""
         with self._changed:
             if self._closed:
-                return sequence, picture
-            pushed_out, self._held = self._held, (sequence, picture)
+                return item
+            pushed_out, self._held = self._held, item
             self._changed.notify_all()
             return pushed_out
 
-    def take(self) -> tuple[int, Picture] | None:
+    def take(self) -> Item | None:
         """Wait for a picture; None once the slot is closed and empty."""
         with self._changed:
             self._changed.wait_for(lambda: self._held is not None or self._closed)
@@ -48,18 +77,18 @@ class LatestSlot:
             self._changed.notify_all()
 
 
-def frame_of(encoded: Encoded, sequence: int, started_s: float, budget_ms: int | None) -> EncodedFrame:
+def frame_of(encoded: Encoded, item: Item, budget_ms: int | None) -> EncodedFrame:
     """An encoded picture as the window takes it.
 
     Args:
         encoded: what is sent.
-        sequence: its number.
-        started_s: when it was handed in, on the monotonic clock.
-        budget_ms: how long after that its answer is of use; None for ever.
+        item: what it was made from, with its number.
+        budget_ms: how long after it was read its answer is of use; None for ever.
     """
-    deadline_s = None if budget_ms is None else started_s + budget_ms / 1000
-    picture = encoded.picture
-    return EncodedFrame(sequence, picture.name, picture.label, encoded.payload, encoded.edge_ms, deadline_s)
+    assert item.sequence is not None
+    deadline_s = None if budget_ms is None else item.read_s + budget_ms / 1000
+    name, label = item.picture.name, item.picture.label
+    return EncodedFrame(item.sequence, name, label, encoded.payload, encoded.edge_ms, deadline_s, item.index)
 
 
 class Producer:
@@ -128,47 +157,37 @@ class Producer:
             self._engine.finish()
 
     def _run_blocking(self) -> None:
-        for picture in self._source.pictures(self._stop):
-            started_s = time.monotonic()
-            try:
-                encoded = self._encoder.encode(picture)
-            except ImageError as error:
-                self._engine.report(self._failure(None, picture, IMAGE, str(error)))
-                continue
-            except CodecError as error:
-                self.handed_in += 1
-                self._engine.report(self._failure(next(self._numbers), picture, ENCODE, str(error)))
+        for index, picture in enumerate(self._source.pictures(self._stop)):
+            item = Item(index, picture, time.monotonic())
+            encoded = self._encode(item)
+            if encoded is None:
                 continue
             if not self._engine.wait_for_room(self._limit) or self._stop.is_set():
                 return
-            self.handed_in += self._hand_in(next(self._numbers), encoded, started_s)
+            if not self._hand_in(self._numbered(item), encoded):
+                self.handed_in -= 1
 
     def _run_latest(self) -> None:
         reader = threading.Thread(target=self._read_latest, name="edge-reader", daemon=True)
         reader.start()
-        while self._engine.wait_for_room(self._limit) and (taken := self._slot.take()) is not None:
-            sequence, picture = taken
-            started_s = time.monotonic()
-            try:
-                encoded = self._encoder.encode(picture)
-            except (ImageError, CodecError) as error:
-                code = IMAGE if isinstance(error, ImageError) else ENCODE
-                self._engine.report(self._failure(sequence, picture, code, str(error)))
-                continue
-            if not self._hand_in(sequence, encoded, started_s):
-                self._supersede((sequence, picture))
-        self._stop.set()
-        self._slot.close()
-        # the reader counts what it has numbered; only then is the account complete
-        reader.join()
-        if (left := self._slot.take()) is not None:
-            self._supersede(left)
+        try:
+            while self._engine.wait_for_room(self._limit) and (item := self._slot.take()) is not None:
+                encoded = self._encode(item)
+                if encoded is not None and not self._hand_in(item, encoded):
+                    self._supersede(item)
+        finally:
+            self._stop.set()
+            self._slot.close()
+            # the reader counts what it has numbered; only then is the account complete
+            reader.join()
+            if (left := self._slot.take()) is not None:
+                self._supersede(left)
 
     def _read_latest(self) -> None:
         try:
-            for picture in self._source.pictures(self._stop):
-                self.handed_in += 1
-                if (pushed_out := self._slot.put(next(self._numbers), picture)) is not None:
+            for index, picture in enumerate(self._source.pictures(self._stop)):
+                item = self._numbered(Item(index, picture, time.monotonic()))
+                if (pushed_out := self._slot.put(item)) is not None:
                     self._supersede(pushed_out)
                 if self._stop.is_set():
                     return
@@ -177,16 +196,63 @@ class Producer:
         finally:
             self._slot.close()
 
-    def _hand_in(self, sequence: int, encoded: Encoded, started_s: float) -> bool:
+    def _numbered(self, item: Item) -> Item:
+        """The picture as a frame: from here on it is owed an outcome."""
+        self.handed_in += 1
+        given = item.picture.sequence
+        return replace(item, sequence=next(self._numbers) if given is None else given)
+
+    def _encode(self, item: Item) -> Encoded | None:
+        """Encode a picture; None where that failed, which is its outcome and nobody else's.
+
+        Raises:
+            DeviceExhausted: it will not get better by waiting.
+        """
+        for wait_s in (*_EXHAUSTED_WAITS_S, None):
+            try:
+                return self._encoder.encode(item.picture)
+            except DeviceExhausted as error:
+                if wait_s is None or self._stop.is_set():
+                    self._fail(item, DEVICE, str(error))
+                    raise
+                if wait_s == _EXHAUSTED_WAITS_S[0]:
+                    _log.warning("%s: %s; trying again", item.picture.name, error)
+                self._stop.wait(wait_s)
+            except Exception as error:
+                self._fail(item, *_told(error))
+                break
+        return None
+
+    def _hand_in(self, item: Item, encoded: Encoded) -> bool:
+        """False where the stream was closed in the meantime."""
+        assert item.sequence is not None
         if self._on_handed_in is not None:
-            self._on_handed_in(sequence, encoded)
-        return self._engine.hand_in(frame_of(encoded, sequence, started_s, self._budget_ms))
+            try:
+                self._on_handed_in(item.sequence, encoded)
+            except Exception as error:
+                self._fail(item, INTERNAL, f"on_handed_in failed: {error!r}")
+                return True
+        return self._engine.hand_in(frame_of(encoded, item, self._budget_ms))
 
-    def _supersede(self, taken: tuple[int, Picture]) -> None:
-        sequence, picture = taken
+    def _supersede(self, item: Item) -> None:
+        assert item.sequence is not None
+        picture = item.picture
         bundle, codec = self._encoder.model.bundle.name, self._encoder.codec.name
-        self._engine.report(Superseded(sequence, picture.name, picture.label, bundle, codec))
+        self._engine.report(Superseded(item.sequence, picture.name, picture.label, bundle, codec, item.index))
 
-    def _failure(self, sequence: int | None, picture: Picture, code: str, message: str) -> FrameFailure:
+    def _fail(self, item: Item, code: str, message: str) -> None:
+        """Report a failure; a picture that does not decode never becomes a frame, any other does."""
+        if item.sequence is None and code != IMAGE:
+            item = self._numbered(item)
+        picture = item.picture
         bundle, codec = self._encoder.model.bundle.name, self._encoder.codec.name
-        return FrameFailure(sequence, picture.name, picture.label, code, message, bundle=bundle, codec=codec)
+        failure = FrameFailure(item.sequence, picture.name, picture.label, code, message)
+        self._engine.report(replace(failure, bundle=bundle, codec=codec, index=item.index))
+
+
+def _told(error: Exception) -> tuple[str, str]:
+    """Code and message of what failed while a picture was encoded."""
+    for kind, code in FAILURE_CODES.items():
+        if isinstance(error, kind):
+            return code, str(error)
+    return INTERNAL, f"the device failed on this picture: {error!r}"

@@ -52,6 +52,7 @@ class Reconnection:
         self._attempts = 0
         self._stalls = 0
         self._refused_by: set[str] = set()
+        self._told: set[str] = set()
         self._spent_s = 0.0
         self._down_since_s: float | None = None
 
@@ -74,6 +75,12 @@ class Reconnection:
         """
         self._refused_by.add(server)
         return len(self._refused_by) >= self._servers
+
+    def is_news(self, what: str) -> bool:
+        """Whether this is the first time in this outage that it is to be told."""
+        news = what not in self._told
+        self._told.add(what)
+        return news
 
     def lost(self, now_s: float, *, stalled: bool = False) -> float | None:
         """An attempt failed or a stream ended.

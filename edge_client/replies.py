@@ -7,6 +7,7 @@ from edge_client.outcome import BAD_REPLY, ClassScore, ServerTimings
 from shared.rpc import split_inference_pb2 as pb
 
 _ROUNDING = 1e-4
+_MOST_TEXT = 1000
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,11 +35,17 @@ def read_reply(reply: pb.Reply, classes: Sequence[str]) -> Prediction | Rejectio
     """
     kind = reply.WhichOneof("outcome")
     if kind == "error":
-        return Rejection(_code_name(reply.error.code), reply.error.message, reply.error.retry_after_ms)
+        # what is kept of a server's words is bounded: outcomes wait to be collected
+        message = reply.error.message[:_MOST_TEXT]
+        return Rejection(_code_name(reply.error.code), message, reply.error.retry_after_ms)
     prediction = reply.prediction
     if kind is None or not prediction.class_index or len(prediction.class_index) != len(prediction.score):
         return Rejection(
             BAD_REPLY, "the reply holds no prediction; do device and server run the same version?"
+        )
+    if len(prediction.class_index) > len(classes):
+        return Rejection(
+            BAD_REPLY, f"{len(prediction.class_index)} classes of a bundle that has {len(classes)}"
         )
     if max(prediction.class_index) >= len(classes):
         return Rejection(

@@ -1,4 +1,4 @@
-"""One run of the device: a source through a client into outputs, and what it came to."""
+"""One run of the device: a source through one client or several into outputs, and what it came to."""
 
 import json
 import os
@@ -14,12 +14,14 @@ from typing import TYPE_CHECKING
 
 from edge_client.client import SplitClient
 from edge_client.encoder import Encoded
+from edge_client.errors import EdgeError, SourceError
 from edge_client.outcome import FrameFailure, Outcome
 from edge_client.outputs import Output
 from edge_client.producer import OnHandedIn
 from edge_client.sources.source import Source
-from edge_client.streaming import OutcomeStream
 from edge_client.summary import Summary, write_summary
+from edge_client.together import Part, Together
+from shared.showing import printable
 
 if TYPE_CHECKING:
     from edge_client.preview import PreviewServer
@@ -44,40 +46,66 @@ class RunConfig:
     def __post_init__(self) -> None:
         if self.grace_s < 0:
             raise ValueError(f"--grace must not be negative, not {self.grace_s}")
+        if self.summary is not None and not self.summary.parent.is_dir():
+            raise ValueError(f"--summary {self.summary}: no such folder; make it first")
 
 
 def play(
-    client: SplitClient,
+    clients: Sequence[SplitClient],
     source: Source,
     outputs: Sequence[Output],
     preview: "PreviewServer | None",
     config: RunConfig,
-) -> Summary:
-    """Send a source's pictures, write every outcome, and keep the figures.
+) -> list[Summary]:
+    """Send a source's pictures through every client's bundle, write every outcome, and keep the figures.
 
     SIGTERM and Ctrl-C stop reading, wait for what is under way, and end the run in order; a second one
-    waits no longer.
+    waits no longer. A stream that fails leaves the others going.
+
+    Returns:
+        The figures of each client.
 
     Raises:
-        EdgeError: as `SplitClient.stream`; outcomes and figures are written before.
+        EdgeError: as `SplitClient.stream`, the first one, or no frame was answered; outcomes and figures are
+            written before.
+        SourceError: nothing was sent, though nobody stopped it.
     """
-    summary = Summary(client.bundle.name, client.codec, client.bundle.manifest.classes)
     with ExitStack() as cleanup:
-        stream = cleanup.enter_context(client.open_stream(source, on_handed_in=_publisher(client, preview)))
-        cleanup.callback(_conclude, summary, stream, config)
-        cleanup.enter_context(_stopping(stream, config.grace_s))
+        together = cleanup.enter_context(
+            Together(clients, source, lambda client: _publisher(client, preview))
+        )
+        cleanup.callback(_conclude, together, config)
+        stopped = cleanup.enter_context(_stopping(together, config.grace_s))
         if config.ready_line:
-            announce(client, preview)
-        for outcome in stream:
-            summary.add(outcome)
-            _write(outcome, outputs)
-    return summary
+            announce(clients, preview)
+        for part, outcome in together:
+            part.summary.add(outcome)
+            _write(outcome, outputs, loud=part is together.parts[0])
+    if not stopped():
+        for part in together.parts:
+            _require_answers(part)
+    return [part.summary for part in together.parts]
 
 
-def _write(outcome: Outcome, outputs: Sequence[Output]) -> None:
-    if isinstance(outcome, FrameFailure) and outcome.sequence is None:
-        print(f"skipped {outcome.message}", file=sys.stderr, flush=True)
-        return
+def _require_answers(part: Part) -> None:
+    """An end in which nothing was answered is no success, whatever the reason."""
+    summary, handed_in = part.summary, part.handed_in
+    if summary.skipped and not handed_in:
+        raise SourceError(
+            f"nothing was sent: {summary.skipped} pictures skipped, "
+            f"the first because of {summary.first_skipped}"
+        )
+    if not handed_in:
+        raise SourceError("nothing was sent: the source gave no picture")
+    if summary.errors and not summary.answered:
+        raise EdgeError(f"no frame was answered: {summary.as_text(handed_in)}")
+
+
+def _write(outcome: Outcome, outputs: Sequence[Output], loud: bool) -> None:
+    # where answers are read on the terminal, their lines have it already
+    loud = loud and not any(output.for_people for output in outputs)
+    if loud and isinstance(outcome, FrameFailure) and outcome.sequence is None:
+        print(f"skipped {printable(outcome.message)}", file=sys.stderr, flush=True)
     for output in outputs:
         output.write(outcome)
 
@@ -88,33 +116,42 @@ def _publisher(client: SplitClient, preview: "PreviewServer | None") -> OnHanded
     ring, digest = preview.ring, client.bundle.digest
 
     def publish(sequence: int, encoded: Encoded) -> None:
-        ring.publish(digest, sequence, encoded.picture.label, encoded.pixels_HWC)
+        ring.publish(digest, sequence, encoded.picture.label, encoded.pixels_HWC, encoded.payload)
 
     return publish
 
 
-def _conclude(summary: Summary, stream: OutcomeStream, config: RunConfig) -> None:
+def _conclude(together: Together, config: RunConfig) -> None:
+    figures = [part.summary.as_json(part.handed_in) for part in together.parts]
     if config.summary is not None:
-        write_summary(config.summary, summary.as_json(stream.handed_in))
+        write_summary(config.summary, figures[0] if len(figures) == 1 else {"bundles": figures})
+    for part in together.parts:
+        _say_figures(part, config, name=len(figures) > 1)
+
+
+def _say_figures(part: Part, config: RunConfig, name: bool) -> None:
+    prefix, summary = f"{part.client.bundle.name}: " if name else "", part.summary
     if summary.foreign_labels:
         print(
-            f"{summary.foreign_labels} labels, for example {summary.foreign_label!r}, are no classes of the "
-            "bundle; they do not count for the accuracy",
+            f"{prefix}{summary.foreign_labels} labels, for example {summary.foreign_label!r}, are no classes "
+            "of the bundle; they do not count for the accuracy",
             file=sys.stderr,
         )
     if not config.quiet:
-        print(summary.as_text(stream.handed_in), file=sys.stderr, flush=True)
+        print(prefix + summary.as_text(part.handed_in), file=sys.stderr, flush=True)
 
 
-def announce(client: SplitClient, preview: "PreviewServer | None") -> None:
+def announce(clients: Sequence[SplitClient], preview: "PreviewServer | None") -> None:
     """Print the one line that a conductor waits for, on standard error: standard output holds answers."""
+    first = clients[0]
+    about = [
+        {"bundle": each.bundle.name, "digest": each.bundle.digest, "codec": each.codec} for each in clients
+    ]
     line = {
         "ready": True,
-        "edge": client.server,
-        "bundle": client.bundle.name,
-        "digest": client.bundle.digest,
-        "codec": client.codec,
-        "first_sequence": client.settings.first_sequence,
+        "edge": first.server,
+        **(about[0] if len(about) == 1 else {"bundles": about}),
+        "first_sequence": first.settings.first_sequence,
         "preview": preview.address if preview else None,
         "pid": os.getpid(),
     }
@@ -122,10 +159,10 @@ def announce(client: SplitClient, preview: "PreviewServer | None") -> None:
 
 
 @contextmanager
-def _stopping(stream: OutcomeStream, grace_s: float) -> Iterator[None]:
-    """Turn SIGTERM and SIGINT into an orderly end of the stream while inside."""
+def _stopping(stream: Together, grace_s: float) -> Iterator[Callable[[], bool]]:
+    """Turn SIGTERM and SIGINT into an orderly end of the streams while inside; gives whether one came."""
     if threading.current_thread() is not threading.main_thread():
-        yield
+        yield lambda: False
         return
     timers: list[threading.Timer] = []
 
@@ -138,7 +175,7 @@ def _stopping(stream: OutcomeStream, grace_s: float) -> Iterator[None]:
 
     before = {number: signal.signal(number, on_signal) for number in (signal.SIGTERM, signal.SIGINT)}
     try:
-        yield
+        yield lambda: bool(timers)
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)

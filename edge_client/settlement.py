@@ -2,27 +2,46 @@
 
 from dataclasses import dataclass
 
+from google.protobuf.message import DecodeError
+
+from edge_client.frame import Held
 from edge_client.outcome import Answer, FrameFailure
 from edge_client.replies import Prediction, Rejection, read_reply
-from edge_client.window import Failed, Held, InFlightWindow, Send
+from edge_client.window import Failed, InFlightWindow, Send
+from shared.reply_seal import ReplySeal
 from shared.rpc import split_inference_pb2 as pb
 
 
 @dataclass(frozen=True)
 class Agreement:
-    """What device and server agreed on for a call.
+    """What device and server agree on for every call.
 
     Attributes:
         bundle: the bundle's name.
         classes: in logit order.
         codec: name of the codec.
         codec_index: what the wire calls it.
+        seal: checks replies about the bundle.
     """
 
     bundle: str
     classes: tuple[str, ...]
     codec: str
     codec_index: int
+    seal: ReplySeal
+
+
+@dataclass(frozen=True)
+class Terms:
+    """What the server told when it took a call.
+
+    Attributes:
+        window: frames in flight that it takes; None where it did not say.
+        sealed: every reply has its checksum.
+    """
+
+    window: int | None = None
+    sealed: bool = False
 
 
 def message_of(send: Send, agreement: Agreement) -> pb.Frame:
@@ -36,14 +55,19 @@ def message_of(send: Send, agreement: Agreement) -> pb.Frame:
 
 
 def take_reply(
-    window: InFlightWindow, reply: pb.Reply, agreement: Agreement, now_s: float
+    window: InFlightWindow, data: bytes, agreement: Agreement, terms: Terms, now_s: float
 ) -> Answer | FrameFailure | None:
-    """Enter a reply into the window.
+    """Enter a serialised reply into the window.
 
     Returns:
         The frame's outcome; None where the frame will be sent again, where the window has failed it
         (`take_failed`), or where no such frame is in flight.
     """
+    window.expire(now_s)
+    reply = _sound(window, data, agreement, terms)
+    if reply is None:
+        window.damaged(now_s)
+        return None
     result = read_reply(reply, agreement.classes)
     if isinstance(result, Rejection) and result.code == "RESOURCE_EXHAUSTED" and result.retry_after_ms:
         window.refused(reply.sequence, result.retry_after_ms, result.message, now_s)
@@ -57,6 +81,18 @@ def take_reply(
     if isinstance(result, Rejection):
         return failure_of(Failed(held, result.code, result.message), agreement, now_s)
     return _answer(held, result, agreement, now_s)
+
+
+def _sound(window: InFlightWindow, data: bytes, agreement: Agreement, terms: Terms) -> pb.Reply | None:
+    """The reply, unless it is damaged or answers another payload than the one that was sent."""
+    try:
+        reply = pb.Reply.FromString(data)
+    except DecodeError:
+        return None
+    payload = window.payload_of(reply.sequence)
+    if payload is None or not (terms.sealed or reply.HasField("checksum")):
+        return reply
+    return reply if agreement.seal.fits(data, payload) else None
 
 
 def _answer(held: Held, prediction: Prediction, agreement: Agreement, now_s: float) -> Answer:
@@ -74,6 +110,7 @@ def _answer(held: Held, prediction: Prediction, agreement: Agreement, now_s: flo
         bundle=agreement.bundle,
         codec=agreement.codec,
         server=prediction.timings,
+        index=frame.index,
     )
 
 
@@ -92,4 +129,5 @@ def failure_of(failed: Failed, agreement: Agreement, now_s: float) -> FrameFailu
         sends=failed.held.sends,
         bundle=agreement.bundle,
         codec=agreement.codec,
+        index=frame.index,
     )

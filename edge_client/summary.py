@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from edge_client.outcome import Answer, FrameFailure, Outcome, Superseded
+from shared.files import write_file
 
 SAMPLE_SIZE = 65_536
 
@@ -72,6 +73,7 @@ class Summary:
         self.answered = self.errors = self.superseded = self.resent = self.skipped = 0
         self.labelled = self.correct = self.foreign_labels = 0
         self.foreign_label: str | None = None
+        self.first_skipped: str | None = None
 
     def add(self, outcome: Outcome) -> None:
         """Count one outcome."""
@@ -79,6 +81,7 @@ class Summary:
             self.superseded += 1
         elif isinstance(outcome, FrameFailure) and outcome.sequence is None:
             self.skipped += 1
+            self.first_skipped = self.first_skipped or outcome.message
         elif isinstance(outcome, FrameFailure):
             self.errors += 1
             self.resent += outcome.sends > 1
@@ -175,7 +178,5 @@ def peak_resident_mib() -> float | None:
 
 
 def write_summary(path: Path, figures: dict[str, Any]) -> None:
-    """Write the figures so that a reader finds all of them or none."""
-    partial = path.with_name(f".{path.name}.{os.getpid()}")
-    partial.write_text(json.dumps(figures, indent=1) + "\n", encoding="utf-8")
-    partial.replace(path)
+    """Write the figures so that a reader finds all of them or none; see `shared.files.write_file`."""
+    write_file(path, json.dumps(figures, indent=1) + "\n")

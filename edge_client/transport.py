@@ -1,20 +1,38 @@
 """The gRPC side: one channel, one call, statuses turned into one exception. No policy lives here."""
 
 import contextlib
+import threading
+import time
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, NoReturn
 
 import grpc
+from google.protobuf.message import DecodeError
 
 from edge_client.address import ServerAddress
+from edge_client.interrupt import Interrupt
+from edge_client.settlement import Terms
+from edge_client.tls_probe import tls_says
+from edge_client.troubles import trouble_of
+from shared.call_metadata import (
+    BUNDLE_KEY,
+    MESSAGE_BYTES_KEY,
+    SEALED,
+    SEALED_KEY,
+    TOP_K_KEY,
+    WINDOW_KEY,
+    whole_number,
+)
+from shared.ports import STRAIGHT
 from shared.rpc import split_inference_pb2 as pb
-from shared.rpc.split_inference_pb2_grpc import SplitInferenceStub
 
-BUNDLE_KEY, TOP_K_KEY, WINDOW_KEY = "siftfunnel-bundle", "siftfunnel-top-k", "siftfunnel-window"
-MESSAGE_BYTES_KEY = "siftfunnel-message-bytes"
+_SERVICE = pb.DESCRIPTOR.services_by_name["SplitInference"].full_name
 _FRAMING_BYTES = 16
+_MOST_TEXT = 500
+_UNREADABLE = b"\xff"
 
 _OPTIONS = (
+    STRAIGHT,
     # every dial is a fresh attempt under the caller's own backoff, not a wait for gRPC's
     ("grpc.use_local_subchannel_pool", 1),
     ("grpc.enable_retries", 0),
@@ -28,6 +46,8 @@ _OPTIONS = (
     # one if that is down. A stream is one call on one server, so round_robin's connection to all of them
     # would only cost.
     ("grpc.service_config", '{"loadBalancingConfig": [{"pick_first": {"shuffleAddressList": true}}]}'),
+    # identity alone: gRPC inflates a message before it looks at its size
+    ("grpc.compression_enabled_algorithms_bitset", 1),
 )
 
 
@@ -46,15 +66,23 @@ class CallEnded(Exception):
 
 
 def open_channel(address: ServerAddress) -> grpc.Channel:
-    """A channel that dials when first used."""
+    """A channel that dials when first used; certificate files are read now.
+
+    Raises:
+        CallEnded: a certificate file cannot be used.
+    """
     options: list[tuple[str, Any]] = list(_OPTIONS)
-    if address.is_loopback:
-        options.append(("grpc.enable_http_proxy", 0))
     if not address.tls:
         return grpc.insecure_channel(address.target, options=options)
     if address.tls_name:
         options.append(("grpc.ssl_target_name_override", address.tls_name))
-    credentials = grpc.ssl_channel_credentials() if address.tls is True else address.tls.channel_credentials()
+    if address.tls is True:
+        return grpc.secure_channel(address.target, grpc.ssl_channel_credentials(), options=options)
+    try:
+        credentials = address.tls.channel_credentials()
+    except (OSError, ValueError) as error:
+        # files that are being renewed do not fit together for a moment
+        raise CallEnded("UNAVAILABLE", str(error)) from None
     return grpc.secure_channel(address.target, credentials, options=options)
 
 
@@ -74,42 +102,49 @@ class StreamCall:
     """
 
     def __init__(self, address: ServerAddress, digest: str, top_k: int, several: bool = False) -> None:
+        self._address = address
         self._digest = digest
         self._several = several
         self._message_bytes = 0
         self._top_k = top_k
-        self._channel = open_channel(address)
+        self._channel: grpc.Channel | None = None
         self._call: Any = None
 
-    def open(self, frames: Iterator[list[pb.Frame]]) -> int | None:
+    def open(self, frames: Iterator[list[pb.Frame]]) -> Terms:
         """Open the stream and wait until the server has agreed on the bundle.
 
         Args:
             frames: those of one message each, none before this returns; gRPC reads them on its own thread.
 
         Returns:
-            The window that the server told, or None.
+            What the server told.
 
         Raises:
             CallEnded: no connection, or the server turned the call down.
         """
-        stub = _stub(self._channel)
-        method = stub.StreamBatches if self._several else stub.Stream
+        self._channel = open_channel(self._address)
+        method = self._channel.stream_stream(
+            f"/{_SERVICE}/{'StreamBatches' if self._several else 'Stream'}",
+            request_serializer=_serialised,
+        )
         self._call = method(self._messages(frames), metadata=call_metadata(self._digest, self._top_k))
-        told = {key: value for key, value in self._call.initial_metadata() or ()}
+        told = dict(self._call.initial_metadata() or ())
         if BUNDLE_KEY not in told:
-            # a call that was turned down has no metadata, but its status
+            self._turned_down()
+        if told[BUNDLE_KEY] != self._digest:
+            served = _tidy(str(told[BUNDLE_KEY]))
+            raise CallEnded("FAILED_PRECONDITION", f"this device carries {self._digest}, it serves {served}")
+        self._message_bytes = whole_number(told.get(MESSAGE_BYTES_KEY)) or 0
+        return _terms(told)
+
+    def _turned_down(self) -> NoReturn:
+        """A call that was turned down has no metadata, but its status."""
+        try:
             for _ in self.replies():
                 break
-            raise CallEnded(
-                "UNIMPLEMENTED", f"the server does not tell which bundle it serves ({BUNDLE_KEY})"
-            )
-        if told[BUNDLE_KEY] != self._digest:
-            raise CallEnded(
-                "FAILED_PRECONDITION", f"this device carries {self._digest}, it serves {told[BUNDLE_KEY]}"
-            )
-        self._message_bytes = _number(told.get(MESSAGE_BYTES_KEY)) or 0
-        return _number(told.get(WINDOW_KEY))
+        except CallEnded as end:
+            raise _explained(end, self._address) from None
+        raise CallEnded("UNIMPLEMENTED", f"the server does not tell which bundle it serves ({BUNDLE_KEY})")
 
     def _messages(self, groups: Iterator[list[pb.Frame]]) -> Iterator[pb.Frame | pb.Frames]:
         for frames in groups:
@@ -126,8 +161,8 @@ class StreamCall:
                 left_bytes -= frame_bytes
             yield message
 
-    def replies(self) -> Iterator[pb.Reply]:
-        """Replies as they come, until the server ends the stream in order.
+    def replies(self) -> Iterator[bytes]:
+        """Serialised replies as they come, until the server ends the stream in order.
 
         Raises:
             CallEnded: it ended in another way.
@@ -135,7 +170,7 @@ class StreamCall:
         try:
             for message in self._call:
                 if self._several:
-                    yield from message.replies
+                    yield from _replies_of(message)
                 else:
                     yield message
         except grpc.RpcError as error:
@@ -149,7 +184,8 @@ class StreamCall:
     def close(self) -> None:
         """Free the connection."""
         self.cancel()
-        self._channel.close()
+        if self._channel is not None:
+            self._channel.close()
 
 
 class UnaryCalls:
@@ -157,43 +193,105 @@ class UnaryCalls:
 
     Attributes:
         server: its HOST:PORT.
+        proven: whether a call was answered over it.
     """
 
     def __init__(self, address: ServerAddress, digest: str, top_k: int) -> None:
         self.server = address.target
-        self._channel = open_channel(address)
-        self._infer = _stub(self._channel).Infer
+        self.proven = False
+        self._address = address
         self._metadata = call_metadata(digest, top_k)
+        self._lock = threading.Lock()
+        self._channel: grpc.Channel | None = None
+        self._pending = 0
+        self._last_sign_s = 0.0
 
-    def infer(self, frame: pb.Frame, timeout_s: float) -> pb.Reply:
-        """Send one frame and wait for its reply.
+    def infer(self, frame: pb.Frame, timeout_s: float, interrupt: Interrupt) -> tuple[bytes, Terms]:
+        """Send one frame and wait for its serialised reply.
 
         Raises:
-            CallEnded: no connection, no reply in time, or the server turned the call down.
+            CallEnded: no connection, no reply in time, interrupted, or the server turned the call down.
         """
         try:
-            reply: pb.Reply = self._infer(frame, timeout=timeout_s, metadata=self._metadata)
+            with self._counted():
+                call = self._method().future(frame, timeout=timeout_s, metadata=self._metadata)
+                with interrupt.cancelling(call.cancel):
+                    reply: bytes = call.result()
         except grpc.RpcError as error:
-            raise _ended(error) from None
-        except ValueError as error:
-            # another thread closed the channel after a failure of its own
+            raise _explained(_ended(error), self._address) from None
+        except (grpc.FutureCancelledError, ValueError) as error:
+            # ValueError: another thread closed the channel after a failure of its own
             raise CallEnded("CANCELLED", str(error)) from None
-        return reply
+        self.proven = True
+        with self._lock:
+            self._last_sign_s = time.monotonic()
+        return reply, _terms(dict(call.initial_metadata() or ()))
+
+    def silent_s(self, now_s: float) -> float:
+        """How long calls have waited over it with no reply to any, seconds."""
+        with self._lock:
+            return now_s - self._last_sign_s
+
+    def _method(self) -> Any:
+        with self._lock:
+            if self._channel is None:
+                self._channel = open_channel(self._address)
+            return self._channel.unary_unary(f"/{_SERVICE}/Infer", request_serializer=_serialised)
+
+    @contextlib.contextmanager
+    def _counted(self) -> Iterator[None]:
+        with self._lock:
+            if not self._pending:
+                self._last_sign_s = time.monotonic()
+            self._pending += 1
+        try:
+            yield
+        finally:
+            with self._lock:
+                self._pending -= 1
 
     def close(self) -> None:
         """Free the connection."""
-        with contextlib.suppress(ValueError):
-            self._channel.close()
+        with self._lock:
+            channel = self._channel
+        if channel is not None:
+            with contextlib.suppress(ValueError):
+                channel.close()
 
 
-def _number(told: object) -> int | None:
-    text = str(told)
-    return int(text) if text.isascii() and text.isdigit() else None
+def _serialised(message: pb.Frame | pb.Frames) -> bytes:
+    return message.SerializeToString()
 
 
-def _stub(channel: grpc.Channel) -> Any:
-    return SplitInferenceStub(channel)  # type: ignore[no-untyped-call]  # generated without types
+def _replies_of(message: bytes) -> list[bytes]:
+    """The replies in a message; a message that is none stands for one damaged reply."""
+    try:
+        return list(pb.SerialisedReplies.FromString(message).replies)
+    except DecodeError:
+        return [_UNREADABLE]
+
+
+def _terms(told: dict[str, Any]) -> Terms:
+    return Terms(whole_number(told.get(WINDOW_KEY)), told.get(SEALED_KEY) == SEALED)
 
 
 def _ended(error: Any) -> CallEnded:
-    return CallEnded(error.code().name, error.details() or "")
+    return CallEnded(error.code().name, _tidy(error.details() or ""))
+
+
+def _tidy(text: str) -> str:
+    """A text of the other side, or of gRPC's depths, as part of a message: printable and not long."""
+    printable = "".join(each if each.isprintable() else " " for each in text[:_MOST_TEXT])
+    return " ".join(printable.split())
+
+
+_HANGS_UP = ("Socket closed", "Connection reset", "Broken pipe", "Endpoint closing", "Unwrap failed")
+
+
+def _explained(end: CallEnded, address: ServerAddress) -> CallEnded:
+    """Add what TLS says where gRPC only says that somebody hung up."""
+    if not address.tls or end.status != "UNAVAILABLE" or trouble_of(end.details):
+        return end
+    if any(sign in end.details for sign in _HANGS_UP) and (said := tls_says(address)):
+        return CallEnded(end.status, f"{end.details}; over TLS the server {said}")
+    return end

@@ -1,16 +1,33 @@
 """One frame over `Infer`, with the patience of a stream: reconnect, honour retry hints, give up in time."""
 
+import math
 import random
 import threading
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
 
-from edge_client.errors import status_error, suspects_a_frame, unreachable
-from edge_client.outcome import Answer, FrameFailure
+from edge_client.frame import EncodedFrame
+from edge_client.interrupt import Interrupt
+from edge_client.outcome import CANCELLED, Answer, FrameFailure
 from edge_client.reconnection import Reconnection, ReconnectPolicy
+from edge_client.redial import Redial
 from edge_client.rotation import Rotation
 from edge_client.settlement import Agreement, failure_of, message_of, take_reply
+from edge_client.status import suspects_a_frame
 from edge_client.transport import CallEnded, UnaryCalls
-from edge_client.window import EncodedFrame, InFlightWindow, Send, Wait, WindowPolicy
+from edge_client.window import InFlightWindow, Send, Wait, WindowPolicy
+
+
+@dataclass(frozen=True)
+class _Delivery:
+    """One frame on its way, and what decides about it."""
+
+    window: InFlightWindow
+    reconnection: Reconnection
+    redial: Redial
+    interrupt: Interrupt
 
 
 class Unary:
@@ -42,9 +59,15 @@ class Unary:
         self._reconnect = reconnect
         self._lock = threading.Lock()
         self._calls: UnaryCalls | None = None
+        self._deliveries: set[Interrupt] = set()
+        self._closed = False
 
-    def deliver(self, frame: EncodedFrame) -> Answer | FrameFailure:
+    def deliver(self, frame: EncodedFrame, interrupt: Interrupt) -> Answer | FrameFailure:
         """Send a frame until it has its outcome.
+
+        Args:
+            frame: with its deadline, which bounds all waiting.
+            interrupt: ends the delivery; the outcome is then CANCELLED. So does `close`.
 
         Raises:
             ServerUnreachable: no server within the connect timeout.
@@ -54,42 +77,92 @@ class Unary:
         window.hand_in(frame)
         window.close()
         reconnection = Reconnection(self._reconnect, random.random, len(self._servers))
-        while True:
-            now_s = time.monotonic()
-            window.connected(1, now_s)
-            step = window.next_step(now_s)
-            if isinstance(step, Wait) and step.until_s is not None:
-                time.sleep(max(0.0, step.until_s - now_s))
-            elif isinstance(step, Send) and (result := self._attempt(step, window, reconnection)) is not None:
-                return result
-            for failed in window.take_failed():
-                return failure_of(failed, self._agreement, time.monotonic())
-
-    def _attempt(
-        self, send: Send, window: InFlightWindow, reconnection: Reconnection
-    ) -> Answer | FrameFailure | None:
-        """Send once; None where the frame is to be sent again or the window has failed it."""
-        reconnection.dialling(time.monotonic())
-        calls = self._connection()
-        try:
-            reply = calls.infer(message_of(send, self._agreement), self._window.reply_timeout_s)
-        except CallEnded as end:
-            self._replace(calls)
-            window.disconnected(time.monotonic(), suspect=suspects_a_frame(end.status), message=str(end))
-            if not window.done:
-                self._pause(end, calls.server, reconnection)
-            return None
-        result = take_reply(window, reply, self._agreement, time.monotonic())
-        if reply.error.code == reply.error.UNAVAILABLE:
-            self._replace(calls)
-            self._pause(CallEnded("UNAVAILABLE", reply.error.message), calls.server, reconnection)
-        else:
-            reconnection.answered()
-        return result
+        delivery = _Delivery(window, reconnection, Redial(reconnection, self._servers.address), interrupt)
+        with self._known(interrupt):
+            while True:
+                if interrupt.is_set:
+                    window.abandon(CANCELLED, "the caller stopped before the answer came")
+                if (result := self._step(delivery)) is not None:
+                    return result
+                for failed in window.take_failed():
+                    return failure_of(failed, self._agreement, time.monotonic())
 
     def close(self) -> None:
-        """Free the connection."""
+        """Free the connection and end what is being delivered."""
+        with self._lock:
+            self._closed = True
+            interrupts = list(self._deliveries)
+        for interrupt in interrupts:
+            interrupt.set()
         self._replace(self._calls)
+
+    @contextmanager
+    def _known(self, interrupt: Interrupt) -> Iterator[None]:
+        """While inside, `close` ends the delivery too."""
+        with self._lock:
+            self._deliveries.add(interrupt)
+            closed = self._closed
+        try:
+            if closed:
+                interrupt.set()
+            yield
+        finally:
+            with self._lock:
+                self._deliveries.discard(interrupt)
+
+    def _step(self, delivery: "_Delivery") -> Answer | FrameFailure | None:
+        now_s = time.monotonic()
+        delivery.window.connected(1, now_s)
+        step = delivery.window.next_step(now_s)
+        if isinstance(step, Wait) and step.until_s is not None:
+            delivery.interrupt.wait(max(0.0, step.until_s - now_s))
+        elif isinstance(step, Send):
+            return self._attempt(step, delivery)
+        return None
+
+    def _attempt(self, send: Send, delivery: "_Delivery") -> Answer | FrameFailure | None:
+        """Send once; None where the frame is to be sent again or the window has failed it."""
+        window = delivery.window
+        delivery.reconnection.dialling(time.monotonic())
+        calls = self._connection()
+        budget_s = math.inf if send.budget_ms is None else send.budget_ms / 1000
+        timeout_s = min(self._window.reply_timeout_s, budget_s)
+        try:
+            reply, terms = calls.infer(message_of(send, self._agreement), timeout_s, delivery.interrupt)
+        except CallEnded as end:
+            window.disconnected(time.monotonic(), suspect=suspects_a_frame(end.status), message=str(end))
+            self._after(end, calls, timeout_s, delivery)
+            return None
+        result = take_reply(window, reply, self._agreement, terms, time.monotonic())
+        if window.in_flight:
+            # the one reply of this call has another frame's number
+            window.damaged(time.monotonic())
+        if window.draining:
+            self._after(CallEnded("UNAVAILABLE", "the server is draining"), calls, timeout_s, delivery)
+        else:
+            delivery.reconnection.answered()
+        return result
+
+    def _after(self, end: CallEnded, calls: UnaryCalls, waited_s: float, delivery: "_Delivery") -> None:
+        """Leave a connection that is of no use, and wait until the next attempt is due or the budget is over.
+
+        Raises:
+            EdgeError: there is no next attempt.
+        """
+        now_s = time.monotonic()
+        late = end.status == "DEADLINE_EXCEEDED"
+        left_s = delivery.window.left_s(now_s)
+        if delivery.interrupt.is_set:
+            return
+        # one call that is late says nothing about a connection on which others are answered
+        if not late or calls.silent_s(now_s) >= self._window.reply_timeout_s:
+            self._replace(calls)
+        if late and waited_s < self._window.reply_timeout_s:
+            delivery.interrupt.wait(left_s)
+        elif not delivery.window.done:
+            fault = f"has not answered within {waited_s:.1f} s; is it overloaded?" if late else None
+            wait_s = delivery.redial.wait_s(end, calls.server, opened=calls.proven, fault=fault)
+            delivery.interrupt.wait(min(wait_s, left_s))
 
     def _connection(self) -> UnaryCalls:
         with self._lock:
@@ -104,19 +177,3 @@ class Unary:
                 return
             self._calls = None
         calls.close()
-
-    def _pause(self, end: CallEnded, server: str, reconnection: Reconnection) -> None:
-        """Wait until the next attempt is due.
-
-        Raises:
-            EdgeError: there is none.
-        """
-        error = status_error(end.status, end.details, server, opened=False)
-        if error and reconnection.refused(server):
-            raise error
-        wait_s = reconnection.lost(time.monotonic(), stalled=end.status == "DEADLINE_EXCEEDED")
-        if wait_s is None:
-            address = self._servers.address
-            over_tls = bool(address.tls)
-            raise unreachable(address.target, str(end), was_connected=False, over_tls=over_tls)
-        time.sleep(wait_s)

@@ -4,17 +4,22 @@ No sockets, threads or clocks: callers pass the time in and carry out what `next
 
     hand_in -> queued --Send--> in flight -> settled (exactly once)
                  ^                 |
-                 +-- refused (full: later), turned away (draining), connection lost
+                 +-- refused (full: later), turned away (draining), connection lost,
+                     reply damaged or missing while others come
 
 A frame keeps its payload until it is settled, so it can always be sent again, and a reply
-for a frame that is not in flight settles nothing, so no frame is settled twice.
+for a frame that is not in flight settles nothing, so no frame is settled twice. A budget that
+runs out settles its frame wherever that is; an answer that comes later is none.
 """
 
 import heapq
+import math
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from edge_client import outcome
+from edge_client.flight import Flight
+from edge_client.frame import EncodedFrame, Held
 
 
 @dataclass(frozen=True)
@@ -25,9 +30,14 @@ class WindowPolicy:
         limit: frames held unanswered, so also the memory bound; at least 1.
         refusals_max: how often a full server may refuse one frame before that is its outcome.
         suspicions_max: how often the call may end with this frame alone in flight.
+        losses_max: how often one frame's reply may be damaged, or missing while others come.
+        strays_max: replies to nothing that was sent, with none to something that was, before the
+            connection is dropped.
         reply_timeout_s: no reply for this long with frames in flight means the connection is dead.
+        passed_over_s: how long a frame waits for its reply after a later one had its own, where that is
+            less than `reply_timeout_s`.
         retry_floor_ms: the first wait after a refusal that gives no hint; doubles each time.
-        retry_ceiling_ms: the longest wait between two tries of one frame.
+        retry_ceiling_ms: the longest wait between two tries of one frame, whatever the server's hint.
 
     Raises:
         ValueError: a limit below 1 or a time not above 0.
@@ -36,48 +46,20 @@ class WindowPolicy:
     limit: int = 32
     refusals_max: int = 10
     suspicions_max: int = 2
+    losses_max: int = 3
+    strays_max: int = 1000
     reply_timeout_s: float = 60.0
+    passed_over_s: float = 5.0
     retry_floor_ms: float = 10.0
     retry_ceiling_ms: float = 5_000.0
 
     def __post_init__(self) -> None:
-        if min(self.limit, self.refusals_max, self.suspicions_max) < 1:
-            raise ValueError(f"limit, refusals_max and suspicions_max must be at least 1: {self}")
-        if min(self.reply_timeout_s, self.retry_floor_ms, self.retry_ceiling_ms) <= 0:
+        counts = (self.limit, self.refusals_max, self.suspicions_max, self.losses_max, self.strays_max)
+        if min(counts) < 1:
+            raise ValueError(f"limits and counts must be at least 1: {self}")
+        times = (self.reply_timeout_s, self.passed_over_s, self.retry_floor_ms, self.retry_ceiling_ms)
+        if min(times) <= 0:
             raise ValueError(f"times must be above 0: {self}")
-
-
-@dataclass(frozen=True, slots=True)
-class EncodedFrame:
-    """A frame as it was handed in.
-
-    Attributes:
-        sequence: unique in this client.
-        source: where the picture came from.
-        label: what it shows, or None.
-        payload: the encoded feature.
-        edge_ms: what preparing it took.
-        deadline_s: the caller's clock at which an answer is of no use any more, or None.
-    """
-
-    sequence: int
-    source: str
-    label: str | None
-    payload: bytes
-    edge_ms: float = 0.0
-    deadline_s: float | None = None
-
-
-@dataclass(slots=True)
-class Held:
-    """A frame that is not settled yet, and what happened to it so far."""
-
-    frame: EncodedFrame
-    sends: int = 0
-    refusals: int = 0
-    suspicions: int = 0
-    first_sent_s: float | None = None
-    not_before_s: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,9 +84,9 @@ class Finish:
 
 @dataclass(frozen=True, slots=True)
 class Stalled:
-    """The server stopped replying: drop the connection."""
+    """Drop the connection: what the server does, as the end of a sentence about it."""
 
-    silent_s: float
+    reason: str
 
 
 Step = Send | Wait | Finish | Stalled
@@ -132,24 +114,24 @@ class InFlightWindow:
     jitter: Callable[[], float]
     _queue: list[tuple[int, Held]] = field(default_factory=list)
     _delayed: list[tuple[float, int, Held]] = field(default_factory=list)
-    _in_flight: dict[int, Held] = field(default_factory=dict)
+    _flight: Flight = field(default_factory=Flight)
     _failed: list[Failed] = field(default_factory=list)
     _server_window: int = 1
     _connected: bool = False
     _draining: bool = False
     _probing: bool = False
     _closed: bool = False
-    _last_sign_s: float = 0.0
+    _due_s: float = math.inf
 
     @property
     def unanswered(self) -> int:
         """Frames handed in and not settled."""
-        return len(self._queue) + len(self._delayed) + len(self._in_flight)
+        return len(self._queue) + len(self._delayed) + len(self._flight)
 
     @property
     def in_flight(self) -> int:
         """Frames sent on the present connection and not replied to."""
-        return len(self._in_flight)
+        return len(self._flight)
 
     @property
     def done(self) -> bool:
@@ -166,9 +148,14 @@ class InFlightWindow:
         """Whether the present connection's server takes no more frames."""
         return self._draining
 
-    def silent_s(self, now_s: float) -> float:
-        """How long the server has not replied while frames are in flight, seconds."""
-        return now_s - self._last_sign_s if self._in_flight else 0.0
+    def fault(self, now_s: float) -> str | None:
+        """Why the present connection is of no use, as the end of a sentence about the server; or None."""
+        silent_s = self._flight.silent_s(now_s)
+        if silent_s >= self.policy.reply_timeout_s:
+            return f"has answered nothing for {silent_s:.1f} s; is it overloaded?"
+        if (strays := self._flight.strays) > self.policy.strays_max:
+            return f"sends replies to frames that it was not sent, {strays} since its last answer"
+        return None
 
     def has_room(self, limit: int | None = None) -> bool:
         """Whether one more frame may be handed in, under the policy's limit or a lower one."""
@@ -190,6 +177,8 @@ class InFlightWindow:
         if any(held.frame.sequence == frame.sequence for held in self._all()):
             raise ValueError(f"frame {frame.sequence} is already in the window")
         heapq.heappush(self._queue, (frame.sequence, Held(frame)))
+        if frame.deadline_s is not None:
+            self._due_s = min(self._due_s, frame.deadline_s)
 
     def close(self) -> None:
         """Take no more frames; what was handed in is still settled."""
@@ -197,9 +186,10 @@ class InFlightWindow:
 
     def connected(self, server_window: int | None, now_s: float) -> None:
         """A stream is open; `server_window` is what the server told, None where it did not yet."""
+        assert not self._flight, "the last connection ends before the next one begins"
         self._connected, self._draining = True, False
         self._server_window = max(1, server_window) if server_window is not None else 1
-        self._last_sign_s = now_s
+        self._flight = Flight(now_s)
 
     def disconnected(self, now_s: float, *, suspect: bool, message: str = "") -> None:
         """The stream is gone: everything in flight is queued again, in order.
@@ -211,8 +201,9 @@ class InFlightWindow:
             message: what the connection ended with.
         """
         self._connected, self._draining = False, False
-        lost, self._in_flight = list(self._in_flight.values()), {}
-        if suspect and len(lost) == 1:
+        lost, owed = self._flight.waiting, self._flight.owed
+        self._flight = Flight(now_s)
+        if suspect and len(lost) == owed == 1:
             lost[0].suspicions += 1
             if lost[0].suspicions >= self.policy.suspicions_max:
                 self._fail(lost.pop(), outcome.REJECTED, f"the server ends the call at this frame: {message}")
@@ -248,12 +239,12 @@ class InFlightWindow:
         self.expire(now_s)
         if not self._connected or self._draining or self.done:
             return Finish()
-        if (silent_s := self.silent_s(now_s)) >= self.policy.reply_timeout_s:
-            return Stalled(silent_s)
+        if (reason := self.fault(now_s)) is not None:
+            return Stalled(reason)
         while self._delayed and self._delayed[0][0] <= now_s:
             self._enqueue(heapq.heappop(self._delayed)[2])
-        ready = min(len(self._queue), self._send_limit() - len(self._in_flight))
-        if ready > 0 and (ready >= company or not self._in_flight or self._is_last(ready)):
+        ready = min(len(self._queue), self._send_limit() - self._flight.owed)
+        if ready > 0 and (ready >= company or not self._flight.owed or self._is_last(ready)):
             return self._send(heapq.heappop(self._queue)[1], now_s)
         return Wait(self._wake_s())
 
@@ -264,46 +255,87 @@ class InFlightWindow:
         return 1 if self._probing else min(self.policy.limit, self._server_window)
 
     def _send(self, held: Held, now_s: float) -> Send:
-        if not self._in_flight:
-            self._last_sign_s = now_s
         held.sends += 1
         if held.first_sent_s is None:
             held.first_sent_s = now_s
-        self._in_flight[held.frame.sequence] = held
+        self._flight.send(held, now_s)
         deadline_s = held.frame.deadline_s
         # a budget of 0 can never be met, so the last millisecond is rounded up
         left_ms = None if deadline_s is None else max(1, int((deadline_s - now_s) * 1000))
         return Send(held.frame, left_ms)
 
     def _wake_s(self) -> float | None:
-        times = [held.frame.deadline_s for _, held in self._queue if held.frame.deadline_s is not None]
-        times += [held.frame.deadline_s for *_, held in self._delayed if held.frame.deadline_s is not None]
-        times += [when_s for when_s, *_ in self._delayed[:1]]
-        if self._in_flight:
-            times.append(self._last_sign_s + self.policy.reply_timeout_s)
-        return min(times, default=None)
+        times = [self._due_s, *(when_s for when_s, *_ in self._delayed[:1])]
+        if self._flight.owed:
+            times.append(self._flight.last_sign_s + self.policy.reply_timeout_s)
+        earliest_s = min(times)
+        return earliest_s if math.isfinite(earliest_s) else None
 
     def expire(self, now_s: float) -> None:
-        """Fail the frames whose budget ran out while they waited to be sent."""
-        for held in [*(h for _, h in self._queue), *(h for *_, h in self._delayed)]:
+        """Fail the frames whose budget ran out, and send again what the server passed over."""
+        if now_s < self._due_s:
+            return
+        for held in self._all():
             if held.frame.deadline_s is not None and held.frame.deadline_s <= now_s:
-                self._forget(held)
-                message = "the budget ran out before the frame could be sent; raise it or send fewer frames"
-                self._fail(held, outcome.BUDGET_EXCEEDED, message)
+                self._fail(held, outcome.BUDGET_EXCEEDED, self._forget(held))
+        for held in self._flight.passed_over(now_s - self._patience_s):
+            self._lose(held, outcome.NO_REPLY, "the server answers later frames and not this one")
+        deadlines_s = (held.frame.deadline_s for held in self._all())
+        self._due_s = min((each for each in deadlines_s if each is not None), default=math.inf)
+        self._expect_passed_over()
 
-    def _forget(self, held: Held) -> None:
+    def left_s(self, now_s: float) -> float:
+        """How long until the first budget may run out, seconds; infinity without budgets."""
+        return max(0.0, self._due_s - now_s)
+
+    @property
+    def _patience_s(self) -> float:
+        return min(self.policy.passed_over_s, self.policy.reply_timeout_s)
+
+    def _expect_passed_over(self) -> None:
+        if (first_s := self._flight.first_passed_s) is not None:
+            self._due_s = min(self._due_s, first_s + self._patience_s)
+
+    def _forget(self, held: Held) -> str:
+        """Take out a frame whose budget ran out; what to tell about it."""
+        self._flight.release(held.frame.sequence)
         self._queue = [entry for entry in self._queue if entry[1] is not held]
         self._delayed = [entry for entry in self._delayed if entry[2] is not held]
         heapq.heapify(self._queue)
         heapq.heapify(self._delayed)
+        if held.sends:
+            return "the budget ran out before the answer came; raise it, or look why the server is slow"
+        return "the budget ran out before the frame could be sent; raise it or send fewer frames"
+
+    def payload_of(self, sequence: int) -> bytes | None:
+        """What was sent of the frame in flight with this number; None where there is none."""
+        held = self._flight.get(sequence)
+        return None if held is None else held.frame.payload
 
     def settle(self, sequence: int, now_s: float) -> Held | None:
         """A reply came for this frame: give the frame out, or None for one that is not in flight."""
-        self._last_sign_s = now_s
-        held = self._in_flight.pop(sequence, None)
+        held = self._flight.reply(sequence, now_s)
+        self._expect_passed_over()
         if held is not None:
             self._probing = False
         return held
+
+    def damaged(self, now_s: float) -> None:
+        """A reply came that cannot be trusted, its number included: by its place it is the oldest frame's."""
+        sequence = self._flight.oldest()
+        if sequence is None:
+            self._flight.strays += 1
+        elif (held := self.settle(sequence, now_s)) is not None:
+            message = "its replies come damaged, or answer another payload; use TLS, or look at the line"
+            self._lose(held, outcome.DAMAGED, message)
+
+    def _lose(self, held: Held, code: str, message: str) -> None:
+        """A frame's reply is lost: send the frame again, up to the policy's limit."""
+        held.losses += 1
+        if held.losses >= self.policy.losses_max:
+            self._fail(held, code, f"{message}; sent {held.sends} times")
+        else:
+            self._enqueue(held)
 
     def refused(self, sequence: int, retry_after_ms: int, message: str, now_s: float) -> None:
         """The server's queue was full: send the frame again later, up to the policy's limit."""
@@ -315,7 +347,7 @@ class InFlightWindow:
             self._fail(held, "RESOURCE_EXHAUSTED", f"refused {held.refusals} times, last: {message}")
             return
         growing_ms = self.policy.retry_floor_ms * 2 ** (held.refusals - 1)
-        delay_ms = min(max(retry_after_ms, growing_ms), max(retry_after_ms, self.policy.retry_ceiling_ms))
+        delay_ms = min(max(retry_after_ms, growing_ms), self.policy.retry_ceiling_ms)
         held.not_before_s = now_s + delay_ms * (1 + 0.25 * self.jitter()) / 1000
         heapq.heappush(self._delayed, (held.not_before_s, held.frame.sequence, held))
 
@@ -330,8 +362,9 @@ class InFlightWindow:
         """Fail everything that is not settled and take no more frames."""
         self._closed = True
         held_frames = sorted(self._all(), key=lambda held: held.frame.sequence)
-        self._queue, self._delayed, self._in_flight = [], [], {}
+        self._queue, self._delayed = [], []
         for held in held_frames:
+            self._flight.release(held.frame.sequence)
             self._fail(held, code, message)
 
     def take_failed(self) -> list[Failed]:
@@ -341,7 +374,7 @@ class InFlightWindow:
 
     def _all(self) -> list[Held]:
         waiting = [held for _, held in self._queue] + [held for *_, held in self._delayed]
-        return waiting + list(self._in_flight.values())
+        return waiting + self._flight.waiting
 
     def _enqueue(self, held: Held) -> None:
         heapq.heappush(self._queue, (held.frame.sequence, held))

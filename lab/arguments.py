@@ -6,6 +6,8 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from shared.extras import how_to_install
+
 if TYPE_CHECKING:
     import torch
 
@@ -57,9 +59,7 @@ def require_lab_extra() -> None:
         import safetensors  # noqa: F401
         import torch  # noqa: F401
     except ModuleNotFoundError as error:
-        raise RuntimeError(
-            f"`siftfunnel lab` needs {error.name}: install the extra `lab` (pip install 'siftfunnel[lab]')"
-        ) from error
+        raise RuntimeError(f"this command needs {error.name}: {how_to_install('lab')}") from error
 
 
 def prepare_torch(device: str, threads: int | None) -> "torch.device":

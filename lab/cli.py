@@ -2,13 +2,16 @@
 
 import argparse
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from lab.arguments import add_common, prepare_torch, require_lab_extra, say
 from lab.audit.cli import add_audit_parser
 from lab.front.cli import add_front_parser
 from lab.study.cli import add_figure2_parser, add_run_parser
 from lab.tables.cli import add_tables_parser
+
+if TYPE_CHECKING:
+    from shared.bundle import Inverter
 
 
 def add_lab_parser(subparsers: Any) -> None:
@@ -96,6 +99,7 @@ def _add_export(commands: Any) -> None:
     )
     parser.add_argument("folder", type=Path, metavar="RUN", help="a run folder")
     parser.add_argument("--out", type=Path, required=True, metavar="DIR", help="the bundle's directory")
+    parser.add_argument("--name", metavar="NAME", help="the bundle's name (default: that of its directory)")
     parser.add_argument(
         "--evaluate-on",
         choices=["test", "validation"],
@@ -114,12 +118,15 @@ def _add_inverter(commands: Any) -> None:
         "pictures that the bundle's network never saw, and export it. "
         "Ctrl-C stops; the same command continues.",
     )
-    parser.add_argument("bundle", type=Path, metavar="BUNDLE", help="a bundle's directory")
+    parser.add_argument("bundle", metavar="BUNDLE", help="a bundle's directory or name")
     parser.add_argument("--out", type=Path, required=True, metavar="DIR", help="the inverter's directory")
     parser.add_argument(
         "--run", dest="folder", type=Path, metavar="DIR", help="run folder (default: runs/inverter-BUNDLE)"
     )
     parser.add_argument("--epochs", type=int, metavar="N", help="another number of epochs than the recipe's")
+    parser.add_argument(
+        "--measure-only", action="store_true", help="measure the inverter in --out anew; nothing is trained"
+    )
     add_common(parser)
     parser.set_defaults(run=run_inverter)
 
@@ -163,7 +170,7 @@ def run_train(args: argparse.Namespace) -> int:
     try:
         progress = train_recipe(wanted, folder, args.data, args.cache, device, args.start_from, args.teachers)
     except KeyboardInterrupt:
-        say(f"\nstopped; the finished epochs are kept in {folder}, the same command continues")
+        say(f"stopped; what is said above to be kept is in {folder}, and the same command continues")
         raise
     print(f"{folder}: best validation score {progress.best_score:.4f} in epoch {progress.best_epoch}")
     return 0
@@ -174,29 +181,38 @@ def run_export(args: argparse.Namespace) -> int:
     prepare_torch("cpu", args.threads)
     from lab.export import export_run
 
-    bundle = export_run(args.folder, args.out, args.data, args.cache, evaluate_on=args.evaluate_on)
+    bundle = export_run(
+        args.folder, args.out, args.data, args.cache, name=args.name, evaluate_on=args.evaluate_on
+    )
     print(f"{args.out}: {bundle.name} {bundle.digest[:12]}, accuracy {bundle.report()['accuracy']:.4f}")
     return 0
 
 
 def run_inverter(args: argparse.Namespace) -> int:
-    """Train and export a bundle's inverter."""
+    """Train and export a bundle's inverter, or measure one anew."""
     device = prepare_torch(args.device, args.threads)
     from dataclasses import replace
 
-    from lab.inverter import inverter_recipe, train_inverter
-    from shared.bundle import load_bundle
+    from lab.inverter import inverter_recipe, measure_inverter, train_inverter
+    from shared.bundle_search import find_bundle
 
-    bundle = load_bundle(args.bundle, need=("edge.onnx",))
-    wanted = inverter_recipe(bundle.name)
+    bundle = find_bundle(args.bundle)
+    if args.measure_only:
+        _print_inverter(args.out, measure_inverter(bundle.directory, args.out, args.data, args.cache))
+        return 0
+    wanted = inverter_recipe(bundle)
     if args.epochs is not None:
         wanted = replace(wanted, epochs=args.epochs)
     folder = args.folder or Path("runs") / f"inverter-{bundle.name}"
     try:
-        made = train_inverter(args.bundle, args.out, folder, args.data, args.cache, device, wanted)
+        made = train_inverter(bundle.directory, args.out, folder, args.data, args.cache, device, wanted)
     except KeyboardInterrupt:
-        say(f"\nstopped; the finished epochs are kept in {folder}, the same command continues")
+        say(f"stopped; what is said above to be kept is in {folder}, and the same command continues")
         raise
-    figures = made.report["held_out"]
-    print(f"{args.out}: PSNR {figures['psnr_mean']:.2f} dB, SSIM {figures['ssim_mean']:.3f} held out")
+    _print_inverter(args.out, made)
     return 0
+
+
+def _print_inverter(place: Path, made: "Inverter") -> None:
+    for codec, figures in made.report["codecs"].items():
+        print(f"{place}: {codec} PSNR {figures['psnr_mean']:.2f} dB, SSIM {figures['ssim_mean']:.3f}")

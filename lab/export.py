@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 from PIL import Image
 from torch import nn
 
+from lab.checkpoints import BEST, RUN
 from lab.classifier import evaluate_logits, input_spec
 from lab.data import ImageSet
 from lab.folding import folded_copy, round_to_half
@@ -31,9 +32,8 @@ from lab.provenance import provenance
 from lab.recipes import Recipe
 from lab.runs import RESTORING, load_run, splits_of
 from lab.sessions import DeviceModel, OnnxModel
-from lab.train import BEST, RUN
 from shared.bundle import Bundle, write_bundle
-from shared.manifest import CodecSpec, FeatureSpec, Manifest
+from shared.manifest import CodecSpec, FeatureSpec, Manifest, is_name
 from shared.preprocess import InputSpec, normalise
 from shared.wire import calibrate, calibrate_lattice, make_codecs
 
@@ -195,11 +195,15 @@ def fit_rate_point(stage: RateQuantiser, point: int, features_NCHW: NDArray[np.f
 
 
 def _manifest(
-    recipe: Recipe, network: SplitNetwork, classes: tuple[str, ...], features_NCHW: NDArray[np.float32]
+    name: str,
+    recipe: Recipe,
+    network: SplitNetwork,
+    classes: tuple[str, ...],
+    features_NCHW: NDArray[np.float32],
 ) -> Manifest:
     codecs = _codecs(network, features_NCHW)
     return Manifest(
-        name=recipe.bundle,
+        name=name,
         architecture=f"{recipe.architecture}-w{recipe.width}",
         defence=recipe.defence.name,
         split_point=network.split_point,
@@ -219,6 +223,7 @@ def export_run(
     data: Path | None,
     cache: Path | None = None,
     *,
+    name: str | None = None,
     evaluate_on: str = "test",
 ) -> Bundle:
     """Export a run's best weights as a bundle.
@@ -228,11 +233,18 @@ def export_run(
         out: The directory that becomes the bundle.
         data: Data directory, as for training.
         cache: Directory for decoded arrays.
+        name: The bundle's name; None takes that of ``out``.
         evaluate_on: ``test``, or ``validation`` for an export that leaves the test pictures untouched.
 
     Raises:
         ExportError: the graphs do not compute what PyTorch computes.
+        ValueError: a name that no bundle can have.
     """
+    name = name or out.resolve().name
+    if not is_name(name):
+        raise ValueError(
+            f"{name!r} is no name for a bundle; use letters, digits, '-', '_' and '.', or --name"
+        )
     if evaluate_on not in ("test", "validation"):
         raise ValueError(f"evaluate on test or validation, got {evaluate_on!r}")
     recipe, network, stored = load_run(folder)
@@ -244,7 +256,7 @@ def export_run(
     cloud = OnnxModel(exported.cloud_onnx)
 
     validation_features = edge(normalise(splits.validation.images_NHWC, spec))
-    manifest = _manifest(recipe, network, splits.train.classes, validation_features)
+    manifest = _manifest(name, recipe, network, splits.train.classes, validation_features)
     on_validation = measure_codecs(manifest, cloud, validation_features, splits.validation.labels)
     manifest = _with_default(manifest, choose_default(on_validation))
     rate_trained = isinstance(network.stage, RateQuantiser)

@@ -3,7 +3,7 @@
 The attacker knows the bundle (its edge half computes the features here, exactly as the device would) and owns
 auxiliary pictures that the network was neither trained nor tested on. A tenth of those is held back to choose
 the best epoch; the figures in the report are measured on the target's test pictures, which no part of the
-attack has seen.
+attack has seen, of frames that went through each of the bundle's codecs.
 """
 
 from collections.abc import Iterator
@@ -17,7 +17,9 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from lab.augment import Augmentation, augment
-from lab.data import DataError, ImageSet, seeded_parts
+from lab.bundles import dataset_of
+from lab.checkpoints import Run
+from lab.data import DataError, ImageSet, Splits, seeded_parts
 from lab.datasets import load_splits
 from lab.export import ExportError
 from lab.folding import folded_copy, round_to_half
@@ -26,14 +28,25 @@ from lab.models.decoder import DecoderSettings, build_decoder, doublings_between
 from lab.models.split import count_parameters
 from lab.provenance import provenance
 from lab.sessions import DeviceModel, OnnxModel
-from lab.train import FitSettings, Run, Task, fit
-from shared.bundle import Bundle, Inverter, load_bundle, write_inverter
-from shared.preprocess import InputSpec
+from lab.train import FitSettings, Task, fit
+from shared.bundle import EDGE, Bundle, Inverter, load_bundle, load_inverter, write_inverter
+from shared.preprocess import InputSpec, normalise
 from shared.similarity import mse, psnr, ssim
+from shared.wire import make_codecs
 
 RELATIVE_TOLERANCE = 1e-4
 STATISTICS_PICTURES = 1000
 SCORED_PICTURES = 1000
+COMPARED_PICTURES = 200
+TRAINING_FIELDS = (
+    "parameters",
+    "input",
+    "output",
+    "largest_difference_from_pytorch",
+    "training",
+    "provenance",
+)
+"""What a report says of the model itself and stays true when its figures are measured anew."""
 
 
 @dataclass(frozen=True)
@@ -65,18 +78,22 @@ INVERTERS: dict[str, InverterRecipe] = {
     "cifar10": InverterRecipe(dataset="cifar10", epochs=12, batch_size=32),
     "drawnfaces": InverterRecipe(dataset="drawnfaces", epochs=16, batch_size=16),
 }
-"""The decoder's recipe for each data set; a bundle's is the one whose name its own name begins with."""
+"""The decoder's recipe for each data set."""
 
 
-def inverter_recipe(bundle_name: str) -> InverterRecipe:
-    """The recipe for a bundle; an unknown family lists the known ones."""
-    for dataset, recipe in INVERTERS.items():
-        if bundle_name == dataset or bundle_name.startswith(dataset + "-"):
-            return recipe
-    raise ValueError(
-        f"no inverter recipe for bundle {bundle_name!r}; known families: {', '.join(sorted(INVERTERS))}. "
-        "Name the bundle <family>-<something>, or add a recipe to lab.inverter.INVERTERS"
-    )
+def inverter_recipe(bundle: Bundle) -> InverterRecipe:
+    """The recipe for a bundle, by the data set that it was trained on.
+
+    Raises:
+        ValueError: it names none, or one without a recipe; the text lists those that have one.
+    """
+    dataset = dataset_of(bundle)
+    if dataset not in INVERTERS:
+        raise ValueError(
+            f"no inverter recipe for bundle {bundle.name}, trained on {dataset or 'unnamed pictures'}; "
+            f"there are recipes for {', '.join(sorted(INVERTERS))}: add one to lab.inverter.INVERTERS"
+        )
+    return INVERTERS[dataset]
 
 
 def normalise_floats(x_NHWC: Tensor, spec: InputSpec) -> NDArray[np.float32]:
@@ -106,7 +123,7 @@ class DecoderTask(Task):
         self.batch_size = recipe.batch_size
         self.device = device
         self.spec = manifest.input
-        self._edge = DeviceModel(bundle.path("edge.onnx"), manifest.edge_stages)
+        self._edge = DeviceModel(bundle.path(EDGE), manifest.edge_stages)
         held_back = max(1, round(len(auxiliary) * recipe.held_back_share))
         kept, chosen = seeded_parts(len(auxiliary), (len(auxiliary) - held_back, held_back), recipe.seed)
         self._images_NHWC = torch.from_numpy(auxiliary.images_NHWC[kept])
@@ -173,19 +190,40 @@ def verify_decoder(stored: nn.Module, model: bytes, features: NDArray[np.float32
     return difference
 
 
-def score(images: ImageSet, edge: DeviceModel, inverter: OnnxModel, spec: InputSpec) -> dict[str, float]:
-    """Mean standard MSE, PSNR and SSIM per picture, and the share of pictures at 28 dB or more."""
-    pictures = images.images_NHWC.astype(np.float32) / 255
-    features = edge(normalise_floats(torch.from_numpy(pictures), spec))
-    restored = inverter(features).transpose(0, 2, 3, 1).clip(0, 1)
-    decibels = np.array([psnr(a, b) for a, b in zip(pictures, restored, strict=True)])
+def score(pictures_NHWC: NDArray[np.float32], restored_NCHW: NDArray[np.float32]) -> dict[str, float]:
+    """Mean standard MSE, PSNR and SSIM per picture, with median and 95th percentile of the PSNR."""
+    pairs = list(zip(pictures_NHWC, restored_NCHW.transpose(0, 2, 3, 1).clip(0, 1), strict=True))
+    decibels = np.array([psnr(a, b) for a, b in pairs])
     return {
-        "pictures": len(images),
-        "mse_mean": float(np.mean([mse(a, b) for a, b in zip(pictures, restored, strict=True)])),
+        "pictures": len(pairs),
+        "mse_mean": float(np.mean([mse(a, b) for a, b in pairs])),
         "psnr_mean": float(decibels.mean()),
         "psnr_median": float(np.median(decibels)),
         "psnr_p95": float(np.quantile(decibels, 0.95)),
-        "ssim_mean": float(np.mean([ssim(a, b) for a, b in zip(pictures, restored, strict=True)])),
+        "ssim_mean": float(np.mean([ssim(a, b) for a, b in pairs])),
+    }
+
+
+def measure(bundle: Bundle, splits: Splits, inverter: OnnxModel) -> dict[str, Any]:
+    """What an inverter restores of test pictures after each codec of its bundle.
+
+    Returns:
+        ``codecs``: figures of ``score`` by codec, of frames as the cloud decodes them. ``held_out_pictures``:
+        which pictures. ``mean_picture_instead``: what guessing gets on them.
+    """
+    test = splits.test.spread(SCORED_PICTURES)
+    edge = DeviceModel(bundle.path(EDGE), bundle.manifest.edge_stages)
+    features = edge(normalise(test.images_NHWC, bundle.manifest.input))
+    pictures = (test.images_NHWC / 255).astype(np.float32)
+    figures = {}
+    for codec in make_codecs(bundle.manifest, bundle.digest):
+        decoded = np.stack([codec.decode(codec.encode(feature)) for feature in features])
+        figures[codec.name] = score(pictures, inverter(decoded))
+    return {
+        "codecs": figures,
+        "held_out_pictures": "the target's test pictures, evenly spread over their classes",
+        "mean_picture_instead": mean_picture_score(splits.auxiliary, test),
+        "measured": provenance(),
     }
 
 
@@ -220,8 +258,8 @@ def train_inverter(
         device: Where to train.
         recipe: Another recipe than the bundle family's.
     """
-    bundle = load_bundle(bundle_directory, need=("edge.onnx",))
-    recipe = recipe or inverter_recipe(bundle.name)
+    bundle = load_bundle(bundle_directory, need=(EDGE,))
+    recipe = recipe or inverter_recipe(bundle)
     splits = load_splits(recipe.dataset, data, cache, size=bundle.manifest.input.height)
     task = DecoderTask(recipe, bundle, splits.auxiliary, device)
     run = Run(run_folder, {"inverter": asdict(recipe), "bundle": bundle.name, "digest": bundle.digest})
@@ -229,14 +267,11 @@ def train_inverter(
     progress = fit(task, settings, run)
 
     stored, model = convert_decoder(run.load_best(task.model), bundle.manifest.feature.shape)
-    edge = DeviceModel(bundle.path("edge.onnx"), bundle.manifest.edge_stages)
-    test = splits.test.take(slice(None, None, max(1, len(splits.test) // SCORED_PICTURES)))
+    edge = DeviceModel(bundle.path(EDGE), bundle.manifest.edge_stages)
     spec = bundle.manifest.input
-    sample = edge(normalise_floats(torch.from_numpy(test.images_NHWC[:200]).float() / 255, spec))
+    sample = edge(normalise(splits.test.images_NHWC[:COMPARED_PICTURES], spec))
     report: dict[str, Any] = {
-        "held_out": score(test, edge, OnnxModel(model), spec),
-        "held_out_pictures": "the target's test pictures, evenly spaced",
-        "mean_picture_instead": mean_picture_score(splits.auxiliary, test),
+        **measure(bundle, splits, OnnxModel(model)),
         "parameters": count_parameters(stored),
         "input": {"feature": list(bundle.manifest.feature.shape)},
         "output": {"image": [3, spec.height, spec.width], "range": [0, 1]},
@@ -253,3 +288,24 @@ def train_inverter(
         "provenance": provenance(),
     }
     return write_inverter(out, bundle.name, bundle.digest, model, report)
+
+
+def measure_inverter(bundle_directory: Path, place: Path, data: Path | None, cache: Path | None) -> Inverter:
+    """Measure a stored inverter anew, by forward passes alone; its model stays as it is.
+
+    Args:
+        bundle_directory: The bundle that it was trained for.
+        place: The inverter's directory.
+        data: Data directory, as for training.
+        cache: Directory for decoded arrays.
+
+    Raises:
+        BundleError: no inverter lies there, or it is another bundle's.
+    """
+    bundle = load_bundle(bundle_directory, need=(EDGE,))
+    stored = load_inverter(place)
+    stored.require_digest(bundle.digest)
+    splits = load_splits(inverter_recipe(bundle).dataset, data, cache, size=bundle.manifest.input.height)
+    trained = {key: value for key, value in stored.report.items() if key in TRAINING_FIELDS}
+    report = {**measure(bundle, splits, OnnxModel(stored.path())), **trained}
+    return write_inverter(place, bundle.name, bundle.digest, stored.path().read_bytes(), report)

@@ -20,6 +20,7 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from lab.arguments import say
+from lab.checkpoints import RUN, Progress, Run, RunFolderError
 from lab.classifier import ClassifierTask, fit_settings, input_spec, steps_per_epoch
 from lab.data import ImageSet, Splits
 from lab.datasets import load_splits
@@ -28,7 +29,7 @@ from lab.models.rate import RateQuantiser
 from lab.models.split import SplitNetwork
 from lab.recipes import Normalisation, Recipe, WarmStart, recipe, recipe_from_json
 from lab.teachers import soft_labels
-from lab.train import RUN, Progress, Run, RunFolderError, fit
+from lab.train import fit
 from lab.unfolding import load_from_bundle
 from lab.warmstart import RestoringTask
 from shared.bundle import load_bundle
@@ -134,9 +135,12 @@ def _about(wanted: Recipe, splits: Splits, **more: Any) -> dict[str, Any]:
     }
 
 
-def _train_one(wanted: Recipe, folder: Path, splits: Splits, device: torch.device) -> Progress:
+def _train_one(
+    wanted: Recipe, folder: Path, splits: Splits, device: torch.device, stage: str = ""
+) -> Progress:
     task = ClassifierTask(wanted, splits, device)
-    return fit(task, fit_settings(wanted), Run(folder, _about(wanted, splits)), task.make_optimizer)
+    settings = replace(fit_settings(wanted), stage=stage)
+    return fit(task, settings, Run(folder, _about(wanted, splits)), task.make_optimizer)
 
 
 def _train_on(
@@ -181,7 +185,13 @@ def _begin_with(task: ClassifierTask, start_from: Path, splits: Splits) -> None:
 
 
 def _restored_network(
-    wanted: Recipe, warm_start: WarmStart, folder: Path, start: Path, splits: Splits, device: torch.device
+    wanted: Recipe,
+    warm_start: WarmStart,
+    folder: Path,
+    start: Path,
+    splits: Splits,
+    device: torch.device,
+    stage: str,
 ) -> SplitNetwork:
     """The funnel after the fit of its restored feature; trains what is missing."""
     fitting = replace(
@@ -194,7 +204,7 @@ def _restored_network(
     _, trained, _ = load_run(start)
     task = RestoringTask(fitting, splits, device, trained)
     run = Run(folder, _about(fitting, splits))
-    fit(task, fit_settings(fitting), run)
+    fit(task, replace(fit_settings(fitting), stage=stage), run)
     run.load_best(task.model)
     return task.model
 
@@ -226,7 +236,9 @@ def train_recipe(
             f"recipe {wanted.name} has these teachers: {named}; give each one's directory, --teacher DIR, "
             f"got {len(teachers)}"
         )
+    say(f"reading the pictures of {wanted.dataset}")
     splits = splits_of(wanted, data, cache)
+    say(", ".join(f"{count:,} {part}" for part, count in splits.sizes().items()) + " pictures")
     wanted = settled(wanted, splits, folder, start_from)
     progress = _train_settled(wanted, folder, splits, device, start_from, teachers)
     _say_if_nothing_was_learned(wanted, progress, splits.validation)
@@ -302,10 +314,18 @@ def _train_settled(
         return _train_one(wanted, folder, splits, device)
     task = ClassifierTask(wanted, splits, device)
     run = Run(folder, _about(wanted, splits))
+    start = start_from or folder / START
+    before = [] if start_from else [settled(recipe(wanted.warm_start.recipe), splits, start, None)]
+    stages = [*(each.name for each in before), f"{wanted.name}:restoring", wanted.name]
+    epochs = [*(each.epochs for each in before), wanted.warm_start.epochs, wanted.epochs]
+    labels = [f"[{place}/{len(stages)} {name}] " for place, name in enumerate(stages, start=1)]
     if run.is_fresh():
-        start = start_from or folder / START
-        if start_from is None:
-            _train_one(settled(recipe(wanted.warm_start.recipe), splits, start, None), start, splits, device)
-        network = _restored_network(wanted, wanted.warm_start, folder / RESTORING, start, splits, device)
+        parts = ", ".join(f"{name} ({count} epochs)" for name, count in zip(stages, epochs, strict=True))
+        say(f"{len(stages)} trainings, one after the other: {parts}; what is finished is not done again")
+        for each in before:
+            _train_one(each, start, splits, device, labels[0])
+        network = _restored_network(
+            wanted, wanted.warm_start, folder / RESTORING, start, splits, device, labels[-2]
+        )
         task.model.load_state_dict(network.state_dict())
-    return fit(task, fit_settings(wanted), run, task.make_optimizer)
+    return fit(task, replace(fit_settings(wanted), stage=labels[-1]), run, task.make_optimizer)

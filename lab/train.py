@@ -1,30 +1,23 @@
-"""The one fitting loop: serves classifiers and decoders, resumes after any stop, keeps the best.
-
-A run folder holds ``last.safetensors`` (weights, optimiser state, random states; the loop's counters as JSON
-in its header), ``best.safetensors`` (the weights that scored best on validation) and ``run.json`` (what a
-reader wants to know). Nothing is pickled.
-"""
+"""The one fitting loop: serves classifiers and decoders, resumes after any stop, keeps the best."""
 
 import ctypes
-import json
 import math
 import sys
 import time
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, field
-from pathlib import Path
+from dataclasses import dataclass
 from typing import Any
 
 import torch
-from safetensors import safe_open
-from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
-from lab.provenance import provenance
+from lab.checkpoints import Progress, Run
+from lab.interrupts import Interrupts
 
-LAST, BEST, RUN = "last.safetensors", "best.safetensors", "run.json"
 PROGRESS_INTERVAL_S = 5.0
+LOGGED_INTERVAL_S = 30.0
+"""Between two lines of an epoch under way, where progress is written to a file."""
 
 
 class TrainingDivergedError(RuntimeError):
@@ -33,10 +26,6 @@ class TrainingDivergedError(RuntimeError):
 
 class OutOfMemoryError(RuntimeError):
     """A step did not fit into memory; says what to lower. The last finished epoch's checkpoint is kept."""
-
-
-class RunFolderError(ValueError):
-    """A run folder that does not fit: made by other settings, or damaged."""
 
 
 class Task(ABC):
@@ -73,7 +62,10 @@ class Task(ABC):
 
 @dataclass(frozen=True)
 class FitSettings:
-    """Optimiser and schedule; see ``lab.recipes.Recipe``. Training ends early at a score of ``stop_at``."""
+    """Optimiser and schedule; see ``lab.recipes.Recipe``. Training ends early at a score of ``stop_at``.
+
+    ``stage`` stands before each line of progress, for a training that is one of several.
+    """
 
     epochs: int
     learning_rate: float
@@ -82,17 +74,7 @@ class FitSettings:
     weight_decay: float = 1e-2
     seed: int = 1
     stop_at: float | None = None
-
-
-@dataclass
-class Progress:
-    """Where a run stands; stored with every checkpoint."""
-
-    epochs_done: int = 0
-    best_score: float = -math.inf
-    best_epoch: int = 0
-    seconds: float = 0.0
-    history: list[dict[str, float]] = field(default_factory=list)
+    stage: str = ""
 
 
 def one_cycle(step: int, total_steps: int, peak: float, warmup_share: float) -> float:
@@ -131,120 +113,60 @@ def keep_freed_memory() -> None:
         return
 
 
-def _write_tensors(path: Path, tensors: dict[str, Tensor], header: dict[str, str]) -> None:
-    partial = path.with_suffix(".partial")
-    save_file(
-        {name: value.detach().cpu().contiguous() for name, value in tensors.items()}, partial, metadata=header
-    )
-    partial.replace(path)
+class _Line:
+    """Progress of an epoch: one line that is written over on a terminal, now and then a line in a file."""
 
+    def __init__(self) -> None:
+        self._shown_s = time.monotonic()
+        self._is_terminal = sys.stderr.isatty()
 
-def _optimizer_tensors(optimizer: torch.optim.Optimizer) -> dict[str, Tensor]:
-    state = optimizer.state_dict()["state"]
-    return {
-        f"optimizer.{index}.{key}": torch.as_tensor(value)
-        for index, entries in state.items()
-        for key, value in entries.items()
-    }
+    def show(self, text: Callable[[], str]) -> None:
+        """Show a text if the time has come."""
+        now_s = time.monotonic()
+        if now_s - self._shown_s > (PROGRESS_INTERVAL_S if self._is_terminal else LOGGED_INTERVAL_S):
+            self._shown_s = now_s
+            self._write(text(), "" if self._is_terminal else "\n")
 
+    def end(self, text: str) -> None:
+        """Show a text that stays."""
+        self._write(text, "\n")
 
-def _restore_optimizer(optimizer: torch.optim.Optimizer, tensors: dict[str, Tensor]) -> None:
-    parameters = [p for group in optimizer.param_groups for p in group["params"]]
-    state: dict[int, dict[str, Tensor]] = {}
-    for name, value in tensors.items():
-        if name.startswith("optimizer."):
-            _, index, key = name.split(".", 2)
-            like = parameters[int(index)]
-            # the parameter's memory format keeps the optimiser's fast path after a resume
-            state.setdefault(int(index), {})[key] = (
-                torch.empty_like(like).copy_(value) if value.shape == like.shape else value
-            )
-    optimizer.load_state_dict({**optimizer.state_dict(), "state": state})
-
-
-class Run:
-    """A run folder: writes and restores checkpoints."""
-
-    def __init__(self, folder: Path, about: dict[str, Any]) -> None:
-        """``about`` identifies the run (recipe, data) and is compared when the folder already holds one."""
-        self.folder = folder
-        self.about = json.loads(json.dumps(about))
-        self._made_with = provenance()
-        folder.mkdir(parents=True, exist_ok=True)
-        if (folder / RUN).is_file():
-            stored = json.loads((folder / RUN).read_text())["about"]
-            differing = sorted(k for k in {*stored, *self.about} if stored.get(k) != self.about.get(k))
-            if differing:
-                raise RunFolderError(
-                    f"{folder} holds a run with other settings ({', '.join(differing)}); "
-                    "choose another folder or delete it"
-                )
-
-    def save(
-        self,
-        model: nn.Module,
-        optimizer: torch.optim.Optimizer,
-        generator: torch.Generator,
-        progress: Progress,
-        *,
-        is_best: bool,
-    ) -> None:
-        """Store one finished epoch; each file is replaced in one step."""
-        weights = model.state_dict()
-        if is_best:
-            _write_tensors(self.folder / BEST, weights, {"epoch": str(progress.epochs_done)})
-        tensors = {f"model.{name}": value for name, value in weights.items()}
-        tensors |= _optimizer_tensors(optimizer)
-        tensors |= {"random.global": torch.get_rng_state(), "random.data": generator.get_state()}
-        if torch.cuda.is_available():
-            tensors["random.cuda"] = torch.cuda.get_rng_state()
-        _write_tensors(self.folder / LAST, tensors, {"progress": json.dumps(vars(progress))})
-        text = (
-            json.dumps({"about": self.about, **vars(progress), "provenance": self._made_with}, indent=1)
-            + "\n"
-        )
-        partial = self.folder / (RUN + ".partial")
-        partial.write_text(text)
-        partial.replace(self.folder / RUN)
-
-    def restore(
-        self, model: nn.Module, optimizer: torch.optim.Optimizer, generator: torch.Generator
-    ) -> Progress:
-        """Continue from the last finished epoch, or start fresh when there is none."""
-        if self.is_fresh():
-            return Progress()
-        path = self.folder / LAST
-        with safe_open(path, framework="pt") as opened:
-            progress = Progress(**json.loads(opened.metadata()["progress"]))
-        tensors = load_file(path)
-        prefix = "model."
-        model.load_state_dict({k[len(prefix) :]: v for k, v in tensors.items() if k.startswith(prefix)})
-        _restore_optimizer(optimizer, tensors)
-        torch.set_rng_state(tensors["random.global"])
-        generator.set_state(tensors["random.data"])
-        if torch.cuda.is_available() and "random.cuda" in tensors:
-            torch.cuda.set_rng_state(tensors["random.cuda"])
-        return progress
-
-    def is_fresh(self) -> bool:
-        """Whether no epoch has been finished here."""
-        return not (self.folder / LAST).is_file()
-
-    def load_best(self, model: nn.Module) -> nn.Module:
-        """Put the best weights into ``model``."""
-        path = self.folder / BEST
-        if not path.is_file():
-            raise RunFolderError(f"{self.folder} holds no finished epoch yet ({BEST} is missing)")
-        model.load_state_dict(load_file(path))
-        return model
-
-
-def _show(text: str, *, final: bool = False) -> None:
-    if sys.stderr.isatty():
-        sys.stderr.write("\r\x1b[2K" + text + ("\n" if final else ""))
+    def _write(self, text: str, end: str) -> None:
+        sys.stderr.write(("\r\x1b[2K" if self._is_terminal else "") + text + end)
         sys.stderr.flush()
-    elif final:
-        print(text, file=sys.stderr, flush=True)
+
+
+def _step(task: Task, optimizer: torch.optim.Optimizer, batch: Any, rate: float, where: str) -> Any:
+    """One step at a learning rate; returns what the task logs."""
+    for group in optimizer.param_groups:
+        group["lr"] = rate
+    optimizer.zero_grad(set_to_none=True)
+    loss, logged = task.loss(batch)
+    if not math.isfinite(float(loss.detach())):
+        raise TrainingDivergedError(
+            f"the loss is {float(loss.detach())} in {where}; the last checkpoint is kept. Lower the learning "
+            "rate and start again"
+        )
+    loss.backward()  # type: ignore[no-untyped-call]
+    optimizer.step()
+    return logged
+
+
+def _batches(task: Task, generator: torch.Generator, done: int) -> Iterator[tuple[int, Any]]:
+    """One epoch of batches with their numbers from 1, without the first ``done``.
+
+    What those draw from PyTorch's own generators was drawn before the stop, so it does not count again.
+    """
+    held, on_gpu = torch.get_rng_state(), torch.cuda.is_available()
+    held_on_gpu = torch.cuda.get_rng_state() if on_gpu else None
+    for step, batch in enumerate(task.batches(generator), start=1):
+        if step <= done:
+            continue
+        if step == done + 1 and done:
+            torch.set_rng_state(held)
+            if held_on_gpu is not None:
+                torch.cuda.set_rng_state(held_on_gpu)
+        yield step, batch
 
 
 def _fit_epoch(
@@ -252,38 +174,39 @@ def _fit_epoch(
     optimizer: torch.optim.Optimizer,
     settings: FitSettings,
     generator: torch.Generator,
-    epoch: int,
-) -> dict[str, float]:
-    """One epoch; returns the mean of what the task logs."""
+    progress: Progress,
+    interrupts: Interrupts,
+    line: _Line,
+) -> bool:
+    """Steps of the epoch under way, counted in ``progress``; whether it came to its end."""
     task.model.train()
+    epoch = progress.epochs_done
     task.begin_epoch(epoch)
     steps = math.ceil(task.samples_per_epoch / task.batch_size)
-    sums: dict[str, float | Tensor] = {}
-    started = shown = time.monotonic()
-    step = 0
-    for step, batch in enumerate(task.batches(generator), start=1):
+    sums: dict[str, float | Tensor] = dict(progress.sums)
+    started, begun = time.monotonic(), progress.steps_done
+
+    def state(step: int) -> str:
+        rate_per_s = (step - begun) * task.batch_size / (time.monotonic() - started)
+        left_s = (settings.epochs * steps - epoch * steps - step) * task.batch_size / rate_per_s
+        return (
+            f"{settings.stage}epoch {epoch + 1}/{settings.epochs}  step {step}/{steps}  "
+            f"{rate_per_s:.0f} images/s  {left_s / 60:.1f} min left"
+        )
+
+    for step, batch in _batches(task, generator, begun):
         rate = one_cycle(
             epoch * steps + step - 1, settings.epochs * steps, settings.learning_rate, settings.warmup_share
         )
-        for group in optimizer.param_groups:
-            group["lr"] = rate
-        optimizer.zero_grad(set_to_none=True)
-        loss, logged = task.loss(batch)
-        if not math.isfinite(float(loss.detach())):
-            raise TrainingDivergedError(
-                f"the loss is {float(loss.detach())} in epoch {epoch + 1}, step {step}; the checkpoint of "
-                f"epoch {epoch} is kept. Lower the learning rate and start again"
-            )
-        loss.backward()  # type: ignore[no-untyped-call]
-        optimizer.step()
+        logged = _step(task, optimizer, batch, rate, f"epoch {epoch + 1}, step {step}")
         for name, value in logged.items():
             sums[name] = sums.get(name, 0.0) + value
-        now = time.monotonic()
-        if now - shown > PROGRESS_INTERVAL_S:
-            shown = now
-            rate_per_s = step * task.batch_size / (now - started)
-            _show(f"epoch {epoch + 1}/{settings.epochs}  step {step}/{steps}  {rate_per_s:.0f} images/s")
-    return {name: float(total) / max(step, 1) for name, total in sums.items()}
+        progress.steps_done = step
+        line.show(lambda step=step: state(step))  # type: ignore[misc]
+        if interrupts.noted and step < steps:
+            break
+    progress.sums = {name: float(total) for name, total in sums.items()}
+    return progress.steps_done >= steps or not interrupts.noted
 
 
 def adamw(model: nn.Module, settings: FitSettings) -> torch.optim.Optimizer:
@@ -309,7 +232,8 @@ def fit(
 ) -> Progress:
     """Train ``task.model`` until ``settings.epochs``, from where the run folder stands.
 
-    After an epoch the checkpoint is replaced, so an interrupt loses at most one epoch.
+    The checkpoint is replaced after every epoch and on Ctrl-C, which takes effect after the step under way;
+    a run that was stopped and continued ends as one that was not. Killed, it loses one epoch at most.
 
     Raises:
         TrainingDivergedError: the loss is no longer a number.
@@ -320,36 +244,69 @@ def fit(
     generator = torch.Generator().manual_seed(settings.seed)
     optimizer = make_optimizer(task.model, settings)
     progress = run.restore(task.model, optimizer, generator)
-    for epoch in range(progress.epochs_done, settings.epochs):
-        if settings.stop_at is not None and progress.best_score >= settings.stop_at:
-            break
-        started = time.monotonic()
-        try:
-            logged = _fit_epoch(task, optimizer, settings, generator, epoch)
-        except RuntimeError as error:
-            if not is_out_of_memory(error):
-                raise
-            raise OutOfMemoryError(
-                f"a step of {task.batch_size} pictures does not fit into memory (epoch {epoch + 1}; the "
-                f"checkpoint of epoch {epoch} is kept). Lower the batch size or the width"
-            ) from error
-        trained_s = time.monotonic() - started
+    with Interrupts() as interrupts:
+        while progress.epochs_done < settings.epochs and not _is_good_enough(progress, settings):
+            _advance(task, settings, run, optimizer, generator, progress, interrupts)
+    return progress
+
+
+def _is_good_enough(progress: Progress, settings: FitSettings) -> bool:
+    return settings.stop_at is not None and progress.best_score >= settings.stop_at
+
+
+def _advance(
+    task: Task,
+    settings: FitSettings,
+    run: Run,
+    optimizer: torch.optim.Optimizer,
+    generator: torch.Generator,
+    progress: Progress,
+    interrupts: Interrupts,
+) -> None:
+    """One epoch, or the rest of one: train, validate, store.
+
+    Raises:
+        KeyboardInterrupt: asked to stop; what was done is stored.
+    """
+    line, order, started, begun = _Line(), generator.get_state(), time.monotonic(), progress.steps_done
+    epoch = progress.epochs_done
+    try:
+        is_whole = _fit_epoch(task, optimizer, settings, generator, progress, interrupts, line)
+    except RuntimeError as error:
+        if not is_out_of_memory(error):
+            raise
+        raise OutOfMemoryError(
+            f"a step of {task.batch_size} pictures does not fit into memory (epoch {epoch + 1}; the last "
+            "checkpoint is kept). Lower the batch size or the width"
+        ) from error
+    trained_s = time.monotonic() - started
+    if is_whole:
+        steps, progress.steps_done = progress.steps_done, 0
+        logged = {name: total / steps for name, total in progress.sums.items()}
+        progress.sums = {}
         task.model.eval()
         with torch.no_grad():
             figures = task.validate()
-        rate = task.samples_per_epoch / trained_s
+        rate = (steps - begun) * task.batch_size / trained_s
         progress.epochs_done = epoch + 1
-        progress.seconds += time.monotonic() - started
         progress.history.append({"epoch": epoch + 1, "images_per_s": round(rate, 1), **logged, **figures})
         is_best = figures["score"] > progress.best_score
         if is_best:
             progress.best_score, progress.best_epoch = figures["score"], epoch + 1
-        run.save(task.model, optimizer, generator, progress, is_best=is_best)
+        order = generator.get_state()
+    progress.seconds += time.monotonic() - started
+    run.save(task.model, optimizer, order, progress, is_best=is_whole and is_best)
+    if is_whole:
         left_s = progress.seconds / progress.epochs_done * (settings.epochs - progress.epochs_done)
         numbers = "  ".join(f"{name} {value:.4f}" for name, value in {**logged, **figures}.items())
-        _show(
-            f"epoch {epoch + 1}/{settings.epochs}  {rate:.0f} images/s  {left_s / 60:.1f} min left  {numbers}"
-            + ("  best" if is_best else ""),
-            final=True,
+        line.end(
+            f"{settings.stage}epoch {epoch + 1}/{settings.epochs}  {rate:.0f} images/s  "
+            f"{left_s / 60:.1f} min left  {numbers}{'  best' if is_best else ''}"
         )
-    return progress
+    if interrupts.noted:
+        within = f" and {progress.steps_done} steps of the next" if progress.steps_done else ""
+        line.end(
+            f"{settings.stage}stopped after {progress.epochs_done} of {settings.epochs} epochs{within}; "
+            f"kept in {run.folder}, the same command continues"
+        )
+        raise KeyboardInterrupt

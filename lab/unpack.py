@@ -2,14 +2,16 @@
 
     OUT/train/<class>/<number>.png      OUT/test/<class>/<number>.png
 
-Reads CIFAR-10's official binary archive (downloading it where none is given) or a tar of class folders.
-No PyTorch.
+Reads CIFAR-10's official binary archive (downloading it where none is given) or a tar of class folders, whose
+folders it keeps. A file that is there already with another content is never replaced. No PyTorch.
 """
 
 import hashlib
+import io
 import tarfile
 import urllib.error
 import urllib.request
+from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
 from typing import BinaryIO
@@ -19,7 +21,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from lab.data import DataError
-from lab.data_sets.archives import iterate_class_tar
+from lab.data_sets.archives import open_class_tar
 from lab.data_sets.cifar10 import BATCHES, iterate_batches
 from lab.data_sets.decoding import decode_rgb
 
@@ -78,8 +80,19 @@ def _copy(source: BinaryIO, target: BinaryIO, expected_bytes: int, show: Show) -
 
 
 def _write_png(picture_HWC: NDArray[np.uint8], path: Path) -> None:
+    """Write a picture; one that is there already must be the same.
+
+    Raises:
+        DataError: another file has that name.
+    """
+    encoded = io.BytesIO()
+    Image.fromarray(picture_HWC).save(encoded, format="PNG")
     path.parent.mkdir(parents=True, exist_ok=True)
-    Image.fromarray(picture_HWC).save(path)
+    if path.exists():
+        if path.read_bytes() != encoded.getvalue():
+            raise DataError(f"{path} is there already and differs; unpack into an empty folder")
+        return
+    path.write_bytes(encoded.getvalue())
 
 
 def unpack_binary_archive(archive: Path, out: Path, show: Show) -> int:
@@ -97,15 +110,21 @@ def unpack_binary_archive(archive: Path, out: Path, show: Show) -> int:
 
 
 def unpack_class_tar(archive: Path, out: Path, show: Show) -> int:
-    """Write the pictures of a tar of class folders as ``out``/<class>/<name>.png; how many there were."""
-    written = 0
-    for label, name, data in iterate_class_tar(archive):
-        _write_png(decode_rgb(data, f"{archive}:{label}/{name}"), out / label / f"{Path(name).stem}.png")
-        written += 1
-    if not written:
-        raise DataError(f"{archive}: no pictures found; expected members <class>/<file>")
-    show(f"{archive.name}: {written} pictures")
-    return written
+    """Write the pictures of a tar of class folders as PNG in the same folders below ``out``; how many.
+
+    Files of one folder that differ in their suffix alone keep it: ``1.jpg`` and ``1.bmp`` become
+    ``1.jpg.png`` and ``1.bmp.png``.
+    """
+    with open_class_tar(archive) as pictures:
+        if not pictures:
+            raise DataError(f"{archive}: no pictures found; expected members <class>/<file>")
+        stems = Counter(picture.folder / Path(picture.file).stem for picture in pictures)
+        for picture in pictures:
+            stem = Path(picture.file).stem
+            name = stem if stems[picture.folder / stem] == 1 else picture.file
+            _write_png(decode_rgb(picture.read(), picture.where), out / picture.folder / f"{name}.png")
+    show(f"{archive.name}: {len(pictures)} pictures")
+    return len(pictures)
 
 
 def is_binary_archive(archive: Path) -> bool:

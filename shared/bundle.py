@@ -3,13 +3,14 @@
 NAME/manifest.json   what the bundle is; its SHA-256 is the bundle's digest
 NAME/edge.onnx       input `image` [N, 3, H, W] normalised, output `feature` [N, C, h, w]
 NAME/cloud.onnx      input `feature`, output `logits` [N, K]
-NAME/report.json     accuracy and provenance; refers to the digest, is not part of it
+NAME/report.json     accuracy and provenance; refers to the digest, is not part of it; has its own checksum
 
 NAME/inverter.json   names the digest of the bundle it attacks
 NAME/inverter.onnx   input `feature`, output `image` [N, 3, H, W] in [0, 1]
 """
 
 import json
+import os
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -27,8 +28,8 @@ from shared.manifest import (
 )
 from shared.storage import (
     Problem,
-    directories_with,
     file_entries,
+    load_all,
     read_bytes,
     read_object,
     verify_file,
@@ -56,6 +57,8 @@ __all__ = [
 
 EDGE, CLOUD = "edge.onnx", "cloud.onnx"
 MANIFEST, REPORT = "manifest.json", "report.json"
+CHECKSUM = "sha256_of_the_rest"
+"""In a report: finds an edit, though not a forger's, who can write it anew."""
 
 
 @dataclass(frozen=True)
@@ -100,17 +103,28 @@ class Bundle:
         """Accuracy and provenance as `report.json` tells them; empty where there is none.
 
         Raises:
-            BundleError: not a JSON object, or written for another digest.
+            BundleError: not a JSON object, edited since it was written, or written for another digest.
         """
         path = self.directory / REPORT
-        if not path.is_file():
+        if not os.path.lexists(path):
             return {}
         report = read_object(path)
+        stated = report.pop(CHECKSUM, None)
+        if stated is not None and stated != _checksum(report):
+            raise BundleError(
+                f"{path}: has changed since it was written: its figures are not those that were measured; "
+                "fetch it again"
+            )
         if report.get("digest") != self.digest:
             raise BundleError(
                 f"{path}: written for digest {report.get('digest')}, the manifest has {self.digest}"
             )
         return report
+
+
+def _checksum(report: Mapping[str, Any]) -> str:
+    """SHA-256 of a report's values, however they are laid out."""
+    return sha256_hex(json.dumps(report, sort_keys=True, separators=(",", ":")).encode())
 
 
 def load_bundle(directory: str | Path, need: Iterable[str] = (EDGE, CLOUD)) -> Bundle:
@@ -141,24 +155,26 @@ def write_bundle(
 ) -> Bundle:
     """Write a bundle so that a reader finds the whole of it or nothing.
 
-    A bundle that lies there already is replaced.
+    A bundle that lies there already is replaced, anything else is left alone.
 
     Args:
         directory: will hold the bundle; its parent is made if need be.
         manifest: `files` of it is ignored and filled in from `files`.
         files: contents by name.
-        report: JSON values; `digest` is added.
+        report: JSON values; `digest` and a checksum are added.
 
     Raises:
-        BundleError: a codec's parameters are invalid.
+        BundleError: a codec's parameters are invalid, or something else lies there.
         ValueError: a file name or a report that cannot be stored.
+        OSError: it cannot be written; the error names the directory.
     """
     complete = replace(manifest, files=file_entries(files))
     check_codecs(complete)
     stored = complete.to_json()
     digest = sha256_hex(stored)
-    about = json.dumps({"digest": digest, **{k: v for k, v in report.items() if k != "digest"}}, indent=1)
-    write_directory(Path(directory), {MANIFEST: stored, REPORT: about.encode() + b"\n", **files})
+    said = {"digest": digest, **{k: v for k, v in report.items() if k not in ("digest", CHECKSUM)}}
+    about = json.dumps({**said, CHECKSUM: _checksum(said)}, indent=1)
+    write_directory(Path(directory), {MANIFEST: stored, REPORT: about.encode() + b"\n", **files}, MANIFEST)
     return load_bundle(directory, need=files)
 
 
@@ -172,15 +188,5 @@ def find_bundles(*directories: str | Path, need: Iterable[str] = ()) -> list[Bun
         directories: where to look.
         need: files to verify, as for `load_bundle`.
     """
-    found: list[Bundle | Problem] = []
     needed = tuple(need)
-    for directory in map(Path, directories):
-        if not directory.is_dir():
-            found.append(Problem(directory, f"{directory}: no such directory"))
-            continue
-        for place in directories_with(directory, MANIFEST):
-            try:
-                found.append(load_bundle(place, needed))
-            except BundleError as error:
-                found.append(Problem(place, str(error)))
-    return found
+    return load_all(directories, MANIFEST, lambda place: load_bundle(place, needed))

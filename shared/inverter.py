@@ -13,7 +13,7 @@ from typing import Any
 from shared.digests import is_digest
 from shared.json_fields import FieldError, Fields, parse_object
 from shared.manifest import BundleError, FileEntry, is_name, read_file_entries
-from shared.storage import Problem, directories_with, file_entries, read_bytes, verify_file, write_directory
+from shared.storage import Problem, file_entries, load_all, read_bytes, verify_file, write_directory
 
 SCHEMA_VERSION = 1
 STATEMENT, MODEL = "inverter.json", "inverter.onnx"
@@ -83,7 +83,9 @@ def _parse(directory: Path, fields: Fields) -> tuple[Inverter, dict[str, FileEnt
 def write_inverter(
     directory: str | Path, bundle_name: str, bundle_digest: str, model: bytes, report: Mapping[str, Any]
 ) -> Inverter:
-    """Write an inverter so that a reader finds the whole of it or nothing; replaces one that lies there.
+    """Write an inverter so that a reader finds the whole of it or nothing.
+
+    One that lies there is replaced, anything else left alone.
 
     Args:
         directory: will hold the inverter.
@@ -93,7 +95,7 @@ def write_inverter(
         report: JSON values.
 
     Raises:
-        BundleError: a name or digest that is none.
+        BundleError: a name or digest that is none, or something else lies there.
     """
     files = {MODEL: model}
     statement = {
@@ -111,20 +113,10 @@ def write_inverter(
     except FieldError as error:
         raise BundleError(str(error)) from None
     stored = json.dumps(statement, indent=1, allow_nan=False).encode() + b"\n"
-    write_directory(Path(directory), {STATEMENT: stored, **files})
+    write_directory(Path(directory), {STATEMENT: stored, **files}, STATEMENT)
     return load_inverter(directory)
 
 
 def find_inverters(*directories: str | Path) -> list[Inverter | Problem]:
     """Inverters in directories, as `shared.bundle.find_bundles` finds bundles."""
-    found: list[Inverter | Problem] = []
-    for directory in map(Path, directories):
-        if not directory.is_dir():
-            found.append(Problem(directory, f"{directory}: no such directory"))
-            continue
-        for place in directories_with(directory, STATEMENT):
-            try:
-                found.append(load_inverter(place))
-            except BundleError as error:
-                found.append(Problem(place, str(error)))
-    return found
+    return load_all(directories, STATEMENT, load_inverter)

@@ -8,6 +8,7 @@ fields.finish()                       # anything left over is an error too
 
 import json
 import math
+from collections import Counter
 from collections.abc import Mapping
 from typing import Any
 
@@ -38,8 +39,8 @@ def _no_constant(name: str) -> Any:
 def _unique_keys(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     mapping = dict(pairs)
     if len(mapping) != len(pairs):
-        names = [name for name, _ in pairs]
-        raise ValueError(f"key {next(n for n in names if names.count(n) > 1)!r} appears twice")
+        counted = Counter(name for name, _ in pairs)
+        raise ValueError(f"key {next(name for name, count in counted.items() if count > 1)!r} appears twice")
     return mapping
 
 

@@ -3,40 +3,24 @@
 The same function serves training and the device: a network that was trained on
 pictures cut one way and is fed pictures cut another way loses accuracy without a word.
 
-    file or bytes -> open_image -> fit_image -> normalise -> float32 NCHW
+    file or bytes -> open_image (shared.pictures) -> fit_image -> normalise -> float32 NCHW
 """
 
-import io
 from dataclasses import dataclass
-from pathlib import Path
-from typing import BinaryIO, Literal, get_args
+from typing import Literal, get_args
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image, ImageOps, TiffImagePlugin, UnidentifiedImageError, WebPImagePlugin
+from PIL import Image
+
+from shared.pictures import ImageError as ImageError
+from shared.pictures import ImageSource, upright_rgb
+from shared.pictures import open_image as open_image
 
 Crop = Literal["centre", "stretch"]
-ImageSource = str | Path | bytes | BinaryIO
 
 CIFAR10_MEAN = (0.4914, 0.4822, 0.4465)
 CIFAR10_STD = (0.2023, 0.1994, 0.2010)
-
-# no format whose decoder starts another program, as EPS starts Ghostscript; Pillow knows the
-# last two only once their plugins are imported
-FORMATS = (
-    "PNG",
-    "JPEG",
-    "GIF",
-    "BMP",
-    "PPM",
-    TiffImagePlugin.TiffImageFile.format,
-    WebPImagePlugin.WebPImageFile.format,
-)
-MAX_PIXELS = 80_000_000
-
-
-class ImageError(ValueError):
-    """A picture that cannot be decoded; the text names it and says why."""
 
 
 @dataclass(frozen=True)
@@ -85,58 +69,6 @@ class Prepared:
 
     pixels_HWC: NDArray[np.uint8]
     tensor_NCHW: NDArray[np.float32]
-
-
-def open_image(source: ImageSource) -> Image.Image:
-    """Decode a picture, rotate it as its EXIF orientation says, and make it RGB.
-
-    Transparent pictures are laid on white; 16-bit greyscale is scaled to 8 bits.
-
-    Args:
-        source: a path, the encoded bytes, or a binary file object.
-
-    Raises:
-        ImageError: missing, unreadable, not a picture, truncated, or too large to be safe.
-    """
-    name = str(source) if isinstance(source, (str, Path)) else "picture"
-    try:
-        with Image.open(
-            io.BytesIO(source) if isinstance(source, bytes) else source, formats=FORMATS
-        ) as opened:
-            _check_size(opened)
-            return _to_rgb(ImageOps.exif_transpose(opened))
-    except ImageError as error:
-        raise ImageError(f"{name}: {error}") from None
-    except FileNotFoundError:
-        raise ImageError(f"{name}: no such file") from None
-    except UnidentifiedImageError:
-        raise ImageError(f"{name}: not a picture in a format read here ({', '.join(FORMATS)})") from None
-    except (Image.DecompressionBombWarning, Image.DecompressionBombError) as error:
-        raise ImageError(f"{name}: refused, {error}") from None
-    except Exception as error:
-        # by format, damage shows as OSError, SyntaxError, TypeError, struct.error and more
-        raise ImageError(f"{name}: does not decode ({error})") from error
-
-
-def _check_size(opened: Image.Image) -> None:
-    pixels = opened.width * opened.height
-    if pixels > MAX_PIXELS:
-        raise ImageError(
-            f"refused, {opened.width}x{opened.height} are {pixels} pixels, at most {MAX_PIXELS} are decoded; "
-            "make it smaller first"
-        )
-
-
-def _to_rgb(image: Image.Image) -> Image.Image:
-    if image.mode.startswith("I;16") or image.mode == "I":
-        levels = np.asarray(image, dtype=np.float64) / 257.0
-        return Image.fromarray(np.clip(levels + 0.5, 0, 255).astype(np.uint8)).convert("RGB")
-    if image.mode in {"RGBA", "LA", "PA"} or "transparency" in image.info:
-        layer = image.convert("RGBA")
-        paper = Image.new("RGBA", layer.size, "white")
-        return Image.alpha_composite(paper, layer).convert("RGB")
-    # converting what is RGB already would copy a camera's whole frame
-    return image if image.mode == "RGB" else image.convert("RGB")
 
 
 def fit_image(image: Image.Image, spec: InputSpec) -> NDArray[np.uint8]:
@@ -193,8 +125,8 @@ def prepare(source: ImageSource | Image.Image, spec: InputSpec) -> Prepared:
     """Open, fit and normalise one picture.
 
     Raises:
-        ImageError: see `open_image`.
+        ImageError: see `shared.pictures.open_image`.
     """
-    image = _to_rgb(source) if isinstance(source, Image.Image) else open_image(source)
+    image = upright_rgb(source) if isinstance(source, Image.Image) else open_image(source)
     pixels = fit_image(image, spec)
     return Prepared(pixels, normalise(pixels[None], spec))

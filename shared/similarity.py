@@ -11,6 +11,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from shared.extras import how_to_install
+
 Image = NDArray[np.floating[Any]]
 
 PSNR_CAP_DB = 100.0
@@ -71,7 +73,7 @@ def ssim(a_HWC: Image, b_HWC: Image) -> float:
         from skimage.metrics import structural_similarity
     except ModuleNotFoundError as error:
         raise ModuleNotFoundError(
-            "SSIM needs scikit-image: pip install 'siftfunnel[attacker]' (or the extra lab)", name=error.name
+            f"SSIM needs scikit-image: {how_to_install('attacker')}", name=error.name
         ) from error
     measure: Callable[..., Any] = structural_similarity
     value = measure(

@@ -3,13 +3,23 @@
 grpc is imported when credentials are made, so that reading a configuration does not need it.
 """
 
+import logging
+import os
 import ssl
-from dataclasses import dataclass
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from shared.certificate_dates import validity
+from shared.paths import OptionalPath
+
 if TYPE_CHECKING:
     import grpc
+
+
+_log = logging.getLogger(__name__)
 
 
 class TlsError(ValueError):
@@ -31,9 +41,9 @@ class TlsFiles:
             or one of certificate and key is given without the other.
     """
 
-    ca: Path | None = None
-    certificate: Path | None = None
-    key: Path | None = None
+    ca: OptionalPath = OptionalPath()
+    certificate: OptionalPath = OptionalPath()
+    key: OptionalPath = OptionalPath()
 
     def __post_init__(self) -> None:
         if (self.certificate is None) != (self.key is None):
@@ -49,10 +59,15 @@ class TlsFiles:
     def channel_credentials(self) -> "grpc.ChannelCredentials":
         """Credentials for a client: checks the server against `ca`, shows its own certificate if it has one.
 
-        Without `ca` the authorities that ship with grpc are trusted.
+        Without `ca` the authorities that ship with grpc are trusted. The files are read and checked anew, so
+        that who calls this for every connection follows a renewal.
+
+        Raises:
+            TlsError: the files cannot be used at this moment.
         """
         import grpc
 
+        self.__post_init__()
         return grpc.ssl_channel_credentials(
             root_certificates=_bytes(self.ca),
             private_key=_bytes(self.key),
@@ -62,6 +77,9 @@ class TlsFiles:
     def server_credentials(self) -> "grpc.ServerCredentials":
         """Credentials for a server; with a `ca`, clients without a certificate of it are turned away.
 
+        Files that are replaced are used for every connection that opens from then on. Ones that do not work
+        are left alone, with a line in the log, and the last ones that did stay in use.
+
         Raises:
             TlsError: no certificate.
         """
@@ -69,14 +87,87 @@ class TlsFiles:
 
         if self.certificate is None or self.key is None:
             raise TlsError("TLS: a server needs a certificate and a key (`siftfunnel certs` makes them)")
-        pair = (self.key.read_bytes(), self.certificate.read_bytes())
-        return grpc.ssl_server_credentials(
-            [pair], root_certificates=_bytes(self.ca), require_client_auth=self.ca is not None
+        renewal = _Renewal(self)
+        return grpc.dynamic_ssl_server_credentials(
+            self._configuration(), renewal, require_client_authentication=self.ca is not None
         )
+
+    def untimely(self, now: datetime | None = None) -> Iterator[str]:
+        """What is wrong with the certificates' dates: a line for each that has expired or is not valid yet.
+
+        Of authorities one that is valid is enough.
+
+        Args:
+            now: the present when left out.
+        """
+        now = now or datetime.now(UTC)
+        own, authorities = (_untimely(path, now) for path in (self.certificate, self.ca))
+        yield from filter(None, own)
+        if all(authorities):
+            yield from filter(None, authorities)
+
+    def _configuration(self) -> "grpc.ServerCertificateConfiguration":
+        import grpc
+
+        assert self.certificate is not None
+        assert self.key is not None
+        pair = (self.key.read_bytes(), self.certificate.read_bytes())
+        return grpc.ssl_server_certificate_configuration([pair], root_certificates=_bytes(self.ca))
+
+    def _versions(self) -> tuple[tuple[int, int, int], ...]:
+        """Tells one state of the files from another."""
+        states = [os.stat(path) for path in (self.ca, self.certificate, self.key) if path is not None]
+        return tuple((state.st_ino, state.st_mtime_ns, state.st_size) for state in states)
+
+
+class _Renewal:
+    """Asked by gRPC before each handshake, from its threads, for certificates that have changed."""
+
+    def __init__(self, files: TlsFiles) -> None:
+        self._files = files
+        self._versions = files._versions()
+
+    def __call__(self) -> "grpc.ServerCertificateConfiguration | None":
+        try:
+            versions = self._files._versions()
+            if versions == self._versions:
+                return None
+            self._versions = versions
+            # made anew, it is checked anew: certificate and key are renewed one after the other
+            fresh = replace(self._files)._configuration()
+            problems = list(self._files.untimely())
+        except (TlsError, OSError) as error:
+            _log.error("the renewed certificate is not used: %s", error)
+            return None
+        for problem in problems:
+            _log.warning("%s", problem)
+        _log.info("TLS: %s has been renewed", self._files.certificate)
+        return fresh
+
+
+def _untimely(path: Path | None, now: datetime) -> list[str]:
+    """A line per certificate of a file, empty where its dates are right; none where they cannot be read."""
+    if path is None:
+        return []
+    try:
+        return [_out_of_time(path, now, *dates) for dates in validity(path.read_text(errors="replace"))]
+    except ValueError:
+        return []
+
+
+def _out_of_time(path: Path, now: datetime, start: datetime, end: datetime) -> str:
+    if now > end:
+        return f"TLS: {path}: a certificate expired on {end:%Y-%m-%d %H:%M} UTC; renew it"
+    if now < start:
+        return f"TLS: {path}: a certificate is valid from {start:%Y-%m-%d %H:%M} UTC on; is the clock right?"
+    return ""
 
 
 def _bytes(path: Path | None) -> bytes | None:
-    return None if path is None else path.read_bytes()
+    try:
+        return None if path is None else path.read_bytes()
+    except OSError as error:
+        raise TlsError(f"TLS: cannot read {path}: {error.strerror}") from None
 
 
 def _require_readable(path: Path) -> None:

@@ -98,13 +98,15 @@ def run_verify(args: argparse.Namespace) -> int:
         except BundleError as error:
             results.append({"bundle": directory.name, "ok": False, "problem": str(error)})
         else:
-            results.append({"bundle": bundle.name, "ok": True, "digest": bundle.digest, **_sizes(bundle)})
+            state = bundle_facts.report_state(bundle)
+            result = {"bundle": bundle.name, "ok": True, "digest": bundle.digest, **_sizes(bundle)}
+            results.append({**result, "report": state})
     if args.json:
         print(json.dumps(results, indent=2))
     else:
         for result in results:
             if result["ok"]:
-                size = f"{result['files']} files, {result['bytes']} bytes"
+                size = f"{result['files']} files, {result['bytes']} bytes, report {result['report']}"
                 print(f"ok       {result['bundle']}  {result['digest']}  {size}")
             else:
                 print(f"CHANGED  {result['bundle']}  {result['problem']}")

@@ -4,12 +4,13 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from shared.bundle import Bundle, BundleError, load_bundle
+from shared.bundle import CHECKSUM, REPORT, Bundle, BundleError, load_bundle
+from shared.storage import read_object
 from siftfunnel.shipped import Library
 
 
 def facts(bundle: Bundle, library: Library) -> dict[str, Any]:
-    """What one bundle is, as JSON values; figures are None where nothing was reported."""
+    """What one bundle is, as JSON values; figures are by codec, and None where nothing was reported."""
     manifest = bundle.manifest
     inverter = library.inverter_of(bundle)
     report, inverter_report = bundle.report(), {} if inverter is None else inverter.report
@@ -27,13 +28,17 @@ def facts(bundle: Bundle, library: Library) -> dict[str, Any]:
         "codecs": [codec.name for codec in manifest.codecs],
         "default_codec": manifest.default_codec,
         "files": {name: entry.size_bytes for name, entry in manifest.files.items()},
-        "accuracy": figure(report, "accuracy"),
-        "codec_accuracy": figure(report, "codecs", manifest.default_codec, "accuracy"),
-        "codec_payload_bytes": figure(report, "codecs", manifest.default_codec, "payload_bytes_mean"),
+        "figures": {
+            codec.name: {
+                "accuracy": figure(report, "codecs", codec.name, "accuracy"),
+                "payload_bytes": figure(report, "codecs", codec.name, "payload_bytes_mean"),
+                "inverter_psnr_db": figure(inverter_report, "codecs", codec.name, "psnr_mean"),
+                "inverter_ssim": figure(inverter_report, "codecs", codec.name, "ssim_mean"),
+            }
+            for codec in manifest.codecs
+        },
         "jpeg_payload_bytes": figure(report, "jpeg_quality_75", "payload_bytes_mean"),
         "inverter": None if inverter is None else str(inverter.directory),
-        "inverter_psnr_db": figure(inverter_report, "held_out", "psnr_mean"),
-        "inverter_ssim": figure(inverter_report, "held_out", "ssim_mean"),
         "guess_psnr_db": figure(inverter_report, "mean_picture_instead", "psnr_mean"),
         "guess_ssim": figure(inverter_report, "mean_picture_instead", "ssim_mean"),
     }
@@ -42,7 +47,7 @@ def facts(bundle: Bundle, library: Library) -> dict[str, Any]:
 def figure(report: Mapping[str, Any], *keys: str) -> float | None:
     """A number from a report, by the keys that lead to it; None where the report has none.
 
-    >>> figure({"held_out": {"psnr_mean": 28}}, "held_out", "psnr_mean")
+    >>> figure({"codecs": {"q4": {"psnr_mean": 28}}}, "codecs", "q4", "psnr_mean")
     28.0
     """
     value: Any = report
@@ -55,7 +60,7 @@ def verify(directory: Path) -> Bundle:
     """Compare every file that the manifest lists, and the report, with what is stored.
 
     Raises:
-        BundleError: a file is missing or has changed, or the report belongs to another manifest.
+        BundleError: a file is missing or has changed, or the report is of another manifest or was edited.
     """
     listed = tuple(load_bundle(directory, need=()).manifest.files)
     missing = {"edge.onnx", "cloud.onnx"} - set(listed)
@@ -66,9 +71,18 @@ def verify(directory: Path) -> Bundle:
     return bundle
 
 
+def report_state(bundle: Bundle) -> str:
+    """What can be said of a verified bundle's report: ``unchanged``, ``without a checksum`` or ``none``."""
+    path = bundle.directory / REPORT
+    if not path.is_file():
+        return "none"
+    return "unchanged" if CHECKSUM in read_object(path) else "without a checksum"
+
+
 def row(fact: dict[str, Any]) -> dict[str, str]:
-    """The most important facts as cells of a table."""
+    """The most important facts as cells of a table; figures are those of the default codec."""
     size_bytes = sum(fact["files"].values())
+    figures = fact["figures"][fact["default_codec"]]
     return {
         "bundle": fact["name"],
         "defence": fact["defence"],
@@ -76,9 +90,10 @@ def row(fact: dict[str, Any]) -> dict[str, str]:
         "feature": _shape(fact["feature"]),
         "classes": str(len(fact["classes"])),
         "codec": fact["default_codec"],
-        "accuracy": _percent(fact["accuracy"]),
-        "inverter PSNR": _decibel(fact["inverter_psnr_db"]),
-        "inverter SSIM": _number(fact["inverter_ssim"]),
+        "accuracy": _percent(figures["accuracy"]),
+        "bytes": _whole(figures["payload_bytes"]),
+        "inverter PSNR": _decibel(figures["inverter_psnr_db"]),
+        "inverter SSIM": _number(figures["inverter_ssim"]),
         "size": f"{size_bytes / 1e6:.2f} MB",
         "digest": fact["digest"][:12],
     }
@@ -96,16 +111,15 @@ def lines(fact: dict[str, Any]) -> Iterator[tuple[str, str]]:
     yield "codecs", f"{', '.join(fact['codecs'])} (default {fact['default_codec']})"
     for name, size_bytes in fact["files"].items():
         yield name, f"{size_bytes:,} bytes"
-    yield "accuracy", _percent(fact["accuracy"])
-    quality = f"PSNR {_decibel(fact['inverter_psnr_db'])}, SSIM {_number(fact['inverter_ssim'])}"
-    yield (
-        "inverter",
-        f"{fact['inverter']} ({quality})" if fact["inverter"] else "none shipped for this digest",
-    )
+    yield "inverter", fact["inverter"] or "none shipped for this digest"
+    for codec, figures in fact["figures"].items():
+        rebuilt = _similarity(figures["inverter_psnr_db"], figures["inverter_ssim"])
+        size, accuracy = _whole(figures["payload_bytes"]), _percent(figures["accuracy"])
+        yield codec, f"{size} bytes, accuracy {accuracy}, rebuilt {rebuilt}"
 
 
 def markdown(all_facts: Sequence[dict[str, Any]]) -> str:
-    """The table of the README: what a frame costs, and what an eavesdropper rebuilds from it.
+    """The table of the README: what a frame of the default codec costs, and what is rebuilt from it.
 
     Bundles of the same classes follow one another, the unprotected first.
     """
@@ -118,14 +132,15 @@ def markdown(all_facts: Sequence[dict[str, Any]]) -> str:
 
 
 def _markdown_cells(fact: dict[str, Any]) -> dict[str, str]:
+    figures = fact["figures"][fact["default_codec"]]
     return {
         "bundle": f"`{fact['name']}`",
         "input": _shape(fact["input"][1:]),
-        "accuracy": _percent(fact["codec_accuracy"]),
         "codec": fact["default_codec"],
-        "bytes per frame": _whole(fact["codec_payload_bytes"]),
+        "accuracy": _percent(figures["accuracy"]),
+        "bytes per frame": _whole(figures["payload_bytes"]),
         "as JPEG": _whole(fact["jpeg_payload_bytes"]),
-        "rebuilt from the feature": _similarity(fact["inverter_psnr_db"], fact["inverter_ssim"]),
+        "rebuilt from the frame": _similarity(figures["inverter_psnr_db"], figures["inverter_ssim"]),
         "guessed without it": _similarity(fact["guess_psnr_db"], fact["guess_ssim"]),
     }
 

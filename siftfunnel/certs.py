@@ -84,7 +84,8 @@ def make_certificates(
         now: the moment validity is counted from; the present when left out.
 
     Raises:
-        ValueError: a name is neither a DNS name nor an IP address, or ``valid_days`` is not positive.
+        ValueError: a name is neither a DNS name nor an IP address, or ``valid_days`` is not positive or
+            reaches past the year 9999.
         FileExistsError: a file is already there and ``force`` is not given; nothing was written.
     """
     if valid_days <= 0:
@@ -99,7 +100,10 @@ def make_certificates(
             f"{directory} already has {', '.join(present)}; choose another --out or replace with --force"
         )
     start = (now or datetime.now(UTC)) - _CLOCK_SKEW
-    end = start + _CLOCK_SKEW + timedelta(days=valid_days)
+    try:
+        end = start + _CLOCK_SKEW + timedelta(days=valid_days)
+    except OverflowError:
+        raise ValueError(f"valid_days: {valid_days} days from now is a date without a name") from None
     ca_key, server_key, client_key = (ec.generate_private_key(ec.SECP256R1()) for _ in range(3))
     authority = _name("siftfunnel local authority")
     ca = _builder(authority, authority, ca_key, start, end)

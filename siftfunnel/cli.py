@@ -1,6 +1,7 @@
 """Console entry: mounts one parser, runs it, and turns expected failures into a clear message.
 
-Exit codes: 0 done, 1 the run failed, 2 the input was wrong, 130 interrupted with Ctrl-C.
+Exit codes: 0 done, 1 the run failed, 2 the input was wrong, 130 interrupted with Ctrl-C, 141 the reader of
+the output went away.
 """
 
 import argparse
@@ -11,6 +12,9 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import cast
 
+from shared.console import on_console
+from shared.extras import EXTRA_OF, how_to_install
+from shared.showing import without_credentials
 from siftfunnel import __version__
 from siftfunnel.commands import COMMANDS, Command
 
@@ -27,8 +31,14 @@ def main(argv: Sequence[str] | None = None) -> int:
         argv: arguments after the program's name; the process's own when left out.
     """
     arguments = list(sys.argv[1:] if argv is None else argv)
+    return on_console(lambda: _run(arguments))
+
+
+def _run(arguments: list[str]) -> int:
     command = _command_in(arguments)
-    if command is not None and (missing := command.missing()):
+    # Help is there for what is not installed yet, too.
+    asks_for_help = not {"-h", "--help"}.isdisjoint(arguments)
+    if command is not None and not asks_for_help and (missing := command.missing()):
         return _fail(command.name, _missing_message(command, missing[0]), 1)
     try:
         parser = build_parser(command)
@@ -41,9 +51,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt:
         return _INTERRUPTED
     except BrokenPipeError:
-        # The reader of our output went away (`| head`); closing stdout again at exit would print a traceback.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return 1
+        raise
     except ModuleNotFoundError as error:
         if "--traceback" in arguments or command is None or error.name is None:
             raise
@@ -92,14 +100,12 @@ def _named_folders(variable: str) -> list[Path]:
 def _summary(row: Command) -> str:
     if not row.missing():
         return row.summary
-    return f"{row.summary} (not installed here: pip install 'siftfunnel[{row.extra}]')"
+    return f"{row.summary} (not installed here: {how_to_install(row.extra)})"
 
 
 def _missing_message(command: Command, module: str) -> str:
-    return (
-        f"needs the module {module!r}, which is not installed; install the extra that brings it: "
-        f"pip install 'siftfunnel[{command.extra}]' (in a checkout: pip install '.[{command.extra}]')"
-    )
+    extra = EXTRA_OF.get(module.partition(".")[0], command.extra)
+    return f"needs the module {module!r}, which is not installed: {how_to_install(extra)}"
 
 
 def _is_expected(error: Exception) -> bool:
@@ -117,7 +123,7 @@ def _message_of(error: Exception) -> str:
 
 
 def _fail(command: str, message: str, code: int) -> int:
-    print(f"siftfunnel{' ' if command else ''}{command}: {message}", file=sys.stderr)
+    print(f"siftfunnel{' ' if command else ''}{command}: {without_credentials(message)}", file=sys.stderr)
     return code
 
 

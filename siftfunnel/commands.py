@@ -69,7 +69,7 @@ _CLOUD = (
     "onnxruntime",
     "grpc",
     "grpc_health",
-    "fastapi",
+    "starlette",
     "prometheus_client",
 )
 _ATTACKER = (
@@ -150,14 +150,14 @@ COMMANDS: tuple[Command, ...] = (
         "lab.cli",
         "add_lab_parser",
         "lab",
-        ("lab", "shared", "torch", "onnx", "safetensors"),
+        ("lab", "shared"),
     ),
     Command(
         "data",
         "unpack the data sets that training and the demo can use",
         "lab.cli",
         "add_data_parser",
-        "lab",
+        "edge",
         ("lab", "shared", "numpy", "PIL"),
     ),
     Command(
@@ -173,7 +173,7 @@ COMMANDS: tuple[Command, ...] = (
         "measure the edge and the service on this machine",
         "bench.cli",
         "add_bench_parser",
-        "dev",
+        "bench",
         ("bench", "lab", *_EDGE, *_CLOUD),
         looks_up_models=True,
     ),

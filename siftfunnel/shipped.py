@@ -3,10 +3,10 @@
 import os
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from importlib.resources import files
 from pathlib import Path
 
-from shared.bundle import Bundle, BundleError, Inverter, Problem, find_bundles, find_inverters, load_bundle
+from shared.bundle import Bundle, Inverter, Problem, find_bundles, find_inverters
+from shared.bundle_search import bundle_directory, find_bundle, shipped_assets
 
 MODELS_VARIABLE = "SIFTFUNNEL_MODELS"
 INVERTERS_VARIABLE = "SIFTFUNNEL_INVERTERS"
@@ -14,7 +14,9 @@ INVERTERS_VARIABLE = "SIFTFUNNEL_INVERTERS"
 
 def assets_directory() -> Path:
     """The folder of shipped assets; the package is always installed unpacked."""
-    return Path(str(files("siftfunnel") / "assets"))
+    assets = shipped_assets()
+    assert assets is not None, "siftfunnel is installed without its assets"
+    return assets
 
 
 def images_directory() -> Path:
@@ -47,21 +49,12 @@ class Library:
         return find_bundles(*self.models, need=need)
 
     def bundle_directory(self, name_or_directory: str) -> Path:
-        """Find a bundle by its folder's name here, or by its folder.
+        """Find a bundle by its folder's name, here or among the shipped ones, or by its folder.
 
         Raises:
             BundleError: it is neither; the text lists the names.
         """
-        path = Path(name_or_directory)
-        if (path / "manifest.json").is_file():
-            return path
-        known = {found.directory.name: found.directory for found in self.bundles()}
-        if name_or_directory in known:
-            return known[name_or_directory]
-        raise BundleError(
-            f"no bundle {name_or_directory!r}: neither a folder with a manifest.json nor one of "
-            f"{', '.join(sorted(known)) or 'the names here (there are none)'}"
-        )
+        return bundle_directory(name_or_directory, self.models)
 
     def find_bundle(self, name_or_directory: str, need: Iterable[str] = ()) -> Bundle:
         """Load a bundle by name or folder and verify the files in ``need``.
@@ -69,7 +62,7 @@ class Library:
         Raises:
             BundleError: there is none, or it cannot be used.
         """
-        return load_bundle(self.bundle_directory(name_or_directory), need=need)
+        return find_bundle(name_or_directory, self.models, need)
 
     def inverter_of(self, bundle: Bundle) -> Inverter | None:
         """The decoder trained for exactly this bundle, or None."""

@@ -1,7 +1,7 @@
 """The cloud feed: messages that the cloud itself wrote down; TLS does not stop this adversary.
 
-The file is read from its beginning and followed as it grows; one that is complete simply has nothing more
-to say.
+The file is read from its beginning and followed as it grows, also where it is full and the next one takes its
+place; one that is complete simply has nothing more to say.
 """
 
 import logging
@@ -9,6 +9,7 @@ import os
 import time
 from collections import OrderedDict
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import BinaryIO
 
 from attacker.feeds.config import CloudConfig
@@ -30,6 +31,7 @@ from attacker.tap.events import (
     Traffic,
 )
 from attacker.tap.shape import first_frame, kind_of
+from shared.flow_file import older_file
 from shared.flows import FlowError, FlowRecord, read_flow
 
 log = logging.getLogger(__name__)
@@ -129,6 +131,7 @@ class CloudFeed:
         self._wire_bytes = 0
         self._rest = b""
         self._number = 0
+        self._finished: os.stat_result | None = None
 
     def start(self, sink: Sink) -> None:
         """Begin to follow the file, which may not be there yet; see `Feed.start`."""
@@ -147,18 +150,14 @@ class CloudFeed:
 
     def state(self) -> FeedState:
         """How far the recording was followed."""
-        counts = self._emitter.tally.read()
+        counts = vars(self._emitter.tally.read())
         return FeedState(
             tap=str(self._config),
             kind="cloud",
             phase=self._phase,
             detail=self._detail,
-            connections_open=counts.connections_open,
-            connections_seen=counts.connections_seen,
             bytes_seen=self._wire_bytes,
-            messages=counts.messages,
-            midway_connections=counts.midway_connections,
-            dropped=counts.dropped,
+            **counts,
         )
 
     def _run(self) -> None:
@@ -174,7 +173,7 @@ class CloudFeed:
 
     def _follow(self) -> None:
         """Read one file until it is replaced or the feed stopped."""
-        path = self._config.path
+        path = self._next()
         try:
             stream = open(path, "rb")  # noqa: SIM115 - closed by the with below
         except FileNotFoundError:
@@ -186,14 +185,29 @@ class CloudFeed:
         with stream:
             self._rest, self._number = b"", 0
             while not self._worker.stopping.is_set():
-                data = stream.read(_READ_BYTES)
-                if data:
+                # asked before reading: what was written before it was replaced is read then
+                replaced = self._replaced(stream)
+                if data := stream.read(_READ_BYTES):
                     self._take(data)
-                elif self._replaced(stream):
+                elif replaced:
+                    self._end(stream)
                     return
                 else:
                     self._detail = f"read {self._number} records, waiting for more"
                     self._worker.stopping.wait(_POLL_S)
+
+    def _next(self) -> Path:
+        """The recording, or its older half where that was filled since the last file was read."""
+        path = self._config.path.resolve()
+        try:
+            older = os.stat(older_file(path))
+        except FileNotFoundError:
+            return path
+        last = self._finished
+        unread = (
+            last is not None and not os.path.samestat(older, last) and older.st_mtime_ns >= last.st_mtime_ns
+        )
+        return older_file(path) if unread else path
 
     def _replaced(self, stream: BinaryIO) -> bool:
         """Whether the path now leads to another file (rotation), or this one was cut short."""
@@ -202,7 +216,12 @@ class CloudFeed:
         except FileNotFoundError:
             return False
         here = os.fstat(stream.fileno())
-        return (there.st_ino, there.st_dev) != (here.st_ino, here.st_dev) or here.st_size < stream.tell()
+        return not os.path.samestat(there, here) or here.st_size < stream.tell()
+
+    def _end(self, stream: BinaryIO) -> None:
+        self._finished = os.fstat(stream.fileno())
+        if self._rest.strip():
+            self._emitter.emit([self._bad_line("the file ends in half a record")])
 
     def _take(self, data: bytes) -> None:
         *lines, self._rest = (self._rest + data).split(b"\n")

@@ -1,4 +1,4 @@
-"""The text form of a tap: `sniff:IFACE:PORT | relay:LISTEN:TARGET | pcap:FILE | cloud:FLOWS`."""
+"""The text form of a tap: `sniff:IFACE:PORT | relay:LISTEN:TARGET | pcap:FILE[:PORT] | cloud:FLOWS`."""
 
 import re
 from collections.abc import Callable
@@ -9,7 +9,8 @@ FORMS = (
     "sniff:IFACE:PORT (listen on a network interface, e.g. sniff:eth0:50051)",
     "relay:LISTEN:TARGET (stand in the path; each is PORT or HOST:PORT, IPv6 in brackets, "
     "e.g. relay:7000:127.0.0.1:50051)",
-    "pcap:FILE (a recorded capture, pcap or pcapng)",
+    "pcap:FILE[:PORT] (a recorded capture, pcap or pcapng; PORT is the server's, for connections whose "
+    "beginning was not captured)",
     "cloud:FLOWS (messages the cloud itself recorded, JSON lines)",
 )
 
@@ -61,12 +62,13 @@ class RelayConfig:
 
 @dataclass(frozen=True)
 class PcapConfig:
-    """Replay the capture at `path`."""
+    """Replay the capture at `path`; `port` is the server's where that is known."""
 
     path: Path
+    port: int | None = None
 
     def __str__(self) -> str:
-        return f"pcap:{self.path}"
+        return f"pcap:{self.path}" if self.port is None else f"pcap:{self.path}:{self.port}"
 
 
 @dataclass(frozen=True)
@@ -131,6 +133,9 @@ def parse_relay(text: str) -> RelayConfig:
 
 
 def _pcap(text: str, rest: str) -> PcapConfig:
+    path, _, port = rest.rpartition(":")
+    if path and port.isdecimal():
+        return PcapConfig(Path(path), _port(text, port, lowest=1))
     return PcapConfig(Path(rest))
 
 

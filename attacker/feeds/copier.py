@@ -77,6 +77,7 @@ class Copier:
         self._accepting_paused = False
         self._stopping = False
         self._listener: socket.socket | None = None
+        self._received = memoryview(bytearray(_CHUNK_BYTES))
         self.bytes_copied = 0
         self.refused = ""
         self.latencies_us: deque[float] = deque(maxlen=_LATENCY_SAMPLES)
@@ -256,9 +257,11 @@ class Copier:
         if pipe.pending or pipe.source_ended:
             return
         try:
-            data = pipe.source.recv(_CHUNK_BYTES)
+            received = pipe.source.recv_into(self._received)
         except BlockingIOError:
             return
+        # A copy of its own size: a large buffer cut short would keep far more memory than its bytes.
+        data = bytes(self._received[:received])
         if not data:
             pipe.source_ended = True
         pipe.pending, pipe.pending_since_ns = memoryview(data), ready_ns

@@ -5,7 +5,6 @@ import logging
 import os
 import socket
 import subprocess
-import sys
 import threading
 from dataclasses import dataclass
 from typing import IO
@@ -17,6 +16,7 @@ from attacker.feeds.spool_wire import read_item
 from attacker.tap.connection import ConnectionTap
 from attacker.tap.events import Dropped, FeedError, FeedState, Phase, Settle, Sink
 from attacker.tap.limits import TapLimits
+from shared.children import module_path, python_module
 
 log = logging.getLogger(__name__)
 
@@ -30,6 +30,8 @@ class _Report:
     """What the relay's process last told of itself."""
 
     bytes_copied: int = 0
+    missed_bytes: int = 0
+    missed_connections: int = 0
     refused: str = ""
     p50_us: float | None = None
     p99_us: float | None = None
@@ -102,24 +104,22 @@ class RelayFeed:
 
     def state(self) -> FeedState:
         """How the relay is doing now."""
-        counts = self._emitter.tally.read()
         report = self._report
+        counts = vars(self._emitter.tally.read())
+        # The tap hears of a hole with what comes behind it; until then, only the report tells of it.
+        for unit, missed in (("bytes", report.missed_bytes), ("connections", report.missed_connections)):
+            if missed:
+                counts["dropped"][f"{unit}: {_BEHIND}"] = missed
         return FeedState(
             tap=str(self._config),
             kind="relay",
             phase=self._phase,
             detail=self._detail or report.refused,
             address=self._address,
-            connections_open=counts.connections_open,
-            connections_seen=counts.connections_seen,
             bytes_seen=report.bytes_copied,
-            opaque_bytes=counts.opaque_bytes,
-            messages=counts.messages,
-            encrypted_connections=counts.encrypted_connections,
-            midway_connections=counts.midway_connections,
-            dropped=counts.dropped,
             added_latency_us_p50=report.p50_us,
             added_latency_us_p99=report.p99_us,
+            **counts,
         )
 
     # -- the other process ----------------------------------------------------------------------------------
@@ -185,10 +185,10 @@ def _launch(config: RelayConfig, spool_bytes: int, outlet: socket.socket) -> "su
     """Start `relay_process` with this process's module path."""
     arguments = [str(config), str(spool_bytes), str(outlet.fileno())]
     return subprocess.Popen(
-        [sys.executable, "-m", "attacker.feeds.relay_process", *arguments],
+        python_module("attacker.feeds.relay_process", *arguments),
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         text=True,
         pass_fds=[outlet.fileno()],
-        env={**os.environ, "PYTHONPATH": os.pathsep.join(path for path in sys.path if path)},
+        env={**os.environ, **module_path()},
     )

@@ -50,12 +50,12 @@ def main(arguments: Sequence[str]) -> int:
         writing.start()
         copying.start()
         while copying.is_alive() and not select.select([sys.stdin], [], [], _REPORT_S)[0]:
-            _report(copier)
+            _report(copier, spool)
         copier.stop()
         copying.join(_STOP_TIMEOUT_S)
         spool.put(Finished())
         writing.join(_STOP_TIMEOUT_S)
-        _report(copier)
+        _report(copier, spool)
     return 0
 
 
@@ -75,10 +75,12 @@ def _write(spool: Spool, outlet: socket.socket) -> None:
             return
 
 
-def _report(copier: Copier) -> None:
+def _report(copier: Copier, spool: Spool) -> None:
     p50_us, p99_us = percentiles(list(copier.latencies_us))
     _say(
         bytes_copied=copier.bytes_copied,
+        missed_bytes=spool.missed_bytes,
+        missed_connections=spool.missed_connections,
         refused=copier.refused,
         p50_us=p50_us,
         p99_us=p99_us,

@@ -10,7 +10,7 @@ from attacker.feeds.worker import Worker
 from attacker.tap.events import Dropped, FeedError, FeedState, Phase, Settle, Sink
 from attacker.tap.flow_table import FlowTable
 from attacker.tap.limits import TapLimits
-from attacker.tap.packets import RAW, Ignored, segment_of
+from attacker.tap.packets import LOST_FRAGMENT, RAW, Ignored, PacketReader
 
 log = logging.getLogger(__name__)
 
@@ -33,6 +33,7 @@ class SniffFeed:
     ) -> None:
         self._config = config
         self._ring_bytes = ring_bytes
+        self._reader = PacketReader()
         self._table = FlowTable(config.port, settle, limits)
         self._emitter = Emitter(str(config))
         self._ring: PacketRing | None = None
@@ -59,21 +60,15 @@ class SniffFeed:
 
     def state(self) -> FeedState:
         """How the capture is doing now."""
-        counts = self._emitter.tally.read()
+        counts = vars(self._emitter.tally.read())
         waiting = f"listening; no packet of port {self._config.port} yet" if not self._packets else ""
         return FeedState(
             tap=str(self._config),
             kind="sniff",
             phase=self._phase,
             detail=self._detail or (waiting if self._phase == "running" else ""),
-            connections_open=counts.connections_open,
-            connections_seen=counts.connections_seen,
             bytes_seen=self._table.payload_bytes,
-            opaque_bytes=counts.opaque_bytes,
-            messages=counts.messages,
-            encrypted_connections=counts.encrypted_connections,
-            midway_connections=counts.midway_connections,
-            dropped=counts.dropped,
+            **counts,
         )
 
     def _run(self, ring: PacketRing) -> None:
@@ -95,13 +90,15 @@ class SniffFeed:
         ring.wait(_WAIT_S)
         for captured in ring.read():
             self._packets += 1
-            segment = segment_of(RAW, captured.packet)
+            segment = self._reader.read(RAW, captured.packet, captured.time_s)
             if isinstance(segment, Ignored):
-                if segment is not Ignored.NOT_TCP:
-                    self._emitter.emit([Dropped(None, captured.time_s, 1, "packets", segment.value)])
+                if segment.lost:
+                    self._emitter.emit([Dropped(None, captured.time_s, 1, "packets", segment.why)])
             elif self._config.port in (segment.source.port, segment.destination.port):
                 self._emitter.emit(self._table.receive(segment, captured.time_s))
         now_s = time.time()
         if drops := ring.take_drops():
             self._emitter.emit([Dropped(None, now_s, drops, "packets", "the capture ring was full")])
+        if lost := self._reader.take_lost():
+            self._emitter.emit([Dropped(None, now_s, lost, "packets", LOST_FRAGMENT.why)])
         self._emitter.emit(self._table.tick(now_s))

@@ -1,8 +1,9 @@
 """The only thing between a relay's copying thread and its parser: a queue that never makes its writer wait.
 
-Bytes over the limit are not kept; the hole is told to the reader, in order, before the next bytes of that
-direction. Once full, the spool takes nothing until half of it is read, so that losses come in few long holes
-between which whole messages pass, rather than in many short ones that damage them all.
+What is over the limit is not kept; the hole is told to the reader, in order, before the next bytes of that
+direction. An item counts with what it takes to keep it, so that many small ones are bounded too. Once full,
+the spool takes nothing until half of it is read, so that losses come in few long holes between which whole
+messages pass, rather than in many short ones that damage them all.
 """
 
 from dataclasses import dataclass, replace
@@ -52,9 +53,15 @@ class Finished:
 
 SpoolItem = Opened | Chunk | Closed | Finished
 
+ITEM_BYTES = 256
+"""What an item takes in memory beside the bytes that passed."""
+
 
 class Spool:
-    """Written by one thread, read by another; `limit_bytes` bounds the bytes that wait."""
+    """Written by one thread, read by another; `limit_bytes` bounds the memory of what waits.
+
+    `missed_bytes` and `missed_connections` count what was not kept, whether the reader was told of it or not.
+    """
 
     def __init__(self, limit_bytes: int) -> None:
         if limit_bytes < 1:
@@ -67,12 +74,13 @@ class Spool:
         self._full = False
         self._missed: dict[tuple[int, Direction], int] = {}
         self._unheard: set[int] = set()
-        self._missed_connections = 0
+        self._unheard_since = 0
+        self.missed_connections = 0
         self.missed_bytes = 0
 
     @property
     def waiting_bytes(self) -> int:
-        """Bytes put and not yet taken."""
+        """Memory of what was put and not yet taken."""
         return self._put_bytes - self._taken_bytes
 
     def put(self, item: SpoolItem) -> None:
@@ -80,7 +88,7 @@ class Spool:
         if isinstance(item, Opened):
             self._put_opened(item)
         elif isinstance(item, Finished):
-            self._queue.put(Finished(self._missed_connections))
+            self._queue.put(Finished(self._unheard_since))
         elif item.number in self._unheard:
             self._pass_over(item)
         elif isinstance(item, Chunk):
@@ -88,7 +96,8 @@ class Spool:
         else:
             keys = [key for key in self._missed if key[0] == item.number]
             missed = tuple((way, self._missed.pop((number, way))) for number, way in keys)
-            self._queue.put(Closed(item.number, item.time_s, item.how, missed))
+            # An end is always told: its connection's beginning was.
+            self._keep(Closed(item.number, item.time_s, item.how, missed))
 
     def take(self, timeout_s: float) -> SpoolItem | None:
         """The next item, None when there was none for a while."""
@@ -96,8 +105,7 @@ class Spool:
             item = self._queue.get(timeout=timeout_s)
         except Empty:
             return None
-        if isinstance(item, Chunk):
-            self._taken_bytes += len(item.data)
+        self._taken_bytes += _cost(item)
         return item
 
     def _has_room_for(self, byte_count: int) -> bool:
@@ -109,12 +117,13 @@ class Spool:
 
     def _put_opened(self, opened: Opened) -> None:
         """A connection that begins while the spool is full is not followed: many short ones would fill it."""
-        if not self._has_room_for(0):
+        if not self._has_room_for(_cost(opened)):
             self._unheard.add(opened.number)
-            self._missed_connections += 1
+            self._unheard_since += 1
+            self.missed_connections += 1
             return
-        missed, self._missed_connections = self._missed_connections, 0
-        self._queue.put(replace(opened, missed_connections=missed))
+        missed, self._unheard_since = self._unheard_since, 0
+        self._keep(replace(opened, missed_connections=missed))
 
     def _pass_over(self, item: Chunk | Closed) -> None:
         if isinstance(item, Chunk):
@@ -124,11 +133,20 @@ class Spool:
 
     def _put_chunk(self, chunk: Chunk) -> None:
         key = (chunk.number, chunk.direction)
-        if not self._has_room_for(len(chunk.data)):
+        if not self._has_room_for(_cost(chunk)):
             self._missed[key] = self._missed.get(key, 0) + len(chunk.data)
             self.missed_bytes += len(chunk.data)
             return
-        self._put_bytes += len(chunk.data)
         if missed_bytes := self._missed.pop(key, 0):
             chunk = replace(chunk, missed_bytes=missed_bytes)
-        self._queue.put(chunk)
+        self._keep(chunk)
+
+    def _keep(self, item: Opened | Chunk | Closed) -> None:
+        self._put_bytes += _cost(item)
+        self._queue.put(item)
+
+
+def _cost(item: SpoolItem) -> int:
+    if isinstance(item, Finished):
+        return 0
+    return ITEM_BYTES + (len(item.data) if isinstance(item, Chunk) else 0)

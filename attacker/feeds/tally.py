@@ -18,11 +18,12 @@ _MAX_KINDS = 50
 
 @dataclass(frozen=True)
 class Counts:
-    """One reading of a `Tally`."""
+    """One reading of a `Tally`: the fields of a `FeedState` that are counts of events."""
 
     connections_open: int
     connections_seen: int
     midway_connections: int
+    directions_told_by: dict[str, int]
     encrypted_connections: int
     messages: int
     opaque_bytes: int
@@ -37,6 +38,7 @@ class Tally:
         self._open: set[str] = set()
         self._encrypted: set[str] = set()
         self._seen = self._midway = self._encrypted_count = self._messages = self._opaque_bytes = 0
+        self._told_by: Counter[str] = Counter()
         self._dropped: Counter[str] = Counter()
 
     def note(self, event: Event) -> None:
@@ -52,6 +54,8 @@ class Tally:
                 self._open.add(event.connection)
                 self._seen += 1
                 self._midway += event.joined_midway
+                if event.told_by:
+                    self._told_by[event.told_by] += 1
             elif isinstance(event, ConnectionClosed):
                 self._open.discard(event.connection)
                 self._encrypted.discard(event.connection)
@@ -68,6 +72,7 @@ class Tally:
                 len(self._open),
                 self._seen,
                 self._midway,
+                dict(self._told_by),
                 self._encrypted_count,
                 self._messages,
                 self._opaque_bytes,

@@ -1,145 +1,171 @@
-// Subscribes to the attacker's events and paints them, at most once per animation frame.
+// Asks the attacker for what is new, over and over, and paints it, at most once per animation frame.
 
-import { paintAnswer, paintBytes, paintCharts, paintPairs, paintProblems, paintTable, readout } from "./cards.js";
-import { find, make, refill, text, whole } from "./format.js";
+import { paintAnswers, paintBytes, paintCharts, paintProblems, paintTable, readout } from "./cards.js";
+import * as explanations from "./explain.js";
+import { find, make, refill, show, text, whole } from "./format.js";
+import { fetchMissing, hold, keep, paintHistory, paintPlayer, save, step } from "./history.js";
+import * as source from "./source.js";
 import { paintStage } from "./stage.js";
-import { bundleNamed, current, encrypted, isCloudTap, look, otherMeasured, page, tallyOf } from "./state.js";
-import { Switches } from "./switches.js";
+import { encrypted, isCloudTap, look, page, previewOff, shownSides, tallyOf, titleOf } from "./state.js";
+import * as switches from "./switches.js";
 import { renderTaps } from "./taps.js";
-import { evidence, likeness } from "./verdict.js";
+import { evidence, headline } from "./verdict.js";
 
-const SHOWN_MS = 300; // a picture stays at least this long, so that eyes can compare
-const PAIR_MS = 1000; // and the strip of pairs moves at most this often
-const PAIRS = 12;
+const SHOWN_MS = 1000; // a picture stays at least this long, so that eyes can compare
+const OWN_SHOWN_MS = 250; // one's own face should follow
+const ASK_GAP_MS = 80;
+const RETRY_MS = 1000;
 const POINTS = 240;
+const RATE_MS = 5000;
+const QUIET_MS = 4000;
 
-let switches = null;
+// ---- news ----
 
-// ---- events ----
+const takes = {
+  hello(hello) {
+    page.bundles = new Map(hello.bundles.map((bundle) => [bundle.digest, bundle]));
+    page.problems = [...hello.problems];
+    page.known = hello.problems;
+  },
+  pair(pair) {
+    page.newest = pair;
+    keep(pair);
+  },
+  kept(numbers) { page.wanted = numbers; },
+  points(points) {
+    const now = performance.now();
+    page.movedAt = now;
+    if (points.some((point) => !isCloudTap(point.tap))) page.wireFrameAt = now;
+    page.points = [...page.points, ...points].slice(-POINTS);
+  },
+  books(books) {
+    const now = performance.now();
+    page.books = books;
+    for (const tap of books.taps) {
+      const left = tap.leftovers;
+      if (!left) continue;
+      const before = page.opaque.get(tap.name);
+      if ((left.reason || "").startsWith("tls") && before !== left.total_bytes) page.opaqueAt = now;
+      page.opaque.set(tap.name, left.total_bytes);
+    }
+    // The first books of a visit may be old: nobody looked.
+    if (page.number) page.frameCounts.push([now, Math.max(0, ...Object.values(books.bundles).map((each) => each.frames_intercepted))]);
+    page.frameCounts = page.frameCounts.filter(([time]) => now - time < RATE_MS);
+  },
+  camera(camera) { page.camera = { ...camera, at: performance.now() }; },
+  ciphertext(record) { page.ciphertext = record; },
+  problems(problems) { page.problems = [...(page.known ?? []), ...problems]; },
+  conductor(state) { page.conductor = state; },
+};
 
-function onHello(hello) {
-  page.bundles = new Map(hello.bundles.map((bundle) => [bundle.digest, bundle]));
-  page.problems = hello.problems;
-  page.points = hello.points.slice(-POINTS);
-  page.pairs = hello.pictures.slice(-PAIRS);
-  page.next = hello.pictures.at(-1) ?? null;
-  if (hello.control) switches ??= new Switches((name) => (bundleNamed(name) ? `${look(bundleNamed(name).digest).css} ${look(bundleNamed(name).digest).shape}` : ""));
+async function ask() {
+  const answer = await fetch(`now?session=${page.session}&after=${page.number}`);
+  if (!answer.ok) throw new Error((await answer.json().catch(() => ({}))).error ?? `the server answered ${answer.status}`);
+  const news = await answer.json();
+  if (news.session !== page.session) Object.assign(page, { number: 0, pairs: [], points: [], opaque: new Map(), frameCounts: [] });
+  for (const [name, take] of Object.entries(takes)) if (name in news) take(news[name]);
+  Object.assign(page, { session: news.session, number: news.number, connected: true, trouble: "", dirty: true });
 }
 
-function onFrame(frame) {
-  const now = performance.now();
-  page.frameTimes.push(now);
-  page.points.push({ id: frame.id, digest: frame.digest, codec: frame.codec, similarity: frame.similarity });
-  if (page.points.length > POINTS) page.points.shift();
-  if (isCloudTap(frame.tap)) {
-    if (frame.pictures) page.cloudFrame = frame;
-  } else {
-    page.wireFrameAt = now;
+async function listen() {
+  for (;;) {
+    try {
+      await ask();
+      await fetchMissing();
+      await new Promise((done) => setTimeout(done, ASK_GAP_MS));
+    } catch (error) {
+      Object.assign(page, { connected: false, trouble: error.message, dirty: true });
+      await new Promise((done) => setTimeout(done, RETRY_MS));
+    }
   }
-  if (!frame.pictures) return;
-  page.next = frame;
-  if (now - page.pairAt >= PAIR_MS && !page.held) {
-    page.pairAt = now;
-    page.pairs.push(frame);
-    if (page.pairs.length > PAIRS) page.pairs.shift();
-  }
-}
-
-function onState(books) {
-  page.books = books;
-  const now = performance.now();
-  for (const tap of books.taps) {
-    const left = tap.leftovers;
-    if (!left) continue;
-    const before = page.opaque.get(tap.name);
-    if ((left.reason || "").startsWith("tls") && before !== left.total_bytes) page.opaqueAt = now;
-    page.opaque.set(tap.name, left.total_bytes);
-  }
-}
-
-function listen() {
-  const source = new EventSource("events");
-  const take = (name, act) => source.addEventListener(name, (event) => { act(JSON.parse(event.data)); page.dirty = true; });
-  take("hello", onHello);
-  take("frame", onFrame);
-  take("state", onState);
-  take("camera", (camera) => { page.camera = { ...camera, at: performance.now() }; });
-  take("ciphertext", (record) => { page.ciphertext = record; });
-  take("problem", (problem) => { if (!page.problems.includes(problem.text)) page.problems = [...page.problems, problem.text].slice(-20); });
-  take("conductor", (state) => { switches?.update(state); });
-  source.addEventListener("open", () => { page.connected = true; page.dirty = true; });
-  source.addEventListener("error", () => { page.connected = false; page.dirty = true; });
 }
 
 // ---- painting ----
 
 function paint(now) {
-  const due = page.next && page.next !== page.shown && now - page.shownAt >= SHOWN_MS && !page.held;
+  const least = source.isOwn() ? OWN_SHOWN_MS : SHOWN_MS;
+  const due = page.newest && page.newest !== page.shown && now - page.shownAt >= least && !page.held;
   if (due) {
-    page.shown = page.next;
+    page.shown = page.newest;
     page.shownAt = now;
-    beat();
   }
   if (due || page.dirty) {
     page.dirty = false;
-    paintLive(now);
-    if (!page.held) paintStage(now);
+    paintLive();
+    paintAlarm(now);
     paintVerdict();
-    paintAnswer();
-    paintBytes();
-    paintCharts();
-    paintPairs();
-    paintTable();
+    paintStage(now);
+    for (const part of [paintPlayer, paintHistory, paintAnswers, paintBytes, paintCharts, paintTable, paintProblems, source.update, explanations.check]) part();
+    switches.update(now);
     if (page.books) renderTaps(find("taps"), page.books.taps);
-    paintProblems();
   }
   requestAnimationFrame(paint);
 }
 
-function beat() {
-  for (const link of document.querySelectorAll(".link")) {
-    link.classList.remove("beat");
-    void link.offsetWidth; // restarts the animation
-    link.classList.add("beat");
-  }
+function rate() {
+  const [first, last] = [page.frameCounts[0], page.frameCounts.at(-1)];
+  return first && last[0] > first[0] ? ((last[1] - first[1]) / (last[0] - first[0])) * 1000 : 0;
 }
 
-function paintLive(now) {
-  page.frameTimes = page.frameTimes.filter((time) => now - time < 5000);
+function paintLive() {
   const live = find("live");
-  const span = page.frameTimes.length > 1 ? (page.frameTimes.at(-1) - page.frameTimes[0]) / 1000 : 0;
-  const quiet = !page.frameTimes.length;
-  live.className = `live ${page.connected ? (quiet ? "" : "on") : "off"}`;
-  const rate = span > 0 ? `${((page.frameTimes.length - 1) / span).toFixed(1)} frames a second` : "frames coming in";
-  text(live.lastElementChild, !page.connected ? "not connected to the attacker" : quiet ? (encrypted() ? "encrypted traffic" : "quiet") : rate);
+  const pace = rate();
+  live.className = `live ${page.connected ? (pace > 0 ? "on" : "") : "off"}`;
+  text(live.lastElementChild, !page.connected ? "not connected to the attacker" : pace > 0 ? `${pace.toFixed(1)} pictures/s` : encrypted() ? "encrypted traffic" : "quiet");
+}
+
+const ALARMS = {
+  cloud: "The cloud is down. The phone keeps its pictures and sends them again when the cloud is back; until then nothing crosses the wire.",
+  edge: "The phone is down: nothing crosses the wire until it has started again.",
+};
+
+function paintAlarm(now) {
+  const parties = page.conductor?.parties ?? {};
+  const down = Object.keys(ALARMS).filter((party) => parties[party] === "down");
+  const quiet = page.shown && now - page.movedAt > QUIET_MS && !encrypted();
+  const words = !page.connected && page.shown ? `The attacker does not answer (${page.trouble}). Trying again…`
+    : down.length ? down.map((party) => ALARMS[party]).join(" ")
+    : quiet ? "Nothing crosses the wire at the moment: the phone or the cloud is away." : "";
+  show(find("alarm"), Boolean(words));
+  show(find("evidence"), !words);
+  text(find("alarm"), words);
+  document.documentElement.classList.toggle("still", Boolean(words));
 }
 
 function paintVerdict() {
-  const bundle = current();
-  const tally = tallyOf(bundle);
-  const level = bundle?.mean_picture?.psnr ?? null;
-  if (encrypted()) {
+  const sides = shownSides().map((side) => {
+    const bundle = page.bundles.get(side.digest);
+    const tally = tallyOf(side);
+    return { side, bundle, tally, title: titleOf(side.digest), codec: side.codec, css: look(side.digest).css, psnr: tally?.psnr_mean ?? null, level: bundle?.mean_picture?.psnr ?? null };
+  });
+  if (encrypted() && !page.held) {
     const cloud = page.books?.taps.some((tap) => tap.kind === "cloud");
-    return verdict("Encrypted: ", "sizes and times are what is left to see.",
+    return verdict("Encrypted: sizes and times are what is left to see.",
       cloud ? "TLS stops the eavesdropper on the wire. It does not stop the cloud itself: see below." : "TLS stops the eavesdropper on the wire. It does not stop the cloud itself, which no tap here listens to.");
   }
-  if (tally?.psnr_mean != null) {
-    const other = otherMeasured(bundle);
-    return verdict(`With ${bundle.name}, `, `the eavesdropper ${likeness(tally.psnr_mean, level)}.`,
-      evidence(tally, level, tallyOf(other), other?.name));
-  }
-  if (tally) {
-    const why = !bundle.inverter ? "There is no inverter for this bundle, so nothing is rebuilt." : page.books.preview.phase === "off" ? "Originals are unknown (no --preview), so nothing can be scored: judge by eye." : "Scores follow as soon as originals arrive.";
-    return verdict(`With ${bundle.name}, `, "features cross the wire in the clear.", why);
+  const claim = headline(sides);
+  if (claim) return verdict(claim, evidence(sides));
+  if (sides.length) {
+    const without = sides.find(({ bundle }) => bundle && !bundle.inverter);
+    const why = without ? `There is no inverter for ${without.bundle.name}, so nothing is rebuilt of it.` : previewOff() ? "Originals are unknown (no --preview), so nothing can be scored: judge by eye." : "Scores follow as soon as originals arrive.";
+    return verdict("What the networks computed crosses the wire in the clear.", why);
   }
   const strangers = Object.values(page.books?.unknown_bundles ?? {}).reduce((sum, entry) => sum + entry.frames_intercepted, 0) + (page.books?.unsettled.frames ?? 0);
-  if (strangers) return verdict("Frames pass, ", "but of a bundle that the attacker does not have.", `${whole(strangers)} frames overheard and not decoded. Give their bundle with --bundles to decode them.`);
-  return verdict("", "Waiting for the first frame.", "As soon as something crosses the wire, it appears here.");
+  if (strangers) return verdict("Frames pass, but of a bundle that the attacker does not have.", `${whole(strangers)} frames overheard and not decoded. Give their bundle with --bundles to decode them.`);
+  return verdict("Waiting for the first frame.", "As soon as something crosses the wire, it appears here.");
 }
 
-function verdict(lead, claim, why) {
-  refill(find("headline"), [lead, claim], () => [lead, make("em", {}, claim)]);
+/** The headline, with every network's title in its colour. */
+function verdict(claim, why) {
   text(find("evidence"), why);
+  refill(find("headline"), [claim, shownSides().map((side) => side.digest)], () => {
+    let rest = [claim];
+    for (const { digest } of shownSides()) {
+      const words = titleOf(digest) === "Ordinary network" ? "the ordinary network" : titleOf(digest);
+      rest = rest.flatMap((part) => (typeof part === "string" && part.includes(words) ? [part.slice(0, part.indexOf(words)), make("em", { class: look(digest).css }, words), part.slice(part.indexOf(words) + words.length)] : [part]));
+    }
+    return rest;
+  });
 }
 
 // ---- controls ----
@@ -154,30 +180,36 @@ function setTheme(theme) {
   try { localStorage.setItem("theme", theme); } catch { /* private mode: the choice lasts as long as the page */ }
 }
 
-function hold() {
-  page.held = !page.held;
-  find("hold").setAttribute("aria-pressed", String(page.held));
-  text(find("hold"), page.held ? "Held" : "Hold");
-  page.dirty = true;
+function onKey(event) {
+  if (event.ctrlKey || event.metaKey || event.altKey) return;
+  if (event.key === "h") hold();
+  if (event.key === "t") find("theme").click();
+  if (event.target.matches("input[type=radio], select")) return; // arrows choose there
+  if (event.key === "ArrowLeft") step(-1);
+  if (event.key === "ArrowRight" && page.held) step(1);
 }
 
 function begin() {
+  if (location.search.includes("token=")) history.replaceState(null, "", location.pathname); // the cookie has it now
   let stored = null;
   try { stored = localStorage.getItem("theme"); } catch { /* as above */ }
   if (stored === "light" || stored === "dark") document.documentElement.dataset.theme = stored;
   text(find("theme"), themeNow() === "dark" ? "Light" : "Dark");
   find("theme").addEventListener("click", () => setTheme(themeNow() === "dark" ? "light" : "dark"));
-  find("hold").addEventListener("click", hold);
-  addEventListener("keydown", (event) => {
-    if (event.ctrlKey || event.metaKey || event.altKey || event.target.matches("input, select, textarea")) return;
-    if (event.key === "h") hold();
-    if (event.key === "t") find("theme").click();
-  });
+  find("hold").addEventListener("click", () => hold());
+  find("previous").addEventListener("click", () => step(-1));
+  find("next").addEventListener("click", () => step(1));
+  find("save-png").addEventListener("click", () => save("png"));
+  find("save-gif").addEventListener("click", () => save("gif"));
+  addEventListener("keydown", onKey);
   for (const id of ["chart-psnr", "chart-ssim"]) {
     find(id).addEventListener("pointermove", readout);
     find(id).addEventListener("pointerdown", readout);
   }
   addEventListener("resize", () => { page.dirty = true; });
+  explanations.begin();
+  switches.begin();
+  source.begin(switches.ask);
   listen();
   requestAnimationFrame(paint);
 }

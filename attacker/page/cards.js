@@ -1,58 +1,59 @@
-// The cards below the pictures: answer, bytes, similarity over time, pairs, comparison, problems.
+// The cards below the pictures: bytes, answers, similarity over time, comparison, problems.
 
 import { plot } from "./chart.js";
-import { find, fixed, make, percent, ratio, refill, show, text, whole } from "./format.js";
-import { bundleNamed, current, encrypted, isCloudTap, look, namesInUse, page, swatch, tallyOf } from "./state.js";
+import { explain, find, fixed, make, percent, ratio, refill, show, text, whole } from "./format.js";
+import { bundleNamed, booksOf, encrypted, isCloudTap, look, namesInUse, openFirst, page, shownSides, swatch, tallyOf, titleOf } from "./state.js";
 import { secret } from "./verdict.js";
 
 const nearest = {}; // chart name -> what finds the point next to the pointer
 
-export function paintAnswer() {
-  const frame = page.shown;
-  const fromCloud = Boolean(frame && isCloudTap(frame.tap));
-  const hidden = encrypted() && !fromCloud;
-  text(find("answer-title"), fromCloud ? "The answer the cloud gave" : "The answer it overheard");
-  const answer = hidden ? null : frame?.answer;
-  text(find("answer"), answer ? answer.class : hidden ? "not readable" : "nothing yet");
-  const mark = find("answer-mark");
-  mark.className = answer?.correct == null ? "" : answer.correct ? "right" : "wrong";
-  text(mark, answer?.correct == null ? "" : answer.correct ? "✓ right" : `✗ it was ${frame.label}`);
-  find("meter").firstElementChild.style.width = answer ? `${100 * answer.score}%` : "0";
-  const tally = tallyOf(current());
-  const heard = tally?.answers_overheard ? `; ${whole(tally.answers_overheard)} answers overheard${tally.answers_accuracy != null ? `, ${percent(tally.answers_accuracy, 1)} right` : ""}` : "";
-  text(find("answer-note"), answer ? `the service’s own score: ${percent(answer.score, 1)}${heard}` : "\u00a0");
-  const line = secret(current(), tally, encrypted());
+export function paintAnswers() {
+  const sides = shownSides();
+  const hidden = encrypted() && !page.held;
+  text(find("answer-title").firstElementChild, hidden ? "The answers the cloud gave" : "The answers it overheard");
+  const readable = (side) => !hidden || isCloudTap(side.tap);
+  refill(find("answers"), sides.map((side) => [side.digest, side.answer, side.tap, hidden, titleOf(side.digest)]), () => sides.map((side) => {
+    const answer = readable(side) ? side.answer : null;
+    const mark = answer?.correct == null ? null : make("span", { class: answer.correct ? "right" : "wrong" }, answer.correct ? "✓ right" : `✗ it was ${page.shown.label}`);
+    const fill = make("i");
+    fill.style.width = `${100 * (answer?.score ?? 0)}%`;
+    return make("li", { class: look(side.digest).css }, make("span", { class: "who" }, swatch(side.digest), titleOf(side.digest)),
+      make("span", { class: "guess" }, make("strong", {}, answer ? answer.class : readable(side) ? "nothing yet" : "not readable"), mark),
+      make("span", { class: "meter" }, fill), make("span", { class: "score" }, answer ? percent(answer.score, 1) : ""));
+  }));
+  const digest = sides[0]?.digest;
+  const line = digest ? secret(page.bundles.get(digest), booksOf(digest), hidden) : "";
   show(find("secret"), Boolean(line));
   text(find("secret"), line);
 }
 
 export function paintBytes() {
-  const bundle = current();
-  const tally = tallyOf(bundle);
-  if (!bundle || !tally) return text(find("bytes-note"), "Nothing measured yet.");
-  const codec = page.shown.codec;
-  const own = tally.codecs[codec] ?? tally;
+  const sides = shownSides();
+  const measured = sides.map((side) => ({ side, tally: tallyOf(side) })).filter(({ tally }) => tally);
+  if (!measured.length) return text(find("bytes-note"), "Nothing measured yet.");
+  const first = page.bundles.get(sides[0].digest);
+  const jpeg = booksOf(sides[0].digest)?.jpeg_bytes_mean;
   const rows = [
-    ["raw pixels", bundle.raw_bytes, false],
-    ["JPEG, quality 75", tally.jpeg_bytes_mean, false],
-    ["payload", own.payload_bytes_mean, true],
-    ["on the wire", own.wire_bytes_mean, true],
-  ].filter(([, bytes]) => bytes != null);
-  const most = Math.max(...rows.map(([, bytes]) => bytes));
-  refill(find("bars"), rows, () => rows.map(([name, bytes, own]) => {
+    ["raw", "pixels", first?.raw_bytes, null], ["jpeg", "photo as JPEG", jpeg, null],
+    ...measured.map(({ side, tally }) => ["wire", `${titleOf(side.digest)}, ${side.codec}`, tally.wire_bytes_mean, side.digest]),
+  ].filter(([, , bytes]) => bytes != null);
+  const most = Math.max(...rows.map(([, , bytes]) => bytes));
+  refill(find("bars"), rows, () => rows.map(([key, name, bytes, digest]) => {
     const fill = make("i");
     fill.style.width = `${(100 * bytes) / most}%`;
-    return make("li", own ? { class: "own" } : {}, make("span", {}, name), make("span", { class: "bar" }, fill), make("b", {}, whole(bytes)));
+    return make("li", digest ? { class: `own ${look(digest).css}` } : {}, explain(key, name), make("span", { class: "bar" }, fill), make("b", {}, whole(bytes)));
   }));
-  const against = ratio(own.payload_bytes_mean, tally.jpeg_bytes_mean);
-  text(find("bytes-note"), `means for ${bundle.name} with ${codec}${against ? `; the payload is ${against} a JPEG of the same picture` : ""}; ${encrypted() ? "the wire as the cloud counts it, without TLS’s own framing" : "the wire adds framing and the answer"}`);
+  const against = measured.map(({ side, tally }) => [titleOf(side.digest), ratio(tally.wire_bytes_mean, jpeg)]).filter(([, words]) => words);
+  text(find("bytes-note"), `${against.map(([name, words], place) => (place ? `${name}: ${words} it` : `${name}: ${words} a JPEG of the same picture`)).join("; ")}${against.length ? ". " : ""}${encrypted() ? "The wire as the cloud counts it, without TLS’s own framing." : "Means; the wire includes framing and the answer."}`);
 }
 
 export function paintCharts() {
-  const scored = page.points.map((point, x) => ({ ...point, x })).filter((point) => point.similarity);
-  const used = [...new Set(scored.map((point) => point.digest))];
-  refill(find("key"), [used, namesInUse()], () => used.map((digest) => make("li", {}, swatch(digest), page.bundles.get(digest)?.name ?? digest.slice(0, 8)))
-    .concat(used.some((digest) => page.bundles.get(digest)?.mean_picture) ? [make("li", {}, "- - -  the average picture")] : []));
+  const order = new Map(page.points.map((point) => [point.sequence, 0]));
+  [...order.keys()].forEach((sequence, place) => order.set(sequence, place));
+  const scored = page.points.filter((point) => point.similarity).map((point) => ({ ...point, x: order.get(point.sequence) }));
+  const used = [...new Set(scored.map((point) => point.digest))].sort(openFirst);
+  refill(find("key"), [used, namesInUse()], () => used.map((digest) => make("li", {}, swatch(digest), titleOf(digest)))
+    .concat(used.some((digest) => page.bundles.get(digest)?.mean_picture) ? [make("li", {}, "- - -  guessing the average picture")] : []));
   show(find("chart-empty"), !scored.length);
   show(find("charts"), scored.length > 0);
   const levels = (name) => used.map((digest) => page.bundles.get(digest)?.mean_picture?.[name]).filter((level) => level != null);
@@ -64,37 +65,33 @@ export function paintCharts() {
 export function readout(event) {
   const at = event.currentTarget.id === "chart-psnr" ? nearest.psnr : nearest.ssim;
   const point = at?.(event.clientX);
-  if (point) text(find("readout"), `Frame ${point.id}: PSNR ${fixed(point.similarity.psnr, 1)} dB, SSIM ${fixed(point.similarity.ssim, 3)}, MSE ${fixed(point.similarity.mse, 5)}; ${page.bundles.get(point.digest)?.name}, ${point.codec}`);
-}
-
-export function paintPairs() {
-  const list = find("history");
-  refill(list, [page.pairs.map((pair) => pair.id), namesInUse()], () => page.pairs.toReversed().map((pair) => {
-    const tile = (address, description, without) => (address ? make("img", { src: address, alt: description }) : make("div", { class: "none" }, without));
-    return make("li", isCloudTap(pair.tap) ? { title: "overheard by the curious cloud" } : {}, tile(pair.pictures.original, pair.label ?? "original", "unknown"), tile(pair.pictures.reconstruction, "rebuilt", "not rebuilt"),
-      make("p", {}, swatch(pair.digest), pair.similarity ? `${fixed(pair.similarity.psnr, 1)} dB` : "–"));
-  }));
-  show(find("history-empty"), !page.pairs.length);
+  if (!point) return;
+  const same = page.points.filter((each) => each.sequence === point.sequence && each.similarity).sort((a, b) => openFirst(a.digest, b.digest));
+  const told = same.map((each) => `${titleOf(each.digest)} (${each.codec}) PSNR ${fixed(each.similarity.psnr, 1)} dB, SSIM ${fixed(each.similarity.ssim, 3)}`);
+  text(find("readout"), `Picture ${point.sequence}: ${told.join("; ")}`);
 }
 
 export function paintTable() {
   if (!page.books) return;
-  const rows = Object.entries(page.books.bundles);
-  const now = current();
-  refill(find("table"), [rows, now?.digest], () => rows.map(([name, tally]) => {
+  const playing = new Set(shownSides().map((side) => `${side.bundle} ${side.codec} ${side.tap}`));
+  const digest = ([name]) => bundleNamed(name)?.digest;
+  const rows = Object.entries(page.books.bundles).sort((a, b) => openFirst(digest(a), digest(b))).flatMap(([name, books]) =>
+    Object.entries(books.taps).flatMap(([tap, codecs]) => Object.entries(codecs).map(([codec, tally]) => ({ name, tap, codec, tally }))));
+  refill(find("table"), [rows, [...playing], namesInUse()], () => rows.map(({ name, tap, codec, tally }) => {
     const bundle = bundleNamed(name);
-    const cell = (label, value, more) => make("td", { "data-name": label }, make("span", {}, value, more ? make("small", {}, ` ${more}`) : null));
-    const missing = tally.frames_skipped + tally.frames_failed + tally.frames_undecodable;
-    return make("tr", now && bundle === now ? { class: "now" } : {},
-      make("td", { class: "name" }, bundle ? swatch(bundle.digest) : null, name),
-      cell("frames", whole(tally.frames_intercepted), missing > 0 ? `${whole(missing)} not rebuilt` : null),
+    const cell = (label, value) => make("td", { "data-name": label }, make("span", {}, value));
+    return make("tr", playing.has(`${name} ${codec} ${tap}`) ? { class: "now" } : {},
+      make("td", { class: "name" }, bundle ? swatch(bundle.digest) : null, bundle ? explain(`network ${bundle.digest}`, titleOf(bundle.digest)) : name),
+      make("td", { "data-name": "codec" }, bundle ? explain(`codec ${bundle.digest} ${codec}`, codec) : codec),
+      cell("heard by", isCloudTap(tap) ? "the cloud" : "the wire"),
+      cell("frames", whole(tally.frames)),
       cell("wire bytes", whole(tally.wire_bytes_mean)),
-      cell("payload", whole(tally.payload_bytes_mean), Object.keys(tally.codecs).join(", ")),
-      cell("PSNR", tally.psnr_mean == null ? "–" : fixed(tally.psnr_mean, 1), tally.psnr_mean == null ? null : `± ${fixed(tally.psnr_deviation, 1)} dB`),
-      cell("SSIM", fixed(tally.ssim_mean, 3)),
-      cell("MSE", fixed(tally.mse_mean, 4)),
-      cell("answers right", percent(tally.answers_accuracy, 1), tally.answers_labelled ? `of ${whole(tally.answers_labelled)}` : null));
+      cell("payload", whole(tally.payload_bytes_mean)),
+      cell("PSNR", tally.psnr_mean == null ? "–" : `${fixed(tally.psnr_mean, 1)} dB`),
+      cell("SSIM", fixed(tally.ssim_mean, 3)));
   }));
+  const lost = Object.values(page.books.bundles).reduce((sum, books) => sum + books.frames_skipped + books.frames_failed + books.frames_undecodable, 0);
+  text(find("table-note"), `Means per frame or picture; nothing is averaged over two codecs.${lost ? ` ${whole(lost)} frames were overheard but not rebuilt.` : ""}`);
 }
 
 export function paintProblems() {
@@ -103,7 +100,6 @@ export function paintProblems() {
   for (const [digest, entry] of Object.entries(books?.unknown_bundles ?? {})) lines.push(`${whole(entry.frames_intercepted)} frames of bundle ${digest.slice(0, 12)}…, which the attacker does not have: give it with --bundles.`);
   if (books?.unsettled.frames) lines.push(`${whole(books.unsettled.frames)} frames whose bundle could not be settled.`);
   if (books?.malformed_messages) lines.push(`${whole(books.malformed_messages)} messages that could not be read.`);
-  if (books?.page.events_dropped) lines.push(`${whole(books.page.events_dropped)} events lost on the way to slow pages (the figures are not affected).`);
   show(find("problems"), lines.length > 0);
   refill(find("problem-list"), lines, () => lines.map((line) => make("li", {}, line)));
 }

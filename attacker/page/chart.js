@@ -1,9 +1,9 @@
-// A line chart in SVG: one trace per bundle, a dashed line at the level that the mean picture reaches.
+// A line chart in SVG: one trace per network, a dashed line at the level that the mean picture reaches.
 
 import { draw, fixed } from "./format.js";
 
 const PAD = { left: 34, right: 8, top: 8, bottom: 18 };
-const GAP = 3; // a trace is broken where frames of another bundle lie between
+const GAP = 30; // a trace is broken where a network did not play for so many pictures
 
 /** Bounds that hold the values and the levels, rounded to `step`, at least `least` wide. */
 export function bounds(values, levels, step, least) {
@@ -15,13 +15,19 @@ export function bounds(values, levels, step, least) {
   return [low, high];
 }
 
-/** Runs of neighbouring points of one bundle: [{digest, points}]. */
+/** Runs of points of one network and codec, unbroken: [{digest, points}]. */
 export function runs(points) {
   const found = [];
+  const open = new Map();
   for (const point of points) {
-    const last = found.at(-1);
-    if (last && last.digest === point.digest && point.x - last.points.at(-1).x <= GAP) last.points.push(point);
-    else found.push({ digest: point.digest, points: [point] });
+    const kind = `${point.digest} ${point.codec}`;
+    const last = open.get(kind);
+    if (last && point.x - last.points.at(-1).x <= GAP) {
+      last.points.push(point);
+    } else {
+      open.set(kind, { digest: point.digest, points: [point] });
+      found.push(open.get(kind));
+    }
   }
   return found;
 }
@@ -94,8 +100,8 @@ export function plotRecords(svg, leftovers) {
     const tall = Math.max(1.5, Math.sqrt(bytes / tallest) * room);
     parts.push(draw("rect", { class: direction, x: 12 + place * step, y: direction === "up" ? middle - tall : middle + 1, width: Math.max(1, step - 0.8), height: tall }));
   });
-  parts.push(draw("text", { x: 12, y: 20 }, "to the cloud: encrypted records, by size"));
-  parts.push(draw("text", { x: 12, y: height - 12 }, `and back; the largest holds ${tallest.toLocaleString("en")} bytes`));
+  parts.push(draw("text", { x: 12, y: 20 }, "to the cloud, by size"));
+  parts.push(draw("text", { x: 12, y: height - 12 }, `and back; largest ${tallest.toLocaleString("en")} bytes`));
   svg.setAttribute("aria-label", `The last ${records.length} encrypted records by size and direction`);
   svg.replaceChildren(...parts);
 }

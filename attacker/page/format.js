@@ -48,6 +48,9 @@ export function make(tag, attributes = {}, ...children) {
   return node;
 }
 
+/** A word or figure that is explained on hover, focus and touch (see explain.js). */
+export const explain = (key, words) => make("button", { type: "button", class: "explain", "data-explain": key }, words);
+
 const SVG = "http://www.w3.org/2000/svg";
 export function draw(tag, attributes = {}, content) {
   const node = document.createElementNS(SVG, tag);

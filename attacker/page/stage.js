@@ -1,97 +1,102 @@
-// Camera, wire, attacker: the three pictures, and what the curious cloud sees when the wire is encrypted.
+// The picture once, and for each network what crosses the wire of it and what the eavesdropper rebuilds.
 
 import { plotRecords } from "./chart.js";
-import { find, fixed, make, picture, refill, show, size, text, whole } from "./format.js";
-import { encrypted, isCloudTap, look, namesInUse, page, swatch } from "./state.js";
+import { draw, explain, find, fixed, make, picture, refill, show, size, text, whole } from "./format.js";
+import { encrypted, isCloudTap, look, page, previewOff, shownSides, swatch, titleOf } from "./state.js";
 
-const QUIET_MS = 1500;
+const CAMERA_MS = 3000;
 
 const tappedLeftovers = () => page.books?.taps.filter((tap) => tap.leftovers && tap.kind !== "cloud").map((tap) => tap.leftovers).sort((a, b) => b.latest_s - a.latest_s)[0];
 
 export function paintStage(now) {
-  const hidden = encrypted();
+  const hidden = encrypted() && !page.held;
   document.documentElement.classList.toggle("encrypted", hidden);
-  const frame = page.shown;
-  const bundle = frame && page.bundles.get(frame.digest);
-  document.documentElement.style.setProperty("--now", frame ? `var(--${look(frame.digest).css.replace("series-", "")})` : "var(--soft)");
-  paintCamera(frame, now);
+  paintCamera(now);
+  const sides = shownSides();
+  const lanes = find("lanes");
+  refill(lanes, sides.map((side) => [side.digest, titleOf(side.digest), look(side.digest)]), () => sides.map(lane));
+  find("stage").style.setProperty("--lanes", Math.max(1, sides.length));
   const leftovers = hidden ? tappedLeftovers() : null;
-  show(find("records"), Boolean(leftovers));
-  if (leftovers) plotRecords(find("records"), leftovers);
-  text(find("rebuilt-title"), hidden ? "What the attacker is left with" : "The attacker rebuilds");
-  if (hidden) {
-    paintCiphertext(leftovers);
-  } else if (!frame) {
-    for (const part of ["feature", "reconstruction"]) {
-      picture(find(part), null, "");
-      show(find(`${part}-empty`), true);
-      text(find(`${part}-empty`), "Nothing yet.");
-    }
-  } else {
-    paintWire(frame, bundle);
-    paintRebuilt(frame, bundle);
-  }
-  paintCloud(hidden);
+  sides.forEach((side, place) => {
+    const node = lanes.children[place];
+    if (hidden) paintCiphertext(node, leftovers);
+    else paintSide(node, side);
+  });
+  paintCloud(hidden, sides);
 }
 
-function paintCiphertext(leftovers) {
+/** One network's card, empty; painted by `paintSide`. */
+function lane(side) {
+  const bundle = page.bundles.get(side.digest);
+  const frame = (name, what, key, css) => make("figure", { class: `panel ${name}` },
+    make("figcaption", {}, explain(key, what)),
+    make("div", { class: "frame" }, make("img", { class: css, alt: "", hidden: true }), name === "rebuilt" ? draw("svg", { class: "records plot", role: "img", hidden: "" }) : null, make("p", { class: "empty" }, "")),
+    explain("", ""));
+  return make("article", { class: `lane ${look(side.digest).css}`, "data-bundle": bundle?.name ?? side.digest },
+    make("h3", {}, swatch(side.digest), explain(`network ${side.digest}`, titleOf(side.digest))),
+    make("p", { class: "says note" }, bundle?.says ?? ""),
+    make("div", { class: "tiles" }, frame("wire", "Crosses the wire", "feature", "sharp"), frame("rebuilt", "Eavesdropper rebuilds", "rebuilt", "")));
+}
+
+const parts = (node, name) => {
+  const panel = node.querySelector(`.${name}`);
+  return { image: panel.querySelector("img"), empty: panel.querySelector(".empty"), note: panel.lastElementChild };
+};
+
+/** The figures below a picture, and what they mean. */
+function note({ note: button }, key, figure, more, second) {
+  button.dataset.explain = key;
+  refill(button, [figure, more, second], () => [make("b", {}, figure), more, make("br"), second]);
+}
+
+function fill({ image, empty }, address, description, without) {
+  picture(image, address, description);
+  show(empty, !address);
+  text(empty, without);
+}
+
+function paintSide(node, side) {
+  const bundle = page.bundles.get(side.digest);
+  show(node.querySelector(".plot"), false);
+  const wire = parts(node, "wire");
+  fill(wire, side.pictures.feature, "The numbers that cross the wire, as small maps", "Nothing yet.");
+  note(wire, `payload|codec ${side.digest} ${side.codec}|jpeg`, `${whole(side.payload_bytes)} bytes`, ` as ${side.codec}`, side.jpeg_bytes ? `the photo as JPEG: ${whole(side.jpeg_bytes)}` : "");
+  const rebuilt = parts(node, "rebuilt");
+  const none = bundle && !bundle.inverter ? `No inverter for ${bundle.name}: its features are visible, but nothing is rebuilt here.` : "Not rebuilt.";
+  fill(rebuilt, side.pictures.reconstruction, "What the eavesdropper rebuilds", none);
+  const near = side.similarity;
+  if (near) note(rebuilt, "psnr|ssim", `PSNR ${fixed(near.psnr, 1)} dB`, "", `SSIM ${fixed(near.ssim, 2)}`);
+  else note(rebuilt, "rebuilt", "not scored", "", side.pictures.reconstruction ? "the original is not known" : "");
+}
+
+function paintCiphertext(node, leftovers) {
   const record = page.ciphertext;
-  picture(find("feature"), record?.picture, "An encrypted record, byte by byte as grey pixels");
-  show(find("feature-empty"), !record);
-  text(find("feature-empty"), "Encrypted.");
-  refill(find("feature-note"), [record?.hex, leftovers?.total_bytes], () => [
-    make("b", {}, record ? `${whole(record.byte_count)} bytes of ciphertext` : "ciphertext"), make("br"), make("code", {}, record ? `${record.hex} …` : ""),
-  ]);
-  picture(find("reconstruction"), null, "");
-  show(find("reconstruction-empty"), !leftovers);
-  text(find("reconstruction-empty"), "Nothing to invert.");
-  text(find("reconstruction-note"), leftovers ? `No picture: sizes, directions and times of ${size(leftovers.total_bytes)} are all that is left.` : "\u00a0");
+  const wire = parts(node, "wire");
+  fill(wire, record?.picture, "An encrypted record, byte by byte as grey pixels", "Encrypted.");
+  note(wire, "tls", "ciphertext", record ? `, ${whole(record.byte_count)} bytes` : "", record ? `${record.hex} …` : "");
+  const rebuilt = parts(node, "rebuilt");
+  fill(rebuilt, null, "", leftovers ? "" : "Nothing to rebuild.");
+  const plot = node.querySelector(".plot");
+  show(plot, Boolean(leftovers));
+  if (leftovers) plotRecords(plot, leftovers);
+  note(rebuilt, "tls", "no picture", "", leftovers ? `sizes and times of ${size(leftovers.total_bytes)}` : "");
 }
 
-function paintCamera(frame, now) {
-  const preview = page.books?.preview;
-  const alone = page.camera && (!frame?.pictures.original || encrypted() || page.camera.at - page.shownAt > QUIET_MS) && now - page.camera.at < 10 * QUIET_MS;
-  const shown = alone && !isRecentCloud(now) ? { address: page.camera.original, label: page.camera.label } : { address: frame?.pictures.original, label: frame?.label };
-  picture(find("original"), shown.address, shown.label ? `The model’s input: ${shown.label}` : "The model’s input");
-  show(find("original-empty"), !shown.address);
-  text(find("original-empty"), preview?.phase === "off" ? "Unknown: no preview of the camera was given, and the wire does not carry it." : preview?.detail || "No picture yet.");
-  const spec = frame && page.bundles.get(frame.digest);
-  const parts = [shown.label ? `true label: ${shown.label}` : null, spec ? `${spec.input[1]}\u00a0×\u00a0${spec.input[0]} pixels` : null];
-  text(find("original-note"), parts.filter(Boolean).join(", ") || "\u00a0");
+function paintCamera(now) {
+  const pair = page.shown;
+  const fresh = page.camera && !page.held && now - page.camera.at < CAMERA_MS && (!pair?.original || encrypted() || page.camera.at - page.shownAt > CAMERA_MS);
+  const shown = fresh ? page.camera : pair;
+  picture(find("original"), shown?.original, shown?.label ? `The network’s input: ${shown.label}` : "The network’s input");
+  show(find("original-empty"), !shown?.original);
+  text(find("original-empty"), previewOff() ? "Unknown: no preview of the camera was given, and the wire does not carry it." : page.books?.preview.detail || "No picture yet.");
+  text(find("original-note"), shown?.label ?? "");
 }
 
-const isRecentCloud = (now) => page.shown && isCloudTap(page.shown.tap) && now - page.shownAt < QUIET_MS;
-
-function paintWire(frame, bundle) {
-  picture(find("feature"), frame.pictures.feature, "Channels of the intercepted feature tensor");
-  show(find("feature-empty"), !frame.pictures.feature);
-  const [channels, height, width] = frame.feature?.shape ?? [0, 0, 0];
-  const some = frame.feature && frame.feature.tiles < channels ? `, ${frame.feature.tiles} shown` : "";
-  refill(find("feature-note"), [frame.payload_bytes, frame.codec, channels, bundle?.name], () => [
-    make("b", {}, `${whole(frame.payload_bytes)} bytes`), ` as ${frame.codec}, frame ${frame.sequence}`, make("br"),
-    `feature of ${channels}\u00a0×\u00a0${height}\u00a0×\u00a0${width}${some}`,
-  ]);
-}
-
-function paintRebuilt(frame, bundle) {
-  const none = bundle && !bundle.inverter ? `No inverter for ${bundle.name}: its bytes and features are visible, but nothing is rebuilt here.` : "Not rebuilt.";
-  picture(find("reconstruction"), frame.pictures.reconstruction, "What the attacker rebuilt from the feature");
-  show(find("reconstruction-empty"), !frame.pictures.reconstruction);
-  text(find("reconstruction-empty"), none);
-  const near = frame.similarity;
-  refill(find("reconstruction-note"), [near, bundle?.digest, namesInUse()], () => [
-    near ? make("b", {}, `PSNR ${fixed(near.psnr, 1)} dB, SSIM ${fixed(near.ssim, 2)}`) : frame.pictures.reconstruction ? "not scored: the original is not known" : "not scored",
-    make("br"), bundle ? swatch(bundle.digest) : null, bundle ? ` through ${bundle.name}` : "",
-  ]);
-}
-
-function paintCloud(hidden) {
-  const frame = page.shown && isCloudTap(page.shown.tap) ? page.shown : page.cloudFrame;
-  const there = page.books?.taps.some((tap) => tap.kind === "cloud");
-  show(find("cloud"), Boolean(hidden && there && frame));
-  if (!hidden || !frame) return;
-  picture(find("cloud-feature"), frame.pictures.feature, "The feature as the cloud receives it");
-  picture(find("cloud-reconstruction"), frame.pictures.reconstruction, "The picture as the cloud could rebuild it");
-  const near = frame.similarity ? `PSNR ${fixed(frame.similarity.psnr, 1)} dB, SSIM ${fixed(frame.similarity.ssim, 2)}.` : "";
-  text(find("cloud-note"), `${frame.answer ? `It answered “${frame.answer.class}”. ` : ""}${near}`);
+function paintCloud(hidden, sides) {
+  const seen = hidden ? sides.filter((side) => isCloudTap(side.tap)) : [];
+  show(find("cloud"), seen.length > 0);
+  refill(find("cloud-sides"), seen.map((side) => [side.id]), () => seen.map((side) => make("figure", { class: look(side.digest).css },
+    make("figcaption", {}, swatch(side.digest), titleOf(side.digest)),
+    make("div", { class: "frame" }, side.pictures.reconstruction ? make("img", { src: side.pictures.reconstruction, alt: "What the cloud could rebuild" }) : make("p", { class: "empty" }, "Not rebuilt.")),
+    make("p", { class: "note" }, `${side.answer ? `It answered “${side.answer.class}”. ` : ""}${side.similarity ? `PSNR ${fixed(side.similarity.psnr, 1)} dB` : ""}`))));
 }

@@ -1,53 +1,56 @@
 // From measured numbers to plain sentences. Nothing here may claim more than the numbers do.
 
-import { fixed, percent, whole } from "./format.js";
+import { fixed, percent, ratio, whole } from "./format.js";
 
 // What a PSNR means for a small picture, from looking at many: below the first level shapes are guesswork,
 // above the last one details survive.
 const LEVELS = [
-  [27, "gets the picture, details included"],
-  [24, "gets a good likeness of the picture"],
-  [18, "gets a blurred likeness of the picture"],
-  [-Infinity, "gets only a coarse impression of the picture"],
+  [27, "the picture, details included"],
+  [24, "a good likeness of the picture"],
+  [18, "a blurred likeness of the picture"],
+  [-Infinity, "only a coarse impression of the picture"],
 ];
 const MARGIN_DB = 1;
 
 /** What the mean PSNR says about the eavesdropper; `level` is what the mean picture reaches without any attack. */
 export function likeness(psnr, level) {
-  if (level != null && psnr < level + MARGIN_DB) return "gets about as close as the average picture would: next to nothing of this one";
+  if (level != null && psnr < level + MARGIN_DB) return "about what the average picture would give: next to nothing of this one";
   return LEVELS.find(([least]) => psnr >= least)[1];
 }
 
-/** The evidence behind the headline: means over frames, the other network beside it, and what knowing nothing reaches. */
-export function evidence(tally, level, other, otherName) {
-  const parts = [`Over ${whole(tally.frames_scored)} pictures: PSNR ${fixed(tally.psnr_mean, 1)} dB, SSIM ${fixed(tally.ssim_mean, 2)} on average${comparison(tally, other, otherName)}.`];
-  if (level != null) parts.push(`Guessing the average picture every time would reach ${fixed(level, 1)} dB.`);
+/** The headline for networks side by side: [{title, psnr, level}], in the order in which they are shown. */
+export function headline(sides) {
+  const scored = sides.filter((side) => side.psnr != null);
+  if (!scored.length) return "";
+  const claims = scored.map((side) => likeness(side.psnr, side.level));
+  if (scored.length > 1 && new Set(claims).size === 1) return `Through each of them, the eavesdropper gets ${claims[0]}.`;
+  const [first, ...others] = scored.map((side, place) => [`hrough ${inside(side.title)}`, claims[place]]);
+  return `T${first[0]} the eavesdropper gets ${first[1]}${others.map(([through, claim]) => `; t${through}, ${claim}`).join("")}.`;
+}
+
+const inside = (title) => (title === "Ordinary network" ? "the ordinary network" : title);
+
+/** The evidence behind it: [{title, codec, tally, level}]. */
+export function evidence(sides) {
+  const scored = sides.filter((side) => side.tally?.psnr_mean != null);
+  if (!scored.length) return "";
+  const both = (write) => [...new Set(scored.map(({ tally }) => write(tally)))].join(" and ");
+  const level = scored[0].level;
+  const parts = [`Over ${both((tally) => whole(tally.frames_scored))} pictures: PSNR ${both((tally) => fixed(tally.psnr_mean, 1))} dB${level != null ? ` (guessing the average picture reaches ${fixed(level, 1)})` : ""}, SSIM ${both((tally) => fixed(tally.ssim_mean, 2))}.`];
+  if (scored.length === 2) {
+    const [first, second] = scored;
+    const size = ratio(second.tally.wire_bytes_mean, first.tally.wire_bytes_mean);
+    if (size) parts.push(`A frame through ${inside(second.title)} (${second.codec}) is ${size} one through ${inside(first.title)} (${first.codec}).`);
+  }
   return parts.join(" ");
 }
 
-/** How that stands against another network that was measured, if there is one. */
-export function comparison(tally, other, otherName) {
-  if (!other || other.psnr_mean == null) return "";
-  const gap = tally.psnr_mean - other.psnr_mean;
-  const standing = Math.abs(gap) < 0.5 ? "no different from" : `${fixed(Math.abs(gap), 1)} dB ${gap > 0 ? "more" : "less"} than`;
-  const traffic = bytesAgainst(tally.wire_bytes_mean, other.wire_bytes_mean);
-  return `, ${standing} through ${otherName}${traffic ? `, whose frames take ${traffic}` : ""}`;
-}
-
-function bytesAgainst(own, theirs) {
-  if (!own || !theirs) return "";
-  const times = theirs / own;
-  if (times >= 1.05) return `${times.toFixed(1)} times as many bytes`;
-  return times > 0.95 ? "about as many bytes" : `${(1 / times).toFixed(1)} times fewer bytes`;
-}
-
 /** What overhearing the answers gives away. */
-export function secret(bundle, tally, encrypted) {
-  if (!bundle || bundle.label_kind !== "identity") return "";
-  const heard = tally && tally.answers_overheard ? `Overheard so far: ${whole(tally.answers_overheard)} names` : "";
-  const right = tally && tally.answers_accuracy != null ? `, ${percent(tally.answers_accuracy)} of them right` : "";
-  const where = encrypted
+export function secret(bundle, books, hidden) {
+  if (bundle?.label_kind !== "identity") return "";
+  const heard = books?.answers_overheard ? ` Overheard so far: ${whole(books.answers_overheard)} names${books.answers_accuracy != null ? `, ${percent(books.answers_accuracy)} of them right` : ""}.` : "";
+  const where = hidden
     ? "TLS keeps it from the wire; the cloud that gives the answer knows it all the same."
     : "No defence of the feature hides it: without TLS, whoever listens learns who was in front of the camera.";
-  return `Here the answer itself is the secret: it names a person. ${where}${heard ? ` ${heard}${right}.` : ""}`;
+  return `Here the answer itself is the secret: it names a person. ${where}${heard}`;
 }

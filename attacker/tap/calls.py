@@ -1,31 +1,46 @@
 """The calls of one connection: what is known of each, and its two message readers."""
 
 from collections import OrderedDict
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from attacker.tap.events import DigestSource, Direction
+from attacker.tap.inflate import inflate
 from attacker.tap.limits import TapLimits
 from attacker.tap.messages import Budget, MessageReader, MessageSkipped
 from attacker.tap.shape import recognise
 from shared.digests import is_digest
 
 BUNDLE_KEY = "siftfunnel-bundle"
+ENCODING_KEY = "grpc-encoding"
 _ENDED_REMEMBERED = 32
 
 
 @dataclass
 class Call:
-    """One gRPC call, one HTTP/2 stream; `method` None means that its request headers were not readable."""
+    """One gRPC call, one HTTP/2 stream.
+
+    Attributes:
+        stream_id: the HTTP/2 stream.
+        readers: put its messages together.
+        method: None when its request headers were not readable.
+        digest: the bundle's digest, None while unknown.
+        digest_source: how it is known.
+        encodings: how each side compresses, where it was heard.
+    """
 
     stream_id: int
-    readers: dict[Direction, MessageReader]
+    readers: dict[Direction, MessageReader] = field(default_factory=dict)
     method: str | None = None
     digest: str | None = None
     digest_source: DigestSource | None = None
+    encodings: dict[Direction, str] = field(default_factory=dict)
 
-    def note_headers(self, fields: dict[str, str]) -> None:
+    def note_headers(self, direction: Direction, fields: dict[str, str]) -> None:
         """Learn from request or response headers; what the client named first stands."""
-        self.method = self.method or fields.get(":path")
+        if ENCODING_KEY in fields:
+            self.encodings[direction] = fields[ENCODING_KEY]
+        if direction == "up":
+            self.method = self.method or fields.get(":path")
         named = fields.get(BUNDLE_KEY, "")
         if self.digest is None and is_digest(named):
             self.digest, self.digest_source = named, "header"
@@ -55,7 +70,8 @@ class CallTable:
         call = self.find(stream_id)
         if call is not None:
             return call, False
-        call = Call(stream_id, {way: self._reader(way, in_step) for way in ("up", "down")})
+        call = Call(stream_id)
+        call.readers = {way: self._reader(call, way, in_step) for way in ("up", "down")}
         self._calls[stream_id] = call
         if len(self._calls) <= self._limits.calls:
             return call, False
@@ -95,10 +111,12 @@ class CallTable:
         lost = [call.readers[direction].lose_step() for call in known]
         return [skipped for skipped in lost if skipped is not None]
 
-    def _reader(self, direction: Direction, in_step: bool) -> MessageReader:
+    def _reader(self, call: Call, direction: Direction, in_step: bool) -> MessageReader:
+        limit_bytes = self._limits.message_bytes
         return MessageReader(
-            self._limits.message_bytes,
+            limit_bytes,
             self._budget,
             accept=lambda body: recognise(direction, body) != "other",
+            inflate=lambda body: inflate(body, call.encodings.get(direction), limit_bytes),
             in_step=in_step,
         )

@@ -7,6 +7,7 @@
 Whatever the bytes are, nothing here raises and memory stays within `TapLimits`.
 """
 
+from collections.abc import Callable
 from urllib.parse import unquote
 
 from hyperframe.frame import ContinuationFrame, DataFrame, HeadersFrame, PushPromiseFrame, RstStreamFrame
@@ -25,6 +26,7 @@ from attacker.tap.events import (
     Overheard,
     Settle,
     Traffic,
+    other_way,
 )
 from attacker.tap.framing import FrameSeen, FrameSkipped, FrameStream, Item, OutOfStep, RecordSeen, Unread
 from attacker.tap.header_blocks import HeaderBlock, HeaderReader
@@ -41,7 +43,8 @@ class ConnectionTap:
     """Understands one connection.
 
     `receive`, `lose` and `close` return what they brought to light, in order. The bytes of one direction
-    must come in order, each once; how they are cut does not matter.
+    must come in order, each once; how they are cut does not matter. `sense` counts what only the right
+    directions bring to light: requests and Frames up, responses and Replies down.
     """
 
     def __init__(
@@ -68,6 +71,8 @@ class ConnectionTap:
         self._handshake_bytes: int | None = None
         self._accounted_bytes = 0
         self._time_s = 0.0
+        self._fault = ""
+        self.sense = 0
 
     def opened(self, time_s: float, client: str, server: str) -> ConnectionOpened:
         """The event that introduces this connection."""
@@ -91,25 +96,47 @@ class ConnectionTap:
     def receive(self, direction: Direction, data: bytes, time_s: float) -> list[Event]:
         """Take the next bytes of one direction."""
         self._time_s = time_s
-        items = self._streams[direction].receive(data, self._streams[_other(direction)].position)
-        return self._understand(direction, items)
+        if self._fault:
+            self._streams[direction].position += len(data)
+            return [self._dropped(len(data), "bytes", self._fault)]
+        elsewhere = self._streams[other_way(direction)].position
+        return self._guarded(
+            lambda: self._understand(direction, self._streams[direction].receive(data, elsewhere))
+        )
 
     def lose(self, direction: Direction, byte_count: int, time_s: float, why: str) -> list[Event]:
         """Take note that the next bytes of one direction were missed; look for the next frame behind them."""
         self._time_s = time_s
         events: list[Event] = [self._dropped(byte_count, "bytes", why)]
-        return events + self._understand(direction, self._streams[direction].lose(byte_count))
+        if self._fault:
+            self._streams[direction].position += byte_count
+            return events
+        return events + self._guarded(
+            lambda: self._understand(direction, self._streams[direction].lose(byte_count))
+        )
 
     def close(self, time_s: float, how: str) -> list[Event]:
         """The connection is over, or the tap is; what was unfinished is accounted for."""
         self._time_s = time_s
+        events = [] if self._fault else self._guarded(self._finish)
+        self._calls.close()
+        return [*events, ConnectionClosed(self.connection, time_s, how, self.traffic)]
+
+    def _finish(self) -> list[Event]:
         events: list[Event] = []
         for way, stream in self._streams.items():
             events += self._understand(way, stream.close())
         for call in self._calls.open_calls():
             events += self._end_call(call.stream_id, None, "the connection ended")
-        self._calls.close()
-        return [*events, ConnectionClosed(self.connection, time_s, how, self.traffic)]
+        return events
+
+    def _guarded(self, step: Callable[[], list[Event]]) -> list[Event]:
+        """What a step brings to light; a fault of ours ends the understanding of this connection alone."""
+        try:
+            return step()
+        except Exception as error:  # whatever the fault is, the other connections must be heard
+            self._fault = f"a fault of the tap itself ({type(error).__name__}: {error})"
+            return [self._dropped(1, "connections", self._fault)]
 
     def _understand(self, direction: Direction, items: list[Item]) -> list[Event]:
         events: list[Event] = []
@@ -146,8 +173,9 @@ class ConnectionTap:
         if direction == "down" and (status is not None or block.ends_stream):
             code = int(status) if status is not None and status.isdecimal() and len(status) < 4 else None
             return self._end_call(block.stream_id, code, unquote(block.fields.get("grpc-message", "")))
+        self.sense += (":path" if direction == "up" else ":status") in block.fields
         call, events = self._call(block.stream_id, in_step=direction == "up")
-        call.note_headers(block.fields)
+        call.note_headers(direction, block.fields)
         if direction == "up" or ":status" in block.fields:
             call.readers[direction].begin()
         return events
@@ -196,12 +224,13 @@ class ConnectionTap:
 
     def _overheard(self, direction: Direction, call: Call, message: Message) -> Overheard:
         kind = kind_of(call.method, direction, message.body)
-        frame = None if message.compressed else first_frame(kind, message.body)
-        if frame is not None and call.digest is None and self._settle is not None:
+        frame = first_frame(kind, message.body) if call.digest is None else None
+        if frame is not None and self._settle is not None:
             call.digest = self._settle(frame)
             call.digest_source = "checksum" if call.digest is not None else None
         wire_bytes = 0
         if kind != "other":
+            self.sense += 1
             if self._handshake_bytes is None:
                 self._handshake_bytes = message.start.own + message.start.elsewhere
             wire_bytes = self._newly_passed(direction, message.end)
@@ -217,7 +246,6 @@ class ConnectionTap:
             message=message.body,
             wire_bytes=wire_bytes,
             traffic=self._traffic(direction, message.end),
-            compressed=message.compressed,
         )
 
     def _newly_passed(self, direction: Direction, position: int) -> int:
@@ -254,14 +282,10 @@ class ConnectionTap:
     # -- counting -------------------------------------------------------------------------------------------
 
     def _traffic(self, direction: Direction, position: int) -> Traffic:
-        other = self._streams[_other(direction)].position
+        other = self._streams[other_way(direction)].position
         up, down = (position, other) if direction == "up" else (other, position)
         handshake = up + down if self._handshake_bytes is None else min(self._handshake_bytes, up + down)
         return Traffic(up, down, handshake)
 
     def _dropped(self, count: int, unit: DropUnit, why: str) -> Dropped:
         return Dropped(self.connection, self._time_s, count, unit, why)
-
-
-def _other(direction: Direction) -> Direction:
-    return "down" if direction == "up" else "up"

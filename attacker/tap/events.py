@@ -19,6 +19,15 @@ DigestSource = Literal["header", "checksum"]
 DropUnit = Literal["bytes", "packets", "messages", "header blocks", "calls", "connections", "lines"]
 
 
+def other_way(direction: Direction) -> Direction:
+    """The opposite direction.
+
+    >>> other_way("up")
+    'down'
+    """
+    return "down" if direction == "up" else "up"
+
+
 @dataclass(frozen=True, slots=True)
 class Traffic:
     """TCP payload bytes of one connection so far, each byte once however often it was sent, missed ones too.
@@ -45,13 +54,17 @@ class Traffic:
 
 @dataclass(frozen=True, slots=True)
 class ConnectionOpened:
-    """A connection was seen for the first time; `joined_midway` means its beginning was not."""
+    """A connection was seen for the first time; `joined_midway` means its beginning was not.
+
+    `told_by` says what client and server were then told apart by; empty where there is no doubt.
+    """
 
     connection: str
     time_s: float
     client: str
     server: str
     joined_midway: bool
+    told_by: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,10 +76,10 @@ class Overheard:
     follows from the method where the headers could be read, and from direction and shape where they could
     not; then `method` is None. `digest` is the bundle's digest, None while unknown; `digest_source` says how
     it is known: read from the call's metadata
-    ("header") or settled by a payload checksum that fits one known bundle only ("checksum"). `compressed`
-    messages (gRPC's own compression) are passed on as they are, not decoded. `wire_bytes` is the TCP
-    payload, both ways, since the previous frame or reply of this connection, so that the sum over a
-    connection is its traffic without the handshake (0 for "other").
+    ("header") or settled by a payload checksum that fits one known bundle only ("checksum"). `message` is
+    what it was before gRPC compressed it. `wire_bytes` is the TCP payload, both ways, since the previous
+    frame or reply of this connection, so that the sum over a connection is its traffic without the
+    handshake (0 for "other").
     """
 
     connection: str
@@ -80,7 +93,6 @@ class Overheard:
     message: bytes
     wire_bytes: int
     traffic: Traffic
-    compressed: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -160,7 +172,8 @@ class FeedState:
     `tap` is the feed's text form (`relay:127.0.0.1:7000:127.0.0.1:50051`), `address` where a relay really
     listens (its port 0 resolved), `detail` one sentence for people (what it waits for, why it failed, what
     to do). `bytes_seen` is TCP payload that passed, `messages` what was overheard, `opaque_bytes` what
-    passed unreadable (TLS, not HTTP/2, out of step), `dropped` counts per "unit: why".
+    passed unreadable (TLS, not HTTP/2, out of step), `dropped` counts per "unit: why", `directions_told_by`
+    counts connections met midway per what their client and server were told apart by.
     `added_latency_us_p50/p99` is a relay's time from having read a chunk to having written it, over the
     latest chunks; None for feeds that are not in the path.
     """
@@ -177,6 +190,7 @@ class FeedState:
     messages: int = 0
     encrypted_connections: int = 0
     midway_connections: int = 0
+    directions_told_by: Mapping[str, int] = field(default_factory=dict)
     dropped: Mapping[str, int] = field(default_factory=dict)
     added_latency_us_p50: float | None = None
     added_latency_us_p99: float | None = None

@@ -5,12 +5,12 @@ from dataclasses import dataclass
 
 from attacker.tap.boundaries import PREFACE, begins_with_settings
 from attacker.tap.connection import ConnectionTap
-from attacker.tap.events import Direction, Dropped, Event, Settle
+from attacker.tap.direction import UnsureTap
+from attacker.tap.events import Direction, Dropped, Event, Settle, other_way
 from attacker.tap.half_flow import HalfFlow, Missed, ReassemblyLimits
 from attacker.tap.limits import TapLimits
 from attacker.tap.packets import Address, Segment
 
-_MISSED = "segments that the capture does not hold"
 _REMEMBER_CLOSED_S = 60.0
 
 FlowKey = frozenset[Address]
@@ -25,7 +25,7 @@ class FlowLimits:
 
 
 class _Flow:
-    def __init__(self, client: Address, tap: ConnectionTap, limits: ReassemblyLimits) -> None:
+    def __init__(self, client: Address, tap: ConnectionTap | UnsureTap, limits: ReassemblyLimits) -> None:
         self.client = client
         self.tap = tap
         self.latest_s = 0.0
@@ -36,8 +36,9 @@ class _Flow:
 class FlowTable:
     """Follows every connection, from its SYN or from wherever it is met.
 
-    `server_port` tells the directions of connections whose SYN was not seen; without it they follow from
-    connections seen before, from the first bytes, or from the lower port number, in that order.
+    `server_port` tells the directions of connections whose SYN was not seen; without it they follow from the
+    first bytes, from the shape of the messages, from the ports of connections seen before, or from the lower
+    port number, in that order.
     `payload_bytes` counts what passed, each byte once, missed ones too.
     """
 
@@ -49,7 +50,8 @@ class FlowTable:
         reassembly: ReassemblyLimits | None = None,
         flow_limits: FlowLimits | None = None,
     ) -> None:
-        self._server_ports = set() if server_port is None else {server_port}
+        self._server_port = server_port
+        self._server_ports: set[int] = set()
         self._settle = settle
         self._limits = limits
         self._reassembly = reassembly or ReassemblyLimits()
@@ -125,28 +127,40 @@ class FlowTable:
             why = "too many at once: the quietest was let go"
             events.append(Dropped(None, time_s, 1, "connections", why))
             events += self._close(oldest, time_s, "let go")
-        client, server = self._ends(segment)
+        self._made += 1
+        tap: ConnectionTap | UnsureTap
+        if (ends := self._ends(segment)) is not None:
+            client, server = ends
+            tap = self._tap(client, joined_midway=not segment.syn)
+            events.append(tap.opened(time_s, str(client), str(server)))
+        else:
+            client, server = self._likely_ends(segment)
+            tap = UnsureTap(self._tap, client, server, time_s)
         if segment.syn:
             self._server_ports.add(server.port)
-        self._made += 1
-        tap = ConnectionTap(f"{client}#{self._made}", not segment.syn, self._settle, self._limits)
         flow = self._flows[key] = _Flow(client, tap, self._reassembly)
-        events.append(tap.opened(time_s, str(client), str(server)))
         return flow
 
-    def _ends(self, segment: Segment) -> tuple[Address, Address]:
-        """Client and server of a new connection."""
+    def _tap(self, client: Address, joined_midway: bool = True) -> ConnectionTap:
+        return ConnectionTap(f"{client}#{self._made}", joined_midway, self._settle, self._limits)
+
+    def _ends(self, segment: Segment) -> tuple[Address, Address] | None:
+        """Client and server of a new connection; None where its first segment leaves that open."""
         ends = (segment.source, segment.destination)
         if segment.syn:
             return ends[::-1] if segment.ack else ends
-        known = [end for end in ends if end.port in self._server_ports]
-        if len(known) == 1:
-            return (ends[1], ends[0]) if known[0] == ends[0] else ends
+        given = [end for end in ends if end.port == self._server_port]
+        if len(given) == 1:
+            return ends if given[0] == segment.destination else ends[::-1]
         if segment.payload.startswith(PREFACE[:8]):
             return ends
-        if begins_with_settings(segment.payload):
-            return ends[::-1]
-        return ends if segment.destination.port <= segment.source.port else ends[::-1]
+        return ends[::-1] if begins_with_settings(segment.payload) else None
+
+    def _likely_ends(self, segment: Segment) -> tuple[Address, Address]:
+        ends = (segment.source, segment.destination)
+        known = [end for end in ends if end.port in self._server_ports]
+        server = known[0] if len(known) == 1 else min(ends, key=lambda end: end.port)
+        return ends if server == segment.destination else ends[::-1]
 
     def _close(self, key: FlowKey, time_s: float, how: str) -> list[Event]:
         flow = self._flows.pop(key)
@@ -168,7 +182,12 @@ class FlowTable:
             return []
         if segment.rst:
             return self._close(key, time_s, "reset") if half.is_expected(segment.sequence) else []
-        events = self._give_out(flow, direction, half.receive(segment, time_s), time_s)
+        events: list[Event] = []
+        if segment.ack:
+            back = other_way(direction)
+            acknowledged = flow.halves[back].acknowledge(segment.acknowledgement, time_s)
+            events += self._give_out(flow, back, acknowledged, time_s)
+        events += self._give_out(flow, direction, half.receive(segment, time_s), time_s)
         if all(half.ended for half in flow.halves.values()):
             events += self._close(key, time_s, "closed")
         return events
@@ -190,7 +209,7 @@ class FlowTable:
         for part in parts:
             self.payload_bytes += part.byte_count if isinstance(part, Missed) else len(part)
             if isinstance(part, Missed):
-                events += flow.tap.lose(direction, part.byte_count, time_s, _MISSED)
+                events += flow.tap.lose(direction, part.byte_count, time_s, part.why)
             else:
                 events += flow.tap.receive(direction, part, time_s)
         return events

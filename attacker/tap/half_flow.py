@@ -1,8 +1,9 @@
 """One direction of a TCP connection put back in order from the segments of a capture.
 
 Bytes come out in order and once. What is missing is waited for until the wait is over or the buffer full;
-then it is counted as missed, and the stream goes on behind the hole. Where segments overlap, what came
-first stands.
+then it is counted as missed, and the stream goes on behind the hole. The wait is short once the receiver has
+acknowledged what is missing: then only the capture lacks it, and nobody will send it again. Where segments
+overlap, what came first stands.
 """
 
 from bisect import bisect_left
@@ -11,6 +12,8 @@ from dataclasses import dataclass
 from attacker.tap.packets import Segment
 
 _SEQUENCES = 1 << 32
+NOT_CAPTURED = "segments that the capture does not hold"
+CUT_OFF = "segments cut off by the capture's snap length"
 
 
 @dataclass(frozen=True)
@@ -18,13 +21,16 @@ class ReassemblyLimits:
     """How long and how much to wait for missing segments, per direction.
 
     Attributes:
-        wait_s: after this much packet time a hole counts as missed.
+        wait_s: after this much packet time a hole counts as missed; senders repeat themselves sooner.
+        acknowledged_wait_s: likewise for a hole whose bytes the receiver has. Packets of two directions
+            may be captured in another order than they passed in, by about this much.
         pending_bytes: bytes kept behind a hole.
         pending_segments: segments kept behind a hole.
         window_bytes: segments further ahead than this are foreign; TCP's largest window is 1 GiB.
     """
 
-    wait_s: float = 0.5
+    wait_s: float = 3.0
+    acknowledged_wait_s: float = 0.02
     pending_bytes: int = 8 << 20
     pending_segments: int = 8192
     window_bytes: int = 1 << 30
@@ -32,9 +38,10 @@ class ReassemblyLimits:
 
 @dataclass(frozen=True, slots=True)
 class Missed:
-    """Bytes that were never captured."""
+    """Bytes that were never captured, and why."""
 
     byte_count: int
+    why: str = NOT_CAPTURED
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -42,6 +49,7 @@ class _Pending:
     offset: int
     payload: bytes
     payload_bytes: int
+    time_s: float
 
 
 class HalfFlow:
@@ -53,7 +61,7 @@ class HalfFlow:
         self._expected: int | None = None
         self._pending: list[_Pending] = []
         self._pending_bytes = 0
-        self._hole_since_s = 0.0
+        self._acknowledged = -1
         self._end: int | None = None
 
     @property
@@ -92,12 +100,15 @@ class HalfFlow:
             self._end = offset + segment.payload_bytes
         out: list[bytes | Missed] = []
         if segment.payload_bytes and offset + segment.payload_bytes > self._expected:
-            hole_at = self._expected if self._pending else None
-            self._keep(_Pending(offset, segment.payload, segment.payload_bytes))
+            self._keep(_Pending(offset, segment.payload, segment.payload_bytes, now_s))
             self._drain(out)
-            if hole_at != self._expected:
-                self._hole_since_s = now_s
         return out + self.expire(now_s)
+
+    def acknowledge(self, acknowledgement: int, now_s: float) -> list[bytes | Missed]:
+        """The receiver has everything before this sequence number."""
+        if self._expected is not None:
+            self._acknowledged = max(self._acknowledged, self._expected + self._distance(acknowledgement))
+        return self.expire(now_s)
 
     def expire(self, now_s: float) -> list[bytes | Missed]:
         """Give up on holes that were waited for long enough, or that too much waits behind."""
@@ -142,15 +153,17 @@ class HalfFlow:
             end = pending.offset + pending.payload_bytes
             cut_bytes = end - max(self._expected, pending.offset + len(pending.payload))
             if cut_bytes > 0:
-                out.append(Missed(cut_bytes))
+                out.append(Missed(cut_bytes, CUT_OFF))
             self._expected = max(self._expected, end)
         del self._pending[:done]
 
     def _must_give_up(self, now_s: float) -> bool:
+        first, limits = self._pending[0], self._limits
+        received = self._acknowledged >= first.offset
         return (
-            now_s - self._hole_since_s > self._limits.wait_s
-            or self._pending_bytes > self._limits.pending_bytes
-            or len(self._pending) > self._limits.pending_segments
+            now_s - first.time_s > (limits.acknowledged_wait_s if received else limits.wait_s)
+            or self._pending_bytes > limits.pending_bytes
+            or len(self._pending) > limits.pending_segments
         )
 
     def _jump(self, out: list[bytes | Missed]) -> None:

@@ -10,7 +10,8 @@ class TapLimits:
     Attributes:
         frame_bytes: longest HTTP/2 frame that is read (gRPC peers allow one another 4 MiB); longer ones are
             stepped over and counted.
-        message_bytes: longest gRPC message that is kept; longer ones are stepped over and counted.
+        message_bytes: longest gRPC message that is kept, before and after decompression; longer ones are
+            stepped over and counted.
         buffered_bytes: unfinished messages of all calls together.
         header_block_bytes: longest header block, CONTINUATION frames included.
         calls: calls remembered at once; the oldest is forgotten first.

@@ -3,12 +3,13 @@
 A message is a byte (1: compressed), four bytes of length, and that many bytes of body; where the DATA
 frames are cut means nothing. When the beginning of a call was missed, or a part in the middle, the reader
 waits for a DATA frame that begins like a message, believes it once the whole message proves to be a Frame
-or a Reply, and goes on from there.
+or a Reply, and goes on from there. Compressed messages come out as what they were before.
 """
 
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from attacker.tap.inflate import InflateError
 from attacker.tap.shape import may_begin_message
 
 PREFIX_BYTES = 5
@@ -27,7 +28,6 @@ class Message:
     """A whole message; `start` is where its first DATA frame begins, `end` where its last byte ends."""
 
     body: bytes
-    compressed: bool
     start: Mark
     end: int
 
@@ -60,14 +60,28 @@ class Budget:
 
 
 class MessageReader:
-    """Puts messages together; `accept` says whether a body found by guessing is a message."""
+    """Puts messages together.
+
+    Args:
+        max_message_bytes: longest message that is kept.
+        budget: what may be held, shared with other readers.
+        accept: says whether a body found by guessing is a message.
+        inflate: a compressed body to what it was before; raises `InflateError`.
+        in_step: whether the first bytes to come begin a message.
+    """
 
     def __init__(
-        self, max_message_bytes: int, budget: Budget, accept: Callable[[bytes], bool], in_step: bool
+        self,
+        max_message_bytes: int,
+        budget: Budget,
+        accept: Callable[[bytes], bool],
+        inflate: Callable[[bytes], bytes],
+        in_step: bool,
     ) -> None:
         self._max_message_bytes = max_message_bytes
         self._budget = budget
         self._accept = accept
+        self._inflate = inflate
         self._in_step = in_step
         self._on_trial = False
         self._buffer = bytearray()
@@ -157,14 +171,20 @@ class MessageReader:
         return MessageSkipped(byte_count, "too many unfinished messages at once")
 
     def _finish(self, end: int, found: list[Message | MessageSkipped]) -> None:
-        body, compressed = bytes(self._buffer[PREFIX_BYTES:]), self._buffer[0] == 1
+        outcome = self._unpack(bytes(self._buffer[PREFIX_BYTES:]), compressed=self._buffer[0] == 1)
         self._forget()
         if self._on_trial:
             self._on_trial = False
-            self._in_step = self._accept(body)
+            self._in_step = isinstance(outcome, bytes) and self._accept(outcome)
             if not self._in_step:
                 return
-        found.append(Message(body, compressed, self._start, end))
+        found.append(Message(outcome, self._start, end) if isinstance(outcome, bytes) else outcome)
+
+    def _unpack(self, body: bytes, compressed: bool) -> bytes | MessageSkipped:
+        try:
+            return self._inflate(body) if compressed else body
+        except InflateError as error:
+            return MessageSkipped(len(body), str(error))
 
     def _forget(self) -> None:
         self._budget.give_back(len(self._buffer))

@@ -1,7 +1,7 @@
 """A classic BPF program that lets the kernel pass on TCP packets of one port only.
 
-For sockets that get packets from the network header on (SOCK_DGRAM). IPv6 packets with extension headers pass
-unchecked: the tap looks at them itself.
+For sockets that get packets from the network header on (SOCK_DGRAM). Fragments, and IPv6 packets with
+extension headers, pass unchecked: the tap looks at them itself.
 """
 
 import struct
@@ -10,6 +10,7 @@ from dataclasses import dataclass
 _LOAD_BYTE, _LOAD_HALF, _LOAD_HALF_AT_X, _X_FROM_IP_HEADER_LENGTH = 0x30, 0x28, 0x48, 0xB1
 _SHIFT_RIGHT, _JUMP_EQUAL, _JUMP_ANY_BIT, _RETURN = 0x74, 0x15, 0x45, 0x06
 _TCP = 6
+_FRAGMENT_BITS = 0x3FFF
 _IPV6_EXTENSIONS = (0, 43, 60)
 _WHOLE_PACKET = 0x7FFFFFFF
 
@@ -40,7 +41,7 @@ def tcp_port_filter(port: int) -> bytes:
             _Step(_LOAD_BYTE, 9),
             _Step(_JUMP_EQUAL, _TCP, None, "drop"),
             _Step(_LOAD_HALF, 6),
-            _Step(_JUMP_ANY_BIT, 0x1FFF, "drop"),
+            _Step(_JUMP_ANY_BIT, _FRAGMENT_BITS, "keep"),
             _Step(_X_FROM_IP_HEADER_LENGTH, 0),
             _Step(_LOAD_HALF_AT_X, 0),
             _Step(_JUMP_EQUAL, port, "keep"),

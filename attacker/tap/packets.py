@@ -1,4 +1,4 @@
-"""Captured packets to TCP segments; every link layer a Linux capture comes with.
+"""Captured packets to TCP segments: every link layer a Linux capture comes with, fragments, common tunnels.
 
 Link types are those of capture files (https://www.tcpdump.org/linktypes.html).
 """
@@ -6,20 +6,37 @@ Link types are those of capture files (https://www.tcpdump.org/linktypes.html).
 import ipaddress
 from collections.abc import Callable
 from dataclasses import dataclass
-from enum import Enum
 
 import dpkt
+
+from attacker.tap.fragments import Fragments
 
 NULL, ETHERNET, RAW, LOOP, LINUX_SLL, IPV4, IPV6, LINUX_SLL2 = 0, 1, 101, 108, 113, 228, 229, 276
 _RAW_BSD = 12
 
 
-class Ignored(Enum):
-    """Why a packet holds no segment for the tap."""
+_VXLAN_PORTS, _GENEVE_PORT, _TUNNEL_HEADER_BYTES = (4789, 8472), 6081, 8
+_MAX_LAYERS = 16
+_IPSEC = 50
+_UNOPENED_PROTOCOLS = {_IPSEC: "IPsec", 51: "IPsec", 97: "EtherIP", 115: "L2TP", 137: "MPLS in IP"}
+_UNOPENED_PORTS = {1701: "L2TP", 2152: "GTP", 4500: "IPsec over UDP", 51820: "WireGuard"}
 
-    NOT_TCP = "not TCP"
-    FRAGMENT = "an IP fragment, which this tap does not put together"
-    DAMAGED = "a packet that cannot be read"
+
+@dataclass(frozen=True, slots=True)
+class Ignored:
+    """Why a packet holds no segment for the tap; `lost` means that there may have been one in it."""
+
+    why: str
+    lost: bool = True
+
+
+NOT_TCP = Ignored("not TCP", lost=False)
+_UNREAD = Ignored("unread", lost=False)
+FRAGMENT = Ignored("parts of larger ones", lost=False)
+LOST_FRAGMENT = Ignored("IP fragments of which other parts are missing")
+DAMAGED = Ignored("damaged")
+CUT_SHORT = Ignored("cut off by the capture's snap length before the end of their headers")
+TOO_DEEP = Ignored("tunnels within tunnels")
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,8 +93,9 @@ _LINKS: dict[int, Callable[[bytes], object]] = {
     NULL: lambda packet: dpkt.loopback.Loopback(packet).data,
     LOOP: lambda packet: _raw(packet[4:]),
     ETHERNET: lambda packet: dpkt.ethernet.Ethernet(packet).data,
-    LINUX_SLL: lambda packet: dpkt.sll.SLL(packet).data,
-    LINUX_SLL2: lambda packet: dpkt.sll2.SLL2(packet).data,
+    # Cooked captures have Ethernet's types, VLAN tags included, without its addresses.
+    LINUX_SLL: lambda packet: dpkt.ethernet.Ethernet(bytes(12) + packet[14:]).data,
+    LINUX_SLL2: lambda packet: dpkt.ethernet.Ethernet(bytes(12) + packet[:2] + packet[20:]).data,
     RAW: _raw,
     _RAW_BSD: _raw,
     IPV4: _raw,
@@ -94,46 +112,133 @@ def knows_link_type(link_type: int) -> bool:
     return link_type in _LINKS
 
 
-def segment_of(link_type: int, packet: bytes) -> Segment | Ignored:
-    """The TCP segment in a packet, or why there is none.
+class PacketReader:
+    """Finds the TCP segment in each packet of a capture; keeps fragments until they are whole."""
 
-    Raises:
-        KeyError: the link type is none that `knows_link_type`.
-    """
-    read = _LINKS[link_type]
-    try:
-        network = read(packet)
-        if isinstance(network, dpkt.ip.IP):
-            return _of_ipv4(network)
-        return _of_ipv6(network) if isinstance(network, dpkt.ip6.IP6) else Ignored.NOT_TCP
-    except Exception:  # a foreign parser on hostile bytes: whatever it raises, the packet is bad
-        return Ignored.DAMAGED
+    def __init__(self) -> None:
+        self._fragments = Fragments()
+
+    def read(self, link_type: int, packet: bytes, time_s: float, wire_bytes: int = 0) -> Segment | Ignored:
+        """The segment in a packet, or why there is none.
+
+        Args:
+            link_type: of capture files.
+            packet: as it was captured.
+            time_s: when.
+            wire_bytes: its length when it passed, where that is known.
+        """
+        if not knows_link_type(link_type):
+            return Ignored(f"of link type {link_type}, which this tap does not read")
+        try:
+            found = self._of_layer(_LINKS[link_type](packet), time_s)
+        except Exception:  # a foreign parser on hostile bytes: whatever it raises, the packet is bad
+            found = DAMAGED
+        if found in (DAMAGED, _UNREAD) and wire_bytes > len(packet):
+            return CUT_SHORT
+        return NOT_TCP if found is _UNREAD else found
+
+    def take_lost(self) -> int:
+        """Fragments given up since the last time this was asked."""
+        return self._fragments.take_lost()
+
+    def close(self) -> None:
+        """Nothing more will come."""
+        self._fragments.close()
+
+    def _of_layer(self, layer: object, time_s: float) -> Segment | Ignored:
+        for _ in range(_MAX_LAYERS):
+            if isinstance(layer, dpkt.ip.IP):
+                inner = self._in_ipv4(layer, time_s)
+            elif isinstance(layer, dpkt.ip6.IP6):
+                inner = self._in_ipv6(layer, time_s)
+            elif isinstance(layer, dpkt.udp.UDP):
+                inner = _in_udp(layer)
+            else:
+                inner = getattr(layer, "data", _UNREAD)
+            if isinstance(inner, Segment | Ignored):
+                return inner
+            layer = inner
+        return TOO_DEEP
+
+    def _in_ipv4(self, ip: "dpkt.ip.IP", time_s: float) -> object:
+        # A length of 0 means that the sender's hardware was to cut the packet (TSO beyond 64 KiB).
+        header_bytes = 20 + len(ip.opts)
+        carried_bytes = ip.len - header_bytes if ip.len else None
+        if not (ip.mf or ip.offset):
+            return _carried(ip, ip.p, ip.data, carried_bytes)
+        key = (ip.src, ip.dst, ip.p, ip.id)
+        return self._of_fragment(ip, key, ip.offset * 8, bool(ip.mf), ip.p, carried_bytes, time_s)
+
+    def _in_ipv6(self, ip: "dpkt.ip6.IP6", time_s: float) -> object:
+        extensions_bytes = sum(header.length for header in ip.all_extension_headers)
+        carried_bytes = ip.plen - extensions_bytes if ip.plen else None
+        # Behind an ESP header nothing can be told.
+        protocol = getattr(ip, "p", _IPSEC)
+        header = ip.extension_hdrs.get(dpkt.ip.IP_PROTO_FRAGMENT)
+        if header is None or not (header.m_flag or header.frag_off):
+            return _carried(ip, protocol, ip.data, carried_bytes)
+        key = (ip.src, ip.dst, header.id)
+        offset, more = header.frag_off * 8, bool(header.m_flag)
+        return self._of_fragment(ip, key, offset, more, protocol, carried_bytes, time_s)
+
+    def _of_fragment(
+        self,
+        ip: "dpkt.ip.IP | dpkt.ip6.IP6",
+        key: tuple[object, ...],
+        offset: int,
+        more: bool,
+        protocol: int,
+        carried_bytes: int | None,
+        time_s: float,
+    ) -> object:
+        part = bytes(ip.data)
+        if carried_bytes is not None and len(part) < carried_bytes:
+            return LOST_FRAGMENT
+        whole = self._fragments.add(key, offset, more, part, time_s)
+        return FRAGMENT if whole is None else _carried(ip, protocol, whole, len(whole))
 
 
-def _of_ipv4(network: "dpkt.ip.IP") -> Segment | Ignored:
-    if network.p != dpkt.ip.IP_PROTO_TCP:
-        return Ignored.NOT_TCP
-    if network.mf or network.offset:
-        return Ignored.FRAGMENT
-    # A length of 0 means that the sender's hardware was to cut the packet (TSO beyond 64 KiB).
-    carried_bytes = network.len - 20 - len(network.opts) if network.len else None
-    return _segment(network, carried_bytes)
+def _carried(
+    ip: "dpkt.ip.IP | dpkt.ip6.IP6", protocol: int, data: object, carried_bytes: int | None
+) -> object:
+    """What an IP datagram carries: a segment, a reason, or a layer to look into."""
+    if protocol == dpkt.ip.IP_PROTO_TCP:
+        tcp = dpkt.tcp.TCP(data) if isinstance(data, bytes) else data
+        return _segment(ip, tcp, carried_bytes) if isinstance(tcp, dpkt.tcp.TCP) else DAMAGED
+    if protocol in _UNOPENED_PROTOCOLS:
+        return Ignored(f"in a tunnel that this tap does not open ({_UNOPENED_PROTOCOLS[protocol]})")
+    if protocol not in _OPENED_PROTOCOLS:
+        return NOT_TCP
+    return _OPENED_PROTOCOLS[protocol](data) if isinstance(data, bytes) else data
 
 
-def _of_ipv6(network: "dpkt.ip6.IP6") -> Segment | Ignored:
-    if network.p != dpkt.ip.IP_PROTO_TCP:
-        return Ignored.NOT_TCP
-    if dpkt.ip.IP_PROTO_FRAGMENT in network.extension_hdrs:
-        return Ignored.FRAGMENT
-    extensions_bytes = sum(header.length for header in network.all_extension_headers)
-    return _segment(network, network.plen - extensions_bytes if network.plen else None)
+def _in_udp(udp: "dpkt.udp.UDP") -> object:
+    data = bytes(udp.data)
+    if udp.dport in _VXLAN_PORTS:
+        return dpkt.ethernet.Ethernet(data[_TUNNEL_HEADER_BYTES:])
+    if udp.dport == _GENEVE_PORT:
+        read = _GENEVE_KINDS.get(data[2:4])
+        return NOT_TCP if read is None else read(data[_TUNNEL_HEADER_BYTES + 4 * (data[0] & 0x3F) :])
+    if udp.dport in _UNOPENED_PORTS:
+        return Ignored(f"in a tunnel that this tap does not open ({_UNOPENED_PORTS[udp.dport]})")
+    return NOT_TCP
 
 
-def _segment(network: "dpkt.ip.IP | dpkt.ip6.IP6", carried_bytes: int | None) -> Segment | Ignored:
-    tcp = network.data
-    if not isinstance(tcp, dpkt.tcp.TCP):
-        return Ignored.DAMAGED
-    header_bytes = 20 + len(tcp.opts)
+_OPENED_PROTOCOLS: dict[int, Callable[[bytes], object]] = {
+    4: dpkt.ip.IP,
+    17: dpkt.udp.UDP,
+    41: dpkt.ip6.IP6,
+    47: dpkt.gre.GRE,
+}
+_GENEVE_KINDS: dict[bytes, Callable[[bytes], object]] = {
+    b"\x08\x00": dpkt.ip.IP,
+    b"\x86\xdd": dpkt.ip6.IP6,
+    b"\x65\x58": dpkt.ethernet.Ethernet,
+}
+
+
+def _segment(network: "dpkt.ip.IP | dpkt.ip6.IP6", tcp: "dpkt.tcp.TCP", carried_bytes: int | None) -> Segment:
+    header_bytes = 4 * int(tcp.off)
     payload = bytes(tcp.data)
     on_wire_bytes = len(payload) if carried_bytes is None else carried_bytes - header_bytes
     return Segment(

@@ -4,6 +4,7 @@ from google.protobuf.message import DecodeError, Message
 from google.protobuf.unknown_fields import UnknownFieldSet
 
 from attacker.tap.events import Direction, Kind
+from attacker.tap.inflate import may_begin_compressed
 from shared.rpc import split_inference_pb2 as pb
 
 SERVICE = pb.DESCRIPTOR.services_by_name["SplitInference"].full_name
@@ -96,17 +97,20 @@ def _parses(into: Message, message: bytes) -> bool:
 def may_begin_message(payload: bytes, max_message_bytes: int) -> bool:
     """Whether a DATA payload begins like a gRPC message that holds a small protobuf message.
 
-    Follows the message's top-level fields as far as the bytes at hand reach: their lengths must add up
+    Of a compressed one only the beginning can be told. Of others it
+    follows the message's top-level fields as far as the bytes at hand reach: their lengths must add up
     within the declared length, which foreign bytes do not.
 
     >>> may_begin_message(bytes.fromhex("0000000004" "0801" "1000"), 100)
     True
     """
-    if len(payload) < 7 or payload[0] != 0:
+    if len(payload) < 7 or payload[0] > 1:
         return False
     length = int.from_bytes(payload[1:5], "big")
     if not 2 <= length <= max_message_bytes:
         return False
+    if payload[0] == 1:
+        return may_begin_compressed(payload[5:7])
     at, end = 5, 5 + length
     while at < min(end, len(payload)):
         tag = payload[at]

@@ -1,9 +1,9 @@
-"""The attacker's HTTP application: page, events, summary, and the conductor's switches where there is one."""
+"""The attacker's HTTP application: page, news, summary, keepsakes, and the conductor where there is one."""
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator, Callable, Iterator
-from dataclasses import dataclass
+from collections.abc import AsyncIterator, Callable
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -13,44 +13,50 @@ from fastapi.staticfiles import StaticFiles
 
 from attacker.knowledge import Knowledge
 from attacker.web.conductor import Conductor, ConductorError
-from attacker.web.hub import Hub, encode_event
+from attacker.web.gate import Gate, Refusal, check_content_type, read_body
+from attacker.web.hub import Hub
+from attacker.web.keepsakes import add_keepsakes
 
 PAGE = Path(__file__).parent.parent / "page"
 STATE_EVERY_S = 0.4
 CONDUCTOR_EVERY_S = 1.0
+NEWS_WAIT_S = 15.0
+EVENTS_GAP_S = 0.1
 MAX_PAGES = 64
-HEADERS = {
-    "Content-Security-Policy": "default-src 'self'; img-src 'self' data:; frame-ancestors 'none'",
-    "X-Content-Type-Options": "nosniff",
-    "Referrer-Policy": "no-referrer",
-    "Cache-Control": "no-store",
-}
+MAX_ORDER_BYTES = 4096
+MAX_PICTURE_BYTES = 4 * 2**20
+READ = ["GET", "HEAD"]
 
 
 @dataclass(frozen=True)
 class Face:
-    """What the application shows.
+    """What the application shows, and to whom.
 
     Attributes:
         knowledge: bundles and what was wrong with some.
-        hub: where events come from.
+        hub: where news comes from.
         summary: the books.
         control: the conductor's address, None without one.
+        names: names of this machine beside localhost and addresses.
+        token: what a visitor must show, None where everyone may look.
     """
 
     knowledge: Knowledge
     hub: Hub
     summary: Callable[[], dict[str, Any]]
     control: str | None = None
+    names: tuple[str, ...] = ()
+    token: str | None = field(default=None, repr=False)
 
 
-def make_app(face: Face) -> FastAPI:
-    """The application; its start and end open and close the hub."""
+def make_app(face: Face) -> Gate:
+    """The application behind its gate; its start and end open and close the hub."""
     conductor = Conductor(face.control) if face.control else None
 
     @contextlib.asynccontextmanager
     async def lifespan(_app: FastAPI) -> AsyncIterator[None]:
         face.hub.open()
+        face.hub.publish("hello", _hello(face))
         reporter = asyncio.create_task(_report(face, conductor))
         yield
         reporter.cancel()
@@ -62,80 +68,94 @@ def make_app(face: Face) -> FastAPI:
     app = FastAPI(
         title="siftfunnel attacker", lifespan=lifespan, docs_url=None, redoc_url=None, openapi_url=None
     )
-    _add_headers(app)
+
+    @app.exception_handler(Refusal)
+    async def refused(_request: Request, refusal: Refusal) -> JSONResponse:
+        return refusal.response()
+
     _add_reading(app, face)
+    add_keepsakes(app, face.hub, {target.bundle.digest: target for target in face.knowledge.targets})
     if conductor is not None:
-        _add_switches(app, conductor)
+        _add_orders(app, conductor)
     app.mount("/", StaticFiles(directory=PAGE, html=True), name="page")
-    return app
-
-
-def _add_headers(app: FastAPI) -> None:
-    @app.middleware("http")
-    async def headers(request: Request, call_next: Callable[[Request], Any]) -> Response:
-        response: Response = await call_next(request)
-        for name, value in HEADERS.items():
-            response.headers.setdefault(name, value)
-        return response
+    return Gate(app, face.names, face.token)
 
 
 def _add_reading(app: FastAPI, face: Face) -> None:
-    @app.get("/healthz")
+    @app.api_route("/healthz", methods=READ)
     async def healthz() -> dict[str, Any]:
         return {"status": "ok"}
 
-    @app.get("/summary")
+    @app.api_route("/summary", methods=READ)
     async def summary() -> dict[str, Any]:
-        return _state(face)
+        return _books(face)
 
-    @app.get("/events")
-    async def events() -> Response:
-        if face.hub.subscribers >= MAX_PAGES:
-            error = {"error": f"{MAX_PAGES} pages listen already; close one"}
-            return JSONResponse(error, status_code=503, headers={"Retry-After": "10"})
+    @app.api_route("/now", methods=READ)
+    async def now(request: Request, session: str = "", after: int = 0) -> Response:
+        wait_s = 0.0 if request.method == "HEAD" else NEWS_WAIT_S
+        _check_room(face)
+        news = await face.hub.news(session, after, wait_s)
+        return Response(news.as_json(), media_type="application/json")
 
-        def greet(history: dict[str, Any]) -> Iterator[bytes]:
-            yield encode_event("hello", _hello(face, history))
-            yield encode_event("state", _state(face))
+    @app.api_route("/events", methods=READ)
+    async def events(request: Request) -> Response:
+        _check_room(face)
+        told = _events(face.hub) if request.method == "GET" else iter(())
+        # A proxy must neither collect the stream before it passes it on nor compress it.
+        return StreamingResponse(told, media_type="text/event-stream", headers={"X-Accel-Buffering": "no"})
 
-        return StreamingResponse(face.hub.listen(greet), media_type="text/event-stream")
+
+def _check_room(face: Face) -> None:
+    if face.hub.waiting >= MAX_PAGES:
+        raise Refusal(503, f"{MAX_PAGES} pages listen already; close one")
 
 
-def _add_switches(app: FastAPI, conductor: Conductor) -> None:
-    @app.exception_handler(ConductorError)
-    async def refused(_request: Request, error: ConductorError) -> JSONResponse:
-        return JSONResponse({"error": str(error)}, status_code=error.status)
+async def _events(hub: Hub) -> AsyncIterator[bytes]:
+    """The news again and again, for those who would rather be told than ask."""
+    number = 0
+    while not hub.closed:
+        news = await hub.news(hub.session, number, NEWS_WAIT_S)
+        number = news.number
+        yield news.as_events()
+        await asyncio.sleep(EVENTS_GAP_S)
 
-    @app.get("/state")
-    async def state() -> dict[str, Any]:
-        return await conductor.state()
+
+def _add_orders(app: FastAPI, conductor: Conductor) -> None:
+    async def forward(method: str, path: str, body: bytes = b"", content_type: str = "") -> Response:
+        try:
+            status, told = await conductor.forward(method, path, body, content_type)
+        except ConductorError as error:
+            raise Refusal(502, str(error)) from None
+        return Response(told, status_code=status, media_type="application/json" if told else None)
+
+    @app.api_route("/state", methods=READ)
+    async def state() -> Response:
+        return await forward("GET", "/state")
 
     @app.post("/switch")
-    async def switch(request: Request) -> dict[str, Any]:
-        # Any page on the web can make a browser post a form here; JSON needs the browser's permission first.
-        if request.headers.get("content-type", "").split(";")[0].strip() != "application/json":
-            raise ConductorError(415, "send application/json")
-        try:
-            wish = await request.json()
-        except ValueError:
-            raise ConductorError(422, "the body is not JSON") from None
-        return await conductor.switch(wish)
+    @app.post("/end")
+    async def order(request: Request) -> Response:
+        content_type = check_content_type(request, "application/json")
+        body = await read_body(request, MAX_ORDER_BYTES)
+        return await forward("POST", request.url.path, body, content_type)
+
+    @app.post("/picture")
+    async def picture(request: Request) -> Response:
+        content_type = check_content_type(request, "image/")
+        body = await read_body(request, MAX_PICTURE_BYTES)
+        return await forward("POST", "/picture", body, content_type)
 
 
-def _hello(face: Face, history: dict[str, Any]) -> dict[str, Any]:
+def _hello(face: Face) -> dict[str, Any]:
     return {
         "bundles": [target.as_json() for target in face.knowledge.targets],
         "problems": list(face.knowledge.problems),
         "control": face.control is not None,
-        **history,
     }
 
 
-def _state(face: Face) -> dict[str, Any]:
-    return {
-        **face.summary(),
-        "page": {"subscribers": face.hub.subscribers, "events_dropped": face.hub.dropped},
-    }
+def _books(face: Face) -> dict[str, Any]:
+    return {**face.summary(), "page": {"subscribers": face.hub.waiting}}
 
 
 async def _report(face: Face, conductor: Conductor | None) -> None:
@@ -143,8 +163,9 @@ async def _report(face: Face, conductor: Conductor | None) -> None:
     loop = asyncio.get_running_loop()
     ask_again_s = 0.0
     while True:
-        if face.hub.subscribers:
-            face.hub.publish("state", _state(face))
+        face.hub.tick()
+        if face.hub.is_looked_at:
+            face.hub.publish("books", _books(face))
             if conductor is not None and loop.time() >= ask_again_s:
                 ask_again_s = loop.time() + CONDUCTOR_EVERY_S
                 face.hub.publish("conductor", await _conductor_state(conductor))

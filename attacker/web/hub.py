@@ -1,146 +1,194 @@
-"""Server-sent events to any number of pages; none of them can slow down the attacker.
+"""The newest of everything that a page shows, numbered: a page asks for what is newer than what it has.
 
-Each subscriber has a bounded queue. A slow one loses the oldest events, which are counted; it never blocks a
-publisher. A page that comes late is first greeted with the latest history: what was published before it came
-is in there, what is published after that reaches it as an event, and nothing falls between the two.
+Nothing is queued for a page: whoever is slow, by its line or by choice, gets the newest the next time it
+asks, and what came in between is not sent. So no page slows down the attacker, holds memory, or lags behind.
 """
 
 import asyncio
 import json
+import secrets
 import threading
+import time
 from collections import deque
-from collections.abc import AsyncIterator, Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
 from typing import Any
 
-KEPT_PICTURES = 12
-KEPT_POINTS = 400
-QUEUE_EVENTS = 64
-KEEPALIVE_S = 15.0
+from attacker.side_by_side import Pair, SideBySide
+
+KEPT_PAIRS = 120
+KEPT_BYTES = 16 * 2**20
+KEEP_EVERY_S = 1.0
+FIRST_PAIRS = 12
+KEPT_POINTS = 240
+KEPT_PROBLEMS = 20
+LOOKED_AT_S = 5.0
 
 
-def encode_event(name: str, value: Mapping[str, Any]) -> bytes:
-    r"""One event as it stands in a `text/event-stream`.
-
-    >>> encode_event("frame", {"id": 7})
-    b'event: frame\ndata: {"id":7}\n\n'
-    """
-    data = json.dumps(value, separators=(",", ":"), ensure_ascii=True, allow_nan=False)
-    return f"event: {name}\ndata: {data}\n\n".encode("ascii")
-
-
-Greet = Callable[[dict[str, Any]], Iterable[bytes]]
-"""From the history at the moment when a page comes to the events that it gets first."""
-
-
-class Subscriber:
-    """One page's queue.
+@dataclass(frozen=True)
+class News:
+    """What is newer than a page's number.
 
     Attributes:
-        since: number of the last event that was published before the page came.
-        dropped: events that it was too slow for.
+        session: one per process; numbers of another one mean nothing.
+        number: what to ask with the next time.
+        items: by name, as JSON.
     """
 
-    def __init__(self, capacity: int = QUEUE_EVENTS, since: int = 0) -> None:
-        self.since = since
-        self._queue: deque[bytes] = deque()
-        self._capacity = capacity
-        self._ready = asyncio.Event()
-        self.dropped = 0
+    session: str
+    number: int
+    items: Mapping[str, bytes]
 
-    def put(self, event: bytes) -> None:
-        """Queue an event; the oldest one goes when the queue is full."""
-        self._queue.append(event)
-        if len(self._queue) > self._capacity:
-            self._queue.popleft()
-            self.dropped += 1
-        self._ready.set()
+    def as_json(self) -> bytes:
+        """One JSON object: `session`, `number`, and every item under its name."""
+        parts = [b'"session":"%s","number":%d' % (self.session.encode(), self.number)]
+        parts += [b'"%s":%s' % (name.encode(), value) for name, value in self.items.items()]
+        return b"{" + b",".join(parts) + b"}"
 
-    async def next(self, timeout_s: float = KEEPALIVE_S) -> bytes:
-        """The next event, or a comment that keeps the connection open when none comes in time."""
-        if not self._queue:
-            self._ready.clear()
-            try:
-                await asyncio.wait_for(self._ready.wait(), timeout_s)
-            except TimeoutError:
-                return b": still here\n\n"
-        return self._queue.popleft()
+    def as_events(self) -> bytes:
+        """The same as server-sent events, one per item."""
+        events = [b"event: %s\ndata: %s\n\n" % (name.encode(), value) for name, value in self.items.items()]
+        return b"".join(events) or b": still here\n\n"
+
+
+def encode(value: Any) -> bytes:
+    r"""A value as one line of JSON in ASCII, whatever it says.
+
+    >>> encode({"text": "two\nlines"})
+    b'{"text":"two\\nlines"}'
+    """
+    return json.dumps(value, separators=(",", ":"), ensure_ascii=True, allow_nan=False).encode("ascii")
 
 
 class Hub:
-    """Takes events from any thread and hands them to every subscriber on the server's loop."""
+    """Takes views from any thread; `news` is awaited on the server's loop."""
 
-    def __init__(self) -> None:
+    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+        self.session = secrets.token_hex(8)
+        self._clock = clock
         self._loop: asyncio.AbstractEventLoop | None = None
         self._lock = threading.Lock()
-        self._subscribers: set[Subscriber] = set()
-        self._pictures: deque[Mapping[str, Any]] = deque(maxlen=KEPT_PICTURES)
-        self._points: deque[Mapping[str, Any]] = deque(maxlen=KEPT_POINTS)
-        self._published = 0
-        self._dropped_before = 0
+        self._number = 0
+        self._newest_item = 0
+        self._items: dict[str, tuple[int, bytes]] = {}
+        self._points: deque[tuple[int, bytes]] = deque(maxlen=KEPT_POINTS)
+        self._problems: deque[str] = deque(maxlen=KEPT_PROBLEMS)
+        self._pairs: deque[tuple[Pair, int]] = deque(maxlen=KEPT_PAIRS)
+        self._kept_s = float("-inf")
+        self._pairing = SideBySide()
+        self._waiting: set[asyncio.Future[None]] = set()
+        self._asked_s = float("-inf")
         self._closed = False
 
     @property
-    def subscribers(self) -> int:
-        """Pages that listen now."""
-        return len(self._subscribers)
+    def waiting(self) -> int:
+        """Pages that wait for news now."""
+        return len(self._waiting)
 
     @property
-    def dropped(self) -> int:
-        """Events that slow pages lost, those that have left included."""
-        return self._dropped_before + sum(subscriber.dropped for subscriber in tuple(self._subscribers))
+    def is_looked_at(self) -> bool:
+        """Whether a page asked within the last seconds."""
+        return bool(self._waiting) or self._clock() - self._asked_s < LOOKED_AT_S
+
+    @property
+    def closed(self) -> bool:
+        """Whether the server is ending."""
+        return self._closed
 
     def open(self) -> None:
-        """Deliver on the running loop from now on."""
+        """Wake waiting pages on the running loop from now on."""
         self._loop = asyncio.get_running_loop()
 
     def close(self) -> None:
-        """End every subscription."""
+        """Let every page that waits have its answer."""
         self._closed = True
-        for subscriber in tuple(self._subscribers):
-            subscriber.put(b"")
+        self._wake()
 
-    def publish(self, name: str, value: Mapping[str, Any]) -> None:
-        """Hand an event to every page; any thread, never blocks."""
+    def pairs(self) -> list[Pair]:
+        """The pairs that were kept, at most one a second, oldest first."""
         with self._lock:
-            self._published += 1
-            number = self._published
+            return [pair for pair, _ in self._pairs]
+
+    def publish(self, name: str, value: Any) -> None:
+        """Take a view; any thread, never blocks. Those named "frame" become points and pairs."""
+        with self._lock:
+            before = self._newest_item
             if name == "frame":
-                self._remember(value)
-        loop = self._loop
-        if loop is None or not self._subscribers or self._closed:
-            return
-        event = encode_event(name, value)
-        try:
-            loop.call_soon_threadsafe(self._deliver, number, event)
-        except RuntimeError:  # the loop closed between the check and the call: nobody listens any more
-            return
+                self._take_frame(value)
+            elif name == "problem":
+                if value["text"] not in self._problems:
+                    self._problems.append(value["text"])
+                    self._set("problems", encode(list(self._problems)))
+            else:
+                self._set(name, encode(value))
+            changed = self._newest_item > before
+        if changed:  # points alone wake nobody: they are told with what comes next
+            self._tell()
 
-    async def listen(self, greet: Greet) -> AsyncIterator[bytes]:
-        """Events for one page, beginning with those of `greet`; ends when the hub closes.
-
-        `greet` is given the latest pictures and the latest points of the chart.
-        """
+    def tick(self) -> None:
+        """Show what has waited long enough for its other half."""
         with self._lock:
-            subscriber = Subscriber(since=self._published)
-            history = {"pictures": list(self._pictures), "points": list(self._points)}
-            self._subscribers.add(subscriber)
+            self._show(self._pairing.ripe(self._clock()))
+        self._tell()
+
+    async def news(self, session: str, after: int, timeout_s: float) -> News:
+        """What is newer than `after`; waits for it up to `timeout_s`."""
+        self._asked_s = self._clock()
+        if session != self.session:
+            after = 0
+        if after >= self._newest_item and not self._closed:
+            waiter = asyncio.get_running_loop().create_future()
+            self._waiting.add(waiter)
+            try:
+                await asyncio.wait_for(waiter, timeout_s)
+            except TimeoutError:
+                pass
+            finally:
+                self._waiting.discard(waiter)
+                self._asked_s = self._clock()
+        with self._lock:
+            items = {name: value for name, (number, value) in self._items.items() if number > after}
+            points = [value for number, value in self._points if number > after]
+            if points:
+                items["points"] = b"[" + b",".join(points) + b"]"
+            return News(self.session, self._number, items)
+
+    def _set(self, name: str, value: bytes) -> None:
+        self._number += 1
+        self._newest_item = self._number
+        self._items[name] = self._number, value
+
+    def _take_frame(self, view: Mapping[str, Any]) -> None:
+        self._number += 1
+        point = {key: view[key] for key in ("id", "tap", "sequence", "digest", "codec", "similarity")}
+        self._points.append((self._number, encode(point)))
+        self._show(self._pairing.add(view, self._clock()))
+
+    def _show(self, pairs: Iterable[Pair]) -> None:
+        for pair in pairs:
+            kept = self._clock() - self._kept_s >= KEEP_EVERY_S
+            told = encode({**pair.as_json(), "kept": kept})
+            self._set("pair", told)
+            if kept:
+                self._keep(pair, len(told))
+
+    def _keep(self, pair: Pair, size_bytes: int) -> None:
+        self._kept_s = self._clock()
+        self._pairs.append((pair, size_bytes))
+        while len(self._pairs) > 1 and sum(size for _, size in self._pairs) > KEPT_BYTES:
+            self._pairs.popleft()
+        self._set("kept", encode([pair.number for pair, _ in self._pairs][-FIRST_PAIRS:]))
+
+    def _tell(self) -> None:
+        loop = self._loop
+        if loop is None or not self._waiting:
+            return
         try:
-            for event in greet(history):
-                yield event
-            while not self._closed:
-                event = await subscriber.next()
-                if event:
-                    yield event
-        finally:
-            self._subscribers.discard(subscriber)
-            self._dropped_before += subscriber.dropped
+            loop.call_soon_threadsafe(self._wake)
+        except RuntimeError:  # the loop closed between the check and the call: nobody waits any more
+            return
 
-    def _deliver(self, number: int, event: bytes) -> None:
-        for subscriber in tuple(self._subscribers):
-            if number > subscriber.since:
-                subscriber.put(event)
-
-    def _remember(self, view: Mapping[str, Any]) -> None:
-        self._points.append({key: view[key] for key in ("id", "digest", "codec", "similarity")})
-        if view.get("pictures"):
-            self._pictures.append(view)
+    def _wake(self) -> None:
+        for waiter in tuple(self._waiting):
+            if not waiter.done():
+                waiter.set_result(None)

@@ -11,8 +11,8 @@ from bench.cells.pictures import PictureSet, read_pictures
 from bench.cells.plan import Wish, make_plan
 from bench.cells.result import MODES, SCENARIOS, Scenario
 from bench.links.profiles import PROFILES, link_profile
-from edge_client.bundle_search import find_bundle, shipped_assets
 from shared.bundle import Bundle
+from shared.bundle_search import find_bundle, shipped_assets
 
 AT_MOST_S = 120.0
 OVERLOAD_SHARE = 1.5

@@ -3,7 +3,6 @@
 import contextlib
 import json
 import subprocess
-import sys
 import threading
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
@@ -17,6 +16,7 @@ from bench.cells.record import RunRecord
 from bench.cells.task import MEASURING, Task
 from bench.links.link import Link
 from bench.links.tun import INTERFACE
+from shared.children import python_module
 
 START_TIMEOUT_S = 120.0
 _PACKETS = ("tun", "netem")
@@ -114,7 +114,7 @@ class Ends:
         )
 
     def _start_device(self) -> "subprocess.Popen[str]":
-        command = self.link.at_device([sys.executable, "-m", "bench.cells.device"])
+        command = self.link.at_device(python_module("bench.cells.device"))
         return subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
 
     def close(self) -> None:
@@ -141,13 +141,13 @@ def open_ends(link: Link, cells: Sequence[PlannedCell]) -> Iterator[Ends]:
     with contextlib.ExitStack() as stack:
         features = pictures = None
         if bundles := _bundles(cell for cell in cells if cell.mode in ("split", "raw-features")):
-            command = [sys.executable, "-m", "siftfunnel", "cloud", "--listen", f"{link.host}:0"]
+            command = python_module("siftfunnel", "cloud", "--listen", f"{link.host}:0")
             command += ["--log-level", "warning"] + [
                 each for path in bundles for each in ("--bundle", str(path))
             ]
             features = stack.enter_context(_serving(link, command))
         if bundles := _bundles(cell for cell in cells if cell.mode == "cloud-only"):
-            command = [sys.executable, "-m", "bench.cells.picture_cloud", "--host", link.host]
+            command = python_module("bench.cells.picture_cloud", "--host", link.host)
             command += [each for path in bundles for each in ("--bundle", str(path))]
             command += [each for name in uploads for each in ("--codec", name)]
             pictures = stack.enter_context(_serving(link, command))

@@ -16,16 +16,17 @@ from bench.cells.network import WholeNetwork
 from bench.cells.picture_codec import PictureCodec
 from edge_client.address import ServerAddress
 from edge_client.engine import StreamEngine
+from edge_client.frame import EncodedFrame
 from edge_client.model import EdgeModel
 from edge_client.outcome import Answer, Outcome
 from edge_client.reconnection import Reconnection, ReconnectPolicy
 from edge_client.rotation import Rotation
 from edge_client.settlement import Agreement
 from edge_client.transport import StreamCall
-from edge_client.window import EncodedFrame, InFlightWindow, WindowPolicy
+from edge_client.window import InFlightWindow, WindowPolicy
 from shared.bundle import Bundle
 from shared.preprocess import fit_image, normalise, open_image
-from shared.rpc import split_inference_pb2 as pb
+from shared.reply_seal import ReplySeal
 from shared.wire import codec_by_name, make_codecs
 
 ENDED = "STREAM_ENDED"
@@ -109,10 +110,10 @@ class CountingCall(StreamCall):
         super().__init__(address, digest, top_k)
         self._count = count
 
-    def replies(self) -> Iterator[pb.Reply]:
+    def replies(self) -> Iterator[bytes]:
         """See `StreamCall.replies`."""
         for reply in super().replies():
-            self._count(reply.ByteSize())
+            self._count(len(reply))
             yield reply
 
 
@@ -150,7 +151,7 @@ class Upload:
             partial(CountingCall, digest=bundle.digest, top_k=1, count=self._add_reply),
             InFlightWindow(WindowPolicy(), random.random),
             Reconnection(ReconnectPolicy(connect_timeout_s=connect_timeout_s), random.random),
-            Agreement(bundle.name, bundle.manifest.classes, codec, codec_index),
+            Agreement(bundle.name, bundle.manifest.classes, codec, codec_index, ReplySeal(bundle.digest)),
             Rotation(ServerAddress(server), first=0),
         )
         self._engine.start()

@@ -2,7 +2,6 @@
 
 import contextlib
 import subprocess
-import sys
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Literal
@@ -19,6 +18,7 @@ from bench.links.probe import Bursts, Calibration
 from bench.links.profiles import LinkProfile
 from bench.links.relay import relay_link
 from bench.links.tun import missing_for_tun, tun_link
+from shared.children import python_module
 
 LOOPBACK = "127.0.0.1"
 
@@ -77,7 +77,7 @@ class Link:
         Raises:
             LinkUnavailableError: its two ends cannot talk.
         """
-        module = [sys.executable, "-m", "bench.links.probe"]
+        module = python_module("bench.links.probe")
         served = subprocess.Popen(
             self.at_cloud([*module, "serve", self.host]), stdout=subprocess.PIPE, text=True
         )

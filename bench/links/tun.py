@@ -33,6 +33,7 @@ from bench.links.namespaces import (
 )
 from bench.links.pipe import Pipe
 from bench.links.profiles import LinkProfile
+from shared.children import python_module
 
 TUN_DEVICE = Path("/dev/net/tun")
 INTERFACE = "sift0"
@@ -186,7 +187,7 @@ def tun_link(profile: LinkProfile, namespaces: Namespaces, *, seed: int = 1) -> 
     lacking = missing_for_tun()
     if lacking:
         raise LinkUnavailableError(f"emulating a link in user space needs {lacking}")
-    command = [sys.executable, "-m", "bench.links.tun", "--profile", profile.to_json()]
+    command = python_module("bench.links.tun", "--profile", profile.to_json())
     command += ["--seed", str(seed)]
     command += ["--device-namespace", namespaces.device, "--cloud-namespace", namespaces.cloud]
     process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)

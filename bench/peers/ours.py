@@ -12,7 +12,7 @@ def command(bundle: Bundle, place: Place) -> list[str]:
     """`siftfunnel cloud` with its defaults."""
     listen = f"{LOOPBACK}:{place.ports[0]}"
     return [
-        *(str(place.python), "-m", "siftfunnel", "cloud", "--bundle", str(bundle.directory.resolve())),
+        *(str(place.python), "-P", "-m", "siftfunnel", "cloud", "--bundle", str(bundle.directory.resolve())),
         *("--listen", listen, "--log-level", "warning"),
     ]
 

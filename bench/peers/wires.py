@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from bench.peers.http import HEADERS, HttpConnection, http_request
 from cloud_server.open_inference import SERVICE as OPEN_INFERENCE
 from shared.bundle import Bundle
+from shared.ports import STRAIGHT
 from shared.rpc import open_inference_pb2 as oip
 from shared.rpc import split_inference_pb2 as pb
 from shared.wire import codec_by_name, make_codecs
@@ -26,7 +27,7 @@ Ask = Callable[[bytes], Awaitable[bytes]]
 _ATOL = 1e-3
 _READY_TIMEOUT_S = 5.0
 # without it all channels of a process to one address share a connection
-_OWN_CONNECTION = (("grpc.use_local_subchannel_pool", 1),)
+_OWN_CONNECTION = (("grpc.use_local_subchannel_pool", 1), STRAIGHT)
 _FLOATS = np.dtype("<f4")
 
 
@@ -95,7 +96,7 @@ class GrpcBytes(_Exact):
         """Whether it would answer now."""
         import grpc
 
-        with grpc.insecure_channel(address) as channel:
+        with grpc.insecure_channel(address, options=(STRAIGHT,)) as channel:
             ask = channel.unary_unary(self.method)
             return bool(ask(self.encode(bundle, _no_feature(bundle)), timeout=_READY_TIMEOUT_S))
 
@@ -118,7 +119,7 @@ class OpenInferenceWire(_Exact):
         """Whether it would answer now."""
         import grpc
 
-        with grpc.insecure_channel(address) as channel:
+        with grpc.insecure_channel(address, options=(STRAIGHT,)) as channel:
             ask = channel.unary_unary(
                 f"/{OPEN_INFERENCE}/ModelReady",
                 request_serializer=oip.ModelReadyRequest.SerializeToString,
@@ -195,7 +196,7 @@ class SplitInferenceWire:
         """Whether it would answer now."""
         import grpc
 
-        with grpc.insecure_channel(address) as channel:
+        with grpc.insecure_channel(address, options=(STRAIGHT,)) as channel:
             describe = channel.unary_unary(
                 "/siftfunnel.v1.SplitInference/Describe",
                 request_serializer=pb.DescribeRequest.SerializeToString,

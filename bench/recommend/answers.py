@@ -124,7 +124,7 @@ def _answer(
 ) -> Answer:
     here = [cell for cell in cells if link_name(cell) == link.name]
     network = link.network or (Network.of_cells(here) if here else Network.of_profile(_profile(link.name)))
-    ways = candidates(cells, link.name, network, leakage, percentile)
+    ways = candidates(cells, link.name, network, leakage, percentile, error)
     verdicts = tuple(judge(ways, limits, error))
     told = link.told or str(link.name)
     task, scenario = task_of(cells[0].bundle), cells[0].scenario
@@ -189,7 +189,7 @@ def _row(verdict: Verdict) -> tuple[Entry, ...]:
         words(verdict.outcome),
         number(way.latency_ms, 1),
         words(how),
-        NONE if way.accuracy is None else Entry(f"{way.accuracy:.1%}", way.accuracy),
+        NONE if way.accuracy is None else Entry(str(way.accuracy), way.accuracy.share),
         words("not measured" if way.leakage is None else str(way.leakage)),
         number(way.up_bytes, 0),
         words(verdict.why),

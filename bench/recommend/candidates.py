@@ -1,10 +1,12 @@
 """The ways there are over one link: bundle, mode and codec, each with its figures."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from statistics import median
 
 from bench.cells.result import Cell
-from bench.recommend.prediction import Network, Percentile, predict_ms
+from bench.recommend.prediction import Network, Percentile, PredictionError, predict_ms
+from bench.report.accuracy import Accuracy, accuracy_of
 from bench.report.leakage import Leakage, LeakageBook
 from bench.report.naming import link_name, way_label
 
@@ -18,9 +20,11 @@ class Candidate:
         latency_ms: At the percentile asked for; None where it is neither measured nor can be predicted.
         measured: Whether this very link was measured.
         overloaded: Whether the measured cell could not keep up.
-        accuracy: On the answers of its cells; None where no label was known.
+        accuracy: With its interval; None where no label was known.
         leakage: What an eavesdropper restores; None where nobody measured it.
         up_bytes: On the link per frame, or of the lowest layer that was counted.
+        noise_ms: Differences in latency up to this say nothing: what repeats of one cell differ by, or for a
+            prediction what predictions are off by in the median.
     """
 
     bundle: str
@@ -30,9 +34,10 @@ class Candidate:
     latency_ms: float | None
     measured: bool
     overloaded: bool
-    accuracy: float | None
+    accuracy: Accuracy | None
     leakage: Leakage | None
     up_bytes: float
+    noise_ms: float = 0.0
 
     @property
     def label(self) -> str:
@@ -46,6 +51,7 @@ def candidates(
     network: Network,
     leakage: LeakageBook,
     percentile: Percentile,
+    error: PredictionError | None = None,
 ) -> list[Candidate]:
     """Every way that has a cell over any link.
 
@@ -53,14 +59,24 @@ def candidates(
         cells: Of one task and one scenario.
         link: Name of the link; None for one that no cell can have.
         network: The link's figures, for ways that were not measured over it.
-        leakage: What eavesdroppers restore.
+        leakage: What eavesdroppers restore, and the fronts that say how accurate a way is.
         percentile: Of latency.
+        error: How far predictions are off.
     """
     ways: dict[tuple[str, str, str, str], list[Cell]] = {}
     for cell in sorted(cells, key=lambda cell: cell.overloaded):
         ways.setdefault((cell.bundle, cell.digest, cell.mode, cell.codec), []).append(cell)
+    spreads = [_spread_ms(cell, percentile) for cell in cells if link_name(cell) == link]
+    usual_ms = median(spreads) if spreads else 0.0
     return [
-        _candidate(way, group, link, network, leakage.of_way(*way), percentile) for way, group in ways.items()
+        _with_noise(
+            _candidate(way, group, link, network, leakage, percentile),
+            [cell for cell in group if link_name(cell) == link],
+            usual_ms,
+            percentile,
+            error,
+        )
+        for way, group in ways.items()
     ]
 
 
@@ -69,7 +85,7 @@ def _candidate(
     cells: Sequence[Cell],
     link: str | None,
     network: Network,
-    leakage: Leakage | None,
+    leakage: LeakageBook,
     percentile: Percentile,
 ) -> Candidate:
     here = next((cell for cell in cells if link_name(cell) == link), None)
@@ -83,16 +99,31 @@ def _candidate(
         latency_ms=latency_ms,
         measured=here is not None,
         overloaded=here is not None and here.overloaded,
-        accuracy=_accuracy(cells),
-        leakage=leakage,
+        accuracy=accuracy_of(leakage.fronts, *way[1:], cells),
+        leakage=leakage.of_way(*way),
         up_bytes=_up_bytes(shown),
     )
 
 
-def _accuracy(cells: Sequence[Cell]) -> float | None:
-    """Over all links together: a link changes when answers come, not what they say."""
-    judged = sum(cell.judged for cell in cells)
-    return sum(cell.correct for cell in cells) / judged if judged else None
+def _with_noise(
+    made: Candidate,
+    here: Sequence[Cell],
+    usual_ms: float,
+    percentile: Percentile,
+    error: PredictionError | None,
+) -> Candidate:
+    """The larger of the link's usual spread, for two repeats may agree by chance, and the cell's own."""
+    if made.measured:
+        return replace(made, noise_ms=max(usual_ms, *(_spread_ms(cell, percentile) for cell in here)))
+    share = 0.0 if error is None else error.median_share
+    return replace(made, noise_ms=share * (made.latency_ms or 0.0))
+
+
+def _spread_ms(cell: Cell, percentile: Percentile) -> float:
+    """By how much a cell's repeats differ; a mean is taken to vary as the median does."""
+    name = "p50" if percentile == "mean" else percentile
+    each = [float(getattr(repeat, name)) for repeat in cell.per_repeat]
+    return max(each) - min(each)
 
 
 def _up_bytes(cell: Cell) -> float:

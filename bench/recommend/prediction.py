@@ -6,9 +6,10 @@
 ``own`` is what a way takes beyond its link: computing, both gRPC stacks, and the distance of a percentile
 from the mean. ``stretch`` is how much longer than its arithmetic a link takes: windows still opening,
 repetitions, jitter. Both are the least squares of the relative error over the measured links; with fewer than
-three of them ``stretch`` is 1. Links count as measured, not as configured. Bytes are those of the messages,
+four of them ``stretch`` is 1, since a line through three could not be tried out: leaving one link out would
+leave as many links as constants. Links count as measured, not as configured. Bytes are those of the messages,
 since a link's measured rate is that of a TCP connection's payload. ``leave_one_link_out`` says how far the
-model is off.
+model is off: the very model that predicts, with its constants found without the link.
 """
 
 from collections.abc import Mapping, Sequence
@@ -21,7 +22,7 @@ from bench.links.probe import Calibration
 from bench.links.profiles import LinkProfile
 
 Percentile = Literal["mean", "p50", "p90", "p99"]
-_LINKS_FOR_A_LINE = 3
+_LINKS_FOR_A_LINE = 4
 
 
 @dataclass(frozen=True)
@@ -111,17 +112,36 @@ class Fit:
     links: tuple[str, ...]
 
 
-def fit(cells: Sequence[Cell], percentile: Percentile) -> Fit | None:
-    """From the cells of one way over any links; overloaded ones say nothing. None where no cell is left."""
-    usable = [cell for cell in cells if not cell.overloaded and _latency(cell, percentile) > 0]
+def has_stretch(cells: Sequence[Cell], percentile: Percentile) -> bool:
+    """Whether the cells of one way are over links enough for a model with ``stretch``."""
+    return len(_links(_usable(cells, percentile))) >= _LINKS_FOR_A_LINE
+
+
+def _usable(cells: Sequence[Cell], percentile: Percentile) -> list[Cell]:
+    return [cell for cell in cells if not cell.overloaded and _latency(cell, percentile) > 0]
+
+
+def _links(cells: Sequence[Cell]) -> tuple[str, ...]:
+    return tuple(dict.fromkeys(str(cell.link["name"]) for cell in cells))
+
+
+def fit(cells: Sequence[Cell], percentile: Percentile, *, stretched: bool | None = None) -> Fit | None:
+    """From the cells of one way over any links; overloaded ones say nothing. None where no cell is left.
+
+    Args:
+        cells: Of one way.
+        percentile: Of latency.
+        stretched: Whether ``stretch`` is fitted; None decides by the number of links.
+    """
+    usable = _usable(cells, percentile)
     if not usable:
         return None
-    links = tuple(dict.fromkeys(str(cell.link["name"]) for cell in usable))
     points = [(carrying_ms(cell, Network.of_cells([cell])), _latency(cell, percentile)) for cell in usable]
-    line = relative_line(points) if len(links) >= _LINKS_FOR_A_LINE else None
+    wanted = has_stretch(cells, percentile) if stretched is None else stretched
+    line = relative_line(points) if wanted else None
     if line is None:
-        return Fit(median(latency - carried for carried, latency in points), 1.0, links)
-    return Fit(*line, links)
+        return Fit(median(latency - carried for carried, latency in points), 1.0, _links(usable))
+    return Fit(*line, _links(usable))
 
 
 def relative_line(points: Sequence[tuple[float, float]]) -> tuple[float, float] | None:
@@ -146,9 +166,14 @@ def relative_line(points: Sequence[tuple[float, float]]) -> tuple[float, float] 
     return round(y_mean - slope * x_mean, 9), round(slope, 9)
 
 
-def predict_ms(cells: Sequence[Cell], network: Network, percentile: Percentile) -> float | None:
-    """Latency of one way over a link, from its cells over others; None where they say nothing."""
-    made = fit(cells, percentile)
+def predict_ms(
+    cells: Sequence[Cell], network: Network, percentile: Percentile, *, stretched: bool | None = None
+) -> float | None:
+    """Latency of one way over a link, from its cells over others; None where they say nothing.
+
+    ``stretched`` as for ``fit``.
+    """
+    made = fit(cells, percentile, stretched=stretched)
     if made is None:
         return None
     carried = median(carrying_ms(cell, network) for cell in cells if not cell.overloaded)
@@ -183,7 +208,8 @@ class Trial:
 def leave_one_link_out(cells: Sequence[Cell], percentile: Percentile) -> list[Trial]:
     """Predict every cell that is sent over a link from the same way's cells over all other links.
 
-    Edge-only is left out: it has no link to be wrong about.
+    The model has the constants that it has when it predicts from all of them. Edge-only is left out: it has
+    no link to be wrong about.
     """
     ways: dict[tuple[str, str, str], list[Cell]] = {}
     for cell in cells:
@@ -191,9 +217,10 @@ def leave_one_link_out(cells: Sequence[Cell], percentile: Percentile) -> list[Tr
             ways.setdefault((cell.digest, cell.mode, cell.codec), []).append(cell)
     trials = []
     for group in ways.values():
+        stretched = has_stretch(group, percentile)
         for cell in group:
             others = [other for other in group if other.link["name"] != cell.link["name"]]
-            predicted = predict_ms(others, Network.of_cells([cell]), percentile) if others else None
+            predicted = predict_ms(others, Network.of_cells([cell]), percentile, stretched=stretched)
             measured = _latency(cell, percentile)
             if predicted is not None and measured > 0:
                 way = (cell.bundle, cell.mode, cell.codec)

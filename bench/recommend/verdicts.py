@@ -7,10 +7,13 @@ from typing import Literal
 
 from bench.recommend.candidates import Candidate
 from bench.recommend.prediction import PredictionError
+from bench.report.leakage import Basis, more_leaked_db
 from bench.report.naming import MODE_NAMES
 
 Preference = Literal["latency", "bytes", "leakage", "accuracy"]
 Outcome = Literal["best", "runner-up", "dominated", "refused", "unknown"]
+LEAST_DB = 0.1
+"""Leaks that differ by less count as equal: what a longer training of the attack may change."""
 
 
 @dataclass(frozen=True)
@@ -60,8 +63,9 @@ def judge(
 ) -> list[Verdict]:
     """All candidates, the best first, then runners-up in their order, then those that fell out.
 
-    A way is dominated if another one within the limits is no worse in latency, accuracy, leakage and bytes
-    and better in one of them. What is not known counts as worst.
+    What differs by no more than its noise is equal. A way is dominated if another one before it is no worse
+    in latency, accuracy, leakage and bytes and better in one of them. What is not known counts as worst, and
+    leaks of two bases do not compare.
 
     Args:
         candidates: Over one link.
@@ -76,20 +80,40 @@ def judge(
             within.append(candidate)
         else:
             fallen.append(verdict)
-    within.sort(key=lambda candidate: _rank(candidate, limits.prefer))
     standing: list[Verdict] = []
     dominated: list[Verdict] = []
-    for candidate in within:
-        better = next((other for other in within if dominates(other, candidate)), None)
+    for candidate in ranked(within, limits.prefer):
+        ahead = (verdict.candidate for verdict in standing)
+        better = next((other for other in ahead if dominates(other, candidate)), None)
         if better is not None:
             why = f"dominated by {better.label}: {_advantages(better, candidate)}"
             dominated.append(Verdict(candidate, "dominated", why))
         elif not standing:
-            standing.append(Verdict(candidate, "best", f"best in {limits.prefer} of all within the limits"))
+            why = f"best in {limits.prefer} of all within the limits"
+            standing.append(Verdict(candidate, "best", why + _doubt(candidate, limits)))
         else:
-            why = f"{_distance(candidate, standing[0].candidate, limits.prefer)}"
-            standing.append(Verdict(candidate, "runner-up", why))
+            why = _distance(candidate, standing[0].candidate, limits.prefer)
+            standing.append(Verdict(candidate, "runner-up", why + _doubt(candidate, limits)))
     return [*standing, *dominated, *fallen]
+
+
+def ranked(candidates: Sequence[Candidate], prefer: Preference) -> list[Candidate]:
+    """The preferred first; those that are as good as the first of the rest stand by their other figures."""
+    left = sorted(candidates, key=_COSTS[prefer])
+    order: list[Candidate] = []
+    while left:
+        tied = [candidate for candidate in left if not _BETTER[prefer](left[0], candidate)]
+        tied = [one for one in tied if _COSTS[prefer](one)[0] == _COSTS[prefer](left[0])[0]]
+        order += sorted(tied, key=lambda one: tuple(_COSTS[name](one) for name in _TIE_BREAKS))
+        left = [candidate for candidate in left if candidate not in tied]
+    return order
+
+
+def _doubt(candidate: Candidate, limits: Limits) -> str:
+    known, least = candidate.accuracy, limits.least_accuracy
+    if known is None or least is None or known.low >= least:
+        return ""
+    return f"; its accuracy may be below {least:.1%}: the interval begins at {known.low:.1%}"
 
 
 def _refusal(candidate: Candidate, limits: Limits, error: PredictionError | None) -> Verdict | None:
@@ -116,13 +140,14 @@ def _slow(candidate: Candidate, limits: Limits, error: PredictionError | None) -
 
 
 def _inaccurate(candidate: Candidate, limits: Limits) -> list[str]:
-    if limits.least_accuracy is None:
+    known, least = candidate.accuracy, limits.least_accuracy
+    if least is None:
         return []
-    if candidate.accuracy is None:
+    if known is None:
         return ["accuracy not measured"]
-    if candidate.accuracy >= limits.least_accuracy:
+    if known.high >= least:
         return []
-    return [f"accuracy {candidate.accuracy:.1%}, below {limits.least_accuracy:.1%}"]
+    return [f"accuracy {known}, below {least:.1%}"]
 
 
 def _leaky(candidate: Candidate, limits: Limits) -> list[str]:
@@ -144,48 +169,101 @@ def _leaky(candidate: Candidate, limits: Limits) -> list[str]:
     return reasons
 
 
-def _leak_db(candidate: Candidate) -> float:
+_BASES: tuple[Basis, ...] = (
+    "nothing sent",
+    "through this codec",
+    "shipped inverter alone",
+    "picture on the wire",
+)
+"""In the order in which they stand where leakage is preferred; they do not compare by decibels."""
+
+
+def _leak_cost(candidate: Candidate) -> tuple[float, ...]:
     if candidate.leakage is None:
-        return math.inf
-    return -math.inf if candidate.leakage.psnr_db is None else candidate.leakage.psnr_db
+        return len(_BASES), math.inf
+    return _BASES.index(candidate.leakage.basis), candidate.leakage.psnr_db or 0.0
 
 
-_COSTS: dict[Preference, Callable[[Candidate], float]] = {
-    "latency": lambda candidate: math.inf if candidate.latency_ms is None else candidate.latency_ms,
-    "bytes": lambda candidate: candidate.up_bytes,
-    "leakage": _leak_db,
-    "accuracy": lambda candidate: math.inf if candidate.accuracy is None else -candidate.accuracy,
+def _latency_cost(candidate: Candidate) -> tuple[float, ...]:
+    return (0.0, math.inf if candidate.latency_ms is None else candidate.latency_ms)
+
+
+_COSTS: dict[Preference, Callable[[Candidate], tuple[float, ...]]] = {
+    "latency": _latency_cost,
+    "bytes": lambda candidate: (0.0, candidate.up_bytes),
+    "accuracy": lambda candidate: (0.0, 0.0 if candidate.accuracy is None else -candidate.accuracy.share),
+    "leakage": _leak_cost,
 }
-"""What is worse is higher."""
+"""A kind, and within it a figure of which more is worse."""
+
+_TIE_BREAKS: tuple[Preference, ...] = ("bytes", "accuracy", "latency", "leakage")
 
 
-def _rank(candidate: Candidate, prefer: Preference) -> tuple[float, ...]:
-    order: tuple[Preference, ...] = ("latency", "leakage", "bytes", "accuracy")
-    return (_COSTS[prefer](candidate), *(_COSTS[name](candidate) for name in order))
+def _is_faster(one: Candidate, other: Candidate) -> bool:
+    (_, a_ms), (_, b_ms) = _latency_cost(one), _latency_cost(other)
+    return a_ms < b_ms and not b_ms - a_ms <= max(one.noise_ms, other.noise_ms)
+
+
+def _is_more_accurate(one: Candidate, other: Candidate) -> bool:
+    if one.accuracy is None or other.accuracy is None:
+        return one.accuracy is not None
+    return one.accuracy.is_above(other.accuracy)
+
+
+def _leaks_less(one: Candidate, other: Candidate) -> bool:
+    if one.leakage is None or other.leakage is None:
+        return one.leakage is not None
+    apart = more_leaked_db(one.leakage, other.leakage)
+    return apart is not None and apart < -LEAST_DB
+
+
+_BETTER: dict[Preference, Callable[[Candidate, Candidate], bool]] = {
+    "latency": _is_faster,
+    "bytes": lambda one, other: one.up_bytes < other.up_bytes,
+    "accuracy": _is_more_accurate,
+    "leakage": _leaks_less,
+}
+"""Whether the first is better by more than noise."""
 
 
 def dominates(one: Candidate, other: Candidate) -> bool:
     """Whether ``one`` is no worse than ``other`` in all four and better in one."""
-    pairs = [(cost(one), cost(other)) for cost in _COSTS.values()]
-    return all(a <= b for a, b in pairs) and any(a < b for a, b in pairs)
+    leaks = one.leakage, other.leakage
+    if leaks[0] and leaks[1] and more_leaked_db(leaks[0], leaks[1]) is None:
+        return False
+    return not any(better(other, one) for better in _BETTER.values()) and any(
+        better(one, other) for better in _BETTER.values()
+    )
 
 
 def _advantages(one: Candidate, other: Candidate) -> str:
     words = {"latency": "faster", "bytes": "smaller", "leakage": "leaks less", "accuracy": "more accurate"}
-    return ", ".join(words[name] for name, cost in _COSTS.items() if cost(one) < cost(other))
+    return ", ".join(words[name] for name, better in _BETTER.items() if better(one, other))
 
 
 def _distance(candidate: Candidate, best: Candidate, prefer: Preference) -> str:
     gains = _advantages(candidate, best)
+    if prefer != "leakage" and not _BETTER[prefer](best, candidate):
+        return f"as good in {prefer} as the best" + (f", and {gains}" if gains else "")
     loss = {
-        "latency": f"{_COSTS['latency'](candidate) - _COSTS['latency'](best):+,.1f} ms",
-        "bytes": f"{candidate.up_bytes - best.up_bytes:+,.0f} bytes",
-        "leakage": _leak_words(candidate, best),
-        "accuracy": f"{100 * ((candidate.accuracy or 0) - (best.accuracy or 0)):+.1f} points of accuracy",
-    }[prefer]
+        "latency": lambda: f"{(candidate.latency_ms or 0) - (best.latency_ms or 0):+,.1f} ms",
+        "bytes": lambda: f"{candidate.up_bytes - best.up_bytes:+,.0f} bytes",
+        "leakage": lambda: _leak_words(candidate, best),
+        "accuracy": lambda: _accuracy_words(candidate, best),
+    }[prefer]()
     return f"{loss} against the best" + (f", but {gains}" if gains else "")
 
 
 def _leak_words(candidate: Candidate, best: Candidate) -> str:
-    apart = _leak_db(candidate) - _leak_db(best)
+    if candidate.leakage is None or best.leakage is None:
+        return "leakage not measured"
+    apart = more_leaked_db(candidate.leakage, best.leakage)
+    if apart is None:
+        return f"leakage of another basis ({candidate.leakage.basis})"
     return f"{apart:+.1f} dB" if math.isfinite(apart) else "leaks more"
+
+
+def _accuracy_words(candidate: Candidate, best: Candidate) -> str:
+    if candidate.accuracy is None or best.accuracy is None:
+        return "accuracy not measured"
+    return f"{100 * (candidate.accuracy.share - best.accuracy.share):+.1f} points of accuracy"

@@ -1,6 +1,7 @@
 """The front of accuracy, bytes and leakage: a table, and a drawing of two panels over the same bytes."""
 
 import math
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -17,18 +18,29 @@ KIND_NAMES = {
     "jpeg": "JPEG of the picture",
     "webp": "WebP of the picture",
     "raw": "raw pixels",
+    "jpeg-tuned": "JPEG, network trained on such files",
+    "webp-tuned": "WebP, network trained on such files",
+    "raw-tuned": "raw pixels, network trained on JPEG and WebP",
 }
 WIDTH, PANEL, GAP = 760, 300, 70
 FLOOR = 0.15
 """Points whose accuracy lies this far below the best are not drawn: they would squeeze all others."""
 TOP_DB = 45.0
 """Levels above are drawn here: to the eye that is the picture, and they would squeeze all others."""
+MORE_HELPS, NOT_TRIED, OTHER_PICTURES = "↑", "?", "‡"
+MARKS = {
+    MORE_HELPS: "training the attack twice as long gained 0.1 dB, or may have: a longer one gets more",
+    NOT_TRIED: "nobody tried whether a longer training of the attack gets more",
+    OTHER_PICTURES: "other test pictures of the set were attacked than in most rows",
+}
+"""What stands beside a PSNR that is not the last word."""
 _PLACES = (1.0, 1.5, 2.0, 3.0, 5.0, 7.0)
 
 
 def front_document(front: Front) -> Document:
     """A front as a page with its drawing."""
     dataset = str(front["dataset"])
+    usual = usual_pictures(front["points"])
     points = sorted(front["points"], key=lambda point: (series_of(point), -point["payload_bytes_mean"]))
     columns = (
         "what is sent",
@@ -38,24 +50,53 @@ def front_document(front: Front) -> Document:
         "most",
         "of the fp32 feature",
         "accuracy",
+        "of a network trained on such files",
         "leakage: PSNR, dB",
         "retrieved",
         "strongest attack",
     )
-    section = Section("front", "Points", columns, tuple(map(_row, points)))
+    rows = tuple(_row(point, usual) for point in points)
+    used = {mark for point in points for mark in marks_of(point, usual)}
+    notes = tuple(f"{mark} {told}." for mark, told in MARKS.items() if mark in used)
+    section = Section("front", "Points", columns, rows, notes=notes)
     drawing = front_drawing(front)
     preamble = (
         f"Measured on {machine_line(front.get('provenance'))}.",
         "Payload bytes per frame, checksum included where there is one. Intervals are 95 % over pictures. "
-        "A picture that is sent itself is read, not attacked: its leakage is how near it comes.",
+        "A picture that is sent itself is read, not attacked: its leakage is how near it comes. The "
+        "strongest attack is the one of all that were run on that codec.",
     )
     title = f"Accuracy, bytes and leakage: {dataset}"
     return Document("front", dataset, title, preamble, (section,), (drawing,) if drawing else ())
 
 
-def _row(point: Point) -> tuple[Cell, ...]:
-    accuracy = float(point["accuracy"])
-    low, high = point["accuracy_interval"]
+def usual_pictures(points: Sequence[Point]) -> str | None:
+    """SHA-256 of the pictures that most points' strongest attacks were measured on."""
+    seen = Counter(found for point in points if (found := _attacked(point)) is not None)
+    return seen.most_common(1)[0][0] if seen else None
+
+
+def _attacked(point: Point) -> str | None:
+    leak = point.get("leakage")
+    found = leak["all"].get(leak["attack"], {}).get("attacked_sha256") if leak else None
+    return None if found is None else str(found)
+
+
+def marks_of(point: Point, usual: str | None) -> str:
+    """The ``MARKS`` that hold for a point's leakage; a picture that is read needs no training."""
+    leak = point.get("leakage")
+    if not leak:
+        return ""
+    marks = OTHER_PICTURES if _attacked(point) not in (None, usual) else ""
+    if not point.get("bundle"):
+        return marks
+    convergence = leak.get("convergence")
+    if convergence is None:
+        return NOT_TRIED + marks
+    return (MORE_HELPS if convergence["more_helps"] else "") + marks
+
+
+def _row(point: Point, usual: str | None) -> tuple[Cell, ...]:
     full = point.get("feature_bytes_fp32")
     share = NONE
     if full:
@@ -67,18 +108,26 @@ def _row(point: Point) -> tuple[Cell, ...]:
         number(point.get("payload_bytes_p99"), 0),
         number(point.get("payload_bytes_max"), 0),
         share,
-        Cell(f"{100 * accuracy:.2f} % [{100 * low:.1f}, {100 * high:.1f}]", accuracy, low, high),
-        *_leak_cells(point.get("leakage")),
+        _accuracy(point),
+        _accuracy(point["fine_tuned"]) if point.get("fine_tuned") else NONE,
+        *_leak_cells(point, marks_of(point, usual)),
     )
 
 
-def _leak_cells(leak: Mapping[str, Any] | None) -> tuple[Cell, Cell, Cell]:
+def _accuracy(fields: Mapping[str, Any]) -> Cell:
+    accuracy = float(fields["accuracy"])
+    low, high = fields["accuracy_interval"]
+    return Cell(f"{100 * accuracy:.2f} % [{100 * low:.1f}, {100 * high:.1f}]", accuracy, low, high)
+
+
+def _leak_cells(point: Point, marks: str) -> tuple[Cell, Cell, Cell]:
+    leak = point.get("leakage")
     if not leak:
         return NONE, NONE, NONE
     low, high = leak["psnr_interval"]
     found = leak.get("retrieved")
     return (
-        Cell(f"{leak['psnr_db']:.2f} [{low:.2f}, {high:.2f}]", leak["psnr_db"], low, high),
+        Cell(f"{leak['psnr_db']:.2f} [{low:.2f}, {high:.2f}] {marks}".rstrip(), leak["psnr_db"], low, high),
         NONE if found is None else Cell(f"{found:.0%}", found),
         words(f"{leak['attack']}, {leak['pictures']:,} pictures"),
     )
@@ -93,7 +142,7 @@ def series_of(point: Point) -> str:
 def front_drawing(front: Front) -> Drawing | None:
     """Accuracy above, leakage below, payload bytes across on a logarithmic scale; None below two points."""
     best = max((point["accuracy"] for point in front["points"]), default=0.0)
-    points = [point for point in front["points"] if point["accuracy"] >= best - FLOOR]
+    points = [point for point in with_tuned(front["points"]) if point["accuracy"] >= best - FLOOR]
     if len(points) < 2:
         return None
     series: dict[str, list[Point]] = {}
@@ -116,9 +165,19 @@ def front_drawing(front: Front) -> Drawing | None:
         f"{dataset}: test accuracy and mean PSNR of the strongest attack against mean payload bytes per "
         f"frame (logarithmic); bars are 95 % intervals over pictures. Points {100 * FLOOR:.0f} or more "
         f"percentage points below the best stand in the table only; PSNR above {TOP_DB:.0f} dB is drawn at "
-        f"{TOP_DB:.0f}."
+        f"{TOP_DB:.0f}. {MORE_HELPS}: more training of the attack helps; {NOT_TRIED}: nobody tried."
     )
     return Drawing(f"front-{dataset}.svg", caption, plot.svg())
+
+
+def with_tuned(points: Sequence[Point]) -> list[Point]:
+    """The points, and those of pictures again as a network trained on such files answers them."""
+    tuned = [
+        {**point, **point["fine_tuned"], "kind": f"{point['kind']}-tuned", "leakage": None}
+        for point in points
+        if point.get("fine_tuned")
+    ]
+    return [*points, *tuned]
 
 
 def _logs(marks: Sequence[float]) -> tuple[float, float]:
@@ -182,7 +241,7 @@ def _panel(
     wanted = [panel.y(points[-1][1][0]) for points in known.values()]
     places = spread_labels(wanted, 15, panel.top + 4, panel.bottom)
     for (name, points), place in zip(known.items(), places, strict=True):
-        _series(panel, name, points, colours[name], place)
+        _series(panel, name, points, colours[name], place, is_leakage=what == "leakage")
 
 
 def _series(
@@ -191,6 +250,8 @@ def _series(
     points: Sequence[tuple[Point, tuple[float, float, float]]],
     colour: str,
     place: float,
+    *,
+    is_leakage: bool,
 ) -> None:
     """One line with its points and intervals; its name stands right of the panel at a height in pixels."""
     drawn = [(math.log10(point["payload_bytes_mean"]), found[0]) for point, found in points]
@@ -201,4 +262,6 @@ def _series(
         panel.interval(x, low, high, colour)
         tip = f"{name}, {point['codec']}: {point['payload_bytes_mean']:,.1f} bytes, {y:.2f}"
         panel.point(x, y, colour, tip, radius=4)
+        if is_leakage and (marks := marks_of(point, None).strip(OTHER_PICTURES)):
+            panel.text(panel.x(x), panel.y(high) - 4, marks, anchor="middle", colour=colour)
     panel.text(panel.right + 16, place + 4, name, colour=colour)

@@ -6,17 +6,18 @@ Looked for in this order; the row says which it was:
    In cloud-only the picture itself is on the wire, so the "attack" is to read it, and the figure is how near
    the decoded picture is to the original; where no front has it, that is measured on the spot on pictures of
    the task.
-2. The report of the inverter that ships with the bundle, which restores from features *before the codec*.
-   A codec that only quantises takes something away from that, so it is close to an upper bound of this
-   inverter, not of a stronger attack.
+2. The report of the inverter that ships with the bundle: what that one attack restores of what this codec
+   left.
 3. Nothing: unknown, which is not the same as nothing leaks.
 
-In edge-only no picture or feature leaves the device.
+In edge-only no picture or feature leaves the device. Figures compare within one basis, and there by the
+attacks that both have met; nothing sent leaks less than anything.
 """
 
+import math
 import re
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
@@ -25,7 +26,10 @@ from bench.report.naming import task_of
 from bench.report.reading import reading_psnr_db
 from bench.report.sources import Front
 
-Basis = Literal["nothing sent", "through this codec", "picture on the wire", "before the codec"]
+Basis = Literal["nothing sent", "through this codec", "shipped inverter alone", "picture on the wire"]
+
+READING, STORED = "reading", "stored-inverter"
+"""Names of attacks, as the lab's fronts have them."""
 
 
 @dataclass(frozen=True)
@@ -39,6 +43,7 @@ class Leakage:
         psnr_interval_db: 95 % interval over pictures.
         retrieved: Share of pictures that the restored one finds among the attacked; None where unmeasured.
         pictures: How many.
+        attacks: Mean PSNR of every attack that was run, by name.
     """
 
     basis: Basis
@@ -47,6 +52,7 @@ class Leakage:
     psnr_interval_db: tuple[float, float] | None = None
     retrieved: float | None = None
     pictures: int | None = None
+    attacks: Mapping[str, float] = field(default_factory=dict)
 
     def __str__(self) -> str:
         """For a table."""
@@ -55,7 +61,27 @@ class Leakage:
         text = f"{self.psnr_db:.1f} dB"
         if self.retrieved is not None:
             text += f", {self.retrieved:.0%} retrieved"
-        return text + (" (before the codec)" if self.basis == "before the codec" else "")
+        return text + (" (shipped inverter alone)" if self.basis == "shipped inverter alone" else "")
+
+
+def more_leaked_db(one: Leakage, other: Leakage) -> float | None:
+    """By how much ``one`` leaks more than ``other``: the strongest of the attacks that both have met.
+
+    Infinite against nothing sent; None where the two do not compare.
+
+    Example:
+        >>> weak, strong = {"a": 18.0}, {"a": 17.0, "b": 21.0}
+        >>> kinds = [Leakage("through this codec", "a", max(x.values()), attacks=x) for x in (weak, strong)]
+        >>> more_leaked_db(*kinds)
+        1.0
+    """
+    silent = [each.basis == "nothing sent" for each in (one, other)]
+    if any(silent):
+        return 0.0 if all(silent) else (-math.inf if silent[0] else math.inf)
+    common = one.attacks.keys() & other.attacks.keys()
+    if one.basis != other.basis or not common:
+        return None
+    return max(one.attacks[name] for name in common) - max(other.attacks[name] for name in common)
 
 
 class LeakageBook:
@@ -73,7 +99,7 @@ class LeakageBook:
         inverters: Mapping[str, Mapping[str, Any]],
         pictures: Path | None = None,
     ) -> None:
-        self._fronts = tuple(fronts)
+        self.fronts = tuple(fronts)
         self._inverters = inverters
         self._pictures = pictures
         self._read: dict[tuple[str, str], Leakage | None] = {}
@@ -86,23 +112,13 @@ class LeakageBook:
         """The same by what a cell is made of."""
         if mode == "edge-only":
             return Leakage("nothing sent", "", None)
+        point = find_point(self.fronts, digest, mode, codec)
+        if point is not None and point.get("leakage"):
+            is_picture = mode == "cloud-only"
+            return _of_front(point["leakage"], "picture on the wire" if is_picture else "through this codec")
         if mode == "cloud-only":
-            return self._picture(digest, codec) or self._reading(task_of(bundle), codec)
-        for front in self._fronts:
-            for point in front["points"]:
-                if point.get("digest") == digest and point.get("codec") == codec and point.get("leakage"):
-                    return _of_front(point["leakage"], "through this codec")
-        return self._before_codec(digest)
-
-    def _picture(self, digest: str, codec: str) -> Leakage | None:
-        for front in self._fronts:
-            if digest not in _digests(front):
-                continue
-            for point in front["points"]:
-                same = point.get("digest") is None and picture_codec(point["codec"]) == picture_codec(codec)
-                if same and point.get("leakage"):
-                    return _of_front(point["leakage"], "picture on the wire")
-        return None
+            return self._reading(task_of(bundle), codec)
+        return self._of_inverter(digest, codec)
 
     def _reading(self, task: str, codec: str) -> Leakage | None:
         if self._pictures is None or not (self._pictures / task).is_dir():
@@ -110,17 +126,32 @@ class LeakageBook:
         if (task, codec) not in self._read:
             found = reading_psnr_db(self._pictures / task, codec)
             self._read[task, codec] = found and Leakage(
-                "picture on the wire", "reading", found[0], pictures=found[1]
+                "picture on the wire", READING, found[0], pictures=found[1], attacks={READING: found[0]}
             )
         return self._read[task, codec]
 
-    def _before_codec(self, digest: str) -> Leakage | None:
-        report = self._inverters.get(digest, {}).get("report", {}).get("held_out")
+    def _of_inverter(self, digest: str, codec: str) -> Leakage | None:
+        report = self._inverters.get(digest, {}).get("report", {}).get("codecs", {}).get(codec)
         if not report:
             return None
-        return Leakage(
-            "before the codec", "shipped inverter", float(report["psnr_mean"]), pictures=report["pictures"]
-        )
+        level = float(report["psnr_mean"])
+        attacks = {STORED: level}
+        return Leakage("shipped inverter alone", STORED, level, pictures=report["pictures"], attacks=attacks)
+
+
+def find_point(fronts: Iterable[Front], digest: str, mode: str, codec: str) -> Mapping[str, Any] | None:
+    """The point of a way: a bundle's codec, or in cloud-only the picture as that network answers it.
+
+    What never leaves the device is answered as through ``fp32``, which changes nothing.
+    """
+
+    def is_it(point: Mapping[str, Any]) -> bool:
+        if mode != "cloud-only":
+            return point.get("digest") == digest and point["codec"] == (codec or "fp32")
+        return point.get("digest") is None and picture_codec(point["codec"]) == picture_codec(codec)
+
+    shown = [front for front in fronts if mode != "cloud-only" or digest in _digests(front)]
+    return next((point for front in shown for point in front["points"] if is_it(point)), None)
 
 
 def _digests(front: Front) -> set[str]:
@@ -140,6 +171,7 @@ def _of_front(leakage: Mapping[str, Any], basis: Basis) -> Leakage:
         None if interval is None else (float(interval[0]), float(interval[1])),
         leakage.get("retrieved"),
         leakage.get("pictures"),
+        {name: float(entry["psnr_db"]) for name, entry in leakage["all"].items()},
     )
 
 

@@ -9,13 +9,12 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from shared.preprocess import open_image
+from shared.pictures import is_picture_name, open_image
 
 MOST_PICTURES = 100
 LOSSLESS_DB = 99.0
 """What a picture counts as that lost nothing."""
 
-ENDINGS = (".png", ".jpg", ".jpeg", ".webp", ".bmp")
 _NAME = re.compile(r"(jpeg|webp)-(\d{1,3})")
 
 
@@ -36,7 +35,7 @@ def reading_psnr_db(folder: Path, codec: str) -> tuple[float, int] | None:
         ImageError: a file that is no picture.
     """
     found = _NAME.fullmatch(codec)
-    files = sorted(path for path in folder.rglob("*") if path.suffix.lower() in ENDINGS)
+    files = sorted(path for path in folder.rglob("*") if is_picture_name(path.name))
     if found is None or not files:
         return None
     chosen = [files[round(place)] for place in np.linspace(0, len(files) - 1, min(len(files), MOST_PICTURES))]

@@ -12,6 +12,7 @@ from typing import Any
 import grpc
 import numpy as np
 
+from shared.ports import STRAIGHT
 from shared.rpc import split_inference_pb2 as pb
 
 _SERVICE = "/siftfunnel.v1.SplitInference/"
@@ -65,7 +66,7 @@ class Streams:
         self.batch_sizes: list[int] = []
 
     async def __aenter__(self) -> "Streams":
-        options = (("grpc.use_local_subchannel_pool", 1),)
+        options = (("grpc.use_local_subchannel_pool", 1), STRAIGHT)
         for _ in range(self._count):
             channel = grpc.aio.insecure_channel(self._address, options=options)
             self._channels.append(channel)

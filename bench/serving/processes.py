@@ -1,13 +1,13 @@
 """Server processes under measurement: started, watched through /proc, ended."""
 
 import os
-import sys
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
 from bench.announced import announced
+from shared.children import python_module
 
 _TICK_S = 1 / os.sysconf("SC_CLK_TCK")
 
@@ -42,7 +42,7 @@ def running(module: str, *arguments: str) -> Iterator[ServerProcess]:
     Raises:
         RuntimeError: it did not start.
     """
-    with announced([sys.executable, "-m", module, *arguments]) as (_, told):
+    with announced(python_module(module, *arguments)) as (_, told):
         yield ServerProcess(told["grpc"], told["pid"])
 
 

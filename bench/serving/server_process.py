@@ -12,11 +12,13 @@ import threading
 from pathlib import Path
 
 from cloud_server.batching import BatchPolicy
+from cloud_server.ceilings import Ceilings
 from cloud_server.config import CloudConfig, Endpoint
 from cloud_server.process import settle_memory
 from cloud_server.server import CloudServer, serve
 
 QUEUE_LIMIT_FRAMES = 8192
+MOST_STREAMS = 8192
 
 
 def main() -> None:
@@ -34,6 +36,7 @@ def main() -> None:
         listen=Endpoint("127.0.0.1", 0),
         workers=1,
         batching=BatchPolicy(args.max_batch, 0.0, QUEUE_LIMIT_FRAMES),
+        ceilings=Ceilings(connections=MOST_STREAMS, calls=MOST_STREAMS, calls_per_client=MOST_STREAMS),
     )
     os.sched_setaffinity(0, {args.loop_core})
     asyncio.run(_serve(config, args.model_core))

@@ -2,20 +2,17 @@
 
     python docs/pictures/make_page.py        (or: make page-picture)
 
-Plays the drawn faces through each of the demo's bundles, one after the other, and puts what the page shows of
-them below one another. Needs Chromium and the `dev` extra.
+Plays the drawn faces through the demo's first two networks, and takes the page's top down to the pictures.
+Needs Chromium and the `dev` extra.
 """
 
 import argparse
 import io
-import json
 import os
 import re
 import shutil
 import subprocess
-import sys
 import time
-import urllib.request
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -24,8 +21,11 @@ from typing import Any
 from PIL import Image
 from playwright.sync_api import Page, sync_playwright
 
+from shared.children import python_module
+from siftfunnel.demo.ports import get_json
+
 PICTURE = Path(__file__).with_name("page.png")
-WIDTH, HEIGHT, GAP = 1120, 760, 12
+WIDTH, HEIGHT, GAP = 1280, 800, 12
 PATIENCE_S = 180.0
 BROWSERS = ("chromium", "chromium-browser", "google-chrome")
 
@@ -45,7 +45,7 @@ def browser_path() -> str:
 @contextmanager
 def running_demo() -> Iterator[str]:
     """The address of the page of a demo that runs until the end of the block."""
-    command = [sys.executable, "-m", "siftfunnel", "demo", "--http-port", "0"]
+    command = python_module("siftfunnel", "demo", "--http-port", "0")
     demo = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
     assert demo.stdout is not None
     try:
@@ -59,69 +59,50 @@ def running_demo() -> Iterator[str]:
         demo.communicate()
 
 
-def scored_frames(address: str, bundle: str) -> int:
-    """How many of a bundle's frames the attacker has rebuilt and compared with the original."""
-    with urllib.request.urlopen(f"{address}summary") as answer:
-        books: dict[str, Any] = json.load(answer)["bundles"]
-    return int(books.get(bundle, {}).get("frames_scored", 0))
+def scored_frames(address: str) -> int:
+    """How many pictures of each network, at least, the attacker has rebuilt and compared."""
+    books: dict[str, Any] = (get_json(f"{address}summary") or {"bundles": {}})["bundles"]
+    return min((tally["frames_scored"] for tally in books.values()), default=0) if len(books) > 1 else 0
 
 
-def show_bundle(page: Page, address: str, bundle: str, frames: int) -> None:
-    """Switch the demo to a bundle and wait until so many more of its frames have been rebuilt."""
-    page.locator("#pick-bundle label", has_text=bundle).click()
-    wanted = scored_frames(address, bundle) + frames
+def wait_for_frames(page: Page, address: str, frames: int) -> None:
+    """Wait until so many pictures have been rebuilt of each network, and two of them are on the page."""
     deadline_s = time.monotonic() + PATIENCE_S
-    while (
-        scored_frames(address, bundle) < wanted
-        or bundle not in page.locator("#reconstruction-note").inner_text()
-    ):
+    while scored_frames(address) < frames or page.locator("#lanes .lane").count() < 2:
         if time.monotonic() > deadline_s:
-            raise SystemExit(f"{bundle}: fewer than {wanted} frames rebuilt within {PATIENCE_S:.0f} s")
+            raise SystemExit(f"fewer than {frames} pictures rebuilt within {PATIENCE_S:.0f} s")
         page.wait_for_timeout(200)
 
 
-def photograph(page: Page, whole: bool) -> Image.Image:
-    """The top of the page down to the three pictures; from the headline on where not `whole`."""
-    top, stage = page.locator("#verdict").bounding_box(), page.locator("#stage").bounding_box()
-    assert top is not None
+def photograph(page: Page) -> Image.Image:
+    """The top of the page down to the pictures, held still."""
+    page.locator("#hold").click()
+    stage = page.locator("#stage").bounding_box()
     assert stage is not None
-    start = 0 if whole else top["y"] - GAP
-    end = stage["y"] + stage["height"] + GAP
-    clip = {"x": 0, "y": start, "width": WIDTH, "height": end - start}
+    clip = {"x": 0, "y": 0, "width": WIDTH, "height": stage["y"] + stage["height"] + GAP}
     return Image.open(io.BytesIO(page.screenshot(full_page=True, clip=clip))).convert("RGB")
 
 
-def stack(pictures: list[Image.Image]) -> Image.Image:
-    """The pictures below one another."""
-    whole = Image.new("RGB", (WIDTH, sum(picture.height for picture in pictures)))
-    y = 0
-    for picture in pictures:
-        whole.paste(picture, (0, y))
-        y += picture.height
-    return whole
-
-
 def main() -> None:
-    """Run the demo, photograph every bundle, store the picture."""
+    """Run the demo, photograph its page, store the picture."""
     parser = argparse.ArgumentParser(description="Photograph the attacker's page while the demo runs.")
     parser.add_argument("--out", type=Path, default=PICTURE, metavar="FILE", help="(default: %(default)s)")
     parser.add_argument(
-        "--frames", type=int, default=60, metavar="N", help="frames of each bundle first (%(default)s)"
+        "--frames",
+        type=int,
+        default=60,
+        metavar="N",
+        help="pictures through each network first (%(default)s)",
     )
     args = parser.parse_args()
     with running_demo() as address, sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=browser_path(), args=["--no-sandbox"])
         page = browser.new_page(viewport={"width": WIDTH, "height": HEIGHT}, color_scheme="light")
         page.goto(address)
-        page.wait_for_selector("#pick-bundle label")
-        pictures = []
-        for bundle in page.locator("#pick-bundle label").all_inner_texts():
-            show_bundle(page, address, bundle, args.frames)
-            page.locator("#hold").click()
-            pictures.append(photograph(page, whole=not pictures))
-            page.locator("#hold").click()
+        wait_for_frames(page, address, args.frames)
+        picture = photograph(page)
         browser.close()
-    stack(pictures).quantize(256, dither=Image.Dither.FLOYDSTEINBERG).save(args.out, optimize=True)
+    picture.quantize(256, dither=Image.Dither.FLOYDSTEINBERG).save(args.out, optimize=True)
     print(f"{args.out}: {args.out.stat().st_size / 1000:.0f} kB")
 
 

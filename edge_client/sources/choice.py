@@ -5,6 +5,7 @@ from pathlib import Path
 
 from edge_client.errors import SourceError
 from edge_client.sources.source import IterableSource, Limited, Paced, Source
+from shared.showing import without_credentials
 
 
 @dataclass(frozen=True)
@@ -13,7 +14,7 @@ class SourceChoice:
 
     Attributes:
         place: a directory, a picture, a video file, a URL, "camera" or "camera:N", "demo" (the shipped
-            pictures), or "-" for paths on standard input.
+            pictures), "-" for paths on standard input, or "jsonl:-" for pictures there.
         watch: go on with new files of a directory.
         shuffle_seed: shuffle a directory by this seed.
         frames: how many pictures; a directory with fewer begins again.
@@ -58,7 +59,8 @@ def _paced(source: Source, rate_fps: float | None) -> Source:
 
 
 def _open_place(choice: SourceChoice) -> Source:
-    from edge_client.sources.directory import SUFFIXES, DirectorySource, WatchedDirectory
+    from edge_client.sources.directory import DirectorySource, WatchedDirectory
+    from shared.pictures import is_picture_name
 
     place = choice.place
     if place == "demo" and not Path(place).exists():
@@ -72,12 +74,16 @@ def _open_place(choice: SourceChoice) -> Source:
             Path(place), shuffle_seed=choice.shuffle_seed, cycling=choice.frames is not None
         )
     if choice.watch or choice.shuffle_seed is not None:
-        raise SourceError(f"{place}: not a directory, which --watch and --shuffle need")
+        raise SourceError(f"{without_credentials(place)}: not a directory, which --watch and --shuffle need")
     if place == "-":
         from edge_client.sources.paths import PathLines
 
         return PathLines()
-    if Path(place).suffix.lower() in SUFFIXES and Path(place).is_file():
+    if place == "jsonl:-":
+        from edge_client.sources.pushed import PushedPictures
+
+        return PushedPictures()
+    if is_picture_name(Path(place).name) and Path(place).is_file():
         return IterableSource([place])
     return _open_video(place)
 
@@ -91,6 +97,6 @@ def _open_video(place: str) -> Source:
     if not Path(place).exists() and "://" not in place:
         raise SourceError(
             f"{place}: no such file or directory; a source is a directory, a picture, a video file or URL, "
-            "camera:N, demo, or - for paths on standard input"
+            "camera:N, demo, - for paths on standard input, or jsonl:- for pictures there"
         )
     return VideoSource(place)

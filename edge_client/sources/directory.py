@@ -1,34 +1,64 @@
 """Pictures of a directory: class sub-folders as labels or flat, in order or shuffled, cycling, or watched."""
 
+import logging
 import os
 import random
 import stat
 import threading
 import time
+from collections import Counter
 from collections.abc import Iterator
+from dataclasses import dataclass
 from itertools import cycle
 from pathlib import Path
 
 from edge_client.errors import SourceError
 from edge_client.picture import Picture
+from shared.pictures import PICTURE_SUFFIXES, is_picture_name
+from shared.showing import printable
 
-SUFFIXES = frozenset({".bmp", ".gif", ".jpeg", ".jpg", ".pgm", ".png", ".ppm", ".tif", ".tiff", ".webp"})
-"""What counts as a picture; other files are left alone."""
+_log = logging.getLogger(__name__)
 
 
-def find_pictures(directory: Path) -> list[Path]:
-    """Picture files below a directory, sorted; hidden files and folders are skipped.
+@dataclass(frozen=True)
+class Found:
+    """What lies below a directory.
+
+    Attributes:
+        pictures: picture files, sorted.
+        passed_over: other files by the end of their names, hidden ones left out.
+        unreadable: folders that may not be read or went away meanwhile, with the reason.
+    """
+
+    pictures: list[Path]
+    passed_over: Counter[str]
+    unreadable: list[str]
+
+    def remarks(self) -> list[str]:
+        """A sentence for each kind of thing that was passed over."""
+        kinds = ", ".join(f"{end or 'no ending'} {count}" for end, count in self.passed_over.most_common(5))
+        total = self.passed_over.total()
+        said = [f"{total} files passed over, whose names are not those of pictures: {kinds}"] if total else []
+        return said + [f"{reason}; passed over" for reason in self.unreadable]
+
+
+def look_through(directory: str | Path) -> Found:
+    """Look for pictures below a directory; hidden files and folders are skipped, links followed.
 
     Raises:
         SourceError: no such directory, or it cannot be read.
     """
-    if not directory.is_dir():
+    directory = Path(directory)
+    if not os.path.isdir(directory):
         raise SourceError(f"{directory}: no such directory of pictures")
-    found: list[Path] = []
+    found = Found([], Counter(), [])
     entered: set[str] = set()
 
     def complain(error: OSError) -> None:
-        raise SourceError(f"{error.filename}: cannot be read: {error.strerror}")
+        reason = f"{error.filename}: cannot be read: {error.strerror}"
+        if error.filename == str(directory):
+            raise SourceError(reason)
+        found.unreadable.append(reason)
 
     for folder, subfolders, names in os.walk(directory, followlinks=True, onerror=complain):
         if (real := os.path.realpath(folder)) in entered:
@@ -37,12 +67,18 @@ def find_pictures(directory: Path) -> list[Path]:
             continue
         entered.add(real)
         subfolders[:] = sorted(name for name in subfolders if not name.startswith("."))
-        found.extend(Path(folder, name) for name in names if _is_picture(name))
-    return sorted(found)
+        for name in names:
+            if is_picture_name(name):
+                found.pictures.append(Path(folder, name))
+            elif not name.startswith("."):
+                found.passed_over[Path(name).suffix.lower()] += 1
+    found.pictures.sort()
+    return found
 
 
-def _is_picture(name: str) -> bool:
-    return not name.startswith(".") and os.path.splitext(name)[1].lower() in SUFFIXES
+def find_pictures(directory: Path) -> list[Path]:
+    """Picture files below a directory, sorted; see `look_through`."""
+    return look_through(directory).pictures
 
 
 def label_of(path: Path, directory: Path) -> str | None:
@@ -65,14 +101,25 @@ class DirectorySource:
 
     keeps_latest = False
 
-    def __init__(self, directory: Path, *, shuffle_seed: int | None = None, cycling: bool = False) -> None:
-        self.directory = directory
-        self.paths = find_pictures(directory)
+    def __init__(
+        self, directory: str | Path, *, shuffle_seed: int | None = None, cycling: bool = False
+    ) -> None:
+        self.directory = Path(directory)
+        found = look_through(directory)
+        self.paths = found.pictures
+        remarks = found.remarks()
         if not self.paths:
             raise SourceError(
-                f"{directory}: no picture in it or its sub-folders; "
-                f"pictures end in {', '.join(sorted(SUFFIXES))}"
+                "; ".join(
+                    [
+                        f"{directory}: no picture in it or its sub-folders",
+                        *remarks,
+                        f"pictures end in {', '.join(sorted(PICTURE_SUFFIXES))}",
+                    ]
+                )
             )
+        for remark in remarks:
+            _log.warning("%s: %s", directory, printable(remark))
         if shuffle_seed is not None:
             random.Random(shuffle_seed).shuffle(self.paths)
         self._cycling = cycling
@@ -89,7 +136,8 @@ class WatchedDirectory:
     """The pictures a directory holds, then each new one, until stopped.
 
     A file counts as complete when its size and time of change are the same in two looks one after the other
-    and it is not empty. A file that changes later is a new picture.
+    and it is not empty. A file that changes later is a new picture. A folder that goes away or may not be
+    read is looked for again at every look, the directory itself too.
 
     Args:
         directory: class sub-folders, or a flat folder; it may be empty.
@@ -101,12 +149,13 @@ class WatchedDirectory:
 
     keeps_latest = False
 
-    def __init__(self, directory: Path, *, poll_s: float = 0.3) -> None:
-        self.directory = directory
+    def __init__(self, directory: str | Path, *, poll_s: float = 0.3) -> None:
+        self.directory = Path(directory)
         self._poll_s = poll_s
         self._given: dict[Path, tuple[int, int]] = {}
         self._seen: dict[Path, tuple[int, int]] = {}
-        find_pictures(directory)
+        self._said: set[str] = set()
+        look_through(directory)
 
     def pictures(self, stop: threading.Event) -> Iterator[Picture]:
         """See `Source`."""
@@ -123,13 +172,25 @@ class WatchedDirectory:
 
     def settled(self) -> list[Path]:
         """Look once: files that have not changed since the last look and were not given out as they are."""
-        now = {path: mark for path in find_pictures(self.directory) if (mark := _mark(path)) is not None}
+        now = {path: mark for path in self._pictures() if (mark := _mark(path)) is not None}
         ready = [path for path, mark in now.items() if self._seen.get(path) == mark != self._given.get(path)]
         self._seen = now
         # what was deleted is forgotten, so that memory follows the directory and not its history
         self._given = {path: mark for path, mark in self._given.items() if path in now}
         self._given.update({path: now[path] for path in ready})
         return ready
+
+    def _pictures(self) -> list[Path]:
+        try:
+            found = look_through(self.directory)
+        except SourceError as error:
+            found = Found([], Counter(), [str(error)])
+        for reason in found.unreadable:
+            if reason not in self._said:
+                _log.warning("%s; looking again", printable(reason))
+        # said again when it goes away again
+        self._said = set(found.unreadable)
+        return found.pictures
 
 
 def _mark(path: Path) -> tuple[int, int] | None:

@@ -15,9 +15,6 @@ _LOOK_EVERY_S = 0.2
 class PathLines:
     """One path per line; empty lines are skipped, a last line needs no end.
 
-    The descriptor is read without Python's buffered reader: a thread that hangs in that one
-    keeps the interpreter from exiting.
-
     Args:
         descriptor: an open file descriptor, 0 for standard input.
     """
@@ -35,12 +32,22 @@ class PathLines:
 
     def _lines(self, stop: threading.Event) -> Iterator[bytes]:
         rest = b""
-        while not stop.is_set():
-            if not select.select([self._descriptor], [], [], _LOOK_EVERY_S)[0]:
-                continue
-            chunk = os.read(self._descriptor, _CHUNK_BYTES)
-            if not chunk:
-                yield rest
-                return
+        for chunk in chunks(self._descriptor, stop):
             *lines, rest = (rest + chunk).split(b"\n")
             yield from lines
+        if not stop.is_set():
+            yield rest
+
+
+def chunks(descriptor: int, stop: threading.Event) -> Iterator[bytes]:
+    """What can be read, as it comes, until the end or soon after `stop` is set.
+
+    The descriptor is read without Python's buffered reader: a thread that hangs in that one keeps the
+    interpreter from exiting.
+    """
+    while not stop.is_set():
+        if select.select([descriptor], [], [], _LOOK_EVERY_S)[0]:
+            chunk = os.read(descriptor, _CHUNK_BYTES)
+            if not chunk:
+                return
+            yield chunk

@@ -38,10 +38,14 @@ class IterableSource:
 
     def pictures(self, stop: threading.Event) -> Iterator[Picture]:
         """See `Source`."""
-        for item in self._items:
+        for number, item in enumerate(self._items):
             if stop.is_set():
                 return
-            yield as_picture(item)
+            try:
+                picture = as_picture(item)
+            except TypeError as error:
+                picture = Picture(f"item {number}", b"", problem=str(error))
+            yield picture
 
 
 class Limited:

@@ -20,7 +20,8 @@ from torch import Tensor
 from lab.attacks.attack import Attack, Reconstruction, Show
 from lab.attacks.fingerprint import tensor_digest
 from lab.attacks.victim import Victim
-from lab.train import RunFolderError, keep_freed_memory
+from lab.checkpoints import RunFolderError
+from lab.train import keep_freed_memory
 
 ABOUT = "reconstruction.json"
 PER_IMAGE = "_per_image"

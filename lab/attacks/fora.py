@@ -24,8 +24,9 @@ from lab.attacks.inverter_training import LEAST_PICTURES, doublings_of
 from lab.attacks.residual import Residual
 from lab.attacks.substitute import SubstituteSettings, SubstituteTask
 from lab.attacks.victim import BATCH, Victim, to_floats
+from lab.checkpoints import Run
 from lab.data import seeded_parts
-from lab.train import FitSettings, Run, fit
+from lab.train import FitSettings, fit
 
 SUBSTITUTE = "substitute"
 

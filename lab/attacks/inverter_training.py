@@ -22,11 +22,12 @@ from lab.attacks.attack import Attack, Reconstruction, Show
 from lab.attacks.chunks import memory_advice, require_features
 from lab.attacks.fingerprint import auxiliary_digest, check_pictures, victim_fingerprint
 from lab.attacks.victim import BATCH, Victim, to_floats
+from lab.checkpoints import RUN, Progress, Run, RunFolderError
 from lab.data import seeded_parts
 from lab.models.decoder import doublings_between
 from lab.models.layout import channels_last
 from lab.models.split import count_parameters
-from lab.train import RUN, FitSettings, Progress, Run, RunFolderError, Task, epochs_of, fit
+from lab.train import FitSettings, Task, epochs_of, fit
 
 LEAST_PICTURES = 20
 STATISTICS_PICTURES = 1000

@@ -19,7 +19,8 @@ from lab.attacks.convergence import ends
 from lab.attacks.features import FeatureStatistics, measure_features
 from lab.attacks.fingerprint import auxiliary_digest, check_pictures, victim_fingerprint
 from lab.attacks.victim import Victim, to_floats
-from lab.train import RunFolderError, keep_freed_memory
+from lab.checkpoints import RunFolderError
+from lab.train import keep_freed_memory
 
 ABOUT, TUNING = "tuning.json", "tuning.safetensors"
 MOST_WIDENINGS = 4

@@ -31,7 +31,8 @@ class Victim:
         feature_shape: (C, h, w).
         device: Where ``edge`` computes.
         white_box: Whether gradients reach the picture through ``edge``.
-        stochastic: Whether ``stage`` draws noise.
+        stochastic: Whether ``stage`` or ``edge`` draws noise.
+        noisy_edge: Whether ``edge`` itself does: its features are then the mean of ``frames`` looks.
         cloud: Features to logits, or None where the attacker does not have it.
         frames: Observations of the same picture that the attacker averages; 1 is a single look.
         gain: Factor that makes the mean of many observations the clean feature (1 / (1 - r) for dropout).
@@ -46,6 +47,7 @@ class Victim:
     device: torch.device
     white_box: bool = True
     stochastic: bool = False
+    noisy_edge: bool = False
     cloud: Callable[[Tensor], Tensor] | None = None
     frames: int = 1
     gain: float = 1.0
@@ -54,7 +56,10 @@ class Victim:
         """Clean features of pictures in [0, 1]; differentiable when ``white_box``."""
         mean = torch.tensor(self.mean, device=x_NCHW.device).view(1, -1, 1, 1)
         std = torch.tensor(self.std, device=x_NCHW.device).view(1, -1, 1, 1)
-        return self.edge((x_NCHW - mean) / std)
+        normalised = (x_NCHW - mean) / std
+        if not self.noisy_edge:
+            return self.edge(normalised)
+        return torch.stack([self.edge(normalised) for _ in range(self.frames)]).mean(0)
 
     def transmit(self, z_NCHW: Tensor) -> Tensor:
         """What an eavesdropper sees of clean features: noise added, and averaged over ``frames``."""

@@ -27,7 +27,7 @@ def add_audit_parser(commands: Any) -> None:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument(
-        "target", nargs="?", type=Path, metavar="BUNDLE_OR_RUN", help="a bundle or run folder"
+        "target", nargs="?", metavar="BUNDLE_OR_RUN", help="a bundle's folder or name, or a run folder"
     )
     parser.add_argument("--edge", type=Path, metavar="FILE", help="a foreign ONNX edge half instead")
     parser.add_argument("--spec", type=Path, metavar="FILE", help="its feature spec, JSON")
@@ -48,7 +48,9 @@ def add_audit_parser(commands: Any) -> None:
         default="test",
         help="pictures that are attacked; validation leaves the test set untouched (default: test)",
     )
-    parser.add_argument("--out", type=Path, metavar="DIR", help="report's folder (default: runs/audit-NAME)")
+    parser.add_argument(
+        "--out", type=Path, metavar="DIR", help="report's folder (default: runs/audit-NAME-DIGEST)"
+    )
     parser.add_argument(
         "--allow-tracked-folder", action="store_true", help="write pictures where git would track them"
     )
@@ -73,7 +75,7 @@ def run_audit(args: argparse.Namespace) -> int:
 
     target = target_of_foreign(args.edge, args.spec, device) if is_foreign else target_at(args.target, device)
     wanted = Request(
-        out=args.out or default_out(target.name),
+        out=args.out or default_out(target.name, target.digest),
         budget=budget(args.budget),
         data=args.data,
         cache=args.cache,

@@ -11,9 +11,14 @@ class PlaceError(ValueError):
     """A folder that a report must not be written to: says why and what to do."""
 
 
-def default_out(name: str) -> Path:
-    """``runs/audit-NAME``; ``runs/`` is ignored by git."""
-    return Path("runs") / f"audit-{name}"
+def default_out(name: str, digest: str) -> Path:
+    """``runs/audit-NAME-DIGEST``, so that two bundles of one name do not meet; ``runs/`` is ignored by git.
+
+    Example:
+        >>> default_out("funnel", "a2453785614af13c").as_posix()
+        'runs/audit-funnel-a2453785'
+    """
+    return Path("runs") / f"audit-{name}-{digest[:8]}"
 
 
 def would_be_tracked(folder: Path) -> bool:

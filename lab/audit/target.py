@@ -12,14 +12,15 @@ from torch import Tensor, nn
 
 from lab.attacks.fingerprint import victim_fingerprint
 from lab.attacks.victim import Victim, victim_of_network
-from lab.audit.edges import Edge, OnnxHalf, load_edge, probe_edge
+from lab.audit.edges import LoadedEdge, OnnxHalf, digest_of_graphs, load_edge, probe_edge
 from lab.audit.layout import FeatureLayout
 from lab.audit.spec import load_spec
+from lab.bundles import dataset_of, dataset_of_name, training_of
+from lab.checkpoints import RUN
 from lab.classifier import input_spec
-from lab.datasets import DATASETS
 from lab.runs import load_run
-from lab.train import RUN
-from shared.bundle import CLOUD, EDGE, MANIFEST, Bundle, load_bundle
+from shared.bundle import CLOUD, EDGE, MANIFEST, load_bundle
+from shared.bundle_search import bundle_directory
 from shared.digests import sha256_hex
 from shared.manifest import EdgeStage, LabelKind
 from shared.preprocess import InputSpec
@@ -71,21 +72,21 @@ class Target:
     default_codec: str | None = None
 
 
-def target_at(place: Path, device: torch.device) -> Target:
-    """The run or bundle in a folder.
+def target_at(named: str | Path, device: torch.device) -> Target:
+    """The run in a folder, or the bundle in a folder or of a name.
 
     Raises:
         ValueError: neither is there.
     """
-    if (place / MANIFEST).is_file():
-        return target_of_bundle(place, device)
+    place = Path(named)
     if (place / RUN).is_file():
         return target_of_run(place, device)
-    raise ValueError(
-        f"{place}: neither a bundle ({MANIFEST}) nor a run folder ({RUN}) is there; for another ONNX edge "
-        "half "
-        "give --edge FILE --spec FILE"
-    )
+    if place.is_dir() and not (place / MANIFEST).is_file():
+        raise ValueError(
+            f"{place}: neither a bundle ({MANIFEST}) nor a run folder ({RUN}) is there; for another ONNX "
+            "edge half give --edge FILE --spec FILE"
+        )
+    return target_of_bundle(bundle_directory(named), device)
 
 
 def target_of_run(folder: Path, device: torch.device) -> Target:
@@ -130,14 +131,13 @@ def target_of_bundle(place: Path, device: torch.device) -> Target:
     has_cloud = CLOUD in manifest.files and (place / CLOUD).is_file()
     if has_cloud:
         bundle = load_bundle(place, need=(EDGE, CLOUD))
-    loaded = load_edge(bundle.path(EDGE), device)
+    loaded = load_edge(bundle.path(EDGE), device, manifest.input)
     layout = FeatureLayout(manifest.feature.shape, (manifest.input.height, manifest.input.width))
-    probe_edge(loaded.edge, manifest.input, manifest.feature.shape, device, manifest.name)
-    training = _training_of(bundle)
+    noisy = probe_edge(loaded.edge, manifest.input, manifest.feature.shape, device, manifest.name)
     return Target(
         name=manifest.name,
         kind="bundle",
-        victim=_victim(loaded.edge, manifest.input, layout, device, loaded.white_box, manifest.edge_stages),
+        victim=_victim(loaded, manifest.input, layout, device, manifest.edge_stages, noisy),
         access=loaded.reason,
         layout=layout,
         input=manifest.input,
@@ -151,8 +151,8 @@ def target_of_bundle(place: Path, device: torch.device) -> Target:
         logits=OnnxHalf(place / CLOUD) if has_cloud else None,
         classes=manifest.classes,
         label_kind=manifest.label_kind,
-        dataset=training.get("recipe", {}).get("dataset") or dataset_of_name(manifest.name),
-        trained_on=training.get("splits"),
+        dataset=dataset_of(bundle),
+        trained_on=training_of(bundle).get("splits"),
         codecs=make_codecs(manifest, bundle.digest),
         default_codec=manifest.default_codec,
     )
@@ -161,17 +161,18 @@ def target_of_bundle(place: Path, device: torch.device) -> Target:
 def target_of_foreign(edge: Path, spec: Path, device: torch.device) -> Target:
     """An ONNX edge half that is not ours, black-box, as its spec describes it."""
     contract = load_spec(spec)
-    loaded = load_edge(edge, device, black_box=True)
+    loaded = load_edge(edge, device, contract.input, black_box=True)
     layout = FeatureLayout(contract.feature, (contract.input.height, contract.input.width))
-    probe_edge(loaded.edge, contract.input, contract.feature, device, contract.name)
+    noisy = probe_edge(loaded.edge, contract.input, contract.feature, device, contract.name)
+    graphs = (edge,) if contract.cloud is None else (edge, contract.cloud)
     return Target(
         name=contract.name,
         kind="foreign",
-        victim=_victim(loaded.edge, contract.input, layout, device, loaded.white_box, ()),
+        victim=_victim(loaded, contract.input, layout, device, (), noisy),
         access=loaded.reason,
         layout=layout,
         input=contract.input,
-        digest=sha256_hex(edge.read_bytes() + spec.read_bytes()),
+        digest=sha256_hex(digest_of_graphs(*graphs).encode() + spec.read_bytes()),
         about={"defence": None, "architecture": None, "split_point": None, "edge_stages": []},
         logits=None if contract.cloud is None else OnnxHalf(contract.cloud),
         classes=contract.classes,
@@ -180,29 +181,13 @@ def target_of_foreign(edge: Path, spec: Path, device: torch.device) -> Target:
     )
 
 
-def dataset_of_name(name: str) -> str | None:
-    """The data set whose name a bundle's name begins with, or None.
-
-    Example:
-        >>> dataset_of_name("cifar10-siftfunnel"), dataset_of_name("camera")
-        ('cifar10', None)
-    """
-    fitting = [dataset for dataset in DATASETS if name == dataset or name.startswith(f"{dataset}-")]
-    return max(fitting, key=len, default=None)
-
-
-def _training_of(bundle: Bundle) -> dict[str, Any]:
-    training = bundle.report().get("training", {})
-    return training if isinstance(training, dict) else {}
-
-
 def _victim(
-    edge: Edge,
+    loaded: LoadedEdge,
     spec: InputSpec,
     layout: FeatureLayout,
     device: torch.device,
-    white_box: bool,
     stages: tuple[EdgeStage, ...],
+    noisy: bool,
 ) -> Victim:
     """The victim whose features are maps; noise falls on the feature in its own shape, as on the device."""
     made = make_stages(stages)
@@ -214,18 +199,19 @@ def _victim(
         return layout.to_maps(torch.from_numpy(values).to(z_NCHW.device))
 
     def mapped(x_NCHW: Tensor) -> Tensor:
-        return layout.to_maps(edge(x_NCHW))
+        return layout.to_maps(loaded.edge(x_NCHW))
 
     return Victim(
-        edge=edge if layout.is_identity else mapped,
+        edge=loaded.edge if layout.is_identity else mapped,
         stage=add_noise if made else nn.Identity(),
         mean=spec.mean,
         std=spec.std,
         image_shape=(3, spec.height, spec.width),
         feature_shape=layout.maps,
         device=device,
-        white_box=white_box,
-        stochastic=bool(made),
+        white_box=loaded.white_box,
+        stochastic=bool(made) or noisy,
+        noisy_edge=noisy,
         gain=gain_of(stages),
     )
 

@@ -9,8 +9,8 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
 from lab.data import DataError
+from shared.pictures import PICTURE_SUFFIXES, is_picture_name
 
-IMAGE_SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".bmp", ".webp"})
 FETCH_AGAIN = "the file is truncated or damaged; fetch it again"
 _ARCHIVE_ERRORS = (tarfile.TarError, zipfile.BadZipFile, EOFError, zlib.error, OSError)
 
@@ -24,12 +24,14 @@ class StoredPicture:
         file: Its file's name.
         where: Archive and member, for messages.
         read: Returns the encoded bytes; ``DataError`` when the archive is damaged.
+        folder: Its folder within a tar, without ``..``; empty elsewhere.
     """
 
     label: str
     file: str
     where: str
     read: Callable[[], bytes]
+    folder: Path = Path()
 
     @property
     def name(self) -> str:
@@ -38,9 +40,8 @@ class StoredPicture:
 
 
 def is_picture(name: str) -> bool:
-    """Whether a file's name is that of a picture; hidden files, such as macOS's ``._x.jpg``, are not."""
-    path = PurePosixPath(name)
-    return path.suffix.lower() in IMAGE_SUFFIXES and not path.name.startswith(".")
+    """Whether a member of an archive is a picture by the end of its name; hidden files are not."""
+    return is_picture_name(PurePosixPath(name).name)
 
 
 def require_file(path: Path) -> None:
@@ -55,7 +56,7 @@ def _refuse_empty_classes(found: Iterable[str], folders: Iterable[str], source: 
         raise DataError(
             f"{source}: class {', '.join(map(repr, empty[:5]))} has no pictures"
             + (f" (nor have {len(empty) - 5} more)" if len(empty) > 5 else "")
-            + f"; add pictures ({', '.join(sorted(IMAGE_SUFFIXES))}) or remove the folder"
+            + f"; add pictures ({', '.join(sorted(PICTURE_SUFFIXES))}) or remove the folder"
         )
 
 
@@ -116,6 +117,8 @@ def open_class_tar(path: Path) -> Iterator[list[StoredPicture]]:
         depths = set()
         for member in pictures:
             parts = Path(member.name).parts
+            if ".." in parts or Path(member.name).is_absolute():
+                raise DataError(f"{path}: member {member.name} points outside of the archive; pack it again")
             if len(parts) < 2:
                 raise DataError(f"{path}: member {member.name} has no class folder; expected <class>/<file>")
             depths.add(len(parts) - 1)
@@ -126,16 +129,11 @@ def open_class_tar(path: Path) -> Iterator[list[StoredPicture]]:
             return lambda: read_member(archive, member, path)
 
         yield [
-            StoredPicture(Path(m.name).parts[-2], Path(m.name).name, f"{path}:{m.name}", reader(m))
+            StoredPicture(
+                Path(m.name).parts[-2], Path(m.name).name, f"{path}:{m.name}", reader(m), Path(m.name).parent
+            )
             for m in pictures
         ]
-
-
-def iterate_class_tar(path: Path) -> Iterator[tuple[str, str, bytes]]:
-    """Yield (class, file name, bytes) per picture of a tar of ``<class>/<file>``, sorted by name."""
-    with open_class_tar(path) as pictures:
-        for picture in pictures:
-            yield picture.label, picture.file, picture.read()
 
 
 @contextmanager
@@ -155,7 +153,7 @@ def open_picture_zip(path: Path, label: str) -> Iterator[list[StoredPicture]]:
         if not names:
             raise DataError(
                 f"{path}: no pictures in this zip ({len(archive.namelist())} other members); "
-                f"expected {', '.join(sorted(IMAGE_SUFFIXES))}"
+                f"expected {', '.join(sorted(PICTURE_SUFFIXES))}"
             )
 
         def reader(name: str) -> Callable[[], bytes]:

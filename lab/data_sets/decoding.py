@@ -8,8 +8,8 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from lab.data import DataError, ImageSet
-from lab.data_sets.archives import IMAGE_SUFFIXES, StoredPicture, list_class_folder, open_class_tar
-from shared.preprocess import ImageError, open_image
+from lab.data_sets.archives import StoredPicture, list_class_folder, open_class_tar
+from shared.pictures import PICTURE_SUFFIXES, ImageError, open_image
 
 Cut = Callable[[Image.Image], Image.Image]
 NAMED_FAILURES = 5
@@ -76,7 +76,9 @@ def decode_pictures(
     """
     _check_size(size)
     if not pictures:
-        raise DataError(f"{source}: no pictures found; expected <class>/<file> with {sorted(IMAGE_SUFFIXES)}")
+        raise DataError(
+            f"{source}: no pictures found; expected <class>/<file> with {sorted(PICTURE_SUFFIXES)}"
+        )
     pixels: NDArray[np.uint8] | None = None
     failures: list[str] = []
     for index, picture in enumerate(pictures):

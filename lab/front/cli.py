@@ -31,6 +31,13 @@ def add_front_parser(commands: Any) -> None:
         metavar="BUNDLE",
         help="measure JPEG, WebP and raw pixels with this whole network",
     )
+    parser.add_argument(
+        "--fine-tune",
+        type=int,
+        metavar="EPOCHS",
+        help="train the whole network on with compressed pictures, and measure its answers beside those of "
+        "the network as it is (default: only as it is)",
+    )
     parser.add_argument("--dataset", required=True, metavar="NAME", help="data set that is measured on")
     parser.add_argument("--out", type=Path, required=True, metavar="FILE", help="the front, JSON")
     parser.add_argument(
@@ -128,6 +135,7 @@ def run_front(args: argparse.Namespace) -> int:
         leakage_of=args.leakage_of,
         leakage_from=tuple(args.leakage_from),
         runs=args.runs,
+        fine_tune=args.fine_tune,
     )
     try:
         front = measure_front(wanted, device, say)

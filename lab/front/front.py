@@ -9,9 +9,10 @@ import torch
 
 from lab.attacks.attack import Show
 from lab.audit.places import require_private_place
-from lab.data import ImageSet
+from lab.data import ImageSet, Splits
 from lab.datasets import load_splits
 from lab.front.coding import codec_points
+from lab.front.finetuning import fine_tuned_fields
 from lab.front.halves import Halves
 from lab.front.leakage import LeakageSettings, Scenery, attack_codec, read_picture, with_attacks
 from lab.front.pictures import CODINGS, PictureCoding, picture_points
@@ -53,6 +54,8 @@ class FrontRequest:
         runs: Where attacks keep what they make; pictures of people among it.
         codings: Ways of sending the picture itself.
         rounds: Timed frames.
+        fine_tune: Epochs for which the unprotected network is trained on with compressed pictures, so that
+            its answers stand beside those of the network as it is; None leaves that out.
     """
 
     bundles: tuple[Path, ...]
@@ -69,6 +72,7 @@ class FrontRequest:
     runs: Path = Path("runs/front")
     codings: tuple[PictureCoding, ...] = CODINGS
     rounds: int = ROUNDS
+    fine_tune: int | None = None
 
 
 def measure_front(wanted: FrontRequest, device: torch.device, show: Show) -> Front:
@@ -92,6 +96,8 @@ def measure_front(wanted: FrontRequest, device: torch.device, show: Show) -> Fro
         _measure_bundle(front, Halves(bundle, images.classes), images, wanted, show)
     if unprotected is not None:
         _measure_pictures(front, Halves(unprotected, images.classes), images, wanted, show)
+        if wanted.fine_tune is not None:
+            _fine_tune(front, unprotected, splits, images, wanted.fine_tune, wanted, device, show)
     if wanted.leakage is not None:
         scenery = Scenery.of_splits(wanted.dataset, splits, wanted.leakage)
         _read_pictures(front, scenery, wanted)
@@ -169,6 +175,32 @@ def _measure_pictures(
     missing = [coding for coding in wanted.codings if wanted.again or not is_there(coding)]
     if missing:
         _put(front, picture_points(halves, images, show, codings=missing, rounds=wanted.rounds), wanted)
+
+
+def _fine_tune(
+    front: Front,
+    network: Bundle,
+    splits: Splits,
+    images: ImageSet,
+    epochs: int,
+    wanted: FrontRequest,
+    device: torch.device,
+    show: Show,
+) -> None:
+    """The answers of a network trained for the ways of sending, beside those of the network as it is."""
+    trained = {"bundle": network.name, "digest": network.digest, "epochs": epochs}
+    points = [point for coding in wanted.codings if (point := find_point(front, None, coding.name))]
+    missing = [point for point in points if point.get("fine_tuned", {}).get("network") != trained]
+    if not missing:
+        return
+    made = fine_tuned_fields(network, splits, images, wanted.codings, epochs, wanted.runs, device)
+    for point in missing:
+        tuned = made[point["codec"]]
+        show(
+            f"{point['codec']}: accuracy {100 * tuned['accuracy']:.2f} % of a network trained on with "
+            f"compressed pictures, {100 * point['accuracy']:.2f} % without"
+        )
+        _put(front, [{**point, "fine_tuned": tuned}], wanted)
 
 
 def _put(front: Front, points: Sequence[Point], wanted: FrontRequest) -> None:

@@ -16,7 +16,7 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from lab.metrics.intervals import accuracy_interval
+from lab.metrics.intervals import accuracy_interval, paired_difference
 
 SCHEMA = 1
 FRONT = "front"
@@ -42,6 +42,25 @@ def kind_of_codec(codec: str, defence: str) -> Kind:
         ('rate-trained', 'post-training')
     """
     return "rate-trained" if re.match(r"r\d", codec) and "rate" in defence else "post-training"
+
+
+def last_doubling(attacks: Mapping[str, Mapping[str, Any]]) -> dict[str, Any] | None:
+    """What a doubled inverter gained over the one it goes on from, on the same attacked pictures.
+
+    Args:
+        attacks: Entries of a point by attack.
+
+    Returns:
+        ``gain_db`` with its 95 % ``interval_db``, and ``more_helps``: whether the interval reaches
+        ``ENOUGH_DB``, so that still longer training may get more. None where nothing was doubled.
+    """
+    doubled = attacks.get(DOUBLED)
+    start = None if doubled is None else attacks.get(doubled["budget"]["start"]["name"])
+    if doubled is None or start is None or doubled["attacked_sha256"] != start["attacked_sha256"]:
+        return None
+    gain = paired_difference(np.asarray(doubled["psnr_db_per_image"]), np.asarray(start["psnr_db_per_image"]))
+    more_helps = gain["ci95"][1] >= ENOUGH_DB
+    return {"gain_db": gain["mean"], "interval_db": gain["ci95"], "more_helps": more_helps}
 
 
 def pack_answers(right_N: NDArray[np.bool_]) -> str:
@@ -108,7 +127,8 @@ def find_point(front: Mapping[str, Any], bundle: str | None, codec: str) -> Poin
 def put_point(front: Front, point: Point) -> None:
     """Add a point, or replace the one of the same bundle and codec.
 
-    Leakage that was measured of the same bundle (the same digest) is kept.
+    Leakage that was measured of the same bundle (the same digest) is kept, and so are a trained-on
+    network's answers where it went on from the same one.
     """
     old = find_point(front, point["bundle"], point["codec"])
     if old is None:
@@ -116,6 +136,9 @@ def put_point(front: Front, point: Point) -> None:
         return
     if old["digest"] == point["digest"] and point["leakage"] is None:
         point = {**point, "leakage": old["leakage"]}
+    tuned = old.get("fine_tuned")
+    if tuned is not None and tuned["network"]["digest"] == point["network"]["digest"]:
+        point = {"fine_tuned": tuned, **point}
     front["points"][front["points"].index(old)] = point
 
 

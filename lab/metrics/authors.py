@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from lab.metrics.arrays import Array, picture_pairs
+from shared.extras import how_to_install
 from shared.similarity import PSNR_CAP_DB
 
 PAPER_BATCH = 32
@@ -94,7 +95,7 @@ def _volume_ssim(x_NCHW: NDArray[np.float64], y_NCHW: NDArray[np.float64]) -> fl
         from skimage.metrics import structural_similarity
     except ModuleNotFoundError as error:
         raise ModuleNotFoundError(
-            "the paper's SSIM needs scikit-image: pip install 'siftfunnel[lab]'", name=error.name
+            f"the paper's SSIM needs scikit-image: {how_to_install('lab')}", name=error.name
         ) from error
     measure: Callable[..., Any] = structural_similarity
     return float(measure(x_NCHW, y_NCHW, channel_axis=1, win_size=WINDOW, data_range=1.0))

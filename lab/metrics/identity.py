@@ -16,10 +16,11 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from lab.augment import Augmentation, augment
+from lab.checkpoints import Run
 from lab.data import DataError, ImageSet, seeded_parts
 from lab.metrics.arrays import Array, pictures_tensor, to_tensor
 from lab.metrics.retrieval import Retrieval, retrieval, retrieval_of_pictures, retrieval_rank1
-from lab.train import FitSettings, Run, Task, fit
+from lab.train import FitSettings, Task, fit
 
 __all__ = [
     "IdentityClassifier",

@@ -28,6 +28,7 @@ from torch import nn
 
 from lab.attacks.attack import Attack, Show
 from lab.attacks.victim import Victim
+from lab.checkpoints import RunFolderError
 from lab.models.split import SplitNetwork
 from lab.provenance import provenance
 from lab.study.measure import information_figures, reference_figures
@@ -45,7 +46,6 @@ from lab.study.run import (
     run_row,
     trained_weights,
 )
-from lab.train import RunFolderError
 
 SCHEMA = 1
 KIND = "figure2"

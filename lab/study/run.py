@@ -25,6 +25,7 @@ from lab.attacks.attack import Attack, Show
 from lab.attacks.fingerprint import tensor_digest
 from lab.attacks.generative import GenerativeGrayBox
 from lab.attacks.victim import Victim, to_floats, victim_of_network
+from lab.checkpoints import RUN, RunFolderError
 from lab.classifier import input_spec, sample_rate, steps_per_epoch
 from lab.data import Splits
 from lab.defences.dpsgd import DPSGD
@@ -44,7 +45,6 @@ from lab.study.measure import (
 )
 from lab.study.profiles import Profile
 from lab.study.rows import Row
-from lab.train import RUN, RunFolderError
 
 SCHEMA = 1
 NETWORK, ATTACKS, DONE, WEIGHTS, BEFORE = "network", "attacks", "done", "weights", "before"

@@ -11,6 +11,8 @@ import sys
 import tempfile
 from pathlib import Path
 
+from shared.extras import how_to_install
+
 HERE = Path(__file__).resolve().parent
 PROTO_ROOT = HERE.parents[1] / "proto"
 SOURCES = (
@@ -35,7 +37,7 @@ def generate() -> dict[str, str]:
     try:
         from grpc_tools import protoc
     except ImportError as error:
-        raise RuntimeError("generating stubs needs grpcio-tools: pip install 'siftfunnel[dev]'") from error
+        raise RuntimeError(f"generating stubs needs grpcio-tools: {how_to_install('dev')}") from error
     for source in SOURCES:
         if not (PROTO_ROOT / source).is_file():
             raise RuntimeError(f"{PROTO_ROOT / source} is missing: run this in a checkout")

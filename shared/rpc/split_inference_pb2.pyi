@@ -32,15 +32,23 @@ class Replies(_message.Message):
     replies: _containers.RepeatedCompositeFieldContainer[Reply]
     def __init__(self, replies: _Optional[_Iterable[_Union[Reply, _Mapping]]] = ...) -> None: ...
 
+class SerialisedReplies(_message.Message):
+    __slots__ = ("replies",)
+    REPLIES_FIELD_NUMBER: _ClassVar[int]
+    replies: _containers.RepeatedScalarFieldContainer[bytes]
+    def __init__(self, replies: _Optional[_Iterable[bytes]] = ...) -> None: ...
+
 class Reply(_message.Message):
-    __slots__ = ("sequence", "prediction", "error")
+    __slots__ = ("sequence", "prediction", "error", "checksum")
     SEQUENCE_FIELD_NUMBER: _ClassVar[int]
     PREDICTION_FIELD_NUMBER: _ClassVar[int]
     ERROR_FIELD_NUMBER: _ClassVar[int]
+    CHECKSUM_FIELD_NUMBER: _ClassVar[int]
     sequence: int
     prediction: Prediction
     error: FrameError
-    def __init__(self, sequence: _Optional[int] = ..., prediction: _Optional[_Union[Prediction, _Mapping]] = ..., error: _Optional[_Union[FrameError, _Mapping]] = ...) -> None: ...
+    checksum: int
+    def __init__(self, sequence: _Optional[int] = ..., prediction: _Optional[_Union[Prediction, _Mapping]] = ..., error: _Optional[_Union[FrameError, _Mapping]] = ..., checksum: _Optional[int] = ...) -> None: ...
 
 class Prediction(_message.Message):
     __slots__ = ("class_index", "score", "timings")

@@ -1,11 +1,16 @@
 """What the demo plays: the pictures, the bundles that fit them, and one frozen configuration of a run."""
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass, field
+from ipaddress import ip_address
 from pathlib import Path
 
-from shared.bundle import Bundle, Inverter, find_inverters
+from shared.bundle import Bundle, Inverter, Problem, find_inverters
+from shared.ports import LOOPBACK
 from siftfunnel.shipped import Library
+
+EVERYWHERE = ("0.0.0.0", "::")  # listening there shows the page to other machines
+_BOTH_HALVES = ("edge.onnx", "cloud.onnx")
 
 
 @dataclass(frozen=True)
@@ -14,18 +19,23 @@ class DemoConfig:
 
     Attributes:
         images: folder of pictures, class folders or flat.
-        bundles: what is played, in this order.
+        bundles: what is played.
+        labelled: whether the folders' names are classes of the bundles.
+        shipped_images: whether the pictures came with the package.
         inverters: folders with the attacker's decoders.
         codec: codec name for every bundle; each bundle's default when None.
         frames: frames per bundle and turn; None: a turn lasts ``turn_s``.
         rate_fps: frames per second; None: as fast as answers come.
         tls: whether edge and cloud start out encrypted.
-        headless: play every bundle once, without a live view, and end.
+        headless: play all bundles once, without a live view, and end.
         summary: where the JSON summary goes.
         http_port: port of the attacker's page; 0 takes a free one.
+        page_host: address the page listens on.
+        page_names: further names by which browsers may ask for it.
+        page_token: what a visitor must bring; None: this machine alone may ask.
         seed: of the picture order.
         turn_s: seconds of a turn where ``frames`` is None.
-        log_directory: where logs are kept; a temporary folder when None.
+        log_directory: in which each run makes a folder for its logs; a temporary one when None.
         open_page: open the page in a browser.
 
     Raises:
@@ -34,6 +44,8 @@ class DemoConfig:
 
     images: Path
     bundles: tuple[Bundle, ...]
+    labelled: bool = True
+    shipped_images: bool = False
     inverters: tuple[Path, ...] = ()
     codec: str | None = None
     frames: int | None = None
@@ -42,8 +54,11 @@ class DemoConfig:
     headless: bool = False
     summary: Path | None = None
     http_port: int = 8080
+    page_host: str = LOOPBACK
+    page_names: tuple[str, ...] = ()
+    page_token: str | None = field(default=None, repr=False)
     seed: int = 0
-    turn_s: float = 20.0
+    turn_s: float = 30.0
     log_directory: Path | None = None
     open_page: bool = False
 
@@ -58,35 +73,54 @@ class DemoConfig:
             raise ValueError(f"--http-port must be 0 to 65535, got {self.http_port}")
         if not self.bundles:
             raise ValueError("the demo needs at least one bundle")
+        if not is_loopback(self.page_host) and not self.page_token:
+            raise ValueError(f"--page-host {self.page_host} shows the page to others, which needs a token")
         names = [bundle.name for bundle in self.bundles]
         if len(set(names)) < len(names):
             raise ValueError(f"bundles must have different names, got {', '.join(names)}")
         for bundle in self.bundles:
-            codec_names = [codec.name for codec in bundle.manifest.codecs]
-            if self.codec is not None and self.codec not in codec_names:
+            if self.codec is not None and self.codec not in _codec_names(bundle):
                 raise ValueError(
-                    f"bundle {bundle.name} has no codec {self.codec!r}; it has {', '.join(codec_names)}"
+                    f"bundle {bundle.name} has no codec {self.codec!r}; it has "
+                    f"{', '.join(_codec_names(bundle))}"
                 )
 
+    @property
+    def page_query(self) -> str:
+        """What a visitor adds to the page's address."""
+        return f"?token={self.page_token}" if self.page_token else ""
 
-def folder_labels(directory: Path) -> tuple[str, ...]:
-    """Names of the subfolders that hold pictures, sorted; empty for a flat folder.
+
+def is_loopback(host: str) -> bool:
+    """Whether only this machine reaches what listens there.
+
+    >>> is_loopback("localhost"), is_loopback("0.0.0.0")
+    (True, False)
+    """
+    try:
+        return ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
+
+
+def pictures_below(directory: Path) -> dict[Path, str | None]:
+    """Every picture of a folder with its label: the subfolder's name, None for one that lies flat.
 
     Raises:
         ValueError: no such folder, or no picture in it.
     """
-    from edge_client.sources.directory import SUFFIXES, find_pictures, label_of
+    from edge_client.sources.directory import find_pictures, label_of
+    from shared.pictures import PICTURE_SUFFIXES
 
     if not directory.is_dir():
         raise ValueError(f"--images {directory}: no such folder")
     pictures = find_pictures(directory)
     if not pictures:
         raise ValueError(
-            f"--images {directory}: no pictures in it; expected {', '.join(sorted(SUFFIXES))}, "
+            f"--images {directory}: no pictures in it; expected {', '.join(sorted(PICTURE_SUFFIXES))}, "
             "directly or in one folder per class"
         )
-    labels = {label_of(picture, directory) for picture in pictures}
-    return tuple(sorted(label for label in labels if label is not None))
+    return {picture: label_of(picture, directory) for picture in pictures}
 
 
 def without_inverter(config: DemoConfig) -> list[str]:
@@ -95,46 +129,79 @@ def without_inverter(config: DemoConfig) -> list[str]:
     return [bundle.name for bundle in config.bundles if bundle.digest not in known]
 
 
-def choose_bundles(wanted: Sequence[str], labels: Sequence[str], library: Library) -> tuple[Bundle, ...]:
-    """The bundles to play, the unprotected first.
+@dataclass(frozen=True)
+class Chosen:
+    """The bundles to play, the ordinary first, and what the user should know about the choice.
 
-    Bundles that play in turn are to be comparable codec by codec: one that shares no codec with the first, as
-    the rate-trained do, is played only when it is named.
+    Attributes:
+        bundles: in playing order.
+        labelled: whether the pictures' folders are classes of the bundles.
+        notes: one sentence each.
+    """
+
+    bundles: tuple[Bundle, ...]
+    labelled: bool = True
+    notes: tuple[str, ...] = ()
+
+
+def choose_bundles(
+    wanted: Sequence[str], labels: Collection[str], library: Library, codec: str | None = None
+) -> Chosen:
+    """The bundles to play.
 
     Args:
         wanted: names or folders the user gave; played in the order given.
         labels: class folders of the pictures; empty for a flat folder.
         library: where names are looked up, and what is chosen from where ``wanted`` is empty.
+        codec: a codec that the bundles must have where the user named none of them.
 
     Raises:
-        ValueError: a wanted bundle does not load, or none fits the labels; the text lists the bundles.
+        ValueError: a wanted bundle does not load, or there is none at all.
     """
     if wanted:
-        return tuple(library.find_bundle(name, need=("edge.onnx", "cloud.onnx")) for name in wanted)
-    usable = [bundle for bundle in library.bundles() if isinstance(bundle, Bundle)]
-    fitting = [bundle for bundle in usable if labels and set(labels) <= set(bundle.manifest.classes)]
-    if not fitting:
-        raise ValueError(f"{_why_none_fits(labels)}; choose with --bundle:\n{_listing(usable)}")
-    first, *others = sorted(fitting, key=lambda bundle: (bundle.manifest.defence != "none", bundle.name))
-    comparable = [bundle for bundle in others if _codec_names(bundle) & _codec_names(first)]
-    return (first, *comparable)
+        return Chosen(tuple(library.find_bundle(name, need=_BOTH_HALVES) for name in wanted))
+    found = library.bundles(need=_BOTH_HALVES)
+    notes = [f"left out: {each.reason}" for each in found if isinstance(each, Problem)]
+    usable = [each for each in found if isinstance(each, Bundle)]
+    task = _best_task(usable, frozenset(labels))
+    playable = [bundle for bundle in task if codec is None or codec in _codec_names(bundle)] or task
+    if not task:
+        raise ValueError("\n  ".join(("there is no bundle to play; give one with --bundle", *notes)))
+    known = frozenset(task[0].manifest.classes)
+    if foreign := sorted(set(labels) - known):
+        notes.append(_about_labels(foreign, len(foreign) == len(set(labels)), task))
+    elif not labels:
+        notes.append(f"the pictures lie flat and have no labels; they play through {_names(task)}")
+    return Chosen(tuple(playable), bool(set(labels) & known), tuple(notes))
 
 
-def _codec_names(bundle: Bundle) -> set[str]:
-    return {codec.name for codec in bundle.manifest.codecs}
+def _best_task(usable: Sequence[Bundle], labels: frozenset[str]) -> list[Bundle]:
+    """The bundles of the classes that fit most labels; where none fits, of the task with most networks."""
+    tasks: dict[frozenset[str], list[Bundle]] = {}
+    for bundle in sorted(usable, key=lambda each: (each.manifest.defence != "none", each.name)):
+        tasks.setdefault(frozenset(bundle.manifest.classes), []).append(bundle)
+
+    def fitness(classes: frozenset[str]) -> tuple[int, int]:
+        return len(labels & classes), len(tasks[classes])
+
+    return tasks[max(tasks, key=fitness)] if tasks else []
 
 
-def _why_none_fits(labels: Sequence[str]) -> str:
-    if not labels:
-        return "the pictures lie in one flat folder, so their classes choose no bundle"
-    return f"no bundle has the classes {_shortened(labels)} that the folders are named after"
+def _about_labels(foreign: Sequence[str], all_of_them: bool, task: Sequence[Bundle]) -> str:
+    named = f"the folders {_shortened(foreign)} name no class of {_names(task)}"
+    if all_of_them:
+        return f"{named}: the pictures play without labels; choose other networks with --bundle"
+    return f"{named}: those pictures do not count for the accuracy"
 
 
-def _listing(bundles: Sequence[Bundle]) -> str:
-    rows = [f"  {bundle.name}: {_shortened(bundle.manifest.classes)}" for bundle in bundles]
-    return "\n".join(rows) or "  (none is shipped here; give a folder)"
+def _names(bundles: Sequence[Bundle]) -> str:
+    return ", ".join(bundle.name for bundle in bundles)
 
 
-def _shortened(names: Sequence[str], limit: int = 12) -> str:
+def _codec_names(bundle: Bundle) -> list[str]:
+    return [codec.name for codec in bundle.manifest.codecs]
+
+
+def _shortened(names: Sequence[str], limit: int = 6) -> str:
     more = f", ... ({len(names)} in all)" if len(names) > limit else ""
     return ", ".join(names[:limit]) + more

@@ -3,11 +3,13 @@
 import argparse
 import json
 import os
+import secrets
 import shutil
 import signal
 import sys
 import tempfile
 import threading
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -27,9 +29,9 @@ def add_demo_parser(subparsers: Any) -> None:
         "demo",
         help="cloud, edge and attacker on this machine, with a page that shows what an eavesdropper gets",
         description=(
-            "Start a cloud, an attacker in its path and an edge as processes on loopback, play an "
-            "unprotected bundle and then a protected one, and show on a page what the attacker rebuilds. "
-            "Ctrl-C ends it."
+            "Start a cloud, an attacker in its path and an edge as processes on loopback, play every picture "
+            "through an ordinary network and a protected one at once, and show on a page what the attacker "
+            "rebuilds. Ctrl-C ends it."
         ),
     )
     what = parser.add_argument_group("what is played")
@@ -45,7 +47,7 @@ def add_demo_parser(subparsers: Any) -> None:
         default=[],
         metavar="NAME",
         help="name of a shipped bundle or a bundle's folder; repeatable "
-        "(default: those whose classes match the folder names)",
+        "(default: those whose classes match the folder names best)",
     )
     what.add_argument(
         "--inverter",
@@ -56,7 +58,7 @@ def add_demo_parser(subparsers: Any) -> None:
         help="the attacker's decoder for a bundle of your own; repeatable",
     )
     what.add_argument("--codec", metavar="NAME", help="how features are encoded (default: each bundle's own)")
-    what.add_argument("--frames", type=int, metavar="N", help="frames through each bundle, per turn")
+    what.add_argument("--frames", type=int, metavar="N", help="frames through each network, per turn")
     what.add_argument(
         "--rate",
         type=float,
@@ -74,7 +76,7 @@ def add_demo_parser(subparsers: Any) -> None:
     how.add_argument(
         "--headless",
         action="store_true",
-        help=f"play each bundle once (--frames, default {HEADLESS_FRAMES}), without a live view, and end",
+        help=f"play all networks once (--frames, default {HEADLESS_FRAMES}), without a live view, and end",
     )
     how.add_argument(
         "--summary", type=Path, metavar="FILE", help="write what was measured as one JSON object"
@@ -85,8 +87,24 @@ def add_demo_parser(subparsers: Any) -> None:
         metavar="PORT",
         help="of the page; 0: any (default: 8080, or any if it is taken)",
     )
+    how.add_argument(
+        "--page-host",
+        default="127.0.0.1",
+        metavar="HOST",
+        help="show the page to other machines too, at this address of this one (0.0.0.0: at any), to whoever "
+        "has the address with the token that is printed",
+    )
+    how.add_argument(
+        "--page-name",
+        action="append",
+        default=[],
+        metavar="NAME",
+        help="a name by which browsers may ask for the page; repeatable",
+    )
     how.add_argument("--open", action="store_true", help="open the page in a browser")
-    how.add_argument("--log-dir", type=Path, metavar="DIR", help="keep the parties' logs there")
+    how.add_argument(
+        "--log-dir", type=Path, metavar="DIR", help="keep the parties' logs there, in a new folder per run"
+    )
     parser.set_defaults(run=run)
 
 
@@ -96,7 +114,7 @@ def run(args: argparse.Namespace) -> int:
     from siftfunnel.demo.conductor import Conductor
     from siftfunnel.demo.view import make_view
 
-    config = make_config(args)
+    config = make_config(args, say=lambda note: print(note, flush=True))
     if config.summary is not None:
         config.summary.parent.mkdir(parents=True, exist_ok=True)
     for name in without_inverter(config):
@@ -107,36 +125,45 @@ def run(args: argparse.Namespace) -> int:
         view = make_view(config.headless)
         try:
             conductor = Conductor(config, directory, view, stop)
-            conductor.run(lambda url: _announce(url, config))
+            conductor.run(lambda url: _announce(url, config, directory))
         finally:
             view.close()
     return _conclude(conductor, config, interrupted=stop.is_set())
 
 
-def make_config(args: argparse.Namespace) -> "DemoConfig":
+def make_config(args: argparse.Namespace, say: Callable[[str], None]) -> "DemoConfig":
     """Turn flags into a checked configuration.
 
+    Args:
+        args: the flags.
+        say: told what the user should know about the choice of networks.
+
     Raises:
-        ValueError: a flag is out of range, or no bundle fits the pictures.
+        ValueError: a flag is out of range, or there is no bundle or picture.
     """
     from siftfunnel import shipped
     from siftfunnel.demo import ports
-    from siftfunnel.demo.choice import DemoConfig, choose_bundles, folder_labels
+    from siftfunnel.demo.choice import DemoConfig, choose_bundles, is_loopback, pictures_below
 
     images = args.images or shipped.images_directory()
     if args.images is None and not images.is_dir():
         raise ValueError(f"the drawn faces are missing from this installation ({images}); give --images DIR")
-    labels = folder_labels(images)
+    labels = {label for label in pictures_below(images).values() if label is not None}
     library = shipped.Library.from_environment(os.environ)
     frames = args.frames
     if args.headless and frames is None:
         frames = HEADLESS_FRAMES
     http_port = args.http_port
     if http_port is None:
-        http_port = 8080 if ports.port_is_free(8080) else 0
+        http_port = 8080 if ports.port_is_free(8080, args.page_host) else 0
+    chosen = choose_bundles(args.bundle, labels, library, args.codec)
+    for note in chosen.notes:
+        say(note)
     return DemoConfig(
         images=images.resolve(),
-        bundles=choose_bundles(args.bundle, labels, library),
+        bundles=chosen.bundles,
+        labelled=chosen.labelled,
+        shipped_images=args.images is None,
         inverters=tuple(path.resolve() for path in (*args.inverter, *library.inverters)),
         codec=args.codec,
         frames=frames,
@@ -145,6 +172,9 @@ def make_config(args: argparse.Namespace) -> "DemoConfig":
         headless=args.headless,
         summary=args.summary,
         http_port=http_port,
+        page_host=args.page_host,
+        page_names=tuple(args.page_name),
+        page_token=None if is_loopback(args.page_host) else secrets.token_urlsafe(18),
         seed=args.seed,
         log_directory=args.log_dir,
         open_page=args.open,
@@ -153,23 +183,20 @@ def make_config(args: argparse.Namespace) -> "DemoConfig":
 
 @contextmanager
 def run_directory(kept: Path | None) -> Iterator[Path]:
-    """The folder a run writes to: ``kept``, or a temporary one that is removed whatever happens."""
+    """The folder a run writes to: a new one in ``kept``, or a temporary one that is removed in the end."""
     if kept is not None:
         kept.mkdir(parents=True, exist_ok=True)
-        for log in kept.glob("*.log"):
-            log.unlink()
-        try:
-            yield kept.resolve()
-        finally:
-            # Keys and what the curious cloud overheard are no logs.
-            shutil.rmtree(kept / "certificates", ignore_errors=True)
-            (kept / "flows.jsonl").unlink(missing_ok=True)
-        return
-    directory = Path(tempfile.mkdtemp(prefix="siftfunnel-demo-"))
+    started = time.strftime("%Y%m%d-%H%M%S-")
+    directory = Path(tempfile.mkdtemp(prefix=f"siftfunnel-demo-{started}", dir=kept)).resolve()
     try:
         yield directory
     finally:
-        shutil.rmtree(directory, ignore_errors=True)
+        if kept is None:
+            shutil.rmtree(directory, ignore_errors=True)
+        else:
+            # Keys and what the curious cloud overheard are no logs.
+            shutil.rmtree(directory / "certificates", ignore_errors=True)
+            (directory / "flows.jsonl").unlink(missing_ok=True)
 
 
 @contextmanager
@@ -188,12 +215,25 @@ def summary_of(conductor: "Conductor") -> dict[str, Any]:
     """The JSON object of ``--summary``."""
     from siftfunnel.provenance import machine, versions
 
-    bundles = {name: tally.as_json(conductor.attacker_of(name)) for name, tally in conductor.tallies.items()}
-    return {"bundles": bundles, "versions": versions(), "machine": machine()}
+    return {
+        "bundles": conductor.books.as_json(),
+        "settings": conductor.summary_settings(),
+        "skipped": conductor.books.skipped.as_json(),
+        "versions": versions(),
+        "machine": machine(),
+    }
 
 
-def _announce(url: str, config: "DemoConfig") -> None:
+def _announce(url: str, config: "DemoConfig", directory: Path) -> None:
+    from siftfunnel.demo.choice import EVERYWHERE
+    from siftfunnel.demo.ports import own_address
+
+    if config.log_directory is not None:
+        print(f"logs: {directory}")
+    url += config.page_query
     print(f"What the attacker sees: {url}", flush=True)
+    if config.page_host in EVERYWHERE:
+        print(f"From another machine: {url.replace('127.0.0.1', own_address(), 1)}", flush=True)
     if config.open_page:
         import webbrowser
 
@@ -202,21 +242,25 @@ def _announce(url: str, config: "DemoConfig") -> None:
 
 def _conclude(conductor: "Conductor", config: "DemoConfig", interrupted: bool) -> int:
     """Print and write the figures, and say loudly which promise did not hold."""
-    from siftfunnel.demo.tally import violations
+    from siftfunnel.demo.tally import shortfalls, violations
     from siftfunnel.demo.view import line
 
-    for row in conductor.rows():
+    books = conductor.books
+    for row in books.rows({}, config.frames if config.headless else None):
         print(line(row))
+    if skipped := len(books.skipped.reasons):
+        print(f"{skipped} pictures could not be played, such as {next(iter(books.skipped.reasons.values()))}")
     if config.summary is not None:
         config.summary.write_text(json.dumps(summary_of(conductor), indent=2) + "\n")
         print(f"summary: {config.summary}")
     if interrupted:
         return _INTERRUPTED if config.headless else 0
-    broken = [
-        text
-        for name, tally in conductor.tallies.items()
-        for text in violations(name, tally, conductor.attacker_of(name), through_relay=not config.tls)
-    ]
-    for text in broken:
+    missing, short = [], []
+    for (name, codec), tally in books.tallies.items():
+        missing += violations(name, tally, books.attacker((name, codec)), through_relay=not config.tls)
+        short += shortfalls(name, tally, config.frames)
+    for text in missing:
         print(f"siftfunnel demo: FRAMES ARE MISSING: {text}", file=sys.stderr)
-    return 1 if broken else 0
+    for text in short:
+        print(f"siftfunnel demo: {text}", file=sys.stderr)
+    return 1 if missing or short else 0

@@ -1,41 +1,30 @@
-"""Plays bundles in turn, obeys the page's switches, keeps the books, and leaves nothing behind."""
+"""Plays networks side by side, obeys the page, brings back what dies, and leaves nothing behind."""
 
-import json
 import threading
 import time
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-from siftfunnel.demo.choice import DemoConfig
-from siftfunnel.demo.control import ControlServer
+from siftfunnel.demo.books import Books
+from siftfunnel.demo.choice import DemoConfig, pictures_below
+from siftfunnel.demo.control import ControlServer, WishError
+from siftfunnel.demo.pairs import pairs_of, tasks_of
 from siftfunnel.demo.parties import Turn
-from siftfunnel.demo.processes import Party
+from siftfunnel.demo.pictures import Feeder, Pictures
+from siftfunnel.demo.playing import Playing
+from siftfunnel.demo.restarts import Restarts
 from siftfunnel.demo.selection import Selection
 from siftfunnel.demo.services import Services
-from siftfunnel.demo.tally import OutcomeReader, Tally, since
-from siftfunnel.demo.view import Row, Snapshot, View
+from siftfunnel.demo.tally import Tally
+from siftfunnel.demo.view import Snapshot, View
 
 SETTLE_TIMEOUT_S = 60.0
 SETTLE_STILL_S = 4.0
 POLL_S = 0.1
 LOOK_EVERY_S = 0.5
-# An edge that was killed may have sent frames it never reported; no window is larger than this.
-LOST_SEQUENCES = 100_000
-
-
-@dataclass
-class Playing:
-    """The turn under way and what its edge has written so far."""
-
-    turn: Turn
-    edge: Party
-    reader: OutcomeReader
-    summary: Path
-    started_s: float
-    outcomes: int = 0
-    asked_to_end: bool = False
+_WRONG_INPUT = 2
+_REASONS_SAID = 10
 
 
 class Conductor:
@@ -46,122 +35,181 @@ class Conductor:
         directory: logs, certificates and records of this run; the caller removes it.
         view: shows what happens.
         stop: set when somebody asks the run to end.
+
+    Attributes:
+        books: what was played and overheard.
+        futile: whether no picture of the folder can be played.
     """
 
     def __init__(self, config: DemoConfig, directory: Path, view: View, stop: threading.Event) -> None:
-        self.tallies = {bundle.name: Tally(frozenset(bundle.manifest.classes)) for bundle in config.bundles}
+        self.books = Books()
+        self.futile = False
         self._config = config
         self._directory = directory
         self._view = view
         self._stop = stop
-        self._services = Services(config, directory, self._stop)
-        self._selection = Selection(config.bundles, config.codec, config.tls)
-        self._books: dict[str, dict[str, Any]] = {}
-        self._books_before: dict[str, dict[str, Any]] = {}
+        labels = pictures_below(config.images)
+        self._pictures = Pictures(
+            labels if config.labelled else dict.fromkeys(labels), config.seed, config.shipped_images
+        )
+        self._services = Services(config, directory, stop, view.say)
+        pairs = tasks_of(config.bundles) if config.headless else pairs_of(config.bundles)
+        self._selection = Selection(config.bundles, pairs, config.codec, config.tls)
+        self._edge_restarts = Restarts()
         self._playing: Playing | None = None
+        self._frames_left = config.frames
         self._turns = 0
+        self._turns_left = len(pairs) if config.headless else None
+        self._turn_began_s = 0.0
         self._next_sequence = 0
         self._looked_s = 0.0
 
-    def attacker_of(self, name: str) -> dict[str, Any]:
-        """A bundle's figures in the attacker's ``/summary``; empty where it saw none."""
-        return self._books.get(name, {})
+    # -- what the page asks for, on the control server's threads --------------------------------------------
 
-    def rows(self) -> list[Row]:
-        """The figures of every bundle, in playing order."""
-        return [self._row(name, tally) for name, tally in self.tallies.items()]
+    def state(self) -> dict[str, Any]:
+        """What plays now and what could be chosen, as JSON values for the page."""
+        return self._state(self._selection.state())
+
+    def switch(self, wish: dict[str, Any]) -> dict[str, Any]:
+        """Take a checked wish (see ``control.read_wish``); returns the state it leads to.
+
+        Raises:
+            WishError: it cannot be granted; nothing changes.
+        """
+        rest = {name: value for name, value in wish.items() if name != "pictures"}
+        if rest:
+            self._selection.switch(rest)
+        if "pictures" in wish:
+            self._pictures.use_own(wish["pictures"] == "own")
+        return self._state(self._selection.state(chosen=True))
+
+    def picture(self, encoded: bytes) -> None:
+        """Play a person's own picture next; it is kept in memory only."""
+        self._pictures.push(encoded)
+
+    def end(self, party: str) -> dict[str, Any]:
+        """Kill a party, which comes back after a few seconds; returns the state.
+
+        Raises:
+            WishError: it does not run.
+        """
+        cloud, playing = self._services.cloud, self._playing
+        if party == "cloud" and cloud is not None and cloud.up:
+            cloud.kill()
+        elif party == "edge" and playing is not None and playing.up:
+            self._edge_restarts.killed()
+            playing.edge.kill()
+        else:
+            raise WishError(f"the {party} is down already")
+        return self.state()
+
+    def _state(self, selected: dict[str, Any]) -> dict[str, Any]:
+        cloud, playing = self._services.cloud, self._playing
+        edge_gone = self._edge_restarts.away or (playing is not None and not playing.up)
+        return {
+            **selected,
+            "pictures": self._pictures.source,
+            "parties": {
+                "cloud": "up" if cloud is not None and cloud.up else "down",
+                "edge": "down" if edge_gone else "up",
+            },
+            "settings": {"rate_fps": self._config.rate_fps, "seed": self._config.seed},
+            "skipped": self.books.skipped.as_json(),
+        }
+
+    # -- the run --------------------------------------------------------------------------------------------
 
     def run(self, on_ready: Callable[[str], None]) -> None:
-        """Play every bundle once (headless) or until ``stop`` is set.
+        """Play everything once (headless) or until ``stop`` is set.
 
         Args:
             on_ready: told the page's address once the parties are up.
 
         Raises:
-            PartyError: a party ended by itself or did not come up.
+            PartyError: a party did not come up, or died too often.
         """
-        control = (
-            None if self._config.headless else ControlServer(self._selection.state, self._selection.switch)
-        )
+        control = None if self._config.headless else ControlServer(self)
         try:
             self._services.start(control.url if control else None)
             if not self._stop.is_set():
                 on_ready(self._services.meeting.page_url)
+            while not (self._stop.is_set() or self.futile or self._turns_left == 0):
+                self._step()
+            self._end_turn()
             if self._config.headless:
-                self._play_once()
                 self._settle()
-            else:
-                self._play_on()
         finally:
             self._services.end()
             if control:
                 control.close()
 
-    def _play_once(self) -> None:
-        for _ in self._config.bundles:
-            if not self._stop.is_set():
-                self._begin_turn()
-            while self._playing is not None and not self._stop.is_set():
-                self._step(self._playing)
-            self._end_turn()
-            self._selection.advance()
+    def summary_settings(self) -> dict[str, Any]:
+        """What the figures depend on, for the summary."""
+        return {
+            "tls": self._selection.choice.tls,
+            "rate_fps": self._config.rate_fps,
+            "seed": self._config.seed,
+            "frames": self._config.frames,
+            "images": str(self._config.images),
+        }
 
-    def _play_on(self) -> None:
-        while not self._stop.is_set():
-            playing = self._playing or self._begin_turn()
-            self._step(playing)
-            if self._selection.take_wish():
-                self._end_turn()
-            elif self._playing is None:
-                self._selection.advance()
-            elif self._turn_is_over(playing) and not playing.asked_to_end:
-                playing.asked_to_end = True
-                playing.edge.ask_to_end()
-        self._end_turn()
-
-    def _begin_turn(self) -> Playing:
-        choice = self._selection.begin()
-        turn = Turn(
-            bundle=choice.bundle,
-            codec=choice.codec,
-            tls=choice.tls,
-            first_sequence=self._next_sequence,
-            frames=self._config.frames,
-            # Every bundle of a round sees the same pictures, the next round sees others.
-            seed=self._config.seed + self._turns // len(self._config.bundles),
-        )
-        self._turns += 1
-        outcomes = self._directory / f"outcomes-{self._turns}.jsonl"
-        summary = self._directory / f"edge-{self._turns}.json"
-        edge = self._services.start_edge(turn, outcomes, summary)
-        self._playing = Playing(turn, edge, OutcomeReader(outcomes), summary, time.monotonic())
-        self.tallies[turn.bundle.name].begin_turn()
-        self._books_before[turn.bundle.name] = self.attacker_of(turn.bundle.name)
-        self._view.say(f"playing {turn.bundle.name} (codec {turn.codec}{', TLS' if turn.tls else ''})")
-        return self._playing
-
-    def _step(self, playing: Playing) -> None:
+    def _step(self) -> None:
         """Wait a little, then look at everything once."""
+        if self._playing is None and not self._edge_restarts.away:
+            self._begin_turn()
         self._stop.wait(POLL_S)
-        self._services.check()
-        # Asked before reading: what an edge wrote before it ended is then read for certain.
-        ended = playing.edge.returncode is not None
-        self._read_outcomes(playing)
-        if ended:
-            self._finish_turn(playing)
+        self._services.look()
+        if self._playing is not None:
+            self._mind(self._playing)
+        elif self._edge_restarts.due(time.monotonic()):
+            self._view.say("edge is started again")
+        if self._selection.take_wish():
+            self._end_turn()
         if time.monotonic() - self._looked_s >= LOOK_EVERY_S:
             self._look()
 
-    def _read_outcomes(self, playing: Playing) -> None:
-        tally = self.tallies[playing.turn.bundle.name]
-        for outcome in playing.reader.read():
-            playing.outcomes += 1
-            tally.add(outcome, time.monotonic())
+    def _begin_turn(self) -> None:
+        turn = Turn(self._selection.begin(), self._next_sequence)
+        self._turns += 1
+        self._turn_began_s = time.monotonic()
+        outcomes = self._directory / f"outcomes-{self._turns}.jsonl"
+        summary = self._directory / f"edge-{self._turns}.json"
+        for bundle in turn.choice.pair.bundles:
+            self.books.begin_turn(bundle, turn.codecs[bundle.name])
+        edge = self._services.start_edge(turn, outcomes, summary)
+        feeder = Feeder(self._pictures, edge.input, self._config.rate_fps, self._frames_left)
+        self._playing = Playing(turn, edge, feeder, outcomes, summary)
+        networks = " | ".join(f"{name} (codec {codec})" for name, codec in turn.codecs.items())
+        self._view.say(f"playing {networks}{', TLS' if turn.choice.tls else ''}")
 
-    def _turn_is_over(self, playing: Playing) -> bool:
-        if self._selection.held or self._config.frames is not None or len(self._config.bundles) == 1:
+    def _mind(self, playing: Playing) -> None:
+        """Read what the edge wrote; end its turn when it is over."""
+        # Asked before reading: what an edge wrote before it ended is then read for certain.
+        ended = not playing.up
+        self._read_outcomes(playing)
+        if ended:
+            self._finish_turn(playing)
+            return
+        if self._frames_left is not None:
+            # a picture that cannot be read is no frame: another one takes its place
+            playing.feeder.wanted = self._frames_left + playing.skipped
+        self.futile = playing.settled == playing.skipped >= self._pictures.folder_size
+        if playing.complete or self._turn_is_over():
+            playing.asked_to_end = True
+            playing.feeder.end()
+
+    def _read_outcomes(self, playing: Playing) -> None:
+        for outcome in playing.read():
+            reason = self.books.add(outcome)
+            said = len(self.books.skipped.reasons)
+            if reason is not None and said <= _REASONS_SAID:
+                more = " (further ones are only counted)" if said == _REASONS_SAID else ""
+                self._view.say(f"skipped {reason}{more}")
+
+    def _turn_is_over(self) -> bool:
+        if self._config.frames is not None or not self._selection.in_turn:
             return False
-        return time.monotonic() - playing.started_s >= self._config.turn_s
+        return time.monotonic() - self._turn_began_s >= self._config.turn_s
 
     def _end_turn(self) -> None:
         """End the edge now, if one plays, and take over its books."""
@@ -172,30 +220,54 @@ class Conductor:
             self._finish_turn(playing)
 
     def _finish_turn(self, playing: Playing) -> None:
-        """Take over the books of an edge that has ended; one that failed by itself ends the demo."""
+        """Take over the books of an edge that has ended, and decide what comes next."""
         self._read_outcomes(playing)
         self._playing = None
-        if playing.edge.returncode != 0 and not playing.asked_to_end:
+        playing.feeder.join()
+        self._next_sequence += playing.feeder.fed
+        sent = playing.sent() or {}
+        for key in playing.turn.codecs.items():
+            self._account(self.books.tallies[key], playing, sent.get(key[0]), key[0])
+        playing.remove_files()
+        if playing.asked_to_end:
+            self._frames_left = self._config.frames
+            self._selection.advance()
+            if self._turns_left is not None:
+                self._turns_left -= 1
+        else:
+            self._edge_died(playing)
+
+    def _account(self, tally: Tally, playing: Playing, sent: int | None, name: str) -> None:
+        if sent is None:
+            # it was killed: what it was given and never spoke of is lost with it
+            tally.lost += playing.unaccounted(name)
+            sent = playing.outcomes(name) + playing.unaccounted(name)
+        tally.frames_sent += sent
+
+    def _edge_died(self, playing: Playing) -> None:
+        """Bring it back for the rest of its turn.
+
+        Raises:
+            PartyError: it died too often, or was told something wrong.
+        """
+        if not self._edge_restarts.died(time.monotonic()) or playing.edge.returncode == _WRONG_INPUT:
             raise playing.edge.ended()
-        sent = _frames_sent(playing.summary)
-        # Without its summary the edge was killed: only outcomes that were written down are known.
-        self.tallies[playing.turn.bundle.name].frames_sent += playing.outcomes if sent is None else sent
-        used = playing.outcomes + LOST_SEQUENCES if sent is None else max(sent, playing.outcomes)
-        self._next_sequence += used
-        playing.reader.path.unlink(missing_ok=True)
-        playing.summary.unlink(missing_ok=True)
+        if self._frames_left is not None:
+            self._frames_left = max(0, self._frames_left - (playing.feeder.fed - playing.skipped))
+        pause_s = self._edge_restarts.pause_s
+        self._view.say(f"{playing.edge.how_it_ended()}; it comes back in {pause_s:.0f} s")
 
     def _settle(self) -> None:
         """Wait until the attacker has worked off what it overheard, or its books stand still."""
         deadline_s = time.monotonic() + SETTLE_TIMEOUT_S
-        last, changed_s = self._books, time.monotonic()
+        last, changed_s = self.books.of_attacker, time.monotonic()
         while not self._stop.is_set() and time.monotonic() < deadline_s:
-            self._services.check()
+            self._services.look()
             self._look()
-            if self._books != last:
-                last, changed_s = self._books, time.monotonic()
+            if self.books.of_attacker != last:
+                last, changed_s = self.books.of_attacker, time.monotonic()
             everything = all(
-                is_settled(tally, self.attacker_of(name)) for name, tally in self.tallies.items()
+                is_settled(tally, self.books.attacker(key)) for key, tally in self.books.tallies.items()
             )
             if everything or time.monotonic() - changed_s > SETTLE_STILL_S:
                 return
@@ -206,54 +278,27 @@ class Conductor:
         self._looked_s = time.monotonic()
         answer = self._services.attacker_summary()
         if answer is not None:
-            self._books = dict(answer.get("bundles", {}))
+            self.books.of_attacker = dict(answer.get("bundles", {}))
         self._view.show(self._snapshot())
 
     def _snapshot(self) -> Snapshot:
-        now = self._playing.turn if self._playing is not None else self._selection.choice
-        held = self._selection.held
+        playing = self._playing
+        active = playing.turn.codecs if playing is not None else {}
+        choice = playing.turn.choice if playing is not None else self._selection.choice
+        in_turn = self._selection.in_turn and not self._config.headless
         return Snapshot(
             page_url=self._services.meeting.page_url,
-            codec=now.codec,
-            tls=now.tls,
-            headline=f"siftfunnel demo, {'held by the switch on the page' if held else 'bundles in turn'}",
-            rows=self.rows(),
-        )
-
-    def _row(self, name: str, tally: Tally) -> Row:
-        books, before = self.attacker_of(name), self._books_before.get(name, {})
-        edge_ms, round_trip_ms, payload_bytes = tally.lately()
-        return Row(
-            name=name,
-            active=self._playing is not None and self._playing.turn.bundle.name == name,
-            frames=tally.outcomes,
-            frames_wanted=self._config.frames if self._config.headless else None,
-            rate_fps=tally.rate_fps(time.monotonic()),
-            accuracy=tally.accuracy,
-            edge_ms=edge_ms,
-            round_trip_ms=round_trip_ms,
-            payload_bytes=payload_bytes,
-            wire_bytes=since(books, before, "wire_bytes_mean", "frames_intercepted"),
-            errors=tally.errors,
-            rebuilt=books.get("frames_reconstructed", 0),
-            psnr_db=since(books, before, "psnr_mean", "frames_scored"),
-            ssim=since(books, before, "ssim_mean", "frames_scored"),
+            tls=choice.tls,
+            headline=f"siftfunnel demo, {'pairs in turn' if in_turn else ' | '.join(choice.pair.titles)}",
+            rows=self.books.rows(active, self._config.frames if self._config.headless else None),
         )
 
 
-def is_settled(tally: Tally, attacker: dict[str, Any]) -> bool:
+def is_settled(tally: Tally, attacker: Mapping[str, Any]) -> bool:
     """Whether the attacker has heard, rebuilt and scored (or given up on) every frame on the wire."""
     heard = attacker.get("frames_intercepted", 0)
     rebuilt = attacker.get("frames_reconstructed", 0)
     given_up = attacker.get("frames_skipped", 0) + attacker.get("frames_undecodable", 0)
     scored = attacker.get("frames_scored", rebuilt) + attacker.get("frames_without_truth", 0)
-    on_wire = tally.frames_sent - tally.superseded
+    on_wire = tally.frames_sent - tally.superseded - tally.lost
     return bool(heard >= on_wire and rebuilt + given_up >= heard and scored >= rebuilt)
-
-
-def _frames_sent(summary: Path) -> int | None:
-    """What the edge says it sent; None where it left no summary."""
-    try:
-        return int(json.loads(summary.read_text())["frames_sent"])
-    except (OSError, ValueError, KeyError, TypeError):
-        return None

@@ -6,9 +6,8 @@ from pathlib import Path
 from shared.bundle import Bundle
 from shared.ports import LOOPBACK, free_ports
 from siftfunnel.certs import CertificateFiles
-from siftfunnel.demo.choice import DemoConfig
-
-ENDLESS_FRAMES = 10**9
+from siftfunnel.demo.choice import EVERYWHERE, DemoConfig
+from siftfunnel.demo.selection import Choice
 
 
 @dataclass(frozen=True)
@@ -23,6 +22,7 @@ class Meeting:
         relay_tls: the attacker's relay in front of ``cloud_tls``.
         preview: the edge's preview.
         page: the attacker's page.
+        page_host: where this machine finds the page.
         certificates: what TLS uses.
         flows: what the curious cloud records.
     """
@@ -34,21 +34,23 @@ class Meeting:
     relay_tls: int
     preview: int
     page: int
+    page_host: str
     certificates: CertificateFiles
     flows: Path
 
     @classmethod
-    def arrange(cls, page: int, certificates: CertificateFiles, flows: Path) -> "Meeting":
-        """Find free ports; ``page`` 0 finds one for the page too."""
+    def arrange(cls, config: DemoConfig, certificates: CertificateFiles, flows: Path) -> "Meeting":
+        """Find free ports; port 0 finds one for the page too."""
         cloud, cloud_tls, cloud_http, relay, relay_tls, preview, spare = free_ports(7)
-        return cls(
-            cloud, cloud_tls, cloud_http, relay, relay_tls, preview, page or spare, certificates, flows
-        )
+        page, host = config.http_port or spare, config.page_host
+        host = LOOPBACK if host in EVERYWHERE else host
+        return cls(cloud, cloud_tls, cloud_http, relay, relay_tls, preview, page, host, certificates, flows)
 
     @property
     def page_url(self) -> str:
-        """Where a person looks."""
-        return f"http://{LOOPBACK}:{self.page}/"
+        """The page as this machine asks for it."""
+        host = f"[{self.page_host}]" if ":" in self.page_host else self.page_host
+        return f"http://{host}:{self.page}/"
 
 
 @dataclass(frozen=True)
@@ -56,20 +58,17 @@ class Turn:
     """One run of the edge.
 
     Attributes:
-        bundle: what it plays.
-        codec: how features are encoded.
-        tls: whether it speaks to the service over TLS.
+        choice: what it plays.
         first_sequence: number of its first frame.
-        frames: how many it sends; None: until it is stopped.
-        seed: of the order of the pictures.
     """
 
-    bundle: Bundle
-    codec: str
-    tls: bool
+    choice: Choice
     first_sequence: int
-    frames: int | None
-    seed: int
+
+    @property
+    def codecs(self) -> dict[str, str]:
+        """The codec of each bundle that plays."""
+        return {name: self.choice.codecs[name] for name in self.choice.pair.names}
 
 
 def cloud_arguments(bundles: tuple[Bundle, ...], meeting: Meeting) -> list[str]:
@@ -96,33 +95,26 @@ def attacker_arguments(config: DemoConfig, meeting: Meeting, control: str | None
         f"--tap=cloud:{meeting.flows}",
         *(f"--bundle={bundle.directory}" for bundle in config.bundles),
         *(f"--inverter={place}" for place in config.inverters),
-        f"--http={LOOPBACK}:{meeting.page}",
+        f"--http={f'[{config.page_host}]' if ':' in config.page_host else config.page_host}:{meeting.page}",
+        *(f"--page-name={name}" for name in config.page_names),
         f"--preview=http://{LOOPBACK}:{meeting.preview}",
         *([f"--control={control}"] if control else []),
     ]
 
 
-def edge_arguments(
-    config: DemoConfig, turn: Turn, meeting: Meeting, outcomes: Path, summary: Path
-) -> list[str]:
-    """``siftfunnel edge``: one bundle's turn, through the attacker's relay."""
-    port = meeting.relay_tls if turn.tls else meeting.relay
-    arguments = [
+def edge_arguments(turn: Turn, meeting: Meeting, outcomes: Path, summary: Path) -> list[str]:
+    """``siftfunnel edge``: the bundles of one turn at once, through the attacker's relay."""
+    choice = turn.choice
+    places = [(str(bundle.directory), choice.codecs[bundle.name]) for bundle in choice.pair.bundles]
+    return [
         "edge",
-        f"--server={LOOPBACK}:{port}",
-        f"--bundle={turn.bundle.directory}",
-        f"--codec={turn.codec}",
-        f"--source={config.images}",
-        f"--shuffle={turn.seed}",
+        f"--server={LOOPBACK}:{meeting.relay_tls if choice.tls else meeting.relay}",
+        *(f"--bundle={place}" for place, _ in places),
+        *(f"--codec={place}={codec}" for place, codec in places),
+        "--source=jsonl:-",
         f"--first-sequence={turn.first_sequence}",
         f"--preview={LOOPBACK}:{meeting.preview}",
         f"--output=jsonl:{outcomes}",
         f"--summary={summary}",
-        # A folder begins again only where a number of frames is given.
-        f"--frames={turn.frames or ENDLESS_FRAMES}",
+        *([f"--tls-ca={meeting.certificates.ca}"] if choice.tls else []),
     ]
-    if config.rate_fps is not None:
-        arguments.append(f"--rate={config.rate_fps:g}")
-    if turn.tls:
-        arguments.append(f"--tls-ca={meeting.certificates.ca}")
-    return arguments

@@ -11,12 +11,13 @@ from shared.ports import LOOPBACK
 _OPENER = urllib.request.build_opener(urllib.request.ProxyHandler({}))
 
 
-def port_is_free(port: int) -> bool:
+def port_is_free(port: int, host: str = LOOPBACK) -> bool:
     """Whether a server could listen on the port now."""
-    with socket.socket() as probe:
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    with socket.socket(family) as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
-            probe.bind((LOOPBACK, port))
+            probe.bind((host, port))
         except OSError:
             return False
         return True
@@ -39,3 +40,13 @@ def answers(url: str, timeout_s: float = 2.0) -> bool:
             return int(answer.status) < 400
     except (OSError, ValueError):
         return False
+
+
+def own_address() -> str:
+    """This machine's address as others in its network see it; nothing is sent to find out."""
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
+        try:
+            probe.connect(("192.0.2.1", 9))  # an address that is kept for documents
+            return str(probe.getsockname()[0])
+        except OSError:
+            return LOOPBACK

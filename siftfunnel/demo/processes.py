@@ -1,13 +1,17 @@
 """Child processes that end with their parent and can say why they ended before it."""
 
+import contextlib
 import os
 import signal
 import subprocess
-import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import IO
+
+from shared.children import module_path, python_module
 
 TAIL_LINES = 12
+_PIPE_BYTES = 4096
 
 
 class PartyError(RuntimeError):
@@ -21,28 +25,39 @@ class Party:
     ends the parties in order.
     """
 
-    def __init__(self, name: str, arguments: Sequence[str], log: Path) -> None:
+    def __init__(
+        self,
+        name: str,
+        arguments: Sequence[str],
+        log: Path,
+        takes_input: bool = False,
+        secrets: Mapping[str, str] | None = None,
+    ) -> None:
         """Start ``siftfunnel ARGUMENTS``.
 
         Args:
             name: "cloud", "edge" or "attacker", for messages.
             arguments: what follows ``siftfunnel``.
             log: receives both output streams; appended to.
+            takes_input: whether `input` is a pipe to it.
+            secrets: environment variables, for what must not stand on a command line.
 
         Raises:
             PartyError: the process could not be started.
         """
         self.name = name
         self.log = log
-        environment = {**os.environ, "PYTHONUNBUFFERED": "1"}
+        environment = {**os.environ, **module_path(), "PYTHONUNBUFFERED": "1", **(secrets or {})}
         environment.setdefault("OMP_NUM_THREADS", "1")
         try:
             with log.open("ab") as output:
-                output.write(f"$ siftfunnel {' '.join(arguments)}\n".encode())
+                output.write(os.fsencode(f"$ siftfunnel {' '.join(arguments)}\n"))
                 output.flush()
                 self._process = subprocess.Popen(
-                    [sys.executable, "-m", "siftfunnel", *arguments],
-                    stdin=subprocess.DEVNULL,
+                    python_module("siftfunnel", *arguments),
+                    stdin=subprocess.PIPE if takes_input else subprocess.DEVNULL,
+                    # so that what it is given does not wait behind much that it was given before
+                    pipesize=_PIPE_BYTES if takes_input else -1,
                     stdout=output,
                     stderr=subprocess.STDOUT,
                     env=environment,
@@ -55,6 +70,12 @@ class Party:
     def returncode(self) -> int | None:
         """Its exit code; None while it runs."""
         return self._process.poll()
+
+    @property
+    def input(self) -> IO[bytes]:
+        """The pipe to its standard input."""
+        assert self._process.stdin is not None
+        return self._process.stdin
 
     @property
     def pid(self) -> int:
@@ -72,13 +93,14 @@ class Party:
 
     def ended(self) -> PartyError:
         """What to say about a party that ended when it should not have."""
+        return PartyError(f"{self.how_it_ended()}; its last lines:\n{self.tail()}")
+
+    def how_it_ended(self) -> str:
+        """Its name and its exit code or signal."""
         code = self.returncode
-        how = (
-            f"was killed by {signal.Signals(-code).name}"
-            if code is not None and code < 0
-            else f"ended with {code}"
-        )
-        return PartyError(f"{self.name} {how}; its last lines:\n{self.tail()}")
+        if code is not None and code < 0:
+            return f"{self.name} was killed by {signal.Signals(-code).name}"
+        return f"{self.name} ended with {code}"
 
     def tail(self, lines: int = TAIL_LINES) -> str:
         """The last lines it printed, indented."""
@@ -100,11 +122,10 @@ class Party:
         try:
             self._process.wait(grace_s)
         except subprocess.TimeoutExpired:
-            self._kill_session()
-            self._process.wait()
+            self.kill()
 
-    def _kill_session(self) -> None:
-        try:
+    def kill(self) -> None:
+        """End it and its own children without asking."""
+        with contextlib.suppress(ProcessLookupError):
             os.killpg(self._process.pid, signal.SIGKILL)
-        except ProcessLookupError:
-            return
+        self._process.wait()

@@ -1,20 +1,21 @@
-"""What plays next: chosen in turn until a human switches on the page, then held. Safe across threads."""
+"""What plays next: pairs in turn until a human chooses one, then that one. Safe across threads."""
 
 import threading
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
 from shared.bundle import Bundle
 from siftfunnel.demo.control import WishError
+from siftfunnel.demo.pairs import Pair, about
 
 
 @dataclass(frozen=True)
 class Choice:
-    """A bundle, how its features are encoded, and whether the channel is encrypted."""
+    """Networks that play together, the codec of every bundle, and whether the channel is encrypted."""
 
-    bundle: Bundle
-    codec: str
+    pair: Pair
+    codecs: Mapping[str, str]
     tls: bool
 
 
@@ -34,17 +35,20 @@ class Selection:
     """The current choice, written by the conductor and by the page's switches.
 
     Args:
-        bundles: what can be chosen, in playing order.
+        bundles: what can be chosen.
+        pairs: which of them play together, in playing order.
         codec: wanted for every bundle; each one's default when None.
         tls: how the run starts.
     """
 
-    def __init__(self, bundles: Sequence[Bundle], codec: str | None, tls: bool) -> None:
-        self._bundles = tuple(bundles)
-        self._wanted_codec = codec
+    def __init__(
+        self, bundles: Sequence[Bundle], pairs: Sequence[Pair], codec: str | None, tls: bool
+    ) -> None:
+        self.pairs = tuple(pairs)
+        self._bundles = {bundle.name: bundle for bundle in bundles}
         self._lock = threading.Lock()
-        self._choice = Choice(self._bundles[0], codec_for(self._bundles[0], codec), tls)
-        self._playing = self._choice
+        codecs = {bundle.name: codec_for(bundle, codec) for bundle in bundles}
+        self._choice = self._playing = Choice(self.pairs[0], codecs, tls)
         self._held = False
         self._wished = False
 
@@ -55,10 +59,10 @@ class Selection:
             return self._choice
 
     @property
-    def held(self) -> bool:
-        """Whether a switch ended the playing in turn."""
+    def in_turn(self) -> bool:
+        """Whether another pair gets its turn after this one."""
         with self._lock:
-            return self._held
+            return not self._held and len(self.pairs) > 1
 
     def begin(self) -> Choice:
         """The choice, from now on what plays."""
@@ -67,65 +71,55 @@ class Selection:
             return self._choice
 
     def advance(self) -> None:
-        """Choose the bundle after the current one, unless the choice is held."""
+        """Choose the pair after the current one, unless a human chose."""
         with self._lock:
-            if self._held:
+            if self._held or self._choice.pair not in self.pairs:
                 return
-            index = (self._bundles.index(self._choice.bundle) + 1) % len(self._bundles)
-            bundle = self._bundles[index]
-            self._choice = replace(self._choice, bundle=bundle, codec=codec_for(bundle, self._wanted_codec))
+            index = (self.pairs.index(self._choice.pair) + 1) % len(self.pairs)
+            self._choice = replace(self._choice, pair=self.pairs[index])
 
     def take_wish(self) -> bool:
-        """Whether a switch came since the last call."""
+        """Whether what plays is no longer what was chosen since the last call."""
         with self._lock:
             wished, self._wished = self._wished, False
             return wished
 
-    def switch(self, wish: dict[str, Any]) -> dict[str, Any]:
-        """Take a checked wish (see ``control.read_wish``) and hold it; returns the state it leads to.
+    def switch(self, wish: Mapping[str, Any]) -> None:
+        """Take a checked wish (see `control.read_wish`) and hold it, or give the pairs their turns back.
 
         Raises:
-            WishError: no such bundle in this run, or the bundle has no such codec.
+            WishError: no such bundle in this run, networks of different classes, or no such codec.
         """
         with self._lock:
-            bundle = self._choice.bundle if "bundle" not in wish else self._named(wish["bundle"])
-            codec = wish.get("codec")
-            if codec is None and bundle is self._choice.bundle:
-                codec = self._choice.codec
-            self._choice = Choice(bundle, codec_for(bundle, codec), wish.get("tls", self._choice.tls))
-            self._held = self._wished = True
-            return self._state(self._choice)
+            pair = self._pair(wish["bundles"]) if "bundles" in wish else self._choice.pair
+            chosen = {
+                name: codec_for(self._named(name), codec) for name, codec in wish.get("codec", {}).items()
+            }
+            choice = Choice(pair, {**self._choice.codecs, **chosen}, wish.get("tls", self._choice.tls))
+            self._held = "in_turn" not in wish
+            if not self._held and choice.pair not in self.pairs:
+                choice = replace(choice, pair=self.pairs[0])
+            self._wished = self._wished or choice != self._playing
+            self._choice = choice
 
-    def state(self) -> dict[str, Any]:
-        """What plays now and what could be chosen, as JSON values for the page."""
+    def state(self, chosen: bool = False) -> dict[str, Any]:
+        """What plays now (or what was chosen and is about to) and what else could be, for the page."""
         with self._lock:
-            return self._state(self._playing)
+            playing = self._choice if chosen else self._playing
+            return {
+                "pair": about(playing.pair, dict(playing.codecs)),
+                "choices": [pair.as_json() for pair in self.pairs],
+                "in_turn": not self._held,
+                "tls": playing.tls,
+            }
 
-    def _state(self, choice: Choice) -> dict[str, Any]:
-        return {
-            "bundle": choice.bundle.name,
-            "codec": choice.codec,
-            "tls": choice.tls,
-            "held": self._held,
-            "detail": "Your choice plays on." if self._held else "Bundles play in turn until you choose.",
-            "tls_available": True,
-            "codecs": [codec.name for codec in choice.bundle.manifest.codecs],
-            "bundles": [_about(bundle) for bundle in self._bundles],
-        }
+    def _pair(self, names: Sequence[str]) -> Pair:
+        pair = Pair(tuple(self._named(name) for name in names))
+        if len(set(names)) < len(names) or len({frozenset(b.manifest.classes) for b in pair.bundles}) > 1:
+            raise WishError("bundles: name different networks with the same classes")
+        return next((each for each in self.pairs if set(each.names) == set(names)), pair)
 
     def _named(self, name: str) -> Bundle:
-        for bundle in self._bundles:
-            if bundle.name == name:
-                return bundle
-        names = ", ".join(bundle.name for bundle in self._bundles)
-        raise WishError(f"no bundle {name!r} in this demo; there are {names}")
-
-
-def _about(bundle: Bundle) -> dict[str, Any]:
-    return {
-        "name": bundle.name,
-        "defence": bundle.manifest.defence,
-        "label_kind": bundle.manifest.label_kind,
-        "codecs": [codec.name for codec in bundle.manifest.codecs],
-        "default_codec": bundle.manifest.default_codec,
-    }
+        if name not in self._bundles:
+            raise WishError(f"no bundle {name!r} in this demo; there are {', '.join(self._bundles)}")
+        return self._bundles[name]

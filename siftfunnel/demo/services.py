@@ -1,6 +1,7 @@
 """The parties that stay up for a whole run, cloud and attacker, and the starting and ending of all."""
 
 import time
+from collections.abc import Callable
 from pathlib import Path
 from threading import Event
 from typing import Any
@@ -11,9 +12,51 @@ from siftfunnel.demo import parties, ports
 from siftfunnel.demo.choice import DemoConfig
 from siftfunnel.demo.parties import Meeting
 from siftfunnel.demo.processes import Party, PartyError
+from siftfunnel.demo.restarts import Restarts
 
 START_TIMEOUT_S = 60.0
+TOKEN_VARIABLE = "SIFTFUNNEL_PAGE_TOKEN"
 _POLL_S = 0.1
+
+
+class Supervised:
+    """A party that is brought back when it dies, a bounded number of times.
+
+    Args:
+        start: starts it.
+        say: told of its deaths and returns.
+    """
+
+    def __init__(self, start: Callable[[], Party], say: Callable[[str], None]) -> None:
+        self.restarts = Restarts()
+        self._start = start
+        self._say = say
+        self.party = start()
+
+    @property
+    def up(self) -> bool:
+        """Whether its process runs."""
+        return self.party.returncode is None
+
+    def kill(self) -> None:
+        """End it without asking; it comes back."""
+        self.restarts.killed()
+        self.party.kill()
+
+    def look(self) -> None:
+        """Note a death, and bring it back when its time has come.
+
+        Raises:
+            PartyError: it died too often.
+        """
+        now_s = time.monotonic()
+        if not self.up and not self.restarts.away:
+            if not self.restarts.died(now_s):
+                raise self.party.ended()
+            self._say(f"{self.party.how_it_ended()}; it comes back in {self.restarts.pause_s:.0f} s")
+        elif self.restarts.due(now_s):
+            self.party = self._start()
+            self._say(f"{self.party.name} is started again")
 
 
 class Services:
@@ -23,23 +66,25 @@ class Services:
         config: what the run plays.
         directory: receives logs, certificates and the curious cloud's record.
         stop: set when somebody asks the run to end.
+        say: told of deaths and returns.
     """
 
-    def __init__(self, config: DemoConfig, directory: Path, stop: Event) -> None:
+    def __init__(self, config: DemoConfig, directory: Path, stop: Event, say: Callable[[str], None]) -> None:
         self._config = config
         self._directory = directory
         self._stop = stop
-        self._cloud: Party | None = None
-        self._attacker: Party | None = None
+        self._say = say
+        self.cloud: Supervised | None = None
+        self._attacker: Supervised | None = None
         self._edge: Party | None = None
-        if config.http_port and not ports.port_is_free(config.http_port):
+        if config.http_port and not ports.port_is_free(config.http_port, config.page_host):
             raise OSError(
                 f"port {config.http_port} for the page is in use; choose another with --http-port (0: any)"
             )
-        certificates = make_certificates(directory / "certificates", force=True)
+        certificates = make_certificates(directory / "certificates")
         flows = directory / "flows.jsonl"
-        flows.touch(mode=0o600)
-        self.meeting = Meeting.arrange(config.http_port, certificates, flows)
+        flows.touch(mode=0o600, exist_ok=False)
+        self.meeting = Meeting.arrange(config, certificates, flows)
 
     def start(self, control: str | None) -> None:
         """Start cloud and attacker and wait until both answer, or somebody asks the run to end.
@@ -50,46 +95,56 @@ class Services:
         Raises:
             PartyError: one of them ended, or did not come up in time.
         """
-        self._cloud = self._party("cloud", parties.cloud_arguments(self._config.bundles, self.meeting))
-        arguments = parties.attacker_arguments(self._config, self.meeting, control)
-        self._attacker = self._party("attacker", arguments)
-        self._wait_until_up(self._cloud, f"http://{LOOPBACK}:{self.meeting.cloud_http}/healthz")
-        self._wait_until_up(self._attacker, f"{self.meeting.page_url}healthz")
+        cloud = parties.cloud_arguments(self._config.bundles, self.meeting)
+        attacker = parties.attacker_arguments(self._config, self.meeting, control)
+        secrets = {TOKEN_VARIABLE: self._config.page_token} if self._config.page_token else {}
+        self.cloud = Supervised(lambda: self._party("cloud", cloud), self._say)
+        self._attacker = Supervised(lambda: self._party("attacker", attacker, secrets=secrets), self._say)
+        self._wait_until_up(self.cloud.party, f"http://{LOOPBACK}:{self.meeting.cloud_http}/healthz")
+        self._wait_until_up(self._attacker.party, f"{self.meeting.page_url}healthz")
 
     def start_edge(self, turn: parties.Turn, outcomes: Path, summary: Path) -> Party:
         """Start an edge for one turn; the one before it must have ended."""
-        arguments = parties.edge_arguments(self._config, turn, self.meeting, outcomes, summary)
-        self._edge = self._party("edge", arguments)
+        arguments = parties.edge_arguments(turn, self.meeting, outcomes, summary)
+        self._edge = self._party("edge", arguments, takes_input=True)
         return self._edge
 
-    def check(self) -> None:
-        """Complain if cloud or attacker has ended by itself.
+    def look(self) -> None:
+        """Bring back a cloud or attacker that died.
 
         Raises:
-            PartyError: one has; the text holds its last log lines.
+            PartyError: one died too often; the text holds its last log lines.
         """
-        for party in (self._cloud, self._attacker):
+        for party in (self.cloud, self._attacker):
             if party is not None:
-                party.check()
+                party.look()
 
     def attacker_summary(self) -> dict[str, Any] | None:
         """The attacker's ``GET /summary``; None where it does not answer."""
-        return ports.get_json(f"{self.meeting.page_url}summary")
+        return ports.get_json(f"{self.meeting.page_url}summary{self._config.page_query}")
 
     def end(self) -> None:
         """End the edge first, so that it can drain, then who listens, then who serves."""
-        for party in (self._edge, self._attacker, self._cloud):
-            if party is not None:
-                party.end()
-        self._edge = self._attacker = self._cloud = None
+        lasting = [each.party for each in (self._attacker, self.cloud) if each is not None]
+        for party in (*([self._edge] if self._edge else []), *lasting):
+            party.end()
+        self._edge = self._attacker = self.cloud = None
 
-    def _party(self, name: str, arguments: list[str]) -> Party:
-        return Party(name, arguments, self._directory / f"{name}.log")
+    def _party(
+        self,
+        name: str,
+        arguments: list[str],
+        takes_input: bool = False,
+        secrets: dict[str, str] | None = None,
+    ) -> Party:
+        return Party(name, arguments, self._directory / f"{name}.log", takes_input, secrets)
 
     def _wait_until_up(self, party: Party, url: str) -> None:
         deadline_s = time.monotonic() + START_TIMEOUT_S
         while not self._stop.is_set() and not ports.answers(url):
-            self.check()
+            for each in (self.cloud, self._attacker):
+                if each is not None:
+                    each.party.check()
             if time.monotonic() > deadline_s:
                 raise PartyError(f"{party.name} is not up after {START_TIMEOUT_S:.0f} s:\n{party.tail()}")
             self._stop.wait(_POLL_S)

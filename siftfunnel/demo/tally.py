@@ -1,4 +1,4 @@
-"""What the edge reported: outcomes read line by line, added up per bundle, written as the summary."""
+"""What the edge reported: outcomes read line by line, added up, written as the summary."""
 
 import json
 import math
@@ -12,6 +12,8 @@ from typing import Any
 ATTACKER_KEYS = ("frames_intercepted", "frames_reconstructed", "mse_mean", "psnr_mean", "ssim_mean")
 _RATE_WINDOW_S = 5.0
 _LATELY_FRAMES = 300
+_REASONS_MAX = 10_000
+_REASONS_TOLD = 10
 
 
 def percentile(values: Iterable[float], percent: float) -> float | None:
@@ -36,7 +38,7 @@ def mean(values: Iterable[float]) -> float | None:
 
 @dataclass
 class Tally:
-    """One bundle's frames as the edge tells them.
+    """The frames of one network through one codec, as the edge tells them.
 
     Attributes:
         classes: the bundle's classes; only labels among them count for the accuracy.
@@ -44,6 +46,8 @@ class Tally:
         answered: frames with an answer.
         errors: frames with a typed error.
         superseded: frames a newer one replaced before they were sent.
+        skipped: pictures that could not be read and so never became frames.
+        lost: pictures handed to an edge that died before it said what became of them.
         edge_ms: preprocessing, model and encoding, per answered frame.
         round_trip_ms: from send to answer, per answered frame.
         payload_bytes: encoded feature, per answered frame.
@@ -54,6 +58,8 @@ class Tally:
     answered: int = 0
     errors: int = 0
     superseded: int = 0
+    skipped: int = 0
+    lost: int = 0
     labelled: int = 0
     correct: int = 0
     last_error: str | None = None
@@ -69,6 +75,11 @@ class Tally:
         return self.answered + self.errors + self.superseded
 
     @property
+    def settled(self) -> int:
+        """Pictures of which it is known what became of them."""
+        return self.outcomes + self.skipped
+
+    @property
     def accuracy(self) -> float | None:
         """Share of labelled answers that were right; None without labels."""
         return self.correct / self.labelled if self.labelled else None
@@ -80,8 +91,11 @@ class Tally:
             outcome: the line as JSON.
             now_s: when it was read, on any steady clock.
         """
-        self._times_s.append(now_s)
         kind = outcome["outcome"]
+        if kind == "skipped":
+            self.skipped += 1
+            return
+        self._times_s.append(now_s)
         if kind == "superseded":
             self.superseded += 1
         elif kind == "error":
@@ -112,10 +126,10 @@ class Tally:
         )
 
     def as_json(self, attacker: Mapping[str, Any]) -> dict[str, Any]:
-        """This bundle's part of the demo's summary.
+        """This network's part of the demo's summary.
 
         Args:
-            attacker: the bundle's figures in the attacker's ``/summary``; empty where it saw none.
+            attacker: its figures in the attacker's ``/summary``; empty where it saw none.
         """
         overheard = {key: attacker.get(key) for key in ATTACKER_KEYS}
         for key in ("frames_intercepted", "frames_reconstructed"):
@@ -125,6 +139,8 @@ class Tally:
             "frames_answered": self.answered,
             "frame_errors": self.errors,
             "frames_superseded": self.superseded,
+            "frames_lost": self.lost,
+            "images_skipped": self.skipped,
             "accuracy": self.accuracy,
             "edge_ms_p50": percentile(self.edge_ms, 50),
             "round_trip_ms_p50": percentile(self.round_trip_ms, 50),
@@ -184,6 +200,26 @@ class OutcomeReader:
         return [json.loads(line) for line in lines if line.strip()]
 
 
+def overheard(books: Mapping[str, Any], name: str, codec: str) -> Mapping[str, Any]:
+    """What the attacker's books say of one network through one codec; empty where it saw none.
+
+    Args:
+        books: "bundles" of the attacker's ``/summary``.
+        name: the bundle's.
+        codec: the codec's.
+    """
+    network: Mapping[str, Any] = books.get(name, {})
+    codecs = network.get("codecs", {})
+    if set(codecs) <= {codec}:
+        return network
+    figures = codecs.get(codec, {})
+    return {
+        **figures,
+        "frames_intercepted": figures.get("frames", 0),
+        "frames_reconstructed": figures.get("frames_scored", 0),
+    }
+
+
 def violations(name: str, tally: Tally, attacker: Mapping[str, Any], through_relay: bool) -> list[str]:
     """Which of the demo's promises about frame counts did not hold, in words.
 
@@ -194,13 +230,51 @@ def violations(name: str, tally: Tally, attacker: Mapping[str, Any], through_rel
         through_relay: whether every frame passed a tap that can read it.
     """
     found = []
-    if tally.outcomes != tally.frames_sent:
+    if tally.outcomes + tally.lost != tally.frames_sent:
         found.append(
             f"{name}: {tally.answered} answered + {tally.errors} errors + {tally.superseded} superseded "
             f"is not {tally.frames_sent} sent"
         )
     on_wire = tally.frames_sent - tally.superseded
     intercepted = attacker.get("frames_intercepted", 0)
-    if through_relay and intercepted != on_wire:
+    # what a device that died had sent is not known for certain
+    if through_relay and not on_wire - tally.lost <= intercepted <= on_wire:
         found.append(f"{name}: the attacker intercepted {intercepted} frames of {on_wire} on the wire")
     return found
+
+
+def shortfalls(name: str, tally: Tally, wanted: int | None) -> list[str]:
+    """What a run that is over did not reach, in words.
+
+    Args:
+        name: the network's.
+        tally: what the edge reported.
+        wanted: how many frames the user asked for; None: no number.
+    """
+    if tally.answered == 0:
+        why = f"; last error: {tally.last_error}" if tally.last_error else ""
+        return [f"{name}: no frame was answered{why}"]
+    if wanted is not None and tally.outcomes < wanted:
+        return [f"{name}: {tally.outcomes} of {wanted} frames"]
+    return []
+
+
+class Skipped:
+    """Pictures that could not be played, by the reason the edge gives; the same one is told once."""
+
+    def __init__(self) -> None:
+        self.reasons: dict[str, str] = {}
+
+    def add(self, outcome: Mapping[str, Any]) -> str | None:
+        """Note a skipped picture; its reason where it is new."""
+        source = str(outcome.get("source"))
+        if source in self.reasons:
+            return None
+        if len(self.reasons) < _REASONS_MAX:
+            self.reasons[source] = str(outcome.get("error"))
+            return self.reasons[source]
+        return None
+
+    def as_json(self) -> dict[str, Any]:
+        """For the summary and the page."""
+        return {"pictures": len(self.reasons), "reasons": list(self.reasons.values())[-_REASONS_TOLD:]}

@@ -14,10 +14,11 @@ _FIRST_OF_THE_ATTACKER = "pictures rebuilt"
 
 @dataclass(frozen=True)
 class Row:
-    """One bundle in the view; None where there is no figure yet.
+    """One network through one codec in the view; None where there is no figure yet.
 
     Attributes:
         name: the bundle's.
+        codec: the codec's.
         active: whether it is being played.
         frames: frames with an outcome.
         frames_wanted: how many this run plays; None: no end.
@@ -34,6 +35,7 @@ class Row:
     """
 
     name: str
+    codec: str
     active: bool
     frames: int
     frames_wanted: int | None
@@ -54,7 +56,6 @@ class Snapshot:
     """What the view shows at one moment."""
 
     page_url: str
-    codec: str
     tls: bool
     headline: str
     rows: Sequence[Row]
@@ -117,7 +118,7 @@ def line(row: Row) -> str:
     """A row as one line of text."""
     cell = cells(row)
     return (
-        f"{row.name}: {cell['frames']} frames"
+        f"{row.name} ({row.codec}): {cell['frames']} frames"
         f"{f', {row.rate_fps:.1f}/s' if row.active else ''}, accuracy {cell['accuracy']}, "
         f"edge {cell['edge ms']} ms, round trip {cell['round trip ms']} ms, "
         f"payload {cell['payload B']} B, wire {cell['wire B']} B; "
@@ -126,7 +127,7 @@ def line(row: Row) -> str:
 
 
 class PlainView:
-    """One line about the active bundle every few seconds."""
+    """One line about the active networks every few seconds."""
 
     def __init__(self, output: TextIO, every_s: float = 2.0) -> None:
         self._output = output
@@ -136,14 +137,14 @@ class PlainView:
         self._last_text = ""
 
     def show(self, snapshot: Snapshot) -> None:
-        """Print the active row if the last one is old enough."""
+        """Print the active rows if the last ones are old enough."""
         if self._clock() - self._last_s < self._every_s:
             return
-        text = "; ".join(line(row) for row in snapshot.rows if row.active)
+        text = "\n".join(line(row) for row in snapshot.rows if row.active)
         if text and text != self._last_text:
             self._last_s = self._clock()
             self._last_text = text
-            self.say(f"{text} [{snapshot.codec}{', TLS' if snapshot.tls else ''}]")
+            self.say(text)
 
     def say(self, text: str) -> None:
         """Print one line now."""
@@ -177,13 +178,13 @@ class LiveView:
 
 
 def table(snapshot: Snapshot) -> "Table":
-    """The snapshot as a table of rich: one column per bundle, the page's address below."""
+    """The snapshot as a table of rich: one column per network and codec, the page's address below."""
     from rich import box
     from rich.table import Table
 
     secure = "TLS: the relay sees ciphertext" if snapshot.tls else "plaintext"
     drawn = Table(
-        title=f"{snapshot.headline}\ncodec {snapshot.codec}, {secure}",
+        title=f"{snapshot.headline}\n{secure}",
         caption=f"What the attacker sees: {snapshot.page_url}\nCtrl-C ends the demo",
         box=box.SIMPLE_HEAD,
         title_justify="left",
@@ -194,10 +195,13 @@ def table(snapshot: Snapshot) -> "Table":
     for row in snapshot.rows:
         style = "bold" if row.active else "dim"
         drawn.add_column(
-            f"{'▶ ' if row.active else ''}{row.name}", justify="right", style=style, header_style=style
+            f"{'▶ ' if row.active else ''}{row.name}\n{row.codec}",
+            justify="right",
+            style=style,
+            header_style=style,
         )
     columns = [cells(row) for row in snapshot.rows]
-    for heading in columns[0]:
+    for heading in columns[0] if columns else ():
         if heading == _FIRST_OF_THE_ATTACKER:
             drawn.add_section()
             drawn.add_row("the attacker gets", style="bold red")

@@ -10,6 +10,8 @@ from pathlib import Path
 import pytest
 from packaging.requirements import Requirement
 
+from shared.extras import EXTRA_OF
+
 ROOT = Path(__file__).resolve().parents[2]
 PYTHONS = ("3.11", "3.12", "3.13")
 AARCH64 = (
@@ -28,8 +30,6 @@ def project() -> dict[str, object]:
 
 def edge_requirements(machine: str, python: str) -> list[str]:
     """The edge extra's requirements as that machine sees them; pip judges markers by its own machine."""
-    extras = project()["optional-dependencies"]
-    assert isinstance(extras, dict)
     environment = {
         "sys_platform": "linux",
         "platform_system": "Linux",
@@ -40,7 +40,9 @@ def edge_requirements(machine: str, python: str) -> list[str]:
         "implementation_name": "cpython",
         "platform_python_implementation": "CPython",
     }
-    wanted = [Requirement(line) for line in extras["edge"]]
+    table = project()["dependencies"]
+    assert isinstance(table, list)
+    wanted = [Requirement(line) for line in table]
     return [
         f"{requirement.name}{requirement.specifier}"
         for requirement in wanted
@@ -87,3 +89,26 @@ def test_the_project_cannot_be_uploaded_and_names_every_extra() -> None:
     assert isinstance(extras, dict)
     assert {"edge", "camera", "cloud", "attacker", "lab", "bench", "demo", "dev"} <= set(extras)
     assert not any("torch" in line for name in ("edge", "cloud", "attacker", "demo") for line in extras[name])
+
+
+DISTRIBUTION_OF = {
+    "cv2": "opencv-python-headless",
+    "grpc_health": "grpcio-health-checking",
+    "grpc_reflection": "grpcio-reflection",
+    "grpc_tools": "grpcio-tools",
+    "mlperf_loadgen": "mlcommons-loadgen",
+    "prometheus_client": "prometheus-client",
+    "skimage": "scikit-image",
+}
+"""Of modules whose distribution has another name."""
+
+
+@pytest.mark.parametrize(("module", "extra"), EXTRA_OF.items())
+def test_the_extra_named_for_a_module_brings_it(module: str, extra: str) -> None:
+    table = project()
+    extras, always = table["optional-dependencies"], table["dependencies"]
+    assert isinstance(extras, dict)
+    assert isinstance(always, list)
+    wanted = DISTRIBUTION_OF.get(module, module)
+    assert wanted in {Requirement(line).name for line in extras[extra]}
+    assert wanted not in {Requirement(line).name for line in always}

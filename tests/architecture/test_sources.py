@@ -1,5 +1,6 @@
 """What no tracked file may hold, and how large a room's file may grow."""
 
+import ast
 import re
 import subprocess
 from pathlib import Path
@@ -121,3 +122,35 @@ def test_the_shipped_bundles_and_inverters_fit_their_budget() -> None:
         path for folder in ("bundles", "inverters") for path in (assets / folder).rglob("*") if path.is_file()
     ]
     assert sum(path.stat().st_size for path in binaries) <= 24_000_000
+
+
+def product_calls() -> list[tuple[Path, ast.Call]]:
+    found = []
+    for path, text in texts():
+        if path.suffix == ".py" and path.relative_to(ROOT).parts[0] in (*ROOMS, "docs"):
+            found += [(path, node) for node in ast.walk(ast.parse(text)) if isinstance(node, ast.Call)]
+    return found
+
+
+def test_every_module_that_is_started_is_started_by_one_function() -> None:
+    """`-m` alone would run what lies in the working folder in place of what is installed."""
+    hits = [
+        str(path.relative_to(ROOT))
+        for path, text in texts()
+        if path.suffix == ".py"
+        and path.relative_to(ROOT).parts[0] in (*ROOMS, "docs")
+        and re.search(r'sys\.executable,\s*"-m",\s*"(?!venv|pip)', text)
+    ]
+    assert hits == []
+
+
+def test_every_grpc_channel_goes_straight_to_the_address_that_was_named() -> None:
+    channels = [
+        (path, call)
+        for path, call in product_calls()
+        if isinstance(call.func, ast.Attribute) and call.func.attr in ("insecure_channel", "secure_channel")
+    ]
+    assert len(channels) > 5
+    for path, call in channels:
+        assert any(keyword.arg == "options" for keyword in call.keywords), f"{path}:{call.lineno}"
+        assert "STRAIGHT" in path.read_text(encoding="utf-8"), path

@@ -1,6 +1,7 @@
 """Tiny real bundles, and the events that a tap would tell of frames sent through them."""
 
 import time
+import zlib
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -49,9 +50,17 @@ class Scene:
         payload = self.payload(bundle, picture, codec)
         return pb.Frame(sequence=sequence, codec=index, payload=payload).SerializeToString()
 
-    def truth(self, bundle: Bundle, sequence: int, picture: int = 0, label: str | None = "ada") -> Truth:
+    def truth(
+        self,
+        bundle: Bundle,
+        sequence: int,
+        picture: int = 0,
+        label: str | None = "ada",
+        codec: str = "q6",
+    ) -> Truth:
         """What the edge's preview would tell of a frame."""
-        return Truth(bundle.digest, sequence, 0.0, label, self.pictures_NHWC[picture])
+        crc32 = zlib.crc32(self.payload(bundle, picture, codec))
+        return Truth(bundle.digest, sequence, 0.0, label, self.pictures_NHWC[picture], crc32)
 
 
 def make_scene(directory: Path) -> Scene:

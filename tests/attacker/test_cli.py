@@ -62,13 +62,38 @@ def test_defaults_come_from_the_console_then_from_the_environment(monkeypatch: p
     assert (config.bundles, config.inverters) == ((Path("one"), Path("two")), (Path("three"),))
 
 
+def test_the_page_takes_names_and_a_token_from_a_file_or_the_environment(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    config = config_from(parse("--tap", TAP, "--page-name", "Demo.local", "--page-name", "lab"))
+    assert (config.page_names, config.page_token) == (("demo.local", "lab"), None)
+    monkeypatch.setenv("SIFTFUNNEL_PAGE_TOKEN", "from-the-environment")
+    assert config_from(parse("--tap", TAP)).page_token == "from-the-environment"
+    (tmp_path / "token").write_text("0123456789abcdef-file\n")
+    config = config_from(parse("--tap", TAP, "--page-token-file", str(tmp_path / "token")))
+    assert config.page_token == "0123456789abcdef-file"
+    assert "0123456789abcdef" not in repr(config)
+
+
+@pytest.mark.parametrize("token", ["", "short", "with spaces in it, and more", "0123456789abcdef;", "ü" * 16])
+def test_a_token_that_a_cookie_cannot_hold_or_that_can_be_guessed_is_refused(
+    tmp_path: Path, token: str
+) -> None:
+    (tmp_path / "token").write_text(token)
+    with pytest.raises(ValueError, match="token must be 16 or more"):
+        config_from(parse("--tap", TAP, "--page-token-file", str(tmp_path / "token")))
+
+
 @pytest.mark.parametrize(
     ("arguments", "complaint"),
     [
         ([], "no tap was given"),
         (["--tap", TAP, "--preview", "edge:8090"], "--preview must be an address"),
         (["--tap", TAP, "--control", "ftp://x"], "--control must be an address"),
+        (["--tap", TAP, "--preview", "ftp://me:geheim@x"], r"not 'ftp://\*\*\*@x'"),
         (["--tap", TAP, "--retention-mb", "0"], "--retention-mb must be above 0"),
+        (["--tap", TAP, "--page-name", "demo.local:80"], "--page-name must be a host's name"),
+        (["--tap", TAP, "--page-token-file", "/no/such"], "--page-token-file /no/such"),
     ],
 )
 def test_bad_input_is_refused_with_its_flag(arguments: list[str], complaint: str) -> None:

@@ -1,9 +1,11 @@
 import pytest
 
-from attacker.exchanges import Answer, Census, Exchange, Pairs, answer_of
+from attacker.exchanges import Answer, Census, Exchange, Heard, Pairs, answer_of, frame_key
 from shared.rpc import split_inference_pb2 as pb
 
-KEY = ("ab" * 32, 7, b"\x01\x02\x03\x04")
+KEY = frame_key("ab" * 32, 7, b"payload")
+CALL = ("relay", "c1", 1)
+HEARD = Heard(Answer(2, 0.5), 1.0, 20)
 
 
 def exchange(tap: str = "relay", number: int = 0) -> Exchange:
@@ -65,22 +67,40 @@ def test_a_settled_exchange_holds_no_tensor_and_no_payload() -> None:
     assert (settled.settled, settled.label) == (True, "ada")
 
 
-def test_a_reply_finds_its_frame_by_tap_connection_and_sequence() -> None:
+def test_a_reply_finds_its_frame_by_tap_connection_stream_and_sequence() -> None:
     pairs = Pairs()
     asked = exchange()
-    pairs.expect("relay", "c1", asked)
-    assert pairs.take("relay", "c2", 7) is None
-    assert pairs.take("cloud", "c1", 7) is None
-    assert pairs.take("relay", "c1", 8) is None
-    assert pairs.take("relay", "c1", 7) is asked
-    assert pairs.take("relay", "c1", 7) is None
+    assert pairs.expect(CALL, asked) is None
+    assert pairs.take(("relay", "c2", 1), 7, HEARD) is None
+    assert pairs.take(("cloud", "c1", 1), 7, HEARD) is None
+    assert pairs.take(("relay", "c1", 3), 7, HEARD) is None
+    assert pairs.take(CALL, 8, HEARD) is None
+    assert pairs.take(CALL, 7, HEARD) is asked
+    assert pairs.take(CALL, 7, HEARD) is None
 
 
 def test_pairs_forget_the_oldest_first() -> None:
     pairs = Pairs(capacity=1)
-    pairs.expect("relay", "c1", exchange())
-    pairs.expect("relay", "c2", exchange())
-    assert pairs.take("relay", "c1", 7) is None
+    pairs.expect(CALL, exchange())
+    pairs.expect(("relay", "c2", 1), exchange())
+    assert pairs.take(CALL, 7, HEARD) is None
+    assert pairs.take(CALL, 8, HEARD) is None
+    assert pairs.expect(CALL, exchange()) is None
+
+
+def test_a_reply_that_was_heard_before_its_frame_is_kept_for_it() -> None:
+    pairs = Pairs()
+    assert pairs.take(CALL, 7, HEARD) is None
+    assert pairs.expect(CALL, exchange()) is HEARD
+    assert pairs.expect(CALL, exchange()) is None
+
+
+def test_behind_an_early_error_an_answer_is_still_expected() -> None:
+    pairs, asked = Pairs(), exchange()
+    refused = Heard(None, 1.0, 20)
+    pairs.take(CALL, 7, refused)
+    assert pairs.expect(CALL, asked) is refused
+    assert pairs.take(CALL, 7, HEARD) is asked
 
 
 @pytest.mark.parametrize(

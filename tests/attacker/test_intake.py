@@ -152,12 +152,29 @@ def test_a_frame_of_an_unknown_bundle_is_counted_and_not_handed_over(
     assert (stranger.frames, stranger.wire_bytes) == (1, 700)
 
 
-def test_rubbish_and_compressed_messages_are_counted(desk: Desk, scene: Scene) -> None:
+def test_rubbish_is_counted(desk: Desk, scene: Scene) -> None:
     rubbish = heard_frame(b"\xff\xff\xff", scene.open.digest)
-    compressed = replace(heard_frame(scene.frame(scene.open, 3), scene.open.digest), compressed=True)
-    desk.tell(rubbish, compressed, replace(heard_reply(0, 1), message=b"\x08"))
+    desk.tell(rubbish, replace(heard_reply(0, 1), message=b"\x08"))
     assert desk.new == []
-    assert desk.ledger.malformed_messages == 3
+    assert desk.ledger.malformed_messages == 2
+
+
+def test_streams_of_one_connection_that_number_alike_keep_their_own_answers(desk: Desk, scene: Scene) -> None:
+    frames = [scene.frame(scene.open, 0, picture) for picture in range(3)]
+    for stream, frame in enumerate(frames):
+        desk.tell(replace(heard_frame(frame, scene.open.digest), stream_id=2 * stream + 1))
+    for stream in (2, 0, 1):
+        desk.tell(replace(heard_reply(0, stream), stream_id=2 * stream + 1))
+    assert [exchange.answer and exchange.answer.class_index for exchange in desk.new] == [0, 1, 2]
+    assert desk.tally.answers_overheard == 3
+
+
+def test_an_answer_that_was_heard_before_its_frame_is_counted_with_it(desk: Desk, scene: Scene) -> None:
+    desk.tell(heard_reply(3, 1), heard_frame(scene.frame(scene.open, 3), scene.open.digest, wire_bytes=700))
+    assert desk.new[0].answer is not None
+    assert (desk.tally.answers_overheard, desk.tally.wire_bytes) == (1, 720)
+    desk.tell(heard_reply(4, 1), heard_frame(scene.frame(scene.open, 4), scene.open.digest, wire_bytes=700))
+    assert (desk.tally.answers_overheard, desk.tally.wire_bytes) == (2, 2 * 720)
 
 
 @given(st.lists(st.tuples(st.booleans(), st.binary(max_size=60)), max_size=20))
@@ -197,3 +214,10 @@ def test_ciphertext_leaves_sizes_directions_and_times(desk: Desk) -> None:
 def test_a_reply_without_a_frame_is_no_accident(desk: Desk) -> None:
     desk.tell(heard_reply(5, 1))
     assert desk.ledger.bundles == {}
+
+
+def test_codecs_that_a_client_invents_share_one_entry_of_the_books(desk: Desk, scene: Scene) -> None:
+    for number in range(1000):
+        frame = pb.Frame(sequence=number, codec=1000 + number, payload=b"payload%d" % number)
+        desk.tell(heard_frame(frame.SerializeToString(), scene.open.digest))
+    assert list(desk.tally.codecs) == ["unknown"]

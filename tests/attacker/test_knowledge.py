@@ -10,6 +10,7 @@ from attacker.inversion import InversionError, OnnxDecoder, load_decoder
 from attacker.knowledge import gather, mean_picture
 from shared.bundle import Inverter, load_inverter, write_inverter
 from shared.rpc import split_inference_pb2 as pb
+from shared.wire import CodecError, make_codecs
 from tests.attacker.scene import Scene
 
 
@@ -77,6 +78,33 @@ def test_a_changed_inverter_becomes_a_problem_and_the_bundle_stays(scene: Scene,
     assert "has changed" in knowledge.problems[0]
 
 
+def test_a_bad_inverter_among_good_ones_costs_itself_only(scene: Scene, tmp_path: Path) -> None:
+    for name in ("a", "b"):
+        shutil.copytree(scene.inverters / scene.open.name, tmp_path / name)
+    write_inverter(tmp_path / "c", scene.open.name, scene.open.digest, b"no graph", {})
+    with (tmp_path / "b" / "inverter.onnx").open("ab") as model:
+        model.write(b"!")
+    knowledge = gather([scene.bundles / scene.open.name], [tmp_path])
+    assert [target.inverter and target.inverter.directory.name for target in knowledge.targets] == ["a"]
+    told = " ".join(knowledge.problems)
+    assert "has changed" in told
+    assert "does not load" in told
+
+
+def test_a_bundle_whose_codecs_cannot_be_made_costs_itself_only(
+    scene: Scene, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def make(manifest, digest):
+        if digest == scene.open.digest:
+            raise CodecError("tables that do not add up")
+        return make_codecs(manifest, digest)
+
+    monkeypatch.setattr("attacker.knowledge.make_codecs", make)
+    knowledge = scene.knowledge()
+    assert [target.name for target in knowledge.targets] == [scene.shut.name]
+    assert any("tables that do not add up" in problem for problem in knowledge.problems)
+
+
 def test_a_reconstructor_from_outside_wins_over_the_inverter(scene: Scene) -> None:
     class White:
         def reconstruct(self, features_NCHW):
@@ -105,7 +133,7 @@ def test_no_rubbish_settles_a_bundle_or_raises(scene: Scene, rubbish: bytes) -> 
 
 def test_what_has_no_name_is_called_by_its_number(scene: Scene) -> None:
     target = scene.knowledge().targets[0]
-    assert target.codec_name(99) == "codec 99 (unknown)"
+    assert target.codec_name(99) == "unknown"
     assert target.class_name(99) == "class 99 (unknown)"
     assert target.class_name(1) == "boris"
 

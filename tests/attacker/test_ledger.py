@@ -6,7 +6,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from attacker.ledger import BundleTally, Ledger, RunningMean, Similarity
+from attacker.ledger import (
+    MAX_STRANGERS,
+    OTHER_STRANGERS,
+    BundleTally,
+    Ledger,
+    RunningMean,
+    Similarity,
+)
 
 numbers = st.lists(st.floats(-1e6, 1e6), min_size=1, max_size=50)
 
@@ -21,6 +28,16 @@ def test_a_running_mean_is_the_mean_and_the_population_deviation(values: list[fl
     assert mean.count == len(values)
     assert mean.mean == pytest.approx(expected, abs=1e-6)
     assert mean.deviation == pytest.approx(spread, abs=1e-4)
+
+
+@given(numbers, st.floats(-1e6, 1e6))
+def test_what_was_taken_back_out_leaves_the_mean_as_it_was(values: list[float], other: float) -> None:
+    mean = RunningMean()
+    for value in (*values, other):
+        mean.add(value)
+    mean.add(other, -1)
+    assert mean.count == len(values)
+    assert mean.mean == pytest.approx(math.fsum(values) / len(values), abs=1e-4)
 
 
 def test_a_mean_of_nothing_is_null() -> None:
@@ -42,9 +59,9 @@ def test_a_mean_of_nothing_is_null() -> None:
 def test_the_summary_of_a_bundle_in_literal_figures() -> None:
     tally = BundleTally(frames_reconstructed=3, wire_bytes=3600)
     for size in (1000, 1100, 1200):
-        tally.heard("q6", size)
-    tally.scored("q6", Similarity(mse=0.01, psnr_db=20.0, ssim=0.5))
-    tally.scored("q6", Similarity(mse=0.001, psnr_db=30.0, ssim=0.9))
+        tally.heard("relay", "q6", size)
+    tally.scored("relay", "q6", Similarity(mse=0.01, psnr_db=20.0, ssim=0.5))
+    tally.scored("relay", "q6", Similarity(mse=0.001, psnr_db=30.0, ssim=0.9))
     tally.answers_overheard = 3
     for correct in (True, True, False):
         tally.labelled(correct)
@@ -64,6 +81,7 @@ def test_the_summary_of_a_bundle_in_literal_figures() -> None:
     assert told["codecs"] == {
         "q6": {
             "frames": 3,
+            "frames_scored": 2,
             "payload_bytes_mean": pytest.approx(1100.0),
             "wire_bytes_mean": 0.0,
             "psnr_mean": pytest.approx(25.0),
@@ -74,18 +92,66 @@ def test_the_summary_of_a_bundle_in_literal_figures() -> None:
 
 def test_codecs_of_a_bundle_are_told_apart() -> None:
     tally = BundleTally()
-    tally.heard("q8", 900)
-    tally.heard("q4", 400)
-    tally.heard("q4", 500)
-    tally.charge("q8", 1000)
-    tally.charge("q4", 1200)
-    tally.charge("q4", -100)
+    tally.heard("relay", "q8", 900)
+    tally.heard("relay", "q4", 400)
+    tally.heard("relay", "q4", 500)
+    tally.charge("relay", "q8", 1000)
+    tally.charge("relay", "q4", 1200)
+    tally.charge("relay", "q4", -100)
     told = tally.as_json()
     assert told["wire_bytes_total"] == 2100
     assert told["codecs"]["q8"]["wire_bytes_mean"] == 1000.0
     assert told["codecs"]["q4"]["wire_bytes_mean"] == 550.0
     assert told["codecs"]["q4"]["payload_bytes_mean"] == pytest.approx(450.0)
     assert told["codecs"]["q4"]["psnr_mean"] is None
+
+
+def test_averages_of_one_codec_do_not_move_when_another_one_plays() -> None:
+    tally = BundleTally()
+    for codec, payload_bytes, psnr_db, frames in (("q4", 500, 20.0, 10), ("fp32", 12_000, 30.0, 600)):
+        for _ in range(frames):
+            tally.heard("relay", codec, payload_bytes)
+            tally.charge("relay", codec, payload_bytes + 100)
+            tally.scored("relay", codec, Similarity(mse=0.01, psnr_db=psnr_db, ssim=0.5))
+    told = tally.as_json()["taps"]["relay"]["q4"]
+    assert (told["frames"], told["frames_scored"]) == (10, 10)
+    assert told["wire_bytes_mean"] == pytest.approx(600.0)
+    assert told["psnr_mean"] == pytest.approx(20.0)
+
+
+def test_figures_are_credited_to_the_tap_that_could_read_the_frame() -> None:
+    tally = BundleTally()
+    tally.heard("relay", "q4", 500)
+    tally.charge("relay", "q4", 600)
+    tally.heard("cloud", "q4", 700)
+    tally.scored("cloud", "q4", Similarity(mse=0.01, psnr_db=20.0, ssim=0.5))
+    told = tally.as_json()
+    assert told["codecs"]["q4"]["frames"] == 2
+    assert {tap: codecs["q4"]["frames"] for tap, codecs in told["taps"].items()} == {"relay": 1, "cloud": 1}
+    assert told["taps"]["relay"]["q4"]["psnr_mean"] is None
+    assert told["taps"]["cloud"]["q4"]["wire_bytes_mean"] == 0.0
+
+
+def test_a_frame_that_another_tap_takes_over_is_credited_to_that_one_alone() -> None:
+    tally = BundleTally()
+    tally.heard("cloud", "q4", 500)
+    tally.charge("cloud", "q4", 520)
+    tally.charge("cloud", "q4", -520)
+    tally.take_over("cloud", "relay", "q4", 500)
+    tally.charge("relay", "q4", 600)
+    told = tally.as_json()
+    assert told["taps"]["cloud"] == {}
+    assert told["taps"]["relay"]["q4"]["payload_bytes_mean"] == 500
+    assert told["taps"]["relay"]["q4"]["wire_bytes_mean"] == told["wire_bytes_mean"] == 600
+
+
+def test_digests_that_a_client_invents_do_not_fill_the_books() -> None:
+    ledger = Ledger()
+    for number in range(10_000):
+        ledger.stranger(f"{number:064x}").frames += 1
+    told = ledger.as_json()["unknown_bundles"]
+    assert len(told) == MAX_STRANGERS + 1
+    assert told[OTHER_STRANGERS]["frames_intercepted"] == 10_000 - MAX_STRANGERS
 
 
 def test_two_bundles_of_one_name_are_told_apart() -> None:

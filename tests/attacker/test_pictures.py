@@ -5,7 +5,15 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from attacker.pictures import feature_picture, jpeg_bytes, noise_picture, png_address, rgb_picture, tile_grid
+from attacker.pictures import (
+    MAX_PAGE_PIXELS,
+    feature_picture,
+    jpeg_bytes,
+    noise_picture,
+    png_address,
+    rgb_picture,
+    tile_grid,
+)
 
 
 def test_a_picture_survives_its_address() -> None:
@@ -14,6 +22,15 @@ def test_a_picture_survives_its_address() -> None:
     head, _, body = address.partition(",")
     assert head == "data:image/png;base64"
     assert np.array_equal(np.asarray(Image.open(io.BytesIO(base64.b64decode(body)))), pixels)
+
+
+@pytest.mark.parametrize("shape", [(4096, 4096), (4096, 8)])
+def test_what_a_page_is_sent_is_bounded_however_large_the_input_is(shape: tuple[int, int]) -> None:
+    noise = np.random.default_rng(0).integers(0, 256, (*shape, 3), dtype=np.uint8)
+    address = png_address(rgb_picture(noise))
+    shown = Image.open(io.BytesIO(base64.b64decode(address.partition(",")[2])))
+    assert max(shown.size) == MAX_PAGE_PIXELS
+    assert len(address) < 4 * MAX_PAGE_PIXELS**2 * 4 / 3
 
 
 def test_float_pixels_are_rounded_and_clipped() -> None:

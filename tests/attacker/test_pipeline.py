@@ -6,8 +6,11 @@ import numpy as np
 import pytest
 
 from attacker.knowledge import Knowledge, Target, gather
-from attacker.pipeline import Pipeline, Rate
+from attacker.pacing import Rate
+from attacker.pipeline import Pipeline
+from attacker.views import exchange_view
 from attacker.workshop import WorkshopConfig
+from shared.rpc import split_inference_pb2 as pb
 from tests.attacker.scene import HandCamera, HandFeed, Scene, eventually, heard_frame, heard_reply
 
 
@@ -101,6 +104,18 @@ def test_an_original_may_come_before_or_after_its_frame(start: Start, scene: Sce
     assert eventually(lambda: run.bundle(scene.open.name)["frames_scored"] == 2)
 
 
+def test_an_edge_that_numbers_like_the_one_before_is_scored_against_its_own_originals(
+    start: Start, scene: Scene
+) -> None:
+    run = start()
+    run.camera.show(scene.truth(scene.open, 0, picture=1, label="an edge that was not overheard"))
+    run.relay.tell(heard_frame(scene.frame(scene.open, 0, picture=2), scene.open.digest), heard_reply(0, 0))
+    assert eventually(lambda: run.bundle(scene.open.name).get("frames_reconstructed") == 1)
+    run.camera.show(scene.truth(scene.open, 0, picture=2, label="ada"))
+    assert eventually(lambda: len(run.views()) == 1)
+    assert run.views()[0]["label"] == "ada"
+
+
 def test_a_frame_whose_original_never_comes_is_shown_unscored(start: Start, scene: Scene) -> None:
     run = start(truth_wait_s=0.05)
     run.relay.tell(heard_frame(scene.frame(scene.open, 0), scene.open.digest), heard_reply(0, 0))
@@ -159,6 +174,53 @@ def test_an_attack_that_fails_leaves_the_pipeline_running(start: Start, scene: S
     assert run.bundle(scene.open.name)["frames_failed"] == 1
     assert "out of luck" in run.views("problem")[0]["text"]
     assert run.is_done()
+
+
+def test_a_frame_that_an_attack_cannot_take_costs_itself_only(start: Start, scene: Scene) -> None:
+    known = scene.knowledge().target(scene.open.digest)
+    assert known is not None
+    frames = [pb.Frame.FromString(scene.frame(scene.open, number, number % 3)) for number in range(6)]
+    odd = known.decode(frames[1].codec, frames[1].payload)
+
+    class Picky:
+        def reconstruct(self, features_NCHW):
+            if any(np.array_equal(features_CHW, odd) for features_CHW in features_NCHW):
+                raise RuntimeError("not this one")
+            return np.ones((len(features_NCHW), 32, 32, 3), np.float32)
+
+    picky = Knowledge([Target(known.bundle, known.codecs, Picky())])
+    run = start(picky, answer_wait_s=0.0, truth_wait_s=0.0)
+    run.relay.tell(*(heard_frame(frame.SerializeToString(), scene.open.digest) for frame in frames))
+    assert eventually(run.is_done)
+    told = run.bundle(scene.open.name)
+    assert (told["frames_reconstructed"], told["frames_failed"]) == (4, 2)
+
+
+def test_a_fault_in_decoding_or_scoring_one_frame_costs_itself_only(
+    start: Start, scene: Scene, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def view(exchange, *rest):
+        if exchange.sequence == 1:
+            raise ZeroDivisionError("a bug in a view")
+        return exchange_view(exchange, *rest)
+
+    def decode(target, codec, payload):
+        if codec == 99:
+            raise ZeroDivisionError("a bug in a codec")
+        return honest(target, codec, payload)
+
+    honest = Target.decode
+    monkeypatch.setattr("attacker.pipeline.exchange_view", view)
+    monkeypatch.setattr(Target, "decode", decode)
+    run = start(with_camera=False, answer_wait_s=0.0)
+    frames = [pb.Frame.FromString(scene.frame(scene.open, number)) for number in range(4)]
+    frames[3].codec = 99
+    run.relay.tell(*(heard_frame(frame.SerializeToString(), scene.open.digest) for frame in frames))
+    assert eventually(lambda: run.is_done() and len(run.views()) == 2)
+    told = run.bundle(scene.open.name)
+    assert (told["frames_reconstructed"], told["frames_undecodable"]) == (3, 1)
+    assert told["frames_without_truth"] == 3
+    assert sorted(view["sequence"] for view in run.views()) == [0, 2]
 
 
 def test_a_flood_is_sampled_and_every_frame_left_out_is_counted(start: Start, scene: Scene) -> None:

@@ -25,6 +25,7 @@ def told(sequence: int = 3, **changes: Any) -> dict[str, Any]:
         "digest": DIGEST,
         "time_s": 1.5,
         "label": "ada",
+        "payload_crc32": 5,
         "height": 2,
         "width": 3,
         "pixels_b64": pixels,
@@ -59,6 +60,7 @@ def test_an_answer_of_the_preview_becomes_pictures() -> None:
         (batch(told(height=3)), "18 bytes, 3x3 RGB needs 27"),
         (batch(told(pixels_b64="!")), "not base64"),
         (batch(told(sequence=None)), "sequence"),
+        (batch(told(payload_crc32=None)), "payload_crc32"),
         (batch(told(time_s=10**400)), "time_s"),
     ],
 )
@@ -84,6 +86,7 @@ json_values = st.recursive(
                     "width",
                     "time_s",
                     "pixels_b64",
+                    "payload_crc32",
                 ]
             ),
             inner,
@@ -105,12 +108,12 @@ def test_any_json_is_read_or_refused(value: Any) -> None:
 def test_a_store_gives_each_picture_once_and_forgets_the_oldest() -> None:
     store = TruthStore(capacity=2)
     for sequence in range(3):
-        store.put(Truth(DIGEST, sequence, 0.0, None, np.zeros((1, 1, 3), np.uint8)))
-    assert store.take(DIGEST, 0) is None
-    taken = store.take(DIGEST, 2)
+        store.put(Truth(DIGEST, sequence, 0.0, None, np.zeros((1, 1, 3), np.uint8), 5))
+    assert store.take((DIGEST, 0, 5)) is None
+    taken = store.take((DIGEST, 2, 5))
     assert taken is not None
     assert taken.sequence == 2
-    assert store.take(DIGEST, 2) is None
+    assert store.take((DIGEST, 2, 5)) is None
     assert len(store) == 1
 
 
@@ -202,6 +205,27 @@ def test_a_client_waits_for_an_edge_that_is_not_there_and_says_so(free_port: Any
     assert eventually(lambda: seen == [5])
     client.stop()
     edge.close()
+
+
+def test_credentials_of_the_preview_are_used_and_not_shown(edge: Edge) -> None:
+    seen: list[int] = []
+    client = PreviewClient(f"http://me:geheim@127.0.0.1:{edge.port}")
+    assert "geheim" not in str(client.state())
+    client.start(lambda truth: seen.append(truth.sequence))
+    assert eventually(lambda: seen == [0, 1])
+    assert client.state().url == f"http://***@127.0.0.1:{edge.port}"
+    edge.frames = [told(digest="no digest")] * 4
+    assert eventually(lambda: client.state().phase == "waiting")
+    assert "geheim" not in str(client.state())
+    client.stop()
+
+
+def test_an_endless_answer_is_given_up(edge: Edge, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("attacker.preview_client.MAX_PREVIEW_BYTES", 300)
+    client = PreviewClient(f"http://127.0.0.1:{edge.port}")
+    client.start(lambda truth: None)
+    assert eventually(lambda: "more than 300 bytes" in client.state().detail)
+    client.stop()
 
 
 def test_an_answer_that_makes_no_sense_is_told_and_survived(edge: Edge) -> None:

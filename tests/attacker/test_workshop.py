@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from attacker.exchanges import Answer, Exchange
+from attacker.exchanges import Answer, Exchange, FrameKey
 from attacker.preview import Truth
 from attacker.workshop import Backlog, WaitingRoom, WorkshopConfig, decode_batch, invert_batch, score
 from shared.rpc import split_inference_pb2 as pb
@@ -15,7 +15,7 @@ def exchange(number: int = 0, digest: str = DIGEST, payload: bytes = b"12345") -
 
 
 def truth(value: int = 128) -> Truth:
-    return Truth(DIGEST, 0, 0.0, "ada", np.full((32, 32, 3), value, np.uint8))
+    return Truth(DIGEST, 0, 0.0, "ada", np.full((32, 32, 3), value, np.uint8), 0)
 
 
 @pytest.mark.parametrize("name", ["backlog_frames", "backlog_bytes", "batch_frames", "waiting_frames"])
@@ -95,8 +95,8 @@ class Room:
         config = WorkshopConfig(**bounds)  # type: ignore[arg-type]
         self.room = WaitingRoom(config, self.take if with_truths else None)
 
-    def take(self, digest: str, sequence: int) -> Truth | None:
-        return self.truths.pop(sequence, None)
+    def take(self, key: FrameKey) -> Truth | None:
+        return self.truths.pop(key[1], None)
 
     def release(self, now_s: float) -> list[tuple[int, bool]]:
         return [(each.number, found is not None) for each, found in self.room.release(now_s)]

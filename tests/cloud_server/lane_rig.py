@@ -19,7 +19,10 @@ Code = pb.FrameError
 
 
 class Waiter:
-    """An owner that counts; stands where a stream would."""
+    """An owner of one client; stands where a stream would."""
+
+    def __init__(self, client: str = "somebody") -> None:
+        self.client = client
 
     def wake(self) -> None:
         """Nothing waits on a loop here."""
@@ -72,7 +75,7 @@ class Rig:
             self._changed.notify_all()
 
     def submit(self, frame: pb.Frame, owner: Owner | None = None, budget_ms: int | None = None) -> Ticket:
-        ticket = Ticket(owner or Waiter(), frame.sequence, frame.codec, frame.payload, 1, time.perf_counter())
+        ticket = ticket_of(owner or Waiter(), frame)
         self.lane.submit(ticket, budget_ms)
         return ticket
 
@@ -84,6 +87,11 @@ class Rig:
     def count(self, outcome: str, codec: str = "fp32") -> float:
         labels = {"bundle": "tiny", "codec": codec, "outcome": outcome}
         return self.metrics.registry.get_sample_value("siftfunnel_frames_total", labels) or 0.0
+
+
+def ticket_of(owner: Owner, frame: pb.Frame) -> Ticket:
+    """A ticket that has just arrived."""
+    return Ticket(owner, frame.sequence, frame.codec, frame.payload, 1, time.perf_counter(), 0)
 
 
 MakeRig = Callable[..., Rig]

@@ -26,6 +26,7 @@ class ModelServer:
         outputs: Likewise.
         raw: Whether logits are sent raw or as contents.
         refusal: Status to answer inference with instead, and what is said.
+        loading: Requests of each kind that are still refused because the model is not loaded.
         edit: Changes a response before it is sent.
     """
 
@@ -35,15 +36,23 @@ class ModelServer:
     outputs: list[Tensor] = field(default_factory=lambda: [Tensor(name="logits", datatype="FP32")])
     raw: bool = True
     refusal: tuple[grpc.StatusCode, str] | None = None
+    loading: dict[str, int] = field(default_factory=dict)
     edit: Callable[[oip.ModelInferResponse], None] = lambda response: None
     batches: list[int] = field(default_factory=list)
 
+    def _load(self, kind: str, context: grpc.ServicerContext) -> None:
+        if left := self.loading.get(kind, 0):
+            self.loading[kind] = left - 1
+            context.abort(grpc.StatusCode.UNAVAILABLE, "the model is still loading")
+
     def metadata(self, request: oip.ModelMetadataRequest, context: grpc.ServicerContext) -> object:
+        self._load("metadata", context)
         if request.name != self.name:
             context.abort(grpc.StatusCode.NOT_FOUND, f"Model {request.name} not found")
         return oip.ModelMetadataResponse(name=self.name, inputs=self.inputs, outputs=self.outputs)
 
     def infer(self, request: oip.ModelInferRequest, context: grpc.ServicerContext) -> object:
+        self._load("infer", context)
         if self.refusal is not None:
             context.abort(*self.refusal)
         (tensor,) = request.inputs

@@ -8,15 +8,17 @@ import urllib.error
 import urllib.request
 from dataclasses import replace
 
+import grpc
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
 from cloud_server.admin import AdminServer, AdminView, State
 from cloud_server.config import CloudConfig, Endpoint
-from cloud_server.ports import ListenError, listening_socket
+from cloud_server.ports import ListenError, listening_sockets
 from cloud_server.server import CloudServer
 from shared.bundle import Bundle
 from shared.rpc import split_inference_pb2 as pb
+from shared.rpc.split_inference_pb2_grpc import SplitInferenceStub
 from tests.cloud_server.conftest import LOOPBACK, Frames, Serve, damaged, metadata
 
 
@@ -115,7 +117,64 @@ def test_a_port_in_use_is_named_with_its_flag() -> None:
 
 def test_an_address_of_another_machine_is_refused_with_advice() -> None:
     with pytest.raises(ListenError, match=r"--listen 192\.0\.2\.1:0: this machine has no such address"):
-        listening_socket(Endpoint("192.0.2.1", 0), "--listen")
+        listening_sockets(Endpoint("192.0.2.1", 0), "--listen")
+
+
+def families() -> dict[str, str]:
+    """A loopback address of each family that this machine has."""
+    found = {"127.0.0.1": "127.0.0.1"}
+    if socket.has_dualstack_ipv6():
+        found["::1"] = "[::1]"
+    return found
+
+
+@pytest.mark.parametrize("host", ["0.0.0.0", "localhost"])
+async def test_an_address_means_the_same_for_both_ports(serve: Serve, bundle: Bundle, host: str) -> None:
+    if host == "localhost" and len({each[4][0] for each in socket.getaddrinfo(host, 1)}) < 2:
+        pytest.skip("localhost has one address on this machine")
+    everywhere = Endpoint(host, 0)
+    async with serve(listen=everywhere, http=everywhere) as (server, _):
+        assert server.addresses.grpc is not None
+        assert server.addresses.http is not None
+        for loopback in families().values():
+            health = await asyncio.to_thread(
+                get, Endpoint.parse(f"{loopback}:{server.addresses.http.port}"), "/healthz"
+            )
+            assert health[0] == 200
+            async with grpc.aio.insecure_channel(f"{loopback}:{server.addresses.grpc.port}") as channel:
+                described = await SplitInferenceStub(channel).Describe(pb.DescribeRequest(), timeout=10)
+                assert described.bundles[0].digest == bundle.digest
+
+
+def test_a_port_that_one_of_the_addresses_has_in_use_is_refused() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as holder:
+        taken = Endpoint("0.0.0.0", holder.getsockname()[1])
+        with pytest.raises(ListenError, match="the port is in use"):
+            listening_sockets(taken, "--http")
+
+
+@pytest.mark.parametrize("path", ["/healthz", "/bundles", "/metrics"])
+def test_head_is_answered_as_get_is_without_a_body(path: str) -> None:
+    server = AdminServer(LOOPBACK, AdminView(lambda: "serving", list, lambda: b"metrics"))
+    server.start()
+    try:
+        request = urllib.request.Request(f"http://{server.endpoint}{path}", method="HEAD")
+        with urllib.request.urlopen(request, timeout=10) as response:
+            assert (response.status, response.read()) == (200, b"")
+    finally:
+        server.stop()
+
+
+def test_the_admin_side_takes_so_many_connections_and_no_more(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("cloud_server.admin._CONNECTIONS", 2)
+    server = AdminServer(LOOPBACK, AdminView(lambda: "serving", list, bytes))
+    server.start()
+    try:
+        where = (server.endpoint.host, server.endpoint.port)
+        with socket.create_connection(where), socket.create_connection(where):
+            assert get(server.endpoint, "/healthz")[0] == 503
+    finally:
+        server.stop()
 
 
 async def test_a_second_server_on_a_port_is_refused_instead_of_sharing_it(

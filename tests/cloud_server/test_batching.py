@@ -12,7 +12,7 @@ from cloud_server.batching import BatchPolicy, BatchQueue, Poll
 def queue_of(*names: str, policy: BatchPolicy, source: object = "s", now_s: float = 0.0) -> BatchQueue[str]:
     queue: BatchQueue[str] = BatchQueue(policy)
     for name in names:
-        assert queue.offer(name, source, now_s)
+        assert queue.offer(name, source, now_s) is None
     return queue
 
 
@@ -75,9 +75,50 @@ def test_a_frame_over_its_budget_is_handed_back_and_takes_no_place_in_the_batch(
 
 def test_a_full_queue_refuses_and_takes_again_after_a_batch_left() -> None:
     queue = queue_of("a", "b", policy=BatchPolicy(max_batch_size=1, queue_limit_frames=2))
-    assert not queue.offer("c", 1, 0.0)
+    assert queue.offer("c", "s", 0.0) == "c"
     assert queue.poll(0.0, 1).batch == ["a"]
-    assert queue.offer("c", 1, 0.0)
+    assert queue.offer("c", "s", 0.0) is None
+
+
+def test_streams_take_turns_and_keep_their_own_order() -> None:
+    queue = queue_of("a1", "a2", "a3", policy=BatchPolicy(max_batch_size=4), source="a")
+    for name in ("b1", "b2"):
+        queue.offer(name, "b", 0.0)
+    assert list(queue.oldest(9)) == ["a1", "b1", "a2", "b2", "a3"]
+    assert queue.poll(0.0, 2).batch == ["a1", "b1", "a2", "b2"]
+    assert queue.poll(0.0, 2).batch == ["a3"]
+
+
+def test_a_client_with_many_streams_has_one_turn_like_everybody() -> None:
+    queue: BatchQueue[str] = BatchQueue(BatchPolicy(max_batch_size=4))
+    for stream in "pqr":
+        queue.offer(f"{stream}1", stream, 0.0, client="greedy")
+        queue.offer(f"{stream}2", stream, 0.0, client="greedy")
+    queue.offer("h1", "h", 0.0, client="honest")
+    queue.offer("h2", "h", 0.0, client="honest")
+    assert queue.poll(0.0, 9).batch == ["p1", "h1", "q1", "h2"]
+
+
+def test_a_full_queue_makes_room_for_who_has_less_in_it() -> None:
+    queue = queue_of("a1", "a2", "a3", policy=BatchPolicy(max_batch_size=1, queue_limit_frames=3), source="a")
+    assert queue.offer("b1", "b", 0.0) == "a3"
+    assert queue.offer("b2", "b", 0.0) == "b2"
+    assert queue.offer("c1", "c", 0.0, client="another") == "a2"
+    assert queue.clear() == ["a1", "c1", "b1"]
+
+
+def test_budgets_that_ran_out_are_found_without_a_worker() -> None:
+    queue: BatchQueue[str] = BatchQueue(BatchPolicy())
+    assert queue.expires_s == math.inf
+    queue.offer("patient", 1, 0.0)
+    queue.offer("first", 1, 0.0, budget_s=0.010)
+    queue.offer("second", 2, 0.0, budget_s=0.020)
+    assert queue.expires_s == 0.010
+    assert queue.expire(0.009) == []
+    assert queue.expire(0.010) == ["first"]
+    assert queue.expires_s == 0.020
+    assert queue.expire(5.0) == ["second"]
+    assert (queue.expires_s, queue.clear()) == (math.inf, ["patient"])
 
 
 def test_a_source_that_went_away_takes_its_frames_with_it() -> None:
@@ -89,7 +130,7 @@ def test_a_source_that_went_away_takes_its_frames_with_it() -> None:
     assert queue.poll(0.0, 1).batch == ["b"]
 
 
-def test_clearing_gives_back_everything_oldest_first() -> None:
+def test_clearing_gives_back_everything() -> None:
     queue = queue_of("a", "b", policy=BatchPolicy(max_wait_ms=5))
     assert queue.clear() == ["a", "b"]
     assert len(queue) == 0
@@ -145,7 +186,10 @@ def test_every_frame_comes_out_exactly_once_and_in_order_per_source(
             frame = (source, taken)
             taken += 1
             budget_s = budget_ms / 1000 if budget_ms else None
-            (offered if queue.offer(frame, source, now_s, budget_s) else refused).append(frame)
+            offered.append(frame)
+            displaced = queue.offer(frame, source, now_s, budget_s, client=source % 2)
+            if displaced is not None:
+                refused.append(displaced)
         elif action == "poll":
             poll = queue.poll(now_s, sources_open=3)
             assert len(poll.batch) <= policy.max_batch_size
@@ -156,7 +200,7 @@ def test_every_frame_comes_out_exactly_once_and_in_order_per_source(
             gone += queue.discard(source)
         assert len(queue) <= policy.queue_limit_frames
     rest = queue.clear()
-    assert sorted(batched + expired + gone + rest) == sorted(offered)
+    assert sorted(batched + expired + gone + refused + rest) == sorted(offered)
     for source in range(4):
         ran = [number for owner, number in batched + rest if owner == source]
         assert ran == sorted(ran)
@@ -165,8 +209,10 @@ def test_every_frame_comes_out_exactly_once_and_in_order_per_source(
 @given(policies, st.lists(st.integers(0, 3), min_size=1, max_size=20))
 def test_a_frame_is_held_back_no_longer_than_the_policy_says(policy: BatchPolicy, sources: list[int]) -> None:
     queue: BatchQueue[int] = BatchQueue(policy)
-    waiting = [number for number, source in enumerate(sources) if queue.offer(number, source, 0.0)]
+    waiting = set(range(len(sources)))
+    for number, source in enumerate(sources):
+        waiting.discard(queue.offer(number, source, 0.0))
     out: list[int] = []
     while len(queue):
         out += queue.poll(policy.max_wait_ms / 1000, sources_open=99).batch
-    assert out == waiting
+    assert sorted(out) == sorted(waiting)

@@ -1,14 +1,19 @@
 """Which bundles a server serves, and which it names and refuses."""
 
+import os
 import shutil
-from collections.abc import Iterable
+import tempfile
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
+from cloud_server import engine as engines
 from cloud_server.catalogue import Catalogue, open_catalogue
 from cloud_server.config import CloudConfig
+from cloud_server.engine import EngineOptions, OnnxRuntimeEngine
 from cloud_server.metrics import Metrics
 from cloud_server.ticket import Owner
 from shared.bundle import Bundle, BundleError, write_bundle
@@ -56,6 +61,45 @@ def test_a_changed_file_stops_the_start_and_is_named(config: CloudConfig, tmp_pa
     assert [problem.directory.name for problem in catalogue.problems] == ["bad"]
 
 
+@contextmanager
+def nobody_but_root() -> Iterator[None]:
+    """Be an ordinary user, for whom rights count."""
+    was = os.geteuid()
+    if was == 0:
+        os.seteuid(65534)
+    try:
+        yield
+    finally:
+        os.seteuid(was)
+
+
+@pytest.mark.parametrize("skip_bad", [False, True])
+def test_a_folder_that_may_not_be_looked_into_is_no_bundle_and_ends_nothing(
+    config: CloudConfig, bundle: Bundle, skip_bad: bool
+) -> None:
+    # not below pytest's own folder, which other users may not enter
+    with tempfile.TemporaryDirectory() as volume:
+        Path(volume).chmod(0o755)
+        shutil.copytree(bundle.directory, Path(volume) / "good")
+        closed = Path(volume) / "lost+found"
+        closed.mkdir(mode=0o000 if os.geteuid() else 0o700)
+        with nobody_but_root():
+            assert [each.label for each in opened(config, bundles=(Path(volume),), skip_bad=skip_bad)] == [
+                "tiny"
+            ]
+        closed.chmod(0o700)
+
+
+def test_a_model_directory_that_may_not_be_read_is_named(config: CloudConfig) -> None:
+    with tempfile.TemporaryDirectory() as volume:
+        closed = Path(volume) / "models"
+        closed.mkdir(mode=0o000 if os.geteuid() else 0o700)
+        Path(volume).chmod(0o755)
+        with nobody_but_root(), pytest.raises(BundleError, match="models: cannot be read: Permission denied"):
+            opened(config, bundles=(closed,))
+        closed.chmod(0o700)
+
+
 def test_a_model_that_does_not_fit_its_manifest_is_named(config: CloudConfig, tmp_path: Path) -> None:
     bundle = make_tiny_bundle(tmp_path / "tiny")
     files = {name: bundle.path(name).read_bytes() for name in ("edge.onnx", "cloud.onnx")}
@@ -72,6 +116,27 @@ def test_a_device_bundle_without_the_cloud_half_is_refused(
     (tmp_path / "device" / "cloud.onnx").unlink()
     with pytest.raises(BundleError, match=r"cloud\.onnx: listed in the manifest but not there"):
         opened(config, bundles=(tmp_path,))
+
+
+def test_whatever_a_model_raises_when_it_is_opened_costs_its_own_bundle(
+    config: CloudConfig, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Moody(OnnxRuntimeEngine):
+        """Breaks on one bundle in a way that nobody foresaw."""
+
+        def __init__(self, model_path: Path, options: EngineOptions) -> None:
+            if model_path.parent.name == "bad":
+                raise KeyError("a defect")
+            super().__init__(model_path, options)
+
+    monkeypatch.setattr(engines, "ENGINES", {"onnxruntime": Moody})
+    for seed, name in enumerate(("bad", "good")):
+        make_tiny_bundle(tmp_path / name, name=name, seed=seed)
+    with pytest.raises(BundleError, match=r"bad: KeyError: 'a defect'"):
+        opened(config, bundles=(tmp_path,))
+    catalogue = opened(config, bundles=(tmp_path,), skip_bad=True)
+    assert [served.label for served in catalogue] == ["good"]
+    assert [problem.directory.name for problem in catalogue.problems] == ["bad"]
 
 
 def test_a_directory_without_bundles_is_an_error_that_names_it(config: CloudConfig, tmp_path: Path) -> None:

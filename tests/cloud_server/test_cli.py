@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from cloud_server.ceilings import Ceilings
 from cloud_server.cli import add_cloud_parser, config_from, main
 from cloud_server.config import CloudConfig, Endpoint
 from shared.bundle import Bundle
@@ -22,6 +23,8 @@ def test_flags_reach_the_configuration_in_its_units(tmp_path: Path) -> None:
         "--models", "m", "--bundle", "b", "--listen", "0.0.0.0:1", "--http", "127.0.0.1:2", "--threads", "3",
         "--workers", "4", "--max-batch", "5", "--max-wait-ms", "1.5", "--queue-limit", "7", "--window", "8",
         "--drain-seconds", "9", "--reflection", "--skip-bad", "--record-flows", "f", "--record-limit-mb", "2",
+        "--max-connections", "10", "--max-calls", "11", "--max-calls-per-connection", "12",
+        "--max-calls-per-client", "13", "--stall-seconds", "14", "--engine-start-seconds", "15",
     )  # fmt: skip
     assert config.bundles == (Path("m"), Path("b"))
     assert (str(config.listen), str(config.http), config.tls_listen) == ("0.0.0.0:1", "127.0.0.1:2", None)
@@ -29,6 +32,8 @@ def test_flags_reach_the_configuration_in_its_units(tmp_path: Path) -> None:
     policy = config.batching
     assert (policy.max_batch_size, policy.max_wait_ms, policy.queue_limit_frames) == (5, 1.5, 7)
     assert (config.drain_s, config.reflection, config.skip_bad) == (9.0, True, True)
+    assert config.ceilings == Ceilings(10, 11, 12, 13)
+    assert (config.stall_s, config.engine_options.start_s) == (14.0, 15.0)
     assert config.record is not None
     assert (config.record.path, config.record.limit_mb) == (Path("f"), 2.0)
 

@@ -49,6 +49,7 @@ def test_what_is_no_address_is_refused_with_an_example_or_a_range(text: str, com
         ({"engine": "abacus"}, "unknown engine 'abacus'; known: onnxruntime"),
         ({"workers": 0}, "workers must be at least 1, not 0"),
         ({"window_frames": 0}, "window_frames must be at least 1, not 0"),
+        ({"stall_s": 0.0}, "stall_s must be a finite number above 0, not 0.0"),
         ({"drain_s": -1.0}, "drain_s must be a finite number of at least 0"),
     ],
 )

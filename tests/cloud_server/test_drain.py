@@ -7,6 +7,7 @@ from collections.abc import Mapping
 import grpc
 import numpy as np
 import pytest
+from grpc_health.v1 import health_pb2, health_pb2_grpc
 from numpy.typing import NDArray
 
 from cloud_server import engine as engines
@@ -15,9 +16,13 @@ from cloud_server.engine import EngineFactory, EngineOptions, OnnxRuntimeEngine
 from cloud_server.server import CloudServer
 from shared.bundle import Bundle
 from shared.rpc import split_inference_pb2 as pb
-from tests.cloud_server.conftest import Frames, Serve, metadata
+from tests.cloud_server.conftest import LOOPBACK, Frames, Serve, metadata
+from tests.cloud_server.deaf_client import DeafClient
+from tests.cloud_server.test_admin import get
 
 UNAVAILABLE = grpc.StatusCode.UNAVAILABLE
+SERVING = health_pb2.HealthCheckResponse.SERVING
+NOT_SERVING = health_pb2.HealthCheckResponse.NOT_SERVING
 
 
 @pytest.fixture
@@ -130,6 +135,68 @@ async def test_after_the_patience_of_a_stop_waiting_frames_get_a_typed_error(
         assert [reply.sequence for reply in replies] == [0, 1, 2, 3]
         assert [reply.error.code for reply in replies] == [0, *[pb.FrameError.UNAVAILABLE] * 3]
         assert status == UNAVAILABLE
+
+
+async def test_a_stream_that_opens_while_the_drain_begins_is_drained(serve: Serve, bundle: Bundle) -> None:
+    async with serve() as (server, stub):
+        service = server._service
+        admit = service._admit
+
+        async def drain_meanwhile(context: object) -> object:
+            admitted = await admit(context)
+            service.drain()
+            return admitted
+
+        service._admit = drain_meanwhile  # type: ignore[method-assign, assignment]
+        call = stub.Stream(metadata=metadata(bundle))
+        async with asyncio.timeout(5):
+            assert await collect(call) == ([], UNAVAILABLE)
+
+
+async def test_a_client_that_does_not_read_its_answers_does_not_spoil_a_drain(
+    serve: Serve, bundle: Bundle, frames: Frames, caplog: pytest.LogCaptureFixture
+) -> None:
+    async with serve(drain_s=0.3) as (server, _):
+        assert server.addresses.grpc is not None
+        with DeafClient(server.addresses.grpc) as deaf:
+            deaf.send(bundle, "Stream", frames.frame(0, "q4"), frames.frame(1, "q4"))
+            deaf.send(bundle, "Infer", frames.frame(2, "q4"))
+            labels = {"bundle": "tiny", "codec": "q4", "outcome": "answered"}
+            registry = server.metrics.registry
+            async with asyncio.timeout(10):
+                while registry.get_sample_value("siftfunnel_frames_total", labels) != 3:
+                    await asyncio.sleep(0.01)
+            assert await server.drain()
+    assert "2 calls still open after 0.3 s: 0 frames without an answer" in caplog.text
+
+
+async def test_health_is_honest_about_a_model_that_hangs_and_one_that_comes_back(
+    serve: Serve, bundle: Bundle, frames: Frames, gate: threading.Event, caplog: pytest.LogCaptureFixture
+) -> None:
+    async with (
+        serve(stall_s=0.1, http=LOOPBACK) as (server, stub),
+        grpc.aio.insecure_channel(str(server.addresses.grpc)) as channel,
+    ):
+        watch = health_pb2_grpc.HealthStub(channel).Watch(health_pb2.HealthCheckRequest(), timeout=30)
+
+        async def is_served(status: int) -> bool:
+            answer = (await watch.read()).status
+            code, _ = await asyncio.to_thread(get, server.addresses.http, "/healthz")
+            ready = server.metrics.registry.get_sample_value("siftfunnel_ready")
+            return (answer, code, ready) == (
+                (SERVING, 200, 1) if status == SERVING else (NOT_SERVING, 503, 0)
+            )
+
+        assert await is_served(SERVING)
+        gate.clear()
+        stuck = await stub.Infer(frames.frame(0), metadata=metadata(bundle))
+        assert stuck.error.code == pb.FrameError.INTERNAL
+        assert await is_served(NOT_SERVING)
+        gate.set()
+        assert await is_served(SERVING)
+        assert (await stub.Infer(frames.frame(1), metadata=metadata(bundle))).HasField("prediction")
+        watch.cancel()
+    assert "not serving: tiny: 1 batches have been running for more than 0.1 s" in caplog.text
 
 
 def test_the_gate_wraps_what_the_registry_holds(bundle: Bundle, gate: threading.Event) -> None:

@@ -34,6 +34,13 @@ def test_no_thread_at_all_is_refused() -> None:
         EngineOptions(threads=0)
 
 
+@pytest.mark.parametrize("field", ["remote", "ray_address"])
+def test_credentials_in_an_address_are_refused_and_not_repeated(field: str) -> None:
+    with pytest.raises(ValueError, match="takes an address without a user or a password") as caught:
+        EngineOptions(**{field: "someone:secret@cloud:8001"})
+    assert "secret" not in str(caught.value)
+
+
 def test_a_file_that_is_no_model_is_named(tmp_path: Path) -> None:
     path = tmp_path / "cloud.onnx"
     path.write_bytes(b"not a model")

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from cloud_server import lane as lane_module
+from cloud_server import answers
 from cloud_server.batching import BatchPolicy
 from cloud_server.engine import Engine
 from cloud_server.ticket import Ticket
@@ -100,8 +100,8 @@ def test_a_damaged_payload_found_ahead_costs_its_own_frame_only(busy: Busy, fram
     assert rig.count("invalid_payload") == 1
 
 
-def test_a_codec_that_breaks_in_the_helper_fails_its_batch_and_nothing_after_it(
-    busy: Busy, frames: Frames, monkeypatch: pytest.MonkeyPatch
+def test_a_codec_that_breaks_in_the_helper_costs_the_frame_it_broke_on_and_is_logged(
+    busy: Busy, frames: Frames, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     rig, gated, running = busy
     broken = threading.Event()
@@ -115,8 +115,10 @@ def test_a_codec_that_breaks_in_the_helper_fails_its_batch_and_nothing_after_it(
         waiting = rig.submit(frames.frame(1))
         assert broken.wait(10)
         eventually(lambda: waiting.ahead is not None)
+    company = [rig.submit(frames.frame(number)) for number in (2, 3)]
     gated.gate.set()
-    assert errors(rig.replies(running, waiting)) == [0, Code.INTERNAL]
+    assert errors(rig.replies(running, waiting, *company)) == [0, Code.INTERNAL, 0, 0]
+    assert caplog.text.count("ZeroDivisionError: a defect") == 1
     assert errors(rig.replies(*(rig.submit(frames.frame(number)) for number in range(8)))) == [0] * 8
 
 
@@ -148,6 +150,18 @@ def test_who_has_an_error_already_hears_of_it_when_the_rest_of_the_batch_fails(
     gated.gate.set()
     assert errors(rig.replies(running, *waiting)) == [0, Code.INVALID_PAYLOAD, Code.INTERNAL]
     eventually(lambda: rig.woken >= set(owners))
+
+
+def test_a_budget_that_runs_out_is_answered_while_every_worker_is_inside_the_model(
+    busy: Busy, frames: Frames
+) -> None:
+    rig, gated, running = busy
+    patient = rig.submit(frames.frame(1), budget_ms=60_000)
+    late = [rig.submit(frames.frame(number), budget_ms=20) for number in (2, 3)]
+    assert errors(rig.replies(*late)) == [Code.BUDGET_EXCEEDED] * 2
+    assert running.reply is None
+    gated.gate.set()
+    assert errors(rig.replies(running, patient)) == [0, 0]
 
 
 def test_a_budget_still_runs_out_for_a_frame_that_was_decoded_ahead(busy: Busy, frames: Frames) -> None:
@@ -220,7 +234,7 @@ def test_an_answer_left_to_the_helper_that_cannot_be_made_is_an_error(
         raise ZeroDivisionError("a defect")
 
     with monkeypatch.context() as patched:
-        patched.setattr(lane_module.answers, "rank", rank)
+        patched.setattr(answers, "rank", rank)
         gated.gate.set()
         assert errors(rig.replies(running, waiting)) == [Code.INTERNAL, Code.INTERNAL]
     assert sorted(by) == ["tiny-0", "tiny-helper"]

@@ -13,7 +13,7 @@ from cloud_server.engine import (
     OnnxRuntimeEngine,
     open_engine,
 )
-from shared.bundle import Bundle
+from shared.bundle import Bundle, BundleError
 from shared.rpc import open_inference_pb2 as oip
 from shared.rpc import split_inference_pb2 as pb
 from tests.cloud_server.conftest import Frames, Serve, metadata, model_file
@@ -28,7 +28,9 @@ def model_server(bundle: Bundle) -> ModelServer:
 
 
 def options(remote: str, **values: object) -> EngineOptions:
-    return EngineOptions(remote=remote, remote_model="tiny", **{"remote_timeout_s": 5.0, **values})
+    return EngineOptions(
+        remote=remote, remote_model="tiny", **{"remote_timeout_s": 5.0, "start_s": 0.2, **values}
+    )
 
 
 @pytest.mark.parametrize("raw", [True, False])
@@ -61,6 +63,29 @@ def test_nobody_there_is_found_at_the_start(bundle: Bundle, free_port: Callable[
     remote = f"127.0.0.1:{free_port()}"
     with pytest.raises(EngineError, match=f"no model server answers at {remote} within 0.5 s"):
         open_engine("open-inference", model_file(bundle), options(remote, remote_timeout_s=0.5))
+
+
+@pytest.mark.parametrize("kind", ["metadata", "infer"])
+async def test_a_model_that_is_still_loading_is_waited_for(
+    model_server: ModelServer, bundle: Bundle, frames: Frames, serve: Serve, kind: str
+) -> None:
+    model_server.loading[kind] = 2
+    with model_server.serving() as remote:
+        async with serve(engine="open-inference", engine_options=EngineOptions(remote=remote)) as (_, stub):
+            reply = await stub.Infer(frames.frame(1), metadata=metadata(bundle))
+    assert model_server.loading[kind] == 0
+    assert reply.prediction.class_index[0] == frames.right_class(1)
+
+
+async def test_a_model_that_never_loads_ends_the_start_with_what_was_said_last(
+    model_server: ModelServer, bundle: Bundle, serve: Serve
+) -> None:
+    model_server.loading["infer"] = 1000
+    with model_server.serving() as remote:
+        options = EngineOptions(remote=remote, start_s=0.3)
+        with pytest.raises(BundleError, match=r"the model is still loading \(after 0.3 s, --engine-start"):
+            async with serve(engine="open-inference", engine_options=options):
+                pass
 
 
 def test_a_model_that_is_not_there_is_named(model_server: ModelServer, bundle: Bundle) -> None:

@@ -104,7 +104,7 @@ def test_two_batches_per_copy_are_under_way(engine_on: Callable[[Handle], RaySer
 def test_nobody_at_the_address_is_said(bundle: Bundle, free_port: Callable[[], int]) -> None:
     address = f"127.0.0.1:{free_port()}"
     with pytest.raises(EngineError, match=f"no Ray cluster answers at {address} within 0.1 s"):
-        open_engine("ray-serve", model_file(bundle), EngineOptions(ray_address=address, ray_start_s=0.1))
+        open_engine("ray-serve", model_file(bundle), EngineOptions(ray_address=address, start_s=0.1))
 
 
 def test_an_address_without_a_port_is_said(bundle: Bundle) -> None:

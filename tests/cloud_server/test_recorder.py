@@ -6,7 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from cloud_server.recorder import FILE_FULL, QUEUE_FULL, FlowRecorder, RecorderConfig, wire_bytes
+from cloud_server.recorder import QUEUE_FULL, FlowRecorder, RecorderConfig, wire_bytes
+from shared.flow_file import WRITE_FAILED, older_file
 from shared.flows import FlowRecord, read_flows
 
 METHOD = "/siftfunnel.v1.SplitInference/Stream"
@@ -52,16 +53,29 @@ def test_a_message_over_several_http2_frames_pays_for_each_header() -> None:
     assert wire_bytes(16384 - 4) == 16385 + 18
 
 
-def test_a_file_at_its_limit_grows_no_further_and_the_rest_is_counted(tmp_path: Path) -> None:
+def test_a_recording_goes_on_at_its_limit_with_the_latest_messages(tmp_path: Path) -> None:
     counts = Counts()
     path = tmp_path / "flows.jsonl"
-    recorder = FlowRecorder(RecorderConfig(path, limit_mb=0.001), counts.on_written, counts.on_dropped)
-    for _ in range(20):
-        recorder.record("c", "up", METHOD, DIGEST, b"x" * 50)
+    recorder = FlowRecorder(RecorderConfig(path, limit_mb=0.004), counts.on_written, counts.on_dropped)
+    for number in range(100):
+        recorder.record("c", "up", METHOD, DIGEST, bytes([number]))
     recorder.close()
-    assert path.stat().st_size <= 1000
-    assert counts.written == len(recorded(path)) > 0
-    assert counts.dropped == {FILE_FULL: 20 - counts.written}
+    kept = [record.message[0] for record in (*recorded(older_file(path)), *recorded(path))]
+    assert kept == list(range(100 - len(kept), 100))
+    assert path.stat().st_size + older_file(path).stat().st_size <= 4000
+    assert (counts.written, counts.dropped) == (100, {})
+
+
+def test_a_full_disk_is_said_once_with_its_file_and_does_not_spoil_the_end(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    counts = Counts()
+    recorder = FlowRecorder(RecorderConfig(Path("/dev/full")), counts.on_written, counts.on_dropped)
+    for _ in range(20):
+        recorder.record("c", "up", METHOD, DIGEST, b"x")
+    recorder.close()
+    assert (counts.written, counts.dropped) == (0, {WRITE_FAILED: 20})
+    assert caplog.text.count("cannot write /dev/full: No space left on device") == 1
 
 
 def test_a_queue_that_the_disk_cannot_follow_drops_and_counts(tmp_path: Path) -> None:

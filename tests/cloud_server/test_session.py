@@ -10,6 +10,7 @@ from cloud_server.lane import Lane
 from cloud_server.messages import BadMessageError, parse_frame
 from cloud_server.server import CloudServer
 from cloud_server.session import StreamSession
+from shared.reply_seal import ReplySeal
 from shared.rpc import split_inference_pb2 as pb
 from tests.cloud_server.conftest import Frames, Serve
 
@@ -47,9 +48,9 @@ def only_lane(server: CloudServer) -> Lane:
 async def test_a_stream_that_cannot_be_read_further_does_not_end_as_if_all_was_taken(
     serve: Serve, frames: Frames, caplog: pytest.LogCaptureFixture
 ) -> None:
-    context = BrokenContext(frames.frame(5).SerializeToString())
+    context, seal = BrokenContext(frames.frame(5).SerializeToString()), ReplySeal(frames.bundle.digest)
     async with serve() as (server, _):
-        session = StreamSession(context, only_lane(server), window=4, top_k=1)  # type: ignore[arg-type]
+        session = StreamSession(context, only_lane(server), seal, window=4, top_k=1)  # type: ignore[arg-type]
         with pytest.raises(AbortedError, match="send what is unanswered"):
             async with asyncio.timeout(5):
                 await session.run()

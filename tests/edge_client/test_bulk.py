@@ -78,7 +78,7 @@ def test_messages_stay_within_what_the_server_takes(
 
         call.open(groups())
         opened.set()
-        replies = list(call.replies())
+        replies = [pb.Reply.FromString(reply) for reply in call.replies()]
         call.close()
     assert [reply.sequence for reply in replies] == list(range(20))
     assert {reply.error.code for reply in replies} == {pb.FrameError.INVALID_PAYLOAD}

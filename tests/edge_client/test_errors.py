@@ -4,17 +4,8 @@ import grpc
 import pytest
 
 from edge_client import errors
-from edge_client.errors import (
-    STATUS,
-    BundleMismatch,
-    EdgeError,
-    Remedy,
-    ServerRefused,
-    ServerUnreachable,
-    TlsFailure,
-    status_error,
-    suspects_a_frame,
-)
+from edge_client.errors import BundleMismatch, EdgeError, ServerRefused, ServerUnreachable, TlsFailure
+from edge_client.status import STATUS, Remedy, status_error, suspects_a_frame
 
 
 def test_every_status_of_grpc_is_in_the_table() -> None:
@@ -52,10 +43,12 @@ def test_an_invalid_argument_before_any_frame_is_the_calls_own_fault() -> None:
 
 
 def test_a_failed_handshake_says_which_flags_to_look_at() -> None:
-    error = status_error("UNAVAILABLE", "Ssl handshake failed: CERTIFICATE_VERIFY_FAILED", "server:1")
+    said = "Ssl handshake failed: CERTIFICATE_VERIFY_FAILED: unable to get local issuer certificate"
+    error = status_error("UNAVAILABLE", said, "server:1", opened=False)
     assert isinstance(error, TlsFailure)
     assert "--tls-ca" in str(error)
-    assert "--tls-name" in str(error)
+    assert said in str(error)
+    assert status_error("UNAVAILABLE", said, "server:1", opened=True) is None
 
 
 def test_the_tree_in_the_docstring_names_every_exception() -> None:
@@ -63,7 +56,7 @@ def test_the_tree_in_the_docstring_names_every_exception() -> None:
     classes = [
         value for value in vars(errors).values() if isinstance(value, type) and issubclass(value, EdgeError)
     ]
-    assert len(classes) == 8
+    assert len(classes) == 12
     assert all(f" {each.__name__} " in f"{tree.replace(chr(10), ' ')} " for each in classes)
 
 

@@ -326,8 +326,8 @@ def test_a_reply_that_is_no_message_is_an_error_of_its_frame(bundle: Bundle) -> 
     finally:
         server.stop(0).wait()
     assert [(o.sequence, o.code) for o in outcomes if isinstance(o, FrameFailure)] == [
-        (0, "REJECTED"),
-        (1, "REJECTED"),
+        (0, "DAMAGED"),
+        (1, "DAMAGED"),
     ]
 
 

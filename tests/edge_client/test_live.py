@@ -12,7 +12,7 @@ from edge_client.client import LIVE_WINDOW
 from edge_client.errors import SourceError
 from edge_client.outcome import Outcome, Superseded
 from edge_client.picture import Picture
-from edge_client.producer import LatestSlot
+from edge_client.producer import Item, LatestSlot
 from edge_client.sources.source import IterableSource, Limited, Paced
 from shared.bundle import Bundle
 from tests.edge_client.conftest import pixels
@@ -46,13 +46,13 @@ def counts(outcomes: list[Outcome]) -> dict[str, int]:
 
 def test_a_slot_holds_the_newest_and_gives_back_the_older() -> None:
     slot = LatestSlot()
-    first, second = Picture("1", b""), Picture("2", b"")
-    assert slot.put(1, first) is None
-    assert slot.put(2, second) == (1, first)
-    assert slot.take() == (2, second)
+    first, second = (Item(number, Picture(f"{number}", b""), 0.0, number) for number in (1, 2))
+    assert slot.put(first) is None
+    assert slot.put(second) == first
+    assert slot.take() == second
     slot.close()
     assert slot.take() is None
-    assert slot.put(3, first) == (3, first)
+    assert slot.put(first) == first
 
 
 def test_a_camera_faster_than_the_device_is_accounted_for_frame_by_frame(bundle: Bundle, server: str) -> None:

@@ -1,6 +1,9 @@
 """Lines for machines and for people."""
 
 import json
+import os
+import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -22,6 +25,7 @@ ANSWER = Answer(
     server=ServerTimings(10, 20, 30, 4),
 )
 FAILURE = FrameFailure(8, "dog/2.png", None, "INVALID_PAYLOAD", "checksum", 1.0, 2.0, 99, 1, "tiny", "q4")
+SKIPPED = FrameFailure(None, "bad.png", None, "IMAGE", "bad.png: no such file")
 SUPERSEDED = Superseded(9, "camera 0#9", None, "tiny", "q4")
 FIELDS = [
     "sequence",
@@ -82,6 +86,58 @@ def test_a_line_is_there_as_soon_as_it_is_written(tmp_path: Path) -> None:
     output.write(FAILURE)
     output.close()
     assert len(path.read_text().splitlines()) == 2
+
+
+@pytest.mark.parametrize("kind", list(OUTPUTS))
+def test_answers_of_an_earlier_run_are_never_lost(kind: str, tmp_path: Path) -> None:
+    path = tmp_path / "answers"
+    for _ in range(2):
+        output = open_output(f"{kind}:{path}")
+        output.write(ANSWER)
+        output.close()
+    assert len(path.read_text().splitlines()) == 2
+    path.write_text('{"sequence": 3, "sou')
+    output = open_output(f"{kind}:{path}")
+    output.write(ANSWER)
+    output.close()
+    assert len(path.read_text().splitlines()) == 2
+
+
+def test_a_skipped_picture_has_its_line_and_the_reason() -> None:
+    line = as_json(SKIPPED)
+    assert (line["outcome"], line["sequence"], line["source"]) == ("skipped", None, "bad.png")
+    assert line["error"] == "IMAGE: bad.png: no such file"
+    assert list(line) == FIELDS
+
+
+def test_names_that_are_no_text_come_back_as_the_same_path(tmp_path: Path) -> None:
+    path = tmp_path / "out.jsonl"
+    odd = os.fsdecode(b"caf\xe9/\xff\n\xf0\x9f\x98\x80.png")
+    for kind in OUTPUTS:
+        output = open_output(f"{kind}:{path}")
+        output.write(replace(ANSWER, source=odd, label=os.fsdecode(b"caf\xe9")))
+        output.close()
+    data = path.read_bytes()
+    assert data.decode("utf-8").count("\n") == 2
+    stored = json.loads(data.splitlines()[0])
+    assert os.fsencode(stored["source"]) == os.fsencode(odd)
+    assert os.fsencode(stored["label"]) == b"caf\xe9"
+
+
+def test_a_full_disk_is_named(tmp_path: Path) -> None:
+    output = open_output("jsonl:/dev/full")
+    with pytest.raises(OSError, match="cannot be written: No space left on device; free some room") as told:
+        output.write(ANSWER)
+    assert told.value.filename == "/dev/full"
+    with pytest.raises(OSError, match="No space left on device"):
+        output.close()
+
+
+def test_a_closed_standard_output_is_an_error_and_not_silence(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "stdout", None)
+    with pytest.raises(OSError, match="cannot be written") as told:
+        open_output("jsonl:-")
+    assert told.value.filename == "standard output"
 
 
 def test_standard_output_is_a_place(capsys: pytest.CaptureFixture[str]) -> None:

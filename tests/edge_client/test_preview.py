@@ -3,7 +3,10 @@
 import base64
 import http.client
 import json
+import socket
 import threading
+import time
+import zlib
 from collections.abc import Iterator
 from typing import Any
 
@@ -43,12 +46,13 @@ def get(server: PreviewServer, path: str, host: str | None = None) -> tuple[int,
 
 def test_inputs_come_back_exactly_with_their_pairing_key(preview: PreviewServer) -> None:
     picture = pixels(0, 5, 7)
-    preview.ring.publish(DIGEST, 42, "cat", picture)
+    preview.ring.publish(DIGEST, 42, "cat", picture, b"payload")
     status, answer = get(preview, "/inputs?after=0")
     assert status == 200
     assert (answer["cursor"], answer["missed"], answer["session"]) == (1, 0, preview.ring.session)
     (frame,) = answer["frames"]
     assert (frame["sequence"], frame["digest"], frame["label"]) == (42, DIGEST, "cat")
+    assert frame["payload_crc32"] == zlib.crc32(b"payload")
     assert (frame["height"], frame["width"]) == (5, 7)
     raw = np.frombuffer(base64.b64decode(frame["pixels_b64"]), np.uint8).reshape(5, 7, 3)
     np.testing.assert_array_equal(raw, picture)
@@ -94,6 +98,46 @@ def test_many_frames_come_in_several_answers() -> None:
         cursor = answer["cursor"]
         found += [frame["sequence"] for frame in frames]
     assert found == list(range(150))
+
+
+def test_an_answer_holds_no_more_than_a_megabyte_of_pixels() -> None:
+    ring = InputRing(memory_bytes=10**8)
+    for sequence in range(40):
+        ring.publish(DIGEST, sequence, None, pixels(0, 224, 224))
+    found, cursor = [], 0
+    while frames := (answer := ring.read(cursor, 0.0))["frames"]:
+        assert sum(len(frame["pixels_b64"]) for frame in frames) <= 4 / 3 * 1_000_000 + 4
+        assert answer["missed"] == 0
+        cursor = answer["cursor"]
+        found += [frame["sequence"] for frame in frames]
+    assert found == list(range(40))
+
+
+def test_a_crowd_of_connections_is_turned_away_and_readers_are_served_again(preview: PreviewServer) -> None:
+    preview.ring.publish(DIGEST, 0, None, pixels(0))
+    host, port = preview.address.split(":")
+    threads = threading.active_count()
+    crowd = [socket.create_connection((host, int(port)), 10) for _ in range(46)]
+    try:
+        for each in crowd[:16]:
+            each.sendall(b"GET /inputs?after=1 HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n")
+        assert [each.recv(12) for each in crowd[16:]] == [b"HTTP/1.1 503"] * 30
+        assert threading.active_count() - threads <= 16
+    finally:
+        for each in crowd:
+            each.close()
+    preview.ring.publish(DIGEST, 1, None, pixels(0))
+    deadline_s = time.monotonic() + 30
+    while (status := healthy(preview)) != 200:
+        assert time.monotonic() < deadline_s, status
+        time.sleep(0.05)
+
+
+def healthy(preview: PreviewServer) -> int:
+    try:
+        return get(preview, "/healthz")[0]
+    except (OSError, ValueError, http.client.HTTPException):
+        return 0
 
 
 def test_the_end_waits_until_a_reader_has_everything() -> None:

@@ -131,7 +131,7 @@ def test_patience_with_silent_servers_is_for_each_of_them() -> None:
 
 
 @contextmanager
-def naming_server() -> Iterator[int]:
+def naming_server(address: str = "127.0.0.1:0") -> Iterator[int]:
     """A gRPC server that answers every call with its port; gives the port."""
 
     class Name(grpc.GenericRpcHandler):
@@ -140,7 +140,7 @@ def naming_server() -> Iterator[int]:
 
     with ThreadPoolExecutor(1) as pool:
         server = grpc.server(pool, handlers=(Name(),), options=[("grpc.so_reuseport", 0)])
-        port = server.add_insecure_port("127.0.0.1:0")
+        port = server.add_insecure_port(address)
         server.start()
         try:
             yield port
@@ -151,13 +151,25 @@ def naming_server() -> Iterator[int]:
 def group(*ports: int) -> ServerAddress:
     """One name with several addresses, as the DNS gives it for a headless service: resolved without a DNS."""
     target = "ipv4:" + ",".join(f"127.0.0.1:{port}" for port in ports)
-    named = SimpleNamespace(target=target, tls=None, tls_name=None, is_loopback=True)
+    named = SimpleNamespace(target=target, tls=None, tls_name=None)
     return cast("ServerAddress", named)
 
 
 def who_answers(address: ServerAddress) -> int:
     with open_channel(address) as channel:
         return int(channel.unary_unary("/a/b")(b"", timeout=10, wait_for_ready=True))
+
+
+def test_no_proxy_of_the_environment_is_asked_for_a_server_that_was_named(
+    monkeypatch: pytest.MonkeyPatch, free_port: Callable[[], int]
+) -> None:
+    for variable in ("http_proxy", "https_proxy", "grpc_proxy"):
+        monkeypatch.setenv(variable, f"http://127.0.0.1:{free_port()}")
+    monkeypatch.delenv("no_proxy", raising=False)
+    with naming_server("127.0.0.2:0") as port:
+        named = ServerAddress(f"127.0.0.2:{port}")
+        with open_channel(named) as channel:
+            assert int(channel.unary_unary("/a/b")(b"", timeout=20)) == port
 
 
 def test_of_a_name_with_several_addresses_each_connection_takes_one_at_random() -> None:

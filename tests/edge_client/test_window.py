@@ -5,7 +5,8 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
-from edge_client.window import EncodedFrame, Finish, InFlightWindow, Send, Stalled, Wait, WindowPolicy
+from edge_client.frame import EncodedFrame
+from edge_client.window import Finish, InFlightWindow, Send, Stalled, Wait, WindowPolicy
 
 
 def make_window(**limits: float) -> InFlightWindow:
@@ -238,7 +239,7 @@ def test_a_server_that_stops_replying_is_noticed_only_while_it_owes_a_reply() ->
     window.hand_in(frame(0))
     assert isinstance(window.next_step(100.0), Send)
     assert window.next_step(104.0) == Wait(105.0)
-    assert window.next_step(105.0) == Stalled(5.0)
+    assert window.next_step(105.0) == Stalled("has answered nothing for 5.0 s; is it overloaded?")
 
 
 def test_frames_that_may_have_ended_the_call_go_alone_until_the_guilty_one_is_found() -> None:
@@ -295,7 +296,9 @@ class AnyInterleaving(RuleBasedStateMachine):
         self.connected = False
 
     def collect(self) -> None:
+        """Take what the window has failed; what waits no more in flight is off the wire."""
         self.settled += [failed.held.frame.sequence for failed in self.window.take_failed()]
+        self.wire = [sequence for sequence in self.wire if self.window.payload_of(sequence) is not None]
 
     @rule(budget_s=st.none() | st.floats(0.001, 5.0))
     def hand_in(self, budget_s: float | None) -> None:
@@ -338,6 +341,12 @@ class AnyInterleaving(RuleBasedStateMachine):
         sequence = self.wire.pop(data.draw(st.integers(0, len(self.wire) - 1)))
         assert self.window.settle(sequence, self.now_s) is not None
         self.settled.append(sequence)
+
+    @precondition(lambda self: self.connected)
+    @rule()
+    def damaged_reply(self) -> None:
+        self.window.damaged(self.now_s)
+        self.collect()
 
     @precondition(lambda self: self.wire)
     @rule(hint_ms=st.integers(0, 3000))

@@ -1,11 +1,15 @@
 """`siftfunnel cloud` as a real process: started, watched, given bad input, stopped."""
 
 import json
+import os
 import re
 import signal
+import subprocess
+import sys
 import time
 import urllib.request
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -265,6 +269,96 @@ def test_a_model_that_hangs_cannot_keep_a_stop_from_ending(
             child.process.send_signal(signal.SIGINT)
         assert child.wait(20) == 1
         assert isinstance(call.exception(20), grpc.RpcError)
+
+
+def test_a_terminal_that_closes_drains_however_often_it_says_so(
+    processes: Processes, bundle: Bundle, frames: Frames
+) -> None:
+    child, ready = start(processes, bundle)
+    with grpc.insecure_channel(ready["grpc"]) as channel:
+        assert ask(channel, bundle, frames.frame(0)).sequence == 0
+    for _ in range(2):
+        child.process.send_signal(signal.SIGHUP)
+    assert child.wait(20) == 0
+    assert "draining" in child.output
+
+
+def test_under_nohup_a_server_outlives_its_terminal(
+    processes: Processes, bundle: Bundle, frames: Frames
+) -> None:
+    nohup = (
+        "import os, signal, sys; signal.signal(signal.SIGHUP, signal.SIG_IGN); "
+        "os.execv(sys.executable, [sys.executable, '-m', 'siftfunnel', *sys.argv[1:]])"
+    )
+    flags = ("cloud", "--bundle", bundle.directory, "--listen", "127.0.0.1:0")
+    child = processes.python("-c", nohup, *flags)
+    (line,) = re.findall(r'^\{"ready": true.*\}$', child.wait_for('"pid"'), re.MULTILINE)
+    child.process.send_signal(signal.SIGHUP)
+    time.sleep(0.2)
+    with grpc.insecure_channel(json.loads(line)["grpc"]) as channel:
+        assert ask(channel, bundle, frames.frame(0)).sequence == 0
+    child.process.send_signal(signal.SIGTERM)
+    assert child.wait(20) == 0
+
+
+def test_a_stop_while_a_model_server_is_waited_for_ends_at_once(
+    processes: Processes, bundle: Bundle, free_port: Callable[[], int]
+) -> None:
+    remote = ("--engine", "open-inference", "--remote", f"127.0.0.1:{free_port()}", "--remote-timeout", "0.2")
+    child = processes.siftfunnel("cloud", "--bundle", bundle.directory, "--listen", "127.0.0.1:0", *remote)
+    child.wait_for("waiting for at most 120 s: no model server answers")
+    child.process.send_signal(signal.SIGTERM)
+    assert child.wait(20) == 0
+    assert "stopped before it was ready" in child.output
+
+
+def test_a_reader_of_the_ready_line_that_is_gone_does_not_end_the_server(
+    bundle: Bundle, frames: Frames, free_port: Callable[[], int]
+) -> None:
+    listen = f"127.0.0.1:{free_port()}"
+    reading, writing = os.pipe()
+    os.close(reading)
+    process = subprocess.Popen(
+        [sys.executable, "-m", "siftfunnel", "cloud", f"--bundle={bundle.directory}", f"--listen={listen}"],
+        stdout=writing,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    os.close(writing)
+    try:
+        with grpc.insecure_channel(listen) as channel:
+            grpc.channel_ready_future(channel).result(30)
+            assert ask(channel, bundle, frames.frame(0)).sequence == 0
+        process.send_signal(signal.SIGTERM)
+        _, log = process.communicate(timeout=20)
+    finally:
+        process.kill()
+        process.wait()
+    assert process.returncode == 0
+    assert "nobody reads the ready line on standard output" in log
+
+
+def test_a_certificate_out_of_its_time_is_said_at_the_start_and_its_successor_served_at_once(
+    processes: Processes, bundle: Bundle, frames: Frames, tmp_path: Path
+) -> None:
+    long_ago = datetime.now(UTC) - timedelta(days=30)
+    served = make_certificates(tmp_path / "served", valid_days=3, now=long_ago)
+    own = ("--tls-cert", served.server, "--tls-key", served.server_key)
+    child, ready = start(processes, bundle, *own)
+    expired = f"{served.server}: a certificate expired on {long_ago + timedelta(days=3):%Y-%m-%d}"
+    assert expired in child.output
+    with (
+        grpc.secure_channel(ready["grpc_tls"], trusting(served)) as channel,
+        pytest.raises(grpc.RpcError) as refusal,
+    ):
+        ask(channel, bundle, frames.frame(1))
+    assert refusal.value.code() == grpc.StatusCode.UNAVAILABLE
+    renewed = make_certificates(tmp_path / "renewed")
+    for new, old in ((renewed.server, served.server), (renewed.server_key, served.server_key)):
+        new.replace(old)
+    with grpc.secure_channel(ready["grpc_tls"], trusting(renewed)) as channel:
+        assert ask(channel, bundle, frames.frame(2)).sequence == 2
+    assert f"{served.server} has been renewed" in child.output
 
 
 @pytest.mark.slow

@@ -17,7 +17,7 @@ SERVICES = ("cloud", "edge", "attacker")
 SERVICE_ALONE = ("cloud", "edge")
 FRAMES_PER_TURN = 12
 NET_RAW = 1 << 13  # CAP_NET_RAW of linux/capability.h
-CLOUD_PACKAGES = ("fastapi", "uvicorn", "starlette", "prometheus_client", "grpc_health", "grpc_reflection")
+CLOUD_PACKAGES = ("uvicorn", "starlette", "prometheus_client", "grpc_health", "grpc_reflection")
 ATTACKER_PACKAGES = ("skimage", "scipy", "dpkt", "hpack", "hyperframe", "httpx")
 
 

@@ -1,7 +1,9 @@
 """`siftfunnel demo --headless` with real processes: its summary, its promises and its refusals."""
 
 import json
+import os
 from pathlib import Path
+from subprocess import CompletedProcess
 from typing import Any
 
 import pytest
@@ -10,6 +12,9 @@ from tests.conftest import run_siftfunnel
 from tests.integration.demo_stage import BUNDLES, Stage, make_stage
 
 BUNDLE_KEYS = {
+    "codec",
+    "frames_lost",
+    "images_skipped",
     "frames_sent",
     "frames_answered",
     "frame_errors",
@@ -30,21 +35,33 @@ def stage(tmp_path_factory: pytest.TempPathFactory) -> Stage:
     return make_stage(tmp_path_factory.mktemp("stage"))
 
 
-def play(stage: Stage, folder: Path, *flags: str | Path) -> dict[str, Any]:
-    """Run the demo to its end, and return its summary."""
+def run_demo(stage: Stage, folder: Path, *flags: str | Path) -> tuple[CompletedProcess[str], dict[str, Any]]:
+    """Run the demo to its end, and return what it printed and its summary."""
     summary = folder / "summary.json"
     arguments = ["demo", "--headless", "--http-port=0", f"--summary={summary}", *flags]
     result = run_siftfunnel(arguments, **stage.environment)
+    assert "Traceback" not in result.stderr
+    return result, json.loads(summary.read_text())
+
+
+def play(stage: Stage, folder: Path, *flags: str | Path) -> dict[str, Any]:
+    """Run a demo that keeps its promises, and return its summary."""
+    result, summary = run_demo(stage, folder, *flags)
     assert result.returncode == 0, result.stdout + result.stderr
     assert "http://127.0.0.1:" in result.stdout
-    value = json.loads(summary.read_text())
-    assert isinstance(value, dict)
-    return value
+    return summary
 
 
 def test_every_frame_through_every_bundle_is_answered_and_intercepted(stage: Stage, tmp_path: Path) -> None:
-    summary = play(stage, tmp_path, "--images", stage.images, "--frames=30", "--rate=40")
-    assert set(summary) == {"bundles", "versions", "machine"}
+    summary = play(stage, tmp_path, "--images", stage.images, "--frames=30", "--rate=40", "--seed=3")
+    assert set(summary) == {"bundles", "settings", "skipped", "versions", "machine"}
+    assert summary["settings"] == {
+        "tls": False,
+        "rate_fps": 40.0,
+        "seed": 3,
+        "frames": 30,
+        "images": str(stage.images),
+    }
     assert list(summary["bundles"]) == list(BUNDLES)
     for figures in summary["bundles"].values():
         assert set(figures) == BUNDLE_KEYS
@@ -70,6 +87,7 @@ def test_over_tls_the_curious_cloud_still_hears_every_frame(stage: Stage, tmp_pa
     flags = ["--frames=12", "--rate=40", "--tls", "--bundle=tiny-siftfunnel", "--codec=fp16"]
     summary = play(stage, tmp_path, "--images", stage.images, *flags)
     (figures,) = summary["bundles"].values()
+    assert (figures["codec"], summary["settings"]["tls"]) == ("fp16", True)
     assert (figures["frames_sent"], figures["frames_answered"]) == (12, 12)
     assert figures["attacker"]["frames_intercepted"] == 12
     assert figures["attacker"]["frames_reconstructed"] == 12
@@ -88,7 +106,6 @@ def test_a_flat_folder_has_no_accuracy_and_cycles_when_frames_exceed_it(stage: S
 @pytest.mark.parametrize(
     ("flags", "message"),
     [
-        (["--images={flat}"], "tiny-siftfunnel: circle, square, triangle"),
         (["--images={flat}", "--bundle=nonsense"], "no bundle 'nonsense'"),
         (["--images={images}", "--codec=q99"], "it has fp32, fp16, int8, q8, q7, q6, q5, q4"),
         (["--images={images}/nowhere"], "no such folder"),
@@ -105,11 +122,48 @@ def test_bad_input_is_refused_before_anything_starts(flags: list[str], message: 
     assert "Traceback" not in result.stderr
 
 
-def test_folders_named_after_no_class_list_the_bundles(stage: Stage, tmp_path: Path) -> None:
-    odd = tmp_path / "unicorn"
-    odd.mkdir()
-    (odd / "1.png").write_bytes((stage.images / "circle" / "0.png").read_bytes())
-    result = run_siftfunnel(["demo", "--headless", "--images", tmp_path], **stage.environment)
-    assert result.returncode == 2
-    assert "unicorn" in result.stderr
-    assert "tiny-unprotected: circle, square, triangle" in result.stderr
+def test_pictures_of_something_else_play_without_labels_and_that_is_said(
+    stage: Stage, tmp_path: Path
+) -> None:
+    """The first thing a new user does with pictures of one's own, one of which is no picture."""
+    odd = tmp_path / "pictures" / os.fsdecode(b"unicorns \xff")
+    odd.mkdir(parents=True)
+    for number in range(2):
+        picture = (stage.images / "circle" / f"{number}.png").read_bytes()
+        (odd / os.fsdecode(b"%d \xfe.png" % number)).write_bytes(picture)
+    (odd / "broken.png").write_bytes(b"no picture")
+    flags = ["--images", tmp_path / "pictures", "--frames=6", "--rate=40"]
+    result, summary = run_demo(stage, tmp_path, *flags)
+    assert result.returncode == 0, result.stdout + result.stderr
+    assert "unicorns" in result.stdout
+    assert "play without labels" in result.stdout
+    assert result.stdout.count("skipped ") == 1
+    assert "broken.png" in result.stdout
+    assert summary["skipped"]["pictures"] == 1
+    for figures in summary["bundles"].values():
+        # a picture that cannot be read is no frame: another one takes its place
+        assert (figures["frames_answered"], figures["accuracy"]) == (6, None)
+        assert figures["images_skipped"] >= 2
+
+
+def test_a_folder_of_nothing_that_can_be_read_fails_with_the_reason(stage: Stage, tmp_path: Path) -> None:
+    (tmp_path / "pictures").mkdir()
+    for number in range(3):
+        (tmp_path / "pictures" / f"{number}.png").write_bytes(b"no picture")
+    result, summary = run_demo(stage, tmp_path, "--images", tmp_path / "pictures", "--frames=2")
+    assert result.returncode == 1
+    assert "no frame was answered" in result.stderr
+    assert "0.png" in result.stdout + result.stderr
+    assert len(summary["skipped"]["reasons"]) == 3
+
+
+def test_logs_go_to_a_new_folder_and_nothing_that_was_there_is_touched(stage: Stage, tmp_path: Path) -> None:
+    mine = {"my.log": b"log", "flows.jsonl": b"flows", "certificates/ca.key": b"the key", "cloud.log": b"c"}
+    for name, content in mine.items():
+        (tmp_path / "kept" / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / "kept" / name).write_bytes(content)
+    flags = ["--images", stage.images, "--frames=2", "--bundle=tiny-siftfunnel"]
+    play(stage, tmp_path, *flags, "--log-dir", tmp_path / "kept")
+    assert {name: (tmp_path / "kept" / name).read_bytes() for name in mine} == mine
+    (fresh,) = (tmp_path / "kept").glob("siftfunnel-demo-*")
+    assert {path.name for path in fresh.iterdir()} == {"cloud.log", "edge.log", "attacker.log"}

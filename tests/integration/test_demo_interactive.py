@@ -14,8 +14,9 @@ from typing import Any
 
 import pytest
 
+from siftfunnel.demo.ports import answers
 from tests.conftest import Child, Processes, run_siftfunnel
-from tests.integration.demo_stage import Stage, make_stage
+from tests.integration.demo_stage import BUNDLES, Stage, make_stage
 
 PAGE = re.compile(r"http://127\.0\.0\.1:\d+")
 
@@ -29,12 +30,12 @@ def stage(tmp_path_factory: pytest.TempPathFactory) -> Stage:
 def demo(stage: Stage, processes: Processes, tmp_path: Path) -> Child:
     """A demo that plays, its logs in `tmp_path / "logs"` and its temporary files in `tmp_path / "tmp"`."""
     (tmp_path / "tmp").mkdir()
-    arguments = ["demo", "--images", stage.images, "--http-port=0", "--rate=20", "--frames=15"]
+    arguments = ["demo", "--images", stage.images, "--http-port=0", "--rate=20"]
     child = processes.siftfunnel(
         *arguments, f"--log-dir={tmp_path / 'logs'}", TMPDIR=str(tmp_path / "tmp"), **stage.environment
     )
     child.wait_for("What the attacker sees: ", timeout_s=90)
-    child.wait_for("playing tiny-unprotected", timeout_s=30)
+    child.wait_for("playing tiny-unprotected (codec q6) | tiny-siftfunnel (codec q6)", timeout_s=30)
     return child
 
 
@@ -89,54 +90,122 @@ def test_a_signal_ends_the_demo_and_leaves_nothing_behind(
     assert demo.wait(60) == 0, demo.output
     assert not any(alive(pid) for pid in parties)
     assert list((tmp_path / "tmp").iterdir()) == []
-    kept = {path.name for path in (tmp_path / "logs").iterdir()}
+    (folder,) = (tmp_path / "logs").iterdir()
+    kept = {path.name for path in folder.iterdir()}
     assert {"cloud.log", "attacker.log", "edge.log"} <= kept
     assert not {"certificates", "flows.jsonl"} & kept
     assert "Traceback" not in demo.output
 
 
-def test_bundles_play_in_turn_until_the_page_switches(demo: Child) -> None:
+def state(page: str) -> dict[str, Any]:
+    return ask(f"{page}/state")
+
+
+def playing(page: str) -> dict[str, str]:
+    return {network["bundle"]: network["codec"] for network in state(page)["pair"]}
+
+
+def frames_of(page: str, bundle: str, codec: str) -> int:
+    codecs = ask(f"{page}/summary")["bundles"].get(bundle, {}).get("codecs", {})
+    return int(codecs[codec]["frames"]) if codec in codecs else 0
+
+
+def test_the_same_pictures_go_through_both_networks_until_the_page_switches(demo: Child) -> None:
     page = page_of(demo)
-    eventually(lambda: intercepted(page, "tiny-siftfunnel") > 0)
-    assert ask(f"{page}/state")["held"] is False
+    eventually(lambda: all(intercepted(page, bundle) > 10 for bundle in BUNDLES))
+    now = state(page)
+    assert [network["title"] for network in now["pair"]] == ["Ordinary network", "SiftFunnel"]
+    assert [choice["bundles"] for choice in now["choices"]] == [list(BUNDLES)]
+    assert (now["tls"], now["pictures"], now["settings"]) == (False, "folder", {"rate_fps": 20.0, "seed": 0})
+    assert now["parties"] == {"cloud": "up", "edge": "up"}
 
-    state = ask(f"{page}/switch", {"bundle": "tiny-siftfunnel", "codec": "q4"})
-    assert (state["bundle"], state["codec"], state["held"]) == ("tiny-siftfunnel", "q4", True)
-
-    def frames_in_q4() -> int:
-        codecs = ask(f"{page}/summary")["bundles"]["tiny-siftfunnel"]["codecs"]
-        return int(codecs["q4"]["frames"]) if "q4" in codecs else 0
-
-    eventually(lambda: frames_in_q4() > 20)
-    before = intercepted(page, "tiny-unprotected")
-    eventually(lambda: frames_in_q4() > 50)
-    assert intercepted(page, "tiny-unprotected") == before
+    ask(f"{page}/switch", {"codec": {"tiny-siftfunnel": "q4"}})
+    eventually(lambda: frames_of(page, "tiny-siftfunnel", "q4") > 20)
+    assert playing(page) == {"tiny-unprotected": "q6", "tiny-siftfunnel": "q4"}
+    heard = frames_of(page, "tiny-siftfunnel", "q4"), frames_of(page, "tiny-unprotected", "q6")
+    ask(f"{page}/switch", {"bundles": ["tiny-siftfunnel"]})
+    eventually(lambda: list(playing(page)) == ["tiny-siftfunnel"])
+    eventually(lambda: frames_of(page, "tiny-siftfunnel", "q4") > heard[0] + 40)
+    assert ask(f"{page}/switch", {"in_turn": True})["in_turn"] is True
+    eventually(lambda: len(playing(page)) == 2)
 
     with pytest.raises(urllib.error.HTTPError) as refused:
-        ask(f"{page}/switch", {"codec": "q99"})
-    assert "fp32, fp16, int8" in refused.value.read().decode()
+        ask(f"{page}/switch", {"codec": {"tiny-siftfunnel": "q99"}})
+    with refused.value as answer:
+        assert "fp32, fp16, int8" in answer.read().decode()
 
 
 @pytest.mark.slow
 def test_a_switch_to_tls_is_heard_by_the_curious_cloud_only(demo: Child) -> None:
     page = page_of(demo)
     eventually(lambda: intercepted(page, "tiny-unprotected") > 0)
-    assert ask(f"{page}/switch", {"bundle": "tiny-unprotected", "tls": True})["tls"] is True
-    demo.wait_for(", TLS)", timeout_s=60)
+    assert ask(f"{page}/switch", {"tls": True})["tls"] is True
+    demo.wait_for(", TLS", timeout_s=60)
     heard = intercepted(page, "tiny-unprotected")
     eventually(lambda: intercepted(page, "tiny-unprotected") > heard + 20)
 
 
+def test_a_picture_of_ones_own_is_played_next_and_lies_nowhere(
+    demo: Child, stage: Stage, tmp_path: Path
+) -> None:
+    page = page_of(demo)
+    eventually(lambda: intercepted(page, "tiny-siftfunnel") > 0)
+    encoded = (stage.images / "circle" / "0.png").read_bytes()
+    request = urllib.request.Request(f"{page}/picture", encoded, {"Content-Type": "image/png"})
+    with urllib.request.urlopen(request, timeout=30) as answer:
+        assert answer.status == 204
+    assert state(page)["pictures"] == "own"
+
+    def outcomes() -> str:
+        return "".join(path.read_text() for path in (tmp_path / "logs").rglob("outcomes-*.jsonl"))
+
+    eventually(lambda: outcomes().count("own picture 1") == 2)  # one for each network
+    assert not [path for path in tmp_path.rglob("*") if path.is_file() and encoded in path.read_bytes()]
+    assert ask(f"{page}/switch", {"pictures": "demo"})["pictures"] == "folder"
+
+
+@pytest.mark.parametrize("party", ["cloud", pytest.param("edge", marks=pytest.mark.slow)])
+def test_a_party_that_is_killed_is_seen_down_and_comes_back(party: str, demo: Child) -> None:
+    page = page_of(demo)
+    eventually(lambda: intercepted(page, "tiny-siftfunnel") > 0)
+    assert ask(f"{page}/end", {"party": party})["parties"][party] == "down"
+    demo.wait_for(f"{party} was killed by SIGKILL; it comes back in 3 s")
+    eventually(lambda: state(page)["parties"][party] == "up")
+    heard = intercepted(page, "tiny-siftfunnel")
+    eventually(lambda: intercepted(page, "tiny-siftfunnel") > heard + 10)
+    assert demo.process.poll() is None
+
+
 @pytest.mark.slow
-def test_a_party_that_dies_ends_the_demo_with_its_last_words(demo: Child) -> None:
-    eventually(lambda: intercepted(page_of(demo), "tiny-unprotected") > 0)
-    parties = family(demo)
-    commands = {pid: Path(f"/proc/{pid}/cmdline").read_bytes() for pid in parties}
-    (cloud,) = (pid for pid, command in commands.items() if b"\0cloud\0" in command)
-    os.kill(cloud, signal.SIGKILL)
-    assert demo.wait(60) == 1
-    assert "cloud was killed by SIGKILL; its last lines:" in demo.output
-    assert not any(alive(pid) for pid in parties)
+@pytest.mark.parametrize("party", ["cloud", "attacker", "edge"])
+def test_a_party_that_dies_by_itself_comes_back(party: str, demo: Child) -> None:
+    page = page_of(demo)
+    eventually(lambda: intercepted(page, "tiny-unprotected") > 0)
+    commands = {pid: Path(f"/proc/{pid}/cmdline").read_bytes() for pid in family(demo)}
+    (victim,) = (pid for pid, command in commands.items() if b"\0%s\0" % party.encode() in command)
+    os.kill(victim, signal.SIGKILL)
+    demo.wait_for(f"{party} was killed by SIGKILL; it comes back in 3 s")
+    demo.wait_for(f"{party} is started again")
+    eventually(lambda: answers(f"{page}/healthz"))
+    heard = intercepted(page, "tiny-unprotected")
+    eventually(lambda: intercepted(page, "tiny-unprotected") > heard + 10)
+    demo.process.send_signal(signal.SIGINT)
+    assert demo.wait(60) == 0, demo.output
+
+
+def test_a_page_for_others_asks_for_its_token(stage: Stage, processes: Processes) -> None:
+    arguments = ["demo", "--images", stage.images, "--http-port=0", "--page-host=0.0.0.0"]
+    child = processes.siftfunnel(*arguments, **stage.environment)
+    output = child.wait_for("From another machine: ", timeout_s=90)
+    url = re.search(r"(http://127\.0\.0\.1:\d+)/(\?token=[\w-]+)", output)
+    assert url
+    with pytest.raises(urllib.error.HTTPError) as refused:
+        ask(f"{url[1]}/summary")
+    with refused.value as answer:
+        assert answer.code == 401
+    eventually(lambda: ask(f"{url[1]}/summary{url[2]}")["bundles"] != {})
+    lines = [Path(f"/proc/{pid}/cmdline").read_bytes() for pid in (child.process.pid, *family(child))]
+    assert not any(url[2].removeprefix("?token=").encode() in line for line in lines)
 
 
 def test_a_page_port_in_use_is_said_before_anything_starts(stage: Stage) -> None:

@@ -32,13 +32,15 @@ def test_the_first_run_shows_what_the_defence_changes(tls: bool, tmp_path: Path)
     result = run_siftfunnel(["demo", *flags], SIFTFUNNEL_MODELS="", SIFTFUNNEL_INVERTERS="")
     assert result.returncode == 0, result.stdout + result.stderr
     bundles = json.loads(summary.read_text())["bundles"]
-    assert list(bundles) == ["drawnfaces-unprotected", "drawnfaces-siftfunnel"]
+    kinds = ("unprotected", "siftfunnel", "siftfunnel-rate")
+    assert list(bundles) == [f"drawnfaces-{kind}" for kind in kinds]
     for figures in bundles.values():
         assert (figures["frames_sent"], figures["frames_answered"]) == (24, 24)
         assert figures["attacker"]["frames_intercepted"] == 24
         assert figures["attacker"]["frames_reconstructed"] == 24
         assert figures["accuracy"] >= 0.75
-    unprotected, protected = (bundle["attacker"] for bundle in bundles.values())
+    unprotected, protected, rate_trained = (bundle["attacker"] for bundle in bundles.values())
     assert unprotected["psnr_mean"] >= 26
     assert unprotected["psnr_mean"] > protected["psnr_mean"] + 3
     assert unprotected["ssim_mean"] > protected["ssim_mean"]
+    assert rate_trained["psnr_mean"] < protected["psnr_mean"]

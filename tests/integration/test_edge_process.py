@@ -47,10 +47,10 @@ def server(bundle: Bundle, tmp_path_factory: pytest.TempPathFactory) -> Iterator
         children.stop()
 
 
-def start_cloud(processes: Processes, bundle: Bundle, port: int = 0) -> tuple[Child, str]:
+def start_cloud(processes: Processes, bundle: Bundle, port: int = 0, *flags: str | Path) -> tuple[Child, str]:
     """Start a server and return it with its address."""
     child = processes.python(
-        "-m", "cloud_server", "--bundle", bundle.directory, "--listen", f"127.0.0.1:{port}"
+        "-m", "cloud_server", "--bundle", bundle.directory, "--listen", f"127.0.0.1:{port}", *flags
     )
     output = child.wait_for('"ready"')
     line = next(line for line in output.splitlines() if '"ready"' in line)
@@ -61,19 +61,19 @@ def edge(bundle: Bundle, server: str, *arguments: str | Path) -> list[str | Path
     return ["-m", "edge_client", "edge", "--bundle", bundle.directory, "--server", server, *arguments]
 
 
-def run(arguments: list[str | Path], stdin: str | None = None) -> subprocess.CompletedProcess[str]:
+def run(arguments: list[str | Path], stdin: str | bytes | None = None) -> subprocess.CompletedProcess[str]:
     """Run a command to its end."""
-    return subprocess.run(
+    done = subprocess.run(
         [sys.executable, *map(str, arguments)],
         cwd=ROOT,
         env={**os.environ, "OMP_NUM_THREADS": "1"},
-        input=stdin,
+        input=stdin.encode() if isinstance(stdin, str) else stdin,
         stdin=subprocess.DEVNULL if stdin is None else None,
         capture_output=True,
-        text=True,
         timeout=120,
         check=False,
     )
+    return subprocess.CompletedProcess(done.args, done.returncode, done.stdout.decode(), done.stderr.decode())
 
 
 def read_lines(path: Path) -> list[dict[str, Any]]:
@@ -151,7 +151,11 @@ def test_damaged_pictures_are_skipped_counted_and_named(
     assert str(pictures / "cat" / "2.png") in result.stderr
     figures = json.loads(summary.read_text())
     assert (figures["frames_sent"], figures["frames_answered"], figures["images_skipped"]) == (9, 9, 1)
-    assert len(result.stdout.splitlines()) == 9
+    lines = [json.loads(line) for line in result.stdout.splitlines()]
+    assert [line["source"] for line in lines if line["outcome"] == "skipped"] == [
+        str(pictures / "cat" / "2.png")
+    ]
+    assert sum(line["outcome"] == "answer" for line in lines) == 9
 
 
 def test_paths_come_on_standard_input_and_answers_leave_on_standard_output(

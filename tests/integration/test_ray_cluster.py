@@ -145,7 +145,7 @@ def test_a_cluster_without_room_is_said_with_its_size(bundle: Bundle, cluster: R
             f"--ray-address={cluster.address}",
             "--threads=3",
             "--remote-model=too-large",
-            "--ray-start-seconds=3",
+            "--engine-start-seconds=3",
         ],
         **cluster.environment,
     )

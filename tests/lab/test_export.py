@@ -10,7 +10,7 @@ from lab.datasets import load_splits
 from lab.defences.defence import Defence
 from lab.defences.registry import make_defence
 from lab.export import ExportedNetwork, ExportError, accuracy, choose_default, convert, export_run, verify
-from lab.inverter import InverterRecipe, inverter_recipe, mean_picture_score, train_inverter
+from lab.inverter import InverterRecipe, inverter_recipe, mean_picture_score, score, train_inverter
 from lab.models.decoder import DecoderSettings
 from lab.models.registry import NETWORKS, build_network
 from lab.recipes import Limits, recipe
@@ -18,10 +18,12 @@ from lab.runs import train_recipe
 from lab.sessions import DeviceModel, OnnxModel
 from shared.bundle import Bundle, BundleError, EdgeStage, load_bundle, load_inverter
 from shared.preprocess import normalise
-from shared.wire import make_codecs
+from shared.wire import codec_by_name, make_codecs
+from siftfunnel.cli import main
 from tests.lab.pictures import write_data_directory
 from tests.lab.test_runs import tiny
 from tests.lab.tinynetwork import TINY_WIDTH, trained_like
+from tests.tinybundle import make_tiny_bundle
 
 CPU = torch.device("cpu")
 
@@ -47,7 +49,7 @@ def test_an_exported_bundle_is_loaded_and_verified_by_shared(bundle: Bundle) -> 
     loaded = load_bundle(bundle.directory)
     manifest = loaded.manifest
     assert loaded.digest == bundle.digest
-    assert (manifest.name, manifest.defence) == ("cifar10-siftfunnel", "siftfunnel")
+    assert (manifest.name, manifest.defence) == ("b", "siftfunnel")
     assert (manifest.architecture, manifest.split_point) == (
         "cnn-siftfunnel-w32",
         "after the funnel (12 channels)",
@@ -135,24 +137,55 @@ def test_an_inverter_is_trained_on_the_auxiliary_pictures_and_names_its_bundle(
     made = train_inverter(bundle.directory, tmp_path / "i", tmp_path / "run", data, None, CPU, SMALL)
     loaded = load_inverter(made.directory)
     loaded.require_digest(bundle.digest)
-    with pytest.raises(BundleError, match="trained for cifar10-siftfunnel"):
+    with pytest.raises(BundleError, match="trained for b"):
         loaded.require_digest("0" * 64)
     assert loaded.report["training"]["auxiliary_pictures"] == 40
-    figures = loaded.report["held_out"]
-    assert figures["pictures"] == 30
-    assert 0 < figures["mse_mean"] < 0.2
-    assert 5 < figures["psnr_mean"] < 60
+    by_codec = loaded.report["codecs"]
+    assert list(by_codec) == [codec.name for codec in bundle.manifest.codecs]
+    for figures in by_codec.values():
+        assert figures["pictures"] == 30
+        assert 0 < figures["mse_mean"] < 0.2
+        assert 5 < figures["psnr_mean"] < 60
     features = np.zeros((3, 12, 8, 8), np.float32)
     pictures = OnnxModel(loaded.path())(features)
     assert pictures.shape == (3, 3, 32, 32)
     assert 0 <= pictures.min() <= pictures.max() <= 1
 
 
-def test_the_two_bundles_of_a_family_face_the_same_attacker() -> None:
-    assert inverter_recipe("cifar10-unprotected") == inverter_recipe("cifar10-siftfunnel")
-    assert inverter_recipe("drawnfaces-unprotected") == inverter_recipe("drawnfaces-siftfunnel")
-    with pytest.raises(ValueError, match="known families: cifar10, drawnfaces"):
-        inverter_recipe("imagenet-unprotected")
+def test_an_inverter_is_measured_on_what_each_codec_left_and_anew_without_touching_its_model(
+    bundle: Bundle, data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    made = train_inverter(bundle.directory, tmp_path / "i", tmp_path / "run", data, None, CPU, SMALL)
+    test = load_splits("cifar10", data).test
+    clean = DeviceModel(bundle.path("edge.onnx"), ())(normalise(test.images_NHWC, bundle.manifest.input))
+    codec = codec_by_name(make_codecs(bundle.manifest, bundle.digest), "q4")
+    sent = np.stack([codec.decode(codec.encode(feature)) for feature in clean])
+    wanted = score((test.images_NHWC / 255).astype(np.float32), OnnxModel(made.path())(sent))
+    assert made.report["codecs"]["q4"] == pytest.approx(wanted)
+    assert made.report["codecs"]["q4"] != made.report["codecs"]["fp32"]
+    argv = ["lab", "inverter", str(bundle.directory), "--out", str(made.directory), "--data", str(data)]
+    assert main([*argv, "--measure-only", "--threads", "1"]) == 0
+    assert "q4 PSNR" in capsys.readouterr().out
+    again = load_inverter(made.directory)
+    assert again.report["codecs"] == made.report["codecs"]
+    assert again.report["training"] == made.report["training"]
+    assert again.path().read_bytes() == made.path().read_bytes()
+
+
+def test_a_bundle_is_named_as_told_and_its_decoder_follows_its_pictures(
+    run_folder: Path, data: Path, tmp_path: Path
+) -> None:
+    made = export_run(run_folder, tmp_path / "b", data, name="door-camera")
+    assert made.name == "door-camera"
+    assert inverter_recipe(made).dataset == "cifar10"
+    with pytest.raises(ValueError, match="--name"):
+        export_run(run_folder, tmp_path / "c", data, name="../door")
+
+
+def test_the_decoder_of_a_bundle_that_names_no_pictures_is_refused(tmp_path: Path) -> None:
+    assert inverter_recipe(make_tiny_bundle(tmp_path / "a", name="drawnfaces-mine")).dataset == "drawnfaces"
+    with pytest.raises(ValueError, match="cifar10, drawnfaces"):
+        inverter_recipe(make_tiny_bundle(tmp_path / "b", name="mine"))
 
 
 @pytest.mark.parametrize("architecture", sorted(NETWORKS))

@@ -7,6 +7,7 @@ import pytest
 import torch
 
 from lab.augment import augment
+from lab.checkpoints import Run, RunFolderError
 from lab.classifier import ClassifierTask, fit_settings, input_spec, sample_rate, steps_per_epoch
 from lab.data import DataError, ImageSet, Splits
 from lab.defences.registry import DEFENCES, make_defence
@@ -15,7 +16,7 @@ from lab.defences.siftfunnel_rate import SiftFunnelRate, rate_stage
 from lab.models.registry import build_network
 from lab.recipes import RECIPES, Recipe, WarmStart, recipe, recipe_from_json
 from lab.runs import load_run, settled, store_run, train_recipe
-from lab.train import OutOfMemoryError, Run, RunFolderError, fit
+from lab.train import OutOfMemoryError, fit
 from shared.bundle import load_bundle
 from shared.preprocess import InputSpec
 from siftfunnel.shipped import assets_directory

@@ -1,5 +1,6 @@
 import json
 import math
+import signal
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -8,18 +9,8 @@ import torch
 from safetensors.torch import load_file
 from torch import Tensor, nn
 
-from lab.train import (
-    BEST,
-    LAST,
-    RUN,
-    FitSettings,
-    Run,
-    RunFolderError,
-    Task,
-    TrainingDivergedError,
-    fit,
-    one_cycle,
-)
+from lab.checkpoints import BEST, LAST, RUN, Run, RunFolderError
+from lab.train import FitSettings, Task, TrainingDivergedError, fit, one_cycle
 
 SETTINGS = FitSettings(epochs=4, learning_rate=1e-2, seed=3)
 
@@ -86,6 +77,40 @@ def test_a_run_that_stops_and_resumes_ends_where_an_uninterrupted_one_does(tmp_p
     assert whole.keys() == parts.keys()
     for name, value in whole.items():
         torch.testing.assert_close(value, parts[name], atol=0, rtol=0)
+
+
+@pytest.mark.parametrize("at", [(1, 1), (1, 3), (2, 4), (3, 2)])
+def test_ctrl_c_within_an_epoch_keeps_its_steps_and_changes_nothing(
+    at: tuple[int, int], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    fit(LineTask(), SETTINGS, Run(tmp_path / "whole", {"name": "a"}))
+    capsys.readouterr()
+
+    class Stopped(LineTask):
+        steps = 0
+
+        def loss(self, batch: Tensor) -> tuple[Tensor, dict[str, float]]:
+            self.steps += 1
+            if (self.epoch, self.steps - 4 * (self.epoch - 1)) == at:
+                signal.raise_signal(signal.SIGINT)
+            return super().loss(batch)
+
+    with pytest.raises(KeyboardInterrupt):
+        fit(Stopped(), SETTINGS, Run(tmp_path / "parts", {"name": "a"}))
+    stored = json.loads((tmp_path / "parts" / RUN).read_text())
+    assert 4 * stored["epochs_done"] + stored["steps_done"] == 4 * (at[0] - 1) + at[1]
+    assert str(tmp_path / "parts") in capsys.readouterr().err
+    progress = fit(LineTask(), SETTINGS, Run(tmp_path / "parts", {"name": "a"}))
+
+    assert (progress.epochs_done, progress.steps_done, progress.sums) == (4, 0, {})
+    whole, parts = weights(tmp_path / "whole"), weights(tmp_path / "parts")
+    for name, value in whole.items():
+        torch.testing.assert_close(value, parts[name], atol=0, rtol=0)
+    losses = [
+        [epoch["loss"] for epoch in json.loads((tmp_path / folder / RUN).read_text())["history"]]
+        for folder in ("whole", "parts")
+    ]
+    assert losses[0] == pytest.approx(losses[1])
 
 
 def test_a_finished_run_is_left_as_it_is(tmp_path: Path) -> None:

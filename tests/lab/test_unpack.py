@@ -60,6 +60,52 @@ def test_a_tar_of_class_folders_keeps_every_pixel(tmp_path: Path) -> None:
     assert lines == ["in.tar: 6 pictures"]
 
 
+def write_tar(path: Path, members: dict[str, int]) -> Path:
+    """A tar of one-pixel pictures; the number is their grey level."""
+    with tarfile.open(path, "w") as archive:
+        for name, grey in members.items():
+            stored = io.BytesIO()
+            Image.new("RGB", (1, 1), (grey, grey, grey)).save(stored, format="BMP")
+            entry = tarfile.TarInfo(name)
+            entry.size = len(stored.getvalue())
+            archive.addfile(entry, io.BytesIO(stored.getvalue()))
+    return path
+
+
+def grey_of(path: Path) -> int:
+    with Image.open(path) as image:
+        return int(np.asarray(image)[0, 0, 0])
+
+
+@pytest.mark.parametrize("name", ["../evil.bmp", "cat/../../evil.bmp", "cat/../evil.bmp", "/cat/evil.bmp"])
+def test_a_tar_cannot_write_outside_of_its_folder(name: str, tmp_path: Path) -> None:
+    archive = write_tar(tmp_path / "in.tar", {"cat/1.bmp": 1, name: 2})
+    with pytest.raises(DataError, match="outside of the archive"):
+        unpack_cifar10(archive, tmp_path / "deep" / "out", quiet)
+    assert list(tmp_path.rglob("*.png")) == []
+
+
+def test_parts_of_a_tar_stay_apart_and_every_picture_is_written_once(tmp_path: Path) -> None:
+    members = {"train/cat/1.bmp": 1, "test/cat/1.bmp": 2, "train/cat/2.bmp": 3, "train/cat/2.jpg": 4}
+    assert unpack_cifar10(write_tar(tmp_path / "in.tar", members), tmp_path / "out", quiet) == 4
+    found = {p.relative_to(tmp_path / "out").as_posix(): grey_of(p) for p in tmp_path.rglob("*.png")}
+    assert found == {
+        "train/cat/1.png": 1,
+        "test/cat/1.png": 2,
+        "train/cat/2.bmp.png": 3,
+        "train/cat/2.jpg.png": 4,
+    }
+
+
+def test_unpacking_again_is_harmless_and_never_replaces_another_picture(tmp_path: Path) -> None:
+    archive = write_tar(tmp_path / "in.tar", {"cat/1.bmp": 1})
+    assert unpack_cifar10(archive, tmp_path / "out", quiet) == 1
+    assert unpack_cifar10(archive, tmp_path / "out", quiet) == 1
+    with pytest.raises(DataError, match="there already"):
+        unpack_cifar10(write_tar(tmp_path / "b.tar", {"cat/1.bmp": 9}), tmp_path / "out", quiet)
+    assert grey_of(tmp_path / "out/cat/1.png") == 1
+
+
 def test_an_archive_that_is_not_the_official_one_is_refused(tmp_path: Path) -> None:
     archive = write_binary_archive(tmp_path / "c.tar.gz")
     with pytest.raises(DataError, match="delete the file and fetch it again"):

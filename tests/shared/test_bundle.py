@@ -1,6 +1,7 @@
 import dataclasses
 import hashlib
 import json
+import os
 from pathlib import Path
 
 import numpy as np
@@ -235,3 +236,96 @@ def test_tiny_models_take_any_batch_and_fit_together(bundle, tmp_path):
 def test_the_same_seed_gives_the_same_tiny_bundle_and_another_another(bundle, tmp_path):
     assert make_tiny_bundle(tmp_path / "same").digest == bundle.digest
     assert make_tiny_bundle(tmp_path / "other", seed=1).digest != bundle.digest
+
+
+# what lies around it
+
+
+def test_what_is_not_of_the_bundle_is_never_replaced(bundle, tmp_path):
+    mine = tmp_path / "mine"
+    mine.mkdir()
+    (mine / "thesis.tex").write_text("years of work")
+    (tmp_path / "file").write_text("mine too")
+    (bundle.directory / "notes.md").write_text("about this bundle")
+    for place, named in ((mine, "thesis.tex"), (tmp_path / "file", "file"), (bundle.directory, "notes.md")):
+        with pytest.raises(BundleError, match=f"{named}.* left alone"):
+            write_bundle(place, bundle.manifest, {"edge.onnx": b"e"}, {})
+        with pytest.raises(BundleError, match="left alone"):
+            write_inverter(place, bundle.name, bundle.digest, b"model", {})
+    assert (mine / "thesis.tex").read_text() == "years of work"
+    assert load_bundle(bundle.directory) == bundle
+
+
+def test_somebody_elses_manifest_json_does_not_make_a_folder_a_bundle(bundle, tmp_path):
+    (tmp_path / "web").mkdir()
+    (tmp_path / "web" / "manifest.json").write_text('{"name": "a browser extension"}')
+    with pytest.raises(BundleError, match=r"manifest\.json.* left alone"):
+        write_bundle(tmp_path / "web", bundle.manifest, {"edge.onnx": b"e"}, {})
+
+
+def test_an_empty_folder_and_a_link_to_a_bundle_are_written_to(bundle, tmp_path):
+    (tmp_path / "empty").mkdir()
+    (tmp_path / "link").symlink_to(bundle.directory)
+    for place in (tmp_path / "empty", tmp_path / "link"):
+        write_bundle(place, bundle.manifest, {"edge.onnx": b"e"}, {})
+    assert (tmp_path / "link").is_symlink()
+    assert bundle.path("edge.onnx").read_bytes() == b"e"
+
+
+def test_a_full_disk_names_the_bundle_and_leaves_the_old_one(bundle, monkeypatch):
+    def full(path: Path, data: bytes) -> int:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(Path, "write_bytes", full)
+    with pytest.raises(OSError, match="No space left on device; free some room") as told:
+        write_bundle(bundle.directory, bundle.manifest, {"edge.onnx": b"e"}, {})
+    assert told.value.filename == str(bundle.directory)
+    monkeypatch.undo()
+    assert load_bundle(bundle.directory) == bundle
+
+
+@pytest.mark.parametrize("name", ["manifest.json", "report.json", "edge.onnx"])
+def test_a_huge_file_or_a_pipe_in_a_files_place_is_refused_unread(bundle, name):
+    path = bundle.directory / name
+    path.unlink()
+    os.mkfifo(path)
+    refuse_to_read(bundle, "a device, a pipe or a socket")
+    path.unlink()
+    with path.open("wb") as file:
+        file.truncate(3 * 10**9)
+    refuse_to_read(bundle, "3000000000 bytes")
+
+
+def refuse_to_read(bundle: Bundle, reason: str) -> None:
+    with pytest.raises(BundleError, match=reason):
+        load_bundle(bundle.directory).report()
+
+
+def test_an_inverter_whose_statement_is_a_pipe_is_refused_unread(tmp_path):
+    os.mkfifo(tmp_path / "inverter.json")
+    with pytest.raises(BundleError, match="a device, a pipe or a socket"):
+        load_inverter(tmp_path)
+
+
+def test_a_folder_that_may_not_be_read_does_not_hide_the_bundles_beside_it(bundle, monkeypatch):
+    models = bundle.directory.parent
+    (models / "lost+found").mkdir()
+    stat = os.stat
+
+    def refuse(path, *arguments, **named):
+        if "lost+found/" in os.fspath(path):
+            raise PermissionError(13, "Permission denied", str(path))
+        return stat(path, *arguments, **named)
+
+    monkeypatch.setattr(os, "stat", refuse)
+    assert find_bundles(models) == [bundle]
+
+
+def test_a_bad_bundle_does_not_hide_the_good_ones(bundle):
+    models = bundle.directory.parent
+    (models / "bad").mkdir()
+    (models / "bad" / "manifest.json").write_bytes(b"[" * 100_000)
+    (models / "loop").symlink_to("loop")
+    problem, found = find_bundles(models)
+    assert isinstance(problem, Problem)
+    assert found == bundle

@@ -1,5 +1,3 @@
-import io
-import zlib
 from pathlib import Path
 
 import numpy as np
@@ -8,69 +6,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
-from shared.preprocess import (
-    MAX_PIXELS,
-    ImageError,
-    InputSpec,
-    fit_image,
-    normalise,
-    open_image,
-    prepare,
-)
+from shared.preprocess import InputSpec, fit_image, normalise, prepare
+from tests.shared.test_pictures import BLUE, GREEN, RED, corners, corners_picture, encoded
 
-RED, GREEN, BLUE, WHITE = (255, 0, 0), (0, 255, 0), (0, 0, 255), (255, 255, 255)
 SPEC = InputSpec(32, 32)
 
 
-def encoded(image: Image.Image, form: str = "PNG", **options) -> bytes:
-    stream = io.BytesIO()
-    image.save(stream, form, **options)
-    return stream.getvalue()
-
-
-def corners_picture(width: int = 24, height: int = 16) -> Image.Image:
-    """Red top left, green top right, blue bottom left, white bottom right."""
-    pixels = np.zeros((height, width, 3), np.uint8)
-    top, left = height // 2, width // 2
-    pixels[:top, :left], pixels[:top, left:] = RED, GREEN
-    pixels[top:, :left], pixels[top:, left:] = BLUE, WHITE
-    return Image.fromarray(pixels)
-
-
-def corners(image: Image.Image) -> list[str]:
-    """The names of the colours top left, top right, bottom left, bottom right."""
-    pixels = np.asarray(image, dtype=int)
-    return [nearest(pixels[y, x]) for y in (2, -3) for x in (2, -3)]
-
-
-def nearest(pixel: np.ndarray) -> str:
-    names = {"red": RED, "green": GREEN, "blue": BLUE, "white": WHITE}
-    return min(names, key=lambda name: int(np.abs(pixel - names[name]).sum()))
-
-
-# reading
-
-
-@pytest.mark.parametrize("form", ["PNG", "JPEG", "TIFF", "WEBP"])
-@pytest.mark.parametrize(
-    ("orientation", "seen", "size"),
-    [
-        (1, ["red", "green", "blue", "white"], (24, 16)),
-        (2, ["green", "red", "white", "blue"], (24, 16)),
-        (3, ["white", "blue", "green", "red"], (24, 16)),
-        (4, ["blue", "white", "red", "green"], (24, 16)),
-        (5, ["red", "blue", "green", "white"], (16, 24)),
-        (6, ["blue", "red", "white", "green"], (16, 24)),
-        (7, ["white", "green", "blue", "red"], (16, 24)),
-        (8, ["green", "white", "red", "blue"], (16, 24)),
-    ],
-)
-def test_each_exif_orientation_is_turned_upright(form, orientation, seen, size):
-    exif = Image.Exif()
-    exif[0x0112] = orientation
-    upright = open_image(encoded(corners_picture(), form, exif=exif))
-    assert corners(upright) == seen
-    assert upright.size == size
+# cutting and resizing
 
 
 def test_a_rotated_photograph_is_cut_after_it_was_turned(tmp_path: Path):
@@ -79,146 +21,6 @@ def test_a_rotated_photograph_is_cut_after_it_was_turned(tmp_path: Path):
     path = tmp_path / "phone.jpg"
     path.write_bytes(encoded(corners_picture(320, 160), "JPEG", exif=exif, quality=95))
     assert corners(Image.fromarray(prepare(path, SPEC).pixels_HWC)) == ["blue", "red", "white", "green"]
-
-
-def test_path_text_bytes_and_file_give_the_same_picture(tmp_path: Path):
-    path = tmp_path / "picture.png"
-    path.write_bytes(encoded(corners_picture()))
-    with path.open("rb") as file:
-        pictures = [open_image(source) for source in (path, str(path), path.read_bytes(), file)]
-    for picture in pictures:
-        np.testing.assert_array_equal(np.asarray(picture), np.asarray(corners_picture()))
-
-
-def grey_16_bit() -> Image.Image:
-    return Image.fromarray(np.array([[0, 257, 32896, 65535]], np.uint16))
-
-
-def grey_with_alpha() -> Image.Image:
-    image = Image.new("LA", (2, 1))
-    image.putdata([(10, 255), (10, 0)])
-    return image
-
-
-def rgba() -> Image.Image:
-    image = Image.new("RGBA", (3, 1))
-    image.putdata([(255, 0, 0, 255), (255, 0, 0, 0), (0, 0, 0, 127)])
-    return image
-
-
-def palette() -> Image.Image:
-    image = Image.new("P", (2, 1))
-    image.putpalette([*RED, *BLUE])
-    image.putdata([0, 1])
-    return image
-
-
-def black_and_white() -> Image.Image:
-    image = Image.new("1", (2, 1))
-    image.putdata([0, 1])
-    return image
-
-
-@pytest.mark.parametrize(
-    ("image", "options", "pixels"),
-    [
-        (grey_16_bit(), {}, [[0] * 3, [1] * 3, [128] * 3, [255] * 3]),
-        (grey_with_alpha(), {}, [[10] * 3, [255] * 3]),
-        (rgba(), {}, [[255, 0, 0], [255, 255, 255], [128, 128, 128]]),
-        (palette(), {}, [[*RED], [*BLUE]]),
-        (palette(), {"transparency": 0}, [[*WHITE], [*BLUE]]),
-        (Image.new("L", (1, 1), 77), {}, [[77] * 3]),
-        (Image.new("L", (1, 1), 77), {"transparency": 77}, [[255] * 3]),
-        (black_and_white(), {}, [[0] * 3, [255] * 3]),
-    ],
-    ids=["grey16", "grey+alpha", "rgba", "palette", "palette+clear", "grey", "grey+clear", "bilevel"],
-)
-def test_every_kind_of_png_becomes_rgb(image, options, pixels):
-    opened = open_image(encoded(image, **options))
-    assert opened.mode == "RGB"
-    assert np.asarray(opened)[0].tolist() == pixels
-
-
-@pytest.mark.parametrize("mode", ["RGB", "L", "CMYK"])
-def test_every_kind_of_jpeg_becomes_rgb(mode):
-    white = Image.new("RGB", (16, 16), "white").convert(mode)
-    opened = open_image(encoded(white, "JPEG"))
-    assert opened.mode == "RGB"
-    assert np.asarray(opened).min() >= 254
-
-
-# pictures that are none
-
-
-@pytest.mark.parametrize(("form", "kept"), [("PNG", 0.5), ("JPEG", 0.5), ("PNG", 0.02), ("JPEG", 0.02)])
-def test_a_truncated_file_is_named_with_the_reason(tmp_path: Path, form, kept):
-    noise = np.random.default_rng(0).integers(0, 256, (64, 64, 3), dtype=np.uint8)
-    whole = encoded(Image.fromarray(noise), form)
-    path = tmp_path / "cut.img"
-    path.write_bytes(whole[: int(len(whole) * kept)])
-    with pytest.raises(ImageError, match=r"cut\.img: (does not decode|not a picture)"):
-        open_image(path)
-
-
-def test_a_missing_file_is_named():
-    with pytest.raises(ImageError, match=r"^nowhere/x\.png: no such file$"):
-        open_image("nowhere/x.png")
-
-
-def test_a_directory_is_no_picture(tmp_path: Path):
-    with pytest.raises(ImageError, match=f"^{tmp_path}: does not decode .*Is a directory"):
-        open_image(tmp_path)
-
-
-@pytest.mark.parametrize("data", [b"", b"hello", b"\x89PNG\r\n\x1a\n", b"\xff\xd8\xff"])
-def test_bytes_that_are_no_picture_are_refused(data):
-    with pytest.raises(ImageError, match=r"^picture: "):
-        open_image(data)
-
-
-def test_postscript_is_refused_because_reading_it_starts_a_program():
-    with pytest.raises(ImageError, match=r"not a picture in a format read here \(PNG, JPEG"):
-        open_image(encoded(corners_picture(), "EPS"))
-
-
-def huge_png(side: int) -> bytes:
-    """A few hundred bytes that claim to be a black square of this side."""
-    small = encoded(Image.new("1", (8, 8)))
-    header = b"IHDR" + side.to_bytes(4, "big") * 2 + small[24:29]
-    return small[:12] + header + zlib.crc32(header).to_bytes(4, "big") + small[33:]
-
-
-@pytest.mark.parametrize("side", [9000, 10_000, 30_000])
-@pytest.mark.filterwarnings("ignore::PIL.Image.DecompressionBombWarning")
-def test_a_decompression_bomb_is_refused_before_it_is_decoded(side):
-    assert side * side > MAX_PIXELS
-    with pytest.raises(ImageError, match="picture: refused, "):
-        open_image(huge_png(side))
-
-
-def test_a_picture_of_a_stereo_camera_gives_its_first_frame():
-    pair = [corners_picture(), Image.new("RGB", (24, 16), "white")]
-    two = encoded(pair[0], "MPO", save_all=True, append_images=pair[1:])
-    assert corners(open_image(two)) == ["red", "green", "blue", "white"]
-
-
-@given(data=st.data(), form=st.sampled_from(["PNG", "JPEG", "GIF", "TIFF", "WEBP", "BMP", "PPM"]))
-@pytest.mark.filterwarnings("ignore")
-def test_a_damaged_picture_decodes_or_is_an_image_error(data, form):
-    damaged = bytearray(encoded(corners_picture(), form))
-    for _ in range(data.draw(st.integers(1, 4))):
-        damaged[data.draw(st.integers(0, min(len(damaged), 200) - 1))] = data.draw(st.integers(0, 255))
-    assert opens_or_is_refused(bytes(damaged))
-
-
-def opens_or_is_refused(source: bytes) -> bool:
-    try:
-        return open_image(source).mode == "RGB"
-    except ImageError as error:
-        return str(error).startswith("picture: ")
-
-
-# cutting and resizing
 
 
 def test_a_picture_of_the_right_size_passes_untouched():

@@ -13,7 +13,10 @@ from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
+from hypothesis import given
+from hypothesis import strategies as st
 
+from shared.certificate_dates import validity
 from shared.tls import TlsError, TlsFiles
 
 NOW = datetime.datetime.now(datetime.UTC)
@@ -30,11 +33,18 @@ class Authority:
         basics = x509.BasicConstraints(ca=True, path_length=0)
         self.path = self._save(f"{name}.pem", self._sign(self._name, self._key, basics))
 
-    def pair(self, name: str, passphrase: bytes | None = None) -> tuple[Path, Path]:
-        """A certificate and its key."""
+    def pair(
+        self,
+        name: str,
+        passphrase: bytes | None = None,
+        start: datetime.datetime = NOW - DAY,
+        end: datetime.datetime = NOW + DAY,
+    ) -> tuple[Path, Path]:
+        """A certificate and its key; files of that name are replaced."""
         key = ec.generate_private_key(ec.SECP256R1())
         subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)])
-        certificate = self._sign(subject, key, x509.BasicConstraints(ca=False, path_length=None))
+        basics = x509.BasicConstraints(ca=False, path_length=None)
+        certificate = self._sign(subject, key, basics, start, end)
         hidden = (
             serialization.BestAvailableEncryption(passphrase) if passphrase else serialization.NoEncryption()
         )
@@ -43,7 +53,14 @@ class Authority:
         key_path.write_bytes(stored)
         return self._save(f"{name}.pem", certificate), key_path
 
-    def _sign(self, subject: x509.Name, key, basics: x509.BasicConstraints) -> x509.Certificate:
+    def _sign(
+        self,
+        subject: x509.Name,
+        key,
+        basics: x509.BasicConstraints,
+        start: datetime.datetime = NOW - DAY,
+        end: datetime.datetime = NOW + DAY,
+    ) -> x509.Certificate:
         loopback = x509.IPAddress(ipaddress.ip_address("127.0.0.1"))
         return (
             x509.CertificateBuilder()
@@ -51,8 +68,8 @@ class Authority:
             .issuer_name(self._name)
             .public_key(key.public_key())
             .serial_number(x509.random_serial_number())
-            .not_valid_before(NOW - DAY)
-            .not_valid_after(NOW + DAY)
+            .not_valid_before(start)
+            .not_valid_after(end)
             .add_extension(basics, critical=True)
             .add_extension(x509.SubjectAlternativeName([loopback]), critical=False)
             .sign(self._key, hashes.SHA256())
@@ -116,6 +133,75 @@ def test_mutual_tls_turns_away_who_has_none_or_a_strangers(authority, tmp_path):
             with pytest.raises(grpc.RpcError) as caught:
                 call(address, files)
             assert caught.value.code() is grpc.StatusCode.UNAVAILABLE
+
+
+# renewal and dates
+
+
+def test_renewed_files_are_served_without_a_restart(authority, tmp_path):
+    (tmp_path / "next").mkdir()
+    successor = Authority(tmp_path / "next", "successor")
+    served = authority.pair("server")
+    with echo_server(TlsFiles(None, *served)) as address:
+        assert call(address, TlsFiles(ca=authority.path)) == b"hello"
+        for old, new in zip(served, successor.pair("server"), strict=True):
+            new.replace(old)
+        assert call(address, TlsFiles(ca=successor.path)) == b"hello"
+
+
+def test_a_renewed_list_of_client_authorities_counts_without_a_restart(authority, tmp_path):
+    (tmp_path / "next").mkdir()
+    successor = Authority(tmp_path / "next", "successor")
+    accepted = tmp_path / "accepted.pem"
+    accepted.write_bytes(authority.path.read_bytes())
+    device = TlsFiles(authority.path, *successor.pair("device"))
+    with echo_server(TlsFiles(accepted, *authority.pair("server"))) as address:
+        with pytest.raises(grpc.RpcError):
+            call(address, device)
+        accepted.write_bytes(authority.path.read_bytes() + successor.path.read_bytes())
+        assert call(address, device) == b"hello"
+
+
+def test_renewed_files_that_do_not_work_are_said_and_the_last_ones_stay_in_use(authority, caplog):
+    certificate, key = authority.pair("server")
+    with echo_server(TlsFiles(None, certificate, key)) as address:
+        certificate.write_bytes(authority.pair("another")[0].read_bytes())
+        assert call(address, TlsFiles(ca=authority.path)) == b"hello"
+        assert f"{key} is not the key of {certificate}" in caplog.text
+        certificate.unlink()
+        assert call(address, TlsFiles(ca=authority.path)) == b"hello"
+
+
+def test_certificates_out_of_their_time_are_said_with_the_date(authority):
+    expired = authority.pair("expired", start=NOW - 3 * DAY, end=NOW - 2 * DAY)
+    early = authority.pair("early", start=NOW + 2 * DAY, end=NOW + 3 * DAY)
+    assert list(TlsFiles(authority.path, *authority.pair("server")).untimely()) == []
+    (late,) = TlsFiles(authority.path, *expired).untimely()
+    assert f"{expired[0]}: a certificate expired on {NOW - 2 * DAY:%Y-%m-%d %H:%M} UTC" in late
+    (soon,) = TlsFiles(authority.path, *early).untimely()
+    assert f"{early[0]}: a certificate is valid from {NOW + 2 * DAY:%Y-%m-%d %H:%M} UTC on" in soon
+
+
+def test_one_authority_in_its_time_is_enough(authority, tmp_path):
+    both = tmp_path / "both.pem"
+    expired, _ = authority.pair("expired", end=NOW - DAY / 2)
+    both.write_bytes(authority.path.read_bytes() + expired.read_bytes())
+    assert list(TlsFiles(ca=both).untimely()) == []
+    assert len(list(TlsFiles(ca=expired).untimely())) == 1
+
+
+moments = st.datetimes(datetime.datetime(1970, 1, 1), datetime.datetime(2120, 1, 1))
+
+
+@given(moments, moments)
+def test_dates_are_those_that_a_library_reads(one, other):
+    start, end = sorted(moment.replace(microsecond=0, tzinfo=datetime.UTC) for moment in (one, other))
+    key = ec.generate_private_key(ec.SECP256R1())
+    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "n" * 64)])
+    made = x509.CertificateBuilder().subject_name(name).issuer_name(name).public_key(key.public_key())
+    made = made.serial_number(1).not_valid_before(start).not_valid_after(end).sign(key, hashes.SHA256())
+    pem = made.public_bytes(serialization.Encoding.PEM).decode()
+    assert list(validity(f"text\n{pem}{pem}")) == [(start, end)] * 2
 
 
 # files that cannot be used

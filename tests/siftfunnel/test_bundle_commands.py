@@ -1,6 +1,7 @@
 """`siftfunnel bundle list | show | verify` on tiny bundles."""
 
 import json
+import re
 from pathlib import Path
 
 import pytest
@@ -37,7 +38,7 @@ def test_list_as_json_names_digest_codecs_and_inverter(
     assert fact["feature"] == [12, 8, 8]
     assert fact["codecs"] == ["fp32", "fp16", "int8", "q8", "q7", "q6", "q5", "q4"]
     assert fact["inverter"].endswith("inverters/tiny")
-    assert fact["accuracy"] is None
+    assert fact["figures"]["q6"]["accuracy"] is None
 
 
 def test_list_is_a_table_for_people(library: Bundle, capsys: pytest.CaptureFixture[str]) -> None:
@@ -47,31 +48,55 @@ def test_list_is_a_table_for_people(library: Bundle, capsys: pytest.CaptureFixtu
     assert row.split()[:4] == ["tiny", "none", "3x32x32", "12x8x8"]
 
 
-def test_list_as_markdown_is_a_table_of_costs_and_leaks(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
+@pytest.fixture
+def reported(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Two bundles and their inverters, whose reports differ from codec to codec."""
     monkeypatch.setenv("SIFTFUNNEL_MODELS", str(tmp_path / "bundles"))
     monkeypatch.setenv("SIFTFUNNEL_INVERTERS", str(tmp_path / "inverters"))
     for name, defence in (("a-protected", "siftfunnel"), ("b-unprotected", "none")):
         bundle = make_tiny_bundle(tmp_path / "bundles" / name, name=name, defence=defence)
         report = bundle.report() | {
-            "codecs": {"q6": {"accuracy": 0.8125, "payload_bytes_mean": 1234.4}},
+            "accuracy": 0.99,
+            "codecs": {
+                "fp32": {"accuracy": 0.99, "payload_bytes_mean": 9999.0},
+                "q6": {"accuracy": 0.8125, "payload_bytes_mean": 1234.4},
+            },
             "jpeg_quality_75": {"payload_bytes_mean": 920.6},
         }
         (bundle.directory / "report.json").write_text(json.dumps(report))
         figures = {
-            "held_out": {"psnr_mean": 28.04, "ssim_mean": 0.9312},
+            "codecs": {
+                "fp32": {"psnr_mean": 33.3, "ssim_mean": 0.99},
+                "q6": {"psnr_mean": 28.04, "ssim_mean": 0.9312},
+            },
             "mean_picture_instead": {"psnr_mean": 12.1, "ssim_mean": 0.11},
         }
         write_inverter(tmp_path / "inverters" / name, name, bundle.digest, b"graph", figures)
+
+
+def test_accuracy_bytes_and_what_is_rebuilt_in_a_row_are_those_of_the_same_codec(
+    reported: None, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert cli.main(["bundle", "list"]) == 0
+    rows = capsys.readouterr().out.splitlines()[1:]
+    assert all(re.search(r" q6 +81\.25% +1,234 +28\.0 dB +0\.931 ", row) for row in rows)
+    assert cli.main(["bundle", "show", "a-protected"]) == 0
+    told = capsys.readouterr().out
+    assert "1,234 bytes, accuracy 81.25%, rebuilt 28.0 dB, SSIM 0.931" in told
+    assert "9,999 bytes, accuracy 99.00%, rebuilt 33.3 dB, SSIM 0.990" in told
+
+
+def test_list_as_markdown_is_a_table_of_costs_and_leaks(
+    reported: None, capsys: pytest.CaptureFixture[str]
+) -> None:
     assert cli.main(["bundle", "list", "--markdown"]) == 0
     head, rule, first, second = capsys.readouterr().out.splitlines()
     assert head == (
-        "| bundle | input | accuracy | codec | bytes per frame | as JPEG | rebuilt from the feature "
+        "| bundle | input | codec | accuracy | bytes per frame | as JPEG | rebuilt from the frame "
         "| guessed without it |"
     )
     assert rule == "| --- | ---: | ---: | ---: | ---: | ---: | ---: | ---: |"
-    figures_of_both = "32x32 | 81.25% | q6 | 1,234 | 921 | 28.0 dB, SSIM 0.931 | 12.1 dB, SSIM 0.110 |"
+    figures_of_both = "32x32 | q6 | 81.25% | 1,234 | 921 | 28.0 dB, SSIM 0.931 | 12.1 dB, SSIM 0.110 |"
     assert first == f"| `b-unprotected` | {figures_of_both}"
     assert second == f"| `a-protected` | {figures_of_both}"
 
@@ -81,7 +106,7 @@ def test_list_as_markdown_shows_a_dash_where_nothing_was_reported(
 ) -> None:
     assert cli.main(["bundle", "list", "--markdown"]) == 0
     row = capsys.readouterr().out.splitlines()[2]
-    assert row == "| `tiny` | 32x32 | - | q6 | - | - | - | - |"
+    assert row == "| `tiny` | 32x32 | q6 | - | - | - | - | - |"
 
 
 def test_list_of_a_folder_without_bundles_is_wrong_input(
@@ -104,12 +129,31 @@ def test_show_of_an_unknown_bundle_lists_the_names(
     library: Bundle, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert cli.main(["bundle", "show", "nonsense"]) == 2
-    assert "one of tiny" in capsys.readouterr().err
+    assert "tiny" in capsys.readouterr().err
 
 
 def test_verify_passes_an_unchanged_bundle(library: Bundle, capsys: pytest.CaptureFixture[str]) -> None:
     assert cli.main(["bundle", "verify"]) == 0
     assert capsys.readouterr().out.startswith(f"ok       tiny  {library.digest}")
+
+
+def test_verify_notices_an_edited_report(library: Bundle, capsys: pytest.CaptureFixture[str]) -> None:
+    path = library.directory / "report.json"
+    path.write_text(path.read_text().replace('"seed": ', '"seed": 1'))
+    assert cli.main(["bundle", "verify", "tiny"]) == 1
+    assert "report.json" in capsys.readouterr().out
+
+
+def test_verify_says_what_a_report_is_worth(library: Bundle, capsys: pytest.CaptureFixture[str]) -> None:
+    states = []
+    for text in (None, json.dumps({"digest": library.digest, "accuracy": 0.9}), ""):
+        if text is not None:
+            (library.directory / "report.json").write_text(text)
+        if text == "":
+            (library.directory / "report.json").unlink()
+        assert cli.main(["bundle", "verify", "--json"]) == 0
+        states.append(json.loads(capsys.readouterr().out)[0]["report"])
+    assert states == ["unchanged", "without a checksum", "none"]
 
 
 @pytest.mark.parametrize("name", ["edge.onnx", "cloud.onnx"])

@@ -109,8 +109,26 @@ def test_a_missing_extra_is_named_in_help_and_when_asked_for(
     only_row(monkeypatch, raises(AssertionError("must not run")), needs=("not_there_at_all", "json"))
     with pytest.raises(SystemExit):
         cli.main(["--help"])
-    assert "pip install 'siftfunnel[edge]'" in " ".join(capsys.readouterr().out.split())
+    assert "pip install '.[edge]'" in " ".join(capsys.readouterr().out.split())
     assert cli.main(["try"]) == 1
     told = capsys.readouterr().err
     assert "'not_there_at_all'" in told
-    assert "pip install 'siftfunnel[edge]'" in told
+    assert "pip install '.[edge]'" in told
+
+
+def test_the_extra_that_brings_the_missing_module_is_named_not_the_commands(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    only_row(monkeypatch, raises(ModuleNotFoundError("none", name="mlperf_loadgen.lib")))
+    assert cli.main(["try"]) == 1
+    assert "pip install '.[bench]'" in capsys.readouterr().err
+
+
+def test_help_is_there_before_the_extra_is(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    only_row(monkeypatch, raises(AssertionError("must not run")), needs=("not_there_at_all",))
+    with pytest.raises(SystemExit) as ended:
+        cli.main(["try", "--help"])
+    assert ended.value.code == 0
+    assert "usage: siftfunnel try" in capsys.readouterr().out

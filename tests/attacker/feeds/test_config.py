@@ -29,6 +29,7 @@ GOOD = {
     "relay:[::]:7000:[fd00::1]:50051": RelayConfig(Endpoint("::", 7000), Endpoint("fd00::1", 50051)),
     "relay:localhost:7000:50051": RelayConfig(Endpoint("localhost", 7000), Endpoint(LOCAL, 50051)),
     "pcap:a:b.pcap": PcapConfig(Path("a:b.pcap")),
+    "pcap:a.pcap:50052": PcapConfig(Path("a.pcap"), 50052),
     "cloud:flows.jsonl": CloudConfig(Path("flows.jsonl")),
 }
 

@@ -12,9 +12,10 @@ from attacker.feeds.pcap import PcapFeed
 from attacker.tap.events import ConnectionClosed, ConnectionOpened, Event, FeedError
 from attacker.tap.packets import ETHERNET, LINUX_SLL, LINUX_SLL2, RAW
 from tests.attacker.conftest import FRAMES
+from tests.attacker.feeds.pcapng import enhanced, interface, section
 from tests.attacker.feeds.sockets import eventually
 from tests.attacker.service import Transcript, frames_heard
-from tests.attacker.tap.wire import connection
+from tests.attacker.tap.wire import connection, packets
 
 LINKS = {
     ETHERNET: bytes(12) + b"\x08\x00",
@@ -38,8 +39,8 @@ def write_pcapng(path: Path, transcript: Transcript) -> None:
             writer.writepkt(LINKS[ETHERNET] + packet, 1000.0 + number / 100)
 
 
-def played(path: Path) -> tuple[PcapFeed, list[Event]]:
-    feed = PcapFeed(PcapConfig(path))
+def played(path: Path, port: int | None = None) -> tuple[PcapFeed, list[Event]]:
+    feed = PcapFeed(PcapConfig(path, port))
     events: list[Event] = []
     feed.start(events.append)
     assert eventually(lambda: feed.state().phase in ("finished", "failed"))
@@ -79,6 +80,54 @@ def test_packets_that_are_no_tcp_are_counted(transcript: Transcript, tmp_path: P
     feed, _ = played(path)
     assert feed.state().detail.endswith("packets, 1 of them not TCP")
     assert feed.state().dropped == {}
+
+
+def test_every_interface_of_a_capture_is_heard(transcript: Transcript, tmp_path: Path) -> None:
+    content = section() + b"".join(interface("<", link_type) for link_type in (*LINKS, 105))
+    for number, link in enumerate(LINKS.values()):
+        for packet in connection(transcript, client=("10.0.0.2", 40000 + number)):
+            content += enhanced("<", number, 1_000_000, link + packet)
+    path = tmp_path / "a.pcapng"
+    path.write_bytes(content + enhanced("<", len(LINKS), 0, b"802.11"))
+    feed, events = played(path)
+    assert len(frames_heard(events)) == len(LINKS) * 17
+    assert feed.state().dropped == {"packets: of link type 105, which this tap does not read": 1}
+
+
+def test_what_a_snap_length_and_lost_fragments_cost_is_named(transcript: Transcript, tmp_path: Path) -> None:
+    packets = connection(transcript)
+    content = section() + interface("<", RAW)
+    for packet in packets:
+        content += enhanced("<", 0, 1_000_000, packet[:500], len(packet))
+    fragment = packets[20][:6] + b"\x20\x00" + packets[20][8:]
+    content += enhanced("<", 0, 1_000_000, fragment) + enhanced("<", 0, 1_000_000, packets[20][:30], 900)
+    path = tmp_path / "a.pcapng"
+    path.write_bytes(content)
+    feed, events = played(path)
+    missed = sum(max(0, len(packet) - 500) for packet in packets)
+    dropped = feed.state().dropped
+    assert dropped["bytes: segments cut off by the capture's snap length"] == missed
+    assert dropped["packets: IP fragments of which other parts are missing"] == 1
+    assert dropped["packets: cut off by the capture's snap length before the end of their headers"] == 1
+    assert len(frames_heard(events)) > 0
+
+
+def test_a_server_port_can_be_given_and_what_was_assumed_is_said(
+    secure_transcript: Transcript, transcript: Transcript, tmp_path: Path
+) -> None:
+    path = tmp_path / "a.pcapng"
+    late = packets(secure_transcript)[-6:]
+    content = section() + interface("<", RAW) + b"".join(enhanced("<", 0, 0, packet) for packet in late)
+    path.write_bytes(content)
+    feed, events = played(path)
+    assert isinstance(events[0], ConnectionOpened)
+    assert events[0].server == "10.0.0.2:40000"
+    assert feed.state().directions_told_by == {"the port numbers": 1}
+    assert f"pcap:{path}:PORT" in feed.state().detail
+    feed, events = played(path, port=50051)
+    assert isinstance(events[0], ConnectionOpened)
+    assert events[0].server == "10.0.0.3:50051"
+    assert feed.state().directions_told_by == {}
 
 
 def test_a_capture_cut_off_in_the_middle_plays_up_to_there(transcript: Transcript, tmp_path: Path) -> None:

@@ -80,6 +80,16 @@ def test_a_name_is_listened_at_over_ipv4() -> None:
         socket.create_connection(("127.0.0.1", port), timeout=30).close()
 
 
+def test_what_lies_in_the_working_folder_is_not_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("queue.py", "socket.py", "shared.py"):
+        (tmp_path / name).write_text("raise SystemExit('the working folder was run')")
+    monkeypatch.chdir(tmp_path)
+    # as of a program that was installed: the tests' own folder is on the path, the working folder is not
+    monkeypatch.setattr("sys.path", [str(ROOT), *(path for path in sys.path if path)])
+    with relaying(RelayFeed(relay_config(1)), _ignore) as feed:
+        assert feed.state().phase == "running"
+
+
 def test_port_0_is_resolved() -> None:
     with relaying(RelayFeed(relay_config(1)), _ignore) as feed:
         host, _, port = feed.state().address.rpartition(":")

@@ -6,12 +6,15 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from attacker.tap.events import ConnectionClosed, ConnectionOpened, Dropped, Event
+from attacker.tap.connection import ConnectionTap
+from attacker.tap.direction import UnsureTap
+from attacker.tap.events import ConnectionClosed, ConnectionOpened, Direction, Dropped, Event
 from attacker.tap.flow_table import FlowLimits, FlowTable
 from attacker.tap.half_flow import ReassemblyLimits
-from attacker.tap.packets import RAW, Address, Segment, segment_of
+from attacker.tap.packets import Address, Segment
+from shared.rpc import split_inference_pb2 as pb
 from tests.attacker.conftest import FRAMES
-from tests.attacker.service import Transcript, frames_heard, overhear, replies_heard
+from tests.attacker.service import Transcript, frames_heard, messages, overhear, replies_heard
 from tests.attacker.tap.wire import (
     ACK,
     CLIENT,
@@ -25,6 +28,7 @@ from tests.attacker.tap.wire import (
     goodbye,
     handshake,
     packets,
+    segment_of,
     tcp,
 )
 
@@ -36,7 +40,7 @@ def played(capture: list[bytes], table: FlowTable | None = None, step_s: float =
     table = table or FlowTable(50051)
     events: list[Event] = []
     for number, packet in enumerate(capture):
-        segment = segment_of(RAW, packet)
+        segment = segment_of(packet)
         assert isinstance(segment, Segment)
         events += table.receive(segment, number * step_s)
     return events + table.close(len(capture) * step_s, "the capture ends")
@@ -83,7 +87,7 @@ def test_lost_packets_are_counted_and_the_rest_is_heard(transcript: Transcript) 
     number, segment = next(
         (number, segment)
         for number, packet in enumerate(capture)
-        if isinstance(segment := segment_of(RAW, packet), Segment)
+        if isinstance(segment := segment_of(packet), Segment)
         and segment.payload_bytes > 1000
         and segment.payload in largest
     )
@@ -96,6 +100,31 @@ def test_lost_packets_are_counted_and_the_rest_is_heard(transcript: Transcript) 
     assert [(event.count, event.why) for event in missed] == [
         (segment.payload_bytes, "segments that the capture does not hold")
     ]
+
+
+def test_behind_a_segment_that_only_the_capture_lacks_frames_are_heard_before_their_answers(
+    transcript: Transcript,
+) -> None:
+    capture = connection(transcript)
+    frames = [
+        number
+        for number, packet in enumerate(capture)
+        if isinstance(segment := segment_of(packet), Segment)
+        and segment.destination.port == SERVER[1]
+        and segment.payload_bytes > 1000
+    ]
+    for lost in frames[:: len(frames) // 5]:
+        events = played(capture[:lost] + capture[lost + 1 :], step_s=0.03)
+        heard = [
+            (event.kind, pb.Frame.FromString(event.message).sequence)
+            for event in messages(events)
+            if event.kind != "other"
+        ]
+        unasked = [
+            at for at, (kind, n) in enumerate(heard) if kind == "reply" and ("frame", n) not in heard[:at]
+        ]
+        # a segment may hold the end of one frame and the beginning of another
+        assert len(unasked) <= 2
 
 
 def test_interleaved_connections_are_kept_apart(transcript: Transcript) -> None:
@@ -121,21 +150,57 @@ def test_a_connection_may_be_met_midway(transcript: Transcript) -> None:
     assert heard == ALL_FRAMES[-len(heard) :]
 
 
-def test_without_a_port_the_preface_or_the_lower_port_tells_the_server(transcript: Transcript) -> None:
+def server_of(capture: list[bytes], table: FlowTable) -> tuple[str, str]:
+    """The server of the last connection, and what told it."""
+    opened = [event for event in played(capture, table) if isinstance(event, ConnectionOpened)]
+    return opened[-1].server, opened[-1].told_by
+
+
+@pytest.mark.parametrize("client", [CLIENT, ("10.0.0.2", 61000)])
+def test_without_a_port_the_messages_tell_the_server(transcript: Transcript, client: tuple[str, int]) -> None:
+    late = packets(transcript, client)[20:]
+    events = played(late, FlowTable())
+    assert server_of(late, FlowTable()) == ("10.0.0.3:50051", "the shape of its messages")
+    assert frames_heard(events) == frames_heard(played(late, FlowTable(50051)))
+    assert replies_heard(events) == replies_heard(played(late, FlowTable(50051)))
+    assert len(frames_heard(events)) > 10
+
+
+def test_a_port_or_the_preface_tells_the_server_without_doubt(transcript: Transcript) -> None:
     high = ("10.0.0.3", 61000)
-    by_preface = played(packets(transcript, server=high), FlowTable())[0]
-    by_port = played(packets(transcript)[20:], FlowTable())[0]
-    assert isinstance(by_preface, ConnectionOpened)
-    assert isinstance(by_port, ConnectionOpened)
-    assert by_preface.server == "10.0.0.3:61000"
-    assert by_port.server == "10.0.0.2:40000"
+    assert server_of(packets(transcript, server=high), FlowTable()) == ("10.0.0.3:61000", "")
+    assert server_of(packets(transcript)[20:], FlowTable(50051)) == ("10.0.0.3:50051", "")
 
 
-def test_without_a_port_a_connection_seen_whole_tells_the_server_of_others(transcript: Transcript) -> None:
-    other = ("10.0.0.4", 40001)
-    capture = [*connection(transcript), *packets(transcript, other)[20:]]
-    opened = [event for event in played(capture, FlowTable()) if isinstance(event, ConnectionOpened)]
-    assert [event.server for event in opened] == ["10.0.0.3:50051", "10.0.0.3:50051"]
+def test_where_nothing_tells_the_port_numbers_are_taken_and_that_is_said(
+    secure_transcript: Transcript, transcript: Transcript
+) -> None:
+    late = packets(secure_transcript)[-6:]
+    assert server_of(late, FlowTable()) == ("10.0.0.2:40000", "the port numbers")
+    seen_before = connection(transcript, client=("10.0.0.4", 40001))
+    assert server_of([*seen_before, *late], FlowTable()) == ("10.0.0.3:50051", "the port numbers")
+
+
+@given(
+    st.lists(
+        st.tuples(st.sampled_from(["up", "down"]), st.binary(max_size=200), st.integers(0, 3)), max_size=20
+    )
+)
+@settings(deadline=None)
+def test_any_bytes_of_an_unsure_connection_are_accounted_for(
+    parts: list[tuple[Direction, bytes, int]],
+) -> None:
+    ends = [Address(b"\x7f\0\0\1", port) for port in (1, 2)]
+    tap = UnsureTap(lambda client: ConnectionTap(str(client), joined_midway=True), *ends, 0.0)
+    events: list[Event] = []
+    for direction, data, lost_bytes in parts:
+        events += tap.receive(direction, data, 0.0)
+        events += tap.lose(direction, lost_bytes, 0.0, "test") if lost_bytes else []
+    events += tap.close(0.0, "closed")
+    opened, closed = events[0], events[-1]
+    assert isinstance(opened, ConnectionOpened)
+    assert isinstance(closed, ConnectionClosed)
+    assert closed.traffic.total_bytes == sum(len(data) + lost for _, data, lost in parts)
 
 
 def test_the_last_packets_of_a_closed_connection_open_no_new_one(transcript: Transcript) -> None:
@@ -181,7 +246,7 @@ def test_a_hole_waits_no_longer_than_it_may_when_nothing_more_comes(transcript: 
     capture = [*handshake(), *packets(transcript)]
     del capture[25]
     for packet in capture[:30]:
-        segment = segment_of(RAW, packet)
+        segment = segment_of(packet)
         assert isinstance(segment, Segment)
         table.receive(segment, 10.0)
     assert losses(table.tick(10.4)) == []
@@ -192,7 +257,7 @@ def test_the_quietest_connection_is_let_go_when_there_are_too_many() -> None:
     table = FlowTable(50051, flow_limits=FlowLimits(flows=2))
     events: list[Event] = []
     for port in (1, 2, 3):
-        segment = segment_of(RAW, bytes(tcp(("10.0.0.2", port), SERVER, 5, 0, SYN)))
+        segment = segment_of(bytes(tcp(("10.0.0.2", port), SERVER, 5, 0, SYN)))
         assert isinstance(segment, Segment)
         events += table.receive(segment, float(port))
     assert table.connections == 2
@@ -201,7 +266,7 @@ def test_the_quietest_connection_is_let_go_when_there_are_too_many() -> None:
 
 def test_a_silent_connection_is_forgotten() -> None:
     table = FlowTable(50051, flow_limits=FlowLimits(idle_s=10.0))
-    played_packets = [segment_of(RAW, packet) for packet in handshake()]
+    played_packets = [segment_of(packet) for packet in handshake()]
     for segment in played_packets:
         assert isinstance(segment, Segment)
         table.receive(segment, 0.0)

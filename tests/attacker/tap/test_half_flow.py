@@ -5,7 +5,7 @@ import itertools
 from hypothesis import given
 from hypothesis import strategies as st
 
-from attacker.tap.half_flow import HalfFlow, Missed, ReassemblyLimits
+from attacker.tap.half_flow import CUT_OFF, HalfFlow, Missed, ReassemblyLimits
 from attacker.tap.packets import Address, Segment
 
 HERE, THERE = Address(b"\x7f\0\0\1", 1000), Address(b"\x7f\0\0\1", 2000)
@@ -85,6 +85,16 @@ def test_the_wait_begins_anew_with_each_hole() -> None:
     assert flow.expire(1.0) == [Missed(1), b"d"]
 
 
+def test_a_hole_that_the_receiver_has_acknowledged_is_given_up_at_once() -> None:
+    flow = half(wait_s=9.0, acknowledged_wait_s=0.02)
+    flow.receive(segment(110, b"k"), 1.0)
+    assert flow.acknowledge(100, 1.5) == []
+    assert flow.acknowledge(111, 1.6) == [Missed(10), b"k"]
+    assert flow.receive(segment(121, b"v"), 1.6) == []
+    assert flow.acknowledge(122, 1.61) == []
+    assert flow.expire(1.63) == [Missed(10), b"v"]
+
+
 def test_a_full_buffer_ends_the_wait() -> None:
     flow = half(pending_bytes=3)
     assert flow.receive(segment(110, b"ab"), 0.0) == []
@@ -113,7 +123,7 @@ def test_segments_far_out_of_the_window_are_foreign() -> None:
 
 def test_a_capture_that_cuts_packets_leaves_holes() -> None:
     flow = half()
-    assert flow.receive(segment(100, b"abc", payload_bytes=10), 0.0) == [b"abc", Missed(7)]
+    assert flow.receive(segment(100, b"abc", payload_bytes=10), 0.0) == [b"abc", Missed(7, CUT_OFF)]
     assert flow.receive(segment(110, b"d"), 0.0) == [b"d"]
 
 
@@ -164,14 +174,16 @@ def test_any_order_with_any_duplicates_gives_the_stream(data: st.DataObject) -> 
             st.binary(max_size=50),
             st.sampled_from([ACK, FIN | ACK]),
             st.floats(0, 9),
+            st.integers(0, (1 << 32) - 1),
         ),
         max_size=30,
     )
 )
 def test_any_segments_are_survived_within_the_limits(
-    segments: list[tuple[int, bytes, int, float]],
+    segments: list[tuple[int, bytes, int, float, int]],
 ) -> None:
     flow = half(None, pending_bytes=100)
-    for sequence, payload, flags, time_s in segments:
+    for sequence, payload, flags, time_s, acknowledgement in segments:
         flow.receive(segment(sequence, payload, flags), time_s)
+        flow.acknowledge(acknowledgement, time_s)
         assert flow.pending_bytes <= 100

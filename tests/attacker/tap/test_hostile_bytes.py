@@ -1,5 +1,7 @@
 """The tap against bytes that are damaged, made up, or too much of everything."""
 
+import gzip
+
 from hpack import Encoder
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
@@ -70,8 +72,8 @@ def heard_from(*frames: bytes, limits: TapLimits | None = None) -> list[Event]:
     return overhear([("up", PREFACE + b"".join(frames))], ConnectionTap("c", limits=limits))
 
 
-def headers(stream_id: int) -> bytes:
-    block = Encoder().encode([(":path", STREAM), ("siftfunnel-bundle", DIGEST)])
+def headers(stream_id: int, *more: tuple[str, str]) -> bytes:
+    block = Encoder().encode([(":path", STREAM), ("siftfunnel-bundle", DIGEST), *more])
     return http2_frame(1, 0x04, stream_id, block)
 
 
@@ -118,6 +120,35 @@ def test_a_message_over_the_limit_is_stepped_over_and_counted() -> None:
     events = heard_from(headers(1), http2_frame(0, 0, 1, long + grpc_message(FRAME)), limits=SMALL)
     assert Dropped("c", 0.0, 1, "messages", "message over 2048 bytes") in events
     assert [event.message for event in messages(events)] == [FRAME]
+
+
+def test_a_message_that_inflates_over_the_limit_is_counted_and_the_next_one_is_read() -> None:
+    bomb = gzip.compress(bytes(1 << 20))
+    events = heard_from(
+        headers(1, ("grpc-encoding", "gzip")),
+        http2_frame(0, 0, 1, b"\1" + len(bomb).to_bytes(4, "big") + bomb),
+        http2_frame(0, 0, 1, grpc_message(FRAME)),
+        limits=SMALL,
+    )
+    assert Dropped("c", 0.0, 1, "messages", "a compressed message of more than 2048 bytes") in events
+    assert [event.message for event in messages(events)] == [FRAME]
+
+
+def test_a_fault_of_ours_costs_one_connection_and_is_counted() -> None:
+    def faulty(frame: bytes) -> str | None:
+        raise ZeroDivisionError("a bug")
+
+    tap = ConnectionTap("c", settle=faulty)
+    block = Encoder().encode([(":path", STREAM)])
+    wire = PREFACE + http2_frame(1, 0x04, 1, block) + http2_frame(0, 0, 1, grpc_message(FRAME))
+    events = [*tap.receive("up", wire, 0.0), *tap.receive("up", wire, 0.0)]
+    events += [*tap.lose("down", 10, 0.0, "test"), *tap.close(0.0, "closed")]
+    why = "a fault of the tap itself (ZeroDivisionError: a bug)"
+    assert Dropped("c", 0.0, 1, "connections", why) in events
+    assert Dropped("c", 0.0, len(wire), "bytes", why) in events
+    closed = events[-1]
+    assert isinstance(closed, ConnectionClosed)
+    assert closed.traffic.total_bytes == 2 * len(wire) + 10
 
 
 def test_a_declared_size_alone_takes_no_memory() -> None:

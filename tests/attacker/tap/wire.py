@@ -4,6 +4,7 @@ import socket
 
 import dpkt
 
+from attacker.tap.packets import RAW, Ignored, PacketReader, Segment
 from tests.attacker.service import Transcript
 
 CLIENT, SERVER = ("10.0.0.2", 40000), ("10.0.0.3", 50051)
@@ -12,6 +13,11 @@ FIN, SYN, RST, PSH, ACK = 0x01, 0x02, 0x04, 0x08, 0x10
 UP_START, DOWN_START = 4_294_900_000, 7_000
 
 End = tuple[str, int]
+
+
+def segment_of(packet: bytes) -> Segment | Ignored:
+    """The segment in a captured IP packet."""
+    return PacketReader().read(RAW, packet, 0.0)
 
 
 def tcp(

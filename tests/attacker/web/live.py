@@ -62,17 +62,29 @@ class LivePage:
         """Where a browser looks."""
         return f"http://127.0.0.1:{self._listener.getsockname()[1]}/"
 
-    def play(self, bundle: Bundle, count: int = 1, tap: HandFeed | None = None, gap_s: float = 0.1) -> None:
-        """Let frames pass, with their originals and answers."""
+    def play(
+        self,
+        *bundles: Bundle,
+        count: int = 1,
+        tap: HandFeed | None = None,
+        gap_s: float = 0.1,
+        codec: str = "q6",
+    ) -> None:
+        """Let pictures pass, each through every bundle, with their originals and answers."""
         for _ in range(count):
             sequence, self._sequence = self._sequence, self._sequence + 1
-            label = bundle.manifest.classes[sequence % 3]
-            frame = heard_frame(
-                self.scene.frame(bundle, sequence, sequence % 3), bundle.digest, time_s=time.time()
-            )
-            self.camera.show(self.scene.truth(bundle, sequence, sequence % 3, label))
-            (tap or self.relay).tell(frame, heard_reply(sequence, sequence % 3, time_s=time.time()))
+            for place, bundle in enumerate(bundles):
+                self._send(bundle, sequence, tap or self.relay, f"c{place}", codec)
             time.sleep(gap_s)
+
+    def _send(self, bundle: Bundle, sequence: int, tap: HandFeed, connection: str, codec: str) -> None:
+        picture = sequence % 3
+        sent = self.scene.frame(bundle, sequence, picture, codec)
+        self.camera.show(self.scene.truth(bundle, sequence, picture, bundle.manifest.classes[picture]))
+        tap.tell(
+            heard_frame(sent, bundle.digest, connection, time.time()),
+            heard_reply(sequence, picture, connection, time.time()),
+        )
 
     def play_encrypted(self, count: int = 1) -> None:
         """Let TLS records pass the relay."""

@@ -1,127 +1,172 @@
 import asyncio
 import json
 import threading
-from collections.abc import AsyncIterator
 from typing import Any
 
 import pytest
 
-from attacker.web.hub import Hub, Subscriber, encode_event
+from attacker.web.hub import Hub, encode
 
 
-def view(number: int, pictures: bool = True) -> dict[str, Any]:
+class Clock:
+    def __init__(self) -> None:
+        self.now_s = 0.0
+
+    def __call__(self) -> float:
+        return self.now_s
+
+
+def view(sequence: int, digest: str = "d", pictures: bool = True) -> dict[str, Any]:
     return {
-        "id": number,
-        "digest": "d",
+        "id": sequence,
+        "tap": "relay",
+        "bundle": "faces",
+        "digest": digest,
+        "defended": digest == "shut",
+        "sequence": sequence,
         "codec": "q6",
         "similarity": None,
-        "pictures": {"a": 1} if pictures else None,
+        "label": "ada",
+        "jpeg_bytes": 900,
+        "original_size": [32, 32],
+        "pictures": {"original": f"picture {sequence}", "feature": "f", "reconstruction": "r"}
+        if pictures
+        else None,
     }
 
 
-def parse(event: bytes) -> tuple[str, Any]:
-    name, data = event.decode().strip().split("\n")
-    return name.removeprefix("event: "), json.loads(data.removeprefix("data: "))
+async def news(hub: Hub, after: int = 0, session: str | None = None) -> dict[str, Any]:
+    told = await hub.news(session or hub.session, after, timeout_s=5)
+    return dict(json.loads(told.as_json()))
 
 
-def greet(history: dict[str, Any]) -> list[bytes]:
-    """A hello that says nothing."""
-    return [encode_event("hello", {})]
-
-
-def tell(history: dict[str, Any]) -> list[bytes]:
-    """A hello with the history."""
-    return [encode_event("hello", history)]
-
-
-async def take(events: AsyncIterator[bytes], count: int) -> list[tuple[str, Any]]:
-    return [parse(await asyncio.wait_for(anext(events), 5)) for _ in range(count)]
-
-
-def test_an_event_is_one_line_of_ascii_whatever_it_says() -> None:
-    assert encode_event("frame", {"id": 7}) == b'event: frame\ndata: {"id":7}\n\n'
-    spiteful = encode_event("problem", {"text": "two\nlines \u2028 and\r\nevent: hello"})
-    assert spiteful.count(b"\n") == 3
-    assert parse(spiteful) == ("problem", {"text": "two\nlines \u2028 and\r\nevent: hello"})
-
-
-def test_what_json_cannot_say_is_refused() -> None:
+def test_a_value_is_one_line_of_ascii_whatever_it_says() -> None:
+    spiteful = encode({"text": "two\nlines \u2028 and\r\nevent: hello"})
+    assert b"\n" not in spiteful
+    assert json.loads(spiteful) == {"text": "two\nlines \u2028 and\r\nevent: hello"}
     with pytest.raises(ValueError, match="not JSON compliant"):
-        encode_event("frame", {"psnr": float("nan")})
+        encode({"psnr": float("nan")})
 
 
-async def test_every_page_gets_every_event_from_any_thread() -> None:
+async def test_a_page_that_asks_gets_the_newest_of_everything_and_each_only_once() -> None:
     hub = Hub()
     hub.open()
-    pages = [hub.listen(greet) for _ in range(2)]
-    for page in pages:
-        assert await take(page, 1) == [("hello", {})]
-    thread = threading.Thread(target=lambda: [hub.publish("frame", view(n)) for n in range(3)])
-    thread.start()
-    for page in pages:
-        assert [value["id"] for _, value in await take(page, 3)] == [0, 1, 2]
-    thread.join()
-    assert hub.subscribers == 2
-    for page in pages:
-        await page.aclose()  # type: ignore[attr-defined]
-    assert hub.subscribers == 0
-
-
-async def test_a_slow_page_loses_the_oldest_events_and_they_are_counted() -> None:
-    hub = Hub()
-    hub.open()
-    slow = hub.listen(greet)
-    await take(slow, 1)
     for number in range(100):
+        hub.publish("books", {"number": number})
+    hub.publish("camera", {"label": "ada"})
+    first = await news(hub)
+    assert (first["books"], first["camera"]) == ({"number": 99}, {"label": "ada"})
+    hub.publish("books", {"number": 100})
+    second = await news(hub, first["number"])
+    assert second["books"] == {"number": 100}
+    assert "camera" not in second
+
+
+async def test_a_slow_page_lags_behind_by_nothing_and_holds_no_memory() -> None:
+    hub = Hub()
+    hub.open()
+    started = await hub.news(hub.session, 0, 0)
+    for number in range(10_000):
         hub.publish("frame", view(number))
-    await asyncio.sleep(0)
-    assert hub.dropped == 36
-    assert [value["id"] for _, value in await take(slow, 2)] == [36, 37]
-    await slow.aclose()  # type: ignore[attr-defined]
-    assert hub.dropped == 36
+    told = await hub.news(hub.session, started.number, 5)
+    assert json.loads(told.items["points"])[-1]["id"] == 9999
+    assert len(told.as_json()) < 100_000
 
 
-async def test_a_silent_channel_is_kept_open_with_a_comment() -> None:
-    assert await Subscriber().next(timeout_s=0.01) == b": still here\n\n"
-
-
-async def test_closing_ends_every_subscription() -> None:
+async def test_waiting_pages_are_woken_from_any_thread() -> None:
     hub = Hub()
     hub.open()
-    page = hub.listen(greet)
-    await take(page, 1)
+    pages = [asyncio.create_task(news(hub)) for _ in range(3)]
+    while hub.waiting < 3:
+        await asyncio.sleep(0.01)
+    thread = threading.Thread(target=hub.publish, args=("books", {"number": 1}))
+    thread.start()
+    assert [told["books"] for told in await asyncio.gather(*pages)] == [{"number": 1}] * 3
+    thread.join()
+    assert hub.waiting == 0
+
+
+async def test_without_news_the_answer_is_empty_after_a_while() -> None:
+    hub = Hub()
+    hub.open()
+    told = await hub.news(hub.session, 0, 0.01)
+    assert json.loads(told.as_json()) == {"session": hub.session, "number": 0}
+    assert told.as_events() == b": still here\n\n"
+
+
+async def test_numbers_of_a_process_before_this_one_mean_nothing() -> None:
+    hub = Hub()
+    hub.open()
+    hub.publish("hello", {"bundles": []})
+    assert (await news(hub, after=10**9, session="the one before"))["hello"] == {"bundles": []}
+
+
+async def test_closing_answers_every_page() -> None:
+    hub = Hub()
+    hub.open()
+    page = asyncio.create_task(news(hub))
+    while not hub.waiting:
+        await asyncio.sleep(0.01)
     hub.close()
-    assert [event async for event in page] == []
-    hub.publish("frame", view(0))
+    assert (await page)["number"] == 0
 
 
-async def test_a_late_page_learns_the_latest_pictures_and_points() -> None:
+async def test_every_frame_is_a_point_and_the_latest_pair_is_told() -> None:
     hub = Hub()
-    for number in range(500):
-        hub.publish("frame", view(number, pictures=number % 2 == 0))
-    page = hub.listen(tell)
-    ((_, history),) = await take(page, 1)
-    await page.aclose()  # type: ignore[attr-defined]
-    assert [each["id"] for each in history["pictures"]] == list(range(476, 500, 2))
-    assert len(history["points"]) == 400
-    assert history["points"][-1] == {"id": 499, "digest": "d", "codec": "q6", "similarity": None}
+    hub.publish("frame", view(1, "open"))
+    hub.publish("frame", view(1, "shut"))
+    hub.publish("frame", view(2, "open", pictures=False))
+    told = await news(hub)
+    assert [(point["sequence"], point["digest"]) for point in told["points"]] == [
+        (1, "open"),
+        (1, "shut"),
+        (2, "open"),
+    ]
+    assert told["pair"]["original"] == "picture 1"
+    assert [side["digest"] for side in told["pair"]["sides"]] == ["open", "shut"]
 
 
-async def test_no_frame_falls_between_the_history_and_the_events_and_none_is_told_twice() -> None:
+async def test_one_pair_a_second_is_kept_for_those_who_come_late() -> None:
+    clock = Clock()
+    hub = Hub(clock)
+    for sequence in range(40):
+        clock.now_s = sequence / 4
+        hub.publish("frame", view(sequence, "open"))
+        hub.publish("frame", view(sequence, "shut"))
+    kept = [pair.sequence for pair in hub.pairs()]
+    assert kept == list(range(0, 40, 4))
+    assert (await news(hub))["kept"] == [pair.number for pair in hub.pairs()]
+
+
+async def test_kept_pairs_are_bounded_by_their_size(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("attacker.web.hub.KEPT_BYTES", 3000)
+    clock = Clock()
+    hub = Hub(clock)
+    for sequence in range(20):
+        clock.now_s = float(sequence)
+        hub.publish("frame", view(sequence, "open"))
+        hub.publish("frame", view(sequence, "shut"))
+    assert 1 <= len(hub.pairs()) < 6
+    assert hub.pairs()[-1].sequence == 19
+
+
+async def test_a_frame_that_stays_alone_is_shown_alone_after_a_second() -> None:
+    clock = Clock()
+    hub = Hub(clock)
+    hub.publish("frame", view(1))
+    hub.tick()
+    assert "pair" not in await news(hub, -1)
+    clock.now_s = 1.1
+    hub.tick()
+    assert [side["digest"] for side in (await news(hub, -1))["pair"]["sides"]] == ["d"]
+
+
+async def test_problems_are_told_once_and_the_latest_are_kept() -> None:
     hub = Hub()
-    hub.open()
-    page = hub.listen(tell)
-    other = hub.listen(tell)
-    await take(other, 1)
-    hub.publish("frame", view(1))  # asked for, but not listening yet; its delivery to the other is under way
-    ((_, history),) = await take(page, 1)
-    hub.publish("frame", view(2))
-    assert [each["id"] for each in history["pictures"]] == [1]
-    assert [value["id"] for _, value in await take(page, 1)] == [2]
-    assert [value["id"] for _, value in await take(other, 2)] == [1, 2]
-    for each in (page, other):
-        await each.aclose()  # type: ignore[attr-defined]
+    for number in (*range(30), 29, 29):
+        hub.publish("problem", {"text": f"problem {number}"})
+    assert (await news(hub))["problems"] == [f"problem {number}" for number in range(10, 30)]
 
 
 def test_publishing_without_a_server_is_no_accident() -> None:
-    Hub().publish("state", {})
+    Hub().publish("books", {})

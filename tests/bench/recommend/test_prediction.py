@@ -1,15 +1,17 @@
 import json
+from collections.abc import Sequence
 from dataclasses import replace
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bench.cells.result import Latency
+from bench.cells.result import Cell, Latency
 from bench.links.probe import Calibration
 from bench.links.profiles import PROFILES
 from bench.recommend.prediction import (
     Network,
+    carrying_ms,
     fit,
     leave_one_link_out,
     predict_ms,
@@ -58,20 +60,46 @@ def test_a_prediction_from_other_links_meets_the_measured_cell() -> None:
     assert predicted == pytest.approx(target.latency_ms.p50, rel=1e-6)
 
 
-def test_with_two_links_the_way_adds_a_constant() -> None:
-    found = fit([made.cell(*Q4, link=link) for link in ("lte", "wifi")], "p50")
+def stretched(links: Sequence[str]) -> list[Cell]:
+    """Cells whose link takes a quarter longer than its arithmetic."""
+    cells = []
+    for link in links:
+        cell = made.cell(*Q4, link=link)
+        carried = Network.of_cells([cell]).carrying_ms(673, 80)
+        cells.append(replace(cell, latency_ms=Latency(*(5.0 + 1.25 * carried,) * 4)))
+    return cells
+
+
+@pytest.mark.parametrize("links", [("lte", "wifi"), ("gprs", "lte", "wifi")])
+def test_with_fewer_than_four_links_the_way_adds_a_constant(links: tuple[str, ...]) -> None:
+    found = fit(stretched(links), "p50")
     assert found is not None
     assert found.stretch == 1.0
-    assert found.links == ("lte", "wifi")
+    assert found.links == links
+
+
+@pytest.mark.parametrize("links", [("gprs", "lte", "wifi"), ("gprs", "good-3g", "lte", "wifi")])
+def test_leaving_links_out_tries_the_very_model_that_predicts(links: tuple[str, ...]) -> None:
+    """From three links both have one constant and err; from four both have a line, and find it from three."""
+    cells = stretched(links)
+    model = fit(cells, "p90")
+    assert model is not None
+    trials = leave_one_link_out(cells, "p90")
+    assert len(trials) == len(links)
+    for trial, cell in zip(trials, cells, strict=True):
+        others = [other for other in cells if other is not cell]
+        tried = fit(others, "p90", stretched=model.stretch != 1.0)
+        assert tried is not None
+        assert tried.stretch == pytest.approx(model.stretch)
+        carried = carrying_ms(cell, Network.of_cells([cell]))
+        assert trial.predicted_ms == pytest.approx(tried.own_ms + tried.stretch * carried)
+    error = prediction_error(trials)
+    assert error is not None
+    assert (error.worst_share < 1e-6) == (len(links) == 4)
 
 
 def test_a_link_that_takes_longer_than_its_arithmetic_stretches() -> None:
-    cells = []
-    for link in ("gprs", "good-3g", "lte", "wifi"):
-        cell = made.cell(*Q4, link=link)
-        carried = Network.of_cells([cell]).carrying_ms(673, 80)
-        latency_ms = 5.0 + 1.25 * carried
-        cells.append(replace(cell, latency_ms=Latency(*(latency_ms,) * 4)))
+    cells = stretched(("gprs", "good-3g", "lte", "wifi"))
     found = fit(cells, "p90")
     assert found is not None
     assert (found.own_ms, found.stretch) == pytest.approx((5.0, 1.25))

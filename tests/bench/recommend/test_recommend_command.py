@@ -47,6 +47,22 @@ def test_without_a_link_every_measured_one_is_answered_in_json(
     assert len(answers["trials"]) == answers["prediction_error"]["trials"] == 16
 
 
+def test_a_few_pictures_answered_badly_do_not_refuse_a_way_that_the_test_set_shows_to_qualify(
+    tmp_path: Path, fronts: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    asked_for = {"asked": {"number_of_pictures": 240}}
+    unlucky = [replace(one, correct=784, settings=asked_for) for one in made.cells(["wifi"])]
+    file = tmp_path / "unlucky.json"
+    file.write_text(json.dumps(made.file_of(unlucky)))
+    assert asked(file, fronts, "--least-accuracy", "0.9", "--json") == 0
+    verdicts = json.loads(capsys.readouterr().out)["tasks"]["drawnfaces"]["answers"]["wifi"]["verdicts"]
+    by_way = {(each["mode"], each["codec"]): each for each in verdicts}
+    assert by_way["split", "q4"]["outcome"] != "refused"
+    assert by_way["split", "q4"]["accuracy"]["source"] == "test set"
+    assert by_way["raw-features", "fp32"]["outcome"] == "refused"
+    assert "accuracy 78.4% [72.7, 83.1], below 90.0%" in by_way["raw-features", "fp32"]["why"]
+
+
 def test_a_profile_that_was_not_measured_is_predicted_from_its_figures(
     cells_file: Path, fronts: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -115,6 +115,7 @@ def leakage(psnr_db: float, attack: str = "residual") -> dict[str, Any]:
         "mse": 0.01,
         "retrieved": 0.25,
         "pictures": 256,
+        "all": {attack: {"psnr_db": psnr_db}},
     }
 
 
@@ -135,7 +136,7 @@ def point(
         "accuracy_interval": [accuracy - 0.01, min(1.0, accuracy + 0.01)],
         "pictures": 1_000,
         "feature_bytes_fp32": 12_288 if bundle else None,
-        "leakage": None if psnr is None else leakage(psnr),
+        "leakage": None if psnr is None else leakage(psnr, "residual" if bundle else "reading"),
     }
 
 

@@ -126,7 +126,42 @@ def test_a_figure_has_an_address_in_the_summary(cells_file: Path) -> None:
 def test_a_front_says_bytes_accuracy_and_leakage_of_every_point() -> None:
     (found,) = front_document(made.front()).sections
     rows = {row[1]: row for row in texts(found)}
-    assert rows["r1"][5:8] == ["1/81.9", "96.50 % [95.5, 97.5]", "15.90 [15.60, 16.20]"]
-    assert rows["r2"][7:] == ["-", "-", "-"]
+    assert rows["r1"][5:9] == ["1/81.9", "96.50 % [95.5, 97.5]", "-", "15.90 [15.60, 16.20] ?"]
+    assert rows["r2"][7:] == ["-", "-", "-", "-"]
     assert rows["raw"][0] == "raw pixels"
     assert len(rows) == len(made.front()["points"]) - 1  # both bundles have a q4
+
+
+def test_a_leak_says_where_more_training_of_the_attack_helps_and_where_nobody_tried() -> None:
+    front = made.front()
+    settled, growing, untried, elsewhere = (front["points"][place] for place in (0, 1, 2, 4))
+    settled["leakage"]["convergence"] = {"gain_db": 0.02, "interval_db": [0.01, 0.03], "more_helps": False}
+    growing["leakage"]["convergence"] = {"gain_db": 0.2, "interval_db": [0.17, 0.23], "more_helps": True}
+    for point in front["points"]:
+        if point["leakage"] is not None:
+            own = "f" * 64 if point is elsewhere else "a" * 64
+            point["leakage"]["all"][point["leakage"]["attack"]]["attacked_sha256"] = own
+    document = front_document(front)
+    (section,) = document.sections
+    levels = [row[8].rpartition("]")[2].strip() for row in texts(section)]
+    by_codec = dict(zip([row[1] for row in texts(section)], levels, strict=True))
+    assert (by_codec["q8"], by_codec["r1"], by_codec["jpeg-q75"]) == ("", "?", "")
+    assert sorted(level for row, level in zip(texts(section), levels, strict=True) if row[1] == "q4") == [
+        "?‡",
+        "↑",
+    ]
+    assert [note[0] for note in section.notes] == ["↑", "?", "‡"]
+    assert untried["leakage"].get("convergence") is None
+    (drawing,) = document.drawings
+    assert ">↑<" in drawing.svg
+
+
+def test_a_picture_is_shown_as_answered_without_and_with_training_on_such_files() -> None:
+    front = made.front()
+    tuned = {"accuracy": 0.99, "accuracy_interval": [0.98, 0.995], "pictures": 1_000}
+    front["points"][6]["fine_tuned"] = tuned
+    document = front_document(front)
+    rows = {row[1]: row for row in texts(document.sections[0])}
+    assert rows["jpeg-q20"][6:8] == ["95.00 % [94.0, 96.0]", "99.00 % [98.0, 99.5]"]
+    (drawing,) = document.drawings
+    assert "JPEG, network trained on such files" in drawing.svg

@@ -54,7 +54,7 @@ def test_demo_means_the_shipped_pictures(tmp_path: Path) -> None:
 
 def test_a_place_that_is_nothing_lists_what_it_may_be() -> None:
     with pytest.raises(
-        SourceError, match=r"a directory, a picture, a video file or URL, camera:N, demo, or -"
+        SourceError, match=r"a directory, a picture, a video file or URL, camera:N, demo, - for"
     ):
         open_source(SourceChoice("nowhere"))
 

@@ -1,5 +1,7 @@
 """Directories: labels, order, cycling, and files that are still being written."""
 
+import errno
+import os
 import threading
 from itertools import islice
 from pathlib import Path
@@ -119,3 +121,67 @@ def test_watching_gives_what_is_there_and_then_what_comes(tmp_path: Path) -> Non
     assert (Path(second.name).name, second.label) == ("second.png", "dog")
     stop.set()
     assert list(pictures) == []
+
+
+def test_files_that_are_no_pictures_by_their_names_are_counted_and_told(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    write_pictures(tmp_path, ["a.png", "b.jpe", "c.jfif"])
+    for name in ("notes.txt", "more.TXT", "clip.mov", "README"):
+        (tmp_path / name).touch()
+    assert names(DirectorySource(tmp_path)) == ["a.png", "b.jpe", "c.jfif"]
+    assert "4 files passed over" in caplog.text
+    assert ".txt 2" in caplog.text
+    (tmp_path / "only").mkdir()
+    (tmp_path / "only" / "clip.mov").touch()
+    with pytest.raises(SourceError, match=r"no picture in it.*1 files passed over.*\.mov 1"):
+        DirectorySource(tmp_path / "only")
+
+
+def unreadable(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let a folder be one that may not be read, for root too."""
+    scan = os.scandir
+
+    def refuse(path: str) -> "os.ScandirIterator[str]":
+        if Path(path) == folder:
+            raise PermissionError(errno.EACCES, "Permission denied", str(path))
+        return scan(path)
+
+    monkeypatch.setattr(os, "scandir", refuse)
+
+
+def test_a_folder_that_may_not_be_read_does_not_cost_the_others(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    write_pictures(tmp_path, ["cat/1.png", "lost+found/2.png"])
+    unreadable(tmp_path / "lost+found", monkeypatch)
+    assert names(DirectorySource(tmp_path)) == ["1.png"]
+    assert "lost+found: cannot be read: Permission denied; passed over" in caplog.text
+
+
+def test_watching_goes_on_when_a_folder_goes_away_or_may_not_be_read(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    inbox = tmp_path / "inbox"
+    write_pictures(inbox, ["cat/1.png"])
+    watched = WatchedDirectory(inbox)
+    with monkeypatch.context() as patched:
+        unreadable(inbox / "cat", patched)
+        assert watched.settled() == []
+    inbox.rename(tmp_path / "unplugged")
+    assert watched.settled() == []
+    assert watched.settled() == []
+    assert caplog.text.count("no such directory") == 1
+    (tmp_path / "unplugged").rename(inbox)
+    watched.settled()
+    assert watched.settled() == [inbox / "cat" / "1.png"]
+
+
+def test_names_that_are_no_utf_8_are_pictures_too(tmp_path: Path) -> None:
+    odd = os.fsencode(tmp_path) + b"/caf\xe9"
+    os.mkdir(odd)
+    (picture,) = write_pictures(tmp_path, ["a.png"])
+    os.rename(picture, odd + b"/\xff.png")
+    (found,) = DirectorySource(tmp_path).pictures(RUNNING)
+    assert os.fsencode(found.name) == odd + b"/\xff.png"
+    assert found.label == "caf\udce9"

@@ -12,7 +12,7 @@ from lab.attacks.deep_image_prior import DeepImagePrior
 from lab.attacks.rmle import RMLE
 from lab.attacks.rmle_authors import RMLEAuthors
 from lab.attacks.victim import to_floats
-from lab.train import RunFolderError
+from lab.checkpoints import RunFolderError
 from tests.lab.attacks.tiny import shapes, tiny_victim
 
 ONE = {"learning_rates": (0.2,), "tv_weights": (0.0,), "prior_weights": (0.1,), "spaces": ("whitened",)}

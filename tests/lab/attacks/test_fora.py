@@ -10,7 +10,7 @@ from torch import Tensor
 from lab.attacks.fora import Fora
 from lab.attacks.substitute import REVERSED_SHARE, ReversedGradient, SubstituteEdge, SubstituteTask, mk_mmd
 from lab.attacks.victim import to_floats
-from lab.train import LAST, RUN, RunFolderError
+from lab.checkpoints import LAST, RUN, RunFolderError
 from tests.lab.attacks.tiny import mean_error, shapes, tiny_victim
 
 AUXILIARY, TARGET = shapes(400, seed=1), shapes(50, seed=2)

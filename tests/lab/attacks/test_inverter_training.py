@@ -15,8 +15,9 @@ from lab.attacks.registry import make_attack
 from lab.attacks.residual import Residual
 from lab.attacks.unet import UNet
 from lab.attacks.victim import Victim, to_floats
+from lab.checkpoints import LAST, RUN, RunFolderError
 from lab.models.split import count_parameters
-from lab.train import LAST, RUN, RunFolderError, TrainingDivergedError
+from lab.train import TrainingDivergedError
 from tests.lab.attacks.tiny import mean_error, shapes, tiny_victim, victim_of_shape
 
 AUXILIARY, TARGET = shapes(200, seed=1), shapes(50, seed=2)

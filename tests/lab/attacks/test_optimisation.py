@@ -19,8 +19,8 @@ from lab.attacks.rmle import RMLE
 from lab.attacks.rmle_authors import RMLEAuthors, squared_variation
 from lab.attacks.tuning import MOST_WIDENINGS, psnr_N
 from lab.attacks.victim import Victim, to_floats
+from lab.checkpoints import RunFolderError
 from lab.study.flags import flags_of
-from lab.train import RunFolderError
 from tests.lab.attacks.faces import drawn_faces, untrained_victim
 from tests.lab.attacks.tiny import shapes, tiny_victim
 

@@ -18,11 +18,11 @@ from lab.audit.edges import EdgeError
 from lab.audit.places import PlaceError
 from lab.audit.subject import Request
 from lab.audit.target import Target, target_at, target_of_foreign
+from lab.checkpoints import RunFolderError
 from lab.data import DataError
 from lab.defences.registry import make_defence
 from lab.recipes import recipe
 from lab.runs import train_recipe
-from lab.train import RunFolderError
 from shared.bundle import Bundle
 from tests.lab.pictures import write_data_directory
 from tests.tinybundle import make_tiny_bundle

@@ -37,4 +37,4 @@ def test_the_refusal_can_be_overruled(work_tree: Path) -> None:
 def test_the_default_folder_is_ignored_in_this_repository() -> None:
     root = Path(__file__).parents[3]
     assert "runs/" in (root / ".gitignore").read_text().splitlines()
-    assert default_out("cifar10-none") == Path("runs/audit-cifar10-none")
+    assert default_out("cifar10-none", "ab" * 32) == Path("runs/audit-cifar10-none-abababab")

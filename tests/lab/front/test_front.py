@@ -1,5 +1,6 @@
 """A whole front of tiny bundles: measured, attacked, continued, refused."""
 
+import shutil
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -8,8 +9,10 @@ import numpy as np
 import pytest
 import torch
 
+from lab.attacks.doubled import Doubled
 from lab.attacks.fingerprint import victim_fingerprint
 from lab.attacks.registry import make_attack
+from lab.attacks.stored import StoredInverter
 from lab.attacks.victim import Victim
 from lab.audit.target import target_of_bundle
 from lab.data import DataError
@@ -24,7 +27,7 @@ from shared.bundle import Bundle
 from shared.wire import CodecError, codec_by_name, make_codecs
 from siftfunnel.cli import main
 from tests.lab.pictures import CLASSES, write_data_directory
-from tests.tinybundle import make_tiny_bundle
+from tests.tinybundle import make_tiny_bundle, make_tiny_inverter
 
 CPU = torch.device("cpu")
 CODINGS = (PictureCoding("jpeg", 50), PictureCoding("webp", 50), PictureCoding("raw"))
@@ -259,3 +262,44 @@ def test_the_command_writes_a_front(
     assert main([*argv, "--out", str(out), "--pictures", "12", "--threads", "1"]) == 0
     assert "8 points, 0 of them with leakage" in capsys.readouterr().out
     assert read_front(out)["pictures"] == 12
+
+
+def test_a_bundles_stored_inverter_is_among_the_attacks_and_is_trained_on(
+    bundle: Bundle, data: Path, tmp_path: Path
+) -> None:
+    inverters = tmp_path / "inverters"
+    make_tiny_inverter(inverters / "own", bundle)
+    make_tiny_inverter(inverters / "another", tiny(tmp_path / "another", name="another", seed=5))
+    attacks = (RESIDUAL, StoredInverter(), Doubled())
+    settings = replace(LEAKAGE, attacks=attacks, inverters=(inverters,))
+    wanted = request_for([bundle], data, tmp_path, leakage=settings, leakage_of=("q4",))
+    point = find_point(measure_front(wanted, CPU, quiet), "funnel", "q4")
+    assert point is not None
+    leaked = point["leakage"]
+    assert set(leaked["all"]) == {"residual", "stored-inverter", "doubled"}
+    assert leaked["psnr_db"] == max(entry["psnr_db"] for entry in leaked["all"].values())
+    each = [leaked["all"][name]["psnr_db_per_image"] for name in ("doubled", "stored-inverter")]
+    assert leaked["convergence"]["gain_db"] == pytest.approx(np.mean(each[0]) - np.mean(each[1]))
+
+
+def test_what_is_doubled_is_run_too_and_a_bundle_without_a_stored_inverter_doubles_another(
+    bundle: Bundle,
+) -> None:
+    settings = replace(LEAKAGE, attacks=(StoredInverter(), Doubled.of(RESIDUAL)))
+    assert settings.against(bundle.digest) == (RESIDUAL, Doubled.of(RESIDUAL))
+
+
+def test_stored_inverters_are_found_beside_the_bundles_folder(
+    bundle: Bundle, data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    place = shutil.copytree(bundle.directory, tmp_path / "bundles" / "funnel")
+    make_tiny_inverter(tmp_path / "inverters" / "own", bundle)
+    out = tmp_path / "front.json"
+    argv = ["lab", "front", str(place), "--dataset", "cifar10", "--data", str(data), "--out", str(out)]
+    attack = ["--leakage-of", "q4", "--attacks", "stored-inverter", "--attacked", "9", "--auxiliary", "30"]
+    assert main([*argv, *attack, "--runs", str(tmp_path / "runs"), "--threads", "1"]) == 0
+    assert "8 points, 1 of them with leakage" in capsys.readouterr().out
+    point = find_point(read_front(out), "funnel", "q4")
+    assert point is not None
+    assert point["leakage"]["attack"] == "stored-inverter"
+    assert str(tmp_path) not in out.read_text()

@@ -1,6 +1,7 @@
 """The front's file: statistics with literal answers, merging, and files that are refused."""
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -11,6 +12,7 @@ from lab.front.points import (
     FrontError,
     find_point,
     kind_of_codec,
+    last_doubling,
     pack_answers,
     put_point,
     read_front,
@@ -72,3 +74,25 @@ def test_another_file_is_refused(tmp_path: Path, text: str, message: str) -> Non
     path.write_text(text)
     with pytest.raises(FrontError, match=message):
         read_front(path)
+
+
+def attacked(psnr_db_per_image: list[float], start: str = "") -> dict[str, Any]:
+    return {
+        "psnr_db_per_image": psnr_db_per_image,
+        "attacked_sha256": "a" * 64,
+        "budget": {"start": {"name": start}},
+    }
+
+
+def test_a_doubling_says_whether_more_training_would_help() -> None:
+    start = attacked([20.0, 22.0, 24.0, 26.0])
+    little = last_doubling({"residual": start, "doubled": attacked([20.05, 22.05, 24.05, 26.05], "residual")})
+    much = last_doubling({"residual": start, "doubled": attacked([20.4, 22.4, 24.4, 26.4], "residual")})
+    unsure = last_doubling({"residual": start, "doubled": attacked([20.3, 21.8, 24.3, 25.8], "residual")})
+    assert little is not None
+    assert much is not None
+    assert unsure is not None
+    assert little["gain_db"] == pytest.approx(0.05)
+    assert [one["more_helps"] for one in (little, much, unsure)] == [False, True, True]
+    assert last_doubling({"residual": start}) is None
+    assert last_doubling({"doubled": attacked([20.0], "residual")}) is None

@@ -6,6 +6,7 @@ import torch
 from scipy.spatial.distance import cdist
 
 from lab.augment import Augmentation
+from lab.checkpoints import RunFolderError
 from lab.data import DataError
 from lab.metrics.identity import (
     IdentityClassifier,
@@ -16,7 +17,6 @@ from lab.metrics.identity import (
     retrieval_rank1,
     train_identity_classifier,
 )
-from lab.train import RunFolderError
 from tests.lab.metrics.test_pictures import noisy, smooth_pictures
 from tests.lab.pictures import coloured_set
 

@@ -11,6 +11,7 @@ import torch
 
 from lab.attacks.generative import GenerativeGrayBox
 from lab.attacks.registry import make_attack
+from lab.checkpoints import RunFolderError
 from lab.classifier import input_spec
 from lab.datasets import DATASETS, load_splits
 from lab.defences.registry import make_defence
@@ -19,7 +20,6 @@ from lab.runs import load_run
 from lab.study.profiles import MeasureBudget, Profile, cpu_profile, full_profile
 from lab.study.rows import ROWS, Row
 from lab.study.run import Places, chosen_attacks, run_row, strongest
-from lab.train import RunFolderError
 from tests.lab.pictures import write_data_directory
 
 CPU = torch.device("cpu")

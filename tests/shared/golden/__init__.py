@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from shared.digests import sha256_hex
 from shared.manifest import CodecSpec, EdgeStage, FeatureSpec, FileEntry, Manifest
 from shared.preprocess import InputSpec
+from shared.reply_seal import ReplySeal
 from shared.rpc import split_inference_pb2 as pb
 from shared.wire import calibrate_lattice, make_codecs
 from shared.wire.bodies import make_body
@@ -103,6 +104,13 @@ def golden_bulk_messages() -> dict[str, pb.Frames | pb.Replies]:
     }
 
 
+def golden_sealed() -> dict[str, bytes]:
+    """Replies to one payload, as a server of the golden bundle seals them."""
+    one, seal = golden_messages(), ReplySeal(sha256_hex(stored_manifest()))
+    payload = b"\x00\xff"
+    return {key: seal.close(payload, one[key].SerializeToString()) for key in ("answer", "refusal")}
+
+
 def stored_manifest() -> bytes:
     """The manifest as it was stored."""
     return (HERE / "manifest.json").read_bytes()
@@ -122,6 +130,7 @@ def write_missing() -> None:
         "payloads.json": _hex({codec.name: codec.encode(golden_features()) for codec in codecs}),
         "messages.json": _hex({key: m.SerializeToString() for key, m in golden_messages().items()}),
         "bulk_messages.json": _hex({key: m.SerializeToString() for key, m in golden_bulk_messages().items()}),
+        "sealed_replies.json": _hex(golden_sealed()),
         "lattice_places.json": _lattice_with_places(),
     }
     for name, data in contents.items():

@@ -12,6 +12,7 @@ from tests.shared.golden import (
     golden_features,
     golden_manifest,
     golden_messages,
+    golden_sealed,
     stored_hex,
     stored_manifest,
 )
@@ -76,3 +77,13 @@ def test_messages_of_several_are_the_bytes_that_were_stored_and_read_back_from_t
 def test_the_golden_features_have_the_golden_shape():
     assert golden_features().shape == SHAPE
     assert (golden_features() == 0).sum() == 13
+
+
+@pytest.mark.parametrize("key", ["answer", "refusal"])
+def test_sealed_replies_are_the_bytes_that_were_stored_and_say_what_they_said_unsealed(key):
+    stored = stored_hex("sealed_replies.json")[key]
+    assert golden_sealed()[key] == stored
+    read = type(golden_messages()[key]).FromString(stored)
+    assert read.HasField("checksum")
+    read.ClearField("checksum")
+    assert read == golden_messages()[key]

@@ -2,13 +2,14 @@
 
 from dataclasses import replace
 from pathlib import Path
+from shutil import rmtree
 from typing import Any
 
 import pytest
 
 from shared.bundle import Bundle, write_bundle
 from shared.manifest import CodecSpec
-from siftfunnel.demo.choice import DemoConfig, choose_bundles, folder_labels, without_inverter
+from siftfunnel.demo.choice import DemoConfig, choose_bundles, pictures_below, without_inverter
 from siftfunnel.shipped import Library
 from tests.tinybundle import make_tiny_bundle, make_tiny_inverter
 
@@ -43,12 +44,12 @@ def test_class_folders_are_labels(tmp_path: Path) -> None:
     picture(tmp_path / "cat" / "deep" / "2.JPG")
     picture(tmp_path / "notes" / "read.txt")
     picture(tmp_path / ".hidden" / "3.png")
-    assert folder_labels(tmp_path) == ("cat", "dog")
+    assert set(pictures_below(tmp_path).values()) == {"cat", "dog"}
 
 
 def test_a_flat_folder_has_no_labels(tmp_path: Path) -> None:
     picture(tmp_path / "1.jpeg")
-    assert folder_labels(tmp_path) == ()
+    assert set(pictures_below(tmp_path).values()) == {None}
 
 
 @pytest.mark.parametrize("content", [None, "read.txt"])
@@ -56,21 +57,48 @@ def test_a_folder_without_pictures_is_refused(content: str | None, tmp_path: Pat
     if content:
         picture(tmp_path / content)
     with pytest.raises(ValueError, match="no pictures in it"):
-        folder_labels(tmp_path)
+        pictures_below(tmp_path)
 
 
 def test_a_folder_that_is_not_there_is_refused(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="no such folder"):
-        folder_labels(tmp_path / "nowhere")
+        pictures_below(tmp_path / "nowhere")
 
 
-def test_bundles_whose_classes_match_play_unprotected_first(library: Library) -> None:
-    assert names(choose_bundles([], ["circle", "square"], library)) == ["bare", "a-shield"]
-    assert names(choose_bundles([], ["a"], library)) == ["letters"]
+def chosen(wanted: list[str], labels: list[str], library: Library, codec: str | None = None) -> list[str]:
+    return names(choose_bundles(wanted, labels, library, codec).bundles)
 
 
-def test_a_bundle_that_shares_no_codec_with_the_first_plays_only_when_it_is_named(library: Library) -> None:
-    shield = choose_bundles(["a-shield"], [], library)[0]
+def test_bundles_whose_classes_match_best_play_unprotected_first(library: Library) -> None:
+    assert chosen([], ["circle", "square"], library) == ["bare", "a-shield"]
+    assert chosen([], ["a"], library) == ["letters"]
+    assert chosen([], ["a", "b", "circle"], library) == ["letters"]
+
+
+def test_folders_that_name_no_class_play_without_labels_and_that_is_said(library: Library) -> None:
+    found = choose_bundles([], ["unicorn"], library)
+    assert names(found.bundles) == ["bare", "a-shield"]  # the classes with most networks
+    assert not found.labelled
+    assert "unicorn" in found.notes[0]
+    assert "bare, a-shield" in found.notes[0]
+    assert "--bundle" in found.notes[0]
+
+
+def test_folders_that_name_some_classes_keep_their_labels(library: Library) -> None:
+    found = choose_bundles([], ["circle", "unicorn"], library)
+    assert names(found.bundles) == ["bare", "a-shield"]
+    assert found.labelled
+    assert "unicorn" in found.notes[0]
+
+
+def test_a_flat_folder_plays_and_says_through_what(library: Library) -> None:
+    found = choose_bundles([], [], library)
+    assert names(found.bundles) == ["bare", "a-shield"]
+    assert "bare, a-shield" in found.notes[0]
+
+
+def test_a_bundle_without_the_wanted_codec_plays_only_when_it_is_named(library: Library) -> None:
+    shield = choose_bundles(["a-shield"], [], library).bundles[0]
     manifest = replace(
         shield.manifest,
         name="a-rate",
@@ -80,24 +108,33 @@ def test_a_bundle_that_shares_no_codec_with_the_first_plays_only_when_it_is_name
     )
     files = {name: shield.path(name).read_bytes() for name in ("edge.onnx", "cloud.onnx")}
     write_bundle(library.models[0] / "a-rate", manifest, files, {})
-    assert names(choose_bundles([], ["circle", "square"], library)) == ["bare", "a-shield"]
-    assert names(choose_bundles(["a-rate"], ["circle"], library)) == ["a-rate"]
+    assert chosen([], ["circle"], library) == ["bare", "a-rate", "a-shield"]
+    assert chosen([], ["circle"], library, "q4") == ["bare", "a-shield"]
+    assert chosen(["a-rate"], ["circle"], library) == ["a-rate"]
+    rmtree(library.models[0] / "a-rate")
+
+
+def test_a_bundle_that_cannot_be_used_is_left_out_and_named(library: Library) -> None:
+    broken = library.models[0] / "broken"
+    make_tiny_bundle(broken, name="broken")
+    (broken / "edge.onnx").write_bytes(b"something else")
+    found = choose_bundles([], ["circle"], library)
+    assert names(found.bundles) == ["bare", "a-shield"]
+    assert str(broken) in found.notes[0]
+    rmtree(broken)
 
 
 def test_named_bundles_play_in_the_order_given(library: Library) -> None:
-    assert names(choose_bundles(["a-shield", "letters"], ["whatever"], library)) == ["a-shield", "letters"]
+    assert chosen(["a-shield", "letters"], ["whatever"], library) == ["a-shield", "letters"]
 
 
 def test_a_bundles_folder_is_as_good_as_its_name(library: Library) -> None:
-    assert names(choose_bundles([str(library.models[0] / "bare")], [], library)) == ["bare"]
+    assert chosen([str(library.models[0] / "bare")], [], library) == ["bare"]
 
 
-@pytest.mark.parametrize("labels", [["unicorn"], ["circle", "unicorn"], []])
-def test_where_no_bundle_fits_the_error_lists_them(labels: list[str], library: Library) -> None:
-    with pytest.raises(ValueError, match="--bundle") as caught:
-        choose_bundles([], labels, library)
-    assert "bare: circle, square, triangle" in str(caught.value)
-    assert "letters: a, b" in str(caught.value)
+def test_without_any_bundle_the_error_says_what_to_give() -> None:
+    with pytest.raises(ValueError, match="--bundle"):
+        choose_bundles([], ["circle"], Library((), ()))
 
 
 @pytest.mark.parametrize(
@@ -107,6 +144,7 @@ def test_where_no_bundle_fits_the_error_lists_them(labels: list[str], library: L
         ("rate_fps", -1.0, "--rate"),
         ("rate_fps", float("nan"), "--rate"),
         ("http_port", 70_000, "--http-port"),
+        ("page_host", "0.0.0.0", "token"),
         ("codec", "q99", "fp32, fp16, int8, q8, q7, q6, q5, q4"),
     ],
 )

@@ -2,6 +2,7 @@
 
 import os
 import signal
+import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -9,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from siftfunnel.demo.processes import Party, PartyError
+from tests.conftest import ROOT
 from tests.tinybundle import make_tiny_bundle
 
 
@@ -72,3 +74,20 @@ def test_the_log_begins_with_the_command(tmp_path: Path) -> None:
     party = Party("edge", ["--version"], tmp_path / "edge.log")
     assert wait_for_end(party) == 0
     assert (tmp_path / "edge.log").read_text().startswith("$ siftfunnel --version\nsiftfunnel ")
+
+
+def test_what_lies_in_the_working_folder_is_not_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("queue.py", "argparse.py", "shared.py"):
+        (tmp_path / name).write_text("raise SystemExit('the working folder was run')")
+    monkeypatch.chdir(tmp_path)
+    # as of a program that was installed: its own folder is on the path, the working folder is not
+    monkeypatch.setattr("sys.path", [str(ROOT), *(path for path in sys.path if path)])
+    party = Party("edge", ["--version"], tmp_path / "edge.log")
+    assert wait_for_end(party) == 0, party.tail()
+
+
+def test_arguments_that_are_no_text_reach_the_party_and_its_log(tmp_path: Path) -> None:
+    party = Party("edge", ["bundle", "show", os.fsdecode(b"\xff\xfe")], tmp_path / "edge.log")
+    assert wait_for_end(party) == 2
+    assert b"\xff\xfe" in (tmp_path / "edge.log").read_bytes()
+    assert "Traceback" not in party.tail()

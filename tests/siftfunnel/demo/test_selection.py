@@ -1,84 +1,114 @@
-"""What plays next: in turn, until somebody switches."""
+"""What plays next: pairs in turn, until somebody switches."""
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from shared.bundle import Bundle
 from siftfunnel.demo.control import WishError
+from siftfunnel.demo.pairs import pairs_of
 from siftfunnel.demo.selection import Selection
 from tests.tinybundle import make_tiny_bundle
 
 
 @pytest.fixture(scope="module")
-def bundles(tmp_path_factory: pytest.TempPathFactory) -> tuple[Bundle, Bundle]:
+def bundles(tmp_path_factory: pytest.TempPathFactory) -> tuple[Bundle, ...]:
     folder: Path = tmp_path_factory.mktemp("models")
-    bare = make_tiny_bundle(folder / "bare", name="bare", default_codec="q6")
-    shield = make_tiny_bundle(folder / "shield", name="shield", defence="siftfunnel", default_codec="q4")
-    return bare, shield
+    kinds = (("bare", "none", "q6"), ("shield", "siftfunnel", "q4"), ("rate", "siftfunnel-rate", "q5"))
+    shapes = [
+        make_tiny_bundle(folder / name, name=name, defence=defence, default_codec=codec)
+        for name, defence, codec in kinds
+    ]
+    return (*shapes, make_tiny_bundle(folder / "letters", name="letters", classes=("a", "b")))
 
 
 @pytest.fixture
-def selection(bundles: tuple[Bundle, Bundle]) -> Selection:
-    return Selection(bundles, codec=None, tls=False)
+def selection(bundles: tuple[Bundle, ...]) -> Selection:
+    return Selection(bundles[:3], pairs_of(bundles[:3]), codec=None, tls=False)
 
 
-def chosen(selection: Selection) -> tuple[str, str, bool]:
+def chosen(selection: Selection) -> tuple[list[str], bool]:
     choice = selection.choice
-    return choice.bundle.name, choice.codec, choice.tls
+    return [f"{name}:{choice.codecs[name]}" for name in choice.pair.names], choice.tls
 
 
-def test_bundles_play_in_turn_with_their_own_codecs(selection: Selection) -> None:
+def test_the_ordinary_network_plays_beside_each_other_one_in_turn(selection: Selection) -> None:
     seen = []
     for _ in range(3):
-        seen.append(chosen(selection))
+        seen.append(chosen(selection)[0])
         selection.advance()
-    assert seen == [("bare", "q6", False), ("shield", "q4", False), ("bare", "q6", False)]
+    assert seen == [["bare:q6", "shield:q4"], ["bare:q6", "rate:q5"], ["bare:q6", "shield:q4"]]
 
 
-def test_a_wanted_codec_goes_for_every_bundle(bundles: tuple[Bundle, Bundle]) -> None:
-    selection = Selection(bundles, codec="fp16", tls=True)
-    selection.advance()
-    assert chosen(selection) == ("shield", "fp16", True)
+def test_a_wanted_codec_goes_for_every_bundle(bundles: tuple[Bundle, ...]) -> None:
+    selection = Selection(bundles[:2], pairs_of(bundles[:2]), codec="fp16", tls=True)
+    assert chosen(selection) == (["bare:fp16", "shield:fp16"], True)
+    assert not selection.in_turn  # there is one pair only
 
 
-def test_a_switch_is_held_and_noticed_once(selection: Selection) -> None:
-    state = selection.switch({"bundle": "shield"})
-    assert (state["bundle"], state["codec"], state["held"]) == ("shield", "q4", True)
+def test_a_switch_is_held_and_noticed_once_until_the_turns_are_given_back(selection: Selection) -> None:
+    selection.switch({"bundles": ["bare", "rate"]})
     assert [selection.take_wish(), selection.take_wish()] == [True, False]
     selection.advance()
-    assert chosen(selection) == ("shield", "q4", False)
+    assert chosen(selection)[0] == ["bare:q6", "rate:q5"]
+    assert selection.state()["in_turn"] is False
+    selection.begin()
+    selection.switch({"in_turn": True})
+    assert selection.take_wish() is False  # what plays goes on
+    assert selection.in_turn
+    selection.advance()
+    assert chosen(selection)[0] == ["bare:q6", "shield:q4"]
 
 
 def test_the_page_is_told_what_plays_until_the_switch_is_done(selection: Selection) -> None:
-    selection.switch({"bundle": "shield"})
-    assert selection.state()["bundle"] == "bare"
+    selection.switch({"codec": {"bare": "q8"}})
+    assert selection.state()["pair"][0]["codec"] == "q6"
+    assert selection.state(chosen=True)["pair"][0]["codec"] == "q8"
     selection.begin()
-    assert selection.state()["bundle"] == "shield"
+    assert selection.state()["pair"][0]["codec"] == "q8"
 
 
 def test_a_switch_of_codec_or_tls_keeps_the_rest(selection: Selection) -> None:
-    selection.switch({"codec": "q8"})
+    selection.switch({"codec": {"shield": "q8", "rate": "fp16"}})
     selection.switch({"tls": True})
-    assert chosen(selection) == ("bare", "q8", True)
+    assert chosen(selection) == (["bare:q6", "shield:q8"], True)
+    selection.switch({"bundles": ["bare", "rate"]})
+    assert chosen(selection) == (["bare:q6", "rate:fp16"], True)
 
 
 @pytest.mark.parametrize(
-    "wish", [{"bundle": "nonsense"}, {"codec": "q99"}, {"bundle": "shield", "codec": "zip"}]
+    "wish",
+    [
+        {"bundles": ["nonsense"]},
+        {"bundles": ["bare", "bare"]},
+        {"codec": {"bare": "q99"}},
+        {"codec": {"nonsense": "q4"}},
+        {"bundles": ["bare", "rate"], "codec": {"rate": "zip"}, "tls": True},
+    ],
 )
-def test_a_wish_for_what_is_not_there_changes_nothing(wish: dict[str, str], selection: Selection) -> None:
-    with pytest.raises(WishError, match=r"bare|fp32"):
+def test_a_wish_for_what_is_not_there_changes_nothing(wish: dict[str, Any], selection: Selection) -> None:
+    with pytest.raises(WishError):
         selection.switch(wish)
-    assert chosen(selection) == ("bare", "q6", False)
-    assert not selection.held
+    assert chosen(selection) == (["bare:q6", "shield:q4"], False)
+    assert selection.in_turn
     assert not selection.take_wish()
 
 
-def test_state_tells_the_page_what_could_be_chosen(selection: Selection) -> None:
+def test_networks_with_other_classes_are_no_pair(bundles: tuple[Bundle, ...]) -> None:
+    assert [pair.names for pair in pairs_of(bundles)] == [("bare", "shield"), ("bare", "rate"), ("letters",)]
+    selection = Selection(bundles, pairs_of(bundles), codec=None, tls=False)
+    with pytest.raises(WishError, match="same classes"):
+        selection.switch({"bundles": ["bare", "letters"]})
+
+
+def test_state_tells_the_page_what_plays_and_what_could_be_chosen(selection: Selection) -> None:
     state = selection.state()
-    assert state["bundle"] == "bare"
-    assert state["codecs"] == ["fp32", "fp16", "int8", "q8", "q7", "q6", "q5", "q4"]
-    assert [(one["name"], one["defence"], one["default_codec"]) for one in state["bundles"]] == [
-        ("bare", "none", "q6"),
-        ("shield", "siftfunnel", "q4"),
+    assert [(one["bundle"], one["title"], one["codec"]) for one in state["pair"]] == [
+        ("bare", "Ordinary network", "q6"),
+        ("shield", "SiftFunnel", "q4"),
     ]
+    assert all(one["says"] and all(codec["says"] for codec in one["codecs"]) for one in state["pair"])
+    assert [codec["name"] for codec in state["pair"][0]["codecs"]][:3] == ["fp32", "fp16", "int8"]
+    assert [choice["bundles"] for choice in state["choices"]] == [["bare", "shield"], ["bare", "rate"]]
+    assert (state["tls"], state["in_turn"]) == (False, True)

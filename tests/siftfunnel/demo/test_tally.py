@@ -7,7 +7,17 @@ from typing import Any
 import pytest
 
 from siftfunnel.demo.conductor import is_settled
-from siftfunnel.demo.tally import OutcomeReader, Tally, mean, percentile, since, violations
+from siftfunnel.demo.tally import (
+    OutcomeReader,
+    Skipped,
+    Tally,
+    mean,
+    overheard,
+    percentile,
+    shortfalls,
+    since,
+    violations,
+)
 
 
 def answer(label: str | None, best: str, edge_ms: float = 2.0, round_trip_ms: float = 5.0) -> dict[str, Any]:
@@ -92,6 +102,8 @@ def test_the_summary_has_exactly_the_keys_it_promises() -> None:
         "frames_answered": 2,
         "frame_errors": 0,
         "frames_superseded": 0,
+        "frames_lost": 0,
+        "images_skipped": 0,
         "accuracy": 1.0,
         "edge_ms_p50": 1.5,
         "round_trip_ms_p50": 4.0,
@@ -130,6 +142,46 @@ def test_violations_name_the_promise_that_did_not_hold() -> None:
     assert violations("tiny", lost, {"frames_intercepted": 2}, through_relay=True) == [
         "tiny: 1 answered + 0 errors + 0 superseded is not 2 sent"
     ]
+
+
+def test_what_died_with_its_device_is_in_the_books() -> None:
+    tally = tally_of(answer("cat", "cat"), sent=3)
+    tally.lost = 2
+    for heard in (1, 2, 3):
+        assert violations("tiny", tally, {"frames_intercepted": heard}, through_relay=True) == []
+    for heard in (0, 4):
+        assert len(violations("tiny", tally, {"frames_intercepted": heard}, through_relay=True)) == 1
+
+
+def test_a_run_that_did_not_reach_what_was_wanted_says_so() -> None:
+    error = {"outcome": "error", "error": "UNREACHABLE: no server", "label": None}
+    assert shortfalls("tiny", tally_of(answer(None, "cat")), 1) == []
+    assert shortfalls("tiny", tally_of(answer(None, "cat")), None) == []
+    assert shortfalls("tiny", tally_of(answer(None, "cat")), 2) == ["tiny: 1 of 2 frames"]
+    assert shortfalls("tiny", tally_of(error), 1) == [
+        "tiny: no frame was answered; last error: UNREACHABLE: no server"
+    ]
+
+
+def test_a_skipped_picture_is_no_frame_and_its_reason_is_told_once() -> None:
+    skipped = {"outcome": "skipped", "source": "a.png", "error": "IMAGE: a.png: not a picture"}
+    tally = tally_of(answer("cat", "cat"), sent=1)
+    tally.add(skipped, now_s=1.0)
+    assert (tally.outcomes, tally.skipped, tally.settled) == (1, 1, 2)
+    book = Skipped()
+    assert [book.add(skipped), book.add(skipped)] == ["IMAGE: a.png: not a picture", None]
+    assert book.as_json() == {"pictures": 1, "reasons": ["IMAGE: a.png: not a picture"]}
+
+
+def test_figures_of_one_codec_never_hold_those_of_another() -> None:
+    q4 = {"frames": 3, "frames_scored": 2, "psnr_mean": 20.0, "wire_bytes_mean": 50.0}
+    one = {"frames_intercepted": 3, "psnr_mean": 20.0, "mse_mean": 0.1, "codecs": {"q4": q4}}
+    assert overheard({"tiny": one}, "tiny", "q4") == one
+    assert overheard({"tiny": one}, "other", "q4") == {}
+    two = {**one, "psnr_mean": 35.0, "codecs": {"q4": q4, "fp32": {"frames": 9}}}
+    heard = overheard({"tiny": two}, "tiny", "q4")
+    assert (heard["frames_intercepted"], heard["psnr_mean"], heard.get("mse_mean")) == (3, 20.0, None)
+    assert overheard({"tiny": two}, "tiny", "q8")["frames_intercepted"] == 0
 
 
 @pytest.mark.parametrize(

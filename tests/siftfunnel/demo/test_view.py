@@ -1,6 +1,7 @@
 """The terminal's view, as lines and as a table."""
 
 import io
+from dataclasses import replace
 
 from rich.console import Console
 
@@ -8,6 +9,7 @@ from siftfunnel.demo.view import PlainView, Row, Snapshot, figure, line, make_vi
 
 ROW = Row(
     name="bare",
+    codec="q6",
     active=True,
     frames=40,
     frames_wanted=100,
@@ -22,24 +24,24 @@ ROW = Row(
     psnr_db=31.25,
     ssim=0.9512,
 )
-EMPTY = Row("shield", False, 0, None, 0.0, None, None, None, None, None, 0, 0, None, None)
+EMPTY = Row("shield", "q4", False, 0, None, 0.0, None, None, None, None, None, 0, 0, None, None)
 
 
 def snapshot(*rows: Row) -> Snapshot:
-    return Snapshot("http://127.0.0.1:8080/", "q6", False, "siftfunnel demo", rows)
+    return Snapshot("http://127.0.0.1:8080/", False, "siftfunnel demo", rows)
 
 
 def test_a_row_as_one_line_has_every_figure_with_its_unit() -> None:
     assert line(ROW) == (
-        "bare: 40/100 frames, 10.0/s, accuracy 92.5%, edge 1.23 ms, round trip 5.68 ms, payload 4,096 B, "
-        "wire 4,223 B; attacker: 39 rebuilt, PSNR 31.2 dB, SSIM 0.951"
+        "bare (q6): 40/100 frames, 10.0/s, accuracy 92.5%, edge 1.23 ms, round trip 5.68 ms, "
+        "payload 4,096 B, wire 4,223 B; attacker: 39 rebuilt, PSNR 31.2 dB, SSIM 0.951"
     )
 
 
 def test_a_figure_that_is_not_there_yet_is_a_dash() -> None:
     assert figure(None) == "-"
     assert line(EMPTY) == (
-        "shield: 0 frames, accuracy -, edge - ms, round trip - ms, payload - B, wire - B; "
+        "shield (q4): 0 frames, accuracy -, edge - ms, round trip - ms, payload - B, wire - B; "
         "attacker: 0 rebuilt, PSNR - dB, SSIM -"
     )
 
@@ -50,8 +52,14 @@ def test_plain_lines_come_no_more_often_than_asked() -> None:
     view.show(snapshot(ROW, EMPTY))
     view.show(snapshot(EMPTY, ROW))
     assert output.getvalue().count("\n") == 1
-    assert output.getvalue().startswith("bare: 40/100 frames")
+    assert output.getvalue().startswith("bare (q6): 40/100 frames")
     assert "shield" not in output.getvalue()
+
+
+def test_networks_that_play_together_have_a_line_each() -> None:
+    output = io.StringIO()
+    PlainView(output).show(snapshot(ROW, replace(EMPTY, active=True)))
+    assert [line.split(" ")[0] for line in output.getvalue().splitlines()] == ["bare", "shield"]
 
 
 def test_the_table_shows_both_bundles_and_the_page() -> None:

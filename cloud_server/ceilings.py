@@ -1,0 +1,106 @@
+"""What one server and one client may hold open: whatever costs memory has a ceiling.
+
+Connections, and calls on one connection, are counted by gRPC, which closes or refuses what is over. Calls of
+the whole server and of one client are counted here, from their first byte until their last one was taken: a
+client that does not read its answers holds calls too.
+"""
+
+import ipaddress
+from collections import Counter
+from dataclasses import dataclass, fields
+from typing import Any
+from urllib.parse import unquote
+
+_CLIENT_PREFIX_BITS = 64
+"""Of an IPv6 address: what one customer is given. Whoever has one address there has all of them."""
+
+
+@dataclass(frozen=True)
+class Ceilings:
+    """Most that may be open at once.
+
+    Attributes:
+        connections: TCP connections of each gRPC port; the next one is closed.
+        calls: calls of the whole server; the next one is refused.
+        calls_per_connection: calls of one connection; the client's gRPC makes the next one wait.
+        calls_per_client: calls of one client, by its address; the next one is refused.
+
+    Raises:
+        ValueError: a ceiling below 1.
+    """
+
+    connections: int = 1024
+    calls: int = 1024
+    calls_per_connection: int = 128
+    calls_per_client: int = 256
+
+    def __post_init__(self) -> None:
+        for each in fields(self):
+            if getattr(self, each.name) < 1:
+                raise ValueError(f"{each.name} must be at least 1, not {getattr(self, each.name)}")
+
+
+class Gate:
+    """Counts open calls; for one event loop.
+
+    Args:
+        calls: most at once.
+        calls_per_client: most of one client at once.
+    """
+
+    def __init__(self, calls: int, calls_per_client: int) -> None:
+        self._calls = calls
+        self._calls_per_client = calls_per_client
+        self._open: Counter[str] = Counter()
+        self._total = 0
+
+    @property
+    def calls_open(self) -> int:
+        """Calls that were let in and are not over."""
+        return self._total
+
+    def enter(self, context: Any) -> str | None:
+        """Let a call in; it leaves when gRPC is done with it.
+
+        Args:
+            context: a `grpc.aio.ServicerContext`.
+
+        Returns:
+            None, or why there is no room.
+        """
+        client = client_of(context)
+        held = self._open.get(client, 0)
+        if self._total >= self._calls:
+            return f"{self._total} calls are open, the server takes no more; try again later"
+        if held >= self._calls_per_client:
+            return f"{held} calls of {client} are open, one client has no more; end some first"
+        self._open[client] += 1
+        self._total += 1
+        context.add_done_callback(lambda _: self._leave(client))
+        return None
+
+    def _leave(self, client: str) -> None:
+        self._total -= 1
+        self._open[client] -= 1
+        if not self._open[client]:
+            del self._open[client]
+
+
+def peer_of(context: Any) -> str:
+    """The client's address and port, without gRPC's scheme and quoting."""
+    peer: str = context.peer()
+    scheme, _, address = peer.partition(":")
+    return unquote(address) if scheme in ("ipv4", "ipv6") else peer
+
+
+def client_of(context: Any) -> str:
+    """Whom a call is counted for: an IPv4 address, an IPv6 network, or what gRPC says of other peers."""
+    peer = peer_of(context)
+    host = peer.rpartition(":")[0].strip("[]").partition("%")[0]
+    try:
+        address = ipaddress.ip_address(host)
+    except ValueError:
+        return peer
+    if address.version == 4:
+        return host
+    return str(address.ipv4_mapped or ipaddress.ip_network((host, _CLIENT_PREFIX_BITS), strict=False))

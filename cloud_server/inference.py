@@ -1,0 +1,171 @@
+"""What happens to one batch: payloads to rows, the cloud half, logits to replies.
+
+Only the frame that something is wrong with suffers, whatever it is.
+"""
+
+from collections.abc import Callable, Sequence
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from cloud_server import answers
+from cloud_server.engine import Engine, EngineUnavailableError
+from cloud_server.metrics import BundleMetrics
+from cloud_server.rows import Rows
+from cloud_server.settlement import Settlement
+from cloud_server.ticket import Ahead, Ticket
+from shared.rpc import split_inference_pb2 as pb
+from shared.wire import Codec, CodecError
+
+
+class _Decoded(NamedTuple):
+    ticket: Ticket
+    queue_s: float
+    decode_s: float
+
+
+class Finished(NamedTuple):
+    """A batch that only has to be answered."""
+
+    frames: list[_Decoded]
+    logits_NK: NDArray[np.float32]
+    compute_s: float
+
+    @property
+    def tickets(self) -> list[Ticket]:
+        """Who is to be answered."""
+        return [frame.ticket for frame in self.frames]
+
+
+class Inference:
+    """Runs batches of one bundle; called from several worker threads.
+
+    Args:
+        codecs: the bundle's, in wire order.
+        engine: runs the cloud half.
+        metrics: the bundle's instruments.
+        settlement: takes the replies.
+        clock: seconds; monotonic.
+    """
+
+    def __init__(
+        self,
+        codecs: Sequence[Codec],
+        engine: Engine,
+        metrics: BundleMetrics,
+        settlement: Settlement,
+        clock: Callable[[], float],
+    ) -> None:
+        self._codecs = codecs
+        self._engine = engine
+        self._metrics = metrics
+        self._settlement = settlement
+        self._clock = clock
+
+    def decode(self, ticket: Ticket) -> Ahead:
+        """The tensor of a payload, or why there is none; never raises."""
+        before_s = self._clock()
+        features_CHW: NDArray[np.float32] | Exception
+        try:
+            features_CHW = self._codecs[ticket.codec].decode(ticket.payload)
+        except Exception as error:
+            features_CHW = error
+        return Ahead(features_CHW, self._clock() - before_s)
+
+    def run(
+        self,
+        batch: Sequence[Ticket],
+        rows: Rows,
+        before_model: Callable[[], None],
+        deliver: Callable[[Finished], None],
+    ) -> None:
+        """Decode a batch and run the model on it.
+
+        Args:
+            batch: taken from the queue; each ticket is settled, or goes to `deliver`.
+            rows: the calling thread's own.
+            before_model: called before each run of the model.
+            deliver: takes what the model said.
+        """
+        started_s = self._clock()
+        rows.begin(len(batch))
+        decoded = [frame for ticket in batch if (frame := self._take(ticket, started_s, rows)) is not None]
+        if len(decoded) < len(batch):
+            self._settlement.wake(ticket for ticket in batch if ticket.reply is not None)
+        if decoded:
+            self._infer(decoded, rows, 0, before_model, deliver)
+
+    def answer(self, finished: Finished) -> None:
+        """Turn logits into replies."""
+        frames, logits_NK, compute_s = finished
+        rankings = answers.rank(logits_NK, max(frame.ticket.top_k for frame in frames))
+        replies: list[tuple[Ticket, bytes]] = []
+        for frame, ranking in zip(frames, rankings, strict=True):
+            ticket = frame.ticket
+            if ranking is None:
+                self._settlement.log_failure("logits are not finite", ticket)
+                self._settlement.fail([ticket])
+                continue
+            classes, scores = ranking
+            top_k = ticket.top_k
+            times = answers.ServerTimes(frame.queue_s, frame.decode_s, compute_s, len(frames))
+            reply = answers.prediction(ticket.sequence, classes[:top_k], scores[:top_k], times)
+            replies.append((ticket, reply))
+        self._settlement.answer(replies)
+
+    def _take(self, ticket: Ticket, started_s: float, rows: Rows) -> _Decoded | None:
+        """Put a frame's tensor into its row; without one it has its error."""
+        waited_s = started_s - ticket.received_s
+        if ticket.ahead is None:
+            ahead = self.decode(ticket)
+        else:
+            ahead, ticket.ahead = ticket.ahead, None
+            waited_s -= ahead.decode_s
+        ticket.payload = b""
+        features_CHW = ahead.features_CHW
+        if isinstance(features_CHW, CodecError):
+            self._settlement.refuse(ticket, pb.FrameError.INVALID_PAYLOAD, str(features_CHW))
+            return None
+        if isinstance(features_CHW, Exception):
+            self._settlement.log_failure("decoding failed", ticket, features_CHW)
+            self._settlement.fail([ticket])
+            return None
+        rows.add(features_CHW)
+        self._metrics.decoded(ticket.codec, waited_s, ahead.decode_s)
+        return _Decoded(ticket, waited_s, ahead.decode_s)
+
+    def _infer(
+        self,
+        frames: list[_Decoded],
+        rows: Rows,
+        start: int,
+        before_model: Callable[[], None],
+        deliver: Callable[[Finished], None],
+    ) -> None:
+        """Run the frames whose rows begin at `start`; if that fails, each alone: only the culprit suffers."""
+        before_model()
+        before_s = self._clock()
+        try:
+            logits_NK = self._engine.run(rows.batch_NCHW(start, start + len(frames)))
+        except EngineUnavailableError as error:
+            self._hand_back(frames, error)
+            return
+        except Exception as error:
+            if len(frames) > 1:
+                for row, frame in enumerate(frames, start):
+                    self._infer([frame], rows, row, before_model, deliver)
+                return
+            self._settlement.log_failure("the cloud half failed", frames[0].ticket, error)
+            self._settlement.fail([frames[0].ticket])
+            return
+        compute_s = self._clock() - before_s
+        self._metrics.ran(len(frames), compute_s)
+        deliver(Finished(frames, logits_NK, compute_s))
+
+    def _hand_back(self, frames: Sequence[_Decoded], error: EngineUnavailableError) -> None:
+        self._settlement.log_failure(str(error), frames[0].ticket)
+        for frame in frames:
+            code = pb.FrameError.RESOURCE_EXHAUSTED
+            self._settlement.refuse(frame.ticket, code, f"{error}; send again", error.retry_after_ms)
+        self._settlement.wake(frame.ticket for frame in frames)

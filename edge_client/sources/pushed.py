@@ -1,0 +1,108 @@
+"""Pictures as JSON lines from a file descriptor: where each lies, or that its bytes follow."""
+
+import json
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from edge_client.errors import SourceError
+from edge_client.picture import Picture
+from edge_client.sources.paths import chunks
+
+MAX_LINE_BYTES = 65_536
+MAX_PICTURE_BYTES = 256 << 20
+_FIELDS = {"path": str, "bytes": int, "name": str, "label": str}
+
+
+class PushedPictures:
+    """Pictures that another program hands over, which need not lie in any file.
+
+    One line of JSON each: `{"path": "faces/1.png", "label": "anna"}`, or `{"bytes": 5120, "name": "webcam"}`
+    and then so many bytes of an encoded picture. `name` and `label` may be left out.
+
+    Args:
+        descriptor: an open file descriptor, 0 for standard input.
+    """
+
+    keeps_latest = False
+
+    def __init__(self, descriptor: int = 0) -> None:
+        self._descriptor = descriptor
+
+    def pictures(self, stop: threading.Event) -> Iterator[Picture]:
+        """See `Source`."""
+        feed = _Feed(chunks(self._descriptor, stop))
+        for number in range(1, 1 << 62):
+            line = feed.line()
+            if line is None or stop.is_set():
+                return
+            try:
+                fields = _fields_of(line)
+            except ValueError as error:
+                raise SourceError(f"picture {number} on standard input: {error}") from None
+            if fields:
+                yield _picture(fields, feed, number)
+
+
+class _Feed:
+    """Lines and bytes out of chunks."""
+
+    def __init__(self, chunks_of_bytes: Iterator[bytes]) -> None:
+        self._chunks = chunks_of_bytes
+        self._rest = b""
+
+    def line(self) -> bytes | None:
+        """The next line without its end; None at the end of the input."""
+        while b"\n" not in self._rest and len(self._rest) <= MAX_LINE_BYTES:
+            chunk = next(self._chunks, b"")
+            if not chunk:
+                line, self._rest = self._rest, b""
+                return line or None
+            self._rest += chunk
+        line, _, self._rest = self._rest.partition(b"\n")
+        return line
+
+    def exactly(self, count: int) -> bytes:
+        """The next bytes; fewer only at the end of the input."""
+        parts, missing = [self._rest[:count]], count - len(self._rest)
+        self._rest = self._rest[count:]
+        while missing > 0 and (chunk := next(self._chunks, b"")):
+            parts.append(chunk[:missing])
+            self._rest = chunk[missing:]
+            missing -= len(parts[-1])
+        return b"".join(parts)
+
+
+def _fields_of(line: bytes) -> dict[str, Any]:
+    """The checked fields of a line; empty for an empty one."""
+    if not line.strip():
+        return {}
+    if len(line) > MAX_LINE_BYTES:
+        raise ValueError(f"a line longer than {MAX_LINE_BYTES} bytes")
+    try:
+        fields = json.loads(line)
+    except (ValueError, RecursionError):
+        raise ValueError(f"not JSON: {line[:80]!r}") from None
+    if not isinstance(fields, dict) or ("path" in fields) == ("bytes" in fields):
+        raise ValueError('expected a JSON object with either "path" or "bytes"')
+    for name, value in fields.items():
+        if name not in _FIELDS:
+            raise ValueError(f"unknown field {name!r}; known: {', '.join(_FIELDS)}")
+        if type(value) is not _FIELDS[name] and not (name == "label" and value is None):
+            raise ValueError(f"{name} must be of type {_FIELDS[name].__name__}")
+    if not 0 < fields.get("bytes", 1) <= MAX_PICTURE_BYTES:
+        raise ValueError(f"bytes must be 1 to {MAX_PICTURE_BYTES}, not {fields['bytes']}")
+    return fields
+
+
+def _picture(fields: dict[str, Any], feed: _Feed, number: int) -> Picture:
+    label = fields.get("label")
+    if "path" in fields:
+        return Picture(fields.get("name", fields["path"]), Path(fields["path"]), label)
+    encoded = feed.exactly(fields["bytes"])
+    if len(encoded) < fields["bytes"]:
+        raise SourceError(
+            f"picture {number} on standard input: it ended after {len(encoded)} of {fields['bytes']} bytes"
+        )
+    return Picture(fields.get("name", f"picture {number}"), encoded, label)
