@@ -271,7 +271,7 @@ def load_tuning(home: Path) -> Tuning:
         PictureBasis(**{name: value for name, value in tensors.items() if name not in names}),
         Candidate(**stored["chosen"]),
         stored["scores"],
-        stored["twice_as_long_db"],
+        stored.get("twice_as_long_db"),
     )
 
 
