@@ -149,8 +149,8 @@ def _add_serving_flags(group: Any) -> None:
         type=float,
         default=CloudConfig.stall_s,
         metavar="S",
-        help="a batch that runs longer makes the server say NOT_SERVING until it ends; its frames get an "
-        "error (%(default)s)",
+        help="a batch that runs longer makes the server say NOT_SERVING until it ends, and its frames get an "
+        "error; likewise a model server or cluster that is away for longer (%(default)s)",
     )
     group.add_argument(
         "--drain-seconds", type=float, default=10.0, metavar="S", help="patience of a stop (%(default)s)"
