@@ -31,7 +31,7 @@ class FlowRecord:
 
     Attributes:
         time_s: when its last byte passed, seconds since the epoch.
-        connection: names the connection; equal for messages that shared it.
+        connection: names the call; equal for messages that shared it, for whom alone sequence numbers differ.
         direction: "up" is edge to cloud, "down" the way back.
         method: the gRPC path, or None where the header could not be read (joined late).
         digest: the bundle's digest from the call metadata, or None where unknown.

@@ -8,9 +8,9 @@ from attacker.tap.inflate import inflate
 from attacker.tap.limits import TapLimits
 from attacker.tap.messages import Budget, MessageReader, MessageSkipped
 from attacker.tap.shape import recognise
+from shared.call_metadata import BUNDLE_KEY
 from shared.digests import is_digest
 
-BUNDLE_KEY = "siftfunnel-bundle"
 ENCODING_KEY = "grpc-encoding"
 _ENDED_REMEMBERED = 32
 

@@ -12,6 +12,7 @@ from attacker.tap.limits import TapLimits
 from attacker.tap.packets import Address, Segment
 
 _REMEMBER_CLOSED_S = 60.0
+_BEYOND = "segments beyond the window of their connection"
 
 FlowKey = frozenset[Address]
 
@@ -187,6 +188,8 @@ class FlowTable:
             back = other_way(direction)
             acknowledged = flow.halves[back].acknowledge(segment.acknowledgement, time_s)
             events += self._give_out(flow, back, acknowledged, time_s)
+        if segment.payload_bytes and half.is_beyond(segment.sequence):
+            events.append(Dropped(None, time_s, 1, "packets", _BEYOND))
         events += self._give_out(flow, direction, half.receive(segment, time_s), time_s)
         if all(half.ended for half in flow.halves.values()):
             events += self._close(key, time_s, "closed")

@@ -87,15 +87,19 @@ class HalfFlow:
         """Whether a sequence number lies at or shortly behind the next byte (what a believable RST has)."""
         return self._expected is None or -1 <= self._distance(sequence) <= self._limits.window_bytes
 
+    def is_beyond(self, sequence: int) -> bool:
+        """Whether a sequence number lies further ahead than any window reaches."""
+        return self._expected is not None and self._distance(sequence) > self._limits.window_bytes
+
     def receive(self, segment: Segment, now_s: float) -> list[bytes | Missed]:
         """Take one segment (without SYN)."""
         if self._expected is None:
             if not segment.payload_bytes and not segment.fin:
                 return []
             self._expected = segment.sequence
-        offset = self._expected + self._distance(segment.sequence)
-        if offset - self._expected > self._limits.window_bytes:
+        if self.is_beyond(segment.sequence):
             return []
+        offset = self._expected + self._distance(segment.sequence)
         if segment.fin:
             self._end = offset + segment.payload_bytes
         out: list[bytes | Missed] = []

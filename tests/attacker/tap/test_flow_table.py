@@ -237,6 +237,15 @@ def test_a_reset_ends_a_connection_and_a_stray_one_does_not(transcript: Transcri
     assert [event.how for event in events if isinstance(event, ConnectionClosed)] == ["reset"]
 
 
+def test_segments_that_cannot_belong_to_their_connection_are_counted(transcript: Transcript) -> None:
+    foreign = bytes(tcp(CLIENT, SERVER, UP_START + (1 << 30) + 1_000_000, 0, ACK, b"foreign"))
+    events = played([*handshake(), *packets(transcript), foreign])
+    assert frames_heard(events) == ALL_FRAMES
+    assert [(event.count, event.unit, event.why) for event in losses(events)] == [
+        (1, "packets", "segments beyond the window of their connection")
+    ]
+
+
 def test_a_lone_acknowledgement_is_no_connection() -> None:
     assert played([bytes(tcp(CLIENT, SERVER, 5, 5, ACK))]) == []
 
