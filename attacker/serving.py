@@ -4,6 +4,7 @@ import errno
 import signal
 import socket
 import sys
+import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
@@ -22,11 +23,11 @@ from attacker.preview import Camera, NoCamera
 from attacker.preview_client import PreviewClient
 from attacker.tap.events import Feed, FeedError
 from attacker.web.app import Face, make_app
+from attacker.web.connections import MAX_CONNECTIONS, SilentConnections
 from attacker.web.hub import Hub
 
 DRAIN_S = 3
 TICKS_PER_S = 10  # of uvicorn
-MAX_CONNECTIONS = 256
 # What the kernel holds for a slow reader is what an event stream lags behind by.
 SEND_BUFFER_BYTES = 64 * 1024
 
@@ -86,7 +87,7 @@ def _serve_page(face: Face, listener: socket.socket, announce: Announce, feeds: 
             access_log=False,
             timeout_graceful_shutdown=DRAIN_S,
             ws="none",
-            limit_concurrency=MAX_CONNECTIONS,
+            limit_concurrency=2 * MAX_CONNECTIONS,
         ),
         face.hub,
         lambda: announce(ready_line(listener, feeds, face.knowledge)),
@@ -103,8 +104,11 @@ class _Server(uvicorn.Server):
     ) -> None:
         super().__init__(config)
         self._hub, self._on_ready, self._is_deaf = hub, on_ready, is_deaf
+        self._silent = SilentConnections()
 
     async def on_tick(self, counter: int) -> bool:
+        for connection in self._silent.to_close(self.server_state.connections, time.monotonic()):
+            connection.transport.close()
         return await super().on_tick(counter) or (counter % TICKS_PER_S == 0 and self._is_deaf())
 
     @contextmanager

@@ -1,6 +1,7 @@
 """Which frames show the same picture: one edge sends it through several networks under one sequence number.
 
-A frame whose other half does not come within a second is shown alone: only one network plays.
+While several networks play, a picture is shown when it has been heard through all of them; one that got lost
+in one of them is passed over. Where only one plays, its frames are shown alone, after a moment.
 """
 
 from collections import OrderedDict, deque
@@ -8,9 +9,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-PATIENCE_S = 1.0
+PATIENCE_S = 2.0
 MAX_OPEN = 32
-REMEMBERED_FRAMES = 16
+REMEMBERED_FRAMES = 32
 
 
 @dataclass
@@ -68,25 +69,26 @@ class SideBySide:
         self._playing.append(view["digest"])
         if not view["pictures"]:
             return self.ripe(now_s)
-        shown = []
         sequence = view["sequence"]
-        if sequence in self._open and not self._open[sequence].fits(view):
-            shown.append(self._open.pop(sequence))
-        if sequence not in self._open:
+        if sequence not in self._open or not self._open[sequence].fits(view):
             self._count += 1
             self._open[sequence] = Pair(self._count, sequence, now_s)
         pair = self._open[sequence]
         pair.views[view["digest"]] = view
         if len(pair.views) > 1 and pair.views.keys() >= set(self._playing):
-            shown.append(self._open.pop(sequence))
-        return shown + self.ripe(now_s)
+            return [self._open.pop(sequence), *self.ripe(now_s)]
+        return self.ripe(now_s)
 
     def ripe(self, now_s: float) -> list[Pair]:
-        """Pairs that have waited long enough, or have to make room, oldest first."""
+        """Pairs that need not wait any longer, or have to make room, oldest first."""
+        networks = len(set(self._playing))
         shown = []
         while self._open:
             oldest = next(iter(self._open.values()))
-            if now_s - oldest.since_s < PATIENCE_S and len(self._open) <= MAX_OPEN:
+            is_alone = networks == 1 and now_s - oldest.since_s >= PATIENCE_S
+            if not is_alone and len(self._open) <= MAX_OPEN:
                 break
-            shown.append(self._open.pop(oldest.sequence))
+            self._open.popitem(last=False)
+            if is_alone or len(oldest.views) > 1:
+                shown.append(oldest)
         return shown

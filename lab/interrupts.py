@@ -9,7 +9,7 @@ from typing import Any
 class Interrupts:
     """Within its ``with`` the first Ctrl-C is only noted; callers ask ``noted`` between steps.
 
-    A second one takes effect at once. Outside of the main thread, where no signal arrives, nothing is changed.
+    A second one takes effect at once. Outside of the main thread, where no signal arrives, nothing changes.
 
     Attributes:
         noted: Whether somebody asked to stop.

@@ -122,7 +122,7 @@ const ALARMS = {
 function paintAlarm(now) {
   const parties = page.conductor?.parties ?? {};
   const down = Object.keys(ALARMS).filter((party) => parties[party] === "down");
-  const quiet = page.shown && now - page.movedAt > QUIET_MS && !encrypted();
+  const quiet = page.shown && now - Math.max(page.movedAt, page.opaqueAt) > QUIET_MS;
   const words = !page.connected && page.shown ? `The attacker does not answer (${page.trouble}). Trying again…`
     : down.length ? down.map((party) => ALARMS[party]).join(" ")
     : quiet ? "Nothing crosses the wire at the moment: the phone or the cloud is away." : "";

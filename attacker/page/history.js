@@ -69,7 +69,7 @@ function entry(pair) {
   const told = sides.map((side) => `${titleOf(side.digest)} ${side.similarity ? `${fixed(side.similarity.psnr, 1)} dB` : "not scored"}`);
   const button = make("button", { type: "button", "data-number": pair.number, "aria-label": `Picture ${pair.number}${pair.label ? `, ${pair.label}` : ""}: ${told.join(", ")}` },
     tile(pair.original, "", "unknown"), ...sides.map((side) => tile(side.pictures.reconstruction, `of ${look(side.digest).css}`, "not rebuilt")),
-    make("span", { class: "figures" }, sides.map((side) => (side.similarity ? fixed(side.similarity.psnr, 1) : "–")).join(" / "), sides.some((side) => side.similarity) ? " dB" : ""));
+    make("span", { class: "figures" }, sides.map((side) => (side.similarity ? fixed(side.similarity.psnr, 1) : "–")).join(" / ")));
   button.addEventListener("click", () => select(pair));
   return make("li", {}, button);
 }

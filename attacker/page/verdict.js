@@ -24,8 +24,9 @@ export function headline(sides) {
   if (!scored.length) return "";
   const claims = scored.map((side) => likeness(side.psnr, side.level));
   if (scored.length > 1 && new Set(claims).size === 1) return `Through each of them, the eavesdropper gets ${claims[0]}.`;
-  const [first, ...others] = scored.map((side, place) => [`hrough ${inside(side.title)}`, claims[place]]);
-  return `T${first[0]} the eavesdropper gets ${first[1]}${others.map(([through, claim]) => `; t${through}, ${claim}`).join("")}.`;
+  const [first, ...others] = scored.map((side) => inside(side.title));
+  const rest = others.map((title, place) => `; through ${title}, ${claims[place + 1]}`);
+  return `Through ${first} the eavesdropper gets ${claims[0]}${rest.join("")}.`;
 }
 
 const inside = (title) => (title === "Ordinary network" ? "the ordinary network" : title);

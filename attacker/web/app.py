@@ -93,31 +93,33 @@ def _add_reading(app: FastAPI, face: Face) -> None:
     @app.api_route("/now", methods=READ)
     async def now(request: Request, session: str = "", after: int = 0) -> Response:
         wait_s = 0.0 if request.method == "HEAD" else NEWS_WAIT_S
-        _check_room(face)
-        news = await face.hub.news(session, after, wait_s)
+        _check_room(face.hub)
+        with face.hub.visit():
+            news = await face.hub.news(session, after, wait_s)
         return Response(news.as_json(), media_type="application/json")
 
     @app.api_route("/events", methods=READ)
     async def events(request: Request) -> Response:
-        _check_room(face)
+        _check_room(face.hub)
         told = _events(face.hub) if request.method == "GET" else iter(())
         # A proxy must neither collect the stream before it passes it on nor compress it.
         return StreamingResponse(told, media_type="text/event-stream", headers={"X-Accel-Buffering": "no"})
 
 
-def _check_room(face: Face) -> None:
-    if face.hub.waiting >= MAX_PAGES:
+def _check_room(hub: Hub) -> None:
+    if hub.visitors >= MAX_PAGES:
         raise Refusal(503, f"{MAX_PAGES} pages listen already; close one")
 
 
 async def _events(hub: Hub) -> AsyncIterator[bytes]:
     """The news again and again, for those who would rather be told than ask."""
     number = 0
-    while not hub.closed:
-        news = await hub.news(hub.session, number, NEWS_WAIT_S)
-        number = news.number
-        yield news.as_events()
-        await asyncio.sleep(EVENTS_GAP_S)
+    with hub.visit():
+        while not hub.closed:
+            news = await hub.news(hub.session, number, NEWS_WAIT_S)
+            number = news.number
+            yield news.as_events()
+            await asyncio.sleep(EVENTS_GAP_S)
 
 
 def _add_orders(app: FastAPI, conductor: Conductor) -> None:
@@ -155,7 +157,7 @@ def _hello(face: Face) -> dict[str, Any]:
 
 
 def _books(face: Face) -> dict[str, Any]:
-    return {**face.summary(), "page": {"subscribers": face.hub.waiting}}
+    return {**face.summary(), "page": {"subscribers": face.hub.visitors}}
 
 
 async def _report(face: Face, conductor: Conductor | None) -> None:

@@ -10,7 +10,8 @@ import secrets
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -22,6 +23,7 @@ KEEP_EVERY_S = 1.0
 FIRST_PAIRS = 12
 KEPT_POINTS = 240
 KEPT_PROBLEMS = 20
+MAX_PROBLEM_LETTERS = 500
 LOOKED_AT_S = 5.0
 
 
@@ -77,18 +79,28 @@ class Hub:
         self._kept_s = float("-inf")
         self._pairing = SideBySide()
         self._waiting: set[asyncio.Future[None]] = set()
+        self._visitors = 0
         self._asked_s = float("-inf")
         self._closed = False
 
     @property
-    def waiting(self) -> int:
-        """Pages that wait for news now."""
-        return len(self._waiting)
+    def visitors(self) -> int:
+        """Requests that are being told news now."""
+        return self._visitors
+
+    @contextmanager
+    def visit(self) -> Iterator[None]:
+        """Counts a visitor for as long as it lasts."""
+        self._visitors += 1
+        try:
+            yield
+        finally:
+            self._visitors -= 1
 
     @property
     def is_looked_at(self) -> bool:
         """Whether a page asked within the last seconds."""
-        return bool(self._waiting) or self._clock() - self._asked_s < LOOKED_AT_S
+        return self._visitors > 0 or self._clock() - self._asked_s < LOOKED_AT_S
 
     @property
     def closed(self) -> bool:
@@ -116,8 +128,9 @@ class Hub:
             if name == "frame":
                 self._take_frame(value)
             elif name == "problem":
-                if value["text"] not in self._problems:
-                    self._problems.append(value["text"])
+                text = value["text"][:MAX_PROBLEM_LETTERS]
+                if text not in self._problems:
+                    self._problems.append(text)
                     self._set("problems", encode(list(self._problems)))
             else:
                 self._set(name, encode(value))
@@ -133,19 +146,18 @@ class Hub:
 
     async def news(self, session: str, after: int, timeout_s: float) -> News:
         """What is newer than `after`; waits for it up to `timeout_s`."""
-        self._asked_s = self._clock()
         if session != self.session:
             after = 0
-        if after >= self._newest_item and not self._closed:
-            waiter = asyncio.get_running_loop().create_future()
-            self._waiting.add(waiter)
-            try:
+        waiter = asyncio.get_running_loop().create_future()
+        self._waiting.add(waiter)  # before looking: what comes from now on wakes it
+        try:
+            if after >= self._newest_item and not self._closed:
                 await asyncio.wait_for(waiter, timeout_s)
-            except TimeoutError:
-                pass
-            finally:
-                self._waiting.discard(waiter)
-                self._asked_s = self._clock()
+        except TimeoutError:
+            pass
+        finally:
+            self._waiting.discard(waiter)
+            self._asked_s = self._clock()
         with self._lock:
             items = {name: value for name, (number, value) in self._items.items() if number > after}
             points = [value for number, value in self._points if number > after]

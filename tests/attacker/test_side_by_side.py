@@ -1,6 +1,6 @@
 from typing import Any
 
-from attacker.side_by_side import Pair, SideBySide
+from attacker.side_by_side import MAX_OPEN, Pair, SideBySide
 
 
 def view(sequence: int, digest: str, original: str | None = "picture", size: int = 32) -> dict[str, Any]:
@@ -46,21 +46,36 @@ def test_three_networks_are_one_pair_of_three() -> None:
 def test_frames_of_one_network_are_shown_alone_after_their_patience() -> None:
     pairing = SideBySide()
     assert pairing.add(view(1, "open"), 0.0) == []
-    assert pairing.ripe(0.9) == []
-    assert sides(pairing.ripe(1.0)) == [(1, ["open"])]
+    assert pairing.ripe(1.9) == []
+    assert sides(pairing.ripe(2.0)) == [(1, ["open"])]
+
+
+def test_while_two_networks_play_no_picture_is_shown_of_one_alone_however_late_the_other_is() -> None:
+    pairing = SideBySide()
+    shown = pairing.add({**view(0, "shut"), "pictures": None}, 0.0)
+    for sequence in range(100):
+        shown += pairing.add(view(sequence, "open"), sequence / 4)
+        if sequence >= 20 and sequence % 10:  # five seconds late, and every tenth one gets lost
+            shown += pairing.add(view(sequence - 20, "shut"), sequence / 4)
+    assert {len(pair.views) for pair in shown} == {2}
+    assert len(shown) > 60
+
+
+def test_when_one_of_two_networks_stops_the_other_is_shown_alone() -> None:
+    pairing = SideBySide()
+    for sequence in range(10):
+        pairing.add(view(sequence, "open"), sequence / 4)
+        pairing.add(view(sequence, "shut"), sequence / 4)
+    shown = [pair for sequence in range(10, 60) for pair in pairing.add(view(sequence, "open"), sequence / 4)]
+    assert sides(shown)[-1][1] == ["open"]
 
 
 def test_another_picture_under_the_same_number_is_another_pair() -> None:
     pairing = SideBySide()
     pairing.add(view(1, "open", "one"), 0.0)
-    assert sides(pairing.add(view(1, "shut", "another"), 0.1)) == [(1, ["open"])]
-    assert sides(pairing.add(view(1, "open", "another"), 0.2)) == [(1, ["open", "shut"])]
-
-
-def test_the_same_network_again_under_the_same_number_is_another_pair() -> None:
-    pairing = SideBySide()
-    pairing.add(view(1, "open"), 0.0)
-    assert sides(pairing.add(view(1, "open"), 0.1)) == [(1, ["open"])]
+    assert pairing.add(view(1, "shut", "another"), 0.1) == []
+    (pair,) = pairing.add(view(1, "open", "another"), 0.2)
+    assert [each["pictures"]["original"] for each in pair.views.values()] == ["another", "another"]
 
 
 def test_networks_of_other_sizes_and_frames_without_originals_pair_by_number_alone() -> None:
@@ -73,5 +88,6 @@ def test_networks_of_other_sizes_and_frames_without_originals_pair_by_number_alo
 
 def test_what_waits_is_bounded() -> None:
     pairing = SideBySide()
-    shown = [pair for sequence in range(100) for pair in pairing.add(view(sequence, "open"), 0.0)]
-    assert len(shown) == 100 - 32
+    for sequence in range(1000):
+        pairing.add(view(sequence, "open" if sequence % 2 else "shut"), 0.0)
+    assert len(pairing._open) == MAX_OPEN

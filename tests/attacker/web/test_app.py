@@ -129,7 +129,7 @@ async def test_a_page_that_leaves_is_no_longer_waited_for(scene: Scene) -> None:
         with pytest.raises(httpx.ReadTimeout):
             await client.get("/now", params={"session": face.hub.session, "after": 10**9}, timeout=0.1)
         async with asyncio.timeout(25):
-            while face.hub.waiting:
+            while face.hub.visitors:
                 await asyncio.sleep(0.05)
 
 
@@ -142,6 +142,29 @@ async def test_more_pages_than_can_be_served_are_told_to_come_back(
             answer = await client.get(path)
             assert (answer.status_code, answer.headers["retry-after"]) == (503, "10")
             assert "close one" in answer.json()["error"]
+
+
+async def test_event_streams_have_a_ceiling_also_when_nobody_reads_them(
+    scene: Scene, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("attacker.web.app.MAX_PAGES", 3)
+    face = face_of(scene)
+    async with served(face) as client:
+        writers = []
+        for count in range(1, 4):
+            _, writer = await asyncio.open_connection(client.base_url.host, client.base_url.port)
+            writer.write(b"GET /events HTTP/1.1\r\nHost: localhost\r\n\r\n")
+            writers.append(writer)
+            async with asyncio.timeout(10):
+                while face.hub.visitors < count:
+                    await asyncio.sleep(0.01)
+        assert (await client.get("/events")).status_code == 503
+        assert (await client.get("/summary")).json()["page"] == {"subscribers": 3}
+        for writer in writers:
+            writer.close()
+        async with asyncio.timeout(20):
+            while face.hub.visitors:
+                await asyncio.sleep(0.05)
 
 
 async def test_a_pair_can_be_looked_at_again_and_taken_away(scene: Scene) -> None:

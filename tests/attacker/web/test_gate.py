@@ -119,7 +119,7 @@ async def test_with_a_token_nothing_is_shown_without_it(scene: Scene, demo: Fake
             assert status == (200 if path == "/healthz" else 401)
         for wrong in (TOKEN[:-1], TOKEN + "x", "", "%00", "ü"):
             assert (await client.get("/summary", params={"token": wrong})).status_code == 401
-            cookies = {"cookie": f'siftfunnel-page="{wrong}'.encode()}
+            cookies = {b"cookie": f"siftfunnel-page={wrong}".encode()}
             assert (await client.get("/summary", headers=cookies)).status_code == 401
         assert (await client.post("/switch", content=b"{}", headers=JSON)).status_code == 401
     assert not demo.asked
