@@ -54,9 +54,11 @@ examples:
 A server that goes away is dialled again and everything unanswered is sent again; every frame ends as
 exactly one answer or one typed error. Pictures that do not decode are named on standard error and skipped;
 outputs have a line for them too, with the outcome "skipped". Ctrl-C or SIGTERM stops reading, waits --grace
-seconds for answers under way and still writes the summary; a second one waits no more.
+seconds for answers under way and still writes the summary; a second one waits no more. A camera or network
+stream that stops is opened again for a minute.
 
-exit codes: 0 done, 1 the server could not be used or answered nothing, 2 wrong input or nothing to send
+exit codes: 0 done, 1 the server could not be used or answered nothing, or a camera stayed away,
+2 wrong input or nothing to send
 """
 
 _CLASSIFY = "Send pictures once and print the answers."

@@ -92,8 +92,8 @@ def _require_answers(part: Part) -> None:
     summary, handed_in = part.summary, part.handed_in
     if summary.skipped and not handed_in:
         raise SourceError(
-            f"nothing was sent: {summary.skipped} pictures skipped, "
-            f"the first because of {summary.first_skipped}"
+            f"nothing was sent: {summary.skipped} pictures skipped ({summary.skipped_why}); "
+            f"the first: {summary.first_skipped}"
         )
     if not handed_in:
         raise SourceError("nothing was sent: the source gave no picture")

@@ -3,8 +3,10 @@
 import json
 import os
 import random
+import re
 import time
 from array import array
+from collections import Counter
 from collections.abc import Collection
 from pathlib import Path
 from typing import Any
@@ -13,6 +15,7 @@ from edge_client.outcome import Answer, FrameFailure, Outcome, Superseded
 from shared.files import write_file
 
 SAMPLE_SIZE = 65_536
+_REASONS_MAX = 16
 
 
 class Sample:
@@ -74,6 +77,7 @@ class Summary:
         self.labelled = self.correct = self.foreign_labels = 0
         self.foreign_label: str | None = None
         self.first_skipped: str | None = None
+        self._skipped_why: Counter[str] = Counter()
 
     def add(self, outcome: Outcome) -> None:
         """Count one outcome."""
@@ -82,11 +86,22 @@ class Summary:
         elif isinstance(outcome, FrameFailure) and outcome.sequence is None:
             self.skipped += 1
             self.first_skipped = self.first_skipped or outcome.message
+            self._skipped_why[self._reason(outcome)] += 1
         elif isinstance(outcome, FrameFailure):
             self.errors += 1
             self.resent += outcome.sends > 1
         else:
             self._add_answer(outcome)
+
+    def _reason(self, skipped: FrameFailure) -> str:
+        """The kind of what stands behind the name: "no such file", "does not decode"; bounded in number."""
+        kind = re.split(r" \(|[,;]", skipped.message.removeprefix(f"{skipped.source}: "))[0]
+        return kind if kind in self._skipped_why or len(self._skipped_why) < _REASONS_MAX else "other"
+
+    @property
+    def skipped_why(self) -> str:
+        """How many pictures were skipped for which kind of reason, most frequent first."""
+        return ", ".join(f"{kind} {count}" for kind, count in self._skipped_why.most_common())
 
     def _add_answer(self, answer: Answer) -> None:
         if self._first_answer_s is None:

@@ -29,8 +29,10 @@ ImageSource = str | Path | bytes | BinaryIO
 
 MAX_PIXELS = 2**27
 """Pixels that are decoded at most, 134 million; 512 MiB of memory in colour."""
+WHOLE_PIXELS = 2**26
+"""Pixels above which, from 67 million on, a baseline JPEG is decoded at a half to an eighth of its size."""
 MAX_REDUCED_PIXELS = 2**29
-"""Pixels of a baseline JPEG at most, 537 million: above `MAX_PIXELS` it is decoded at a half to an eighth."""
+"""Pixels of a baseline JPEG at most, 537 million."""
 
 # no format whose decoder starts another program, as EPS starts Ghostscript
 FORMATS: tuple[str, ...] = (
@@ -194,17 +196,16 @@ def _reads_heic() -> bool:
 
 
 def _bound_size(opened: Image.Image) -> None:
-    """Refuse a picture that is too large; let a JPEG between the limits decode at a fraction of its size."""
+    """Refuse a picture that is too large; let a large JPEG decode at a fraction of its size."""
     pixels = opened.width * opened.height
-    if pixels <= MAX_PIXELS:
-        return
     # a progressive one keeps all its coefficients in memory, whatever size it is decoded at
-    if not isinstance(opened, JpegImagePlugin.JpegImageFile) or "progressive" in opened.info:
-        raise _too_large(opened, MAX_PIXELS)
-    if pixels > MAX_REDUCED_PIXELS:
-        raise _too_large(opened, MAX_REDUCED_PIXELS)
-    fraction = next(fraction for fraction in (2, 4, 8) if pixels <= MAX_PIXELS * fraction**2)
-    opened.draft(None, (opened.width // fraction, opened.height // fraction))
+    reducible = isinstance(opened, JpegImagePlugin.JpegImageFile) and "progressive" not in opened.info
+    limit = MAX_REDUCED_PIXELS if reducible else MAX_PIXELS
+    if pixels > limit:
+        raise _too_large(opened, limit)
+    if reducible and pixels > WHOLE_PIXELS:
+        fraction = next(fraction for fraction in (2, 4, 8) if pixels <= WHOLE_PIXELS * fraction**2)
+        opened.draft(None, (opened.width // fraction, opened.height // fraction))
 
 
 def _too_large(image: Image.Image, limit: int) -> ImageError:

@@ -58,12 +58,14 @@ def test_a_run_in_which_every_picture_was_skipped_fails_and_says_why(
 ) -> None:
     for name in ("a.png", "b.jpg"):
         (tmp_path / name).write_bytes(b"no picture")
+    (tmp_path / "c.heic").write_bytes(b"\0\0\0\x18ftypheic")
     answers = tmp_path / "answers.jsonl"
     assert main(edge(bundle, server, "--source", tmp_path, "--output", f"jsonl:{answers}")) == 2
     said = capsys.readouterr().err
-    assert f"nothing was sent: 2 pictures skipped, the first because of {tmp_path / 'a.png'}: not a" in said
-    assert outcomes(answers) == {"skipped": 2}
-    assert all("not a picture" in line["error"] for line in lines(answers))
+    assert "nothing was sent: 3 pictures skipped (not a picture in a format read here 2, HEIC 1)" in said
+    assert f"the first: {tmp_path / 'a.png'}: not a picture" in said
+    assert outcomes(answers) == {"skipped": 3}
+    assert "pip install pillow-heif" in lines(answers)[2]["error"]
 
 
 def test_a_run_without_a_picture_fails(

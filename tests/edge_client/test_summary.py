@@ -70,6 +70,18 @@ def test_without_labels_there_is_no_accuracy() -> None:
     assert summary.as_json(1)["accuracy"] is None
 
 
+def test_reasons_for_skipping_are_counted_in_kinds_and_bounded() -> None:
+    summary = Summary("tiny", "q4", ("cat",))
+    reasons = ["no such file", "does not decode (EOF)", "does not decode (OSError: 3)", "refused, 9x9 are 81"]
+    for number, reason in enumerate(reasons):
+        summary.add(FrameFailure(None, f"{number}.png", None, "IMAGE", f"{number}.png: {reason}"))
+    assert summary.skipped_why == "does not decode 2, no such file 1, refused 1"
+    for number in range(1000):
+        summary.add(FrameFailure(None, "x.png", None, "IMAGE", f"x.png: has values up to {number}"))
+    assert len(summary._skipped_why) <= 17
+    assert summary._skipped_why.total() == 1004
+
+
 def test_an_empty_run_has_figures_too() -> None:
     figures = Summary("tiny", "q4", ("cat",)).as_json(0)
     assert figures["edge_ms_p50"] is None

@@ -223,6 +223,16 @@ def test_a_signal_while_the_server_is_away_ends_within_the_grace(
     assert "Traceback" not in device.output
 
 
+def test_a_signal_before_the_first_picture_is_an_orderly_end(
+    processes: Processes, server: str, bundle: Bundle, tmp_path: Path
+) -> None:
+    device = processes.python(*edge(bundle, server, "--source", tmp_path, "--watch", "--ready-line"))
+    device.wait_for('"ready"')
+    device.process.send_signal(signal.SIGTERM)
+    assert device.wait() == 0, device.output
+    assert "0 frames: 0 answered" in device.output
+
+
 def test_the_preview_pairs_with_the_answers_and_warns(
     processes: Processes, server: str, bundle: Bundle, pictures: Path, tmp_path: Path
 ) -> None:

@@ -14,7 +14,7 @@ from PIL import Image
 from shared import pictures
 from shared.pictures import (
     MAX_PIXELS,
-    MAX_REDUCED_PIXELS,
+    WHOLE_PIXELS,
     ImageError,
     is_picture_name,
     open_image,
@@ -196,17 +196,20 @@ def test_the_callers_file_stays_open_and_one_that_cannot_be_rewound_is_read():
         assert corners(open_image(pipe)) == ["red", "green", "blue", "white"]
 
 
-def test_a_phone_picture_of_200_megapixels_is_decoded_at_a_fraction_of_its_size():
-    width, height = 16_320, 12_240
-    assert MAX_PIXELS < width * height < MAX_REDUCED_PIXELS
-    halves = Image.new("L", (width, height))
-    halves.paste(255, (width // 2, 0, width, height))
+@pytest.mark.parametrize(
+    ("size", "whole", "fraction"),
+    [((12_000, 9_000), WHOLE_PIXELS, 2), ((128, 96), 1000, 4), ((256, 192), 1000, 8)],
+)
+def test_a_large_jpeg_is_decoded_at_a_fraction_of_its_size(size, whole, fraction, monkeypatch):
+    monkeypatch.setattr(pictures, "WHOLE_PIXELS", whole)
+    halves = Image.new("L", size)
+    halves.paste(255, (size[0] // 2, 0, *size))
     opened = open_image(encoded(halves, "JPEG"))
-    assert opened.size == (width // 2, height // 2)
-    assert [opened.getpixel((x, 100)) for x in (100, opened.width - 100)] == [(0, 0, 0), (255, 255, 255)]
+    assert opened.size == (size[0] // fraction, size[1] // fraction)
+    assert [opened.getpixel((x, 9)) for x in (3, opened.width - 3)] == [(0, 0, 0), (255, 255, 255)]
 
 
-def test_a_picture_of_108_megapixels_is_decoded_without_a_warning():
+def test_a_png_of_108_megapixels_is_decoded_without_a_warning():
     assert open_image(encoded(Image.new("1", (12_000, 9_000)))).size == (12_000, 9_000)
 
 

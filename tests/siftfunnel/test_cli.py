@@ -4,6 +4,7 @@ import argparse
 
 import pytest
 
+from edge_client.errors import SourceLost
 from shared.bundle import BundleError
 from siftfunnel import __version__, cli
 from siftfunnel.commands import COMMANDS, Command
@@ -65,6 +66,7 @@ def test_wrong_arguments_end_with_2(arguments: list[str], capsys: pytest.Capture
         (BundleError("a file has changed"), 2, "a file has changed"),
         (FileNotFoundError(2, "No such file or directory", "a.png"), 2, "No such file or directory: a.png"),
         (OSError(98, "Address already in use"), 1, "Address already in use"),
+        (SourceLost("rtsp://u:geheim@c/: stopped"), 1, "rtsp://***@c/: stopped"),
         (RuntimeError("the cloud ended"), 1, "the cloud ended"),
         (ModuleNotFoundError("No module named 'cv2'", name="cv2"), 1, "needs the module 'cv2'"),
     ],
