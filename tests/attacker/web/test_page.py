@@ -211,13 +211,15 @@ def test_on_a_phone_all_is_in_order_in_sight_and_within_reach_of_a_finger(
     expect(page.locator("#table tr")).to_have_count(2)
     parts = ["#headline", "#original", f'[data-bundle="{scene.shut.name}"] .wire img']
     parts += [f'[data-bundle="{scene.shut.name}"] .rebuilt img', "#evidence", "#switches", "#history"]
-    tops = [page.locator(part).bounding_box()["y"] for part in parts]
+    tops = page.evaluate(TOPS, parts)
     assert tops == sorted(tops)
     for bundle in (scene.open, scene.shut):
         expect(lane(page, bundle).locator(".rebuilt img")).to_be_in_viewport()
     expect(page.locator("#to-switches")).to_be_in_viewport()
     expect(page.locator("#hold")).to_be_in_viewport()
-    wire = [lane(page, each).locator(".wire img").bounding_box()["y"] for each in (scene.open, scene.shut)]
+    wire = page.evaluate(
+        TOPS, [f'[data-bundle="{each.name}"] .wire img' for each in (scene.open, scene.shut)]
+    )
     assert wire[0] == pytest.approx(wire[1], abs=1)
     assert page.evaluate(TOO_SMALL) == []
     assert page.evaluate("document.documentElement.scrollWidth") <= PHONE["width"]
@@ -225,6 +227,9 @@ def test_on_a_phone_all_is_in_order_in_sight_and_within_reach_of_a_finger(
     page.set_viewport_size(NARROW)
     assert page.evaluate("document.documentElement.scrollWidth") <= NARROW["width"]
 
+
+# All at one moment: what is told above the pictures moves them.
+TOPS = "(parts) => parts.map((part) => document.querySelector(part).getBoundingClientRect().top)"
 
 # What can be pressed is 44 pixels large; an explained word's `::after` is part of what can be hit.
 TOO_SMALL = """() => [...document.querySelectorAll("button, select, main a, .segments label")]
