@@ -17,6 +17,7 @@ from bench.report.cli import add_report_parser
 from bench.serving.cli import add_serving_parser
 from bench.tables.cli import add_tables_parser
 from shared.children import python_module
+from shared.files import write_file
 
 PARTS = ("edge-latency", "install", "first-answer", "stream")
 
@@ -167,7 +168,7 @@ def _write(result: dict[str, Any], out: Path | None) -> None:
         print(text, end="")
         return
     out.parent.mkdir(parents=True, exist_ok=True)
-    out.write_text(text)
+    write_file(out, text)
 
 
 @contextmanager

@@ -3,14 +3,19 @@
 Connections, and calls on one connection, are counted by gRPC, which closes or refuses what is over. Calls of
 the whole server and of one client are counted here, from their first byte until their last one was taken: a
 client that does not read its answers holds calls too.
+
+Where there is no room a stream that has been idle gives its place up: one of the client's own at the client's
+ceiling, one of whoever has most calls at the server's. A call is refused where nobody is idle.
 """
 
 import ipaddress
 from collections import Counter
+from collections.abc import Callable
 from dataclasses import dataclass, fields
 from typing import Any
 from urllib.parse import unquote
 
+_LEAVING_SHARE = 8
 _CLIENT_PREFIX_BITS = 64
 """Of an IPv6 address: what one customer is given. Whoever has one address there has all of them."""
 
@@ -21,15 +26,15 @@ class Ceilings:
 
     Attributes:
         connections: TCP connections of each gRPC port; the next one is closed.
-        calls: calls of the whole server; the next one is refused.
+        calls: calls of the whole server; the next one takes an idle one's place or is refused.
         calls_per_connection: calls of one connection; the client's gRPC makes the next one wait.
-        calls_per_client: calls of one client, by its address; the next one is refused.
+        calls_per_client: calls of one client, by its address; likewise.
 
     Raises:
         ValueError: a ceiling below 1.
     """
 
-    connections: int = 1024
+    connections: int = 4096
     calls: int = 1024
     calls_per_connection: int = 128
     calls_per_client: int = 256
@@ -46,11 +51,18 @@ class Gate:
     Args:
         calls: most at once.
         calls_per_client: most of one client at once.
+        make_room: tells a call of a client to end; whether there was one that could.
     """
 
-    def __init__(self, calls: int, calls_per_client: int) -> None:
+    def __init__(
+        self,
+        calls: int,
+        calls_per_client: int,
+        make_room: Callable[[str], bool] = lambda client: False,
+    ) -> None:
         self._calls = calls
         self._calls_per_client = calls_per_client
+        self._make_room = make_room
         self._open: Counter[str] = Counter()
         self._total = 0
 
@@ -70,14 +82,22 @@ class Gate:
         """
         client = client_of(context)
         held = self._open.get(client, 0)
-        if self._total >= self._calls:
-            return f"{self._total} calls are open, the server takes no more; try again later"
-        if held >= self._calls_per_client:
+        if not self._has_room(held, self._calls_per_client, client):
             return f"{held} calls of {client} are open, one client has no more; end some first"
+        if not self._has_room(
+            self._total, self._calls, max(self._open, key=self._open.__getitem__, default=client)
+        ):
+            return f"{self._total} calls are open, the server takes no more; try again later"
         self._open[client] += 1
         self._total += 1
         context.add_done_callback(lambda _: self._leave(client))
         return None
+
+    def _has_room(self, held: int, ceiling: int, client: str) -> bool:
+        """Below a ceiling there is; a bit above it while calls that were told to end are on their way out."""
+        if held < ceiling:
+            return True
+        return held < ceiling + max(ceiling // _LEAVING_SHARE, 1) and self._make_room(client)
 
     def _leave(self, client: str) -> None:
         self._total -= 1

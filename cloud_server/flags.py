@@ -149,8 +149,8 @@ def _add_serving_flags(group: Any) -> None:
         type=float,
         default=CloudConfig.stall_s,
         metavar="S",
-        help="a batch that runs longer makes the server say NOT_SERVING until it ends; its frames get an "
-        "error (%(default)s)",
+        help="a batch that runs longer makes the server say NOT_SERVING until it ends, and its frames get an "
+        "error; likewise a model server or cluster that is away for longer (%(default)s)",
     )
     group.add_argument(
         "--drain-seconds", type=float, default=10.0, metavar="S", help="patience of a stop (%(default)s)"
@@ -161,7 +161,11 @@ def _add_ceiling_flags(group: Any) -> None:
     ceilings = Ceilings()
     for name, default, text in (
         ("connections", ceilings.connections, "connections of each gRPC port; the next one is closed"),
-        ("calls", ceilings.calls, "streams and other calls of all clients; the next one is refused"),
+        (
+            "calls",
+            ceilings.calls,
+            "streams and other calls of all clients; the next one takes an idle stream's place or is refused",
+        ),
         (
             "calls-per-connection",
             ceilings.calls_per_connection,
@@ -170,8 +174,7 @@ def _add_ceiling_flags(group: Any) -> None:
         (
             "calls-per-client",
             ceilings.calls_per_client,
-            "calls from one address (IPv6: one /64); the next one is refused. Behind a proxy all clients "
-            "have its address",
+            "calls from one address (IPv6: one /64); likewise. Behind a proxy all clients have its address",
         ),
     ):
         group.add_argument(

@@ -3,6 +3,7 @@
 Only the frame that something is wrong with suffers, whatever it is.
 """
 
+import contextlib
 from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
@@ -47,6 +48,10 @@ class Inference:
         metrics: the bundle's instruments.
         settlement: takes the replies.
         clock: seconds; monotonic.
+
+    Attributes:
+        away_since_s: when the engine could not be reached for the first time since it last ran; None where it
+            ran last.
     """
 
     def __init__(
@@ -62,6 +67,16 @@ class Inference:
         self._metrics = metrics
         self._settlement = settlement
         self._clock = clock
+        self._handed_back_NCHW: NDArray[np.float32] | None = None
+        self.away_since_s: float | None = None
+
+    def probe(self) -> None:
+        """Try whether an engine that was away is back, with a frame that it did not take."""
+        assert self._handed_back_NCHW is not None
+        # whatever goes wrong: it is not back
+        with contextlib.suppress(Exception):
+            self._engine.run(self._handed_back_NCHW)
+            self.away_since_s = None
 
     def decode(self, ticket: Ticket) -> Ahead:
         """The tensor of a payload, or why there is none; never raises."""
@@ -149,6 +164,9 @@ class Inference:
         try:
             logits_NK = self._engine.run(rows.batch_NCHW(start, start + len(frames)))
         except EngineUnavailableError as error:
+            if self.away_since_s is None:
+                self._handed_back_NCHW = rows.batch_NCHW(start, start + 1).copy()
+                self.away_since_s = before_s
             self._hand_back(frames, error)
             return
         except Exception as error:
@@ -159,6 +177,7 @@ class Inference:
             self._settlement.log_failure("the cloud half failed", frames[0].ticket, error)
             self._settlement.fail([frames[0].ticket])
             return
+        self.away_since_s = None
         compute_s = self._clock() - before_s
         self._metrics.ran(len(frames), compute_s)
         deliver(Finished(frames, logits_NK, compute_s))

@@ -83,6 +83,7 @@ class Lane:
             threading.Thread(target=self._work, args=(number,), name=f"{name}-{number}", daemon=True)
             for number in range(workers)
         ]
+        self._prober: threading.Thread | None = None
         self._helper = threading.Thread(target=self._help, name=f"{name}-helper", daemon=True)
         metrics.watch_queue(self.__len__)
 
@@ -116,7 +117,7 @@ class Lane:
                 _log.error("%s: a batch still runs after %g s; it is abandoned", self._name, patience_s)
 
     def trouble(self, patience_s: float) -> str | None:
-        """Look after the workers: what is wrong with one of them, or None.
+        """Look after the workers and the engine: what is wrong with one of them, or None.
 
         Frames that have been with a worker for longer than its patience get an error, so that what was
         answered behind them on their streams comes through. The worker is left alone: it may come back.
@@ -136,7 +137,19 @@ class Lane:
             return f"{self._name}: {', '.join(ended)} ended"
         if stuck:
             return f"{self._name}: {len(stuck)} batches have been running for more than {patience_s:g} s"
+        away_since_s = self._inference.away_since_s
+        if away_since_s is not None and now_s - away_since_s > patience_s:
+            self._probe()
+            return f"{self._name}: who runs the model has been away for more than {patience_s:g} s"
         return None
+
+    def _probe(self) -> None:
+        """Ask an engine that is away again: with health at NOT_SERVING there may be no frame that would."""
+        if self._prober is None or not self._prober.is_alive():
+            self._prober = threading.Thread(
+                target=self._inference.probe, name=f"{self._name}-probe", daemon=True
+            )
+            self._prober.start()
 
     def enter(self) -> None:
         """One more owner may submit."""

@@ -68,6 +68,9 @@ class Metrics:
         self.refused = Counter(
             "siftfunnel_refused_calls", "Calls ended before a frame was read.", ["reason"], registry=own
         )
+        self.gave_way = Counter(
+            "siftfunnel_streams_gave_way", "Idle streams ended to make room for others.", registry=own
+        )
         self.recorded = Counter("siftfunnel_recorded_flows", "Messages in the flow file.", registry=own)
         self.record_drops = Counter(
             "siftfunnel_record_drops", "Messages kept out of the flow file.", ["reason"], registry=own

@@ -37,7 +37,7 @@ _POLL_S = 0.01
 _FLUSH_S = 1.0
 _MIN_PING_MS = 10_000
 _HANDSHAKE_MS = 20_000
-_IDLE_CONNECTION_MS = 600_000
+_IDLE_CONNECTION_MS = 60_000
 _NO_COMPRESSION = 1
 """Bit 0 of gRPC's set of algorithms: messages as they are."""
 

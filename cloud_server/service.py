@@ -14,7 +14,7 @@ from cloud_server.ceilings import Ceilings, Gate, client_of, peer_of
 from cloud_server.messages import BadMessageError, Messages, Several
 from cloud_server.metrics import Metrics
 from cloud_server.recorder import FlowRecorder
-from cloud_server.session import DRAINING, SINGLE, Overhear, StreamSession, UnaryCall
+from cloud_server.session import DRAINING, GIVES_WAY, SINGLE, Overhear, StreamSession, UnaryCall
 from shared.call_metadata import BUNDLE_KEY, MESSAGE_BYTES_KEY, SEALED, SEALED_KEY, TOP_K_KEY, WINDOW_KEY
 from shared.digests import is_digest
 from shared.flows import Direction
@@ -24,6 +24,7 @@ from shared.rpc import split_inference_pb2 as pb
 SERVICE = "siftfunnel.v1.SplitInference"
 _SEVERAL = Several()
 _MOST_NAMED = 16
+_IDLE_S = 1.0
 
 Context = Any
 """A `grpc.aio.ServicerContext`; grpc brings no types for it that hold."""
@@ -61,7 +62,7 @@ class SplitInferenceService:
             (SEALED_KEY, SEALED),
         )
         ceilings = ceilings or Ceilings()
-        self._gate = Gate(ceilings.calls, ceilings.calls_per_client)
+        self._gate = Gate(ceilings.calls, ceilings.calls_per_client, self._make_room)
         metrics.calls.set_function(lambda: self._gate.calls_open)
         self._sessions: set[StreamSession] = set()
         self._unary_running = 0
@@ -192,6 +193,16 @@ class SplitInferenceService:
             await self._refuse(context, grpc.StatusCode.UNAVAILABLE, "draining", DRAINING)
         if no_room := self._gate.enter(context):
             await self._refuse(context, grpc.StatusCode.UNAVAILABLE, "no_room", no_room)
+
+    def _make_room(self, client: str) -> bool:
+        """End the stream of a client that has been idle longest; False where none has been for a while."""
+        own = (session for session in self._sessions if session.client == client)
+        idlest = max(own, key=lambda session: session.idle_s, default=None)
+        if idlest is None or idlest.idle_s <= _IDLE_S:
+            return False
+        idlest.drain(GIVES_WAY)
+        self._metrics.gave_way.inc()
+        return True
 
     async def _refuse(self, context: Context, code: grpc.StatusCode, reason: str, message: str) -> NoReturn:
         self._metrics.refused.labels(reason).inc()

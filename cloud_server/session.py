@@ -28,6 +28,8 @@ _log = logging.getLogger(__name__)
 
 DRAINING = "the server is shutting down; connect again and send what is unanswered"
 
+GIVES_WAY = "the server is full and this stream was idle; connect again when there is something to send"
+
 SINGLE = Single()
 
 BROKEN = "the stream could not be read further; connect again and send what is unanswered"
@@ -116,6 +118,8 @@ class StreamSession:
         self._reading = True
         self._draining = False
         self._bad_message: BadMessageError | None = None
+        self._why = DRAINING
+        self._idle_since_s = self._loop.time()
 
     async def run(self) -> None:
         """Serve until the client is done, the server drains, or a message is not a frame."""
@@ -134,16 +138,22 @@ class StreamSession:
         if self._bad_message is not None:
             await self._context.abort(grpc.StatusCode.INVALID_ARGUMENT, str(self._bad_message))
         if self._draining:
-            await self._context.abort(grpc.StatusCode.UNAVAILABLE, DRAINING)
+            await self._context.abort(grpc.StatusCode.UNAVAILABLE, self._why)
 
     def wake(self) -> None:
         """Some tickets have their replies."""
         _resume(self._writer_sleeps)
 
-    def drain(self) -> None:
+    def drain(self, why: str = DRAINING) -> None:
         """Take no more frames; end with UNAVAILABLE once all that were taken are answered."""
+        self._why = why
         self._draining = self._reading
         self.wake()
+
+    @property
+    def idle_s(self) -> float:
+        """How long no frame has been under way; 0 where one is, or where the stream is ending anyway."""
+        return 0.0 if self._pending or self._draining else self._loop.time() - self._idle_since_s
 
     @property
     def unanswered(self) -> int:
@@ -205,6 +215,8 @@ class StreamSession:
                 await self._context.write(message)
                 for _ in range(count):
                     self._pending.popleft()
+                if not self._pending:
+                    self._idle_since_s = self._loop.time()
                 _resume(self._reader_sleeps)
                 if self._overhear is not None:
                     self._overhear("down", message)

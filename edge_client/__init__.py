@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from edge_client.errors import ServerRefused as ServerRefused
     from edge_client.errors import ServerUnreachable as ServerUnreachable
     from edge_client.errors import SourceError as SourceError
+    from edge_client.errors import SourceLost as SourceLost
     from edge_client.errors import TlsFailure as TlsFailure
     from edge_client.model import EdgeModel as EdgeModel
     from edge_client.outcome import Answer as Answer
@@ -62,6 +63,7 @@ _NAMES = {
         "ServerRefused",
         "ServerUnreachable",
         "SourceError",
+        "SourceLost",
         "TlsFailure",
     ),
     "edge_client.model": ("EdgeModel",),

@@ -4,10 +4,10 @@
     ├── BundleError             the bundle is not there, has changed or cannot be used    (shared.bundle)
     ├── ModelError              the edge half, or one of its stages, cannot be used
     ├── SourceError             the place the pictures come from cannot be used
-    ├── SourceLost              a camera or stream stopped and did not come back
     ├── ImageError              a picture does not decode                                 (shared.preprocess)
     ├── CodecError              no such codec, or a feature that cannot be encoded        (shared.wire)
     ├── DeviceExhausted         the device has no file descriptor left
+    ├── SourceLost              a camera or stream stopped and did not come back
     ├── ServerUnreachable       nobody answers at the address, or not any more
     │   └── TlsFailure          somebody answers, but no trusted connection comes about
     ├── ServerRefused           the server answers and will not serve this client
@@ -49,10 +49,6 @@ class SourceError(EdgeError, ValueError):
     """A directory, video, camera or list of paths that gives no pictures."""
 
 
-class SourceLost(EdgeError):
-    """A camera or network stream that gave pictures, stopped, and did not come back in time."""
-
-
 class ImageError(EdgeError, shared.preprocess.ImageError):
     """A picture that does not decode; the text names it and says why."""
 
@@ -63,6 +59,10 @@ class CodecError(EdgeError, shared.wire.errors.CodecError):
 
 class DeviceExhausted(EdgeError):
     """The device has no file descriptor left, so that neither pictures nor connections can be opened."""
+
+
+class SourceLost(EdgeError):
+    """A camera or network stream that gave pictures, stopped, and did not come back in time."""
 
 
 class ServerUnreachable(EdgeError):

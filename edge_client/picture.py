@@ -18,16 +18,16 @@ class Picture:
         name: for people and outputs, for example its path.
         image: a path, encoded bytes, a binary file, a Pillow image, or RGB pixels (uint8, HWC).
         label: the class it shows, None where unknown.
-        problem: why there is nothing to decode, where the source knows; None otherwise.
         sequence: the number of its frame where the source gives it one, so that several streams number it
             alike; None takes the client's next.
+        problem: why there is nothing to decode, where the source knows; None otherwise.
     """
 
     name: str
     image: Path | bytes | BinaryIO | Image.Image | NDArray[np.uint8]
     label: str | None = None
-    problem: str | None = None
     sequence: int | None = None
+    problem: str | None = None
 
     def decodable(self) -> Path | bytes | BinaryIO | Image.Image:
         """The picture in a form that `shared.preprocess.prepare` takes.

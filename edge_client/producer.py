@@ -3,7 +3,8 @@
 import logging
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Generator, Iterator, Mapping
+from contextlib import closing
 from dataclasses import dataclass, replace
 from types import MappingProxyType
 
@@ -157,15 +158,20 @@ class Producer:
             self._engine.finish()
 
     def _run_blocking(self) -> None:
+        with closing(self._items()) as items:
+            for item in items:
+                encoded = self._encode(item)
+                if encoded is None:
+                    continue
+                if not self._engine.wait_for_room(self._limit) or self._stop.is_set():
+                    return
+                if not self._hand_in(self._numbered(item), encoded):
+                    self.handed_in -= 1
+
+    def _items(self) -> Generator[Item, None, None]:
+        """What the source gives; close it where reading ends early, so that the source lets go too."""
         for index, picture in enumerate(self._source.pictures(self._stop)):
-            item = Item(index, picture, time.monotonic())
-            encoded = self._encode(item)
-            if encoded is None:
-                continue
-            if not self._engine.wait_for_room(self._limit) or self._stop.is_set():
-                return
-            if not self._hand_in(self._numbered(item), encoded):
-                self.handed_in -= 1
+            yield Item(index, picture, time.monotonic())
 
     def _run_latest(self) -> None:
         reader = threading.Thread(target=self._read_latest, name="edge-reader", daemon=True)
@@ -185,12 +191,12 @@ class Producer:
 
     def _read_latest(self) -> None:
         try:
-            for index, picture in enumerate(self._source.pictures(self._stop)):
-                item = self._numbered(Item(index, picture, time.monotonic()))
-                if (pushed_out := self._slot.put(item)) is not None:
-                    self._supersede(pushed_out)
-                if self._stop.is_set():
-                    return
+            with closing(self._items()) as items:
+                for item in items:
+                    if (pushed_out := self._slot.put(self._numbered(item))) is not None:
+                        self._supersede(pushed_out)
+                    if self._stop.is_set():
+                        return
         except Exception as error:
             self.error = error
         finally:
@@ -208,14 +214,14 @@ class Producer:
         Raises:
             DeviceExhausted: it will not get better by waiting.
         """
-        for wait_s in (*_EXHAUSTED_WAITS_S, None):
+        for tries, wait_s in enumerate((*_EXHAUSTED_WAITS_S, None)):
             try:
                 return self._encoder.encode(item.picture)
             except DeviceExhausted as error:
                 if wait_s is None or self._stop.is_set():
                     self._fail(item, DEVICE, str(error))
                     raise
-                if wait_s == _EXHAUSTED_WAITS_S[0]:
+                if not tries:
                     _log.warning("%s: %s; trying again", item.picture.name, error)
                 self._stop.wait(wait_s)
             except Exception as error:

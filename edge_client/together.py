@@ -138,5 +138,6 @@ class Together:
         for part in self.parts:
             if not part.over:
                 name, codec = part.client.bundle.name, part.client.codec
-                outcome = Superseded(picture.sequence, picture.name, picture.label, name, codec)
+                index = picture.sequence - part.client.settings.first_sequence
+                outcome = Superseded(picture.sequence, picture.name, picture.label, name, codec, index)
                 self._outcomes.put((part, outcome))

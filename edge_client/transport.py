@@ -46,8 +46,10 @@ _OPTIONS = (
     # one if that is down. A stream is one call on one server, so round_robin's connection to all of them
     # would only cost.
     ("grpc.service_config", '{"loadBalancingConfig": [{"pick_first": {"shuffleAddressList": true}}]}'),
-    # identity alone: gRPC inflates a message before it looks at its size
+    # gRPC inflates a message before it looks at its size: identity alone is announced, and what comes
+    # compressed all the same is left as it is, and so no reply
     ("grpc.compression_enabled_algorithms_bitset", 1),
+    ("grpc.per_message_decompression", 0),
 )
 
 

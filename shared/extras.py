@@ -4,7 +4,7 @@ EXTRA_OF = {
     "cryptography": "demo",
     "cv2": "camera",
     "dpkt": "attacker",
-    "fastapi": "cloud",
+    "fastapi": "attacker",
     "grpc_health": "cloud",
     "grpc_reflection": "cloud",
     "grpc_tools": "dev",
@@ -20,6 +20,7 @@ EXTRA_OF = {
     "rich": "demo",
     "safetensors": "lab",
     "skimage": "attacker",
+    "starlette": "cloud",
     "torch": "lab",
     "uvicorn": "cloud",
 }

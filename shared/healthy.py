@@ -1,7 +1,7 @@
-"""`python -m shared.healthy PORT ...`: exit code 0 where every port of this machine answers `GET /healthz` well.
+"""`python -m shared.healthy PORT ...`: exit code 0 where all these ports answer `GET /healthz` well.
 
-For the health checks of containers, whose images have no other HTTP client. `http.client` asks no proxy, whatever
-the environment says.
+For the health checks of containers, whose images have no other HTTP client. `http.client` asks no proxy,
+whatever the environment says.
 """
 
 import http.client

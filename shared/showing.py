@@ -2,7 +2,7 @@
 
 import re
 
-_USERINFO = re.compile(r"(?<=//)[^/?#\s]*@")
+_USERINFO = re.compile(r"(?:(?<=://)|(?<=\A//))[^/?#\s]*@")
 # cameras take them in the query, some in the path
 _SECRET = re.compile(r"(?i)\b(\w*(?:pass|passwd|password|pwd|token|secret|apikey|api_key))=[^&#\s]*")
 

@@ -7,7 +7,7 @@ import logging
 import os
 import ssl
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -46,6 +46,14 @@ class TlsFiles:
     key: OptionalPath = OptionalPath()
 
     def __post_init__(self) -> None:
+        self.check()
+
+    def check(self) -> None:
+        """Check the files again: what was right when this was made may have been replaced.
+
+        Raises:
+            TlsError: see the class.
+        """
         if (self.certificate is None) != (self.key is None):
             given, other = ("certificate", "key") if self.key is None else ("key", "certificate")
             raise TlsError(f"TLS: a {given} without its {other}; give both (`siftfunnel certs` makes them)")
@@ -67,7 +75,7 @@ class TlsFiles:
         """
         import grpc
 
-        self.__post_init__()
+        self.check()
         return grpc.ssl_channel_credentials(
             root_certificates=_bytes(self.ca),
             private_key=_bytes(self.key),
@@ -133,8 +141,9 @@ class _Renewal:
             if versions == self._versions:
                 return None
             self._versions = versions
-            # made anew, it is checked anew: certificate and key are renewed one after the other
-            fresh = replace(self._files)._configuration()
+            # certificate and key are renewed one after the other, and in between do not fit
+            self._files.check()
+            fresh = self._files._configuration()
             problems = list(self._files.untimely())
         except (TlsError, OSError) as error:
             _log.error("the renewed certificate is not used: %s", error)

@@ -1,7 +1,6 @@
 """What is already measured: finished cells in the file, single runs in a journal beside it."""
 
 import json
-import os
 from pathlib import Path
 from typing import Any
 
@@ -9,6 +8,7 @@ from bench.cells.plan import PlannedCell
 from bench.cells.reading import CellError
 from bench.cells.record import RunRecord
 from bench.cells.result import Cell, CellFile, Skipped
+from shared.files import write_file
 from shared.json_fields import parse_object
 
 
@@ -71,9 +71,7 @@ class Journal:
 
     def _write(self) -> None:
         # whole or not at all: an interrupt must not cost what is measured
-        new = self.out.with_name(self.out.name + ".new")
-        new.write_text(json.dumps(self._file.to_json(), indent=1) + "\n")
-        os.replace(new, self.out)
+        write_file(self.out, json.dumps(self._file.to_json(), indent=1) + "\n")
 
     def _read_runs(self) -> dict[str, list[RunRecord]]:
         runs: dict[str, list[RunRecord]] = {}

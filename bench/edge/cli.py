@@ -6,6 +6,8 @@ import sys
 from pathlib import Path
 from typing import Any
 
+from shared.files import write_file
+
 SIZES = ((128, 64), (32, 64), (32, 32))
 CALIBRATION_PICTURES, TEST_PICTURES, CODEC_PICTURES = 200, 2000, 100
 
@@ -58,7 +60,7 @@ def run_edge(args: argparse.Namespace) -> int:
         print(render_edge(result), end="")
     else:
         args.out.parent.mkdir(parents=True, exist_ok=True)
-        args.out.write_text(json.dumps(result, indent=2) + "\n")
+        write_file(args.out, json.dumps(result, indent=2) + "\n")
     return 0
 
 

@@ -2,10 +2,11 @@
 
 import argparse
 import json
-import os
 import sys
 from pathlib import Path
 from typing import Any
+
+from shared.files import write_file
 
 _BUDGET = "About ten minutes with the defaults; the first run installs the peers, some minutes and 2 GB more."
 
@@ -99,10 +100,7 @@ def _show(text: str) -> None:
 
 
 def _save(document: dict[str, Any], out: Path | None) -> None:
-    """Whole or not at all: a reader never finds half a file."""
     if out is None:
         return
     out.parent.mkdir(parents=True, exist_ok=True)
-    beside = out.with_suffix(".part")
-    beside.write_text(json.dumps(document, indent=1) + "\n")
-    os.replace(beside, out)
+    write_file(out, json.dumps(document, indent=1) + "\n")

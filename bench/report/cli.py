@@ -7,6 +7,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from shared.files import write_file
+
 if TYPE_CHECKING:
     from bench.report.leakage import LeakageBook
     from bench.report.sources import Measured
@@ -135,5 +137,5 @@ def document_files(document: "Document", prefix: str) -> dict[str, str]:
 def write_text(path: Path, text: str) -> None:
     """Write a file and say so."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(text, encoding="utf-8")
+    write_file(path, text)
     print(path, file=sys.stderr)

@@ -8,6 +8,8 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
+from shared.files import write_file
+
 COUNTS = (1, 10, 100, 1000)
 
 
@@ -103,12 +105,12 @@ def run_serving(args: argparse.Namespace) -> int:
     text = json.dumps(result, indent=2) + "\n"
     if args.table is not None:
         args.table.parent.mkdir(parents=True, exist_ok=True)
-        args.table.write_text(render_serving(result))
+        write_file(args.table, render_serving(result))
     if args.out is None:
         print(text, end="")
     else:
         args.out.parent.mkdir(parents=True, exist_ok=True)
-        args.out.write_text(text)
+        write_file(args.out, text)
     return 0
 
 

@@ -76,7 +76,7 @@ def look_through(directory: str | Path) -> Found:
     return found
 
 
-def find_pictures(directory: Path) -> list[Path]:
+def find_pictures(directory: str | Path) -> list[Path]:
     """Picture files below a directory, sorted; see `look_through`."""
     return look_through(directory).pictures
 

@@ -6,10 +6,12 @@ import threading
 from collections.abc import Iterator
 from pathlib import Path
 
+from edge_client.errors import SourceError
 from edge_client.picture import Picture
 
 _CHUNK_BYTES = 65_536
 _LOOK_EVERY_S = 0.2
+_LONGEST_PATH_BYTES = 65_536
 
 
 class PathLines:
@@ -25,7 +27,11 @@ class PathLines:
         self._descriptor = descriptor
 
     def pictures(self, stop: threading.Event) -> Iterator[Picture]:
-        """See `Source`."""
+        """See `Source`.
+
+        Raises:
+            SourceError: a line that is too long for any path.
+        """
         for line in self._lines(stop):
             if name := os.fsdecode(line).strip("\r"):
                 yield Picture(name, Path(name))
@@ -35,6 +41,10 @@ class PathLines:
         for chunk in chunks(self._descriptor, stop):
             *lines, rest = (rest + chunk).split(b"\n")
             yield from lines
+            if len(rest) > _LONGEST_PATH_BYTES:
+                raise SourceError(
+                    f"a line of more than {_LONGEST_PATH_BYTES} bytes is no path; expected one path per line"
+                )
         if not stop.is_set():
             yield rest
 

@@ -208,7 +208,7 @@ def _widened(
 def beyond(best: Candidate, tried: Sequence[Candidate]) -> list[Candidate]:
     """The candidates one step beyond the ends at which ``best`` lies, one for each setting."""
     moved = ends(asdict(best), [asdict(one) for one in tried])
-    return [replace(best, **{name: value}) for name, value in moved.items()]
+    return [Candidate(**{**asdict(best), name: value}) for name, value in moved.items()]
 
 
 def _scores(
@@ -271,7 +271,7 @@ def load_tuning(home: Path) -> Tuning:
         PictureBasis(**{name: value for name, value in tensors.items() if name not in names}),
         Candidate(**stored["chosen"]),
         stored["scores"],
-        stored["twice_as_long_db"],
+        stored.get("twice_as_long_db"),
     )
 
 

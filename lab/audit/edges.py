@@ -72,7 +72,7 @@ class OnnxHalf:
     @property
     def takes_bytes(self) -> bool:
         """Whether it takes pictures of 0 to 255."""
-        return self._dtype == np.uint8
+        return bool(self._dtype == np.uint8)
 
     def __call__(self, values: NDArray[np.float32]) -> NDArray[np.float32]:
         """The output for all of ``values``; the first axis is the batch.

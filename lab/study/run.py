@@ -4,6 +4,7 @@ RUNS/<profile>/<row>/network/     the training's run folder
 RUNS/<profile>/<row>/attacks/     one folder per attack
 RUNS/<profile>/<row>/done/        one JSON file per finished step
 RESULTS/<profile>/<row>.json      the result, written anew after every step
+RESULTS/<profile>/before/         results of other networks or settings that stood there
 RESULTS/<profile>/weights/        each row's trained network as one small file, to attack without training
 
 What is measured and attacked is always the network of that file, whoever trained it.
@@ -46,7 +47,7 @@ from lab.study.profiles import Profile
 from lab.study.rows import Row
 
 SCHEMA = 1
-NETWORK, ATTACKS, DONE, WEIGHTS = "network", "attacks", "done", "weights"
+NETWORK, ATTACKS, DONE, WEIGHTS, BEFORE = "network", "attacks", "done", "weights", "before"
 
 StepName = Literal["train", "measure", "attack"]
 STEPS: tuple[StepName, ...] = ("train", "measure", "attack")
@@ -128,6 +129,7 @@ def run_row(
     subject = prepare(row, seed, profile, places, device)
     result = places.results / profile.name / f"{run_name(row, seed)}.json"
     said: set[str] = set()
+    set_aside(result, profile, subject, show)
 
     def write() -> None:
         for flag in write_result(result, row, profile, subject, folder):
@@ -302,6 +304,16 @@ def _known(path: Path, profile: Profile, subject: Subject) -> dict[str, Any]:
             key: found["network"][key] for key in PARAMETERS if key in found["network"]
         }
     return measured | {f"attack-{key}": entry for key, entry in found["attacks"].items()}
+
+
+def set_aside(path: Path, profile: Profile, subject: Subject, show: Show) -> None:
+    """Keep a result of another network or other settings, which this row's is about to replace."""
+    if not path.is_file() or _known(path, profile, subject) or not json.loads(path.read_text())["attacks"]:
+        return
+    kept = path.parent / BEFORE / path.name
+    kept.parent.mkdir(exist_ok=True)
+    path.replace(kept)
+    show(f"{path} is of another network, other pictures or settings; kept as {kept}")
 
 
 def write_result(path: Path, row: Row, profile: Profile, subject: Subject, folder: Path) -> list[Flag]:

@@ -7,6 +7,8 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from shared.files import write_file
+
 if TYPE_CHECKING:
     from lab.tables.cells import Document
     from lab.tables.results import Study
@@ -157,5 +159,5 @@ def file_stem(table: str) -> str:
 
 
 def _write(path: Path, text: str) -> None:
-    path.write_text(text, encoding="utf-8")
+    write_file(path, text)
     print(path, file=sys.stderr)

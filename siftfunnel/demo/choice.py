@@ -1,12 +1,13 @@
 """What the demo plays: the pictures, the bundles that fit them, and one frozen configuration of a run."""
 
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, field
 from ipaddress import ip_address
 from pathlib import Path
 
 from shared.bundle import Bundle, Inverter, Problem, find_inverters
 from shared.ports import LOOPBACK
+from shared.showing import printable
 from siftfunnel.shipped import Library
 
 EVERYWHERE = ("0.0.0.0", "::")  # listening there shows the page to other machines
@@ -97,30 +98,43 @@ def is_loopback(host: str) -> bool:
     >>> is_loopback("localhost"), is_loopback("0.0.0.0")
     (True, False)
     """
+    return ip_address(host).is_loopback if is_address(host) else host == "localhost"
+
+
+def is_address(host: str) -> bool:
+    """Whether it is an IP address and no name."""
     try:
-        return ip_address(host).is_loopback
+        ip_address(host)
     except ValueError:
-        return host == "localhost"
+        return False
+    return True
 
 
-def pictures_below(directory: Path) -> dict[Path, str | None]:
+def pictures_below(directory: Path, say: Callable[[str], None] | None = None) -> dict[Path, str | None]:
     """Every picture of a folder with its label: the subfolder's name, None for one that lies flat.
+
+    Args:
+        directory: the folder.
+        say: told what in it was passed over.
 
     Raises:
         ValueError: no such folder, or no picture in it.
     """
-    from edge_client.sources.directory import find_pictures, label_of
+    from edge_client.sources.directory import label_of, look_through
     from shared.pictures import PICTURE_SUFFIXES
 
     if not directory.is_dir():
         raise ValueError(f"--images {directory}: no such folder")
-    pictures = find_pictures(directory)
-    if not pictures:
+    found = look_through(directory)
+    if say is not None:
+        for remark in found.remarks():
+            say(printable(f"{directory}: {remark}"))
+    if not found.pictures:
         raise ValueError(
             f"--images {directory}: no pictures in it; expected {', '.join(sorted(PICTURE_SUFFIXES))}, "
             "directly or in one folder per class"
         )
-    return {picture: label_of(picture, directory) for picture in pictures}
+    return {picture: label_of(picture, directory) for picture in found.pictures}
 
 
 def without_inverter(config: DemoConfig) -> list[str]:

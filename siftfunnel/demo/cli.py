@@ -15,6 +15,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from shared.files import write_file
+
 if TYPE_CHECKING:
     from siftfunnel.demo.choice import DemoConfig
     from siftfunnel.demo.conductor import Conductor
@@ -143,12 +145,12 @@ def make_config(args: argparse.Namespace, say: Callable[[str], None]) -> "DemoCo
     """
     from siftfunnel import shipped
     from siftfunnel.demo import ports
-    from siftfunnel.demo.choice import DemoConfig, choose_bundles, is_loopback, pictures_below
+    from siftfunnel.demo.choice import DemoConfig, choose_bundles, is_address, is_loopback, pictures_below
 
     images = args.images or shipped.images_directory()
     if args.images is None and not images.is_dir():
         raise ValueError(f"the drawn faces are missing from this installation ({images}); give --images DIR")
-    labels = {label for label in pictures_below(images).values() if label is not None}
+    labels = {label for label in pictures_below(images, say).values() if label is not None}
     library = shipped.Library.from_environment(os.environ)
     frames = args.frames
     if args.headless and frames is None:
@@ -173,7 +175,7 @@ def make_config(args: argparse.Namespace, say: Callable[[str], None]) -> "DemoCo
         summary=args.summary,
         http_port=http_port,
         page_host=args.page_host,
-        page_names=tuple(args.page_name),
+        page_names=(*args.page_name, *([] if is_address(args.page_host) else [args.page_host])),
         page_token=None if is_loopback(args.page_host) else secrets.token_urlsafe(18),
         seed=args.seed,
         log_directory=args.log_dir,
@@ -242,6 +244,7 @@ def _announce(url: str, config: "DemoConfig", directory: Path) -> None:
 
 def _conclude(conductor: "Conductor", config: "DemoConfig", interrupted: bool) -> int:
     """Print and write the figures, and say loudly which promise did not hold."""
+    from shared.showing import printable
     from siftfunnel.demo.tally import shortfalls, violations
     from siftfunnel.demo.view import line
 
@@ -249,9 +252,10 @@ def _conclude(conductor: "Conductor", config: "DemoConfig", interrupted: bool) -
     for row in books.rows({}, config.frames if config.headless else None):
         print(line(row))
     if skipped := len(books.skipped.reasons):
-        print(f"{skipped} pictures could not be played, such as {next(iter(books.skipped.reasons.values()))}")
+        example = printable(next(iter(books.skipped.reasons.values())))
+        print(f"{skipped} pictures could not be played, such as {example}")
     if config.summary is not None:
-        config.summary.write_text(json.dumps(summary_of(conductor), indent=2) + "\n")
+        write_file(config.summary, json.dumps(summary_of(conductor), indent=2) + "\n")
         print(f"summary: {config.summary}")
     if interrupted:
         return _INTERRUPTED if config.headless else 0

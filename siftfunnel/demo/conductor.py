@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
+from shared.showing import printable
 from siftfunnel.demo.books import Books
 from siftfunnel.demo.choice import DemoConfig, pictures_below
 from siftfunnel.demo.control import ControlServer, WishError
@@ -25,6 +26,7 @@ POLL_S = 0.1
 LOOK_EVERY_S = 0.5
 _WRONG_INPUT = 2
 _REASONS_SAID = 10
+OUTCOMES_MAX_BYTES = 100 << 20
 
 
 class Conductor:
@@ -194,7 +196,7 @@ class Conductor:
             # a picture that cannot be read is no frame: another one takes its place
             playing.feeder.wanted = self._frames_left + playing.skipped
         self.futile = playing.settled == playing.skipped >= self._pictures.folder_size
-        if playing.complete or self._turn_is_over():
+        if playing.complete or self._turn_is_over(playing):
             playing.asked_to_end = True
             playing.feeder.end()
 
@@ -204,9 +206,12 @@ class Conductor:
             said = len(self.books.skipped.reasons)
             if reason is not None and said <= _REASONS_SAID:
                 more = " (further ones are only counted)" if said == _REASONS_SAID else ""
-                self._view.say(f"skipped {reason}{more}")
+                self._view.say(printable(f"skipped {reason}{more}"))
 
-    def _turn_is_over(self) -> bool:
+    def _turn_is_over(self, playing: Playing) -> bool:
+        if playing.written_bytes > OUTCOMES_MAX_BYTES:
+            # a demo may run for days
+            return True
         if self._config.frames is not None or not self._selection.in_turn:
             return False
         return time.monotonic() - self._turn_began_s >= self._config.turn_s
@@ -287,7 +292,7 @@ class Conductor:
         choice = playing.turn.choice if playing is not None else self._selection.choice
         in_turn = self._selection.in_turn and not self._config.headless
         return Snapshot(
-            page_url=self._services.meeting.page_url,
+            page_url=self._services.meeting.page_url + self._config.page_query,
             tls=choice.tls,
             headline=f"siftfunnel demo, {'pairs in turn' if in_turn else ' | '.join(choice.pair.titles)}",
             rows=self.books.rows(active, self._config.frames if self._config.headless else None),

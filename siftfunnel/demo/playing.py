@@ -46,6 +46,11 @@ class Playing:
         return max(self._settled.values())
 
     @property
+    def written_bytes(self) -> int:
+        """Size of what the edge wrote so far, on disk."""
+        return self._reader.position
+
+    @property
     def skipped(self) -> int:
         """Pictures that became no frames."""
         return max(self._skipped.values())

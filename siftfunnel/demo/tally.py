@@ -184,18 +184,18 @@ class OutcomeReader:
 
     def __init__(self, path: Path) -> None:
         self.path = path
-        self._position = 0
+        self.position = 0
         self._rest = b""
 
     def read(self) -> list[dict[str, Any]]:
         """Whole lines written since the last call; half a line waits for its end."""
         try:
             with self.path.open("rb") as file:
-                file.seek(self._position)
+                file.seek(self.position)
                 fresh = file.read()
         except FileNotFoundError:
             return []
-        self._position += len(fresh)
+        self.position += len(fresh)
         *lines, self._rest = (self._rest + fresh).split(b"\n")
         return [json.loads(line) for line in lines if line.strip()]
 

@@ -1,6 +1,8 @@
 """A tiny bundle, its frames, and a server in this process on ports of its own."""
 
-from collections.abc import AsyncIterator, Callable, Iterator
+import asyncio
+import threading
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -10,9 +12,10 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
+from cloud_server import engine as engines
 from cloud_server.batching import BatchPolicy
 from cloud_server.config import CloudConfig, Endpoint
-from cloud_server.engine import Engine, EngineOptions, OnnxRuntimeEngine
+from cloud_server.engine import Engine, EngineFactory, EngineOptions, OnnxRuntimeEngine
 from cloud_server.server import CloudServer
 from shared.bundle import Bundle
 from shared.rpc import split_inference_pb2 as pb
@@ -120,3 +123,32 @@ def damaged(frame: pb.Frame) -> pb.Frame:
 
 def model_file(bundle: Bundle) -> Path:
     return bundle.path("cloud.onnx")
+
+
+@pytest.fixture
+def gate(monkeypatch: pytest.MonkeyPatch) -> threading.Event:
+    """Holds every run of the model until it is set; warming up passes."""
+    opened = threading.Event()
+    opened.set()
+
+    class Gated(OnnxRuntimeEngine):
+        """The real engine behind the gate."""
+
+        def run(self, features_NCHW: NDArray[np.float32]) -> NDArray[np.float32]:
+            assert opened.wait(10)
+            return super().run(features_NCHW)
+
+    gated: Mapping[str, EngineFactory] = {"onnxruntime": Gated}
+    monkeypatch.setattr(engines, "ENGINES", gated)
+    return opened
+
+
+async def wait_until_taken(server: CloudServer, sent: list[pb.Frame]) -> None:
+    payload_bytes = sum(len(frame.payload) for frame in sent)
+    labels = {"bundle": "tiny", "codec": "fp32"}
+    async with asyncio.timeout(5):
+        while (
+            server.metrics.registry.get_sample_value("siftfunnel_payload_bytes_total", labels)
+            != payload_bytes
+        ):
+            await asyncio.sleep(0.005)

@@ -1,17 +1,20 @@
 """What one client and all of them may hold open."""
 
 import asyncio
+import threading
 from collections.abc import Callable
 
 import grpc
 import pytest
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 
+from cloud_server import service
 from cloud_server.ceilings import Ceilings, Gate, client_of, peer_of
+from cloud_server.session import GIVES_WAY
 from shared.bundle import Bundle
 from shared.rpc import split_inference_pb2 as pb
 from shared.rpc.split_inference_pb2_grpc import SplitInferenceStub
-from tests.cloud_server.conftest import Frames, Serve, metadata
+from tests.cloud_server.conftest import Frames, Serve, metadata, wait_until_taken
 
 UNAVAILABLE = grpc.StatusCode.UNAVAILABLE
 
@@ -56,6 +59,25 @@ def test_a_gate_counts_all_calls_and_those_of_each_client_until_they_end() -> No
     assert gate.calls_open == 3
 
 
+def test_calls_that_were_told_to_end_make_room_a_bit_ahead_of_their_going() -> None:
+    told: list[str] = []
+
+    def make_room(client: str) -> bool:
+        told.append(client)
+        return True
+
+    gate = Gate(calls=8, calls_per_client=100, make_room=make_room)
+    for number in range(6):
+        assert gate.enter(Caller(f"ipv4:10.0.0.1:{number}")) is None
+    for number in range(2):
+        assert gate.enter(Caller(f"ipv4:10.0.0.2:{number}")) is None
+    assert told == []
+    assert gate.enter(Caller("ipv4:10.0.0.3:1")) is None
+    # whoever has most gives way, and not without end while nobody goes
+    assert told == ["10.0.0.1"]
+    assert "9 calls are open" in (gate.enter(Caller("ipv4:10.0.0.3:2")) or "")
+
+
 @pytest.mark.parametrize("field", ["connections", "calls", "calls_per_connection", "calls_per_client"])
 def test_a_ceiling_below_one_is_refused_by_name(field: str) -> None:
     with pytest.raises(ValueError, match=f"{field} must be at least 1, not 0"):
@@ -88,8 +110,14 @@ async def test_a_compressed_message_is_refused_before_it_is_inflated(
     ],
 )
 async def test_a_call_over_a_ceiling_is_told_to_go_elsewhere_and_the_open_ones_go_on(
-    serve: Serve, bundle: Bundle, frames: Frames, ceilings: Ceilings, why: str
+    serve: Serve,
+    bundle: Bundle,
+    frames: Frames,
+    ceilings: Ceilings,
+    why: str,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
+    monkeypatch.setattr(service, "_IDLE_S", 3600.0)
     async with serve(ceilings=ceilings) as (server, stub):
         calls = [stub.Stream(metadata=metadata(bundle)) for _ in range(2)]
         for call in calls:
@@ -110,6 +138,32 @@ async def test_a_call_over_a_ceiling_is_told_to_go_elsewhere_and_the_open_ones_g
         assert (await stub.Infer(frames.frame(2), metadata=metadata(bundle))).sequence == 2
         refused = registry.get_sample_value("siftfunnel_refused_calls_total", {"reason": "no_room"})
         assert refused == 1
+
+
+async def test_at_a_ceiling_the_stream_that_was_idle_longest_gives_way_and_no_busy_one(
+    serve: Serve,
+    bundle: Bundle,
+    frames: Frames,
+    gate: threading.Event,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(service, "_IDLE_S", 0.0)
+    async with serve(ceilings=Ceilings(calls_per_client=2)) as (server, stub):
+        idle, busy = (stub.Stream(metadata=metadata(bundle)) for _ in range(2))
+        await idle.initial_metadata()
+        gate.clear()
+        await busy.write(frames.frame(0))
+        await wait_until_taken(server, [frames.frame(0)])
+        third = stub.Stream(metadata=metadata(bundle))
+        await third.initial_metadata()
+        code, details = await refusal(idle.read())
+        assert (code, details) == (UNAVAILABLE, GIVES_WAY)
+        await third.write(frames.frame(1))
+        await wait_until_taken(server, [frames.frame(0), frames.frame(1)])
+        assert (await refusal(stub.Infer(frames.frame(2), metadata=metadata(bundle))))[0] == UNAVAILABLE
+        gate.set()
+        assert [(await call.read()).sequence for call in (busy, third)] == [0, 1]
+        assert server.metrics.registry.get_sample_value("siftfunnel_streams_gave_way_total") == 1
 
 
 async def test_a_connection_has_so_many_calls_and_the_server_so_many_connections(

@@ -8,7 +8,7 @@ import pytest
 from numpy.typing import NDArray
 
 from cloud_server.batching import BatchPolicy
-from cloud_server.engine import Engine
+from cloud_server.engine import Engine, EngineUnavailableError
 from cloud_server.rows import Rows
 from cloud_server.settlement import Settlement
 from shared.rpc import split_inference_pb2 as pb
@@ -183,6 +183,36 @@ def test_a_worker_that_hangs_is_noticed_given_up_and_welcome_back(
     # what the worker says of the frame that was given up changes nothing
     assert errors(rig.replies(stuck)) == [Code.INTERNAL]
     assert (rig.count("internal"), rig.count("answered")) == (1, 1)
+
+
+class AwayEngine:
+    """The real model on a server that is away until told."""
+
+    def __init__(self, engine: Engine) -> None:
+        self._engine = engine
+        self.is_back = threading.Event()
+
+    def run(self, features_NCHW: NDArray[np.float32]) -> NDArray[np.float32]:
+        if not self.is_back.is_set():
+            raise EngineUnavailableError("gone fishing")
+        return self._engine.run(features_NCHW)
+
+
+def test_an_engine_that_stays_away_is_trouble_until_it_is_back_with_or_without_frames(
+    make_rig: MakeRig, frames: Frames, engine: Engine
+) -> None:
+    away = AwayEngine(engine)
+    rig = make_rig(away)
+    assert errors(rig.replies(rig.submit(frames.frame(0)))) == [Code.RESOURCE_EXHAUSTED]
+    time.sleep(0.01)
+    assert rig.lane.trouble(60.0) is None
+    assert "has been away for more than 0.005 s" in (rig.lane.trouble(0.005) or "")
+    away.is_back.set()
+    deadline_s = time.monotonic() + 10
+    while rig.lane.trouble(0.005) is not None:
+        assert time.monotonic() < deadline_s
+        time.sleep(0.005)
+    assert errors(rig.replies(rig.submit(frames.frame(1)))) == [0]
 
 
 class LeavingEngine:

@@ -1,10 +1,21 @@
-"""One table says what every gRPC status means to the device."""
+"""One table says what every gRPC status means to the device, one what shared code's errors become."""
+
+import errno
 
 import grpc
 import pytest
 
 from edge_client import errors
-from edge_client.errors import BundleMismatch, EdgeError, ServerRefused, ServerUnreachable, TlsFailure
+from edge_client.errors import (
+    TRANSLATIONS,
+    BundleMismatch,
+    EdgeError,
+    ServerRefused,
+    ServerUnreachable,
+    TlsFailure,
+    at_the_boundary,
+)
+from edge_client.producer import FAILURE_CODES
 from edge_client.status import STATUS, Remedy, status_error, suspects_a_frame
 
 
@@ -56,7 +67,7 @@ def test_the_tree_in_the_docstring_names_every_exception() -> None:
     classes = [
         value for value in vars(errors).values() if isinstance(value, type) and issubclass(value, EdgeError)
     ]
-    assert len(classes) == 12
+    assert len(classes) == 13
     assert all(f" {each.__name__} " in f"{tree.replace(chr(10), ' ')} " for each in classes)
 
 
@@ -65,3 +76,35 @@ def test_every_verdict_of_the_table_is_a_remedy_or_an_error_of_the_tree() -> Non
         isinstance(verdict, Remedy) or issubclass(verdict, (ServerRefused, ServerUnreachable))
         for verdict in STATUS.values()
     )
+
+
+@pytest.mark.parametrize("lower", TRANSLATIONS)
+def test_what_shared_code_raises_leaves_as_an_error_of_the_tree_and_stays_what_it_was(
+    lower: type[Exception],
+) -> None:
+    with pytest.raises(lower, match="what was said") as told, at_the_boundary():
+        raise lower("what was said")
+    assert type(told.value) is TRANSLATIONS[lower]
+    assert isinstance(told.value, EdgeError)
+
+
+def test_an_error_of_the_tree_passes_the_boundary_as_it_is() -> None:
+    error = errors.ImageError("no picture")
+    with pytest.raises(errors.ImageError) as told, at_the_boundary():
+        raise error
+    assert told.value is error
+
+
+def test_a_lack_of_descriptors_behind_another_error_is_told_as_what_it_is() -> None:
+    def fail() -> None:
+        try:
+            raise OSError(errno.EMFILE, "Too many open files")
+        except OSError as error:
+            raise ValueError("does not decode") from error
+
+    with pytest.raises(errors.DeviceExhausted, match="ulimit -n"), at_the_boundary():
+        fail()
+
+
+def test_everything_an_encoder_raises_has_its_code() -> None:
+    assert {errors.ImageError, errors.CodecError, errors.ModelError} == set(FAILURE_CODES)

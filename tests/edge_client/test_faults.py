@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from threading import Event, Lock
 from typing import Any
 
@@ -344,3 +344,40 @@ def test_a_message_over_the_servers_limit_is_an_error_of_its_frame(bundle: Bundl
         server.stop(0).wait()
     assert [o.code for o in outcomes if isinstance(o, FrameFailure)] == ["REJECTED", "REJECTED"]
     assert all("RESOURCE_EXHAUSTED" in o.message for o in outcomes if isinstance(o, FrameFailure))
+
+
+@pytest.mark.parametrize("window", ["9" * 5000, "0", "-3", "a lot", ""])
+def test_a_window_that_no_server_would_tell_costs_no_frame(bundle: Bundle, window: str) -> None:
+    def script(call: int, frames: Iterator[pb.Frame], context: Any) -> Iterator[pb.Reply]:
+        yield from map(prediction, frames)
+
+    told = (("siftfunnel-bundle", bundle.digest), ("siftfunnel-window", window))
+    with scripted(bundle, script, told) as (address, _):
+        outcomes = send(bundle, address, 6)
+    assert [type(outcome) for outcome in outcomes] == [Answer] * 6
+
+
+def test_a_compressed_message_is_refused_and_not_inflated(bundle: Bundle) -> None:
+    def script(call: int, frames: Iterator[pb.Frame], context: Any) -> Iterator[pb.Reply]:
+        for frame in frames:
+            yield pb.Reply(sequence=frame.sequence, error=pb.FrameError(message="A" * 10**6))
+
+    servicer = Scripted(bundle.digest, script, None)
+    server = grpc.server(ThreadPoolExecutor(4), compression=grpc.Compression.Gzip)
+    add_SplitInferenceServicer_to_server(servicer, server)  # type: ignore[no-untyped-call]
+    port = server.add_insecure_port("127.0.0.1:0")
+    server.start()
+    # gRPC ends the call, unless the message is faster
+    refusals = "'gzip' is disabled|DAMAGED"
+    try:
+        with SplitClient(bundle, f"127.0.0.1:{port}", settings=settings()) as client:
+            for _ in range(5):
+                with pytest.raises((ServerRefused, FrameFailed), match=refusals) as told:
+                    client.classify(pixels(0))
+                assert "AAAA" not in str(told.value)
+            with suppress(ServerRefused):
+                (outcome,) = client.stream([pixels(0)])
+                assert isinstance(outcome, FrameFailure)
+                assert outcome.code == "DAMAGED"
+    finally:
+        server.stop(0).wait()

@@ -25,6 +25,17 @@ def test_an_error_keeps_its_code_text_and_hint() -> None:
     assert read_reply(pb.Reply(error=error), CLASSES) == Rejection("RESOURCE_EXHAUSTED", "full", 20)
 
 
+def test_more_classes_than_there_are_is_no_prediction() -> None:
+    reply = pb.Reply(prediction=pb.Prediction(class_index=[1] * 4, score=[0.25] * 4))
+    assert read_reply(reply, CLASSES) == Rejection("BAD_REPLY", "4 classes of a bundle that has 3")
+
+
+def test_what_is_kept_of_a_servers_words_is_bounded() -> None:
+    result = read_reply(pb.Reply(error=pb.FrameError(message="A" * 10**6)), CLASSES)
+    assert isinstance(result, Rejection)
+    assert result.message == "A" * 1000
+
+
 def test_every_code_of_the_wire_has_its_name() -> None:
     for name, number in pb.FrameError.Code.items():
         result = read_reply(pb.Reply(error=pb.FrameError(code=number)), CLASSES)

@@ -1,18 +1,65 @@
 """What the package offers, listed once."""
 
+import ast
 import subprocess
 import sys
+import tomllib
+from importlib.metadata import version
 from pathlib import Path
 
 import pytest
 
 import edge_client
+import edge_client.errors
 
 ROOT = Path(__file__).resolve().parents[2]
 
 
-def test_the_public_names_are_these_five() -> None:
-    assert edge_client.__all__ == ["Answer", "EdgeError", "EdgeModel", "FrameFailure", "SplitClient"]
+PUBLIC = """
+    SplitClient ClientSettings WindowPolicy ReconnectPolicy TlsFiles EdgeModel Picture OutcomeStream
+    Outcome Answer FrameFailure Superseded ClassScore ServerTimings
+    EdgeError BundleError ModelError SourceError SourceLost ImageError CodecError DeviceExhausted
+    ServerUnreachable TlsFailure ServerRefused BundleMismatch FrameFailed TlsError
+    __version__
+"""
+
+
+def test_the_public_names_are_these() -> None:
+    assert sorted(edge_client.__all__) == sorted(PUBLIC.split())
+
+
+def test_type_checkers_see_the_same_names_from_the_same_modules() -> None:
+    tree = ast.parse(Path(edge_client.__file__).read_text())
+    (block,) = (
+        node for node in tree.body if isinstance(node, ast.If) and ast.unparse(node.test) == "TYPE_CHECKING"
+    )
+    seen = {
+        alias.name: node.module
+        for node in block.body
+        if isinstance(node, ast.ImportFrom)
+        for alias in node.names
+    }
+    assert {**seen, "__version__": "shared.version"} == edge_client._HOMES
+
+
+def test_every_exception_is_exported() -> None:
+    errors = {name for name, value in vars(edge_client.errors).items() if _is_error(value)}
+    assert errors <= set(edge_client.__all__)
+
+
+def _is_error(value: object) -> bool:
+    return isinstance(value, type) and issubclass(value, edge_client.EdgeError)
+
+
+def test_every_package_is_marked_as_typed() -> None:
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())
+    assert project["tool"]["setuptools"]["package-data"]["*"] == ["py.typed"]
+    packages = {Path(name).name for name in project["tool"]["mypy"]["packages"]}
+    assert [name for name in sorted(packages) if not (ROOT / name / "py.typed").is_file()] == []
+
+
+def test_the_version_is_the_distributions() -> None:
+    assert edge_client.__version__ == version("siftfunnel")
 
 
 @pytest.mark.parametrize("name", edge_client.__all__)

@@ -8,15 +8,18 @@ import torch
 
 from lab.augment import augment
 from lab.checkpoints import Run, RunFolderError
-from lab.classifier import ClassifierTask, fit_settings, sample_rate, steps_per_epoch
+from lab.classifier import ClassifierTask, fit_settings, input_spec, sample_rate, steps_per_epoch
 from lab.data import DataError, ImageSet, Splits
 from lab.defences.registry import DEFENCES, make_defence
 from lab.defences.siftfunnel import SiftFunnel
 from lab.defences.siftfunnel_rate import SiftFunnelRate, rate_stage
 from lab.models.registry import build_network
 from lab.recipes import RECIPES, Recipe, WarmStart, recipe, recipe_from_json
-from lab.runs import load_run, train_recipe
+from lab.runs import load_run, settled, store_run, train_recipe
 from lab.train import OutOfMemoryError, fit
+from shared.bundle import load_bundle
+from shared.preprocess import InputSpec
+from siftfunnel.shipped import assets_directory
 from tests.lab.pictures import coloured_set, write_data_directory
 from tests.lab.test_unfolding import bundle_of
 
@@ -140,6 +143,44 @@ def test_a_recipe_with_any_defence_survives_json(name: str) -> None:
     begin_with = "a-funnel" if defence.goes_on else None
     made = replace(recipe("cifar10_unprotected"), defence=defence, begin_with=begin_with)
     assert recipe_from_json(json.loads(json.dumps(made.to_json()))) == made
+
+
+def test_what_goes_on_from_a_bundle_is_normalised_as_that_was_and_other_sets_by_their_own_pictures(
+    tmp_path: Path,
+) -> None:
+    splits = splits_of(coloured_set(64, size=64))
+    shipped = assets_directory() / "bundles" / "drawnfaces-siftfunnel"
+    on = settled(recipe("drawnfaces_siftfunnel_rate"), splits, tmp_path, shipped)
+    assert input_spec(on).mean == load_bundle(shipped).manifest.input.mean == InputSpec(1, 1).mean
+    fresh = settled(recipe("drawnfaces_unprotected"), splits, tmp_path, None)
+    pixels = splits.train.images_NHWC / 255
+    assert input_spec(fresh).mean == pytest.approx(pixels.mean(axis=(0, 1, 2)).tolist(), abs=1e-4)
+    assert recipe_from_json(json.loads(json.dumps(fresh.to_json()))) == fresh
+    # the paper's statistics are CIFAR-10's own
+    assert settled(recipe("cifar10_unprotected"), splits, tmp_path, None).normalisation is None
+
+
+def test_842_pictures_make_as_many_steps_as_a_large_set(tmp_path: Path) -> None:
+    splits = splits_of(coloured_set(842, size=8))
+    wanted = replace(recipe("cifar10_unprotected"), epochs=12, batch_size=128, least_steps=900)
+    made = settled(wanted, splits, tmp_path, None)
+    assert (made.epochs, made.least_steps) == (150, None)
+
+
+def test_a_run_that_is_not_finished_is_not_stored(tmp_path: Path) -> None:
+    data = write_data_directory(tmp_path / "data", train=100)
+    train_recipe(tiny(recipe("cifar10_unprotected")), tmp_path / "run", data, None, CPU)
+    stored = json.loads((tmp_path / "run/run.json").read_text())
+    stored["about"]["recipe"]["epochs"] = 2
+    (tmp_path / "run/run.json").write_text(json.dumps(stored))
+    with pytest.raises(RunFolderError, match="training stands at epoch 1 of 2; finish it first"):
+        store_run(tmp_path / "run", tmp_path / "weights.safetensors")
+
+
+def test_a_file_that_is_no_stored_run_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "weights.safetensors").write_bytes(b"nothing of the kind")
+    with pytest.raises(RunFolderError, match="is no stored run, or is damaged"):
+        load_run(tmp_path / "weights.safetensors")
 
 
 def test_a_run_stops_at_the_accuracy_asked_for(tmp_path: Path) -> None:

@@ -20,6 +20,7 @@ from shared.showing import printable, without_credentials
         ("two: rtsp://a:geheim@b/ and rtsp://c:geheim@d/", "two: rtsp://***@b/ and rtsp://***@d/"),
         ("pictures/cat@home.jpg", "pictures/cat@home.jpg"),
         ("http://host/a@b", "http://host/a@b"),
+        ("pictures//cat@home.jpg", "pictures//cat@home.jpg"),
     ],
 )
 def test_credentials_are_taken_out_and_nothing_else(text: str, shown: str) -> None:

@@ -1,6 +1,7 @@
 """One source for several streams: the same pictures, the same numbers, nothing that hangs."""
 
 import threading
+import time
 from collections.abc import Iterator
 
 import pytest
@@ -58,6 +59,12 @@ class Reader(threading.Thread):
             self.error = error
         self._pictures.close()
 
+    def wait_for(self, count: int) -> None:
+        deadline_s = time.monotonic() + WAIT_S
+        while len(self.seen) < count:
+            assert time.monotonic() < deadline_s
+            time.sleep(0.01)
+
     def finished(self) -> "Reader":
         self.join(WAIT_S)
         assert not self.is_alive()
@@ -95,6 +102,7 @@ def test_a_live_picture_is_left_out_for_all_or_for_none() -> None:
     second = Reader(fan_out, 1, at_most=1)
     second.finished()
     source.give(1)
+    first.wait_for(2)
     fan_out.stop()
     source.steps.release()
     assert first.finished().seen == [(2, "2"), (3, "3")]

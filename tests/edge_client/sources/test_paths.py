@@ -6,6 +6,7 @@ from collections.abc import Iterator
 
 import pytest
 
+from edge_client.errors import SourceError
 from edge_client.sources.paths import PathLines
 
 RUNNING = threading.Event()
@@ -52,3 +53,15 @@ def test_a_stop_ends_it_while_nothing_comes(pipe: tuple[int, int]) -> None:
 def test_no_lines_give_no_pictures(pipe: tuple[int, int]) -> None:
     os.close(pipe[1])
     assert list(PathLines(pipe[0]).pictures(RUNNING)) == []
+
+
+def test_a_path_that_is_no_utf_8_is_read_as_it_is(pipe: tuple[int, int]) -> None:
+    os.write(pipe[1], b"caf\xe9/\xff.png\n")
+    os.close(pipe[1])
+    (found,) = PathLines(pipe[0]).pictures(RUNNING)
+    assert os.fsencode(found.name) == b"caf\xe9/\xff.png"
+
+
+def test_something_else_than_paths_is_refused_before_it_fills_the_memory() -> None:
+    with open("/dev/zero", "rb") as zeros, pytest.raises(SourceError, match="expected one path per line"):
+        list(PathLines(zeros.fileno()).pictures(RUNNING))

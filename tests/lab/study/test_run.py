@@ -159,13 +159,16 @@ def test_a_row_without_run_and_weights_says_that_it_is_not_trained(tmp_path: Pat
         run_row(PLAIN, TINY, places(tmp_path, data), CPU, quiet, steps=("attack",))
 
 
-def test_another_networks_figures_are_not_kept(tmp_path: Path, data: Path) -> None:
+def test_another_networks_result_is_set_aside_and_none_of_its_figures_taken_over(
+    tmp_path: Path, data: Path
+) -> None:
     where = places(tmp_path, data)
     path = run_row(PLAIN, TINY, where, CPU, quiet, attacks=("rmle",))
     stored = json.loads(path.read_text())
     path.write_text(json.dumps({**stored, "weights": {**stored["weights"], "tensors_sha256": "0" * 64}}))
     run_row(PLAIN, TINY, replace(where, runs=tmp_path / "b"), CPU, quiet, steps=())
     assert json.loads(path.read_text())["attacks"] == {}
+    assert json.loads((path.parent / "before" / path.name).read_text())["attacks"] == stored["attacks"]
 
 
 def test_an_attack_without_a_budget_is_refused_before_any_work(tmp_path: Path, data: Path) -> None:
