@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from attacker.feeds.config import Endpoint, FeedConfig, parse_tap
+from shared.hosts import TOKEN_VARIABLE
 
 if TYPE_CHECKING:
     from attacker.config import AttackerConfig
@@ -20,7 +21,6 @@ if TYPE_CHECKING:
 SUMMARY = "tap the channel and show what can be reconstructed"
 DEFAULT_HTTP = "127.0.0.1:8080"
 DEFAULT_RETENTION_MB = 64.0
-TOKEN_VARIABLE = "SIFTFUNNEL_PAGE_TOKEN"
 MAX_TOKEN_BYTES = 4096
 
 _DESCRIPTION = """\

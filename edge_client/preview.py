@@ -23,6 +23,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edge_client.address import LOOPBACK, split_address
+from shared.hosts import names_this_machine
 
 _POLL_S = 10.0
 _FRAMES_PER_ANSWER = 64
@@ -247,7 +248,7 @@ def _handler(ring: InputRing, anywhere: bool) -> type[BaseHTTPRequestHandler]:
 
         def do_GET(self) -> None:
             url = urlsplit(self.path)
-            if not anywhere and not _names_loopback(self.headers.get("Host")):
+            if not anywhere and not names_this_machine(self.headers.get("Host")):
                 # a web page could point a name of its own at 127.0.0.1 and read along
                 self._answer(403, {"error": "ask for this machine by 127.0.0.1 or localhost"})
             elif url.path == "/healthz":
@@ -274,10 +275,3 @@ def _handler(ring: InputRing, anywhere: bool) -> type[BaseHTTPRequestHandler]:
             """Keep the terminal for the answers."""
 
     return Handler
-
-
-def _names_loopback(host: str | None) -> bool:
-    try:
-        return urlsplit(f"//{host}").hostname in LOOPBACK
-    except ValueError:
-        return False

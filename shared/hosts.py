@@ -10,6 +10,9 @@ import re
 from collections.abc import Collection
 from urllib.parse import urlsplit
 
+TOKEN_VARIABLE = "SIFTFUNNEL_PAGE_TOKEN"
+"""Environment variable that hands the attacker's page its token; a command line can be read by everybody."""
+
 _AUTHORITY = re.compile(r"(?:\[([0-9A-Fa-f:.]+)\]|([A-Za-z0-9._-]+))(?::[0-9]{1,5})?")
 
 

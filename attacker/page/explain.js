@@ -37,6 +37,7 @@ function meaningOf(key) {
 }
 
 let owner = null;
+let pointer = [0, 0];
 
 function open(node) {
   const words = meaning(node.dataset.explain);
@@ -47,7 +48,12 @@ function open(node) {
   text(tip, words);
   tip.hidden = false;
   node.setAttribute("aria-describedby", "tip");
-  const at = node.getBoundingClientRect();
+  place();
+}
+
+function place() {
+  const tip = find("tip");
+  const at = owner.getBoundingClientRect();
   const own = tip.getBoundingClientRect();
   const left = Math.min(Math.max(8, at.left), document.documentElement.clientWidth - own.width - 8);
   const below = at.bottom + 8 + own.height < innerHeight;
@@ -64,15 +70,20 @@ function close() {
 const explained = (event) => (event.target.closest ? event.target.closest("[data-explain]") : null);
 
 export function begin() {
+  document.addEventListener("pointermove", (event) => { pointer = [event.clientX, event.clientY]; }, { passive: true });
   document.addEventListener("pointerover", (event) => { if (event.pointerType === "mouse" && explained(event)) open(explained(event)); });
   document.addEventListener("pointerout", (event) => { if (event.pointerType === "mouse" && explained(event) === owner && owner && !owner.contains(event.relatedTarget) && document.activeElement !== owner) close(); });
   document.addEventListener("focusin", (event) => { if (explained(event)) open(explained(event)); else close(); });
   document.addEventListener("click", (event) => { if (explained(event)) open(explained(event)); else close(); });
   document.addEventListener("keydown", (event) => { if (event.key === "Escape") close(); });
-  addEventListener("scroll", close, { passive: true });
+  // What is focused by keyboard is scrolled into view first.
+  addEventListener("scroll", () => { if (owner) place(); }, { passive: true });
 }
 
-/** Called after repainting: a tip whose owner has gone goes too. */
+/** Called after repainting: a tip whose owner was painted anew stays, one whose owner has gone goes too. */
 export function check() {
-  if (owner && !owner.isConnected) close();
+  if (!owner || owner.isConnected) return;
+  const under = document.elementFromPoint(...pointer)?.closest("[data-explain]");
+  if (under?.dataset.explain === owner.dataset.explain) open(under);
+  else close();
 }

@@ -59,10 +59,14 @@ export function draw(tag, attributes = {}, content) {
   return node;
 }
 
-/** Replaces a list's children only when what they would show is different. */
+const FOCUSABLE = "button, select, input";
+
+/** Replaces a list's children only when what they would show is different; the keyboard stays where it was. */
 export function refill(node, signature, build) {
   const mark = JSON.stringify(signature);
   if (node.dataset.mark === mark) return;
   node.dataset.mark = mark;
+  const focused = [...node.querySelectorAll(FOCUSABLE)].indexOf(document.activeElement);
   node.replaceChildren(...build());
+  if (focused >= 0) node.querySelectorAll(FOCUSABLE)[focused]?.focus({ preventScroll: true });
 }

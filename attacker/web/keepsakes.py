@@ -24,23 +24,23 @@ def add_keepsakes(app: FastAPI, hub: Hub, targets: Mapping[str, Target]) -> None
     def title(digest: str) -> str:
         return title_of(targets[digest].bundle.manifest)
 
-    def pair_numbered(number: int) -> Pair:
+    def pair_called(number: str) -> Pair:
         for pair in hub.pairs():
-            if pair.number == number:
+            if str(pair.number) == number:
                 return pair
-        raise Refusal(404, f"pair {number} is not among the latest ones; nothing older is kept")
+        raise Refusal(404, f"pair {number[:20]} is not among the latest ones; nothing older is kept")
 
-    @app.api_route("/pair/{number:int}", methods=READ)
-    async def pair_json(number: int) -> Response:
-        told = {**pair_numbered(number).as_json(), "kept": True}
-        return Response(encode(told), media_type="application/json")
-
-    @app.api_route("/pair/{number:int}.png", methods=READ)
-    def pair_png(number: int) -> Response:
+    @app.api_route("/pair/{number}.png", methods=READ)
+    def pair_png(number: str) -> Response:
         stored = io.BytesIO()
         with drawing:
-            pair_sheet(pair_numbered(number), title).save(stored, "PNG")
+            pair_sheet(pair_called(number), title).save(stored, "PNG")
         return _file(stored.getvalue(), "image/png", f"siftfunnel-{number}.png")
+
+    @app.api_route("/pair/{number}", methods=READ)
+    async def pair_json(number: str) -> Response:
+        told = {**pair_called(number).as_json(), "kept": True}
+        return Response(encode(told), media_type="application/json")
 
     @app.api_route("/history.gif", methods=READ)
     def gif(until: int | None = None) -> Response:

@@ -6,6 +6,7 @@ from pathlib import Path
 from threading import Event
 from typing import Any
 
+from shared.hosts import TOKEN_VARIABLE
 from shared.ports import LOOPBACK
 from siftfunnel.certs import make_certificates
 from siftfunnel.demo import parties, ports
@@ -15,7 +16,6 @@ from siftfunnel.demo.processes import Party, PartyError
 from siftfunnel.demo.restarts import Restarts
 
 START_TIMEOUT_S = 60.0
-TOKEN_VARIABLE = "SIFTFUNNEL_PAGE_TOKEN"
 _POLL_S = 0.1
 
 

@@ -134,6 +134,24 @@ async def test_a_token_in_the_address_is_kept_as_a_cookie(scene: Scene, demo: Fa
         assert (await client.post("/switch", content=b"{}", headers=JSON)).status_code == 200
 
 
+@pytest.mark.parametrize(
+    "path",
+    [
+        "/pair/" + "9" * 5000,
+        "/pair/" + "9" * 5000 + ".png",
+        "/pair/-1.png",
+        "/pair/x",
+        "/history.gif?until=" + "9" * 5000,
+        "/now?after=" + "9" * 5000,
+        "/now?after=x",
+        "/?token=" + "%ff" * 1000,
+    ],
+)
+async def test_no_address_is_an_accident(scene: Scene, path: str) -> None:
+    async with served(face_of(scene)) as client:
+        assert (await client.head(path)).status_code in (200, 404, 422)
+
+
 async def test_every_answer_says_that_it_is_not_to_be_kept_changed_or_embedded(scene: Scene) -> None:
     async with served(face_of(scene)) as client:
         for path in ("/", "/style.css", "/summary", "/now", "/nothing"):

@@ -211,13 +211,17 @@ def test_on_a_phone_all_is_in_order_in_sight_and_within_reach_of_a_finger(
     expect(page.locator("#table tr")).to_have_count(2)
     parts = ["#headline", "#original", f'[data-bundle="{scene.shut.name}"] .wire img']
     parts += [f'[data-bundle="{scene.shut.name}"] .rebuilt img', "#evidence", "#switches", "#history"]
-    tops = [page.locator(part).bounding_box()["y"] for part in parts]
+    for bundle in (scene.open, scene.shut):
+        expect(lane(page, bundle).locator(".rebuilt img")).to_be_visible()
+    tops = page.evaluate(TOPS, parts)
     assert tops == sorted(tops)
     for bundle in (scene.open, scene.shut):
         expect(lane(page, bundle).locator(".rebuilt img")).to_be_in_viewport()
     expect(page.locator("#to-switches")).to_be_in_viewport()
     expect(page.locator("#hold")).to_be_in_viewport()
-    wire = [lane(page, each).locator(".wire img").bounding_box()["y"] for each in (scene.open, scene.shut)]
+    wire = page.evaluate(
+        TOPS, [f'[data-bundle="{each.name}"] .wire img' for each in (scene.open, scene.shut)]
+    )
     assert wire[0] == pytest.approx(wire[1], abs=1)
     assert page.evaluate(TOO_SMALL) == []
     assert page.evaluate("document.documentElement.scrollWidth") <= PHONE["width"]
@@ -225,6 +229,9 @@ def test_on_a_phone_all_is_in_order_in_sight_and_within_reach_of_a_finger(
     page.set_viewport_size(NARROW)
     assert page.evaluate("document.documentElement.scrollWidth") <= NARROW["width"]
 
+
+# All at one moment: what is told above the pictures moves them.
+TOPS = "(parts) => parts.map((part) => document.querySelector(part).getBoundingClientRect().top)"
 
 # What can be pressed is 44 pixels large; an explained word's `::after` is part of what can be hit.
 TOO_SMALL = """() => [...document.querySelectorAll("button, select, main a, .segments label")]
@@ -518,6 +525,28 @@ def test_everything_can_be_reached_with_a_keyboard_alone(
         )
     assert {"theme", "use-camera", "use-file", "previous", "hold", "save-png", "save-gif"} <= set(reached)
     assert {"codec-0", "codec-1", "end-cloud", "end-edge", "explain", "scroll"} <= set(reached)
+
+
+def test_the_keyboard_and_an_explanation_stay_where_they_are_while_figures_change(
+    live: Callable[..., LivePage], open_page: Open, scene: Scene
+) -> None:
+    stage = live()
+    page = open_page(stage)
+    stage.play(scene.open, scene.shut, count=2)
+    row = page.locator("#table tr").first
+    word = row.locator("[data-explain]").last
+    expect(row.locator("td").nth(3)).to_have_text("2")
+    word.focus()
+    stage.play(scene.open, scene.shut, count=2)
+    expect(row.locator("td").nth(3)).to_have_text("4")
+    expect(word).to_be_focused()
+    expect(page.locator("#tip")).to_be_visible()
+    page.evaluate("document.activeElement.blur()")
+    page.keyboard.press("Escape")
+    word.hover()
+    stage.play(scene.open, scene.shut, count=2)
+    expect(row.locator("td").nth(3)).to_have_text("6")
+    expect(page.locator("#tip")).to_be_visible()
 
 
 def test_without_an_inverter_the_page_says_so(
