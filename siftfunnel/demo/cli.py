@@ -150,7 +150,9 @@ def make_config(args: argparse.Namespace, say: Callable[[str], None]) -> "DemoCo
     images = args.images or shipped.images_directory()
     if args.images is None and not images.is_dir():
         raise ValueError(f"the drawn faces are missing from this installation ({images}); give --images DIR")
-    labels = {label for label in pictures_below(images, say).values() if label is not None}
+    labels = {
+        label for label in pictures_below(images, say if args.images else None).values() if label is not None
+    }
     library = shipped.Library.from_environment(os.environ)
     frames = args.frames
     if args.headless and frames is None:
@@ -253,7 +255,7 @@ def _conclude(conductor: "Conductor", config: "DemoConfig", interrupted: bool) -
         print(line(row))
     if skipped := len(books.skipped.reasons):
         example = printable(next(iter(books.skipped.reasons.values())))
-        print(f"{skipped} pictures could not be played, such as {example}")
+        print(f"pictures that could not be played: {skipped}, such as {example}")
     if config.summary is not None:
         write_file(config.summary, json.dumps(summary_of(conductor), indent=2) + "\n")
         print(f"summary: {config.summary}")
