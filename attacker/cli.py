@@ -41,7 +41,7 @@ examples:
   siftfunnel attacker --tap relay:50052:127.0.0.1:50051 --preview http://127.0.0.1:8090
       with the originals beside the reconstructions, so that they are scored (the edge needs
       --preview 127.0.0.1:8090 too)
-  siftfunnel attacker --tap sniff:eth0:50051 --tap cloud:flows.jsonl --record overheard.jsonl
+  siftfunnel attacker --tap sniff:eth0:50051 --tap cloud:flows.jsonl --record-flows overheard.jsonl
 
 When it is ready it prints one JSON line on standard output:
   {{"ready": true, "http": "127.0.0.1:8080", "taps": [{{"tap", "kind", "address", "phase"}}],
@@ -86,7 +86,7 @@ def _add_listening_flags(group: Any) -> None:
         "--tap", type=_tap, action="append", default=[], metavar="TAP", help="where to listen; see below"
     )
     group.add_argument(
-        "--record",
+        "--record-flows",
         type=Path,
         metavar="FILE",
         help="keep what is overheard as JSON lines (replay it with cloud:FILE)",
@@ -170,7 +170,7 @@ def config_from(args: argparse.Namespace) -> "AttackerConfig":
         control=args.control,
         page_names=tuple(name.lower() for name in args.page_name),
         page_token=_token(args.page_token_file),
-        record=args.record,
+        record=args.record_flows,
         retention_mb=args.retention_mb,
     )
 

@@ -185,7 +185,7 @@ def recording(path: Path, retention_mb: float) -> Iterator[Recorder]:
     try:
         recorder = Recorder(path, max(2, int(retention_mb * 1_000_000)))
     except OSError as error:
-        raise RecordError(f"cannot write the record (--record {path}): {error.strerror}") from error
+        raise RecordError(f"cannot write the record (--record-flows {path}): {error.strerror}") from error
     try:
         yield recorder
     finally:

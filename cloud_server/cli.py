@@ -34,7 +34,7 @@ _EPILOG = f"""\
 examples:
   siftfunnel cloud
       the shipped bundles on {DEFAULT_LISTEN}
-  siftfunnel cloud --models bundles/ --listen 0.0.0.0:50051 --http 0.0.0.0:9100
+  siftfunnel cloud --bundles bundles/ --listen 0.0.0.0:50051 --http 0.0.0.0:9100
       every bundle in a folder, for others on the network, with /healthz, /bundles and /metrics
   siftfunnel cloud --bundle bundles/mine --tls-listen 0.0.0.0:50443 --tls-cert server.pem --tls-key server.key
       one bundle, over TLS only (`siftfunnel certs` makes certificates); --tls-client-ca ca.pem lets in
@@ -86,7 +86,7 @@ def config_from(args: argparse.Namespace) -> CloudConfig:
         # Whoever brings a certificate for the only port wants TLS there, not plain text.
         listen, tls_listen = None, listen
     return CloudConfig(
-        bundles=(*args.models, *args.bundle) or tuple(_default_models()),
+        bundles=(*args.bundles, *args.bundle) or tuple(_default_bundles()),
         listen=listen,
         tls_listen=tls_listen,
         http=args.http,
@@ -97,7 +97,7 @@ def config_from(args: argparse.Namespace) -> CloudConfig:
             threads=args.threads,
             remote=args.remote,
             remote_model=args.remote_model,
-            remote_timeout_s=args.remote_timeout,
+            remote_timeout_s=args.remote_timeout_seconds,
             device=args.device,
             ray_address=args.ray_address,
             replicas=args.replicas,
@@ -202,7 +202,7 @@ def _tls_from(args: argparse.Namespace) -> TlsFiles | None:
     return TlsFiles(ca=args.tls_client_ca, certificate=args.tls_cert, key=args.tls_key)
 
 
-def _default_models() -> Iterator[Path]:
+def _default_bundles() -> Iterator[Path]:
     """Folders of SIFTFUNNEL_MODELS, else the shipped bundles, found without importing the distribution."""
     if named := os.environ.get("SIFTFUNNEL_MODELS"):
         yield from map(Path, filter(None, named.split(os.pathsep)))

@@ -120,7 +120,7 @@ class CloudConfig:
 
     def __post_init__(self) -> None:
         if not self.bundles:
-            raise ValueError("nothing to serve: name a model directory (--models) or a bundle (--bundle)")
+            raise ValueError("nothing to serve: name a model directory (--bundles) or a bundle (--bundle)")
         if self.listen is None and self.tls_listen is None:
             raise ValueError("nowhere to serve: give --listen, --tls-listen or both")
         if (self.tls_listen is None) != (self.tls is None):

@@ -12,6 +12,8 @@ from typing import Protocol, TypeVar, cast
 import numpy as np
 from numpy.typing import NDArray
 
+from shared.extras import how_to_install
+
 INPUT, OUTPUT = "feature", "logits"
 
 _ASK_AGAIN_S = 0.25
@@ -166,7 +168,7 @@ def _needs(extra: str) -> Iterator[None]:
         yield
     except ModuleNotFoundError as error:
         raise EngineError(
-            f"this engine needs {error.name}, which is not installed: pip install 'siftfunnel[{extra}]'"
+            f"this engine needs {error.name}, which is not installed: {how_to_install(extra)}"
         ) from error
 
 

@@ -23,7 +23,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def _add_bundle_flags(group: Any) -> None:
     group.add_argument(
-        "--models",
+        "--bundles",
         type=Path,
         action="append",
         default=[],
@@ -104,7 +104,7 @@ def _add_serving_flags(group: Any) -> None:
         help="the model's name there; {name} stands for the bundle's (%(default)s)",
     )
     group.add_argument(
-        "--remote-timeout",
+        "--remote-timeout-seconds",
         type=float,
         default=options.remote_timeout_s,
         metavar="S",

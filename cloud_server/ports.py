@@ -15,7 +15,7 @@ _NOT_HERE = (errno.EADDRNOTAVAIL, errno.EAFNOSUPPORT)
 """A name may have addresses that this machine has not, such as ::1 without IPv6."""
 
 
-class ListenError(ValueError):
+class ListenError(RuntimeError):
     """An address that cannot be listened on; the text names it, its flag and why."""
 
 

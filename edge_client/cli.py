@@ -43,7 +43,7 @@ examples:
   siftfunnel edge --bundle bundles/mine --source inbox/ --watch
       what lies in a directory, then every new file; half-written files are waited for
   siftfunnel edge --bundle bundles/mine --source camera:0 --rate 10 --frames 100
-      a camera (pip install 'siftfunnel[camera]'); pictures that nobody had room for count as superseded
+      a camera (with the extra `camera`); pictures that nobody had room for count as superseded
   find pictures -name '*.png' | siftfunnel edge --bundle bundles/mine --source - --output jsonl:-
       paths on standard input, JSON lines on standard output
   siftfunnel edge --bundle drawnfaces-unprotected --bundle drawnfaces-siftfunnel --source demo
@@ -53,7 +53,7 @@ examples:
 
 A server that goes away is dialled again and everything unanswered is sent again; every frame ends as
 exactly one answer or one typed error. Pictures that do not decode are named on standard error and skipped;
-outputs have a line for them too, with the outcome "skipped". Ctrl-C or SIGTERM stops reading, waits --grace
+outputs have a line for them too, with the outcome "skipped". Ctrl-C or SIGTERM stops reading, waits --drain-seconds
 seconds for answers under way and still writes the summary; a second one waits no more. A camera or network
 stream that stops is opened again for a minute.
 
@@ -126,7 +126,7 @@ def run_edge(args: argparse.Namespace) -> int:
     from edge_client.run import RunConfig, play
     from edge_client.sources.choice import open_source
 
-    config = RunConfig(args.summary, args.grace, args.ready_line, args.quiet)
+    config = RunConfig(args.summary, args.drain_seconds, args.ready_line, args.quiet)
     source = open_source(_source_choice(args))
     with ExitStack() as cleanup:
         clients = _clients(args, cleanup, live=source.keeps_latest)
@@ -202,9 +202,10 @@ def _client(args: argparse.Namespace, bundle: str, codec: str | None, live: bool
         threads=args.threads,
         frames_per_message=1 if live else args.frames_per_message,
         window=WindowPolicy(
-            limit=min(args.window, LIVE_WINDOW) if live else args.window, reply_timeout_s=args.reply_timeout
+            limit=min(args.window, LIVE_WINDOW) if live else args.window,
+            reply_timeout_s=args.reply_timeout_seconds,
         ),
-        reconnect=ReconnectPolicy(connect_timeout_s=args.connect_timeout),
+        reconnect=ReconnectPolicy(connect_timeout_s=args.connect_timeout_seconds),
     )
     return SplitClient(
         bundle,

@@ -113,14 +113,14 @@ def add_server_flags(group: Any) -> None:
         "--budget-ms", type=int, metavar="MS", help="an answer later than this is of no use: an error instead"
     )
     group.add_argument(
-        "--connect-timeout",
+        "--connect-timeout-seconds",
         type=float,
         default=30.0,
         metavar="S",
         help="give up after this long without a server (%(default)s)",
     )
     group.add_argument(
-        "--reply-timeout",
+        "--reply-timeout-seconds",
         type=float,
         default=60.0,
         metavar="S",
@@ -144,7 +144,7 @@ def add_output_flags(group: Any) -> None:
         "--ready-line", action="store_true", help="one line of JSON on standard error when ready"
     )
     group.add_argument(
-        "--grace", type=float, default=5.0, metavar="S", help="patience of a stop (%(default)s)"
+        "--drain-seconds", type=float, default=5.0, metavar="S", help="patience of a stop (%(default)s)"
     )
 
 

@@ -45,7 +45,7 @@ class RunConfig:
 
     def __post_init__(self) -> None:
         if self.grace_s < 0:
-            raise ValueError(f"--grace must not be negative, not {self.grace_s}")
+            raise ValueError(f"--drain-seconds must not be negative, not {self.grace_s}")
         if self.summary is not None and not self.summary.parent.is_dir():
             raise ValueError(f"--summary {self.summary}: no such folder; make it first")
 

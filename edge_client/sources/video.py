@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from edge_client.errors import SourceError, SourceLost
 from edge_client.picture import Picture
+from shared.extras import how_to_install
 from shared.showing import without_credentials
 
 _log = logging.getLogger(__name__)
@@ -128,7 +129,7 @@ def _open(place: str | int, name: str) -> Any:
         import cv2
     except ImportError as error:
         raise SourceError(
-            f"reading {name} needs OpenCV, which the extra `camera` brings: pip install 'siftfunnel[camera]'"
+            f"reading {name} needs OpenCV, which the extra `camera` brings: {how_to_install('camera')}"
         ) from error
     if hasattr(cv2, "setLogLevel"):
         cv2.setLogLevel(0)

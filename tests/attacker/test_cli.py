@@ -39,7 +39,7 @@ def test_flags_become_a_configuration() -> None:
             "8081",
             "--preview",
             "http://edge:8090",
-            "--record",
+            "--record-flows",
             "r.jsonl",
             "--retention-mb",
             "2.5",
@@ -140,8 +140,8 @@ def test_a_port_in_use_names_the_flag_and_says_what_to_do(capsys: pytest.Capture
 def test_a_record_that_cannot_be_written_names_the_flag(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert main(["--tap", TAP, "--http", "0", "--record", str(tmp_path / "no" / "r.jsonl")]) == 1
-    assert "--record" in capsys.readouterr().err
+    assert main(["--tap", TAP, "--http", "0", "--record-flows", str(tmp_path / "no" / "r.jsonl")]) == 1
+    assert "--record-flows" in capsys.readouterr().err
 
 
 def test_the_process_says_where_it_listens_and_ends_as_asked(scene: Scene, processes: Any) -> None:

@@ -20,7 +20,7 @@ def parsed(*flags: str) -> CloudConfig:
 
 def test_flags_reach_the_configuration_in_its_units(tmp_path: Path) -> None:
     config = parsed(
-        "--models", "m", "--bundle", "b", "--listen", "0.0.0.0:1", "--http", "127.0.0.1:2", "--threads", "3",
+        "--bundles", "m", "--bundle", "b", "--listen", "0.0.0.0:1", "--http", "127.0.0.1:2", "--threads", "3",
         "--workers", "4", "--max-batch", "5", "--max-wait-ms", "1.5", "--queue-limit", "7", "--window", "8",
         "--drain-seconds", "9", "--reflection", "--skip-bad", "--record-flows", "f", "--record-limit-mb", "2",
         "--max-connections", "10", "--max-calls", "11", "--max-calls-per-connection", "12",
@@ -39,18 +39,18 @@ def test_flags_reach_the_configuration_in_its_units(tmp_path: Path) -> None:
 
 
 def test_without_addresses_plain_text_is_served_on_loopback() -> None:
-    config = parsed("--models", "m")
+    config = parsed("--bundles", "m")
     assert (str(config.listen), config.tls_listen, config.http) == ("127.0.0.1:50051", None, None)
 
 
 def test_a_certificate_turns_the_only_port_into_a_tls_port(tmp_path: Path) -> None:
     made = make_certificates(tmp_path)
     own = ("--tls-cert", str(made.server), "--tls-key", str(made.server_key))
-    alone = parsed("--models", "m", "--listen", "127.0.0.1:1", *own)
+    alone = parsed("--bundles", "m", "--listen", "127.0.0.1:1", *own)
     assert (alone.listen, str(alone.tls_listen)) == (None, "127.0.0.1:1")
-    both = parsed("--models", "m", "--listen", "127.0.0.1:1", "--tls-listen", "127.0.0.1:2", *own)
+    both = parsed("--bundles", "m", "--listen", "127.0.0.1:1", "--tls-listen", "127.0.0.1:2", *own)
     assert (str(both.listen), str(both.tls_listen)) == ("127.0.0.1:1", "127.0.0.1:2")
-    tls_only = parsed("--models", "m", "--tls-listen", "127.0.0.1:2", *own)
+    tls_only = parsed("--bundles", "m", "--tls-listen", "127.0.0.1:2", *own)
     assert (tls_only.listen, tls_only.tls_listen) == (None, Endpoint("127.0.0.1", 2))
 
 
@@ -63,7 +63,7 @@ def test_bundles_come_from_the_environment_when_no_flag_names_any(monkeypatch: p
 @pytest.mark.parametrize(
     ("flags", "complaint"),
     [
-        (["--models", "no/such/folder"], "no/such/folder: no such directory"),
+        (["--bundles", "no/such/folder"], "no/such/folder: no such directory"),
         (["--max-batch", "0"], "max_batch_size must be at least 1, not 0"),
         (["--tls-listen", "127.0.0.1:0"], "--tls-listen, --tls-cert and --tls-key"),
         (["--tls-cert", "no-such.pem"], "a certificate without its key"),

@@ -44,7 +44,7 @@ def test_what_is_no_address_is_refused_with_an_example_or_a_range(text: str, com
 @pytest.mark.parametrize(
     ("fields", "complaint"),
     [
-        ({"bundles": ()}, "nothing to serve: .*--models.*--bundle"),
+        ({"bundles": ()}, "nothing to serve: .*--bundles.*--bundle"),
         ({"listen": None}, "nowhere to serve: give --listen, --tls-listen or both"),
         ({"engine": "abacus"}, "unknown engine 'abacus'; known: onnxruntime"),
         ({"workers": 0}, "workers must be at least 1, not 0"),

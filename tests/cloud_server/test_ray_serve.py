@@ -120,7 +120,7 @@ def test_what_is_not_installed_is_named_with_its_extra(
 ) -> None:
     monkeypatch.setitem(sys.modules, module, None)
     monkeypatch.delitem(sys.modules, "cloud_server.torch_engine", raising=False)
-    with pytest.raises(EngineError, match=rf"needs {module}, .* pip install 'siftfunnel\[{extra}\]'"):
+    with pytest.raises(EngineError, match=rf"needs {module}, .* pip install '\.\[{extra}\]'"):
         open_engine(engine, model_file(bundle), EngineOptions())
 
 

@@ -304,7 +304,14 @@ def test_under_nohup_a_server_outlives_its_terminal(
 def test_a_stop_while_a_model_server_is_waited_for_ends_at_once(
     processes: Processes, bundle: Bundle, free_port: Callable[[], int]
 ) -> None:
-    remote = ("--engine", "open-inference", "--remote", f"127.0.0.1:{free_port()}", "--remote-timeout", "0.2")
+    remote = (
+        "--engine",
+        "open-inference",
+        "--remote",
+        f"127.0.0.1:{free_port()}",
+        "--remote-timeout-seconds",
+        "0.2",
+    )
     child = processes.siftfunnel("cloud", "--bundle", bundle.directory, "--listen", "127.0.0.1:0", *remote)
     child.wait_for("waiting for at most 120 s: no model server answers")
     child.process.send_signal(signal.SIGTERM)

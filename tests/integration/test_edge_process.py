@@ -122,7 +122,9 @@ def test_a_missing_server_ends_with_what_to_do(
 ) -> None:
     server = f"127.0.0.1:{free_port()}"
     summary = tmp_path / "summary.json"
-    result = run(edge(bundle, server, "--source", pictures, "--connect-timeout", "0.5", "--summary", summary))
+    result = run(
+        edge(bundle, server, "--source", pictures, "--connect-timeout-seconds", "0.5", "--summary", summary)
+    )
     assert result.returncode == 1
     assert f"no server at {server}; is `siftfunnel cloud` running there?" in result.stderr
     assert "Traceback" not in result.stderr
@@ -212,8 +214,8 @@ def test_a_signal_while_the_server_is_away_ends_within_the_grace(
 ) -> None:
     summary = tmp_path / "summary.json"
     device = processes.python(
-        *edge(bundle, f"127.0.0.1:{free_port()}", "--source", pictures, "--connect-timeout", "600"),
-        *("--summary", summary, "--grace", "0.2", "--ready-line"),
+        *edge(bundle, f"127.0.0.1:{free_port()}", "--source", pictures, "--connect-timeout-seconds", "600"),
+        *("--summary", summary, "--drain-seconds", "0.2", "--ready-line"),
     )
     device.wait_for('"ready"')
     device.process.send_signal(signal.SIGTERM)

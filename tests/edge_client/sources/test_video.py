@@ -73,7 +73,7 @@ def test_a_missing_file_is_said_so_before_opencv_is_needed() -> None:
 
 def test_without_the_extra_it_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "cv2", None)
-    with pytest.raises(SourceError, match=r"pip install 'siftfunnel\[camera\]'"):
+    with pytest.raises(SourceError, match=r"pip install '\.\[camera\]'"):
         VideoSource(0)
 
 
