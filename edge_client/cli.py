@@ -53,9 +53,9 @@ examples:
 
 A server that goes away is dialled again and everything unanswered is sent again; every frame ends as
 exactly one answer or one typed error. Pictures that do not decode are named on standard error and skipped;
-outputs have a line for them too, with the outcome "skipped". Ctrl-C or SIGTERM stops reading, waits --drain-seconds
-seconds for answers under way and still writes the summary; a second one waits no more. A camera or network
-stream that stops is opened again for a minute.
+outputs have a line for them too, with the outcome "skipped". Ctrl-C or SIGTERM stops reading, waits
+--drain-seconds for answers under way and still writes the summary; a second one waits no more. A camera or
+network stream that stops is opened again for a minute.
 
 exit codes: 0 done, 1 the server could not be used or answered nothing, or a camera stayed away,
 2 wrong input or nothing to send

@@ -26,7 +26,7 @@ def add_faces_parser(subparsers: Any) -> None:
         help="pictures of each person (default: %(default)s)",
     )
     parser.add_argument(
-        "--seed", type=int, default=0, metavar="S", help="seed of the set (default: %(default)s)"
+        "--seed", type=int, default=0, metavar="SEED", help="seed of the set (default: %(default)s)"
     )
     parser.add_argument(
         "--split", choices=SPLITS, default="demo", help="which pictures (default: %(default)s)"
