@@ -1,0 +1,126 @@
+"""What the page can ask of the demo, in a real browser."""
+
+import io
+import re
+from collections.abc import Callable
+from pathlib import Path
+
+from PIL import Image
+
+from tests.attacker.scene import Scene, eventually
+from tests.attacker.web.browser import (
+    Open,
+    browser,
+    expect,
+    keep,
+    live,
+    open_page,
+    state,
+)
+from tests.attacker.web.live import LivePage
+from tests.attacker.web.test_conductor import FakeDemo, demo
+
+__all__ = ["browser", "demo", "live", "open_page"]
+
+
+def test_a_switch_is_a_wish_until_the_conductor_confirms_it(
+    live: Callable[..., LivePage], open_page: Open, scene: Scene, demo: FakeDemo
+) -> None:
+    demo.answer = state(scene)
+    stage = live(control=demo.url)
+    page = open_page(stage)
+    stage.play(scene.open, scene.shut, count=2)
+    expect(page.locator("#pick-pair").get_by_label("in turn")).to_be_checked()
+    page.get_by_label("encrypted (TLS)").check(force=True)
+    expect(page.locator("#pick-tls")).to_have_class(re.compile("waiting"))
+    expect(page.locator("#wish")).to_contain_text("waiting until it plays")
+    assert eventually(lambda: demo.was_asked("/switch", {"tls": True}))
+    demo.answer = state(scene, tls=True, in_turn=False)
+    expect(page.locator("#pick-tls")).not_to_have_class(re.compile("waiting"))
+    expect(page.locator("#wish")).to_have_text("")
+    page.locator("#pick-pair").get_by_label("in turn").check(force=True)
+    assert eventually(lambda: demo.was_asked("/switch", {"in_turn": True}))
+    page.keyboard.press("h")  # keys work after a switch
+    expect(page.locator("#hold")).to_have_attribute("aria-pressed", "true")
+    page.select_option("#codec-1", "q4")
+    assert eventually(lambda: demo.was_asked("/switch", {"codec": {scene.shut.name: "q4"}}))
+    keep(page, "switches")
+
+
+def test_a_refused_switch_is_told_and_then_forgotten(
+    live: Callable[..., LivePage], open_page: Open, scene: Scene, demo: FakeDemo
+) -> None:
+    demo.answer = state(scene)
+    page = open_page(live(control=demo.url))
+    expect(page.locator("#switches")).to_be_visible()
+    page.evaluate("import('./switches.js').then((it) => it.ask({ tls: 'perhaps' }))")
+    demo.answer = 422, b'{"error": "tls must be true or false"}'
+    page.evaluate("import('./switches.js').then((it) => it.ask({ tls: 'perhaps' }))")
+    expect(page.locator("#wish")).to_have_text("Not done: tls must be true or false")
+    demo.answer = state(scene)
+    expect(page.locator("#wish")).to_have_text("")
+
+
+def test_the_death_of_cloud_and_phone_is_shown_and_survived(
+    live: Callable[..., LivePage], open_page: Open, scene: Scene, demo: FakeDemo
+) -> None:
+    demo.answer = state(scene)
+    stage = live(control=demo.url)
+    page = open_page(stage)
+    stage.play(scene.open, scene.shut, count=2)
+    expect(page.locator("#lanes .lane")).to_have_count(2)
+    for party, name, words in (
+        ("cloud", "cloud", "The cloud is down"),
+        ("edge", "phone", "The phone is down"),
+    ):
+        demo.answer = state(scene)
+        page.get_by_role("button", name=f"Kill the {name}").click()
+        assert eventually(lambda party=party: demo.was_asked("/end", {"party": party}))  # type: ignore[misc]
+        demo.answer = state(scene, parties={"cloud": "up", "edge": "up"} | {party: "down"})
+        expect(page.locator("#alarm")).to_contain_text(words)
+        expect(page.get_by_role("button", name=f"Kill the {name}")).to_be_disabled()
+        expect(page.locator("html")).to_have_class(re.compile("still"))
+        keep(page, f"without-{party}")
+    demo.answer = state(scene)
+    stage.play(scene.open, scene.shut, count=2)
+    expect(page.locator("#alarm")).to_be_hidden()
+
+
+def test_ones_own_picture_is_sent_square_and_small_until_it_is_stopped(
+    live: Callable[..., LivePage], open_page: Open, scene: Scene, demo: FakeDemo, tmp_path: Path
+) -> None:
+    demo.answer = state(scene)
+    page = open_page(live(control=demo.url))
+    expect(page.locator("#source-note")).to_contain_text("nothing of it is stored")
+    Image.new("RGB", (3000, 2000), "teal").save(tmp_path / "own.png")
+    page.set_input_files("#file", tmp_path / "own.png")
+
+    def pictures() -> list[bytes]:
+        return [body for method, path, body in demo.asked if (method, path) == ("POST", "/picture")]
+
+    assert eventually(lambda: len(pictures()) >= 2)
+    sent = Image.open(io.BytesIO(pictures()[0]))
+    assert (sent.format, sent.size) == ("JPEG", (448, 448))
+    expect(page.locator("#source-note")).to_contain_text("Nothing of it is stored")
+    page.get_by_role("button", name="Stop").click()
+    assert eventually(lambda: demo.was_asked("/switch", {"pictures": "demo"}))
+    count = len(pictures())
+    (tmp_path / "none.png").write_bytes(b"no picture")
+    page.set_input_files("#file", tmp_path / "none.png")
+    expect(page.locator("#source-note")).to_have_text("none.png is no picture that this browser can read.")
+    assert len(pictures()) == count
+
+
+def test_a_cameras_pictures_are_sent_and_refusals_are_told(
+    live: Callable[..., LivePage], open_page: Open, scene: Scene, demo: FakeDemo
+) -> None:
+    demo.answer = state(scene)
+    page = open_page(live(control=demo.url), permissions=["camera"])
+    page.get_by_role("button", name="My face").click()
+    assert eventually(lambda: any(path == "/picture" for _, path, _ in demo.asked))
+    expect(page.locator("#use-camera")).to_have_attribute("aria-pressed", "true")
+    demo.answer = 422, b'{"error": "no faces today"}'
+    expect(page.locator("#source-note")).to_have_text("Not sent: no faces today")
+    expect(page.locator("#use-camera")).to_have_attribute("aria-pressed", "false")
+    assert page.evaluate("document.getElementById('video').srcObject") is None
+    demo.answer = state(scene)
