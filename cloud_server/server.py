@@ -10,7 +10,6 @@ import logging
 import time
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from importlib.metadata import PackageNotFoundError, version
 from types import TracebackType
 from typing import TYPE_CHECKING
 
@@ -25,6 +24,7 @@ from cloud_server.process import allow_open_files
 from cloud_server.recorder import FlowRecorder
 from cloud_server.service import SERVICE, SplitInferenceService
 from cloud_server.ticket import Owner
+from shared.version import __version__
 
 if TYPE_CHECKING:
     from cloud_server.admin import AdminServer, State
@@ -96,7 +96,7 @@ class CloudServer:
             self._catalogue,
             self.metrics,
             self._config.window_frames,
-            distribution_version(),
+            __version__,
             self._recorder,
             self._config.ceilings,
         )
@@ -301,14 +301,6 @@ async def serve(config: CloudConfig, stop: asyncio.Event, on_ready: Callable[[Cl
     await stop.wait()
     _log.info("draining: answering what is under way, for at most %g s", config.drain_s)
     return await server.drain()
-
-
-def distribution_version() -> str:
-    """Version of the distribution that this code belongs to."""
-    try:
-        return version("siftfunnel")
-    except PackageNotFoundError:
-        return "0+unknown"
 
 
 def _wake_all(owners: Iterable[Owner]) -> None:

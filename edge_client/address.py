@@ -44,6 +44,7 @@ class ServerAddress:
 
     Raises:
         ValueError: an address of another form, port 0, or a name without TLS.
+        TypeError: something else than certificate files.
     """
 
     target: str
@@ -51,6 +52,8 @@ class ServerAddress:
     tls_name: str | None = None
 
     def __post_init__(self) -> None:
+        if not isinstance(self.tls, TlsFiles | bool | None):
+            raise TypeError(f"tls takes TlsFiles(ca=...), True or None, not {self.tls!r}")
         targets = self.target.split(",")
         for target in targets:
             if split_address(target, "server")[1] == 0:

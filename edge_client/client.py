@@ -89,7 +89,8 @@ class SplitClient:
         tls_name: the name in the server's certificate where it is not the host's.
         settings: everything else; keyword arguments below replace single values of it.
         top_k, budget_ms, first_sequence, threads: see `ClientSettings`.
-        connect_timeout_s: time without a server after which calls give up.
+        connect_timeout_s: time without a server after which calls give up; what may pass by itself, such as a
+            clock that is not set or certificates that are being renewed, is told and waited for as long.
         bundles: folders in which a bundle's name is looked up besides the shipped ones.
 
     Raises:

@@ -220,6 +220,8 @@ class Producer:
             except DeviceExhausted as error:
                 if wait_s is None or self._stop.is_set():
                     self._fail(item, DEVICE, str(error))
+                    if self._stop.is_set():
+                        break
                     raise
                 if not tries:
                     _log.warning("%s: %s; trying again", item.picture.name, error)
@@ -232,13 +234,13 @@ class Producer:
     def _hand_in(self, item: Item, encoded: Encoded) -> bool:
         """False where the stream was closed in the meantime."""
         assert item.sequence is not None
-        if self._on_handed_in is not None:
-            try:
+        try:
+            if self._on_handed_in is not None:
                 self._on_handed_in(item.sequence, encoded)
-            except Exception as error:
-                self._fail(item, INTERNAL, f"on_handed_in failed: {error!r}")
-                return True
-        return self._engine.hand_in(frame_of(encoded, item, self._budget_ms))
+            return self._engine.hand_in(frame_of(encoded, item, self._budget_ms))
+        except Exception as error:
+            self._fail(item, INTERNAL, f"the frame could not be handed in: {error!r}")
+            return True
 
     def _supersede(self, item: Item) -> None:
         assert item.sequence is not None

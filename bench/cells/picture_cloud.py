@@ -24,10 +24,10 @@ from cloud_server.config import CloudConfig, default_workers
 from cloud_server.engine import warm_up
 from cloud_server.lane import Lane
 from cloud_server.metrics import Metrics
-from cloud_server.server import distribution_version
 from cloud_server.service import SplitInferenceService
 from cloud_server.ticket import Owner
 from shared.bundle import load_bundle
+from shared.version import __version__
 
 _GRACE_S = 1.0
 
@@ -45,9 +45,7 @@ class PictureCloud:
         config, metrics, names = CloudConfig(tuple(bundles)), Metrics(), tuple(codecs)
         served = [self._open(bundle, names, metrics) for bundle in config.bundles]
         self._catalogue = Catalogue(served)
-        service = SplitInferenceService(
-            self._catalogue, metrics, config.window_frames, distribution_version()
-        )
+        service = SplitInferenceService(self._catalogue, metrics, config.window_frames, __version__)
         options = (
             ("grpc.so_reuseport", 0),
             ("grpc.max_receive_message_length", self._catalogue.max_message_bytes),

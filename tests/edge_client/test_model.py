@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from edge_client import EdgeModel
-from edge_client.errors import ModelError
+from edge_client.errors import EdgeError, ModelError
 from shared.bundle import Bundle, BundleError, EdgeStage, FeatureSpec, write_bundle
 from tests.tinybundle import run_model
 
@@ -80,3 +80,14 @@ def test_a_bundle_with_an_unknown_stage_is_refused(bundle: Bundle, tmp_path: Pat
 def test_a_device_has_at_least_one_thread(bundle: Bundle) -> None:
     with pytest.raises(ValueError, match="threads"):
         EdgeModel(bundle, threads=0)
+
+
+def test_one_folder_of_bundles_given_as_a_text_is_refused_with_what_to_give() -> None:
+    with pytest.raises(TypeError, match=r"bundles takes several folders; give \['models'\]"):
+        EdgeModel("mine", bundles="models")
+
+
+def test_a_bundle_that_is_not_there_is_an_error_of_the_clients_tree(tmp_path: Path) -> None:
+    with pytest.raises(EdgeError, match="no such folder of bundles") as told:
+        EdgeModel("mine", bundles=[tmp_path / "nowhere"])
+    assert isinstance(told.value, BundleError)

@@ -25,6 +25,12 @@ def test_sub_folders_are_labels(tmp_path: Path) -> None:
     assert found == [("4.png", None), ("1.png", "cat"), ("2.png", "cat"), ("3.png", "dog")]
 
 
+def test_a_directory_may_be_a_text(tmp_path: Path) -> None:
+    write_pictures(tmp_path, ["a.png"])
+    assert names(DirectorySource(str(tmp_path))) == ["a.png"]
+    assert WatchedDirectory(str(tmp_path)).directory == tmp_path
+
+
 def test_what_is_no_picture_or_hidden_is_left_alone(tmp_path: Path) -> None:
     write_pictures(tmp_path, ["a.PNG", "b.jpg", ".hidden.png", ".git/c.png"])
     (tmp_path / "notes.txt").write_text("hello")
