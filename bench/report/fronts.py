@@ -29,7 +29,7 @@ TOP_DB = 45.0
 """Levels above are drawn here: to the eye that is the picture, and they would squeeze all others."""
 MORE_HELPS, NOT_TRIED, OTHER_PICTURES = "↑", "?", "‡"
 MARKS = {
-    MORE_HELPS: "training the attack twice as long gained 0.1 dB, or may have: a longer one gets more",
+    MORE_HELPS: "training the attack on through the codec, for as long again, gained 0.1 dB or may have",
     NOT_TRIED: "nobody tried whether a longer training of the attack gets more",
     OTHER_PICTURES: "other test pictures of the set were attacked than in most rows",
 }
