@@ -42,14 +42,14 @@ check: $(VENV)/dev.stamp ## lint, formatting, types, import rules, generated stu
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
-	$(BIN)/python -m shared.rpc.generate --check
+	$(BIN)/python -m siftfunnel.shared.rpc.generate --check
 
 format: $(VENV)/dev.stamp ## format the code and sort the imports
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
 
 stubs: $(VENV)/dev.stamp ## generate shared/rpc from proto/ again
-	$(BIN)/python -m shared.rpc.generate
+	$(BIN)/python -m siftfunnel.shared.rpc.generate
 
 faces: $(VENV)/demo.stamp ## draw the demo's labelled faces again (same seed, same pictures)
 	$(BIN)/siftfunnel faces --out siftfunnel/assets/images/drawnfaces $(ARGS)

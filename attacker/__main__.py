@@ -1,8 +1,8 @@
-"""`python -m attacker`."""
+"""`python -m siftfunnel.attacker`."""
 
 import sys
 
-from attacker.cli import main
+from siftfunnel.attacker.cli import main
 
 if __name__ == "__main__":
     sys.exit(main())

@@ -4,7 +4,7 @@ from collections import deque
 from dataclasses import dataclass, field
 from typing import Any
 
-from attacker.tap.events import Opaque
+from siftfunnel.attacker.tap.events import Opaque
 
 KEPT_RECORDS = 120
 

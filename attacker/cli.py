@@ -12,11 +12,11 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from attacker.feeds.config import Endpoint, FeedConfig, parse_tap
-from shared.hosts import TOKEN_VARIABLE
+from siftfunnel.attacker.feeds.config import Endpoint, FeedConfig, parse_tap
+from siftfunnel.shared.hosts import TOKEN_VARIABLE
 
 if TYPE_CHECKING:
-    from attacker.config import AttackerConfig
+    from siftfunnel.attacker.config import AttackerConfig
 
 SUMMARY = "tap the channel and show what can be reconstructed"
 DEFAULT_HTTP = "127.0.0.1:8080"
@@ -157,7 +157,7 @@ def config_from(args: argparse.Namespace) -> "AttackerConfig":
     Raises:
         ValueError: a flag is missing or out of range.
     """
-    from attacker.config import AttackerConfig
+    from siftfunnel.attacker.config import AttackerConfig
 
     return AttackerConfig(
         taps=tuple(args.tap),
@@ -184,7 +184,7 @@ def run(args: argparse.Namespace) -> int:
         RuntimeError: a tap cannot start (exit code 1).
     """
     config = config_from(args)
-    from attacker.serving import serve
+    from siftfunnel.attacker.serving import serve
 
     return serve(config, announce)
 
@@ -196,7 +196,7 @@ def announce(line: Mapping[str, Any]) -> None:
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """`python -m attacker`: the same command where only this room is installed."""
+    """`python -m siftfunnel.attacker`: the same command where only this room is installed."""
     parser = argparse.ArgumentParser(
         prog="attacker", description=_DESCRIPTION, epilog=_EPILOG, formatter_class=_Formatter
     )

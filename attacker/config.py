@@ -5,10 +5,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from urllib.parse import urlsplit
 
-from attacker.feeds.config import Endpoint, FeedConfig
-from attacker.workshop import WorkshopConfig
-from shared.hosts import is_host_name
-from shared.showing import without_credentials
+from siftfunnel.attacker.feeds.config import Endpoint, FeedConfig
+from siftfunnel.attacker.workshop import WorkshopConfig
+from siftfunnel.shared.hosts import is_host_name
+from siftfunnel.shared.showing import without_credentials
 
 _TOKEN = re.compile(r"[A-Za-z0-9_-]{16,256}")
 

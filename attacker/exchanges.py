@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from shared.rpc import split_inference_pb2 as pb
+from siftfunnel.shared.rpc import split_inference_pb2 as pb
 
 FrameKey = tuple[str, int, int]
 """Bundle digest, sequence, CRC-32 of the payload: a frame's name on every tap and in the preview."""

@@ -10,13 +10,13 @@ from itertools import accumulate, pairwise
 
 from google.protobuf.message import DecodeError
 
-from attacker.ciphertext import Leftovers
-from attacker.exchanges import CallKey, Census, Exchange, Heard, Pairs, answer_of, frame_key
-from attacker.knowledge import Knowledge, Target
-from attacker.ledger import BundleTally, Ledger
-from attacker.tap.events import ConnectionClosed, Event, Opaque, Overheard
-from attacker.tap.shape import split
-from shared.rpc import split_inference_pb2 as pb
+from siftfunnel.attacker.ciphertext import Leftovers
+from siftfunnel.attacker.exchanges import CallKey, Census, Exchange, Heard, Pairs, answer_of, frame_key
+from siftfunnel.attacker.knowledge import Knowledge, Target
+from siftfunnel.attacker.ledger import BundleTally, Ledger
+from siftfunnel.attacker.tap.events import ConnectionClosed, Event, Opaque, Overheard
+from siftfunnel.attacker.tap.shape import split
+from siftfunnel.shared.rpc import split_inference_pb2 as pb
 
 MAX_CONNECTIONS = 4096
 

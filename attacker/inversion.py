@@ -11,7 +11,7 @@ from typing import Protocol, cast
 import numpy as np
 from numpy.typing import NDArray
 
-from shared.bundle import Bundle, Inverter
+from siftfunnel.shared.bundle import Bundle, Inverter
 
 Features = NDArray[np.float32]
 Images = NDArray[np.float32]

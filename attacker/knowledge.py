@@ -13,11 +13,11 @@ import numpy as np
 from google.protobuf.message import DecodeError
 from numpy.typing import NDArray
 
-from attacker.inversion import InversionError, Reconstructor, load_decoder
-from shared.bundle import Bundle, BundleError, Inverter, find_bundles, find_inverters
-from shared.plain_words import codec_says, says, title_of
-from shared.rpc import split_inference_pb2 as pb
-from shared.wire import Codec, CodecError, make_codecs
+from siftfunnel.attacker.inversion import InversionError, Reconstructor, load_decoder
+from siftfunnel.shared.bundle import Bundle, BundleError, Inverter, find_bundles, find_inverters
+from siftfunnel.shared.plain_words import codec_says, says, title_of
+from siftfunnel.shared.rpc import split_inference_pb2 as pb
+from siftfunnel.shared.wire import Codec, CodecError, make_codecs
 
 UNKNOWN_CODEC = "unknown"
 

@@ -13,16 +13,23 @@ from collections.abc import Callable, Mapping
 from dataclasses import asdict
 from typing import Any
 
-from attacker.exchanges import Exchange
-from attacker.feeds.recorder import Recorder
-from attacker.intake import Intake
-from attacker.knowledge import Knowledge, Target
-from attacker.ledger import Ledger, Similarity
-from attacker.pacing import Picks, Rate
-from attacker.preview import Camera, NoCamera, Truth, TruthStore
-from attacker.tap.events import Event, Feed, Opaque, Sink
-from attacker.views import camera_view, ciphertext_view, exchange_view
-from attacker.workshop import Backlog, WaitingRoom, WorkshopConfig, decode_batch, invert_batch, score
+from siftfunnel.attacker.exchanges import Exchange
+from siftfunnel.attacker.feeds.recorder import Recorder
+from siftfunnel.attacker.intake import Intake
+from siftfunnel.attacker.knowledge import Knowledge, Target
+from siftfunnel.attacker.ledger import Ledger, Similarity
+from siftfunnel.attacker.pacing import Picks, Rate
+from siftfunnel.attacker.preview import Camera, NoCamera, Truth, TruthStore
+from siftfunnel.attacker.tap.events import Event, Feed, Opaque, Sink
+from siftfunnel.attacker.views import camera_view, ciphertext_view, exchange_view
+from siftfunnel.attacker.workshop import (
+    Backlog,
+    WaitingRoom,
+    WorkshopConfig,
+    decode_batch,
+    invert_batch,
+    score,
+)
 
 log = logging.getLogger(__name__)
 

@@ -15,8 +15,8 @@ from typing import Any, Literal, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from attacker.exchanges import FrameKey
-from shared.digests import is_digest
+from siftfunnel.attacker.exchanges import FrameKey
+from siftfunnel.shared.digests import is_digest
 
 MAX_PREVIEW_BYTES = 64 * 1024 * 1024
 MAX_SIDE_PIXELS = 4096

@@ -7,8 +7,8 @@ from dataclasses import replace
 
 import httpx
 
-from attacker.preview import MAX_PREVIEW_BYTES, PreviewError, PreviewState, Truth, read_batch
-from shared.showing import without_credentials
+from siftfunnel.attacker.preview import MAX_PREVIEW_BYTES, PreviewError, PreviewState, Truth, read_batch
+from siftfunnel.shared.showing import without_credentials
 
 RETRY_FIRST_S = 0.1
 RETRY_LAST_S = 0.5

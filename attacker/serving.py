@@ -12,19 +12,19 @@ from typing import Any
 
 import uvicorn
 
-from attacker.config import AttackerConfig
-from attacker.feeds.config import Endpoint, FeedConfig
-from attacker.feeds.opening import open_feed
-from attacker.feeds.recorder import Recorder
-from attacker.inversion import Reconstructor
-from attacker.knowledge import Knowledge, gather
-from attacker.pipeline import Pipeline
-from attacker.preview import Camera, NoCamera
-from attacker.preview_client import PreviewClient
-from attacker.tap.events import Feed, FeedError
-from attacker.web.app import Face, make_app
-from attacker.web.connections import MAX_CONNECTIONS, SilentConnections
-from attacker.web.hub import Hub
+from siftfunnel.attacker.config import AttackerConfig
+from siftfunnel.attacker.feeds.config import Endpoint, FeedConfig
+from siftfunnel.attacker.feeds.opening import open_feed
+from siftfunnel.attacker.feeds.recorder import Recorder
+from siftfunnel.attacker.inversion import Reconstructor
+from siftfunnel.attacker.knowledge import Knowledge, gather
+from siftfunnel.attacker.pipeline import Pipeline
+from siftfunnel.attacker.preview import Camera, NoCamera
+from siftfunnel.attacker.preview_client import PreviewClient
+from siftfunnel.attacker.tap.events import Feed, FeedError
+from siftfunnel.attacker.web.app import Face, make_app
+from siftfunnel.attacker.web.connections import MAX_CONNECTIONS, SilentConnections
+from siftfunnel.attacker.web.hub import Hub
 
 DRAIN_S = 3
 TICKS_PER_S = 10  # of uvicorn

@@ -7,7 +7,7 @@ from typing import Any
 
 from PIL import Image, ImageDraw, ImageFont
 
-from attacker.side_by_side import Pair
+from siftfunnel.attacker.side_by_side import Pair
 
 TILE, GAP, MARGIN, LINE = 168, 14, 20, 20
 PAPER, INK, SOFT, WELL = "#fffdf8", "#1a1d21", "#585f67", "#e9e6dc"

@@ -5,10 +5,10 @@ from typing import Any
 
 import numpy as np
 
-from attacker.exchanges import Exchange
-from attacker.knowledge import Target
-from attacker.ledger import Similarity
-from attacker.pictures import (
+from siftfunnel.attacker.exchanges import Exchange
+from siftfunnel.attacker.knowledge import Target
+from siftfunnel.attacker.ledger import Similarity
+from siftfunnel.attacker.pictures import (
     MAX_TILES,
     feature_picture,
     jpeg_bytes,
@@ -16,8 +16,8 @@ from attacker.pictures import (
     png_address,
     rgb_picture,
 )
-from attacker.preview import Truth
-from attacker.tap.events import Opaque
+from siftfunnel.attacker.preview import Truth
+from siftfunnel.attacker.tap.events import Opaque
 
 
 def exchange_view(

@@ -11,11 +11,11 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from attacker.exchanges import Exchange, FrameKey
-from attacker.knowledge import Target
-from attacker.ledger import Similarity
-from attacker.preview import Truth
-from shared import similarity
+from siftfunnel.attacker.exchanges import Exchange, FrameKey
+from siftfunnel.attacker.knowledge import Target
+from siftfunnel.attacker.ledger import Similarity
+from siftfunnel.attacker.preview import Truth
+from siftfunnel.shared import similarity
 
 
 @dataclass(frozen=True)

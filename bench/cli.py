@@ -8,16 +8,16 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from bench.announced import announced
-from bench.cells.cli import add_run_parser
-from bench.edge.cli import add_edge_parser
-from bench.peers.cli import add_peers_parser
-from bench.recommend.cli import add_recommend_parser
-from bench.report.cli import add_report_parser
-from bench.serving.cli import add_serving_parser
-from bench.tables.cli import add_tables_parser
-from shared.children import python_module
-from shared.files import write_file
+from siftfunnel.bench.announced import announced
+from siftfunnel.bench.cells.cli import add_run_parser
+from siftfunnel.bench.edge.cli import add_edge_parser
+from siftfunnel.bench.peers.cli import add_peers_parser
+from siftfunnel.bench.recommend.cli import add_recommend_parser
+from siftfunnel.bench.report.cli import add_report_parser
+from siftfunnel.bench.serving.cli import add_serving_parser
+from siftfunnel.bench.tables.cli import add_tables_parser
+from siftfunnel.shared.children import python_module
+from siftfunnel.shared.files import write_file
 
 PARTS = ("edge-latency", "install", "first-answer", "stream")
 
@@ -88,10 +88,10 @@ def run_links(args: argparse.Namespace) -> int:
     """
     from dataclasses import asdict
 
-    from bench.links.link import LIMITS, open_link
-    from bench.links.namespaces import LinkUnavailableError
-    from bench.links.profiles import PROFILES, link_profile
-    from lab.provenance import provenance
+    from siftfunnel.bench.links.link import LIMITS, open_link
+    from siftfunnel.bench.links.namespaces import LinkUnavailableError
+    from siftfunnel.bench.links.profiles import PROFILES, link_profile
+    from siftfunnel.lab.provenance import provenance
 
     if not args.names:
         for profile in PROFILES.values():
@@ -123,11 +123,11 @@ def run_links(args: argparse.Namespace) -> int:
 
 def run_figures(args: argparse.Namespace) -> int:
     """Measure the parts asked for and write one JSON object."""
-    from bench.edge.latency import measure_edge
-    from bench.footprint import measure_first_answer, measure_install
-    from bench.throughput import measure_stream
-    from lab.provenance import provenance
-    from shared.bundle import load_bundle
+    from siftfunnel.bench.edge.latency import measure_edge
+    from siftfunnel.bench.footprint import measure_first_answer, measure_install
+    from siftfunnel.bench.throughput import measure_stream
+    from siftfunnel.lab.provenance import provenance
+    from siftfunnel.shared.bundle import load_bundle
 
     bundle = load_bundle(args.bundle)
     codecs = args.codec or list(dict.fromkeys(["fp32", bundle.manifest.default_codec]))
@@ -155,8 +155,8 @@ def run_figures(args: argparse.Namespace) -> int:
 
 def run_loss_step(args: argparse.Namespace) -> int:
     """Measure the loss step and write one JSON object."""
-    from bench.loss_step import measure_loss_step
-    from lab.provenance import provenance
+    from siftfunnel.bench.loss_step import measure_loss_step
+    from siftfunnel.lab.provenance import provenance
 
     _write({"provenance": provenance(), "loss_step": measure_loss_step(rounds=args.rounds)}, args.out)
     return 0

@@ -8,7 +8,7 @@ import time
 from pathlib import Path
 from typing import Any
 
-from shared.children import python_module
+from siftfunnel.shared.children import python_module
 
 MEGABYTE = 1_000_000
 

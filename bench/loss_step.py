@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from bench.edge.latency import interleaved_times_ms
+from siftfunnel.bench.edge.latency import interleaved_times_ms
 
 BATCH, PICTURE, FEATURE = 128, (3, 64, 64), (12, 16, 16)
 """The paper's batch, picture and funnel feature: 12,288 and 3,072 values."""
@@ -32,7 +32,7 @@ def _tensors(batch: int, feature: tuple[int, int, int]) -> tuple[Any, Any]:
 
 
 def _ours(x: Any, z: Any) -> Any:
-    from lab.losses import channel_correlation, distance_correlation_squared, l1_magnitude
+    from siftfunnel.lab.losses import channel_correlation, distance_correlation_squared, l1_magnitude
 
     dcor, pearson, l1 = WEIGHTS
     return dcor * distance_correlation_squared(x, z) + pearson * channel_correlation(z) + l1 * l1_magnitude(z)
@@ -91,7 +91,7 @@ def peak_memory_bytes(name: str, batch: int, feature: tuple[int, int, int]) -> i
     """Growth of the peak resident memory by one step, in a process of its own."""
     program = (
         "import json\n"
-        "from bench import loss_step as m\n"
+        "from siftfunnel.bench import loss_step as m\n"
         "import torch\n"
         "torch.set_num_threads(1)\n"
         f"x, z = m._tensors({batch}, {tuple(feature)!r})\n"

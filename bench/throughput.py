@@ -13,9 +13,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from shared.bundle import Bundle, load_bundle
-from shared.ports import STRAIGHT
-from shared.wire import codec_by_name, make_codecs
+from siftfunnel.shared.bundle import Bundle, load_bundle
+from siftfunnel.shared.ports import STRAIGHT
+from siftfunnel.shared.wire import codec_by_name, make_codecs
 
 
 def measure_stream(
@@ -94,8 +94,8 @@ def _bare_once(session: Any, features: NDArray[np.float32], frames: int, batch: 
 def _stream_once(bundle: Bundle, server: str, codec_index: int, payloads: list[bytes], frames: int) -> float:
     import grpc
 
-    from shared.rpc import split_inference_pb2 as messages
-    from shared.rpc import split_inference_pb2_grpc as stubs
+    from siftfunnel.shared.rpc import split_inference_pb2 as messages
+    from siftfunnel.shared.rpc import split_inference_pb2_grpc as stubs
 
     in_flight = threading.Semaphore(32)
 

@@ -14,6 +14,3 @@ Modules, from the wire inwards:
 - `engine`: the cloud half behind one small interface
 - `metrics`, `admin`, `recorder`: what the operator sees; what a curious operator keeps
 """
-
-# Before anything loads ONNX Runtime: it keeps that from phoning home.
-import shared as shared

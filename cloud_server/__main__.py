@@ -1,8 +1,8 @@
-"""`python -m cloud_server` runs `siftfunnel cloud`."""
+"""`python -m siftfunnel.cloud_server` runs `siftfunnel cloud`."""
 
 import sys
 
-from cloud_server.cli import main
+from siftfunnel.cloud_server.cli import main
 
 if __name__ == "__main__":
     sys.exit(main())

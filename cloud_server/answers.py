@@ -6,7 +6,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from shared.rpc import split_inference_pb2 as pb
+from siftfunnel.shared.rpc import split_inference_pb2 as pb
 
 _UINT32_MAX = 2**32 - 1
 

@@ -6,15 +6,15 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from cloud_server.config import CloudConfig, default_workers
-from cloud_server.engine import open_engine, warm_up
-from cloud_server.lane import Lane
-from cloud_server.metrics import BundleMetrics, Metrics
-from cloud_server.ticket import Owner
-from shared.bundle import Bundle, BundleError, find_bundles
-from shared.rpc import split_inference_pb2 as pb
-from shared.storage import Problem
-from shared.wire import SealedCodec, make_codecs
+from siftfunnel.cloud_server.config import CloudConfig, default_workers
+from siftfunnel.cloud_server.engine import open_engine, warm_up
+from siftfunnel.cloud_server.lane import Lane
+from siftfunnel.cloud_server.metrics import BundleMetrics, Metrics
+from siftfunnel.cloud_server.ticket import Owner
+from siftfunnel.shared.bundle import Bundle, BundleError, find_bundles
+from siftfunnel.shared.rpc import split_inference_pb2 as pb
+from siftfunnel.shared.storage import Problem
+from siftfunnel.shared.wire import SealedCodec, make_codecs
 
 _log = logging.getLogger(__name__)
 

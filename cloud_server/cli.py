@@ -14,16 +14,16 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from cloud_server.batching import BatchPolicy
-from cloud_server.ceilings import Ceilings
-from cloud_server.config import CloudConfig, Endpoint
-from cloud_server.engine import EngineOptions
-from cloud_server.flags import DEFAULT_LISTEN, add_arguments
-from cloud_server.recorder import RecorderConfig
-from shared.tls import TlsFiles
+from siftfunnel.cloud_server.batching import BatchPolicy
+from siftfunnel.cloud_server.ceilings import Ceilings
+from siftfunnel.cloud_server.config import CloudConfig, Endpoint
+from siftfunnel.cloud_server.engine import EngineOptions
+from siftfunnel.cloud_server.flags import DEFAULT_LISTEN, add_arguments
+from siftfunnel.cloud_server.recorder import RecorderConfig
+from siftfunnel.shared.tls import TlsFiles
 
 if TYPE_CHECKING:
-    from cloud_server.server import CloudServer
+    from siftfunnel.cloud_server.server import CloudServer
 
 SUMMARY = "run the service that finishes the inference"
 _FORCED = 1
@@ -139,8 +139,8 @@ def run(args: argparse.Namespace) -> int:
 
 
 async def _serve(config: CloudConfig) -> int:
-    from cloud_server.process import StopSignals, settle_memory
-    from cloud_server.server import serve
+    from siftfunnel.cloud_server.process import StopSignals, settle_memory
+    from siftfunnel.cloud_server.server import serve
 
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
@@ -177,14 +177,14 @@ def announce(server: "CloudServer") -> None:
     try:
         print(json.dumps(line), flush=True)
     except OSError as error:
-        from cloud_server.process import forget_standard_output
+        from siftfunnel.cloud_server.process import forget_standard_output
 
         _log.warning("nobody reads the ready line on standard output (%s)", error.strerror)
         forget_standard_output()
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """`python -m cloud_server`: the same command where only this room is installed."""
+    """`python -m siftfunnel.cloud_server`: the same command where only this room is installed."""
     parser = argparse.ArgumentParser(
         prog="cloud_server", description=_DESCRIPTION, epilog=_EPILOG, formatter_class=_Formatter
     )

@@ -6,11 +6,11 @@ import os
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from cloud_server.batching import BatchPolicy
-from cloud_server.ceilings import Ceilings
-from cloud_server.engine import ENGINES, EngineOptions
-from cloud_server.recorder import RecorderConfig
-from shared.tls import TlsError, TlsFiles
+from siftfunnel.cloud_server.batching import BatchPolicy
+from siftfunnel.cloud_server.ceilings import Ceilings
+from siftfunnel.cloud_server.engine import ENGINES, EngineOptions
+from siftfunnel.cloud_server.recorder import RecorderConfig
+from siftfunnel.shared.tls import TlsError, TlsFiles
 
 MAX_PORT = 65535
 

@@ -12,7 +12,7 @@ from typing import Protocol, TypeVar, cast
 import numpy as np
 from numpy.typing import NDArray
 
-from shared.extras import how_to_install
+from siftfunnel.shared.extras import how_to_install
 
 INPUT, OUTPUT = "feature", "logits"
 
@@ -144,19 +144,19 @@ EngineFactory = Callable[[Path, EngineOptions], Engine]
 
 
 def _open_inference(model_path: Path, options: EngineOptions) -> Engine:
-    from cloud_server.open_inference import OpenInferenceEngine
+    from siftfunnel.cloud_server.open_inference import OpenInferenceEngine
 
     return OpenInferenceEngine(model_path, options)
 
 
 def _torch(model_path: Path, options: EngineOptions) -> Engine:
     with _needs("torch"):
-        from cloud_server.torch_engine import TorchEngine
+        from siftfunnel.cloud_server.torch_engine import TorchEngine
     return TorchEngine(model_path, options)
 
 
 def _ray_serve(model_path: Path, options: EngineOptions) -> Engine:
-    from cloud_server.ray_serve import RayServeEngine
+    from siftfunnel.cloud_server.ray_serve import RayServeEngine
 
     with _needs("ray"):
         return RayServeEngine(model_path, options)

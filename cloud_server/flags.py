@@ -4,10 +4,10 @@ import argparse
 from pathlib import Path
 from typing import Any
 
-from cloud_server.batching import BatchPolicy
-from cloud_server.ceilings import Ceilings
-from cloud_server.config import CloudConfig, Endpoint, default_workers
-from cloud_server.engine import ENGINES, EngineOptions
+from siftfunnel.cloud_server.batching import BatchPolicy
+from siftfunnel.cloud_server.ceilings import Ceilings
+from siftfunnel.cloud_server.config import CloudConfig, Endpoint, default_workers
+from siftfunnel.cloud_server.engine import ENGINES, EngineOptions
 
 DEFAULT_LISTEN = "127.0.0.1:50051"
 

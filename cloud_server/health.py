@@ -9,7 +9,7 @@ from typing import Any
 import grpc
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 
-from cloud_server.ceilings import Gate
+from siftfunnel.cloud_server.ceilings import Gate
 
 SERVING: int = health_pb2.HealthCheckResponse.SERVING
 _CALLS, _CALLS_PER_CLIENT = 256, 64

@@ -10,14 +10,14 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from cloud_server import answers
-from cloud_server.engine import Engine, EngineUnavailableError
-from cloud_server.metrics import BundleMetrics
-from cloud_server.rows import Rows
-from cloud_server.settlement import Settlement
-from cloud_server.ticket import Ahead, Ticket
-from shared.rpc import split_inference_pb2 as pb
-from shared.wire import Codec, CodecError
+from siftfunnel.cloud_server import answers
+from siftfunnel.cloud_server.engine import Engine, EngineUnavailableError
+from siftfunnel.cloud_server.metrics import BundleMetrics
+from siftfunnel.cloud_server.rows import Rows
+from siftfunnel.cloud_server.settlement import Settlement
+from siftfunnel.cloud_server.ticket import Ahead, Ticket
+from siftfunnel.shared.rpc import split_inference_pb2 as pb
+from siftfunnel.shared.wire import Codec, CodecError
 
 
 class _Decoded(NamedTuple):

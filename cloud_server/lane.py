@@ -18,15 +18,15 @@ import time
 from collections import deque
 from collections.abc import Callable, Iterable, Sequence
 
-from cloud_server.batching import BatchPolicy, BatchQueue
-from cloud_server.engine import Engine
-from cloud_server.inference import Finished, Inference
-from cloud_server.metrics import ABANDONED, BundleMetrics
-from cloud_server.rows import Rows
-from cloud_server.settlement import Settlement
-from cloud_server.ticket import Owner, Ticket
-from shared.rpc import split_inference_pb2 as pb
-from shared.wire import Codec
+from siftfunnel.cloud_server.batching import BatchPolicy, BatchQueue
+from siftfunnel.cloud_server.engine import Engine
+from siftfunnel.cloud_server.inference import Finished, Inference
+from siftfunnel.cloud_server.metrics import ABANDONED, BundleMetrics
+from siftfunnel.cloud_server.rows import Rows
+from siftfunnel.cloud_server.settlement import Settlement
+from siftfunnel.cloud_server.ticket import Owner, Ticket
+from siftfunnel.shared.rpc import split_inference_pb2 as pb
+from siftfunnel.shared.wire import Codec
 
 _log = logging.getLogger(__name__)
 

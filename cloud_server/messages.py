@@ -9,7 +9,7 @@ from typing import Protocol
 
 from google.protobuf.message import DecodeError
 
-from shared.rpc import split_inference_pb2 as pb
+from siftfunnel.shared.rpc import split_inference_pb2 as pb
 
 _REPLIES_TAG = bytes([pb.Replies.REPLIES_FIELD_NUMBER << 3 | 2])
 _MOST_REPLY_BYTES = 64 * 1024

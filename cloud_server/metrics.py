@@ -17,7 +17,7 @@ from prometheus_client import (
     generate_latest,
 )
 
-from shared.rpc import split_inference_pb2 as pb
+from siftfunnel.shared.rpc import split_inference_pb2 as pb
 
 ANSWERED, ABANDONED = "answered", "abandoned"
 ERROR_OUTCOMES = {code: name.lower() for name, code in pb.FrameError.Code.items() if code}

@@ -10,7 +10,7 @@ from typing import Any, cast
 import numpy as np
 from numpy.typing import NDArray
 
-from cloud_server.engine import (
+from siftfunnel.cloud_server.engine import (
     INPUT,
     OUTPUT,
     EngineError,
@@ -18,8 +18,8 @@ from cloud_server.engine import (
     EngineUnavailableError,
     when_ready,
 )
-from shared.ports import STRAIGHT
-from shared.rpc import open_inference_pb2 as oip
+from siftfunnel.shared.ports import STRAIGHT
+from siftfunnel.shared.rpc import open_inference_pb2 as oip
 
 SERVICE = "inference.GRPCInferenceService"
 DATATYPE = "FP32"

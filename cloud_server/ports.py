@@ -8,7 +8,7 @@ import errno
 import socket
 from contextlib import ExitStack
 
-from cloud_server.config import Endpoint
+from siftfunnel.cloud_server.config import Endpoint
 
 _EVERYWHERE = ("0.0.0.0", "::")
 _NOT_HERE = (errno.EADDRNOTAVAIL, errno.EAFNOSUPPORT)

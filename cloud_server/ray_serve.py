@@ -19,7 +19,12 @@ from typing import Any, TypeVar, cast
 import numpy as np
 from numpy.typing import NDArray
 
-from cloud_server.engine import EngineError, EngineOptions, EngineUnavailableError, OnnxRuntimeEngine
+from siftfunnel.cloud_server.engine import (
+    EngineError,
+    EngineOptions,
+    EngineUnavailableError,
+    OnnxRuntimeEngine,
+)
 
 _OBJECT_STORE_BYTES = 100 * 1024 * 1024
 _POLL_S = 0.2
@@ -131,7 +136,7 @@ def _connect(options: EngineOptions) -> None:
         return
     told: dict[str, Any] = {"log_to_driver": False, "logging_level": logging.ERROR, "namespace": "siftfunnel"}
     if options.ray_address is None:
-        from cloud_server.config import usable_cores
+        from siftfunnel.cloud_server.config import usable_cores
 
         told |= {
             "address": "local",
@@ -157,7 +162,7 @@ def _await_port(address: str, patience_s: float) -> None:
     Raises:
         EngineError: an address that is none, or nobody in time.
     """
-    from cloud_server.config import Endpoint
+    from siftfunnel.cloud_server.config import Endpoint
 
     try:
         where = Endpoint.parse(address)
@@ -186,7 +191,7 @@ def _deploy(name: str, model: bytes, options: EngineOptions) -> None:
     from ray import cloudpickle, serve
     from ray.serve.config import AutoscalingConfig
 
-    from cloud_server import ray_replica
+    from siftfunnel.cloud_server import ray_replica
 
     cloudpickle.register_pickle_by_value(ray_replica)
     fewest, most = options.replicas

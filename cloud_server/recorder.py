@@ -13,8 +13,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from shared.flow_file import WRITE_FAILED, FlowFile
-from shared.flows import Direction, FlowRecord
+from siftfunnel.shared.flow_file import WRITE_FAILED, FlowFile
+from siftfunnel.shared.flows import Direction, FlowRecord
 
 _log = logging.getLogger(__name__)
 

@@ -15,19 +15,19 @@ from typing import TYPE_CHECKING
 
 import grpc
 
-from cloud_server.catalogue import Catalogue, open_catalogue
-from cloud_server.config import CloudConfig, Endpoint
-from cloud_server.health import HealthServicer
-from cloud_server.metrics import Metrics
-from cloud_server.ports import ListenError, listening_sockets
-from cloud_server.process import allow_open_files
-from cloud_server.recorder import FlowRecorder
-from cloud_server.service import SERVICE, SplitInferenceService
-from cloud_server.ticket import Owner
-from shared.version import __version__
+from siftfunnel import __version__
+from siftfunnel.cloud_server.catalogue import Catalogue, open_catalogue
+from siftfunnel.cloud_server.config import CloudConfig, Endpoint
+from siftfunnel.cloud_server.health import HealthServicer
+from siftfunnel.cloud_server.metrics import Metrics
+from siftfunnel.cloud_server.ports import ListenError, listening_sockets
+from siftfunnel.cloud_server.process import allow_open_files
+from siftfunnel.cloud_server.recorder import FlowRecorder
+from siftfunnel.cloud_server.service import SERVICE, SplitInferenceService
+from siftfunnel.cloud_server.ticket import Owner
 
 if TYPE_CHECKING:
-    from cloud_server.admin import AdminServer, State
+    from siftfunnel.cloud_server.admin import AdminServer, State
 
 _log = logging.getLogger(__name__)
 
@@ -274,7 +274,7 @@ class CloudServer:
         if self._config.http is None:
             return None
         # HTTP costs a part of every start; only who asks for it pays.
-        from cloud_server.admin import AdminServer, AdminView
+        from siftfunnel.cloud_server.admin import AdminServer, AdminView
 
         view = AdminView(
             state=self.state,

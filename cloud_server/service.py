@@ -9,17 +9,24 @@ from typing import Any, NoReturn
 
 import grpc
 
-from cloud_server.catalogue import Catalogue, ServedBundle
-from cloud_server.ceilings import Ceilings, Gate, client_of, peer_of
-from cloud_server.messages import BadMessageError, Messages, Several
-from cloud_server.metrics import Metrics
-from cloud_server.recorder import FlowRecorder
-from cloud_server.session import DRAINING, GIVES_WAY, SINGLE, Overhear, StreamSession, UnaryCall
-from shared.call_metadata import BUNDLE_KEY, MESSAGE_BYTES_KEY, SEALED, SEALED_KEY, TOP_K_KEY, WINDOW_KEY
-from shared.digests import is_digest
-from shared.flows import Direction
-from shared.reply_seal import ReplySeal
-from shared.rpc import split_inference_pb2 as pb
+from siftfunnel.cloud_server.catalogue import Catalogue, ServedBundle
+from siftfunnel.cloud_server.ceilings import Ceilings, Gate, client_of, peer_of
+from siftfunnel.cloud_server.messages import BadMessageError, Messages, Several
+from siftfunnel.cloud_server.metrics import Metrics
+from siftfunnel.cloud_server.recorder import FlowRecorder
+from siftfunnel.cloud_server.session import DRAINING, GIVES_WAY, SINGLE, Overhear, StreamSession, UnaryCall
+from siftfunnel.shared.call_metadata import (
+    BUNDLE_KEY,
+    MESSAGE_BYTES_KEY,
+    SEALED,
+    SEALED_KEY,
+    TOP_K_KEY,
+    WINDOW_KEY,
+)
+from siftfunnel.shared.digests import is_digest
+from siftfunnel.shared.flows import Direction
+from siftfunnel.shared.reply_seal import ReplySeal
+from siftfunnel.shared.rpc import split_inference_pb2 as pb
 
 SERVICE = "siftfunnel.v1.SplitInference"
 _SEVERAL = Several()

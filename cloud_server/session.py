@@ -14,12 +14,12 @@ from typing import Any
 
 import grpc
 
-from cloud_server.lane import Lane
-from cloud_server.messages import BadMessageError, Messages, Single, parse_frame
-from cloud_server.ticket import Ticket
-from shared.flows import Direction
-from shared.reply_seal import ReplySeal
-from shared.rpc import split_inference_pb2 as pb
+from siftfunnel.cloud_server.lane import Lane
+from siftfunnel.cloud_server.messages import BadMessageError, Messages, Single, parse_frame
+from siftfunnel.cloud_server.ticket import Ticket
+from siftfunnel.shared.flows import Direction
+from siftfunnel.shared.reply_seal import ReplySeal
+from siftfunnel.shared.rpc import split_inference_pb2 as pb
 
 Overhear = Callable[[Direction, bytes], None]
 """Called with "up" or "down" and the serialised message."""

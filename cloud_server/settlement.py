@@ -10,10 +10,10 @@ import threading
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 
-from cloud_server import answers
-from cloud_server.metrics import ANSWERED, ERROR_OUTCOMES, BundleMetrics
-from cloud_server.ticket import Owner, Ticket
-from shared.rpc import split_inference_pb2 as pb
+from siftfunnel.cloud_server import answers
+from siftfunnel.cloud_server.metrics import ANSWERED, ERROR_OUTCOMES, BundleMetrics
+from siftfunnel.cloud_server.ticket import Owner, Ticket
+from siftfunnel.shared.rpc import split_inference_pb2 as pb
 
 _log = logging.getLogger(__name__)
 

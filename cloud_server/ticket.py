@@ -7,7 +7,7 @@ from typing import NamedTuple, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from shared.reply_seal import seal
+from siftfunnel.shared.reply_seal import seal
 
 
 class Owner(Protocol):

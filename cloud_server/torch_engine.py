@@ -11,8 +11,8 @@ import torch
 from numpy.typing import NDArray
 from torch import nn
 
-from cloud_server.engine import INPUT, OUTPUT, EngineError, EngineOptions
-from shared.onnx_torch import OnnxModule, UnsupportedOperatorError
+from siftfunnel.cloud_server.engine import INPUT, OUTPUT, EngineError, EngineOptions
+from siftfunnel.shared.onnx_torch import OnnxModule, UnsupportedOperatorError
 
 _ON_CUDA = 2
 """Batches under way on a GPU: one is copied there while the other is computed."""

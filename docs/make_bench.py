@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from bench.tables.prose import render_prose
+from siftfunnel.bench.tables.prose import render_prose
 
 HERE = Path(__file__).resolve().parent
 

@@ -2,8 +2,8 @@
 
 from pathlib import Path
 
-from lab.tables.findings import render
-from lab.tables.results import RESULTS
+from siftfunnel.lab.tables.findings import render
+from siftfunnel.lab.tables.results import RESULTS
 
 HERE = Path(__file__).resolve().parent
 

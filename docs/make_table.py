@@ -7,7 +7,7 @@ import re
 import subprocess
 from pathlib import Path
 
-from shared.children import python_module
+from siftfunnel.shared.children import python_module
 
 README = Path(__file__).resolve().parents[1] / "README.md"
 PLACE = re.compile(

@@ -1,8 +1,8 @@
-"""`python -m edge_client edge|classify`."""
+"""`python -m siftfunnel.edge_client edge|classify`."""
 
 import sys
 
-from edge_client.cli import main
+from siftfunnel.edge_client.cli import main
 
 if __name__ == "__main__":
     sys.exit(main())

@@ -3,8 +3,8 @@
 from dataclasses import dataclass, replace
 from urllib.parse import urlsplit
 
-from shared.showing import without_credentials
-from shared.tls import TlsFiles
+from siftfunnel.shared.showing import without_credentials
+from siftfunnel.shared.tls import TlsFiles
 
 LOOPBACK = frozenset({"localhost", "127.0.0.1", "::1"})
 

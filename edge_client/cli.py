@@ -11,7 +11,7 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from edge_client.flags import (
+from siftfunnel.edge_client.flags import (
     DEFAULT_SERVER,
     add_bundle_flags,
     add_one_bundle_flags,
@@ -21,13 +21,13 @@ from edge_client.flags import (
     add_several_bundles_flags,
     add_source_flags,
 )
-from shared.console import on_console
-from shared.showing import printable, without_credentials
+from siftfunnel.shared.console import on_console
+from siftfunnel.shared.showing import printable, without_credentials
 
 if TYPE_CHECKING:
-    from edge_client.client import SplitClient
-    from edge_client.preview import PreviewServer
-    from shared.tls import TlsFiles
+    from siftfunnel.edge_client.client import SplitClient
+    from siftfunnel.edge_client.preview import PreviewServer
+    from siftfunnel.shared.tls import TlsFiles
 
 
 _EDGE = (
@@ -122,9 +122,9 @@ def run_edge(args: argparse.Namespace) -> int:
         ValueError: wrong input.
         EdgeError: the server could not be used.
     """
-    from edge_client.outputs import open_output
-    from edge_client.run import RunConfig, play
-    from edge_client.sources.choice import open_source
+    from siftfunnel.edge_client.outputs import open_output
+    from siftfunnel.edge_client.run import RunConfig, play
+    from siftfunnel.edge_client.sources.choice import open_source
 
     config = RunConfig(args.summary, args.drain_seconds, args.ready_line, args.quiet)
     source = open_source(_source_choice(args))
@@ -148,8 +148,8 @@ def run_classify(args: argparse.Namespace) -> int:
         ValueError: wrong input.
         EdgeError: the server could not be used.
     """
-    from edge_client.outcome import Answer
-    from edge_client.outputs import Lines, as_verdict, open_output
+    from siftfunnel.edge_client.outcome import Answer
+    from siftfunnel.edge_client.outputs import Lines, as_verdict, open_output
 
     failed = 0
     with _client(args, args.bundle, args.codec) as client, ExitStack() as cleanup:
@@ -191,9 +191,9 @@ def _codec_wish(text: str) -> tuple[str | None, str]:
 def _client(args: argparse.Namespace, bundle: str, codec: str | None, live: bool = False) -> "SplitClient":
     # gRPC's own log repeats on standard error what our messages say; it must be told before it is loaded
     os.environ.setdefault("GRPC_VERBOSITY", "NONE")
-    from edge_client.client import LIVE_WINDOW, ClientSettings, SplitClient
-    from edge_client.reconnection import ReconnectPolicy
-    from edge_client.window import WindowPolicy
+    from siftfunnel.edge_client.client import LIVE_WINDOW, ClientSettings, SplitClient
+    from siftfunnel.edge_client.reconnection import ReconnectPolicy
+    from siftfunnel.edge_client.window import WindowPolicy
 
     settings = ClientSettings(
         top_k=args.top_k,
@@ -219,7 +219,7 @@ def _client(args: argparse.Namespace, bundle: str, codec: str | None, live: bool
 
 
 def _tls(args: argparse.Namespace) -> "TlsFiles | bool | None":
-    from shared.tls import TlsFiles
+    from siftfunnel.shared.tls import TlsFiles
 
     if args.tls_ca is None and args.tls_cert is None and args.tls_key is None:
         return True if args.tls else None
@@ -227,8 +227,8 @@ def _tls(args: argparse.Namespace) -> "TlsFiles | bool | None":
 
 
 def _source_choice(args: argparse.Namespace) -> Any:
-    from edge_client.sources.choice import SourceChoice
-    from shared.bundle_search import shipped_assets
+    from siftfunnel.edge_client.sources.choice import SourceChoice
+    from siftfunnel.shared.bundle_search import shipped_assets
 
     assets = shipped_assets()
     return SourceChoice(
@@ -246,7 +246,7 @@ def _preview(args: argparse.Namespace) -> "PreviewServer | None":
         if args.preview_anywhere:
             raise ValueError("--preview-anywhere does nothing without --preview HOST:PORT")
         return None
-    from edge_client.preview import PreviewConfig, PreviewServer
+    from siftfunnel.edge_client.preview import PreviewConfig, PreviewServer
 
     return PreviewServer(PreviewConfig(args.preview, args.preview_anywhere), _warn)
 
@@ -256,8 +256,8 @@ def _warn(text: str) -> None:
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """`python -m edge_client edge|classify`: the same commands where only this room is installed."""
-    parser = argparse.ArgumentParser(prog="python -m edge_client", description=_EDGE)
+    """`python -m siftfunnel.edge_client edge|classify`: the same where only this room is installed."""
+    parser = argparse.ArgumentParser(prog="python -m siftfunnel.edge_client", description=_EDGE)
     subparsers = parser.add_subparsers(metavar="COMMAND", required=True)
     add_edge_parser(subparsers)
     add_classify_parser(subparsers)
@@ -273,7 +273,7 @@ def _run(args: argparse.Namespace) -> int:
         _warn(f"edge_client: {without_credentials(str(error))}")
         return 2 if isinstance(error, ValueError) else 1
     except Exception as error:
-        if not type(error).__module__.startswith(("edge_client", "shared")):
+        if not type(error).__module__.startswith("siftfunnel."):
             raise
         _warn(f"edge_client: {without_credentials(str(error))}")
         return 1

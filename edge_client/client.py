@@ -15,26 +15,26 @@ from typing import Any, Self
 import numpy as np
 from PIL import Image
 
-from edge_client.address import ServerAddress
-from edge_client.encoder import Encoder
-from edge_client.engine import StreamEngine
-from edge_client.errors import FrameFailed
-from edge_client.interrupt import Interrupt
-from edge_client.model import EdgeModel
-from edge_client.outcome import Answer, Outcome
-from edge_client.picture import Picture, as_picture
-from edge_client.producer import Item, OnHandedIn, Producer, frame_of
-from edge_client.reconnection import Reconnection, ReconnectPolicy
-from edge_client.rotation import Rotation
-from edge_client.settlement import Agreement
-from edge_client.sources.source import IterableSource, Source
-from edge_client.streaming import OutcomeStream
-from edge_client.transport import StreamCall
-from edge_client.unary import Unary
-from edge_client.window import InFlightWindow, WindowPolicy
-from shared.bundle import Bundle
-from shared.reply_seal import ReplySeal
-from shared.tls import TlsFiles
+from siftfunnel.edge_client.address import ServerAddress
+from siftfunnel.edge_client.encoder import Encoder
+from siftfunnel.edge_client.engine import StreamEngine
+from siftfunnel.edge_client.errors import FrameFailed
+from siftfunnel.edge_client.interrupt import Interrupt
+from siftfunnel.edge_client.model import EdgeModel
+from siftfunnel.edge_client.outcome import Answer, Outcome
+from siftfunnel.edge_client.picture import Picture, as_picture
+from siftfunnel.edge_client.producer import Item, OnHandedIn, Producer, frame_of
+from siftfunnel.edge_client.reconnection import Reconnection, ReconnectPolicy
+from siftfunnel.edge_client.rotation import Rotation
+from siftfunnel.edge_client.settlement import Agreement
+from siftfunnel.edge_client.sources.source import IterableSource, Source
+from siftfunnel.edge_client.streaming import OutcomeStream
+from siftfunnel.edge_client.transport import StreamCall
+from siftfunnel.edge_client.unary import Unary
+from siftfunnel.edge_client.window import InFlightWindow, WindowPolicy
+from siftfunnel.shared.bundle import Bundle
+from siftfunnel.shared.reply_seal import ReplySeal
+from siftfunnel.shared.tls import TlsFiles
 
 LIVE_WINDOW = 4
 

@@ -6,11 +6,11 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from edge_client.errors import ImageError, at_the_boundary
-from edge_client.model import EdgeModel
-from edge_client.picture import Picture
-from shared.preprocess import Prepared, prepare
-from shared.wire import codec_by_name, make_codecs
+from siftfunnel.edge_client.errors import ImageError, at_the_boundary
+from siftfunnel.edge_client.model import EdgeModel
+from siftfunnel.edge_client.picture import Picture
+from siftfunnel.shared.preprocess import Prepared, prepare
+from siftfunnel.shared.wire import codec_by_name, make_codecs
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,19 +16,19 @@ from collections import deque
 from collections.abc import Callable, Iterator
 from typing import Protocol
 
-from edge_client import outcome
-from edge_client.address import ServerAddress
-from edge_client.errors import EdgeError, ServerUnreachable
-from edge_client.frame import EncodedFrame
-from edge_client.outcome import Outcome
-from edge_client.reconnection import Reconnection
-from edge_client.redial import Redial
-from edge_client.rotation import Rotation
-from edge_client.settlement import Agreement, Terms, failure_of, message_of, take_reply
-from edge_client.status import suspects_a_frame
-from edge_client.transport import CallEnded
-from edge_client.window import Finish, InFlightWindow, Stalled, Wait
-from shared.rpc import split_inference_pb2 as pb
+from siftfunnel.edge_client import outcome
+from siftfunnel.edge_client.address import ServerAddress
+from siftfunnel.edge_client.errors import EdgeError, ServerUnreachable
+from siftfunnel.edge_client.frame import EncodedFrame
+from siftfunnel.edge_client.outcome import Outcome
+from siftfunnel.edge_client.reconnection import Reconnection
+from siftfunnel.edge_client.redial import Redial
+from siftfunnel.edge_client.rotation import Rotation
+from siftfunnel.edge_client.settlement import Agreement, Terms, failure_of, message_of, take_reply
+from siftfunnel.edge_client.status import suspects_a_frame
+from siftfunnel.edge_client.transport import CallEnded
+from siftfunnel.edge_client.window import Finish, InFlightWindow, Stalled, Wait
+from siftfunnel.shared.rpc import split_inference_pb2 as pb
 
 _WATCH_EVERY_S = 0.25
 _OPEN_TIMEOUT_S = 10.0

@@ -25,19 +25,18 @@ from contextlib import contextmanager
 from types import MappingProxyType
 from typing import TYPE_CHECKING
 
-import shared.manifest
-import shared.preprocess
-import shared.wire.errors
+from siftfunnel.shared import manifest, preprocess
+from siftfunnel.shared.wire import errors as wire_errors
 
 if TYPE_CHECKING:
-    from edge_client.outcome import FrameFailure
+    from siftfunnel.edge_client.outcome import FrameFailure
 
 
 class EdgeError(Exception):
     """Anything the device's client raises about itself or its server."""
 
 
-class BundleError(EdgeError, shared.manifest.BundleError):
+class BundleError(EdgeError, manifest.BundleError):
     """A bundle that is not there, has changed, or cannot be used."""
 
 
@@ -49,11 +48,11 @@ class SourceError(EdgeError, ValueError):
     """A directory, video, camera or list of paths that gives no pictures."""
 
 
-class ImageError(EdgeError, shared.preprocess.ImageError):
+class ImageError(EdgeError, preprocess.ImageError):
     """A picture that does not decode; the text names it and says why."""
 
 
-class CodecError(EdgeError, shared.wire.errors.CodecError):
+class CodecError(EdgeError, wire_errors.CodecError):
     """A codec that the bundle does not have, or a feature that it cannot encode."""
 
 
@@ -95,9 +94,9 @@ class FrameFailed(EdgeError):
 
 TRANSLATIONS: Mapping[type[Exception], type[EdgeError]] = MappingProxyType(
     {
-        shared.manifest.BundleError: BundleError,
-        shared.preprocess.ImageError: ImageError,
-        shared.wire.errors.CodecError: CodecError,
+        manifest.BundleError: BundleError,
+        preprocess.ImageError: ImageError,
+        wire_errors.CodecError: CodecError,
     }
 )
 """What shared code raises -> what the client makes of it."""

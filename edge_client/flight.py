@@ -6,7 +6,7 @@ and a reply that cannot be read belongs to the oldest frame that was not.
 
 from itertools import takewhile
 
-from edge_client.frame import Held
+from siftfunnel.edge_client.frame import Held
 
 
 class Flight:

@@ -9,10 +9,10 @@ from typing import cast
 import numpy as np
 from numpy.typing import NDArray
 
-from edge_client.errors import ModelError, at_the_boundary
-from shared.bundle import EDGE, Bundle
-from shared.bundle_search import find_bundle
-from shared.stages import StageError, make_stages
+from siftfunnel.edge_client.errors import ModelError, at_the_boundary
+from siftfunnel.shared.bundle import EDGE, Bundle
+from siftfunnel.shared.bundle_search import find_bundle
+from siftfunnel.shared.stages import StageError, make_stages
 
 _ERRORS_ONLY = 3
 

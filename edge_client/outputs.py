@@ -9,10 +9,10 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any, Protocol, TextIO
 
-from edge_client.outcome import Answer, FrameFailure, Outcome, Superseded
-from shared.console import STANDARD_OUTPUT
-from shared.files import naming
-from shared.showing import printable
+from siftfunnel.edge_client.outcome import Answer, FrameFailure, Outcome, Superseded
+from siftfunnel.shared.console import STANDARD_OUTPUT
+from siftfunnel.shared.files import naming
+from siftfunnel.shared.showing import printable
 
 
 class Output(Protocol):

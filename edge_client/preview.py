@@ -22,8 +22,8 @@ from urllib.parse import parse_qs, urlsplit
 import numpy as np
 from numpy.typing import NDArray
 
-from edge_client.address import LOOPBACK, split_address
-from shared.hosts import names_this_machine
+from siftfunnel.edge_client.address import LOOPBACK, split_address
+from siftfunnel.shared.hosts import names_this_machine
 
 _POLL_S = 10.0
 _FRAMES_PER_ANSWER = 64

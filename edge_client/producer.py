@@ -8,13 +8,13 @@ from contextlib import closing
 from dataclasses import dataclass, replace
 from types import MappingProxyType
 
-from edge_client.encoder import Encoded, Encoder
-from edge_client.engine import StreamEngine
-from edge_client.errors import CodecError, DeviceExhausted, ImageError, ModelError
-from edge_client.frame import EncodedFrame
-from edge_client.outcome import DEVICE, ENCODE, IMAGE, INTERNAL, MODEL, FrameFailure, Superseded
-from edge_client.picture import Picture
-from edge_client.sources.source import Source
+from siftfunnel.edge_client.encoder import Encoded, Encoder
+from siftfunnel.edge_client.engine import StreamEngine
+from siftfunnel.edge_client.errors import CodecError, DeviceExhausted, ImageError, ModelError
+from siftfunnel.edge_client.frame import EncodedFrame
+from siftfunnel.edge_client.outcome import DEVICE, ENCODE, IMAGE, INTERNAL, MODEL, FrameFailure, Superseded
+from siftfunnel.edge_client.picture import Picture
+from siftfunnel.edge_client.sources.source import Source
 
 _log = logging.getLogger(__name__)
 

@@ -3,12 +3,12 @@
 import logging
 import time
 
-from edge_client.address import ServerAddress
-from edge_client.errors import ServerUnreachable
-from edge_client.reconnection import Reconnection
-from edge_client.status import status_error
-from edge_client.transport import CallEnded
-from edge_client.troubles import trouble_of
+from siftfunnel.edge_client.address import ServerAddress
+from siftfunnel.edge_client.errors import ServerUnreachable
+from siftfunnel.edge_client.reconnection import Reconnection
+from siftfunnel.edge_client.status import status_error
+from siftfunnel.edge_client.transport import CallEnded
+from siftfunnel.edge_client.troubles import trouble_of
 
 _log = logging.getLogger(__name__)
 

@@ -3,8 +3,8 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from edge_client.outcome import BAD_REPLY, ClassScore, ServerTimings
-from shared.rpc import split_inference_pb2 as pb
+from siftfunnel.edge_client.outcome import BAD_REPLY, ClassScore, ServerTimings
+from siftfunnel.shared.rpc import split_inference_pb2 as pb
 
 _ROUNDING = 1e-4
 _MOST_TEXT = 1000

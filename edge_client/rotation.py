@@ -2,7 +2,7 @@
 
 import threading
 
-from edge_client.address import ServerAddress
+from siftfunnel.edge_client.address import ServerAddress
 
 
 class Rotation:

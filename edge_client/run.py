@@ -12,19 +12,19 @@ from pathlib import Path
 from types import FrameType
 from typing import TYPE_CHECKING
 
-from edge_client.client import SplitClient
-from edge_client.encoder import Encoded
-from edge_client.errors import EdgeError, SourceError
-from edge_client.outcome import FrameFailure, Outcome
-from edge_client.outputs import Output
-from edge_client.producer import OnHandedIn
-from edge_client.sources.source import Source
-from edge_client.summary import Summary, write_summary
-from edge_client.together import Part, Together
-from shared.showing import printable
+from siftfunnel.edge_client.client import SplitClient
+from siftfunnel.edge_client.encoder import Encoded
+from siftfunnel.edge_client.errors import EdgeError, SourceError
+from siftfunnel.edge_client.outcome import FrameFailure, Outcome
+from siftfunnel.edge_client.outputs import Output
+from siftfunnel.edge_client.producer import OnHandedIn
+from siftfunnel.edge_client.sources.source import Source
+from siftfunnel.edge_client.summary import Summary, write_summary
+from siftfunnel.edge_client.together import Part, Together
+from siftfunnel.shared.showing import printable
 
 if TYPE_CHECKING:
-    from edge_client.preview import PreviewServer
+    from siftfunnel.edge_client.preview import PreviewServer
 
 
 @dataclass(frozen=True)

@@ -4,12 +4,12 @@ from dataclasses import dataclass
 
 from google.protobuf.message import DecodeError
 
-from edge_client.frame import Held
-from edge_client.outcome import Answer, FrameFailure
-from edge_client.replies import Prediction, Rejection, read_reply
-from edge_client.window import Failed, InFlightWindow, Send
-from shared.reply_seal import ReplySeal
-from shared.rpc import split_inference_pb2 as pb
+from siftfunnel.edge_client.frame import Held
+from siftfunnel.edge_client.outcome import Answer, FrameFailure
+from siftfunnel.edge_client.replies import Prediction, Rejection, read_reply
+from siftfunnel.edge_client.window import Failed, InFlightWindow, Send
+from siftfunnel.shared.reply_seal import ReplySeal
+from siftfunnel.shared.rpc import split_inference_pb2 as pb
 
 
 @dataclass(frozen=True)

@@ -4,8 +4,8 @@ from collections.abc import Mapping
 from enum import Enum
 from types import MappingProxyType
 
-from edge_client.errors import BundleMismatch, EdgeError, ServerRefused
-from edge_client.troubles import trouble_of
+from siftfunnel.edge_client.errors import BundleMismatch, EdgeError, ServerRefused
+from siftfunnel.edge_client.troubles import trouble_of
 
 
 class Remedy(Enum):

@@ -6,9 +6,9 @@ from collections.abc import AsyncIterator, Callable, Iterator
 from types import TracebackType
 from typing import Self
 
-from edge_client.engine import StreamEngine
-from edge_client.outcome import CANCELLED, Outcome
-from edge_client.producer import Producer
+from siftfunnel.edge_client.engine import StreamEngine
+from siftfunnel.edge_client.outcome import CANCELLED, Outcome
+from siftfunnel.edge_client.producer import Producer
 
 _JOIN_S = 3.0
 

@@ -11,8 +11,8 @@ from collections.abc import Collection
 from pathlib import Path
 from typing import Any
 
-from edge_client.outcome import Answer, FrameFailure, Outcome, Superseded
-from shared.files import write_file
+from siftfunnel.edge_client.outcome import Answer, FrameFailure, Outcome, Superseded
+from siftfunnel.shared.files import write_file
 
 SAMPLE_SIZE = 65_536
 _REASONS_MAX = 16

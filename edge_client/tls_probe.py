@@ -4,9 +4,9 @@ import socket
 import ssl
 from typing import Any
 
-from edge_client.address import ServerAddress, split_address
-from edge_client.troubles import ASKED_SHOWN_NONE, ASKED_SHOWN_ONE
-from shared.tls import TlsFiles
+from siftfunnel.edge_client.address import ServerAddress, split_address
+from siftfunnel.edge_client.troubles import ASKED_SHOWN_NONE, ASKED_SHOWN_ONE
+from siftfunnel.shared.tls import TlsFiles
 
 _TIMEOUT_S = 2.0
 _CERTIFICATE_REQUEST = 13

@@ -9,15 +9,15 @@ from dataclasses import dataclass
 from types import TracebackType
 from typing import Self
 
-from edge_client.client import SplitClient
-from edge_client.outcome import Outcome, Superseded
-from edge_client.picture import Picture
-from edge_client.producer import OnHandedIn
-from edge_client.sources.fan_out import FanOut
-from edge_client.sources.source import Source
-from edge_client.streaming import OutcomeStream
-from edge_client.summary import Summary
-from shared.showing import printable
+from siftfunnel.edge_client.client import SplitClient
+from siftfunnel.edge_client.outcome import Outcome, Superseded
+from siftfunnel.edge_client.picture import Picture
+from siftfunnel.edge_client.producer import OnHandedIn
+from siftfunnel.edge_client.sources.fan_out import FanOut
+from siftfunnel.edge_client.sources.source import Source
+from siftfunnel.edge_client.streaming import OutcomeStream
+from siftfunnel.edge_client.summary import Summary
+from siftfunnel.shared.showing import printable
 
 _UNCOLLECTED_MAX = 256
 

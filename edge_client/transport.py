@@ -9,12 +9,12 @@ from typing import Any, NoReturn
 import grpc
 from google.protobuf.message import DecodeError
 
-from edge_client.address import ServerAddress
-from edge_client.interrupt import Interrupt
-from edge_client.settlement import Terms
-from edge_client.tls_probe import tls_says
-from edge_client.troubles import trouble_of
-from shared.call_metadata import (
+from siftfunnel.edge_client.address import ServerAddress
+from siftfunnel.edge_client.interrupt import Interrupt
+from siftfunnel.edge_client.settlement import Terms
+from siftfunnel.edge_client.tls_probe import tls_says
+from siftfunnel.edge_client.troubles import trouble_of
+from siftfunnel.shared.call_metadata import (
     BUNDLE_KEY,
     MESSAGE_BYTES_KEY,
     SEALED,
@@ -23,8 +23,8 @@ from shared.call_metadata import (
     WINDOW_KEY,
     whole_number,
 )
-from shared.ports import STRAIGHT
-from shared.rpc import split_inference_pb2 as pb
+from siftfunnel.shared.ports import STRAIGHT
+from siftfunnel.shared.rpc import split_inference_pb2 as pb
 
 _SERVICE = pb.DESCRIPTOR.services_by_name["SplitInference"].full_name
 _FRAMING_BYTES = 16

@@ -3,7 +3,7 @@
 import time
 from dataclasses import dataclass
 
-from edge_client.errors import NO_DESCRIPTORS, ServerUnreachable, TlsFailure
+from siftfunnel.edge_client.errors import NO_DESCRIPTORS, ServerUnreachable, TlsFailure
 
 ASKED_SHOWN_NONE = "asks for a client certificate, is shown none and hangs up"
 ASKED_SHOWN_ONE = "asks for a client certificate, is shown this device's and hangs up"

@@ -8,16 +8,16 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 
-from edge_client.frame import EncodedFrame
-from edge_client.interrupt import Interrupt
-from edge_client.outcome import CANCELLED, Answer, FrameFailure
-from edge_client.reconnection import Reconnection, ReconnectPolicy
-from edge_client.redial import Redial
-from edge_client.rotation import Rotation
-from edge_client.settlement import Agreement, failure_of, message_of, take_reply
-from edge_client.status import suspects_a_frame
-from edge_client.transport import CallEnded, UnaryCalls
-from edge_client.window import InFlightWindow, Send, Wait, WindowPolicy
+from siftfunnel.edge_client.frame import EncodedFrame
+from siftfunnel.edge_client.interrupt import Interrupt
+from siftfunnel.edge_client.outcome import CANCELLED, Answer, FrameFailure
+from siftfunnel.edge_client.reconnection import Reconnection, ReconnectPolicy
+from siftfunnel.edge_client.redial import Redial
+from siftfunnel.edge_client.rotation import Rotation
+from siftfunnel.edge_client.settlement import Agreement, failure_of, message_of, take_reply
+from siftfunnel.edge_client.status import suspects_a_frame
+from siftfunnel.edge_client.transport import CallEnded, UnaryCalls
+from siftfunnel.edge_client.window import InFlightWindow, Send, Wait, WindowPolicy
 
 
 @dataclass(frozen=True)

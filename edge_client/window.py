@@ -17,9 +17,9 @@ import math
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
-from edge_client import outcome
-from edge_client.flight import Flight
-from edge_client.frame import EncodedFrame, Held
+from siftfunnel.edge_client import outcome
+from siftfunnel.edge_client.flight import Flight
+from siftfunnel.edge_client.frame import EncodedFrame, Held
 
 
 @dataclass(frozen=True)

@@ -6,7 +6,7 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from shared.extras import how_to_install
+from siftfunnel.shared.extras import how_to_install
 
 if TYPE_CHECKING:
     import torch

@@ -2,8 +2,8 @@
 
 from typing import Any
 
-from lab.datasets import DATASETS
-from shared.bundle import Bundle
+from siftfunnel.lab.datasets import DATASETS
+from siftfunnel.shared.bundle import Bundle
 
 
 def training_of(bundle: Bundle) -> dict[str, Any]:

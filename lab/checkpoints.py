@@ -16,7 +16,7 @@ from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
-from lab.provenance import provenance
+from siftfunnel.lab.provenance import provenance
 
 LAST, BEST, RUN = "last.safetensors", "best.safetensors", "run.json"
 

@@ -8,17 +8,17 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from lab.augment import augment
-from lab.data import DataError, ImageSet, Splits
-from lab.defences.defence import Step
-from lab.defences.dpsgd import DPSGD
-from lab.models.layout import channels_last
-from lab.models.rate import RateQuantiser
-from lab.models.split import SplitNetwork
-from lab.private import make_private_optimizer, poisson_batches
-from lab.recipes import Recipe
-from lab.train import FitSettings, Task, adamw
-from shared.preprocess import InputSpec, normalise
+from siftfunnel.lab.augment import augment
+from siftfunnel.lab.data import DataError, ImageSet, Splits
+from siftfunnel.lab.defences.defence import Step
+from siftfunnel.lab.defences.dpsgd import DPSGD
+from siftfunnel.lab.models.layout import channels_last
+from siftfunnel.lab.models.rate import RateQuantiser
+from siftfunnel.lab.models.split import SplitNetwork
+from siftfunnel.lab.private import make_private_optimizer, poisson_batches
+from siftfunnel.lab.recipes import Recipe
+from siftfunnel.lab.train import FitSettings, Task, adamw
+from siftfunnel.shared.preprocess import InputSpec, normalise
 
 EVALUATION_BATCH = 250
 EXCESS_TOLERATED = 0.05

@@ -4,14 +4,14 @@ import argparse
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from lab.arguments import add_common, prepare_torch, require_lab_extra, say
-from lab.audit.cli import add_audit_parser
-from lab.front.cli import add_front_parser
-from lab.study.cli import add_figure2_parser, add_run_parser
-from lab.tables.cli import add_tables_parser
+from siftfunnel.lab.arguments import add_common, prepare_torch, require_lab_extra, say
+from siftfunnel.lab.audit.cli import add_audit_parser
+from siftfunnel.lab.front.cli import add_front_parser
+from siftfunnel.lab.study.cli import add_figure2_parser, add_run_parser
+from siftfunnel.lab.tables.cli import add_tables_parser
 
 if TYPE_CHECKING:
-    from shared.bundle import Inverter
+    from siftfunnel.shared.bundle import Inverter
 
 
 def add_lab_parser(subparsers: Any) -> None:
@@ -133,7 +133,7 @@ def _add_inverter(commands: Any) -> None:
 
 def run_data(args: argparse.Namespace) -> int:
     """Unpack a data set."""
-    from lab.unpack import unpack_cifar10
+    from siftfunnel.lab.unpack import unpack_cifar10
 
     count = unpack_cifar10(args.archive, args.out, say)
     print(f"{args.out}: {count} pictures")
@@ -143,8 +143,8 @@ def run_data(args: argparse.Namespace) -> int:
 def run_recipes(args: argparse.Namespace) -> int:
     """List the recipes with their first line."""
     require_lab_extra()
-    from lab.recipes import RECIPES
-    from lab.study.rows import ROWS
+    from siftfunnel.lab.recipes import RECIPES
+    from siftfunnel.lab.study.rows import ROWS
 
     for name, make in RECIPES.items():
         summary = (make.__doc__ or "").strip().splitlines()[0]
@@ -160,8 +160,8 @@ def run_train(args: argparse.Namespace) -> int:
     device = prepare_torch(args.device, args.threads)
     from dataclasses import replace
 
-    from lab.recipes import recipe
-    from lab.runs import train_recipe
+    from siftfunnel.lab.recipes import recipe
+    from siftfunnel.lab.runs import train_recipe
 
     wanted = recipe(args.recipe)
     if args.epochs is not None:
@@ -179,7 +179,7 @@ def run_train(args: argparse.Namespace) -> int:
 def run_export(args: argparse.Namespace) -> int:
     """Export a run."""
     prepare_torch("cpu", args.threads)
-    from lab.export import export_run
+    from siftfunnel.lab.export import export_run
 
     bundle = export_run(
         args.folder, args.out, args.data, args.cache, name=args.name, evaluate_on=args.evaluate_on
@@ -193,8 +193,8 @@ def run_inverter(args: argparse.Namespace) -> int:
     device = prepare_torch(args.device, args.threads)
     from dataclasses import replace
 
-    from lab.inverter import inverter_recipe, measure_inverter, train_inverter
-    from shared.bundle_search import find_bundle
+    from siftfunnel.lab.inverter import inverter_recipe, measure_inverter, train_inverter
+    from siftfunnel.shared.bundle_search import find_bundle
 
     bundle = find_bundle(args.bundle)
     if args.measure_only:

@@ -4,13 +4,13 @@ from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
-from lab.data import DataError, Splits
-from lab.data_sets.celeba import load_celeba
-from lab.data_sets.chest import load_chest
-from lab.data_sets.cifar10 import load_cifar10, load_cifar10_npz
-from lab.data_sets.drawnfaces import load_drawnfaces
-from lab.data_sets.faces import load_faces, load_faces_other_domain
-from lab.data_sets.facescrub import load_facescrub
+from siftfunnel.lab.data import DataError, Splits
+from siftfunnel.lab.data_sets.celeba import load_celeba
+from siftfunnel.lab.data_sets.chest import load_chest
+from siftfunnel.lab.data_sets.cifar10 import load_cifar10, load_cifar10_npz
+from siftfunnel.lab.data_sets.drawnfaces import load_drawnfaces
+from siftfunnel.lab.data_sets.faces import load_faces, load_faces_other_domain
+from siftfunnel.lab.data_sets.facescrub import load_facescrub
 
 DATASETS: dict[str, Callable[[Path | None, Path | None, int | None], Splits]] = {
     "cifar10": load_cifar10,

@@ -20,22 +20,22 @@ from numpy.typing import NDArray
 from PIL import Image
 from torch import nn
 
-from lab.checkpoints import BEST, RUN
-from lab.classifier import evaluate_logits, input_spec
-from lab.data import ImageSet
-from lab.folding import folded_copy, round_to_half
-from lab.graph import write_onnx
-from lab.losses import distance_correlation_unbiased
-from lab.models.rate import RateQuantiser, payload_bytes
-from lab.models.split import SplitNetwork, count_parameters
-from lab.provenance import provenance
-from lab.recipes import Recipe
-from lab.runs import RESTORING, load_run, splits_of
-from lab.sessions import DeviceModel, OnnxModel
-from shared.bundle import Bundle, write_bundle
-from shared.manifest import CodecSpec, FeatureSpec, Manifest, is_name
-from shared.preprocess import InputSpec, normalise
-from shared.wire import calibrate, calibrate_lattice, make_codecs
+from siftfunnel.lab.checkpoints import BEST, RUN
+from siftfunnel.lab.classifier import evaluate_logits, input_spec
+from siftfunnel.lab.data import ImageSet
+from siftfunnel.lab.folding import folded_copy, round_to_half
+from siftfunnel.lab.graph import write_onnx
+from siftfunnel.lab.losses import distance_correlation_unbiased
+from siftfunnel.lab.models.rate import RateQuantiser, payload_bytes
+from siftfunnel.lab.models.split import SplitNetwork, count_parameters
+from siftfunnel.lab.provenance import provenance
+from siftfunnel.lab.recipes import Recipe
+from siftfunnel.lab.runs import RESTORING, load_run, splits_of
+from siftfunnel.lab.sessions import DeviceModel, OnnxModel
+from siftfunnel.shared.bundle import Bundle, write_bundle
+from siftfunnel.shared.manifest import CodecSpec, FeatureSpec, Manifest, is_name
+from siftfunnel.shared.preprocess import InputSpec, normalise
+from siftfunnel.shared.wire import calibrate, calibrate_lattice, make_codecs
 
 RELATIVE_TOLERANCE = 1e-4
 VERIFICATION_PICTURES = 500

@@ -11,8 +11,8 @@ import copy
 import torch
 from torch import nn
 
-from lab.models.bottleneck import GaussianBottleneck
-from lab.models.layout import channels_first
+from siftfunnel.lab.models.bottleneck import GaussianBottleneck
+from siftfunnel.lab.models.layout import channels_first
 
 
 def fold_batch_norm(conv: nn.Conv2d, norm: nn.BatchNorm2d) -> nn.Conv2d:

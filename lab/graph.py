@@ -15,11 +15,11 @@ import torch
 from onnx import TensorProto, helper, numpy_helper
 from torch import Tensor, nn
 
-from lab.graph_gates import write_cbam, write_triplet
-from lab.models.attention import CBAM, SqueezeExcite, TripletAttention
-from lab.models.bottleneck import GaussianBottleneck
-from lab.models.decoder import ResidualBlock, Standardise
-from lab.models.residual import ResidualSum
+from siftfunnel.lab.graph_gates import write_cbam, write_triplet
+from siftfunnel.lab.models.attention import CBAM, SqueezeExcite, TripletAttention
+from siftfunnel.lab.models.bottleneck import GaussianBottleneck
+from siftfunnel.lab.models.decoder import ResidualBlock, Standardise
+from siftfunnel.lab.models.residual import ResidualSum
 
 OPSET = 17
 IR_VERSION = 8

@@ -17,7 +17,7 @@ from typing import Any, Protocol
 import torch
 from torch import Tensor, nn
 
-from lab.models.attention import CBAM, SqueezeExcite, TripletAttention
+from siftfunnel.lab.models.attention import CBAM, SqueezeExcite, TripletAttention
 
 LANES = 8
 """Output channels that a convolution computes at once."""

@@ -16,23 +16,23 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from lab.augment import Augmentation, augment
-from lab.bundles import dataset_of
-from lab.checkpoints import Run
-from lab.data import DataError, ImageSet, Splits, seeded_parts
-from lab.datasets import load_splits
-from lab.export import ExportError
-from lab.folding import folded_copy, round_to_half
-from lab.graph import write_onnx
-from lab.models.decoder import DecoderSettings, build_decoder, doublings_between
-from lab.models.split import count_parameters
-from lab.provenance import provenance
-from lab.sessions import DeviceModel, OnnxModel
-from lab.train import FitSettings, Task, fit
-from shared.bundle import EDGE, Bundle, Inverter, load_bundle, load_inverter, write_inverter
-from shared.preprocess import InputSpec, normalise
-from shared.similarity import mse, psnr, ssim
-from shared.wire import make_codecs
+from siftfunnel.lab.augment import Augmentation, augment
+from siftfunnel.lab.bundles import dataset_of
+from siftfunnel.lab.checkpoints import Run
+from siftfunnel.lab.data import DataError, ImageSet, Splits, seeded_parts
+from siftfunnel.lab.datasets import load_splits
+from siftfunnel.lab.export import ExportError
+from siftfunnel.lab.folding import folded_copy, round_to_half
+from siftfunnel.lab.graph import write_onnx
+from siftfunnel.lab.models.decoder import DecoderSettings, build_decoder, doublings_between
+from siftfunnel.lab.models.split import count_parameters
+from siftfunnel.lab.provenance import provenance
+from siftfunnel.lab.sessions import DeviceModel, OnnxModel
+from siftfunnel.lab.train import FitSettings, Task, fit
+from siftfunnel.shared.bundle import EDGE, Bundle, Inverter, load_bundle, load_inverter, write_inverter
+from siftfunnel.shared.preprocess import InputSpec, normalise
+from siftfunnel.shared.similarity import mse, psnr, ssim
+from siftfunnel.shared.wire import make_codecs
 
 RELATIVE_TOLERANCE = 1e-4
 STATISTICS_PICTURES = 1000

@@ -13,7 +13,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from lab.models.layout import channels_first
+from siftfunnel.lab.models.layout import channels_first
 
 RENYI_ORDERS = (*(1 + tenth / 10 for tenth in range(1, 100)), *range(12, 64))
 

@@ -8,12 +8,12 @@ from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
-from lab.augment import Augmentation
-from lab.defences.defence import Defence
-from lab.defences.none import NoDefence
-from lab.defences.registry import defence_from_json
-from lab.defences.siftfunnel import SiftFunnel
-from lab.defences.siftfunnel_rate import SiftFunnelRate
+from siftfunnel.lab.augment import Augmentation
+from siftfunnel.lab.defences.defence import Defence
+from siftfunnel.lab.defences.none import NoDefence
+from siftfunnel.lab.defences.registry import defence_from_json
+from siftfunnel.lab.defences.siftfunnel import SiftFunnel
+from siftfunnel.lab.defences.siftfunnel_rate import SiftFunnelRate
 
 
 @dataclass(frozen=True)

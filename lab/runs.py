@@ -19,21 +19,21 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
-from lab.arguments import say
-from lab.checkpoints import RUN, Progress, Run, RunFolderError
-from lab.classifier import ClassifierTask, fit_settings, input_spec, steps_per_epoch
-from lab.data import ImageSet, Splits
-from lab.datasets import load_splits
-from lab.metrics.intervals import learned_nothing
-from lab.models.rate import RateQuantiser
-from lab.models.split import SplitNetwork
-from lab.recipes import Normalisation, Recipe, WarmStart, recipe, recipe_from_json
-from lab.teachers import soft_labels
-from lab.train import fit
-from lab.unfolding import load_from_bundle
-from lab.warmstart import RestoringTask
-from shared.bundle import load_bundle
-from shared.preprocess import InputSpec, normalise
+from siftfunnel.lab.arguments import say
+from siftfunnel.lab.checkpoints import RUN, Progress, Run, RunFolderError
+from siftfunnel.lab.classifier import ClassifierTask, fit_settings, input_spec, steps_per_epoch
+from siftfunnel.lab.data import ImageSet, Splits
+from siftfunnel.lab.datasets import load_splits
+from siftfunnel.lab.metrics.intervals import learned_nothing
+from siftfunnel.lab.models.rate import RateQuantiser
+from siftfunnel.lab.models.split import SplitNetwork
+from siftfunnel.lab.recipes import Normalisation, Recipe, WarmStart, recipe, recipe_from_json
+from siftfunnel.lab.teachers import soft_labels
+from siftfunnel.lab.train import fit
+from siftfunnel.lab.unfolding import load_from_bundle
+from siftfunnel.lab.warmstart import RestoringTask
+from siftfunnel.shared.bundle import load_bundle
+from siftfunnel.shared.preprocess import InputSpec, normalise
 
 START, RESTORING = "start", "restoring"
 STATISTICS_PICTURES = 512

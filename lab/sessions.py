@@ -8,8 +8,8 @@ import numpy as np
 import onnxruntime
 from numpy.typing import NDArray
 
-from shared.manifest import EdgeStage
-from shared.stages import make_stages
+from siftfunnel.shared.manifest import EdgeStage
+from siftfunnel.shared.stages import make_stages
 
 BATCH = 100
 

@@ -13,10 +13,10 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from lab.data import DataError, ImageSet
-from lab.sessions import DeviceModel, OnnxModel
-from shared.bundle import Bundle, load_bundle
-from shared.preprocess import normalise
+from siftfunnel.lab.data import DataError, ImageSet
+from siftfunnel.lab.sessions import DeviceModel, OnnxModel
+from siftfunnel.shared.bundle import Bundle, load_bundle
+from siftfunnel.shared.preprocess import normalise
 
 BATCH = 250
 

@@ -12,8 +12,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from lab.checkpoints import Progress, Run
-from lab.interrupts import Interrupts
+from siftfunnel.lab.checkpoints import Progress, Run
+from siftfunnel.lab.interrupts import Interrupts
 
 PROGRESS_INTERVAL_S = 5.0
 LOGGED_INTERVAL_S = 30.0

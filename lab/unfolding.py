@@ -14,11 +14,11 @@ import torch
 from onnx import numpy_helper
 from torch import Tensor, nn
 
-from lab.folding import folded_copy
-from lab.graph import GraphWriter, record_shapes
-from lab.models.attention import CBAM, PlaneGate
-from lab.models.split import SplitNetwork
-from shared.bundle import Bundle
+from siftfunnel.lab.folding import folded_copy
+from siftfunnel.lab.graph import GraphWriter, record_shapes
+from siftfunnel.lab.models.attention import CBAM, PlaneGate
+from siftfunnel.lab.models.split import SplitNetwork
+from siftfunnel.shared.bundle import Bundle
 
 TOLERANCE = 1e-3
 

@@ -20,10 +20,10 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from lab.data import DataError
-from lab.data_sets.archives import open_class_tar
-from lab.data_sets.cifar10 import BATCHES, iterate_batches
-from lab.data_sets.decoding import decode_rgb
+from siftfunnel.lab.data import DataError
+from siftfunnel.lab.data_sets.archives import open_class_tar
+from siftfunnel.lab.data_sets.cifar10 import BATCHES, iterate_batches
+from siftfunnel.lab.data_sets.decoding import decode_rgb
 
 CIFAR10_URL = "https://www.cs.toronto.edu/~kriz/cifar-10-binary.tar.gz"
 CIFAR10_BYTES = 170_052_171

@@ -14,12 +14,12 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from lab.classifier import Batch, ClassifierTask
-from lab.data import Splits
-from lab.models.cnn import SiftFunnelCNN, UnprotectedCNN
-from lab.models.layout import channels_last
-from lab.models.split import SplitNetwork
-from lab.recipes import Recipe
+from siftfunnel.lab.classifier import Batch, ClassifierTask
+from siftfunnel.lab.data import Splits
+from siftfunnel.lab.models.cnn import SiftFunnelCNN, UnprotectedCNN
+from siftfunnel.lab.models.layout import channels_last
+from siftfunnel.lab.models.split import SplitNetwork
+from siftfunnel.lab.recipes import Recipe
 
 RESTORED_STEPS = 2
 

@@ -16,9 +16,9 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from shared.digests import sha256_hex
-from shared.inverter import Inverter, find_inverters, load_inverter, write_inverter
-from shared.manifest import (
+from siftfunnel.shared.digests import sha256_hex
+from siftfunnel.shared.inverter import Inverter, find_inverters, load_inverter, write_inverter
+from siftfunnel.shared.manifest import (
     BundleError,
     CodecSpec,
     EdgeStage,
@@ -26,7 +26,7 @@ from shared.manifest import (
     FileEntry,
     Manifest,
 )
-from shared.storage import (
+from siftfunnel.shared.storage import (
     Problem,
     file_entries,
     load_all,
@@ -35,7 +35,7 @@ from shared.storage import (
     verify_file,
     write_directory,
 )
-from shared.wire import check_codecs
+from siftfunnel.shared.wire import check_codecs
 
 __all__ = [
     "Bundle",

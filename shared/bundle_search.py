@@ -5,8 +5,8 @@ from collections.abc import Iterable
 from importlib.util import find_spec
 from pathlib import Path
 
-from shared.bundle import EDGE, MANIFEST, Bundle, BundleError, load_bundle
-from shared.storage import directories_with
+from siftfunnel.shared.bundle import EDGE, MANIFEST, Bundle, BundleError, load_bundle
+from siftfunnel.shared.storage import directories_with
 
 
 def shipped_assets() -> Path | None:

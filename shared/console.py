@@ -7,7 +7,7 @@ import sys
 import warnings
 from collections.abc import Callable
 
-from shared.files import naming
+from siftfunnel.shared.files import naming
 
 STANDARD_OUTPUT = "standard output"
 NOBODY_READS = 128 + getattr(signal, "SIGPIPE", 13)

@@ -11,7 +11,7 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-from shared.flows import FlowRecord, write_flow
+from siftfunnel.shared.flows import FlowRecord, write_flow
 
 TOO_LARGE, WRITE_FAILED = "too_large", "write_failed"
 

@@ -15,8 +15,8 @@ from collections.abc import Iterable, Iterator
 from dataclasses import asdict, dataclass
 from typing import Literal, get_args
 
-from shared.digests import is_digest
-from shared.json_fields import FieldError, Fields, parse_object
+from siftfunnel.shared.digests import is_digest
+from siftfunnel.shared.json_fields import FieldError, Fields, parse_object
 
 Direction = Literal["up", "down"]
 

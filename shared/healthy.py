@@ -1,4 +1,4 @@
-"""`python -m shared.healthy PORT ...`: exit code 0 where all these ports answer `GET /healthz` well.
+"""`python -m siftfunnel.shared.healthy PORT ...`: 0 where all these ports answer `GET /healthz` well.
 
 For the health checks of containers, whose images have no other HTTP client. `http.client` asks no proxy,
 whatever the environment says.

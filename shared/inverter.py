@@ -10,10 +10,17 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from shared.digests import is_digest
-from shared.json_fields import FieldError, Fields, parse_object
-from shared.manifest import BundleError, FileEntry, is_name, read_file_entries
-from shared.storage import Problem, file_entries, load_all, read_bytes, verify_file, write_directory
+from siftfunnel.shared.digests import is_digest
+from siftfunnel.shared.json_fields import FieldError, Fields, parse_object
+from siftfunnel.shared.manifest import BundleError, FileEntry, is_name, read_file_entries
+from siftfunnel.shared.storage import (
+    Problem,
+    file_entries,
+    load_all,
+    read_bytes,
+    verify_file,
+    write_directory,
+)
 
 SCHEMA_VERSION = 1
 STATEMENT, MODEL = "inverter.json", "inverter.onnx"

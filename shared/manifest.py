@@ -10,9 +10,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal, get_args
 
-from shared.digests import is_digest
-from shared.json_fields import FieldError, Fields, parse_object
-from shared.preprocess import InputSpec
+from siftfunnel.shared.digests import is_digest
+from siftfunnel.shared.json_fields import FieldError, Fields, parse_object
+from siftfunnel.shared.preprocess import InputSpec
 
 SCHEMA_VERSION = 1
 MAX_MANIFEST_BYTES = 16 * 2**20

@@ -23,7 +23,7 @@ from PIL import (
     WebPImagePlugin,
 )
 
-from shared.files import open_regular
+from siftfunnel.shared.files import open_regular
 
 ImageSource = str | Path | bytes | BinaryIO
 

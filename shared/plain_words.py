@@ -1,6 +1,6 @@
 """What networks and codecs are called where somebody who does not know them looks on."""
 
-from shared.manifest import CodecSpec, Manifest
+from siftfunnel.shared.manifest import CodecSpec, Manifest
 
 TITLES = {
     "none": "Ordinary network",

@@ -13,9 +13,9 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from shared.pictures import ImageError as ImageError
-from shared.pictures import ImageSource, upright_rgb
-from shared.pictures import open_image as open_image
+from siftfunnel.shared.pictures import ImageError as ImageError
+from siftfunnel.shared.pictures import ImageSource, upright_rgb
+from siftfunnel.shared.pictures import open_image as open_image
 
 Crop = Literal["centre", "stretch"]
 

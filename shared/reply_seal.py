@@ -11,8 +11,8 @@ import struct
 
 import google_crc32c
 
-from shared.digests import is_digest
-from shared.rpc import split_inference_pb2 as pb
+from siftfunnel.shared.digests import is_digest
+from siftfunnel.shared.rpc import split_inference_pb2 as pb
 
 _FIXED32 = 5
 _FIELD = struct.Struct("<BI")

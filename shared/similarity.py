@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from shared.extras import how_to_install
+from siftfunnel.shared.extras import how_to_install
 
 Image = NDArray[np.floating[Any]]
 

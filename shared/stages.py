@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from shared.manifest import EdgeStage
+from siftfunnel.shared.manifest import EdgeStage
 
 Stage = Callable[[NDArray[np.float32]], NDArray[np.float32]]
 """From features C x H x W or N x C x H x W to features of the same shape."""

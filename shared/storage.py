@@ -7,11 +7,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
 
-from shared.digests import sha256_hex
-from shared.files import naming, read_regular
-from shared.json_fields import FieldError, Fields, parse_object
-from shared.manifest import MAX_MANIFEST_BYTES, BundleError, FileEntry
-from shared.onnx_references import reads_other_files
+from siftfunnel.shared.digests import sha256_hex
+from siftfunnel.shared.files import naming, read_regular
+from siftfunnel.shared.json_fields import FieldError, Fields, parse_object
+from siftfunnel.shared.manifest import MAX_MANIFEST_BYTES, BundleError, FileEntry
+from siftfunnel.shared.onnx_references import reads_other_files
 
 Artefact = TypeVar("Artefact")
 # lies beside the files that a manifest lists

@@ -12,8 +12,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from shared.certificate_dates import validity
-from shared.paths import OptionalPath
+from siftfunnel.shared.certificate_dates import validity
+from siftfunnel.shared.paths import OptionalPath
 
 if TYPE_CHECKING:
     import grpc

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from shared.bundle import Bundle, Problem
+    from siftfunnel.shared.bundle import Bundle, Problem
 
 
 def add_bundle_parser(subparsers: Any) -> None:
@@ -38,8 +38,8 @@ def add_bundle_parser(subparsers: Any) -> None:
 
 def run_list(args: argparse.Namespace) -> int:
     """Print one row per bundle; 1 if one of them cannot be used."""
-    from shared.bundle import Bundle, find_bundles
     from siftfunnel import bundle_facts
+    from siftfunnel.shared.bundle import Bundle, find_bundles
     from siftfunnel.shipped import Library
 
     library = Library.from_environment(os.environ)
@@ -83,8 +83,8 @@ def run_show(args: argparse.Namespace) -> int:
 
 def run_verify(args: argparse.Namespace) -> int:
     """Check the files of some bundles; 1 if one has changed or is missing."""
-    from shared.bundle import BundleError
     from siftfunnel import bundle_facts
+    from siftfunnel.shared.bundle import BundleError
     from siftfunnel.shipped import Library
 
     library = Library.from_environment(os.environ)

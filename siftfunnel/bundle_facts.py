@@ -4,8 +4,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from shared.bundle import CHECKSUM, REPORT, Bundle, BundleError, load_bundle
-from shared.storage import read_object
+from siftfunnel.shared.bundle import CHECKSUM, REPORT, Bundle, BundleError, load_bundle
+from siftfunnel.shared.storage import read_object
 from siftfunnel.shipped import Library
 
 

@@ -12,13 +12,12 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import cast
 
-from shared.console import on_console
-from shared.extras import EXTRA_OF, how_to_install
-from shared.showing import without_credentials
 from siftfunnel import __version__
 from siftfunnel.commands import COMMANDS, Command
+from siftfunnel.shared.console import on_console
+from siftfunnel.shared.extras import EXTRA_OF, how_to_install
+from siftfunnel.shared.showing import without_credentials
 
-_ROOMS = ("siftfunnel", "shared", "edge_client", "cloud_server", "attacker", "lab", "bench")
 _BAD_INPUT = (ValueError, FileNotFoundError, FileExistsError, NotADirectoryError, IsADirectoryError)
 _RUNTIME_FAILURE = (OSError, RuntimeError)
 _INTERRUPTED = 128 + signal.SIGINT
@@ -112,7 +111,7 @@ def _is_expected(error: Exception) -> bool:
     """Whether the error speaks to the user: bad input, a failed run, or a typed error of one of our rooms."""
     if isinstance(error, (*_BAD_INPUT, *_RUNTIME_FAILURE)):
         return True
-    return type(error).__module__.partition(".")[0] in _ROOMS
+    return type(error).__module__.partition(".")[0] == "siftfunnel"
 
 
 def _message_of(error: Exception) -> str:

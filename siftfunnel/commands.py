@@ -61,10 +61,19 @@ def _is_installed(module: str) -> bool:
         return False
 
 
-_EDGE = ("edge_client", "shared", "numpy", "PIL", "onnxruntime", "grpc", "google.protobuf", "google_crc32c")
+_EDGE = (
+    "siftfunnel.edge_client",
+    "siftfunnel.shared",
+    "numpy",
+    "PIL",
+    "onnxruntime",
+    "grpc",
+    "google.protobuf",
+    "google_crc32c",
+)
 _CLOUD = (
-    "cloud_server",
-    "shared",
+    "siftfunnel.cloud_server",
+    "siftfunnel.shared",
     "numpy",
     "onnxruntime",
     "grpc",
@@ -73,8 +82,8 @@ _CLOUD = (
     "prometheus_client",
 )
 _ATTACKER = (
-    "attacker",
-    "shared",
+    "siftfunnel.attacker",
+    "siftfunnel.shared",
     "numpy",
     "onnxruntime",
     "hyperframe",
@@ -97,7 +106,7 @@ COMMANDS: tuple[Command, ...] = (
     Command(
         "edge",
         "run the device: images in, compressed features out, answers back",
-        "edge_client.cli",
+        "siftfunnel.edge_client.cli",
         "add_edge_parser",
         "edge",
         _EDGE,
@@ -106,7 +115,7 @@ COMMANDS: tuple[Command, ...] = (
     Command(
         "classify",
         "send one or more images once and print the answers",
-        "edge_client.cli",
+        "siftfunnel.edge_client.cli",
         "add_classify_parser",
         "edge",
         _EDGE,
@@ -115,7 +124,7 @@ COMMANDS: tuple[Command, ...] = (
     Command(
         "cloud",
         "run the service that finishes the inference",
-        "cloud_server.cli",
+        "siftfunnel.cloud_server.cli",
         "add_cloud_parser",
         "cloud",
         _CLOUD,
@@ -123,7 +132,7 @@ COMMANDS: tuple[Command, ...] = (
     Command(
         "attacker",
         "tap the channel and show what can be reconstructed",
-        "attacker.cli",
+        "siftfunnel.attacker.cli",
         "add_attacker_parser",
         "attacker",
         _ATTACKER,
@@ -134,7 +143,7 @@ COMMANDS: tuple[Command, ...] = (
         "siftfunnel.bundle_cli",
         "add_bundle_parser",
         "edge",
-        ("shared", "numpy", "PIL"),
+        ("siftfunnel.shared", "numpy", "PIL"),
     ),
     Command(
         "certs",
@@ -147,34 +156,34 @@ COMMANDS: tuple[Command, ...] = (
     Command(
         "lab",
         "train, export, attack and audit models; the paper's study",
-        "lab.cli",
+        "siftfunnel.lab.cli",
         "add_lab_parser",
         "lab",
-        ("lab", "shared"),
+        ("siftfunnel.lab", "shared"),
     ),
     Command(
         "data",
         "unpack the data sets that training and the demo can use",
-        "lab.cli",
+        "siftfunnel.lab.cli",
         "add_data_parser",
         "edge",
-        ("lab", "shared", "numpy", "PIL"),
+        ("siftfunnel.lab", "siftfunnel.shared", "numpy", "PIL"),
     ),
     Command(
         "faces",
         "draw the labelled faces that the package carries",
-        "lab.faces.cli",
+        "siftfunnel.lab.faces.cli",
         "add_faces_parser",
         "edge",
-        ("lab", "numpy", "PIL"),
+        ("siftfunnel.lab", "numpy", "PIL"),
     ),
     Command(
         "bench",
         "measure the edge and the service on this machine",
-        "bench.cli",
+        "siftfunnel.bench.cli",
         "add_bench_parser",
         "bench",
-        ("bench", "lab", *_EDGE, *_CLOUD),
+        ("siftfunnel.bench", "siftfunnel.lab", *_EDGE, *_CLOUD),
         looks_up_models=True,
     ),
 )

@@ -5,8 +5,8 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from shared.bundle import Bundle, Inverter, Problem, find_bundles, find_inverters
-from shared.bundle_search import bundle_directory, find_bundle, shipped_assets
+from siftfunnel.shared.bundle import Bundle, Inverter, Problem, find_bundles, find_inverters
+from siftfunnel.shared.bundle_search import bundle_directory, find_bundle, shipped_assets
 
 MODELS_VARIABLE = "SIFTFUNNEL_MODELS"
 INVERTERS_VARIABLE = "SIFTFUNNEL_INVERTERS"

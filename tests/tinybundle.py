@@ -14,10 +14,10 @@ import onnxruntime
 from numpy.typing import NDArray
 from onnx import TensorProto, helper, numpy_helper
 
-from shared.bundle import Bundle, Inverter, write_bundle, write_inverter
-from shared.manifest import FeatureSpec, LabelKind, Manifest
-from shared.preprocess import InputSpec, normalise
-from shared.wire import calibrate
+from siftfunnel.shared.bundle import Bundle, Inverter, write_bundle, write_inverter
+from siftfunnel.shared.manifest import FeatureSpec, LabelKind, Manifest
+from siftfunnel.shared.preprocess import InputSpec, normalise
+from siftfunnel.shared.wire import calibrate
 
 IR_VERSION, OPSET = 9, 17
 CALIBRATION_PICTURES = 24

@@ -12,10 +12,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import BinaryIO
 
-from attacker.feeds.config import CloudConfig
-from attacker.feeds.emitter import Emitter
-from attacker.feeds.worker import Worker
-from attacker.tap.events import (
+from siftfunnel.attacker.feeds.config import CloudConfig
+from siftfunnel.attacker.feeds.emitter import Emitter
+from siftfunnel.attacker.feeds.worker import Worker
+from siftfunnel.attacker.tap.events import (
     ConnectionClosed,
     ConnectionOpened,
     DigestSource,
@@ -30,9 +30,9 @@ from attacker.tap.events import (
     Sink,
     Traffic,
 )
-from attacker.tap.shape import first_frame, kind_of
-from shared.flow_file import older_file
-from shared.flows import FlowError, FlowRecord, read_flow
+from siftfunnel.attacker.tap.shape import first_frame, kind_of
+from siftfunnel.shared.flow_file import older_file
+from siftfunnel.shared.flows import FlowError, FlowRecord, read_flow
 
 log = logging.getLogger(__name__)
 

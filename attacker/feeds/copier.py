@@ -15,9 +15,9 @@ import time
 from collections import deque
 from collections.abc import Callable
 
-from attacker.feeds.config import Endpoint
-from attacker.feeds.spool import Chunk, Closed, Opened, SpoolItem
-from attacker.tap.events import Direction, FeedError
+from siftfunnel.attacker.feeds.config import Endpoint
+from siftfunnel.attacker.feeds.spool import Chunk, Closed, Opened, SpoolItem
+from siftfunnel.attacker.tap.events import Direction, FeedError
 
 _CHUNK_BYTES = 1 << 18
 _CONNECT_TIMEOUT_S = 10.0

@@ -3,8 +3,8 @@
 import logging
 from collections.abc import Iterable
 
-from attacker.feeds.tally import Tally
-from attacker.tap.events import Event, Sink
+from siftfunnel.attacker.feeds.tally import Tally
+from siftfunnel.attacker.tap.events import Event, Sink
 
 log = logging.getLogger(__name__)
 

@@ -1,7 +1,7 @@
 """From a tap's configuration to the feed that does it."""
 
-from attacker.feeds.config import CloudConfig, FeedConfig, PcapConfig, RelayConfig
-from attacker.tap.events import Feed, Settle
+from siftfunnel.attacker.feeds.config import CloudConfig, FeedConfig, PcapConfig, RelayConfig
+from siftfunnel.attacker.tap.events import Feed, Settle
 
 
 def open_feed(config: FeedConfig, settle: Settle | None = None) -> Feed:
@@ -10,17 +10,17 @@ def open_feed(config: FeedConfig, settle: Settle | None = None) -> Feed:
     The kinds are imported when used: sniffing needs Linux, the rest does not.
     """
     if isinstance(config, RelayConfig):
-        from attacker.feeds.relay import RelayFeed
+        from siftfunnel.attacker.feeds.relay import RelayFeed
 
         return RelayFeed(config, settle)
     if isinstance(config, PcapConfig):
-        from attacker.feeds.pcap import PcapFeed
+        from siftfunnel.attacker.feeds.pcap import PcapFeed
 
         return PcapFeed(config, settle)
     if isinstance(config, CloudConfig):
-        from attacker.feeds.cloud import CloudFeed
+        from siftfunnel.attacker.feeds.cloud import CloudFeed
 
         return CloudFeed(config, settle)
-    from attacker.feeds.sniff import SniffFeed
+    from siftfunnel.attacker.feeds.sniff import SniffFeed
 
     return SniffFeed(config, settle)

@@ -15,8 +15,8 @@ import struct
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from attacker.tap.events import FeedError
-from attacker.tap.packet_filter import tcp_port_filter
+from siftfunnel.attacker.tap.events import FeedError
+from siftfunnel.attacker.tap.packet_filter import tcp_port_filter
 
 _SOL_PACKET = 263
 _PACKET_RX_RING, _PACKET_STATISTICS, _PACKET_VERSION, _PACKET_IGNORE_OUTGOING = 5, 6, 10, 23

@@ -4,15 +4,15 @@ import logging
 from collections import Counter
 from typing import BinaryIO
 
-from attacker.feeds.capture_file import CaptureError, Packet, PcapFile, PcapngFile, read_capture
-from attacker.feeds.config import PcapConfig
-from attacker.feeds.emitter import Emitter
-from attacker.feeds.worker import Worker
-from attacker.tap.direction import BY_PORT
-from attacker.tap.events import Dropped, FeedError, FeedState, Phase, Settle, Sink
-from attacker.tap.flow_table import FlowTable
-from attacker.tap.limits import TapLimits
-from attacker.tap.packets import LOST_FRAGMENT, Ignored, PacketReader, knows_link_type
+from siftfunnel.attacker.feeds.capture_file import CaptureError, Packet, PcapFile, PcapngFile, read_capture
+from siftfunnel.attacker.feeds.config import PcapConfig
+from siftfunnel.attacker.feeds.emitter import Emitter
+from siftfunnel.attacker.feeds.worker import Worker
+from siftfunnel.attacker.tap.direction import BY_PORT
+from siftfunnel.attacker.tap.events import Dropped, FeedError, FeedState, Phase, Settle, Sink
+from siftfunnel.attacker.tap.flow_table import FlowTable
+from siftfunnel.attacker.tap.limits import TapLimits
+from siftfunnel.attacker.tap.packets import LOST_FRAGMENT, Ignored, PacketReader, knows_link_type
 
 log = logging.getLogger(__name__)
 

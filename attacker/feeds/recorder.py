@@ -4,9 +4,9 @@ import threading
 from pathlib import Path
 from typing import Any
 
-from attacker.tap.events import Event, Overheard
-from shared.flow_file import FlowFile
-from shared.flows import FlowRecord
+from siftfunnel.attacker.tap.events import Event, Overheard
+from siftfunnel.shared.flow_file import FlowFile
+from siftfunnel.shared.flows import FlowRecord
 
 DEFAULT_LIMIT_BYTES = 256 << 20
 

@@ -9,14 +9,14 @@ import threading
 from dataclasses import dataclass
 from typing import IO
 
-from attacker.feeds.config import RelayConfig
-from attacker.feeds.emitter import Emitter
-from attacker.feeds.spool import Chunk, Finished, Opened, SpoolItem
-from attacker.feeds.spool_wire import read_item
-from attacker.tap.connection import ConnectionTap
-from attacker.tap.events import Dropped, FeedError, FeedState, Phase, Settle, Sink
-from attacker.tap.limits import TapLimits
-from shared.children import module_path, python_module
+from siftfunnel.attacker.feeds.config import RelayConfig
+from siftfunnel.attacker.feeds.emitter import Emitter
+from siftfunnel.attacker.feeds.spool import Chunk, Finished, Opened, SpoolItem
+from siftfunnel.attacker.feeds.spool_wire import read_item
+from siftfunnel.attacker.tap.connection import ConnectionTap
+from siftfunnel.attacker.tap.events import Dropped, FeedError, FeedState, Phase, Settle, Sink
+from siftfunnel.attacker.tap.limits import TapLimits
+from siftfunnel.shared.children import module_path, python_module
 
 log = logging.getLogger(__name__)
 
@@ -185,7 +185,7 @@ def _launch(config: RelayConfig, spool_bytes: int, outlet: socket.socket) -> "su
     """Start `relay_process` with this process's module path."""
     arguments = [str(config), str(spool_bytes), str(outlet.fileno())]
     return subprocess.Popen(
-        python_module("attacker.feeds.relay_process", *arguments),
+        python_module("siftfunnel.attacker.feeds.relay_process", *arguments),
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         text=True,

@@ -18,11 +18,11 @@ import sys
 import threading
 from collections.abc import Sequence
 
-from attacker.feeds.config import parse_relay
-from attacker.feeds.copier import Copier
-from attacker.feeds.spool import Finished, Spool
-from attacker.feeds.spool_wire import pack_item
-from attacker.tap.events import FeedError
+from siftfunnel.attacker.feeds.config import parse_relay
+from siftfunnel.attacker.feeds.copier import Copier
+from siftfunnel.attacker.feeds.spool import Finished, Spool
+from siftfunnel.attacker.feeds.spool_wire import pack_item
+from siftfunnel.attacker.tap.events import FeedError
 
 _REPORT_S = 0.1
 _STOP_TIMEOUT_S = 5.0

@@ -3,14 +3,14 @@
 import logging
 import time
 
-from attacker.feeds.config import SniffConfig
-from attacker.feeds.emitter import Emitter
-from attacker.feeds.packet_ring import PacketRing
-from attacker.feeds.worker import Worker
-from attacker.tap.events import Dropped, FeedError, FeedState, Phase, Settle, Sink
-from attacker.tap.flow_table import FlowTable
-from attacker.tap.limits import TapLimits
-from attacker.tap.packets import LOST_FRAGMENT, RAW, Ignored, PacketReader
+from siftfunnel.attacker.feeds.config import SniffConfig
+from siftfunnel.attacker.feeds.emitter import Emitter
+from siftfunnel.attacker.feeds.packet_ring import PacketRing
+from siftfunnel.attacker.feeds.worker import Worker
+from siftfunnel.attacker.tap.events import Dropped, FeedError, FeedState, Phase, Settle, Sink
+from siftfunnel.attacker.tap.flow_table import FlowTable
+from siftfunnel.attacker.tap.limits import TapLimits
+from siftfunnel.attacker.tap.packets import LOST_FRAGMENT, RAW, Ignored, PacketReader
 
 log = logging.getLogger(__name__)
 

@@ -9,7 +9,7 @@ messages pass, rather than in many short ones that damage them all.
 from dataclasses import dataclass, replace
 from queue import Empty, SimpleQueue
 
-from attacker.tap.events import Direction
+from siftfunnel.attacker.tap.events import Direction
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,8 +4,8 @@ import json
 import struct
 from typing import BinaryIO
 
-from attacker.feeds.spool import Chunk, Closed, Finished, Opened, SpoolItem
-from attacker.tap.events import Direction
+from siftfunnel.attacker.feeds.spool import Chunk, Closed, Finished, Opened, SpoolItem
+from siftfunnel.attacker.tap.events import Direction
 
 # Kind, direction, connection number, time, missed bytes or connections, bytes that follow.
 _HEADER = struct.Struct("=BBIdQI")

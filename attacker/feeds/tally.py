@@ -4,7 +4,7 @@ import threading
 from collections import Counter
 from dataclasses import dataclass
 
-from attacker.tap.events import (
+from siftfunnel.attacker.tap.events import (
     ConnectionClosed,
     ConnectionOpened,
     Dropped,

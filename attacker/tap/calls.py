@@ -3,13 +3,13 @@
 from collections import OrderedDict
 from dataclasses import dataclass, field
 
-from attacker.tap.events import DigestSource, Direction
-from attacker.tap.inflate import inflate
-from attacker.tap.limits import TapLimits
-from attacker.tap.messages import Budget, MessageReader, MessageSkipped
-from attacker.tap.shape import recognise
-from shared.call_metadata import BUNDLE_KEY
-from shared.digests import is_digest
+from siftfunnel.attacker.tap.events import DigestSource, Direction
+from siftfunnel.attacker.tap.inflate import inflate
+from siftfunnel.attacker.tap.limits import TapLimits
+from siftfunnel.attacker.tap.messages import Budget, MessageReader, MessageSkipped
+from siftfunnel.attacker.tap.shape import recognise
+from siftfunnel.shared.call_metadata import BUNDLE_KEY
+from siftfunnel.shared.digests import is_digest
 
 ENCODING_KEY = "grpc-encoding"
 _ENDED_REMEMBERED = 32

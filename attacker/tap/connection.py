@@ -12,9 +12,9 @@ from urllib.parse import unquote
 
 from hyperframe.frame import ContinuationFrame, DataFrame, HeadersFrame, PushPromiseFrame, RstStreamFrame
 
-from attacker.tap import boundaries
-from attacker.tap.calls import Call, CallTable
-from attacker.tap.events import (
+from siftfunnel.attacker.tap import boundaries
+from siftfunnel.attacker.tap.calls import Call, CallTable
+from siftfunnel.attacker.tap.events import (
     CallEnded,
     ConnectionClosed,
     ConnectionOpened,
@@ -28,12 +28,20 @@ from attacker.tap.events import (
     Traffic,
     other_way,
 )
-from attacker.tap.framing import FrameSeen, FrameSkipped, FrameStream, Item, OutOfStep, RecordSeen, Unread
-from attacker.tap.header_blocks import HeaderBlock, HeaderReader
-from attacker.tap.limits import TapLimits
-from attacker.tap.messages import Mark, Message, MessageSkipped
-from attacker.tap.shape import first_frame, kind_of
-from attacker.tap.tls import TlsProgress
+from siftfunnel.attacker.tap.framing import (
+    FrameSeen,
+    FrameSkipped,
+    FrameStream,
+    Item,
+    OutOfStep,
+    RecordSeen,
+    Unread,
+)
+from siftfunnel.attacker.tap.header_blocks import HeaderBlock, HeaderReader
+from siftfunnel.attacker.tap.limits import TapLimits
+from siftfunnel.attacker.tap.messages import Mark, Message, MessageSkipped
+from siftfunnel.attacker.tap.shape import first_frame, kind_of
+from siftfunnel.attacker.tap.tls import TlsProgress
 
 _HEADER_FRAMES = (HeadersFrame, ContinuationFrame, PushPromiseFrame)
 _HEADER_KINDS = (boundaries.HEADERS, boundaries.CONTINUATION, boundaries.PUSH_PROMISE)

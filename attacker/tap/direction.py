@@ -7,9 +7,9 @@ up, response headers or Replies on their way down. Until then nothing is told.
 from collections.abc import Callable
 from dataclasses import replace
 
-from attacker.tap.connection import ConnectionTap
-from attacker.tap.events import Direction, Event, other_way
-from attacker.tap.packets import Address
+from siftfunnel.attacker.tap.connection import ConnectionTap
+from siftfunnel.attacker.tap.events import Direction, Event, other_way
+from siftfunnel.attacker.tap.packets import Address
 
 BY_SHAPE = "the shape of its messages"
 BY_PORT = "the port numbers"

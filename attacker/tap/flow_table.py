@@ -3,13 +3,13 @@
 from collections import OrderedDict
 from dataclasses import dataclass
 
-from attacker.tap.boundaries import PREFACE, begins_with_settings
-from attacker.tap.connection import ConnectionTap
-from attacker.tap.direction import UnsureTap
-from attacker.tap.events import Direction, Dropped, Event, Settle, other_way
-from attacker.tap.half_flow import HalfFlow, Missed, ReassemblyLimits
-from attacker.tap.limits import TapLimits
-from attacker.tap.packets import Address, Segment
+from siftfunnel.attacker.tap.boundaries import PREFACE, begins_with_settings
+from siftfunnel.attacker.tap.connection import ConnectionTap
+from siftfunnel.attacker.tap.direction import UnsureTap
+from siftfunnel.attacker.tap.events import Direction, Dropped, Event, Settle, other_way
+from siftfunnel.attacker.tap.half_flow import HalfFlow, Missed, ReassemblyLimits
+from siftfunnel.attacker.tap.limits import TapLimits
+from siftfunnel.attacker.tap.packets import Address, Segment
 
 _REMEMBER_CLOSED_S = 60.0
 _BEYOND = "segments beyond the window of their connection"

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 
 from hyperframe.frame import Frame
 
-from attacker.tap.boundaries import (
+from siftfunnel.attacker.tap.boundaries import (
     FRAME_HEADER_BYTES,
     PREFACE,
     RECORD_HEADER_BYTES,
@@ -25,8 +25,8 @@ from attacker.tap.boundaries import (
     plausible_frame,
     plausible_record,
 )
-from attacker.tap.events import Direction
-from attacker.tap.hunt import Hunt
+from siftfunnel.attacker.tap.events import Direction
+from siftfunnel.attacker.tap.hunt import Hunt
 
 _REPORT_EVERY_BYTES = 1 << 16
 _ELSEWHERE_STRETCHES = 4096

@@ -9,7 +9,7 @@ overlap, what came first stands.
 from bisect import bisect_left
 from dataclasses import dataclass
 
-from attacker.tap.packets import Segment
+from siftfunnel.attacker.tap.packets import Segment
 
 _SEQUENCES = 1 << 32
 NOT_CAPTURED = "segments that the capture does not hold"

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from heapq import heapify, heappop, heappush, heapreplace
 from typing import Literal
 
-from attacker.tap.boundaries import (
+from siftfunnel.attacker.tap.boundaries import (
     FRAME_HEADER_BYTES,
     RECORD_HEADER_BYTES,
     frame_fields,

@@ -9,8 +9,8 @@ or a Reply, and goes on from there. Compressed messages come out as what they we
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from attacker.tap.inflate import InflateError
-from attacker.tap.shape import may_begin_message
+from siftfunnel.attacker.tap.inflate import InflateError
+from siftfunnel.attacker.tap.shape import may_begin_message
 
 PREFIX_BYTES = 5
 

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 import dpkt
 
-from attacker.tap.fragments import Fragments
+from siftfunnel.attacker.tap.fragments import Fragments
 
 NULL, ETHERNET, RAW, LOOP, LINUX_SLL, IPV4, IPV6, LINUX_SLL2 = 0, 1, 101, 108, 113, 228, 229, 276
 _RAW_BSD = 12

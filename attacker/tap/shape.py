@@ -3,9 +3,9 @@
 from google.protobuf.message import DecodeError, Message
 from google.protobuf.unknown_fields import UnknownFieldSet
 
-from attacker.tap.events import Direction, Kind
-from attacker.tap.inflate import may_begin_compressed
-from shared.rpc import split_inference_pb2 as pb
+from siftfunnel.attacker.tap.events import Direction, Kind
+from siftfunnel.attacker.tap.inflate import may_begin_compressed
+from siftfunnel.shared.rpc import split_inference_pb2 as pb
 
 SERVICE = pb.DESCRIPTOR.services_by_name["SplitInference"].full_name
 FRAME_METHODS = frozenset((f"/{SERVICE}/Infer", f"/{SERVICE}/Stream"))

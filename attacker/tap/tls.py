@@ -5,7 +5,7 @@ ServerHello as application data: there the client's first such record after the 
 and ends the handshake.
 """
 
-from attacker.tap.events import Direction
+from siftfunnel.attacker.tap.events import Direction
 
 CHANGE_CIPHER_SPEC, ALERT, HANDSHAKE, APPLICATION_DATA = 20, 21, 22, 23
 

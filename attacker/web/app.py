@@ -11,11 +11,11 @@ from fastapi import FastAPI, Request, Response
 from fastapi.responses import JSONResponse, StreamingResponse
 from fastapi.staticfiles import StaticFiles
 
-from attacker.knowledge import Knowledge
-from attacker.web.conductor import Conductor, ConductorError
-from attacker.web.gate import Gate, Refusal, check_content_type, read_body
-from attacker.web.hub import Hub
-from attacker.web.keepsakes import add_keepsakes
+from siftfunnel.attacker.knowledge import Knowledge
+from siftfunnel.attacker.web.conductor import Conductor, ConductorError
+from siftfunnel.attacker.web.gate import Gate, Refusal, check_content_type, read_body
+from siftfunnel.attacker.web.hub import Hub
+from siftfunnel.attacker.web.keepsakes import add_keepsakes
 
 PAGE = Path(__file__).parent.parent / "page"
 STATE_EVERY_S = 0.4

@@ -9,7 +9,7 @@ from typing import Any
 
 import httpx
 
-from shared.showing import without_credentials
+from siftfunnel.shared.showing import without_credentials
 
 ANSWER_WAIT_S = 30.0
 STATE_WAIT_S = 3.0

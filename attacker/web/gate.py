@@ -14,7 +14,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from shared.hosts import is_own_origin, names_this_machine
+from siftfunnel.shared.hosts import is_own_origin, names_this_machine
 
 COOKIE = "siftfunnel-page"
 OPEN_PATHS = frozenset({"/healthz"})

@@ -15,7 +15,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
-from attacker.side_by_side import Pair, SideBySide
+from siftfunnel.attacker.side_by_side import Pair, SideBySide
 
 KEPT_PAIRS = 120
 KEPT_BYTES = 16 * 2**20

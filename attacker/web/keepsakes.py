@@ -6,12 +6,12 @@ from collections.abc import Mapping
 
 from fastapi import FastAPI, Response
 
-from attacker.knowledge import Target
-from attacker.sheet import history_gif, pair_sheet
-from attacker.side_by_side import Pair
-from attacker.web.gate import Refusal
-from attacker.web.hub import Hub, encode
-from shared.plain_words import title_of
+from siftfunnel.attacker.knowledge import Target
+from siftfunnel.attacker.sheet import history_gif, pair_sheet
+from siftfunnel.attacker.side_by_side import Pair
+from siftfunnel.attacker.web.gate import Refusal
+from siftfunnel.attacker.web.hub import Hub, encode
+from siftfunnel.shared.plain_words import title_of
 
 READ = ["GET", "HEAD"]
 GIF_PAIRS = 12

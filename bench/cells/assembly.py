@@ -7,10 +7,10 @@ from typing import Any
 
 import numpy as np
 
-from bench.cells.plan import PlannedCell
-from bench.cells.record import RunRecord
-from bench.cells.result import LAYERS, Cell, EmulationName, Latency, LayerBytes, Repeat, Stages
-from bench.links.probe import Calibration, Way
+from siftfunnel.bench.cells.plan import PlannedCell
+from siftfunnel.bench.cells.record import RunRecord
+from siftfunnel.bench.cells.result import LAYERS, Cell, EmulationName, Latency, LayerBytes, Repeat, Stages
+from siftfunnel.bench.links.probe import Calibration, Way
 
 _SPLIT_MEASURED = (
     "wire and return are measured together; each has its calibrated delay and its bytes at the calibrated "

@@ -6,13 +6,13 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from bench.cells.load import MULTI_STREAM_FRAMES, QUERIES_FOR_P90, Load
-from bench.cells.pictures import PictureSet, read_pictures
-from bench.cells.plan import Wish, make_plan
-from bench.cells.result import MODES, SCENARIOS, Scenario
-from bench.links.profiles import PROFILES, link_profile
-from shared.bundle import Bundle
-from shared.bundle_search import find_bundle, shipped_assets
+from siftfunnel.bench.cells.load import MULTI_STREAM_FRAMES, QUERIES_FOR_P90, Load
+from siftfunnel.bench.cells.pictures import PictureSet, read_pictures
+from siftfunnel.bench.cells.plan import Wish, make_plan
+from siftfunnel.bench.cells.result import MODES, SCENARIOS, Scenario
+from siftfunnel.bench.links.profiles import PROFILES, link_profile
+from siftfunnel.shared.bundle import Bundle
+from siftfunnel.shared.bundle_search import find_bundle, shipped_assets
 
 AT_MOST_S = 120.0
 OVERLOAD_SHARE = 1.5
@@ -110,9 +110,9 @@ def run_cells(args: argparse.Namespace) -> int:
     """
     import mlperf_loadgen  # noqa: F401 - the device's process needs it; its lack is told before anything starts
 
-    from bench.cells.journal import Journal
-    from bench.cells.session import Session, estimate_s
-    from lab.provenance import provenance
+    from siftfunnel.bench.cells.journal import Journal
+    from siftfunnel.bench.cells.session import Session, estimate_s
+    from siftfunnel.lab.provenance import provenance
 
     wish = read_wish(args)
     plan, skipped = make_plan(wish)

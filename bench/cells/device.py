@@ -17,14 +17,14 @@ from typing import Any
 
 import numpy as np
 
-from bench.cells import record
-from bench.cells.frames import Frame
-from bench.cells.load import complete, generate
-from bench.cells.paths import EdgeOnly, Upload, picture_encoder, split_encoder
-from bench.cells.pictures import PictureSet, read_pictures
-from bench.cells.record import RunRecord
-from bench.cells.task import MEASURING, Counts, Task, totals_between
-from shared.bundle import Bundle, load_bundle
+from siftfunnel.bench.cells import record
+from siftfunnel.bench.cells.frames import Frame
+from siftfunnel.bench.cells.load import complete, generate
+from siftfunnel.bench.cells.paths import EdgeOnly, Upload, picture_encoder, split_encoder
+from siftfunnel.bench.cells.pictures import PictureSet, read_pictures
+from siftfunnel.bench.cells.record import RunRecord
+from siftfunnel.bench.cells.task import MEASURING, Counts, Task, totals_between
+from siftfunnel.shared.bundle import Bundle, load_bundle
 
 WARM_UP_FRAMES, WARM_UP_S = 3, 0.5
 BURSTS, BURST_S = (8, 32, 128, 512), 1.0

@@ -8,15 +8,15 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from bench.announced import ServerNotStartedError, announced
-from bench.cells.load import Load
-from bench.cells.picture_codec import is_picture_codec
-from bench.cells.plan import PlannedCell
-from bench.cells.record import RunRecord
-from bench.cells.task import MEASURING, Task
-from bench.links.link import Link
-from bench.links.tun import INTERFACE
-from shared.children import python_module
+from siftfunnel.bench.announced import ServerNotStartedError, announced
+from siftfunnel.bench.cells.load import Load
+from siftfunnel.bench.cells.picture_codec import is_picture_codec
+from siftfunnel.bench.cells.plan import PlannedCell
+from siftfunnel.bench.cells.record import RunRecord
+from siftfunnel.bench.cells.task import MEASURING, Task
+from siftfunnel.bench.links.link import Link
+from siftfunnel.bench.links.tun import INTERFACE
+from siftfunnel.shared.children import python_module
 
 START_TIMEOUT_S = 120.0
 _PACKETS = ("tun", "netem")
@@ -114,7 +114,7 @@ class Ends:
         )
 
     def _start_device(self) -> "subprocess.Popen[str]":
-        command = self.link.at_device(python_module("bench.cells.device"))
+        command = self.link.at_device(python_module("siftfunnel.bench.cells.device"))
         return subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
 
     def close(self) -> None:
@@ -147,7 +147,7 @@ def open_ends(link: Link, cells: Sequence[PlannedCell]) -> Iterator[Ends]:
             ]
             features = stack.enter_context(_serving(link, command))
         if bundles := _bundles(cell for cell in cells if cell.mode == "cloud-only"):
-            command = python_module("bench.cells.picture_cloud", "--host", link.host)
+            command = python_module("siftfunnel.bench.cells.picture_cloud", "--host", link.host)
             command += [each for path in bundles for each in ("--bundle", str(path))]
             command += [each for name in uploads for each in ("--codec", name)]
             pictures = stack.enter_context(_serving(link, command))

@@ -4,8 +4,8 @@ import contextlib
 import threading
 import time
 
-from bench.links.link import Link
-from bench.links.namespaces import CLOUD_ADDRESS, DEVICE_ADDRESS, LinkUnavailableError, ip
+from siftfunnel.bench.links.link import Link
+from siftfunnel.bench.links.namespaces import CLOUD_ADDRESS, DEVICE_ADDRESS, LinkUnavailableError, ip
 
 
 def drop_link(link: Link, seconds: float) -> None:

@@ -4,7 +4,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from time import perf_counter
 
-from bench.cells.pictures import LabelledFile
+from siftfunnel.bench.cells.pictures import LabelledFile
 
 
 @dataclass(slots=True, eq=False)

@@ -4,12 +4,12 @@ import json
 from pathlib import Path
 from typing import Any
 
-from bench.cells.plan import PlannedCell
-from bench.cells.reading import CellError
-from bench.cells.record import RunRecord
-from bench.cells.result import Cell, CellFile, Skipped
-from shared.files import write_file
-from shared.json_fields import parse_object
+from siftfunnel.bench.cells.plan import PlannedCell
+from siftfunnel.bench.cells.reading import CellError
+from siftfunnel.bench.cells.record import RunRecord
+from siftfunnel.bench.cells.result import Cell, CellFile, Skipped
+from siftfunnel.shared.files import write_file
+from siftfunnel.shared.json_fields import parse_object
 
 
 class Journal:

@@ -9,7 +9,7 @@ from itertools import groupby
 from pathlib import Path
 from typing import Any, cast
 
-from bench.cells.result import EarlyStopping, Scenario
+from siftfunnel.bench.cells.result import EarlyStopping, Scenario
 
 QUERIES_FOR_P90 = 64
 """LoadGen's rule claims no 90th percentile from fewer."""

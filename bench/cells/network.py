@@ -5,9 +5,9 @@ from typing import cast
 import numpy as np
 from numpy.typing import NDArray
 
-from cloud_server.engine import EngineOptions, OnnxRuntimeEngine
-from edge_client.model import EdgeModel
-from shared.bundle import Bundle
+from siftfunnel.cloud_server.engine import EngineOptions, OnnxRuntimeEngine
+from siftfunnel.edge_client.model import EdgeModel
+from siftfunnel.shared.bundle import Bundle
 
 CLOUD_FILE = "cloud.onnx"
 

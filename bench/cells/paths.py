@@ -11,23 +11,23 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from bench.cells.frames import Done, Frame
-from bench.cells.network import WholeNetwork
-from bench.cells.picture_codec import PictureCodec
-from edge_client.address import ServerAddress
-from edge_client.engine import StreamEngine
-from edge_client.frame import EncodedFrame
-from edge_client.model import EdgeModel
-from edge_client.outcome import Answer, Outcome
-from edge_client.reconnection import Reconnection, ReconnectPolicy
-from edge_client.rotation import Rotation
-from edge_client.settlement import Agreement
-from edge_client.transport import StreamCall
-from edge_client.window import InFlightWindow, WindowPolicy
-from shared.bundle import Bundle
-from shared.preprocess import fit_image, normalise, open_image
-from shared.reply_seal import ReplySeal
-from shared.wire import codec_by_name, make_codecs
+from siftfunnel.bench.cells.frames import Done, Frame
+from siftfunnel.bench.cells.network import WholeNetwork
+from siftfunnel.bench.cells.picture_codec import PictureCodec
+from siftfunnel.edge_client.address import ServerAddress
+from siftfunnel.edge_client.engine import StreamEngine
+from siftfunnel.edge_client.frame import EncodedFrame
+from siftfunnel.edge_client.model import EdgeModel
+from siftfunnel.edge_client.outcome import Answer, Outcome
+from siftfunnel.edge_client.reconnection import Reconnection, ReconnectPolicy
+from siftfunnel.edge_client.rotation import Rotation
+from siftfunnel.edge_client.settlement import Agreement
+from siftfunnel.edge_client.transport import StreamCall
+from siftfunnel.edge_client.window import InFlightWindow, WindowPolicy
+from siftfunnel.shared.bundle import Bundle
+from siftfunnel.shared.preprocess import fit_image, normalise, open_image
+from siftfunnel.shared.reply_seal import ReplySeal
+from siftfunnel.shared.wire import codec_by_name, make_codecs
 
 ENDED = "STREAM_ENDED"
 """Code of a frame whose stream is over before its answer came."""

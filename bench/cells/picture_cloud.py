@@ -16,18 +16,18 @@ from typing import Any, cast
 
 import grpc
 
-from bench.cells.network import WholeNetwork
-from bench.cells.picture_codec import PictureCodec
-from cloud_server.batching import BatchPolicy
-from cloud_server.catalogue import Catalogue, ServedBundle
-from cloud_server.config import CloudConfig, default_workers
-from cloud_server.engine import warm_up
-from cloud_server.lane import Lane
-from cloud_server.metrics import Metrics
-from cloud_server.service import SplitInferenceService
-from cloud_server.ticket import Owner
-from shared.bundle import load_bundle
-from shared.version import __version__
+from siftfunnel import __version__
+from siftfunnel.bench.cells.network import WholeNetwork
+from siftfunnel.bench.cells.picture_codec import PictureCodec
+from siftfunnel.cloud_server.batching import BatchPolicy
+from siftfunnel.cloud_server.catalogue import Catalogue, ServedBundle
+from siftfunnel.cloud_server.config import CloudConfig, default_workers
+from siftfunnel.cloud_server.engine import warm_up
+from siftfunnel.cloud_server.lane import Lane
+from siftfunnel.cloud_server.metrics import Metrics
+from siftfunnel.cloud_server.service import SplitInferenceService
+from siftfunnel.cloud_server.ticket import Owner
+from siftfunnel.shared.bundle import load_bundle
 
 _GRACE_S = 1.0
 

@@ -8,8 +8,8 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from shared.preprocess import ImageError, InputSpec, fit_image, normalise, open_image
-from shared.wire import CodecError
+from siftfunnel.shared.preprocess import ImageError, InputSpec, fit_image, normalise, open_image
+from siftfunnel.shared.wire import CodecError
 
 _NAME = re.compile(r"(jpeg|webp)-(\d{1,3})")
 _HEADROOM_BYTES = 8192

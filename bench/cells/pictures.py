@@ -12,9 +12,9 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from edge_client.sources.directory import find_pictures, label_of
-from lab.data_sets.archives import open_class_tar, open_tar
-from lab.data_sets.cifar10 import BATCHES, iterate_batches
+from siftfunnel.edge_client.sources.directory import find_pictures, label_of
+from siftfunnel.lab.data_sets.archives import open_class_tar, open_tar
+from siftfunnel.lab.data_sets.cifar10 import BATCHES, iterate_batches
 
 TEST_BATCH = BATCHES["test"][0]
 ORDER_SEED = 4

@@ -5,12 +5,12 @@ from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from bench.cells.load import Load
-from bench.cells.picture_codec import PictureCodec, is_picture_codec
-from bench.cells.pictures import PictureSet
-from bench.cells.result import Cell, Mode, Skipped
-from bench.links.profiles import LinkProfile
-from shared.bundle import Bundle
+from siftfunnel.bench.cells.load import Load
+from siftfunnel.bench.cells.picture_codec import PictureCodec, is_picture_codec
+from siftfunnel.bench.cells.pictures import PictureSet
+from siftfunnel.bench.cells.result import Cell, Mode, Skipped
+from siftfunnel.bench.links.profiles import LinkProfile
+from siftfunnel.shared.bundle import Bundle
 
 UNPROTECTED = "none"
 RAW_CODEC = "fp32"

@@ -2,7 +2,7 @@
 
 from typing import TypeVar
 
-from shared.json_fields import FieldError, Fields
+from siftfunnel.shared.json_fields import FieldError, Fields
 
 ChoiceT = TypeVar("ChoiceT", bound=str)
 

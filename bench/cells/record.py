@@ -7,9 +7,9 @@ from typing import Any
 
 import numpy as np
 
-from bench.cells.frames import Frame
-from bench.cells.load import Measured, Sample
-from bench.cells.result import EarlyStopping, Mode, Scenario
+from siftfunnel.bench.cells.frames import Frame
+from siftfunnel.bench.cells.load import Measured, Sample
+from siftfunnel.bench.cells.result import EarlyStopping, Mode, Scenario
 
 _OVERLOADED_SHARE = 0.1
 

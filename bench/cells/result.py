@@ -3,8 +3,15 @@
 from dataclasses import asdict, dataclass, field
 from typing import Any, Literal, cast, get_args
 
-from bench.cells.reading import CellError, count, nested_or_none, non_negative, number_or_none, one_of
-from shared.json_fields import Fields
+from siftfunnel.bench.cells.reading import (
+    CellError,
+    count,
+    nested_or_none,
+    non_negative,
+    number_or_none,
+    one_of,
+)
+from siftfunnel.shared.json_fields import Fields
 
 SCHEMA = 1
 

@@ -4,15 +4,15 @@ import time
 from collections.abc import Callable, Sequence
 from itertools import groupby
 
-from bench.cells.assembly import assemble, percentiles
-from bench.cells.ends import Ends, RunFailedError, open_ends
-from bench.cells.fault import drop_later
-from bench.cells.journal import Journal
-from bench.cells.plan import PlannedCell
-from bench.cells.record import RunRecord
-from bench.links.link import LIMITS, Emulation, Link, open_link
-from bench.links.namespaces import LinkUnavailableError
-from bench.links.probe import Calibration
+from siftfunnel.bench.cells.assembly import assemble, percentiles
+from siftfunnel.bench.cells.ends import Ends, RunFailedError, open_ends
+from siftfunnel.bench.cells.fault import drop_later
+from siftfunnel.bench.cells.journal import Journal
+from siftfunnel.bench.cells.plan import PlannedCell
+from siftfunnel.bench.cells.record import RunRecord
+from siftfunnel.bench.links.link import LIMITS, Emulation, Link, open_link
+from siftfunnel.bench.links.namespaces import LinkUnavailableError
+from siftfunnel.bench.links.probe import Calibration
 
 Show = Callable[[str], None]
 """Takes a line of progress."""

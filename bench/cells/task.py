@@ -4,11 +4,11 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from bench.cells.counters import TcpCount, count_connection, interface_sent_bytes
-from bench.cells.frames import Frame
-from bench.cells.load import Load
-from bench.cells.paths import EdgeOnly, Upload
-from bench.cells.result import Mode
+from siftfunnel.bench.cells.counters import TcpCount, count_connection, interface_sent_bytes
+from siftfunnel.bench.cells.frames import Frame
+from siftfunnel.bench.cells.load import Load
+from siftfunnel.bench.cells.paths import EdgeOnly, Upload
+from siftfunnel.bench.cells.result import Mode
 
 MEASURING = "measuring"
 """The line that the device's process prints when a run's warm-up is over."""

@@ -1,9 +1,9 @@
-"""Writes docs/tables/bench/edge.md from bench/results/edge.json: python -m bench.edge."""
+"""Writes docs/tables/bench/edge.md from bench/results/edge.json: python -m siftfunnel.bench.edge."""
 
 import json
 from pathlib import Path
 
-from bench.edge.table import render_edge
+from siftfunnel.bench.edge.table import render_edge
 
 ROOT = Path(__file__).resolve().parents[2]
 RESULT, TABLE = ROOT / "bench" / "results" / "edge.json", ROOT / "docs" / "tables" / "bench" / "edge.md"

@@ -6,7 +6,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from shared.files import write_file
+from siftfunnel.shared.files import write_file
 
 SIZES = ((128, 64), (32, 64), (32, 32))
 CALIBRATION_PICTURES, TEST_PICTURES, CODEC_PICTURES = 200, 2000, 100
@@ -49,7 +49,7 @@ def run_edge(args: argparse.Namespace) -> int:
     Raises:
         ValueError: too few rounds, or a bundle without a picture for its first answer.
     """
-    from bench.edge.table import render_edge
+    from siftfunnel.bench.edge.table import render_edge
 
     if args.rounds < 1:
         raise ValueError(f"--rounds must be at least 1, got {args.rounds}")
@@ -65,10 +65,10 @@ def run_edge(args: argparse.Namespace) -> int:
 
 
 def _measure(args: argparse.Namespace) -> dict[str, Any]:
-    from bench.edge.latency import measure_edge
-    from bench.edge.processor import vector_flags
-    from bench.footprint import measure_install
-    from lab.provenance import provenance
+    from siftfunnel.bench.edge.latency import measure_edge
+    from siftfunnel.bench.edge.processor import vector_flags
+    from siftfunnel.bench.footprint import measure_install
+    from siftfunnel.lab.provenance import provenance
 
     result: dict[str, Any] = {"provenance": provenance(), "vector_flags": vector_flags()}
     result["networks"] = []
@@ -83,10 +83,10 @@ def _measure(args: argparse.Namespace) -> dict[str, Any]:
 
 
 def _measure_bundle(folder: Path, args: argparse.Namespace) -> dict[str, Any]:
-    from bench.cli import running_cloud
-    from bench.edge.frame import measure_frame
-    from bench.footprint import measure_first_answer
-    from shared.bundle import load_bundle
+    from siftfunnel.bench.cli import running_cloud
+    from siftfunnel.bench.edge.frame import measure_frame
+    from siftfunnel.bench.footprint import measure_first_answer
+    from siftfunnel.shared.bundle import load_bundle
 
     bundle = load_bundle(folder)
     print(f"measuring bundle {bundle.manifest.name} ...", file=sys.stderr)
@@ -103,7 +103,7 @@ def _measure_bundle(folder: Path, args: argparse.Namespace) -> dict[str, Any]:
         if args.int8_accuracy:
             result["int8"] = _int8_accuracy(bundle, splits)
         if args.codecs:
-            from bench.edge.codecs import measure_codecs
+            from siftfunnel.bench.edge.codecs import measure_codecs
 
             held_out = _held_out(splits, CODEC_PICTURES)
             result["codecs"] = measure_codecs(bundle, _prepared(bundle, held_out), rounds=args.rounds)
@@ -111,8 +111,8 @@ def _measure_bundle(folder: Path, args: argparse.Namespace) -> dict[str, Any]:
 
 
 def _splits(name: str, args: argparse.Namespace) -> Any:
-    from lab.recipes import RECIPES
-    from lab.runs import splits_of
+    from siftfunnel.lab.recipes import RECIPES
+    from siftfunnel.lab.runs import splits_of
 
     for make in RECIPES.values():
         recipe = make()
@@ -130,13 +130,13 @@ def _held_out(splits: Any, most: int) -> Any:
 
 
 def _prepared(bundle: Any, images: Any) -> Any:
-    from shared.preprocess import normalise
+    from siftfunnel.shared.preprocess import normalise
 
     return normalise(images.images_NHWC, bundle.manifest.input)
 
 
 def _int8_accuracy(bundle: Any, splits: Any) -> dict[str, Any]:
-    from bench.edge.int8 import measure_accuracy
+    from siftfunnel.bench.edge.int8 import measure_accuracy
 
     calibration = splits.train.take(slice(0, CALIBRATION_PICTURES))
     held_out = _held_out(splits, TEST_PICTURES)

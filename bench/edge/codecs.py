@@ -8,11 +8,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from bench.edge.latency import interleaved_times_ms, quartiles_ms
-from lab.sessions import DeviceModel, OnnxModel
-from shared.bundle import Bundle
-from shared.wire import make_codecs
-from shared.wire.compiled import native
+from siftfunnel.bench.edge.latency import interleaved_times_ms, quartiles_ms
+from siftfunnel.lab.sessions import DeviceModel, OnnxModel
+from siftfunnel.shared.bundle import Bundle
+from siftfunnel.shared.wire import make_codecs
+from siftfunnel.shared.wire.compiled import native
 
 PAPER_WIDTH = 128
 STEPS = ("encode", "decode")
@@ -32,8 +32,8 @@ def measure_codecs(
         pictures_NCHW: normalised pictures; each turn takes the next.
         rounds: timed turns.
     """
-    from bench.edge.variants import fresh_network
-    from lab.export import convert
+    from siftfunnel.bench.edge.variants import fresh_network
+    from siftfunnel.lab.export import convert
 
     network = fresh_network("cnn-siftfunnel", width=PAPER_WIDTH, input_size=bundle.manifest.input.height)
     model, pictures = OnnxModel(convert(network).edge_onnx), cycle(pictures_NCHW[:, None])

@@ -6,12 +6,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from bench.edge.latency import quartiles_ms
-from edge_client.encoder import Encoder
-from edge_client.model import EdgeModel
-from edge_client.picture import Picture
-from shared.bundle import Bundle
-from shared.preprocess import prepare
+from siftfunnel.bench.edge.latency import quartiles_ms
+from siftfunnel.edge_client.encoder import Encoder
+from siftfunnel.edge_client.model import EdgeModel
+from siftfunnel.edge_client.picture import Picture
+from siftfunnel.shared.bundle import Bundle
+from siftfunnel.shared.preprocess import prepare
 
 CAMERA = (480, 640)
 

@@ -16,8 +16,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from lab.sessions import OnnxModel
-from shared.bundle import Bundle
+from siftfunnel.lab.sessions import OnnxModel
+from siftfunnel.shared.bundle import Bundle
 
 QUANTISED = ("Conv", "MaxPool")
 

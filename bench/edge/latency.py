@@ -54,9 +54,9 @@ def measure_edge(*, width: int = 128, input_size: int = 64, rounds: int = 200) -
         input_size: side of the input in pixels.
         rounds: timed pictures per graph.
     """
-    from bench.edge.operators import operator_times
-    from bench.edge.variants import edge_variants
-    from lab.sessions import OnnxModel
+    from siftfunnel.bench.edge.operators import operator_times
+    from siftfunnel.bench.edge.variants import edge_variants
+    from siftfunnel.lab.sessions import OnnxModel
 
     graphs, parameters = edge_variants(width=width, input_size=input_size)
     picture: NDArray[np.float32] = np.random.default_rng(0).standard_normal(

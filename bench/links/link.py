@@ -6,19 +6,19 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Literal
 
-from bench.links.namespaces import (
+from siftfunnel.bench.links.namespaces import (
     CLOUD_ADDRESS,
     LinkUnavailableError,
     Namespaces,
     missing_for_namespaces,
     two_namespaces,
 )
-from bench.links.netem import netem_link
-from bench.links.probe import Bursts, Calibration
-from bench.links.profiles import LinkProfile
-from bench.links.relay import relay_link
-from bench.links.tun import missing_for_tun, tun_link
-from shared.children import python_module
+from siftfunnel.bench.links.netem import netem_link
+from siftfunnel.bench.links.probe import Bursts, Calibration
+from siftfunnel.bench.links.profiles import LinkProfile
+from siftfunnel.bench.links.relay import relay_link
+from siftfunnel.bench.links.tun import missing_for_tun, tun_link
+from siftfunnel.shared.children import python_module
 
 LOOPBACK = "127.0.0.1"
 
@@ -77,7 +77,7 @@ class Link:
         Raises:
             LinkUnavailableError: its two ends cannot talk.
         """
-        module = python_module("bench.links.probe")
+        module = python_module("siftfunnel.bench.links.probe")
         served = subprocess.Popen(
             self.at_cloud([*module, "serve", self.host]), stdout=subprocess.PIPE, text=True
         )

@@ -9,7 +9,7 @@ import shutil
 import subprocess
 from collections.abc import Iterator
 
-from bench.links.namespaces import (
+from siftfunnel.bench.links.namespaces import (
     CLOUD_ADDRESS,
     DEVICE_ADDRESS,
     LinkUnavailableError,
@@ -17,8 +17,8 @@ from bench.links.namespaces import (
     address,
     ip,
 )
-from bench.links.profiles import Direction, LinkProfile
-from bench.links.tun import INTERFACE
+from siftfunnel.bench.links.profiles import Direction, LinkProfile
+from siftfunnel.bench.links.tun import INTERFACE
 
 
 def netem_arguments(direction: Direction) -> list[str]:

@@ -10,7 +10,7 @@ import random
 from collections import deque
 from typing import Literal
 
-from bench.links.profiles import Direction
+from siftfunnel.bench.links.profiles import Direction
 
 Fate = Literal["lost", "queue full"]
 

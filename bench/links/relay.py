@@ -15,10 +15,10 @@ import sys
 from collections.abc import Iterator
 from dataclasses import replace
 
-from bench.links.namespaces import LinkUnavailableError
-from bench.links.pipe import Pipe
-from bench.links.profiles import Direction, LinkProfile
-from shared.children import python_module
+from siftfunnel.bench.links.namespaces import LinkUnavailableError
+from siftfunnel.bench.links.pipe import Pipe
+from siftfunnel.bench.links.profiles import Direction, LinkProfile
+from siftfunnel.shared.children import python_module
 
 SEGMENT_BYTES = 1448
 HEADER_BYTES = 52
@@ -141,7 +141,7 @@ def relay_link(profile: LinkProfile, target: str, *, seed: int = 1) -> Iterator[
     Raises:
         LinkUnavailableError: the relay did not start.
     """
-    command = python_module("bench.links.relay", "--profile", profile.to_json())
+    command = python_module("siftfunnel.bench.links.relay", "--profile", profile.to_json())
     command += ["--target", target, "--seed", str(seed)]
     process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
     assert process.stdout is not None

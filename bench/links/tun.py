@@ -23,7 +23,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from types import FrameType
 
-from bench.links.namespaces import (
+from siftfunnel.bench.links.namespaces import (
     CLOUD_ADDRESS,
     DEVICE_ADDRESS,
     LinkUnavailableError,
@@ -31,9 +31,9 @@ from bench.links.namespaces import (
     address,
     ip,
 )
-from bench.links.pipe import Pipe
-from bench.links.profiles import LinkProfile
-from shared.children import python_module
+from siftfunnel.bench.links.pipe import Pipe
+from siftfunnel.bench.links.profiles import LinkProfile
+from siftfunnel.shared.children import python_module
 
 TUN_DEVICE = Path("/dev/net/tun")
 INTERFACE = "sift0"
@@ -187,7 +187,7 @@ def tun_link(profile: LinkProfile, namespaces: Namespaces, *, seed: int = 1) -> 
     lacking = missing_for_tun()
     if lacking:
         raise LinkUnavailableError(f"emulating a link in user space needs {lacking}")
-    command = python_module("bench.links.tun", "--profile", profile.to_json())
+    command = python_module("siftfunnel.bench.links.tun", "--profile", profile.to_json())
     command += ["--seed", str(seed)]
     command += ["--device-namespace", namespaces.device, "--cloud-namespace", namespaces.cloud]
     process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)

@@ -19,14 +19,14 @@
 from collections.abc import Mapping
 from types import MappingProxyType
 
-from bench.peers.litserve import LITSERVE
-from bench.peers.mlserver import MLSERVER
-from bench.peers.ours import OURS
-from bench.peers.peer import Peer
-from bench.peers.plain_grpc import PLAIN_GRPC
-from bench.peers.ray_serve import RAY_SERVE
-from bench.peers.triton import TRITON
-from bench.peers.wires import OpenInferenceWire
+from siftfunnel.bench.peers.litserve import LITSERVE
+from siftfunnel.bench.peers.mlserver import MLSERVER
+from siftfunnel.bench.peers.ours import OURS
+from siftfunnel.bench.peers.peer import Peer
+from siftfunnel.bench.peers.plain_grpc import PLAIN_GRPC
+from siftfunnel.bench.peers.ray_serve import RAY_SERVE
+from siftfunnel.bench.peers.triton import TRITON
+from siftfunnel.bench.peers.wires import OpenInferenceWire
 
 PEERS: Mapping[str, Peer] = MappingProxyType(
     {peer.name: peer for peer in (OURS, PLAIN_GRPC, TRITON, RAY_SERVE, LITSERVE, MLSERVER)}

@@ -6,7 +6,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from shared.files import write_file
+from siftfunnel.shared.files import write_file
 
 _BUDGET = "About ten minutes with the defaults; the first run installs the peers, some minutes and 2 GB more."
 
@@ -51,14 +51,14 @@ def run_peers(args: argparse.Namespace) -> int:
     Raises:
         ValueError: an unknown peer, no bundle, too few cores.
     """
-    from bench.peers.table import render_peers
+    from siftfunnel.bench.peers.table import render_peers
 
     if args.source is not None:
         print(render_peers(json.loads(args.source.read_text())), end="")
         return 0
-    from bench.peers.comparison import compare
-    from bench.peers.environment import cache_folder
-    from lab.provenance import provenance
+    from siftfunnel.bench.peers.comparison import compare
+    from siftfunnel.bench.peers.environment import cache_folder
+    from siftfunnel.lab.provenance import provenance
 
     plan = _plan(args)
     document: dict[str, Any] = {"provenance": provenance()}
@@ -76,9 +76,9 @@ def run_peers(args: argparse.Namespace) -> int:
 
 
 def _plan(args: argparse.Namespace) -> Any:
-    from bench.peers import PEERS
-    from bench.peers.comparison import MODELS, Plan, two_cores
-    from shared.bundle import load_bundle
+    from siftfunnel.bench.peers import PEERS
+    from siftfunnel.bench.peers.comparison import MODELS, Plan, two_cores
+    from siftfunnel.shared.bundle import load_bundle
 
     if args.bundle is None:
         raise ValueError("name the bundle whose cloud half is served: --bundle DIR")

@@ -19,16 +19,16 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from bench.peers import PEERS
-from bench.peers.contender import Contender, Scene, contending
-from bench.peers.environment import PeerUnavailableError
-from bench.peers.null_model import write_null_bundle
-from bench.peers.ours import OURS
-from bench.peers.peer import Peer
-from bench.peers.processes import on_core
-from bench.peers.wires import SplitInferenceWire, Wire
-from bench.throughput import edge_features, open_cloud_half
-from shared.bundle import Bundle
+from siftfunnel.bench.peers import PEERS
+from siftfunnel.bench.peers.contender import Contender, Scene, contending
+from siftfunnel.bench.peers.environment import PeerUnavailableError
+from siftfunnel.bench.peers.null_model import write_null_bundle
+from siftfunnel.bench.peers.ours import OURS
+from siftfunnel.bench.peers.peer import Peer
+from siftfunnel.bench.peers.processes import on_core
+from siftfunnel.bench.peers.wires import SplitInferenceWire, Wire
+from siftfunnel.bench.throughput import edge_features, open_cloud_half
+from siftfunnel.shared.bundle import Bundle
 
 MODELS = ("real", "null")
 BARE_BATCHES = (1, 16)

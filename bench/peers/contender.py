@@ -11,11 +11,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from bench.peers.environment import PeerUnavailableError
-from bench.peers.load import Load, run_load
-from bench.peers.peer import Peer, RunningPeer
-from bench.peers.wires import Wire, expected_logits
-from shared.bundle import Bundle
+from siftfunnel.bench.peers.environment import PeerUnavailableError
+from siftfunnel.bench.peers.load import Load, run_load
+from siftfunnel.bench.peers.peer import Peer, RunningPeer
+from siftfunnel.bench.peers.wires import Wire, expected_logits
+from siftfunnel.shared.bundle import Bundle
 
 _SETTLE_CLIENTS, _SETTLE_S = 4, 0.5
 _CHECKED = 8

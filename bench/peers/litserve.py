@@ -1,9 +1,9 @@
 """LitServe (Lightning): FastAPI in front, a worker process behind, dynamic batches."""
 
-from bench.peers.environment import Environment, same_onnxruntime
-from bench.peers.peer import Peer
-from bench.peers.script import running
-from bench.peers.wires import HttpBytes
+from siftfunnel.bench.peers.environment import Environment, same_onnxruntime
+from siftfunnel.bench.peers.peer import Peer
+from siftfunnel.bench.peers.script import running
+from siftfunnel.bench.peers.wires import HttpBytes
 
 LITSERVE = Peer(
     name="litserve",

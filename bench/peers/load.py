@@ -9,8 +9,8 @@ from itertools import cycle
 
 import numpy as np
 
-from bench.peers.wires import Ask, Wire
-from shared.bundle import Bundle
+from siftfunnel.bench.peers.wires import Ask, Wire
+from siftfunnel.shared.bundle import Bundle
 
 WARM_UP_S = 0.3
 _PATIENCE_S = 30.0

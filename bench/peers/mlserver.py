@@ -4,10 +4,10 @@ import json
 import shutil
 from pathlib import Path
 
-from bench.peers.environment import Environment, same_onnxruntime
-from bench.peers.peer import Peer, Place
-from bench.peers.wires import OpenInferenceWire
-from shared.bundle import Bundle
+from siftfunnel.bench.peers.environment import Environment, same_onnxruntime
+from siftfunnel.bench.peers.peer import Peer, Place
+from siftfunnel.bench.peers.wires import OpenInferenceWire
+from siftfunnel.shared.bundle import Bundle
 
 RUNTIME = Path(__file__).resolve().parent / "runtimes" / "mlserver_cloud_half.py"
 

@@ -3,7 +3,7 @@
 from dataclasses import replace
 from pathlib import Path
 
-from shared.bundle import CLOUD, EDGE, Bundle, write_bundle
+from siftfunnel.shared.bundle import CLOUD, EDGE, Bundle, write_bundle
 
 _IR_VERSION, _OPSET = 9, 17
 

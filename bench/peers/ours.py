@@ -1,9 +1,9 @@
 """Our own server, measured as the others are."""
 
-from bench.peers.peer import Peer, Place
-from bench.peers.wires import SplitInferenceWire
-from shared.bundle import Bundle
-from shared.ports import LOOPBACK
+from siftfunnel.bench.peers.peer import Peer, Place
+from siftfunnel.bench.peers.wires import SplitInferenceWire
+from siftfunnel.shared.bundle import Bundle
+from siftfunnel.shared.ports import LOOPBACK
 
 EXACT_CODEC = "fp32"
 

@@ -12,11 +12,11 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from bench.peers import processes
-from bench.peers.environment import Environment, PeerUnavailableError, last_lines
-from bench.peers.wires import Wire
-from shared.bundle import Bundle
-from shared.ports import LOOPBACK, free_ports
+from siftfunnel.bench.peers import processes
+from siftfunnel.bench.peers.environment import Environment, PeerUnavailableError, last_lines
+from siftfunnel.bench.peers.wires import Wire
+from siftfunnel.shared.bundle import Bundle
+from siftfunnel.shared.ports import LOOPBACK, free_ports
 
 START_TIMEOUT_S = 180.0
 PORTS = 3

@@ -1,8 +1,8 @@
 """Plain gRPC, the floor: what anybody would write first, in our own environment."""
 
-from bench.peers.peer import Peer
-from bench.peers.script import running
-from bench.peers.wires import GrpcBytes
+from siftfunnel.bench.peers.peer import Peer
+from siftfunnel.bench.peers.script import running
+from siftfunnel.bench.peers.wires import GrpcBytes
 
 PLAIN_GRPC = Peer(
     name="plain-grpc",

@@ -1,9 +1,9 @@
 """Ray Serve: a proxy in front, a replica behind, dynamic batches, on a local cluster of one node."""
 
-from bench.peers.environment import Environment, same_onnxruntime
-from bench.peers.peer import Peer
-from bench.peers.script import running
-from bench.peers.wires import HttpBytes
+from siftfunnel.bench.peers.environment import Environment, same_onnxruntime
+from siftfunnel.bench.peers.peer import Peer
+from siftfunnel.bench.peers.script import running
+from siftfunnel.bench.peers.wires import HttpBytes
 
 RAY_SERVE = Peer(
     name="ray-serve",

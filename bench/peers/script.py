@@ -3,8 +3,8 @@
 from collections.abc import Callable
 from pathlib import Path
 
-from bench.peers.peer import Place
-from shared.bundle import Bundle
+from siftfunnel.bench.peers.peer import Place
+from siftfunnel.shared.bundle import Bundle
 
 _RUNTIMES = Path(__file__).resolve().parent / "runtimes"
 

@@ -3,8 +3,15 @@
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from bench.peers.ours import OURS
-from bench.peers.summary import Row, Spread, bare_frames_per_s, spread, tail_ratio, throughput_ratio
+from siftfunnel.bench.peers.ours import OURS
+from siftfunnel.bench.peers.summary import (
+    Row,
+    Spread,
+    bare_frames_per_s,
+    spread,
+    tail_ratio,
+    throughput_ratio,
+)
 
 _MODELS = {
     "real": "The cloud half of {bundle}: the model is the bottleneck",

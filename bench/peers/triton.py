@@ -7,10 +7,10 @@ Runtime backend; the label says so.
 import shutil
 from pathlib import Path
 
-from bench.peers.environment import Environment, same_onnxruntime, system_interpreter
-from bench.peers.peer import Peer, Place
-from bench.peers.wires import OpenInferenceWire
-from shared.bundle import Bundle
+from siftfunnel.bench.peers.environment import Environment, same_onnxruntime, system_interpreter
+from siftfunnel.bench.peers.peer import Peer, Place
+from siftfunnel.bench.peers.wires import OpenInferenceWire
+from siftfunnel.shared.bundle import Bundle
 
 RUNTIME = Path(__file__).resolve().parent / "runtimes" / "triton_cloud_half.py"
 

@@ -13,13 +13,13 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from bench.peers.http import HEADERS, HttpConnection, http_request
-from cloud_server.open_inference import SERVICE as OPEN_INFERENCE
-from shared.bundle import Bundle
-from shared.ports import STRAIGHT
-from shared.rpc import open_inference_pb2 as oip
-from shared.rpc import split_inference_pb2 as pb
-from shared.wire import codec_by_name, make_codecs
+from siftfunnel.bench.peers.http import HEADERS, HttpConnection, http_request
+from siftfunnel.cloud_server.open_inference import SERVICE as OPEN_INFERENCE
+from siftfunnel.shared.bundle import Bundle
+from siftfunnel.shared.ports import STRAIGHT
+from siftfunnel.shared.rpc import open_inference_pb2 as oip
+from siftfunnel.shared.rpc import split_inference_pb2 as pb
+from siftfunnel.shared.wire import codec_by_name, make_codecs
 
 Ask = Callable[[bytes], Awaitable[bytes]]
 """One request, its reply."""

@@ -4,10 +4,10 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from bench.cells.result import Cell
-from bench.links.profiles import PROFILES, LinkProfile
-from bench.recommend.candidates import candidates
-from bench.recommend.prediction import (
+from siftfunnel.bench.cells.result import Cell
+from siftfunnel.bench.links.profiles import PROFILES, LinkProfile
+from siftfunnel.bench.recommend.candidates import candidates
+from siftfunnel.bench.recommend.prediction import (
     Network,
     Percentile,
     PredictionError,
@@ -15,12 +15,12 @@ from bench.recommend.prediction import (
     leave_one_link_out,
     prediction_error,
 )
-from bench.recommend.verdicts import Limits, Verdict, judge
-from bench.report.leakage import LeakageBook
-from bench.report.naming import drop_seconds, link_name, task_of
-from bench.report.tables import grouped, number
-from lab.tables.cells import NONE, Section, words
-from lab.tables.cells import Cell as Entry
+from siftfunnel.bench.recommend.verdicts import Limits, Verdict, judge
+from siftfunnel.bench.report.leakage import LeakageBook
+from siftfunnel.bench.report.naming import drop_seconds, link_name, task_of
+from siftfunnel.bench.report.tables import grouped, number
+from siftfunnel.lab.tables.cells import NONE, Section, words
+from siftfunnel.lab.tables.cells import Cell as Entry
 
 
 @dataclass(frozen=True)

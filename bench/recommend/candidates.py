@@ -4,11 +4,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from statistics import median
 
-from bench.cells.result import Cell
-from bench.recommend.prediction import Network, Percentile, PredictionError, predict_ms
-from bench.report.accuracy import Accuracy, accuracy_of
-from bench.report.leakage import Leakage, LeakageBook
-from bench.report.naming import link_name, way_label
+from siftfunnel.bench.cells.result import Cell
+from siftfunnel.bench.recommend.prediction import Network, Percentile, PredictionError, predict_ms
+from siftfunnel.bench.report.accuracy import Accuracy, accuracy_of
+from siftfunnel.bench.report.leakage import Leakage, LeakageBook
+from siftfunnel.bench.report.naming import link_name, way_label
 
 
 @dataclass(frozen=True)

@@ -6,20 +6,20 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from bench.report.cli import CELLS, add_leakage_arguments, leakage_of
-from bench.report.naming import MODE_NAMES
+from siftfunnel.bench.report.cli import CELLS, add_leakage_arguments, leakage_of
+from siftfunnel.bench.report.naming import MODE_NAMES
 
 if TYPE_CHECKING:
-    from bench.cells.result import Cell
-    from bench.recommend.answers import AskedLink, Recommendation
-    from bench.recommend.verdicts import Limits
+    from siftfunnel.bench.cells.result import Cell
+    from siftfunnel.bench.recommend.answers import AskedLink, Recommendation
+    from siftfunnel.bench.recommend.verdicts import Limits
 
 SCENARIO = "SingleStream"
 EPILOG = """\
 A link is a profile's name (`siftfunnel bench links` lists them), figures, or measured towards a server:
   siftfunnel bench recommend --link slow-4g --least-accuracy 0.8 --most-psnr 25
   siftfunnel bench recommend --up-kbit 400 --down-kbit 2000 --rtt-ms 120 --latency-budget-ms 250
-  python -m bench.links.probe serve 0.0.0.0        (at the server; prints its port)
+  python -m siftfunnel.bench.links.probe serve 0.0.0.0        (at the server; prints its port)
   siftfunnel bench recommend --probe SERVER:PORT   (at the device)
 Without a link: every link that was measured."""
 
@@ -94,9 +94,9 @@ def run_recommend(args: argparse.Namespace) -> int:
     Raises:
         ValueError: a file, link, task or limit that cannot be used; says which and what to do.
     """
-    from bench.recommend.answers import recommend
-    from bench.recommend.verdicts import Limits
-    from bench.report.sources import read_cells
+    from siftfunnel.bench.recommend.answers import recommend
+    from siftfunnel.bench.recommend.verdicts import Limits
+    from siftfunnel.bench.report.sources import read_cells
 
     limits = Limits(
         args.latency_budget_ms,
@@ -129,14 +129,14 @@ def _files(named: Sequence[Path]) -> Sequence[Path]:
 
 
 def _every_link(cells: "Sequence[Cell]") -> "list[AskedLink]":
-    from bench.recommend.answers import measured_links
+    from siftfunnel.bench.recommend.answers import measured_links
 
     return measured_links(cells)
 
 
 def _by_task(cells: "Sequence[Cell]", task: str | None, scenario: str) -> "dict[str, list[Cell]]":
-    from bench.recommend.answers import tasks_of
-    from bench.report.naming import task_of
+    from siftfunnel.bench.recommend.answers import tasks_of
+    from siftfunnel.bench.report.naming import task_of
 
     tasks, scenarios = tasks_of(cells), list(dict.fromkeys(cell.scenario for cell in cells))
     if not cells:
@@ -159,9 +159,9 @@ def asked_links(args: argparse.Namespace) -> "list[AskedLink]":
         ValueError: figures of a link that are incomplete or impossible.
         OSError: no probe answers.
     """
-    from bench.links.probe import measure
-    from bench.recommend.answers import AskedLink
-    from bench.recommend.prediction import Network
+    from siftfunnel.bench.links.probe import measure
+    from siftfunnel.bench.recommend.answers import AskedLink
+    from siftfunnel.bench.recommend.prediction import Network
 
     links = [AskedLink(name) for name in args.link or ()]
     figures = (args.rtt_ms, args.up_kbit, args.down_kbit)
@@ -179,8 +179,8 @@ def asked_links(args: argparse.Namespace) -> "list[AskedLink]":
 
 
 def _text(made: "dict[str, Recommendation]") -> str:
-    from bench.recommend.answers import answer_section
-    from bench.report.terminal import section_text
+    from siftfunnel.bench.recommend.answers import answer_section
+    from siftfunnel.bench.report.terminal import section_text
 
     sections = [answer_section(answer, each.error) for each in made.values() for answer in each.answers]
     return "\n\n".join(map(section_text, sections)) + "\n"
@@ -189,7 +189,7 @@ def _text(made: "dict[str, Recommendation]") -> str:
 def _json(made: "dict[str, Recommendation]", limits: "Limits", scenario: str) -> str:
     from dataclasses import asdict
 
-    from bench.recommend.answers import recommendation_json
+    from siftfunnel.bench.recommend.answers import recommendation_json
 
     values = {
         "schema": 1,

@@ -17,9 +17,9 @@ from dataclasses import dataclass
 from statistics import median
 from typing import Any, Literal
 
-from bench.cells.result import Cell, LayerBytes
-from bench.links.probe import Calibration
-from bench.links.profiles import LinkProfile
+from siftfunnel.bench.cells.result import Cell, LayerBytes
+from siftfunnel.bench.links.probe import Calibration
+from siftfunnel.bench.links.profiles import LinkProfile
 
 Percentile = Literal["mean", "p50", "p90", "p99"]
 _LINKS_FOR_A_LINE = 4

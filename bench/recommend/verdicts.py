@@ -5,10 +5,10 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-from bench.recommend.candidates import Candidate
-from bench.recommend.prediction import PredictionError
-from bench.report.leakage import Basis, more_leaked_db
-from bench.report.naming import MODE_NAMES
+from siftfunnel.bench.recommend.candidates import Candidate
+from siftfunnel.bench.recommend.prediction import PredictionError
+from siftfunnel.bench.report.leakage import Basis, more_leaked_db
+from siftfunnel.bench.report.naming import MODE_NAMES
 
 Preference = Literal["latency", "bytes", "leakage", "accuracy"]
 Outcome = Literal["best", "runner-up", "dominated", "refused", "unknown"]

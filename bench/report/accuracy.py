@@ -4,10 +4,10 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-from bench.cells.result import Cell
-from bench.report.leakage import find_point
-from bench.report.sources import Front
-from lab.metrics.intervals import accuracy_interval
+from siftfunnel.bench.cells.result import Cell
+from siftfunnel.bench.report.leakage import find_point
+from siftfunnel.bench.report.sources import Front
+from siftfunnel.lab.metrics.intervals import accuracy_interval
 
 
 @dataclass(frozen=True)

@@ -7,12 +7,12 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from shared.files import write_file
+from siftfunnel.shared.files import write_file
 
 if TYPE_CHECKING:
-    from bench.report.leakage import LeakageBook
-    from bench.report.sources import Measured
-    from lab.tables.cells import Document, Drawing
+    from siftfunnel.bench.report.leakage import LeakageBook
+    from siftfunnel.bench.report.sources import Measured
+    from siftfunnel.lab.tables.cells import Document, Drawing
 
 PROJECT = Path(__file__).resolve().parents[2]
 CELLS = PROJECT / "bench" / "results" / "cells.json"
@@ -67,8 +67,8 @@ def leakage_of(args: argparse.Namespace) -> "LeakageBook":
     Raises:
         ValueError: a folder that was named and is not there, or a file in it that cannot be used.
     """
-    from bench.report.leakage import LeakageBook
-    from bench.report.sources import SourceError, read_fronts, read_inverters
+    from siftfunnel.bench.report.leakage import LeakageBook
+    from siftfunnel.bench.report.sources import SourceError, read_fronts, read_inverters
 
     named = (*(args.fronts or ()), *(args.inverters or ()), *([args.pictures] if args.pictures else ()))
     for folder in named:
@@ -87,9 +87,9 @@ def run_report(args: argparse.Namespace) -> int:
     Raises:
         ValueError: a file that cannot be read or used; says which and why.
     """
-    from bench.report.sources import read_cells
-    from bench.report.tables import documents
-    from bench.report.terminal import to_text
+    from siftfunnel.bench.report.sources import read_cells
+    from siftfunnel.bench.report.tables import documents
+    from siftfunnel.bench.report.terminal import to_text
 
     measured = read_cells(args.files)
     leakage = leakage_of(args)
@@ -105,8 +105,8 @@ def report_files(measured: "Measured", leakage: "LeakageBook") -> dict[str, str]
     """Everything that a report writes, by file name."""
     from dataclasses import replace
 
-    from bench.report.summary import summary
-    from bench.report.tables import documents
+    from siftfunnel.bench.report.summary import summary
+    from siftfunnel.bench.report.tables import documents
 
     files: dict[str, str] = {}
     for document in documents(measured, leakage):
@@ -117,8 +117,8 @@ def report_files(measured: "Measured", leakage: "LeakageBook") -> dict[str, str]
 
 def cell_drawings(measured: "Measured", task: str) -> "tuple[Drawing, ...]":
     """One drawing of stages per scenario of a task."""
-    from bench.report.naming import task_of
-    from bench.report.stages import stages_drawing
+    from siftfunnel.bench.report.naming import task_of
+    from siftfunnel.bench.report.stages import stages_drawing
 
     cells = [cell for cell in measured.cells if task_of(cell.bundle) == task]
     made = [stages_drawing(cells, task, name) for name in dict.fromkeys(cell.scenario for cell in cells)]
@@ -127,7 +127,7 @@ def cell_drawings(measured: "Measured", task: str) -> "tuple[Drawing, ...]":
 
 def document_files(document: "Document", prefix: str) -> dict[str, str]:
     """A page as ``<prefix>-<table>.md`` and its drawings."""
-    from lab.tables.rendering import to_markdown
+    from siftfunnel.lab.tables.rendering import to_markdown
 
     page = to_markdown(document, with_drawings=True)
     drawings: Sequence[Drawing] = document.drawings

@@ -4,8 +4,8 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from lab.tables.cells import Drawing
-from lab.tables.svg import COLOURS, LETTER_WIDTH, Plot, spread_labels, ticks
+from siftfunnel.lab.tables.cells import Drawing
+from siftfunnel.lab.tables.svg import COLOURS, LETTER_WIDTH, Plot, spread_labels, ticks
 
 Curves = dict[str, list[tuple[float, float]]]
 

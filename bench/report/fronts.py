@@ -5,11 +5,11 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from bench.report.naming import machine_line
-from bench.report.sources import Front
-from bench.report.tables import number
-from lab.tables.cells import NONE, Cell, Document, Drawing, Section, words
-from lab.tables.svg import COLOURS, LETTER_WIDTH, Plot, spread_labels, ticks
+from siftfunnel.bench.report.naming import machine_line
+from siftfunnel.bench.report.sources import Front
+from siftfunnel.bench.report.tables import number
+from siftfunnel.lab.tables.cells import NONE, Cell, Document, Drawing, Section, words
+from siftfunnel.lab.tables.svg import COLOURS, LETTER_WIDTH, Plot, spread_labels, ticks
 
 Point = Mapping[str, Any]
 KIND_NAMES = {

@@ -21,10 +21,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
-from bench.cells.result import Cell
-from bench.report.naming import task_of
-from bench.report.reading import reading_psnr_db
-from bench.report.sources import Front
+from siftfunnel.bench.cells.result import Cell
+from siftfunnel.bench.report.naming import task_of
+from siftfunnel.bench.report.reading import reading_psnr_db
+from siftfunnel.bench.report.sources import Front
 
 Basis = Literal["nothing sent", "through this codec", "shipped inverter alone", "picture on the wire"]
 

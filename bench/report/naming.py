@@ -3,7 +3,7 @@
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from bench.cells.result import Cell
+    from siftfunnel.bench.cells.result import Cell
 
 MODE_NAMES = {
     "edge-only": "edge only",

@@ -4,8 +4,8 @@ from collections.abc import Callable, Mapping
 from statistics import median
 from typing import Any
 
-from bench.report.curves import ratio_svg
-from lab.tables.cells import Drawing
+from siftfunnel.bench.report.curves import ratio_svg
+from siftfunnel.lab.tables.cells import Drawing
 
 OURS = "siftfunnel"
 MODELS = {"real": "the cloud half", "null": "a null model"}

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from shared.pictures import is_picture_name, open_image
+from siftfunnel.shared.pictures import is_picture_name, open_image
 
 MOST_PICTURES = 100
 LOSSLESS_DB = 99.0

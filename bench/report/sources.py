@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from bench.cells.result import Cell, CellFile, Skipped
+from siftfunnel.bench.cells.result import Cell, CellFile, Skipped
 
 FRONT_SCHEMA = 1
 Front = Mapping[str, Any]

@@ -2,11 +2,11 @@
 
 from collections.abc import Sequence
 
-from bench.cells.result import STAGES, Cell
-from bench.report.naming import cell_label, link_name
-from bench.report.tables import grouped, measured_link
-from lab.tables.cells import Drawing
-from lab.tables.svg import COLOURS, LETTER_WIDTH, Plot, ticks
+from siftfunnel.bench.cells.result import STAGES, Cell
+from siftfunnel.bench.report.naming import cell_label, link_name
+from siftfunnel.bench.report.tables import grouped, measured_link
+from siftfunnel.lab.tables.cells import Drawing
+from siftfunnel.lab.tables.svg import COLOURS, LETTER_WIDTH, Plot, ticks
 
 STAGE_COLOURS = {
     "wait": "#C8C8C8",

@@ -9,10 +9,10 @@ from dataclasses import asdict
 from statistics import median
 from typing import Any
 
-from bench.cells.result import Cell
-from bench.report.leakage import LeakageBook
-from bench.report.naming import link_name, task_of, variant_words
-from bench.report.sources import Measured
+from siftfunnel.bench.cells.result import Cell
+from siftfunnel.bench.report.leakage import LeakageBook
+from siftfunnel.bench.report.naming import link_name, task_of, variant_words
+from siftfunnel.bench.report.sources import Measured
 
 
 def summary(measured: Measured, leakage: LeakageBook) -> dict[str, Any]:

@@ -4,12 +4,12 @@ import math
 from collections.abc import Callable, Sequence
 from statistics import median
 
-from bench.cells.result import LAYERS, STAGES, Cell, LayerBytes, Skipped
-from bench.report.leakage import LeakageBook
-from bench.report.naming import cell_label, link_name, machine_line, task_of, way_label
-from bench.report.sources import Measured
-from lab.tables.cells import NONE, Document, Section, words
-from lab.tables.cells import Cell as Entry
+from siftfunnel.bench.cells.result import LAYERS, STAGES, Cell, LayerBytes, Skipped
+from siftfunnel.bench.report.leakage import LeakageBook
+from siftfunnel.bench.report.naming import cell_label, link_name, machine_line, task_of, way_label
+from siftfunnel.bench.report.sources import Measured
+from siftfunnel.lab.tables.cells import NONE, Document, Section, words
+from siftfunnel.lab.tables.cells import Cell as Entry
 
 PROFILE = "cells"
 LATENCY_COLUMNS = (

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from itertools import chain
 
-from lab.tables.cells import Document, Section
+from siftfunnel.lab.tables.cells import Document, Section
 
 
 def to_text(document: Document) -> str:

@@ -8,7 +8,7 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
-from shared.files import write_file
+from siftfunnel.shared.files import write_file
 
 COUNTS = (1, 10, 100, 1000)
 
@@ -50,7 +50,7 @@ def run_serving(args: argparse.Namespace) -> int:
     Raises:
         ValueError: not Linux, fewer than two usable cores, a core that this process may not use.
     """
-    from bench.serving.measure import (
+    from siftfunnel.bench.serving.measure import (
         LAYOUTS,
         MAX_BATCH,
         WINDOW_FRAMES,
@@ -61,10 +61,10 @@ def run_serving(args: argparse.Namespace) -> int:
         measure_throughput,
         null_at,
     )
-    from bench.serving.table import render_serving
-    from bench.throughput import edge_features
-    from lab.provenance import provenance
-    from shared.bundle import load_bundle
+    from siftfunnel.bench.serving.table import render_serving
+    from siftfunnel.bench.throughput import edge_features
+    from siftfunnel.lab.provenance import provenance
+    from siftfunnel.shared.bundle import load_bundle
 
     if min(args.rounds, args.frames, *args.streams) < 1 or not args.seconds > 0:
         raise ValueError("--rounds, --frames, --streams and --seconds must be above 0")

@@ -9,7 +9,7 @@ from typing import Any
 
 import grpc
 
-from shared.rpc import split_inference_pb2 as pb
+from siftfunnel.shared.rpc import split_inference_pb2 as pb
 
 
 async def _answer(unused_requests: object, context: Any) -> None:

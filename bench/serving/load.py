@@ -12,8 +12,8 @@ from typing import Any
 import grpc
 import numpy as np
 
-from shared.ports import STRAIGHT
-from shared.rpc import split_inference_pb2 as pb
+from siftfunnel.shared.ports import STRAIGHT
+from siftfunnel.shared.rpc import split_inference_pb2 as pb
 
 _SERVICE = "/siftfunnel.v1.SplitInference/"
 

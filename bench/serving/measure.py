@@ -17,11 +17,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from bench.serving.load import Streams, Traffic, poisson_arrivals, prepare
-from bench.serving.processes import ServerProcess, cloud_server, running
-from bench.throughput import edge_features, open_cloud_half
-from shared.bundle import Bundle
-from shared.wire import codec_by_name, make_codecs
+from siftfunnel.bench.serving.load import Streams, Traffic, poisson_arrivals, prepare
+from siftfunnel.bench.serving.processes import ServerProcess, cloud_server, running
+from siftfunnel.bench.throughput import edge_features, open_cloud_half
+from siftfunnel.shared.bundle import Bundle
+from siftfunnel.shared.wire import codec_by_name, make_codecs
 
 MAX_BATCH = 16
 BULK_FRAMES, BULK_BYTES = 16, 65536
@@ -178,7 +178,7 @@ def measure_null(
     rows = []
     core = str(cores.model)
     with (
-        running("bench.serving.floor_process", "--core", core) as floor,
+        running("siftfunnel.bench.serving.floor_process", "--core", core) as floor,
         cloud_server(
             null.directory, max_batch=MAX_BATCH, model_core=cores.model, loop_core=cores.model
         ) as server,
@@ -217,7 +217,7 @@ def measure_latency(
     features = edge_features(bundle)
     traffic = traffic_of(bundle, features, codec)
     with (
-        running("bench.serving.floor_process", "--core", str(cores.client)) as floor,
+        running("siftfunnel.bench.serving.floor_process", "--core", str(cores.client)) as floor,
         cloud_server(
             bundle.directory, max_batch=MAX_BATCH, model_core=cores.model, loop_core=cores.client
         ) as server,
@@ -320,6 +320,6 @@ def _grown(
 
 def null_at(directory: Path, bundle: Bundle) -> Bundle:
     """The null bundle of a real one."""
-    from bench.serving.null_bundle import write_null_bundle
+    from siftfunnel.bench.serving.null_bundle import write_null_bundle
 
     return write_null_bundle(directory, bundle)

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import numpy as np
 
-from shared.bundle import Bundle, write_bundle
+from siftfunnel.shared.bundle import Bundle, write_bundle
 
 
 def write_null_bundle(directory: Path, real: Bundle) -> Bundle:
@@ -18,7 +18,7 @@ def write_null_bundle(directory: Path, real: Bundle) -> Bundle:
         "edge.onnx": real.path("edge.onnx").read_bytes(),
         "cloud.onnx": _mean_and_linear(manifest.feature.channels, len(manifest.classes)),
     }
-    return write_bundle(directory, manifest, files, {"made_by": "bench.serving.null_bundle"})
+    return write_bundle(directory, manifest, files, {"made_by": "siftfunnel.bench.serving.null_bundle"})
 
 
 def _mean_and_linear(channels: int, num_classes: int) -> bytes:

@@ -6,8 +6,8 @@ from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from bench.announced import announced
-from shared.children import python_module
+from siftfunnel.bench.announced import announced
+from siftfunnel.shared.children import python_module
 
 _TICK_S = 1 / os.sysconf("SC_CLK_TCK")
 
@@ -51,7 +51,7 @@ def cloud_server(
 ) -> AbstractContextManager[ServerProcess]:
     """A pinned cloud server; see `bench.serving.server_process`."""
     return running(
-        "bench.serving.server_process",
+        "siftfunnel.bench.serving.server_process",
         *("--bundle", str(bundle), "--max-batch", str(max_batch)),
         *("--model-core", str(model_core), "--loop-core", str(loop_core)),
     )

@@ -1,4 +1,4 @@
-"""A cloud server in a process of its own whose threads are pinned: `python -m bench.serving.server_process`.
+"""`python -m siftfunnel.bench.serving.server_process`: a cloud server whose threads are pinned.
 
 Prints the address as one line of JSON, serves until SIGTERM.
 """
@@ -11,11 +11,11 @@ import signal
 import threading
 from pathlib import Path
 
-from cloud_server.batching import BatchPolicy
-from cloud_server.ceilings import Ceilings
-from cloud_server.config import CloudConfig, Endpoint
-from cloud_server.process import settle_memory
-from cloud_server.server import CloudServer, serve
+from siftfunnel.cloud_server.batching import BatchPolicy
+from siftfunnel.cloud_server.ceilings import Ceilings
+from siftfunnel.cloud_server.config import CloudConfig, Endpoint
+from siftfunnel.cloud_server.process import settle_memory
+from siftfunnel.cloud_server.server import CloudServer, serve
 
 QUEUE_LIMIT_FRAMES = 8192
 MOST_STREAMS = 8192

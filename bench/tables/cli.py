@@ -26,8 +26,8 @@ def run_tables(args: argparse.Namespace) -> int:
     Raises:
         ValueError: a result that is there and cannot be used.
     """
-    from bench.report.cli import PROJECT, write_text
-    from bench.tables.registry import all_pages, say_on_stderr
+    from siftfunnel.bench.report.cli import PROJECT, write_text
+    from siftfunnel.bench.tables.registry import all_pages, say_on_stderr
 
     for name, text in all_pages(args.root or PROJECT, say_on_stderr).items():
         write_text(args.out / name, text)

@@ -7,28 +7,28 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any
 
-from bench.cells.result import Cell
-from bench.links.probe import Calibration
-from bench.links.profiles import LinkProfile
-from bench.recommend.answers import (
+from siftfunnel.bench.cells.result import Cell
+from siftfunnel.bench.links.probe import Calibration
+from siftfunnel.bench.links.profiles import LinkProfile
+from siftfunnel.bench.recommend.answers import (
     measured_links,
     overview_section,
     recommend,
     recommendation_json,
     tasks_of,
 )
-from bench.recommend.cli import SCENARIO
-from bench.recommend.prediction import Percentile, Trial, leave_one_link_out, prediction_error
-from bench.recommend.verdicts import Limits
-from bench.report.cli import document_files, report_files
-from bench.report.curves import throughput_drawing
-from bench.report.fronts import front_document
-from bench.report.leakage import LeakageBook
-from bench.report.naming import machine_line, task_of
-from bench.report.peers import peers_drawings
-from bench.report.sources import read_cells, read_fronts, read_inverters, read_json
-from bench.report.tables import configured_link
-from lab.tables.cells import Document, Drawing, Section, words
+from siftfunnel.bench.recommend.cli import SCENARIO
+from siftfunnel.bench.recommend.prediction import Percentile, Trial, leave_one_link_out, prediction_error
+from siftfunnel.bench.recommend.verdicts import Limits
+from siftfunnel.bench.report.cli import document_files, report_files
+from siftfunnel.bench.report.curves import throughput_drawing
+from siftfunnel.bench.report.fronts import front_document
+from siftfunnel.bench.report.leakage import LeakageBook
+from siftfunnel.bench.report.naming import machine_line, task_of
+from siftfunnel.bench.report.peers import peers_drawings
+from siftfunnel.bench.report.sources import read_cells, read_fronts, read_inverters, read_json
+from siftfunnel.bench.report.tables import configured_link
+from siftfunnel.lab.tables.cells import Document, Drawing, Section, words
 
 Pages = dict[str, str]
 Drawer = Callable[[Mapping[str, Any]], Sequence[Drawing]]

@@ -15,7 +15,7 @@ import os
 import re
 from pathlib import Path
 
-from lab.tables.findings import render
+from siftfunnel.lab.tables.findings import render
 
 BLOCK = re.compile(r"<!-- if (\S+) -->\n(.*?)<!-- end -->\n", re.DOTALL)
 INCLUDE = re.compile(r"<!-- include (\S+) -->")

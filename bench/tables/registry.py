@@ -5,7 +5,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from bench.tables.pages import (
+from siftfunnel.bench.tables.pages import (
     Pages,
     Renderer,
     RendererMissingError,
@@ -41,17 +41,17 @@ REGISTRY: Mapping[str, Kind] = {
     "links": Kind("bench/results/links.json", links_pages, "emulated links as measured"),
     "edge": Kind(
         "bench/results/edge.json",
-        rendered_by("bench.edge.table", "render_edge", "edge"),
+        rendered_by("siftfunnel.bench.edge.table", "render_edge", "edge"),
         "the edge half's time, memory and start",
     ),
     "serving": Kind(
         "bench/results/serving.json",
-        rendered_by("bench.serving.table", "render_serving", "serving", throughput_drawings),
+        rendered_by("siftfunnel.bench.serving.table", "render_serving", "serving", throughput_drawings),
         "throughput and latency of the serving path",
     ),
     "peers": Kind(
         "bench/results/peers.json",
-        rendered_by("bench.peers.table", "render_peers", "peers", peers_drawer),
+        rendered_by("siftfunnel.bench.peers.table", "render_peers", "peers", peers_drawer),
         "other model servers, side by side",
     ),
 }

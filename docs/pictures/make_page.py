@@ -21,8 +21,8 @@ from typing import Any
 from PIL import Image
 from playwright.sync_api import Page, sync_playwright
 
-from shared.children import python_module
 from siftfunnel.demo.ports import get_json
+from siftfunnel.shared.children import python_module
 
 PICTURE = Path(__file__).with_name("page.png")
 WIDTH, HEIGHT, GAP = 1280, 800, 12

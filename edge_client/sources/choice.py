@@ -3,9 +3,9 @@
 from dataclasses import dataclass
 from pathlib import Path
 
-from edge_client.errors import SourceError
-from edge_client.sources.source import IterableSource, Limited, Paced, Source
-from shared.showing import without_credentials
+from siftfunnel.edge_client.errors import SourceError
+from siftfunnel.edge_client.sources.source import IterableSource, Limited, Paced, Source
+from siftfunnel.shared.showing import without_credentials
 
 
 @dataclass(frozen=True)
@@ -59,8 +59,8 @@ def _paced(source: Source, rate_fps: float | None) -> Source:
 
 
 def _open_place(choice: SourceChoice) -> Source:
-    from edge_client.sources.directory import DirectorySource, WatchedDirectory
-    from shared.pictures import is_picture_name
+    from siftfunnel.edge_client.sources.directory import DirectorySource, WatchedDirectory
+    from siftfunnel.shared.pictures import is_picture_name
 
     place = choice.place
     if place == "demo" and not Path(place).exists():
@@ -76,11 +76,11 @@ def _open_place(choice: SourceChoice) -> Source:
     if choice.watch or choice.shuffle_seed is not None:
         raise SourceError(f"{without_credentials(place)}: not a directory, which --watch and --shuffle need")
     if place == "-":
-        from edge_client.sources.paths import PathLines
+        from siftfunnel.edge_client.sources.paths import PathLines
 
         return PathLines()
     if place == "jsonl:-":
-        from edge_client.sources.pushed import PushedPictures
+        from siftfunnel.edge_client.sources.pushed import PushedPictures
 
         return PushedPictures()
     if is_picture_name(Path(place).name) and Path(place).is_file():
@@ -89,7 +89,7 @@ def _open_place(choice: SourceChoice) -> Source:
 
 
 def _open_video(place: str) -> Source:
-    from edge_client.sources.video import VideoSource
+    from siftfunnel.edge_client.sources.video import VideoSource
 
     kind, _, number = place.partition(":")
     if kind == "camera" and (number.isdigit() or not number):

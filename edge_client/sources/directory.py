@@ -12,10 +12,10 @@ from dataclasses import dataclass
 from itertools import cycle
 from pathlib import Path
 
-from edge_client.errors import SourceError
-from edge_client.picture import Picture
-from shared.pictures import PICTURE_SUFFIXES, is_picture_name
-from shared.showing import printable
+from siftfunnel.edge_client.errors import SourceError
+from siftfunnel.edge_client.picture import Picture
+from siftfunnel.shared.pictures import PICTURE_SUFFIXES, is_picture_name
+from siftfunnel.shared.showing import printable
 
 _log = logging.getLogger(__name__)
 

@@ -12,8 +12,8 @@ import threading
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 
-from edge_client.picture import Picture
-from edge_client.sources.source import Source
+from siftfunnel.edge_client.picture import Picture
+from siftfunnel.edge_client.sources.source import Source
 
 _LOOK_EVERY_S = 0.2
 

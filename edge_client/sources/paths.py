@@ -6,8 +6,8 @@ import threading
 from collections.abc import Iterator
 from pathlib import Path
 
-from edge_client.errors import SourceError
-from edge_client.picture import Picture
+from siftfunnel.edge_client.errors import SourceError
+from siftfunnel.edge_client.picture import Picture
 
 _CHUNK_BYTES = 65_536
 _LOOK_EVERY_S = 0.2

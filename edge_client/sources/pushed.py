@@ -6,9 +6,9 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from edge_client.errors import SourceError
-from edge_client.picture import Picture
-from edge_client.sources.paths import chunks
+from siftfunnel.edge_client.errors import SourceError
+from siftfunnel.edge_client.picture import Picture
+from siftfunnel.edge_client.sources.paths import chunks
 
 MAX_LINE_BYTES = 65_536
 MAX_PICTURE_BYTES = 256 << 20

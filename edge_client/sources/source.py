@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator
 from itertools import islice
 from typing import Protocol, runtime_checkable
 
-from edge_client.picture import Picture, as_picture
+from siftfunnel.edge_client.picture import Picture, as_picture
 
 
 @runtime_checkable

@@ -12,10 +12,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from edge_client.errors import SourceError, SourceLost
-from edge_client.picture import Picture
-from shared.extras import how_to_install
-from shared.showing import without_credentials
+from siftfunnel.edge_client.errors import SourceError, SourceLost
+from siftfunnel.edge_client.picture import Picture
+from siftfunnel.shared.extras import how_to_install
+from siftfunnel.shared.showing import without_credentials
 
 _log = logging.getLogger(__name__)
 

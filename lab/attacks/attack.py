@@ -11,7 +11,7 @@ from typing import Any, ClassVar, Literal
 
 from torch import Tensor
 
-from lab.attacks.victim import Victim
+from siftfunnel.lab.attacks.victim import Victim
 
 Access = Literal["white-box", "gray-box", "black-box", "no-query"]
 """white-box: gradients through the edge; gray-box: queries, and the edge's layout to shape the inverter;

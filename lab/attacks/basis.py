@@ -13,7 +13,7 @@ from dataclasses import dataclass, fields
 import torch
 from torch import Tensor
 
-from lab.attacks.victim import BATCH, to_floats
+from siftfunnel.lab.attacks.victim import BATCH, to_floats
 
 SIGMA_FLOOR = 0.005
 """Least deviation of a coefficient, in picture units: what auxiliary pictures never do stays possible."""

@@ -17,11 +17,11 @@ from safetensors import safe_open
 from safetensors.torch import save_file
 from torch import Tensor
 
-from lab.attacks.attack import Attack, Reconstruction, Show
-from lab.attacks.fingerprint import tensor_digest
-from lab.attacks.victim import Victim
-from lab.checkpoints import RunFolderError
-from lab.train import keep_freed_memory
+from siftfunnel.lab.attacks.attack import Attack, Reconstruction, Show
+from siftfunnel.lab.attacks.fingerprint import tensor_digest
+from siftfunnel.lab.attacks.victim import Victim
+from siftfunnel.lab.checkpoints import RunFolderError
+from siftfunnel.lab.train import keep_freed_memory
 
 ABOUT = "reconstruction.json"
 PER_IMAGE = "_per_image"

@@ -14,10 +14,10 @@ from typing import Any, ClassVar
 import torch
 from torch import Tensor
 
-from lab.attacks.descent import Descent, curve_iterations, require_numbers
-from lab.attacks.picture_nets import PictureNets
-from lab.attacks.tuned import Scene, TunedAttack
-from lab.attacks.tuning import Candidate
+from siftfunnel.lab.attacks.descent import Descent, curve_iterations, require_numbers
+from siftfunnel.lab.attacks.picture_nets import PictureNets
+from siftfunnel.lab.attacks.tuned import Scene, TunedAttack
+from siftfunnel.lab.attacks.tuning import Candidate
 
 
 @dataclass(frozen=True)

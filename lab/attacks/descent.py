@@ -11,8 +11,8 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor
 
-from lab.attacks.basis import Coordinates
-from lab.attacks.chunks import AttackDivergedError
+from siftfunnel.lab.attacks.basis import Coordinates
+from siftfunnel.lab.attacks.chunks import AttackDivergedError
 
 CURVE_POINTS = 20
 BETA_1, BETA_2, EPSILON = 0.9, 0.999, 1e-12

@@ -11,11 +11,11 @@ from typing import Any, ClassVar
 
 from torch import Tensor, nn
 
-from lab.attacks.attack import Access, Show
-from lab.attacks.inverter_training import InverterTask, TrainedInverter
-from lab.attacks.residual import Residual
-from lab.attacks.stored import StoredInverter
-from lab.attacks.victim import Victim
+from siftfunnel.lab.attacks.attack import Access, Show
+from siftfunnel.lab.attacks.inverter_training import InverterTask, TrainedInverter
+from siftfunnel.lab.attacks.residual import Residual
+from siftfunnel.lab.attacks.stored import StoredInverter
+from siftfunnel.lab.attacks.victim import Victim
 
 
 @dataclass(frozen=True)

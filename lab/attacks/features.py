@@ -10,7 +10,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from lab.attacks.victim import BATCH, Victim, to_floats
+from siftfunnel.lab.attacks.victim import BATCH, Victim, to_floats
 
 CHANNEL_FLOOR, FEATURE_FLOOR = 0.3, 0.01
 """An element counts as varying at least by these shares of its channel's and of the whole feature's root mean

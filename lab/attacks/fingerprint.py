@@ -5,7 +5,7 @@ import hashlib
 import torch
 from torch import Tensor, nn
 
-from lab.attacks.victim import Victim
+from siftfunnel.lab.attacks.victim import Victim
 
 PROBES = 8
 

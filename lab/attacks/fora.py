@@ -17,16 +17,16 @@ from typing import Any, ClassVar
 import torch
 from torch import Tensor, nn
 
-from lab.attacks.attack import Access, Show
-from lab.attacks.chunks import memory_advice
-from lab.attacks.fingerprint import check_pictures
-from lab.attacks.inverter_training import LEAST_PICTURES, doublings_of
-from lab.attacks.residual import Residual
-from lab.attacks.substitute import SubstituteSettings, SubstituteTask
-from lab.attacks.victim import BATCH, Victim, to_floats
-from lab.checkpoints import Run
-from lab.data import seeded_parts
-from lab.train import FitSettings, fit
+from siftfunnel.lab.attacks.attack import Access, Show
+from siftfunnel.lab.attacks.chunks import memory_advice
+from siftfunnel.lab.attacks.fingerprint import check_pictures
+from siftfunnel.lab.attacks.inverter_training import LEAST_PICTURES, doublings_of
+from siftfunnel.lab.attacks.residual import Residual
+from siftfunnel.lab.attacks.substitute import SubstituteSettings, SubstituteTask
+from siftfunnel.lab.attacks.victim import BATCH, Victim, to_floats
+from siftfunnel.lab.checkpoints import Run
+from siftfunnel.lab.data import seeded_parts
+from siftfunnel.lab.train import FitSettings, fit
 
 SUBSTITUTE = "substitute"
 

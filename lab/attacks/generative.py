@@ -15,9 +15,9 @@ from typing import ClassVar, Literal
 
 from torch import Tensor, nn
 
-from lab.attacks.attack import Access
-from lab.attacks.inverter_training import LossName, TrainedInverter, doublings_of
-from lab.attacks.victim import Victim
+from siftfunnel.lab.attacks.attack import Access
+from siftfunnel.lab.attacks.inverter_training import LossName, TrainedInverter, doublings_of
+from siftfunnel.lab.attacks.victim import Victim
 
 FUNNEL_CHANNELS = 16
 """A feature with no more channels is taken for a funnel's: the paper's have 2, 8 and 12."""

@@ -18,16 +18,16 @@ from typing import Any, ClassVar, Literal
 import torch
 from torch import Tensor, nn
 
-from lab.attacks.attack import Attack, Reconstruction, Show
-from lab.attacks.chunks import memory_advice, require_features
-from lab.attacks.fingerprint import auxiliary_digest, check_pictures, victim_fingerprint
-from lab.attacks.victim import BATCH, Victim, to_floats
-from lab.checkpoints import RUN, Progress, Run, RunFolderError
-from lab.data import seeded_parts
-from lab.models.decoder import doublings_between
-from lab.models.layout import channels_last
-from lab.models.split import count_parameters
-from lab.train import FitSettings, Task, epochs_of, fit
+from siftfunnel.lab.attacks.attack import Attack, Reconstruction, Show
+from siftfunnel.lab.attacks.chunks import memory_advice, require_features
+from siftfunnel.lab.attacks.fingerprint import auxiliary_digest, check_pictures, victim_fingerprint
+from siftfunnel.lab.attacks.victim import BATCH, Victim, to_floats
+from siftfunnel.lab.checkpoints import RUN, Progress, Run, RunFolderError
+from siftfunnel.lab.data import seeded_parts
+from siftfunnel.lab.models.decoder import doublings_between
+from siftfunnel.lab.models.layout import channels_last
+from siftfunnel.lab.models.split import count_parameters
+from siftfunnel.lab.train import FitSettings, Task, epochs_of, fit
 
 LEAST_PICTURES = 20
 STATISTICS_PICTURES = 1000

@@ -15,15 +15,15 @@ from typing import Any, ClassVar
 import torch
 from torch import Tensor
 
-from lab.attacks.attack import Show, require_white_box
-from lab.attacks.descent import Descent
-from lab.attacks.inverter_training import TrainedInverter
-from lab.attacks.residual import Residual
-from lab.attacks.rmle import RMLE, Space
-from lab.attacks.tuned import TUNING_CHUNK, Scene
-from lab.attacks.tuning import Candidate
-from lab.attacks.victim import Victim
-from lab.data import seeded_parts
+from siftfunnel.lab.attacks.attack import Show, require_white_box
+from siftfunnel.lab.attacks.descent import Descent
+from siftfunnel.lab.attacks.inverter_training import TrainedInverter
+from siftfunnel.lab.attacks.residual import Residual
+from siftfunnel.lab.attacks.rmle import RMLE, Space
+from siftfunnel.lab.attacks.tuned import TUNING_CHUNK, Scene
+from siftfunnel.lab.attacks.tuning import Candidate
+from siftfunnel.lab.attacks.victim import Victim
+from siftfunnel.lab.data import seeded_parts
 
 
 @dataclass(frozen=True)

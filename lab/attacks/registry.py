@@ -2,17 +2,17 @@
 
 from typing import Any
 
-from lab.attacks.attack import Attack
-from lab.attacks.deep_image_prior import DeepImagePrior
-from lab.attacks.doubled import Doubled
-from lab.attacks.fora import Fora
-from lab.attacks.generative import GenerativeBlackBox, GenerativeGrayBox
-from lab.attacks.refined import RefinedRMLE
-from lab.attacks.residual import Residual
-from lab.attacks.rmle import RMLE
-from lab.attacks.rmle_authors import RMLEAuthors
-from lab.attacks.stored import StoredInverter
-from lab.attacks.unet import UNet
+from siftfunnel.lab.attacks.attack import Attack
+from siftfunnel.lab.attacks.deep_image_prior import DeepImagePrior
+from siftfunnel.lab.attacks.doubled import Doubled
+from siftfunnel.lab.attacks.fora import Fora
+from siftfunnel.lab.attacks.generative import GenerativeBlackBox, GenerativeGrayBox
+from siftfunnel.lab.attacks.refined import RefinedRMLE
+from siftfunnel.lab.attacks.residual import Residual
+from siftfunnel.lab.attacks.rmle import RMLE
+from siftfunnel.lab.attacks.rmle_authors import RMLEAuthors
+from siftfunnel.lab.attacks.stored import StoredInverter
+from siftfunnel.lab.attacks.unet import UNet
 
 ATTACKS: dict[str, type[Attack]] = {
     made.name: made

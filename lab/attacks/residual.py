@@ -10,10 +10,10 @@ from typing import ClassVar
 
 from torch import Tensor, nn
 
-from lab.attacks.attack import Access
-from lab.attacks.inverter_training import TrainedInverter, doublings_of
-from lab.attacks.victim import Victim
-from lab.models.decoder import DecoderSettings, build_decoder
+from siftfunnel.lab.attacks.attack import Access
+from siftfunnel.lab.attacks.inverter_training import TrainedInverter, doublings_of
+from siftfunnel.lab.attacks.victim import Victim
+from siftfunnel.lab.models.decoder import DecoderSettings, build_decoder
 
 
 @dataclass(frozen=True)

@@ -23,10 +23,10 @@ from typing import Any, ClassVar, Literal
 import torch
 from torch import Tensor
 
-from lab.attacks.basis import Coordinates, PictureBasis
-from lab.attacks.descent import Descent, descend
-from lab.attacks.tuned import TUNING_CHUNK, Scene, TunedAttack
-from lab.attacks.tuning import Candidate
+from siftfunnel.lab.attacks.basis import Coordinates, PictureBasis
+from siftfunnel.lab.attacks.descent import Descent, descend
+from siftfunnel.lab.attacks.tuned import TUNING_CHUNK, Scene, TunedAttack
+from siftfunnel.lab.attacks.tuning import Candidate
 
 Space = Literal["whitened", "pixels"]
 

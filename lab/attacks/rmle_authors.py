@@ -14,10 +14,10 @@ from typing import ClassVar, Literal
 import torch
 from torch import Tensor
 
-from lab.attacks.attack import Access, Attack, Reconstruction, Show, require_white_box
-from lab.attacks.chunks import reconstruct_in_chunks
-from lab.attacks.descent import curve_iterations, require_numbers
-from lab.attacks.victim import Victim
+from siftfunnel.lab.attacks.attack import Access, Attack, Reconstruction, Show, require_white_box
+from siftfunnel.lab.attacks.chunks import reconstruct_in_chunks
+from siftfunnel.lab.attacks.descent import curve_iterations, require_numbers
+from siftfunnel.lab.attacks.victim import Victim
 
 ORIGINS = {
     "learning_rate": "released code's default; the paper says 'adjusted to the best', values lost",

@@ -8,13 +8,13 @@ from typing import Any, ClassVar, Literal
 import torch
 from torch import Tensor, nn
 
-from lab.attacks.attack import Access, Attack, Reconstruction, Show
-from lab.attacks.chunks import require_features
-from lab.attacks.inverter_training import invert
-from lab.attacks.victim import Victim
-from shared.bundle import Inverter, load_inverter
-from shared.digests import sha256_hex
-from shared.onnx_torch import OnnxModule
+from siftfunnel.lab.attacks.attack import Access, Attack, Reconstruction, Show
+from siftfunnel.lab.attacks.chunks import require_features
+from siftfunnel.lab.attacks.inverter_training import invert
+from siftfunnel.lab.attacks.victim import Victim
+from siftfunnel.shared.bundle import Inverter, load_inverter
+from siftfunnel.shared.digests import sha256_hex
+from siftfunnel.shared.onnx_torch import OnnxModule
 
 
 @dataclass(frozen=True)

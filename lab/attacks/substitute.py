@@ -15,9 +15,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from lab.attacks.victim import BATCH, Victim, to_floats
-from lab.models.layout import channels_last
-from lab.train import Task
+from siftfunnel.lab.attacks.victim import BATCH, Victim, to_floats
+from siftfunnel.lab.models.layout import channels_last
+from siftfunnel.lab.train import Task
 
 WIDEST, KERNELS = 4.0, 5
 """Kernel widths in units of the mean squared distance: 4, 2, 1, 1/2, 1/4."""

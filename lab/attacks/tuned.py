@@ -9,12 +9,12 @@ from typing import Any, ClassVar, Literal
 import torch
 from torch import Tensor
 
-from lab.attacks.attack import Access, Attack, Reconstruction, Show, require_white_box
-from lab.attacks.chunks import reconstruct_in_chunks
-from lab.attacks.descent import Descent, Objective, total_variation
-from lab.attacks.features import FeatureDistance
-from lab.attacks.tuning import Candidate, Settings, Tuning, drawn_indices, load_tuning, tune
-from lab.attacks.victim import Victim
+from siftfunnel.lab.attacks.attack import Access, Attack, Reconstruction, Show, require_white_box
+from siftfunnel.lab.attacks.chunks import reconstruct_in_chunks
+from siftfunnel.lab.attacks.descent import Descent, Objective, total_variation
+from siftfunnel.lab.attacks.features import FeatureDistance
+from siftfunnel.lab.attacks.tuning import Candidate, Settings, Tuning, drawn_indices, load_tuning, tune
+from siftfunnel.lab.attacks.victim import Victim
 
 TUNING_CHUNK = -1
 

@@ -12,15 +12,21 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from lab.attacks.attack import Attack, Show
-from lab.attacks.basis import PictureBasis, measure_pictures
-from lab.attacks.chunks import AttackDivergedError, claim, memory_advice, read_tensors, write_tensors
-from lab.attacks.convergence import ends
-from lab.attacks.features import FeatureStatistics, measure_features
-from lab.attacks.fingerprint import auxiliary_digest, check_pictures, victim_fingerprint
-from lab.attacks.victim import Victim, to_floats
-from lab.checkpoints import RunFolderError
-from lab.train import keep_freed_memory
+from siftfunnel.lab.attacks.attack import Attack, Show
+from siftfunnel.lab.attacks.basis import PictureBasis, measure_pictures
+from siftfunnel.lab.attacks.chunks import (
+    AttackDivergedError,
+    claim,
+    memory_advice,
+    read_tensors,
+    write_tensors,
+)
+from siftfunnel.lab.attacks.convergence import ends
+from siftfunnel.lab.attacks.features import FeatureStatistics, measure_features
+from siftfunnel.lab.attacks.fingerprint import auxiliary_digest, check_pictures, victim_fingerprint
+from siftfunnel.lab.attacks.victim import Victim, to_floats
+from siftfunnel.lab.checkpoints import RunFolderError
+from siftfunnel.lab.train import keep_freed_memory
 
 ABOUT, TUNING = "tuning.json", "tuning.safetensors"
 MOST_WIDENINGS = 4

@@ -15,12 +15,12 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from lab.attacks.attack import Access
-from lab.attacks.inverter_training import LossName, TrainedInverter, doublings_of
-from lab.attacks.victim import Victim
-from lab.metrics.pictures import ssim_of_each
-from lab.models.decoder import ResidualBlock, Standardise, upsample
-from lab.models.layout import channels_last
+from siftfunnel.lab.attacks.attack import Access
+from siftfunnel.lab.attacks.inverter_training import LossName, TrainedInverter, doublings_of
+from siftfunnel.lab.attacks.victim import Victim
+from siftfunnel.lab.metrics.pictures import ssim_of_each
+from siftfunnel.lab.models.decoder import ResidualBlock, Standardise, upsample
+from siftfunnel.lab.models.layout import channels_last
 
 
 class FeatureUNet(nn.Module):

@@ -6,10 +6,10 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor, nn
 
-from lab.folding import folded_copy
-from lab.models.layout import channels_last
-from lab.models.rate import RateQuantiser
-from lab.models.split import SplitNetwork
+from siftfunnel.lab.folding import folded_copy
+from siftfunnel.lab.models.layout import channels_last
+from siftfunnel.lab.models.rate import RateQuantiser
+from siftfunnel.lab.models.split import SplitNetwork
 
 BATCH = 250
 

@@ -16,16 +16,16 @@ import torch
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
-from lab.attacks.attack import Attack, Show
-from lab.attacks.chunks import AttackDivergedError, write_json
-from lab.attacks.registry import ATTACKS, make_attack
-from lab.attacks.victim import Victim
-from lab.audit.budgets import Budget
-from lab.audit.subject import Subject, overhear
-from lab.audit.target import Target
-from lab.metrics.authors import PAPER_BATCH
-from lab.study.measure import PAPER_RMLE_BATCH, scores_of
-from lab.train import OutOfMemoryError, TrainingDivergedError
+from siftfunnel.lab.attacks.attack import Attack, Show
+from siftfunnel.lab.attacks.chunks import AttackDivergedError, write_json
+from siftfunnel.lab.attacks.registry import ATTACKS, make_attack
+from siftfunnel.lab.attacks.victim import Victim
+from siftfunnel.lab.audit.budgets import Budget
+from siftfunnel.lab.audit.subject import Subject, overhear
+from siftfunnel.lab.audit.target import Target
+from siftfunnel.lab.metrics.authors import PAPER_BATCH
+from siftfunnel.lab.study.measure import PAPER_RMLE_BATCH, scores_of
+from siftfunnel.lab.train import OutOfMemoryError, TrainingDivergedError
 
 ATTACKS_FOLDER, DONE = "attacks", "done"
 

@@ -10,20 +10,20 @@ from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any
 
-from lab.attacks.attack import Show
-from lab.attacks.chunks import claim, write_json
-from lab.audit.attacking import Plan, key_of, plan_attacks, run_attacks, step
-from lab.audit.checks import best_key, run_checks
-from lab.audit.figures import accuracy_figures, information_figures, wire_figures
-from lab.audit.gallery import choose_pictures
-from lab.audit.page import write_page
-from lab.audit.places import require_private_place
-from lab.audit.probing import by_heart, half_budget
-from lab.audit.subject import Request, Subject, about_data, dataset_for, prepare_subject
-from lab.audit.target import Target
-from lab.audit.verdict import Attacker, give_verdict, leak_of
-from lab.provenance import provenance
-from lab.study.measure import reference_figures
+from siftfunnel.lab.attacks.attack import Show
+from siftfunnel.lab.attacks.chunks import claim, write_json
+from siftfunnel.lab.audit.attacking import Plan, key_of, plan_attacks, run_attacks, step
+from siftfunnel.lab.audit.checks import best_key, run_checks
+from siftfunnel.lab.audit.figures import accuracy_figures, information_figures, wire_figures
+from siftfunnel.lab.audit.gallery import choose_pictures
+from siftfunnel.lab.audit.page import write_page
+from siftfunnel.lab.audit.places import require_private_place
+from siftfunnel.lab.audit.probing import by_heart, half_budget
+from siftfunnel.lab.audit.subject import Request, Subject, about_data, dataset_for, prepare_subject
+from siftfunnel.lab.audit.target import Target
+from siftfunnel.lab.audit.verdict import Attacker, give_verdict, leak_of
+from siftfunnel.lab.provenance import provenance
+from siftfunnel.lab.study.measure import reference_figures
 
 SCHEMA = 1
 ABOUT, REPORT = "audit.json", "report.json"

@@ -10,7 +10,7 @@ from typing import Any, Literal
 
 import numpy as np
 
-from lab.metrics.intervals import paired_difference
+from siftfunnel.lab.metrics.intervals import paired_difference
 
 Status = Literal["PASS", "FAIL", "NOT APPLICABLE"]
 Attacks = Mapping[str, Mapping[str, Any]]

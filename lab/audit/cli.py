@@ -4,9 +4,9 @@ import argparse
 from pathlib import Path
 from typing import Any
 
-from lab.arguments import add_common, names, prepare_torch, say
-from lab.audit.budgets import BUDGETS, budget
-from lab.audit.places import default_out
+from siftfunnel.lab.arguments import add_common, names, prepare_torch, say
+from siftfunnel.lab.audit.budgets import BUDGETS, budget
+from siftfunnel.lab.audit.places import default_out
 
 PICTURES = 256
 
@@ -69,9 +69,9 @@ def run_audit(args: argparse.Namespace) -> int:
     if is_foreign == (args.target is not None) or (is_foreign and None in (args.edge, args.spec)):
         raise ValueError("give either a bundle or run folder, or both --edge FILE and --spec FILE")
     device = prepare_torch(args.device, args.threads)
-    from lab.audit.audit import audit
-    from lab.audit.subject import Request
-    from lab.audit.target import target_at, target_of_foreign
+    from siftfunnel.lab.audit.audit import audit
+    from siftfunnel.lab.audit.subject import Request
+    from siftfunnel.lab.audit.target import target_at, target_of_foreign
 
     target = target_of_foreign(args.edge, args.spec, device) if is_foreign else target_at(args.target, device)
     wanted = Request(

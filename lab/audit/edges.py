@@ -12,8 +12,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from shared.digests import sha256_hex
-from shared.preprocess import InputSpec
+from siftfunnel.shared.digests import sha256_hex
+from siftfunnel.shared.preprocess import InputSpec
 
 BATCH = 100
 
@@ -184,7 +184,7 @@ def load_edge(path: Path, device: torch.device, spec: InputSpec, *, black_box: b
         return LoadedEdge(
             queried(half), False, "the edge half is queried, as agreed for one that is not ours"
         )
-    from shared.onnx_torch import OnnxModule, UnsupportedOperatorError
+    from siftfunnel.shared.onnx_torch import OnnxModule, UnsupportedOperatorError
 
     try:
         module = OnnxModule(onnx.load(str(path))).to(device).eval().requires_grad_(False)

@@ -9,17 +9,17 @@ from numpy.typing import NDArray
 from PIL import Image
 from torch import Tensor
 
-from lab.attacks.victim import BATCH, to_floats
-from lab.audit.budgets import Budget
-from lab.audit.subject import Subject
-from lab.data import ImageSet
-from lab.metrics.information import effective_information_mean, entropy_coded_bits, info_nce
-from lab.metrics.intervals import accuracy_interval
-from lab.metrics.references import reference_pictures
-from lab.study.measure import REFERENCE_SEED
-from shared.manifest import FeatureSpec
-from shared.preprocess import normalise
-from shared.wire import SealedCodec, calibrate
+from siftfunnel.lab.attacks.victim import BATCH, to_floats
+from siftfunnel.lab.audit.budgets import Budget
+from siftfunnel.lab.audit.subject import Subject
+from siftfunnel.lab.data import ImageSet
+from siftfunnel.lab.metrics.information import effective_information_mean, entropy_coded_bits, info_nce
+from siftfunnel.lab.metrics.intervals import accuracy_interval
+from siftfunnel.lab.metrics.references import reference_pictures
+from siftfunnel.lab.study.measure import REFERENCE_SEED
+from siftfunnel.shared.manifest import FeatureSpec
+from siftfunnel.shared.preprocess import normalise
+from siftfunnel.shared.wire import SealedCodec, calibrate
 
 CALIBRATION_PICTURES = 500
 CODED_PICTURES = 500

@@ -10,11 +10,11 @@ from jinja2 import Environment, PackageLoader, StrictUndefined, select_autoescap
 from markupsafe import Markup
 from torch import Tensor
 
-from lab.audit.attacking import kept_pictures
-from lab.audit.charts import Bar, comparison_chart, curves, histogram
-from lab.audit.figures import reference_row
-from lab.audit.gallery import Choice, data_uri
-from lab.audit.subject import Subject
+from siftfunnel.lab.audit.attacking import kept_pictures
+from siftfunnel.lab.audit.charts import Bar, comparison_chart, curves, histogram
+from siftfunnel.lab.audit.figures import reference_row
+from siftfunnel.lab.audit.gallery import Choice, data_uri
+from siftfunnel.lab.audit.subject import Subject
 
 PAGE = "report.html"
 
@@ -38,7 +38,7 @@ CHART_REFERENCES = ("mean_image", "thumbnail_4x4", "thumbnail_8x8")
 MATRIX_REFERENCES = ("mean_image", "thumbnail_4x4", "thumbnail_8x8", "nearest_auxiliary")
 
 ENVIRONMENT = Environment(
-    loader=PackageLoader("lab.audit", "page"),
+    loader=PackageLoader("siftfunnel.lab.audit", "page"),
     autoescape=select_autoescape(("html",)),
     undefined=StrictUndefined,
     trim_blocks=True,

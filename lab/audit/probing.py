@@ -9,15 +9,15 @@ from typing import Any
 import numpy as np
 import torch
 
-from lab.attacks.attack import Attack, Show
-from lab.attacks.convergence import second_half_db
-from lab.attacks.inverter_training import TrainedInverter
-from lab.attacks.victim import to_floats
-from lab.audit.attacking import folder_of, looks
-from lab.audit.budgets import Budget
-from lab.audit.checks import SATURATED_DB, best_key
-from lab.audit.subject import Subject, overhear
-from lab.metrics.pictures import score_pictures
+from siftfunnel.lab.attacks.attack import Attack, Show
+from siftfunnel.lab.attacks.convergence import second_half_db
+from siftfunnel.lab.attacks.inverter_training import TrainedInverter
+from siftfunnel.lab.attacks.victim import to_floats
+from siftfunnel.lab.audit.attacking import folder_of, looks
+from siftfunnel.lab.audit.budgets import Budget
+from siftfunnel.lab.audit.checks import SATURATED_DB, best_key
+from siftfunnel.lab.audit.subject import Subject, overhear
+from siftfunnel.lab.metrics.pictures import score_pictures
 
 BUDGET_FIELDS = ("epochs", "iterations", "steps")
 BY_HEART_PICTURES, COPIES = 8, 5

@@ -14,9 +14,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from shared.json_fields import FieldError, Fields, parse_object
-from shared.manifest import MAX_FEATURE_VALUES, MAX_SIDE_PIXELS
-from shared.preprocess import InputSpec
+from siftfunnel.shared.json_fields import FieldError, Fields, parse_object
+from siftfunnel.shared.manifest import MAX_FEATURE_VALUES, MAX_SIDE_PIXELS
+from siftfunnel.shared.preprocess import InputSpec
 
 OPTIONAL = ("name", "classes", "label_kind", "cloud")
 

@@ -9,11 +9,11 @@ import torch
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
-from lab.attacks.victim import BATCH, Victim, to_floats
-from lab.audit.budgets import Budget
-from lab.audit.target import Target
-from lab.data import DataError, ImageSet, Splits
-from lab.datasets import load_splits
+from siftfunnel.lab.attacks.victim import BATCH, Victim, to_floats
+from siftfunnel.lab.audit.budgets import Budget
+from siftfunnel.lab.audit.target import Target
+from siftfunnel.lab.data import DataError, ImageSet, Splits
+from siftfunnel.lab.datasets import load_splits
 
 PICTURES = 256
 LEAST_PICTURES, LEAST_AUXILIARY = 8, 40
@@ -86,7 +86,7 @@ def dataset_for(target: Target, wanted: Request) -> str:
     """
     dataset = wanted.dataset or target.dataset
     if dataset is None:
-        from lab.datasets import DATASETS
+        from siftfunnel.lab.datasets import DATASETS
 
         raise DataError(
             f"{target.name} does not say which pictures it is for; give --dataset, one of "

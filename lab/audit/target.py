@@ -10,22 +10,22 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from lab.attacks.fingerprint import victim_fingerprint
-from lab.attacks.victim import Victim, victim_of_network
-from lab.audit.edges import LoadedEdge, OnnxHalf, digest_of_graphs, load_edge, probe_edge
-from lab.audit.layout import FeatureLayout
-from lab.audit.spec import load_spec
-from lab.bundles import dataset_of, dataset_of_name, training_of
-from lab.checkpoints import RUN
-from lab.classifier import input_spec
-from lab.runs import load_run
-from shared.bundle import CLOUD, EDGE, MANIFEST, load_bundle
-from shared.bundle_search import bundle_directory
-from shared.digests import sha256_hex
-from shared.manifest import EdgeStage, LabelKind
-from shared.preprocess import InputSpec
-from shared.stages import make_stages
-from shared.wire import SealedCodec, make_codecs
+from siftfunnel.lab.attacks.fingerprint import victim_fingerprint
+from siftfunnel.lab.attacks.victim import Victim, victim_of_network
+from siftfunnel.lab.audit.edges import LoadedEdge, OnnxHalf, digest_of_graphs, load_edge, probe_edge
+from siftfunnel.lab.audit.layout import FeatureLayout
+from siftfunnel.lab.audit.spec import load_spec
+from siftfunnel.lab.bundles import dataset_of, dataset_of_name, training_of
+from siftfunnel.lab.checkpoints import RUN
+from siftfunnel.lab.classifier import input_spec
+from siftfunnel.lab.runs import load_run
+from siftfunnel.shared.bundle import CLOUD, EDGE, MANIFEST, load_bundle
+from siftfunnel.shared.bundle_search import bundle_directory
+from siftfunnel.shared.digests import sha256_hex
+from siftfunnel.shared.manifest import EdgeStage, LabelKind
+from siftfunnel.shared.preprocess import InputSpec
+from siftfunnel.shared.stages import make_stages
+from siftfunnel.shared.wire import SealedCodec, make_codecs
 
 Kind = Literal["run", "bundle", "foreign"]
 Logits = Callable[[NDArray[np.float32]], NDArray[np.float32]]

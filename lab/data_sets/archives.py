@@ -8,8 +8,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
-from lab.data import DataError
-from shared.pictures import PICTURE_SUFFIXES, is_picture_name
+from siftfunnel.lab.data import DataError
+from siftfunnel.shared.pictures import PICTURE_SUFFIXES, is_picture_name
 
 FETCH_AGAIN = "the file is truncated or damaged; fetch it again"
 _ARCHIVE_ERRORS = (tarfile.TarError, zipfile.BadZipFile, EOFError, zlib.error, OSError)

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
-from lab.data import DataError, ImageSet
+from siftfunnel.lab.data import DataError, ImageSet
 
 
 def save_cache(images: ImageSet, folder: Path) -> None:

@@ -14,13 +14,13 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from lab.data import DataError, ImageSet, Splits, seeded_parts
-from lab.data_sets.archives import StoredPicture, list_flat_folder, open_picture_zip
-from lab.data_sets.cache import cached_set
-from lab.data_sets.decoding import decode_pictures, resized
-from lab.data_sets.npz import open_npz
-from lab.data_sets.places import find, require_data
-from shared.preprocess import ImageError
+from siftfunnel.lab.data import DataError, ImageSet, Splits, seeded_parts
+from siftfunnel.lab.data_sets.archives import StoredPicture, list_flat_folder, open_picture_zip
+from siftfunnel.lab.data_sets.cache import cached_set
+from siftfunnel.lab.data_sets.decoding import decode_pictures, resized
+from siftfunnel.lab.data_sets.npz import open_npz
+from siftfunnel.lab.data_sets.places import find, require_data
+from siftfunnel.shared.preprocess import ImageError
 
 ZIP, FOLDER, NPZ, EXCLUDE = (
     "img_align_celeba.zip",

@@ -13,12 +13,12 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from lab.data import DataError, ImageSet, Splits, grouped_parts
-from lab.data_sets.archives import list_class_folder, open_class_tar
-from lab.data_sets.cache import cached_set
-from lab.data_sets.decoding import read_classes
-from lab.data_sets.npz import load_parts_npz
-from lab.data_sets.places import find, require_data
+from siftfunnel.lab.data import DataError, ImageSet, Splits, grouped_parts
+from siftfunnel.lab.data_sets.archives import list_class_folder, open_class_tar
+from siftfunnel.lab.data_sets.cache import cached_set
+from siftfunnel.lab.data_sets.decoding import read_classes
+from siftfunnel.lab.data_sets.npz import load_parts_npz
+from siftfunnel.lab.data_sets.places import find, require_data
 
 NPZ, ROOMS, GROUPS = "xray_dataset.npz", ("chest_xray", "chest"), "groups.csv"
 SHARES = (0.6, 1 / 15, 1 / 6, 1 / 6)

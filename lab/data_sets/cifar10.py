@@ -11,12 +11,12 @@ from pathlib import Path
 
 import numpy as np
 
-from lab.data import DataError, ImageSet, Splits, seeded_parts
-from lab.data_sets.archives import open_tar, read_member
-from lab.data_sets.cache import cached_set
-from lab.data_sets.decoding import read_classes, resized
-from lab.data_sets.npz import load_parts_npz
-from lab.data_sets.places import find, require_data
+from siftfunnel.lab.data import DataError, ImageSet, Splits, seeded_parts
+from siftfunnel.lab.data_sets.archives import open_tar, read_member
+from siftfunnel.lab.data_sets.cache import cached_set
+from siftfunnel.lab.data_sets.decoding import read_classes, resized
+from siftfunnel.lab.data_sets.npz import load_parts_npz
+from siftfunnel.lab.data_sets.places import find, require_data
 
 SPLIT_SEED = 20241
 TRAIN_SHARE, VALIDATION_SHARE = 0.72, 0.08

@@ -7,9 +7,9 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from lab.data import DataError, ImageSet
-from lab.data_sets.archives import StoredPicture, list_class_folder, open_class_tar
-from shared.pictures import PICTURE_SUFFIXES, ImageError, open_image
+from siftfunnel.lab.data import DataError, ImageSet
+from siftfunnel.lab.data_sets.archives import StoredPicture, list_class_folder, open_class_tar
+from siftfunnel.shared.pictures import PICTURE_SUFFIXES, ImageError, open_image
 
 Cut = Callable[[Image.Image], Image.Image]
 NAMED_FAILURES = 5

@@ -3,9 +3,9 @@
 from collections.abc import Callable
 from pathlib import Path
 
-from lab.data import ImageSet, Splits
-from lab.data_sets.cache import through_cache
-from lab.data_sets.decoding import resized
+from siftfunnel.lab.data import ImageSet, Splits
+from siftfunnel.lab.data_sets.cache import through_cache
+from siftfunnel.lab.data_sets.decoding import resized
 
 FACES_SEED = 0
 STRANGERS, PICTURES_PER_STRANGER = 250, 12
@@ -17,7 +17,7 @@ def load_drawnfaces(data: Path | None, cache: Path | None, size: int | None = No
     3,000 pictures to train, 500 to validate, 1,000 to test, 3,000 of strangers.
     Drawn on first use, which takes some minutes, and kept in ``cache``; ``data`` is not needed.
     """
-    from lab.faces import TARGET_NAMES, draw_auxiliary, draw_split
+    from siftfunnel.lab.faces import TARGET_NAMES, draw_auxiliary, draw_split
 
     def target(split: str, per_identity: int) -> ImageSet:
         return ImageSet(*draw_split(split, per_identity, FACES_SEED), TARGET_NAMES)

@@ -9,10 +9,10 @@ from pathlib import Path
 
 import numpy as np
 
-from lab.data import DataError, ImageSet, Splits, grouped_parts
-from lab.data_sets.cache import cached_set
-from lab.data_sets.decoding import read_class_tar
-from lab.data_sets.places import find, require_data
+from siftfunnel.lab.data import DataError, ImageSet, Splits, grouped_parts
+from siftfunnel.lab.data_sets.cache import cached_set
+from siftfunnel.lab.data_sets.decoding import read_class_tar
+from siftfunnel.lab.data_sets.places import find, require_data
 
 SHARES = (0.72, 0.08, 0.20)
 SPLIT_SEED = 20241

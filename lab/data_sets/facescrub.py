@@ -12,12 +12,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from lab.data import DataError, ImageSet, Splits
-from lab.data_sets.cache import cached_set
-from lab.data_sets.celeba import find_celeba, read_celeba
-from lab.data_sets.decoding import read_classes, resized
-from lab.data_sets.npz import open_npz
-from lab.data_sets.places import find, require_data
+from siftfunnel.lab.data import DataError, ImageSet, Splits
+from siftfunnel.lab.data_sets.cache import cached_set
+from siftfunnel.lab.data_sets.celeba import find_celeba, read_celeba
+from siftfunnel.lab.data_sets.decoding import read_classes, resized
+from siftfunnel.lab.data_sets.npz import open_npz
+from siftfunnel.lab.data_sets.places import find, require_data
 
 NPZ, FOLDER, TAR = "facescrub_color1.npz", "facescrub", "facescrub.tar"
 PAPER_SEED, TRAIN_SHARE, VALIDATION_OF_TRAIN = 624, 0.8, 0.1

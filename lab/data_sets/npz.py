@@ -20,9 +20,9 @@ import numpy as np
 from numpy.lib.npyio import NpzFile
 from numpy.typing import NDArray
 
-from lab.data import DataError, ImageSet, Splits, seeded_parts
-from lab.data_sets.cache import cached_set
-from lab.data_sets.decoding import resized
+from siftfunnel.lab.data import DataError, ImageSet, Splits, seeded_parts
+from siftfunnel.lab.data_sets.cache import cached_set
+from siftfunnel.lab.data_sets.decoding import resized
 
 PARTS = ("train", "test", "auxiliary")
 VALIDATION_OF_TRAIN = 0.1

@@ -3,7 +3,7 @@
 from collections.abc import Iterable
 from pathlib import Path
 
-from lab.data import DataError
+from siftfunnel.lab.data import DataError
 
 
 def require_data(data: Path | None, dataset: str, wanted: str) -> Path:

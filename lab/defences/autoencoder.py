@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from lab.defences.defence import Defence, Loss, Step
+from siftfunnel.lab.defences.defence import Defence, Loss, Step
 
 
 def cosine_basis(size: int, like: Tensor) -> Tensor:

@@ -14,8 +14,15 @@ from typing import ClassVar
 import torch
 from torch.nn import functional
 
-from lab.defences.defence import Defence, Loss, Step
-from lab.hsic import EPSILON, KERNEL_SIGMA, gaussian_kernel, label_kernel, normalise_kernel, normalised_hsic
+from siftfunnel.lab.defences.defence import Defence, Loss, Step
+from siftfunnel.lab.hsic import (
+    EPSILON,
+    KERNEL_SIGMA,
+    gaussian_kernel,
+    label_kernel,
+    normalise_kernel,
+    normalised_hsic,
+)
 
 
 @dataclass(frozen=True)

@@ -11,9 +11,9 @@ from typing import Any, ClassVar
 
 from torch import Tensor
 
-from lab.models.registry import build_network
-from lab.models.split import SplitNetwork
-from shared.manifest import EdgeStage
+from siftfunnel.lab.models.registry import build_network
+from siftfunnel.lab.models.split import SplitNetwork
+from siftfunnel.shared.manifest import EdgeStage
 
 ORIGINS = ("paper", "released code", "source", "ours")
 

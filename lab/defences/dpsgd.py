@@ -10,8 +10,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import ClassVar
 
-from lab.defences.none import NoDefence
-from lab.private import epsilon_spent
+from siftfunnel.lab.defences.none import NoDefence
+from siftfunnel.lab.private import epsilon_spent
 
 
 @dataclass(frozen=True)

@@ -7,10 +7,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import ClassVar
 
-from lab.defences.none import NoDefence
-from lab.models.split import SplitNetwork
-from lab.models.stages import FeatureDropout
-from shared.manifest import EdgeStage
+from siftfunnel.lab.defences.none import NoDefence
+from siftfunnel.lab.models.split import SplitNetwork
+from siftfunnel.lab.models.stages import FeatureDropout
+from siftfunnel.shared.manifest import EdgeStage
 
 
 @dataclass(frozen=True)

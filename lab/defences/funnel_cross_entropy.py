@@ -6,7 +6,7 @@ Not in the paper. Without this row nobody can tell what Eq. 15 adds to the shape
 from dataclasses import dataclass
 from typing import ClassVar
 
-from lab.defences.none import NoDefence
+from siftfunnel.lab.defences.none import NoDefence
 
 
 @dataclass(frozen=True)

@@ -16,9 +16,15 @@ from torch import Tensor, nn
 from torch.func import functional_call
 from torch.nn import functional
 
-from lab.club import LabelClassifier, PatchGaussian, categorical_club, gaussian_club, gaussian_surprise
-from lab.defences.defence import Defence, Loss, Step
-from lab.models.split import SplitNetwork
+from siftfunnel.lab.club import (
+    LabelClassifier,
+    PatchGaussian,
+    categorical_club,
+    gaussian_club,
+    gaussian_surprise,
+)
+from siftfunnel.lab.defences.defence import Defence, Loss, Step
+from siftfunnel.lab.models.split import SplitNetwork
 
 SCALE_EPSILON = 1e-6
 

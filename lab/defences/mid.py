@@ -12,9 +12,9 @@ from typing import ClassVar
 
 from torch.nn import functional
 
-from lab.defences.defence import Defence, Loss, Step
-from lab.gaussian import standard_normal_divergence
-from lab.models.bottleneck import GaussianBottleneck
+from siftfunnel.lab.defences.defence import Defence, Loss, Step
+from siftfunnel.lab.gaussian import standard_normal_divergence
+from siftfunnel.lab.models.bottleneck import GaussianBottleneck
 
 
 @dataclass(frozen=True)

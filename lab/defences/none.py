@@ -5,7 +5,7 @@ from typing import ClassVar
 
 from torch.nn import functional
 
-from lab.defences.defence import Defence, Loss, Step
+from siftfunnel.lab.defences.defence import Defence, Loss, Step
 
 
 @dataclass(frozen=True)

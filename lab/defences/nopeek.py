@@ -9,8 +9,8 @@ from typing import ClassVar
 
 from torch.nn import functional
 
-from lab.defences.defence import Defence, Loss, Step
-from lab.losses import distance_correlation_squared
+from siftfunnel.lab.defences.defence import Defence, Loss, Step
+from siftfunnel.lab.losses import distance_correlation_squared
 
 
 @dataclass(frozen=True)

@@ -3,21 +3,21 @@
 from collections.abc import Mapping
 from typing import Any
 
-from lab.defences.autoencoder import Autoencoder
-from lab.defences.bido import BiDO
-from lab.defences.defence import Defence
-from lab.defences.dpsgd import DPSGD
-from lab.defences.feature_dropout import FeatureDropoutDefence
-from lab.defences.funnel_cross_entropy import FunnelCrossEntropy
-from lab.defences.gaussian_noise import GaussianNoiseDefence
-from lab.defences.infoscissors import InfoScissors
-from lab.defences.mid import MID
-from lab.defences.negative_label_smoothing import NegativeLabelSmoothing
-from lab.defences.none import NoDefence
-from lab.defences.nopeek import NoPeek
-from lab.defences.siftfunnel import SiftFunnel
-from lab.defences.siftfunnel_rate import SiftFunnelRate
-from lab.defences.vib import VIB
+from siftfunnel.lab.defences.autoencoder import Autoencoder
+from siftfunnel.lab.defences.bido import BiDO
+from siftfunnel.lab.defences.defence import Defence
+from siftfunnel.lab.defences.dpsgd import DPSGD
+from siftfunnel.lab.defences.feature_dropout import FeatureDropoutDefence
+from siftfunnel.lab.defences.funnel_cross_entropy import FunnelCrossEntropy
+from siftfunnel.lab.defences.gaussian_noise import GaussianNoiseDefence
+from siftfunnel.lab.defences.infoscissors import InfoScissors
+from siftfunnel.lab.defences.mid import MID
+from siftfunnel.lab.defences.negative_label_smoothing import NegativeLabelSmoothing
+from siftfunnel.lab.defences.none import NoDefence
+from siftfunnel.lab.defences.nopeek import NoPeek
+from siftfunnel.lab.defences.siftfunnel import SiftFunnel
+from siftfunnel.lab.defences.siftfunnel_rate import SiftFunnelRate
+from siftfunnel.lab.defences.vib import VIB
 
 DEFENCES: dict[str, type[Defence]] = {
     made.name: made

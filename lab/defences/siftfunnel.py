@@ -7,8 +7,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any, ClassVar
 
-from lab.defences.defence import Defence, Loss, Step
-from lab.losses import LossWeights, siftfunnel_loss
+from siftfunnel.lab.defences.defence import Defence, Loss, Step
+from siftfunnel.lab.losses import LossWeights, siftfunnel_loss
 
 
 @dataclass(frozen=True)

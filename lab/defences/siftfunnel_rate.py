@@ -15,11 +15,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, ClassVar
 
-from lab.defences.defence import Defence, Loss, Step
-from lab.losses import LossWeights, siftfunnel_loss
-from lab.models.rate import RateQuantiser, body_bits, payload_bytes
-from lab.models.split import SplitNetwork
-from shared.wire.seal import SEAL_BYTES
+from siftfunnel.lab.defences.defence import Defence, Loss, Step
+from siftfunnel.lab.losses import LossWeights, siftfunnel_loss
+from siftfunnel.lab.models.rate import RateQuantiser, body_bits, payload_bytes
+from siftfunnel.lab.models.split import SplitNetwork
+from siftfunnel.shared.wire.seal import SEAL_BYTES
 
 
 @dataclass(frozen=True)

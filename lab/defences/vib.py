@@ -13,11 +13,11 @@ from typing import ClassVar
 
 from torch.nn import functional
 
-from lab.defences.defence import Defence, Loss, Step
-from lab.gaussian import standard_normal_divergence
-from lab.models.split import SplitNetwork
-from lab.models.stages import ChannelGaussianNoise
-from shared.manifest import EdgeStage
+from siftfunnel.lab.defences.defence import Defence, Loss, Step
+from siftfunnel.lab.gaussian import standard_normal_divergence
+from siftfunnel.lab.models.split import SplitNetwork
+from siftfunnel.lab.models.stages import ChannelGaussianNoise
+from siftfunnel.shared.manifest import EdgeStage
 
 
 @dataclass(frozen=True)

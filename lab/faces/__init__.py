@@ -5,9 +5,9 @@ light, clothes and surroundings. Twenty people (`TARGET_NAMES`) make the shipped
 without number make the attacker's auxiliary data. Pillow and numpy only; equal seeds give equal pictures.
 """
 
-from lab.faces.cast import TARGET_NAMES
-from lab.faces.identity import Identity, make_identity
-from lab.faces.rendering import render
-from lab.faces.sets import draw_auxiliary, draw_split
+from siftfunnel.lab.faces.cast import TARGET_NAMES
+from siftfunnel.lab.faces.identity import Identity, make_identity
+from siftfunnel.lab.faces.rendering import render
+from siftfunnel.lab.faces.sets import draw_auxiliary, draw_split
 
 __all__ = ["TARGET_NAMES", "Identity", "draw_auxiliary", "draw_split", "make_identity", "render"]

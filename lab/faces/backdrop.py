@@ -5,8 +5,8 @@ from collections.abc import Callable
 import numpy as np
 from PIL import Image
 
-from lab.faces.canvas import Canvas, ellipse
-from lab.faces.palette import Colour, jittered, mix, scaled
+from siftfunnel.lab.faces.canvas import Canvas, ellipse
+from siftfunnel.lab.faces.palette import Colour, jittered, mix, scaled
 
 PAIRS: tuple[tuple[Colour, Colour], ...] = (
     ((244, 226, 204), (226, 178, 150)),

@@ -2,12 +2,12 @@
 
 import numpy as np
 
-from lab.faces.canvas import Canvas, Points, closed_curve, ellipse, open_curve
-from lab.faces.hairstyles import Line
-from lab.faces.identity import Identity
-from lab.faces.palette import mix, scaled
-from lab.faces.pose import Pose, Take
-from lab.faces.strands import Shades, bright, curled, dark
+from siftfunnel.lab.faces.canvas import Canvas, Points, closed_curve, ellipse, open_curve
+from siftfunnel.lab.faces.hairstyles import Line
+from siftfunnel.lab.faces.identity import Identity
+from siftfunnel.lab.faces.palette import mix, scaled
+from siftfunnel.lab.faces.pose import Pose, Take
+from siftfunnel.lab.faces.strands import Shades, bright, curled, dark
 
 _FULL: Line = ((1.0, 0.10), (0.98, 0.40), (0.90, 0.80), (0.55, 1.10), (0.0, 1.16))
 _INNER: Line = ((0.90, 0.16), (0.78, 0.44), (0.48, 0.52), (0.26, 0.50), (0.0, 0.52))

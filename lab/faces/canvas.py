@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageChops, ImageDraw, ImageFilter
 
-from lab.faces.palette import Colour
+from siftfunnel.lab.faces.palette import Colour
 
 Points = NDArray[np.float64]
 

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from lab.faces.identity import Identity, make_identity
+from siftfunnel.lab.faces.identity import Identity, make_identity
 
 _F: dict[str, Any] = {"feminine": True, "freckles": 0.0}
 _M: dict[str, Any] = {"feminine": False, "freckles": 0.0, "earrings": False}

@@ -4,8 +4,8 @@ import argparse
 from pathlib import Path
 from typing import Any
 
-from lab.faces.sets import SPLITS
-from lab.faces.shipping import contact_sheet, write_set
+from siftfunnel.lab.faces.sets import SPLITS
+from siftfunnel.lab.faces.shipping import contact_sheet, write_set
 
 
 def add_faces_parser(subparsers: Any) -> None:

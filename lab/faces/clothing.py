@@ -2,10 +2,10 @@
 
 import numpy as np
 
-from lab.faces.canvas import Canvas, Points, closed_curve, ellipse, open_curve
-from lab.faces.identity import Identity
-from lab.faces.palette import CLOTHES, WHITE, Colour, jittered, mix, scaled
-from lab.faces.pose import Pose, Take
+from siftfunnel.lab.faces.canvas import Canvas, Points, closed_curve, ellipse, open_curve
+from siftfunnel.lab.faces.identity import Identity
+from siftfunnel.lab.faces.palette import CLOTHES, WHITE, Colour, jittered, mix, scaled
+from siftfunnel.lab.faces.pose import Pose, Take
 
 
 def draw_clothes(canvas: Canvas, person: Identity, pose: Pose, take: Take, rng: np.random.Generator) -> None:

@@ -2,10 +2,10 @@
 
 import numpy as np
 
-from lab.faces.canvas import Canvas, Points, closed_curve, ellipse, open_curve
-from lab.faces.identity import Identity
-from lab.faces.palette import WHITE, light_of, mix, scaled, shadow_of
-from lab.faces.pose import Pose, Take
+from siftfunnel.lab.faces.canvas import Canvas, Points, closed_curve, ellipse, open_curve
+from siftfunnel.lab.faces.identity import Identity
+from siftfunnel.lab.faces.palette import WHITE, light_of, mix, scaled, shadow_of
+from siftfunnel.lab.faces.pose import Pose, Take
 
 _LINE = (46, 28, 30)
 

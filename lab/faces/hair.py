@@ -3,13 +3,13 @@
 import numpy as np
 from PIL import Image
 
-from lab.faces.canvas import Canvas, Points, ellipse, open_curve
-from lab.faces.hair_behind import draw_braids
-from lab.faces.hairstyles import HAIRSTYLES, HairStyle
-from lab.faces.identity import Identity
-from lab.faces.palette import shadow_of
-from lab.faces.pose import Pose, Take
-from lab.faces.strands import Shades, bright, curled, dark, draw_locks, draw_strands
+from siftfunnel.lab.faces.canvas import Canvas, Points, ellipse, open_curve
+from siftfunnel.lab.faces.hair_behind import draw_braids
+from siftfunnel.lab.faces.hairstyles import HAIRSTYLES, HairStyle
+from siftfunnel.lab.faces.identity import Identity
+from siftfunnel.lab.faces.palette import shadow_of
+from siftfunnel.lab.faces.pose import Pose, Take
+from siftfunnel.lab.faces.strands import Shades, bright, curled, dark, draw_locks, draw_strands
 
 
 def draw_front_hair(

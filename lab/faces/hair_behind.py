@@ -2,12 +2,12 @@
 
 import numpy as np
 
-from lab.faces.canvas import Canvas, closed_curve, ellipse, open_curve
-from lab.faces.hairstyles import HAIRSTYLES, HairStyle
-from lab.faces.identity import Identity
-from lab.faces.palette import scaled
-from lab.faces.pose import Pose, Take
-from lab.faces.strands import Shades, bright, curled, dark
+from siftfunnel.lab.faces.canvas import Canvas, closed_curve, ellipse, open_curve
+from siftfunnel.lab.faces.hairstyles import HAIRSTYLES, HairStyle
+from siftfunnel.lab.faces.identity import Identity
+from siftfunnel.lab.faces.palette import scaled
+from siftfunnel.lab.faces.pose import Pose, Take
+from siftfunnel.lab.faces.strands import Shades, bright, curled, dark
 
 
 def draw_back_hair(canvas: Canvas, person: Identity, pose: Pose, take: Take, shades: Shades) -> None:

@@ -5,10 +5,10 @@ from collections.abc import Iterator
 import numpy as np
 from PIL import Image
 
-from lab.faces.canvas import Canvas, Points, closed_curve, ellipse, open_curve
-from lab.faces.identity import Identity
-from lab.faces.palette import Colour, light_of, mix, scaled, shadow_of
-from lab.faces.pose import Pose, Take
+from siftfunnel.lab.faces.canvas import Canvas, Points, closed_curve, ellipse, open_curve
+from siftfunnel.lab.faces.identity import Identity
+from siftfunnel.lab.faces.palette import Colour, light_of, mix, scaled, shadow_of
+from siftfunnel.lab.faces.pose import Pose, Take
 
 
 def face_outline(person: Identity, pose: Pose) -> Points:

@@ -5,8 +5,8 @@ from typing import Any
 
 import numpy as np
 
-from lab.faces.hairstyles import HAIRSTYLES
-from lab.faces.palette import CLOTHES, HAIRS, IRISES, SKINS, Colour, jittered, mix, scaled
+from siftfunnel.lab.faces.hairstyles import HAIRSTYLES
+from siftfunnel.lab.faces.palette import CLOTHES, HAIRS, IRISES, SKINS, Colour, jittered, mix, scaled
 
 _STREAM = 0x1DE47
 BEARDS = ("none", "stubble", "moustache", "goatee", "full", "long")

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from lab.faces.canvas import OVERSAMPLING, Points
+from siftfunnel.lab.faces.canvas import OVERSAMPLING, Points
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,16 +3,16 @@
 import numpy as np
 from numpy.typing import NDArray
 
-from lab.faces.backdrop import draw_backdrop
-from lab.faces.beard import draw_beard
-from lab.faces.canvas import Canvas
-from lab.faces.clothing import draw_clothes, draw_glasses
-from lab.faces.features import draw_brows, draw_eyes, draw_mouth, draw_nose
-from lab.faces.hair import draw_front_hair
-from lab.faces.hair_behind import draw_back_hair
-from lab.faces.head import draw_ears, draw_face, draw_neck, face_outline, shade_map
-from lab.faces.identity import Identity
-from lab.faces.pose import Pose, Take, draw_take
+from siftfunnel.lab.faces.backdrop import draw_backdrop
+from siftfunnel.lab.faces.beard import draw_beard
+from siftfunnel.lab.faces.canvas import Canvas
+from siftfunnel.lab.faces.clothing import draw_clothes, draw_glasses
+from siftfunnel.lab.faces.features import draw_brows, draw_eyes, draw_mouth, draw_nose
+from siftfunnel.lab.faces.hair import draw_front_hair
+from siftfunnel.lab.faces.hair_behind import draw_back_hair
+from siftfunnel.lab.faces.head import draw_ears, draw_face, draw_neck, face_outline, shade_map
+from siftfunnel.lab.faces.identity import Identity
+from siftfunnel.lab.faces.pose import Pose, Take, draw_take
 
 
 def render(identity: Identity, rng: np.random.Generator, size: int = 64) -> NDArray[np.uint8]:

@@ -3,9 +3,9 @@
 import numpy as np
 from numpy.typing import NDArray
 
-from lab.faces.cast import TARGET_NAMES, target
-from lab.faces.identity import Identity, make_identity
-from lab.faces.rendering import render
+from siftfunnel.lab.faces.cast import TARGET_NAMES, target
+from siftfunnel.lab.faces.identity import Identity, make_identity
+from siftfunnel.lab.faces.rendering import render
 
 Pictures = NDArray[np.uint8]
 Labels = NDArray[np.int64]

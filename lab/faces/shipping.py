@@ -9,8 +9,8 @@ from pathlib import Path
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
-from lab.faces.cast import TARGET_NAMES
-from lab.faces.sets import Pictures, draw_split
+from siftfunnel.lab.faces.cast import TARGET_NAMES
+from siftfunnel.lab.faces.sets import Pictures, draw_split
 
 ABOUT = "ABOUT.json"
 _GAP = 6

@@ -3,11 +3,11 @@
 import numpy as np
 from PIL import Image
 
-from lab.faces.canvas import Canvas, Points, ellipse, open_curve, spike
-from lab.faces.hairstyles import HairStyle
-from lab.faces.identity import Identity
-from lab.faces.palette import Colour, light_of, mix, scaled
-from lab.faces.pose import Pose, Take
+from siftfunnel.lab.faces.canvas import Canvas, Points, ellipse, open_curve, spike
+from siftfunnel.lab.faces.hairstyles import HairStyle
+from siftfunnel.lab.faces.identity import Identity
+from siftfunnel.lab.faces.palette import Colour, light_of, mix, scaled
+from siftfunnel.lab.faces.pose import Pose, Take
 
 Shades = tuple[Image.Image, Image.Image]
 

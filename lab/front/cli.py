@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from lab.arguments import add_common, names, prepare_torch, say
+from siftfunnel.lab.arguments import add_common, names, prepare_torch, say
 
 EPILOG = """\
 Points that FILE has already are kept; --again measures their bytes, accuracy and time anew. Leakage is
@@ -109,9 +109,9 @@ def run_front(args: argparse.Namespace) -> int:
         ValueError: see ``lab.front.front.measure_front``; an unknown profile or attack.
     """
     device = prepare_torch(args.device, args.threads)
-    from lab.front.front import FrontRequest, measure_front
-    from lab.front.leakage import LeakageSettings
-    from lab.study.profiles import profile
+    from siftfunnel.lab.front.front import FrontRequest, measure_front
+    from siftfunnel.lab.front.leakage import LeakageSettings
+    from siftfunnel.lab.study.profiles import profile
 
     leakage = None
     if args.leakage_of or args.leakage_from:

@@ -6,12 +6,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from lab.data import ImageSet
-from lab.front.halves import Halves
-from lab.front.points import Point, accuracy_fields, byte_fields, kind_of_codec
-from lab.front.timing import ROUNDS, Timed, interleaved_medians_us
-from lab.provenance import provenance
-from shared.wire import SealedCodec
+from siftfunnel.lab.data import ImageSet
+from siftfunnel.lab.front.halves import Halves
+from siftfunnel.lab.front.points import Point, accuracy_fields, byte_fields, kind_of_codec
+from siftfunnel.lab.front.timing import ROUNDS, Timed, interleaved_medians_us
+from siftfunnel.lab.provenance import provenance
+from siftfunnel.shared.wire import SealedCodec
 
 FLOAT_BYTES = 4
 TIMED_FRAMES = 64

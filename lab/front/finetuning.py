@@ -14,17 +14,17 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from lab.checkpoints import Run
-from lab.classifier import Batch, ClassifierTask, evaluate_logits, fit_settings, input_spec
-from lab.data import DataError, ImageSet, Splits
-from lab.front.pictures import PictureCoding
-from lab.front.points import Point, accuracy_fields
-from lab.provenance import provenance
-from lab.recipes import RECIPES, Recipe, recipe
-from lab.train import fit
-from lab.unfolding import load_from_bundle
-from shared.bundle import Bundle
-from shared.preprocess import normalise
+from siftfunnel.lab.checkpoints import Run
+from siftfunnel.lab.classifier import Batch, ClassifierTask, evaluate_logits, fit_settings, input_spec
+from siftfunnel.lab.data import DataError, ImageSet, Splits
+from siftfunnel.lab.front.pictures import PictureCoding
+from siftfunnel.lab.front.points import Point, accuracy_fields
+from siftfunnel.lab.provenance import provenance
+from siftfunnel.lab.recipes import RECIPES, Recipe, recipe
+from siftfunnel.lab.train import fit
+from siftfunnel.lab.unfolding import load_from_bundle
+from siftfunnel.shared.bundle import Bundle
+from siftfunnel.shared.preprocess import normalise
 
 LEARNING_RATE = 5e-4
 STATISTICS_PICTURES = 512

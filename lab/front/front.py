@@ -7,16 +7,16 @@ from typing import Any
 
 import torch
 
-from lab.attacks.attack import Show
-from lab.audit.places import require_private_place
-from lab.data import ImageSet, Splits
-from lab.datasets import load_splits
-from lab.front.coding import codec_points
-from lab.front.finetuning import fine_tuned_fields
-from lab.front.halves import Halves
-from lab.front.leakage import LeakageSettings, Scenery, attack_codec, read_picture, with_attacks
-from lab.front.pictures import CODINGS, PictureCoding, picture_points
-from lab.front.points import (
+from siftfunnel.lab.attacks.attack import Show
+from siftfunnel.lab.audit.places import require_private_place
+from siftfunnel.lab.data import ImageSet, Splits
+from siftfunnel.lab.datasets import load_splits
+from siftfunnel.lab.front.coding import codec_points
+from siftfunnel.lab.front.finetuning import fine_tuned_fields
+from siftfunnel.lab.front.halves import Halves
+from siftfunnel.lab.front.leakage import LeakageSettings, Scenery, attack_codec, read_picture, with_attacks
+from siftfunnel.lab.front.pictures import CODINGS, PictureCoding, picture_points
+from siftfunnel.lab.front.points import (
     FRONT,
     SCHEMA,
     Front,
@@ -27,9 +27,9 @@ from lab.front.points import (
     read_front,
     write_front,
 )
-from lab.front.timing import ROUNDS
-from lab.provenance import provenance
-from shared.bundle import Bundle, load_bundle
+from siftfunnel.lab.front.timing import ROUNDS
+from siftfunnel.lab.provenance import provenance
+from siftfunnel.shared.bundle import Bundle, load_bundle
 
 ALL = "all"
 

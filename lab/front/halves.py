@@ -3,11 +3,11 @@
 import numpy as np
 from numpy.typing import NDArray
 
-from lab.data import DataError
-from lab.sessions import BATCH, DeviceModel, OnnxModel
-from shared.bundle import CLOUD, EDGE, Bundle
-from shared.preprocess import normalise
-from shared.wire import SealedCodec, make_codecs
+from siftfunnel.lab.data import DataError
+from siftfunnel.lab.sessions import BATCH, DeviceModel, OnnxModel
+from siftfunnel.shared.bundle import CLOUD, EDGE, Bundle
+from siftfunnel.shared.preprocess import normalise
+from siftfunnel.shared.wire import SealedCodec, make_codecs
 
 
 class Halves:

@@ -20,23 +20,23 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from lab.attacks.attack import Attack, Show
-from lab.attacks.doubled import Doubled
-from lab.attacks.residual import Residual
-from lab.attacks.stored import StoredInverter
-from lab.attacks.victim import Victim, to_floats
-from lab.audit.attacking import Plan, Skipped, run_attacks
-from lab.audit.layout import FeatureLayout
-from lab.audit.subject import Subject
-from lab.audit.target import Target, target_of_bundle
-from lab.data import DataError, ImageSet, Splits
-from lab.front.pictures import PictureCoding
-from lab.front.points import Point, last_doubling
-from lab.provenance import provenance
-from lab.study.measure import scores_of
-from lab.study.profiles import Profile
-from shared.bundle import Inverter, find_inverters
-from shared.wire import SealedCodec, codec_by_name
+from siftfunnel.lab.attacks.attack import Attack, Show
+from siftfunnel.lab.attacks.doubled import Doubled
+from siftfunnel.lab.attacks.residual import Residual
+from siftfunnel.lab.attacks.stored import StoredInverter
+from siftfunnel.lab.attacks.victim import Victim, to_floats
+from siftfunnel.lab.audit.attacking import Plan, Skipped, run_attacks
+from siftfunnel.lab.audit.layout import FeatureLayout
+from siftfunnel.lab.audit.subject import Subject
+from siftfunnel.lab.audit.target import Target, target_of_bundle
+from siftfunnel.lab.data import DataError, ImageSet, Splits
+from siftfunnel.lab.front.pictures import PictureCoding
+from siftfunnel.lab.front.points import Point, last_doubling
+from siftfunnel.lab.provenance import provenance
+from siftfunnel.lab.study.measure import scores_of
+from siftfunnel.lab.study.profiles import Profile
+from siftfunnel.shared.bundle import Inverter, find_inverters
+from siftfunnel.shared.wire import SealedCodec, codec_by_name
 
 CACHE_BYTES = 2_000_000_000
 READING = "reading the picture"

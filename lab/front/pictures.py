@@ -15,13 +15,13 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from lab.data import ImageSet
-from lab.front.coding import TIMED_FRAMES, Show
-from lab.front.halves import Halves
-from lab.front.jpeg_scan import SUBSAMPLING, shared_table_sizes
-from lab.front.points import Kind, Point, accuracy_fields, byte_fields
-from lab.front.timing import ROUNDS, Timed, interleaved_medians_us
-from lab.provenance import provenance
+from siftfunnel.lab.data import ImageSet
+from siftfunnel.lab.front.coding import TIMED_FRAMES, Show
+from siftfunnel.lab.front.halves import Halves
+from siftfunnel.lab.front.jpeg_scan import SUBSAMPLING, shared_table_sizes
+from siftfunnel.lab.front.points import Kind, Point, accuracy_fields, byte_fields
+from siftfunnel.lab.front.timing import ROUNDS, Timed, interleaved_medians_us
+from siftfunnel.lab.provenance import provenance
 
 QUALITIES = (5, 10, 20, 35, 50, 75, 90)
 WEBP_METHOD = 6

@@ -5,9 +5,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from xml.sax.saxutils import escape
 
-from lab.front.points import Front, Kind, Point
-from lab.front.table import bundles_of, title_of
-from lab.tables.svg import COLOURS, Plot, ticks
+from siftfunnel.lab.front.points import Front, Kind, Point
+from siftfunnel.lab.front.table import bundles_of, title_of
+from siftfunnel.lab.tables.svg import COLOURS, Plot, ticks
 
 WIDTH, ACCURACY_HEIGHT, LEAKAGE_HEIGHT = 980, 430, 340
 LEFT, PLOT_WIDTH = 66, 620

@@ -16,7 +16,7 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from lab.metrics.intervals import accuracy_interval, paired_difference
+from siftfunnel.lab.metrics.intervals import accuracy_interval, paired_difference
 
 SCHEMA = 1
 FRONT = "front"

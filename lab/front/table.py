@@ -3,11 +3,11 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from lab.front.points import Front, Kind, Point, unpack_answers
-from lab.metrics.intervals import paired_difference
-from lab.tables.cells import NONE, NOT_RUN, Cell, Document, Section, measured, words
-from lab.tables.rendering import to_markdown
-from lab.tables.results import Figure
+from siftfunnel.lab.front.points import Front, Kind, Point, unpack_answers
+from siftfunnel.lab.metrics.intervals import paired_difference
+from siftfunnel.lab.tables.cells import NONE, NOT_RUN, Cell, Document, Section, measured, words
+from siftfunnel.lab.tables.rendering import to_markdown
+from siftfunnel.lab.tables.results import Figure
 
 PER_CENT = 100.0
 SAME_PICTURE_DB = 60.0

@@ -14,9 +14,9 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from lab.metrics.arrays import Array, picture_pairs
-from shared.extras import how_to_install
-from shared.similarity import PSNR_CAP_DB
+from siftfunnel.lab.metrics.arrays import Array, picture_pairs
+from siftfunnel.shared.extras import how_to_install
+from siftfunnel.shared.similarity import PSNR_CAP_DB
 
 PAPER_BATCH = 32
 WINDOW = 7

@@ -8,9 +8,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from lab.metrics.arrays import check_paired
-from lab.metrics.encoders import GridEncoder, encoder_pair, standardiser
-from lab.metrics.retrieval import first_place_credit
+from siftfunnel.lab.metrics.arrays import check_paired
+from siftfunnel.lab.metrics.encoders import GridEncoder, encoder_pair, standardiser
+from siftfunnel.lab.metrics.retrieval import first_place_credit
 
 _ROWS_AT_ONCE = 256
 _CHECKS = 20

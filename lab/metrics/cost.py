@@ -19,7 +19,7 @@ from torch import Tensor, nn
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
-from lab.sessions import OnnxModel
+from siftfunnel.lab.sessions import OnnxModel
 
 WARM_UP_RUNS = 10
 TIMED_RUNS = 50

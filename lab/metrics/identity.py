@@ -15,12 +15,12 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from lab.augment import Augmentation, augment
-from lab.checkpoints import Run
-from lab.data import DataError, ImageSet, seeded_parts
-from lab.metrics.arrays import Array, pictures_tensor, to_tensor
-from lab.metrics.retrieval import Retrieval, retrieval, retrieval_of_pictures, retrieval_rank1
-from lab.train import FitSettings, Task, fit
+from siftfunnel.lab.augment import Augmentation, augment
+from siftfunnel.lab.checkpoints import Run
+from siftfunnel.lab.data import DataError, ImageSet, seeded_parts
+from siftfunnel.lab.metrics.arrays import Array, pictures_tensor, to_tensor
+from siftfunnel.lab.metrics.retrieval import Retrieval, retrieval, retrieval_of_pictures, retrieval_rank1
+from siftfunnel.lab.train import FitSettings, Task, fit
 
 __all__ = [
     "IdentityClassifier",

@@ -42,13 +42,13 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from lab.metrics.arrays import Array, to_numpy, to_tensor
-from lab.metrics.contrastive import InfoNCE, info_nce
-from lab.metrics.intervals import ci95_of_mean
-from shared.manifest import CodecSpec, FeatureSpec
-from shared.wire import SealedCodec, calibrate
-from shared.wire.bodies import TableBody
-from shared.wire.calibrate import TABLE_BITS
+from siftfunnel.lab.metrics.arrays import Array, to_numpy, to_tensor
+from siftfunnel.lab.metrics.contrastive import InfoNCE, info_nce
+from siftfunnel.lab.metrics.intervals import ci95_of_mean
+from siftfunnel.shared.manifest import CodecSpec, FeatureSpec
+from siftfunnel.shared.wire import SealedCodec, calibrate
+from siftfunnel.shared.wire.bodies import TableBody
+from siftfunnel.shared.wire.calibrate import TABLE_BITS
 
 __all__ = ["CodedSize", "InfoNCE", "effective_information_mean", "entropy_coded_bits", "info_nce"]
 

@@ -21,8 +21,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from lab.metrics.arrays import check_paired
-from lab.metrics.encoders import encoder_pair, standardiser
+from siftfunnel.lab.metrics.arrays import check_paired
+from siftfunnel.lab.metrics.encoders import encoder_pair, standardiser
 
 AUTHORS_CEILING_NATS = 1.0
 AUTHORS_BATCH = 128

@@ -13,9 +13,9 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from lab.metrics.arrays import Array, picture_pairs
-from lab.metrics.intervals import ci95_of_mean
-from shared.similarity import PSNR_CAP_DB, SSIM_SIGMA, SSIM_WINDOW
+from siftfunnel.lab.metrics.arrays import Array, picture_pairs
+from siftfunnel.lab.metrics.intervals import ci95_of_mean
+from siftfunnel.shared.similarity import PSNR_CAP_DB, SSIM_SIGMA, SSIM_WINDOW
 
 C1, C2 = 0.01**2, 0.03**2
 _PICTURES_AT_ONCE = 64

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from lab.metrics.arrays import Array, pictures_tensor
+from siftfunnel.lab.metrics.arrays import Array, pictures_tensor
 
 _QUERIES_AT_ONCE = 256
 

@@ -6,7 +6,7 @@ from typing import Literal
 import torch
 from torch import Tensor
 
-from lab.metrics.arrays import Array, to_tensor
+from siftfunnel.lab.metrics.arrays import Array, to_tensor
 
 Distance = Literal["euclidean", "cosine"]
 

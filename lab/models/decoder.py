@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 from torch import Tensor, nn
 
-from lab.models.layout import channels_last
+from siftfunnel.lab.models.layout import channels_last
 
 LEAST_STD, LEAST_STD_SHARE = 1e-4, 0.01
 

@@ -29,8 +29,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from shared.wire.lattice import CONTEXTS, PHASES, phase_map, place_map
-from shared.wire.seal import SEAL_BYTES
+from siftfunnel.shared.wire.lattice import CONTEXTS, PHASES, phase_map, place_map
+from siftfunnel.shared.wire.seal import SEAL_BYTES
 
 FORGETTING = 0.99
 PRIOR = 0.02

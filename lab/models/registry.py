@@ -3,8 +3,8 @@
 from collections.abc import Callable, Mapping
 from types import MappingProxyType
 
-from lab.models import cnn, resnet, vgg
-from lab.models.split import SplitNetwork
+from siftfunnel.lab.models import cnn, resnet, vgg
+from siftfunnel.lab.models.split import SplitNetwork
 
 FAMILIES: Mapping[str, int] = MappingProxyType(
     {

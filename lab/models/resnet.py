@@ -16,12 +16,12 @@ parameters, counted as torchsummary does, are the printed 78,864. The order of g
 
 from torch import nn
 
-from lab.models.attention import CBAM, SqueezeExcite, TripletAttention
-from lab.models.bottleneck import GaussianBottleneck
-from lab.models.funnel import restore_channels, squeeze_channels, start_open
-from lab.models.normalisation import Norm, group_norm
-from lab.models.residual import ResidualSum, decode_channels, encode_channels
-from lab.models.split import SplitNetwork
+from siftfunnel.lab.models.attention import CBAM, SqueezeExcite, TripletAttention
+from siftfunnel.lab.models.bottleneck import GaussianBottleneck
+from siftfunnel.lab.models.funnel import restore_channels, squeeze_channels, start_open
+from siftfunnel.lab.models.normalisation import Norm, group_norm
+from siftfunnel.lab.models.residual import ResidualSum, decode_channels, encode_channels
+from siftfunnel.lab.models.split import SplitNetwork
 
 PAPER_WIDTH = 64
 FUNNEL_CHANNELS = 2

@@ -6,10 +6,10 @@ import traceback
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from lab.arguments import add_common, prepare_torch
+from siftfunnel.lab.arguments import add_common, prepare_torch
 
 if TYPE_CHECKING:
-    from lab.study.run import Places
+    from siftfunnel.lab.study.run import Places
 
 RESULTS = Path(__file__).resolve().parents[1] / "results"
 STEP_NAMES = ("train", "measure", "attack")
@@ -86,7 +86,7 @@ def _show(text: str) -> None:
 
 
 def _places(args: argparse.Namespace) -> "Places":
-    from lab.study.run import Places
+    from siftfunnel.lab.study.run import Places
 
     return Places(args.data, args.cache, args.runs, args.results)
 
@@ -94,10 +94,10 @@ def _places(args: argparse.Namespace) -> "Places":
 def run_rows(args: argparse.Namespace) -> int:
     """Run rows one after the other; one that fails is named and does not stop the others."""
     device = prepare_torch(args.device, args.threads)
-    from lab.attacks.registry import ATTACKS
-    from lab.study.profiles import profile
-    from lab.study.rows import expand, row
-    from lab.study.run import chosen_attacks, run_row
+    from siftfunnel.lab.attacks.registry import ATTACKS
+    from siftfunnel.lab.study.profiles import profile
+    from siftfunnel.lab.study.rows import expand, row
+    from siftfunnel.lab.study.run import chosen_attacks, run_row
 
     steps = _chosen(args.steps, STEP_NAMES, "step")
     attacks = _chosen(args.attacks, tuple(ATTACKS), "attack")
@@ -136,9 +136,9 @@ def run_rows(args: argparse.Namespace) -> int:
 def run_figure2_command(args: argparse.Namespace) -> int:
     """Measure and attack a network block by block, and print the result's path."""
     device = prepare_torch(args.device, args.threads)
-    from lab.attacks.registry import ATTACKS
-    from lab.study.figure2 import DEFAULT_ATTACKS, run_figure2
-    from lab.study.profiles import profile
+    from siftfunnel.lab.attacks.registry import ATTACKS
+    from siftfunnel.lab.study.figure2 import DEFAULT_ATTACKS, run_figure2
+    from siftfunnel.lab.study.profiles import profile
 
     attacks = _chosen(args.attacks, tuple(ATTACKS), "attack") or DEFAULT_ATTACKS
     size = profile(args.profile)

@@ -26,15 +26,15 @@ from typing import Any
 import torch
 from torch import nn
 
-from lab.attacks.attack import Attack, Show
-from lab.attacks.victim import Victim
-from lab.checkpoints import RunFolderError
-from lab.models.split import SplitNetwork
-from lab.provenance import provenance
-from lab.study.measure import information_figures, reference_figures
-from lab.study.profiles import Profile
-from lab.study.rows import row
-from lab.study.run import (
+from siftfunnel.lab.attacks.attack import Attack, Show
+from siftfunnel.lab.attacks.victim import Victim
+from siftfunnel.lab.checkpoints import RunFolderError
+from siftfunnel.lab.models.split import SplitNetwork
+from siftfunnel.lab.provenance import provenance
+from siftfunnel.lab.study.measure import information_figures, reference_figures
+from siftfunnel.lab.study.profiles import Profile
+from siftfunnel.lab.study.rows import row
+from siftfunnel.lab.study.run import (
     DONE,
     Places,
     Subject,

@@ -11,8 +11,8 @@ from typing import Any
 
 import numpy as np
 
-from lab.attacks.convergence import ends, second_half_db
-from lab.metrics.intervals import paired_difference
+from siftfunnel.lab.attacks.convergence import ends, second_half_db
+from siftfunnel.lab.metrics.intervals import paired_difference
 
 WORTH_MENTIONING_DB = 0.1
 

@@ -7,24 +7,24 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from lab.attacks.victim import BATCH, Victim, to_floats
-from lab.classifier import evaluate_logits
-from lab.data import ImageSet, Splits
-from lab.folding import folded_copy, round_to_half
-from lab.graph import write_onnx
-from lab.losses import distance_correlation_squared, distance_correlation_unbiased
-from lab.metrics.authors import PAPER_BATCH, paper_scores
-from lab.metrics.contrastive import info_nce
-from lab.metrics.cost import measure_edge
-from lab.metrics.information import effective_information_mean, entropy_coded_bits
-from lab.metrics.intervals import accuracy_interval, learned_nothing
-from lab.metrics.mine import MutualInformation, authors_mine, mine
-from lab.metrics.pictures import score_pictures, summarise
-from lab.metrics.references import REFERENCES, reference_pictures
-from lab.metrics.retrieval import retrieval_of_pictures
-from lab.models.split import SplitNetwork, count_parameters
-from lab.study.profiles import MeasureBudget
-from shared.preprocess import InputSpec
+from siftfunnel.lab.attacks.victim import BATCH, Victim, to_floats
+from siftfunnel.lab.classifier import evaluate_logits
+from siftfunnel.lab.data import ImageSet, Splits
+from siftfunnel.lab.folding import folded_copy, round_to_half
+from siftfunnel.lab.graph import write_onnx
+from siftfunnel.lab.losses import distance_correlation_squared, distance_correlation_unbiased
+from siftfunnel.lab.metrics.authors import PAPER_BATCH, paper_scores
+from siftfunnel.lab.metrics.contrastive import info_nce
+from siftfunnel.lab.metrics.cost import measure_edge
+from siftfunnel.lab.metrics.information import effective_information_mean, entropy_coded_bits
+from siftfunnel.lab.metrics.intervals import accuracy_interval, learned_nothing
+from siftfunnel.lab.metrics.mine import MutualInformation, authors_mine, mine
+from siftfunnel.lab.metrics.pictures import score_pictures, summarise
+from siftfunnel.lab.metrics.references import REFERENCES, reference_pictures
+from siftfunnel.lab.metrics.retrieval import retrieval_of_pictures
+from siftfunnel.lab.models.split import SplitNetwork, count_parameters
+from siftfunnel.lab.study.profiles import MeasureBudget
+from siftfunnel.shared.preprocess import InputSpec
 
 DISTANCE_PICTURES = 1_000
 PAPER_DISTANCE_BATCH = 128

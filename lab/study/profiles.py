@@ -8,11 +8,11 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from lab.attacks.attack import Attack
-from lab.attacks.registry import make_attack
-from lab.attacks.residual import Residual
-from lab.augment import PAPER_AUGMENTATION, Augmentation
-from lab.recipes import NATURAL, Limits
+from siftfunnel.lab.attacks.attack import Attack
+from siftfunnel.lab.attacks.registry import make_attack
+from siftfunnel.lab.attacks.residual import Residual
+from siftfunnel.lab.augment import PAPER_AUGMENTATION, Augmentation
+from siftfunnel.lab.recipes import NATURAL, Limits
 
 
 @dataclass(frozen=True)

@@ -3,12 +3,12 @@
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-from lab.defences.bido import BiDO
-from lab.defences.defence import Defence
-from lab.defences.registry import FROM_SCRATCH, make_defence
-from lab.defences.siftfunnel import ABLATIONS
-from lab.recipes import Recipe
-from lab.study.profiles import Profile
+from siftfunnel.lab.defences.bido import BiDO
+from siftfunnel.lab.defences.defence import Defence
+from siftfunnel.lab.defences.registry import FROM_SCRATCH, make_defence
+from siftfunnel.lab.defences.siftfunnel import ABLATIONS
+from siftfunnel.lab.recipes import Recipe
+from siftfunnel.lab.study.profiles import Profile
 
 EQUAL = "-equal"
 FURTHER = ("none", "bido", "autoencoder", "siftfunnel", "funnel-cross-entropy")

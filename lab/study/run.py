@@ -21,21 +21,21 @@ from typing import Any, Literal
 
 import torch
 
-from lab.attacks.attack import Attack, Show
-from lab.attacks.fingerprint import tensor_digest
-from lab.attacks.generative import GenerativeGrayBox
-from lab.attacks.victim import Victim, to_floats, victim_of_network
-from lab.checkpoints import RUN, RunFolderError
-from lab.classifier import input_spec, sample_rate, steps_per_epoch
-from lab.data import Splits
-from lab.defences.dpsgd import DPSGD
-from lab.metrics.authors import PAPER_BATCH
-from lab.models.split import SplitNetwork
-from lab.provenance import provenance
-from lab.recipes import Recipe
-from lab.runs import load_run, splits_of, store_run, train_recipe
-from lab.study.flags import Flag, flags_of
-from lab.study.measure import (
+from siftfunnel.lab.attacks.attack import Attack, Show
+from siftfunnel.lab.attacks.fingerprint import tensor_digest
+from siftfunnel.lab.attacks.generative import GenerativeGrayBox
+from siftfunnel.lab.attacks.victim import Victim, to_floats, victim_of_network
+from siftfunnel.lab.checkpoints import RUN, RunFolderError
+from siftfunnel.lab.classifier import input_spec, sample_rate, steps_per_epoch
+from siftfunnel.lab.data import Splits
+from siftfunnel.lab.defences.dpsgd import DPSGD
+from siftfunnel.lab.metrics.authors import PAPER_BATCH
+from siftfunnel.lab.models.split import SplitNetwork
+from siftfunnel.lab.provenance import provenance
+from siftfunnel.lab.recipes import Recipe
+from siftfunnel.lab.runs import load_run, splits_of, store_run, train_recipe
+from siftfunnel.lab.study.flags import Flag, flags_of
+from siftfunnel.lab.study.measure import (
     PAPER_RMLE_BATCH,
     accuracy_figures,
     cost_figures,
@@ -43,8 +43,8 @@ from lab.study.measure import (
     reference_figures,
     scores_of,
 )
-from lab.study.profiles import Profile
-from lab.study.rows import Row
+from siftfunnel.lab.study.profiles import Profile
+from siftfunnel.lab.study.rows import Row
 
 SCHEMA = 1
 NETWORK, ATTACKS, DONE, WEIGHTS, BEFORE = "network", "attacks", "done", "weights", "before"

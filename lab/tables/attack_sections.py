@@ -2,9 +2,16 @@
 
 from collections.abc import Sequence
 
-from lab.tables.cells import NONE, NOT_RUN, Cell, Section, measured, words
-from lab.tables.lines import PER_CENT, Line, paper_scores, reference_rows, run_rows, standard_scores
-from lab.tables.results import RowResult
+from siftfunnel.lab.tables.cells import NONE, NOT_RUN, Cell, Section, measured, words
+from siftfunnel.lab.tables.lines import (
+    PER_CENT,
+    Line,
+    paper_scores,
+    reference_rows,
+    run_rows,
+    standard_scores,
+)
+from siftfunnel.lab.tables.results import RowResult
 
 BLACK_BOX, GRAY_BOX = "generative-black-box", "generative-gray-box"
 PAPER_ATTACKS = {

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass, field
 
-from lab.tables.results import Figure
+from siftfunnel.lab.tables.results import Figure
 
 
 @dataclass(frozen=True)

@@ -7,11 +7,11 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from shared.files import write_file
+from siftfunnel.shared.files import write_file
 
 if TYPE_CHECKING:
-    from lab.tables.cells import Document
-    from lab.tables.results import Study
+    from siftfunnel.lab.tables.cells import Document
+    from siftfunnel.lab.tables.results import Study
 
 TABLES = ("2", "3", "4", "5", "figure2", "equal", "references", "information", "predictors", "speed")
 FORMATS = {"markdown": "md", "csv": "csv", "json": "json"}
@@ -55,7 +55,7 @@ def run_tables(args: argparse.Namespace) -> int:
     Raises:
         ResultsError: no results, or none of the profile asked for.
     """
-    from lab.tables.results import RESULTS, ResultsError, read_results
+    from siftfunnel.lab.tables.results import RESULTS, ResultsError, read_results
 
     problems: list[str] = []
 
@@ -83,12 +83,12 @@ def run_tables(args: argparse.Namespace) -> int:
 
 def make_documents(study: "Study", table: str) -> list["Document"]:
     """The documents of one profile that have something to show, ``table`` or all."""
-    from lab.tables.figures import figure2_drawings, table_drawings
-    from lab.tables.further import equal_table, figure2_table, information_table, references_table
-    from lab.tables.lines import table_lines
-    from lab.tables.paper import PAPER_TABLES
-    from lab.tables.sections import paper_table
-    from lab.tables.speed import speed_table
+    from siftfunnel.lab.tables.figures import figure2_drawings, table_drawings
+    from siftfunnel.lab.tables.further import equal_table, figure2_table, information_table, references_table
+    from siftfunnel.lab.tables.lines import table_lines
+    from siftfunnel.lab.tables.paper import PAPER_TABLES
+    from siftfunnel.lab.tables.sections import paper_table
+    from siftfunnel.lab.tables.speed import speed_table
 
     makers: dict[str, Callable[[Study], Document | None]] = {
         "figure2": figure2_table,
@@ -112,13 +112,13 @@ def make_documents(study: "Study", table: str) -> list["Document"]:
 
 def _predictors(study: "Study") -> "Document | None":
     # the only table that needs SciPy, which takes a second to load
-    from lab.tables.predictors import predictors_table
+    from siftfunnel.lab.tables.predictors import predictors_table
 
     return predictors_table(study)
 
 
 def _render(documents: Sequence["Document"], wanted: str) -> str:
-    from lab.tables.rendering import to_csv, to_json, to_markdown
+    from siftfunnel.lab.tables.rendering import to_csv, to_json, to_markdown
 
     if wanted == "csv":
         return to_csv(documents)
@@ -129,7 +129,7 @@ def _render(documents: Sequence["Document"], wanted: str) -> str:
 
 def write_documents(documents: Sequence["Document"], out: Path, wanted: str, *, index: bool) -> None:
     """One file per profile and table; Markdown with its drawings and, if wanted, an index of all."""
-    from lab.tables.rendering import index_markdown, to_markdown
+    from siftfunnel.lab.tables.rendering import index_markdown, to_markdown
 
     for document in documents:
         folder = out / document.profile

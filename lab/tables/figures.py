@@ -3,12 +3,12 @@
 from collections.abc import Sequence
 from statistics import median, quantiles
 
-from lab.tables.attack_sections import attack_label
-from lab.tables.cells import Drawing
-from lab.tables.further import FAMILY_LABELS, as_row
-from lab.tables.lines import Line, reference_rows, run_rows
-from lab.tables.results import RowResult, Study, dig
-from lab.tables.svg import COLOURS, LETTER_WIDTH, Box, Plot, spread_labels, ticks
+from siftfunnel.lab.tables.attack_sections import attack_label
+from siftfunnel.lab.tables.cells import Drawing
+from siftfunnel.lab.tables.further import FAMILY_LABELS, as_row
+from siftfunnel.lab.tables.lines import Line, reference_rows, run_rows
+from siftfunnel.lab.tables.results import RowResult, Study, dig
+from siftfunnel.lab.tables.svg import COLOURS, LETTER_WIDTH, Box, Plot, spread_labels, ticks
 
 REFERENCE_COLOUR = "#888888"
 OWN_COLOUR, FUNNEL_COLOUR, OPEN_COLOUR = COLOURS[0], COLOURS[1], COLOURS[6]

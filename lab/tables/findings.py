@@ -16,8 +16,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from lab.tables.predictors import predictor_values
-from lab.tables.results import in_fair_order, read_results
+from siftfunnel.lab.tables.predictors import predictor_values
+from siftfunnel.lab.tables.results import in_fair_order, read_results
 
 REFERENCE = re.compile(r"\{\{\s*(.+?)\s*\}\}", re.DOTALL)
 DIFFERENCE = " - "

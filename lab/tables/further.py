@@ -3,9 +3,9 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
-from lab.tables.attack_sections import attack_label
-from lab.tables.cells import NONE, Cell, Document, Section, measured, words
-from lab.tables.lines import (
+from siftfunnel.lab.tables.attack_sections import attack_label
+from siftfunnel.lab.tables.cells import NONE, Cell, Document, Section, measured, words
+from siftfunnel.lab.tables.lines import (
     PER_CENT,
     Line,
     paper_scores,
@@ -13,11 +13,11 @@ from lab.tables.lines import (
     row_label,
     standard_scores,
 )
-from lab.tables.paper import FAMILIES, group_of, order_of
-from lab.tables.profiles import preamble
-from lab.tables.results import EQUAL, Result, RowResult, Study, dig, dig_number
-from lab.tables.sections import DEFINITIONS, ceilings
-from lab.tables.trust import flags_section
+from siftfunnel.lab.tables.paper import FAMILIES, group_of, order_of
+from siftfunnel.lab.tables.profiles import preamble
+from siftfunnel.lab.tables.results import EQUAL, Result, RowResult, Study, dig, dig_number
+from siftfunnel.lab.tables.sections import DEFINITIONS, ceilings
+from siftfunnel.lab.tables.trust import flags_section
 
 NEAR = 0.01
 """Validation accuracies this near to one another count as equal."""

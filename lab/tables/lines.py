@@ -3,9 +3,9 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from lab.tables.cells import NONE, NOT_RUN, Cell, measured, printed, words
-from lab.tables.paper import EXTRA_DEFENCES, EXTRA_ROWS, PaperRow, Printed, defence_of, paper_rows
-from lab.tables.results import RowResult, Study, dig
+from siftfunnel.lab.tables.cells import NONE, NOT_RUN, Cell, measured, printed, words
+from siftfunnel.lab.tables.paper import EXTRA_DEFENCES, EXTRA_ROWS, PaperRow, Printed, defence_of, paper_rows
+from siftfunnel.lab.tables.results import RowResult, Study, dig
 
 REFERENCES = {
     "mean_image": "mean image",

@@ -12,10 +12,10 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.stats import rankdata
 
-from lab.tables.cells import NONE, Cell, Document, Section, words
-from lab.tables.further import group_label, groups
-from lab.tables.profiles import preamble
-from lab.tables.results import EQUAL, Figure, RowResult, Study
+from siftfunnel.lab.tables.cells import NONE, Cell, Document, Section, words
+from siftfunnel.lab.tables.further import group_label, groups
+from siftfunnel.lab.tables.profiles import preamble
+from siftfunnel.lab.tables.results import EQUAL, Figure, RowResult, Study
 
 LEAST_ROWS = 5
 RESAMPLES = 9_999

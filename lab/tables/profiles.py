@@ -4,8 +4,8 @@ import math
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from lab.tables.paper import FAMILIES
-from lab.tables.results import EQUAL, LEFT_OUT, Result, RowResult, Study, dig
+from siftfunnel.lab.tables.paper import FAMILIES
+from siftfunnel.lab.tables.results import EQUAL, LEFT_OUT, Result, RowResult, Study, dig
 
 PAPER_INPUT_SIZE = 64
 PAPER_WIDTHS: Mapping[str, int] = {"cnn": 128, "resnet18": 64, "vgg16": 64}

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import asdict
 from typing import Any
 
-from lab.tables.cells import Cell, Document, Section
+from siftfunnel.lab.tables.cells import Cell, Document, Section
 
 CSV_COLUMNS = (
     "profile",

@@ -11,7 +11,7 @@ from pathlib import Path
 from statistics import fmean, stdev
 from typing import Any
 
-from lab.tables.paper import group_of
+from siftfunnel.lab.tables.paper import group_of
 
 SCHEMA = 1
 RESULTS = Path(__file__).resolve().parent.parent / "results"

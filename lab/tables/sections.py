@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from lab.tables.attack_sections import (
+from siftfunnel.lab.tables.attack_sections import (
     BLACK_BOX,
     PAPER_ATTACKS,
     attack_label,
@@ -11,8 +11,8 @@ from lab.tables.attack_sections import (
     every_attack,
     strongest_attack,
 )
-from lab.tables.cells import NONE, NOT_RUN, Cell, Document, Section, measured, printed, words
-from lab.tables.lines import (
+from siftfunnel.lab.tables.cells import NONE, NOT_RUN, Cell, Document, Section, measured, printed, words
+from siftfunnel.lab.tables.lines import (
     PER_CENT,
     Line,
     paper_scores,
@@ -22,11 +22,11 @@ from lab.tables.lines import (
     standard_scores,
     table_lines,
 )
-from lab.tables.paper import MISPRINTS, PAPER_TABLES, unprotected_row
-from lab.tables.profiles import chance, preamble
-from lab.tables.results import Figure, RowResult, Study, dig
-from lab.tables.settings import settings_section
-from lab.tables.trust import flags_section
+from siftfunnel.lab.tables.paper import MISPRINTS, PAPER_TABLES, unprotected_row
+from siftfunnel.lab.tables.profiles import chance, preamble
+from siftfunnel.lab.tables.results import Figure, RowResult, Study, dig
+from siftfunnel.lab.tables.settings import settings_section
+from siftfunnel.lab.tables.trust import flags_section
 
 DEFINITIONS = (
     "Figures marked † are by the paper's definitions: squared error summed over the colours (three times "

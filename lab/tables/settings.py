@@ -4,9 +4,9 @@ import json
 from collections.abc import Sequence
 from typing import Any
 
-from lab.tables.cells import NONE, NOT_RUN, Cell, Section, words
-from lab.tables.lines import Line
-from lab.tables.results import RowResult, dig
+from siftfunnel.lab.tables.cells import NONE, NOT_RUN, Cell, Section, words
+from siftfunnel.lab.tables.lines import Line
+from siftfunnel.lab.tables.results import RowResult, dig
 
 
 def settings_section(lines: Sequence[Line]) -> Section:

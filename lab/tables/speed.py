@@ -4,12 +4,12 @@ from collections.abc import Iterable, Mapping, Sequence
 from statistics import median
 from typing import Any
 
-from lab.tables.attack_sections import attack_label
-from lab.tables.cells import NONE, Cell, Document, Section, words
-from lab.tables.further import group_label, groups
-from lab.tables.lines import row_label
-from lab.tables.profiles import preamble
-from lab.tables.results import RowResult, Study, dig_number
+from siftfunnel.lab.tables.attack_sections import attack_label
+from siftfunnel.lab.tables.cells import NONE, Cell, Document, Section, words
+from siftfunnel.lab.tables.further import group_label, groups
+from siftfunnel.lab.tables.lines import row_label
+from siftfunnel.lab.tables.profiles import preamble
+from siftfunnel.lab.tables.results import RowResult, Study, dig_number
 
 _READING = (
     "Median over rows [least, most], as the study ran: other processes shared the machine, and the range "

@@ -2,11 +2,11 @@
 
 from collections.abc import Sequence
 
-from lab.study.flags import flags_of
-from lab.tables.attack_sections import attack_label
-from lab.tables.cells import NOT_RUN, Cell, Section, words
-from lab.tables.lines import Line
-from lab.tables.results import RowResult
+from siftfunnel.lab.study.flags import flags_of
+from siftfunnel.lab.tables.attack_sections import attack_label
+from siftfunnel.lab.tables.cells import NOT_RUN, Cell, Section, words
+from siftfunnel.lab.tables.lines import Line
+from siftfunnel.lab.tables.results import RowResult
 
 COLUMNS = {
     "learned-nothing": "The network learned nothing",

@@ -4,7 +4,7 @@ The one place of `shared` that needs PyTorch and onnx: the lab differentiates ed
 engine `torch` runs cloud halves with it, and nobody else may import it.
 """
 
-from shared.onnx_torch.call import UnsupportedOperatorError
-from shared.onnx_torch.module import OnnxModule
+from siftfunnel.shared.onnx_torch.call import UnsupportedOperatorError
+from siftfunnel.shared.onnx_torch.module import OnnxModule
 
 __all__ = ["OnnxModule", "UnsupportedOperatorError"]

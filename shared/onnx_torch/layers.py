@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from shared.onnx_torch.call import Call
+from siftfunnel.shared.onnx_torch.call import Call
 
 CONVOLUTIONS: dict[int, Any] = {1: functional.conv1d, 2: functional.conv2d, 3: functional.conv3d}
 TRANSPOSED: dict[int, Any] = {

@@ -16,8 +16,8 @@ import torch
 from onnx import helper, numpy_helper
 from torch import Tensor, nn
 
-from shared.onnx_torch.call import Call, UnsupportedOperatorError
-from shared.onnx_torch.operators import OPERATORS
+from siftfunnel.shared.onnx_torch.call import Call, UnsupportedOperatorError
+from siftfunnel.shared.onnx_torch.operators import OPERATORS
 
 STANDARD_DOMAINS = ("", "ai.onnx")
 

@@ -14,8 +14,8 @@ from onnx import TensorProto
 from torch import Tensor
 from torch.nn import functional
 
-from shared.onnx_torch import layers
-from shared.onnx_torch.call import Call, Result
+from siftfunnel.shared.onnx_torch import layers
+from siftfunnel.shared.onnx_torch.call import Call, Result
 
 DTYPES = {
     TensorProto.FLOAT: torch.float32,

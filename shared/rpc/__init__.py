@@ -1,1 +1,1 @@
-"""Stubs generated from `proto/`; committed, never edited: `python -m shared.rpc.generate`."""
+"""Stubs generated from `proto/`; committed, never edited: `python -m siftfunnel.shared.rpc.generate`."""

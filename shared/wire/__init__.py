@@ -7,12 +7,12 @@ Everything that both sides must agree on stands in the bundle's manifest, tables
 Nothing is computed by a float network, and nothing in a payload says how large a thing is.
 """
 
-from shared.wire.bodies import check_codecs
-from shared.wire.calibrate import calibrate
-from shared.wire.codec import Codec, SealedCodec, codec_by_name, make_codecs
-from shared.wire.describe import CodecSummary, describe
-from shared.wire.errors import CodecError
-from shared.wire.lattice_calibration import calibrate_lattice
+from siftfunnel.shared.wire.bodies import check_codecs
+from siftfunnel.shared.wire.calibrate import calibrate
+from siftfunnel.shared.wire.codec import Codec, SealedCodec, codec_by_name, make_codecs
+from siftfunnel.shared.wire.describe import CodecSummary, describe
+from siftfunnel.shared.wire.errors import CodecError
+from siftfunnel.shared.wire.lattice_calibration import calibrate_lattice
 
 __all__ = [
     "Codec",

@@ -26,14 +26,14 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from shared.json_fields import FieldError, Fields
-from shared.manifest import BundleError, CodecSpec, FeatureSpec, Manifest
-from shared.wire.entropy import make_tables
-from shared.wire.errors import CodecError
-from shared.wire.lattice import FIRST, Contexts
-from shared.wire.lattice_body import MAX_TABLES, LatticeBody, LatticeTables
-from shared.wire.quantiser import MAX_LEVELS, Quantiser
-from shared.wire.tables import check_counts, entropy_bits
+from siftfunnel.shared.json_fields import FieldError, Fields
+from siftfunnel.shared.manifest import BundleError, CodecSpec, FeatureSpec, Manifest
+from siftfunnel.shared.wire.entropy import make_tables
+from siftfunnel.shared.wire.errors import CodecError
+from siftfunnel.shared.wire.lattice import FIRST, Contexts
+from siftfunnel.shared.wire.lattice_body import MAX_TABLES, LatticeBody, LatticeTables
+from siftfunnel.shared.wire.quantiser import MAX_LEVELS, Quantiser
+from siftfunnel.shared.wire.tables import check_counts, entropy_bits
 
 HALF_MAX = 65504.0
 AFFINE_LEVELS = 256

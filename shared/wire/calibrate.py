@@ -7,10 +7,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from shared.manifest import CodecSpec
-from shared.wire.bodies import AFFINE_LEVELS, encode_array
-from shared.wire.quantiser import Quantiser
-from shared.wire.tables import PRECISION_BITS, counts_from_histogram
+from siftfunnel.shared.manifest import CodecSpec
+from siftfunnel.shared.wire.bodies import AFFINE_LEVELS, encode_array
+from siftfunnel.shared.wire.quantiser import Quantiser
+from siftfunnel.shared.wire.tables import PRECISION_BITS, counts_from_histogram
 
 TABLE_BITS: Mapping[str, int] = MappingProxyType({"q8": 8, "q7": 7, "q6": 6, "q5": 5, "q4": 4})
 

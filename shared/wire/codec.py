@@ -6,12 +6,12 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from shared.manifest import CodecSpec, FeatureSpec, Manifest
-from shared.wire.bodies import Body, make_body
-from shared.wire.compiled import native
-from shared.wire.errors import CodecError
-from shared.wire.lattice_body import LatticeBody
-from shared.wire.seal import SEAL_BYTES, Seal
+from siftfunnel.shared.manifest import CodecSpec, FeatureSpec, Manifest
+from siftfunnel.shared.wire.bodies import Body, make_body
+from siftfunnel.shared.wire.compiled import native
+from siftfunnel.shared.wire.errors import CodecError
+from siftfunnel.shared.wire.lattice_body import LatticeBody
+from siftfunnel.shared.wire.seal import SEAL_BYTES, Seal
 
 _Write = Callable[[NDArray[np.float32]], bytes]
 _Read = Callable[[bytes], NDArray[np.float32]]

@@ -12,7 +12,7 @@ REVISION = 1
 
 def _load() -> ModuleType | None:
     try:
-        module = import_module("shared.wire.native")
+        module = import_module("siftfunnel.shared.wire.native")
     except ImportError:
         return None
     return module if module.REVISION == REVISION else None

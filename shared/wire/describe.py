@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from shared.wire.codec import SealedCodec
+from siftfunnel.shared.wire.codec import SealedCodec
 
 
 @dataclass(frozen=True)

@@ -16,9 +16,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from shared.wire.errors import CodecError
-from shared.wire.plain_ans import PlainAnsTables
-from shared.wire.stack import MORE_THAN_ONE, Reader, Runs, StackTables, Writer
+from siftfunnel.shared.wire.errors import CodecError
+from siftfunnel.shared.wire.plain_ans import PlainAnsTables
+from siftfunnel.shared.wire.stack import MORE_THAN_ONE, Reader, Runs, StackTables, Writer
 
 WORD_BYTES = 4
 SHORT_WALK = 6.0

@@ -20,14 +20,14 @@ from itertools import pairwise
 import numpy as np
 from numpy.typing import NDArray
 
-from shared.manifest import FeatureSpec
-from shared.wire.entropy import WORD_BYTES, make_tables
-from shared.wire.errors import CodecError
-from shared.wire.lattice import MOST_LEVELS, Contexts
-from shared.wire.lattice_levels import Layout, make_levels
-from shared.wire.quantiser import Quantiser
-from shared.wire.seal import CHECKSUM_DIFFERS, SEAL_BYTES
-from shared.wire.stack import Runs
+from siftfunnel.shared.manifest import FeatureSpec
+from siftfunnel.shared.wire.entropy import WORD_BYTES, make_tables
+from siftfunnel.shared.wire.errors import CodecError
+from siftfunnel.shared.wire.lattice import MOST_LEVELS, Contexts
+from siftfunnel.shared.wire.lattice_levels import Layout, make_levels
+from siftfunnel.shared.wire.quantiser import Quantiser
+from siftfunnel.shared.wire.seal import CHECKSUM_DIFFERS, SEAL_BYTES
+from siftfunnel.shared.wire.stack import Runs
 
 SILENT = 255
 LEAST_LEVELS = 4

@@ -10,18 +10,18 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from shared.manifest import CodecSpec, FeatureSpec
-from shared.wire.bodies import encode_array, make_body
-from shared.wire.lattice import (
+from siftfunnel.shared.manifest import CodecSpec, FeatureSpec
+from siftfunnel.shared.wire.bodies import encode_array, make_body
+from siftfunnel.shared.wire.lattice import (
     CONTEXTS,
     PHASES,
     Contexts,
     Grid,
     coding_order,
 )
-from shared.wire.lattice_body import SILENT, LatticeBody
-from shared.wire.quantiser import Quantiser
-from shared.wire.tables import PRECISION_BITS, counts_from_histogram
+from siftfunnel.shared.wire.lattice_body import SILENT, LatticeBody
+from siftfunnel.shared.wire.quantiser import Quantiser
+from siftfunnel.shared.wire.tables import PRECISION_BITS, counts_from_histogram
 
 FLAG_TABLES, LEVEL_TABLES = 3, 12
 CEILING = 2.5

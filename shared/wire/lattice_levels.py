@@ -14,9 +14,9 @@ from typing import NamedTuple, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from shared.wire.compiled import native
-from shared.wire.lattice import PHASES, CodingOrder, Contexts, Grid, coding_order
-from shared.wire.stack import Runs
+from siftfunnel.shared.wire.compiled import native
+from siftfunnel.shared.wire.lattice import PHASES, CodingOrder, Contexts, Grid, coding_order
+from siftfunnel.shared.wire.stack import Runs
 
 PLANS_KEPT = 64
 GRIDS_KEPT = 4

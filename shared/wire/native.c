@@ -50,8 +50,8 @@ typedef struct {
     uint8_t *symbols; /* they, in coding order */
 } Filling;
 
-static const char LATTICE[] = "shared.wire.native.Lattice";
-static const char FILLING[] = "shared.wire.native.Filling";
+static const char LATTICE[] = "siftfunnel.shared.wire.native.Lattice";
+static const char FILLING[] = "siftfunnel.shared.wire.native.Filling";
 static const int PARTS[4][3] = {{0, 0, 0}, {1, 1, 1}, {2, 0, 1}, {2, 1, 0}}; /* phase, first row, column */
 
 static size_t area(const Lattice *lattice) { return (size_t)lattice->height * (size_t)lattice->width; }

@@ -15,8 +15,8 @@ from itertools import accumulate
 import numpy as np
 from numpy.typing import NDArray
 
-from shared.wire.errors import CodecError
-from shared.wire.stack import MORE_THAN_ONE, Runs, StackTables
+from siftfunnel.shared.wire.errors import CodecError
+from siftfunnel.shared.wire.stack import MORE_THAN_ONE, Runs, StackTables
 
 PRECISION_BITS = 24
 WORD_BITS = 32

@@ -12,8 +12,8 @@ import struct
 
 import google_crc32c
 
-from shared.digests import is_digest
-from shared.wire.errors import CodecError
+from siftfunnel.shared.digests import is_digest
+from siftfunnel.shared.wire.errors import CodecError
 
 SEAL_BYTES = 4
 CHECKSUM_DIFFERS = "checksum differs: the payload is damaged, or of another bundle or codec"

@@ -4,9 +4,9 @@ import time
 from collections.abc import Mapping
 from typing import Any
 
-from shared.bundle import Bundle
 from siftfunnel.demo.tally import Skipped, Tally, overheard, since
 from siftfunnel.demo.view import Row
+from siftfunnel.shared.bundle import Bundle
 
 Key = tuple[str, str]
 """A bundle's name and a codec's."""

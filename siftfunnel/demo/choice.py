@@ -5,9 +5,9 @@ from dataclasses import dataclass, field
 from ipaddress import ip_address
 from pathlib import Path
 
-from shared.bundle import Bundle, Inverter, Problem, find_inverters
-from shared.ports import LOOPBACK
-from shared.showing import printable
+from siftfunnel.shared.bundle import Bundle, Inverter, Problem, find_inverters
+from siftfunnel.shared.ports import LOOPBACK
+from siftfunnel.shared.showing import printable
 from siftfunnel.shipped import Library
 
 EVERYWHERE = ("0.0.0.0", "::")  # listening there shows the page to other machines
@@ -120,8 +120,8 @@ def pictures_below(directory: Path, say: Callable[[str], None] | None = None) ->
     Raises:
         ValueError: no such folder, or no picture in it.
     """
-    from edge_client.sources.directory import label_of, look_through
-    from shared.pictures import PICTURE_SUFFIXES
+    from siftfunnel.edge_client.sources.directory import label_of, look_through
+    from siftfunnel.shared.pictures import PICTURE_SUFFIXES
 
     if not directory.is_dir():
         raise ValueError(f"--images {directory}: no such folder")

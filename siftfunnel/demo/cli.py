@@ -15,7 +15,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from shared.files import write_file
+from siftfunnel.shared.files import write_file
 
 if TYPE_CHECKING:
     from siftfunnel.demo.choice import DemoConfig
@@ -246,9 +246,9 @@ def _announce(url: str, config: "DemoConfig", directory: Path) -> None:
 
 def _conclude(conductor: "Conductor", config: "DemoConfig", interrupted: bool) -> int:
     """Print and write the figures, and say loudly which promise did not hold."""
-    from shared.showing import printable
     from siftfunnel.demo.tally import shortfalls, violations
     from siftfunnel.demo.view import line
+    from siftfunnel.shared.showing import printable
 
     books = conductor.books
     for row in books.rows({}, config.frames if config.headless else None):

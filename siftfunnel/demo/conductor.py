@@ -6,7 +6,6 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-from shared.showing import printable
 from siftfunnel.demo.books import Books
 from siftfunnel.demo.choice import DemoConfig, pictures_below
 from siftfunnel.demo.control import ControlServer, WishError
@@ -19,6 +18,7 @@ from siftfunnel.demo.selection import Selection
 from siftfunnel.demo.services import Services
 from siftfunnel.demo.tally import Tally
 from siftfunnel.demo.view import Snapshot, View
+from siftfunnel.shared.showing import printable
 
 SETTLE_TIMEOUT_S = 60.0
 SETTLE_STILL_S = 4.0

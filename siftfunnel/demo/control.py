@@ -11,7 +11,7 @@ from collections.abc import Callable
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any, Protocol
 
-from shared.hosts import is_own_origin, names_this_machine
+from siftfunnel.shared.hosts import is_own_origin, names_this_machine
 
 MAX_ORDER_BYTES = 4096
 MAX_PICTURE_BYTES = 4 << 20

@@ -4,8 +4,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from shared.bundle import Bundle
-from shared.plain_words import codec_says, says, title_of
+from siftfunnel.shared.bundle import Bundle
+from siftfunnel.shared.plain_words import codec_says, says, title_of
 
 
 @dataclass(frozen=True)

@@ -3,11 +3,11 @@
 from dataclasses import dataclass
 from pathlib import Path
 
-from shared.bundle import Bundle
-from shared.ports import LOOPBACK, free_ports
 from siftfunnel.certs import CertificateFiles
 from siftfunnel.demo.choice import EVERYWHERE, DemoConfig
 from siftfunnel.demo.selection import Choice
+from siftfunnel.shared.bundle import Bundle
+from siftfunnel.shared.ports import LOOPBACK, free_ports
 
 
 @dataclass(frozen=True)

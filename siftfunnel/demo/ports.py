@@ -5,7 +5,7 @@ import socket
 import urllib.request
 from typing import Any
 
-from shared.ports import LOOPBACK
+from siftfunnel.shared.ports import LOOPBACK
 
 # Environment proxies must not see, or fail, what never leaves this machine.
 _OPENER = urllib.request.build_opener(urllib.request.ProxyHandler({}))

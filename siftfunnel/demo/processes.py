@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import IO
 
-from shared.children import module_path, python_module
+from siftfunnel.shared.children import module_path, python_module
 
 TAIL_LINES = 12
 _PIPE_BYTES = 4096

@@ -5,9 +5,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from shared.bundle import Bundle
 from siftfunnel.demo.control import WishError
 from siftfunnel.demo.pairs import Pair, about
+from siftfunnel.shared.bundle import Bundle
 
 
 @dataclass(frozen=True)

@@ -6,14 +6,14 @@ from pathlib import Path
 from threading import Event
 from typing import Any
 
-from shared.hosts import TOKEN_VARIABLE
-from shared.ports import LOOPBACK
 from siftfunnel.certs import make_certificates
 from siftfunnel.demo import parties, ports
 from siftfunnel.demo.choice import DemoConfig
 from siftfunnel.demo.parties import Meeting
 from siftfunnel.demo.processes import Party, PartyError
 from siftfunnel.demo.restarts import Restarts
+from siftfunnel.shared.hosts import TOKEN_VARIABLE
+from siftfunnel.shared.ports import LOOPBACK
 
 START_TIMEOUT_S = 60.0
 _POLL_S = 0.1

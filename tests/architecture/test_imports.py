@@ -10,7 +10,7 @@ import pytest
 from siftfunnel.commands import COMMANDS
 
 ROOT = Path(__file__).resolve().parents[2]
-NEED_PYTORCH = ("cloud_server.torch_engine", "shared.onnx_torch")
+NEED_PYTORCH = ("siftfunnel.cloud_server.torch_engine", "siftfunnel.shared.onnx_torch")
 PARTIES = {"edge_client", "cloud_server", "attacker"}
 
 
@@ -25,10 +25,10 @@ def test_parties_meet_only_on_the_wire() -> None:
     assert "0 broken" in result.stdout
 
 
-def modules_of(*rooms: str) -> list[str]:
-    """Every module of some rooms by its dotted name."""
-    paths = (path for room in rooms for path in (ROOT / room).rglob("*.py"))
-    names = [".".join(path.relative_to(ROOT).with_suffix("").parts) for path in paths]
+def modules_of(room: str) -> list[str]:
+    """Every module of a room by its dotted name; rooms are links inside of `siftfunnel`."""
+    paths = (path.relative_to(ROOT).with_suffix("").parts for path in (ROOT / room).rglob("*.py"))
+    names = [".".join(parts if room == "siftfunnel" else ("siftfunnel", *parts)) for parts in paths]
     return sorted(name.removesuffix(".__init__") for name in names if not name.endswith("__main__"))
 
 
@@ -36,12 +36,20 @@ def modules_of(*rooms: str) -> list[str]:
 def test_no_module_of_a_serving_room_loads_pytorch_or_another_party(room: str) -> None:
     modules = [name for name in modules_of(room) if not name.startswith(NEED_PYTORCH)]
     assert modules
-    allowed = {room, "shared"} if room != "siftfunnel" else PARTIES | {"siftfunnel", "shared"}
-    barred = (PARTIES | {"siftfunnel", "lab", "bench", "torch"}) - allowed
+    allowed = {room} if room != "siftfunnel" else {*PARTIES, "cli", "commands"}
+    others = PARTIES | {"lab", "bench", "cli", "commands"}
+    barred = {"torch", *(f"siftfunnel.{name}" for name in others - allowed)}
     load = f"import importlib, sys\nfor name in {modules!r}: importlib.import_module(name)"
     result = run_python(f"{load}\nprint(sorted({barred!r} & set(sys.modules)))")
     assert result.returncode == 0, result.stderr
     assert result.stdout.strip() == "[]"
+
+
+def test_every_room_is_a_link_inside_the_one_package_that_is_installed() -> None:
+    rooms = {path.parent.name for path in ROOT.glob("*/__init__.py")} - {"tests", "siftfunnel"}
+    links = {path.name for path in (ROOT / "siftfunnel").iterdir() if path.is_symlink()}
+    assert rooms == links
+    assert all((ROOT / "siftfunnel" / name).resolve() == ROOT / name for name in links)
 
 
 def test_the_console_starts_without_loading_anything_heavy() -> None:

@@ -26,7 +26,13 @@ def traces_of(code: str, folder: Path, **environment: str) -> list[str]:
 
 
 @pytest.mark.parametrize(
-    "module", ["edge_client.model", "cloud_server.engine", "attacker.inversion", "lab.sessions"]
+    "module",
+    [
+        "siftfunnel.edge_client.model",
+        "siftfunnel.cloud_server.engine",
+        "siftfunnel.attacker.inversion",
+        "siftfunnel.lab.sessions",
+    ],
 )
 def test_a_party_that_loads_onnx_runtime_leaves_no_telemetry(module: str, tmp_path: Path) -> None:
     assert traces_of(f"import {module}, onnxruntime", tmp_path / "home") == []

@@ -2,7 +2,7 @@
 
 import pytest
 
-from shared.rpc import split_inference_pb2 as pb
+from siftfunnel.shared.rpc import split_inference_pb2 as pb
 from tests.attacker.scene import Scene, make_scene
 from tests.attacker.service import METADATA, Transcript, frames_of, record, stream
 

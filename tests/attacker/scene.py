@@ -10,13 +10,13 @@ import numpy as np
 import onnxruntime
 from numpy.typing import NDArray
 
-from attacker.knowledge import Knowledge, gather
-from attacker.preview import PreviewState, Truth
-from attacker.tap.events import Event, FeedState, Overheard, Sink, Traffic
-from shared.bundle import Bundle
-from shared.preprocess import normalise
-from shared.rpc import split_inference_pb2 as pb
-from shared.wire import codec_by_name, make_codecs
+from siftfunnel.attacker.knowledge import Knowledge, gather
+from siftfunnel.attacker.preview import PreviewState, Truth
+from siftfunnel.attacker.tap.events import Event, FeedState, Overheard, Sink, Traffic
+from siftfunnel.shared.bundle import Bundle
+from siftfunnel.shared.preprocess import normalise
+from siftfunnel.shared.rpc import split_inference_pb2 as pb
+from siftfunnel.shared.wire import codec_by_name, make_codecs
 from tests.tinybundle import make_tiny_bundle, make_tiny_inverter
 
 METHOD = "/siftfunnel.v1.SplitInference/Stream"

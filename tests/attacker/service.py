@@ -13,13 +13,13 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
-from attacker.feeds.config import Endpoint
-from attacker.feeds.copier import Copier
-from attacker.feeds.spool import Chunk, SpoolItem
-from attacker.tap.connection import ConnectionTap
-from attacker.tap.events import Direction, Event, Overheard
-from shared.rpc import split_inference_pb2 as pb
-from shared.rpc import split_inference_pb2_grpc as rpc
+from siftfunnel.attacker.feeds.config import Endpoint
+from siftfunnel.attacker.feeds.copier import Copier
+from siftfunnel.attacker.feeds.spool import Chunk, SpoolItem
+from siftfunnel.attacker.tap.connection import ConnectionTap
+from siftfunnel.attacker.tap.events import Direction, Event, Overheard
+from siftfunnel.shared.rpc import split_inference_pb2 as pb
+from siftfunnel.shared.rpc import split_inference_pb2_grpc as rpc
 
 DIGEST = "ab" * 32
 OTHER_DIGEST = "cd" * 32

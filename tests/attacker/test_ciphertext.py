@@ -3,9 +3,9 @@ import io
 
 from PIL import Image
 
-from attacker.ciphertext import KEPT_RECORDS, Leftovers
-from attacker.tap.events import Opaque, Traffic
-from attacker.views import ciphertext_view
+from siftfunnel.attacker.ciphertext import KEPT_RECORDS, Leftovers
+from siftfunnel.attacker.tap.events import Opaque, Traffic
+from siftfunnel.attacker.views import ciphertext_view
 from tests.attacker.service import Transcript, overhear
 
 

@@ -8,9 +8,9 @@ from typing import Any
 import httpx
 import pytest
 
-from attacker.cli import add_attacker_parser, config_from, main, parse_endpoint
-from attacker.feeds.config import Endpoint, RelayConfig
-from attacker.serving import name_feeds
+from siftfunnel.attacker.cli import add_attacker_parser, config_from, main, parse_endpoint
+from siftfunnel.attacker.feeds.config import Endpoint, RelayConfig
+from siftfunnel.attacker.serving import name_feeds
 from tests.attacker.scene import HandFeed, Scene
 
 TAP = "relay:0:127.0.0.1:9"
@@ -147,7 +147,7 @@ def test_a_record_that_cannot_be_written_names_the_flag(
 def test_the_process_says_where_it_listens_and_ends_as_asked(scene: Scene, processes: Any) -> None:
     child = processes.python(
         "-m",
-        "attacker",
+        "siftfunnel.attacker",
         "--tap",
         TAP,
         "--http",
@@ -173,7 +173,7 @@ def test_the_process_says_where_it_listens_and_ends_as_asked(scene: Scene, proce
 
 def test_a_tap_that_cannot_start_ends_everything_and_says_why() -> None:
     config = config_from(parse("--tap", "sniff:no-such-interface:50051", "--http", "0"))
-    from attacker.serving import serve
+    from siftfunnel.attacker.serving import serve
 
     with pytest.raises(RuntimeError, match="no-such-interface"):
         serve(config, lambda line: None)

@@ -1,7 +1,7 @@
 import pytest
 
-from attacker.exchanges import Answer, Census, Exchange, Heard, Pairs, answer_of, frame_key
-from shared.rpc import split_inference_pb2 as pb
+from siftfunnel.attacker.exchanges import Answer, Census, Exchange, Heard, Pairs, answer_of, frame_key
+from siftfunnel.shared.rpc import split_inference_pb2 as pb
 
 KEY = frame_key("ab" * 32, 7, b"payload")
 CALL = ("relay", "c1", 1)

@@ -5,11 +5,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from attacker.exchanges import Exchange
-from attacker.intake import Intake
-from attacker.ledger import BundleTally, Ledger
-from attacker.tap.events import ConnectionClosed, Opaque, Traffic
-from shared.rpc import split_inference_pb2 as pb
+from siftfunnel.attacker.exchanges import Exchange
+from siftfunnel.attacker.intake import Intake
+from siftfunnel.attacker.ledger import BundleTally, Ledger
+from siftfunnel.attacker.tap.events import ConnectionClosed, Opaque, Traffic
+from siftfunnel.shared.rpc import split_inference_pb2 as pb
 from tests.attacker.scene import Scene, heard_frame, heard_reply
 
 

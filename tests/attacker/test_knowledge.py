@@ -6,11 +6,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from attacker.inversion import InversionError, OnnxDecoder, load_decoder
-from attacker.knowledge import gather, mean_picture
-from shared.bundle import Inverter, load_inverter, write_inverter
-from shared.rpc import split_inference_pb2 as pb
-from shared.wire import CodecError, make_codecs
+from siftfunnel.attacker.inversion import InversionError, OnnxDecoder, load_decoder
+from siftfunnel.attacker.knowledge import gather, mean_picture
+from siftfunnel.shared.bundle import Inverter, load_inverter, write_inverter
+from siftfunnel.shared.rpc import split_inference_pb2 as pb
+from siftfunnel.shared.wire import CodecError, make_codecs
 from tests.attacker.scene import Scene
 
 
@@ -99,7 +99,7 @@ def test_a_bundle_whose_codecs_cannot_be_made_costs_itself_only(
             raise CodecError("tables that do not add up")
         return make_codecs(manifest, digest)
 
-    monkeypatch.setattr("attacker.knowledge.make_codecs", make)
+    monkeypatch.setattr("siftfunnel.attacker.knowledge.make_codecs", make)
     knowledge = scene.knowledge()
     assert [target.name for target in knowledge.targets] == [scene.shut.name]
     assert any("tables that do not add up" in problem for problem in knowledge.problems)

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from attacker.ledger import (
+from siftfunnel.attacker.ledger import (
     MAX_STRANGERS,
     OTHER_STRANGERS,
     BundleTally,

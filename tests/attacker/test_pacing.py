@@ -1,4 +1,4 @@
-from attacker.pacing import MAX_PICKED, Picks
+from siftfunnel.attacker.pacing import MAX_PICKED, Picks
 
 
 def test_a_sequence_is_shown_through_every_network_or_through_none() -> None:

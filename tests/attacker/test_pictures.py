@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from attacker.pictures import (
+from siftfunnel.attacker.pictures import (
     MAX_PAGE_PIXELS,
     feature_picture,
     jpeg_bytes,

@@ -5,12 +5,12 @@ from typing import Any
 import numpy as np
 import pytest
 
-from attacker.knowledge import Knowledge, Target, gather
-from attacker.pacing import Rate
-from attacker.pipeline import Pipeline
-from attacker.views import exchange_view
-from attacker.workshop import WorkshopConfig
-from shared.rpc import split_inference_pb2 as pb
+from siftfunnel.attacker.knowledge import Knowledge, Target, gather
+from siftfunnel.attacker.pacing import Rate
+from siftfunnel.attacker.pipeline import Pipeline
+from siftfunnel.attacker.views import exchange_view
+from siftfunnel.attacker.workshop import WorkshopConfig
+from siftfunnel.shared.rpc import split_inference_pb2 as pb
 from tests.attacker.scene import HandCamera, HandFeed, Scene, eventually, heard_frame, heard_reply
 
 
@@ -210,7 +210,7 @@ def test_a_fault_in_decoding_or_scoring_one_frame_costs_itself_only(
         return honest(target, codec, payload)
 
     honest = Target.decode
-    monkeypatch.setattr("attacker.pipeline.exchange_view", view)
+    monkeypatch.setattr("siftfunnel.attacker.pipeline.exchange_view", view)
     monkeypatch.setattr(Target, "decode", decode)
     run = start(with_camera=False, answer_wait_s=0.0)
     frames = [pb.Frame.FromString(scene.frame(scene.open, number)) for number in range(4)]

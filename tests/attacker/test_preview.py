@@ -11,8 +11,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from attacker.preview import NoCamera, PreviewError, Truth, TruthStore, read_batch
-from attacker.preview_client import PreviewClient
+from siftfunnel.attacker.preview import NoCamera, PreviewError, Truth, TruthStore, read_batch
+from siftfunnel.attacker.preview_client import PreviewClient
 from tests.attacker.scene import eventually
 
 DIGEST = "ab" * 32
@@ -221,7 +221,7 @@ def test_credentials_of_the_preview_are_used_and_not_shown(edge: Edge) -> None:
 
 
 def test_an_endless_answer_is_given_up(edge: Edge, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("attacker.preview_client.MAX_PREVIEW_BYTES", 300)
+    monkeypatch.setattr("siftfunnel.attacker.preview_client.MAX_PREVIEW_BYTES", 300)
     client = PreviewClient(f"http://127.0.0.1:{edge.port}")
     client.start(lambda truth: None)
     assert eventually(lambda: "more than 300 bytes" in client.state().detail)

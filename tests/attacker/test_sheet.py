@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from attacker.pictures import png_address
-from attacker.sheet import history_gif, pair_sheet
-from attacker.side_by_side import Pair
+from siftfunnel.attacker.pictures import png_address
+from siftfunnel.attacker.sheet import history_gif, pair_sheet
+from siftfunnel.attacker.side_by_side import Pair
 
 
 def address(level: int, side: int = 32) -> str:

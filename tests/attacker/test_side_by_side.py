@@ -1,6 +1,6 @@
 from typing import Any
 
-from attacker.side_by_side import MAX_OPEN, Pair, SideBySide
+from siftfunnel.attacker.side_by_side import MAX_OPEN, Pair, SideBySide
 
 
 def view(sequence: int, digest: str, original: str | None = "picture", size: int = 32) -> dict[str, Any]:

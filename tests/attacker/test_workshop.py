@@ -1,10 +1,17 @@
 import numpy as np
 import pytest
 
-from attacker.exchanges import Answer, Exchange, FrameKey
-from attacker.preview import Truth
-from attacker.workshop import Backlog, WaitingRoom, WorkshopConfig, decode_batch, invert_batch, score
-from shared.rpc import split_inference_pb2 as pb
+from siftfunnel.attacker.exchanges import Answer, Exchange, FrameKey
+from siftfunnel.attacker.preview import Truth
+from siftfunnel.attacker.workshop import (
+    Backlog,
+    WaitingRoom,
+    WorkshopConfig,
+    decode_batch,
+    invert_batch,
+    score,
+)
+from siftfunnel.shared.rpc import split_inference_pb2 as pb
 from tests.attacker.scene import Scene
 
 DIGEST = "ab" * 32

@@ -4,7 +4,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from bench import loss_step
+from siftfunnel.bench import loss_step
 
 RESULT = Path(loss_step.__file__).parent / "results" / "loss-step.json"
 

@@ -12,15 +12,15 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from cloud_server import engine as engines
-from cloud_server.batching import BatchPolicy
-from cloud_server.config import CloudConfig, Endpoint
-from cloud_server.engine import Engine, EngineFactory, EngineOptions, OnnxRuntimeEngine
-from cloud_server.server import CloudServer
-from shared.bundle import Bundle
-from shared.rpc import split_inference_pb2 as pb
-from shared.rpc import split_inference_pb2_grpc as rpc
-from shared.wire import codec_by_name, make_codecs
+from siftfunnel.cloud_server import engine as engines
+from siftfunnel.cloud_server.batching import BatchPolicy
+from siftfunnel.cloud_server.config import CloudConfig, Endpoint
+from siftfunnel.cloud_server.engine import Engine, EngineFactory, EngineOptions, OnnxRuntimeEngine
+from siftfunnel.cloud_server.server import CloudServer
+from siftfunnel.shared.bundle import Bundle
+from siftfunnel.shared.rpc import split_inference_pb2 as pb
+from siftfunnel.shared.rpc import split_inference_pb2_grpc as rpc
+from siftfunnel.shared.wire import codec_by_name, make_codecs
 from tests.cloud_server.lane_rig import MakeRig, Rig
 from tests.tinybundle import make_tiny_bundle, run_model
 

@@ -7,13 +7,13 @@ from collections.abc import Callable, Iterable, Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from cloud_server.batching import BatchPolicy
-from cloud_server.engine import Engine
-from cloud_server.lane import Lane
-from cloud_server.metrics import BundleMetrics, Metrics
-from cloud_server.ticket import Owner, Ticket
-from shared.rpc import split_inference_pb2 as pb
-from shared.wire import Codec
+from siftfunnel.cloud_server.batching import BatchPolicy
+from siftfunnel.cloud_server.engine import Engine
+from siftfunnel.cloud_server.lane import Lane
+from siftfunnel.cloud_server.metrics import BundleMetrics, Metrics
+from siftfunnel.cloud_server.ticket import Owner, Ticket
+from siftfunnel.shared.rpc import split_inference_pb2 as pb
+from siftfunnel.shared.wire import Codec
 
 Code = pb.FrameError
 

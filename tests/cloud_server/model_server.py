@@ -8,8 +8,8 @@ from dataclasses import dataclass, field
 import grpc
 import numpy as np
 
-from cloud_server.engine import Engine
-from shared.rpc import open_inference_pb2 as oip
+from siftfunnel.cloud_server.engine import Engine
+from siftfunnel.shared.rpc import open_inference_pb2 as oip
 
 Tensor = oip.ModelMetadataResponse.TensorMetadata
 SERVICE = "inference.GRPCInferenceService"

@@ -10,7 +10,7 @@ import numpy as np
 import onnx
 from onnx import TensorProto, helper, numpy_helper
 
-from shared.bundle import Bundle, write_bundle
+from siftfunnel.shared.bundle import Bundle, write_bundle
 from tests.tinybundle import IR_VERSION, OPSET, make_tiny_bundle
 
 STEPS_PER_UNIT = 100_000.0

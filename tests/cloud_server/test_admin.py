@@ -12,13 +12,13 @@ import grpc
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
-from cloud_server.admin import AdminServer, AdminView, State
-from cloud_server.config import CloudConfig, Endpoint
-from cloud_server.ports import ListenError, listening_sockets
-from cloud_server.server import CloudServer
-from shared.bundle import Bundle
-from shared.rpc import split_inference_pb2 as pb
-from shared.rpc.split_inference_pb2_grpc import SplitInferenceStub
+from siftfunnel.cloud_server.admin import AdminServer, AdminView, State
+from siftfunnel.cloud_server.config import CloudConfig, Endpoint
+from siftfunnel.cloud_server.ports import ListenError, listening_sockets
+from siftfunnel.cloud_server.server import CloudServer
+from siftfunnel.shared.bundle import Bundle
+from siftfunnel.shared.rpc import split_inference_pb2 as pb
+from siftfunnel.shared.rpc.split_inference_pb2_grpc import SplitInferenceStub
 from tests.cloud_server.conftest import LOOPBACK, Frames, Serve, damaged, metadata
 
 
@@ -45,7 +45,7 @@ def test_health_tells_the_state_and_readiness_by_its_status(state: State, status
 async def test_health_says_stalled_while_the_event_loop_of_the_streams_is_stuck(
     serve: Serve, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("cloud_server.server._STALLED_S", 0.05)
+    monkeypatch.setattr("siftfunnel.cloud_server.server._STALLED_S", 0.05)
     async with serve(http=LOOPBACK) as (server, _):
         asked = asyncio.get_running_loop().run_in_executor(None, _health_after, server.addresses.http, 0.3)
         time.sleep(0.8)
@@ -166,7 +166,7 @@ def test_head_is_answered_as_get_is_without_a_body(path: str) -> None:
 
 
 def test_the_admin_side_takes_so_many_connections_and_no_more(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("cloud_server.admin._CONNECTIONS", 2)
+    monkeypatch.setattr("siftfunnel.cloud_server.admin._CONNECTIONS", 2)
     server = AdminServer(LOOPBACK, AdminView(lambda: "serving", list, bytes))
     server.start()
     try:

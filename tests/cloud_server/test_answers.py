@@ -6,9 +6,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from cloud_server import answers
-from cloud_server.answers import Ranking, ServerTimes
-from shared.rpc import split_inference_pb2 as pb
+from siftfunnel.cloud_server import answers
+from siftfunnel.cloud_server.answers import Ranking, ServerTimes
+from siftfunnel.shared.rpc import split_inference_pb2 as pb
 
 
 def best(logits: list[float], top_k: int) -> Ranking:

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cloud_server.batching import BatchPolicy, BatchQueue, Poll
+from siftfunnel.cloud_server.batching import BatchPolicy, BatchQueue, Poll
 
 
 def queue_of(*names: str, policy: BatchPolicy, source: object = "s", now_s: float = 0.0) -> BatchQueue[str]:

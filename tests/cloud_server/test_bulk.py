@@ -3,9 +3,9 @@
 import grpc
 import pytest
 
-from cloud_server.lane import Lane
-from shared.bundle import Bundle
-from shared.rpc import split_inference_pb2 as pb
+from siftfunnel.cloud_server.lane import Lane
+from siftfunnel.shared.bundle import Bundle
+from siftfunnel.shared.rpc import split_inference_pb2 as pb
 from tests.cloud_server.conftest import Frames, Serve, damaged, metadata
 
 

@@ -10,13 +10,13 @@ from pathlib import Path
 
 import pytest
 
-from cloud_server import engine as engines
-from cloud_server.catalogue import Catalogue, open_catalogue
-from cloud_server.config import CloudConfig
-from cloud_server.engine import EngineOptions, OnnxRuntimeEngine
-from cloud_server.metrics import Metrics
-from cloud_server.ticket import Owner
-from shared.bundle import Bundle, BundleError, write_bundle
+from siftfunnel.cloud_server import engine as engines
+from siftfunnel.cloud_server.catalogue import Catalogue, open_catalogue
+from siftfunnel.cloud_server.config import CloudConfig
+from siftfunnel.cloud_server.engine import EngineOptions, OnnxRuntimeEngine
+from siftfunnel.cloud_server.metrics import Metrics
+from siftfunnel.cloud_server.ticket import Owner
+from siftfunnel.shared.bundle import Bundle, BundleError, write_bundle
 from tests.tinybundle import make_tiny_bundle
 
 

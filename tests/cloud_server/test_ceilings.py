@@ -8,12 +8,12 @@ import grpc
 import pytest
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 
-from cloud_server import service
-from cloud_server.ceilings import Ceilings, Gate, client_of, peer_of
-from cloud_server.session import GIVES_WAY
-from shared.bundle import Bundle
-from shared.rpc import split_inference_pb2 as pb
-from shared.rpc.split_inference_pb2_grpc import SplitInferenceStub
+from siftfunnel.cloud_server import service
+from siftfunnel.cloud_server.ceilings import Ceilings, Gate, client_of, peer_of
+from siftfunnel.cloud_server.session import GIVES_WAY
+from siftfunnel.shared.bundle import Bundle
+from siftfunnel.shared.rpc import split_inference_pb2 as pb
+from siftfunnel.shared.rpc.split_inference_pb2_grpc import SplitInferenceStub
 from tests.cloud_server.conftest import Frames, Serve, metadata, wait_until_taken
 
 UNAVAILABLE = grpc.StatusCode.UNAVAILABLE

@@ -5,11 +5,11 @@ from pathlib import Path
 
 import pytest
 
-from cloud_server.ceilings import Ceilings
-from cloud_server.cli import add_cloud_parser, config_from, main
-from cloud_server.config import CloudConfig, Endpoint
-from shared.bundle import Bundle
 from siftfunnel.certs import make_certificates
+from siftfunnel.cloud_server.ceilings import Ceilings
+from siftfunnel.cloud_server.cli import add_cloud_parser, config_from, main
+from siftfunnel.cloud_server.config import CloudConfig, Endpoint
+from siftfunnel.shared.bundle import Bundle
 
 
 def parsed(*flags: str) -> CloudConfig:

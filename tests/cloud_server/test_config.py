@@ -4,8 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from cloud_server.config import CloudConfig, Endpoint
-from shared.tls import TlsError
+from siftfunnel.cloud_server.config import CloudConfig, Endpoint
+from siftfunnel.shared.tls import TlsError
 
 SOMEWHERE = (Path("bundles"),)
 

@@ -16,11 +16,11 @@ import grpc
 import pytest
 import yaml
 
-from cloud_server.cli import add_arguments, config_from
-from cloud_server.config import CloudConfig
-from cloud_server.service import SERVICE
-from shared.bundle import Bundle
-from shared.rpc import split_inference_pb2_grpc as rpc
+from siftfunnel.cloud_server.cli import add_arguments, config_from
+from siftfunnel.cloud_server.config import CloudConfig
+from siftfunnel.cloud_server.service import SERVICE
+from siftfunnel.shared.bundle import Bundle
+from siftfunnel.shared.rpc import split_inference_pb2_grpc as rpc
 from tests.cloud_server.conftest import Frames, metadata
 from tests.conftest import ROOT, Processes
 from tests.integration.compose import answered_frames, fetch

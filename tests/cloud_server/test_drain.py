@@ -8,11 +8,11 @@ import numpy as np
 import pytest
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 
-from cloud_server import engine as engines
-from cloud_server.batching import BatchPolicy
-from cloud_server.engine import EngineOptions
-from shared.bundle import Bundle
-from shared.rpc import split_inference_pb2 as pb
+from siftfunnel.cloud_server import engine as engines
+from siftfunnel.cloud_server.batching import BatchPolicy
+from siftfunnel.cloud_server.engine import EngineOptions
+from siftfunnel.shared.bundle import Bundle
+from siftfunnel.shared.rpc import split_inference_pb2 as pb
 from tests.cloud_server.conftest import LOOPBACK, Frames, Serve, metadata, wait_until_taken
 from tests.cloud_server.deaf_client import DeafClient
 from tests.cloud_server.test_admin import get

@@ -6,8 +6,15 @@ import numpy as np
 import onnx
 import pytest
 
-from cloud_server.engine import ENGINES, EngineError, EngineOptions, OnnxRuntimeEngine, open_engine, warm_up
-from shared.bundle import Bundle
+from siftfunnel.cloud_server.engine import (
+    ENGINES,
+    EngineError,
+    EngineOptions,
+    OnnxRuntimeEngine,
+    open_engine,
+    warm_up,
+)
+from siftfunnel.shared.bundle import Bundle
 from tests.cloud_server.conftest import Frames, model_file
 
 

@@ -7,7 +7,7 @@ import grpc
 import pytest
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 
-from cloud_server.service import SERVICE
+from siftfunnel.cloud_server.service import SERVICE
 from tests.cloud_server.conftest import Serve
 
 SERVING = health_pb2.HealthCheckResponse.SERVING

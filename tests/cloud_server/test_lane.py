@@ -7,11 +7,11 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from cloud_server.batching import BatchPolicy
-from cloud_server.engine import Engine, EngineUnavailableError
-from cloud_server.rows import Rows
-from cloud_server.settlement import Settlement
-from shared.rpc import split_inference_pb2 as pb
+from siftfunnel.cloud_server.batching import BatchPolicy
+from siftfunnel.cloud_server.engine import Engine, EngineUnavailableError
+from siftfunnel.cloud_server.rows import Rows
+from siftfunnel.cloud_server.settlement import Settlement
+from siftfunnel.shared.rpc import split_inference_pb2 as pb
 from tests.cloud_server.conftest import Frames
 from tests.cloud_server.lane_rig import (
     Code,

@@ -10,11 +10,11 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from cloud_server import answers
-from cloud_server.batching import BatchPolicy
-from cloud_server.engine import Engine
-from cloud_server.ticket import Ticket
-from shared.rpc import split_inference_pb2 as pb
+from siftfunnel.cloud_server import answers
+from siftfunnel.cloud_server.batching import BatchPolicy
+from siftfunnel.cloud_server.engine import Engine
+from siftfunnel.cloud_server.ticket import Ticket
+from siftfunnel.shared.rpc import split_inference_pb2 as pb
 from tests.cloud_server.conftest import Frames
 from tests.cloud_server.lane_rig import Code, GatedEngine, MakeRig, Rig, Waiter, errors
 

@@ -4,8 +4,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cloud_server.messages import BadMessageError, Several, Single
-from shared.rpc import split_inference_pb2 as pb
+from siftfunnel.cloud_server.messages import BadMessageError, Several, Single
+from siftfunnel.shared.rpc import split_inference_pb2 as pb
 
 FRAMES = st.lists(
     st.builds(

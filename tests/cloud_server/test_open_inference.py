@@ -6,16 +6,16 @@ import grpc
 import numpy as np
 import pytest
 
-from cloud_server.engine import (
+from siftfunnel.cloud_server.engine import (
     EngineError,
     EngineOptions,
     EngineUnavailableError,
     OnnxRuntimeEngine,
     open_engine,
 )
-from shared.bundle import Bundle, BundleError
-from shared.rpc import open_inference_pb2 as oip
-from shared.rpc import split_inference_pb2 as pb
+from siftfunnel.shared.bundle import Bundle, BundleError
+from siftfunnel.shared.rpc import open_inference_pb2 as oip
+from siftfunnel.shared.rpc import split_inference_pb2 as pb
 from tests.cloud_server.conftest import Frames, Serve, metadata, model_file
 from tests.cloud_server.model_server import ModelServer, Tensor
 

@@ -4,7 +4,7 @@ import resource
 
 import pytest
 
-from cloud_server.process import allow_open_files
+from siftfunnel.cloud_server.process import allow_open_files
 
 
 @pytest.mark.parametrize(

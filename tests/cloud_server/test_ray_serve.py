@@ -11,9 +11,9 @@ from typing import Any
 import numpy as np
 import pytest
 
-from cloud_server.engine import EngineError, EngineOptions, EngineUnavailableError, open_engine
-from cloud_server.ray_serve import RayServeEngine
-from shared.bundle import Bundle
+from siftfunnel.cloud_server.engine import EngineError, EngineOptions, EngineUnavailableError, open_engine
+from siftfunnel.cloud_server.ray_serve import RayServeEngine
+from siftfunnel.shared.bundle import Bundle
 from tests.cloud_server.conftest import model_file
 
 LOGITS = np.ones((1, 3), np.float32)
@@ -54,7 +54,7 @@ def ray_is_loaded() -> None:
 def engine_on(bundle: Bundle, monkeypatch: pytest.MonkeyPatch) -> Callable[[Handle], RayServeEngine]:
     def make(handle: Handle) -> RayServeEngine:
         monkeypatch.setattr(RayServeEngine, "_open", lambda self: handle)
-        monkeypatch.setattr("cloud_server.ray_serve._PAUSE_S", 0.0)
+        monkeypatch.setattr("siftfunnel.cloud_server.ray_serve._PAUSE_S", 0.0)
         return RayServeEngine(model_file(bundle), EngineOptions(replicas=(1, 3)))
 
     return make
@@ -119,7 +119,7 @@ def test_what_is_not_installed_is_named_with_its_extra(
     bundle: Bundle, monkeypatch: pytest.MonkeyPatch, engine: str, module: str, extra: str
 ) -> None:
     monkeypatch.setitem(sys.modules, module, None)
-    monkeypatch.delitem(sys.modules, "cloud_server.torch_engine", raising=False)
+    monkeypatch.delitem(sys.modules, "siftfunnel.cloud_server.torch_engine", raising=False)
     with pytest.raises(EngineError, match=rf"needs {module}, .* pip install '\.\[{extra}\]'"):
         open_engine(engine, model_file(bundle), EngineOptions())
 

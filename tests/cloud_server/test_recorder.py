@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from cloud_server.recorder import QUEUE_FULL, FlowRecorder, RecorderConfig, wire_bytes
-from shared.flow_file import WRITE_FAILED, older_file
-from shared.flows import FlowRecord, read_flows
+from siftfunnel.cloud_server.recorder import QUEUE_FULL, FlowRecorder, RecorderConfig, wire_bytes
+from siftfunnel.shared.flow_file import WRITE_FAILED, older_file
+from siftfunnel.shared.flows import FlowRecord, read_flows
 
 METHOD = "/siftfunnel.v1.SplitInference/Stream"
 DIGEST = "ab" * 32

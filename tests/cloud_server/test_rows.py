@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from cloud_server.rows import Rows
+from siftfunnel.cloud_server.rows import Rows
 
 
 def feature(value: float) -> np.ndarray:

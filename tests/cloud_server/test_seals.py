@@ -5,10 +5,10 @@ from collections.abc import Iterator
 import grpc
 import pytest
 
-from shared.bundle import Bundle
-from shared.call_metadata import BUNDLE_KEY, SEALED, SEALED_KEY
-from shared.reply_seal import ReplySeal
-from shared.rpc import split_inference_pb2 as pb
+from siftfunnel.shared.bundle import Bundle
+from siftfunnel.shared.call_metadata import BUNDLE_KEY, SEALED, SEALED_KEY
+from siftfunnel.shared.reply_seal import ReplySeal
+from siftfunnel.shared.rpc import split_inference_pb2 as pb
 from tests.cloud_server.conftest import Frames, Serve
 
 SERVICE = "/siftfunnel.v1.SplitInference/"

@@ -8,10 +8,10 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from cloud_server.batching import BatchPolicy
-from shared.bundle import Bundle
-from shared.rpc import split_inference_pb2 as pb
-from shared.rpc import split_inference_pb2_grpc as rpc
+from siftfunnel.cloud_server.batching import BatchPolicy
+from siftfunnel.shared.bundle import Bundle
+from siftfunnel.shared.rpc import split_inference_pb2 as pb
+from siftfunnel.shared.rpc import split_inference_pb2_grpc as rpc
 from tests.cloud_server.conftest import Frames, Serve, damaged, metadata
 
 Code = pb.FrameError

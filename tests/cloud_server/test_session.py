@@ -6,12 +6,12 @@ from typing import NoReturn
 import grpc
 import pytest
 
-from cloud_server.lane import Lane
-from cloud_server.messages import BadMessageError, parse_frame
-from cloud_server.server import CloudServer
-from cloud_server.session import StreamSession
-from shared.reply_seal import ReplySeal
-from shared.rpc import split_inference_pb2 as pb
+from siftfunnel.cloud_server.lane import Lane
+from siftfunnel.cloud_server.messages import BadMessageError, parse_frame
+from siftfunnel.cloud_server.server import CloudServer
+from siftfunnel.cloud_server.session import StreamSession
+from siftfunnel.shared.reply_seal import ReplySeal
+from siftfunnel.shared.rpc import split_inference_pb2 as pb
 from tests.cloud_server.conftest import Frames, Serve
 
 

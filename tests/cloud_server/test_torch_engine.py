@@ -7,9 +7,9 @@ import numpy as np
 import pytest
 import torch
 
-from cloud_server.engine import EngineError, EngineOptions, open_engine
-from cloud_server.torch_engine import TorchEngine, choose_device
-from shared.bundle import Bundle, load_bundle
+from siftfunnel.cloud_server.engine import EngineError, EngineOptions, open_engine
+from siftfunnel.cloud_server.torch_engine import TorchEngine, choose_device
+from siftfunnel.shared.bundle import Bundle, load_bundle
 from tests.cloud_server.conftest import Frames, Serve, metadata, model_file
 from tests.cloud_server.slowbundle import make_slow_bundle
 from tests.conftest import ROOT

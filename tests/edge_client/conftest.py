@@ -12,10 +12,10 @@ import pytest
 from numpy.typing import NDArray
 from PIL import Image
 
-from cloud_server.config import CloudConfig, Endpoint
-from cloud_server.server import CloudServer
-from shared.bundle import Bundle
-from shared.tls import TlsFiles
+from siftfunnel.cloud_server.config import CloudConfig, Endpoint
+from siftfunnel.cloud_server.server import CloudServer
+from siftfunnel.shared.bundle import Bundle
+from siftfunnel.shared.tls import TlsFiles
 from tests.tinybundle import make_tiny_bundle
 
 

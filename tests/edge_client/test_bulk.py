@@ -8,13 +8,13 @@ from unittest.mock import patch
 
 import pytest
 
-from edge_client import Answer, SplitClient
-from edge_client.address import ServerAddress
-from edge_client.client import ClientSettings
-from edge_client.transport import StreamCall
-from edge_client.window import WindowPolicy
-from shared.bundle import Bundle
-from shared.rpc import split_inference_pb2 as pb
+from siftfunnel.edge_client import Answer, SplitClient
+from siftfunnel.edge_client.address import ServerAddress
+from siftfunnel.edge_client.client import ClientSettings
+from siftfunnel.edge_client.transport import StreamCall
+from siftfunnel.edge_client.window import WindowPolicy
+from siftfunnel.shared.bundle import Bundle
+from siftfunnel.shared.rpc import split_inference_pb2 as pb
 from tests.edge_client.conftest import pixels
 
 Serve = Callable[..., AbstractContextManager[str]]

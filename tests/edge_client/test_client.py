@@ -9,15 +9,15 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from edge_client import Answer, EdgeModel, FrameFailure, SplitClient
-from edge_client.client import ClientSettings
-from edge_client.errors import BundleMismatch, ServerRefused, ServerUnreachable
-from edge_client.outcome import Outcome
-from edge_client.reconnection import ReconnectPolicy
-from edge_client.window import WindowPolicy
-from shared.bundle import Bundle, BundleError
-from shared.preprocess import ImageError, prepare
-from shared.wire import CodecError
+from siftfunnel.edge_client import Answer, EdgeModel, FrameFailure, SplitClient
+from siftfunnel.edge_client.client import ClientSettings
+from siftfunnel.edge_client.errors import BundleMismatch, ServerRefused, ServerUnreachable
+from siftfunnel.edge_client.outcome import Outcome
+from siftfunnel.edge_client.reconnection import ReconnectPolicy
+from siftfunnel.edge_client.window import WindowPolicy
+from siftfunnel.shared.bundle import Bundle, BundleError
+from siftfunnel.shared.preprocess import ImageError, prepare
+from siftfunnel.shared.wire import CodecError
 from tests.edge_client.conftest import pixels, write_pictures
 from tests.tinybundle import run_model
 

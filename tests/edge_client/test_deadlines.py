@@ -10,10 +10,10 @@ from typing import Any
 
 import pytest
 
-from edge_client import Answer, FrameFailed, FrameFailure, SplitClient
-from edge_client.client import ClientSettings
-from shared.bundle import Bundle
-from shared.rpc import split_inference_pb2 as pb
+from siftfunnel.edge_client import Answer, FrameFailed, FrameFailure, SplitClient
+from siftfunnel.edge_client.client import ClientSettings
+from siftfunnel.shared.bundle import Bundle
+from siftfunnel.shared.rpc import split_inference_pb2 as pb
 from tests.edge_client.conftest import pixels
 from tests.edge_client.test_faults import error, prediction, scripted, sequences, settings
 

@@ -5,8 +5,8 @@ import errno
 import grpc
 import pytest
 
-from edge_client import errors
-from edge_client.errors import (
+from siftfunnel.edge_client import errors
+from siftfunnel.edge_client.errors import (
     TRANSLATIONS,
     BundleMismatch,
     EdgeError,
@@ -15,8 +15,8 @@ from edge_client.errors import (
     TlsFailure,
     at_the_boundary,
 )
-from edge_client.producer import FAILURE_CODES
-from edge_client.status import STATUS, Remedy, status_error, suspects_a_frame
+from siftfunnel.edge_client.producer import FAILURE_CODES
+from siftfunnel.edge_client.status import STATUS, Remedy, status_error, suspects_a_frame
 
 
 def test_every_status_of_grpc_is_in_the_table() -> None:

@@ -9,15 +9,15 @@ from typing import Any
 import grpc
 import pytest
 
-from edge_client import Answer, FrameFailure, SplitClient
-from edge_client.client import ClientSettings
-from edge_client.errors import BundleMismatch, FrameFailed, ServerRefused, ServerUnreachable
-from edge_client.outcome import Outcome
-from edge_client.reconnection import ReconnectPolicy
-from edge_client.window import WindowPolicy
-from shared.bundle import Bundle
-from shared.rpc import split_inference_pb2 as pb
-from shared.rpc.split_inference_pb2_grpc import (
+from siftfunnel.edge_client import Answer, FrameFailure, SplitClient
+from siftfunnel.edge_client.client import ClientSettings
+from siftfunnel.edge_client.errors import BundleMismatch, FrameFailed, ServerRefused, ServerUnreachable
+from siftfunnel.edge_client.outcome import Outcome
+from siftfunnel.edge_client.reconnection import ReconnectPolicy
+from siftfunnel.edge_client.window import WindowPolicy
+from siftfunnel.shared.bundle import Bundle
+from siftfunnel.shared.rpc import split_inference_pb2 as pb
+from siftfunnel.shared.rpc.split_inference_pb2_grpc import (
     SplitInferenceServicer,
     add_SplitInferenceServicer_to_server,
 )

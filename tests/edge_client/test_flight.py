@@ -1,6 +1,6 @@
 """What is in flight: its budget, its place in the order of replies, replies that cannot be trusted."""
 
-from edge_client.window import InFlightWindow, Stalled, Wait
+from siftfunnel.edge_client.window import InFlightWindow, Stalled, Wait
 from tests.edge_client.test_window import failures, frame, make_window, sent
 
 

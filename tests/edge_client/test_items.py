@@ -12,10 +12,18 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from edge_client import Answer, DeviceExhausted, EdgeModel, FrameFailure, ModelError, Picture, SplitClient
-from edge_client import producer as producing
-from edge_client.outcome import Outcome, Superseded
-from shared.bundle import Bundle
+from siftfunnel.edge_client import (
+    Answer,
+    DeviceExhausted,
+    EdgeModel,
+    FrameFailure,
+    ModelError,
+    Picture,
+    SplitClient,
+)
+from siftfunnel.edge_client import producer as producing
+from siftfunnel.edge_client.outcome import Outcome, Superseded
+from siftfunnel.shared.bundle import Bundle
 from tests.edge_client.conftest import pixels, write_pictures
 from tests.edge_client.test_live import Live
 
@@ -197,7 +205,7 @@ def test_a_source_is_closed_when_a_picture_ends_the_stream(
     def exhausted(encoder: object, picture: object) -> None:
         raise DeviceExhausted("no file descriptor left")
 
-    monkeypatch.setattr("edge_client.encoder.Encoder.encode", exhausted)
+    monkeypatch.setattr("siftfunnel.edge_client.encoder.Encoder.encode", exhausted)
     with SplitClient(bundle, server) as client, pytest.raises(DeviceExhausted) as kept:
         list(client.stream(Camera()))
     assert kept.value is not None

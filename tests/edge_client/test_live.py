@@ -7,14 +7,14 @@ from contextlib import AbstractContextManager
 
 import pytest
 
-from edge_client import Answer, FrameFailure, SplitClient
-from edge_client.client import LIVE_WINDOW
-from edge_client.errors import SourceError
-from edge_client.outcome import Outcome, Superseded
-from edge_client.picture import Picture
-from edge_client.producer import Item, LatestSlot
-from edge_client.sources.source import IterableSource, Limited, Paced
-from shared.bundle import Bundle
+from siftfunnel.edge_client import Answer, FrameFailure, SplitClient
+from siftfunnel.edge_client.client import LIVE_WINDOW
+from siftfunnel.edge_client.errors import SourceError
+from siftfunnel.edge_client.outcome import Outcome, Superseded
+from siftfunnel.edge_client.picture import Picture
+from siftfunnel.edge_client.producer import Item, LatestSlot
+from siftfunnel.edge_client.sources.source import IterableSource, Limited, Paced
+from siftfunnel.shared.bundle import Bundle
 from tests.edge_client.conftest import pixels
 
 RUNNING = threading.Event()

@@ -6,9 +6,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from edge_client import EdgeModel
-from edge_client.errors import EdgeError, ModelError
-from shared.bundle import Bundle, BundleError, EdgeStage, FeatureSpec, write_bundle
+from siftfunnel.edge_client import EdgeModel
+from siftfunnel.edge_client.errors import EdgeError, ModelError
+from siftfunnel.shared.bundle import Bundle, BundleError, EdgeStage, FeatureSpec, write_bundle
 from tests.tinybundle import run_model
 
 

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from edge_client.outcome import Answer, ClassScore, FrameFailure, ServerTimings, Superseded
-from edge_client.outputs import OUTPUTS, as_json, as_line, open_output
+from siftfunnel.edge_client.outcome import Answer, ClassScore, FrameFailure, ServerTimings, Superseded
+from siftfunnel.edge_client.outputs import OUTPUTS, as_json, as_line, open_output
 
 ANSWER = Answer(
     sequence=7,

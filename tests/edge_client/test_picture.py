@@ -9,8 +9,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from edge_client.picture import as_picture
-from shared.preprocess import InputSpec, open_image, prepare
+from siftfunnel.edge_client.picture import as_picture
+from siftfunnel.shared.preprocess import InputSpec, open_image, prepare
 
 SPEC = InputSpec(24, 40)
 MODES = ("RGB", "L", "1", "P", "RGBA", "LA", "I;16", "I", "F")

@@ -14,11 +14,11 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from edge_client import Answer, SplitClient
-from edge_client.preview import InputRing, PreviewConfig, PreviewServer
-from edge_client.run import _publisher
-from shared.bundle import Bundle
-from shared.preprocess import prepare
+from siftfunnel.edge_client import Answer, SplitClient
+from siftfunnel.edge_client.preview import InputRing, PreviewConfig, PreviewServer
+from siftfunnel.edge_client.run import _publisher
+from siftfunnel.shared.bundle import Bundle
+from siftfunnel.shared.preprocess import prepare
 from tests.edge_client.conftest import pixels
 
 DIGEST = "ab" * 32

@@ -2,7 +2,7 @@
 
 import pytest
 
-from edge_client.reconnection import Reconnection, ReconnectPolicy
+from siftfunnel.edge_client.reconnection import Reconnection, ReconnectPolicy
 
 POLICY = ReconnectPolicy(initial_ms=100, factor=2, ceiling_ms=400, connect_timeout_s=10)
 

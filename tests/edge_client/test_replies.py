@@ -4,9 +4,9 @@ from google.protobuf.message import DecodeError
 from hypothesis import given
 from hypothesis import strategies as st
 
-from edge_client.outcome import ClassScore, ServerTimings
-from edge_client.replies import Prediction, Rejection, read_reply
-from shared.rpc import split_inference_pb2 as pb
+from siftfunnel.edge_client.outcome import ClassScore, ServerTimings
+from siftfunnel.edge_client.replies import Prediction, Rejection, read_reply
+from siftfunnel.shared.rpc import split_inference_pb2 as pb
 
 CLASSES = ("cat", "dog", "owl")
 

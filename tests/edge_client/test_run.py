@@ -12,11 +12,11 @@ from typing import Any
 import pytest
 from PIL import Image
 
-from edge_client.cli import main
-from edge_client.errors import EdgeError
-from edge_client.run import _require_answers
-from edge_client.summary import Summary
-from shared.bundle import Bundle
+from siftfunnel.edge_client.cli import main
+from siftfunnel.edge_client.errors import EdgeError
+from siftfunnel.edge_client.run import _require_answers
+from siftfunnel.edge_client.summary import Summary
+from siftfunnel.shared.bundle import Bundle
 from tests.conftest import ROOT
 from tests.edge_client.conftest import pixels, write_pictures
 from tests.edge_client.test_outputs import ANSWER, FAILURE
@@ -73,7 +73,7 @@ def test_a_run_without_a_picture_fails(
 ) -> None:
     reading, writing = os.pipe()
     os.close(writing)
-    monkeypatch.setattr("edge_client.sources.paths.PathLines.__init__.__defaults__", (reading,))
+    monkeypatch.setattr("siftfunnel.edge_client.sources.paths.PathLines.__init__.__defaults__", (reading,))
     assert main(edge(bundle, server, "--source", "-")) == 2
     assert "nothing was sent: the source gave no picture" in capsys.readouterr().err
     os.close(reading)

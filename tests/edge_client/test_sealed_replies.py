@@ -11,16 +11,16 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from edge_client import Answer, FrameFailed, FrameFailure, SplitClient
-from edge_client.client import ClientSettings
-from edge_client.frame import EncodedFrame
-from edge_client.outcome import Outcome
-from edge_client.settlement import Agreement, Terms, take_reply
-from edge_client.window import InFlightWindow, Send, WindowPolicy
-from shared.bundle import Bundle
-from shared.call_metadata import BUNDLE_KEY, MESSAGE_BYTES_KEY, SEALED, SEALED_KEY, WINDOW_KEY
-from shared.reply_seal import ReplySeal
-from shared.rpc import split_inference_pb2 as pb
+from siftfunnel.edge_client import Answer, FrameFailed, FrameFailure, SplitClient
+from siftfunnel.edge_client.client import ClientSettings
+from siftfunnel.edge_client.frame import EncodedFrame
+from siftfunnel.edge_client.outcome import Outcome
+from siftfunnel.edge_client.settlement import Agreement, Terms, take_reply
+from siftfunnel.edge_client.window import InFlightWindow, Send, WindowPolicy
+from siftfunnel.shared.bundle import Bundle
+from siftfunnel.shared.call_metadata import BUNDLE_KEY, MESSAGE_BYTES_KEY, SEALED, SEALED_KEY, WINDOW_KEY
+from siftfunnel.shared.reply_seal import ReplySeal
+from siftfunnel.shared.rpc import split_inference_pb2 as pb
 from tests.edge_client.conftest import pixels
 from tests.edge_client.test_faults import prediction, settings
 

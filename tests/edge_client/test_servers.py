@@ -11,14 +11,14 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from edge_client.address import ServerAddress
-from edge_client.client import SplitClient
-from edge_client.errors import BundleMismatch, ServerUnreachable
-from edge_client.outcome import Answer
-from edge_client.reconnection import Reconnection, ReconnectPolicy
-from edge_client.rotation import Rotation
-from edge_client.transport import open_channel
-from shared.bundle import Bundle
+from siftfunnel.edge_client.address import ServerAddress
+from siftfunnel.edge_client.client import SplitClient
+from siftfunnel.edge_client.errors import BundleMismatch, ServerUnreachable
+from siftfunnel.edge_client.outcome import Answer
+from siftfunnel.edge_client.reconnection import Reconnection, ReconnectPolicy
+from siftfunnel.edge_client.rotation import Rotation
+from siftfunnel.edge_client.transport import open_channel
+from siftfunnel.shared.bundle import Bundle
 from tests.edge_client.conftest import pixels, serving
 
 Pictures = list[NDArray[np.uint8]]

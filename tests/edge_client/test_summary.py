@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from edge_client.outcome import FrameFailure
-from edge_client.summary import Sample, Summary, process_age_s, write_summary
+from siftfunnel.edge_client.outcome import FrameFailure
+from siftfunnel.edge_client.summary import Sample, Summary, process_age_s, write_summary
 from tests.edge_client.test_outputs import ANSWER, FAILURE, SUPERSEDED
 
 

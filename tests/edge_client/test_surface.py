@@ -9,8 +9,7 @@ from pathlib import Path
 
 import pytest
 
-import edge_client
-import edge_client.errors
+from siftfunnel import edge_client
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -39,7 +38,7 @@ def test_type_checkers_see_the_same_names_from_the_same_modules() -> None:
         if isinstance(node, ast.ImportFrom)
         for alias in node.names
     }
-    assert {**seen, "__version__": "shared.version"} == edge_client._HOMES
+    assert {**seen, "__version__": "siftfunnel"} == edge_client._HOMES
 
 
 def test_every_exception_is_exported() -> None:

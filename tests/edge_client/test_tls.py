@@ -8,11 +8,11 @@ from threading import Timer
 
 import pytest
 
-from edge_client import Answer, SplitClient
-from edge_client.errors import ServerUnreachable, TlsFailure
-from shared.bundle import Bundle
-from shared.tls import TlsError, TlsFiles
 from siftfunnel.certs import CertificateFiles, make_certificates
+from siftfunnel.edge_client import Answer, SplitClient
+from siftfunnel.edge_client.errors import ServerUnreachable, TlsFailure
+from siftfunnel.shared.bundle import Bundle
+from siftfunnel.shared.tls import TlsError, TlsFiles
 from tests.edge_client.conftest import pixels
 
 Serve = Callable[..., AbstractContextManager[str]]

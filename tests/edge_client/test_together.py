@@ -3,10 +3,10 @@
 from collections.abc import Callable
 from contextlib import AbstractContextManager
 
-from edge_client import Answer, SplitClient
-from edge_client.outcome import Superseded
-from edge_client.together import Together
-from shared.bundle import Bundle
+from siftfunnel.edge_client import Answer, SplitClient
+from siftfunnel.edge_client.outcome import Superseded
+from siftfunnel.edge_client.together import Together
+from siftfunnel.shared.bundle import Bundle
 from tests.edge_client.test_live import Live
 
 

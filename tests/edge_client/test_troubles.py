@@ -9,14 +9,14 @@ from pathlib import Path
 
 import pytest
 
-from edge_client.address import ServerAddress
-from edge_client.errors import EdgeError, ServerUnreachable, TlsFailure
-from edge_client.redial import unreachable
-from edge_client.status import status_error
-from edge_client.tls_probe import tls_says
-from edge_client.troubles import TROUBLES, trouble_of
-from shared.tls import TlsFiles
 from siftfunnel.certs import CertificateFiles, make_certificates
+from siftfunnel.edge_client.address import ServerAddress
+from siftfunnel.edge_client.errors import EdgeError, ServerUnreachable, TlsFailure
+from siftfunnel.edge_client.redial import unreachable
+from siftfunnel.edge_client.status import status_error
+from siftfunnel.edge_client.tls_probe import tls_says
+from siftfunnel.edge_client.troubles import TROUBLES, trouble_of
+from siftfunnel.shared.tls import TlsFiles
 
 
 @pytest.mark.parametrize(

@@ -5,8 +5,8 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
-from edge_client.frame import EncodedFrame
-from edge_client.window import Finish, InFlightWindow, Send, Stalled, Wait, WindowPolicy
+from siftfunnel.edge_client.frame import EncodedFrame
+from siftfunnel.edge_client.window import Finish, InFlightWindow, Send, Stalled, Wait, WindowPolicy
 
 
 def make_window(**limits: float) -> InFlightWindow:

@@ -18,11 +18,11 @@ import numpy as np
 import pytest
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 
-from shared.bundle import Bundle
-from shared.flows import FlowRecord, read_flows
-from shared.rpc import split_inference_pb2 as pb
-from shared.rpc import split_inference_pb2_grpc as rpc
 from siftfunnel.certs import CertificateFiles, make_certificates
+from siftfunnel.shared.bundle import Bundle
+from siftfunnel.shared.flows import FlowRecord, read_flows
+from siftfunnel.shared.rpc import split_inference_pb2 as pb
+from siftfunnel.shared.rpc import split_inference_pb2_grpc as rpc
 from tests.cloud_server.conftest import Frames, damaged, metadata
 from tests.cloud_server.slowbundle import make_slow_bundle
 from tests.conftest import Child, Processes, run_siftfunnel
@@ -386,7 +386,9 @@ def test_a_client_that_only_pings_is_not_turned_away(cloud: Cloud, bundle: Bundl
 def test_the_room_runs_on_its_own_where_the_product_is_not_installed(
     processes: Processes, bundle: Bundle
 ) -> None:
-    child = processes.python("-m", "cloud_server", f"--bundle={bundle.directory}", "--listen=127.0.0.1:0")
+    child = processes.python(
+        "-m", "siftfunnel.cloud_server", f"--bundle={bundle.directory}", "--listen=127.0.0.1:0"
+    )
     child.wait_for('"ready": true')
     child.process.send_signal(signal.SIGTERM)
     assert child.wait(20) == 0

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from shared.ports import free_ports
+from siftfunnel.shared.ports import free_ports
 from tests.integration.compose import Stack, answered_frames, fetch, fetch_json
 from tests.readme.blocks import story
 

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from shared.bundle import Bundle
+from siftfunnel.shared.bundle import Bundle
 from tests.conftest import Processes
 from tests.edge_client.conftest import write_pictures
 from tests.integration.test_edge_process import read_lines, run, start_cloud, wait_for_lines
@@ -45,7 +45,7 @@ def pictures(tmp_path: Path) -> Path:
 
 
 def edge(server: str, *arguments: str | Path) -> list[str | Path]:
-    return ["-m", "edge_client", "edge", "--server", server, *arguments]
+    return ["-m", "siftfunnel.edge_client", "edge", "--server", server, *arguments]
 
 
 def by_sequence(lines: list[dict[str, Any]]) -> dict[int, dict[str, str]]:

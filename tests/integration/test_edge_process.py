@@ -14,8 +14,8 @@ from typing import Any
 
 import pytest
 
-from edge_client.cli import main
-from shared.bundle import Bundle
+from siftfunnel.edge_client.cli import main
+from siftfunnel.shared.bundle import Bundle
 from tests.conftest import ROOT, Child, Processes
 from tests.edge_client.conftest import write_pictures
 from tests.tinybundle import make_tiny_bundle
@@ -50,7 +50,7 @@ def server(bundle: Bundle, tmp_path_factory: pytest.TempPathFactory) -> Iterator
 def start_cloud(processes: Processes, bundle: Bundle, port: int = 0, *flags: str | Path) -> tuple[Child, str]:
     """Start a server and return it with its address."""
     child = processes.python(
-        "-m", "cloud_server", "--bundle", bundle.directory, "--listen", f"127.0.0.1:{port}", *flags
+        "-m", "siftfunnel.cloud_server", "--bundle", bundle.directory, "--listen", f"127.0.0.1:{port}", *flags
     )
     output = child.wait_for('"ready"')
     line = next(line for line in output.splitlines() if '"ready"' in line)
@@ -58,7 +58,16 @@ def start_cloud(processes: Processes, bundle: Bundle, port: int = 0, *flags: str
 
 
 def edge(bundle: Bundle, server: str, *arguments: str | Path) -> list[str | Path]:
-    return ["-m", "edge_client", "edge", "--bundle", bundle.directory, "--server", server, *arguments]
+    return [
+        "-m",
+        "siftfunnel.edge_client",
+        "edge",
+        "--bundle",
+        bundle.directory,
+        "--server",
+        server,
+        *arguments,
+    ]
 
 
 def run(arguments: list[str | Path], stdin: str | bytes | None = None) -> subprocess.CompletedProcess[str]:
@@ -263,7 +272,7 @@ def test_classify_answers_each_picture_and_fails_for_the_damaged_one(
     server: str, bundle: Bundle, pictures: Path
 ) -> None:
     good, bad = pictures / "cat" / "0.png", pictures / "cat" / "1.png"
-    command: list[str | Path] = ["-m", "edge_client", "classify", good]
+    command: list[str | Path] = ["-m", "siftfunnel.edge_client", "classify", good]
     options: list[str | Path] = ["--bundle", "tiny", "--bundles", bundle.directory.parent, "--server", server]
     result = run([*command, *options, "--top-k", "2"])
     assert result.returncode == 0, result.stderr

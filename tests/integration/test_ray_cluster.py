@@ -11,11 +11,11 @@ from typing import Any
 import pytest
 from PIL import Image
 
-from edge_client.client import SplitClient
-from edge_client.encoder import Encoded
-from edge_client.outcome import Answer, Outcome
-from shared.bundle import Bundle, load_bundle
-from shared.wire import codec_by_name, make_codecs
+from siftfunnel.edge_client.client import SplitClient
+from siftfunnel.edge_client.encoder import Encoded
+from siftfunnel.edge_client.outcome import Answer, Outcome
+from siftfunnel.shared.bundle import Bundle, load_bundle
+from siftfunnel.shared.wire import codec_by_name, make_codecs
 from tests.conftest import ROOT, Child, Processes, run_siftfunnel
 from tests.integration.compose import answered_frames, fetch
 from tests.integration.ray_cluster import RayCluster

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from shared.ports import free_ports
+from siftfunnel.shared.ports import free_ports
 from tests.integration.compose import Stack, answered_frames, fetch
 from tests.readme.blocks import ROOT, blocks
 

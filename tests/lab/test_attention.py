@@ -3,8 +3,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from lab.models.attention import CBAM, SqueezeExcite, TripletAttention, convolve_two_maps
-from lab.models.split import count_parameters
+from siftfunnel.lab.models.attention import CBAM, SqueezeExcite, TripletAttention, convolve_two_maps
+from siftfunnel.lab.models.split import count_parameters
 
 
 def literal_gate(x: Tensor, weight: Tensor, norm: torch.nn.BatchNorm2d) -> Tensor:

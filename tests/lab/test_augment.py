@@ -3,7 +3,7 @@ from dataclasses import asdict
 import pytest
 import torch
 
-from lab.augment import PAPER_AUGMENTATION, Augmentation, augment, hue_matrices
+from siftfunnel.lab.augment import PAPER_AUGMENTATION, Augmentation, augment, hue_matrices
 
 
 def pictures(count: int = 8) -> torch.Tensor:

@@ -8,11 +8,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
-from lab.data import DataError, ImageSet, seeded_parts
-from lab.data_sets.cache import load_cache, save_cache
-from lab.data_sets.cifar10 import CIFAR10_CLASSES, parse_cifar10_records, split_training_pictures
-from lab.data_sets.decoding import read_class_folder, read_class_tar
-from lab.datasets import load_splits
+from siftfunnel.lab.data import DataError, ImageSet, seeded_parts
+from siftfunnel.lab.data_sets.cache import load_cache, save_cache
+from siftfunnel.lab.data_sets.cifar10 import CIFAR10_CLASSES, parse_cifar10_records, split_training_pictures
+from siftfunnel.lab.data_sets.decoding import read_class_folder, read_class_tar
+from siftfunnel.lab.datasets import load_splits
 from tests.lab.pictures import CLASSES, coloured_set, write_class_folders, write_data_directory
 
 

@@ -6,10 +6,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from lab.data import DataError, ImageSet
-from lab.data_sets.archives import open_picture_zip
-from lab.data_sets.cache import cached_set, load_cache, save_cache
-from lab.data_sets.decoding import fit_square, read_class_folder, read_class_tar, resized
+from siftfunnel.lab.data import DataError, ImageSet
+from siftfunnel.lab.data_sets.archives import open_picture_zip
+from siftfunnel.lab.data_sets.cache import cached_set, load_cache, save_cache
+from siftfunnel.lab.data_sets.decoding import fit_square, read_class_folder, read_class_tar, resized
 from tests.lab.stored import cut_short, pictures, png, write_files, write_tar, write_zip
 
 

@@ -5,11 +5,11 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from lab.data import DataError, ImageSet
-from lab.data_sets.cifar10 import CIFAR10_CLASSES
-from lab.data_sets.facescrub import read_facescrub_npz
-from lab.data_sets.npz import load_parts_npz, save_parts_npz
-from lab.datasets import load_splits
+from siftfunnel.lab.data import DataError, ImageSet
+from siftfunnel.lab.data_sets.cifar10 import CIFAR10_CLASSES
+from siftfunnel.lab.data_sets.facescrub import read_facescrub_npz
+from siftfunnel.lab.data_sets.npz import load_parts_npz, save_parts_npz
+from siftfunnel.lab.datasets import load_splits
 from tests.lab.stored import cut_short, pictures, write_files
 
 COUNTS = {"train": 100, "test": 20, "auxiliary": 30}

@@ -8,9 +8,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from lab.data import Splits
-from lab.data_sets.chest import read_groups
-from lab.datasets import load_splits
+from siftfunnel.lab.data import Splits
+from siftfunnel.lab.data_sets.chest import read_groups
+from siftfunnel.lab.datasets import load_splits
 
 VARIABLE, CACHE_VARIABLE = "SIFTFUNNEL_TEST_DATA", "SIFTFUNNEL_CACHE"
 DATA = Path(os.environ.get(VARIABLE, "."))

@@ -4,12 +4,12 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from lab.data import DataError, Splits
-from lab.data_sets.celeba import CROP_BOX, OVERLAP_NOTE
-from lab.data_sets.chest import BY_IMAGE_NOTE
-from lab.data_sets.cifar10 import BATCHES, CIFAR10_CLASSES
-from lab.data_sets.facescrub import shuffled_parts
-from lab.datasets import load_splits
+from siftfunnel.lab.data import DataError, Splits
+from siftfunnel.lab.data_sets.celeba import CROP_BOX, OVERLAP_NOTE
+from siftfunnel.lab.data_sets.chest import BY_IMAGE_NOTE
+from siftfunnel.lab.data_sets.cifar10 import BATCHES, CIFAR10_CLASSES
+from siftfunnel.lab.data_sets.facescrub import shuffled_parts
+from siftfunnel.lab.datasets import load_splits
 from tests.lab.stored import cut_short, noise, pictures, png, write_files, write_tar, write_zip
 
 RNG = np.random.default_rng(7)

@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from lab.data import DataError, ImageSet, Splits, evenly_spread, grouped_parts
+from siftfunnel.lab.data import DataError, ImageSet, Splits, evenly_spread, grouped_parts
 
 
 def labelled(labels: list[int], classes: tuple[str, ...] = ("a", "b", "c")) -> ImageSet:

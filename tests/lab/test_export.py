@@ -5,21 +5,29 @@ import numpy as np
 import pytest
 import torch
 
-from lab import export
-from lab.datasets import load_splits
-from lab.defences.defence import Defence
-from lab.defences.registry import make_defence
-from lab.export import ExportedNetwork, ExportError, accuracy, choose_default, convert, export_run, verify
-from lab.inverter import InverterRecipe, inverter_recipe, mean_picture_score, score, train_inverter
-from lab.models.decoder import DecoderSettings
-from lab.models.registry import NETWORKS, build_network
-from lab.recipes import Limits, recipe
-from lab.runs import train_recipe
-from lab.sessions import DeviceModel, OnnxModel
-from shared.bundle import Bundle, BundleError, EdgeStage, load_bundle, load_inverter
-from shared.preprocess import normalise
-from shared.wire import codec_by_name, make_codecs
 from siftfunnel.cli import main
+from siftfunnel.lab import export
+from siftfunnel.lab.datasets import load_splits
+from siftfunnel.lab.defences.defence import Defence
+from siftfunnel.lab.defences.registry import make_defence
+from siftfunnel.lab.export import (
+    ExportedNetwork,
+    ExportError,
+    accuracy,
+    choose_default,
+    convert,
+    export_run,
+    verify,
+)
+from siftfunnel.lab.inverter import InverterRecipe, inverter_recipe, mean_picture_score, score, train_inverter
+from siftfunnel.lab.models.decoder import DecoderSettings
+from siftfunnel.lab.models.registry import NETWORKS, build_network
+from siftfunnel.lab.recipes import Limits, recipe
+from siftfunnel.lab.runs import train_recipe
+from siftfunnel.lab.sessions import DeviceModel, OnnxModel
+from siftfunnel.shared.bundle import Bundle, BundleError, EdgeStage, load_bundle, load_inverter
+from siftfunnel.shared.preprocess import normalise
+from siftfunnel.shared.wire import codec_by_name, make_codecs
 from tests.lab.pictures import write_data_directory
 from tests.lab.test_runs import tiny
 from tests.lab.tinynetwork import TINY_WIDTH, trained_like

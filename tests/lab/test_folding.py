@@ -2,10 +2,10 @@ import pytest
 import torch
 from torch import nn
 
-from lab.folding import folded_copy, round_to_half
-from lab.models.bottleneck import GaussianBottleneck
-from lab.models.registry import NETWORKS
-from lab.models.split import count_parameters
+from siftfunnel.lab.folding import folded_copy, round_to_half
+from siftfunnel.lab.models.bottleneck import GaussianBottleneck
+from siftfunnel.lab.models.registry import NETWORKS
+from siftfunnel.lab.models.split import count_parameters
 from tests.lab.tinynetwork import trained_like
 
 

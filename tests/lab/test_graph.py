@@ -7,13 +7,13 @@ import torch
 from onnx import TensorProto
 from torch import nn
 
-from lab.folding import folded_copy, round_to_half
-from lab.graph import write_onnx
-from lab.models.bottleneck import GaussianBottleneck
-from lab.models.decoder import DecoderSettings, build_decoder
-from lab.models.registry import NETWORKS
-from lab.models.residual import ResidualSum
-from lab.sessions import OnnxModel
+from siftfunnel.lab.folding import folded_copy, round_to_half
+from siftfunnel.lab.graph import write_onnx
+from siftfunnel.lab.models.bottleneck import GaussianBottleneck
+from siftfunnel.lab.models.decoder import DecoderSettings, build_decoder
+from siftfunnel.lab.models.registry import NETWORKS
+from siftfunnel.lab.models.residual import ResidualSum
+from siftfunnel.lab.sessions import OnnxModel
 from tests.lab.tinynetwork import shaken, trained_like
 
 

@@ -9,11 +9,11 @@ from hypothesis import strategies as st
 from torch import nn
 from torch.nn import functional
 
-from lab.folding import folded_copy
-from lab.graph import write_onnx
-from lab.graph_gates import phased_kernel, phases_of
-from lab.models.attention import CBAM, SqueezeExcite, TripletAttention
-from lab.sessions import OnnxModel
+from siftfunnel.lab.folding import folded_copy
+from siftfunnel.lab.graph import write_onnx
+from siftfunnel.lab.graph_gates import phased_kernel, phases_of
+from siftfunnel.lab.models.attention import CBAM, SqueezeExcite, TripletAttention
+from siftfunnel.lab.sessions import OnnxModel
 from tests.lab.tinynetwork import shaken
 
 

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 from torch import Tensor
 
-from lab.losses import (
+from siftfunnel.lab.losses import (
     LossWeights,
     channel_correlation,
     distance_correlation_squared,

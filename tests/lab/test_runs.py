@@ -6,19 +6,19 @@ import numpy as np
 import pytest
 import torch
 
-from lab.augment import augment
-from lab.checkpoints import Run, RunFolderError
-from lab.classifier import ClassifierTask, fit_settings, input_spec, sample_rate, steps_per_epoch
-from lab.data import DataError, ImageSet, Splits
-from lab.defences.registry import DEFENCES, make_defence
-from lab.defences.siftfunnel import SiftFunnel
-from lab.defences.siftfunnel_rate import SiftFunnelRate, rate_stage
-from lab.models.registry import build_network
-from lab.recipes import RECIPES, Recipe, WarmStart, recipe, recipe_from_json
-from lab.runs import load_run, settled, store_run, train_recipe
-from lab.train import OutOfMemoryError, fit
-from shared.bundle import load_bundle
-from shared.preprocess import InputSpec
+from siftfunnel.lab.augment import augment
+from siftfunnel.lab.checkpoints import Run, RunFolderError
+from siftfunnel.lab.classifier import ClassifierTask, fit_settings, input_spec, sample_rate, steps_per_epoch
+from siftfunnel.lab.data import DataError, ImageSet, Splits
+from siftfunnel.lab.defences.registry import DEFENCES, make_defence
+from siftfunnel.lab.defences.siftfunnel import SiftFunnel
+from siftfunnel.lab.defences.siftfunnel_rate import SiftFunnelRate, rate_stage
+from siftfunnel.lab.models.registry import build_network
+from siftfunnel.lab.recipes import RECIPES, Recipe, WarmStart, recipe, recipe_from_json
+from siftfunnel.lab.runs import load_run, settled, store_run, train_recipe
+from siftfunnel.lab.train import OutOfMemoryError, fit
+from siftfunnel.shared.bundle import load_bundle
+from siftfunnel.shared.preprocess import InputSpec
 from siftfunnel.shipped import assets_directory
 from tests.lab.pictures import coloured_set, write_data_directory
 from tests.lab.test_unfolding import bundle_of

@@ -6,15 +6,15 @@ import numpy as np
 import pytest
 import torch
 
-from lab.data import DataError
-from lab.losses import LossWeights, label_divergence, siftfunnel_loss, smoothed_labels
-from lab.models.registry import build_network
-from lab.recipes import recipe, recipe_from_json
-from lab.runs import train_recipe
-from lab.sessions import OnnxModel
-from lab.teachers import soft_labels
-from shared.bundle import Bundle
-from shared.preprocess import normalise
+from siftfunnel.lab.data import DataError
+from siftfunnel.lab.losses import LossWeights, label_divergence, siftfunnel_loss, smoothed_labels
+from siftfunnel.lab.models.registry import build_network
+from siftfunnel.lab.recipes import recipe, recipe_from_json
+from siftfunnel.lab.runs import train_recipe
+from siftfunnel.lab.sessions import OnnxModel
+from siftfunnel.lab.teachers import soft_labels
+from siftfunnel.shared.bundle import Bundle
+from siftfunnel.shared.preprocess import normalise
 from tests.lab.pictures import coloured_set, write_data_directory
 from tests.lab.test_runs import tiny
 from tests.lab.test_unfolding import bundle_of, trained_like

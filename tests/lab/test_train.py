@@ -9,8 +9,8 @@ import torch
 from safetensors.torch import load_file
 from torch import Tensor, nn
 
-from lab.checkpoints import BEST, LAST, RUN, Run, RunFolderError
-from lab.train import FitSettings, Task, TrainingDivergedError, fit, one_cycle
+from siftfunnel.lab.checkpoints import BEST, LAST, RUN, Run, RunFolderError
+from siftfunnel.lab.train import FitSettings, Task, TrainingDivergedError, fit, one_cycle
 
 SETTINGS = FitSettings(epochs=4, learning_rate=1e-2, seed=3)
 

@@ -5,14 +5,14 @@ import pytest
 import torch
 from torch import nn
 
-from lab.defences.siftfunnel import SiftFunnel
-from lab.export import convert
-from lab.models.registry import build_network
-from lab.unfolding import load_from_bundle
-from shared.bundle import Bundle, load_bundle, write_bundle
-from shared.manifest import FeatureSpec, Manifest
-from shared.preprocess import InputSpec
-from shared.wire import calibrate
+from siftfunnel.lab.defences.siftfunnel import SiftFunnel
+from siftfunnel.lab.export import convert
+from siftfunnel.lab.models.registry import build_network
+from siftfunnel.lab.unfolding import load_from_bundle
+from siftfunnel.shared.bundle import Bundle, load_bundle, write_bundle
+from siftfunnel.shared.manifest import FeatureSpec, Manifest
+from siftfunnel.shared.preprocess import InputSpec
+from siftfunnel.shared.wire import calibrate
 
 
 def trained_like(architecture: str) -> nn.Module:

@@ -10,9 +10,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from lab.data import DataError
-from lab.data_sets.cifar10 import CIFAR10_CLASSES
-from lab.unpack import download, require_sha256, unpack_cifar10
+from siftfunnel.lab.data import DataError
+from siftfunnel.lab.data_sets.cifar10 import CIFAR10_CLASSES
+from siftfunnel.lab.unpack import download, require_sha256, unpack_cifar10
 from tests.lab.pictures import coloured_set, write_class_folders
 
 

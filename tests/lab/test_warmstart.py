@@ -1,9 +1,9 @@
 import pytest
 import torch
 
-from lab.models.cnn import SiftFunnelCNN, UnprotectedCNN
-from lab.recipes import recipe
-from lab.warmstart import RestoringTask, copy_shared_blocks, keep_signal_size
+from siftfunnel.lab.models.cnn import SiftFunnelCNN, UnprotectedCNN
+from siftfunnel.lab.recipes import recipe
+from siftfunnel.lab.warmstart import RestoringTask, copy_shared_blocks, keep_signal_size
 from tests.lab.pictures import coloured_set
 from tests.lab.test_runs import splits_of, tiny
 

@@ -14,7 +14,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from shared.ports import free_ports
+from siftfunnel.shared.ports import free_ports
 from siftfunnel.shipped import images_directory
 from tests.readme.blocks import ROOT, Block
 from tests.readme.console import ARCHIVE_VARIABLE

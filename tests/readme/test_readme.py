@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from shared.bundle import Bundle
+from siftfunnel.shared.bundle import Bundle
 from siftfunnel.shipped import Library
 from tests.conftest import run_siftfunnel
 from tests.readme.blocks import README, ROOT, blocks, story

@@ -68,7 +68,7 @@ def parsed(command: str) -> argparse.Namespace:
 
 @pytest.mark.parametrize("name", ["cluster", "remote"])
 def test_a_server_of_a_cluster_is_started_with_flags_that_go_together(name: str) -> None:
-    from cloud_server.cli import config_from
+    from siftfunnel.cloud_server.cli import config_from
 
     command = guide(name).commands[-1]
     config = config_from(parsed(command))

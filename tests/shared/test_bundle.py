@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from shared.bundle import (
+from siftfunnel.shared.bundle import (
     Bundle,
     BundleError,
     CodecSpec,

@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
-from shared.bundle import BundleError
-from shared.bundle_search import find_bundle
+from siftfunnel.shared.bundle import BundleError
+from siftfunnel.shared.bundle_search import find_bundle
 from tests.tinybundle import make_tiny_bundle
 
 

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from shared.call_metadata import MOST, whole_number
+from siftfunnel.shared.call_metadata import MOST, whole_number
 
 
 @pytest.mark.parametrize(

@@ -9,7 +9,7 @@ import pytest
 
 from tests.conftest import ROOT
 
-RUN = "import sys; from shared.console import on_console\n{}\nsys.exit(on_console(run))"
+RUN = "import sys; from siftfunnel.shared.console import on_console\n{}\nsys.exit(on_console(run))"
 PRINTS = "def run():\n print('caf\\xe9 \\u4e2d \\U0001f600 \\udcff'); return 0"
 CHATTERS = "def run():\n for _ in range(100_000): print('line')\n return 0"
 
@@ -64,7 +64,7 @@ def test_a_command_may_be_started_with_its_outputs_closed() -> None:
 def test_pillows_remarks_about_pictures_are_not_shown() -> None:
     body = (
         "def run():\n"
-        " import io; from PIL import Image; from shared.pictures import open_image\n"
+        " import io; from PIL import Image; from siftfunnel.shared.pictures import open_image\n"
         " stored = io.BytesIO()\n"
         " broken = b'Exif\\0\\0MM\\0*\\0\\0\\0\\x08\\0\\x02' + b'\\xff' * 24\n"
         " Image.new('RGB', (8, 8)).save(stored, 'JPEG', exif=broken)\n"

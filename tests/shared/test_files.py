@@ -11,8 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from shared import files
-from shared.files import naming, read_regular, write_file
+from siftfunnel.shared import files
+from siftfunnel.shared.files import naming, read_regular, write_file
 
 
 def test_a_file_is_written_whole_and_nothing_is_left_beside_it(tmp_path: Path) -> None:
@@ -52,7 +52,7 @@ def test_a_link_stays_a_link(tmp_path: Path) -> None:
 
 def test_the_file_that_standard_output_goes_to_is_not_replaced(tmp_path: Path) -> None:
     program = (
-        "import sys; from pathlib import Path; from shared.files import write_file\n"
+        "import sys; from pathlib import Path; from siftfunnel.shared.files import write_file\n"
         "print('before'); write_file(Path(sys.argv[1]), 'figures\\n'); print('after')"
     )
     for place in ("/dev/stdout", str(tmp_path / "out")):

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from shared.flow_file import TOO_LARGE, WRITE_FAILED, FlowFile, older_file
-from shared.flows import BadLine, FlowRecord, read_flows, write_flow
+from siftfunnel.shared.flow_file import TOO_LARGE, WRITE_FAILED, FlowFile, older_file
+from siftfunnel.shared.flows import BadLine, FlowRecord, read_flows, write_flow
 
 LINE_BYTES = len(write_flow(FlowRecord(0.5, "c", "up", None, None, b"x" * 60, 9)))
 

@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from shared.flows import BadLine, FlowError, FlowRecord, read_flow, read_flows, write_flow
+from siftfunnel.shared.flows import BadLine, FlowError, FlowRecord, read_flow, read_flows, write_flow
 
 RECORD = FlowRecord(
     time_s=12.5,

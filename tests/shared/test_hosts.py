@@ -2,7 +2,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from shared.hosts import is_host_name, is_own_origin, names_this_machine
+from siftfunnel.shared.hosts import is_host_name, is_own_origin, names_this_machine
 
 
 @pytest.mark.parametrize(

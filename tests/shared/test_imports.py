@@ -9,12 +9,12 @@ import pytest
 @pytest.mark.parametrize(
     ("module", "heavy"),
     [
-        ("shared.bundle", ["torch", "grpc", "constriction", "skimage", "onnxruntime"]),
-        ("shared.wire", ["torch", "grpc", "constriction", "skimage", "onnxruntime"]),
-        ("shared.preprocess", ["torch", "grpc", "skimage", "google.protobuf"]),
-        ("shared.similarity", ["torch", "skimage", "scipy"]),
-        ("shared.tls", ["grpc", "cryptography", "numpy"]),
-        ("shared.flows", ["grpc", "numpy", "google.protobuf"]),
+        ("siftfunnel.shared.bundle", ["torch", "grpc", "constriction", "skimage", "onnxruntime"]),
+        ("siftfunnel.shared.wire", ["torch", "grpc", "constriction", "skimage", "onnxruntime"]),
+        ("siftfunnel.shared.preprocess", ["torch", "grpc", "skimage", "google.protobuf"]),
+        ("siftfunnel.shared.similarity", ["torch", "skimage", "scipy"]),
+        ("siftfunnel.shared.tls", ["grpc", "cryptography", "numpy"]),
+        ("siftfunnel.shared.flows", ["grpc", "numpy", "google.protobuf"]),
     ],
 )
 def test_importing_a_module_leaves_the_heavy_ones_alone(module, heavy):

@@ -5,8 +5,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from shared.bundle import BundleError, CodecSpec, EdgeStage, FeatureSpec, FileEntry, Manifest
-from shared.manifest import MAX_MANIFEST_BYTES
+from siftfunnel.shared.bundle import BundleError, CodecSpec, EdgeStage, FeatureSpec, FileEntry, Manifest
+from siftfunnel.shared.manifest import MAX_MANIFEST_BYTES
 from tests.shared.golden import golden_manifest, stored_manifest
 
 

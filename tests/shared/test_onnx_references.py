@@ -10,9 +10,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from onnx import TensorProto, helper, numpy_helper
 
-from shared.bundle import EDGE, MANIFEST, Bundle, BundleError, load_bundle, write_bundle
-from shared.digests import sha256_hex
-from shared.onnx_references import reads_other_files
+from siftfunnel.shared.bundle import EDGE, MANIFEST, Bundle, BundleError, load_bundle, write_bundle
+from siftfunnel.shared.digests import sha256_hex
+from siftfunnel.shared.onnx_references import reads_other_files
 from tests.tinybundle import make_tiny_bundle
 
 

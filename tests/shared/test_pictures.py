@@ -11,8 +11,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
-from shared import pictures
-from shared.pictures import (
+from siftfunnel.shared import pictures
+from siftfunnel.shared.pictures import (
     MAX_PIXELS,
     WHOLE_PIXELS,
     ImageError,

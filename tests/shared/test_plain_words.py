@@ -1,8 +1,8 @@
 from pathlib import Path
 from typing import get_args
 
-from shared.manifest import CodecKind, CodecSpec
-from shared.plain_words import codec_says, says, title_of
+from siftfunnel.shared.manifest import CodecKind, CodecSpec
+from siftfunnel.shared.plain_words import codec_says, says, title_of
 from tests.tinybundle import make_tiny_bundle
 
 

@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
-from shared.preprocess import InputSpec, fit_image, normalise, prepare
+from siftfunnel.shared.preprocess import InputSpec, fit_image, normalise, prepare
 from tests.shared.test_pictures import BLUE, GREEN, RED, corners, corners_picture, encoded
 
 SPEC = InputSpec(32, 32)

@@ -5,8 +5,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from shared.reply_seal import ReplySeal
-from shared.rpc import split_inference_pb2 as pb
+from siftfunnel.shared.reply_seal import ReplySeal
+from siftfunnel.shared.rpc import split_inference_pb2 as pb
 
 DIGEST = "00" * 31 + "ff"
 SEAL = ReplySeal(DIGEST)

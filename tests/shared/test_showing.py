@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from shared.showing import printable, without_credentials
+from siftfunnel.shared.showing import printable, without_credentials
 
 
 @pytest.mark.parametrize(

@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from shared.similarity import mse, psnr, ssim
+from siftfunnel.shared.similarity import mse, psnr, ssim
 
 
 def grey(value: float, side: int = 16) -> np.ndarray:

@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
-from shared.manifest import EdgeStage
-from shared.stages import EDGE_STAGES, StageError, make_stages, system_gaussian
+from siftfunnel.shared.manifest import EdgeStage
+from siftfunnel.shared.stages import EDGE_STAGES, StageError, make_stages, system_gaussian
 
 
 def test_the_registry_holds_these_stages() -> None:

@@ -16,8 +16,8 @@ from cryptography.x509.oid import NameOID
 from hypothesis import given
 from hypothesis import strategies as st
 
-from shared.certificate_dates import validity
-from shared.tls import TlsError, TlsFiles
+from siftfunnel.shared.certificate_dates import validity
+from siftfunnel.shared.tls import TlsError, TlsFiles
 
 NOW = datetime.datetime.now(datetime.UTC)
 DAY = datetime.timedelta(days=1)

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from shared.bundle import Bundle, write_inverter
 from siftfunnel import cli
+from siftfunnel.shared.bundle import Bundle, write_inverter
 from tests.tinybundle import make_tiny_bundle, make_tiny_inverter
 
 

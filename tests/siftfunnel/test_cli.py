@@ -4,10 +4,10 @@ import argparse
 
 import pytest
 
-from edge_client.errors import SourceLost
-from shared.bundle import BundleError
 from siftfunnel import __version__, cli
 from siftfunnel.commands import COMMANDS, Command
+from siftfunnel.edge_client.errors import SourceLost
+from siftfunnel.shared.bundle import BundleError
 
 
 def only_row(monkeypatch: pytest.MonkeyPatch, run: object, needs: tuple[str, ...] = ()) -> None:

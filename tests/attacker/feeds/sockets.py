@@ -6,8 +6,8 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
-from attacker.feeds.config import Endpoint, RelayConfig
-from attacker.feeds.relay import RelayFeed
+from siftfunnel.attacker.feeds.config import Endpoint, RelayConfig
+from siftfunnel.attacker.feeds.relay import RelayFeed
 
 LOCALHOST = "127.0.0.1"
 

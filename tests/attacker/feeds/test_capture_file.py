@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from attacker.feeds.capture_file import CaptureError, Packet, read_capture
-from attacker.tap.packets import ETHERNET, LINUX_SLL, RAW
+from siftfunnel.attacker.feeds.capture_file import CaptureError, Packet, read_capture
+from siftfunnel.attacker.tap.packets import ETHERNET, LINUX_SLL, RAW
 from tests.attacker.feeds.pcapng import block, enhanced, interface, section
 
 

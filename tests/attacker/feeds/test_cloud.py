@@ -4,12 +4,12 @@ from pathlib import Path
 
 import pytest
 
-from attacker.feeds.cloud import CloudFeed, FlowReplay
-from attacker.feeds.config import CloudConfig
-from attacker.feeds.recorder import Recorder, flow_record
-from attacker.tap.events import ConnectionClosed, ConnectionOpened, Event, FeedError, Overheard
-from shared.flow_file import FlowFile, older_file
-from shared.flows import FlowRecord, read_flow, write_flow
+from siftfunnel.attacker.feeds.cloud import CloudFeed, FlowReplay
+from siftfunnel.attacker.feeds.config import CloudConfig
+from siftfunnel.attacker.feeds.recorder import Recorder, flow_record
+from siftfunnel.attacker.tap.events import ConnectionClosed, ConnectionOpened, Event, FeedError, Overheard
+from siftfunnel.shared.flow_file import FlowFile, older_file
+from siftfunnel.shared.flows import FlowRecord, read_flow, write_flow
 from tests.attacker.conftest import FRAMES
 from tests.attacker.feeds.sockets import eventually
 from tests.attacker.service import DIGEST, STREAM, Transcript, frames_heard, messages, overhear, replies_heard

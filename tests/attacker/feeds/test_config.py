@@ -4,8 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from attacker.feeds.cloud import CloudFeed
-from attacker.feeds.config import (
+from siftfunnel.attacker.feeds.cloud import CloudFeed
+from siftfunnel.attacker.feeds.config import (
     CloudConfig,
     Endpoint,
     PcapConfig,
@@ -14,10 +14,10 @@ from attacker.feeds.config import (
     TapError,
     parse_tap,
 )
-from attacker.feeds.opening import open_feed
-from attacker.feeds.pcap import PcapFeed
-from attacker.feeds.relay import RelayFeed
-from attacker.feeds.sniff import SniffFeed
+from siftfunnel.attacker.feeds.opening import open_feed
+from siftfunnel.attacker.feeds.pcap import PcapFeed
+from siftfunnel.attacker.feeds.relay import RelayFeed
+from siftfunnel.attacker.feeds.sniff import SniffFeed
 
 LOCAL = "127.0.0.1"
 GOOD = {

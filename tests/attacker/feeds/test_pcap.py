@@ -7,10 +7,10 @@ from pathlib import Path
 import dpkt
 import pytest
 
-from attacker.feeds.config import PcapConfig
-from attacker.feeds.pcap import PcapFeed
-from attacker.tap.events import ConnectionClosed, ConnectionOpened, Event, FeedError
-from attacker.tap.packets import ETHERNET, LINUX_SLL, LINUX_SLL2, RAW
+from siftfunnel.attacker.feeds.config import PcapConfig
+from siftfunnel.attacker.feeds.pcap import PcapFeed
+from siftfunnel.attacker.tap.events import ConnectionClosed, ConnectionOpened, Event, FeedError
+from siftfunnel.attacker.tap.packets import ETHERNET, LINUX_SLL, LINUX_SLL2, RAW
 from tests.attacker.conftest import FRAMES
 from tests.attacker.feeds.pcapng import enhanced, interface, section
 from tests.attacker.feeds.sockets import eventually

@@ -11,10 +11,10 @@ from pathlib import Path
 import grpc
 import pytest
 
-from attacker.feeds.relay import RelayFeed
-from attacker.tap.events import ConnectionClosed, ConnectionOpened, Dropped, Event, Opaque
-from attacker.tap.limits import TapLimits
-from shared.rpc import split_inference_pb2_grpc as rpc
+from siftfunnel.attacker.feeds.relay import RelayFeed
+from siftfunnel.attacker.tap.events import ConnectionClosed, ConnectionOpened, Dropped, Event, Opaque
+from siftfunnel.attacker.tap.limits import TapLimits
+from siftfunnel.shared.rpc import split_inference_pb2_grpc as rpc
 from tests.attacker.feeds.sockets import (
     connect,
     echo,

@@ -9,9 +9,9 @@ from pathlib import Path
 
 import pytest
 
-from attacker.feeds.config import parse_tap
-from attacker.feeds.relay import RelayFeed
-from attacker.tap.events import ConnectionClosed, Event, FeedError
+from siftfunnel.attacker.feeds.config import parse_tap
+from siftfunnel.attacker.feeds.relay import RelayFeed
+from siftfunnel.attacker.tap.events import ConnectionClosed, Event, FeedError
 from tests.attacker.feeds.sockets import (
     connect,
     echo,
@@ -115,8 +115,8 @@ def test_a_relay_process_that_dies_is_told_and_its_connections_are_closed() -> N
 
 ABANDONED = """
 import os, sys
-from attacker.feeds.config import parse_tap
-from attacker.feeds.relay import RelayFeed
+from siftfunnel.attacker.feeds.config import parse_tap
+from siftfunnel.attacker.feeds.relay import RelayFeed
 feed = RelayFeed(parse_tap("relay:0:1"))
 feed.start(print)
 print(feed.process_id, flush=True)

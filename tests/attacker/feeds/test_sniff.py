@@ -10,10 +10,10 @@ from pathlib import Path
 import grpc
 import pytest
 
-from attacker.feeds.config import SniffConfig
-from attacker.feeds.sniff import SniffFeed
-from attacker.tap.events import ConnectionClosed, ConnectionOpened, Event, FeedError, Opaque
-from shared.rpc import split_inference_pb2_grpc as rpc
+from siftfunnel.attacker.feeds.config import SniffConfig
+from siftfunnel.attacker.feeds.sniff import SniffFeed
+from siftfunnel.attacker.tap.events import ConnectionClosed, ConnectionOpened, Event, FeedError, Opaque
+from siftfunnel.shared.rpc import split_inference_pb2_grpc as rpc
 from tests.attacker.feeds.sockets import echo, eventually, listening, receive_exactly
 from tests.attacker.service import (
     METADATA,
@@ -145,9 +145,9 @@ def test_an_interface_that_is_not_there_is_named_with_those_that_are() -> None:
 
 WITHOUT_PRIVILEGE = """
 import os
-from attacker.feeds.config import SniffConfig
-from attacker.feeds.sniff import SniffFeed
-from attacker.tap.events import FeedError
+from siftfunnel.attacker.feeds.config import SniffConfig
+from siftfunnel.attacker.feeds.sniff import SniffFeed
+from siftfunnel.attacker.tap.events import FeedError
 feed = SniffFeed(SniffConfig("lo", 50051))
 if os.getuid() == 0:
     os.setuid(65534)

@@ -2,7 +2,7 @@
 
 import pytest
 
-from attacker.feeds.spool import ITEM_BYTES, Chunk, Closed, Finished, Opened, Spool
+from siftfunnel.attacker.feeds.spool import ITEM_BYTES, Chunk, Closed, Finished, Opened, Spool
 
 
 def chunk(kilobytes: int, direction: str = "up", number: int = 1) -> Chunk:

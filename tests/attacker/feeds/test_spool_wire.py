@@ -5,8 +5,8 @@ import io
 from hypothesis import given
 from hypothesis import strategies as st
 
-from attacker.feeds.spool import Chunk, Closed, Finished, Opened, SpoolItem
-from attacker.feeds.spool_wire import pack_item, read_item
+from siftfunnel.attacker.feeds.spool import Chunk, Closed, Finished, Opened, SpoolItem
+from siftfunnel.attacker.feeds.spool_wire import pack_item, read_item
 
 NUMBER = st.integers(0, (1 << 32) - 1)
 TIME = st.floats(allow_nan=False)

@@ -1,7 +1,7 @@
 """Counts behind a feed's state."""
 
-from attacker.feeds.tally import Tally
-from attacker.tap.events import ConnectionClosed, ConnectionOpened, Dropped, Opaque, Traffic
+from siftfunnel.attacker.feeds.tally import Tally
+from siftfunnel.attacker.tap.events import ConnectionClosed, ConnectionOpened, Dropped, Opaque, Traffic
 
 
 def test_connections_are_counted_open_and_seen() -> None:

@@ -3,8 +3,8 @@
 import grpc
 import pytest
 
-from attacker.tap.connection import ConnectionTap
-from attacker.tap.events import CallEnded, ConnectionClosed, Dropped, Event, Opaque
+from siftfunnel.attacker.tap.connection import ConnectionTap
+from siftfunnel.attacker.tap.events import CallEnded, ConnectionClosed, Dropped, Event, Opaque
 from tests.attacker.conftest import FRAMES
 from tests.attacker.service import (
     DESCRIBE,

@@ -6,13 +6,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from attacker.tap.connection import ConnectionTap
-from attacker.tap.direction import UnsureTap
-from attacker.tap.events import ConnectionClosed, ConnectionOpened, Direction, Dropped, Event
-from attacker.tap.flow_table import FlowLimits, FlowTable
-from attacker.tap.half_flow import ReassemblyLimits
-from attacker.tap.packets import Address, Segment
-from shared.rpc import split_inference_pb2 as pb
+from siftfunnel.attacker.tap.connection import ConnectionTap
+from siftfunnel.attacker.tap.direction import UnsureTap
+from siftfunnel.attacker.tap.events import ConnectionClosed, ConnectionOpened, Direction, Dropped, Event
+from siftfunnel.attacker.tap.flow_table import FlowLimits, FlowTable
+from siftfunnel.attacker.tap.half_flow import ReassemblyLimits
+from siftfunnel.attacker.tap.packets import Address, Segment
+from siftfunnel.shared.rpc import split_inference_pb2 as pb
 from tests.attacker.conftest import FRAMES
 from tests.attacker.service import Transcript, frames_heard, messages, overhear, replies_heard
 from tests.attacker.tap.wire import (

@@ -5,8 +5,8 @@ import itertools
 from hypothesis import given
 from hypothesis import strategies as st
 
-from attacker.tap.half_flow import CUT_OFF, HalfFlow, Missed, ReassemblyLimits
-from attacker.tap.packets import Address, Segment
+from siftfunnel.attacker.tap.half_flow import CUT_OFF, HalfFlow, Missed, ReassemblyLimits
+from siftfunnel.attacker.tap.packets import Address, Segment
 
 HERE, THERE = Address(b"\x7f\0\0\1", 1000), Address(b"\x7f\0\0\1", 2000)
 FIN, ACK = 0x01, 0x10

@@ -6,10 +6,10 @@ from hpack import Encoder
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from attacker.tap.connection import ConnectionTap
-from attacker.tap.events import CallEnded, ConnectionClosed, Dropped, Event
-from attacker.tap.limits import TapLimits
-from shared.rpc import split_inference_pb2 as pb
+from siftfunnel.attacker.tap.connection import ConnectionTap
+from siftfunnel.attacker.tap.events import CallEnded, ConnectionClosed, Dropped, Event
+from siftfunnel.attacker.tap.limits import TapLimits
+from siftfunnel.shared.rpc import split_inference_pb2 as pb
 from tests.attacker.service import DIGEST, STREAM, Transcript, messages, overhear, payload
 
 SESSION_FIXTURE = settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from attacker.tap.inflate import InflateError, inflate, may_begin_compressed
+from siftfunnel.attacker.tap.inflate import InflateError, inflate, may_begin_compressed
 
 
 def raw_deflate(message: bytes) -> bytes:

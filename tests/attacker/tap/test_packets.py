@@ -10,8 +10,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from attacker.tap.fragments import Fragments
-from attacker.tap.packets import (
+from siftfunnel.attacker.tap.fragments import Fragments
+from siftfunnel.attacker.tap.packets import (
     CUT_SHORT,
     DAMAGED,
     ETHERNET,

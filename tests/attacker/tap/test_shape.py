@@ -4,8 +4,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from attacker.tap.shape import BATCH_METHOD, first_frame, kind_of, may_begin_message, recognise, split
-from shared.rpc import split_inference_pb2 as pb
+from siftfunnel.attacker.tap.shape import (
+    BATCH_METHOD,
+    first_frame,
+    kind_of,
+    may_begin_message,
+    recognise,
+    split,
+)
+from siftfunnel.shared.rpc import split_inference_pb2 as pb
 from tests.attacker.service import DESCRIBE, INFER, STREAM, answer, payload
 
 FRAMES = [

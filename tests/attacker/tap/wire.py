@@ -4,7 +4,7 @@ import socket
 
 import dpkt
 
-from attacker.tap.packets import RAW, Ignored, PacketReader, Segment
+from siftfunnel.attacker.tap.packets import RAW, Ignored, PacketReader, Segment
 from tests.attacker.service import Transcript
 
 CLIENT, SERVER = ("10.0.0.2", 40000), ("10.0.0.3", 50051)

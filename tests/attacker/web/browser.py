@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from shared.bundle import Bundle
+from siftfunnel.shared.bundle import Bundle
 from tests.attacker.scene import Scene
 from tests.attacker.web.live import ARTIFACTS, LivePage, chromium
 

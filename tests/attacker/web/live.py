@@ -10,14 +10,14 @@ from pathlib import Path
 import pytest
 import uvicorn
 
-from attacker.feeds.config import Endpoint
-from attacker.knowledge import Knowledge
-from attacker.pipeline import Pipeline
-from attacker.serving import listen
-from attacker.tap.events import Opaque, Traffic
-from attacker.web.app import Face, make_app
-from attacker.web.hub import Hub
-from shared.bundle import Bundle
+from siftfunnel.attacker.feeds.config import Endpoint
+from siftfunnel.attacker.knowledge import Knowledge
+from siftfunnel.attacker.pipeline import Pipeline
+from siftfunnel.attacker.serving import listen
+from siftfunnel.attacker.tap.events import Opaque, Traffic
+from siftfunnel.attacker.web.app import Face, make_app
+from siftfunnel.attacker.web.hub import Hub
+from siftfunnel.shared.bundle import Bundle
 from tests.attacker.scene import HandCamera, HandFeed, Scene, heard_frame, heard_reply
 
 ARTIFACTS = Path(__file__).resolve().parents[3] / "artifacts"

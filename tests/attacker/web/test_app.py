@@ -7,9 +7,9 @@ import httpx
 import pytest
 from PIL import Image
 
-from attacker.pictures import png_address
-from attacker.web.app import PAGE
-from attacker.web.hub import News
+from siftfunnel.attacker.pictures import png_address
+from siftfunnel.attacker.web.app import PAGE
+from siftfunnel.attacker.web.hub import News
 from tests.attacker.scene import Scene
 from tests.attacker.web.serving import BOOKS, face_of, served
 from tests.attacker.web.test_conductor import FakeDemo, demo
@@ -136,7 +136,7 @@ async def test_a_page_that_leaves_is_no_longer_waited_for(scene: Scene) -> None:
 async def test_more_pages_than_can_be_served_are_told_to_come_back(
     scene: Scene, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("attacker.web.app.MAX_PAGES", 0)
+    monkeypatch.setattr("siftfunnel.attacker.web.app.MAX_PAGES", 0)
     async with served(face_of(scene)) as client:
         for path in ("/now", "/events"):
             answer = await client.get(path)
@@ -147,7 +147,7 @@ async def test_more_pages_than_can_be_served_are_told_to_come_back(
 async def test_event_streams_have_a_ceiling_also_when_nobody_reads_them(
     scene: Scene, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("attacker.web.app.MAX_PAGES", 3)
+    monkeypatch.setattr("siftfunnel.attacker.web.app.MAX_PAGES", 3)
     face = face_of(scene)
     async with served(face) as client:
         writers = []

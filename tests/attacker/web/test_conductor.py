@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from attacker.web.conductor import Conductor, ConductorError
+from siftfunnel.attacker.web.conductor import Conductor, ConductorError
 
 
 class FakeDemo:

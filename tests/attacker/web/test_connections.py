@@ -3,7 +3,7 @@ import socket
 from dataclasses import dataclass
 from typing import Any
 
-from attacker.web.connections import MAX_CONNECTIONS, REQUEST_WAIT_S, SilentConnections
+from siftfunnel.attacker.web.connections import MAX_CONNECTIONS, REQUEST_WAIT_S, SilentConnections
 
 
 @dataclass(eq=False)
@@ -51,7 +51,9 @@ def test_what_has_gone_is_forgotten() -> None:
 
 
 def test_half_requests_without_end_do_not_keep_an_honest_page_out(processes: Any) -> None:
-    child = processes.python("-m", "attacker", "--tap", "relay:0:127.0.0.1:9", "--http", "127.0.0.1:0")
+    child = processes.python(
+        "-m", "siftfunnel.attacker", "--tap", "relay:0:127.0.0.1:9", "--http", "127.0.0.1:0"
+    )
     output = child.wait_for("the page is at http://")
     port = int(output.split("the page is at http://127.0.0.1:")[1].split("/")[0])
     half = []

@@ -6,7 +6,7 @@ from typing import Any
 import httpx
 import pytest
 
-from attacker.web.app import MAX_ORDER_BYTES, MAX_PICTURE_BYTES, Face
+from siftfunnel.attacker.web.app import MAX_ORDER_BYTES, MAX_PICTURE_BYTES, Face
 from tests.attacker.scene import Scene
 from tests.attacker.web.serving import face_of, served
 from tests.attacker.web.test_conductor import FakeDemo, demo

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from attacker.web.hub import Hub, encode
+from siftfunnel.attacker.web.hub import Hub, encode
 
 
 class Clock:
@@ -139,7 +139,7 @@ async def test_one_pair_a_second_is_kept_for_those_who_come_late() -> None:
 
 
 async def test_kept_pairs_are_bounded_by_their_size(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("attacker.web.hub.KEPT_BYTES", 3000)
+    monkeypatch.setattr("siftfunnel.attacker.web.hub.KEPT_BYTES", 3000)
     clock = Clock()
     hub = Hub(clock)
     for sequence in range(20):

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from attacker.knowledge import gather
-from shared.bundle import Bundle
+from siftfunnel.attacker.knowledge import gather
+from siftfunnel.shared.bundle import Bundle
 from tests.attacker.scene import Scene
 from tests.attacker.web.browser import Open, browser, expect, keep, lane, live, open_page
 from tests.attacker.web.live import LivePage

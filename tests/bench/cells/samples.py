@@ -3,8 +3,8 @@
 from dataclasses import asdict
 from typing import Any
 
-from bench.cells.result import Cell, EarlyStopping, Latency, LayerBytes, Repeat, Stages
-from bench.links.profiles import link_profile
+from siftfunnel.bench.cells.result import Cell, EarlyStopping, Latency, LayerBytes, Repeat, Stages
+from siftfunnel.bench.links.profiles import link_profile
 
 
 def sample_cell(**changes: Any) -> Cell:

@@ -5,14 +5,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bench.cells.assembly import assemble, percentiles, split_way
-from bench.cells.load import Load
-from bench.cells.pictures import read_pictures
-from bench.cells.plan import PlannedCell
-from bench.cells.record import RunRecord
-from bench.cells.result import Cell
-from bench.links.probe import Calibration, Way
-from bench.links.profiles import link_profile
+from siftfunnel.bench.cells.assembly import assemble, percentiles, split_way
+from siftfunnel.bench.cells.load import Load
+from siftfunnel.bench.cells.pictures import read_pictures
+from siftfunnel.bench.cells.plan import PlannedCell
+from siftfunnel.bench.cells.record import RunRecord
+from siftfunnel.bench.cells.result import Cell
+from siftfunnel.bench.links.probe import Calibration, Way
+from siftfunnel.bench.links.profiles import link_profile
 from tests.bench.cells.samples_of_pictures import make_pictures
 from tests.tinybundle import make_tiny_bundle
 

@@ -3,7 +3,7 @@ import sys
 
 import pytest
 
-from bench.cells.counters import TcpCount, count_connection, interface_sent_bytes
+from siftfunnel.bench.cells.counters import TcpCount, count_connection, interface_sent_bytes
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="TCP_INFO and /proc are Linux's")
 

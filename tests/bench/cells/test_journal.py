@@ -4,14 +4,14 @@ from pathlib import Path
 
 import pytest
 
-from bench.cells.assembly import assemble
-from bench.cells.journal import Journal
-from bench.cells.load import Load
-from bench.cells.pictures import read_pictures
-from bench.cells.plan import PlannedCell
-from bench.cells.reading import CellError
-from bench.cells.result import CellFile
-from bench.links.profiles import link_profile
+from siftfunnel.bench.cells.assembly import assemble
+from siftfunnel.bench.cells.journal import Journal
+from siftfunnel.bench.cells.load import Load
+from siftfunnel.bench.cells.pictures import read_pictures
+from siftfunnel.bench.cells.plan import PlannedCell
+from siftfunnel.bench.cells.reading import CellError
+from siftfunnel.bench.cells.result import CellFile
+from siftfunnel.bench.links.profiles import link_profile
 from tests.bench.cells.samples_of_pictures import make_pictures
 from tests.bench.cells.test_assembly import run_record
 from tests.tinybundle import make_tiny_bundle

@@ -5,8 +5,8 @@ from typing import Any
 
 import pytest
 
-from bench.cells.load import Load, Measured, Sample, complete, generate, read_early_stopping
-from bench.cells.result import SCENARIOS, Scenario
+from siftfunnel.bench.cells.load import Load, Measured, Sample, complete, generate, read_early_stopping
+from siftfunnel.bench.cells.result import SCENARIOS, Scenario
 
 pytest.importorskip("mlperf_loadgen", reason="needs the extra bench")
 

@@ -3,9 +3,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from bench.cells.picture_codec import PictureCodec, is_picture_codec
-from shared.preprocess import InputSpec, normalise
-from shared.wire import CodecError
+from siftfunnel.bench.cells.picture_codec import PictureCodec, is_picture_codec
+from siftfunnel.shared.preprocess import InputSpec, normalise
+from siftfunnel.shared.wire import CodecError
 
 SPEC = InputSpec(32, 32)
 

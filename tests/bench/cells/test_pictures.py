@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from bench.cells.pictures import TEST_BATCH, read_pictures
-from lab.data_sets.cifar10 import CIFAR10_CLASSES
+from siftfunnel.bench.cells.pictures import TEST_BATCH, read_pictures
+from siftfunnel.lab.data_sets.cifar10 import CIFAR10_CLASSES
 from tests.bench.cells.samples_of_pictures import CLASSES, make_pictures
 
 

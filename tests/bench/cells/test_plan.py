@@ -3,12 +3,12 @@ from typing import Any
 
 import pytest
 
-from bench.cells.load import Load
-from bench.cells.pictures import PictureSet, read_pictures
-from bench.cells.plan import Wish, make_plan
-from bench.cells.result import MODES
-from bench.links.profiles import link_profile
-from shared.bundle import Bundle
+from siftfunnel.bench.cells.load import Load
+from siftfunnel.bench.cells.pictures import PictureSet, read_pictures
+from siftfunnel.bench.cells.plan import Wish, make_plan
+from siftfunnel.bench.cells.result import MODES
+from siftfunnel.bench.links.profiles import link_profile
+from siftfunnel.shared.bundle import Bundle
 from tests.bench.cells.samples_of_pictures import make_pictures
 from tests.tinybundle import make_tiny_bundle
 

@@ -3,8 +3,8 @@ from typing import Any
 
 import pytest
 
-from bench.cells.reading import CellError
-from bench.cells.result import LAYERS, STAGES, Cell, CellFile, Skipped, Stages
+from siftfunnel.bench.cells.reading import CellError
+from siftfunnel.bench.cells.result import LAYERS, STAGES, Cell, CellFile, Skipped, Stages
 from tests.bench.cells.samples import sample_cell
 
 

@@ -3,8 +3,8 @@ from pathlib import Path
 
 import pytest
 
-from bench.cells.result import CellFile
-from bench.links.link import missing_for_packets
+from siftfunnel.bench.cells.result import CellFile
+from siftfunnel.bench.links.link import missing_for_packets
 from siftfunnel.cli import main
 from tests.bench.cells.samples_of_pictures import make_pictures
 from tests.tinybundle import make_tiny_bundle
@@ -63,7 +63,7 @@ def test_every_mode_is_measured_between_real_processes_and_resumed(
 def test_a_link_that_cannot_be_laid_is_named_and_the_others_are_measured(
     places: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("bench.links.namespaces.os.geteuid", lambda: 1000)
+    monkeypatch.setattr("siftfunnel.bench.links.namespaces.os.geteuid", lambda: 1000)
     out = tmp_path / "out.json"
     common = ["--modes", "split", "--seconds", "0.2", "--no-calibration", "--out", str(out)]
     assert main([*places, *common, "--links", "wifi", "--emulation", "tun"]) == 0

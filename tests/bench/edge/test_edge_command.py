@@ -8,19 +8,19 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from bench.edge import cli
-from bench.edge.__main__ import RESULT, TABLE
-from bench.edge.codecs import measure_codecs
-from bench.edge.int8 import measure_accuracy, quantise
-from bench.edge.latency import interleaved_times_ms
-from bench.edge.operators import operator_times
-from bench.edge.processor import vector_flags
-from bench.edge.table import render_edge
-from bench.edge.variants import edge_variants, fresh_network, plain_export
-from lab.export import convert
-from lab.sessions import OnnxModel
-from shared.bundle import load_bundle
+from siftfunnel.bench.edge import cli
+from siftfunnel.bench.edge.__main__ import RESULT, TABLE
+from siftfunnel.bench.edge.codecs import measure_codecs
+from siftfunnel.bench.edge.int8 import measure_accuracy, quantise
+from siftfunnel.bench.edge.latency import interleaved_times_ms
+from siftfunnel.bench.edge.operators import operator_times
+from siftfunnel.bench.edge.processor import vector_flags
+from siftfunnel.bench.edge.table import render_edge
+from siftfunnel.bench.edge.variants import edge_variants, fresh_network, plain_export
 from siftfunnel.cli import main
+from siftfunnel.lab.export import convert
+from siftfunnel.lab.sessions import OnnxModel
+from siftfunnel.shared.bundle import load_bundle
 from tests.tinybundle import make_tiny_bundle
 
 PICTURES = np.random.default_rng(0).standard_normal((4, 3, 32, 32), dtype=np.float32)

@@ -10,13 +10,13 @@ from pathlib import Path
 
 import pytest
 
-from bench.links import link as links
-from bench.links.link import open_link
-from bench.links.namespaces import LinkUnavailableError, remove_stale, two_namespaces
-from bench.links.netem import netem_link
-from bench.links.profiles import Direction, LinkProfile, link_profile
-from bench.links.relay import relay_link
-from bench.links.tun import tun_link
+from siftfunnel.bench.links import link as links
+from siftfunnel.bench.links.link import open_link
+from siftfunnel.bench.links.namespaces import LinkUnavailableError, remove_stale, two_namespaces
+from siftfunnel.bench.links.netem import netem_link
+from siftfunnel.bench.links.profiles import Direction, LinkProfile, link_profile
+from siftfunnel.bench.links.relay import relay_link
+from siftfunnel.bench.links.tun import tun_link
 
 FAST = LinkProfile(
     "fast",

@@ -3,7 +3,7 @@
 import json
 from pathlib import Path
 
-from bench.links.profiles import PROFILES
+from siftfunnel.bench.links.profiles import PROFILES
 from tests.conftest import run_siftfunnel
 
 

@@ -4,8 +4,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bench.links.pipe import Pipe
-from bench.links.profiles import Direction
+from siftfunnel.bench.links.pipe import Pipe
+from siftfunnel.bench.links.profiles import Direction
 
 GAPS_AND_SIZES = st.lists(st.tuples(st.floats(0, 0.05), st.integers(20, 1500)), min_size=1, max_size=60)
 

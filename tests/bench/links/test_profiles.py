@@ -2,10 +2,10 @@ from typing import Any
 
 import pytest
 
-from bench.links.netem import netem_arguments
-from bench.links.probe import Bursts, settled_rate_kbit_s
-from bench.links.profiles import PROFILES, Direction, LinkProfile, link_profile
-from bench.links.relay import segments_at_most, without_loss
+from siftfunnel.bench.links.netem import netem_arguments
+from siftfunnel.bench.links.probe import Bursts, settled_rate_kbit_s
+from siftfunnel.bench.links.profiles import PROFILES, Direction, LinkProfile, link_profile
+from siftfunnel.bench.links.relay import segments_at_most, without_loss
 
 
 @pytest.mark.parametrize("name", PROFILES)

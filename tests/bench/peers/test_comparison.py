@@ -10,15 +10,15 @@ import numpy as np
 import onnxruntime
 import pytest
 
-from bench import peers
-from bench.peers import comparison, contender, load
-from bench.peers.comparison import Plan, bare_frames_per_s, compare, two_cores
-from bench.peers.null_model import null_model
-from bench.peers.peer import Place
-from bench.peers.plain_grpc import PLAIN_GRPC
-from bench.peers.table import render_peers
-from shared.bundle import Bundle
+from siftfunnel.bench import peers
+from siftfunnel.bench.peers import comparison, contender, load
+from siftfunnel.bench.peers.comparison import Plan, bare_frames_per_s, compare, two_cores
+from siftfunnel.bench.peers.null_model import null_model
+from siftfunnel.bench.peers.peer import Place
+from siftfunnel.bench.peers.plain_grpc import PLAIN_GRPC
+from siftfunnel.bench.peers.table import render_peers
 from siftfunnel.cli import main
+from siftfunnel.shared.bundle import Bundle
 from tests.bench.peers.test_environment import quiet
 from tests.tinybundle import make_tiny_bundle
 

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from bench.peers.table import render_peers
+from siftfunnel.bench.peers.table import render_peers
 
 ROOT = Path(__file__).resolve().parents[3]
 MEASURED, TABLE = ROOT / "bench/results/peers.json", ROOT / "docs/tables/bench/peers.md"

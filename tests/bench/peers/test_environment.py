@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from bench.peers import PEERS
-from bench.peers.environment import (
+from siftfunnel.bench.peers import PEERS
+from siftfunnel.bench.peers.environment import (
     READY,
     Environment,
     PeerUnavailableError,

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bench.peers.http import HttpConnection, HttpError, http_request, parse_reply
+from siftfunnel.bench.peers.http import HttpConnection, HttpError, http_request, parse_reply
 
 Serve = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
 

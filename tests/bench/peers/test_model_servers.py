@@ -10,13 +10,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from bench.peers import OPEN_INFERENCE, PEERS
-from bench.peers.environment import cache_folder
-from bench.peers.peer import RunningPeer
-from cloud_server.engine import EngineOptions, OnnxRuntimeEngine, open_engine
-from edge_client.client import SplitClient
-from edge_client.outcome import Answer
-from shared.bundle import Bundle
+from siftfunnel.bench.peers import OPEN_INFERENCE, PEERS
+from siftfunnel.bench.peers.environment import cache_folder
+from siftfunnel.bench.peers.peer import RunningPeer
+from siftfunnel.cloud_server.engine import EngineOptions, OnnxRuntimeEngine, open_engine
+from siftfunnel.edge_client.client import SplitClient
+from siftfunnel.edge_client.outcome import Answer
+from siftfunnel.shared.bundle import Bundle
 from tests.bench.peers.test_environment import quiet
 from tests.conftest import Processes
 from tests.tinybundle import make_tiny_bundle

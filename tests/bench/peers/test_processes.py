@@ -7,8 +7,8 @@ import sys
 import time
 from pathlib import Path
 
-from bench.peers import processes
-from bench.peers.processes import MARK, cpu_seconds, end, marked, on_core, pause, resume
+from siftfunnel.bench.peers import processes
+from siftfunnel.bench.peers.processes import MARK, cpu_seconds, end, marked, on_core, pause, resume
 
 # the child puts its own child into another session, as some servers do with their workers
 _FAMILY = (

@@ -6,11 +6,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from bench.peers import PEERS
-from bench.peers.environment import READY, cache_folder
-from bench.peers.wires import SplitInferenceWire, Wire, expected_logits
-from bench.throughput import open_cloud_half
-from shared.bundle import Bundle
+from siftfunnel.bench.peers import PEERS
+from siftfunnel.bench.peers.environment import READY, cache_folder
+from siftfunnel.bench.peers.wires import SplitInferenceWire, Wire, expected_logits
+from siftfunnel.bench.throughput import open_cloud_half
+from siftfunnel.shared.bundle import Bundle
 from tests.bench.peers.test_environment import quiet
 from tests.tinybundle import make_tiny_bundle
 

@@ -4,8 +4,8 @@ from typing import Any
 
 import pytest
 
-from bench.peers.summary import Spread, spread, tail_ratio, throughput_ratio
-from bench.peers.table import render_peers
+from siftfunnel.bench.peers.summary import Spread, spread, tail_ratio, throughput_ratio
+from siftfunnel.bench.peers.table import render_peers
 
 
 def cell(number: int, clients: int, rate: float, p99_ms: float) -> dict[str, Any]:

@@ -6,10 +6,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bench.cells.result import Cell, Latency
-from bench.links.probe import Calibration
-from bench.links.profiles import PROFILES
-from bench.recommend.prediction import (
+from siftfunnel.bench.cells.result import Cell, Latency
+from siftfunnel.bench.links.probe import Calibration
+from siftfunnel.bench.links.profiles import PROFILES
+from siftfunnel.bench.recommend.prediction import (
     Network,
     carrying_ms,
     fit,

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from bench.recommend import cli as recommend_cli
+from siftfunnel.bench.recommend import cli as recommend_cli
 from siftfunnel.cli import main
 from tests.bench.report import made
 
@@ -124,7 +124,7 @@ def test_without_any_cells_it_says_how_to_measure_some(
 def test_a_link_is_measured_towards_a_running_probe(
     cells_file: Path, fronts: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    command = [sys.executable, "-m", "bench.links.probe", "serve", "127.0.0.1"]
+    command = [sys.executable, "-m", "siftfunnel.bench.links.probe", "serve", "127.0.0.1"]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as probe:
         assert probe.stdout is not None
         try:

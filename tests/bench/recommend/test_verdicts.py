@@ -2,11 +2,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from bench.recommend.candidates import Candidate
-from bench.recommend.prediction import PredictionError
-from bench.recommend.verdicts import Limits, Preference, Verdict, dominates, judge
-from bench.report.accuracy import Accuracy
-from bench.report.leakage import Basis, Leakage
+from siftfunnel.bench.recommend.candidates import Candidate
+from siftfunnel.bench.recommend.prediction import PredictionError
+from siftfunnel.bench.recommend.verdicts import Limits, Preference, Verdict, dominates, judge
+from siftfunnel.bench.report.accuracy import Accuracy
+from siftfunnel.bench.report.leakage import Basis, Leakage
 
 
 def way(

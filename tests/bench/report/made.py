@@ -4,8 +4,17 @@ from collections.abc import Sequence
 from dataclasses import asdict, replace
 from typing import Any
 
-from bench.cells.result import Cell, EarlyStopping, Latency, LayerBytes, Mode, Repeat, Scenario, Stages
-from bench.links.profiles import PROFILES, LinkProfile
+from siftfunnel.bench.cells.result import (
+    Cell,
+    EarlyStopping,
+    Latency,
+    LayerBytes,
+    Mode,
+    Repeat,
+    Scenario,
+    Stages,
+)
+from siftfunnel.bench.links.profiles import PROFILES, LinkProfile
 
 DIGESTS = {"drawnfaces-siftfunnel": "a" * 64, "drawnfaces-unprotected": "b" * 64}
 PROVENANCE = {"commit": "0" * 40, "versions": {}, "machine": {"processor": "made up", "cores": 2}}

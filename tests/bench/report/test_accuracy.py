@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import pytest
 
-from bench.report.accuracy import Accuracy, accuracy_of
+from siftfunnel.bench.report.accuracy import Accuracy, accuracy_of
 from tests.bench.report import made
 
 OWN, OPEN = made.DIGESTS["drawnfaces-siftfunnel"], made.DIGESTS["drawnfaces-unprotected"]

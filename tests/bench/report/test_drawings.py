@@ -6,11 +6,11 @@ from xml.etree import ElementTree
 
 import pytest
 
-from bench.report.curves import curves_in, ratio_svg, throughput_drawing
-from bench.report.fronts import front_drawing, log_ticks
-from bench.report.peers import peers_drawings, ratios_of
-from bench.report.stages import stages_drawing
-from lab.tables.svg import LETTER_WIDTH
+from siftfunnel.bench.report.curves import curves_in, ratio_svg, throughput_drawing
+from siftfunnel.bench.report.fronts import front_drawing, log_ticks
+from siftfunnel.bench.report.peers import peers_drawings, ratios_of
+from siftfunnel.bench.report.stages import stages_drawing
+from siftfunnel.lab.tables.svg import LETTER_WIDTH
 from tests.bench.report import made
 
 SVG = "{http://www.w3.org/2000/svg}"

@@ -5,8 +5,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from bench.report.leakage import Leakage, LeakageBook, more_leaked_db
-from bench.report.reading import psnr_db
+from siftfunnel.bench.report.leakage import Leakage, LeakageBook, more_leaked_db
+from siftfunnel.bench.report.reading import psnr_db
 from tests.bench.report import made
 
 OWN, OPEN = made.DIGESTS["drawnfaces-siftfunnel"], made.DIGESTS["drawnfaces-unprotected"]

@@ -4,8 +4,8 @@ from typing import Any
 
 import pytest
 
-from bench.cells.result import CellError
-from bench.report.sources import SourceError, read_cells, read_fronts, read_inverters
+from siftfunnel.bench.cells.result import CellError
+from siftfunnel.bench.report.sources import SourceError, read_cells, read_fronts, read_inverters
 from tests.bench.report import made
 
 

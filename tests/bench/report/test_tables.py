@@ -1,15 +1,15 @@
 from dataclasses import replace
 from pathlib import Path
 
-from bench.cells.result import Cell
-from bench.report.fronts import front_document
-from bench.report.leakage import LeakageBook
-from bench.report.sources import Measured, read_cells
-from bench.report.summary import summary
-from bench.report.tables import documents
-from bench.report.terminal import to_text
-from lab.tables.cells import Document, Section
-from lab.tables.rendering import to_markdown
+from siftfunnel.bench.cells.result import Cell
+from siftfunnel.bench.report.fronts import front_document
+from siftfunnel.bench.report.leakage import LeakageBook
+from siftfunnel.bench.report.sources import Measured, read_cells
+from siftfunnel.bench.report.summary import summary
+from siftfunnel.bench.report.tables import documents
+from siftfunnel.bench.report.terminal import to_text
+from siftfunnel.lab.tables.cells import Document, Section
+from siftfunnel.lab.tables.rendering import to_markdown
 from tests.bench.report import made
 
 BOOK = LeakageBook([made.front()], {})

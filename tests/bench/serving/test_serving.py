@@ -6,15 +6,15 @@ from pathlib import Path
 
 import pytest
 
-from bench.cli import add_bench_parser
-from bench.serving.cli import _cores
-from bench.serving.load import Streams, poisson_arrivals, prepare
-from bench.serving.measure import Cores, load, lone_queue_s, medians, traffic_of
-from bench.serving.null_bundle import write_null_bundle
-from bench.serving.processes import cloud_server
-from bench.serving.table import render_serving, series
-from bench.throughput import edge_features
-from shared.bundle import Bundle
+from siftfunnel.bench.cli import add_bench_parser
+from siftfunnel.bench.serving.cli import _cores
+from siftfunnel.bench.serving.load import Streams, poisson_arrivals, prepare
+from siftfunnel.bench.serving.measure import Cores, load, lone_queue_s, medians, traffic_of
+from siftfunnel.bench.serving.null_bundle import write_null_bundle
+from siftfunnel.bench.serving.processes import cloud_server
+from siftfunnel.bench.serving.table import render_serving, series
+from siftfunnel.bench.throughput import edge_features
+from siftfunnel.shared.bundle import Bundle
 from tests.tinybundle import make_tiny_bundle, run_model
 
 CORE = min(os.sched_getaffinity(0))

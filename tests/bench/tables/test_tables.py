@@ -7,11 +7,11 @@ from pathlib import Path
 
 import pytest
 
-from bench.report.cli import PROJECT
-from bench.tables.prose import render_prose
-from bench.tables.registry import REGISTRY, all_pages
-from lab.tables.findings import FindingsError
+from siftfunnel.bench.report.cli import PROJECT
+from siftfunnel.bench.tables.prose import render_prose
+from siftfunnel.bench.tables.registry import REGISTRY, all_pages
 from siftfunnel.cli import main
+from siftfunnel.lab.tables.findings import FindingsError
 from tests.bench.report import made
 from tests.bench.report.test_drawings import peers_document
 
@@ -96,8 +96,8 @@ def test_a_result_whose_package_is_not_here_is_left_out_and_said(
     checkout: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (checkout / "bench" / "results" / "peers.json").write_text(json.dumps(peers_document()))
-    from bench.tables import registry
-    from bench.tables.pages import peers_drawer, rendered_by
+    from siftfunnel.bench.tables import registry
+    from siftfunnel.bench.tables.pages import peers_drawer, rendered_by
 
     def with_renderer(module: str) -> list[str]:
         kind = registry.Kind(
@@ -107,7 +107,7 @@ def test_a_result_whose_package_is_not_here_is_left_out_and_said(
         return sorted(all_pages(checkout, said.append))
 
     said: list[str] = []
-    assert with_renderer("bench.nowhere.table") == ["README.md"]
+    assert with_renderer("siftfunnel.bench.nowhere.table") == ["README.md"]
     assert said == ["peers: left out: bench.nowhere.table is not part of this checkout"]
     assert with_renderer("json") == ["README.md", "peers-null.svg", "peers-real.svg", "peers.md"]
 

@@ -5,11 +5,11 @@ from pathlib import Path
 
 import pytest
 
-from edge_client.errors import SourceError
-from edge_client.sources.choice import SourceChoice, open_source
-from edge_client.sources.directory import DirectorySource, WatchedDirectory
-from edge_client.sources.paths import PathLines
-from edge_client.sources.source import IterableSource, Limited, Paced
+from siftfunnel.edge_client.errors import SourceError
+from siftfunnel.edge_client.sources.choice import SourceChoice, open_source
+from siftfunnel.edge_client.sources.directory import DirectorySource, WatchedDirectory
+from siftfunnel.edge_client.sources.paths import PathLines
+from siftfunnel.edge_client.sources.source import IterableSource, Limited, Paced
 from tests.edge_client.conftest import write_pictures
 
 RUNNING = threading.Event()

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from edge_client.errors import SourceError
-from edge_client.sources.directory import DirectorySource, WatchedDirectory
+from siftfunnel.edge_client.errors import SourceError
+from siftfunnel.edge_client.sources.directory import DirectorySource, WatchedDirectory
 from tests.edge_client.conftest import write_pictures
 
 RUNNING = threading.Event()

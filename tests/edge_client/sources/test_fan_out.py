@@ -6,10 +6,10 @@ from collections.abc import Iterator
 
 import pytest
 
-from edge_client.errors import SourceError
-from edge_client.picture import Picture
-from edge_client.sources.fan_out import FanOut
-from edge_client.sources.source import IterableSource
+from siftfunnel.edge_client.errors import SourceError
+from siftfunnel.edge_client.picture import Picture
+from siftfunnel.edge_client.sources.fan_out import FanOut
+from siftfunnel.edge_client.sources.source import IterableSource
 
 WAIT_S = 20
 

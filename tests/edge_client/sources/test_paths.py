@@ -6,8 +6,8 @@ from collections.abc import Iterator
 
 import pytest
 
-from edge_client.errors import SourceError
-from edge_client.sources.paths import PathLines
+from siftfunnel.edge_client.errors import SourceError
+from siftfunnel.edge_client.sources.paths import PathLines
 
 RUNNING = threading.Event()
 

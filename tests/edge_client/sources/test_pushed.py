@@ -10,9 +10,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from edge_client.errors import SourceError
-from edge_client.picture import Picture
-from edge_client.sources.pushed import PushedPictures
+from siftfunnel.edge_client.errors import SourceError
+from siftfunnel.edge_client.picture import Picture
+from siftfunnel.edge_client.sources.pushed import PushedPictures
 
 
 def read(data: bytes, stop: threading.Event | None = None) -> list[Picture]:

@@ -11,8 +11,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from edge_client.errors import SourceError, SourceLost
-from edge_client.sources.video import RetryPolicy, VideoSource
+from siftfunnel.edge_client.errors import SourceError, SourceLost
+from siftfunnel.edge_client.sources.video import RetryPolicy, VideoSource
 
 RUNNING = threading.Event()
 NEEDS_OPENCV = "the extra camera is not installed"

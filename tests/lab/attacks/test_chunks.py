@@ -6,13 +6,13 @@ import pytest
 import torch
 from torch import Tensor
 
-from lab.attacks.attack import Attack, Reconstruction
-from lab.attacks.chunks import merge_details, reconstruct_in_chunks
-from lab.attacks.deep_image_prior import DeepImagePrior
-from lab.attacks.rmle import RMLE
-from lab.attacks.rmle_authors import RMLEAuthors
-from lab.attacks.victim import to_floats
-from lab.checkpoints import RunFolderError
+from siftfunnel.lab.attacks.attack import Attack, Reconstruction
+from siftfunnel.lab.attacks.chunks import merge_details, reconstruct_in_chunks
+from siftfunnel.lab.attacks.deep_image_prior import DeepImagePrior
+from siftfunnel.lab.attacks.rmle import RMLE
+from siftfunnel.lab.attacks.rmle_authors import RMLEAuthors
+from siftfunnel.lab.attacks.victim import to_floats
+from siftfunnel.lab.checkpoints import RunFolderError
 from tests.lab.attacks.tiny import shapes, tiny_victim
 
 ONE = {"learning_rates": (0.2,), "tv_weights": (0.0,), "prior_weights": (0.1,), "spaces": ("whitened",)}

@@ -6,12 +6,12 @@ from pathlib import Path
 import pytest
 import torch
 
-from lab.attacks.doubled import Doubled
-from lab.attacks.residual import Residual
-from lab.attacks.stored import StoredInverter
-from lab.attacks.victim import to_floats
-from lab.inverter import convert_decoder
-from shared.bundle import write_inverter
+from siftfunnel.lab.attacks.doubled import Doubled
+from siftfunnel.lab.attacks.residual import Residual
+from siftfunnel.lab.attacks.stored import StoredInverter
+from siftfunnel.lab.attacks.victim import to_floats
+from siftfunnel.lab.inverter import convert_decoder
+from siftfunnel.shared.bundle import write_inverter
 from tests.lab.attacks.test_inverter_training import AUXILIARY, TARGET, silent
 from tests.lab.attacks.tiny import mean_error, tiny_victim
 

@@ -7,10 +7,16 @@ import torch
 from safetensors.torch import load_file
 from torch import Tensor
 
-from lab.attacks.fora import Fora
-from lab.attacks.substitute import REVERSED_SHARE, ReversedGradient, SubstituteEdge, SubstituteTask, mk_mmd
-from lab.attacks.victim import to_floats
-from lab.checkpoints import LAST, RUN, RunFolderError
+from siftfunnel.lab.attacks.fora import Fora
+from siftfunnel.lab.attacks.substitute import (
+    REVERSED_SHARE,
+    ReversedGradient,
+    SubstituteEdge,
+    SubstituteTask,
+    mk_mmd,
+)
+from siftfunnel.lab.attacks.victim import to_floats
+from siftfunnel.lab.checkpoints import LAST, RUN, RunFolderError
 from tests.lab.attacks.tiny import mean_error, shapes, tiny_victim
 
 AUXILIARY, TARGET = shapes(400, seed=1), shapes(50, seed=2)
@@ -81,7 +87,7 @@ def test_an_interrupted_substitute_resumes_to_the_same_weights(
     victim, pictures = tiny_victim(lambda z: z + 0.1 * torch.randn_like(z)), AUXILIARY[:80]
     SHORT.fit(victim, pictures, tmp_path / "whole", silent)
     with monkeypatch.context() as patched:
-        patched.setattr("lab.attacks.fora.SubstituteTask", Interrupting)
+        patched.setattr("siftfunnel.lab.attacks.fora.SubstituteTask", Interrupting)
         with pytest.raises(KeyboardInterrupt):
             SHORT.fit(victim, pictures, tmp_path / "parts", silent)
     stopped = json.loads((tmp_path / "parts" / "fora" / "substitute" / RUN).read_text())

@@ -1,8 +1,8 @@
 import pytest
 import torch
 
-from lab.attacks.generative import GenerativeBlackBox, GenerativeGrayBox, guess_layout
-from lab.models.split import count_parameters
+from siftfunnel.lab.attacks.generative import GenerativeBlackBox, GenerativeGrayBox, guess_layout
+from siftfunnel.lab.models.split import count_parameters
 from tests.lab.attacks.tiny import victim_of_shape
 
 

@@ -8,16 +8,16 @@ import torch
 from safetensors.torch import load_file
 from torch import Tensor, nn
 
-from lab.attacks.attack import Attack
-from lab.attacks.generative import GenerativeBlackBox, GenerativeGrayBox
-from lab.attacks.inverter_training import FeatureBank, InverterTask, TrainedInverter, picture_loss
-from lab.attacks.registry import make_attack
-from lab.attacks.residual import Residual
-from lab.attacks.unet import UNet
-from lab.attacks.victim import Victim, to_floats
-from lab.checkpoints import LAST, RUN, RunFolderError
-from lab.models.split import count_parameters
-from lab.train import TrainingDivergedError
+from siftfunnel.lab.attacks.attack import Attack
+from siftfunnel.lab.attacks.generative import GenerativeBlackBox, GenerativeGrayBox
+from siftfunnel.lab.attacks.inverter_training import FeatureBank, InverterTask, TrainedInverter, picture_loss
+from siftfunnel.lab.attacks.registry import make_attack
+from siftfunnel.lab.attacks.residual import Residual
+from siftfunnel.lab.attacks.unet import UNet
+from siftfunnel.lab.attacks.victim import Victim, to_floats
+from siftfunnel.lab.checkpoints import LAST, RUN, RunFolderError
+from siftfunnel.lab.models.split import count_parameters
+from siftfunnel.lab.train import TrainingDivergedError
 from tests.lab.attacks.tiny import mean_error, shapes, tiny_victim, victim_of_shape
 
 AUXILIARY, TARGET = shapes(200, seed=1), shapes(50, seed=2)
@@ -70,7 +70,7 @@ def test_an_interrupted_training_resumes_to_the_same_weights(
     victim = tiny_victim(noisy)
     SMALL_RESIDUAL.fit(victim, AUXILIARY[:60], tmp_path / "whole", silent)
     with monkeypatch.context() as patched:
-        patched.setattr("lab.attacks.inverter_training.InverterTask", Interrupting)
+        patched.setattr("siftfunnel.lab.attacks.inverter_training.InverterTask", Interrupting)
         with pytest.raises(KeyboardInterrupt):
             SMALL_RESIDUAL.fit(victim, AUXILIARY[:60], tmp_path / "parts", silent)
     stopped = json.loads((tmp_path / "parts" / "residual" / RUN).read_text())
@@ -130,7 +130,7 @@ def test_running_out_of_memory_says_which_field_to_lower(
     def exhausted(*arguments: Any) -> None:
         raise torch.OutOfMemoryError("CUDA out of memory")
 
-    monkeypatch.setattr("lab.attacks.inverter_training.fit", exhausted)
+    monkeypatch.setattr("siftfunnel.lab.attacks.inverter_training.fit", exhausted)
     with pytest.raises(MemoryError, match="10 pictures at a time; lower the attack's `batch`"):
         SMALL_RESIDUAL.fit(tiny_victim(), AUXILIARY, tmp_path, silent)
 

@@ -7,20 +7,20 @@ import pytest
 import torch
 from torch import Tensor
 
-from lab.attacks.attack import Attack
-from lab.attacks.basis import Coordinates, measure_pictures
-from lab.attacks.chunks import AttackDivergedError
-from lab.attacks.deep_image_prior import DeepImagePrior
-from lab.attacks.descent import descend, total_variation
-from lab.attacks.refined import RefinedRMLE
-from lab.attacks.registry import ATTACKS
-from lab.attacks.residual import Residual
-from lab.attacks.rmle import RMLE
-from lab.attacks.rmle_authors import RMLEAuthors, squared_variation
-from lab.attacks.tuning import MOST_WIDENINGS, psnr_N
-from lab.attacks.victim import Victim, to_floats
-from lab.checkpoints import RunFolderError
-from lab.study.flags import flags_of
+from siftfunnel.lab.attacks.attack import Attack
+from siftfunnel.lab.attacks.basis import Coordinates, measure_pictures
+from siftfunnel.lab.attacks.chunks import AttackDivergedError
+from siftfunnel.lab.attacks.deep_image_prior import DeepImagePrior
+from siftfunnel.lab.attacks.descent import descend, total_variation
+from siftfunnel.lab.attacks.refined import RefinedRMLE
+from siftfunnel.lab.attacks.registry import ATTACKS
+from siftfunnel.lab.attacks.residual import Residual
+from siftfunnel.lab.attacks.rmle import RMLE
+from siftfunnel.lab.attacks.rmle_authors import RMLEAuthors, squared_variation
+from siftfunnel.lab.attacks.tuning import MOST_WIDENINGS, psnr_N
+from siftfunnel.lab.attacks.victim import Victim, to_floats
+from siftfunnel.lab.checkpoints import RunFolderError
+from siftfunnel.lab.study.flags import flags_of
 from tests.lab.attacks.faces import drawn_faces, untrained_victim
 from tests.lab.attacks.tiny import shapes, tiny_victim
 

@@ -5,15 +5,15 @@ import pkgutil
 
 import pytest
 
-import lab.attacks
-from lab.attacks.attack import Attack
-from lab.attacks.registry import ATTACKS, make_attack
+import siftfunnel.lab.attacks
+from siftfunnel.lab.attacks.attack import Attack
+from siftfunnel.lab.attacks.registry import ATTACKS, make_attack
 
 
 def every_attack() -> set[type[Attack]]:
     """All concrete attacks that any file of the package defines."""
-    for module in pkgutil.iter_modules(lab.attacks.__path__):
-        importlib.import_module(f"lab.attacks.{module.name}")
+    for module in pkgutil.iter_modules(siftfunnel.lab.attacks.__path__):
+        importlib.import_module(f"siftfunnel.lab.attacks.{module.name}")
     found: set[type[Attack]] = set()
     waiting = [Attack]
     while waiting:

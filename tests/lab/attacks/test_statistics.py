@@ -6,11 +6,11 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from lab.attacks.basis import cosine_matrix, measure_pictures
-from lab.attacks.features import FeatureDistance, FeatureStatistics, measure_features
-from lab.attacks.picture_nets import PictureNets
-from lab.attacks.tuning import choose
-from lab.attacks.victim import Victim, to_floats
+from siftfunnel.lab.attacks.basis import cosine_matrix, measure_pictures
+from siftfunnel.lab.attacks.features import FeatureDistance, FeatureStatistics, measure_features
+from siftfunnel.lab.attacks.picture_nets import PictureNets
+from siftfunnel.lab.attacks.tuning import choose
+from siftfunnel.lab.attacks.victim import Victim, to_floats
 from tests.lab.attacks.tiny import shapes, tiny_victim
 
 

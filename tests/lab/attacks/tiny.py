@@ -3,7 +3,7 @@
 import torch
 from torch import Tensor, nn
 
-from lab.attacks.victim import Stage, Victim
+from siftfunnel.lab.attacks.victim import Stage, Victim
 
 SIDE = 32
 MEAN, STD = (0.5, 0.45, 0.4), (0.25, 0.25, 0.25)

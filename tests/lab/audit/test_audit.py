@@ -10,20 +10,20 @@ import onnx
 import pytest
 import torch
 
-from lab.attacks.registry import ATTACKS, make_attack
-from lab.audit.audit import audit
-from lab.audit.budgets import BUDGETS, Budget, budget
-from lab.audit.cli import add_audit_parser
-from lab.audit.edges import EdgeError
-from lab.audit.places import PlaceError
-from lab.audit.subject import Request
-from lab.audit.target import Target, target_at, target_of_foreign
-from lab.checkpoints import RunFolderError
-from lab.data import DataError
-from lab.defences.registry import make_defence
-from lab.recipes import recipe
-from lab.runs import train_recipe
-from shared.bundle import Bundle
+from siftfunnel.lab.attacks.registry import ATTACKS, make_attack
+from siftfunnel.lab.audit.audit import audit
+from siftfunnel.lab.audit.budgets import BUDGETS, Budget, budget
+from siftfunnel.lab.audit.cli import add_audit_parser
+from siftfunnel.lab.audit.edges import EdgeError
+from siftfunnel.lab.audit.places import PlaceError
+from siftfunnel.lab.audit.subject import Request
+from siftfunnel.lab.audit.target import Target, target_at, target_of_foreign
+from siftfunnel.lab.checkpoints import RunFolderError
+from siftfunnel.lab.data import DataError
+from siftfunnel.lab.defences.registry import make_defence
+from siftfunnel.lab.recipes import recipe
+from siftfunnel.lab.runs import train_recipe
+from siftfunnel.shared.bundle import Bundle
 from tests.lab.pictures import write_data_directory
 from tests.tinybundle import make_tiny_bundle
 
@@ -299,7 +299,7 @@ def test_the_command_says_where_the_report_lies(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     out, _, report = audited
-    monkeypatch.setattr("lab.audit.cli.budget", lambda name: TINY)
+    monkeypatch.setattr("siftfunnel.lab.audit.cli.budget", lambda name: TINY)
     words = command(
         out.parent / "bundle", "--data", data, "--out", out, "--pictures", "10", "--device", "cpu"
     )

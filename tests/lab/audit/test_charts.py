@@ -1,6 +1,6 @@
 from xml.etree import ElementTree
 
-from lab.audit.charts import Bar, comparison_chart, curves, histogram, nice_ticks, spread_labels
+from siftfunnel.lab.audit.charts import Bar, comparison_chart, curves, histogram, nice_ticks, spread_labels
 
 MARKS = {"Mean picture": 12.0, "4x4 thumbnail": 17.0, "8x8 thumbnail": 20.0}
 

@@ -1,6 +1,6 @@
 import pytest
 
-from lab.audit.checks import (
+from siftfunnel.lab.audit.checks import (
     auxiliary_is_alike,
     beats_mean_image,
     budget_is_enough,

@@ -1,7 +1,7 @@
 import pytest
 import torch
 
-from lab.audit.layout import FeatureLayout
+from siftfunnel.lab.audit.layout import FeatureLayout
 
 
 @pytest.mark.parametrize(

@@ -2,8 +2,8 @@ from dataclasses import replace
 
 import pytest
 
-from lab.audit.checks import Check
-from lab.audit.verdict import Attacker, Leak, Verdict, give_verdict, leak_of
+from siftfunnel.lab.audit.checks import Check
+from siftfunnel.lab.audit.verdict import Attacker, Leak, Verdict, give_verdict, leak_of
 from tests.lab.audit.numbers import attack, references
 
 LEAK = Leak(

@@ -3,9 +3,9 @@
 import torch
 from torch import Tensor
 
-from lab.defences.defence import Defence, Loss, Step
-from lab.models.layout import channels_last
-from lab.models.split import SplitNetwork
+from siftfunnel.lab.defences.defence import Defence, Loss, Step
+from siftfunnel.lab.models.layout import channels_last
+from siftfunnel.lab.models.split import SplitNetwork
 from tests.lab.pictures import coloured_set
 
 SIZE = 16

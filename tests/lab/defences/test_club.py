@@ -4,8 +4,14 @@ import pytest
 import torch
 from torch import Tensor
 
-from lab.club import LabelClassifier, PatchGaussian, categorical_club, gaussian_club, gaussian_surprise
-from lab.defences.infoscissors import InfoScissors
+from siftfunnel.lab.club import (
+    LabelClassifier,
+    PatchGaussian,
+    categorical_club,
+    gaussian_club,
+    gaussian_surprise,
+)
+from siftfunnel.lab.defences.infoscissors import InfoScissors
 from tests.lab.defences.steps import batch, loss_of, tiny
 
 

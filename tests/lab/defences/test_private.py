@@ -6,9 +6,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from lab.defences.dpsgd import DPSGD
-from lab.models.split import SplitNetwork
-from lab.private import epsilon_spent, make_private_optimizer, poisson_batches
+from siftfunnel.lab.defences.dpsgd import DPSGD
+from siftfunnel.lab.models.split import SplitNetwork
+from siftfunnel.lab.private import epsilon_spent, make_private_optimizer, poisson_batches
 from tests.lab.defences.steps import batch, tiny
 
 CLIP = 0.5

@@ -3,11 +3,11 @@ from dataclasses import fields
 
 import pytest
 
-from lab.defences.defence import ORIGINS
-from lab.defences.registry import DEFENCES, defence_from_json, make_defence
-from lab.defences.siftfunnel import ABLATIONS, SiftFunnel
-from lab.losses import LossWeights
-from lab.models.registry import NETWORKS
+from siftfunnel.lab.defences.defence import ORIGINS
+from siftfunnel.lab.defences.registry import DEFENCES, defence_from_json, make_defence
+from siftfunnel.lab.defences.siftfunnel import ABLATIONS, SiftFunnel
+from siftfunnel.lab.losses import LossWeights
+from siftfunnel.lab.models.registry import NETWORKS
 
 TABLE_2 = (
     "none",

@@ -7,15 +7,15 @@ import pytest
 import torch
 from scipy.fft import dctn
 
-from lab.defences.autoencoder import Autoencoder, cosine_transform
-from lab.defences.defence import Step
-from lab.defences.mid import MID
-from lab.defences.negative_label_smoothing import NegativeLabelSmoothing
-from lab.defences.nopeek import NoPeek
-from lab.defences.vib import VIB
-from lab.gaussian import standard_normal_divergence
-from lab.losses import distance_correlation_squared
-from lab.models.stages import ChannelGaussianNoise
+from siftfunnel.lab.defences.autoencoder import Autoencoder, cosine_transform
+from siftfunnel.lab.defences.defence import Step
+from siftfunnel.lab.defences.mid import MID
+from siftfunnel.lab.defences.negative_label_smoothing import NegativeLabelSmoothing
+from siftfunnel.lab.defences.nopeek import NoPeek
+from siftfunnel.lab.defences.vib import VIB
+from siftfunnel.lab.gaussian import standard_normal_divergence
+from siftfunnel.lab.losses import distance_correlation_squared
+from siftfunnel.lab.models.stages import ChannelGaussianNoise
 from tests.lab.defences.steps import batch, loss_of, number, tiny
 
 

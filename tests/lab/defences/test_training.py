@@ -4,13 +4,13 @@ import pytest
 import torch
 from torch import Tensor
 
-from lab.defences.bido import BiDO
-from lab.defences.defence import Defence, Loss
-from lab.defences.infoscissors import InfoScissors
-from lab.defences.registry import DEFENCES, make_defence
-from lab.defences.siftfunnel import ABLATIONS, SiftFunnel
-from lab.defences.siftfunnel_rate import SiftFunnelRate
-from lab.models.split import SplitNetwork
+from siftfunnel.lab.defences.bido import BiDO
+from siftfunnel.lab.defences.defence import Defence, Loss
+from siftfunnel.lab.defences.infoscissors import InfoScissors
+from siftfunnel.lab.defences.registry import DEFENCES, make_defence
+from siftfunnel.lab.defences.siftfunnel import ABLATIONS, SiftFunnel
+from siftfunnel.lab.defences.siftfunnel_rate import SiftFunnelRate
+from siftfunnel.lab.models.split import SplitNetwork
 from tests.lab.defences.steps import batch, loss_of, number, tiny
 
 EVERY = {**{name: make_defence(name) for name in DEFENCES}, **ABLATIONS}

@@ -7,13 +7,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from lab.faces import Identity, make_identity, render
-from lab.faces.cast import target
-from lab.faces.hairstyles import HAIRSTYLES
-from lab.faces.identity import BEARDS, GLASSES, OUTFITS
-from lab.faces.pose import Take, draw_take
-from lab.faces.rendering import render_take
-from lab.faces.shipping import difference
+from siftfunnel.lab.faces import Identity, make_identity, render
+from siftfunnel.lab.faces.cast import target
+from siftfunnel.lab.faces.hairstyles import HAIRSTYLES
+from siftfunnel.lab.faces.identity import BEARDS, GLASSES, OUTFITS
+from siftfunnel.lab.faces.pose import Take, draw_take
+from siftfunnel.lab.faces.rendering import render_take
+from siftfunnel.lab.faces.shipping import difference
 
 
 def _take(seed: int = 1) -> Take:
@@ -114,7 +114,7 @@ def test_each_circumstance_shows_in_the_picture(change: dict[str, float]) -> Non
 
 
 def test_a_mirrored_turn_moves_the_nose_to_the_other_side() -> None:
-    from lab.faces.pose import Pose
+    from siftfunnel.lab.faces.pose import Pose
 
     nose = np.array(((0.0, 0.4),))
     left, right = (Pose(replace(_take(), yaw=yaw, roll=0.0, shift=(0.0, 0.0)), 64) for yaw in (-0.4, 0.4))

@@ -3,9 +3,9 @@
 import numpy as np
 import pytest
 
-from lab.faces import TARGET_NAMES, draw_auxiliary, draw_split, make_identity
-from lab.faces.cast import target
-from lab.faces.sets import SPLITS, Pictures
+from siftfunnel.lab.faces import TARGET_NAMES, draw_auxiliary, draw_split, make_identity
+from siftfunnel.lab.faces.cast import target
+from siftfunnel.lab.faces.sets import SPLITS, Pictures
 
 
 def _distinct(pictures: Pictures) -> set[bytes]:

@@ -10,10 +10,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from lab.faces import TARGET_NAMES, draw_split
-from lab.faces.cli import add_faces_parser
-from lab.faces.sets import Pictures
-from lab.faces.shipping import difference
+from siftfunnel.lab.faces import TARGET_NAMES, draw_split
+from siftfunnel.lab.faces.cli import add_faces_parser
+from siftfunnel.lab.faces.sets import Pictures
+from siftfunnel.lab.faces.shipping import difference
 
 SHIPPED = Path(str(files("siftfunnel"))) / "assets" / "images" / "drawnfaces"
 

@@ -4,7 +4,7 @@ from typing import Any
 
 import numpy as np
 
-from lab.front.points import Front, Point, accuracy_fields, byte_fields
+from siftfunnel.lab.front.points import Front, Point, accuracy_fields, byte_fields
 
 PICTURES = 200
 

@@ -7,14 +7,14 @@ import numpy as np
 import pytest
 import torch
 
-from lab.data import DataError
-from lab.export import export_run
-from lab.front.finetuning import through_codings
-from lab.front.front import FrontRequest, measure_front
-from lab.front.pictures import PictureCoding
-from lab.recipes import RECIPES, recipe
-from lab.runs import train_recipe
-from shared.bundle import Bundle
+from siftfunnel.lab.data import DataError
+from siftfunnel.lab.export import export_run
+from siftfunnel.lab.front.finetuning import through_codings
+from siftfunnel.lab.front.front import FrontRequest, measure_front
+from siftfunnel.lab.front.pictures import PictureCoding
+from siftfunnel.lab.recipes import RECIPES, recipe
+from siftfunnel.lab.runs import train_recipe
+from siftfunnel.shared.bundle import Bundle
 from tests.lab.pictures import write_data_directory
 from tests.lab.test_runs import tiny
 from tests.tinybundle import make_tiny_bundle
@@ -73,7 +73,7 @@ def test_a_picture_is_answered_by_the_network_as_it_is_and_by_one_trained_on_wit
         assert tuned["network"] == {"bundle": network.name, "digest": network.digest, "epochs": 1}
         assert tuned["pictures"] == point["pictures"] == 30
         assert 0 <= tuned["accuracy_interval"][0] <= tuned["accuracy"] <= tuned["accuracy_interval"][1] <= 1
-    monkeypatch.setattr("lab.front.front.fine_tuned_fields", pytest.fail)
+    monkeypatch.setattr("siftfunnel.lab.front.front.fine_tuned_fields", pytest.fail)
     assert measure_front(wanted, CPU, quiet)["points"] == points
     again = measure_front(replace(wanted, again=True, fine_tune=None), CPU, quiet)["points"]
     assert [point["fine_tuned"] for point in again] == [point["fine_tuned"] for point in points]

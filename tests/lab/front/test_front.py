@@ -9,23 +9,23 @@ import numpy as np
 import pytest
 import torch
 
-from lab.attacks.doubled import Doubled
-from lab.attacks.fingerprint import victim_fingerprint
-from lab.attacks.registry import make_attack
-from lab.attacks.stored import StoredInverter
-from lab.attacks.victim import Victim
-from lab.audit.target import target_of_bundle
-from lab.data import DataError
-from lab.front import leakage as leakage_module
-from lab.front.front import FrontRequest, measure_front
-from lab.front.leakage import LeakageSettings, through_codec
-from lab.front.pictures import PictureCoding
-from lab.front.points import Front, FrontError, find_point, read_front
-from lab.front.table import render_front
-from lab.study.profiles import cpu_profile
-from shared.bundle import Bundle
-from shared.wire import CodecError, codec_by_name, make_codecs
 from siftfunnel.cli import main
+from siftfunnel.lab.attacks.doubled import Doubled
+from siftfunnel.lab.attacks.fingerprint import victim_fingerprint
+from siftfunnel.lab.attacks.registry import make_attack
+from siftfunnel.lab.attacks.stored import StoredInverter
+from siftfunnel.lab.attacks.victim import Victim
+from siftfunnel.lab.audit.target import target_of_bundle
+from siftfunnel.lab.data import DataError
+from siftfunnel.lab.front import leakage as leakage_module
+from siftfunnel.lab.front.front import FrontRequest, measure_front
+from siftfunnel.lab.front.leakage import LeakageSettings, through_codec
+from siftfunnel.lab.front.pictures import PictureCoding
+from siftfunnel.lab.front.points import Front, FrontError, find_point, read_front
+from siftfunnel.lab.front.table import render_front
+from siftfunnel.lab.study.profiles import cpu_profile
+from siftfunnel.shared.bundle import Bundle
+from siftfunnel.shared.wire import CodecError, codec_by_name, make_codecs
 from tests.lab.pictures import CLASSES, write_data_directory
 from tests.tinybundle import make_tiny_bundle, make_tiny_inverter
 
@@ -140,8 +140,8 @@ def test_what_is_there_is_kept_and_more_attacks_are_added(
     front, wanted = measured
     out = tmp_path / "front.json"
     out.write_bytes(wanted.out.read_bytes())
-    monkeypatch.setattr("lab.front.front.codec_points", pytest.fail)
-    monkeypatch.setattr("lab.front.front.picture_points", pytest.fail)
+    monkeypatch.setattr("siftfunnel.lab.front.front.codec_points", pytest.fail)
+    monkeypatch.setattr("siftfunnel.lab.front.front.picture_points", pytest.fail)
     few = replace(LEAKAGE, attacks=(RESIDUAL,))
     again = measure_front(replace(wanted, out=out, leakage=few, leakage_of=("q5",)), CPU, quiet)
     for point in again["points"]:
@@ -203,7 +203,7 @@ def test_a_feature_is_coded_once_however_often_it_is_seen(
     victim = through_codec(target_of_bundle(bundle.directory, CPU), "q4")
     z = victim.features(torch.rand(4, 3, 16, 16, generator=torch.Generator().manual_seed(2)))
     first = victim.transmit(z)
-    monkeypatch.setattr("shared.wire.codec.SealedCodec.encode", pytest.fail)
+    monkeypatch.setattr("siftfunnel.shared.wire.codec.SealedCodec.encode", pytest.fail)
     assert torch.equal(victim.transmit(z), first)
 
 

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lab.front.points import (
+from siftfunnel.lab.front.points import (
     FrontError,
     find_point,
     kind_of_codec,

@@ -4,8 +4,8 @@ from xml.etree import ElementTree
 
 import pytest
 
-from lab.front.plot import byte_ticks, plot_front
-from lab.front.table import accuracy_difference, leak_difference, reference_of, render_front
+from siftfunnel.lab.front.plot import byte_ticks, plot_front
+from siftfunnel.lab.front.table import accuracy_difference, leak_difference, reference_of, render_front
 from tests.lab.front.fronts import codec_point, leakage, made_up_front
 
 

@@ -5,8 +5,8 @@ import pytest
 import torch
 from skimage.metrics import structural_similarity
 
-from lab.metrics.authors import paper_mse, paper_psnr, paper_scores, paper_ssim
-from lab.metrics.pictures import score_pictures
+from siftfunnel.lab.metrics.authors import paper_mse, paper_psnr, paper_scores, paper_ssim
+from siftfunnel.lab.metrics.pictures import score_pictures
 from tests.lab.metrics.test_pictures import noisy, smooth_pictures
 
 

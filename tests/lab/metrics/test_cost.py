@@ -4,9 +4,9 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from lab.folding import folded_copy
-from lab.graph import write_onnx
-from lab.metrics.cost import (
+from siftfunnel.lab.folding import folded_copy
+from siftfunnel.lab.graph import write_onnx
+from siftfunnel.lab.metrics.cost import (
     count_as_torchsummary,
     count_unique,
     cpu_latency,
@@ -16,7 +16,7 @@ from lab.metrics.cost import (
     peak_memory,
     time_runs,
 )
-from lab.models.registry import build_network
+from siftfunnel.lab.models.registry import build_network
 
 
 class Twice(nn.Module):

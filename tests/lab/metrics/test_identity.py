@@ -5,10 +5,10 @@ import pytest
 import torch
 from scipy.spatial.distance import cdist
 
-from lab.augment import Augmentation
-from lab.checkpoints import RunFolderError
-from lab.data import DataError
-from lab.metrics.identity import (
+from siftfunnel.lab.augment import Augmentation
+from siftfunnel.lab.checkpoints import RunFolderError
+from siftfunnel.lab.data import DataError
+from siftfunnel.lab.metrics.identity import (
     IdentityClassifier,
     IdentitySettings,
     reidentify,

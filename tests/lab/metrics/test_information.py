@@ -5,10 +5,10 @@ import pytest
 import torch
 from torch import Tensor
 
-from lab.metrics.information import effective_information_mean, entropy_coded_bits, info_nce
-from shared.manifest import FeatureSpec
-from shared.wire import SealedCodec, calibrate
-from shared.wire.seal import SEAL_BYTES
+from siftfunnel.lab.metrics.information import effective_information_mean, entropy_coded_bits, info_nce
+from siftfunnel.shared.manifest import FeatureSpec
+from siftfunnel.shared.wire import SealedCodec, calibrate
+from siftfunnel.shared.wire.seal import SEAL_BYTES
 from tests.lab.metrics.test_pictures import smooth_pictures
 
 

@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.stats import binomtest
 
-from lab.metrics.intervals import (
+from siftfunnel.lab.metrics.intervals import (
     accuracy_interval,
     bootstrap_means,
     ci95_of_mean,
@@ -62,7 +62,7 @@ def test_the_interval_is_scipys_percentile_bootstrap() -> None:
 
 def test_resamples_drawn_in_parts_are_all_there(monkeypatch: pytest.MonkeyPatch) -> None:
     whole = bootstrap_means(np.arange(7.0), resamples=50, seed=3)
-    monkeypatch.setattr("lab.metrics.intervals._INDICES_AT_ONCE", 21)
+    monkeypatch.setattr("siftfunnel.lab.metrics.intervals._INDICES_AT_ONCE", 21)
     np.testing.assert_array_equal(bootstrap_means(np.arange(7.0), resamples=50, seed=3), whole)
 
 

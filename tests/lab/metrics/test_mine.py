@@ -4,8 +4,8 @@ import pytest
 import torch
 from torch import Tensor
 
-from lab.metrics.encoders import GridEncoder, standardiser
-from lab.metrics.mine import AuthorsCritic, authors_mine, log_mean_exp, mine
+from siftfunnel.lab.metrics.encoders import GridEncoder, standardiser
+from siftfunnel.lab.metrics.mine import AuthorsCritic, authors_mine, log_mean_exp, mine
 
 
 def gaussian_pairs(count: int, correlation: float, seed: int) -> tuple[Tensor, Tensor]:

@@ -4,13 +4,13 @@ import torch
 from skimage.metrics import peak_signal_noise_ratio, structural_similarity
 from torch import Tensor
 
-from lab.metrics.pictures import (
+from siftfunnel.lab.metrics.pictures import (
     PictureScores,
     score_pictures,
     summarise,
     worst_mean,
 )
-from shared.similarity import mse, psnr, ssim
+from siftfunnel.shared.similarity import mse, psnr, ssim
 
 
 def smooth_pictures(count: int, side: int = 24, seed: int = 0) -> Tensor:

@@ -1,8 +1,8 @@
 import pytest
 import torch
 
-from lab.metrics.pictures import score_pictures
-from lab.metrics.references import REFERENCES, reference_pictures
+from siftfunnel.lab.metrics.pictures import score_pictures
+from siftfunnel.lab.metrics.references import REFERENCES, reference_pictures
 from tests.lab.metrics.test_pictures import noisy, smooth_pictures
 
 

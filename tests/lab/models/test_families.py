@@ -4,9 +4,9 @@ import pytest
 import torch
 from torch import nn
 
-from lab.models.bottleneck import GaussianBottleneck
-from lab.models.registry import FAMILIES, NETWORKS, build_network
-from lab.models.split import count_parameters
+from siftfunnel.lab.models.bottleneck import GaussianBottleneck
+from siftfunnel.lab.models.registry import FAMILIES, NETWORKS, build_network
+from siftfunnel.lab.models.split import count_parameters
 from tests.lab.tinynetwork import TINY_WIDTH, family_of, tiny_network, trained_like
 
 VARIANTS = ("unprotected", "siftfunnel", "plainfunnel", "autoencoder", "bottleneck", "groupnorm")

@@ -8,9 +8,9 @@ import pytest
 import torch
 from torch import nn
 
-from lab.metrics.cost import count_as_torchsummary
-from lab.models.registry import FAMILIES, build_network
-from lab.models.split import SplitNetwork, count_parameters
+from siftfunnel.lab.metrics.cost import count_as_torchsummary
+from siftfunnel.lab.models.registry import FAMILIES, build_network
+from siftfunnel.lab.models.split import SplitNetwork, count_parameters
 
 
 def paper_network(architecture: str, num_classes: int = 10) -> SplitNetwork:

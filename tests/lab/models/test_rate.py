@@ -6,20 +6,20 @@ import numpy as np
 import pytest
 import torch
 
-from lab.defences.registry import defence_from_json
-from lab.defences.siftfunnel_rate import SiftFunnelRate
-from lab.export import MOST_WIDENED, fit_rate_point
-from lab.models.rate import RateQuantiser
-from shared.manifest import FeatureSpec
-from shared.wire import calibrate_lattice
-from shared.wire.bodies import make_body
-from shared.wire.lattice import (
+from siftfunnel.lab.defences.registry import defence_from_json
+from siftfunnel.lab.defences.siftfunnel_rate import SiftFunnelRate
+from siftfunnel.lab.export import MOST_WIDENED, fit_rate_point
+from siftfunnel.lab.models.rate import RateQuantiser
+from siftfunnel.shared.manifest import FeatureSpec
+from siftfunnel.shared.wire import calibrate_lattice
+from siftfunnel.shared.wire.bodies import make_body
+from siftfunnel.shared.wire.lattice import (
     CONTEXTS,
     PHASES,
     Grid,
     coding_order,
 )
-from shared.wire.seal import SEAL_BYTES
+from siftfunnel.shared.wire.seal import SEAL_BYTES
 
 SHAPE = (3, 6, 8)
 

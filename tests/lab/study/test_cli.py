@@ -3,7 +3,7 @@ from pathlib import Path
 
 import pytest
 
-from lab.study import profiles
+from siftfunnel.lab.study import profiles
 from tests.lab.pictures import write_data_directory
 from tests.lab.study.test_run import TINY
 from tests.lab.test_cli import run

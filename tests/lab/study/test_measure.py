@@ -8,11 +8,11 @@ import numpy as np
 import pytest
 import torch
 
-from lab.data import ImageSet
-from lab.data_sets.npz import save_parts_npz
-from lab.datasets import load_splits
-from lab.study.measure import PAPER_DISTANCE_BATCH, distance_figures
-from lab.study.run import run_row
+from siftfunnel.lab.data import ImageSet
+from siftfunnel.lab.data_sets.npz import save_parts_npz
+from siftfunnel.lab.datasets import load_splits
+from siftfunnel.lab.study.measure import PAPER_DISTANCE_BATCH, distance_figures
+from siftfunnel.lab.study.run import run_row
 from tests.lab.pictures import write_data_directory
 from tests.lab.study.test_run import CPU, PLAIN, TINY, places, quiet, without_times
 

@@ -2,10 +2,10 @@ from dataclasses import replace
 
 import pytest
 
-from lab.defences.registry import DEFENCES, make_defence
-from lab.models.registry import NETWORKS
-from lab.study.profiles import PROFILES, profile
-from lab.study.rows import GROUPS, ROWS, expand, row
+from siftfunnel.lab.defences.registry import DEFENCES, make_defence
+from siftfunnel.lab.models.registry import NETWORKS
+from siftfunnel.lab.study.profiles import PROFILES, profile
+from siftfunnel.lab.study.rows import GROUPS, ROWS, expand, row
 
 
 def test_table_2_has_every_defence_that_learns_from_scratch_in_order() -> None:

@@ -9,17 +9,17 @@ from typing import Any
 import pytest
 import torch
 
-from lab.attacks.generative import GenerativeGrayBox
-from lab.attacks.registry import make_attack
-from lab.checkpoints import RunFolderError
-from lab.classifier import input_spec
-from lab.datasets import DATASETS, load_splits
-from lab.defences.registry import make_defence
-from lab.recipes import Limits
-from lab.runs import load_run
-from lab.study.profiles import MeasureBudget, Profile, cpu_profile, full_profile
-from lab.study.rows import ROWS, Row
-from lab.study.run import Places, chosen_attacks, run_row, strongest
+from siftfunnel.lab.attacks.generative import GenerativeGrayBox
+from siftfunnel.lab.attacks.registry import make_attack
+from siftfunnel.lab.checkpoints import RunFolderError
+from siftfunnel.lab.classifier import input_spec
+from siftfunnel.lab.datasets import DATASETS, load_splits
+from siftfunnel.lab.defences.registry import make_defence
+from siftfunnel.lab.recipes import Limits
+from siftfunnel.lab.runs import load_run
+from siftfunnel.lab.study.profiles import MeasureBudget, Profile, cpu_profile, full_profile
+from siftfunnel.lab.study.rows import ROWS, Row
+from siftfunnel.lab.study.run import Places, chosen_attacks, run_row, strongest
 from tests.lab.pictures import write_data_directory
 
 CPU = torch.device("cpu")
@@ -128,9 +128,9 @@ def test_an_interrupted_row_resumes_to_the_same_result(
     broken = places(tmp_path / "broken", data)
     # in the second epoch of training, in the second epoch of the inverter, between two attacks
     for name, after in (
-        ("lab.train._fit_epoch", 1),
-        ("lab.train._fit_epoch", 2),
-        ("lab.study.run.run_attack", 1),
+        ("siftfunnel.lab.train._fit_epoch", 1),
+        ("siftfunnel.lab.train._fit_epoch", 2),
+        ("siftfunnel.lab.study.run.run_attack", 1),
     ):
         with monkeypatch.context() as patched:
             patched.setattr(name, interrupting(name, after))

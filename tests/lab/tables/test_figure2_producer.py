@@ -8,19 +8,19 @@ import numpy as np
 import pytest
 import torch
 
-from lab.attacks.registry import make_attack
-from lab.attacks.victim import Victim, to_floats, victim_of_network
-from lab.data import ImageSet, Splits
-from lab.defences.none import NoDefence
-from lab.models.cnn import UnprotectedCNN
-from lab.models.stages import GaussianNoise
-from lab.recipes import Recipe
-from lab.study.figure2 import block_names, block_victims, measure_blocks
-from lab.study.profiles import MeasureBudget, Profile, cpu_profile
-from lab.study.rows import row
-from lab.study.run import Subject, chosen_attacks
-from lab.tables.cli import make_documents
-from lab.tables.results import read_results
+from siftfunnel.lab.attacks.registry import make_attack
+from siftfunnel.lab.attacks.victim import Victim, to_floats, victim_of_network
+from siftfunnel.lab.data import ImageSet, Splits
+from siftfunnel.lab.defences.none import NoDefence
+from siftfunnel.lab.models.cnn import UnprotectedCNN
+from siftfunnel.lab.models.stages import GaussianNoise
+from siftfunnel.lab.recipes import Recipe
+from siftfunnel.lab.study.figure2 import block_names, block_victims, measure_blocks
+from siftfunnel.lab.study.profiles import MeasureBudget, Profile, cpu_profile
+from siftfunnel.lab.study.rows import row
+from siftfunnel.lab.study.run import Subject, chosen_attacks
+from siftfunnel.lab.tables.cli import make_documents
+from siftfunnel.lab.tables.results import read_results
 
 SIZE = 32
 MEAN, STD = (0.5, 0.5, 0.5), (0.25, 0.25, 0.25)

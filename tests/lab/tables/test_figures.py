@@ -8,10 +8,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lab.tables.cli import make_documents
-from lab.tables.figures import five_numbers
-from lab.tables.results import Study, read_results
-from lab.tables.svg import Plot, spread_labels, ticks
+from siftfunnel.lab.tables.cli import make_documents
+from siftfunnel.lab.tables.figures import five_numbers
+from siftfunnel.lab.tables.results import Study, read_results
+from siftfunnel.lab.tables.svg import Plot, spread_labels, ticks
 
 MINIATURE = Path(__file__).parent / "miniature"
 SVG = "{http://www.w3.org/2000/svg}"

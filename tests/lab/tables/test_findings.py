@@ -3,8 +3,8 @@ from pathlib import Path
 
 import pytest
 
-from lab.tables.findings import FindingsError, render
-from lab.tables.results import RESULTS
+from siftfunnel.lab.tables.findings import FindingsError, render
+from siftfunnel.lab.tables.results import RESULTS
 
 DOCS = Path(__file__).resolve().parents[3] / "docs"
 

@@ -5,9 +5,9 @@ from pathlib import Path
 
 import pytest
 
-from lab.defences.registry import DEFENCES
-from lab.models.registry import FAMILIES as NETWORK_FAMILIES
-from lab.tables import paper
+from siftfunnel.lab.defences.registry import DEFENCES
+from siftfunnel.lab.models.registry import FAMILIES as NETWORK_FAMILIES
+from siftfunnel.lab.tables import paper
 
 METRICS = ("mse", "psnr", "ssim")
 

@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 from scipy.stats import spearmanr
 
-from lab.tables.predictors import pairs_of, rank_correlation
-from lab.tables.results import RowResult
+from siftfunnel.lab.tables.predictors import pairs_of, rank_correlation
+from siftfunnel.lab.tables.results import RowResult
 
 
 def row(name: str, bits: float | None, psnr: float) -> RowResult:

@@ -12,11 +12,11 @@ from typing import Any
 
 import pytest
 
-from lab.tables.cli import add_tables_parser, file_stem, make_documents
-from lab.tables.paper import paper_rows
-from lab.tables.rendering import to_csv, to_json, to_markdown
-from lab.tables.results import RESULTS, ResultsError, Study, read_results
-from lab.tables.speed import fit_seconds, pictures_per_s
+from siftfunnel.lab.tables.cli import add_tables_parser, file_stem, make_documents
+from siftfunnel.lab.tables.paper import paper_rows
+from siftfunnel.lab.tables.rendering import to_csv, to_json, to_markdown
+from siftfunnel.lab.tables.results import RESULTS, ResultsError, Study, read_results
+from siftfunnel.lab.tables.speed import fit_seconds, pictures_per_s
 
 HERE = Path(__file__).parent
 MINIATURE = HERE / "miniature"

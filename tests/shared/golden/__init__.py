@@ -13,15 +13,15 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from shared.digests import sha256_hex
-from shared.manifest import CodecSpec, EdgeStage, FeatureSpec, FileEntry, Manifest
-from shared.preprocess import InputSpec
-from shared.reply_seal import ReplySeal
-from shared.rpc import split_inference_pb2 as pb
-from shared.wire import calibrate_lattice, make_codecs
-from shared.wire.bodies import make_body
-from shared.wire.lattice_body import LatticeBody
-from shared.wire.tables import counts_from_histogram
+from siftfunnel.shared.digests import sha256_hex
+from siftfunnel.shared.manifest import CodecSpec, EdgeStage, FeatureSpec, FileEntry, Manifest
+from siftfunnel.shared.preprocess import InputSpec
+from siftfunnel.shared.reply_seal import ReplySeal
+from siftfunnel.shared.rpc import split_inference_pb2 as pb
+from siftfunnel.shared.wire import calibrate_lattice, make_codecs
+from siftfunnel.shared.wire.bodies import make_body
+from siftfunnel.shared.wire.lattice_body import LatticeBody
+from siftfunnel.shared.wire.tables import counts_from_histogram
 
 HERE = Path(__file__).parent
 SHAPE = (2, 3, 4)

@@ -8,12 +8,12 @@ import pytest
 import torch
 from onnx import TensorProto, helper
 
-from lab.folding import folded_copy, round_to_half
-from lab.graph import write_onnx
-from lab.models.decoder import DecoderSettings, build_decoder
-from lab.models.registry import NETWORKS
-from lab.sessions import OnnxModel
-from shared.onnx_torch import OnnxModule, UnsupportedOperatorError
+from siftfunnel.lab.folding import folded_copy, round_to_half
+from siftfunnel.lab.graph import write_onnx
+from siftfunnel.lab.models.decoder import DecoderSettings, build_decoder
+from siftfunnel.lab.models.registry import NETWORKS
+from siftfunnel.lab.sessions import OnnxModel
+from siftfunnel.shared.onnx_torch import OnnxModule, UnsupportedOperatorError
 from tests.lab.tinynetwork import trained_like
 
 

@@ -11,9 +11,9 @@ import torch
 from numpy.typing import NDArray
 from onnx import TensorProto, helper, numpy_helper
 
-from lab.sessions import OnnxModel
-from shared.onnx_torch import OnnxModule
-from shared.onnx_torch.operators import OPERATORS
+from siftfunnel.lab.sessions import OnnxModel
+from siftfunnel.shared.onnx_torch import OnnxModule
+from siftfunnel.shared.onnx_torch.operators import OPERATORS
 
 Array = NDArray[Any]
 GENERATOR = np.random.default_rng(0)

@@ -2,8 +2,8 @@
 
 import pytest
 
-from shared.rpc import generate, split_inference_pb2_grpc
-from shared.rpc import split_inference_pb2 as pb
+from siftfunnel.shared.rpc import generate, split_inference_pb2_grpc
+from siftfunnel.shared.rpc import split_inference_pb2 as pb
 
 
 def test_generating_again_changes_nothing(capsys):

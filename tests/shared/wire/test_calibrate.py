@@ -1,9 +1,9 @@
 import numpy as np
 import pytest
 
-from shared.bundle import BundleError, CodecSpec, FeatureSpec
-from shared.wire import calibrate
-from shared.wire.bodies import make_body
+from siftfunnel.shared.bundle import BundleError, CodecSpec, FeatureSpec
+from siftfunnel.shared.wire import calibrate
+from siftfunnel.shared.wire.bodies import make_body
 
 
 def quantiser_of(codecs, name, shape):

@@ -9,11 +9,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
-from shared.bundle import CodecSpec, FeatureSpec, Manifest
-from shared.preprocess import InputSpec
-from shared.wire import CodecError, calibrate, codec_by_name, describe, make_codecs
-from shared.wire.bodies import AffineBody, TableBody
-from shared.wire.seal import Seal
+from siftfunnel.shared.bundle import CodecSpec, FeatureSpec, Manifest
+from siftfunnel.shared.preprocess import InputSpec
+from siftfunnel.shared.wire import CodecError, calibrate, codec_by_name, describe, make_codecs
+from siftfunnel.shared.wire.bodies import AffineBody, TableBody
+from siftfunnel.shared.wire.seal import Seal
 
 SHAPE = (3, 4, 5)
 NAMES = ("fp32", "fp16", "int8", "q8", "q7", "q6", "q5", "q4")

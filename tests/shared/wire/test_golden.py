@@ -3,9 +3,9 @@ import dataclasses
 import numpy as np
 import pytest
 
-from shared.digests import sha256_hex
-from shared.manifest import SCHEMA_VERSION, Manifest
-from shared.wire import codec_by_name, make_codecs
+from siftfunnel.shared.digests import sha256_hex
+from siftfunnel.shared.manifest import SCHEMA_VERSION, Manifest
+from siftfunnel.shared.wire import codec_by_name, make_codecs
 from tests.shared.golden import (
     SHAPE,
     golden_bulk_messages,

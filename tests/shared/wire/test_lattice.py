@@ -10,14 +10,30 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
-from shared.json_fields import FieldError
-from shared.manifest import BundleError, CodecSpec, FeatureSpec
-from shared.wire import CodecError, calibrate_lattice, compiled, describe, lattice_levels, make_codecs
-from shared.wire.bodies import encode_array, make_body
-from shared.wire.lattice import CONTEXTS, FIRST, PARTS, Contexts, Grid, coding_order, phase_map, place_map
-from shared.wire.lattice_body import LatticeBody
-from shared.wire.lattice_calibration import merge_tables
-from shared.wire.plain_ans import PlainAnsTables
+from siftfunnel.shared.json_fields import FieldError
+from siftfunnel.shared.manifest import BundleError, CodecSpec, FeatureSpec
+from siftfunnel.shared.wire import (
+    CodecError,
+    calibrate_lattice,
+    compiled,
+    describe,
+    lattice_levels,
+    make_codecs,
+)
+from siftfunnel.shared.wire.bodies import encode_array, make_body
+from siftfunnel.shared.wire.lattice import (
+    CONTEXTS,
+    FIRST,
+    PARTS,
+    Contexts,
+    Grid,
+    coding_order,
+    phase_map,
+    place_map,
+)
+from siftfunnel.shared.wire.lattice_body import LatticeBody
+from siftfunnel.shared.wire.lattice_calibration import merge_tables
+from siftfunnel.shared.wire.plain_ans import PlainAnsTables
 from tests.shared.golden import HERE
 from tests.shared.wire.test_codec import DIGEST, OTHER_DIGEST, manifest_with
 
@@ -220,7 +236,7 @@ def test_context_makes_payloads_smaller_than_one_table_per_channel():
 
 
 def test_the_plain_coder_writes_and_reads_the_same(monkeypatch):
-    monkeypatch.setattr("shared.wire.lattice_body.make_tables", PlainAnsTables)
+    monkeypatch.setattr("siftfunnel.shared.wire.lattice_body.make_tables", PlainAnsTables)
     plain = make_body(SPEC, FeatureSpec(*SHAPE))
     for feature in sparse(5, count=20):
         body = BODY.write(flat(feature), checksum)

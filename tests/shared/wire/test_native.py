@@ -13,10 +13,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from shared.wire import lattice_levels
-from shared.wire.compiled import REVISION, native
-from shared.wire.lattice import PHASES, Contexts
-from shared.wire.lattice_levels import Layout, Levels, NativeLevels, NumpyLevels, make_levels
+from siftfunnel.shared.wire import lattice_levels
+from siftfunnel.shared.wire.compiled import REVISION, native
+from siftfunnel.shared.wire.lattice import PHASES, Contexts
+from siftfunnel.shared.wire.lattice_levels import Layout, Levels, NativeLevels, NumpyLevels, make_levels
 
 ROOT = Path(__file__).resolve().parents[3]
 SOURCE = ROOT / "shared" / "wire" / "native.c"

@@ -6,10 +6,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from shared.wire.entropy import AnsTables
-from shared.wire.errors import CodecError
-from shared.wire.plain_ans import PlainAnsTables, left_edges
-from shared.wire.tables import counts_from_histogram
+from siftfunnel.shared.wire.entropy import AnsTables
+from siftfunnel.shared.wire.errors import CodecError
+from siftfunnel.shared.wire.plain_ans import PlainAnsTables, left_edges
+from siftfunnel.shared.wire.tables import counts_from_histogram
 
 pytest.importorskip("constriction")
 

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from shared.wire.quantiser import Quantiser
+from siftfunnel.shared.wire.quantiser import Quantiser
 
 
 def quantiser(levels=5, steps=(0.5,), zero_levels=(1,)):

@@ -1,8 +1,8 @@
 import google_crc32c
 import pytest
 
-from shared.wire.errors import CodecError
-from shared.wire.seal import Seal
+from siftfunnel.shared.wire.errors import CodecError
+from siftfunnel.shared.wire.seal import Seal
 
 DIGEST = "00" * 31 + "ff"
 

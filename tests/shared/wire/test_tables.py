@@ -3,9 +3,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from shared.wire.entropy import AnsTables
-from shared.wire.errors import CodecError
-from shared.wire.tables import check_counts, counts_from_histogram, entropy_bits
+from siftfunnel.shared.wire.entropy import AnsTables
+from siftfunnel.shared.wire.errors import CodecError
+from siftfunnel.shared.wire.tables import check_counts, counts_from_histogram, entropy_bits
 
 
 def test_counts_share_a_power_of_two_in_proportion():

@@ -7,9 +7,9 @@ from typing import Any
 
 import pytest
 
-from shared.bundle import Bundle, write_bundle
-from shared.manifest import CodecSpec
 from siftfunnel.demo.choice import DemoConfig, choose_bundles, pictures_below, without_inverter
+from siftfunnel.shared.bundle import Bundle, write_bundle
+from siftfunnel.shared.manifest import CodecSpec
 from siftfunnel.shipped import Library
 from tests.tinybundle import make_tiny_bundle, make_tiny_inverter
 

@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from edge_client.sources.pushed import PushedPictures
 from siftfunnel.demo import pictures
 from siftfunnel.demo.pictures import Feeder, Pictures
+from siftfunnel.edge_client.sources.pushed import PushedPictures
 
 FOLDER = {Path("/p/a.png"): "a", Path("/p/b.png"): None, Path("/p/c.png"): "c"}
 

@@ -5,10 +5,10 @@ from typing import Any
 
 import pytest
 
-from shared.bundle import Bundle
 from siftfunnel.demo.control import WishError
 from siftfunnel.demo.pairs import pairs_of
 from siftfunnel.demo.selection import Selection
+from siftfunnel.shared.bundle import Bundle
 from tests.tinybundle import make_tiny_bundle
 
 
