@@ -71,7 +71,10 @@ def _open_place(choice: SourceChoice) -> Source:
         if choice.watch:
             return WatchedDirectory(Path(place))
         return DirectorySource(
-            Path(place), shuffle_seed=choice.shuffle_seed, cycling=choice.frames is not None
+            Path(place),
+            shuffle_seed=choice.shuffle_seed,
+            cycling=choice.frames is not None,
+            remarking=choice.place != "demo",
         )
     if choice.watch or choice.shuffle_seed is not None:
         raise SourceError(f"{without_credentials(place)}: not a directory, which --watch and --shuffle need")

@@ -94,6 +94,7 @@ class DirectorySource:
         directory: class sub-folders, or a flat folder.
         shuffle_seed: shuffles, the same way for the same seed; None keeps the order of the names.
         cycling: begins again at the end, so that any number of frames can be had.
+        remarking: tells what it passes over.
 
     Raises:
         SourceError: no such directory, or no picture in it.
@@ -102,7 +103,12 @@ class DirectorySource:
     keeps_latest = False
 
     def __init__(
-        self, directory: str | Path, *, shuffle_seed: int | None = None, cycling: bool = False
+        self,
+        directory: str | Path,
+        *,
+        shuffle_seed: int | None = None,
+        cycling: bool = False,
+        remarking: bool = True,
     ) -> None:
         self.directory = Path(directory)
         found = look_through(directory)
@@ -118,7 +124,7 @@ class DirectorySource:
                     ]
                 )
             )
-        for remark in remarks:
+        for remark in remarks if remarking else ():
             _log.warning("%s: %s", directory, printable(remark))
         if shuffle_seed is not None:
             random.Random(shuffle_seed).shuffle(self.paths)

@@ -52,6 +52,17 @@ def test_demo_means_the_shipped_pictures(tmp_path: Path) -> None:
         open_source(SourceChoice("demo"))
 
 
+def test_what_lies_beside_the_shipped_pictures_is_no_news(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    write_pictures(tmp_path, ["ada/1.png"])
+    (tmp_path / "ABOUT.json").write_text("{}")
+    open_source(SourceChoice("demo", demo_pictures=tmp_path))
+    assert caplog.messages == []
+    open_source(SourceChoice(str(tmp_path)))
+    assert len(caplog.messages) == 1
+
+
 def test_a_place_that_is_nothing_lists_what_it_may_be() -> None:
     with pytest.raises(
         SourceError, match=r"a directory, a picture, a video file or URL, camera:N, demo, - for"
