@@ -18,8 +18,8 @@ KIND_NAMES = {
     "jpeg": "JPEG of the picture",
     "webp": "WebP of the picture",
     "raw": "raw pixels",
-    "jpeg-tuned": "JPEG, network trained on such files",
-    "webp-tuned": "WebP, network trained on such files",
+    "jpeg-tuned": "JPEG of the picture, network trained on it",
+    "webp-tuned": "WebP of the picture, network trained on it",
     "raw-tuned": "raw pixels, network trained on JPEG and WebP",
 }
 WIDTH, PANEL, GAP = 760, 300, 70
@@ -156,7 +156,10 @@ def front_drawing(front: Front) -> Drawing | None:
     marks = log_ticks([point["payload_bytes_mean"] for point in points])
     plot = Plot((WIDTH, height), (66, 40, right, GAP), _logs(marks), (0, 1), title)
     plot.text(20, 22, title)
-    colours = {name: COLOURS[number % len(COLOURS)] for number, name in enumerate(sorted(series))}
+    # the same files, answered by another network, keep their colour
+    sent = sorted({name.partition(", network")[0] for name in series})
+    colour_of = {name: COLOURS[number % len(COLOURS)] for number, name in enumerate(sent)}
+    colours = {name: colour_of[name.partition(", network")[0]] for name in series}
     _panel(plot, series, colours, 40, "accuracy", "test accuracy, %", marks)
     if leaks:
         axis = "PSNR of the strongest attack, dB (higher = leaks more)"

@@ -164,4 +164,4 @@ def test_a_picture_is_shown_as_answered_without_and_with_training_on_such_files(
     rows = {row[1]: row for row in texts(document.sections[0])}
     assert rows["jpeg-q20"][6:8] == ["95.00 % [94.0, 96.0]", "99.00 % [98.0, 99.5]"]
     (drawing,) = document.drawings
-    assert "JPEG, network trained on such files" in drawing.svg
+    assert "JPEG of the picture, network trained on it" in drawing.svg
