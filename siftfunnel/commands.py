@@ -159,7 +159,7 @@ COMMANDS: tuple[Command, ...] = (
         "siftfunnel.lab.cli",
         "add_lab_parser",
         "lab",
-        ("siftfunnel.lab", "shared"),
+        ("siftfunnel.lab", "siftfunnel.shared"),
     ),
     Command(
         "data",

@@ -94,7 +94,7 @@ def test_a_certificate_that_is_not_valid_yet_is_waited_for_and_told(
     ):
         assert isinstance(next(iter(client.stream([pixels(0)]))), Answer)
     # the server, in this process too, has a word of its own to say of the certificate
-    (record,) = (each for each in caplog.records if each.name.startswith("edge_client"))
+    (record,) = (each for each in caplog.records if each.name.startswith("siftfunnel.edge_client"))
     assert "not valid yet by this device's clock" in record.message
     assert record.message.endswith("trying again")
 

@@ -108,7 +108,7 @@ def test_a_result_whose_package_is_not_here_is_left_out_and_said(
 
     said: list[str] = []
     assert with_renderer("siftfunnel.bench.nowhere.table") == ["README.md"]
-    assert said == ["peers: left out: bench.nowhere.table is not part of this checkout"]
+    assert said == ["peers: left out: siftfunnel.bench.nowhere.table is not part of this checkout"]
     assert with_renderer("json") == ["README.md", "peers-null.svg", "peers-real.svg", "peers.md"]
 
 
