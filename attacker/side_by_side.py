@@ -22,7 +22,7 @@ class Pair:
         number: counts pairs from 1.
         sequence: the edge's number of the picture.
         since_s: when the first frame came.
-        views: the frames' views (see `attacker.views`) by digest.
+        views: the frames' views (see `siftfunnel.attacker.views`) by digest.
     """
 
     number: int

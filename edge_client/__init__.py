@@ -7,8 +7,8 @@
         for outcome in client.stream(["a.jpg", "b.jpg"]):
             print(outcome.index, outcome)
 
-`EdgeError` is the root of everything the client raises by itself; `edge_client.errors` draws the tree.
-Names are loaded when first used, so importing the package costs nothing.
+`EdgeError` is the root of everything the client raises by itself; `siftfunnel.edge_client.errors` draws the
+tree. Names are loaded when first used, so importing the package costs nothing.
 """
 
 from importlib import import_module

@@ -214,7 +214,7 @@ class SplitClient:
         not decode or is sent again. Reading, the edge half and encoding run on a thread of their own.
 
         Args:
-            source: pictures as `classify` takes them, or one of `edge_client.sources`.
+            source: pictures as `classify` takes them, or one of `siftfunnel.edge_client.sources`.
             on_handed_in: sees the sequence and the encoded frame before it is sent.
 
         Raises:
@@ -310,6 +310,6 @@ def _several(source: Iterable[object]) -> Iterable[object]:
     if one or pixels or not isinstance(source, Iterable):
         raise TypeError(
             f"a stream takes several pictures, not one {type(source).__name__}; give a list or a source "
-            "such as `edge_client.sources.directory.DirectorySource`, or the one picture to `classify`"
+            "such as `siftfunnel.edge_client.sources.directory.DirectorySource`, or one picture to `classify`"
         )
     return source

@@ -37,7 +37,7 @@ _UNCOLLECTED_MAX = 256
 
 
 class Call(Protocol):
-    """One stream on one connection; `edge_client.transport.StreamCall` is the real one."""
+    """One stream on one connection; `siftfunnel.edge_client.transport.StreamCall` is the real one."""
 
     def open(self, frames: Iterator[list[pb.Frame]]) -> Terms:
         """Open it; see `StreamCall.open`."""

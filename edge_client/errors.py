@@ -16,7 +16,7 @@
 
 Where a module stands behind a name, the error is also the one of that module, which code below the boundary
 raises: `TRANSLATIONS` has them. A setting that makes no sense is a ValueError, as are certificate files that
-cannot be used (`shared.tls.TlsError`); something that is no picture at all is a TypeError.
+cannot be used (`siftfunnel.shared.tls.TlsError`); something that is no picture at all is a TypeError.
 """
 
 import errno

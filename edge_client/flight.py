@@ -1,4 +1,4 @@
-"""What was sent on one connection and has no reply yet: pure bookkeeping for `edge_client.window`.
+"""What was sent on one connection and has no reply yet: pure bookkeeping for `siftfunnel.edge_client.window`.
 
 Replies come in the order of the frames. So a reply to a later frame shows that earlier ones were passed over,
 and a reply that cannot be read belongs to the oldest frame that was not.

@@ -60,7 +60,7 @@ class EdgeModel:
         """Run the edge half and the bundle's edge stages.
 
         Args:
-            tensor_NCHW: float32, normalised (`shared.preprocess`), shape (N, 3, height, width).
+            tensor_NCHW: float32, normalised (`siftfunnel.shared.preprocess`), shape (N, 3, height, width).
 
         Returns:
             float32, shape (N, channels, height, width) as the manifest's feature says.

@@ -30,7 +30,7 @@ class Picture:
     problem: str | None = None
 
     def decodable(self) -> Path | bytes | BinaryIO | Image.Image:
-        """The picture in a form that `shared.preprocess.prepare` takes.
+        """The picture in a form that `siftfunnel.shared.preprocess.prepare` takes.
 
         Raises:
             ValueError: pixels of another type or shape, or nothing to decode.

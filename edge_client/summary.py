@@ -193,5 +193,5 @@ def peak_resident_mib() -> float | None:
 
 
 def write_summary(path: Path, figures: dict[str, Any]) -> None:
-    """Write the figures so that a reader finds all of them or none; see `shared.files.write_file`."""
+    """Write the figures so that a reader finds all or none; see `siftfunnel.shared.files.write_file`."""
     write_file(path, json.dumps(figures, indent=1) + "\n")

@@ -1,7 +1,7 @@
 """Labelled pictures, the four parts that a study cuts them into, and seeded cutting.
 
 Pixels are kept as ``uint8`` in N x H x W x C order. NumPy only: a demo user unpacks data without PyTorch.
-The readers are in ``lab.data_sets``, the list of all data sets in ``lab.datasets``.
+The readers are in ``siftfunnel.lab.data_sets``, the list of all data sets in ``siftfunnel.lab.datasets``.
 """
 
 import hashlib

@@ -28,7 +28,7 @@ DATASETS: dict[str, Callable[[Path | None, Path | None, int | None], Splits]] = 
 def load_splits(
     dataset: str, data: Path | None, cache: Path | None = None, *, size: int | None = None
 ) -> Splits:
-    """Load a data set by name, each part in its fair order (``lab.data.fair_order``).
+    """Load a data set by name, each part in its fair order (``siftfunnel.lab.data.fair_order``).
 
     Args:
         dataset: A name in ``DATASETS``.

@@ -93,7 +93,8 @@ class GraphWriter:
         """Append a module; the name of its output."""
         emitter = EMITTERS.get(type(module))
         if emitter is None:
-            raise ValueError(f"no ONNX emitter for {type(module).__name__}; add one to lab.graph.EMITTERS")
+            kind = type(module).__name__
+            raise ValueError(f"no ONNX emitter for {kind}; add one to siftfunnel.lab.graph.EMITTERS")
         return emitter(self, module, x)
 
 
@@ -271,7 +272,7 @@ def write_onnx(
     """Write a folded module as a checked ONNX model with a free batch axis ``N``.
 
     Args:
-        module: From ``lab.folding.folded_copy``, weights already rounded when ``half_weights``.
+        module: From ``siftfunnel.lab.folding.folded_copy``, weights already rounded when ``half_weights``.
         input_name: Name of the graph's input.
         input_shape: Shape of one input, without the batch axis.
         output_name: Name of the graph's output.

@@ -54,7 +54,7 @@ class InverterRecipe:
     """How a decoder is trained; one data set's bundles share it, so that they face the same attacker.
 
     Attributes:
-        dataset: Name in ``lab.datasets.DATASETS``; the bundle's pictures must look like its.
+        dataset: Name in ``siftfunnel.lab.datasets.DATASETS``; the bundle's pictures must look like its.
         epochs: Passes over the auxiliary pictures.
         decoder: Size of the decoder.
         batch_size: Pictures per step.
@@ -91,13 +91,13 @@ def inverter_recipe(bundle: Bundle) -> InverterRecipe:
     if dataset not in INVERTERS:
         raise ValueError(
             f"no inverter recipe for bundle {bundle.name}, trained on {dataset or 'unnamed pictures'}; "
-            f"there are recipes for {', '.join(sorted(INVERTERS))}: add one to lab.inverter.INVERTERS"
+            f"recipes are for {', '.join(sorted(INVERTERS))}: add one to siftfunnel.lab.inverter.INVERTERS"
         )
     return INVERTERS[dataset]
 
 
 def normalise_floats(x_NHWC: Tensor, spec: InputSpec) -> NDArray[np.float32]:
-    """``shared.preprocess.normalise`` for pictures that are floats in [0, 1]; gives N x 3 x S x S."""
+    """``siftfunnel.shared.preprocess.normalise`` for floats in [0, 1]; gives N x 3 x S x S."""
     x = (x_NHWC - torch.tensor(spec.mean)) / torch.tensor(spec.std)
     return np.ascontiguousarray(x.permute(0, 3, 1, 2).numpy())
 

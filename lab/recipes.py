@@ -18,7 +18,7 @@ from siftfunnel.lab.defences.siftfunnel_rate import SiftFunnelRate
 
 @dataclass(frozen=True)
 class WarmStart:
-    """A head start from a trained unprotected network (``lab.warmstart``). Ours, not the paper's.
+    """A head start from a trained unprotected network (``siftfunnel.lab.warmstart``). Ours, not the paper's.
 
     Attributes:
         recipe: The unprotected recipe to start from.
@@ -63,7 +63,7 @@ class Recipe:
     Attributes:
         name: The recipe's name.
         bundle: Name of the bundle that an export makes.
-        dataset: Name in ``lab.datasets.DATASETS``.
+        dataset: Name in ``siftfunnel.lab.datasets.DATASETS``.
         label_kind: ``category``, or ``identity`` when the answer itself is the secret.
         family: Family of networks: ``cnn``, ``resnet18`` or ``vgg16``.
         defence: What is trained into the network, with its parameters.
@@ -129,7 +129,7 @@ class Recipe:
 
     @property
     def architecture(self) -> str:
-        """Name of the network in ``lab.models.registry.NETWORKS``."""
+        """Name of the network in ``siftfunnel.lab.models.registry.NETWORKS``."""
         return self.defence.architecture(self.family)
 
     def to_json(self) -> dict[str, Any]:

@@ -62,7 +62,7 @@ class Task(ABC):
 
 @dataclass(frozen=True)
 class FitSettings:
-    """Optimiser and schedule; see ``lab.recipes.Recipe``. Training ends early at a score of ``stop_at``.
+    """Optimiser and schedule; see ``siftfunnel.lab.recipes.Recipe``. Training ends at a score of ``stop_at``.
 
     ``stage`` stands before each line of progress, for a training that is one of several.
     """

@@ -13,7 +13,7 @@ MESSAGE_BYTES_KEY = "siftfunnel-message-bytes"
 """Response: the largest message that the server takes, bytes."""
 
 SEALED_KEY, SEALED = "siftfunnel-sealed", "crc32c"
-"""Response: every reply of this call has its checksum (`shared.reply_seal`)."""
+"""Response: every reply of this call has its checksum (`siftfunnel.shared.reply_seal`)."""
 
 MOST = 2**31 - 1
 

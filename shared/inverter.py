@@ -125,5 +125,5 @@ def write_inverter(
 
 
 def find_inverters(*directories: str | Path) -> list[Inverter | Problem]:
-    """Inverters in directories, as `shared.bundle.find_bundles` finds bundles."""
+    """Inverters in directories, as `siftfunnel.shared.bundle.find_bundles` finds bundles."""
     return load_all(directories, STATEMENT, load_inverter)

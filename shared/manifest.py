@@ -75,7 +75,7 @@ class FeatureSpec:
 
 @dataclass(frozen=True)
 class CodecSpec:
-    """A codec as the manifest states it; `shared.wire` says what the parameters of each kind are.
+    """A codec as the manifest states it; `siftfunnel.shared.wire` says what the parameters of each kind are.
 
     Attributes:
         name: what people call it: "fp16", "q6".

@@ -125,7 +125,7 @@ def prepare(source: ImageSource | Image.Image, spec: InputSpec) -> Prepared:
     """Open, fit and normalise one picture.
 
     Raises:
-        ImageError: see `shared.pictures.open_image`.
+        ImageError: see `siftfunnel.shared.pictures.open_image`.
     """
     image = upright_rgb(source) if isinstance(source, Image.Image) else open_image(source)
     pixels = fit_image(image, spec)

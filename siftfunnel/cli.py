@@ -38,7 +38,7 @@ def _run(arguments: list[str]) -> int:
     # Help is there for what is not installed yet, too.
     asks_for_help = not {"-h", "--help"}.isdisjoint(arguments)
     if command is not None and not asks_for_help and (missing := command.missing()):
-        return _fail(command.name, _missing_message(command, missing[0]), 1)
+        return _fail(command.name, _missing_message(missing[0], command.extra), 1)
     try:
         parser = build_parser(command)
         args = parser.parse_args(arguments)
@@ -54,7 +54,8 @@ def _run(arguments: list[str]) -> int:
     except ModuleNotFoundError as error:
         if "--traceback" in arguments or command is None or error.name is None:
             raise
-        return _fail(command.name, _missing_message(command, error.name), 1)
+        extra = EXTRA_OF.get(error.name.partition(".")[0], command.extra)
+        return _fail(command.name, _missing_message(error.name, extra), 1)
     except Exception as error:
         if "--traceback" in arguments or not _is_expected(error):
             raise
@@ -102,8 +103,7 @@ def _summary(row: Command) -> str:
     return f"{row.summary} (not installed here: {how_to_install(row.extra)})"
 
 
-def _missing_message(command: Command, module: str) -> str:
-    extra = EXTRA_OF.get(module.partition(".")[0], command.extra)
+def _missing_message(module: str, extra: str) -> str:
     return f"needs the module {module!r}, which is not installed: {how_to_install(extra)}"
 
 

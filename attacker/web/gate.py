@@ -1,7 +1,8 @@
 """The page's door: who may come in, what every answer says, and how much may be brought along.
 
-Every request must call this machine by a name that its owner uses (`shared.hosts`), orders must come from the
-page itself, and a token, where one was set, must be shown: in the address first, in a cookie from then on.
+Every request must call this machine by a name that its owner uses (`siftfunnel.shared.hosts`), orders must
+come from the page itself, and a token, where one was set, must be shown: in the address first, in a cookie
+from then on.
 """
 
 import hmac

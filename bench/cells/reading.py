@@ -1,4 +1,4 @@
-"""Readers of single JSON fields beyond those of `shared.json_fields`."""
+"""Readers of single JSON fields beyond those of `siftfunnel.shared.json_fields`."""
 
 from typing import TypeVar
 

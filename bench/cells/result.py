@@ -186,7 +186,7 @@ class Cell:
         codec: The bundle's codec; "jpeg-75", "webp-75" and the like in cloud-only; "" in edge-only.
         link: `LinkProfile` as JSON values.
         emulation: Who kept the link.
-        calibration: `bench.links.probe.Calibration` as JSON values; None without a link or unmeasured.
+        calibration: `siftfunnel.bench.links.probe.Calibration` as JSON; None without a link or unmeasured.
         scenario: Of MLPerf.
         settings: What the run was told: seconds, frames per query, limits, how wire and return were split.
         frames: Measured, over all repeats.

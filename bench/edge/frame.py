@@ -25,7 +25,7 @@ def measure_frame(bundle: Bundle, *, codec: str | None = None, rounds: int = 200
         rounds: timed frames, after a tenth as many that are not timed.
 
     Returns:
-        Quartiles per stage, of the whole as `edge_client.encoder.Encoder` does it, and the payload's size.
+        Quartiles per stage, of the whole as the device's `Encoder` does it, and the payload's size.
     """
     encoder = Encoder(EdgeModel(bundle), codec)
     frames = [_frame(seed) for seed in range(8)]

@@ -49,7 +49,7 @@ def running(module: str, *arguments: str) -> Iterator[ServerProcess]:
 def cloud_server(
     bundle: Path, *, max_batch: int, model_core: int, loop_core: int
 ) -> AbstractContextManager[ServerProcess]:
-    """A pinned cloud server; see `bench.serving.server_process`."""
+    """A pinned cloud server; see `siftfunnel.bench.serving.server_process`."""
     return running(
         "siftfunnel.bench.serving.server_process",
         *("--bundle", str(bundle), "--max-batch", str(max_batch)),

@@ -8,7 +8,8 @@
 
 What stands between ``if`` and ``end`` is kept where the file is there; otherwise a line says what is not
 measured yet. ``include`` copies tables, their headings two levels down; ``figures`` shows drawings by
-their titles. References are those of ``lab.tables.findings``, with files named from the checkout's root.
+their titles. References are those of ``siftfunnel.lab.tables.findings``, with files named from the checkout's
+root.
 """
 
 import os

@@ -1,1 +1,1 @@
-"""The attacks: one interface ``fit / reconstruct``, one registry (``lab.attacks.registry``)."""
+"""The attacks: one interface ``fit / reconstruct``, one registry (``siftfunnel.lab.attacks.registry``)."""

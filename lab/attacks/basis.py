@@ -3,7 +3,8 @@
 Neighbouring pixels and colours go together. In the cosine basis of a picture, colours decorrelated and every
 coefficient divided by its standard deviation over auxiliary pictures, a descent moves broad structure first
 and pays for what pictures rarely do: mean(c^2) is the negative log density of a stationary Gaussian model of
-pictures. On trained edges this is worth more than anything else in the attack (``lab.attacks.rmle``).
+pictures. On trained edges this is worth more than anything else in the attack
+(``siftfunnel.lab.attacks.rmle``).
 """
 
 import math

@@ -1,8 +1,8 @@
 """The attacker without queries: feature-oriented reconstruction (FORA, Xu et al., CVPR 2024).
 
 He cannot run the edge on pictures of his own. He overhears features of pictures that he does not know, trains
-a substitute whose features have their distribution (``lab.attacks.substitute``), trains an inverter against
-the substitute, and applies it to the real features.
+a substitute whose features have their distribution (``siftfunnel.lab.attacks.substitute``), trains an
+inverter against the substitute, and applies it to the real features.
 
 The lab has no traffic apart from the auxiliary pictures, so these are cut in two by the seed: one part plays
 the victim's traffic (the attack gets the features and drops the pictures), the other is the attacker's own.

@@ -93,7 +93,7 @@ class FeatureBank:
 
 
 class InverterTask(Task):
-    """An inverter that learns to undo a victim's edge half; what ``lab.train.fit`` runs."""
+    """An inverter that learns to undo a victim's edge half; what ``siftfunnel.lab.train.fit`` runs."""
 
     def __init__(self, attack: "TrainedInverter", victim: Victim, auxiliary_NHWC: Tensor) -> None:
         check_pictures(victim, auxiliary_NHWC, LEAST_PICTURES)

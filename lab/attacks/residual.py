@@ -37,6 +37,6 @@ class Residual(TrainedInverter):
     source: ClassVar[str] = "after res_normN8C64 (ResSFL, CVPR 2022; CEM, CVPR 2025)"
 
     def build(self, victim: Victim, mean_C: Tensor, std_C: Tensor) -> nn.Module:
-        """The decoder of ``lab.models.decoder`` at the victim's factor."""
+        """The decoder of ``siftfunnel.lab.models.decoder`` at the victim's factor."""
         settings = DecoderSettings(self.widths, self.blocks)
         return build_decoder(mean_C, std_C, settings, doublings_of(victim))

@@ -2,11 +2,11 @@
 
     x_hat = argmin over x in [0, 1] of   d(f_edge(x), z) + lambda_TV * TV(x) + lambda_P * mean(c(x)^2)
 
-with d the scaled feature distance of ``lab.attacks.features`` and c(x) the picture in the whitened
-coordinates of ``lab.attacks.basis``, in which Adam steps, each picture for itself. Several starts (the mean
-auxiliary picture, then random ones), the best iterate kept; step size and weights are chosen for the victim
-on auxiliary pictures, whose originals the attacker has. All settings are ours; the idea is that of He et al.,
-ACSAC 2019.
+with d the scaled feature distance of ``siftfunnel.lab.attacks.features`` and c(x) the picture in the whitened
+coordinates of ``siftfunnel.lab.attacks.basis``, in which Adam steps, each picture for itself. Several starts
+(the mean auxiliary picture, then random ones), the best iterate kept; step size and weights are chosen for
+the victim on auxiliary pictures, whose originals the attacker has. All settings are ours; the idea is that of
+He et al., ACSAC 2019.
 
 Measured on trained CNN edges (width 32, CIFAR-10 at 32x32, 150 to 200 steps, 8 pictures). Unprotected: in
 pixels 23 dB, with strong TV 27, in whitened coordinates with prior 36; a sigmoid instead of the projection

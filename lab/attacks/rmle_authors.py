@@ -4,7 +4,8 @@
 
 It is here to reproduce the paper's column, weaknesses included: the mean over a whole batch divides each
 picture's gradient by the batch size, the start is far outside the range of pictures, plain momentum does not
-adapt to the tiny gradients, and the last iterate counts. ``lab.attacks.rmle`` is the attack to judge by.
+adapt to the tiny gradients, and the last iterate counts. ``siftfunnel.lab.attacks.rmle`` is the attack to
+judge by.
 """
 
 from dataclasses import dataclass

@@ -167,7 +167,7 @@ class SubstituteSettings:
 
 
 class SubstituteTask(Task):
-    """What ``lab.train.fit`` runs: it sees own pictures and overheard features, never a pair of the two."""
+    """What ``siftfunnel.lab.train.fit`` runs: it sees own pictures and overheard features, never a pair."""
 
     def __init__(
         self,

@@ -63,7 +63,7 @@ def run_audit(args: argparse.Namespace) -> int:
     """Audit and say where the report lies.
 
     Raises:
-        ValueError: neither a target nor an edge half with its spec, or both; see ``lab.audit.audit``.
+        ValueError: neither a target nor an edge half and spec, or both; see ``siftfunnel.lab.audit.audit``.
     """
     is_foreign = args.edge is not None or args.spec is not None
     if is_foreign == (args.target is not None) or (is_foreign and None in (args.edge, args.spec)):

@@ -144,7 +144,7 @@ def _jpeg(subject: Subject, images: ImageSet, judge: Judge | str) -> dict[str, A
 
 
 def reference_row(name: str, x_NCHW: Tensor, auxiliary: ImageSet) -> Tensor:
-    """The "restored" pictures of a reference row, as ``lab.study.measure`` scores them."""
+    """The "restored" pictures of a reference row, as ``siftfunnel.lab.study.measure`` scores them."""
     own = to_floats(torch.from_numpy(auxiliary.images_NHWC))
     return reference_pictures(name, x_NCHW, own, REFERENCE_SEED)
 

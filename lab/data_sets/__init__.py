@@ -1,1 +1,1 @@
-"""Readers of picture archives and the data sets made of them; ``lab.datasets`` lists them by name."""
+"""Readers of picture archives and data sets made of them; ``siftfunnel.lab.datasets`` lists them by name."""

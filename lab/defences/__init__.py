@@ -1,1 +1,1 @@
-"""The defences: one file each, one small interface, one registry (``lab.defences.registry``)."""
+"""The defences: one file each, one small interface, one registry (``siftfunnel.lab.defences.registry``)."""

@@ -3,8 +3,9 @@
     L = cross-entropy + sum_h (lambda_x HSIC(x, h) - lambda_y HSIC(h, y))
 
 The sum runs over the outputs of all children of edge and cloud but the head, as the authors' code sums over
-every hidden layer that its networks return; on the CNN these are the four blocks. HSIC is ``lab.hsic``'s
-normalised form with the source's kernels: Gaussian on pictures and layers, linear on one-hot labels.
+every hidden layer that its networks return; on the CNN these are the four blocks. HSIC is
+``siftfunnel.lab.hsic``'s normalised form with the source's kernels: Gaussian on pictures and layers, linear
+on one-hot labels.
 """
 
 from collections.abc import Mapping

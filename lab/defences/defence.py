@@ -59,7 +59,7 @@ class Defence:
         name: As recipes, manifests and results write it.
         label: As the paper's tables print it.
         source: Where the method comes from.
-        variant: Which network of a family it trains (``lab.models.registry``).
+        variant: Which network of a family it trains (``siftfunnel.lab.models.registry``).
         origins: For each field where its value comes from: one of ``ORIGINS``.
         private: Trained with clipped gradients per picture and noise (DPSGD).
         goes_on: Learns nothing from scratch: its recipes go on from a trained network.
@@ -106,7 +106,7 @@ class Defence:
         return cls(**parameters)
 
     def to_json(self) -> dict[str, Any]:
-        """Name and parameters; ``lab.defences.registry.defence_from_json`` reads it back."""
+        """Name and parameters; ``siftfunnel.lab.defences.registry.defence_from_json`` reads it back."""
         return {"name": self.name, "parameters": self.parameters()}
 
     def describe(self) -> dict[str, Any]:

@@ -2,9 +2,9 @@
 
     L = cross-entropy + lambda_x CLUB(x; z) + lambda_y CLUB(h; y) - ln q(z|x) - ln q(y|h)
 
-``h`` is the last hidden layer on the cloud's side. The two ``q`` are companions (``lab.club``): the
-likelihood terms train them and nothing else, the CLUB terms train the classifier and not them. One optimiser
-serves both.
+``h`` is the last hidden layer on the cloud's side. The two ``q`` are companions (``siftfunnel.lab.club``):
+the likelihood terms train them and nothing else, the CLUB terms train the classifier and not them. One
+optimiser serves both.
 """
 
 from collections.abc import Mapping

@@ -106,7 +106,7 @@ def run_front(args: argparse.Namespace) -> int:
     """Measure and say where the front lies.
 
     Raises:
-        ValueError: see ``lab.front.front.measure_front``; an unknown profile or attack.
+        ValueError: see ``siftfunnel.lab.front.front.measure_front``; an unknown profile or attack.
     """
     device = prepare_torch(args.device, args.threads)
     from siftfunnel.lab.front.front import FrontRequest, measure_front

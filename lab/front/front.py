@@ -41,7 +41,7 @@ class FrontRequest:
     Attributes:
         bundles: Folders of the bundles whose codecs are measured.
         unprotected: Folder of the bundle that answers JPEG, WebP and raw pictures; None leaves those out.
-        dataset: Name in ``lab.datasets``.
+        dataset: Name in ``siftfunnel.lab.datasets``.
         out: The front's file; what it holds already is kept.
         data: Data directory; None for a data set that is drawn.
         cache: Directory for decoded pictures, or None.

@@ -4,8 +4,8 @@
 
 Whoever overhears a payload decodes it, for tables are public. So attacks are fitted on decoded features of
 the attacker's own pictures and restore from decoded features. A descent compares the candidate's clean
-features with z': the scaled distance of ``lab.attacks.features`` knows from the attacker's pictures how far
-the codec moves each value.
+features with z': the scaled distance of ``siftfunnel.lab.attacks.features`` knows from the attacker's
+pictures how far the codec moves each value.
 """
 
 import hashlib

@@ -2,8 +2,8 @@
 
 The cloud then runs the whole unprotected network on the decoded picture. ``payload_bytes`` counts the file as
 Pillow writes it. ``abbreviated_bytes`` counts what would be left if the two sides agreed on all that repeats:
-for JPEG see ``lab.front.jpeg_scan``; a WebP file loses its container (20 bytes, and one of padding), start
-code and size (7 bytes). Neither carries a checksum, as our payloads do.
+for JPEG see ``siftfunnel.lab.front.jpeg_scan``; a WebP file loses its container (20 bytes, and one of
+padding), start code and size (7 bytes). Neither carries a checksum, as our payloads do.
 """
 
 import io

@@ -54,7 +54,7 @@ def render_front(front: Front, drawing: str | None = None) -> str:
     """The page as Markdown.
 
     Args:
-        front: As ``lab.front.points.read_front`` reads it.
+        front: As ``siftfunnel.lab.front.points.read_front`` reads it.
         drawing: File name of the drawing beside the page, or None.
 
     Example:

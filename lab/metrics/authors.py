@@ -1,8 +1,8 @@
 """MSE, PSNR and SSIM as the paper's tables print them, read from the authors' code.
 
-All three differ from the standard definitions of ``lab.metrics.pictures``: the squared error is summed over
-colours, PSNR is taken of a whole batch's error, and SSIM slides its window over the batch axis too. They
-exist to stand beside the paper's numbers, and only there.
+All three differ from the standard definitions of ``siftfunnel.lab.metrics.pictures``: the squared error is
+summed over colours, PSNR is taken of a whole batch's error, and SSIM slides its window over the batch axis
+too. They exist to stand beside the paper's numbers, and only there.
 """
 
 import math

@@ -107,9 +107,9 @@ class CodedSize:
 def entropy_coded_bits(z_train_NCHW: Array, z_test_NCHW: Array, *, bits: int = 8) -> CodedSize:
     """Upper bound on what a quantised feature can say of its picture, in bits.
 
-    Steps and frequency tables per channel come from ``z_train_NCHW`` (``shared.wire.calibrate``, the codec
-    that bundles ship), so the code is fixed before any test picture. A feature that never changes costs
-    next to nothing: a bound of some bits, never exactly 0.
+    Steps and frequency tables per channel come from ``z_train_NCHW`` (``siftfunnel.shared.wire.calibrate``,
+    the codec that bundles ship), so the code is fixed before any test picture. A feature that never changes
+    costs next to nothing: a bound of some bits, never exactly 0.
 
     Args:
         z_train_NCHW: Float features of other pictures; some hundred are enough.

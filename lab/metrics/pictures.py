@@ -1,8 +1,8 @@
 """Standard picture metrics, one number per picture, and their summary with bootstrap intervals.
 
-The definitions are those of ``shared.similarity``, computed for whole sets at once. Averages hide the most
-exposed pictures (Aerni, Zhang and Tramer, 2024), so a summary also tells the mean of the worst 5 % and 1 %.
-*Worst* means worst for privacy: the pictures that were restored best.
+The definitions are those of ``siftfunnel.shared.similarity``, computed for whole sets at once. Averages hide
+the most exposed pictures (Aerni, Zhang and Tramer, 2024), so a summary also tells the mean of the worst 5 %
+and 1 %. *Worst* means worst for privacy: the pictures that were restored best.
 """
 
 from dataclasses import dataclass

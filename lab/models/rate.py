@@ -14,8 +14,8 @@ The feature's positions are coded in three phases, each with what the phases bef
     A . A .      phase C: the rest                             the sum of the four nearest neighbours
     . B . B
 
-A sum is put into one of few classes by ``shared.wire.lattice``, which also tells positions on the feature's
-edge from those inside. Tables are frequencies with exponential
+A sum is put into one of few classes by ``siftfunnel.shared.wire.lattice``, which also tells positions on the
+feature's edge from those inside. Tables are frequencies with exponential
 forgetting, not trained weights: for given symbols they are the best there are, and an exported bundle's are
 counted likewise.
 """

@@ -23,7 +23,7 @@ class Row:
 
     Attributes:
         name: ``<dataset>-<family>-<defence>`` and perhaps a suffix.
-        dataset: Name in ``lab.datasets.DATASETS``.
+        dataset: Name in ``siftfunnel.lab.datasets.DATASETS``.
         family: Family of networks.
         defence: What is trained into the network.
         label_kind: ``category`` or ``identity``.

@@ -7,7 +7,7 @@ A template holds references in double braces; everything else is copied:
 
 The second form is a difference. A format ending in ``%`` prints a share as a percentage. ``strongest`` as a
 step of a path stands for the key that the result names as its strongest attack. What comes from many results
-is there as well: ``cpu/predictors/cifar10-cnn`` holds ``lab.tables.predictors.predictor_values``.
+is there as well: ``cpu/predictors/cifar10-cnn`` holds ``siftfunnel.lab.tables.predictors.predictor_values``.
 """
 
 import json

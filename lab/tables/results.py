@@ -125,7 +125,7 @@ class Study:
         profile: Its name.
         rows: Rows by name.
         figure2: Contents of ``figure2-<family>.json`` by family, of the lowest seed; schema in
-            ``lab.study.figure2``.
+            ``siftfunnel.lab.study.figure2``.
     """
 
     profile: str

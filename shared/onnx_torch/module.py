@@ -182,7 +182,7 @@ def _require_known(nodes: list[Node]) -> None:
     if unknown:
         raise UnsupportedOperatorError(
             f"ONNX operator {', '.join(unknown)} is not known here; without a differentiable counterpart in "
-            "shared.onnx_torch.operators the graph can only be attacked as a black box"
+            "siftfunnel.shared.onnx_torch.operators the graph can only be attacked as a black box"
         )
 
 

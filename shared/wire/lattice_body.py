@@ -36,7 +36,7 @@ MAX_TABLES = 84
 """Three phases' tables are told apart by one byte."""
 
 Checksum = Callable[[bytes], int]
-"""32 bits over bundle, codec and some bytes: `shared.wire.seal.Seal.checksum`."""
+"""32 bits over bundle, codec and some bytes: `siftfunnel.shared.wire.seal.Seal.checksum`."""
 
 _FITS_ALWAYS: Checksum = lambda _: (1 << 32) - 1  # noqa: E731 - the longest checksum there is
 _Bytes = NDArray[np.uint8]
@@ -51,7 +51,7 @@ class LatticeTables:
             for a channel that never is.
         contexts: what a level's table is chosen by.
         choices: uint8, (channels, phases, places, classes): the table of each level of a channel that is.
-        counts: uint16, (tables, levels), checked by `shared.wire.tables`.
+        counts: uint16, (tables, levels), checked by `siftfunnel.shared.wire.tables`.
         most_bytes: the ceiling of a payload.
         mean_bytes: the mean payload on the features that the tables were counted on.
 
@@ -78,7 +78,7 @@ class LatticeTables:
 
 
 class LatticeBody:
-    """A whole payload, checksum included; otherwise as `shared.wire.bodies.Body`."""
+    """A whole payload, checksum included; otherwise as `siftfunnel.shared.wire.bodies.Body`."""
 
     def __init__(self, feature: FeatureSpec, quantiser: Quantiser, tables: LatticeTables) -> None:
         if quantiser.zero_levels.any() or not LEAST_LEVELS <= quantiser.levels <= MOST_LEVELS:

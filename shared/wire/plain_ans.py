@@ -1,4 +1,4 @@
-"""The entropy coder of `shared.wire.entropy` in plain Python, where `constriction` has no build.
+"""The entropy coder of `siftfunnel.shared.wire.entropy` in plain Python, where `constriction` has no build.
 
 Linux on ARM is such a place: a device can then send `q8` to `q4` all the same. Bytes are
 identical in both directions, which the tests check against `constriction` itself. About a
@@ -51,16 +51,16 @@ class PlainAnsTables(StackTables):
         return [left_edges(row) for row in self._counts]
 
     def write(self, seed: int | None = None) -> "PlainAnsWriter":
-        """See `shared.wire.stack.StackTables`."""
+        """See `siftfunnel.shared.wire.stack.StackTables`."""
         return PlainAnsWriter(self._edges, seed)
 
     def read(self, body: bytes) -> "PlainAnsReader":
-        """See `shared.wire.stack.StackTables`."""
+        """See `siftfunnel.shared.wire.stack.StackTables`."""
         return PlainAnsReader(self._edges, body)
 
 
 class PlainAnsWriter:
-    """A stack being filled; see `shared.wire.stack.Writer`."""
+    """A stack being filled; see `siftfunnel.shared.wire.stack.Writer`."""
 
     def __init__(self, edges: list[list[int]], seed: int | None) -> None:
         self._edges = edges
@@ -69,7 +69,7 @@ class PlainAnsWriter:
         self._state = 0 if seed is None else 1 << WORD_BITS | seed
 
     def push(self, levels: NDArray[np.int32], table: int) -> None:
-        """See `shared.wire.stack.Writer`.
+        """See `siftfunnel.shared.wire.stack.Writer`.
 
         Raises:
             ValueError: a level that the table does not have.
@@ -89,12 +89,12 @@ class PlainAnsWriter:
         self._state = state
 
     def push_runs(self, levels: NDArray[np.int32], runs: Runs) -> None:
-        """See `shared.wire.stack.Writer`."""
+        """See `siftfunnel.shared.wire.stack.Writer`."""
         for table, start, end in reversed(runs):
             self.push(levels[start:end], table)
 
     def finish(self) -> bytes:
-        """See `shared.wire.stack.Writer`."""
+        """See `siftfunnel.shared.wire.stack.Writer`."""
         words, state = list(self._words), self._state
         while state:
             words.append(state & _WORD_MASK)
@@ -103,7 +103,7 @@ class PlainAnsWriter:
 
 
 class PlainAnsReader:
-    """A stack being emptied; see `shared.wire.stack.Reader`."""
+    """A stack being emptied; see `siftfunnel.shared.wire.stack.Reader`."""
 
     def __init__(self, edges: list[list[int]], body: bytes) -> None:
         if len(body) % _WORD.itemsize:
@@ -119,7 +119,7 @@ class PlainAnsReader:
             self._state = self._state << WORD_BITS | self._words.pop()
 
     def pop(self, table: int, count: int) -> NDArray[np.int32]:
-        """See `shared.wire.stack.Reader`."""
+        """See `siftfunnel.shared.wire.stack.Reader`."""
         edges, words, state = self._edges[table], self._words, self._state
         found = []
         for _ in range(count):
@@ -134,11 +134,11 @@ class PlainAnsReader:
         return np.array(found, dtype=np.int32)
 
     def pop_runs(self, runs: Runs) -> list[NDArray[np.int32]]:
-        """See `shared.wire.stack.Reader`."""
+        """See `siftfunnel.shared.wire.stack.Reader`."""
         return [self.pop(table, end - start) for table, start, end in runs]
 
     def finish(self, seeded: bool = False) -> int:
-        """See `shared.wire.stack.Reader`."""
+        """See `siftfunnel.shared.wire.stack.Reader`."""
         if self._words or self._state >> WORD_BITS != int(seeded) or (self._state and not seeded):
             raise CodecError(MORE_THAN_ONE)
         return self._state & _WORD_MASK

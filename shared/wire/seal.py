@@ -5,7 +5,7 @@
 `digest_bytes` are the 32 bytes of the bundle's digest, `codec_index` is one byte, the checksum
 is stored little endian. It catches corruption and a payload of another bundle or codec; it is
 no signature: whoever knows the bundle can make one. A codec that codes the checksum together with
-its levels takes it over those instead (`shared.wire.lattice_body`).
+its levels takes it over those instead (`siftfunnel.shared.wire.lattice_body`).
 """
 
 import struct

@@ -54,7 +54,7 @@ class StackTables(ABC):
     """Static tables that writers and readers share.
 
     Args:
-        counts: uint16, shape (tables, levels), checked by `shared.wire.tables`.
+        counts: uint16, shape (tables, levels), checked by `siftfunnel.shared.wire.tables`.
     """
 
     def __init__(self, counts: NDArray[np.uint16]) -> None:

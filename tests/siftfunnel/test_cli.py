@@ -1,6 +1,9 @@
 """The console: help, exit codes, and one clear message instead of a traceback."""
 
 import argparse
+import subprocess
+import sys
+from pathlib import Path
 
 import pytest
 
@@ -124,6 +127,23 @@ def test_the_extra_that_brings_the_missing_module_is_named_not_the_commands(
     only_row(monkeypatch, raises(ModuleNotFoundError("none", name="mlperf_loadgen.lib")))
     assert cli.main(["try"]) == 1
     assert "pip install '.[bench]'" in capsys.readouterr().err
+
+
+def test_a_command_that_lacks_several_modules_names_its_own_extra(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    lacking = ("fastapi_is_not_there", "not_there_either")
+    only_row(monkeypatch, raises(AssertionError("must not run")), needs=lacking)
+    assert cli.main(["try"]) == 1
+    assert "pip install '.[edge]'" in capsys.readouterr().err
+
+
+def test_every_module_that_a_command_needs_is_found_from_any_folder(tmp_path: Path) -> None:
+    program = "from siftfunnel.commands import COMMANDS; print({row.name: row.missing() for row in COMMANDS})"
+    made = subprocess.run(
+        [sys.executable, "-P", "-c", program], cwd=tmp_path, capture_output=True, text=True, check=True
+    )
+    assert made.stdout.strip() == str({row.name: () for row in COMMANDS})
 
 
 def test_help_is_there_before_the_extra_is(

@@ -1,4 +1,4 @@
-"""``lab.study.figure2``: cutting a network after each block, and the result that tables read."""
+"""``siftfunnel.lab.study.figure2``: cutting a network after each block, and the result that tables read."""
 
 import json
 from dataclasses import replace
