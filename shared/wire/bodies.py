@@ -14,7 +14,7 @@
            "choices": base64 uint8[C][3][P][B + 1], "counts": base64 uint16[T][L],
            "most_bytes": integer, "mean_bytes": number}, little endian
            levels from zero under one step per channel, entropy coded with tables chosen by context
-           (`siftfunnel.shared.wire.lattice_body`); without "bounds" and "places" they are `FIRST` of the lattice
+           (`siftfunnel.shared.wire.lattice`); without "bounds" and "places" they are its `FIRST`
 """
 
 import base64

@@ -269,6 +269,7 @@ def test_rmle_done_right_reaches_18_db_on_an_untrained_edge_of_width_32(tmp_path
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(600)
 def test_rmle_done_right_reaches_35_db_on_an_untrained_edge_of_width_128(tmp_path: Path) -> None:
     attack = RMLE(
         iterations=800,
@@ -277,6 +278,7 @@ def test_rmle_done_right_reaches_35_db_on_an_untrained_edge_of_width_128(tmp_pat
         tv_weights=(0.02,),
         prior_weights=(0.02,),
         spaces=("whitened",),
+        tuning_pictures=2,
     )
     assert _score_on_untrained(128, drawn_faces()[:120], attack, tmp_path) > 35
 
