@@ -1,7 +1,10 @@
 """When to dial again and when to give up: exponential backoff with jitter, as a pure state machine."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
+from numbers import Real
+
+from siftfunnel.edge_client.checks import require_numbers
 
 
 @dataclass(frozen=True)
@@ -16,6 +19,7 @@ class ReconnectPolicy:
         stalls_max: connections in a row, per server, on which a server stops replying.
 
     Raises:
+        TypeError: something else than a number.
         ValueError: a value out of range.
     """
 
@@ -26,6 +30,7 @@ class ReconnectPolicy:
     stalls_max: int = 2
 
     def __post_init__(self) -> None:
+        require_numbers(self, Real, *(each.name for each in fields(self)))
         if self.initial_ms <= 0 or self.ceiling_ms < self.initial_ms or self.factor < 1:
             raise ValueError(f"backoff needs 0 < initial_ms <= ceiling_ms and factor >= 1: {self}")
         if self.connect_timeout_s < 0 or self.stalls_max < 1:

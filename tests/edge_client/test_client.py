@@ -5,6 +5,7 @@ import io
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -263,6 +264,27 @@ def test_a_device_needs_no_cloud_half(bundle: Bundle, server: str, tmp_path: Pat
 def test_an_address_of_another_form_is_refused(bundle: Bundle, address: str) -> None:
     with pytest.raises(ValueError, match="server"):
         SplitClient(bundle, address)
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "top_k",
+        "budget_ms",
+        "first_sequence",
+        "threads",
+        "connect_timeout_s",
+        "server",
+        "codec",
+        "tls",
+        "bundle",
+    ],
+)
+def test_an_argument_of_another_type_is_refused_by_its_name(bundle: Bundle, name: str) -> None:
+    wrong: Any = [object()]
+    given: dict[str, Any] = {"bundle": bundle, "server": "127.0.0.1:1", name: wrong}
+    with pytest.raises((TypeError, CodecError), match=f"{name} "):
+        SplitClient(**given)
 
 
 def test_a_closed_client_says_so(bundle: Bundle, server: str) -> None:
