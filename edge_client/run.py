@@ -21,6 +21,7 @@ from siftfunnel.edge_client.producer import OnHandedIn
 from siftfunnel.edge_client.sources.source import Source
 from siftfunnel.edge_client.summary import Summary, write_summary
 from siftfunnel.edge_client.together import Part, Together
+from siftfunnel.shared.files import require_place
 from siftfunnel.shared.showing import printable
 
 if TYPE_CHECKING:
@@ -46,8 +47,7 @@ class RunConfig:
     def __post_init__(self) -> None:
         if self.grace_s < 0:
             raise ValueError(f"--drain-seconds must not be negative, not {self.grace_s}")
-        if self.summary is not None and not self.summary.parent.is_dir():
-            raise ValueError(f"--summary {self.summary}: no such folder; make it first")
+        require_place(self.summary, "--summary")
 
 
 def play(

@@ -22,7 +22,8 @@ def parsed(*flags: str) -> CloudConfig:
 def test_flags_reach_the_configuration_in_its_units(tmp_path: Path) -> None:
     config = parsed(
         "--bundles", "m", "--bundle", "./b", "--listen", "0.0.0.0:1", "--http", "127.0.0.1:2",
-        "--threads", "3", "--workers", "4", "--max-batch", "5", "--max-wait-ms", "1.5", "--queue-limit", "7", "--window", "8",
+        "--threads", "3", "--workers", "4", "--max-batch", "5",
+        "--max-wait-ms", "1.5", "--queue-limit", "7", "--window", "8",
         "--drain-seconds", "9", "--reflection", "--skip-bad", "--record-flows", "f", "--record-limit-mb", "2",
         "--max-connections", "10", "--max-calls", "11", "--max-calls-per-connection", "12",
         "--max-calls-per-client", "13", "--stall-seconds", "14", "--engine-start-seconds", "15",
