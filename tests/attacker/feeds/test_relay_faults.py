@@ -51,7 +51,7 @@ def test_a_port_in_use_is_a_clear_error() -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
         feed = RelayFeed(relay_config(1, port))
-        with pytest.raises(FeedError, match=f"cannot listen at 127.0.0.1:{port}: the port is in use.*0: any free"):
+        with pytest.raises(FeedError, match=f"cannot listen at 127.0.0.1:{port}: the port is in use"):
             feed.start(_ignore)
     assert feed.state().phase == "failed"
     feed.stop()
