@@ -78,7 +78,8 @@ class Redial:
         now_s = time.monotonic()
         wait_s = self._reconnection.lost(now_s, stalled=fault is not None)
         if wait_s is not None:
-            self._say_that_it_lasts(now_s)
+            if trouble is None:
+                self._say_that_it_lasts(now_s)
             return wait_s
         if fault is not None:
             raise ServerUnreachable(f"{server} is there and {fault}")
