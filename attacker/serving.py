@@ -1,6 +1,5 @@
 """One attacker process from its configuration to its end: feeds, pipeline, HTTP."""
 
-import errno
 import signal
 import socket
 import sys
@@ -25,6 +24,7 @@ from siftfunnel.attacker.tap.events import Feed, FeedError
 from siftfunnel.attacker.web.app import Face, make_app
 from siftfunnel.attacker.web.connections import MAX_CONNECTIONS, SilentConnections
 from siftfunnel.attacker.web.hub import Hub
+from siftfunnel.shared.ports import why_not_listening
 
 DRAIN_S = 3
 TICKS_PER_S = 10  # of uvicorn
@@ -162,17 +162,8 @@ def listen(endpoint: Endpoint) -> socket.socket:
         listener.set_inheritable(True)
     except OSError as error:
         listener.close()
-        raise AddressError(_why(endpoint, error)) from error
+        raise AddressError(f"--http {endpoint}: {why_not_listening(error)}") from error
     return listener
-
-
-def _why(endpoint: Endpoint, error: OSError) -> str:
-    advice = {
-        errno.EADDRINUSE: "the port is in use; choose another one, or 0 for any free one",
-        errno.EACCES: "no permission; ports below 1024 need root, choose a higher one",
-        errno.EADDRNOTAVAIL: "this machine does not have that address",
-    }
-    return f"cannot serve the page at --http {endpoint}: {advice.get(error.errno or 0, error.strerror)}"
 
 
 @contextmanager

@@ -10,7 +10,6 @@ import logging
 import os
 import sys
 from collections.abc import Iterator, Sequence
-from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -20,6 +19,7 @@ from siftfunnel.cloud_server.config import CloudConfig, Endpoint
 from siftfunnel.cloud_server.engine import EngineOptions
 from siftfunnel.cloud_server.flags import DEFAULT_LISTEN, add_arguments
 from siftfunnel.cloud_server.recorder import RecorderConfig
+from siftfunnel.shared.bundle_search import bundle_directory, shipped_assets
 from siftfunnel.shared.tls import TlsFiles
 
 if TYPE_CHECKING:
@@ -78,6 +78,7 @@ def config_from(args: argparse.Namespace) -> CloudConfig:
 
     Raises:
         ValueError: a flag is out of range or does not go with another one.
+        BundleError: there is no bundle of a name.
     """
     listen, tls_listen, tls = args.listen, args.tls_listen, _tls_from(args)
     if listen is None and tls_listen is None:
@@ -86,7 +87,7 @@ def config_from(args: argparse.Namespace) -> CloudConfig:
         # Whoever brings a certificate for the only port wants TLS there, not plain text.
         listen, tls_listen = None, listen
     return CloudConfig(
-        bundles=(*args.bundles, *args.bundle) or tuple(_default_bundles()),
+        bundles=(*args.bundles, *_named(args)) or tuple(_default_bundles()),
         listen=listen,
         tls_listen=tls_listen,
         http=args.http,
@@ -202,13 +203,20 @@ def _tls_from(args: argparse.Namespace) -> TlsFiles | None:
     return TlsFiles(ca=args.tls_client_ca, certificate=args.tls_cert, key=args.tls_key)
 
 
+def _named(args: argparse.Namespace) -> Iterator[Path]:
+    """Where the bundles of `--bundle` lie; a folder without a manifest is left to the checks."""
+    places = (*args.bundles, *map(Path, _environment()))
+    for name in args.bundle:
+        yield Path(name) if os.path.isdir(name) else bundle_directory(name, places)
+
+
+def _environment() -> list[str]:
+    return [part for part in os.environ.get("SIFTFUNNEL_MODELS", "").split(os.pathsep) if part]
+
+
 def _default_bundles() -> Iterator[Path]:
-    """Folders of SIFTFUNNEL_MODELS, else the shipped bundles, found without importing the distribution."""
-    if named := os.environ.get("SIFTFUNNEL_MODELS"):
-        yield from map(Path, filter(None, named.split(os.pathsep)))
-        return
-    product = find_spec("siftfunnel")
-    for place in (product and product.submodule_search_locations) or ():
-        bundles = Path(place) / "assets" / "bundles"
-        if bundles.is_dir():
-            yield bundles
+    """Folders of SIFTFUNNEL_MODELS, else the shipped bundles."""
+    if named := _environment():
+        yield from map(Path, named)
+    elif assets := shipped_assets():
+        yield assets / "bundles"

@@ -32,7 +32,12 @@ def _add_bundle_flags(group: Any) -> None:
         "(default: SIFTFUNNEL_MODELS, else the shipped bundles)",
     )
     group.add_argument(
-        "--bundle", type=Path, action="append", default=[], metavar="DIR", help="one bundle; may be repeated"
+        "--bundle",
+        action="append",
+        default=[],
+        metavar="DIR|NAME",
+        help="a bundle's folder, or a name to look up in --bundles, SIFTFUNNEL_MODELS and among the shipped; "
+        "may be repeated",
     )
     group.add_argument(
         "--skip-bad", action="store_true", help="serve the others when a bundle fails its checks"

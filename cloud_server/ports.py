@@ -9,6 +9,7 @@ import socket
 from contextlib import ExitStack
 
 from siftfunnel.cloud_server.config import Endpoint
+from siftfunnel.shared.ports import why_not_listening
 
 _EVERYWHERE = ("0.0.0.0", "::")
 _NOT_HERE = (errno.EADDRNOTAVAIL, errno.EAFNOSUPPORT)
@@ -34,14 +35,14 @@ def listening_sockets(endpoint: Endpoint, flag: str) -> list[socket.socket]:
                 listener = _listener(family, address, port)
             except OSError as error:
                 if error.errno not in _NOT_HERE:
-                    raise ListenError(f"{flag} {endpoint}: {_advice(error)}") from None
+                    raise ListenError(f"{flag} {endpoint}: {why_not_listening(error)}") from None
                 refusal = error
                 continue
             sockets.append(on_failure.enter_context(listener))
             port = listener.getsockname()[1]
         if not sockets:
             assert refusal is not None
-            raise ListenError(f"{flag} {endpoint}: {_advice(refusal)}")
+            raise ListenError(f"{flag} {endpoint}: {why_not_listening(refusal)}")
         on_failure.pop_all()
     return sockets
 
@@ -61,13 +62,3 @@ def _addresses(endpoint: Endpoint, flag: str) -> list[tuple[socket.AddressFamily
 def _listener(family: socket.AddressFamily, address: str, port: int) -> socket.socket:
     dual = family == socket.AF_INET6 and address == "::"
     return socket.create_server((address, port), family=family, backlog=128, dualstack_ipv6=dual)
-
-
-def _advice(error: OSError) -> str:
-    if error.errno == errno.EADDRINUSE:
-        return "the port is in use; stop what holds it or choose another one (0 lets the system choose)"
-    if error.errno == errno.EACCES:
-        return "not permitted; ports below 1024 need a privilege, choose another one"
-    if error.errno == errno.EADDRNOTAVAIL:
-        return "this machine has no such address; 0.0.0.0 listens on all interfaces"
-    return error.strerror or str(error)

@@ -44,7 +44,7 @@ class ServerAddress:
 
     Raises:
         ValueError: an address of another form, port 0, or a name without TLS.
-        TypeError: something else than certificate files.
+        TypeError: something else than a text or certificate files.
     """
 
     target: str
@@ -54,6 +54,8 @@ class ServerAddress:
     def __post_init__(self) -> None:
         if not isinstance(self.tls, TlsFiles | bool | None):
             raise TypeError(f"tls takes TlsFiles(ca=...), True or None, not {self.tls!r}")
+        if not isinstance(self.target, str):
+            raise TypeError(f"server takes HOST:PORT as a text, not {self.target!r}")
         targets = self.target.split(",")
         for target in targets:
             if split_address(target, "server")[1] == 0:

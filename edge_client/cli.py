@@ -148,7 +148,7 @@ def run_classify(args: argparse.Namespace) -> int:
         ValueError: wrong input.
         EdgeError: the server could not be used.
     """
-    from siftfunnel.edge_client.outcome import Answer
+    from siftfunnel.edge_client.outcome import REFUSED, UNREACHABLE, Answer
     from siftfunnel.edge_client.outputs import Lines, as_verdict, open_output
 
     failed = 0
@@ -158,7 +158,9 @@ def run_classify(args: argparse.Namespace) -> int:
         for outcome in client.stream(args.images):
             if not isinstance(outcome, Answer):
                 failed += 1
-                text = getattr(outcome, "message", "")
+                # what is wrong with the server is the stream's own error, which follows
+                of_server = getattr(outcome, "code", "") in (REFUSED, UNREACHABLE)
+                text = "not answered" if of_server else getattr(outcome, "message", "")
                 _warn(printable(text if outcome.source in text else f"{outcome.source}: {text}"))
             if args.output or isinstance(outcome, Answer):
                 output.write(outcome)

@@ -7,6 +7,7 @@ import time
 from collections.abc import AsyncIterator, Iterable, Iterator
 from dataclasses import dataclass, field, replace
 from functools import partial
+from numbers import Integral
 from os import PathLike
 from pathlib import Path
 from types import TracebackType
@@ -16,6 +17,7 @@ import numpy as np
 from PIL import Image
 
 from siftfunnel.edge_client.address import ServerAddress
+from siftfunnel.edge_client.checks import require_numbers
 from siftfunnel.edge_client.encoder import Encoder
 from siftfunnel.edge_client.engine import StreamEngine
 from siftfunnel.edge_client.errors import FrameFailed
@@ -56,6 +58,7 @@ class ClientSettings:
 
     Raises:
         ValueError: a value out of range.
+        TypeError: something else than a number.
     """
 
     top_k: int = 1
@@ -67,6 +70,9 @@ class ClientSettings:
     reconnect: ReconnectPolicy = field(default_factory=ReconnectPolicy)
 
     def __post_init__(self) -> None:
+        require_numbers(self, Integral, "top_k", "first_sequence", "threads", "frames_per_message")
+        if self.budget_ms is not None:
+            require_numbers(self, Integral, "budget_ms")
         if self.top_k < 1:
             raise ValueError(f"top_k must be at least 1, not {self.top_k}")
         if self.frames_per_message < 1:
@@ -98,6 +104,7 @@ class SplitClient:
         CodecError: the bundle has no such codec.
         ModelError: the edge half does not load.
         ValueError: an address or setting that makes no sense.
+        TypeError: an address or setting of another type.
 
     Example:
         with SplitClient("bundles/mine", "server:50051", codec="q4") as client:

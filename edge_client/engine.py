@@ -256,6 +256,7 @@ class StreamEngine:
             self._window.connected(terms.window, now_s)
             self._terms = terms
             self._opened = self._was_connected = True
+            self._redial.present()
             self._work.notify_all()
 
     def _on_end(self, ended: CallEnded) -> None:
@@ -351,5 +352,5 @@ class StreamEngine:
         """Publish what the window has failed and let the producer go on; the lock is held."""
         now_s = time.monotonic()
         for failed in self._window.take_failed():
-            self._publish(failure_of(failed, self._agreement, now_s))
+            self._publish(failure_of(self._redial.told(failed), self._agreement, now_s))
         self._room.notify_all()

@@ -42,6 +42,8 @@ class EdgeModel:
     def __init__(
         self, bundle: Bundle | str | Path, *, threads: int = 1, bundles: Iterable[str | Path] = ()
     ) -> None:
+        if not isinstance(bundle, (Bundle, str, PathLike)):
+            raise TypeError(f"bundle takes a loaded bundle, its folder or a name, not {bundle!r}")
         if isinstance(bundles, (str, PathLike)):
             raise TypeError(f"bundles takes several folders; give [{os.fspath(bundles)!r}]")
         if threads < 1:

@@ -24,6 +24,7 @@ from numpy.typing import NDArray
 
 from siftfunnel.edge_client.address import LOOPBACK, split_address
 from siftfunnel.shared.hosts import names_this_machine
+from siftfunnel.shared.ports import why_not_listening
 
 _POLL_S = 10.0
 _FRAMES_PER_ANSWER = 64
@@ -181,10 +182,7 @@ class PreviewServer:
         try:
             self._server = server_class((host, port), _handler(self.ring, config.anywhere))
         except OSError as error:
-            raise OSError(
-                error.errno,
-                f"--preview {config.address}: cannot listen there ({error.strerror}); take another port",
-            ) from None
+            raise OSError(error.errno, f"--preview {config.address}: {why_not_listening(error)}") from None
         shown = f"[{host}]" if ":" in host else host
         self.address = f"{shown}:{self._server.server_address[1]}"
         warn(

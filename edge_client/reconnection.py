@@ -1,7 +1,10 @@
 """When to dial again and when to give up: exponential backoff with jitter, as a pure state machine."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
+from numbers import Real
+
+from siftfunnel.edge_client.checks import require_numbers
 
 
 @dataclass(frozen=True)
@@ -16,6 +19,7 @@ class ReconnectPolicy:
         stalls_max: connections in a row, per server, on which a server stops replying.
 
     Raises:
+        TypeError: something else than a number.
         ValueError: a value out of range.
     """
 
@@ -26,6 +30,7 @@ class ReconnectPolicy:
     stalls_max: int = 2
 
     def __post_init__(self) -> None:
+        require_numbers(self, Real, *(each.name for each in fields(self)))
         if self.initial_ms <= 0 or self.ceiling_ms < self.initial_ms or self.factor < 1:
             raise ValueError(f"backoff needs 0 < initial_ms <= ceiling_ms and factor >= 1: {self}")
         if self.connect_timeout_s < 0 or self.stalls_max < 1:
@@ -67,6 +72,14 @@ class Reconnection:
             self._spent_s += now_s - self._down_since_s
             self._down_since_s = None
 
+    def down_s(self, now_s: float) -> float:
+        """How much time without a connection the outage has had, seconds."""
+        return self._spent_s + (0.0 if self._down_since_s is None else now_s - self._down_since_s)
+
+    def left_s(self, now_s: float) -> float:
+        """How much more of it the policy allows, seconds; 0 or below for none."""
+        return self._policy.connect_timeout_s - self.down_s(now_s)
+
     def refused(self, server: str) -> bool:
         """A server turned the client down.
 
@@ -89,9 +102,8 @@ class Reconnection:
             Seconds to wait before the next attempt; None to give up.
         """
         self.dialling(now_s)
-        assert self._down_since_s is not None
         self._stalls = self._stalls + 1 if stalled else self._stalls
-        left_s = self._policy.connect_timeout_s - self._spent_s - (now_s - self._down_since_s)
+        left_s = self.left_s(now_s)
         if left_s <= 0 or self._stalls >= self._policy.stalls_max * self._servers:
             return None
         grown_ms = self._policy.initial_ms * self._policy.factor ** min(self._attempts, 30)

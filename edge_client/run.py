@@ -21,7 +21,8 @@ from siftfunnel.edge_client.producer import OnHandedIn
 from siftfunnel.edge_client.sources.source import Source
 from siftfunnel.edge_client.summary import Summary, write_summary
 from siftfunnel.edge_client.together import Part, Together
-from siftfunnel.shared.showing import printable
+from siftfunnel.shared.files import require_place
+from siftfunnel.shared.showing import counted, printable
 
 if TYPE_CHECKING:
     from siftfunnel.edge_client.preview import PreviewServer
@@ -46,8 +47,7 @@ class RunConfig:
     def __post_init__(self) -> None:
         if self.grace_s < 0:
             raise ValueError(f"--drain-seconds must not be negative, not {self.grace_s}")
-        if self.summary is not None and not self.summary.parent.is_dir():
-            raise ValueError(f"--summary {self.summary}: no such folder; make it first")
+        require_place(self.summary, "--summary")
 
 
 def play(
@@ -92,7 +92,7 @@ def _require_answers(part: Part) -> None:
     summary, handed_in = part.summary, part.handed_in
     if summary.skipped and not handed_in:
         raise SourceError(
-            f"nothing was sent: {summary.skipped} pictures skipped ({summary.skipped_why}); "
+            f"nothing was sent: {counted(summary.skipped, 'picture')} skipped ({summary.skipped_why}); "
             f"the first: {summary.first_skipped}"
         )
     if not handed_in:
@@ -133,8 +133,8 @@ def _say_figures(part: Part, config: RunConfig, name: bool) -> None:
     prefix, summary = f"{part.client.bundle.name}: " if name else "", part.summary
     if summary.foreign_labels:
         print(
-            f"{prefix}{summary.foreign_labels} labels, for example {summary.foreign_label!r}, are no classes "
-            "of the bundle; they do not count for the accuracy",
+            f"{prefix}{counted(summary.foreign_labels, 'label')}, for example {summary.foreign_label!r}, not "
+            "among the bundle's classes; not counted for the accuracy",
             file=sys.stderr,
         )
     if not config.quiet:

@@ -37,6 +37,7 @@ class Trouble:
 
 
 _OWN_CERTIFICATE = "the server does not accept this device's certificate (--tls-cert): "
+_NO_SUCH_NAME = "nobody knows the name; check it and the network"
 
 TROUBLES = (
     Trouble(
@@ -84,9 +85,9 @@ TROUBLES = (
     Trouble(ASKED_SHOWN_ONE, _OWN_CERTIFICATE + "it must be signed by an authority that the server trusts"),
     Trouble("_ALERT_", "the server breaks the TLS handshake off; look at its TLS settings"),
     Trouble("TLS: ", "the certificate files of this device cannot be used at the moment"),
-    Trouble(
-        "DNS resolution failed", "nobody knows the name; check it and the network", kind=ServerUnreachable
-    ),
+    Trouble("DNS resolution failed", _NO_SUCH_NAME, kind=ServerUnreachable),
+    # what newer versions of gRPC say
+    Trouble("lookup error", _NO_SUCH_NAME, kind=ServerUnreachable),
 )
 """The first one whose sign the text holds counts."""
 

@@ -85,7 +85,7 @@ class Unary:
                 if (result := self._step(delivery)) is not None:
                     return result
                 for failed in window.take_failed():
-                    return failure_of(failed, self._agreement, time.monotonic())
+                    return failure_of(delivery.redial.told(failed), self._agreement, time.monotonic())
 
     def close(self) -> None:
         """Free the connection and end what is being delivered."""
@@ -157,6 +157,8 @@ class Unary:
         # one call that is late says nothing about a connection on which others are answered
         if not late or calls.silent_s(now_s) >= self._window.reply_timeout_s:
             self._replace(calls)
+        if late:
+            delivery.redial.present()
         if late and waited_s < self._window.reply_timeout_s:
             delivery.interrupt.wait(left_s)
         elif not delivery.window.done:

@@ -15,9 +15,11 @@ runs out settles its frame wherever that is; an answer that comes later is none.
 import heapq
 import math
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
+from numbers import Real
 
 from siftfunnel.edge_client import outcome
+from siftfunnel.edge_client.checks import require_numbers
 from siftfunnel.edge_client.flight import Flight
 from siftfunnel.edge_client.frame import EncodedFrame, Held
 
@@ -40,6 +42,7 @@ class WindowPolicy:
         retry_ceiling_ms: the longest wait between two tries of one frame, whatever the server's hint.
 
     Raises:
+        TypeError: something else than a number.
         ValueError: a limit below 1 or a time not above 0.
     """
 
@@ -54,6 +57,7 @@ class WindowPolicy:
     retry_ceiling_ms: float = 5_000.0
 
     def __post_init__(self) -> None:
+        require_numbers(self, Real, *(each.name for each in fields(self)))
         counts = (self.limit, self.refusals_max, self.suspicions_max, self.losses_max, self.strays_max)
         if min(counts) < 1:
             raise ValueError(f"limits and counts must be at least 1: {self}")

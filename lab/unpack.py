@@ -138,8 +138,12 @@ def is_binary_archive(archive: Path) -> bool:
             return any(name.endswith(".bin") for name in opened.getnames())
     except FileNotFoundError:
         raise DataError(f"{archive}: no such file") from None
+    except IsADirectoryError:
+        raise DataError(f"{archive}: is a folder, not a tar archive") from None
     except (tarfile.TarError, EOFError, OSError) as error:
-        raise DataError(f"{archive}: cannot be read as a tar archive ({error})") from error
+        # of a file that is none at all, tarfile says so once per compression it knows, on a line each
+        why = str(error).partition("\n")[0].rstrip(":")
+        raise DataError(f"{archive}: cannot be read as a tar archive ({why})") from error
 
 
 def unpack_cifar10(archive: Path | None, out: Path, show: Show, *, verify: bool = True) -> int:
@@ -160,6 +164,7 @@ def unpack_cifar10(archive: Path | None, out: Path, show: Show, *, verify: bool 
         if not archive.is_file():
             download(CIFAR10_URL, archive, CIFAR10_BYTES, show)
     if not is_binary_archive(archive):
+        show(f"{archive.name}: no binary archive of CIFAR-10; its class folders are unpacked as they are")
         return unpack_class_tar(archive, out, show)
     if verify:
         require_sha256(archive, CIFAR10_SHA256)

@@ -90,6 +90,22 @@ def write_file(path: Path, data: str | bytes) -> None:
             _write_through(os.open(path, os.O_WRONLY), stored)
 
 
+def require_place(path: Path | None, flag: str) -> None:
+    """Refuse, before a run whose end writes a file, a place that cannot take one.
+
+    Args:
+        path: the file's; None for none.
+        flag: names it in the message.
+
+    Raises:
+        ValueError: there is no such folder, or the path is one.
+    """
+    if path is not None and not path.parent.is_dir():
+        raise ValueError(f"{flag} {path}: no such folder; make it first")
+    if path is not None and path.is_dir():
+        raise ValueError(f"{flag} {path}: is a folder; name a file in it")
+
+
 @contextmanager
 def naming(place: Path | str) -> Iterator[None]:
     """Let what goes wrong while a place is written name it and say what to do; a broken pipe stays as it is.

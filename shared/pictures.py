@@ -116,6 +116,8 @@ def open_image(source: ImageSource) -> Image.Image:
         raise ImageError(f"{name}: {error}") from None
     except FileNotFoundError:
         raise ImageError(f"{name}: no such file") from None
+    except IsADirectoryError:
+        raise ImageError(f"{name}: is a folder; `siftfunnel edge --source` takes folders") from None
     except UnidentifiedImageError:
         raise ImageError(f"{name}: not a picture in a format read here ({', '.join(FORMATS)})") from None
     except Exception as error:
@@ -129,8 +131,11 @@ def upright_rgb(image: Image.Image) -> Image.Image:
     """A decoded picture turned as its EXIF orientation says, in RGB.
 
     Raises:
-        ImageError: truncated, larger than `MAX_PIXELS`, or with values whose white nobody can know.
+        ImageError: without a pixel, truncated, larger than `MAX_PIXELS`, or with values whose white nobody
+            can know.
     """
+    if not (image.width and image.height):
+        raise ImageError(f"has no pixels: it is {image.width}x{image.height}")
     if image.width * image.height > MAX_PIXELS:
         raise _too_large(image, MAX_PIXELS)
     try:
@@ -165,16 +170,19 @@ def _opened(stream: BinaryIO) -> Image.Image:
     """What `Image.open` does, but with limits of our own and without its warnings about large pictures."""
     stream.seek(0)
     prefix = stream.read(16)
+    if not prefix:
+        raise ImageError("is empty")
     if prefix[4:8] == b"ftyp" and prefix[8:12] in _HEIC_BRANDS:
         return _open_heic(stream)
     for form in FORMATS:
         factory, accepts = Image.OPEN[form]
-        if accepts is None or accepts(prefix) is True:
-            stream.seek(0)
-            try:
+        try:
+            # what asks for more bytes than there are raises too
+            if accepts is None or accepts(prefix) is True:
+                stream.seek(0)
                 return factory(stream, "")
-            except _NOT_THIS_FORMAT:
-                continue
+        except _NOT_THIS_FORMAT:
+            continue
     raise UnidentifiedImageError
 
 

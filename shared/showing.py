@@ -1,4 +1,4 @@
-"""Names of places as they may be shown: without credentials, and without characters that steer a terminal."""
+"""What is shown to people: names without credentials or characters that steer a terminal, and counts."""
 
 import re
 
@@ -27,3 +27,12 @@ def printable(text: str) -> str:
     if text.isprintable():
         return text
     return "".join(each if each.isprintable() else repr(each)[1:-1] for each in text)
+
+
+def counted(count: int, thing: str) -> str:
+    """A number of things, with the noun's plural where it is not one.
+
+    >>> counted(1, "picture"), counted(0, "frame")
+    ('1 picture', '0 frames')
+    """
+    return f"{count} {thing}" if count == 1 else f"{count} {thing}s"

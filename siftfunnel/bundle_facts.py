@@ -104,7 +104,7 @@ def lines(fact: dict[str, Any]) -> Iterator[tuple[str, str]]:
     yield "bundle", fact["name"]
     yield "directory", fact["directory"]
     yield "digest", fact["digest"]
-    yield "architecture", f"{fact['architecture']}, cut at {fact['split_point']}, defence {fact['defence']}"
+    yield "architecture", f"{fact['architecture']}; cut: {fact['split_point']}; defence: {fact['defence']}"
     yield "input", _shape(fact["input"])
     yield "feature", _shape(fact["feature"])
     yield "classes", f"{len(fact['classes'])} ({fact['label_kind']}): {', '.join(fact['classes'])}"

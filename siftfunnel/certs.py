@@ -89,7 +89,7 @@ def make_certificates(
         FileExistsError: a file is already there and ``force`` is not given; nothing was written.
     """
     if valid_days <= 0:
-        raise ValueError(f"valid_days must be at least 1, got {valid_days}")
+        raise ValueError(f"certificates are valid for at least 1 day (--days), not {valid_days}")
     if not names:
         raise ValueError("a server certificate needs at least one name; give --name localhost")
     alternatives = [subject_name(name) for name in names]
@@ -103,7 +103,7 @@ def make_certificates(
     try:
         end = start + _CLOCK_SKEW + timedelta(days=valid_days)
     except OverflowError:
-        raise ValueError(f"valid_days: {valid_days} days from now is a date without a name") from None
+        raise ValueError(f"{valid_days} days from now is after the year 9999; give fewer (--days)") from None
     ca_key, server_key, client_key = (ec.generate_private_key(ec.SECP256R1()) for _ in range(3))
     authority = _name("siftfunnel local authority")
     ca = _builder(authority, authority, ca_key, start, end)

@@ -10,7 +10,7 @@ import signal
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import cast
+from typing import NoReturn, cast
 
 from siftfunnel import __version__
 from siftfunnel.commands import COMMANDS, Command
@@ -21,6 +21,16 @@ from siftfunnel.shared.showing import without_credentials
 _BAD_INPUT = (ValueError, FileNotFoundError, FileExistsError, NotADirectoryError, IsADirectoryError)
 _RUNTIME_FAILURE = (OSError, RuntimeError)
 _INTERRUPTED = 128 + signal.SIGINT
+
+
+class _Parser(argparse.ArgumentParser):
+    """Whoever names no command, or none of a command's own, gets the list of those there are."""
+
+    def error(self, message: str) -> NoReturn:
+        if message.endswith((": COMMAND", ": ACTION")):
+            self.print_help(sys.stderr)
+            self.exit(2, f"\n{self.prog}: error: {message}\n")
+        super().error(message)
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -64,7 +74,7 @@ def _run(arguments: list[str]) -> int:
 
 def build_parser(command: Command | None = None) -> argparse.ArgumentParser:
     """Build the top-level parser with only ``command`` imported; the others are rows of the help text."""
-    parser = argparse.ArgumentParser(
+    parser = _Parser(
         prog="siftfunnel",
         description="Split inference that runs: an edge half, a cloud half, and an attacker on the wire.",
         epilog="`siftfunnel COMMAND --help` explains a command.",

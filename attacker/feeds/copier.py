@@ -18,6 +18,7 @@ from collections.abc import Callable
 from siftfunnel.attacker.feeds.config import Endpoint
 from siftfunnel.attacker.feeds.spool import Chunk, Closed, Opened, SpoolItem
 from siftfunnel.attacker.tap.events import Direction, FeedError
+from siftfunnel.shared.ports import why_not_listening
 
 _CHUNK_BYTES = 1 << 18
 _CONNECT_TIMEOUT_S = 10.0
@@ -95,14 +96,14 @@ class Copier:
             family, kind, _, _, address = min(found, key=lambda info: info[0] != socket.AF_INET)
             listener = socket.socket(family, kind)
         except OSError as error:
-            raise self._cannot_listen(error, "check the address") from None
+            raise self._cannot_listen(error) from None
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
             listener.bind(address)
             listener.listen(128)
         except OSError as error:
             listener.close()
-            raise self._cannot_listen(error, "take another port, or 0 for any free one") from None
+            raise self._cannot_listen(error) from None
         listener.setblocking(False)
         self._listener = listener
         self._wake_read, self._wake_write = socket.socketpair()
@@ -110,8 +111,8 @@ class Copier:
         self._wake_write.setblocking(False)
         return Endpoint(host, int(listener.getsockname()[1]))
 
-    def _cannot_listen(self, error: OSError, advice: str) -> FeedError:
-        return FeedError(f"the relay cannot listen at {self._listen}: {error.strerror or error}; {advice}")
+    def _cannot_listen(self, error: OSError) -> FeedError:
+        return FeedError(f"the relay cannot listen at {self._listen}: {why_not_listening(error)}")
 
     def stop(self) -> None:
         """Make `run` close every connection and return; from any thread."""

@@ -6,6 +6,7 @@ from ipaddress import ip_address
 from pathlib import Path
 
 from siftfunnel.shared.bundle import Bundle, Inverter, Problem, find_inverters
+from siftfunnel.shared.files import require_place
 from siftfunnel.shared.ports import LOOPBACK
 from siftfunnel.shared.showing import printable
 from siftfunnel.shipped import Library
@@ -66,6 +67,7 @@ class DemoConfig:
     def __post_init__(self) -> None:
         if self.frames is not None and self.frames < 1:
             raise ValueError(f"--frames must be at least 1, got {self.frames}")
+        require_place(self.summary, "--summary")
         if self.rate_fps is not None and not 0 < self.rate_fps <= 10_000:
             raise ValueError(
                 f"--rate must be above 0 and at most 10000 frames per second, got {self.rate_fps}"

@@ -117,8 +117,6 @@ def run(args: argparse.Namespace) -> int:
     from siftfunnel.demo.view import make_view
 
     config = make_config(args, say=lambda note: print(note, flush=True))
-    if config.summary is not None:
-        config.summary.parent.mkdir(parents=True, exist_ok=True)
     for name in without_inverter(config):
         print(f"no inverter for {name}: the attacker rebuilds nothing; `siftfunnel lab inverter` trains one")
     stop = threading.Event()

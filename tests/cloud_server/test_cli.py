@@ -9,7 +9,8 @@ from siftfunnel.certs import make_certificates
 from siftfunnel.cloud_server.ceilings import Ceilings
 from siftfunnel.cloud_server.cli import add_cloud_parser, config_from, main
 from siftfunnel.cloud_server.config import CloudConfig, Endpoint
-from siftfunnel.shared.bundle import Bundle
+from siftfunnel.shared.bundle import Bundle, BundleError
+from siftfunnel.shared.bundle_search import bundle_directory
 
 
 def parsed(*flags: str) -> CloudConfig:
@@ -20,8 +21,9 @@ def parsed(*flags: str) -> CloudConfig:
 
 def test_flags_reach_the_configuration_in_its_units(tmp_path: Path) -> None:
     config = parsed(
-        "--bundles", "m", "--bundle", "b", "--listen", "0.0.0.0:1", "--http", "127.0.0.1:2", "--threads", "3",
-        "--workers", "4", "--max-batch", "5", "--max-wait-ms", "1.5", "--queue-limit", "7", "--window", "8",
+        "--bundles", "m", "--bundle", "./b", "--listen", "0.0.0.0:1", "--http", "127.0.0.1:2",
+        "--threads", "3", "--workers", "4", "--max-batch", "5",
+        "--max-wait-ms", "1.5", "--queue-limit", "7", "--window", "8",
         "--drain-seconds", "9", "--reflection", "--skip-bad", "--record-flows", "f", "--record-limit-mb", "2",
         "--max-connections", "10", "--max-calls", "11", "--max-calls-per-connection", "12",
         "--max-calls-per-client", "13", "--stall-seconds", "14", "--engine-start-seconds", "15",
@@ -57,7 +59,18 @@ def test_a_certificate_turns_the_only_port_into_a_tls_port(tmp_path: Path) -> No
 def test_bundles_come_from_the_environment_when_no_flag_names_any(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("SIFTFUNNEL_MODELS", "one:two")
     assert parsed().bundles == (Path("one"), Path("two"))
-    assert parsed("--bundle", "b").bundles == (Path("b"),)
+    assert parsed("--bundle", "./b").bundles == (Path("b"),)
+
+
+def test_a_bundle_is_named_as_the_device_names_it(bundle: Bundle, monkeypatch: pytest.MonkeyPatch) -> None:
+    folder, name = bundle.directory.parent, bundle.directory.name
+    assert parsed("--bundles", str(folder), "--bundle", name).bundles == (folder, bundle.directory)
+    monkeypatch.setenv("SIFTFUNNEL_MODELS", str(folder))
+    assert parsed("--bundle", name).bundles == (bundle.directory,)
+    shipped = parsed("--bundle", "drawnfaces-siftfunnel").bundles
+    assert shipped == (bundle_directory("drawnfaces-siftfunnel"),)
+    with pytest.raises(BundleError, match=f"no bundle 'nobody': .*{name}"):
+        parsed("--bundle", "nobody")
 
 
 @pytest.mark.parametrize(

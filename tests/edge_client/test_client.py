@@ -5,7 +5,9 @@ import io
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
 from pathlib import Path
+from typing import Any
 
+import numpy as np
 import pytest
 from PIL import Image
 
@@ -119,6 +121,12 @@ def test_a_damaged_picture_in_the_middle_is_named_and_the_rest_is_answered(
 def test_a_damaged_picture_raises_when_it_is_the_only_one(bundle: Bundle, server: str) -> None:
     with SplitClient(bundle, server) as client, pytest.raises(ImageError, match="not a picture"):
         client.classify(b"no picture at all")
+
+
+@pytest.mark.parametrize("shape", [(0, 0, 3), (0, 5, 3), (5, 0, 3)])
+def test_pixels_without_a_pixel_are_an_image_error(bundle: Bundle, shape: tuple[int, int, int]) -> None:
+    with SplitClient(bundle, "127.0.0.1:1") as client, pytest.raises(ImageError, match="has no pixels"):
+        client.classify(np.zeros(shape, np.uint8))
 
 
 def test_a_source_that_fails_raises_after_what_it_gave_is_answered(bundle: Bundle, server: str) -> None:
@@ -256,6 +264,27 @@ def test_a_device_needs_no_cloud_half(bundle: Bundle, server: str, tmp_path: Pat
 def test_an_address_of_another_form_is_refused(bundle: Bundle, address: str) -> None:
     with pytest.raises(ValueError, match="server"):
         SplitClient(bundle, address)
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "top_k",
+        "budget_ms",
+        "first_sequence",
+        "threads",
+        "connect_timeout_s",
+        "server",
+        "codec",
+        "tls",
+        "bundle",
+    ],
+)
+def test_an_argument_of_another_type_is_refused_by_its_name(bundle: Bundle, name: str) -> None:
+    wrong: Any = [object()]
+    given: dict[str, Any] = {"bundle": bundle, "server": "127.0.0.1:1", name: wrong}
+    with pytest.raises((TypeError, CodecError), match=f"{name} "):
+        SplitClient(**given)
 
 
 def test_a_closed_client_says_so(bundle: Bundle, server: str) -> None:

@@ -90,10 +90,15 @@ def test_an_answer_that_is_later_than_its_budget_is_none(bundle: Bundle) -> None
 def test_a_budget_bounds_the_wait_for_a_server_that_is_not_there(
     bundle: Bundle, free_port: Callable[[], int]
 ) -> None:
-    with SplitClient(bundle, f"127.0.0.1:{free_port()}", budget_ms=200) as client:
+    server = f"127.0.0.1:{free_port()}"
+    with SplitClient(bundle, server, budget_ms=200) as client:
         failed = within_patience(lambda: client.classify(pixels(0)))
+        streamed = within_patience(lambda: list(client.stream([pixels(0)])))
     assert isinstance(failed, FrameFailed)
-    assert failed.failure.code == "BUDGET_EXCEEDED"
+    assert isinstance(streamed, list)
+    for failure in (failed.failure, *streamed):
+        assert failure.code == "BUDGET_EXCEEDED"
+        assert f"no server at {server}; is `siftfunnel cloud` running there?" in failure.message
 
 
 def test_close_ends_a_call_that_waits(bundle: Bundle) -> None:

@@ -174,7 +174,7 @@ def test_other_machines_are_let_in_only_on_demand(address: str) -> None:
 
 
 def test_a_taken_port_is_named(preview: PreviewServer) -> None:
-    with pytest.raises(OSError, match=f"--preview {preview.address}: cannot listen there"):
+    with pytest.raises(OSError, match=f"--preview {preview.address}: the port is in use"):
         PreviewServer(PreviewConfig(preview.address), lambda text: None)
 
 

@@ -34,6 +34,7 @@ from siftfunnel.shared.tls import TlsFiles
         ("TLS: cannot read client.key: No such file or directory", TlsFailure, False),
         ("socket: Too many open files", ServerUnreachable, False),
         ("DNS resolution failed for cloud:1", ServerUnreachable, False),
+        ("errors resolving cloud:1: [field:hostname lookup error:address]", ServerUnreachable, False),
     ],
 )
 def test_each_trouble_has_its_error_and_is_final_or_not(

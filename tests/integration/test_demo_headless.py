@@ -109,6 +109,7 @@ def test_a_flat_folder_has_no_accuracy_and_cycles_when_frames_exceed_it(stage: S
         (["--images={flat}", "--bundle=nonsense"], "no bundle 'nonsense'"),
         (["--images={images}", "--codec=q99"], "it has fp32, fp16, int8, q8, q7, q6, q5, q4"),
         (["--images={images}/nowhere"], "no such folder"),
+        (["--images={images}", "--summary={images}/nowhere/s.json"], "nowhere/s.json: no such folder"),
         (["--images={images}", "--frames=0"], "--frames must be at least 1"),
         (["--images={images}", "--rate=-3"], "--rate must be above 0"),
     ],

@@ -57,7 +57,8 @@ def test_a_tar_of_class_folders_keeps_every_pixel(tmp_path: Path) -> None:
     for path in (tmp_path / "in").rglob("*.png"):
         stored = tmp_path / "out" / path.relative_to(tmp_path / "in")
         np.testing.assert_array_equal(np.asarray(Image.open(stored)), np.asarray(Image.open(path)))
-    assert lines == ["in.tar: 6 pictures"]
+    assert "unpacked as they are" in lines[0]
+    assert lines[1:] == ["in.tar: 6 pictures"]
 
 
 def write_tar(path: Path, members: dict[str, int]) -> Path:
@@ -123,6 +124,12 @@ def test_a_file_that_is_no_archive_or_not_there_is_refused(tmp_path: Path) -> No
     (tmp_path / "x.tar.gz").write_bytes(b"\x1f\x8bnonsense")
     with pytest.raises(DataError, match="cannot be read as a tar"):
         unpack_cifar10(tmp_path / "x.tar.gz", tmp_path / "out", quiet)
+    (tmp_path / "z.tar.gz").write_bytes(bytes(range(256)) * 8)
+    with pytest.raises(DataError, match=r"cannot be read as a tar.*\)$") as told:
+        unpack_cifar10(tmp_path / "z.tar.gz", tmp_path / "out", quiet)
+    assert "\n" not in str(told.value)
+    with pytest.raises(DataError, match="is a folder"):
+        unpack_cifar10(tmp_path, tmp_path / "out", quiet)
     with pytest.raises(DataError, match="no such file"):
         unpack_cifar10(tmp_path / "y.tar.gz", tmp_path / "out", quiet)
 

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from siftfunnel.shared import files
-from siftfunnel.shared.files import naming, read_regular, write_file
+from siftfunnel.shared.files import naming, read_regular, require_place, write_file
 
 
 def test_a_file_is_written_whole_and_nothing_is_left_beside_it(tmp_path: Path) -> None:
@@ -146,3 +146,12 @@ def test_a_file_that_grows_while_it_is_read_is_read_no_further(
     monkeypatch.setattr(os, "fstat", grow)
     with pytest.raises(ValueError, match="17 bytes, more than 16"):
         read_regular(path, 16)
+
+
+def test_a_place_that_takes_no_file_is_refused_with_its_flag(tmp_path: Path) -> None:
+    for place in (None, tmp_path / "s.json", Path("s.json"), Path("/dev/null")):
+        require_place(place, "--summary")
+    with pytest.raises(ValueError, match=f"--summary {tmp_path}/nowhere/s.json: no such folder"):
+        require_place(tmp_path / "nowhere/s.json", "--summary")
+    with pytest.raises(ValueError, match=f"--summary {tmp_path}: is a folder"):
+        require_place(tmp_path, "--summary")

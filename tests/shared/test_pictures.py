@@ -246,7 +246,7 @@ def test_a_missing_file_is_named():
 
 
 def test_a_directory_is_no_picture(tmp_path: Path):
-    with pytest.raises(ImageError, match=f"^{tmp_path}: does not decode .*Is a directory"):
+    with pytest.raises(ImageError, match=f"^{tmp_path}: is a folder; .*--source"):
         open_image(tmp_path)
 
 
@@ -254,6 +254,24 @@ def test_a_directory_is_no_picture(tmp_path: Path):
 def test_bytes_that_are_no_picture_are_refused(data):
     with pytest.raises(ImageError, match=r"^picture: "):
         open_image(data)
+
+
+def test_a_file_that_is_too_short_for_any_format_is_called_that(tmp_path: Path):
+    path = tmp_path / "x.png"
+    path.touch()
+    with pytest.raises(ImageError, match=f"^{path}: is empty$"):
+        open_image(path)
+    for count in range(1, 20):
+        path.write_bytes(b"abcdefghijklmnopqrst"[:count])
+        with pytest.raises(ImageError, match=f"^{path}: not a picture in a format read here"):
+            open_image(path)
+
+
+@pytest.mark.parametrize("size", [(0, 0), (0, 5), (5, 0)])
+@pytest.mark.parametrize("mode", ["RGB", "RGBA", "L", "I", "F"])
+def test_a_picture_without_a_pixel_is_refused(mode, size):
+    with pytest.raises(ImageError, match=f"has no pixels: it is {size[0]}x{size[1]}"):
+        upright_rgb(Image.new(mode, size))
 
 
 def test_postscript_is_refused_because_reading_it_starts_a_program():

@@ -45,6 +45,11 @@ def test_certificates_are_valid_from_before_now_for_the_days_asked_for(tmp_path:
     assert certificate.not_valid_after_utc == now + timedelta(days=3)
 
 
+def test_no_days_are_refused_by_the_flag(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match="--days"):
+        make_certificates(tmp_path, valid_days=0)
+
+
 def test_days_past_the_end_of_the_calendar_are_refused(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="99999999 days from now"):
         make_certificates(tmp_path, valid_days=99_999_999)

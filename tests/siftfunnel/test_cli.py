@@ -63,6 +63,18 @@ def test_wrong_arguments_end_with_2(arguments: list[str], capsys: pytest.Capture
 
 
 @pytest.mark.parametrize(
+    ("arguments", "listed"), [([], [row.name for row in COMMANDS]), (["bundle"], ["list", "show", "verify"])]
+)
+def test_whoever_names_no_command_gets_those_there_are(
+    arguments: list[str], listed: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit):
+        cli.main(arguments)
+    told = capsys.readouterr().err
+    assert all(f"\n    {name} " in told for name in listed)
+
+
+@pytest.mark.parametrize(
     ("error", "code", "message"),
     [
         (ValueError("--frames must be at least 1"), 2, "--frames must be at least 1"),
