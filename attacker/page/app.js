@@ -6,7 +6,7 @@ import { find, make, refill, show, text, whole } from "./format.js";
 import { fetchMissing, hold, keep, paintHistory, paintPlayer, save, step } from "./history.js";
 import * as source from "./source.js";
 import { paintStage } from "./stage.js";
-import { encrypted, isCloudTap, look, page, previewOff, shownSides, tallyOf, titleOf } from "./state.js";
+import { aheadOfTheWire, encrypted, isCloudTap, look, page, previewOff, shownSides, tallyOf, titleOf } from "./state.js";
 import * as switches from "./switches.js";
 import { renderTaps } from "./taps.js";
 import { evidence, headline } from "./verdict.js";
@@ -91,10 +91,11 @@ function paint(now) {
   }
   if (due || page.dirty) {
     page.dirty = false;
+    page.ahead = aheadOfTheWire(now);
     paintLive();
     paintAlarm(now);
     paintVerdict();
-    paintStage(now);
+    paintStage();
     for (const part of [paintPlayer, paintHistory, paintAnswers, paintBytes, paintCharts, paintTable, paintProblems, source.update, explanations.check]) part();
     switches.update(now);
     if (page.books) renderTaps(find("taps"), page.books.taps);
