@@ -7,11 +7,14 @@ MAX_PICKED = 256
 
 
 class Rate:
-    """Says at most so many times a second that something may happen.
+    """Says at most so many times a second, on average, that something may happen.
+
+    A gap that was a little too long shortens the next one: what comes at a steady pace is then not met at
+    every n-th place only, which would show always the same ones of a few that come in turn.
 
     >>> rate = Rate(2.0)
-    >>> [rate.allows(now) for now in (0.0, 0.1, 0.6)]
-    [True, False, True]
+    >>> [rate.allows(now) for now in (0.0, 0.1, 0.6, 1.0)]
+    [True, False, True, True]
     """
 
     def __init__(self, per_s: float) -> None:
@@ -22,7 +25,8 @@ class Rate:
         """Whether enough time has passed since it last said yes."""
         if now_s < self._next_s:
             return False
-        self._next_s = now_s + self._gap_s
+        is_late = now_s - self._next_s >= self._gap_s
+        self._next_s = (now_s if is_late else self._next_s) + self._gap_s
         return True
 
 
