@@ -35,6 +35,7 @@ const takes = {
   points(points) {
     const now = performance.now();
     page.movedAt = now;
+    moved();
     if (points.some((point) => !isCloudTap(point.tap))) page.wireFrameAt = now;
     page.points = [...page.points, ...points].slice(-POINTS);
   },
@@ -45,7 +46,10 @@ const takes = {
       const left = tap.leftovers;
       if (!left) continue;
       const before = page.opaque.get(tap.name);
-      if ((left.reason || "").startsWith("tls") && before !== left.total_bytes) page.opaqueAt = now;
+      if ((left.reason || "").startsWith("tls") && before !== left.total_bytes) {
+        page.opaqueAt = now;
+        moved();
+      }
       page.opaque.set(tap.name, left.total_bytes);
     }
     // The first books of a visit may be old: nobody looked.
@@ -55,8 +59,19 @@ const takes = {
   camera(camera) { page.camera = { ...camera, at: performance.now() }; },
   ciphertext(record) { page.ciphertext = record; },
   problems(problems) { page.problems = [...(page.known ?? []), ...problems]; },
-  conductor(state) { page.conductor = state; },
+  conductor(state) {
+    page.conductor = state;
+    for (const party of down()) page.away.add(party);
+  },
 };
+
+/** The parties that the conductor says are down. */
+const down = () => Object.entries(page.conductor?.parties ?? {}).filter(([, state]) => state === "down").map(([party]) => party);
+
+/** Something crossed the wire: who is up again is back. */
+function moved() {
+  page.away = new Set(down());
+}
 
 async function ask() {
   const answer = await fetch(`now?session=${page.session}&after=${page.number}`);
@@ -92,8 +107,7 @@ function paint(now) {
   if (due || page.dirty) {
     page.dirty = false;
     page.ahead = aheadOfTheWire(now);
-    paintLive();
-    paintAlarm(now);
+    paintLive(paintAlarm(now));
     paintVerdict();
     paintStage();
     for (const part of [paintPlayer, paintHistory, paintAnswers, paintBytes, paintCharts, paintTable, paintProblems, source.update, explanations.check]) part();
@@ -108,29 +122,32 @@ function rate() {
   return first && last[0] > first[0] ? ((last[1] - first[1]) / (last[0] - first[0])) * 1000 : 0;
 }
 
-function paintLive() {
+function paintLive(alarmed) {
   const live = find("live");
-  const pace = rate();
+  const pace = alarmed ? 0 : rate();
   live.className = `live ${page.connected ? (pace > 0 ? "on" : "") : "off"}`;
-  text(live.lastElementChild, !page.connected ? "not connected to the attacker" : pace > 0 ? `${pace.toFixed(1)} pictures/s` : encrypted() ? "encrypted traffic" : "quiet");
+  text(live.lastElementChild, !page.connected ? "not connected to the attacker" : pace > 0 ? `${pace.toFixed(1)} pictures/s` : encrypted() && !alarmed ? "encrypted traffic" : "quiet");
 }
 
+const IS_BACK = { cloud: "The cloud is back, but nothing crosses the wire yet.", edge: "The phone is back, but nothing crosses the wire yet." };
 const ALARMS = {
   cloud: "The cloud is down. The phone keeps its pictures and sends them again when the cloud is back; until then nothing crosses the wire.",
   edge: "The phone is down: nothing crosses the wire until it has started again.",
 };
 
+/** Says what is wrong above the pictures; whether anything is. */
 function paintAlarm(now) {
-  const parties = page.conductor?.parties ?? {};
-  const down = Object.keys(ALARMS).filter((party) => parties[party] === "down");
+  const gone = down();
   const quiet = page.shown && now - Math.max(page.movedAt, page.opaqueAt) > QUIET_MS;
   const words = !page.connected && page.shown ? `The attacker does not answer (${page.trouble}). Trying again…`
-    : down.length ? down.map((party) => ALARMS[party]).join(" ")
+    : gone.length ? gone.map((party) => ALARMS[party]).join(" ")
+    : page.away.size ? [...page.away].map((party) => IS_BACK[party]).join(" ")
     : quiet ? "Nothing crosses the wire at the moment: the phone or the cloud is away." : "";
   show(find("alarm"), Boolean(words));
   show(find("evidence"), !words);
   text(find("alarm"), words);
   document.documentElement.classList.toggle("still", Boolean(words));
+  return Boolean(words);
 }
 
 function paintVerdict() {

@@ -6,7 +6,7 @@ export const page = {
   session: "", number: 0, connected: false, dirty: true,
   bundles: new Map(), books: null, conductor: null, points: [], problems: [], camera: null, ciphertext: null,
   newest: null, shown: null, ahead: null, shownAt: -Infinity, held: false,
-  pairs: [], wanted: [],
+  pairs: [], wanted: [], away: new Set(),
   frameCounts: [], movedAt: -Infinity, wireFrameAt: -Infinity, opaqueAt: -Infinity, opaque: new Map(),
 };
 

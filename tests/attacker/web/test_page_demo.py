@@ -80,10 +80,26 @@ def test_the_death_of_cloud_and_phone_is_shown_and_survived(
         expect(page.locator("#alarm")).to_contain_text(words)
         expect(page.get_by_role("button", name=f"Kill the {name}")).to_be_disabled()
         expect(page.locator("html")).to_have_class(re.compile("still"))
+        expect(page.locator("#live")).not_to_have_class(re.compile(r"\bon\b"))
         keep(page, f"without-{party}")
     demo.answer = state(scene)
+    expect(page.locator("#alarm")).to_contain_text("The phone is back, but nothing crosses the wire yet")
     stage.play(scene.open, scene.shut, count=2)
     expect(page.locator("#alarm")).to_be_hidden()
+
+
+def test_skipped_pictures_are_among_what_does_not_work(
+    live: Callable[..., LivePage], open_page: Open, scene: Scene, demo: FakeDemo
+) -> None:
+    demo.answer = state(scene, skipped={"pictures": 0, "reasons": []})
+    page = open_page(live(control=demo.url))
+    expect(page.locator("#switches")).to_be_visible()
+    expect(page.locator("#problems")).to_be_hidden()
+    reasons = ["bad.png: not a picture", "empty.jpg: no bytes"]
+    demo.answer = state(scene, skipped={"pictures": 2, "reasons": reasons})
+    expect(page.locator("#problem-list li")).to_have_count(1)
+    for told in ("2 pictures", *reasons):
+        expect(page.locator("#problem-list")).to_contain_text(told)
 
 
 def test_ones_own_picture_is_sent_square_and_small_until_it_is_stopped(
