@@ -17,7 +17,7 @@ export function paintStage() {
   const leftovers = hidden ? tappedLeftovers() : null;
   sides.forEach((side, place) => {
     const node = lanes.children[place];
-    if (hidden) paintCiphertext(node, leftovers);
+    if (hidden) paintCiphertext(node, place === 0, leftovers);
     else paintSide(node, side);
   });
   paintCloud(hidden, sides);
@@ -67,17 +67,19 @@ function paintSide(node, side) {
   else note(rebuilt, "rebuilt", "not scored", "", side.pictures.reconstruction ? "the original is not known" : "");
 }
 
-function paintCiphertext(node, leftovers) {
-  const record = page.ciphertext;
+/** Records are shown once, for all networks together: none is one network's frame. */
+function paintCiphertext(node, isFirst, leftovers) {
+  const record = isFirst ? page.ciphertext : null;
   const wire = parts(node, "wire");
-  fill(wire, record?.picture, "An encrypted record, byte by byte as grey pixels", "Encrypted.");
-  note(wire, "tls", "ciphertext", record ? `, ${whole(record.byte_count)} bytes` : "", record ? `${record.hex} …` : "");
+  fill(wire, record?.picture, "An encrypted record, byte by byte as grey pixels", isFirst ? "Encrypted." : "Encrypted too: the records of all networks are shown together.");
+  note(wire, "tls", "ciphertext", record ? `, one record of ${whole(record.byte_count)} bytes` : "", record ? `${record.hex} …` : "");
   const rebuilt = parts(node, "rebuilt");
-  fill(rebuilt, null, "", leftovers ? "" : "Nothing to rebuild.");
+  const records = isFirst ? leftovers : null;
+  fill(rebuilt, null, "", records ? "" : "Nothing to rebuild.");
   const plot = node.querySelector(".plot");
-  show(plot, Boolean(leftovers));
-  if (leftovers) plotRecords(plot, leftovers);
-  note(rebuilt, "tls", "no picture", "", leftovers ? `sizes and times of ${size(leftovers.total_bytes)}` : "");
+  show(plot, Boolean(records));
+  if (records) plotRecords(plot, records);
+  note(rebuilt, "tls", "no picture", "", records ? `sizes and times of all records, ${size(records.total_bytes)}` : "");
 }
 
 function paintCamera() {

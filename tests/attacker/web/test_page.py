@@ -103,8 +103,11 @@ def test_under_tls_the_page_shows_what_is_left_and_credits_the_cloud_with_what_i
     expect(lane(page, scene.open).locator(".records rect.up")).to_have_count(10)
     assert lane(page, scene.open).locator(".wire img").evaluate("image => image.naturalWidth") == 37
     expect(lane(page, scene.open).locator(".wire .explain").last).to_contain_text(
-        re.compile(r"ciphertext, 1,400 bytes([0-9a-f]{2} ){12}…")
+        re.compile(r"ciphertext, one record of 1,400 bytes([0-9a-f]{2} ){12}…")
     )
+    other = lane(page, scene.shut)  # one stream is not credited to each network
+    expect(other.locator(".records rect, .tiles img:visible")).to_have_count(0)
+    expect(other.locator(".tiles")).not_to_contain_text("1,400")
     stage.play(scene.open, scene.shut, count=3, tap=stage.cloud)
     stage.play_encrypted(2)
     expect(page.locator("#cloud-sides img")).to_have_count(2)
