@@ -21,7 +21,7 @@ from siftfunnel.edge_client.producer import OnHandedIn
 from siftfunnel.edge_client.sources.source import Source
 from siftfunnel.edge_client.summary import Summary, write_summary
 from siftfunnel.edge_client.together import Part, Together
-from siftfunnel.shared.showing import printable
+from siftfunnel.shared.showing import counted, printable
 
 if TYPE_CHECKING:
     from siftfunnel.edge_client.preview import PreviewServer
@@ -92,7 +92,7 @@ def _require_answers(part: Part) -> None:
     summary, handed_in = part.summary, part.handed_in
     if summary.skipped and not handed_in:
         raise SourceError(
-            f"nothing was sent: {summary.skipped} pictures skipped ({summary.skipped_why}); "
+            f"nothing was sent: {counted(summary.skipped, 'picture')} skipped ({summary.skipped_why}); "
             f"the first: {summary.first_skipped}"
         )
     if not handed_in:

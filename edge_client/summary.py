@@ -13,6 +13,7 @@ from typing import Any
 
 from siftfunnel.edge_client.outcome import Answer, FrameFailure, Outcome, Superseded
 from siftfunnel.shared.files import write_file
+from siftfunnel.shared.showing import counted
 
 SAMPLE_SIZE = 65_536
 _REASONS_MAX = 16
@@ -152,10 +153,10 @@ class Summary:
     def as_text(self, handed_in: int) -> str:
         """The summary for people, in one line."""
         figures = self.as_json(handed_in)
-        parts = [f"{handed_in} frames: {self.answered} answered, {self.errors} errors"]
+        parts = [f"{counted(handed_in, 'frame')}: {self.answered} answered, {counted(self.errors, 'error')}"]
         parts += [f"{self.superseded} superseded"] if self.superseded else []
         parts += [f"{self.resent} sent again"] if self.resent else []
-        parts += [f"{self.skipped} pictures skipped"] if self.skipped else []
+        parts += [f"{counted(self.skipped, 'picture')} skipped"] if self.skipped else []
         text = ", ".join(parts)
         if self.answered:
             text += (

@@ -1,4 +1,7 @@
-"""Names of places as they may be shown: without credentials, and without characters that steer a terminal."""
+"""Names of places as they may be shown: without credentials, and without characters that steer a terminal.
+
+And counts as people say them.
+"""
 
 import re
 
@@ -27,3 +30,12 @@ def printable(text: str) -> str:
     if text.isprintable():
         return text
     return "".join(each if each.isprintable() else repr(each)[1:-1] for each in text)
+
+
+def counted(count: int, what: str) -> str:
+    """A count with its noun, whose plural takes an s.
+
+    >>> counted(1, "picture"), counted(2, "file")
+    ('1 picture', '2 files')
+    """
+    return f"{count} {what}" if count == 1 else f"{count} {what}s"

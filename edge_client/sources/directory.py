@@ -15,7 +15,7 @@ from pathlib import Path
 from siftfunnel.edge_client.errors import SourceError
 from siftfunnel.edge_client.picture import Picture
 from siftfunnel.shared.pictures import PICTURE_SUFFIXES, is_picture_name
-from siftfunnel.shared.showing import printable
+from siftfunnel.shared.showing import counted, printable
 
 _log = logging.getLogger(__name__)
 
@@ -38,7 +38,7 @@ class Found:
         """A sentence for each kind of thing that was passed over."""
         kinds = ", ".join(f"{end or 'no ending'} {count}" for end, count in self.passed_over.most_common(5))
         total = self.passed_over.total()
-        said = [f"{total} files passed over, whose names are not those of pictures: {kinds}"] if total else []
+        said = [f"{counted(total, 'file')} passed over by the end of the name: {kinds}"] if total else []
         return said + [f"{reason}; passed over" for reason in self.unreadable]
 
 

@@ -2,9 +2,10 @@
 
 import time
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
-from siftfunnel.demo.tally import Skipped, Tally, overheard, since
+from siftfunnel.demo.tally import Figures, Skipped, Tally, overheard, since
 from siftfunnel.demo.view import Row
 from siftfunnel.shared.bundle import Bundle
 
@@ -30,7 +31,7 @@ class Books:
     def begin_turn(self, bundle: Bundle, codec: str) -> None:
         """From here on a network plays anew."""
         key = (bundle.name, codec)
-        self.tallies.setdefault(key, Tally(frozenset(bundle.manifest.classes))).begin_turn()
+        self.tallies.setdefault(key, Tally(frozenset(bundle.manifest.classes))).begin_turn(time.monotonic())
         self._before[key] = self.attacker(key)
 
     def add(self, outcome: Mapping[str, Any]) -> str | None:
@@ -43,13 +44,23 @@ class Books:
         return overheard(self.of_attacker, *key)
 
     def rows(self, active: Mapping[str, str], wanted: int | None) -> list[Row]:
-        """The figures as they are shown.
+        """The figures as they are shown while something plays: of each network's latest turn.
 
         Args:
             active: the codec of each bundle that plays now.
             wanted: frames that each is to play; None: no end.
         """
-        return [self._row(key, active.get(key[0]) == key[1], wanted) for key in self.tallies]
+        return [
+            replace(
+                self._row(key, self.tallies[key].lately(), self._before.get(key, {}), wanted),
+                active=active.get(key[0]) == key[1],
+            )
+            for key in self.tallies
+        ]
+
+    def totals(self, wanted: int | None) -> list[Row]:
+        """The figures of the whole run, when nothing plays any more."""
+        return [self._row(key, tally.overall(), {}, wanted) for key, tally in self.tallies.items()]
 
     def as_json(self) -> dict[str, Any]:
         """By bundle, and codec where one played with several."""
@@ -62,13 +73,13 @@ class Books:
             for (name, codec), tally in self.tallies.items()
         }
 
-    def _row(self, key: Key, active: bool, wanted: int | None) -> Row:
-        tally, attacker, before = self.tallies[key], self.attacker(key), self._before.get(key, {})
-        edge_ms, round_trip_ms, payload_bytes = tally.lately()
+    def _row(self, key: Key, figures: Figures, before: Mapping[str, Any], wanted: int | None) -> Row:
+        tally, attacker = self.tallies[key], self.attacker(key)
+        edge_ms, round_trip_ms, payload_bytes = figures
         return Row(
             name=key[0],
             codec=key[1],
-            active=active,
+            active=False,
             frames=tally.outcomes,
             frames_wanted=wanted,
             rate_fps=tally.rate_fps(time.monotonic()),

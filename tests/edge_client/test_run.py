@@ -83,7 +83,7 @@ def test_a_run_in_which_no_frame_was_answered_fails(bundle: Bundle) -> None:
     summary = Summary(bundle.name, "q6", bundle.manifest.classes)
     summary.add(FAILURE)
     part = SimpleNamespace(summary=summary, handed_in=1)
-    with pytest.raises(EdgeError, match="no frame was answered: 1 frames: 0 answered, 1 errors"):
+    with pytest.raises(EdgeError, match="no frame was answered: 1 frame: 0 answered, 1 error"):
         _require_answers(part)  # type: ignore[arg-type]
     summary.add(ANSWER)
     _require_answers(part)  # type: ignore[arg-type]
@@ -229,7 +229,7 @@ def test_what_is_passed_over_is_counted_aloud(
         [sys.executable, "-m", "siftfunnel", *command], cwd=ROOT, capture_output=True, check=False
     )
     assert done.returncode == 0
-    assert b"1 files passed over, whose names are not those of pictures: .mov 1" in done.stderr
+    assert b"1 file passed over by the end of the name: .mov 1" in done.stderr
     assert outcomes(answers) == {"answer": 1, "skipped": 1}
 
 

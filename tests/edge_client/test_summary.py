@@ -59,8 +59,8 @@ def test_everything_is_counted_once() -> None:
     assert (summary.foreign_labels, summary.foreign_label) == (1, "horse")
     assert (figures["edge_ms_p50"], figures["round_trip_ms_p99"]) == (1.5, 12.25)
     assert figures["payload_bytes_mean"] == 812
-    assert (
-        "6 frames: 4 answered, 1 errors, 1 superseded, 1 sent again, 1 pictures skipped" in summary.as_text(6)
+    assert "6 frames: 4 answered, 1 error, 1 superseded, 1 sent again, 1 picture skipped" in summary.as_text(
+        6
     )
 
 

@@ -140,7 +140,7 @@ def test_files_that_are_no_pictures_by_their_names_are_counted_and_told(
     assert ".txt 2" in caplog.text
     (tmp_path / "only").mkdir()
     (tmp_path / "only" / "clip.mov").touch()
-    with pytest.raises(SourceError, match=r"no picture in it.*1 files passed over.*\.mov 1"):
+    with pytest.raises(SourceError, match=r"no picture in it.*1 file passed over.*\.mov 1"):
         DirectorySource(tmp_path / "only")
 
 
