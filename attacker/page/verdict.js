@@ -37,7 +37,8 @@ export function evidence(sides) {
   if (!scored.length) return "";
   const both = (write) => [...new Set(scored.map(({ tally }) => write(tally)))].join(" and ");
   const level = scored[0].level;
-  const parts = [`Over ${both((tally) => counted(tally.frames_scored, "picture"))}: PSNR ${both((tally) => fixed(tally.psnr_mean, 1))} dB${level != null ? ` (guessing the average picture reaches ${fixed(level, 1)})` : ""}, SSIM ${both((tally) => fixed(tally.ssim_mean, 2))}.`];
+  const many = both((tally) => whole(tally.frames_scored));
+  const parts = [`Over ${many} picture${many === "1" ? "" : "s"}: PSNR ${both((tally) => fixed(tally.psnr_mean, 1))} dB${level != null ? ` (guessing the average picture reaches ${fixed(level, 1)})` : ""}, SSIM ${both((tally) => fixed(tally.ssim_mean, 2))}.`];
   if (scored.length === 2) {
     const [first, second] = scored;
     const size = ratio(second.tally.wire_bytes_mean, first.tally.wire_bytes_mean);
