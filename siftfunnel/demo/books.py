@@ -2,7 +2,6 @@
 
 import time
 from collections.abc import Mapping
-from dataclasses import replace
 from typing import Any
 
 from siftfunnel.demo.tally import Figures, Skipped, Tally, overheard, since
@@ -51,16 +50,15 @@ class Books:
             wanted: frames that each is to play; None: no end.
         """
         return [
-            replace(
-                self._row(key, self.tallies[key].lately(), self._before.get(key, {}), wanted),
-                active=active.get(key[0]) == key[1],
-            )
-            for key in self.tallies
+            self._row(key, tally.lately(), self._before.get(key, {}), wanted, active.get(key[0]) == key[1])
+            for key, tally in self.tallies.items()
         ]
 
     def totals(self, wanted: int | None) -> list[Row]:
         """The figures of the whole run, when nothing plays any more."""
-        return [self._row(key, tally.overall(), {}, wanted) for key, tally in self.tallies.items()]
+        return [
+            self._row(key, tally.overall(), {}, wanted, active=False) for key, tally in self.tallies.items()
+        ]
 
     def as_json(self) -> dict[str, Any]:
         """By bundle, and codec where one played with several."""
@@ -73,13 +71,15 @@ class Books:
             for (name, codec), tally in self.tallies.items()
         }
 
-    def _row(self, key: Key, figures: Figures, before: Mapping[str, Any], wanted: int | None) -> Row:
+    def _row(
+        self, key: Key, figures: Figures, before: Mapping[str, Any], wanted: int | None, active: bool
+    ) -> Row:
         tally, attacker = self.tallies[key], self.attacker(key)
         edge_ms, round_trip_ms, payload_bytes = figures
         return Row(
             name=key[0],
             codec=key[1],
-            active=False,
+            active=active,
             frames=tally.outcomes,
             frames_wanted=wanted,
             rate_fps=tally.rate_fps(time.monotonic()),
