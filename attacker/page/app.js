@@ -2,7 +2,7 @@
 
 import { paintAnswers, paintBytes, paintCharts, paintProblems, paintTable, readout } from "./cards.js";
 import * as explanations from "./explain.js";
-import { find, make, refill, show, text, whole } from "./format.js";
+import { counted, find, make, refill, show, text } from "./format.js";
 import { fetchMissing, hold, keep, paintHistory, paintPlayer, save, step } from "./history.js";
 import * as source from "./source.js";
 import { paintStage } from "./stage.js";
@@ -169,7 +169,7 @@ function paintVerdict() {
     return verdict("What the networks computed crosses the wire in the clear.", why);
   }
   const strangers = Object.values(page.books?.unknown_bundles ?? {}).reduce((sum, entry) => sum + entry.frames_intercepted, 0) + (page.books?.unsettled.frames ?? 0);
-  if (strangers) return verdict("Frames pass, but of a bundle that the attacker does not have.", `${whole(strangers)} frames overheard and not decoded. Give their bundle with --bundles to decode them.`);
+  if (strangers) return verdict("Frames pass, but of a bundle that the attacker does not have.", `${counted(strangers, "frame")} overheard and not decoded. Give their bundle with --bundles to decode them.`);
   return verdict("Waiting for the first frame.", "As soon as something crosses the wire, it appears here.");
 }
 
