@@ -1,5 +1,6 @@
 """How often something is shown: clocks are passed in."""
 
+import random
 from collections import OrderedDict
 
 PICKED_FOR_S = 10.0
@@ -27,7 +28,10 @@ class Rate:
 
 
 class Picks:
-    """Which frames get pictures: a few sequences a second, each through every network or through none.
+    """Which frames get pictures: about so many sequences a second, each in every network or in none.
+
+    The gaps are uneven: of a few pictures that come in turn at a steady pace, even ones would meet always the
+    same.
 
     >>> picks = Picks(2.0)
     >>> [picks.wants(*frame) for frame in ((7, 0.0), (8, 0.1), (7, 0.2), (8, 0.9), (9, 0.9))]
@@ -35,15 +39,23 @@ class Picks:
     """
 
     def __init__(self, per_s: float) -> None:
-        self._rate = Rate(per_s)
+        self._gap_s = 1 / per_s
+        self._next_s = float("-inf")
+        self._chance = random.Random(0)
         self._decided: OrderedDict[int, tuple[bool, float]] = OrderedDict()
 
     def wants(self, sequence: int, now_s: float) -> bool:
         """Whether to make pictures of a frame; a sequence is decided anew after some seconds."""
         wanted, since_s = self._decided.get(sequence, (False, float("-inf")))
         if now_s - since_s > PICKED_FOR_S:
-            wanted = self._rate.allows(now_s)
+            wanted = self._is_due(now_s)
             self._decided[sequence] = wanted, now_s
             if len(self._decided) > MAX_PICKED:
                 self._decided.popitem(last=False)
         return wanted
+
+    def _is_due(self, now_s: float) -> bool:
+        if now_s < self._next_s:
+            return False
+        self._next_s = now_s + self._gap_s * self._chance.uniform(0.5, 1.5)
+        return True

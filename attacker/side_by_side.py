@@ -36,9 +36,15 @@ class Pair:
             _may_be_the_same(view, other) for other in self.views.values()
         )
 
+    @property
+    def original(self) -> str | None:
+        """The picture, as a data address; None where no frame's is known."""
+        originals = (view["pictures"]["original"] for view in self._in_order())
+        return next((original for original in originals if original), None)
+
     def as_json(self) -> dict[str, Any]:
         """The picture once, and what each network made of it, the undefended ones first."""
-        views = sorted(self.views.values(), key=lambda view: (view["defended"], view["bundle"]))
+        views = self._in_order()
         first = next((view for view in views if view["pictures"]["original"]), views[0])
         return {
             "number": self.number,
@@ -48,6 +54,9 @@ class Pair:
             "jpeg_bytes": first["jpeg_bytes"],
             "sides": [{**view, "pictures": {**view["pictures"], "original": None}} for view in views],
         }
+
+    def _in_order(self) -> list[Mapping[str, Any]]:
+        return sorted(self.views.values(), key=lambda view: (view["defended"], view["bundle"]))
 
 
 def _may_be_the_same(one: Mapping[str, Any], other: Mapping[str, Any]) -> bool:

@@ -2,11 +2,11 @@
 
 import { paintAnswers, paintBytes, paintCharts, paintProblems, paintTable, readout } from "./cards.js";
 import * as explanations from "./explain.js";
-import { find, make, refill, show, text, whole } from "./format.js";
+import { counted, find, make, refill, show, text } from "./format.js";
 import { fetchMissing, hold, keep, paintHistory, paintPlayer, save, step } from "./history.js";
 import * as source from "./source.js";
 import { paintStage } from "./stage.js";
-import { encrypted, isCloudTap, look, page, previewOff, shownSides, tallyOf, titleOf } from "./state.js";
+import { aheadOfTheWire, encrypted, isCloudTap, look, page, previewOff, shownSides, tallyOf, titleOf } from "./state.js";
 import * as switches from "./switches.js";
 import { renderTaps } from "./taps.js";
 import { evidence, headline } from "./verdict.js";
@@ -35,6 +35,7 @@ const takes = {
   points(points) {
     const now = performance.now();
     page.movedAt = now;
+    moved();
     if (points.some((point) => !isCloudTap(point.tap))) page.wireFrameAt = now;
     page.points = [...page.points, ...points].slice(-POINTS);
   },
@@ -45,7 +46,10 @@ const takes = {
       const left = tap.leftovers;
       if (!left) continue;
       const before = page.opaque.get(tap.name);
-      if ((left.reason || "").startsWith("tls") && before !== left.total_bytes) page.opaqueAt = now;
+      if ((left.reason || "").startsWith("tls") && before !== left.total_bytes) {
+        page.opaqueAt = now;
+        moved();
+      }
       page.opaque.set(tap.name, left.total_bytes);
     }
     // The first books of a visit may be old: nobody looked.
@@ -55,8 +59,19 @@ const takes = {
   camera(camera) { page.camera = { ...camera, at: performance.now() }; },
   ciphertext(record) { page.ciphertext = record; },
   problems(problems) { page.problems = [...(page.known ?? []), ...problems]; },
-  conductor(state) { page.conductor = state; },
+  conductor(state) {
+    page.conductor = state;
+    for (const party of down()) page.away.add(party);
+  },
 };
+
+/** The parties that the conductor says are down. */
+const down = () => Object.entries(page.conductor?.parties ?? {}).filter(([, state]) => state === "down").map(([party]) => party);
+
+/** Something crossed the wire: who is up again is back. */
+function moved() {
+  page.away = new Set(down());
+}
 
 async function ask() {
   const answer = await fetch(`now?session=${page.session}&after=${page.number}`);
@@ -91,10 +106,10 @@ function paint(now) {
   }
   if (due || page.dirty) {
     page.dirty = false;
-    paintLive();
-    paintAlarm(now);
+    page.ahead = aheadOfTheWire(now);
+    paintLive(paintAlarm(now));
     paintVerdict();
-    paintStage(now);
+    paintStage();
     for (const part of [paintPlayer, paintHistory, paintAnswers, paintBytes, paintCharts, paintTable, paintProblems, source.update, explanations.check]) part();
     switches.update(now);
     if (page.books) renderTaps(find("taps"), page.books.taps);
@@ -107,29 +122,32 @@ function rate() {
   return first && last[0] > first[0] ? ((last[1] - first[1]) / (last[0] - first[0])) * 1000 : 0;
 }
 
-function paintLive() {
+function paintLive(alarmed) {
   const live = find("live");
-  const pace = rate();
+  const pace = alarmed ? 0 : rate();
   live.className = `live ${page.connected ? (pace > 0 ? "on" : "") : "off"}`;
-  text(live.lastElementChild, !page.connected ? "not connected to the attacker" : pace > 0 ? `${pace.toFixed(1)} pictures/s` : encrypted() ? "encrypted traffic" : "quiet");
+  text(live.lastElementChild, !page.connected ? "not connected to the attacker" : pace > 0 ? `${pace.toFixed(1)} pictures/s` : encrypted() && !alarmed ? "encrypted traffic" : "quiet");
 }
 
+const IS_BACK = { cloud: "The cloud is back, but nothing crosses the wire yet.", edge: "The phone is back, but nothing crosses the wire yet." };
 const ALARMS = {
   cloud: "The cloud is down. The phone keeps its pictures and sends them again when the cloud is back; until then nothing crosses the wire.",
   edge: "The phone is down: nothing crosses the wire until it has started again.",
 };
 
+/** Says what is wrong above the pictures; whether anything is. */
 function paintAlarm(now) {
-  const parties = page.conductor?.parties ?? {};
-  const down = Object.keys(ALARMS).filter((party) => parties[party] === "down");
+  const gone = down();
   const quiet = page.shown && now - Math.max(page.movedAt, page.opaqueAt) > QUIET_MS;
   const words = !page.connected && page.shown ? `The attacker does not answer (${page.trouble}). Trying again…`
-    : down.length ? down.map((party) => ALARMS[party]).join(" ")
+    : gone.length ? gone.map((party) => ALARMS[party]).join(" ")
+    : page.away.size ? [...page.away].map((party) => IS_BACK[party]).join(" ")
     : quiet ? "Nothing crosses the wire at the moment: the phone or the cloud is away." : "";
   show(find("alarm"), Boolean(words));
   show(find("evidence"), !words);
   text(find("alarm"), words);
   document.documentElement.classList.toggle("still", Boolean(words));
+  return Boolean(words);
 }
 
 function paintVerdict() {
@@ -151,7 +169,7 @@ function paintVerdict() {
     return verdict("What the networks computed crosses the wire in the clear.", why);
   }
   const strangers = Object.values(page.books?.unknown_bundles ?? {}).reduce((sum, entry) => sum + entry.frames_intercepted, 0) + (page.books?.unsettled.frames ?? 0);
-  if (strangers) return verdict("Frames pass, but of a bundle that the attacker does not have.", `${whole(strangers)} frames overheard and not decoded. Give their bundle with --bundles to decode them.`);
+  if (strangers) return verdict("Frames pass, but of a bundle that the attacker does not have.", `${counted(strangers, "frame")} overheard and not decoded. Give their bundle with --bundles to decode them.`);
   return verdict("Waiting for the first frame.", "As soon as something crosses the wire, it appears here.");
 }
 

@@ -1,7 +1,7 @@
 // The cards below the pictures: bytes, answers, similarity over time, comparison, problems.
 
 import { plot } from "./chart.js";
-import { explain, find, fixed, make, percent, ratio, refill, show, text, whole } from "./format.js";
+import { counted, explain, find, fixed, make, percent, ratio, refill, show, text, whole } from "./format.js";
 import { bundleNamed, booksOf, encrypted, isCloudTap, look, namesInUse, openFirst, page, shownSides, swatch, tallyOf, titleOf } from "./state.js";
 import { secret } from "./verdict.js";
 
@@ -91,15 +91,17 @@ export function paintTable() {
       cell("SSIM", fixed(tally.ssim_mean, 3)));
   }));
   const lost = Object.values(page.books.bundles).reduce((sum, books) => sum + books.frames_skipped + books.frames_failed + books.frames_undecodable, 0);
-  text(find("table-note"), `Means per frame or picture; nothing is averaged over two codecs.${lost ? ` ${whole(lost)} frames were overheard but not rebuilt.` : ""}`);
+  text(find("table-note"), `Means per frame or picture; nothing is averaged over two codecs.${lost ? ` Overheard but not rebuilt: ${counted(lost, "frame")}.` : ""}`);
 }
 
 export function paintProblems() {
   const books = page.books;
   const lines = [...page.problems];
-  for (const [digest, entry] of Object.entries(books?.unknown_bundles ?? {})) lines.push(`${whole(entry.frames_intercepted)} frames of bundle ${digest.slice(0, 12)}…, which the attacker does not have: give it with --bundles.`);
-  if (books?.unsettled.frames) lines.push(`${whole(books.unsettled.frames)} frames whose bundle could not be settled.`);
-  if (books?.malformed_messages) lines.push(`${whole(books.malformed_messages)} messages that could not be read.`);
+  for (const [digest, entry] of Object.entries(books?.unknown_bundles ?? {})) lines.push(`${counted(entry.frames_intercepted, "frame")} of bundle ${digest.slice(0, 12)}…, which the attacker does not have: give it with --bundles.`);
+  if (books?.unsettled.frames) lines.push(`${counted(books.unsettled.frames, "frame")} whose bundle could not be settled.`);
+  const skipped = page.conductor?.skipped;
+  if (skipped?.pictures) lines.push(`${counted(skipped.pictures, "picture")} could not be played and ${skipped.pictures === 1 ? "is" : "are"} skipped: ${skipped.reasons.join("; ")}`);
+  if (books?.malformed_messages) lines.push(`${counted(books.malformed_messages, "message")} that could not be read.`);
   show(find("problems"), lines.length > 0);
   refill(find("problem-list"), lines, () => lines.map((line) => make("li", {}, line)));
 }

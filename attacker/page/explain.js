@@ -14,7 +14,7 @@ const WORDS = {
   feature: "The numbers that are sent instead of the photo, as small grey-scale maps side by side: bright is large. Each map is one filter’s view of the picture.",
   rebuilt: "What a network trained on other pictures makes of the numbers on the wire. It never saw this picture.",
   answer: "The cloud’s answer travels back over the same wire. Whoever can read the wire reads the answer too.",
-  tls: "With TLS the wire carries ciphertext: sizes and times are what is left to see. The cloud itself reads everything all the same.",
+  tls: "With TLS the wire carries ciphertext: sizes and times of records are what is left to see. A record is no frame: a frame may take several, and the protocol has small ones of its own. The cloud itself reads everything all the same.",
   end: "Kills the process, as a power cut would. Watch what happens: the phone keeps its pictures and sends them again, and nothing is answered twice.",
   jpeg: "What the same picture takes as a JPEG file of quality 75: the price of sending the photo itself.",
   raw: "The picture’s pixels, three bytes each, not compressed.",

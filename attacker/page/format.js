@@ -4,6 +4,9 @@ export const whole = (value) => (value == null ? "–" : Math.round(value).toLoc
 export const fixed = (value, digits) => (value == null ? "–" : value.toFixed(digits));
 export const percent = (value, digits = 0) => (value == null ? "–" : `${(100 * value).toFixed(digits)} %`);
 
+/** 1 -> "1 picture", 1200 -> "1,200 pictures". */
+export const counted = (count, what) => `${whole(count)} ${what}${count === 1 ? "" : "s"}`;
+
 /** 1536 -> "1.5 kB": decimal units, for totals; single frames are told in whole bytes. */
 export function size(bytes) {
   if (bytes == null) return "–";

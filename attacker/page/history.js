@@ -3,7 +3,7 @@
 import { find, fixed, make, refill, show, text } from "./format.js";
 import { look, page, titleOf } from "./state.js";
 
-const KEPT = 12;
+const KEPT = 24;
 
 /** Takes a pair into the strip, in order and once. */
 export function keep(pair) {

@@ -4,14 +4,12 @@ import { plotRecords } from "./chart.js";
 import { draw, explain, find, fixed, make, picture, refill, show, size, text, whole } from "./format.js";
 import { encrypted, isCloudTap, look, page, previewOff, shownSides, swatch, titleOf } from "./state.js";
 
-const CAMERA_MS = 3000;
-
 const tappedLeftovers = () => page.books?.taps.filter((tap) => tap.leftovers && tap.kind !== "cloud").map((tap) => tap.leftovers).sort((a, b) => b.latest_s - a.latest_s)[0];
 
-export function paintStage(now) {
+export function paintStage() {
   const hidden = encrypted() && !page.held;
   document.documentElement.classList.toggle("encrypted", hidden);
-  paintCamera(now);
+  paintCamera();
   const sides = shownSides();
   const lanes = find("lanes");
   refill(lanes, sides.map((side) => [side.digest, titleOf(side.digest), look(side.digest)]), () => sides.map(lane));
@@ -19,7 +17,7 @@ export function paintStage(now) {
   const leftovers = hidden ? tappedLeftovers() : null;
   sides.forEach((side, place) => {
     const node = lanes.children[place];
-    if (hidden) paintCiphertext(node, leftovers);
+    if (hidden) paintCiphertext(node, place === 0, leftovers);
     else paintSide(node, side);
   });
   paintCloud(hidden, sides);
@@ -62,30 +60,30 @@ function paintSide(node, side) {
   fill(wire, side.pictures.feature, "The numbers that cross the wire, as small maps", "Nothing yet.");
   note(wire, `payload|codec ${side.digest} ${side.codec}|jpeg`, `${whole(side.payload_bytes)} bytes`, ` as ${side.codec}`, side.jpeg_bytes ? `the photo as JPEG: ${whole(side.jpeg_bytes)}` : "");
   const rebuilt = parts(node, "rebuilt");
-  const none = bundle && !bundle.inverter ? `No inverter for ${bundle.name}: its features are visible, but nothing is rebuilt here.` : "Not rebuilt.";
+  const none = bundle && !bundle.inverter ? `No inverter for ${bundle.name}: its features are visible, but nothing is rebuilt here.` : page.ahead ? "Nothing yet." : "Not rebuilt.";
   fill(rebuilt, side.pictures.reconstruction, "What the eavesdropper rebuilds", none);
   const near = side.similarity;
   if (near) note(rebuilt, "psnr|ssim", `PSNR ${fixed(near.psnr, 1)} dB`, "", `SSIM ${fixed(near.ssim, 2)}`);
   else note(rebuilt, "rebuilt", "not scored", "", side.pictures.reconstruction ? "the original is not known" : "");
 }
 
-function paintCiphertext(node, leftovers) {
-  const record = page.ciphertext;
+/** Records are shown once, for all networks together: none is one network's frame. */
+function paintCiphertext(node, isFirst, leftovers) {
+  const record = isFirst ? page.ciphertext : null;
   const wire = parts(node, "wire");
-  fill(wire, record?.picture, "An encrypted record, byte by byte as grey pixels", "Encrypted.");
-  note(wire, "tls", "ciphertext", record ? `, ${whole(record.byte_count)} bytes` : "", record ? `${record.hex} …` : "");
+  fill(wire, record?.picture, "An encrypted record, byte by byte as grey pixels", isFirst ? "Encrypted." : "Encrypted too: the records of all networks are shown together.");
+  note(wire, "tls", "ciphertext", record ? `, one record of ${whole(record.byte_count)} bytes` : "", record ? `${record.hex} …` : "");
   const rebuilt = parts(node, "rebuilt");
-  fill(rebuilt, null, "", leftovers ? "" : "Nothing to rebuild.");
+  const records = isFirst ? leftovers : null;
+  fill(rebuilt, null, "", records ? "" : "Nothing to rebuild.");
   const plot = node.querySelector(".plot");
-  show(plot, Boolean(leftovers));
-  if (leftovers) plotRecords(plot, leftovers);
-  note(rebuilt, "tls", "no picture", "", leftovers ? `sizes and times of ${size(leftovers.total_bytes)}` : "");
+  show(plot, Boolean(records));
+  if (records) plotRecords(plot, records);
+  note(rebuilt, "tls", "no picture", "", records ? `sizes and times of all records, ${size(records.total_bytes)}` : "");
 }
 
-function paintCamera(now) {
-  const pair = page.shown;
-  const fresh = page.camera && !page.held && now - page.camera.at < CAMERA_MS && (!pair?.original || encrypted() || page.camera.at - page.shownAt > CAMERA_MS);
-  const shown = fresh ? page.camera : pair;
+function paintCamera() {
+  const shown = page.ahead ?? page.shown;
   picture(find("original"), shown?.original, shown?.label ? `The network’s input: ${shown.label}` : "The network’s input");
   show(find("original-empty"), !shown?.original);
   text(find("original-empty"), previewOff() ? "Unknown: no preview of the camera was given, and the wire does not carry it." : page.books?.preview.detail || "No picture yet.");

@@ -5,8 +5,8 @@ import { make } from "./format.js";
 export const page = {
   session: "", number: 0, connected: false, dirty: true,
   bundles: new Map(), books: null, conductor: null, points: [], problems: [], camera: null, ciphertext: null,
-  newest: null, shown: null, shownAt: -Infinity, held: false,
-  pairs: [], wanted: [],
+  newest: null, shown: null, ahead: null, shownAt: -Infinity, held: false,
+  pairs: [], wanted: [], away: new Set(),
   frameCounts: [], movedAt: -Infinity, wireFrameAt: -Infinity, opaqueAt: -Infinity, opaque: new Map(),
 };
 
@@ -26,8 +26,19 @@ export function titleOf(digest) {
 /** Puts networks without a defence first, by digest. */
 export const openFirst = (one, other) => isOpen(page.bundles.get(other)) - isOpen(page.bundles.get(one));
 
-/** What became of the shown picture in each network, the one without a defence first. */
-export const shownSides = () => page.shown?.sides ?? [];
+const CAMERA_MS = 3000;
+
+/** What the phone saw last, where nothing that was overheard since goes with it; else null. */
+export function aheadOfTheWire(now) {
+  const { camera, shown } = page;
+  if (!camera || page.held || now - camera.at >= CAMERA_MS || camera.sequence === shown?.sequence) return null;
+  return !shown || camera.at - page.shownAt > CAMERA_MS ? camera : null;
+}
+
+const unheard = (side) => ({ ...side, pictures: {}, answer: null, similarity: null, payload_bytes: null, jpeg_bytes: null });
+
+/** What became of the shown picture in each network, the one without a defence first; nothing of another picture. */
+export const shownSides = () => (page.shown?.sides ?? []).map((side) => (page.ahead ? unheard(side) : side));
 
 /** Colour and shape of a bundle: warm and round without a defence, cool and square with one. */
 export function look(digest) {

@@ -1,6 +1,6 @@
 // From measured numbers to plain sentences. Nothing here may claim more than the numbers do.
 
-import { fixed, percent, ratio, whole } from "./format.js";
+import { counted, fixed, percent, ratio, whole } from "./format.js";
 
 // What a PSNR means for a small picture, from looking at many: below the first level shapes are guesswork,
 // above the last one details survive.
@@ -37,7 +37,8 @@ export function evidence(sides) {
   if (!scored.length) return "";
   const both = (write) => [...new Set(scored.map(({ tally }) => write(tally)))].join(" and ");
   const level = scored[0].level;
-  const parts = [`Over ${both((tally) => whole(tally.frames_scored))} pictures: PSNR ${both((tally) => fixed(tally.psnr_mean, 1))} dB${level != null ? ` (guessing the average picture reaches ${fixed(level, 1)})` : ""}, SSIM ${both((tally) => fixed(tally.ssim_mean, 2))}.`];
+  const many = both((tally) => whole(tally.frames_scored));
+  const parts = [`Over ${many} picture${many === "1" ? "" : "s"}: PSNR ${both((tally) => fixed(tally.psnr_mean, 1))} dB${level != null ? ` (guessing the average picture reaches ${fixed(level, 1)})` : ""}, SSIM ${both((tally) => fixed(tally.ssim_mean, 2))}.`];
   if (scored.length === 2) {
     const [first, second] = scored;
     const size = ratio(second.tally.wire_bytes_mean, first.tally.wire_bytes_mean);
@@ -49,7 +50,7 @@ export function evidence(sides) {
 /** What overhearing the answers gives away. */
 export function secret(bundle, books, hidden) {
   if (bundle?.label_kind !== "identity") return "";
-  const heard = books?.answers_overheard ? ` Overheard so far: ${whole(books.answers_overheard)} names${books.answers_accuracy != null ? `, ${percent(books.answers_accuracy)} of them right` : ""}.` : "";
+  const heard = books?.answers_overheard ? ` Overheard so far: ${counted(books.answers_overheard, "name")}${books.answers_accuracy != null ? `, ${percent(books.answers_accuracy)} of them right` : ""}.` : "";
   const where = hidden
     ? "TLS keeps it from the wire; the cloud that gives the answer knows it all the same."
     : "No defence of the feature hides it: without TLS, whoever listens learns who was in front of the camera.";

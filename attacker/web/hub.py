@@ -13,6 +13,7 @@ from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
+from itertools import islice
 from typing import Any
 
 from siftfunnel.attacker.side_by_side import Pair, SideBySide
@@ -20,7 +21,9 @@ from siftfunnel.attacker.side_by_side import Pair, SideBySide
 KEPT_PAIRS = 120
 KEPT_BYTES = 16 * 2**20
 KEEP_EVERY_S = 1.0
-FIRST_PAIRS = 12
+KEPT_AGAIN_S = 3.0
+SEEN_PAIRS = 3
+FIRST_PAIRS = 24
 KEPT_POINTS = 240
 KEPT_PROBLEMS = 20
 MAX_PROBLEM_LETTERS = 500
@@ -117,7 +120,7 @@ class Hub:
         self._wake()
 
     def pairs(self) -> list[Pair]:
-        """The pairs that were kept, at most one a second, oldest first."""
+        """The pairs that were kept, at most one a second and different ones where there are, oldest first."""
         with self._lock:
             return [pair for pair, _ in self._pairs]
 
@@ -178,11 +181,17 @@ class Hub:
 
     def _show(self, pairs: Iterable[Pair]) -> None:
         for pair in pairs:
-            kept = self._clock() - self._kept_s >= KEEP_EVERY_S
+            kept = self._clock() - self._kept_s >= (KEPT_AGAIN_S if self._is_known(pair) else KEEP_EVERY_S)
             told = encode({**pair.as_json(), "kept": kept})
             self._set("pair", told)
             if kept:
                 self._keep(pair, len(told))
+
+    def _is_known(self, pair: Pair) -> bool:
+        """Whether one of the pairs kept last shows the same picture."""
+        original = pair.original
+        lately = islice(reversed(self._pairs), SEEN_PAIRS)
+        return original is not None and any(original == kept.original for kept, _ in lately)
 
     def _keep(self, pair: Pair, size_bytes: int) -> None:
         self._kept_s = self._clock()

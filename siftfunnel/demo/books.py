@@ -4,7 +4,7 @@ import time
 from collections.abc import Mapping
 from typing import Any
 
-from siftfunnel.demo.tally import Skipped, Tally, overheard, since
+from siftfunnel.demo.tally import Figures, Skipped, Tally, overheard, since
 from siftfunnel.demo.view import Row
 from siftfunnel.shared.bundle import Bundle
 
@@ -30,7 +30,7 @@ class Books:
     def begin_turn(self, bundle: Bundle, codec: str) -> None:
         """From here on a network plays anew."""
         key = (bundle.name, codec)
-        self.tallies.setdefault(key, Tally(frozenset(bundle.manifest.classes))).begin_turn()
+        self.tallies.setdefault(key, Tally(frozenset(bundle.manifest.classes))).begin_turn(time.monotonic())
         self._before[key] = self.attacker(key)
 
     def add(self, outcome: Mapping[str, Any]) -> str | None:
@@ -43,13 +43,22 @@ class Books:
         return overheard(self.of_attacker, *key)
 
     def rows(self, active: Mapping[str, str], wanted: int | None) -> list[Row]:
-        """The figures as they are shown.
+        """The figures as they are shown while something plays: of each network's latest turn.
 
         Args:
             active: the codec of each bundle that plays now.
             wanted: frames that each is to play; None: no end.
         """
-        return [self._row(key, active.get(key[0]) == key[1], wanted) for key in self.tallies]
+        return [
+            self._row(key, tally.lately(), self._before.get(key, {}), wanted, active.get(key[0]) == key[1])
+            for key, tally in self.tallies.items()
+        ]
+
+    def totals(self, wanted: int | None) -> list[Row]:
+        """The figures of the whole run, when nothing plays any more."""
+        return [
+            self._row(key, tally.overall(), {}, wanted, active=False) for key, tally in self.tallies.items()
+        ]
 
     def as_json(self) -> dict[str, Any]:
         """By bundle, and codec where one played with several."""
@@ -62,9 +71,11 @@ class Books:
             for (name, codec), tally in self.tallies.items()
         }
 
-    def _row(self, key: Key, active: bool, wanted: int | None) -> Row:
-        tally, attacker, before = self.tallies[key], self.attacker(key), self._before.get(key, {})
-        edge_ms, round_trip_ms, payload_bytes = tally.lately()
+    def _row(
+        self, key: Key, figures: Figures, before: Mapping[str, Any], wanted: int | None, active: bool
+    ) -> Row:
+        tally, attacker = self.tallies[key], self.attacker(key)
+        edge_ms, round_trip_ms, payload_bytes = figures
         return Row(
             name=key[0],
             codec=key[1],

@@ -204,7 +204,8 @@ def _best_task(usable: Sequence[Bundle], labels: frozenset[str]) -> list[Bundle]
 
 
 def _about_labels(foreign: Sequence[str], all_of_them: bool, task: Sequence[Bundle]) -> str:
-    named = f"the folders {_shortened(foreign)} name no class of {_names(task)}"
+    folders, name = ("folder", "names") if len(foreign) == 1 else ("folders", "name")
+    named = f"the {folders} {_shortened(foreign)} {name} no class of {_names(task)}"
     if all_of_them:
         return f"{named}: the pictures play without labels; choose other networks with --bundle"
     return f"{named}: those pictures do not count for the accuracy"

@@ -119,6 +119,8 @@ def run(args: argparse.Namespace) -> int:
     config = make_config(args, say=lambda note: print(note, flush=True))
     for name in without_inverter(config):
         print(f"no inverter for {name}: the attacker rebuilds nothing; `siftfunnel lab inverter` trains one")
+    if config.frames is not None and not config.headless:
+        print(f"turns of {config.frames} frames, one after another, until Ctrl-C; --headless plays them once")
     stop = threading.Event()
     # Signals first: from here on whatever was made is also removed.
     with signals(stop.set), run_directory(config.log_directory) as directory:
@@ -249,7 +251,7 @@ def _conclude(conductor: "Conductor", config: "DemoConfig", interrupted: bool) -
     from siftfunnel.shared.showing import printable
 
     books = conductor.books
-    for row in books.rows({}, config.frames if config.headless else None):
+    for row in books.totals(config.frames if config.headless else None):
         print(line(row))
     if skipped := len(books.skipped.reasons):
         example = printable(next(iter(books.skipped.reasons.values())))

@@ -107,7 +107,8 @@ class Conductor:
 
     def _state(self, selected: dict[str, Any]) -> dict[str, Any]:
         cloud, playing = self._services.cloud, self._playing
-        edge_gone = self._edge_restarts.away or (playing is not None and not playing.up)
+        died = playing is not None and not playing.up and not playing.asked_to_end
+        edge_gone = self._edge_restarts.away or died
         return {
             **selected,
             "pictures": self._pictures.source,

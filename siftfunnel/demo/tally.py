@@ -15,6 +15,9 @@ _LATELY_FRAMES = 300
 _REASONS_MAX = 10_000
 _REASONS_TOLD = 10
 
+Figures = tuple[float | None, float | None, float | None]
+"""Median edge time and median round trip in milliseconds, mean payload in bytes."""
+
 
 def percentile(values: Iterable[float], percent: float) -> float | None:
     """The value below which ``percent`` of the values lie, linearly interpolated; None of nothing.
@@ -46,7 +49,7 @@ class Tally:
         answered: frames with an answer.
         errors: frames with a typed error.
         superseded: frames a newer one replaced before they were sent.
-        skipped: pictures that could not be read and so never became frames.
+        skipped: pictures that could not be read and so never became frames, however often they were tried.
         lost: pictures handed to an edge that died before it said what became of them.
         edge_ms: preprocessing, model and encoding, per answered frame.
         round_trip_ms: from send to answer, per answered frame.
@@ -58,7 +61,7 @@ class Tally:
     answered: int = 0
     errors: int = 0
     superseded: int = 0
-    skipped: int = 0
+    skipped: set[str] = field(default_factory=set)
     lost: int = 0
     labelled: int = 0
     correct: int = 0
@@ -68,16 +71,12 @@ class Tally:
     payload_bytes: "array[float]" = field(default_factory=lambda: array("d"))
     _times_s: deque[float] = field(default_factory=deque)
     _turn_began: int = 0
+    _turn_began_s: float = 0.0
 
     @property
     def outcomes(self) -> int:
         """Frames whose outcome is known."""
         return self.answered + self.errors + self.superseded
-
-    @property
-    def settled(self) -> int:
-        """Pictures of which it is known what became of them."""
-        return self.outcomes + self.skipped
 
     @property
     def accuracy(self) -> float | None:
@@ -93,7 +92,8 @@ class Tally:
         """
         kind = outcome["outcome"]
         if kind == "skipped":
-            self.skipped += 1
+            if len(self.skipped) < _REASONS_MAX:
+                self.skipped.add(str(outcome.get("source")))
             return
         self._times_s.append(now_s)
         if kind == "superseded":
@@ -105,20 +105,29 @@ class Tally:
             self._add_answer(outcome)
 
     def rate_fps(self, now_s: float) -> float:
-        """Outcomes per second over the last seconds."""
-        while self._times_s and self._times_s[0] < now_s - _RATE_WINDOW_S:
-            self._times_s.popleft()
-        if len(self._times_s) < 2:
-            return 0.0
-        return (len(self._times_s) - 1) / max(now_s - self._times_s[0], 1e-6)
+        """Outcomes per second over this turn's last seconds.
 
-    def begin_turn(self) -> None:
+        What waited while the edge started comes in a burst: it is laid on the time since the turn began.
+        """
+        first_s = max(now_s - _RATE_WINDOW_S, self._turn_began_s)
+        while self._times_s and self._times_s[0] < first_s:
+            self._times_s.popleft()
+        return len(self._times_s) / max(now_s - first_s, 1.0)
+
+    def begin_turn(self, now_s: float) -> None:
         """From here on ``lately`` tells of a new turn, whose codec and channel may be others."""
         self._turn_began = len(self.edge_ms)
+        self._turn_began_s = now_s
 
-    def lately(self) -> tuple[float | None, float | None, float | None]:
-        """Median edge time, median round trip, mean payload of this turn's last frames; for a live view."""
-        first = max(self._turn_began, len(self.edge_ms) - _LATELY_FRAMES)
+    def lately(self) -> Figures:
+        """Of this turn's last frames; for a live view."""
+        return self._figures(max(self._turn_began, len(self.edge_ms) - _LATELY_FRAMES))
+
+    def overall(self) -> Figures:
+        """Of all frames, as the summary has them."""
+        return self._figures(0)
+
+    def _figures(self, first: int) -> Figures:
         return (
             percentile(self.edge_ms[first:], 50),
             percentile(self.round_trip_ms[first:], 50),
@@ -140,7 +149,7 @@ class Tally:
             "frame_errors": self.errors,
             "frames_superseded": self.superseded,
             "frames_lost": self.lost,
-            "images_skipped": self.skipped,
+            "images_skipped": len(self.skipped),
             "accuracy": self.accuracy,
             "edge_ms_p50": percentile(self.edge_ms, 50),
             "round_trip_ms_p50": percentile(self.round_trip_ms, 50),

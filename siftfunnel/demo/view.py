@@ -6,6 +6,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol, TextIO
 
+from siftfunnel.shared.showing import counted
+
 if TYPE_CHECKING:
     from rich.table import Table
 
@@ -101,7 +103,7 @@ def cells(row: Row) -> dict[str, str]:
     """A row's figures under the headings of the table."""
     wanted = f"/{row.frames_wanted}" if row.frames_wanted is not None else ""
     return {
-        "frames": f"{row.frames}{wanted}" + (f" ({row.errors} errors)" if row.errors else ""),
+        "frames": f"{row.frames}{wanted}" + (f" ({counted(row.errors, 'error')})" if row.errors else ""),
         "frames/s": figure(row.rate_fps) if row.active else "",
         "accuracy": figure(row.accuracy, ".1%"),
         "edge ms": figure(row.edge_ms, ".2f"),

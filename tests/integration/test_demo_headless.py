@@ -144,7 +144,7 @@ def test_pictures_of_something_else_play_without_labels_and_that_is_said(
     for figures in summary["bundles"].values():
         # a picture that cannot be read is no frame: another one takes its place
         assert (figures["frames_answered"], figures["accuracy"]) == (6, None)
-        assert figures["images_skipped"] >= 2
+        assert figures["images_skipped"] == 1  # however often it came round
 
 
 def test_a_folder_of_nothing_that_can_be_read_fails_with_the_reason(stage: Stage, tmp_path: Path) -> None:

@@ -138,6 +138,31 @@ async def test_one_pair_a_second_is_kept_for_those_who_come_late() -> None:
     assert (await news(hub))["kept"] == [pair.number for pair in hub.pairs()]
 
 
+async def test_of_a_few_pictures_that_come_in_turn_different_ones_are_kept() -> None:
+    clock = Clock()
+    hub = Hub(clock)
+    for sequence in range(200):
+        clock.now_s = sequence / 6
+        for digest in ("open", "shut"):
+            seen = view(sequence, digest)
+            seen["pictures"]["original"] = f"picture {sequence % 4}"
+            hub.publish("frame", seen)
+    kept = [pair.original for pair in hub.pairs()]
+    assert all(len(set(kept[start : start + 4])) == 4 for start in range(len(kept) - 3))
+
+
+async def test_one_picture_alone_is_kept_again_and_again() -> None:
+    clock = Clock()
+    hub = Hub(clock)
+    for sequence in range(40):
+        clock.now_s = sequence / 2
+        for digest in ("open", "shut"):
+            seen = view(sequence, digest)
+            seen["pictures"]["original"] = "one's own face"
+            hub.publish("frame", seen)
+    assert 2 <= len(hub.pairs()) <= 20 / 3 + 1
+
+
 async def test_kept_pairs_are_bounded_by_their_size(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("siftfunnel.attacker.web.hub.KEPT_BYTES", 3000)
     clock = Clock()

@@ -8,7 +8,7 @@ import pytest
 
 from siftfunnel.attacker.knowledge import gather
 from siftfunnel.shared.bundle import Bundle
-from tests.attacker.scene import Scene
+from tests.attacker.scene import Scene, eventually
 from tests.attacker.web.browser import Open, browser, expect, keep, lane, live, open_page
 from tests.attacker.web.live import LivePage
 from tests.tinybundle import make_tiny_bundle, make_tiny_inverter
@@ -103,8 +103,11 @@ def test_under_tls_the_page_shows_what_is_left_and_credits_the_cloud_with_what_i
     expect(lane(page, scene.open).locator(".records rect.up")).to_have_count(10)
     assert lane(page, scene.open).locator(".wire img").evaluate("image => image.naturalWidth") == 37
     expect(lane(page, scene.open).locator(".wire .explain").last).to_contain_text(
-        re.compile(r"ciphertext, 1,400 bytes([0-9a-f]{2} ){12}…")
+        re.compile(r"ciphertext, one record of 1,400 bytes([0-9a-f]{2} ){12}…")
     )
+    other = lane(page, scene.shut)  # one stream is not credited to each network
+    expect(other.locator(".records rect, .tiles img:visible")).to_have_count(0)
+    expect(other.locator(".tiles")).not_to_contain_text("1,400")
     stage.play(scene.open, scene.shut, count=3, tap=stage.cloud)
     stage.play_encrypted(2)
     expect(page.locator("#cloud-sides img")).to_have_count(2)
@@ -133,6 +136,27 @@ def test_silence_and_a_dead_attacker_are_told_without_a_conductor(
     expect(page.locator("#alarm")).to_contain_text("The attacker does not answer (gone fishing)")
     page.unroute("**/now?*")
     expect(page.locator("#alarm")).not_to_contain_text("does not answer")
+
+
+def test_nothing_of_another_picture_stands_beside_what_the_phone_sees(
+    live: Callable[..., LivePage], open_page: Open, scene: Scene
+) -> None:
+    stage = live()
+    page = open_page(stage)
+    stage.play(scene.open, scene.shut, count=2)
+    rebuilt = page.locator("#lanes .rebuilt img:visible")
+    expect(rebuilt).to_have_count(2)
+
+    def the_phone_sees_another(sequence: int = 1000) -> bool:
+        stage.camera.show(scene.truth(scene.open, sequence, 2, "chidi"))
+        return bool(page.locator("#original-note").inner_text() == "chidi")
+
+    assert eventually(the_phone_sees_another)
+    expect(rebuilt).to_have_count(0)
+    expect(page.locator("#lanes")).not_to_contain_text("PSNR")
+    expect(page.locator("#answers strong").first).to_have_text("nothing yet")
+    stage.play(scene.open, scene.shut)
+    expect(rebuilt).to_have_count(2)
 
 
 def test_without_an_inverter_the_page_says_so(

@@ -9,6 +9,7 @@ from PIL import Image
 
 from tests.attacker.scene import Scene, eventually
 from tests.attacker.web.browser import (
+    PHONE,
     Open,
     browser,
     expect,
@@ -80,10 +81,52 @@ def test_the_death_of_cloud_and_phone_is_shown_and_survived(
         expect(page.locator("#alarm")).to_contain_text(words)
         expect(page.get_by_role("button", name=f"Kill the {name}")).to_be_disabled()
         expect(page.locator("html")).to_have_class(re.compile("still"))
+        expect(page.locator("#live")).not_to_have_class(re.compile(r"\bon\b"))
         keep(page, f"without-{party}")
     demo.answer = state(scene)
+    expect(page.locator("#alarm")).to_contain_text("The phone is back, but nothing crosses the wire yet")
     stage.play(scene.open, scene.shut, count=2)
     expect(page.locator("#alarm")).to_be_hidden()
+
+
+def test_all_switches_are_in_sight_on_a_desk_and_share_the_width_of_a_phone(
+    live: Callable[..., LivePage], open_page: Open, scene: Scene, demo: FakeDemo
+) -> None:
+    both, alone = [scene.open.name, scene.shut.name], [scene.open.name]
+    choices = [{"bundles": both, "title": "SiftFunnel"}, {"bundles": alone, "title": LONG}]
+    demo.answer = state(scene, choices=choices)
+    stage = live(control=demo.url)
+    page = open_page(stage)
+    stage.play(scene.open, scene.shut, count=2)
+    expect(page.locator("#lanes .lane")).to_have_count(2)
+    for button in ("#end-cloud", "#end-edge"):
+        expect(page.locator(button)).to_be_in_viewport(ratio=1)
+    ends = page.locator("#switches .field").evaluate_all(
+        "all => all.map(n => n.getBoundingClientRect().bottom)"
+    )
+    assert max(ends) - min(ends) < 2  # in one row
+    page.set_viewport_size(PHONE)
+    tops = page.locator("#pick-pair label").evaluate_all("all => all.map(n => n.getBoundingClientRect().top)")
+    assert len(tops) == 3
+    assert len(set(tops)) == 1
+    keep(page, "switches-phone")
+
+
+LONG = "SiftFunnel, trained for its rate"
+
+
+def test_skipped_pictures_are_among_what_does_not_work(
+    live: Callable[..., LivePage], open_page: Open, scene: Scene, demo: FakeDemo
+) -> None:
+    demo.answer = state(scene, skipped={"pictures": 0, "reasons": []})
+    page = open_page(live(control=demo.url))
+    expect(page.locator("#switches")).to_be_visible()
+    expect(page.locator("#problems")).to_be_hidden()
+    reasons = ["bad.png: not a picture", "empty.jpg: no bytes"]
+    demo.answer = state(scene, skipped={"pictures": 2, "reasons": reasons})
+    expect(page.locator("#problem-list li")).to_have_count(1)
+    for told in ("2 pictures", *reasons):
+        expect(page.locator("#problem-list")).to_contain_text(told)
 
 
 def test_ones_own_picture_is_sent_square_and_small_until_it_is_stopped(
