@@ -290,7 +290,14 @@ def _normalisation_of(start: Path) -> Normalisation | None:
     spec, paper = load_bundle(start).manifest.input, InputSpec(height=1, width=1)
     if (spec.mean, spec.std) == (paper.mean, paper.std):
         return None
-    return Normalisation(spec.mean, spec.std, f"that of the bundle {load_bundle(start).name}")
+    return Normalisation(
+        _of_three(spec.mean), _of_three(spec.std), f"that of the bundle {load_bundle(start).name}"
+    )
+
+
+def _of_three(values: tuple[float, ...]) -> tuple[float, float, float]:
+    one, two, three = values
+    return one, two, three
 
 
 def _three(values: Sequence[float]) -> tuple[float, float, float]:

@@ -100,6 +100,29 @@ class Fields:
             raise self.error(name, f"must lie in [{least}, {most}], not {value}")
         return value
 
+    def optional_integer(self, name: str, least: int, most: int) -> int | None:
+        """A whole number in [least, most], or null."""
+        if name in self._left and self._left[name] is None:
+            self.take(name)
+            return None
+        return self.integer(name, least, most)
+
+    def integers(self, name: str, least: int, most: int, most_values: int) -> tuple[int, ...]:
+        """A list of at most `most_values` whole numbers, each in [least, most]."""
+        values = self.items(name)
+        if not all(type(value) is int and least <= value <= most for value in values):
+            raise self.error(name, f"must be a list of whole numbers in [{least}, {most}]")
+        if len(values) > most_values:
+            raise self.error(name, f"must list at most {most_values} numbers, not {len(values)}")
+        return tuple(values)
+
+    def boolean(self, name: str) -> bool:
+        """True or false."""
+        value = self.take(name)
+        if not isinstance(value, bool):
+            raise self.error(name, f"must be true or false, not {_kind(value)}")
+        return value
+
     def number(self, name: str) -> float:
         """A finite number."""
         return self._finite(name, self.take(name))

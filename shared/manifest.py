@@ -5,129 +5,34 @@ codecs with their tables, the classes and the digests of the model files stand h
 """
 
 import json
-import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any, Literal, get_args
+from typing import Any, get_args
 
+from siftfunnel.shared import manifest_fields as told
 from siftfunnel.shared.digests import is_digest
+from siftfunnel.shared.input_spec import InputSpec
 from siftfunnel.shared.json_fields import FieldError, Fields, parse_object
-from siftfunnel.shared.preprocess import InputSpec
+from siftfunnel.shared.manifest_fields import MAX_SIDE_PIXELS
+from siftfunnel.shared.manifest_fields import read_file_entries as read_file_entries
+from siftfunnel.shared.manifest_parts import BundleError as BundleError
+from siftfunnel.shared.manifest_parts import CodecKind as CodecKind
+from siftfunnel.shared.manifest_parts import CodecSpec as CodecSpec
+from siftfunnel.shared.manifest_parts import EdgeStage as EdgeStage
+from siftfunnel.shared.manifest_parts import FileEntry as FileEntry
+from siftfunnel.shared.manifest_parts import LabelKind as LabelKind
+from siftfunnel.shared.manifest_parts import is_name as is_name
+from siftfunnel.shared.tensors import MAX_FEATURE_VALUES as MAX_FEATURE_VALUES
+from siftfunnel.shared.tensors import FeatureSpec as FeatureSpec
+from siftfunnel.shared.tensors import OutputSpec as OutputSpec
+from siftfunnel.shared.tensors import TensorSpec as TensorSpec
+from siftfunnel.shared.tensors import pack
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSIONS = (1, 2)
+"""1 has one feature of maps, one output of logits and distinct classes; 2 says all of it."""
 MAX_MANIFEST_BYTES = 16 * 2**20
-MAX_SIDE_PIXELS = 4096
-MAX_FEATURE_VALUES = 2**24
 MAX_CODECS = 64
-
-LabelKind = Literal["category", "identity"]
-CodecKind = Literal["float", "affine", "table", "lattice"]
-
-_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
-
-
-class BundleError(ValueError):
-    """A bundle or inverter that cannot be used; the text names the file, the field and what to do."""
-
-
-def is_name(text: str) -> bool:
-    """Whether a text may name a bundle, a codec or a file: safe as one path component.
-
-    >>> is_name("cifar10-siftfunnel"), is_name("../etc")
-    (True, False)
-    """
-    return _NAME.fullmatch(text) is not None
-
-
-@dataclass(frozen=True)
-class FeatureSpec:
-    """The tensor between the halves.
-
-    Attributes:
-        channels: feature maps, at least 1.
-        height: rows of a map.
-        width: columns of a map.
-
-    Raises:
-        ValueError: a size below 1, or more than `MAX_FEATURE_VALUES` values.
-    """
-
-    channels: int
-    height: int
-    width: int
-
-    def __post_init__(self) -> None:
-        if min(self.shape) < 1 or self.size > MAX_FEATURE_VALUES:
-            raise ValueError(
-                f"a feature needs 1 to {MAX_FEATURE_VALUES} values and no side of 0, not {self.shape}"
-            )
-
-    @property
-    def shape(self) -> tuple[int, int, int]:
-        """Channels, height, width."""
-        return (self.channels, self.height, self.width)
-
-    @property
-    def size(self) -> int:
-        """Values in one feature tensor."""
-        return self.channels * self.height * self.width
-
-
-@dataclass(frozen=True)
-class CodecSpec:
-    """A codec as the manifest states it; `siftfunnel.shared.wire` says what the parameters of each kind are.
-
-    Attributes:
-        name: what people call it: "fp16", "q6".
-        kind: "float", "affine", "table" or "lattice".
-        parameters: JSON values.
-    """
-
-    name: str
-    kind: CodecKind
-    # tables are long: left out of reprs
-    parameters: Mapping[str, Any] = field(default_factory=dict, repr=False)
-
-    def __post_init__(self) -> None:
-        if not is_name(self.name):
-            raise ValueError(f"a codec's name must be letters, digits, '.', '_' or '-', not {self.name!r}")
-        if self.kind not in get_args(CodecKind):
-            raise ValueError(f"unknown codec kind {self.kind!r}; known: {', '.join(get_args(CodecKind))}")
-
-
-@dataclass(frozen=True)
-class EdgeStage:
-    """What the device does to the feature after the edge half and before the codec, such as noise.
-
-    A device that does not know a stage must refuse the bundle: leaving it out would send
-    more than the defence allows.
-
-    Attributes:
-        kind: names the stage.
-        parameters: JSON values.
-    """
-
-    kind: str
-    parameters: Mapping[str, Any] = field(default_factory=dict)
-
-
-@dataclass(frozen=True)
-class FileEntry:
-    """A file that belongs to a bundle.
-
-    Attributes:
-        sha256: of its bytes, 64 lower-case hex digits.
-        size_bytes: its length.
-    """
-
-    sha256: str
-    size_bytes: int
-
-    def __post_init__(self) -> None:
-        if not is_digest(self.sha256):
-            raise ValueError(f"sha256 must be 64 lower-case hex digits, not {self.sha256!r}")
-        if self.size_bytes < 0:
-            raise ValueError(f"size_bytes must not be negative, not {self.size_bytes}")
+MAX_TENSORS = 64
 
 
 @dataclass(frozen=True)
@@ -140,14 +45,20 @@ class Manifest:
         defence: "none", "siftfunnel", ...
         split_point: where the network is cut, for people: "block2".
         input: size, crop and normalisation of pictures.
-        feature: shape of the tensor on the wire.
-        classes: names in logit order, two or more, each once.
+        feature: what crosses the wire, as codecs see it: `pack(tensors)` where those are told.
+        classes: names in the order of the scores, two or more; in schema 2 a name may stand twice, and there
+            are none where no output is scores.
         label_kind: "category" (what it is) or "identity" (who it is: the answer itself is the secret).
         codecs: position is the index on the wire.
         default_codec: the name of the recommended one.
         edge_stages: applied in order on the device.
         files: model files by name; filled in by `write_bundle`.
-        schema_version: of this format.
+        schema_version: of this format; from here on what only schema 2 can say.
+        tensors: between the halves, in the order in which they are packed; see `sent`.
+        outputs: of the cloud half; see `given`.
+        class_ids: one for each class, each once: "n02012849"; empty where the names are.
+        frames_per_run: frames that the cloud half takes at once, where its graph has that number fixed.
+        original_sha256: of the uncut network's file.
 
     Raises:
         ValueError: a value outside its range.
@@ -165,18 +76,21 @@ class Manifest:
     default_codec: str
     edge_stages: tuple[EdgeStage, ...] = ()
     files: Mapping[str, FileEntry] = field(default_factory=dict)
-    schema_version: int = SCHEMA_VERSION
+    schema_version: int = 1
+    tensors: tuple[TensorSpec, ...] = ()
+    outputs: tuple[OutputSpec, ...] = ()
+    class_ids: tuple[str, ...] = ()
+    frames_per_run: int | None = None
+    original_sha256: str | None = None
 
     def __post_init__(self) -> None:
-        if self.schema_version != SCHEMA_VERSION:
-            raise ValueError(
-                f"schema version {self.schema_version} is not {SCHEMA_VERSION}, the one known here"
-            )
+        if self.schema_version not in SCHEMA_VERSIONS:
+            known = " and ".join(map(str, SCHEMA_VERSIONS))
+            raise ValueError(f"schema version {self.schema_version} is not known here; known: {known}")
         if not is_name(self.name):
             raise ValueError(f"name must be letters, digits, '.', '_' or '-', not {self.name!r}")
         if max(self.input.height, self.input.width) > MAX_SIDE_PIXELS:
             raise ValueError(f"input must be at most {MAX_SIDE_PIXELS} pixels high and wide")
-        _require_distinct("classes", self.classes, least=2)
         if self.label_kind not in get_args(LabelKind):
             known = ", ".join(get_args(LabelKind))
             raise ValueError(f"unknown label_kind {self.label_kind!r}; known: {known}")
@@ -189,6 +103,66 @@ class Manifest:
         for name in self.files:
             if not is_name(name) or name in {"manifest.json", "report.json"}:
                 raise ValueError(f"files: {name!r} cannot name a file of a bundle")
+        if self.schema_version == 1:
+            self._check_schema_1()
+        else:
+            self._check_schema_2()
+
+    def _check_schema_1(self) -> None:
+        _require_distinct("classes", self.classes, least=2)
+        told = InputSpec(
+            self.input.height, self.input.width, self.input.mean, self.input.std, self.input.crop
+        )
+        later = (self.tensors, self.outputs, self.class_ids, self.frames_per_run, self.original_sha256)
+        if told != self.input or any(later) or self.input.crop == "letterbox":
+            raise ValueError("schema 1 has no words for this bundle's input, tensors, outputs or classes")
+
+    def _check_schema_2(self) -> None:
+        _require_distinct("tensors", tuple(tensor.name for tensor in self.tensors), least=1)
+        _require_distinct("outputs", tuple(output.name for output in self.outputs), least=1)
+        if max(len(self.tensors), len(self.outputs)) > MAX_TENSORS:
+            raise ValueError(f"tensors and outputs must be at most {MAX_TENSORS} each")
+        if pack(self.tensors) != self.feature:
+            raise ValueError(f"feature {self.feature.shape} is not what the tensors are packed to")
+        scores = [output for output in self.outputs if output.is_scores]
+        if len(scores) > 1:
+            raise ValueError("one output at most can be the classes' scores: call the others tensors")
+        if scores and scores[0].shape != (len(self.classes),):
+            raise ValueError(
+                f"output {scores[0].name} has shape {scores[0].shape}, the classes are {len(self.classes)}"
+            )
+        if not scores and self.classes:
+            raise ValueError("classes need an output that is their scores: logits or probabilities")
+        if not all(self.classes):
+            raise ValueError("classes must be non-empty texts")
+        if scores:
+            _require_distinct("class_ids", self.ids, least=1)
+            if len(self.ids) != len(self.classes):
+                raise ValueError(f"class_ids must be {len(self.classes)}, one for each class")
+        if self.frames_per_run is not None and self.frames_per_run < 1:
+            raise ValueError(f"frames_per_run must be at least 1, not {self.frames_per_run}")
+        if self.original_sha256 is not None and not is_digest(self.original_sha256):
+            raise ValueError("original_sha256 must be 64 lower-case hex digits")
+
+    @property
+    def sent(self) -> tuple[TensorSpec, ...]:
+        """The tensors between the halves, in the order in which they are packed."""
+        return self.tensors or (TensorSpec("feature", self.feature.shape),)
+
+    @property
+    def given(self) -> tuple[OutputSpec, ...]:
+        """The outputs of the cloud half."""
+        return self.outputs or (OutputSpec("logits", "logits", (len(self.classes),)),)
+
+    @property
+    def scores(self) -> OutputSpec | None:
+        """The output that classes are ranked by; None where there is none."""
+        return next((output for output in self.given if output.is_scores), None)
+
+    @property
+    def ids(self) -> tuple[str, ...]:
+        """What tells classes apart, in their order."""
+        return self.class_ids or self.classes
 
     def to_json(self) -> bytes:
         """The bytes that are stored, whose SHA-256 is the digest; equal manifests give equal bytes."""
@@ -221,35 +195,36 @@ def _require_distinct(what: str, names: tuple[str, ...], least: int) -> None:
 
 
 def _as_json(manifest: Manifest) -> dict[str, Any]:
-    picture = manifest.input
-    return {
+    feature = manifest.feature
+    as_told: dict[str, Any] = {
         "schema_version": manifest.schema_version,
         "name": manifest.name,
         "architecture": manifest.architecture,
         "defence": manifest.defence,
         "split_point": manifest.split_point,
-        "input": {
-            "height": picture.height,
-            "width": picture.width,
-            "mean": [float(value) for value in picture.mean],
-            "std": [float(value) for value in picture.std],
-            "crop": picture.crop,
-        },
-        "feature": {
-            "channels": manifest.feature.channels,
-            "height": manifest.feature.height,
-            "width": manifest.feature.width,
-        },
+        "input": told.input_as_json(manifest.input, manifest.schema_version),
+    }
+    if manifest.schema_version == 1:
+        as_told["feature"] = {
+            "channels": feature.channels,
+            "height": feature.height,
+            "width": feature.width,
+        }
+    else:
+        as_told |= {
+            "tensors": [told.tensor_as_json(tensor) for tensor in manifest.tensors],
+            "outputs": [told.output_as_json(output) for output in manifest.outputs],
+            "class_ids": list(manifest.class_ids),
+            "frames_per_run": manifest.frames_per_run,
+            "original_sha256": manifest.original_sha256,
+        }
+    return {
+        **as_told,
         "classes": list(manifest.classes),
         "label_kind": manifest.label_kind,
-        "edge_stages": [
-            {"kind": stage.kind, "parameters": dict(stage.parameters)} for stage in manifest.edge_stages
-        ],
+        "edge_stages": [told.edge_stage_as_json(stage) for stage in manifest.edge_stages],
         "default_codec": manifest.default_codec,
-        "codecs": [
-            {"name": codec.name, "kind": codec.kind, "parameters": dict(codec.parameters)}
-            for codec in manifest.codecs
-        ],
+        "codecs": [told.codec_as_json(codec) for codec in manifest.codecs],
         "files": {
             name: {"sha256": entry.sha256, "size_bytes": entry.size_bytes}
             for name, entry in sorted(manifest.files.items())
@@ -259,75 +234,38 @@ def _as_json(manifest: Manifest) -> dict[str, Any]:
 
 def _from_fields(fields: Fields) -> Manifest:
     version = fields.integer("schema_version", 1, 2**31)
-    if version != SCHEMA_VERSION:
+    if version not in SCHEMA_VERSIONS:
         raise fields.error(
             "schema_version",
-            f"is {version}, this siftfunnel reads {SCHEMA_VERSION}: update it, or export anew",
+            f"is {version}, this siftfunnel reads up to {SCHEMA_VERSIONS[-1]}: update it, or export anew",
         )
+    later: dict[str, Any] = {}
+    if version > 1:
+        tensors = tuple(told.read_tensor(tensor) for tensor in fields.nested_list("tensors"))
+        if not tensors:
+            raise fields.error("tensors", "must be at least 1")
+        later = {
+            "tensors": tensors,
+            "outputs": tuple(told.read_output(output) for output in fields.nested_list("outputs")),
+            "class_ids": fields.texts("class_ids"),
+            "frames_per_run": fields.optional_integer("frames_per_run", 1, 2**16),
+            "original_sha256": fields.optional_text("original_sha256"),
+        }
     manifest = Manifest(
         schema_version=version,
         name=fields.text("name"),
         architecture=fields.text("architecture"),
         defence=fields.text("defence"),
         split_point=fields.text("split_point"),
-        input=_input(fields.nested("input")),
-        feature=_feature(fields.nested("feature")),
+        input=told.read_input(fields.nested("input"), version),
+        feature=pack(later["tensors"]) if later else told.read_feature(fields.nested("feature")),
         classes=fields.texts("classes"),
         label_kind=fields.text("label_kind"),  # type: ignore[arg-type]  # checked by Manifest
-        edge_stages=tuple(_edge_stage(stage) for stage in fields.nested_list("edge_stages")),
+        edge_stages=tuple(told.read_edge_stage(stage) for stage in fields.nested_list("edge_stages")),
         default_codec=fields.text("default_codec"),
-        codecs=tuple(_codec(codec) for codec in fields.nested_list("codecs")),
+        codecs=tuple(told.read_codec(codec) for codec in fields.nested_list("codecs")),
         files=read_file_entries(fields),
+        **later,
     )
     fields.finish()
     return manifest
-
-
-def _input(fields: Fields) -> InputSpec:
-    mean, std = fields.numbers("mean"), fields.numbers("std")
-    if len(mean) != 3:
-        raise fields.error("mean", f"must list 3 numbers, not {len(mean)}")
-    if len(std) != 3:
-        raise fields.error("std", f"must list 3 numbers, not {len(std)}")
-    spec = InputSpec(
-        height=fields.integer("height", 1, MAX_SIDE_PIXELS),
-        width=fields.integer("width", 1, MAX_SIDE_PIXELS),
-        mean=(mean[0], mean[1], mean[2]),
-        std=(std[0], std[1], std[2]),
-        crop=fields.text("crop"),  # type: ignore[arg-type]  # checked by InputSpec
-    )
-    fields.finish()
-    return spec
-
-
-def _feature(fields: Fields) -> FeatureSpec:
-    sides = [fields.integer(side, 1, MAX_FEATURE_VALUES) for side in ("channels", "height", "width")]
-    fields.finish()
-    return FeatureSpec(*sides)
-
-
-def _edge_stage(fields: Fields) -> EdgeStage:
-    stage = EdgeStage(fields.text("kind"), fields.mapping("parameters"))
-    fields.finish()
-    return stage
-
-
-def _codec(fields: Fields) -> CodecSpec:
-    codec = CodecSpec(
-        fields.text("name"),
-        fields.text("kind"),  # type: ignore[arg-type]  # checked by CodecSpec
-        fields.mapping("parameters"),
-    )
-    fields.finish()
-    return codec
-
-
-def read_file_entries(fields: Fields, name: str = "files") -> dict[str, FileEntry]:
-    """The object of file entries that manifests and inverters share."""
-    group = fields.nested(name)
-    entries = {}
-    for file_name in group.names():
-        entry = group.nested(file_name)
-        entries[file_name] = FileEntry(entry.text("sha256"), entry.integer("size_bytes", 0, 2**40))
-        entry.finish()
-    return entries

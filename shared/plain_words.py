@@ -46,6 +46,13 @@ def codec_says(codec: CodecSpec) -> str:
             return "Each number rounded to one of 256 steps: one byte each."
         case "table":
             return f"Each number rounded to one of {levels} steps; steps that occur often take fewer bits."
+        case "signed":
+            return (
+                f"Each number rounded to one of {levels} steps above and below zero, all of one size; "
+                "what its neighbours were tells how few bits it takes."
+            )
+        case "packed":
+            return "Several tensors in one message, each written in its own way."
         case "lattice":
             return (
                 f"Each number rounded to one of {levels} steps that were learned with the network; "

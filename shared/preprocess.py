@@ -7,55 +7,18 @@ pictures cut one way and is fed pictures cut another way loses accuracy without 
 """
 
 from dataclasses import dataclass
-from typing import Literal, get_args
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
+from siftfunnel.shared.input_spec import CIFAR10_MEAN as CIFAR10_MEAN
+from siftfunnel.shared.input_spec import CIFAR10_STD as CIFAR10_STD
+from siftfunnel.shared.input_spec import Crop as Crop
+from siftfunnel.shared.input_spec import InputSpec as InputSpec
 from siftfunnel.shared.pictures import ImageError as ImageError
 from siftfunnel.shared.pictures import ImageSource, upright_rgb
 from siftfunnel.shared.pictures import open_image as open_image
-
-Crop = Literal["centre", "stretch"]
-
-CIFAR10_MEAN = (0.4914, 0.4822, 0.4465)
-CIFAR10_STD = (0.2023, 0.1994, 0.2010)
-
-
-@dataclass(frozen=True)
-class InputSpec:
-    """What the edge half expects: size in pixels, crop rule, normalisation.
-
-    Attributes:
-        height: rows of the model's input, pixels.
-        width: columns of the model's input, pixels.
-        mean: per-channel mean (R, G, B) of pictures scaled to [0, 1].
-        std: per-channel standard deviation, same scale, above zero.
-        crop: "centre" cuts the largest centred rectangle of the input's aspect
-            ratio before resizing; "stretch" resizes the whole picture.
-
-    Raises:
-        ValueError: a size below 1, a standard deviation not above 0, an unknown crop rule.
-    """
-
-    height: int
-    width: int
-    mean: tuple[float, float, float] = CIFAR10_MEAN
-    std: tuple[float, float, float] = CIFAR10_STD
-    crop: Crop = "centre"
-
-    def __post_init__(self) -> None:
-        if self.height < 1 or self.width < 1:
-            raise ValueError(f"input size must be at least 1x1 pixels, not {self.height}x{self.width}")
-        if len(self.mean) != 3 or len(self.std) != 3:
-            raise ValueError("mean and std need three values each, for R, G and B")
-        if not all(np.isfinite(self.mean)) or not all(np.isfinite(s) and s > 0 for s in self.std):
-            raise ValueError(
-                f"mean must be finite and std finite and above 0, not {self.mean} and {self.std}"
-            )
-        if self.crop not in get_args(Crop):
-            raise ValueError(f"unknown crop rule {self.crop!r}; known: {', '.join(get_args(Crop))}")
 
 
 @dataclass(frozen=True)

@@ -15,7 +15,8 @@ from pathlib import Path
 from typing import Literal
 
 from siftfunnel.shared.json_fields import FieldError, Fields, parse_object
-from siftfunnel.shared.manifest import MAX_FEATURE_VALUES, MAX_SIDE_PIXELS
+from siftfunnel.shared.manifest import MAX_FEATURE_VALUES
+from siftfunnel.shared.manifest_fields import MAX_SIDE_PIXELS
 from siftfunnel.shared.preprocess import InputSpec
 
 OPTIONAL = ("name", "classes", "label_kind", "cloud")
@@ -92,6 +93,6 @@ def _input(fields: Fields) -> InputSpec:
     mean, std = fields.numbers("mean"), fields.numbers("std")
     fields.finish()
     try:
-        return InputSpec(height, width, mean, std)  # type: ignore[arg-type]  # InputSpec checks the lengths
+        return InputSpec(height, width, mean, std)
     except ValueError as error:
         raise SpecError(str(error)) from None

@@ -90,7 +90,10 @@ def test_a_text_must_be_a_text(name, value, kind):
 @pytest.mark.parametrize(
     ("data", "message"),
     [
-        (changed(schema_version=2), r"'schema_version' is 2, this siftfunnel reads 1: update it, or export"),
+        (
+            changed(schema_version=3),
+            r"'schema_version' is 3, this siftfunnel reads up to 2: update it, or export",
+        ),
         (changed(schema_version=0), r"'schema_version' must lie in \[1, "),
         (changed(schema_version=True), "'schema_version' must be a whole number, not true or false"),
         (changed(name="../up"), r"name must be letters, digits, '.', '_' or '-', not '../up'"),
