@@ -42,7 +42,8 @@ class Transform:
         corners = np.asarray(boxes_N4, np.float64)
         if corners.shape[-1:] != (4,):
             raise ValueError(f"boxes are [x0, y0, x1, y1], not arrays of shape {corners.shape}")
-        return corners * np.tile(self.scale, 2) + np.tile(self.offset, 2)
+        moved: NDArray[np.float64] = corners * np.tile(self.scale, 2) + np.tile(self.offset, 2)
+        return moved
 
     @property
     def matrix(self) -> NDArray[np.float64]:
