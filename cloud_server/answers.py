@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Iterable, Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -79,7 +79,7 @@ def rank_probabilities(scores_NK: NDArray[np.float32], top_k: int) -> list[Ranki
 def _best(by_NK: NDArray[np.float32], scores_NK: NDArray[np.float32], top_k: int) -> list[Ranking | None]:
     order_NK = np.argsort(-by_NK, axis=1, kind="stable")[:, :top_k]
     rows = zip(order_NK.tolist(), np.take_along_axis(scores_NK, order_NK, axis=1).tolist(), strict=True)
-    finite: list[bool] = np.isfinite(scores_NK).all(axis=1).tolist()
+    finite: Any = np.isfinite(scores_NK).all(axis=1).tolist()
     return [ranking if sound else None for ranking, sound in zip(rows, finite, strict=True)]
 
 

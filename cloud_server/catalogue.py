@@ -6,6 +6,8 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
+
 from siftfunnel.cloud_server.answers import Reading
 from siftfunnel.cloud_server.config import CloudConfig, default_workers
 from siftfunnel.cloud_server.engine import open_engine, warm_up
@@ -15,6 +17,7 @@ from siftfunnel.cloud_server.ticket import Owner
 from siftfunnel.shared.bundle import Bundle, BundleError, find_bundles
 from siftfunnel.shared.manifest_fields import output_as_json
 from siftfunnel.shared.rpc import split_inference_pb2 as pb
+from siftfunnel.shared.selftest import check_cloud
 from siftfunnel.shared.storage import Problem
 from siftfunnel.shared.wire import SealedCodec, make_codecs
 
@@ -173,6 +176,7 @@ def _open(
     options = config.engine_options.for_bundle(bundle.name)
     engine = open_engine(config.engine, bundle.path(CLOUD_FILE), manifest, options)
     warm_up(engine, manifest.feature.shape, manifest.given, config.batching.max_batch_size, options.start_s)
+    check_cloud(bundle, lambda feature: [np.asarray(each) for each in engine.run(feature)])
     instruments = metrics.for_bundle(label, bundle.digest, [codec.name for codec in codecs])
     workers = config.workers or engine.batches_in_flight or default_workers()
     reading = Reading(manifest.given, config.max_output_bytes)

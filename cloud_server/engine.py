@@ -12,7 +12,8 @@ from typing import Protocol, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from siftfunnel.cloud_server.pieces import Outputs, PerFrame, Pieces
+from siftfunnel.cloud_server.pieces import Outputs, Pieces
+from siftfunnel.shared.batches import PerFrame
 from siftfunnel.shared.extras import how_to_install
 from siftfunnel.shared.manifest import Manifest
 from siftfunnel.shared.tensors import OutputSpec
