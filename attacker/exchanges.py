@@ -38,11 +38,11 @@ class Answer:
     """The best class of an overheard prediction.
 
     Attributes:
-        class_index: position in the manifest's list of classes.
-        score: the service's softmax probability, in [0, 1].
+        class_index: position in the manifest's list of classes; None of a network that has none.
+        score: the service's probability, in [0, 1].
     """
 
-    class_index: int
+    class_index: int | None
     score: float
 
 
@@ -192,13 +192,15 @@ class Pairs:
 
 
 def answer_of(reply: pb.Reply) -> Answer | None:
-    """The first class of a prediction; None for an error or an empty list. Any score may have been sent.
+    """The first class of a prediction; None for an error, or where nothing is told. Any score may be sent.
 
     >>> answer_of(pb.Reply(prediction=pb.Prediction(class_index=[3], score=[0.5])))
     Answer(class_index=3, score=0.5)
     """
     prediction = reply.prediction
-    if reply.WhichOneof("outcome") != "prediction" or not prediction.class_index or not prediction.score:
+    if reply.WhichOneof("outcome") != "prediction":
         return None
+    if not prediction.class_index or not prediction.score:
+        return Answer(None, 0.0) if prediction.outputs and not prediction.class_index else None
     score = prediction.score[0]
     return Answer(prediction.class_index[0], min(1.0, max(0.0, score)) if math.isfinite(score) else 0.0)

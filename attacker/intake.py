@@ -156,8 +156,9 @@ class Intake:
     def judge(self, exchange: Exchange) -> None:
         """Count whether the overheard answer was right, once both it and the true class are known."""
         target = self._knowledge.target(exchange.digest)
-        if target is not None and exchange.answer is not None and exchange.label is not None:
-            self.tally(target).labelled(target.class_name(exchange.answer.class_index) == exchange.label)
+        place = None if exchange.answer is None else exchange.answer.class_index
+        if target is not None and place is not None and exchange.label is not None:
+            self.tally(target).labelled(target.is_right(place, exchange.label))
 
     def tally(self, target: Target) -> BundleTally:
         """The tally of a known bundle."""

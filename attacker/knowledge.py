@@ -51,10 +51,16 @@ class Target:
         """
         return self.codecs[index].name if index < len(self.codecs) else UNKNOWN_CODEC
 
-    def class_name(self, index: int) -> str:
+    def class_name(self, index: int | None) -> str:
         """The class at this position of the manifest's list."""
         classes = self.bundle.manifest.classes
+        if index is None:
+            return "no class"
         return classes[index] if index < len(classes) else f"class {index} (unknown)"
+
+    def is_right(self, index: int, label: str) -> bool:
+        """Whether a label is the class at this position, by its name or its id."""
+        return label in (self.class_name(index), *self.bundle.manifest.ids[index : index + 1])
 
     def decode(self, codec: int, payload: bytes) -> NDArray[np.float32]:
         """Payload to feature tensor CHW.

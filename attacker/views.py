@@ -73,12 +73,12 @@ def ciphertext_view(tap: str, record: Opaque) -> dict[str, Any]:
 def _answer(exchange: Exchange, target: Target, truth: Truth | None) -> dict[str, Any] | None:
     if exchange.answer is None:
         return None
-    name = target.class_name(exchange.answer.class_index)
-    known = truth is not None and truth.label is not None
+    place = exchange.answer.class_index
+    label = None if truth is None or place is None else truth.label
     return {
-        "class": name,
+        "class": target.class_name(place),
         "score": round(exchange.answer.score, 4),
-        "correct": name == truth.label if known and truth else None,
+        "correct": None if label is None or place is None else target.is_right(place, label),
     }
 
 

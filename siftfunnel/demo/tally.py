@@ -166,7 +166,8 @@ class Tally:
         self.payload_bytes.append(float(outcome["payload_bytes"]))
         if outcome["label"] in self.classes:
             self.labelled += 1
-            self.correct += outcome["top"][0]["class"] == outcome["label"]
+            best = outcome["top"][0]
+            self.correct += outcome["label"] in (best["class"], best["id"])
 
 
 def since(books: Mapping[str, Any], before: Mapping[str, Any], name: str, weight: str) -> float | None:

@@ -112,6 +112,7 @@ def test_behind_an_early_error_an_answer_is_still_expected() -> None:
         (pb.Reply(prediction=pb.Prediction(class_index=[2], score=[-7.0])), Answer(2, 0.0)),
         (pb.Reply(prediction=pb.Prediction()), None),
         (pb.Reply(prediction=pb.Prediction(class_index=[2])), None),
+        (pb.Reply(prediction=pb.Prediction(outputs=[pb.Tensor(shape=[0])])), Answer(None, 0.0)),
         (pb.Reply(error=pb.FrameError(code=pb.FrameError.INTERNAL)), None),
         (pb.Reply(), None),
     ],

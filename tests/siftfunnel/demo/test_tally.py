@@ -24,7 +24,7 @@ def answer(label: str | None, best: str, edge_ms: float = 2.0, round_trip_ms: fl
     return {
         "outcome": "answer",
         "label": label,
-        "top": [{"class": best, "score": 0.9}],
+        "top": [{"class": best, "id": best, "score": 0.9}],
         "edge_ms": edge_ms,
         "round_trip_ms": round_trip_ms,
         "payload_bytes": 100,
