@@ -42,7 +42,7 @@ class Funnel:
         return tuple(part.encode(values) for part, values in zip(self.parts, tensors, strict=True))
 
     def decode(self, z: Sequence[NDArray[np.float32]]) -> Arrays:
-        """z -> tensors."""
+        """The inverse of `encode`."""
         return tuple(part.decode(values) for part, values in zip(self.parts, z, strict=True))
 
     @property

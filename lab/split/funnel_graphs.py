@@ -1,6 +1,7 @@
-"""A funnel as nodes of both halves: a convolution behind the edge half, a transposed one before the cloud half."""
+"""A funnel as nodes: a convolution behind the edge half, a transposed one before the cloud half."""
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 import onnx
@@ -28,7 +29,7 @@ class _Nodes:
         self.weights.append(numpy_helper.from_array(np.ascontiguousarray(values), name))
         return name
 
-    def add(self, operator: str, inputs: Sequence[str], output: str | None = None, **how: object) -> str:
+    def add(self, operator: str, inputs: Sequence[str], output: str | None = None, **how: Any) -> str:
         output = output or f"{self._stem}.{len(self.nodes)}"
         self.nodes.append(helper.make_node(operator, list(inputs), [output], **how))
         return output
@@ -102,7 +103,7 @@ def _decode(nodes: _Nodes, funnel: TensorFunnel, output: str) -> None:
 
 
 def _array(values: Tensor) -> NDArray[np.float32]:
-    return values.detach().numpy().astype(np.float32)  # type: ignore[no-any-return]
+    return values.detach().numpy().astype(np.float32)
 
 
 def _described(funnel: TensorFunnel) -> onnx.ValueInfoProto:

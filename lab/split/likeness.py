@@ -50,7 +50,7 @@ def scales_of(values: NDArray[Any]) -> NDArray[np.float32]:
     axes = tuple(axis for axis in range(values.ndim) if axis != 1 or values.ndim == 1)
     deviation = values.astype(np.float64).std(axis=axes, keepdims=True)
     floor = max(float(deviation.max()) * 1e-3, 1e-12)
-    return np.maximum(deviation, floor).astype(np.float32)
+    return np.asarray(np.maximum(deviation, floor), np.float32)
 
 
 def comparable(values: Tensor, output: OutputSpec, scales: Tensor) -> Tensor:
@@ -119,5 +119,6 @@ def _agreement(found: NDArray[Any], expected: NDArray[Any], output: OutputSpec) 
     b = expected.reshape(len(expected), -1).astype(np.float64)
     lengths = np.linalg.norm(b, axis=1) + 1e-12
     if output.kind == "embedding":
-        return np.maximum(0.0, (a * b).sum(1) / (lengths * (np.linalg.norm(a, axis=1) + 1e-12)))
-    return np.maximum(0.0, 1 - np.linalg.norm(a - b, axis=1) / lengths)
+        cosine = (a * b).sum(1) / (lengths * (np.linalg.norm(a, axis=1) + 1e-12))
+        return np.asarray(np.maximum(0.0, cosine))
+    return np.asarray(np.maximum(0.0, 1 - np.linalg.norm(a - b, axis=1) / lengths))

@@ -80,7 +80,7 @@ class TensorFunnel:
             )
             for start in range(0, len(values), BATCH)
         ]
-        return torch.cat(rows).numpy()  # type: ignore[no-any-return]
+        return torch.cat(rows).numpy()
 
     def decode(self, z_NKhw: NDArray[np.float32]) -> NDArray[np.float32]:
         """The inverse of `encode`."""

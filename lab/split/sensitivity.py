@@ -4,8 +4,8 @@
                       scaled to length 1 for each picture over all tensors
 
 For scores that is the Fisher matrix, direction only, so that no picture dominates; the posterior is softened
-so that confident pictures count too. Outputs that are no scores are taken as Gaussian of variance 1 (embeddings
-at length 1, tensors over their deviation), where g is a random combination of the outputs' gradients.
+so that confident pictures count too. Outputs that are no scores are taken as Gaussian of variance 1
+(embeddings of length 1, tensors over their deviation): there g is a random combination of the outputs' gradients.
 """
 
 from collections.abc import Iterator, Sequence
