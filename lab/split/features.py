@@ -38,10 +38,15 @@ class Ends:
         """Tensors between the halves, in their order."""
         step = self.halves.frames_per_run or BATCH
         parts = [
-            self._edge(normalise(pixels_NHWC[start : start + step], spec))
+            self.edge_of(normalise(pixels_NHWC[start : start + step], spec))
             for start in range(0, len(pixels_NHWC), step)
         ]
-        return tuple(np.concatenate([part[place] for part in parts]) for place in self._places)
+        return tuple(np.concatenate(arrays) for arrays in zip(*parts, strict=True))
+
+    def edge_of(self, frames: NDArray[Any]) -> Arrays:
+        """Tensors between the halves of frames as the graph takes them."""
+        found = self._edge(frames)
+        return tuple(found[place] for place in self._places)
 
     def cloud(self, tensors: Sequence[NDArray[np.float32]]) -> Arrays:
         """Outputs, in their order."""

@@ -10,7 +10,6 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 
 from siftfunnel.lab.split.features import Arrays, Ends, Say, Seen
@@ -134,12 +133,3 @@ def _best(
         say(f"{part.tensor.name}: patches of {part.side}x{part.side} diverge by {divergence:.4f}")
         scores.append(divergence)
     return candidates[int(np.argmin(scores))]
-
-
-def as_tensors(funnel: Funnel) -> dict[str, torch.Tensor]:
-    """What a run folder keeps of a funnel."""
-    return {
-        f"{number}.{name}": getattr(part, name).contiguous()
-        for number, part in enumerate(funnel.parts)
-        for name in ("encode_KI", "decode_IK", "mean_I", "variances_K")
-    }
