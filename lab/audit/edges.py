@@ -10,7 +10,6 @@ import onnx
 import onnxruntime
 import torch
 from numpy.typing import NDArray
-from onnx.external_data_helper import uses_external_data
 from torch import Tensor
 
 from siftfunnel.lab.audit.packing import packed_cloud, packed_edge
@@ -361,20 +360,3 @@ def digest_of_graphs(*paths: Path) -> str:
         # protobuf's and onnx's own classes, without a stable place to import them from
         raise EdgeError(f"{', '.join(map(str, paths))}: not complete ONNX models ({error})") from None
     return sha256_hex(b"".join(sha256_hex(graph).encode() for graph in whole))
-
-
-def external_files(path: Path) -> list[str]:
-    """Names of the files beside a graph in which it keeps weights.
-
-    Raises:
-        EdgeError: no model.
-    """
-    try:
-        model = onnx.load(str(path), load_external_data=False)
-    except Exception as error:
-        # protobuf's decoding error has no stable place to import it from
-        raise EdgeError(f"{path}: not an ONNX model ({error})") from None
-    kept = [tensor for tensor in model.graph.initializer if uses_external_data(tensor)]
-    return sorted(
-        {entry.value for tensor in kept for entry in tensor.external_data if entry.key == "location"}
-    )

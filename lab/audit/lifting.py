@@ -97,7 +97,7 @@ def _layer(node: Any, constants: Mapping[str, Tensor], channels: int) -> nn.Conv
     layer = nn.ConvTranspose2d(
         channels,
         weight.shape[1],
-        kernel_size=tuple(weight.shape[2:]),
+        kernel_size=(weight.shape[2], weight.shape[3]),
         stride=tuple(told.get("strides", [1, 1])),
         bias=bias is not None,
     )

@@ -1,6 +1,6 @@
 """What is audited: a run folder, a bundle, or a foreign edge half with its feature spec."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
@@ -17,7 +17,6 @@ from siftfunnel.lab.audit.edges import (
     LoadedEdge,
     OnnxHalf,
     digest_of_graphs,
-    external_files,
     load_edge,
     probe_edge,
 )
@@ -66,6 +65,7 @@ class Target:
         class_ids: What tells classes apart, in their order.
         answers: Feature in its own shape to every output of the cloud half, where none is class scores.
         heard: The codec after which features are overheard; None where it is before any.
+        uncoded: The victim as it was before ``heard``.
     """
 
     name: str
@@ -87,6 +87,7 @@ class Target:
     class_ids: tuple[str, ...] = ()
     answers: Answers | None = None
     heard: str | None = None
+    uncoded: Victim | None = None
 
     def hearing(self, codec: str) -> "Target":
         """The target whose features are overheard after one of its codecs.
@@ -98,8 +99,13 @@ class Target:
         if not self.codecs:
             raise ValueError(f"{self.name} has no codecs of its own, so --codec {codec} names none")
         chosen = codec_by_name(self.codecs, codec)
-        victim = heard_after(self.victim, chosen, self.digest, self.layout)
-        return replace(self, victim=victim, heard=codec)
+        victim = heard_after(self.sender, chosen, self.digest, self.layout)
+        return replace(self, victim=victim, heard=codec, uncoded=self.sender)
+
+    @property
+    def sender(self) -> Victim:
+        """The victim before any codec: what the device puts into one."""
+        return self.victim if self.uncoded is None else self.uncoded
 
 
 def target_at(named: str | Path, device: torch.device) -> Target:
@@ -162,16 +168,14 @@ def target_of_bundle(place: Path, device: torch.device) -> Target:
     bundle = load_bundle(place, need=(EDGE,))
     manifest = bundle.manifest
     has_cloud = CLOUD in manifest.files and (place / CLOUD).is_file()
-    halves = (EDGE, CLOUD) if has_cloud else (EDGE,)
-    bundle = load_bundle(place, need=halves)
-    weights = [name for half in halves for name in external_files(place / half)]
-    bundle = load_bundle(place, need=(*halves, *weights))
+    if has_cloud:
+        bundle = load_bundle(place, need=(EDGE, CLOUD))
     several = manifest.sent if len(manifest.sent) > 1 else ()
     loaded = load_edge(bundle.path(EDGE), device, manifest.input, tensors=several)
     layout = _layout_of(manifest)
     made = manifest.feature.shape if several else manifest.sent[0].shape
     noisy = probe_edge(loaded, manifest.input, made, device, manifest.name)
-    cloud = OnnxHalf(place / CLOUD, tensors=several, several=True) if has_cloud else None
+    cloud = Cloud(OnnxHalf(place / CLOUD, tensors=several, several=True), made) if has_cloud else None
     victim = _victim(loaded, manifest.input, layout, device, manifest.edge_stages, noisy)
     if has_cloud and layout.is_identity:
         victim = replace(victim, lift=find_lift(onnx.load(str(place / CLOUD)), layout.maps, device))
@@ -189,8 +193,8 @@ def target_of_bundle(place: Path, device: torch.device) -> Target:
             "split_point": manifest.split_point,
             "edge_stages": [stage.kind for stage in manifest.edge_stages],
         },
-        logits=_scores_of(cloud, None if manifest.scores is None else manifest.scores.name, manifest),
-        answers=None if cloud is None or manifest.scores is not None else cloud.outputs,
+        logits=None if cloud is None or manifest.scores is None else cloud.scores(manifest.scores.name),
+        answers=None if cloud is None or manifest.scores is not None else cloud.answers,
         classes=manifest.classes or None,
         class_ids=manifest.ids,
         label_kind=manifest.label_kind,
@@ -211,23 +215,26 @@ def _layout_of(manifest: Manifest) -> FeatureLayout:
     return FeatureLayout(own, image, tuple(tensor.shape for tensor in manifest.sent))
 
 
-def _scores_of(cloud: OnnxHalf | None, name: str | None, manifest: Manifest) -> Logits | None:
-    """Feature to class scores, where the cloud half is there and ranks classes."""
-    if cloud is None or name is None:
-        return None
-    # of schema 1 a graph may call its only output anything
-    at = cloud.output_names.index(name) if name in cloud.output_names else 0
-    shapes = tuple(tensor.shape for tensor in manifest.sent)
+class Cloud:
+    """A cloud half that takes features as codecs have them.
 
-    def logits(features: NDArray[np.float32]) -> NDArray[np.float32]:
-        return cloud.outputs(as_sent(features, shapes))[at].astype(np.float32)
+    Args:
+        half: The graph.
+        taken: Shape of the feature that it takes: of its only tensor, or of all of them packed.
+    """
 
-    return logits
+    def __init__(self, half: OnnxHalf, taken: tuple[int, ...]) -> None:
+        self._half, self._taken = half, taken
 
+    def answers(self, features: NDArray[np.float32]) -> tuple[NDArray[Any], ...]:
+        """Every output."""
+        return self._half.outputs(features.reshape(len(features), *self._taken))
 
-def as_sent(features: NDArray[np.float32], shapes: Sequence[tuple[int, ...]]) -> NDArray[np.float32]:
-    """Features as the cloud half takes them: one tensor in its own shape, several packed."""
-    return features.reshape(len(features), *shapes[0]) if len(shapes) == 1 else features
+    def scores(self, name: str = "") -> Logits:
+        """From features to the output of that name; to the first where a graph calls it something else."""
+        names = self._half.output_names
+        at = names.index(name) if name in names else 0
+        return lambda features: self.answers(features)[at].astype(np.float32)
 
 
 def target_of_foreign(edge: Path, spec: Path, device: torch.device) -> Target:
@@ -239,8 +246,9 @@ def target_of_foreign(edge: Path, spec: Path, device: torch.device) -> Target:
     layout = FeatureLayout(contract.feature, image, tuple(tensor.shape for tensor in several))
     noisy = probe_edge(loaded, contract.input, contract.feature, device, contract.name)
     graphs = (edge,) if contract.cloud is None else (edge, contract.cloud)
-    cloud = None if contract.cloud is None else OnnxHalf(contract.cloud, tensors=several, several=True)
-    ranks = contract.classes is not None or (cloud is not None and len(cloud.output_names) == 1)
+    half = None if contract.cloud is None else OnnxHalf(contract.cloud, tensors=several, several=True)
+    cloud = None if half is None else Cloud(half, contract.feature)
+    ranks = contract.classes is not None or (half is not None and len(half.output_names) == 1)
     return Target(
         name=contract.name,
         kind="foreign",
@@ -250,8 +258,8 @@ def target_of_foreign(edge: Path, spec: Path, device: torch.device) -> Target:
         input=contract.input,
         digest=sha256_hex(digest_of_graphs(*graphs).encode() + spec.read_bytes()),
         about={"defence": None, "architecture": None, "split_point": None, "edge_stages": []},
-        logits=cloud if ranks else None,
-        answers=cloud.outputs if cloud is not None and not ranks else None,
+        logits=cloud.scores() if cloud is not None and ranks else None,
+        answers=cloud.answers if cloud is not None and not ranks else None,
         classes=contract.classes,
         label_kind=contract.label_kind,
         dataset=dataset_of_name(contract.name),

@@ -26,7 +26,6 @@ from siftfunnel.lab.attacks.victim import Victim, to_floats
 from siftfunnel.lab.audit.attacking import Plan, Skipped, run_attacks
 from siftfunnel.lab.audit.subject import Subject
 from siftfunnel.lab.audit.target import Target, target_of_bundle
-from siftfunnel.lab.audit.wire import heard_after
 from siftfunnel.lab.data import DataError, ImageSet, Splits
 from siftfunnel.lab.front.pictures import PictureCoding
 from siftfunnel.lab.front.points import Point, last_doubling
@@ -34,7 +33,6 @@ from siftfunnel.lab.provenance import provenance
 from siftfunnel.lab.study.measure import scores_of
 from siftfunnel.lab.study.profiles import Profile
 from siftfunnel.shared.bundle import Inverter, find_inverters
-from siftfunnel.shared.wire import codec_by_name
 
 READING = "reading the picture"
 
@@ -45,8 +43,7 @@ def through_codec(target: Target, name: str) -> Victim:
     Raises:
         CodecError: the bundle has no such codec.
     """
-    codec = codec_by_name(target.codecs, name)
-    return heard_after(target.victim, codec, target.digest, target.layout)
+    return target.hearing(name).victim
 
 
 @dataclass(frozen=True)
