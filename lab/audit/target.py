@@ -27,11 +27,12 @@ from siftfunnel.lab.audit.wire import heard_after
 from siftfunnel.lab.bundles import dataset_of, dataset_of_name, training_of
 from siftfunnel.lab.checkpoints import RUN
 from siftfunnel.lab.classifier import input_spec
+from siftfunnel.lab.heard import layout_of, several_tensors
 from siftfunnel.lab.runs import load_run
 from siftfunnel.shared.bundle import CLOUD, EDGE, MANIFEST, load_bundle
 from siftfunnel.shared.bundle_search import bundle_directory
 from siftfunnel.shared.digests import sha256_hex
-from siftfunnel.shared.manifest import EdgeStage, LabelKind, Manifest
+from siftfunnel.shared.manifest import EdgeStage, LabelKind
 from siftfunnel.shared.preprocess import InputSpec
 from siftfunnel.shared.stages import make_stages
 from siftfunnel.shared.wire import SealedCodec, codec_by_name, make_codecs
@@ -170,9 +171,9 @@ def target_of_bundle(place: Path, device: torch.device) -> Target:
     has_cloud = CLOUD in manifest.files and (place / CLOUD).is_file()
     if has_cloud:
         bundle = load_bundle(place, need=(EDGE, CLOUD))
-    several = manifest.sent if len(manifest.sent) > 1 else ()
+    several = several_tensors(manifest)
     loaded = load_edge(bundle.path(EDGE), device, manifest.input, tensors=several)
-    layout = _layout_of(manifest)
+    layout = layout_of(manifest)
     made = manifest.feature.shape if several else manifest.sent[0].shape
     noisy = probe_edge(loaded, manifest.input, made, device, manifest.name)
     cloud = Cloud(OnnxHalf(place / CLOUD, tensors=several, several=True), made) if has_cloud else None
@@ -204,15 +205,6 @@ def target_of_bundle(place: Path, device: torch.device) -> Target:
         default_codec=manifest.default_codec,
     )
     return target if manifest.schema_version == 1 else target.hearing(manifest.default_codec)
-
-
-def _layout_of(manifest: Manifest) -> FeatureLayout:
-    """From the feature as it is packed to maps; one tensor keeps its own axes, such as tokens."""
-    image = (manifest.input.height, manifest.input.width)
-    own = manifest.feature.shape
-    if manifest.schema_version == 1:
-        return FeatureLayout(own, image)
-    return FeatureLayout(own, image, tuple(tensor.shape for tensor in manifest.sent))
 
 
 class Cloud:

@@ -20,13 +20,14 @@ from siftfunnel.lab.audit.equal_bytes import best_within
 from siftfunnel.lab.audit.places import PlaceError
 from siftfunnel.lab.audit.subject import Request
 from siftfunnel.lab.audit.target import target_of_bundle, target_of_foreign
+from siftfunnel.lab.checkpoints import RunFolderError
 from siftfunnel.lab.graph_input import graph_input
 from siftfunnel.shared.input_spec import InputSpec
 from siftfunnel.shared.preprocess import normalise
 from siftfunnel.shared.tensors import OutputSpec
 from tests.lab.audit.own_pictures import drawn, write_pictures
 from tests.lab.audit.ownnetwork import model, own_bundle
-from tests.lab.audit.test_audit import TINY, quiet
+from tests.lab.audit.test_audit import TINY, command, quiet
 
 CPU = torch.device("cpu")
 PLAIN = InputSpec(16, 16, (0.5,) * 3, (0.5,) * 3)
@@ -211,3 +212,29 @@ def test_outputs_of_another_number_of_rows_are_refused(tmp_path: Path) -> None:
     (tmp_path / "cloud.onnx").write_bytes(model(nodes, ends))
     with pytest.raises(ValueError, match="a batch is fixed within the graph"):
         OnnxHalf(tmp_path / "cloud.onnx", several=True).outputs(np.ones((3, 2), np.float32))
+
+
+def test_the_command_takes_a_folder_and_a_codec(
+    tmp_path: Path, pictures: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr("siftfunnel.lab.audit.cli.budget", lambda name: SMALL)
+    bundle = own_bundle(tmp_path / "mine", PLAIN, TWO)
+    words = command(
+        bundle.directory,
+        "--images",
+        pictures,
+        "--codec",
+        "fp32",
+        "--out",
+        tmp_path / "out",
+        "--device",
+        "cpu",
+    )
+    assert words.run(words) == 0
+    assert "report.html: " in capsys.readouterr().out
+    report = json.loads((tmp_path / "out" / "report.json").read_text())
+    assert report["target"]["heard_after"] == "fp32"
+    assert report["accuracy"]["mean"] == 1
+    again = command(bundle.directory, "--images", pictures, "--out", tmp_path / "out", "--device", "cpu")
+    with pytest.raises(RunFolderError, match="heard"):
+        again.run(again)
