@@ -15,6 +15,7 @@ from typing import Any
 
 from siftfunnel.attacker.exchanges import Exchange
 from siftfunnel.attacker.feeds.recorder import Recorder
+from siftfunnel.attacker.gallery import Gallery
 from siftfunnel.attacker.intake import Intake
 from siftfunnel.attacker.knowledge import Knowledge, Target
 from siftfunnel.attacker.ledger import Ledger, Similarity
@@ -78,6 +79,7 @@ class Pipeline:
         self._intake = Intake(knowledge, self._ledger, self._queue, recordings)
         self._backlog = Backlog(self._config)
         self._truths = TruthStore()
+        self._gallery = Gallery()
         self._waiting = WaitingRoom(
             self._config, None if isinstance(self._camera, NoCamera) else self._truths.take
         )
@@ -243,7 +245,7 @@ class Pipeline:
         similarity = score(exchange, truth)
         target = self._target(exchange)
         with_pictures = self._pictures.wants(exchange.sequence, self._clock())
-        view = exchange_view(exchange, target, truth, similarity, with_pictures)
+        view = exchange_view(exchange, target, truth, similarity, with_pictures, self._gallery)
         with self._lock:
             self._book(exchange, target, truth, similarity, view.get("jpeg_bytes"))
         self._publish("frame", view)
