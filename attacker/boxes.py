@@ -127,7 +127,8 @@ def _apart(corners: Values) -> list[int]:
     """Places of boxes of which none covers much of a better one (non-maximum suppression)."""
     chosen: list[int] = []
     for place in range(len(corners)):
-        if len(chosen) < MAX_BOXES and all(_overlap(corners[place], corners[k]) <= MOST_OVERLAP for k in chosen):
+        is_new = all(_overlap(corners[place], corners[other]) <= MOST_OVERLAP for other in chosen)
+        if is_new and len(chosen) < MAX_BOXES:
             chosen.append(place)
     return chosen
 

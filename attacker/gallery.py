@@ -36,27 +36,36 @@ class Gallery:
     def __init__(self) -> None:
         self._known: OrderedDict[tuple[str, str], OrderedDict[int, _Known]] = OrderedDict()
 
-    def meet(
-        self, digest: str, output: str, embedding: NDArray[np.generic], truth: Truth | None
-    ) -> dict[str, Any]:
-        """The known pictures nearest to an embedding; from then on its own picture, if there is one, is known.
+    def learn(self, digest: str, output: str, embedding: NDArray[np.generic], truth: Truth) -> None:
+        """From now on the picture is known by its embedding.
 
         Args:
             digest: of the bundle; embeddings of different networks have nothing to do with each other.
             output: the embedding's name.
             embedding: a vector.
-            truth: the picture that it was made of. It is not compared with itself.
+            truth: the picture that it was made of.
+        """
+        direction = _direction(embedding)
+        if direction is not None:
+            album, picture = self._album(digest, output), _picture(truth)
+            before = album.pop(picture, None)
+            album[picture] = _Known(direction, truth.label, before.thumbnail if before else _thumbnail(truth))
+            if len(album) > MAX_KNOWN:
+                album.popitem(last=False)
+
+    def nearest(
+        self, digest: str, output: str, embedding: NDArray[np.generic], truth: Truth | None
+    ) -> dict[str, Any]:
+        """The known pictures nearest to an embedding, other than its own; arguments as of `learn`.
 
         Returns:
             `known`, how many pictures were compared, and `nearest`, the closest first: `similarity` (cosine),
             `label`, `picture`.
         """
-        album = self._album(digest, output)
-        own = None if truth is None else zlib.crc32(truth.pixels_HWC.tobytes())
-        direction = _direction(embedding)
+        own = None if truth is None else _picture(truth)
+        album = self._known.get((digest, output), {})
         others = [known for picture, known in album.items() if picture != own]
-        if truth is not None and own is not None and direction is not None:
-            self._remember(album, own, direction, truth)
+        direction = _direction(embedding)
         if direction is None or not others:
             return {"known": 0, "nearest": []}
         cosines = np.stack([known.direction for known in others]) @ direction
@@ -70,15 +79,9 @@ class Gallery:
             self._known.popitem(last=False)
         return album
 
-    def _remember(
-        self, album: OrderedDict[int, _Known], picture: int, direction: Vector, truth: Truth
-    ) -> None:
-        before = album.get(picture)
-        thumbnail = before.thumbnail if before else _thumbnail(truth)
-        album[picture] = _Known(direction, truth.label, thumbnail)
-        album.move_to_end(picture)
-        if len(album) > MAX_KNOWN:
-            album.popitem(last=False)
+
+def _picture(truth: Truth) -> int:
+    return zlib.crc32(truth.pixels_HWC.tobytes())
 
 
 def _direction(embedding: NDArray[np.generic]) -> Vector | None:

@@ -168,7 +168,7 @@ class Intake:
                 self._tensors.keep(exchange, outputs_of(heard.tensors, target.bundle.manifest.given))
 
     def judge(self, exchange: Exchange) -> None:
-        """Count whether the overheard answer was right, once it and the true class are known and there is one."""
+        """Count whether an overheard answer was right, once it and the true class are known."""
         target = self._knowledge.target(exchange.digest)
         right = target.is_right(exchange.answer, exchange.label) if target is not None else None
         if target is not None and right is not None:

@@ -28,10 +28,10 @@ _COOL = ((10, 12, 28), (12, 44, 84), (16, 84, 128), (28, 128, 156), (64, 172, 17
 def tensor_picture(values: NDArray[np.generic], most: int = MAX_TILES) -> Image.Image:
     """The maps of a tensor side by side, one scale for all, one dark pixel between tiles.
 
-    Of more maps than `most` evenly spaced ones are shown, and maps that do not fit into `MAX_SHEET_PIXELS` are
-    made smaller. Zero is dark, far from it bright: warm above, cool below. The scale ends at the 99.5th
-    percentile, so that one outlier does not darken the rest, and follows the square root, so that small values
-    can be told from none.
+    Of more maps than `most` evenly spaced ones are shown, and maps that do not fit into `MAX_SHEET_PIXELS`
+    are made smaller. Zero is dark, far from it bright: warm above, cool below. The scale ends at the 99.5th
+    percentile, so that one outlier does not darken the rest, and follows the square root, so that small
+    values can be told from none.
 
     Args:
         values: of any shape: the last two axes longer than 1 are a map's rows and columns.
@@ -97,7 +97,9 @@ def _levels(maps: NDArray[np.float32]) -> NDArray[np.uint8]:
 def _palette() -> bytes:
     def bands(anchors: tuple[tuple[int, int, int], ...], steps: int) -> NDArray[np.float64]:
         places = np.linspace(0, len(anchors) - 1, steps)
-        return np.stack([np.interp(places, np.arange(len(anchors)), band) for band in zip(*anchors, strict=True)], axis=1)
+        return np.stack(
+            [np.interp(places, np.arange(len(anchors)), band) for band in zip(*anchors, strict=True)], axis=1
+        )
 
     colours = np.concatenate([bands(_COOL, ZERO + 1)[::-1], bands(_WARM, SPAN + 1)[1:]])
     return colours.round().astype(np.uint8).tobytes()

@@ -35,6 +35,13 @@ def outputs_of(tensors: Sequence[pb.Tensor], given: Sequence[OutputSpec]) -> Out
         return None
 
 
+def learn(gallery: Gallery, outputs: Outputs, given: Sequence[OutputSpec], digest: str, truth: Truth) -> None:
+    """Let a picture be known by the embeddings that it was answered with."""
+    for spec in given:
+        if spec.kind == "embedding" and spec.name in outputs:
+            gallery.learn(digest, spec.name, outputs[spec.name], truth)
+
+
 def outputs_view(
     outputs: Outputs,
     given: Sequence[OutputSpec],
@@ -59,7 +66,7 @@ def outputs_view(
     for name, values in list(outputs.items())[:MAX_SHOWN]:
         entry: dict[str, Any] = {"name": name, "shape": list(values.shape)}
         if kinds[name] == "embedding":
-            told.append({**entry, "kind": "embedding", **gallery.meet(digest, name, values, truth)})
+            told.append({**entry, "kind": "embedding", **gallery.nearest(digest, name, values, truth)})
         elif name in boxes:
             told.append({**entry, "kind": "boxes", "boxes": boxes[name]})
         else:
@@ -72,7 +79,7 @@ def _figures(values: NDArray[np.generic]) -> dict[str, Any]:
     numbers = values.reshape(-1).astype(np.float64)
     finite = numbers[np.isfinite(numbers)]
     sides = sorted(values.shape[-2:])
-    is_map = len(sides) == 2 and _MAP_SIDE <= sides[0] and sides[1] <= _MAP_ASPECT * sides[0]
+    is_map = len(sides) == 2 and sides[0] >= _MAP_SIDE and sides[1] <= _MAP_ASPECT * sides[0]
     return {
         "range": [_number(finite.min()), _number(finite.max())] if finite.size else None,
         "first": [_number(value) for value in numbers[:FIRST_VALUES]],

@@ -19,6 +19,7 @@ from siftfunnel.attacker.gallery import Gallery
 from siftfunnel.attacker.intake import Intake
 from siftfunnel.attacker.knowledge import Knowledge, Target
 from siftfunnel.attacker.ledger import Ledger, Similarity
+from siftfunnel.attacker.outputs import learn
 from siftfunnel.attacker.pacing import Picks, Rate
 from siftfunnel.attacker.preview import Camera, NoCamera, Truth, TruthStore
 from siftfunnel.attacker.tap.events import Event, Feed, Opaque, Sink
@@ -245,6 +246,9 @@ class Pipeline:
         similarity = score(exchange, truth)
         target = self._target(exchange)
         with_pictures = self._pictures.wants(exchange.sequence, self._clock())
+        if truth is not None and exchange.outputs:
+            given = target.bundle.manifest.given
+            learn(self._gallery, exchange.outputs, given, exchange.digest, truth)
         view = exchange_view(exchange, target, truth, similarity, with_pictures, self._gallery)
         with self._lock:
             self._book(exchange, target, truth, similarity, view.get("jpeg_bytes"))

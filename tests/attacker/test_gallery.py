@@ -20,13 +20,18 @@ def vector(*values: float) -> np.ndarray:
     return np.asarray(values, np.float32)
 
 
+def learn(known: Gallery, level: int, *values: float, label: str | None = None, side: int = 8) -> None:
+    known.learn(DIGEST, "embedding", vector(*values), truth(level, label, side))
+
+
 def test_the_nearest_known_pictures_come_first_with_their_similarity() -> None:
     known = Gallery()
-    assert known.meet(DIGEST, "embedding", vector(1, 0), truth(1, "ada")) == {"known": 0, "nearest": []}
-    known.meet(DIGEST, "embedding", vector(0, 3), truth(2, "boris"))
-    told = known.meet(DIGEST, "embedding", vector(5, 5), truth(3, "chidi"))
-    assert told["known"] == 2
-    told = known.meet(DIGEST, "embedding", vector(-2, 0.2), truth(4))
+    assert known.nearest(DIGEST, "embedding", vector(1, 0), None) == {"known": 0, "nearest": []}
+    learn(known, 1, 1, 0, label="ada")
+    learn(known, 2, 0, 3, label="boris")
+    learn(known, 3, 5, 5, label="chidi")
+    told = known.nearest(DIGEST, "embedding", vector(-2, 0.2), truth(4))
+    assert told["known"] == 3
     assert [each["label"] for each in told["nearest"]] == ["boris", "chidi", "ada"]
     assert told["nearest"][-1]["similarity"] == pytest.approx(-1, abs=0.01)
     thumbnail = Image.open(io.BytesIO(base64.b64decode(told["nearest"][0]["picture"].partition(",")[2])))
@@ -36,24 +41,26 @@ def test_the_nearest_known_pictures_come_first_with_their_similarity() -> None:
 def test_a_picture_that_comes_again_is_not_its_own_neighbour() -> None:
     known = Gallery()
     for _ in range(3):
-        told = known.meet(DIGEST, "embedding", vector(1, 0), truth(1))
-    assert told == {"known": 0, "nearest": []}
-    assert known.meet(DIGEST, "embedding", vector(1, 0), None)["nearest"][0]["similarity"] == 1.0
+        learn(known, 1, 1, 0)
+    assert known.nearest(DIGEST, "embedding", vector(1, 0), truth(1)) == {"known": 0, "nearest": []}
+    told = known.nearest(DIGEST, "embedding", vector(1, 0), None)
+    assert (told["known"], told["nearest"][0]["similarity"]) == (1, 1.0)
 
 
 def test_embeddings_of_other_networks_and_outputs_are_not_compared() -> None:
     known = Gallery()
-    known.meet(DIGEST, "embedding", vector(1, 0), truth(1))
-    assert known.meet("cd" * 32, "embedding", vector(1, 0), truth(2))["known"] == 0
-    assert known.meet(DIGEST, "other", vector(1, 0), truth(2))["known"] == 0
+    learn(known, 1, 1, 0)
+    assert known.nearest("cd" * 32, "embedding", vector(1, 0), truth(2))["known"] == 0
+    assert known.nearest(DIGEST, "other", vector(1, 0), truth(2))["known"] == 0
 
 
 @pytest.mark.parametrize("values", [vector(0, 0), vector(np.nan, 1), vector(np.inf, 1), np.ones(20_000)])
 def test_what_has_no_direction_or_is_too_long_is_no_neighbour(values: np.ndarray) -> None:
     known = Gallery()
-    known.meet(DIGEST, "embedding", values, truth(1))
-    assert known.meet(DIGEST, "embedding", vector(1, 0), truth(2))["known"] == 0
-    assert known.meet(DIGEST, "embedding", values, truth(3)) == {"known": 0, "nearest": []}
+    known.learn(DIGEST, "embedding", values, truth(1))
+    assert known.nearest(DIGEST, "embedding", vector(1, 0), truth(2))["known"] == 0
+    learn(known, 2, 1, 0)
+    assert known.nearest(DIGEST, "embedding", values, truth(3)) == {"known": 0, "nearest": []}
 
 
 def test_what_is_known_is_bounded_and_its_thumbnails_are_small(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -61,9 +68,10 @@ def test_what_is_known_is_bounded_and_its_thumbnails_are_small(monkeypatch: pyte
     monkeypatch.setattr(rules, "MAX_NETWORKS", 2)
     known = Gallery()
     for level in range(20):
-        told = known.meet(DIGEST, "embedding", vector(1, level), truth(level, side=300))
+        learn(known, level, 1, level, side=300)
+    told = known.nearest(DIGEST, "embedding", vector(1, 0), None)
     assert told["known"] == 5
     assert len(told["nearest"][0]["picture"]) < 64 * 64 * 3 * 1.5
     for other in ("x", "y"):
-        known.meet(DIGEST, other, vector(1), truth(0))
-    assert known.meet(DIGEST, "embedding", vector(1, 0), truth(99))["known"] == 0
+        known.learn(DIGEST, other, vector(1), truth(0))
+    assert known.nearest(DIGEST, "embedding", vector(1, 0), None)["known"] == 0

@@ -11,10 +11,8 @@ from siftfunnel.attacker.pictures import address
 from siftfunnel.attacker.web.app import PAGE
 from siftfunnel.attacker.web.hub import News
 from tests.attacker.scene import Scene
+from tests.attacker.web.fakedemo import FakeDemo
 from tests.attacker.web.serving import BOOKS, face_of, served
-from tests.attacker.web.test_conductor import FakeDemo, demo
-
-__all__ = ["demo"]
 
 
 async def news(client: httpx.AsyncClient, *wanted: str) -> dict[str, Any]:
