@@ -1,7 +1,7 @@
 """Outputs of the cloud half on their way to a client: which ones it asks for, and how they stand in a reply.
 
-    names -> choose -> positions -> choice_as_text -> call metadata -> read_choice -> positions
-    arrays -> add_tensor -> Prediction.outputs -> read_tensors -> arrays
+names -> choose -> positions -> choice_as_text -> call metadata -> read_choice -> positions
+arrays -> add_tensor -> Prediction.outputs -> read_tensors -> arrays
 """
 
 import math

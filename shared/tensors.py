@@ -120,7 +120,7 @@ def pack_arrays(
                 f"tensor {tensor.name}: expected float32 of shape {(frames, *tensor.shape)}, "
                 f"not {array.dtype} {array.shape}"
             )
-    flat = [array.reshape(frames, -1) for array in arrays]
+    flat = [array.reshape(frames, tensor.size) for array, tensor in zip(arrays, tensors, strict=True)]
     return (flat[0] if len(flat) == 1 else np.concatenate(flat, axis=1)).reshape(frames, *pack(tensors).shape)
 
 
@@ -136,7 +136,7 @@ def unpack_array(
     if features.shape != (frames, *pack(tensors).shape):
         raise ValueError(f"features have shape {features.shape[1:]}, the tensors need {pack(tensors).shape}")
     ends = np.cumsum([tensor.size for tensor in tensors])
-    parts = np.split(features.reshape(frames, -1), ends[:-1], axis=1)
+    parts = np.split(features.reshape(frames, pack(tensors).size), ends[:-1], axis=1)
     return tuple(
         np.ascontiguousarray(part).reshape(frames, *tensor.shape)
         for part, tensor in zip(parts, tensors, strict=True)

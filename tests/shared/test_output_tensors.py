@@ -59,7 +59,9 @@ def test_what_nobody_names_is_every_output_that_is_not_the_scores():
 
 
 def test_an_output_that_is_not_there_is_named_with_those_that_are():
-    with pytest.raises(ValueError, match="no output 'poses' in this bundle; it has logits, code, boxes, mask"):
+    with pytest.raises(
+        ValueError, match="no output 'poses' in this bundle; it has logits, code, boxes, mask"
+    ):
         choose(GIVEN, ["poses"])
     with pytest.raises(ValueError, match="twice"):
         choose(GIVEN, ["code", "code"])

@@ -108,7 +108,7 @@ def test_pixels_of_another_form_are_refused(pixels):
 def test_prepare_gives_pixels_and_their_tensor():
     prepared = prepare(corners_picture(), SPEC)
     np.testing.assert_array_equal(prepared.pixels_HWC, fit_image(corners_picture(), SPEC))
-    np.testing.assert_array_equal(prepared.tensor_NCHW, normalise(prepared.pixels_HWC[None], SPEC))
+    np.testing.assert_array_equal(prepared.tensor, normalise(prepared.pixels_HWC[None], SPEC))
 
 
 def test_prepare_takes_an_open_picture_of_any_mode():
