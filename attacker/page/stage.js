@@ -46,8 +46,8 @@ function fillMaps({ panel, empty }, maps, description, without) {
   const node = panel.querySelector(".maps");
   node.classList.toggle("several", maps.length > 1);
   refill(node, maps.map(({ name, shape }) => [name, shape]), () => maps.map(({ name, shape }) => make("figure", {},
-    make("img", { class: "sharp", alt: "" }), maps.length > 1 ? make("figcaption", { title: name }, make("b", {}, name), ` ${shape.join("×")}`) : null)));
-  maps.forEach((each, place) => picture(node.children[place].firstElementChild, each.picture, maps.length > 1 ? `${description}: ${each.name}` : description));
+    maps.length > 1 ? make("figcaption", { title: name }, make("b", {}, name), ` ${shape.join("×")}`) : null, make("img", { class: "sharp", alt: "" }))));
+  maps.forEach((each, place) => picture(node.children[place].lastElementChild, each.picture, maps.length > 1 ? `${description}: ${each.name}` : description));
   show(node, maps.length > 0);
   show(empty, !maps.length);
   text(empty, without);
