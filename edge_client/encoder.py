@@ -61,7 +61,7 @@ class Encoder:
         started_s = time.perf_counter()
         with at_the_boundary():
             prepared = self._prepare(picture)
-            features_NCHW = self.model.features(prepared.tensor_NCHW)
+            features_NCHW = self.model.features(prepared.tensor)
             payload = self.codec.encode(features_NCHW[0])
         edge_ms = (time.perf_counter() - started_s) * 1000
         return Encoded(picture, prepared.pixels_HWC, payload, edge_ms)

@@ -48,11 +48,11 @@ def codec_says(codec: CodecSpec) -> str:
             return f"Each number rounded to one of {levels} steps; steps that occur often take fewer bits."
         case "signed":
             return (
-                f"Each number rounded to one of {levels} steps above and below zero, all of one size; "
+                "Each number rounded to a step above or below zero, all steps of one size; "
                 "what its neighbours were tells how few bits it takes."
             )
         case "packed":
-            return "Several tensors in one message, each written in its own way."
+            return "Each number in the way of its tensor, of which several travel in one message."
         case "lattice":
             return (
                 f"Each number rounded to one of {levels} steps that were learned with the network; "

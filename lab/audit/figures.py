@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from PIL import Image
 from torch import Tensor
 
-from siftfunnel.lab.attacks.victim import BATCH, to_floats
+from siftfunnel.lab.attacks.victim import at_once, to_floats
 from siftfunnel.lab.audit.budgets import Budget
 from siftfunnel.lab.audit.subject import Subject
 from siftfunnel.lab.data import ImageSet
@@ -36,7 +36,7 @@ def sent_features(subject: Subject, images: ImageSet) -> Tensor:
         return torch.cat(
             [
                 victim.observe(to_floats(part.to(victim.device))).cpu()
-                for part in torch.split(torch.from_numpy(images.images_NHWC), BATCH)
+                for part in torch.split(torch.from_numpy(images.images_NHWC), at_once(victim.image_shape))
             ]
         )
 

@@ -9,7 +9,7 @@ import torch
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
-from siftfunnel.lab.attacks.victim import BATCH, Victim, to_floats
+from siftfunnel.lab.attacks.victim import Victim, at_once, to_floats
 from siftfunnel.lab.audit.budgets import Budget
 from siftfunnel.lab.audit.target import Target
 from siftfunnel.lab.data import DataError, ImageSet, Splits
@@ -173,7 +173,8 @@ def overhear(subject: Subject, victim: Victim, folder: Path, key: str, seed: int
     if not path.is_file():
         torch.manual_seed(seed)
         with torch.no_grad():
-            z = [victim.observe(part.to(victim.device)).cpu() for part in torch.split(subject.x_NCHW, BATCH)]
+            parts = torch.split(subject.x_NCHW, at_once(victim.image_shape))
+            z = [victim.observe(part.to(victim.device)).cpu() for part in parts]
         folder.mkdir(parents=True, exist_ok=True)
         partial = path.with_suffix(".partial")
         save_file({"z_NCHW": torch.cat(z).contiguous()}, partial)

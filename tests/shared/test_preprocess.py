@@ -108,7 +108,7 @@ def test_pixels_of_another_form_are_refused(pixels):
 def test_prepare_gives_pixels_and_their_tensor():
     prepared = prepare(corners_picture(), SPEC)
     np.testing.assert_array_equal(prepared.pixels_HWC, fit_image(corners_picture(), SPEC))
-    np.testing.assert_array_equal(prepared.tensor_NCHW, normalise(prepared.pixels_HWC[None], SPEC))
+    np.testing.assert_array_equal(prepared.tensor, normalise(prepared.pixels_HWC[None], SPEC))
 
 
 def test_prepare_takes_an_open_picture_of_any_mode():
@@ -120,7 +120,7 @@ def test_prepare_takes_an_open_picture_of_any_mode():
     [
         ({"height": 0}, "at least 1x1 pixels, not 0x32"),
         ({"width": -1}, "at least 1x1 pixels, not 32x-1"),
-        ({"mean": (0, 0)}, "three values each"),
+        ({"mean": (0, 0)}, "one value for each channel of RGB: 3 values"),
         ({"std": (1, 1, 0)}, "finite and above 0"),
         ({"std": (1, 1, float("inf"))}, "finite and above 0"),
         ({"mean": (0, 0, float("nan"))}, "mean must be finite"),
