@@ -13,7 +13,7 @@ from siftfunnel.shared.graphs import GraphError
 from siftfunnel.shared.manifest import EdgeStage
 from siftfunnel.shared.selftest import EDGE_TEST, SelfTestError, make_selftest
 from siftfunnel.shared.tensors import OutputSpec, TensorSpec, pack
-from tests.ownbundle import MANIFEST, OUTPUTS, SPEC, TENSORS, cloud_graph, edge_graph, own_files, renamed
+from tests.editable_halves import MANIFEST, OUTPUTS, SPEC, TENSORS, cloud_graph, edge_graph, own_files, renamed
 from tests.tinybundle import make_tiny_bundle
 
 

@@ -13,7 +13,7 @@ from siftfunnel.shared.bundle_check import open_halves
 from siftfunnel.shared.selftest import make_selftest
 from siftfunnel.shared.tensors import OutputSpec
 from siftfunnel.shipped import Library
-from tests.ownbundle import MANIFEST, cloud_graph, own_files
+from tests.editable_halves import MANIFEST, cloud_graph, own_files
 from tests.tinybundle import make_tiny_bundle, make_tiny_inverter
 
 
