@@ -184,7 +184,9 @@ class _Cloud:
 
 
 def _require_output(output: OutputSpec, array: NDArray[Any], frames: int) -> None:
-    if array.dtype != output.dtype or array.shape[:1] != (frames,) or not output.fits(array.shape[1:]):
+    # of an output whose size each picture decides the first frame's is read
+    enough = len(array) >= 1 if None in output.shape and array.ndim else array.shape[:1] == (frames,)
+    if array.dtype != output.dtype or not enough or not output.fits(array.shape[1:]):
         raise GraphError(
             f"{CLOUD}: output {output.name} of {frames} frames is {array.dtype} {array.shape}, the manifest "
             f"says {output.dtype} {output.shape} for each frame; export the bundle again"

@@ -13,8 +13,19 @@ from siftfunnel.shared.graphs import GraphError
 from siftfunnel.shared.manifest import EdgeStage
 from siftfunnel.shared.selftest import EDGE_TEST, SelfTestError, make_selftest
 from siftfunnel.shared.tensors import OutputSpec, TensorSpec, pack
-from tests.editable_halves import MANIFEST, OUTPUTS, SPEC, TENSORS, cloud_graph, edge_graph, own_files, renamed
+from tests.editable_halves import (
+    MANIFEST,
+    OUTPUTS,
+    SPEC,
+    TENSORS,
+    cloud_graph,
+    edge_graph,
+    own_files,
+    renamed,
+)
+from tests.ownbundle import make_own_bundle
 from tests.tinybundle import make_tiny_bundle
+from tests.tinynetwork import make_tiny_network
 
 
 def refused(message, manifest=MANIFEST, **graphs):
@@ -132,6 +143,13 @@ def test_a_size_that_only_running_shows_is_found():
     weights = {**graph.weights, "nought": np.float32(0), "pads": np.array([0, 0, 0, 1], np.int64)}
     longer = replace(graph, nodes=[*graph.nodes, *nodes], outputs=outputs, weights=weights)
     refused(r"edge\.onnx: tensor skip: expected float32 of shape \(1, 5\), not float32 \(1, 6\)", edge=longer)
+
+
+@pytest.mark.parametrize("changes", [{}, {"frames_per_run": 3}, {"outputs": ("code",)}], ids=str)
+def test_whatever_a_server_of_these_tests_serves_is_taken(tmp_path, changes):
+    for bundle in (make_tiny_network(tmp_path / "network", **changes), make_own_bundle(tmp_path / "own")):
+        files = {name: bundle.read(name) for name in bundle.manifest.files}
+        assert check_halves(bundle.manifest, files).halves == ("edge", "cloud")
 
 
 # batches
