@@ -9,14 +9,22 @@ import numpy as np
 import pytest
 
 from siftfunnel.cloud_server import answers
-from siftfunnel.cloud_server.engine import EngineError, EngineOptions, OnnxRuntimeEngine, open_engine, warm_up
+from siftfunnel.cloud_server.engine import (
+    Engine,
+    EngineError,
+    EngineOptions,
+    OnnxRuntimeEngine,
+    open_engine,
+    warm_up,
+)
 from siftfunnel.cloud_server.open_inference import DATATYPES
 from siftfunnel.cloud_server.pieces import Outputs
 from siftfunnel.shared.bundle import Bundle, BundleError, write_bundle
 from siftfunnel.shared.rpc import split_inference_pb2 as pb
 from siftfunnel.shared.tensors import OutputSpec
 from siftfunnel.shared.wire import make_codecs
-from tests.cloud_server.conftest import Serve, model_file
+from tests.cloud_server.conftest import Frames, Serve, model_file
+from tests.cloud_server.lane_rig import GatedEngine, MakeRig, errors
 from tests.cloud_server.model_server import ModelServer, Tensor
 from tests.tinynetwork import GIVEN, make_tiny_network
 
@@ -127,6 +135,24 @@ def test_warming_up_finds_an_output_of_another_type(network: Bundle) -> None:
     given = (*network.manifest.given[:3], OutputSpec("spots", "tensor", (None, 2), "float32"))
     with pytest.raises(EngineError, match=r"output spots of 1 frames is int64 \(0, 2\), .* float32"):
         warm_up(local(network), network.manifest.feature.shape, given, 2)
+
+
+def test_a_model_that_gives_too_few_rows_leaves_no_frame_without_its_error(
+    make_rig: MakeRig, frames: Frames, engine: Engine
+) -> None:
+    class Short:
+        batches_in_flight = None
+
+        def run(self, features: np.ndarray) -> Outputs:
+            return tuple(rows[:-1] for rows in engine.run(features))
+
+    gated = GatedEngine(Short())
+    rig = make_rig(gated)
+    first = rig.submit(frames.frame(0))
+    assert gated.entered.acquire(timeout=10)
+    behind = [rig.submit(frames.frame(number)) for number in (1, 2, 3)]
+    gated.gate.set()
+    assert errors(rig.replies(first, *behind)) == [pb.FrameError.INTERNAL] * 4
 
 
 async def ask(stub: object, bundle: Bundle, *told: tuple[str, str]) -> pb.Reply:
