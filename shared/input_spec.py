@@ -36,7 +36,7 @@ class InputSpec:
             cut; None cuts first, which keeps as much of the picture as there is.
         filter: how pixels are weighed when the size changes.
         antialias: whether the filter widens where a picture is made smaller (Pillow, `antialias=True`
-            elsewhere); OpenCV and ONNX's Resize do not.
+            elsewhere); OpenCV and ONNX's Resize do not, which know nearest, bilinear and bicubic.
         colour: which channels, in which order.
         layout: where the graph has its channels.
         dtype: what the graph takes. Of uint8 it is the pixel itself: scale 1, mean 0, deviation 1.
@@ -91,6 +91,10 @@ class InputSpec:
                 raise ValueError(
                     f"a shorter side of {self.shorter_side} pixels has no {self.height}x{self.width} to cut"
                 )
+        if not self.antialias and self.filter not in _INTERPOLATIONS:
+            raise ValueError(
+                f"filter {self.filter!r} needs antialias; without it: {', '.join(_INTERPOLATIONS)}"
+            )
         if self.dtype == "uint8" and (self.scale != 1 or set(self.mean) != {0} or set(self.std) != {1}):
             raise ValueError("an input of uint8 takes pixels as they are: scale 1, mean 0, std 1")
 
@@ -107,4 +111,5 @@ class InputSpec:
         return (self.height, self.width, self.channels)
 
 
+_INTERPOLATIONS = ("nearest", "bilinear", "bicubic")
 _WORDS = {"filter": Filter, "layout": Layout, "dtype": PixelType, "colour": Colour}

@@ -8,6 +8,7 @@ Its JSON files were written once. A test that fails here says that the format ha
 import base64
 import binascii
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -18,6 +19,7 @@ from siftfunnel.shared.manifest import CodecSpec, EdgeStage, FeatureSpec, FileEn
 from siftfunnel.shared.preprocess import InputSpec
 from siftfunnel.shared.reply_seal import ReplySeal
 from siftfunnel.shared.rpc import split_inference_pb2 as pb
+from siftfunnel.shared.tensors import OutputSpec, TensorSpec, pack, pack_arrays
 from siftfunnel.shared.wire import calibrate_lattice, make_codecs
 from siftfunnel.shared.wire.bodies import make_body
 from siftfunnel.shared.wire.lattice_body import LatticeBody
@@ -25,6 +27,7 @@ from siftfunnel.shared.wire.tables import counts_from_histogram
 
 HERE = Path(__file__).parent
 SHAPE = (2, 3, 4)
+MANIFESTS = {1: "manifest.json", 2: "manifest_2.json"}
 
 
 def golden_features() -> NDArray[np.float32]:
@@ -33,8 +36,18 @@ def golden_features() -> NDArray[np.float32]:
     return (np.array(eighths, dtype=np.float32) / 8).reshape(SHAPE)
 
 
-def golden_manifest() -> Manifest:
-    """Every field set, tables written out by formula and not by calibration."""
+def golden_tensors() -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    """One frame of the tensors of schema 2: the values above, and seven more in a vector."""
+    return golden_features()[None], (np.arange(7, dtype=np.float32) / 4 - 1)[None]
+
+
+def golden_manifest(version: int = 1) -> Manifest:
+    """Every field set that the schema has."""
+    return _manifest_1() if version == 1 else _manifest_2()
+
+
+def _manifest_1() -> Manifest:
+    """Tables written out by formula and not by calibration."""
     return Manifest(
         name="golden",
         architecture="cnn-w32",
@@ -57,6 +70,42 @@ def golden_manifest() -> Manifest:
             "edge.onnx": FileEntry(sha256_hex(b"edge"), 4),
             "cloud.onnx": FileEntry(sha256_hex(b"cloud"), 5),
         },
+    )
+
+
+def _manifest_2() -> Manifest:
+    """What schema 2 can say and schema 1 cannot."""
+    tensors = (TensorSpec("/block3/add", SHAPE), TensorSpec("skip", (7,)))
+    return replace(
+        _manifest_1(),
+        schema_version=2,
+        input=InputSpec(
+            height=24,
+            width=40,
+            mean=(0.5,),
+            std=(0.25,),
+            crop="letterbox",
+            scale=0.0078125,
+            filter="bilinear",
+            antialias=False,
+            colour="grey",
+            layout="NHWC",
+            dtype="float16",
+            padding=0,
+        ),
+        feature=pack(tensors),
+        tensors=tensors,
+        outputs=(
+            OutputSpec("scores", "probabilities", (3,), "float16"),
+            OutputSpec("vector", "embedding", (5,)),
+            OutputSpec("boxes", "tensor", (None, 4), "int64"),
+        ),
+        classes=("crane", "Ångström", "crane"),
+        class_ids=("n02012849", "a", "n03126707"),
+        codecs=(CodecSpec("fp32", "float", {"dtype": "float32"}),),
+        default_codec="fp32",
+        frames_per_run=4,
+        original_sha256=sha256_hex(b"network"),
     )
 
 
@@ -111,9 +160,9 @@ def golden_sealed() -> dict[str, bytes]:
     return {key: seal.close(payload, one[key].SerializeToString()) for key in ("answer", "refusal")}
 
 
-def stored_manifest() -> bytes:
-    """The manifest as it was stored."""
-    return (HERE / "manifest.json").read_bytes()
+def stored_manifest(version: int = 1) -> bytes:
+    """The manifest of a schema as it was stored."""
+    return (HERE / MANIFESTS[version]).read_bytes()
 
 
 def stored_hex(name: str) -> dict[str, bytes]:
@@ -123,10 +172,13 @@ def stored_hex(name: str) -> dict[str, bytes]:
 
 def write_missing() -> None:
     """Write the files that are not there."""
-    manifest = golden_manifest()
+    manifest, second = golden_manifest(), golden_manifest(2)
     codecs = make_codecs(manifest, sha256_hex(manifest.to_json()))
+    (codec,) = make_codecs(second, sha256_hex(second.to_json()))
     contents = {
         "manifest.json": manifest.to_json(),
+        "manifest_2.json": second.to_json(),
+        "payloads_2.json": _hex({"fp32": codec.encode(pack_arrays(golden_tensors(), second.sent)[0])}),
         "payloads.json": _hex({codec.name: codec.encode(golden_features()) for codec in codecs}),
         "messages.json": _hex({key: m.SerializeToString() for key, m in golden_messages().items()}),
         "bulk_messages.json": _hex({key: m.SerializeToString() for key, m in golden_bulk_messages().items()}),

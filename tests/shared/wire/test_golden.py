@@ -4,7 +4,9 @@ import numpy as np
 import pytest
 
 from siftfunnel.shared.digests import sha256_hex
+from siftfunnel.shared.input_spec import InputSpec
 from siftfunnel.shared.manifest import Manifest
+from siftfunnel.shared.tensors import pack_arrays, unpack_array
 from siftfunnel.shared.wire import codec_by_name, make_codecs
 from tests.shared.golden import (
     SHAPE,
@@ -13,6 +15,7 @@ from tests.shared.golden import (
     golden_manifest,
     golden_messages,
     golden_sealed,
+    golden_tensors,
     stored_hex,
     stored_manifest,
 )
@@ -24,18 +27,41 @@ def golden_codecs():
     return make_codecs(Manifest.from_json(stored_manifest()), sha256_hex(stored_manifest()))
 
 
-def test_the_stored_manifest_reads_as_the_manifest_it_was_written_from():
-    assert Manifest.from_json(stored_manifest()) == golden_manifest()
+@pytest.mark.parametrize("version", [1, 2])
+def test_the_stored_manifest_reads_as_the_manifest_it_was_written_from(version):
+    assert Manifest.from_json(stored_manifest(version)) == golden_manifest(version)
 
 
-def test_the_golden_manifest_is_written_as_the_bytes_that_were_stored():
-    assert golden_manifest().to_json() == stored_manifest()
+@pytest.mark.parametrize("version", [1, 2])
+def test_the_golden_manifest_is_written_as_the_bytes_that_were_stored(version):
+    assert golden_manifest(version).to_json() == stored_manifest(version)
 
 
-def test_the_golden_manifest_sets_every_field():
+def test_the_golden_manifests_set_every_field():
+    later = {"tensors", "outputs", "class_ids", "frames_per_run", "original_sha256"}
     for field in dataclasses.fields(Manifest):
-        assert getattr(golden_manifest(), field.name), field.name
-    assert golden_manifest().schema_version == 1
+        assert getattr(golden_manifest(2), field.name), field.name
+        assert bool(getattr(golden_manifest(1), field.name)) == (field.name not in later), field.name
+    for field in dataclasses.fields(InputSpec):
+        # a letterbox has no shorter side
+        said = getattr(golden_manifest(2).input, field.name) != field.default
+        assert said == (field.name != "shorter_side"), field.name
+
+
+def test_a_bundle_of_schema_1_keeps_its_digest():
+    digest = "5ba91050937d8463e2c621fc797fc329b793dc60f2ed11e94b4a005cee1053e2"
+    assert sha256_hex(stored_manifest()) == digest
+
+
+def test_several_tensors_are_packed_to_the_stored_payload_and_come_back_from_it():
+    manifest = Manifest.from_json(stored_manifest(2))
+    (codec,) = make_codecs(manifest, sha256_hex(stored_manifest(2)))
+    stored = stored_hex("payloads_2.json")["fp32"]
+    assert codec.encode(pack_arrays(golden_tensors(), manifest.sent)[0]) == stored
+    for got, wanted in zip(
+        unpack_array(codec.decode(stored)[None], manifest.sent), golden_tensors(), strict=True
+    ):
+        np.testing.assert_array_equal(got, wanted)
 
 
 @pytest.mark.parametrize("name", NAMES)
