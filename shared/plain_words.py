@@ -1,5 +1,6 @@
 """What networks and codecs are called where somebody who does not know them looks on."""
 
+from siftfunnel.shared.input_spec import InputSpec
 from siftfunnel.shared.manifest import CodecSpec, Manifest
 
 TITLES = {
@@ -25,10 +26,41 @@ def title_of(manifest: Manifest) -> str:
 
 def says(manifest: Manifest) -> str:
     """One sentence, or two, on what a device sends instead of the photo."""
+    done = _WHAT_IS_DONE.get(manifest.defence, f"Their defence: {manifest.defence}.")
+    return f"Instead of the photo, the phone sends {_what_is_sent(manifest)}. {done}"
+
+
+def _what_is_sent(manifest: Manifest) -> str:
     channels, height, width = manifest.feature.shape
-    maps = "map" if channels == 1 else "maps"
-    sent = f"Instead of the photo, the phone sends {channels} {maps} of {height} x {width} numbers"
-    return f"{sent}. {_WHAT_IS_DONE.get(manifest.defence, f'Their defence: {manifest.defence}.')}"
+    if len(manifest.sent) > 1:
+        return f"{len(manifest.sent)} tensors of {manifest.feature.size:,} numbers together"
+    if height * width == 1:
+        return f"{channels} number{'' if channels == 1 else 's'}"
+    return f"{channels} map{'' if channels == 1 else 's'} of {height} x {width} numbers"
+
+
+def input_says(spec: InputSpec) -> str:
+    """What is done to a picture before the network sees it.
+
+    >>> input_says(InputSpec(224, 224, (0.5,) * 3, (0.5,) * 3, shorter_side=256, filter="bicubic"))
+    'shorter side to 256, centre cut, bicubic; (pixel x 0.00392157 - mean 0.5) / 0.5, RGB, NCHW float32'
+    """
+    cut = {
+        "centre": "largest centre cut",
+        "stretch": "stretched",
+        "letterbox": f"letterbox on {spec.padding}",
+    }
+    side = f"shorter side to {spec.shorter_side}, centre cut"
+    how = spec.filter if spec.antialias else f"{spec.filter} without antialiasing"
+    numbers = "the pixel itself"
+    if spec.dtype != "uint8":
+        numbers = f"(pixel x {spec.scale:g} - mean {_each(spec.mean)}) / {_each(spec.std)}"
+    fitted = cut[spec.crop] if spec.shorter_side is None else side
+    return f"{fitted}, {how}; {numbers}, {spec.colour}, {spec.layout} {spec.dtype}"
+
+
+def _each(values: tuple[float, ...]) -> str:
+    return " ".join(f"{value:g}" for value in (values if len(set(values)) > 1 else values[:1]))
 
 
 def codec_says(codec: CodecSpec) -> str:
