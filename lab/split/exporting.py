@@ -108,8 +108,8 @@ def verify(run: SplitRun, made: Served, pixels_NHWC: NDArray[np.uint8]) -> dict[
     for what, difference in differences.items():
         if not difference <= TOLERANCE:
             raise ExportError(
-                f"{what} of the graphs differ from the cut network's by {difference:.1e} of the largest value, "
-                f"allowed is {TOLERANCE:.0e}; nothing was written"
+                f"{what} of the graphs differ from the cut network's by {difference:.1e} of the largest "
+                f"value, allowed is {TOLERANCE:.0e}; nothing was written"
             )
     return differences
 

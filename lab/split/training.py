@@ -6,8 +6,9 @@
 
 A and B mix channels; they begin as nothing and are folded into the two convolutions afterwards, so that a
 trained funnel costs what the linear one costs. S is a step over each channel's deviation: without it the
-optimiser's equal steps would drown faint channels in strong ones. Rounding is straight through for what the cloud gets, and noise
-for the rate (Balle et al., arXiv 1611.01704). The price of a bit is what the linear funnel itself pays.
+optimiser's equal steps would drown faint channels in strong ones. Rounding is straight through for what the
+cloud gets, and noise for the rate (Balle et al., arXiv 1611.01704). The price of a bit is what the linear
+funnel itself pays.
 """
 
 import math
@@ -143,7 +144,7 @@ class _Reversed(torch.autograd.Function):
         return x.view_as(x)
 
     @staticmethod
-    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None]:  # type: ignore[override]  # one gradient
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None]:
         return -ctx.weight * gradient, None
 
 
@@ -172,11 +173,15 @@ class FunnelTask(Task):
         thumbnails_NCHW: Tensor,
         settings: TrainSettings,
     ) -> None:
-        self.batch_size, self._settings, self._ends, self._funnel = settings.batch_size, settings, ends, funnel
+        self.batch_size, self._settings, self._ends, self._funnel = (
+            settings.batch_size,
+            settings,
+            ends,
+            funnel,
+        )
         self._cloud = OnnxModule(ends.halves.cloud).eval()
         self._unit = funnel.unit
         self._steps = [point.step / self._unit for point in points]
-        self._sizes = list(sizes)
         self.fitted_z, self._held_z = funnel.encode(fitted.tensors), funnel.encode(held_out.tensors)
         self._fitted, self._held_out, self._thumbnails = fitted, held_out, thumbnails_NCHW
         self._rows = [_rows(z) / self._unit for z in self.fitted_z]
@@ -184,8 +189,10 @@ class FunnelTask(Task):
         mixings = [Mixing(part, z, self._unit, finest) for part, z in parts]
         self.mixings = nn.ModuleList(mixings)
         values = sum(rows[0].numel() for rows in self._rows)
-        adversary = nn.Linear(values, thumbnails_NCHW[0].numel()) if settings.adversary else nn.Identity()
-        self.model = nn.ModuleDict({"mixings": self.mixings, "adversary": adversary})
+        self.adversary = (
+            nn.Linear(values, thumbnails_NCHW[0].numel()) if settings.adversary else nn.Identity()
+        )
+        self.model = nn.ModuleDict({"mixings": self.mixings, "adversary": self.adversary})
         self._prices = [self._price(step, size) for step, size in zip(self._steps, sizes, strict=True)]
 
     def _price(self, step: float, size: float) -> float:
@@ -229,8 +236,11 @@ class FunnelTask(Task):
             sent.append(arrived)
         divergence = self._diverging(tensors, batch)
         terms = self._private(sent, batch)
-        total = divergence + self._prices[point] * bits + self._settings.feature_weight * errors + sum(
-            terms.values()
+        total = (
+            divergence
+            + self._prices[point] * bits
+            + self._settings.feature_weight * errors
+            + sum(terms.values())
         )
         return total, {"divergence": divergence.detach(), "bytes": bits.detach() / 8, **_detached(terms)}
 
@@ -246,7 +256,9 @@ class FunnelTask(Task):
             output, scales = outputs[place], torch.from_numpy(scale)
             wanted = torch.from_numpy(np.asarray(self._fitted.outputs[place], np.float32)[batch.numpy()])
             a, b = comparable(given[output.name], output, scales), comparable(wanted, output, scales)
-            total = total + ((b.exp() * (b - a)).sum(1) if output.is_scores else (a - b).square().mean(1)).mean()
+            total = (
+                total + ((b.exp() * (b - a)).sum(1) if output.is_scores else (a - b).square().mean(1)).mean()
+            )
         return total
 
     def _order(self) -> list[int]:
@@ -263,7 +275,8 @@ class FunnelTask(Task):
             maps = [values.transpose(1, 2).unsqueeze(3) for values in sent if values.shape[1] > 1]
             terms["ccor"] = how.channel_correlation * sum(map(channel_correlation, maps), torch.zeros(()))
         if how.adversary:
-            guess = self.model["adversary"](_Reversed.apply(flat, how.adversary))
+            turned = _Reversed.apply(flat, how.adversary)  # type: ignore[no-untyped-call]
+            guess = self.adversary(turned)
             terms["adversary"] = (guess - pictures).square().mean()
         return terms
 
@@ -272,7 +285,7 @@ class FunnelTask(Task):
         funnel = self.funnel()
         known, held = funnel.encode(self._fitted.tensors), funnel.encode(self._held_out.tensors)
         found = []
-        for first, size in zip(self._steps, self._sizes, strict=True):
+        for first in self._steps:
             linear = estimated_bytes(self.fitted_z, self._held_z, first * self._unit)
             step = step_for(lambda s: estimated_bytes(known, held, s), linear, funnel.unit)
             found.append(self._divergence(funnel, held, step))
@@ -302,7 +315,9 @@ def thumbnails(pixels_NHWC: NDArray[np.uint8]) -> Tensor:
     return nn.functional.adaptive_avg_pool2d(x, min(THUMBNAIL, *x.shape[2:]))
 
 
-def train_funnel(task: FunnelTask, folder: Path, settings: TrainSettings, about: Mapping[str, Any]) -> Progress:
+def train_funnel(
+    task: FunnelTask, folder: Path, settings: TrainSettings, about: Mapping[str, Any]
+) -> Progress:
     """Train, or go on where the folder stands; Ctrl-C stops after the step under way and keeps it.
 
     Raises:
