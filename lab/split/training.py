@@ -155,7 +155,6 @@ class FunnelTask(Task):
         ends: The cut network.
         funnel: To go on from.
         points: Rate points, each drawn as often.
-        sizes: Their mean payloads.
         fitted: Pictures to train on.
         held_out: Others, which choose the best checkpoint.
         thumbnails_NCHW: Of the pictures to train on, for privacy terms; 0 to 1.
@@ -167,7 +166,6 @@ class FunnelTask(Task):
         ends: Ends,
         funnel: Funnel,
         points: Sequence[Point],
-        sizes: Sequence[float],
         fitted: Seen,
         held_out: Seen,
         thumbnails_NCHW: Tensor,
@@ -193,9 +191,9 @@ class FunnelTask(Task):
             nn.Linear(values, thumbnails_NCHW[0].numel()) if settings.adversary else nn.Identity()
         )
         self.model = nn.ModuleDict({"mixings": self.mixings, "adversary": self.adversary})
-        self._prices = [self._price(step, size) for step, size in zip(self._steps, sizes, strict=True)]
+        self._prices = [self._price(step) for step in self._steps]
 
-    def _price(self, step: float, size: float) -> float:
+    def _price(self, step: float) -> float:
         """What divergence the linear funnel pays for a bit, by two steps around a rate point's."""
         unit, held = self._unit, self._held_z
         steps = [step * unit * factor for factor in (0.9, 1.1)]

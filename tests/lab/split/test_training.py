@@ -10,7 +10,7 @@ import torch
 from siftfunnel.lab.checkpoints import RunFolderError
 from siftfunnel.lab.split import fitting
 from siftfunnel.lab.split.fitting import fit_funnel
-from siftfunnel.lab.split.points import find_points, through
+from siftfunnel.lab.split.points import find_points
 from siftfunnel.lab.split.targets import byte_targets
 from siftfunnel.lab.split.training import FunnelTask, TrainSettings, thumbnails, train_funnel
 from tests.lab.split import cutnets
@@ -33,10 +33,8 @@ def task(settings: TrainSettings = SETTINGS) -> FunnelTask:
     held_out = cutnets.seen(cutnets.classifier(), 60, seed=1)[1]
     funnel = fit_funnel(ends, fitted, held_out, 40, quiet)
     funnel, points = find_points(ends, funnel, fitted, held_out, byte_targets("50,30"), quiet)
-    sent = [part.sent for part in funnel.parts]
-    sizes = [float(through(point.spec, sent, funnel.encode(held_out.tensors))[0].mean()) for point in points]
     small = thumbnails(cutnets.pictures(150))
-    return FunnelTask(ends, funnel, points, sizes, fitted, held_out, small, settings)
+    return FunnelTask(ends, funnel, points, fitted, held_out, small, settings)
 
 
 def test_before_a_step_the_trained_funnel_is_the_linear_one() -> None:
