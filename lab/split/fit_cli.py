@@ -52,7 +52,7 @@ def add_fit(commands: Any, shared: Shared) -> None:
         )
     shared.add_images(parser)
     parser.add_argument("--cut", default="auto", metavar="NAME", help="where: a name of `inspect`, or auto")
-    parser.add_argument("--max-macs", metavar="SHARE", help="auto: multiply-adds on the device, such as 30%%")
+    parser.add_argument("--max-macs", metavar="SHARE", help="on the device, funnel included, such as 30%%")
     parser.add_argument("--max-bytes", type=float, metavar="N", help="auto: bytes of a frame, as guessed")
     parser.add_argument("--link", metavar="MBIT/S:MS", help="auto: what answers soonest over such a link")
     parser.add_argument(
@@ -123,7 +123,7 @@ def run_fit(args: argparse.Namespace, shared: Shared) -> int:
     """Cut and fit."""
     prepare_torch("cpu", args.threads)
     from siftfunnel.lab.split.fit import FitSettings, fit_network
-    from siftfunnel.lab.split.targets import DEFAULT_AGREEMENTS, agreement_targets, byte_targets
+    from siftfunnel.lab.split.targets import DEFAULT_AGREEMENTS, agreement_targets, byte_targets, share
 
     targets = (byte_targets(args.bytes) if args.bytes else ()) + (
         agreement_targets(args.agreement) if args.agreement else ()
@@ -132,7 +132,8 @@ def run_fit(args: argparse.Namespace, shared: Shared) -> int:
         targets = agreement_targets(DEFAULT_AGREEMENTS)
     ids, classes = read_classes(args.classes) if args.classes else ((), ())
     network, cut = _cut_network(args, shared)
-    settings = FitSettings(args.funnel, targets, classes, ids)
+    limit = share(args.max_macs) if args.max_macs else None
+    settings = FitSettings(args.funnel, targets, classes, ids, limit)
     fit_network(network, cut, shared.input(args, network), args.images, settings, args.out, say)
     print(f"{args.out}: cut at {cut.name}, {cut.mac_share:.1%} of the multiply-adds before it")
     return 0
