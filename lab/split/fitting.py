@@ -118,16 +118,7 @@ def fit_funnel(ends: Ends, fitted: Seen, held_out: Seen, target_bytes: float | N
 def _importance(ends: Ends, fitted: Seen, sides: Sequence[Sequence[int]], say: Say) -> Importance:
     few = fitted.take(slice(0, IMPORTANCE_PICTURES), ends)
     say(f"what the outputs ask of {len(sides)} tensor(s), by {len(few)} pictures")
-    halves = ends.halves
-    return importance(
-        halves.cloud,
-        halves.outputs,
-        halves.tensors,
-        sides,
-        few.tensors,
-        few.likeness,
-        frames_per_run=halves.frames_per_run,
-    )
+    return importance(ends, few, sides)
 
 
 def _best(
