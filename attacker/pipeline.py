@@ -15,9 +15,11 @@ from typing import Any
 
 from siftfunnel.attacker.exchanges import Exchange
 from siftfunnel.attacker.feeds.recorder import Recorder
+from siftfunnel.attacker.gallery import Gallery
 from siftfunnel.attacker.intake import Intake
 from siftfunnel.attacker.knowledge import Knowledge, Target
 from siftfunnel.attacker.ledger import Ledger, Similarity
+from siftfunnel.attacker.outputs import learn
 from siftfunnel.attacker.pacing import Picks, Rate
 from siftfunnel.attacker.preview import Camera, NoCamera, Truth, TruthStore
 from siftfunnel.attacker.tap.events import Event, Feed, Opaque, Sink
@@ -78,6 +80,7 @@ class Pipeline:
         self._intake = Intake(knowledge, self._ledger, self._queue, recordings)
         self._backlog = Backlog(self._config)
         self._truths = TruthStore()
+        self._gallery = Gallery()
         self._waiting = WaitingRoom(
             self._config, None if isinstance(self._camera, NoCamera) else self._truths.take
         )
@@ -243,7 +246,10 @@ class Pipeline:
         similarity = score(exchange, truth)
         target = self._target(exchange)
         with_pictures = self._pictures.wants(exchange.sequence, self._clock())
-        view = exchange_view(exchange, target, truth, similarity, with_pictures)
+        if truth is not None and exchange.outputs:
+            given = target.bundle.manifest.given
+            learn(self._gallery, exchange.outputs, given, exchange.digest, truth)
+        view = exchange_view(exchange, target, truth, similarity, with_pictures, self._gallery)
         with self._lock:
             self._book(exchange, target, truth, similarity, view.get("jpeg_bytes"))
         self._publish("frame", view)

@@ -27,6 +27,7 @@ class WorkshopConfig:
         backlog_bytes: payload bytes that may wait for reconstruction.
         batch_frames: frames that are inverted together.
         waiting_frames: rebuilt frames that may wait for their original.
+        waiting_bytes: pictures and features of theirs that may wait with them.
         truth_wait_s: how long a rebuilt frame waits for its original.
         answer_wait_s: how long it waits for its answer.
     """
@@ -35,11 +36,12 @@ class WorkshopConfig:
     backlog_bytes: int = 64 * 2**20
     batch_frames: int = 8
     waiting_frames: int = 2048
+    waiting_bytes: int = 256 * 2**20
     truth_wait_s: float = 5.0
-    answer_wait_s: float = 2.0
+    answer_wait_s: float = 5.0
 
     def __post_init__(self) -> None:
-        for name in ("backlog_frames", "backlog_bytes", "batch_frames", "waiting_frames"):
+        for name in ("backlog_frames", "backlog_bytes", "batch_frames", "waiting_frames", "waiting_bytes"):
             if getattr(self, name) < 1:
                 raise ValueError(f"{name} must be at least 1, not {getattr(self, name)}")
         if self.truth_wait_s < 0 or self.answer_wait_s < 0:
@@ -126,6 +128,11 @@ class _Pending:
     since_s: float
     truth: Truth | None = None
 
+    @property
+    def size_bytes(self) -> int:
+        held = (self.exchange.features_CHW, self.exchange.reconstruction_HWC)
+        return sum(array.nbytes for array in held if array is not None)
+
 
 class WaitingRoom:
     """Rebuilt frames that wait, for a bounded time, for their original and their answer."""
@@ -150,11 +157,13 @@ class WaitingRoom:
     def release(self, now_s: float) -> list[tuple[Exchange, Truth | None]]:
         """Frames that need not, or must not, wait any longer, in their order of arrival."""
         released, kept = [], deque[_Pending]()
-        excess = len(self._pending) - self._config.waiting_frames
-        for place, pending in enumerate(self._pending):
+        frames, size_bytes = len(self._pending), sum(each.size_bytes for each in self._pending)
+        for pending in self._pending:
             if pending.truth is None and self._take_truth is not None:
                 pending.truth = self._take_truth(pending.exchange.key)
-            if place < excess or self._is_done(pending, now_s - pending.since_s):
+            is_over = frames > self._config.waiting_frames or size_bytes > self._config.waiting_bytes
+            frames, size_bytes = frames - 1, size_bytes - pending.size_bytes
+            if is_over or self._is_done(pending, now_s - pending.since_s):
                 released.append((pending.exchange, pending.truth))
             else:
                 kept.append(pending)

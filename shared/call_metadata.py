@@ -6,6 +6,9 @@ BUNDLE_KEY = "siftfunnel-bundle"
 TOP_K_KEY = "siftfunnel-top-k"
 """Request: classes per prediction."""
 
+OUTPUTS_KEY = "siftfunnel-outputs"
+"""Request: outputs that predictions carry, by name (`siftfunnel.shared.output_tensors`)."""
+
 WINDOW_KEY = "siftfunnel-window"
 """Response: frames in flight that the server takes per stream."""
 

@@ -91,7 +91,7 @@ def test_pairs_forget_the_oldest_first() -> None:
 def test_a_reply_that_was_heard_before_its_frame_is_kept_for_it() -> None:
     pairs = Pairs()
     assert pairs.take(CALL, 7, HEARD) is None
-    assert pairs.expect(CALL, exchange()) is HEARD
+    assert pairs.expect(CALL, exchange()) == HEARD
     assert pairs.expect(CALL, exchange()) is None
 
 
@@ -99,7 +99,7 @@ def test_behind_an_early_error_an_answer_is_still_expected() -> None:
     pairs, asked = Pairs(), exchange()
     refused = Heard(None, 1.0, 20)
     pairs.take(CALL, 7, refused)
-    assert pairs.expect(CALL, asked) is refused
+    assert pairs.expect(CALL, asked) == refused
     assert pairs.take(CALL, 7, HEARD) is asked
 
 
@@ -110,8 +110,8 @@ def test_behind_an_early_error_an_answer_is_still_expected() -> None:
         (pb.Reply(prediction=pb.Prediction(class_index=[2], score=[float("nan")])), Answer(2, 0.0)),
         (pb.Reply(prediction=pb.Prediction(class_index=[2], score=[7.0])), Answer(2, 1.0)),
         (pb.Reply(prediction=pb.Prediction(class_index=[2], score=[-7.0])), Answer(2, 0.0)),
-        (pb.Reply(prediction=pb.Prediction()), None),
-        (pb.Reply(prediction=pb.Prediction(class_index=[2])), None),
+        (pb.Reply(prediction=pb.Prediction()), Answer()),
+        (pb.Reply(prediction=pb.Prediction(class_index=[2])), Answer()),
         (pb.Reply(error=pb.FrameError(code=pb.FrameError.INTERNAL)), None),
         (pb.Reply(), None),
     ],

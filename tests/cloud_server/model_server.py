@@ -58,7 +58,8 @@ class ModelServer:
         (tensor,) = request.inputs
         assert tensor.name == (self.inputs[0].name if self.inputs else "feature")
         features = np.frombuffer(request.raw_input_contents[0], "<f4").reshape(tuple(tensor.shape))
-        logits = self.engine.run(features)
+        (logits,) = self.engine.run(features)
+        assert isinstance(logits, np.ndarray)
         self.batches.append(len(features))
         name = self.outputs[0].name if self.outputs else "logits"
         output = oip.ModelInferResponse.InferOutputTensor(name=name, datatype="FP32", shape=logits.shape)

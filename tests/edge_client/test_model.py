@@ -50,14 +50,15 @@ def test_a_graph_that_does_not_fit_its_manifest_is_refused(bundle: Bundle, tmp_p
     files = {name: bundle.path(name).read_bytes() for name in ("edge.onnx", "cloud.onnx")}
     wrong = write_bundle(tmp_path / "wrong", manifest, files, {})
     with pytest.raises(
-        ModelError, match=r"gives float32 \(12, 8, 8\), its manifest says float32 \(12, 4, 4\)"
+        ModelError,
+        match=r"tensor feature: expected float32 of shape \(1, 12, 4, 4\), not float32 \(1, 12, 8, 8\)",
     ):
         EdgeModel(wrong)
 
 
 def test_a_file_that_is_no_graph_is_refused(bundle: Bundle, tmp_path: Path) -> None:
     broken = write_bundle(tmp_path / "broken", bundle.manifest, {"edge.onnx": b"junk"}, {})
-    with pytest.raises(ModelError, match=r"edge\.onnx does not load"):
+    with pytest.raises(ModelError, match=r"edge\.onnx: is no ONNX graph"):
         EdgeModel(broken)
 
 

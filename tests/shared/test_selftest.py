@@ -1,21 +1,13 @@
 """By its self-test each end proves that it computes what was computed where the bundle was exported."""
 
-from dataclasses import replace
-
 import numpy as np
 import pytest
-from PIL import Image
 
-from siftfunnel.shared.bundle import load_bundle, write_bundle
+from siftfunnel.shared.bundle import write_bundle
 from siftfunnel.shared.input_spec import InputSpec
-from siftfunnel.shared.manifest import BundleError
-from siftfunnel.shared.preprocess import prepare
 from siftfunnel.shared.selftest import (
     CLOUD_TEST,
     EDGE_TEST,
-    CloudTest,
-    EdgeTest,
-    SelfTestError,
     check_cloud,
     check_edge,
     make_selftest,

@@ -11,17 +11,12 @@ from tests.attacker.scene import Scene, eventually
 from tests.attacker.web.browser import (
     PHONE,
     Open,
-    browser,
     expect,
     keep,
-    live,
-    open_page,
     state,
 )
+from tests.attacker.web.fakedemo import FakeDemo
 from tests.attacker.web.live import LivePage
-from tests.attacker.web.test_conductor import FakeDemo, demo
-
-__all__ = ["browser", "demo", "live", "open_page"]
 
 
 def test_a_switch_is_a_wish_until_the_conductor_confirms_it(
