@@ -131,7 +131,7 @@ def make_judge(subject: Subject) -> Judge | str:
     if target.answers is not None:
         return Likeness(subject)
     if target.logits is None:
-        return "there is no cloud half"
+        return "there is no cloud half, or none of its outputs has a shape that every picture shares"
     if not subject.is_labelled:
         return Agreement(subject)
     names = subject.measured.classes
