@@ -91,7 +91,8 @@ def _levels(maps: NDArray[np.float32]) -> NDArray[np.uint8]:
     maps = np.nan_to_num(maps.astype(np.float64))
     limit = float(np.percentile(np.abs(maps), 99.5)) or 1e-9
     scaled = np.clip(maps / limit, -1, 1)
-    return (ZERO + np.rint(SPAN * np.sign(scaled) * np.sqrt(np.abs(scaled)))).astype(np.uint8)
+    steps = np.rint(SPAN * np.sign(scaled) * np.sqrt(np.abs(scaled)))
+    return np.asarray(ZERO + steps, np.uint8)
 
 
 def _palette() -> bytes:

@@ -145,6 +145,15 @@ def test_without_a_preview_no_original_is_waited_for() -> None:
     assert room.release(0.0) == [(0, False)]
 
 
+def test_a_waiting_room_is_bounded_by_bytes_too_as_large_pictures_fill_it_soon() -> None:
+    room = Room(waiting_bytes=2 * 64 * 64 * 12)
+    waiting = [answered(number) for number in range(5)]
+    for each in waiting:
+        each.reconstruction_HWC = np.zeros((64, 64, 3), np.float32)
+    room.room.admit(waiting, 0.0)
+    assert [number for number, _ in room.release(0.0)] == [0, 1, 2]
+
+
 def test_a_waiting_room_is_bounded() -> None:
     room = Room(waiting_frames=2)
     room.room.admit([answered(number) for number in range(5)], 0.0)
