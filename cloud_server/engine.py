@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from siftfunnel.cloud_server.pieces import Outputs, Pieces
 from siftfunnel.shared.batches import PerFrame
 from siftfunnel.shared.extras import how_to_install
+from siftfunnel.shared.graphs import GraphError, check_cloud_ends, open_session
 from siftfunnel.shared.manifest import Manifest
 from siftfunnel.shared.tensors import OutputSpec
 
@@ -115,23 +116,12 @@ class OnnxRuntimeEngine:
     batches_in_flight = None
 
     def __init__(self, model_path: Path, manifest: Manifest, options: EngineOptions) -> None:
-        import onnxruntime
-
-        settings = onnxruntime.SessionOptions()
-        settings.intra_op_num_threads = options.threads
-        settings.inter_op_num_threads = 1
-        # Spinning threads would take the core that the streams need.
-        settings.add_session_config_entry("session.intra_op.allow_spinning", "0")
-        settings.log_severity_level = 3
+        place = str(model_path)
         try:
-            self._session = onnxruntime.InferenceSession(
-                model_path.read_bytes(), settings, providers=["CPUExecutionProvider"]
-            )
-        except Exception as error:
-            raise EngineError(f"{model_path}: ONNX Runtime cannot load it: {error}") from error
-        inputs = [value.name for value in self._session.get_inputs()]
-        outputs = [value.name for value in self._session.get_outputs()]
-        require_ends(model_path, manifest, inputs, outputs)
+            self._session = open_session(model_path.read_bytes(), place, options.threads)
+            check_cloud_ends(self._session, manifest, place)
+        except GraphError as error:
+            raise EngineError(str(error)) from error
         self._inputs, self._outputs = ends_of(manifest)
         self._pieces = Pieces(manifest)
 
@@ -149,20 +139,6 @@ class OnnxRuntimeEngine:
 def ends_of(manifest: Manifest) -> tuple[list[str], list[str]]:
     """Names of a cloud half's inputs and outputs, in the manifest's order."""
     return [tensor.name for tensor in manifest.sent], [output.name for output in manifest.given]
-
-
-def require_ends(where: object, manifest: Manifest, inputs: Sequence[str], outputs: Sequence[str]) -> None:
-    """Refuse a model whose inputs and outputs are not the manifest's, in whatever order.
-
-    Raises:
-        EngineError: it names what is needed and what is there.
-    """
-    for what, needed, found in zip(("inputs", "outputs"), ends_of(manifest), (inputs, outputs), strict=True):
-        if sorted(needed) != sorted(found):
-            raise EngineError(
-                f"{where}: needs the {what} {', '.join(needed)}, has {', '.join(found) or 'none'}; "
-                "export the bundle again"
-            )
 
 
 EngineFactory = Callable[[Path, Manifest, EngineOptions], Engine]

@@ -12,7 +12,7 @@ import torch
 from numpy.typing import NDArray
 from torch import nn
 
-from siftfunnel.cloud_server.engine import EngineError, EngineOptions, require_ends
+from siftfunnel.cloud_server.engine import EngineError, EngineOptions, ends_of
 from siftfunnel.cloud_server.pieces import Outputs, Pieces
 from siftfunnel.shared.manifest import Manifest
 from siftfunnel.shared.onnx_torch import OnnxModule, UnsupportedOperatorError
@@ -50,7 +50,7 @@ class TorchEngine:
             raise EngineError(f"{model_path}: the engine torch cannot run it: {error}") from error
         except ValueError as error:
             raise EngineError(f"{model_path}: {error}") from error
-        require_ends(model_path, manifest, module.inputs, module.outputs)
+        _require_ends(model_path, manifest, module.inputs, module.outputs)
         sent, given = manifest.sent, manifest.given
         self._inputs = [[tensor.name for tensor in sent].index(name) for name in module.inputs]
         self._outputs = [module.outputs.index(output.name) for output in given]
@@ -71,6 +71,20 @@ class TorchEngine:
         layout = torch.channels_last if array.ndim == 4 else torch.contiguous_format
         tensor = torch.from_numpy(np.require(array, requirements="W"))
         return tensor.to(self._device, memory_format=layout)
+
+
+def _require_ends(where: Path, manifest: Manifest, inputs: Sequence[str], outputs: Sequence[str]) -> None:
+    """Refuse a model whose inputs and outputs are not the manifest's, in whatever order.
+
+    Raises:
+        EngineError: it names what is needed and what is there.
+    """
+    for what, needed, found in zip(("inputs", "outputs"), ends_of(manifest), (inputs, outputs), strict=True):
+        if sorted(needed) != sorted(found):
+            raise EngineError(
+                f"{where}: needs the {what} {', '.join(needed)}, has {', '.join(found) or 'none'}; "
+                "export the bundle again"
+            )
 
 
 def choose_device(name: str | None) -> torch.device:

@@ -78,10 +78,8 @@ class ClientSettings:
     def __post_init__(self) -> None:
         whole = ("top_k", "max_output_bytes", "first_sequence", "threads", "frames_per_message")
         require_numbers(self, Integral, *whole)
-        if isinstance(self.outputs, str):
-            raise TypeError(f"outputs takes several names; give [{self.outputs!r}]")
         if self.outputs is not None:
-            object.__setattr__(self, "outputs", tuple(self.outputs))
+            object.__setattr__(self, "outputs", _names(self.outputs))
         if not 1 <= self.max_output_bytes <= 2**30:
             raise ValueError(f"max_output_bytes must lie in 1 to {2**30}, not {self.max_output_bytes}")
         if self.budget_ms is not None:
@@ -94,6 +92,13 @@ class ClientSettings:
             raise ValueError(f"budget_ms must be at least 1, not {self.budget_ms}")
         if not 0 <= self.first_sequence < 2**63:
             raise ValueError(f"first_sequence must be 0 or more and below 2**63, not {self.first_sequence}")
+
+
+def _names(outputs: object) -> tuple[str, ...]:
+    names = tuple(outputs) if isinstance(outputs, Iterable) and not isinstance(outputs, str) else (None,)
+    if not all(isinstance(name, str) for name in names):
+        raise TypeError(f"outputs takes several names, such as ['boxes'], not {outputs!r}")
+    return names
 
 
 class SplitClient:

@@ -13,11 +13,10 @@ from siftfunnel.edge_client.errors import ModelError, at_the_boundary
 from siftfunnel.shared.batches import in_pieces
 from siftfunnel.shared.bundle import EDGE, Bundle
 from siftfunnel.shared.bundle_search import find_bundle
+from siftfunnel.shared.graphs import INPUT, GraphError, check_edge_ends, open_session
 from siftfunnel.shared.selftest import check_edge
 from siftfunnel.shared.stages import StageError, make_stages
 from siftfunnel.shared.tensors import pack_arrays
-
-_ERRORS_ONLY = 3
 
 
 class EdgeModel:
@@ -58,8 +57,14 @@ class EdgeModel:
             self._stages = make_stages(self.bundle.manifest.edge_stages)
         except StageError as error:
             raise ModelError(f"bundle {self.bundle.name}: {error}") from error
-        self._session = _open_session(self.bundle, threads)
-        self._find_ends()
+        place = f"bundle {self.bundle.name}: {EDGE}"
+        model = self.bundle.read(EDGE)
+        try:
+            self._session = open_session(model, place, threads)
+            self._fixed = check_edge_ends(self._session, self.bundle.manifest, place)
+        except GraphError as error:
+            raise ModelError(str(error)) from error
+        self._outputs = [tensor.name for tensor in self.bundle.manifest.sent]
         self._check_shape()
         with at_the_boundary():
             check_edge(self.bundle, self._run)
@@ -99,41 +104,9 @@ class EdgeModel:
             raise ModelError(f"bundle {self.bundle.name}: {EDGE}: {error}; export it anew") from error
 
     def _compute(self, arrays: Sequence[NDArray[Any]]) -> list[NDArray[Any]]:
-        given: list[NDArray[Any]] = self._session.run(self._outputs, {self._input: arrays[0]})
+        given: list[NDArray[Any]] = self._session.run(self._outputs, {INPUT: arrays[0]})
         return given
-
-    def _find_ends(self) -> None:
-        inputs, outputs = self._session.get_inputs(), self._session.get_outputs()
-        needed = [tensor.name for tensor in self.bundle.manifest.sent]
-        found = [output.name for output in outputs]
-        # of one tensor any name will do
-        self._outputs = found if len(found) == len(needed) == 1 else needed
-        if len(inputs) != 1 or not set(self._outputs) <= set(found):
-            raise ModelError(
-                f"bundle {self.bundle.name}: {EDGE} has {len(inputs)} inputs and gives {', '.join(found)}; "
-                f"its manifest says 1 and {', '.join(needed)}; export it anew"
-            )
-        self._input, frames = inputs[0].name, inputs[0].shape[0]
-        self._fixed = frames if isinstance(frames, int) else None
 
     def _check_shape(self) -> None:
         spec = self.bundle.manifest.input
         self.features(np.zeros((1, *spec.tensor_shape), spec.dtype))
-
-
-def _open_session(bundle: Bundle, threads: int):  # type: ignore[no-untyped-def]  # onnxruntime has no types
-    import onnxruntime
-
-    onnxruntime.set_default_logger_severity(_ERRORS_ONLY)
-    options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads = threads
-    options.inter_op_num_threads = 1
-    options.log_severity_level = _ERRORS_ONLY
-    # threads that wait by spinning take the core that gRPC and the codec need
-    options.add_session_config_entry("session.intra_op.allow_spinning", "0")
-    model = bundle.read(EDGE)
-    try:
-        # from memory: what was verified is what runs
-        return onnxruntime.InferenceSession(model, options, providers=["CPUExecutionProvider"])
-    except Exception as error:
-        raise ModelError(f"bundle {bundle.name}: {EDGE} does not load: {error}") from error

@@ -270,6 +270,7 @@ def test_an_address_of_another_form_is_refused(bundle: Bundle, address: str) -> 
     "name",
     [
         "top_k",
+        "outputs",
         "budget_ms",
         "first_sequence",
         "threads",

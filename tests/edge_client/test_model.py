@@ -58,7 +58,7 @@ def test_a_graph_that_does_not_fit_its_manifest_is_refused(bundle: Bundle, tmp_p
 
 def test_a_file_that_is_no_graph_is_refused(bundle: Bundle, tmp_path: Path) -> None:
     broken = write_bundle(tmp_path / "broken", bundle.manifest, {"edge.onnx": b"junk"}, {})
-    with pytest.raises(ModelError, match=r"edge\.onnx does not load"):
+    with pytest.raises(ModelError, match=r"edge\.onnx: is no ONNX graph"):
         EdgeModel(broken)
 
 

@@ -1,6 +1,5 @@
 """By its self-test each end proves that it computes what was computed where the bundle was exported."""
 
-
 import numpy as np
 import pytest
 
