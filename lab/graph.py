@@ -18,7 +18,8 @@ from torch import Tensor, nn
 from siftfunnel.lab.graph_gates import write_cbam, write_triplet
 from siftfunnel.lab.models.attention import CBAM, SqueezeExcite, TripletAttention
 from siftfunnel.lab.models.bottleneck import GaussianBottleneck
-from siftfunnel.lab.models.decoder import ResidualBlock, Standardise
+from siftfunnel.lab.models.decoder import Crop, ResidualBlock, Standardise
+from siftfunnel.lab.models.rearranged import Rearranged
 from siftfunnel.lab.models.residual import ResidualSum
 
 OPSET = 17
@@ -134,6 +135,42 @@ def _conv(writer: GraphWriter, module: Any, x: str) -> str:
     )
 
 
+def _conv_transpose(writer: GraphWriter, module: Any, x: str) -> str:
+    if module.groups != 1 or module.dilation != (1, 1) or any(module.output_padding):
+        raise ValueError("grouped, dilated and unevenly padded transposed convolutions are not exported")
+    inputs = [x, writer.weight(module.weight)]
+    if module.bias is not None:
+        inputs.append(writer.weight(module.bias))
+    return writer.node(
+        "ConvTranspose",
+        *inputs,
+        kernel_shape=list(module.kernel_size),
+        strides=list(module.stride),
+        pads=list(module.padding) * 2,
+    )
+
+
+def _pixel_unshuffle(writer: GraphWriter, module: Any, x: str) -> str:
+    """ONNX's SpaceToDepth has another order of channels."""
+    channels, height, width = writer.shapes[module]
+    factor = module.downscale_factor
+    rows, columns = height // factor, width // factor
+    apart = writer.node("Reshape", x, writer.integers(0, channels, rows, factor, columns, factor))
+    moved = writer.node("Transpose", apart, perm=[0, 1, 3, 5, 2, 4])
+    return writer.node("Reshape", moved, writer.integers(0, channels * factor**2, rows, columns))
+
+
+def _rearranged(writer: GraphWriter, module: Any, x: str) -> str:
+    flat = writer.node("Flatten", x, axis=1)
+    taken = writer.node("Gather", flat, writer.integers(*module.index.tolist()), axis=1)
+    return writer.node("Reshape", taken, writer.integers(0, *module.maps))
+
+
+def _crop(writer: GraphWriter, module: Any, x: str) -> str:
+    ends = writer.integers(module.height, module.width)
+    return writer.node("Slice", x, writer.integers(0, 0), ends, writer.integers(2, 3))
+
+
 def _linear(writer: GraphWriter, module: Any, x: str) -> str:
     inputs = [x, writer.weight(module.weight)]
     if module.bias is not None:
@@ -217,6 +254,8 @@ def _nothing(writer: GraphWriter, module: Any, x: str) -> str:
 EMITTERS: dict[type[nn.Module], Emitter] = {
     nn.Sequential: _sequential,
     nn.Conv2d: _conv,
+    nn.ConvTranspose2d: _conv_transpose,
+    nn.PixelUnshuffle: _pixel_unshuffle,
     nn.Linear: _linear,
     nn.BatchNorm2d: _batch_norm,
     nn.GroupNorm: _group_norm,
@@ -235,6 +274,8 @@ EMITTERS: dict[type[nn.Module], Emitter] = {
     TripletAttention: _attention(write_triplet),
     CBAM: _attention(write_cbam),
     Standardise: _standardise,
+    Rearranged: _rearranged,
+    Crop: _crop,
     ResidualBlock: _residual,
     ResidualSum: _residual_sum,
     GaussianBottleneck: lambda writer, module, x: writer.emit(module.mean, x),

@@ -10,6 +10,9 @@ from numpy.typing import ArrayLike, NDArray
 
 from siftfunnel.shared.input_spec import InputSpec
 
+_LONG = 8
+"""Sides of a picture to one another, from which on it is cut before it is resized."""
+
 
 @dataclass(frozen=True)
 class Transform:
@@ -58,7 +61,8 @@ class Placement:
 
     Attributes:
         source: left, top, right, bottom in the picture; pixels, not rounded.
-        target: left, top, right, bottom in the input; pixels.
+        target: left, top, right, bottom in the input, pixels; what lies beyond the input is cut away, what it
+            leaves free is padding.
     """
 
     source: tuple[float, float, float, float]
@@ -87,7 +91,7 @@ def place(size: tuple[int, int], spec: InputSpec) -> Placement:
         return Placement((0, 0, *size), whole)
     if spec.shorter_side is None:
         return Placement(_largest_centred(size, spec), whole)
-    return Placement(_centre_of_resized(size, spec, spec.shorter_side), whole)
+    return _centre_of_resized(size, spec, spec.shorter_side)
 
 
 def _largest_centred(size: tuple[int, int], spec: InputSpec) -> tuple[float, float, float, float]:
@@ -98,13 +102,11 @@ def _largest_centred(size: tuple[int, int], spec: InputSpec) -> tuple[float, flo
     return (left, top, min(left + cut_width, width), min(top + cut_height, height))
 
 
-def _centre_of_resized(
-    size: tuple[int, int], spec: InputSpec, shorter_side: int
-) -> tuple[float, float, float, float]:
-    """What torchvision's `Resize(shorter_side)` and `CenterCrop` leave, rounded as they round.
+def _centre_of_resized(size: tuple[int, int], spec: InputSpec, shorter_side: int) -> Placement:
+    """Torchvision's `Resize(shorter_side)` and `CenterCrop`, rounded as they round, to the last bit.
 
-    The longer side is rounded down, the cut's corner to the nearest pixel and to the even one of two. Nothing
-    but the cut is ever resized, so that a picture of a thousand to one costs no more than another.
+    The longer side is rounded down, the cut's corner to the nearest pixel and to the even one of two. Of a
+    picture that is very long only the cut is resized: whole, a thousand to one would take gigabytes.
     """
     width, height = size
     if width <= height:
@@ -112,9 +114,12 @@ def _centre_of_resized(
     else:
         resized = (shorter_side * width // height, shorter_side)
     left, top = round((resized[0] - spec.width) / 2), round((resized[1] - spec.height) / 2)
+    if max(resized) <= _LONG * shorter_side:
+        return Placement((0, 0, *size), (-left, -top, resized[0] - left, resized[1] - top))
     scale_x, scale_y = width / resized[0], height / resized[1]
     right, bottom = (left + spec.width) * scale_x, (top + spec.height) * scale_y
-    return (left * scale_x, top * scale_y, min(right, width), min(bottom, height))
+    source = (left * scale_x, top * scale_y, min(right, width), min(bottom, height))
+    return Placement(source, (0, 0, spec.width, spec.height))
 
 
 def _letterbox(size: tuple[int, int], spec: InputSpec) -> tuple[int, int, int, int]:

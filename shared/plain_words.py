@@ -4,6 +4,7 @@ import math
 import shlex
 from pathlib import Path
 
+from siftfunnel.shared.input_spec import InputSpec
 from siftfunnel.shared.manifest import CodecSpec, Manifest
 
 TITLES = {
@@ -68,6 +69,30 @@ def how_to_invert(bundle: Path, name: str, images: str = "DIR") -> str:
     return shlex.join(
         ["siftfunnel", "lab", "inverter", str(bundle), "--images", images, "--out", f"inverters/{name}"]
     )
+
+
+def input_says(spec: InputSpec) -> str:
+    """What is done to a picture before the network sees it.
+
+    >>> input_says(InputSpec(224, 224, (0.5,) * 3, (0.5,) * 3, shorter_side=256, filter="bicubic"))
+    'shorter side to 256, centre cut, bicubic; (pixel x 0.00392157 - mean 0.5) / 0.5, RGB, NCHW float32'
+    """
+    cut = {
+        "centre": "largest centre cut",
+        "stretch": "stretched",
+        "letterbox": f"letterbox on {spec.padding}",
+    }
+    side = f"shorter side to {spec.shorter_side}, centre cut"
+    how = spec.filter if spec.antialias else f"{spec.filter} without antialiasing"
+    numbers = "the pixel itself"
+    if spec.dtype != "uint8":
+        numbers = f"(pixel x {spec.scale:g} - mean {_each(spec.mean)}) / {_each(spec.std)}"
+    fitted = cut[spec.crop] if spec.shorter_side is None else side
+    return f"{fitted}, {how}; {numbers}, {spec.colour}, {spec.layout} {spec.dtype}"
+
+
+def _each(values: tuple[float, ...]) -> str:
+    return " ".join(f"{value:g}" for value in (values if len(set(values)) > 1 else values[:1]))
 
 
 def codec_says(codec: CodecSpec) -> str:

@@ -56,7 +56,7 @@ def fit_image(image: Image.Image, spec: InputSpec) -> NDArray[np.uint8]:
 
 def _draw(image: Image.Image, placement: Placement, spec: InputSpec) -> NDArray[np.uint8]:
     size = (spec.width, spec.height)
-    if image.size == size and placement.source == (0, 0, *size):
+    if image.size == size and placement.source == placement.target:
         return np.array(image)
     if spec.antialias:
         method = Image.Resampling[spec.filter.upper()]
@@ -66,9 +66,10 @@ def _draw(image: Image.Image, placement: Placement, spec: InputSpec) -> NDArray[
     if placement.size == size:
         return fitted
     left, top, right, bottom = placement.target
-    padded = np.full((spec.height, spec.width, 3), spec.padding, np.uint8)
-    padded[top:bottom, left:right] = fitted
-    return padded
+    seen = fitted[max(0, -top) : spec.height - top, max(0, -left) : spec.width - left]
+    drawn = np.full((spec.height, spec.width, 3), spec.padding, np.uint8)
+    drawn[max(0, top) : bottom, max(0, left) : right] = seen
+    return drawn
 
 
 def normalise(pixels_NHWC: NDArray[np.uint8], spec: InputSpec) -> NDArray[Any]:

@@ -21,7 +21,7 @@ def sample(
 
     "bilinear" and "bicubic" read around the middle of each new pixel and repeat the picture's border;
     "nearest" takes the pixel in which the new one's top left corner lies. Like `cv2.INTER_LINEAR`,
-    `INTER_CUBIC` and `INTER_NEAREST`, to the last bit but for OpenCV's weights of 11 bits.
+    `INTER_CUBIC` and `INTER_NEAREST`, but for OpenCV's weights of 11 bits.
 
     Args:
         pixels_HWC: the picture.

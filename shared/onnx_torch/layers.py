@@ -207,9 +207,9 @@ def _interpolate(call: Call, x: Tensor, size: list[int]) -> Tensor:
             return functional.interpolate(x, size, mode="nearest")
     if mode == "linear" and where in (*centred, "align_corners"):
         return functional.interpolate(x, size, mode=_LINEAR[len(size)], align_corners=where not in centred)
-    if mode == "cubic" and where in (*centred, "align_corners") and len(size) == 2:
-        if call.get("cubic_coeff_a", -0.75) == -0.75 and not call.get("exclude_outside", 0):
-            return functional.interpolate(x, size, mode="bicubic", align_corners=where not in centred)
+    plain = call.get("cubic_coeff_a", -0.75) == -0.75 and not call.get("exclude_outside", 0)
+    if mode == "cubic" and plain and where in (*centred, "align_corners") and len(size) == 2:
+        return functional.interpolate(x, size, mode="bicubic", align_corners=where not in centred)
     raise call.unsupported(f"in mode {mode} with {where} coordinates")
 
 

@@ -1,6 +1,6 @@
 """What stands in a payload before its checksum, one class per kind of codec.
 
-"lattice" is the exception: its body has the checksum inside and is the whole payload.
+"lattice" and "signed" are the exception: their body has the checksum inside and is the whole payload.
 
 "float"    parameters {"dtype": "float32" | "float16"}
            the values, little endian; float16 saturates at +-65504
@@ -15,6 +15,12 @@
            "most_bytes": integer, "mean_bytes": number}, little endian
            levels from zero under one step per channel, entropy coded with tables chosen by context
            (`siftfunnel.shared.wire.lattice`); without "bounds" and "places" they are its `FIRST`
+"signed"   parameters {"levels": L, "precision_bits": 14, "step": number, "tables": T, "bounds": integers[B],
+           "activities": integers[3][A - 1], "flags": base64 uint8[C], "kinds": base64 uint8[C],
+           "choices": base64 uint8[K][3][A][B + 1], "counts": base64 uint16[T][L], "most_bytes": integer,
+           "mean_bytes": number}, little endian
+           signed levels under one step for all channels, entropy coded with tables chosen by context
+           (`siftfunnel.shared.wire.signed`)
 """
 
 import base64
@@ -31,8 +37,15 @@ from siftfunnel.shared.manifest import BundleError, CodecSpec, FeatureSpec, Mani
 from siftfunnel.shared.wire.entropy import make_tables
 from siftfunnel.shared.wire.errors import CodecError
 from siftfunnel.shared.wire.lattice import FIRST, Contexts
-from siftfunnel.shared.wire.lattice_body import MAX_TABLES, LatticeBody, LatticeTables
+from siftfunnel.shared.wire.lattice_body import (
+    MAX_TABLES,
+    LatticeBody,
+    LatticeTables,
+    lattice_body,
+    signed_body,
+)
 from siftfunnel.shared.wire.quantiser import MAX_LEVELS, Quantiser
+from siftfunnel.shared.wire.signed import MOST_KINDS, SignedContexts
 from siftfunnel.shared.wire.tables import check_counts, entropy_bits
 
 HALF_MAX = 65504.0
@@ -199,33 +212,60 @@ def _table_body(fields: Fields, feature: FeatureSpec) -> Body:
 
 
 def _lattice_body(fields: Fields, feature: FeatureSpec) -> LatticeBody:
+    channels = feature.channels
+    steps = _array(fields, "steps", "<f4", channels).astype(np.float32)
+    contexts = _contexts(fields)
+    tables = _tables(fields, feature, np.arange(channels), channels, contexts.shape)
+    quantiser = Quantiser(tables.counts.shape[1], steps, np.zeros(channels, np.int32))
+    return lattice_body(feature, quantiser, contexts, tables)
+
+
+def _signed_body(fields: Fields, feature: FeatureSpec) -> LatticeBody:
+    contexts = SignedContexts(_bounds(fields, "bounds"), _lists_of_bounds(fields, "activities"))
+    kinds = _array(fields, "kinds", "u1", feature.channels).astype(np.intp)
+    count = int(kinds.max()) + 1
+    if count > MOST_KINDS:
+        raise fields.error("kinds", f"tells {count} kinds apart, {MOST_KINDS} are the most")
+    tables = _tables(fields, feature, kinds, count, contexts.shape)
+    return signed_body(feature, np.float32(fields.number("step")), contexts, tables)
+
+
+def _tables(
+    fields: Fields, feature: FeatureSpec, kinds: NDArray[np.intp], rows: int, shape: tuple[int, ...]
+) -> LatticeTables:
     levels = fields.integer("levels", 2, MAX_LEVELS)
     precision_bits = fields.integer("precision_bits", 1, 24)
-    channels, count = feature.channels, fields.integer("tables", 1, MAX_TABLES)
-    steps = _array(fields, "steps", "<f4", channels).astype(np.float32)
+    count = fields.integer("tables", 1, MAX_TABLES)
     counts = _array(fields, "counts", "<u2", count * levels).astype(np.uint16).reshape(count, levels)
     check_counts(counts, precision_bits)
-    flags = _array(fields, "flags", "u1", channels)
-    contexts = _contexts(fields)
-    choices = _array(fields, "choices", "u1", channels * math.prod(contexts.shape))
-    tables = LatticeTables(
-        flags=flags,
-        contexts=contexts,
-        choices=choices.reshape(channels, *contexts.shape),
+    return LatticeTables(
+        flags=_array(fields, "flags", "u1", feature.channels),
+        kinds=kinds,
+        choices=_array(fields, "choices", "u1", rows * math.prod(shape)).reshape(rows, *shape),
         counts=counts,
         most_bytes=fields.integer("most_bytes", 1, 4 * feature.size + 16),
         mean_bytes=fields.number("mean_bytes"),
     )
-    return LatticeBody(feature, Quantiser(levels, steps, np.zeros(channels, np.int32)), tables)
+
+
+def _bounds(fields: Fields, name: str) -> tuple[int, ...]:
+    bounds = fields.items(name)
+    if not all(type(bound) is int for bound in bounds):
+        raise fields.error(name, "must be integers")
+    return tuple(bounds)
+
+
+def _lists_of_bounds(fields: Fields, name: str) -> tuple[tuple[int, ...], ...]:
+    lists = fields.items(name)
+    if not all(isinstance(bounds, list) and all(type(bound) is int for bound in bounds) for bounds in lists):
+        raise fields.error(name, "must be lists of integers")
+    return tuple(tuple(bounds) for bounds in lists)
 
 
 def _contexts(fields: Fields) -> Contexts:
     if not {"bounds", "places"} & set(fields.names()):
         return FIRST
-    bounds = fields.items("bounds")
-    if not all(type(bound) is int for bound in bounds):
-        raise fields.error("bounds", "must be integers")
-    return Contexts(tuple(bounds), fields.integer("places", 1, 2))
+    return Contexts(_bounds(fields, "bounds"), fields.integer("places", 1, 2))
 
 
 def encode_array(array: NDArray[Any], dtype: str) -> str:
@@ -249,4 +289,5 @@ _MAKERS: dict[str, Callable[[Fields, FeatureSpec], Body | LatticeBody]] = {
     "affine": _affine_body,
     "table": _table_body,
     "lattice": _lattice_body,
+    "signed": _signed_body,
 }

@@ -24,9 +24,11 @@ from siftfunnel.shared.manifest import FeatureSpec
 from siftfunnel.shared.wire.entropy import WORD_BYTES, make_tables
 from siftfunnel.shared.wire.errors import CodecError
 from siftfunnel.shared.wire.lattice import MOST_LEVELS, Contexts
-from siftfunnel.shared.wire.lattice_levels import Layout, make_levels
-from siftfunnel.shared.wire.quantiser import Quantiser
+from siftfunnel.shared.wire.lattice_levels import Layout, Levels, make_levels
+from siftfunnel.shared.wire.quantiser import LEAST_STEP, MOST_STEP, Quantiser
 from siftfunnel.shared.wire.seal import CHECKSUM_DIFFERS, SEAL_BYTES
+from siftfunnel.shared.wire.signed import DIGIT_VALUES, LIMIT, SignedContexts
+from siftfunnel.shared.wire.signed_levels import SignedLayout, make_signed_levels
 from siftfunnel.shared.wire.stack import Runs
 
 SILENT = 255
@@ -44,13 +46,14 @@ _Bytes = NDArray[np.uint8]
 
 @dataclass(frozen=True, eq=False)
 class LatticeTables:
-    """What a lattice codec's manifest entry says.
+    """What the manifest entry of a lattice or signed codec says of its tables.
 
     Attributes:
         flags: uint8, (channels,): the table of the symbol that says whether a channel is sent, 0 or 1; 255
             for a channel that never is.
-        contexts: what a level's table is chosen by.
-        choices: uint8, (channels, phases, places, classes): the table of each level of a channel that is.
+        kinds: intp, (channels,): the row of `choices` of each channel.
+        choices: uint8, (kinds, phases, places or activities, classes): the table of each level of a channel
+            that is sent.
         counts: uint16, (tables, levels), checked by `siftfunnel.shared.wire.tables`.
         most_bytes: the ceiling of a payload.
         mean_bytes: the mean payload on the features that the tables were counted on.
@@ -60,7 +63,7 @@ class LatticeTables:
     """
 
     flags: _Bytes
-    contexts: Contexts
+    kinds: NDArray[np.intp]
     choices: _Bytes
     counts: NDArray[np.uint16]
     most_bytes: int
@@ -72,49 +75,99 @@ class LatticeTables:
         sent = self.flags != SILENT
         if not sent.any():
             raise ValueError("flags leave every channel silent")
-        for name, tables in (("flags", self.flags[sent]), ("choices", self.choices[sent])):
+        if self.kinds.max() >= len(self.choices):
+            raise ValueError(f"kinds name kind {self.kinds.max()}; there are {len(self.choices)}")
+        for name, tables in (("flags", self.flags[sent]), ("choices", self.choices[self.kinds[sent]])):
             if tables.max() >= len(self.counts):
                 raise ValueError(f"{name} name table {tables.max()}; there are {len(self.counts)}")
+
+    @property
+    def sent(self) -> NDArray[np.intp]:
+        """The channels that are ever sent in the order of their flags, so that flags of one table lie together."""
+        sent = np.flatnonzero(self.flags != SILENT)
+        return sent[np.argsort(self.flags[sent], kind="stable")]
+
+
+def lattice_body(
+    feature: FeatureSpec, quantiser: Quantiser, contexts: Contexts, tables: LatticeTables
+) -> "LatticeBody":
+    """The body of a lattice codec.
+
+    Raises:
+        ValueError: levels that do not begin at zero, too few or too many; see `LatticeBody`.
+    """
+    if quantiser.zero_levels.any() or not LEAST_LEVELS <= quantiser.levels <= MOST_LEVELS:
+        raise ValueError(
+            f"a lattice codec's levels begin at zero and are {LEAST_LEVELS} to {MOST_LEVELS} in number"
+        )
+    sent = tables.sent
+    levels = make_levels(
+        Layout(
+            channels=feature.channels,
+            height=feature.height,
+            width=feature.width,
+            levels=quantiser.levels,
+            sent=sent,
+            steps=quantiser.steps[sent],
+            contexts=contexts,
+            choices=tables.choices[tables.kinds[sent]],
+            tables=len(tables.counts),
+        )
+    )
+    return LatticeBody(
+        feature, levels, quantiser.levels - 1, tables, f"{quantiser.levels} levels, one step per channel"
+    )
+
+
+def signed_body(
+    feature: FeatureSpec, step: np.float32, contexts: SignedContexts, tables: LatticeTables
+) -> "LatticeBody":
+    """The body of a signed codec.
+
+    Raises:
+        ValueError: a step out of range, an even number of levels, too few or too many; see `LatticeBody`.
+    """
+    if not LEAST_STEP <= step <= MOST_STEP:
+        raise ValueError(f"step must lie in [{LEAST_STEP}, {MOST_STEP}]")
+    sent = tables.sent
+    levels = make_signed_levels(
+        SignedLayout(
+            channels=feature.channels,
+            height=feature.height,
+            width=feature.width,
+            levels=tables.counts.shape[1],
+            sent=sent,
+            step=step,
+            contexts=contexts,
+            kinds=tables.kinds[sent],
+            choices=tables.choices,
+            tables=len(tables.counts),
+        )
+    )
+    return LatticeBody(feature, levels, LIMIT, tables, f"signed levels of {step:.4g} in all channels")
 
 
 class LatticeBody:
     """A whole payload, checksum included; otherwise as `siftfunnel.shared.wire.bodies.Body`."""
 
-    def __init__(self, feature: FeatureSpec, quantiser: Quantiser, tables: LatticeTables) -> None:
-        if quantiser.zero_levels.any() or not LEAST_LEVELS <= quantiser.levels <= MOST_LEVELS:
-            raise ValueError(
-                f"a lattice codec's levels begin at zero and are {LEAST_LEVELS} to {MOST_LEVELS} in number"
-            )
-        self.quantiser = quantiser
+    def __init__(
+        self, feature: FeatureSpec, levels: Levels, most_level: int, tables: LatticeTables, precision: str
+    ) -> None:
         self._shape = (feature.channels, feature.height * feature.width)
-        sent = np.flatnonzero(tables.flags != SILENT)
-        # channels in the order of their flags, so that flags of one table lie together
-        sent = sent[np.argsort(tables.flags[sent], kind="stable")]
+        self._levels = levels
+        sent = tables.sent
         self._flag_runs = _runs(tables.flags[sent], start=1)
         self._mode_table = len(tables.counts)
         self._head_runs = [(self._mode_table, 0, 1), *self._flag_runs]
-        self._levels = make_levels(
-            Layout(
-                channels=feature.channels,
-                height=feature.height,
-                width=feature.width,
-                levels=quantiser.levels,
-                sent=sent,
-                steps=quantiser.steps[sent],
-                contexts=tables.contexts,
-                choices=tables.choices[sent],
-                tables=len(tables.counts),
-            )
-        )
         # the largest level, halved that often, rounds to 0
-        self._coarsest = (2 * (quantiser.levels - 1)).bit_length()
-        self._coder = make_tables(_with_modes(tables.counts, self._coarsest))
+        self._coarsest = (2 * most_level).bit_length()
+        self._coder = make_tables(_with_modes_and_digits(tables.counts, self._coarsest))
         # the checksum and the one above it
         self.least_bytes = SEAL_BYTES + 1
         self.most_bytes = tables.most_bytes
         self.expected_bytes = tables.mean_bytes
         self.precision = (
-            f"{quantiser.levels} levels, one step per channel, {len(tables.counts)} tables by context, ANS; "
+            f"{precision}, {len(tables.counts)} tables by context, ANS; "
             f"{len(sent)} of {feature.channels} channels are ever sent"
         )
         needed = len(self._write(np.zeros(self._shape, np.float32), self._coarsest, _FITS_ALWAYS))
@@ -167,10 +220,13 @@ def _runs(flags: _Bytes, start: int) -> Runs:
     return [(int(flags[low]), start + low, start + high) for low, high in pairwise(edges)]
 
 
-def _with_modes(counts: NDArray[np.uint16], coarsest: int) -> NDArray[np.uint16]:
-    """The tables and one more for how coarse: not at all, nearly always."""
+def _with_modes_and_digits(counts: NDArray[np.uint16], coarsest: int) -> NDArray[np.uint16]:
+    """The tables, one for how coarse (not at all, nearly always) and one for digits, all alike."""
     total = int(counts[0].sum(dtype=np.int64))
-    modes = np.zeros(counts.shape[1], np.uint16)
+    modes, digits = np.zeros((2, counts.shape[1]), np.uint16)
     modes[: coarsest + 1] = 1
     modes[0] = total - coarsest
-    return np.vstack((counts, modes))
+    if len(digits) < DIGIT_VALUES:
+        return np.vstack((counts, modes))
+    digits[:DIGIT_VALUES] = total // DIGIT_VALUES
+    return np.vstack((counts, modes, digits))

@@ -1,0 +1,245 @@
+"""Count the tables of a signed codec on real features, once, when a bundle is exported.
+
+Channels are put into few kinds by the size of their levels; every kind, phase, activity and class could have a
+table of its own, and each takes that of few which codes its levels in the fewest bits. Tables that many levels
+were counted for hold for fresh pictures as well.
+"""
+
+from binascii import crc32
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from siftfunnel.shared.manifest import CodecSpec, FeatureSpec
+from siftfunnel.shared.wire.bodies import encode_array, make_body
+from siftfunnel.shared.wire.lattice import PHASES
+from siftfunnel.shared.wire.lattice_body import SILENT, LatticeBody
+from siftfunnel.shared.wire.quantiser import LEAST_STEP, MOST_STEP
+from siftfunnel.shared.wire.seal import SEAL_BYTES
+from siftfunnel.shared.wire.signed import LEAST_SYMBOLS, LIMIT, MOST_SYMBOLS, SignedContexts, most_of
+from siftfunnel.shared.wire.signed_levels import (
+    PHASE_PARTS,
+    NumpySignedLevels,
+    SignedLayout,
+    levels_of_phase,
+    neighbour_sums,
+)
+from siftfunnel.shared.wire.tables import PRECISION_BITS, counts_from_histogram
+
+KINDS = 24
+ACTIVITIES = 5
+FLAG_TABLES, LEVEL_TABLES = 6, 24
+BOUNDS = (1, 2, 3, 4, 6, 8, 10, 13, 17, 22, 30)
+CEILING = 4
+"""Times the mean payload."""
+_PRIOR = 0.1
+_ROUNDS = 12
+_MEASURED = 300
+
+
+def calibrate_signed(name: str, features_NCHW: NDArray[np.float32], step: float) -> CodecSpec:
+    """A signed codec for features like these, with one step for all channels.
+
+    Args:
+        name: of the codec.
+        features_NCHW: float32 features of some hundred pictures; channels best sorted by their variance.
+        step: of the quantiser.
+
+    Raises:
+        ValueError: another rank or type, NaN or infinity, or every value always rounds to zero.
+    """
+    levels = _quantised(features_NCHW, step)
+    count, channels, height, width = levels.shape
+    active = levels.any(axis=(2, 3))
+    flag_rows = np.stack([count - active.sum(axis=0), active.sum(axis=0)], axis=1)
+    sent = flag_rows[:, 1] > 0
+    if not sent.any():
+        raise ValueError("every value rounds to zero under this step; there is nothing to send")
+    symbols = min(MOST_SYMBOLS, max(LEAST_SYMBOLS, 2 * int(np.abs(levels).max()) + 1))
+    kinds = _kinds(levels, flag_rows[:, 1])
+    contexts = SignedContexts(BOUNDS, _activities(levels, symbols))
+    rows = _count(levels, kinds, symbols, contexts)
+    flags = np.full(channels, SILENT, np.uint8)
+    flag_tables, flags[sent] = cluster(np.pad(flag_rows[sent], ((0, 0), (0, symbols - 2))), FLAG_TABLES)
+    level_tables, chosen = cluster(rows.reshape(-1, symbols), LEVEL_TABLES)
+    counts = np.stack([counts_from_histogram(row) for row in (*flag_tables, *level_tables)])
+    parameters: dict[str, Any] = {
+        "levels": symbols,
+        "precision_bits": PRECISION_BITS,
+        "step": float(np.float32(step)),
+        "tables": len(counts),
+        "bounds": list(contexts.bounds),
+        "activities": [list(bounds) for bounds in contexts.activities],
+        "flags": encode_array(flags, "u1"),
+        "kinds": encode_array(kinds, "u1"),
+        "choices": encode_array(chosen + len(flag_tables), "u1"),
+        "counts": encode_array(counts, "<u2"),
+        "most_bytes": 4 * levels[0].size + 16,
+        "mean_bytes": 0.0,
+    }
+    body = make_body(CodecSpec(name, "signed", parameters), FeatureSpec(channels, height, width))
+    assert isinstance(body, LatticeBody)
+    flat = features_NCHW[:_MEASURED].reshape(-1, channels, height * width)
+    mean_bytes = float(np.mean([len(body.write(feature, crc32)) for feature in flat]))
+    most_bytes = min(parameters["most_bytes"], max(int(CEILING * mean_bytes), 64))
+    parameters |= {"mean_bytes": round(mean_bytes, 2), "most_bytes": most_bytes}
+    return CodecSpec(name, "signed", parameters)
+
+
+def expected_bytes(features_NCHW: NDArray[np.float32], step: float) -> float:
+    """About the mean payload of a signed codec for features like these, without making it.
+
+    It is the entropy of each channel's levels where the channel has any, somewhat more than the codec takes.
+
+    Raises:
+        ValueError: as `calibrate_signed`.
+    """
+    levels = _quantised(features_NCHW, step)
+    active = levels.any(axis=(2, 3))
+    bits = 0.0
+    for channel, lit in enumerate(active.T):
+        if lit.any():
+            bits += _entropy(np.bincount(lit))
+            found = levels[lit, channel].ravel()
+            bits += _entropy(np.bincount(found - found.min()))
+    return bits / 8 / len(levels) + SEAL_BYTES
+
+
+def step_for(features_NCHW: NDArray[np.float32], wanted_bytes: float) -> float:
+    """The step under which `expected_bytes` says so many, within a thousandth.
+
+    Raises:
+        ValueError: as `calibrate_signed`, and where no step gives so many bytes.
+    """
+    largest = float(np.abs(features_NCHW).max())
+    fine, coarse = largest / 2**14, 2.5 * largest
+    if not expected_bytes(features_NCHW, fine) >= wanted_bytes > SEAL_BYTES:
+        raise ValueError(f"no step gives {wanted_bytes} bytes for features like these")
+    while coarse / fine > 1.001:
+        middle = (fine * coarse) ** 0.5
+        if expected_bytes(features_NCHW, middle) > wanted_bytes:
+            fine = middle
+        else:
+            coarse = middle
+    return (fine * coarse) ** 0.5
+
+
+def cluster(histograms: NDArray[np.int64], most: int) -> tuple[NDArray[np.int64], NDArray[np.uint8]]:
+    """Share few tables among histograms so that together they cost few bits.
+
+    Rows in the order of their mean symbol are cut into tables that hold as many symbols each; then each row
+    goes to the table that codes it in the fewest bits, and tables are counted anew, until nothing changes.
+
+    Args:
+        histograms: (rows, symbols); a row that is all zero goes to any table.
+        most: tables wanted at most.
+
+    Returns:
+        The tables' histograms, none of them empty, and for each row which of them it goes to.
+
+    >>> tables, chosen = cluster(np.array([[90, 10], [900, 100], [10, 90]]), 2)
+    >>> tables.tolist(), chosen.tolist()
+    ([[990, 110], [10, 90]], [0, 0, 1])
+    """
+    totals = histograms.sum(axis=1)
+    means = histograms @ np.arange(histograms.shape[1]) / np.maximum(totals, 1)
+    chosen = _cut(means, np.sqrt(totals), most)
+    for _ in range(_ROUNDS):
+        tables = np.stack([histograms[chosen == table].sum(axis=0) for table in range(most)])
+        tables = tables[tables.any(axis=1)]
+        smoothed = tables + _PRIOR
+        lengths = -np.log2(smoothed / smoothed.sum(axis=1, keepdims=True))
+        before, chosen = chosen, np.argmin(histograms @ lengths.T, axis=1)
+        if np.array_equal(before, chosen):
+            break
+    used = np.unique(chosen[totals > 0])
+    tables = np.stack([histograms[chosen == table].sum(axis=0) for table in used])
+    return tables, np.minimum(np.searchsorted(used, chosen), len(used) - 1).astype(np.uint8)
+
+
+def _quantised(features_NCHW: NDArray[np.float32], step: float) -> NDArray[np.int32]:
+    if features_NCHW.ndim != 4 or features_NCHW.dtype != np.float32 or features_NCHW.size == 0:
+        raise ValueError("a signed codec is calibrated on float32 features of shape (N, C, H, W)")
+    if not np.isfinite(features_NCHW).all():
+        raise ValueError("features hold NaN or infinity; check the edge half")
+    if not LEAST_STEP <= step <= MOST_STEP:
+        raise ValueError(f"step must lie in [{LEAST_STEP}, {MOST_STEP}], not {step}")
+    divisor = np.float32(step)
+    levels = np.clip(features_NCHW, -LIMIT * divisor, LIMIT * divisor)
+    levels /= divisor
+    return np.rint(levels, out=levels).astype(np.int32)
+
+
+def _activities(levels: NDArray[np.int32], symbols: int) -> tuple[tuple[int, ...], ...]:
+    """Bounds that cut what is seen of each phase's activity into parts of like number."""
+    most = most_of(symbols)
+    magnitudes = np.abs(levels).clip(0, most).sum(axis=1).transpose(1, 2, 0)
+    busy = np.pad(magnitudes, ((1, 1), (1, 1), (0, 0)))
+    seen = [levels.any(axis=(2, 3)).sum(axis=1)]
+    for phase in range(1, PHASES):
+        seen.append(np.concatenate([neighbour_sums(busy, phase, p).ravel() for p in PHASE_PARTS[phase]]))
+    return tuple(_bounds(found) for found in seen)
+
+
+def _bounds(seen: NDArray[np.int64]) -> tuple[int, ...]:
+    shares = np.arange(1, ACTIVITIES) / ACTIVITIES
+    found = np.quantile(seen, shares, method="higher") if seen.size else np.zeros(ACTIVITIES - 1)
+    bounds: list[int] = []
+    for bound in found:
+        bounds.append(max(int(bound), 1 + (bounds[-1] if bounds else 0)))
+    return tuple(bounds)
+
+
+def _count(
+    levels: NDArray[np.int32], kinds: NDArray[np.uint8], symbols: int, contexts: SignedContexts
+) -> NDArray[np.int64]:
+    """How often each symbol stands in each context: (kinds, phases, activities, classes, symbols)."""
+    _, channels, height, width = levels.shape
+    shape = (int(kinds.max()) + 1, *contexts.shape)
+    nothing = np.zeros(shape, np.uint8)
+    layout = SignedLayout(
+        channels=channels,
+        height=height,
+        width=width,
+        levels=symbols,
+        sent=np.arange(channels),
+        step=np.float32(1),
+        contexts=contexts,
+        kinds=kinds.astype(np.intp),
+        choices=nothing,
+        tables=1,
+    )
+    coder = NumpySignedLevels(layout)
+    found = np.zeros(nothing.size * symbols, np.int64)
+    for frame in levels.reshape(len(levels), channels, -1):
+        lit = frame.any(axis=1)
+        _, of_kind = coder.active(lit.tobytes())
+        cells = coder.cells(coder.inside(frame[lit]))
+        for phase in range(PHASES):
+            signs, rows = coder.contexts(phase, cells, of_kind)
+            found += np.bincount(
+                rows * symbols + coder.symbols(levels_of_phase(phase, cells), signs), minlength=found.size
+            )
+    return found.reshape(*shape, symbols)
+
+
+def _kinds(levels: NDArray[np.int32], frames: NDArray[np.int64]) -> NDArray[np.uint8]:
+    """The kind of every channel by the mean magnitude of its levels in frames where it has any."""
+    magnitudes = np.abs(levels).sum(axis=(0, 2, 3)) / np.maximum(frames, 1)
+    return _cut(magnitudes, np.sqrt(magnitudes), KINDS).astype(np.uint8)
+
+
+def _cut(values: NDArray[np.float64], weights: NDArray[np.float64], pieces: int) -> NDArray[np.intp]:
+    """The piece of each value when they are sorted and cut into pieces of like weight."""
+    order = np.argsort(values, kind="stable")
+    reached = np.cumsum(weights[order])
+    found = np.empty(len(values), np.intp)
+    found[order] = np.minimum((reached - weights[order] / 2) / reached[-1] * pieces, pieces - 1)
+    return found
+
+
+def _entropy(histogram: NDArray[np.int64]) -> float:
+    """Bits of all symbols of a histogram."""
+    seen = histogram[histogram > 0]
+    return float(-(seen * np.log2(seen / seen.sum())).sum())
