@@ -109,7 +109,7 @@ def run(model: bytes, feeds: dict[str, NDArray[Any]], names: Sequence[str]) -> l
 
 
 def said_of(bundle: Bundle, tensor: NDArray[np.uint8]) -> dict[str, NDArray[Any]]:
-    """What the whole network says of one input, without batch axis: the truth that answers are held against."""
+    """What the whole network says of one input, without batch axis: what answers are held against."""
     sent = run(bundle.read("edge.onnx"), {"image": tensor}, [each.name for each in SENT])
     feeds = {each.name: array for each, array in zip(SENT, sent, strict=True)}
     names = [output.name for output in bundle.manifest.given]
