@@ -187,8 +187,9 @@ def too_few(inside: dict[str, Any], outside: dict[str, Any], fitted: int) -> lis
     if times < WORSE_OUTSIDE:
         return []
     return [
-        f"{fitted} pictures are too few for this cut: at equal bytes held-out ones diverge {times:.1f} times as "
-        "much as those that were fitted to; add pictures, some hundred say more, or cut where tensors are smaller"
+        f"{fitted} pictures are too few for this cut: at equal bytes held-out ones diverge {times:.1f} times "
+        "as much as those that were fitted to; add pictures, some hundred say more, or cut where tensors are "
+        "smaller"
     ]
 
 
@@ -203,7 +204,7 @@ def _classes(made: Halves, classes: Sequence[str]) -> tuple[str, ...]:
 
 
 def labels_of(pictures: OwnPictures, run: SplitRun) -> NDArray[np.int64] | None:
-    """Positions of the held-out pictures' folders among the classes (their ids or names); None where they are none."""
+    """Positions of the held-out pictures' folders among the classes; None where they are no classes."""
     known = {name: place for place, name in enumerate(run.class_ids or run.classes)}
     found = [known.get(name) for name in pictures.attacked.classes]
     if not pictures.is_labelled or any(place is None for place in found):

@@ -1,4 +1,4 @@
-"""A run folder of a split: what was cut where, the funnel, its rate points; JSON and safetensors, halves as ONNX.
+"""A run folder of a split: what was cut where, the funnel and its rate points.
 
 RUN/run.json              network, cut, input, outputs, pictures, points with their codecs, figures
 RUN/funnel.safetensors    the funnel's matrices; absent where there is none

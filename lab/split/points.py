@@ -67,8 +67,8 @@ def find_points(
 ) -> tuple[Funnel, tuple[Point, ...]]:
     """A step and a codec for each target, and the funnel with the channels that they need.
 
-    Steps are found by estimates first, channels that are zero at the finest are dropped, then real payloads of
-    held-out pictures mend the steps of byte targets.
+    Steps are found by estimates first, channels that are zero at the finest are dropped, then real payloads
+    of held-out pictures mend the steps of byte targets.
     """
     known, z = funnel.encode(fitted.tensors), funnel.encode(held_out.tensors)
     steps = [_first_step(ends, funnel, known, z, held_out, target, say) for target in targets]
@@ -128,7 +128,8 @@ def step_of_agreement(
     )
     if falling[0] < wanted:
         raise ValueError(
-            f"agreement {wanted:.1%} is more than the finest step's {falling[0]:.1%}: ask for less, or cut elsewhere"
+            f"agreement {wanted:.1%} is more than the finest step's {falling[0]:.1%}: ask for less, or cut "
+            "elsewhere"
         )
     return float(math.exp(np.interp(-wanted, -falling, np.log(steps[1:-1]))))
 

@@ -5,7 +5,8 @@
 
 For scores that is the Fisher matrix, direction only, so that no picture dominates; the posterior is softened
 so that confident pictures count too. Outputs that are no scores are taken as Gaussian of variance 1
-(embeddings of length 1, tensors over their deviation): there g is a random combination of the outputs' gradients.
+(embeddings of length 1, tensors over their deviation): there g is a random combination of the outputs'
+gradients.
 """
 
 from collections.abc import Iterator, Sequence

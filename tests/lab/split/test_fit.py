@@ -1,4 +1,4 @@
-"""Fitting a run from pictures in a folder, and what is said when they or the targets are too few or too much."""
+"""Fitting a run from pictures in a folder, and what is said when they are too few or the targets no good."""
 
 from pathlib import Path
 
@@ -107,5 +107,5 @@ def test_a_folder_without_a_run_says_what_makes_one(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("target", [{"bytes": 5}, {"agreement": 1.2}, {}, {"bytes": 100, "agreement": 0.5}])
 def test_a_target_that_makes_no_sense_is_refused(target: dict[str, float]) -> None:
-    with pytest.raises(ValueError, match="target|agreement"):
+    with pytest.raises(ValueError, match=r"target|agreement"):
         Target("x", **target)

@@ -6,6 +6,7 @@ import pytest
 import torch
 from onnx import TensorProto, helper
 
+from siftfunnel.lab.split.features import Ends, Seen
 from siftfunnel.lab.split.fitting import Funnel, fit_funnel, quantised
 from siftfunnel.lab.split.funnel_graphs import funnelled_cloud, funnelled_edge
 from siftfunnel.lab.split.linear import fit_tensor, moments
@@ -96,7 +97,7 @@ def test_what_the_outputs_ask_for_diverges_less_at_equal_bytes_than_what_varies(
     assert divergence(ends, funnel, fitted, others) < 0.85 * divergence(ends, plain, fitted, others)
 
 
-def divergence(ends: cutnets.Ends, funnel: Funnel, fitted: cutnets.Seen, others: cutnets.Seen) -> float:
+def divergence(ends: Ends, funnel: Funnel, fitted: Seen, others: Seen) -> float:
     known, z = funnel.encode(fitted.tensors), funnel.encode(others.tensors)
     step = step_for(lambda step: estimated_bytes(known, z, step), 30, funnel.unit)
     arrived = ends.cloud(funnel.decode(quantised(z, step)))
