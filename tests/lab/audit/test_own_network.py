@@ -235,6 +235,6 @@ def test_the_command_takes_a_folder_and_a_codec(
     report = json.loads((tmp_path / "out" / "report.json").read_text())
     assert report["target"]["heard_after"] == "fp32"
     assert report["accuracy"]["mean"] == 1
-    again = command(bundle.directory, "--images", pictures, "--out", tmp_path / "out", "--device", "cpu")
+    again = command(bundle.directory, "--images", pictures, "--out", tmp_path / "out")
     with pytest.raises(RunFolderError, match="heard"):
         again.run(again)
