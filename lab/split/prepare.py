@@ -1,6 +1,6 @@
 """A foreign graph made ready to be cut: shapes known, constants folded, its batch free where that is sound.
 
-    as read -> one input shape -> ONNX Runtime's basic optimiser (constants, padding, BatchNorm, Identity, Dropout)
+    as read -> one input shape -> ONNX Runtime's basic optimiser (constants, padding, BatchNorm, Identity)
             -> batch freed -> compared with the network as read, and a batch of two with two batches of one
 
 What does not compute the same is not used: the next gentler way is tried, at last the graph as it was read.
@@ -121,10 +121,9 @@ def draws_noise(model: onnx.ModelProto) -> bool:
 
 def is_rough(model: onnx.ModelProto) -> bool:
     """Whether it computes in half precision or eight bits."""
-    return any(tensor.data_type in _ROUGH_TYPES for tensor in model.graph.initializer) or any(
-        node.op_type in ("QuantizeLinear", "DynamicQuantizeLinear", "QLinearConv")
-        for node in model.graph.node
-    )
+    stored = {tensor.data_type for tensor in model.graph.initializer}
+    quantised = any("Quantize" in node.op_type for node in model.graph.node)
+    return quantised or not stored.isdisjoint(_ROUGH_TYPES)
 
 
 def _with_batch(model: onnx.ModelProto, shape: tuple[int, ...], batch: int | str) -> onnx.ModelProto:

@@ -61,10 +61,8 @@ def _other_files(model: onnx.ModelProto, path: Path) -> list[Path]:
 
 
 def _tensors(graph: onnx.GraphProto) -> list[TensorProto]:
-    held = [
-        attribute.t for node in all_nodes(graph) for attribute in node.attribute if attribute.HasField("t")
-    ]
-    return [*graph.initializer, *held]
+    attributes = [attribute for node in all_nodes(graph) for attribute in node.attribute]
+    return [*graph.initializer, *(attribute.t for attribute in attributes if attribute.HasField("t"))]
 
 
 def _digest(path: Path, others: list[Path]) -> str:
