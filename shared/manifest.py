@@ -114,7 +114,7 @@ class Manifest:
             self.input.height, self.input.width, self.input.mean, self.input.std, self.input.crop
         )
         later = (self.tensors, self.outputs, self.class_ids, self.frames_per_run, self.original_sha256)
-        if told != self.input or any(later) or self.input.crop == "letterbox":
+        if told != self.input or any(later) or self.input.crop not in ("centre", "stretch"):
             raise ValueError("schema 1 has no words for this bundle's input, tensors, outputs or classes")
 
     def _check_schema_2(self) -> None:
