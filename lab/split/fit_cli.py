@@ -1,7 +1,7 @@
 """``siftfunnel split fit | train | export``.
 
-What says which network, which input and which pictures is shared with ``inspect`` and ``check`` and comes from
-``siftfunnel.lab.split.cli``.
+What says which network, which input and which pictures is shared with ``inspect`` and ``check``; it
+comes from ``siftfunnel.lab.split.cli``.
 """
 
 import argparse
@@ -16,7 +16,6 @@ from siftfunnel.lab.arguments import prepare_torch, say
 if TYPE_CHECKING:
     from siftfunnel.lab.split.choosing import Budget
     from siftfunnel.lab.split.cuts import Cut
-    from siftfunnel.lab.split.halves import Halves
     from siftfunnel.lab.split.network import Network
     from siftfunnel.shared.input_spec import InputSpec
 
@@ -61,7 +60,7 @@ def add_fit(commands: Any, shared: Shared) -> None:
     parser.add_argument(
         "--agreement",
         metavar="SHARE,...",
-        help="or what they are to agree with the uncut network, such as 91%%",
+        help="or their agreement with the uncut network, such as 91%%",
     )
     parser.add_argument(
         "--classes", type=Path, metavar="FILE", help="names of the classes, a line each: NAME, or ID,NAME"
@@ -76,8 +75,8 @@ def add_train(commands: Any) -> None:
     parser = commands.add_parser(
         "train",
         help="go on from a fitted funnel by distillation",
-        description="Train a fitted funnel by distillation, without labels; the network's own weights stay as "
-        "they are. Ctrl-C stops; the same command continues.",
+        description="Train a fitted funnel by distillation, without labels; the network's weights stay "
+        "what they are. Ctrl-C stops; the same command continues.",
     )
     parser.add_argument("source", type=Path, metavar="RUN", help="a run folder of `fit`")
     parser.add_argument(

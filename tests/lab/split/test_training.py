@@ -1,6 +1,7 @@
 """Going on from a linear funnel: what begins as nothing, what is folded, and that it stops and goes on."""
 
 from dataclasses import replace
+from functools import lru_cache
 from pathlib import Path
 
 import numpy as np
@@ -9,8 +10,9 @@ import torch
 
 from siftfunnel.lab.checkpoints import RunFolderError
 from siftfunnel.lab.split import fitting
-from siftfunnel.lab.split.fitting import fit_funnel
-from siftfunnel.lab.split.points import find_points
+from siftfunnel.lab.split.features import Ends, Seen
+from siftfunnel.lab.split.fitting import Funnel, fit_funnel
+from siftfunnel.lab.split.points import Point, find_points
 from siftfunnel.lab.split.targets import byte_targets
 from siftfunnel.lab.split.training import FunnelTask, TrainSettings, thumbnails, train_funnel
 from tests.lab.split import cutnets
@@ -22,19 +24,20 @@ def quiet(text: str) -> None:
     """Say nothing."""
 
 
-@pytest.fixture(autouse=True)
-def small_patches(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Patches of 2x2, so that 150 pictures are many."""
-    monkeypatch.setattr(fitting, "possible_sides", lambda maps: (2,))
+@lru_cache
+def linear() -> tuple[Ends, Funnel, tuple[Point, ...], Seen, Seen]:
+    ends, fitted = cutnets.seen(cutnets.classifier(), 150)
+    held_out = cutnets.seen(cutnets.classifier(), 60, seed=1)[1]
+    with pytest.MonkeyPatch.context() as patch:
+        # so that 150 pictures are many
+        patch.setattr(fitting, "possible_sides", lambda maps: (2,))
+        funnel = fit_funnel(ends, fitted, held_out, 40, quiet)
+    funnel, points = find_points(ends, funnel, fitted, held_out, byte_targets("50,30"), quiet)
+    return ends, funnel, points, fitted, held_out
 
 
 def task(settings: TrainSettings = SETTINGS) -> FunnelTask:
-    ends, fitted = cutnets.seen(cutnets.classifier(), 150)
-    held_out = cutnets.seen(cutnets.classifier(), 60, seed=1)[1]
-    funnel = fit_funnel(ends, fitted, held_out, 40, quiet)
-    funnel, points = find_points(ends, funnel, fitted, held_out, byte_targets("50,30"), quiet)
-    small = thumbnails(cutnets.pictures(150))
-    return FunnelTask(ends, funnel, points, fitted, held_out, small, settings)
+    return FunnelTask(*linear(), thumbnails(cutnets.pictures(150)), settings)
 
 
 def test_before_a_step_the_trained_funnel_is_the_linear_one() -> None:
@@ -50,6 +53,7 @@ def test_the_folded_funnel_sends_and_gives_what_was_trained() -> None:
     with torch.no_grad():
         mixing.a_KK.normal_(std=0.05)
         mixing.b_KK.normal_(std=0.05)
+        mixing.second.weight.normal_(std=0.05)
         rows = made._rows[0][:5]
         expected = mixing.tensor(mixing.sent(rows)).numpy()
     funnel = made.funnel()
