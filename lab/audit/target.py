@@ -178,8 +178,8 @@ def target_of_bundle(place: Path, device: torch.device) -> Target:
     noisy = probe_edge(loaded, manifest.input, made, device, manifest.name)
     cloud = Cloud(OnnxHalf(place / CLOUD, tensors=several, several=True), made) if has_cloud else None
     victim = _victim(loaded, manifest.input, layout, device, manifest.edge_stages, noisy)
-    if has_cloud and layout.is_identity:
-        victim = replace(victim, lift=find_lift(onnx.load(str(place / CLOUD)), layout.maps, device))
+    if has_cloud:
+        victim = replace(victim, lift=find_lift(onnx.load(str(place / CLOUD)), manifest.sent, layout, device))
     target = Target(
         name=manifest.name,
         kind="bundle",

@@ -152,6 +152,33 @@ def test_an_inverter_starts_from_what_the_cloud_halfs_funnel_makes(tmp_path: Pat
     assert paper.reconstruct(victim, z, tmp_path / "attacks", quiet).x_NCHW.shape == (2, 3, 16, 16)
 
 
+def test_each_tensor_of_a_frame_starts_from_its_own_funnel(tmp_path: Path) -> None:
+    rng = np.random.default_rng(2)
+    nodes = [
+        helper.make_node("ConvTranspose", ["t0", "w"], ["wide"], strides=[2, 2]),
+        helper.make_node("Flatten", ["wide"], ["flat0"], axis=1),
+        helper.make_node("Flatten", ["t1"], ["flat1"], axis=1),
+        helper.make_node("Concat", ["flat0", "flat1"], ["flat"], axis=1),
+        helper.make_node("MatMul", ["flat", "v"], ["scores"]),
+    ]
+    taken = [(f"t{index}", TensorProto.FLOAT, ["N", *shape]) for index, shape in enumerate(TWO)]
+    ends = (taken, [("scores", TensorProto.FLOAT, ["N", 3])])
+    held = {"w": rng.normal(size=(4, 5, 2, 2)), "v": rng.normal(size=(5 * 64 + 12, 3))}
+    cloud = model(nodes, ends, **{name: value.astype(np.float32) for name, value in held.items()})
+    bundle = own_bundle(tmp_path / "mine", PLAIN, TWO, cloud=cloud)
+    target = target_of_bundle(bundle.directory, CPU)
+    z = target.victim.observe(torch.rand(2, 3, 16, 16))
+    first, second = torch.split(target.layout.to_own(z).flatten(1), [64, 12], dim=1)
+    kernel = torch.from_numpy(held["w"]).float()
+    wide = torch.nn.functional.conv_transpose2d(first.reshape(2, *TWO[0]), kernel, stride=2)
+    lifted = target.victim.lifted(z)
+    assert tuple(lifted.shape[1:]) == target.victim.lifted_shape
+    for values, whole in ((wide, lifted[:, :5]), (second, lifted[:, 5:])):
+        assert torch.allclose(
+            values.flatten(1).sort().values[:, [0, -1]], whole.flatten(1).sort().values[:, [0, -1]]
+        )
+
+
 def test_several_outputs_of_a_foreign_edge_are_attacked_together(tmp_path: Path, pictures: Path) -> None:
     bundle = own_bundle(tmp_path / "mine", BYTES, ((4, 4, 6), (3, 2, 3)))
     tensors = [{"name": name, "shape": shape} for name, shape in (("t0", [4, 4, 6]), ("t1", [3, 2, 3]))]
