@@ -2,11 +2,10 @@
 
 import json
 import os
-import shutil
 import subprocess
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -19,11 +18,27 @@ from siftfunnel.lab.split.network import Network, load_network
 from siftfunnel.lab.split.torch_network import network_of_factory
 from siftfunnel.shared.bundle import Bundle, load_bundle
 from siftfunnel.shared.preprocess import prepare
+from siftfunnel.shared.tensors import OutputSpec
 from tests.conftest import ROOT, Processes
 from tests.integration.test_edge_process import start_cloud
 from tests.own_networks.networks import OwnNetwork
 
 PATIENCE_S = 1800
+
+
+@dataclass(frozen=True)
+class Served:
+    """What came back from a server, and what the uncut network says of the same pictures.
+
+    Attributes:
+        answers: lines of the edge.
+        agreement: mean over pictures, measured as the report does.
+        commonest: share of the class that the uncut network names most often; None without classes.
+    """
+
+    answers: list[dict[str, Any]]
+    agreement: float
+    commonest: float | None
 
 
 @dataclass
@@ -45,7 +60,7 @@ class Journey:
     @property
     def bundle(self) -> Path:
         """The bundle's folder."""
-        return self.folder / self.network.name
+        return self.folder / "bundles" / self.network.name
 
     def run(self, step: str, *arguments: str | Path) -> str:
         """One command of siftfunnel to its end; what it printed.
@@ -57,15 +72,73 @@ class Journey:
         done = subprocess.run(
             [sys.executable, "-m", "siftfunnel", *map(str, arguments)],
             cwd=ROOT,
-            env={**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": self._python_path()},
+            env={**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": os.pathsep.join(self.network.python_path())},
             stdin=subprocess.DEVNULL,
             capture_output=True,
             text=True,
             timeout=PATIENCE_S,
         )
-        assert done.returncode == 0, f"{step}: {done.args}\n{done.stdout}\n{done.stderr}"
+        assert done.returncode == 0, f"{step}: {arguments}\n{done.stdout}\n{done.stderr}"
         self.seconds[step] = round(time.perf_counter() - started, 1)
         return done.stdout
 
-    def _python_path(self) -> str:
-        return os.pathsep.join([str(self.network.code), *filter(None, [os.environ.get("PYTHONPATH")])])
+    def inspect(self) -> dict[str, Any]:
+        """What `inspect --json` says."""
+        told: dict[str, Any] = json.loads(
+            self.run("inspect", "split", "inspect", *self.network.file_flags(), "--json", "--no-measure")
+        )
+        return told
+
+    def check(self) -> dict[str, Any]:
+        """What `check --json` says of the wheel's own preprocessing."""
+        flags = [*self.network.file_flags(), *self.network.input_flags()]
+        told: dict[str, Any] = json.loads(
+            self.run("check", "split", "check", *flags, "--images", self.images, "--json")
+        )
+        return told
+
+    def make_bundle(self) -> Bundle:
+        """Fit, export and verify."""
+        flags = [*self.network.file_flags(), *self.network.input_flags(), "--images", self.images]
+        flags += ["--cut", "+".join(self.network.cut), "--bytes", ",".join(map(str, self.network.bytes_per_frame))]
+        if self.network.classes:
+            self.folder.mkdir(parents=True, exist_ok=True)
+            names = self.folder / "classes.txt"
+            names.write_text("\n".join(self.network.classes) + "\n")
+            flags += ["--classes", names]
+        run = self.folder / "run"
+        self.run("fit", "split", "fit", *flags, "--out", run, "--threads", "1")
+        self.run("export", "split", "export", run, "--out", self.bundle, "--threads", "1")
+        assert "ok" in self.run("verify", "bundle", "verify", self.bundle)
+        return load_bundle(self.bundle)
+
+    def serve(self, pictures: Path, processes: Processes) -> Served:
+        """Answers of a real server to a real device, held against the uncut network's."""
+        bundle = load_bundle(self.bundle)
+        lines, arrays = self.folder / "answers.jsonl", self.folder / "arrays"
+        child, address = start_cloud(processes, bundle)
+        names = ",".join(output.name for output in bundle.manifest.given)
+        flags = ("--bundle", self.bundle, "--server", address, "--source", pictures, "--outputs", names)
+        self.run("edge", "edge", *flags, "--output", f"jsonl:{lines}", "--output", f"npz:{arrays}")
+        child.process.terminate()
+        answers = [json.loads(line) for line in lines.read_text().splitlines()]
+        found = [_arrays(arrays, bundle, answer) for answer in answers if answer["outcome"] == "answer"]
+        return self._compared(bundle, answers, found)
+
+    def _compared(self, bundle: Bundle, answers: list[dict[str, Any]], found: list[Mapping[str, NDArray[Any]]]) -> Served:
+        network, spec = self.network.load(), bundle.manifest.input
+        whole = network(np.concatenate([prepare(answer["source"], spec).tensor_NCHW for answer in answers]))
+        outputs: tuple[OutputSpec, ...] = bundle.manifest.given
+        served = [np.stack([arrays[output.name] for arrays in found]) for output in outputs]
+        agreement = float(Likeness(outputs, whole).agreement_N(served).mean())
+        place = next((n for n, output in enumerate(outputs) if output.is_scores), None)
+        commonest = None
+        if place is not None:
+            commonest = float(np.bincount(whole[place].argmax(1)).max() / len(answers))
+        return Served(answers, agreement, commonest)
+
+
+def _arrays(folder: Path, bundle: Bundle, answer: Mapping[str, Any]) -> dict[str, NDArray[Any]]:
+    place = folder / f"{bundle.name}-{answer['sequence']:08}.npz"
+    with np.load(place, allow_pickle=False) as read:
+        return dict(read)
