@@ -68,7 +68,7 @@ def load_own(place: Path, spec: InputSpec, *, attacker: int, attacked: int) -> O
     Raises:
         DataError: nothing there, nothing that is a picture, or too few that differ; says what to do.
     """
-    with _stored(place) as stored:
+    with stored_pictures(place) as stored:
         if not stored:
             raise DataError(
                 f"{place}: no pictures in it, by the ends of their names; give a folder or a tar of them"
@@ -110,7 +110,7 @@ def load_own(place: Path, spec: InputSpec, *, attacker: int, attacked: int) -> O
 
 
 @contextmanager
-def _stored(place: Path) -> Iterator[list[StoredPicture]]:
+def stored_pictures(place: Path) -> Iterator[list[StoredPicture]]:
     """Every picture below a folder or in a tar; its label is the folder that it lies in, if any."""
     if place.is_dir():
         found = sorted(path for path in place.rglob("*") if is_picture(path.name) and path.is_file())
