@@ -15,8 +15,7 @@ from siftfunnel.lab.split.rates import estimated_bytes, step_for
 from siftfunnel.lab.split.targets import Target
 from siftfunnel.shared.manifest import CodecSpec
 from siftfunnel.shared.tensors import TensorSpec, pack, pack_arrays, unpack_array
-from siftfunnel.shared.wire.codec import SealedCodec
-from siftfunnel.shared.wire.signed_calibration import calibrate_signed
+from siftfunnel.shared.wire import SealedCodec, calibrate_signed, packed
 
 ROUNDS = 3
 """Of mending a step by real payloads; each brings it about ten times nearer."""
@@ -41,15 +40,15 @@ class Point:
 
 def codec_of(spec: CodecSpec, tensors: Sequence[TensorSpec]) -> SealedCodec:
     """A codec to measure with: sizes and values do not depend on the digest."""
-    return SealedCodec(spec, 0, pack(tuple(tensors)), _NO_DIGEST)
+    sent = tuple(tensors)
+    return SealedCodec(spec, 0, pack(sent), _NO_DIGEST, sent)
 
 
 def calibrated(name: str, z: Sequence[NDArray[np.float32]], step: float) -> CodecSpec:
     """The codec of a step: tables counted on these z, one array for each tensor."""
-    specs = [calibrate_signed(f"part{n}", values, step) for n, values in enumerate(z)]
-    if len(specs) == 1:
-        return CodecSpec(name, specs[0].kind, specs[0].parameters)
-    raise NotImplementedError
+    # of several tensors one may be all zero at a step that suits the others
+    specs = [calibrate_signed(name, values, min(step, float(np.abs(values).max()))) for values in z]
+    return specs[0] if len(specs) == 1 else packed(name, specs)
 
 
 def through(spec: CodecSpec, tensors: Sequence[TensorSpec], z: Arrays) -> tuple[NDArray[np.int64], Arrays]:

@@ -5,8 +5,8 @@
     loss = D_KL(uncut || cut) + feature_weight |z' - (I + A) z|^2 + price_r bits_r + privacy terms
 
 A and B mix channels, a small network behind D mends the borders of patches; all begin as nothing. A and B
-are folded into the two convolutions afterwards: a trained funnel costs the device what the linear one costs. S is
-a step over each channel's deviation: without it the optimiser's equal steps would drown faint channels in
+are folded into the two convolutions afterwards: a trained funnel costs the device what the linear one does. S
+is a step over each channel's deviation: without it the optimiser's equal steps would drown faint channels in
 strong ones. Rounding is straight through for what the cloud gets, and noise for the rate (Balle et al., arXiv
 1611.01704). The price of a bit is what the linear funnel itself pays.
 """
