@@ -46,9 +46,15 @@ def render_own_networks(result: Mapping[str, Any]) -> str:
     """
     rows: list[Row] = result["rows"]
     sections = (
-        Section("cost", "Bytes, work and agreement", COST_COLUMNS, tuple(map(_costs, rows)), notes=_COST_NOTES),
-        Section("leaks", "What an eavesdropper gets", LEAK_COLUMNS, tuple(map(_leaks, rows)), notes=_LEAK_NOTES),
-        Section("networks", "The networks", ("network", "from", "licence", "differs"), tuple(map(_about, rows))),
+        Section(
+            "cost", "Bytes, work and agreement", COST_COLUMNS, tuple(map(_costs, rows)), notes=_COST_NOTES
+        ),
+        Section(
+            "leaks", "What an eavesdropper gets", LEAK_COLUMNS, tuple(map(_leaks, rows)), notes=_LEAK_NOTES
+        ),
+        Section(
+            "networks", "The networks", ("network", "from", "licence", "differs"), tuple(map(_about, rows))
+        ),
     )
     title = "Networks that nobody here wrote"
     return to_markdown(Document("own-networks", "own-networks", title, (_preamble(result),), sections))
@@ -57,26 +63,25 @@ def render_own_networks(result: Mapping[str, Any]) -> str:
 def _preamble(result: Mapping[str, Any]) -> str:
     machine = result["provenance"]["machine"]
     return (
-        "Trained networks from wheels of the package index, cut, funnelled in closed form without labels, served by "
-        "`siftfunnel cloud` and `siftfunnel edge`, and audited: `python -m tests.own_networks.study`, on "
-        f"{machine['processor']} ({machine['cores']} cores, shared). All figures are of pictures that no funnel was "
-        "fitted to."
+        "Trained networks from wheels of the package index, cut, funnelled in closed form without labels, "
+        "served by `siftfunnel cloud` and `siftfunnel edge`, and audited: `python -m "
+        f"tests.own_networks.study`, on {machine['processor']} ({machine['cores']} cores, shared with other "
+        "work). All figures are of pictures that no funnel was fitted to."
     )
 
 
 _COST_NOTES = (
     "*Work on the device* is its share of the uncut network's multiplications, the funnel's included.",
-    "*Agreement* is with the uncut network: the share of pictures with the same best class, or 1 less the relative "
-    "error of the outputs where they are no classes. An agreement is worth what it exceeds *the commonest answer* "
-    "by, which a network that always says the same would have.",
-    "JPEG and WebP are files as Pillow writes them (optimised tables, method 6) of the picture at the network's size. "
-    "Of a small picture most of a JPEG is header and tables.",
+    "*Agreement* is with the uncut network: the share of pictures with the same best class, or 1 less the "
+    "relative error of the outputs where they are no classes. An agreement is worth what it exceeds *the "
+    "commonest answer* by, which a network that always says the same would have.",
+    "JPEG and WebP are files as Pillow writes them (optimised tables, method 6) of the picture at the "
+    "network's size. Of a small picture most of a JPEG is header and tables.",
 )
 _LEAK_NOTES = (
-    "Attacks of the audit's budget named in the results, on pictures that neither the funnel nor the attacker saw; "
-    "the guess is the mean picture.",
-    "JPEG and WebP of these bytes: the best of all qualities and sizes that fits, picture for picture; - where no "
-    "file is that small.",
+    "Pictures that neither the funnel nor the attacker saw; the guess is the mean picture.",
+    "JPEG and WebP of these bytes: the best of all qualities and sizes that fits, picture for picture; - "
+    "where no file is that small.",
 )
 
 

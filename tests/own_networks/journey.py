@@ -14,8 +14,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from siftfunnel.lab.split.likeness import Likeness
-from siftfunnel.lab.split.network import Network, load_network
-from siftfunnel.lab.split.torch_network import network_of_factory
 from siftfunnel.shared.bundle import Bundle, load_bundle
 from siftfunnel.shared.preprocess import prepare
 from siftfunnel.shared.tensors import OutputSpec
@@ -72,7 +70,11 @@ class Journey:
         done = subprocess.run(
             [sys.executable, "-m", "siftfunnel", *map(str, arguments)],
             cwd=ROOT,
-            env={**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": os.pathsep.join(self.network.python_path())},
+            env={
+                **os.environ,
+                "OMP_NUM_THREADS": "1",
+                "PYTHONPATH": os.pathsep.join(self.network.python_path()),
+            },
             stdin=subprocess.DEVNULL,
             capture_output=True,
             text=True,
@@ -100,7 +102,12 @@ class Journey:
     def make_bundle(self) -> Bundle:
         """Fit, export and verify."""
         flags = [*self.network.file_flags(), *self.network.input_flags(), "--images", self.images]
-        flags += ["--cut", "+".join(self.network.cut), "--bytes", ",".join(map(str, self.network.bytes_per_frame))]
+        flags += [
+            "--cut",
+            "+".join(self.network.cut),
+            "--bytes",
+            ",".join(map(str, self.network.bytes_per_frame)),
+        ]
         if self.network.classes:
             self.folder.mkdir(parents=True, exist_ok=True)
             names = self.folder / "classes.txt"
@@ -125,9 +132,11 @@ class Journey:
         found = [_arrays(arrays, bundle, answer) for answer in answers if answer["outcome"] == "answer"]
         return self._compared(bundle, answers, found)
 
-    def _compared(self, bundle: Bundle, answers: list[dict[str, Any]], found: list[Mapping[str, NDArray[Any]]]) -> Served:
+    def _compared(
+        self, bundle: Bundle, answers: list[dict[str, Any]], found: list[Mapping[str, NDArray[Any]]]
+    ) -> Served:
         network, spec = self.network.load(), bundle.manifest.input
-        whole = network(np.concatenate([prepare(answer["source"], spec).tensor_NCHW for answer in answers]))
+        whole = network(np.concatenate([prepare(answer["source"], spec).tensor for answer in answers]))
         outputs: tuple[OutputSpec, ...] = bundle.manifest.given
         served = [np.stack([arrays[output.name] for arrays in found]) for output in outputs]
         agreement = float(Likeness(outputs, whole).agreement_N(served).mean())
