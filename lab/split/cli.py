@@ -186,10 +186,10 @@ def asked_input(args: argparse.Namespace, network: "Network") -> "InputSpec":
 
     if args.preset is None:
         say(f"preset {DEFAULT_PRESET}, as none is named; `siftfunnel split check` shows which one is right")
-    return preset(args.preset or DEFAULT_PRESET, network.input, **_changes(args))
+    return preset(args.preset or DEFAULT_PRESET, network.input, **changes(args))
 
 
-def _changes(args: argparse.Namespace) -> dict[str, Any]:
+def changes(args: argparse.Namespace) -> dict[str, Any]:
     """What is said of the input beside the preset; None changes nothing."""
     return {word: getattr(args, word) for word in INPUT_WORDS}
 
@@ -241,7 +241,7 @@ def run_check(args: argparse.Namespace) -> int:
     from siftfunnel.lab.split.presets import all_presets, preset
 
     asked = [args.preset] if args.preset else list(all_presets(network.input))
-    specs = {name: preset(name, network.input, **_changes(args)) for name in asked}
+    specs = {name: preset(name, network.input, **changes(args)) for name in asked}
     pictures = read_pictures(args.images, args.labels)
     ids, classes = read_classes(args.classes) if args.classes else ((), ())
     truth = true_classes(pictures, network.scores, ids, classes)

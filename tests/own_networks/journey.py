@@ -99,8 +99,8 @@ class Journey:
         )
         return told
 
-    def make_bundle(self) -> Bundle:
-        """Fit, export and verify."""
+    def make_bundle(self, scored: Path | None = None) -> Bundle:
+        """Fit, export and verify; figures of other pictures than those fitted to where some are given."""
         flags = [*self.network.file_flags(), *self.network.input_flags(), "--images", self.images]
         flags += [
             "--cut",
@@ -115,7 +115,8 @@ class Journey:
             flags += ["--classes", names]
         run = self.folder / "run"
         self.run("fit", "split", "fit", *flags, "--out", run, "--threads", "1")
-        self.run("export", "split", "export", run, "--out", self.bundle, "--threads", "1")
+        others = ["--images", scored] if scored is not None and scored != self.images else []
+        self.run("export", "split", "export", run, "--out", self.bundle, "--threads", "1", *others)
         assert "ok" in self.run("verify", "bundle", "verify", self.bundle)
         return load_bundle(self.bundle)
 

@@ -144,8 +144,8 @@ NETWORKS: tuple[OwnNetwork, ...] = (
         outputs={"probabilities": "probabilities"},
         classes=tuple(str(years) for years in range(81)),
         pictures="faces",
-        cut=("layer_49_maxpool",),
-        bytes_per_frame=(150, 300),
+        cut=("layer_41_relu",),
+        bytes_per_frame=(400, 800),
         differs="cuts the face out by its landmarks (dlib); answers with the expected age",
     ),
     OwnNetwork(
