@@ -1,4 +1,4 @@
-"""What JPEG and WebP need for the same agreement: the uncut network on decoded pictures, quality by quality."""
+"""What JPEG and WebP need for the same agreement: the uncut network on decoded pictures."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
