@@ -1,7 +1,7 @@
 """Networks that nobody here wrote go through everything as real processes, and answer like the uncut ones.
 
-`$OWN_NETWORKS_PICTURES` names a folder of pictures with at least 150 that differ. By default people are drawn: a
-fresh checkout has no pictures, and a network need not know what it sees to be cut right.
+`$OWN_NETWORKS_PICTURES` names a folder of pictures, 150 or more that differ. By default people are drawn:
+a fresh checkout has no pictures, and a network need not know what it sees to be cut right.
 """
 
 import os
