@@ -176,7 +176,10 @@ def open_network(args: argparse.Namespace) -> "Network":
 
         if args.size is None:
             raise NetworkError("a PyTorch module does not say its input's size: add --size HEIGHTxWIDTH")
-        network = network_of_factory(args.torch, args.weights, (3, *args.size), outputs=args.outputs)
+        name = args.weights.stem if args.weights else None
+        network = network_of_factory(
+            args.torch, args.weights, (3, *args.size), name=name, outputs=args.outputs
+        )
     return network.with_kinds(dict(args.kind)) if args.kind else network
 
 
