@@ -36,7 +36,7 @@ def add_split_parser(subparsers: Any) -> None:
     shared = Shared(_add_network_and_input, _add_images, open_network, asked_input)
     add_fit(commands, shared)
     add_train(commands)
-    add_export(commands, shared)
+    add_export(commands)
 
 
 def _add_inspect(commands: Any) -> None:

@@ -109,16 +109,14 @@ def step_of_agreement(
     Raises:
         ValueError: the finest step of the ladder gives less.
     """
-    steps, found = [unit], [agreement(unit)]
-    while found[0] < wanted and steps[0] > unit / 64:
+    steps = [unit * ratio**n for n in (-1, 0, 1)]
+    found = [agreement(step) for step in steps]
+    while np.mean(found[:3]) < wanted and steps[0] > unit / 256:
         steps.insert(0, steps[0] / ratio)
         found.insert(0, agreement(steps[0]))
-    while (found[-1] >= wanted or len(found) < 4) and steps[-1] < unit * 64:
+    while np.mean(found[-3:]) >= wanted and steps[-1] < unit * 256:
         steps.append(steps[-1] * ratio)
         found.append(agreement(steps[-1]))
-    # one more on either side, for the means
-    steps = [steps[0] / ratio, *steps, steps[-1] * ratio]
-    found = [agreement(steps[0]), *found, agreement(steps[-1])]
     smooth = np.convolve(found, np.ones(3) / 3, mode="valid")
     falling = np.minimum.accumulate(smooth)
     say(

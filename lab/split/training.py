@@ -31,8 +31,8 @@ from siftfunnel.lab.split.linear import Refinement, TensorFunnel
 from siftfunnel.lab.split.patches import from_maps, from_patches, maps_spec
 from siftfunnel.lab.split.points import Point
 from siftfunnel.lab.split.rates import estimated_bytes, step_for
+from siftfunnel.lab.split.sensitivity import TorchCloud
 from siftfunnel.lab.train import FitSettings, Task, fit
-from siftfunnel.shared.onnx_torch import OnnxModule
 
 HIDDEN = 2
 """Times the channels, in the network behind D."""
@@ -199,13 +199,9 @@ class FunnelTask(Task):
         thumbnails_NCHW: Tensor,
         settings: TrainSettings,
     ) -> None:
-        self.batch_size, self._settings, self._ends, self._funnel = (
-            settings.batch_size,
-            settings,
-            ends,
-            funnel,
-        )
-        self._cloud = OnnxModule(ends.halves.cloud).eval()
+        self.batch_size = ends.halves.frames_per_run or settings.batch_size
+        self._settings, self._ends, self._funnel = settings, ends, funnel
+        self._cloud = TorchCloud(ends.halves)
         self._unit = funnel.unit
         self._steps = [point.step / self._unit for point in points]
         self.fitted_z, self._held_z = funnel.encode(fitted.tensors), funnel.encode(held_out.tensors)
@@ -274,22 +270,16 @@ class FunnelTask(Task):
         return [mixing for mixing in self.mixings if isinstance(mixing, Mixing)]
 
     def _diverging(self, tensors: Sequence[Tensor], batch: Tensor) -> Tensor:
-        found = self._cloud(*(tensors[place] for place in self._order()))
-        values = found if isinstance(found, tuple) else (found,)
-        given = {name: value for name, value in zip(self._cloud.outputs, values, strict=True)}
+        given = self._cloud(tensors)
         likeness, outputs, total = self._fitted.likeness, self._ends.halves.outputs, torch.zeros(())
         for place, scale in zip(likeness.positions, likeness.scales, strict=True):
             output, scales = outputs[place], torch.from_numpy(scale)
             wanted = torch.from_numpy(np.asarray(self._fitted.outputs[place], np.float32)[batch.numpy()])
-            a, b = comparable(given[output.name], output, scales), comparable(wanted, output, scales)
+            a, b = comparable(given[place], output, scales), comparable(wanted, output, scales)
             total = (
                 total + ((b.exp() * (b - a)).sum(1) if output.is_scores else (a - b).square().mean(1)).mean()
             )
         return total
-
-    def _order(self) -> list[int]:
-        names = [tensor.name for tensor in self._ends.halves.tensors]
-        return [names.index(name) for name in self._cloud.inputs]
 
     def _private(self, sent: Sequence[Tensor], batch: Tensor) -> dict[str, Tensor]:
         how, terms = self._settings, {}

@@ -25,7 +25,9 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return place
 
 
-def fitted(halves: Halves, place: Path, out: Path, settings: FitSettings) -> SplitRun:
+def fitted(
+    halves: Halves, place: Path, out: Path, settings: FitSettings, macs: tuple[int, int] = (100, 1000)
+) -> SplitRun:
     return fit_halves(
         halves,
         cutnets.SPEC,
@@ -36,7 +38,7 @@ def fitted(halves: Halves, place: Path, out: Path, settings: FitSettings) -> Spl
         name="tiny",
         original_sha256="0" * 64,
         cut="maps",
-        macs=(100, 1000),
+        macs=macs,
     )
 
 
@@ -46,6 +48,15 @@ def test_byte_targets_are_met_by_real_payloads_on_held_out_pictures(folder: Path
         found = run.about["points"][point.target.name]["payload_bytes_mean"]
         assert abs(found - (point.target.bytes or 0)) < 0.1 * (point.target.bytes or 0)
     assert run.about["points"]["l60"]["divergence_mean"] < run.about["points"]["l40"]["divergence_mean"]
+
+
+def test_a_funnel_keeps_within_the_multiply_adds_that_are_left(folder: Path, tmp_path: Path) -> None:
+    settings = FitSettings(targets=byte_targets("40"), mac_share=0.5)
+    run = fitted(cutnets.classifier(), folder, tmp_path / "run", settings, macs=(100, 40_000))
+    assert run.funnel is not None
+    assert 0 < run.funnel.macs <= 0.5 * 40_000 - 100
+    with pytest.raises(ValueError, match="no channel"):
+        fitted(cutnets.classifier(), folder, tmp_path / "none", settings, macs=(100, 300))
 
 
 def test_an_agreement_is_met_on_held_out_pictures(folder: Path, tmp_path: Path) -> None:
