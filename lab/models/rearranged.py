@@ -42,7 +42,7 @@ class Parted(nn.Module):
         self, sizes: Sequence[int], ways: Sequence[tuple[tuple[int, ...], nn.Module] | None]
     ) -> None:
         super().__init__()
-        self.sizes = tuple(sizes)
+        self.sizes = list(sizes)
         self.ways = nn.ModuleList(
             nn.Identity() if way is None else nn.Sequential(nn.Unflatten(1, way[0]), way[1], nn.Flatten())
             for way in ways

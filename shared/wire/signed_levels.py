@@ -251,10 +251,9 @@ class _SignedFilling:
         while self.runs is None and self._phase < PHASES:
             self._phase += 1
             if self._phase == PHASES:
-                inside = self._cells[1:-1, 1:-1].transpose(2, 0, 1)
-                # not -1: a frame may have no channel that is not silent
                 places = self._levels.layout.height * self._levels.layout.width
-                self._inside: _Cells = inside.reshape(len(inside), places)
+                inside = self._cells[1:-1, 1:-1].reshape(places, len(self._channels))
+                self._inside: _Cells = np.ascontiguousarray(inside.T)
                 self._outermost = np.abs(self._inside) == self._levels.most
                 count = DIGITS * int(np.count_nonzero(self._outermost))
                 self.runs = self._levels.digit_runs(count, 0) or None

@@ -17,8 +17,9 @@ from siftfunnel.lab.audit.audit import audit
 from siftfunnel.lab.audit.budgets import BUDGETS, budget
 from siftfunnel.lab.audit.edges import OnnxHalf
 from siftfunnel.lab.audit.equal_bytes import best_within
+from siftfunnel.lab.audit.judging import features_of, make_judge
 from siftfunnel.lab.audit.places import PlaceError
-from siftfunnel.lab.audit.subject import Request
+from siftfunnel.lab.audit.subject import Request, prepare_subject
 from siftfunnel.lab.audit.target import target_of_bundle, target_of_foreign
 from siftfunnel.lab.checkpoints import RunFolderError
 from siftfunnel.lab.graph_input import graph_input
@@ -118,6 +119,20 @@ def test_outputs_that_are_no_class_list_are_compared_as_they_are(tmp_path: Path,
     assert 0 < report["accuracy"]["outputs"]["relative_error"] < 0.01
     assert report["wire"]["codecs"]["fp32"]["relative_error"] == 0
     assert report["wire"]["codecs"]["fp16"]["cosine"] == pytest.approx(1, abs=1e-4)
+
+
+def test_outputs_that_are_all_too_large_are_far_from_the_undisturbed_ones(
+    tmp_path: Path, pictures: Path
+) -> None:
+    outputs = (OutputSpec("embedding", "embedding", (5,)),)
+    target = target_of_bundle(own_bundle(tmp_path / "mine", PLAIN, TWO, outputs).directory, CPU)
+    subject = prepare_subject(target, wanted(tmp_path / "out", pictures))
+    judge = make_judge(subject)
+    assert not isinstance(judge, str)
+    clean = features_of(target.sender, subject.measured)
+    entry = judge.entry(3 * clean, subject.measured)
+    assert entry["relative_error"] == pytest.approx(2, rel=1e-3)
+    assert entry["cosine"] == pytest.approx(1, abs=1e-6)
 
 
 def funnelled(folder: Path) -> Path:
