@@ -131,7 +131,7 @@ def _edge(rng: np.random.Generator) -> bytes:
         "b": rng.normal(0, 0.5, 6).astype(np.float32),
     }
     taken: list[Port] = [("image", "uint8", (SIZE, SIZE, 3))]
-    return _model("edge", nodes, constants, taken, [(each.name, "float32", each.shape) for each in SENT])
+    return make_model("edge", nodes, constants, taken, [(each.name, "float32", each.shape) for each in SENT])
 
 
 def _cloud(rng: np.random.Generator, given: Sequence[OutputSpec], frames: int | None) -> bytes:
@@ -166,7 +166,7 @@ def _cloud(rng: np.random.Generator, given: Sequence[OutputSpec], frames: int | 
         for tensor in SENT
         if tensor.name not in needed
     ]
-    return _model(
+    return make_model(
         "cloud",
         nodes,
         {name: value for name, value in constants.items() if name in needed},
@@ -176,7 +176,7 @@ def _cloud(rng: np.random.Generator, given: Sequence[OutputSpec], frames: int | 
     )
 
 
-def _model(
+def make_model(
     name: str,
     nodes: list[onnx.NodeProto],
     constants: dict[str, NDArray[Any]],
@@ -184,6 +184,8 @@ def _model(
     given: Sequence[Port],
     frames: int | None = None,
 ) -> bytes:
+    """A graph that the checker accepts; every port has a batch axis beside its shape."""
+
     def value(port: Port) -> onnx.ValueInfoProto:
         label, dtype, shape = port
         axes = [frames or "batch", *(side or f"{label}_{axis}" for axis, side in enumerate(shape))]

@@ -12,11 +12,13 @@ from siftfunnel.shared.preprocess import prepare
 from siftfunnel.shared.selftest import (
     CLOUD_TEST,
     EDGE_TEST,
+    MAX_TENSOR_ERROR,
     CloudTest,
     EdgeTest,
     SelfTestError,
     check_cloud,
     check_edge,
+    difference,
     make_selftest,
 )
 from siftfunnel.shared.tensors import OutputSpec, TensorSpec, pack, pack_arrays, unpack_array
@@ -163,6 +165,24 @@ def test_a_cloud_half_that_computes_something_else_is_named(bundle, number, chan
     with pytest.raises(SelfTestError, match=f"cloud half: .*{message}") as caught:
         check_cloud(bundle, changed)
     assert caught.value.part == "cloud half"
+
+
+@pytest.mark.parametrize(
+    ("found", "wanted", "apart"),
+    [
+        ([1.0, 2.0], [1.0, 2.0], 0),
+        ([1.1, 2.2], [1.0, 2.0], 0.1),
+        ([-np.inf, np.nan, 1.0], [-np.inf, np.nan, 1.0], 0),
+        ([-np.inf, 1.0, 1.0], [-np.inf, np.nan, 1.0], np.inf),
+        ([np.nan, 1.0], [1.0, 1.0], np.nan),
+        ([1e-5, 0.0], [0.0, 0.0], 0.07),
+        ([], [], 0),
+    ],
+)
+def test_how_far_values_are_apart_is_a_share_of_what_is_stored(found, wanted, apart):
+    told, most = difference(np.array(found, np.float32), np.array(wanted, np.float32))
+    assert told == pytest.approx(apart, abs=0.005, nan_ok=True)
+    assert most == MAX_TENSOR_ERROR
 
 
 def test_a_detector_may_find_one_thing_more(bundle):

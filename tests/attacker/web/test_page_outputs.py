@@ -140,8 +140,9 @@ def test_without_a_decoder_the_page_shows_what_crosses_and_how_to_make_one(
     mine = lane(page, own.bundle)
     expect(mine.locator(".wire .maps img").first).to_be_visible()
     command = f"siftfunnel lab inverter {own.bundle.directory} --images DIR --out inverters/mine"
-    expect(mine.locator(".rebuilt .empty")).to_contain_text(command)
+    expect(mine.locator(".rebuilt .empty")).to_contain_text("No inverter for mine")
     expect(page.locator("#evidence")).to_contain_text(command)
+    expect(page.locator("#problem-list")).to_contain_text(command)
     expect(mine.locator(".rebuilt .boxes")).to_be_hidden()
     expect(page.locator("#original-boxes rect")).to_have_count(2)
     keep(page, "own-no-decoder")
