@@ -22,7 +22,8 @@ from siftfunnel.shared.selftest import (
     make_selftest,
 )
 from siftfunnel.shared.tensors import OutputSpec, TensorSpec, pack, pack_arrays, unpack_array
-from tests.shared.test_manifest_2 import own
+from siftfunnel.shared.wire import packed
+from tests.shared.test_manifest_2 import FP32, own
 
 TENSORS = (TensorSpec("/deep/cut", (4, 3, 3)), TensorSpec("skip", (6,)))
 OUTPUTS = (
@@ -31,7 +32,8 @@ OUTPUTS = (
     OutputSpec("map", "tensor", (30,), "int64"),
 )
 SPEC = InputSpec(40, 48, (0.4, 0.5, 0.6), (0.2, 0.25, 0.3), shorter_side=52, filter="bicubic")
-MANIFEST = own(tensors=TENSORS, feature=pack(TENSORS), outputs=OUTPUTS, input=SPEC)
+CODEC = packed("fp32", [FP32, FP32])
+MANIFEST = own(tensors=TENSORS, feature=pack(TENSORS), outputs=OUTPUTS, input=SPEC, codecs=(CODEC,))
 
 
 def run_edge(tensor):
