@@ -13,6 +13,7 @@ import onnx
 import torch
 from onnx import helper, numpy_helper
 from torch import Tensor, nn
+from torch.nn import functional
 
 from siftfunnel.lab.attacks.victim import Lift
 from siftfunnel.lab.audit.layout import FeatureLayout
@@ -50,8 +51,21 @@ def find_lift(
     if layout.is_identity and layers[0] is not None:
         whole = FeatureLayout(_shape_after(layers[0], tensors[0].shape), layout.image)
         if whole.is_identity:
-            return Lift(layers[0].to(device), whole.maps, SAYS)
+            return _lift_of_one(layers[0], whole, device)
     return _lift_of_several(layers, tensors, layout, device)
+
+
+def _lift_of_one(layer: nn.Module, whole: FeatureLayout, device: torch.device) -> Lift:
+    """The layer as it is; as large as the picture, its places stand as channels in a quarter of them.
+
+    An inverter's blocks at the picture's own side cost four times as much and have nothing to gain there.
+    """
+    channels, height, width = whole.maps
+    if (height, width) != whole.image or height % 2 or width % 2:
+        return Lift(layer.to(device), whole.maps, SAYS)
+    maps = (4 * channels, height // 2, width // 2)
+    folded = Rearranged(_places(whole.maps, lambda z: functional.pixel_unshuffle(z, 2)), maps)
+    return Lift(nn.Sequential(layer, folded).eval().to(device), maps, SAYS)
 
 
 def _lift_of_several(

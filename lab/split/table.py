@@ -15,7 +15,7 @@ COST_COLUMNS = (
     "work on the device, %",
     "bytes a frame",
     "agreement, %",
-    "the commonest answer, %",
+    "of a constant answer, %",
     "JPEG at equal agreement, bytes",
     "WebP at equal agreement, bytes",
     "from file to bundle, s",
@@ -73,8 +73,8 @@ def _preamble(result: Mapping[str, Any]) -> str:
 _COST_NOTES = (
     "*Work on the device* is its share of the uncut network's multiplications, the funnel's included.",
     "*Agreement* is with the uncut network: the share of pictures with the same best class, or 1 less the "
-    "relative error of the outputs where they are no classes. An agreement is worth what it exceeds *the "
-    "commonest answer* by, which a network that always says the same would have.",
+    "relative error of the outputs where they are no classes. It is worth what it exceeds that *of a "
+    "constant answer* by, the commonest class or the mean output.",
     "JPEG and WebP are files as Pillow writes them (optimised tables, method 6) of the picture at the "
     "network's size. Of a small picture most of a JPEG is header and tables.",
 )
@@ -95,7 +95,7 @@ def _costs(row: Row) -> tuple[Cell, ...]:
         _number(row["edge_mac_share"], 1, PER_CENT),
         _number(point["payload_bytes_mean"], 0),
         measured(Figure(point["agreement"], low, high), 1, scale=PER_CENT),
-        _number(row["commonest"], 1, PER_CENT),
+        _number(row["agreement_of_a_constant_answer"], 1, PER_CENT),
         _times(point["jpeg"]),
         _times(point["webp"]),
         _number(sum(row["seconds"].values()), 0),

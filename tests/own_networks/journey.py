@@ -31,12 +31,10 @@ class Served:
     Attributes:
         answers: lines of the edge.
         agreement: mean over pictures, measured as the report does.
-        commonest: share of the class that the uncut network names most often; None without classes.
     """
 
     answers: list[dict[str, Any]]
     agreement: float
-    commonest: float | None
 
 
 @dataclass
@@ -140,12 +138,7 @@ class Journey:
         whole = network(np.concatenate([prepare(answer["source"], spec).tensor for answer in answers]))
         outputs: tuple[OutputSpec, ...] = bundle.manifest.given
         served = [np.stack([arrays[output.name] for arrays in found]) for output in outputs]
-        agreement = float(Likeness(outputs, whole).agreement_N(served).mean())
-        place = next((n for n, output in enumerate(outputs) if output.is_scores), None)
-        commonest = None
-        if place is not None:
-            commonest = float(np.bincount(whole[place].argmax(1)).max() / len(answers))
-        return Served(answers, agreement, commonest)
+        return Served(answers, float(Likeness(outputs, whole).agreement_N(served).mean()))
 
 
 def _arrays(folder: Path, bundle: Bundle, answer: Mapping[str, Any]) -> dict[str, NDArray[Any]]:

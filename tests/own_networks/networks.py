@@ -133,7 +133,7 @@ NETWORKS: tuple[OwnNetwork, ...] = (
         classes=("female", "male"),
         pictures="faces",
         cut=("layer_13_averagepool",),
-        bytes_per_frame=(60, 120),
+        bytes_per_frame=(120, 60),
         differs="cuts the face out by its landmarks (dlib)",
     ),
     OwnNetwork(

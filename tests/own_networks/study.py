@@ -75,7 +75,7 @@ def _measured(journey: Journey, scored: Path, served: Path) -> dict[str, Any]:
         "points": _points(report),
         "picture_codecs": report["picture_codecs"],
         **{name: report[name] for name in ("edge_mac_share", "edge_milliseconds", "cloud_milliseconds")},
-        "commonest": answers.commonest,
+        "agreement_of_a_constant_answer": report["agreement_of_a_constant_answer"],
         "served": {"frames": len(answers.answers), "agreement": answers.agreement},
         "seconds": seconds,
         "audit": None,

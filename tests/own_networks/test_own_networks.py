@@ -1,7 +1,7 @@
 """Networks that nobody here wrote go through everything as real processes, and answer like the uncut ones.
 
-`$OWN_NETWORKS_PICTURES` names a folder of pictures with at least 150 that differ. By default people are drawn: a
-fresh checkout has no pictures, and a network need not know what it sees to be cut right.
+`$OWN_NETWORKS_PICTURES` names a folder of pictures, 100 or more that differ. By default people are drawn:
+a fresh checkout has no pictures, and a network need not know what it sees to be cut right.
 """
 
 import os
@@ -25,7 +25,7 @@ from tests.own_networks.networks import NETWORKS, OwnNetwork
 from tests.own_networks.wheels import NoRegistryError
 
 PICTURES_VARIABLE = "OWN_NETWORKS_PICTURES"
-DRAWN_PEOPLE, DRAWN_OF_EACH, SERVED = 150, 1, 12
+DRAWN_PEOPLE, DRAWN_OF_EACH, SERVED = 100, 1, 12
 TIMEOUT_S = 1200
 SPLIT = next(row for row in COMMANDS if row.name == "split")
 SLACK = 0.15

@@ -135,18 +135,30 @@ def test_outputs_that_are_all_too_large_are_far_from_the_undisturbed_ones(
     assert entry["cosine"] == pytest.approx(1, abs=1e-6)
 
 
-def funnelled(folder: Path) -> Path:
+def funnelled(folder: Path, step: int = 2) -> Path:
     """A bundle whose cloud half begins with a transposed convolution."""
     rng = np.random.default_rng(2)
     nodes = [
-        helper.make_node("ConvTranspose", ["t0", "w"], ["wide"], strides=[2, 2]),
+        helper.make_node("ConvTranspose", ["t0", "w"], ["wide"], strides=[step, step]),
         helper.make_node("Flatten", ["wide"], ["flat"], axis=1),
         helper.make_node("MatMul", ["flat", "v"], ["scores"]),
     ]
     ends = ([("t0", TensorProto.FLOAT, ["N", 8, 4, 4])], [("scores", TensorProto.FLOAT, ["N", 3])])
-    held = {"w": rng.normal(size=(8, 5, 2, 2)), "v": rng.normal(size=(5 * 64, 3))}
+    held = {"w": rng.normal(size=(8, 5, step, step)), "v": rng.normal(size=(5 * 16 * step**2, 3))}
     cloud = model(nodes, ends, **{name: value.astype(np.float32) for name, value in held.items()})
     return own_bundle(folder, PLAIN, ((8, 4, 4),), cloud=cloud).directory
+
+
+def test_a_funnel_that_fills_the_picture_is_folded_without_loss(tmp_path: Path) -> None:
+    place = funnelled(tmp_path / "mine", step=4)
+    victim = target_of_bundle(place, CPU).victim
+    assert victim.lifted_shape == (20, 8, 8)
+    z = victim.observe(torch.rand(2, 3, 16, 16))
+    kernel = torch.from_numpy(
+        numpy_helper.to_array(onnx.load(str(place / "cloud.onnx")).graph.initializer[0]).copy()
+    )
+    wide = torch.nn.functional.conv_transpose2d(z, kernel, stride=4)
+    assert torch.allclose(torch.nn.functional.pixel_shuffle(victim.lifted(z), 2), wide, atol=1e-4)
 
 
 def test_an_inverter_starts_from_what_the_cloud_halfs_funnel_makes(tmp_path: Path) -> None:

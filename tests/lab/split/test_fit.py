@@ -9,7 +9,7 @@ from PIL import Image
 from siftfunnel.lab.checkpoints import RunFolderError
 from siftfunnel.lab.data import DataError
 from siftfunnel.lab.split.exporting import export_split
-from siftfunnel.lab.split.fit import FitSettings, fit_halves, read_pictures, too_few
+from siftfunnel.lab.split.fit import FitSettings, fit_halves, labels_of, read_pictures, too_few
 from siftfunnel.lab.split.folder import SplitRun, load_run
 from siftfunnel.lab.split.halves import Halves
 from siftfunnel.lab.split.targets import Target, agreement_targets, byte_targets
@@ -95,6 +95,24 @@ def test_an_exported_bundle_says_what_it_does(
     assert {"selftest-edge.npz", "selftest-cloud.npz"} <= set(bundle.manifest.files)
     assert report["edge_mac_share"] >= 0.1
     assert bundle.manifest.original_sha256 == "0" * 64
+
+
+def test_where_folders_are_classes_the_report_has_accuracy(tmp_path: Path) -> None:
+    halves = cutnets.classifier()
+    _, seen = cutnets.seen(halves, 120, seed=5)
+    # every picture in the folder of what the uncut network says, so that its accuracy is 1
+    for number, picture in enumerate(cutnets.pictures(120, seed=5)):
+        place = tmp_path / "pictures" / f"class {seen.outputs[0][number].argmax()}"
+        place.mkdir(parents=True, exist_ok=True)
+        Image.fromarray(picture).save(place / f"{number}.png")
+    run = fitted(halves, tmp_path / "pictures", tmp_path / "run", FitSettings(targets=byte_targets("40")))
+    pictures = read_pictures(run.pictures, run.spec)
+    pixels = (pictures.attacker.images_NHWC, pictures.attacked.images_NHWC)
+    labels = labels_of(pictures, run)
+    bundle = export_split(run, pixels, labels, tmp_path / "bundle", name="tiny", say=lambda text: None)
+    report = bundle.report()
+    assert report["uncut"]["accuracy"] == 1
+    assert report["codecs"]["l40"]["accuracy"] == report["codecs"]["l40"]["agreement"]
 
 
 def test_too_few_pictures_are_refused(tmp_path: Path) -> None:
