@@ -1,17 +1,24 @@
+import binascii
 import dataclasses
+import json
 
 import numpy as np
 import pytest
 
 from siftfunnel.shared.digests import sha256_hex
-from siftfunnel.shared.manifest import Manifest
-from siftfunnel.shared.wire import codec_by_name, make_codecs
+from siftfunnel.shared.manifest import CodecSpec, FeatureSpec, Manifest
+from siftfunnel.shared.tensors import pack
+from siftfunnel.shared.wire import SealedCodec, codec_by_name, make_codecs
+from siftfunnel.shared.wire.bodies import make_body
 from tests.shared.golden import (
+    HERE,
+    PACKED,
     SHAPE,
     golden_bulk_messages,
     golden_features,
     golden_manifest,
     golden_messages,
+    golden_packed,
     golden_sealed,
     stored_hex,
     stored_manifest,
@@ -87,3 +94,20 @@ def test_sealed_replies_are_the_bytes_that_were_stored_and_say_what_they_said_un
     assert read.HasField("checksum")
     read.ClearField("checksum")
     assert read == golden_messages()[key]
+
+
+def test_the_stored_payload_of_the_stored_signed_codec_reads_and_writes_the_same_for_ever():
+    stored = json.loads((HERE / "signed.json").read_text())
+    spec = CodecSpec(stored["name"], stored["kind"], stored["parameters"])
+    body = make_body(spec, FeatureSpec(*stored["shape"]))
+    levels = np.array(stored["levels"], np.float32)
+    assert body.write(levels, binascii.crc32).hex() == stored["body"]
+    assert np.array_equal(body.read(bytes.fromhex(stored["body"]), binascii.crc32), levels)
+
+
+def test_the_stored_packed_payload_reads_and_writes_the_same_for_ever():
+    codec = SealedCodec(golden_packed(), 3, pack(PACKED), "ab" * 32, PACKED)
+    twice = np.concatenate([golden_features().ravel()] * 2)[:, None, None]
+    stored = stored_hex("packed.json")["payload"]
+    assert codec.encode(twice) == stored
+    assert codec.encode(codec.decode(stored)) == stored
