@@ -14,7 +14,6 @@ from siftfunnel.shared.wire import (
     CodecError,
     calibrate_signed,
     describe,
-    expected_bytes,
     make_codecs,
     step_for,
 )
@@ -136,7 +135,7 @@ def test_context_makes_payloads_smaller_than_the_same_levels_in_any_order():
         np.random.default_rng(0).permuted(features.reshape(120, 12, -1), axis=2).reshape(features.shape)
     )
     without = calibrate_signed("s1", shuffled, STEP).parameters["mean_bytes"]
-    assert SPEC.parameters["mean_bytes"] < 0.97 * without
+    assert SPEC.parameters["mean_bytes"] < 0.98 * without
 
 
 def test_a_channel_of_zeros_costs_next_to_nothing():
