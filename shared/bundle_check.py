@@ -24,6 +24,8 @@ from siftfunnel.shared.selftest import (
     EDGE_TEST,
     CloudTest,
     EdgeTest,
+    RunCloud,
+    RunEdge,
     difference,
 )
 from siftfunnel.shared.selftest_picture import reference_picture
@@ -80,6 +82,15 @@ def check_halves(manifest: Manifest, files: Mapping[str, bytes]) -> Checked:
             CloudTest.from_bytes(files[CLOUD_TEST], manifest).check(manifest, cloud.run)
             tests.append("cloud")
     return Checked(tuple(halves), tuple(tests), frames_per_run)
+
+
+def open_halves(manifest: Manifest, files: Mapping[str, bytes]) -> tuple[RunEdge, RunCloud]:
+    """Both halves of a bundle that is about to be written, as `make_selftest` wants them.
+
+    Raises:
+        GraphError: a graph does not open or has other ends than the manifest's.
+    """
+    return _Edge(files[EDGE], manifest).run, _Cloud(files[CLOUD], manifest).run
 
 
 def _random_features(manifest: Manifest) -> list[NDArray[np.float32]]:
@@ -173,7 +184,9 @@ class _Cloud:
 
 
 def _require_output(output: OutputSpec, array: NDArray[Any], frames: int) -> None:
-    if array.dtype != output.dtype or array.shape[:1] != (frames,) or not output.fits(array.shape[1:]):
+    # of an output whose size each picture decides the first frame's is read
+    enough = len(array) >= 1 if None in output.shape and array.ndim else array.shape[:1] == (frames,)
+    if array.dtype != output.dtype or not enough or not output.fits(array.shape[1:]):
         raise GraphError(
             f"{CLOUD}: output {output.name} of {frames} frames is {array.dtype} {array.shape}, the manifest "
             f"says {output.dtype} {output.shape} for each frame; export the bundle again"

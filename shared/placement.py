@@ -85,7 +85,7 @@ class Placement:
 def place(size: tuple[int, int], spec: InputSpec) -> Placement:
     """Where a picture of that width and height lies in a model's input."""
     whole = (0, 0, spec.width, spec.height)
-    if spec.crop == "letterbox":
+    if spec.crop in ("letterbox", "letterbox-corner"):
         return Placement((0, 0, *size), _letterbox(size, spec))
     if spec.crop == "stretch":
         return Placement((0, 0, *size), whole)
@@ -98,7 +98,8 @@ def _largest_centred(size: tuple[int, int], spec: InputSpec) -> tuple[float, flo
     width, height = size
     scale = min(width / spec.width, height / spec.height)
     cut_width, cut_height = spec.width * scale, spec.height * scale
-    left, top = (width - cut_width) / 2, (height - cut_height) / 2
+    # a picture of 225 rows for 224 would begin a rounding error above its first
+    left, top = max(0.0, (width - cut_width) / 2), max(0.0, (height - cut_height) / 2)
     return (left, top, min(left + cut_width, width), min(top + cut_height, height))
 
 
@@ -123,9 +124,11 @@ def _centre_of_resized(size: tuple[int, int], spec: InputSpec, shorter_side: int
 
 
 def _letterbox(size: tuple[int, int], spec: InputSpec) -> tuple[int, int, int, int]:
-    """The whole picture in the middle; an odd pixel of padding goes below and to the right."""
+    """The whole picture in the middle, an odd pixel of padding below and to the right; or at the top left."""
     width, height = size
     scale = min(spec.width / width, spec.height / height)
     fitted = (max(1, round(width * scale)), max(1, round(height * scale)))
-    left, top = (spec.width - fitted[0]) // 2, (spec.height - fitted[1]) // 2
+    left = top = 0
+    if spec.crop == "letterbox":
+        left, top = (spec.width - fitted[0]) // 2, (spec.height - fitted[1]) // 2
     return (left, top, left + fitted[0], top + fitted[1])

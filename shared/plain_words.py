@@ -17,6 +17,8 @@ _WHAT_IS_DONE = {
     "none": "Nothing was done to hide the picture in them.",
     "siftfunnel": "They were trained to hold what the answer needs and little else of the picture.",
     "siftfunnel-rate": "They were trained to hold what the answer needs, in as few bits as possible.",
+    "funnel": "They were chosen to hold what the answer needs in few bytes; nothing more was done to hide "
+    "the picture.",
 }
 
 
@@ -75,11 +77,8 @@ def input_says(spec: InputSpec) -> str:
     >>> input_says(InputSpec(224, 224, (0.5,) * 3, (0.5,) * 3, shorter_side=256, filter="bicubic"))
     'shorter side to 256, centre cut, bicubic; (pixel x 0.00392157 - mean 0.5) / 0.5, RGB, NCHW float32'
     """
-    cut = {
-        "centre": "largest centre cut",
-        "stretch": "stretched",
-        "letterbox": f"letterbox on {spec.padding}",
-    }
+    cut = {"centre": "largest centre cut", "stretch": "stretched"}
+    cut |= {crop: f"{crop} on {spec.padding}" for crop in ("letterbox", "letterbox-corner")}
     side = f"shorter side to {spec.shorter_side}, centre cut"
     how = spec.filter if spec.antialias else f"{spec.filter} without antialiasing"
     numbers = "the pixel itself"

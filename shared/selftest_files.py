@@ -52,6 +52,7 @@ class Form:
             dtype == np.dtype(self.dtype)
             and len(shape) == len(self.shape)
             and all(wanted in (None, side) for wanted, side in zip(self.shape, shape, strict=True))
+            and math.prod(shape) * dtype.itemsize <= self.most_bytes
         )
 
 
@@ -63,7 +64,8 @@ def limit_bytes(forms: Mapping[str, Form]) -> int:
 def arrays_to_bytes(arrays: Mapping[str, NDArray[Any]]) -> bytes:
     """The file; the same arrays give the same bytes."""
     file = io.BytesIO()
-    np.savez_compressed(file, **arrays)  # type: ignore[arg-type]  # taken for its flag allow_pickle
+    in_order = {name: np.ascontiguousarray(array) for name, array in arrays.items()}
+    np.savez_compressed(file, **in_order)  # type: ignore[arg-type]  # taken for its flag allow_pickle
     return file.getvalue()
 
 

@@ -30,7 +30,7 @@ from siftfunnel.shared.manifest import CodecSpec, Manifest, is_name
 from siftfunnel.shared.preprocess import normalise
 from siftfunnel.shared.selftest import make_selftest
 from siftfunnel.shared.tensors import pack, pack_arrays, unpack_array
-from siftfunnel.shared.wire import calibrate
+from siftfunnel.shared.wire import calibrate_tensors
 
 TOLERANCE = 1e-3
 COMPARED = 16
@@ -117,9 +117,8 @@ def verify(run: SplitRun, made: Served, pixels_NHWC: NDArray[np.uint8]) -> dict[
 
 def plain_codecs(run: SplitRun, fitted: Seen) -> tuple[CodecSpec, ...]:
     """The usual codecs, fp32 to q4, for tensors as they are."""
-    packed = pack_arrays(fitted.tensors, run.sent)
-    most = max(CALIBRATION_VALUES // packed[0].size, 2)
-    return calibrate(packed[:most])
+    most = max(CALIBRATION_VALUES // sum(tensor.size for tensor in run.sent), 2)
+    return calibrate_tensors([values[:most] for values in fitted.tensors], run.sent)
 
 
 def codec_figures(
@@ -227,6 +226,7 @@ def export_split(
         "agreement": figures[default]["agreement"],
         "agreement_ci95": figures[default]["agreement_ci95"],
         "agreement_is": seen.likeness.measure,
+        "agreement_of_a_constant_answer": round(seen.likeness.of_a_constant(), 4),
         "pictures": {"held_out": len(some), "from": run.pictures.name},
         "codecs": figures,
         "pictures_at_equal_agreement": against_pictures(figures, curves),

@@ -46,9 +46,13 @@ def add_fit(commands: Any, shared: Shared) -> None:
         "several byte targets become several codecs of one funnel. Writes a run folder.",
     )
     shared.add_network(parser)
+    for half in ("edge", "cloud"):
+        parser.add_argument(
+            f"--{half}", type=Path, metavar="ONNX", help=f"instead of NET: a {half} half that is cut already"
+        )
     shared.add_images(parser)
     parser.add_argument("--cut", default="auto", metavar="NAME", help="where: a name of `inspect`, or auto")
-    parser.add_argument("--max-macs", metavar="SHARE", help="auto: multiply-adds on the device, such as 30%%")
+    parser.add_argument("--max-macs", metavar="SHARE", help="on the device, funnel included, such as 30%%")
     parser.add_argument("--max-bytes", type=float, metavar="N", help="auto: bytes of a frame, as guessed")
     parser.add_argument("--link", metavar="MBIT/S:MS", help="auto: what answers soonest over such a link")
     parser.add_argument(
@@ -98,17 +102,15 @@ def add_train(commands: Any) -> None:
     parser.set_defaults(run=run_train)
 
 
-def add_export(commands: Any, shared: Shared) -> None:
+def add_export(commands: Any) -> None:
     """Add ``export``."""
     parser = commands.add_parser(
         "export",
-        help="write the bundle of a run, or of two halves",
+        help="write the bundle of a run",
         description="Write the bundle of a run, checked against the uncut network, with a report beside JPEG "
-        "and WebP. Two halves that somebody has cut already are taken with --edge and --cloud.",
+        "and WebP.",
     )
-    parser.add_argument(
-        "source", type=Path, nargs="?", metavar="RUN", help="a run folder of `fit` or `train`"
-    )
+    parser.add_argument("source", type=Path, metavar="RUN", help="a run folder of `fit` or `train`")
     parser.add_argument("--images", type=Path, metavar="DIR", help="other pictures than those of `fit`")
     parser.add_argument("--out", type=Path, required=True, metavar="BUNDLE", help="the bundle's directory")
     parser.add_argument("--name", metavar="NAME", help="the bundle's name (default: that of its directory)")
@@ -121,7 +123,7 @@ def run_fit(args: argparse.Namespace, shared: Shared) -> int:
     """Cut and fit."""
     prepare_torch("cpu", args.threads)
     from siftfunnel.lab.split.fit import FitSettings, fit_network
-    from siftfunnel.lab.split.targets import DEFAULT_AGREEMENTS, agreement_targets, byte_targets
+    from siftfunnel.lab.split.targets import DEFAULT_AGREEMENTS, agreement_targets, byte_targets, share
 
     targets = (byte_targets(args.bytes) if args.bytes else ()) + (
         agreement_targets(args.agreement) if args.agreement else ()
@@ -129,12 +131,24 @@ def run_fit(args: argparse.Namespace, shared: Shared) -> int:
     if args.funnel == "linear" and not targets:
         targets = agreement_targets(DEFAULT_AGREEMENTS)
     ids, classes = read_classes(args.classes) if args.classes else ((), ())
-    network = shared.network(args)
-    cut = _chosen(args, network)
-    settings = FitSettings(args.funnel, targets, classes, ids)
+    network, cut = _cut_network(args, shared)
+    limit = share(args.max_macs) if args.max_macs else None
+    settings = FitSettings(args.funnel, targets, classes, ids, limit)
     fit_network(network, cut, shared.input(args, network), args.images, settings, args.out, say)
     print(f"{args.out}: cut at {cut.name}, {cut.mac_share:.1%} of the multiply-adds before it")
     return 0
+
+
+def _cut_network(args: argparse.Namespace, shared: Shared) -> "tuple[Network, Cut]":
+    if args.edge is None and args.cloud is None:
+        network = shared.network(args)
+        return network, _chosen(args, network)
+    from siftfunnel.lab.split.brought import joined_network
+
+    if args.edge is None or args.cloud is None or args.net or args.torch:
+        raise ValueError("name a network, or both its halves with --edge and --cloud")
+    network, cut = joined_network(args.edge, args.cloud)
+    return network.with_kinds(dict(args.kind)) if args.kind else network, cut
 
 
 def _chosen(args: argparse.Namespace, network: "Network") -> "Cut":

@@ -4,16 +4,16 @@
 
     loss = D_KL(uncut || cut) + feature_weight |z' - (I + A) z|^2 + price_r bits_r + privacy terms
 
-A and B mix channels; they begin as nothing and are folded into the two convolutions afterwards, so that a
-trained funnel costs what the linear one costs. S is a step over each channel's deviation: without it the
-optimiser's equal steps would drown faint channels in strong ones. Rounding is straight through for what the
-cloud gets, and noise for the rate (Balle et al., arXiv 1611.01704). The price of a bit is what the linear
-funnel itself pays.
+A and B mix channels, a small network behind D mends the borders of patches; all begin as nothing. A and B
+are folded into the two convolutions afterwards: a trained funnel costs the device what the linear one does. S
+is a step over each channel's deviation: without it the optimiser's equal steps would drown faint channels in
+strong ones. Rounding is straight through for what the cloud gets, and noise for the rate (Balle et al., arXiv
+1611.01704). The price of a bit is what the linear funnel itself pays.
 """
 
 import math
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -27,13 +27,15 @@ from siftfunnel.lab.losses import channel_correlation, distance_correlation_squa
 from siftfunnel.lab.split.features import Ends, Seen
 from siftfunnel.lab.split.fitting import Funnel, quantised
 from siftfunnel.lab.split.likeness import comparable
-from siftfunnel.lab.split.linear import TensorFunnel
+from siftfunnel.lab.split.linear import Refinement, TensorFunnel
 from siftfunnel.lab.split.patches import from_maps, from_patches, maps_spec
 from siftfunnel.lab.split.points import Point
 from siftfunnel.lab.split.rates import estimated_bytes, step_for
+from siftfunnel.lab.split.sensitivity import TorchCloud
 from siftfunnel.lab.train import FitSettings, Task, fit
-from siftfunnel.shared.onnx_torch import OnnxModule
 
+HIDDEN = 2
+"""Times the channels, in the network behind D."""
 LEAST_SCALE = 0.03
 LEAST_LIKELIHOOD = 1e-7
 STEP_JITTER = (0.85, 1.2)
@@ -98,6 +100,15 @@ class Mixing(nn.Module):
         scale = torch.from_numpy(np.abs(z).mean(axis=(0, 2, 3)) / unit).clamp_min(LEAST_SCALE)
         self.log_scale_K = nn.Parameter(scale.log())
         deviation = torch.from_numpy(z.std(axis=(0, 2, 3)) / unit)
+        maps = maps_spec(part.tensor)
+        self.has_places = min(maps.height, maps.width) > 1
+        hidden = HIDDEN * maps.channels if self.has_places else 1
+        scale = float((part.decode_IK.square() @ part.variances_K.float()).mean().sqrt())
+        self.first = nn.Conv2d(maps.channels, hidden, 3, padding=1)
+        self.second = nn.Conv2d(hidden, maps.channels, 3, padding=1)
+        self.map_scale = scale
+        nn.init.zeros_(self.second.weight)
+        nn.init.zeros_(self.second.bias)  # type: ignore[arg-type]  # there is one
         self.register_buffer("gain_K", step / deviation.clamp_min(step / 2))
         self.register_buffer("decode_IK", part.decode_IK * unit)
         self.register_buffer("mean_I", part.mean_I)
@@ -117,6 +128,8 @@ class Mixing(nn.Module):
         mixed = arrived_NPK + (arrived_NPK * self.gain_K) @ self.b_KK.T
         rows = mixed @ self.decode_IK.T + self.mean_I
         maps = from_patches(rows, self.part.side, maps_spec(self.part.tensor).shape)
+        if self.has_places:
+            maps = maps + self.map_scale * self.second(self.first(maps / self.map_scale).relu())
         return from_maps(maps, self.part.tensor)
 
     @torch.no_grad()
@@ -127,7 +140,22 @@ class Mixing(nn.Module):
         encode, decode = before @ self.part.encode_KI, self.part.decode_IK @ behind
         rows = torch.from_numpy(z).flatten(2).transpose(1, 2).reshape(-1, self.part.channels)
         variances = (rows @ before.T).var(dim=0)
-        return TensorFunnel(self.part.tensor, self.part.side, encode, decode, self.part.mean_I, variances)
+        refinement = self._refinement() if self.has_places else None
+        return replace(
+            self.part, encode_KI=encode, decode_IK=decode, variances_K=variances, refinement=refinement
+        )
+
+    def _refinement(self) -> Refinement:
+        first, second = self.first, self.second
+        assert first.bias is not None
+        assert second.bias is not None
+        # the first layer takes maps as they are, the second gives them
+        return Refinement(
+            first.weight / self.map_scale,
+            first.bias.clone(),
+            second.weight * self.map_scale,
+            second.bias * self.map_scale,
+        )
 
 
 def _laplace(x: Tensor) -> Tensor:
@@ -171,13 +199,9 @@ class FunnelTask(Task):
         thumbnails_NCHW: Tensor,
         settings: TrainSettings,
     ) -> None:
-        self.batch_size, self._settings, self._ends, self._funnel = (
-            settings.batch_size,
-            settings,
-            ends,
-            funnel,
-        )
-        self._cloud = OnnxModule(ends.halves.cloud).eval()
+        self.batch_size = ends.halves.frames_per_run or settings.batch_size
+        self._settings, self._ends, self._funnel = settings, ends, funnel
+        self._cloud = TorchCloud(ends.halves)
         self._unit = funnel.unit
         self._steps = [point.step / self._unit for point in points]
         self.fitted_z, self._held_z = funnel.encode(fitted.tensors), funnel.encode(held_out.tensors)
@@ -246,22 +270,16 @@ class FunnelTask(Task):
         return [mixing for mixing in self.mixings if isinstance(mixing, Mixing)]
 
     def _diverging(self, tensors: Sequence[Tensor], batch: Tensor) -> Tensor:
-        found = self._cloud(*(tensors[place] for place in self._order()))
-        values = found if isinstance(found, tuple) else (found,)
-        given = {name: value for name, value in zip(self._cloud.outputs, values, strict=True)}
+        given = self._cloud(tensors)
         likeness, outputs, total = self._fitted.likeness, self._ends.halves.outputs, torch.zeros(())
         for place, scale in zip(likeness.positions, likeness.scales, strict=True):
             output, scales = outputs[place], torch.from_numpy(scale)
             wanted = torch.from_numpy(np.asarray(self._fitted.outputs[place], np.float32)[batch.numpy()])
-            a, b = comparable(given[output.name], output, scales), comparable(wanted, output, scales)
+            a, b = comparable(given[place], output, scales), comparable(wanted, output, scales)
             total = (
                 total + ((b.exp() * (b - a)).sum(1) if output.is_scores else (a - b).square().mean(1)).mean()
             )
         return total
-
-    def _order(self) -> list[int]:
-        names = [tensor.name for tensor in self._ends.halves.tensors]
-        return [names.index(name) for name in self._cloud.inputs]
 
     def _private(self, sent: Sequence[Tensor], batch: Tensor) -> dict[str, Tensor]:
         how, terms = self._settings, {}

@@ -17,11 +17,11 @@ FILTERS = ["box", "bilinear", "hamming", "bicubic", "lanczos", "nearest"]
 @st.composite
 def specs(draw):
     height, width = draw(SIDES), draw(SIDES)
-    crop = draw(st.sampled_from(["centre", "stretch", "letterbox"]))
+    crop = draw(st.sampled_from(["centre", "stretch", "letterbox", "letterbox-corner"]))
     longest = max(height, width)
     shorter = draw(st.none() | st.integers(longest, 2 * longest)) if crop == "centre" else None
     sharp = draw(st.booleans())
-    names = ["nearest", "bilinear", "bicubic"] if sharp else FILTERS
+    names = ["nearest", "bilinear", "bicubic", "lanczos"] if sharp else FILTERS
     return InputSpec(
         height,
         width,
@@ -51,7 +51,7 @@ def test_the_target_comes_back_as_the_source(width, height, spec):
     left, top, right, bottom = placement.source
     assert -1e-9 <= left < right <= width + 1e-9
     assert -1e-9 <= top < bottom <= height + 1e-9
-    if spec.crop == "letterbox":
+    if "letterbox" in spec.crop:
         assert placement.source == (0, 0, width, height)
         assert spec.width == placement.size[0] or spec.height == placement.size[1]
 
@@ -120,3 +120,11 @@ def test_an_odd_pixel_of_a_letterbox_is_below_and_to_the_right():
     # as YOLO's own letterbox does: round(half - 0.1) before, round(half + 0.1) after
     assert place((100, 51), InputSpec(100, 100, crop="letterbox")).target == (0, 24, 100, 75)
     assert place((51, 100), InputSpec(100, 100, crop="letterbox")).target == (24, 0, 75, 100)
+    assert place((51, 100), InputSpec(100, 100, crop="letterbox-corner")).target == (0, 0, 51, 100)
+
+
+def test_no_cut_begins_before_the_picture_whatever_its_size():
+    spec = InputSpec(224, 224)
+    for side in range(1, 2000):
+        assert min(place((side, side), spec).source) >= 0
+    assert fit_image(Image.new("RGB", (225, 225)), spec).shape == (224, 224, 3)

@@ -124,7 +124,7 @@ def test_prepare_takes_an_open_picture_of_any_mode():
         ({"std": (1, 1, 0)}, "finite and above 0"),
         ({"std": (1, 1, float("inf"))}, "finite and above 0"),
         ({"mean": (0, 0, float("nan"))}, "mean must be finite"),
-        ({"crop": "left"}, "unknown crop rule 'left'; known: centre, stretch"),
+        ({"crop": "left"}, "unknown crop rule 'left'; known: centre, stretch, letterbox, letterbox-corner"),
     ],
 )
 def test_an_input_spec_is_checked_when_it_is_made(fields, message):

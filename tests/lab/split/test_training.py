@@ -53,6 +53,7 @@ def test_the_folded_funnel_sends_and_gives_what_was_trained() -> None:
     with torch.no_grad():
         mixing.a_KK.normal_(std=0.05)
         mixing.b_KK.normal_(std=0.05)
+        mixing.second.weight.normal_(std=0.05)
         rows = made._rows[0][:5]
         expected = mixing.tensor(mixing.sent(rows)).numpy()
     funnel = made.funnel()
