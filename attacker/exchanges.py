@@ -66,6 +66,7 @@ class Exchange:
         features_CHW: set when decoded.
         reconstruction_HWC: set when inverted, float32 in [0, 1].
         wire_bytes: TCP payload that `tap` told of it so far.
+        pictured: whether the page gets pictures of it.
         settled: whether the pipeline is done with it; then the tensors are gone.
         label: the true class, once known.
         key: what the frame is known by.
@@ -85,6 +86,7 @@ class Exchange:
     features_CHW: NDArray[np.float32] | None = None
     reconstruction_HWC: NDArray[np.float32] | None = None
     wire_bytes: int = 0
+    pictured: bool = False
     settled: bool = False
     label: str | None = None
     key: FrameKey = field(init=False)

@@ -63,8 +63,8 @@ class Gallery:
             `label`, `picture`.
         """
         own = None if truth is None else _picture(truth)
-        album = self._known.get((digest, output), {})
-        others = [known for picture, known in album.items() if picture != own]
+        album = self._known.get((digest, output))
+        others = [known for picture, known in (album or {}).items() if picture != own]
         direction = _direction(embedding)
         if direction is None or not others:
             return {"known": 0, "nearest": []}

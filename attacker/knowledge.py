@@ -55,8 +55,8 @@ class Target:
 
     @cached_property
     def labels(self) -> frozenset[str]:
-        """What a picture's folder may be called so that it names a class: names and ids."""
-        return frozenset(self.bundle.manifest.classes) | frozenset(self.bundle.manifest.ids)
+        """What a picture's label may call a class."""
+        return self.bundle.manifest.labels
 
     def is_right(self, answer: Answer | None, label: str | None) -> bool | None:
         """Whether an answer is the class that a picture's label names; None where one of them names none."""

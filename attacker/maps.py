@@ -30,8 +30,8 @@ def tensor_picture(values: NDArray[np.generic], most: int = MAX_TILES) -> Image.
 
     Of more maps than `most` evenly spaced ones are shown, and maps that do not fit into `MAX_SHEET_PIXELS`
     are made smaller. Zero is dark, far from it bright: warm above, cool below. The scale ends at the 99.5th
-    percentile, so that one outlier does not darken the rest, and follows the square root, so that small
-    values can be told from none.
+    percentile of what is not zero, so that one outlier does not darken the rest, and follows the square
+    root, so that small values can be told from none.
 
     Args:
         values: of any shape: the last two axes longer than 1 are a map's rows and columns.
@@ -89,9 +89,10 @@ def _shrunk(maps: NDArray[np.float32], room: int) -> NDArray[np.float32]:
 
 def _levels(maps: NDArray[np.float32]) -> NDArray[np.uint8]:
     maps = np.nan_to_num(maps.astype(np.float64))
-    limit = float(np.percentile(np.abs(maps), 99.5)) or 1e-9
-    scaled = np.clip(maps / limit, -1, 1)
-    return (ZERO + np.rint(SPAN * np.sign(scaled) * np.sqrt(np.abs(scaled)))).astype(np.uint8)
+    sizes = np.abs(maps[maps != 0])
+    scaled = np.clip(maps / np.percentile(sizes, 99.5), -1, 1) if sizes.size else maps
+    steps = np.rint(SPAN * np.sign(scaled) * np.sqrt(np.abs(scaled)))
+    return np.asarray(ZERO + steps, np.uint8)
 
 
 def _palette() -> bytes:

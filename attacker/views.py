@@ -22,10 +22,9 @@ def exchange_view(
     target: Target,
     truth: Truth | None,
     similarity: Similarity | None,
-    with_pictures: bool,
     gallery: Gallery,
 ) -> dict[str, Any]:
-    """One frame from camera to overheard answer; pictures only where asked for, they cost time and bytes."""
+    """One frame from camera to overheard answer, with pictures where it was picked for them."""
     manifest = target.bundle.manifest
     return {
         "id": exchange.number,
@@ -42,9 +41,9 @@ def exchange_view(
         "original_size": list(truth.pixels_HWC.shape[:2]) if truth else None,
         "label": truth.label if truth else None,
         "answer": _answer(exchange, target, truth),
-        "outputs": _outputs(exchange, target, truth, gallery) if with_pictures else None,
+        "outputs": _outputs(exchange, target, truth, gallery) if exchange.pictured else None,
         "similarity": _similarity(similarity),
-        "pictures": _pictures(exchange, manifest.sent, truth) if with_pictures else None,
+        "pictures": _pictures(exchange, manifest.sent, truth) if exchange.pictured else None,
     }
 
 

@@ -46,11 +46,6 @@ class Part:
         return self.stream.handed_in + self.overtaken
 
 
-def _known_labels(client: SplitClient) -> set[str]:
-    manifest = client.bundle.manifest
-    return {*manifest.classes, *manifest.ids}
-
-
 class Together:
     """Outcomes of one source through every client; iterate once, inside the context.
 
@@ -76,7 +71,7 @@ class Together:
             Part(
                 client,
                 client.open_stream(each, on_handed_in=on_handed_in(client)),
-                Summary(client.bundle.name, client.codec, _known_labels(client)),
+                Summary(client.bundle.name, client.codec, client.bundle.manifest.labels),
             )
             for client, each in zip(clients, sources, strict=True)
         ]

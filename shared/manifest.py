@@ -164,6 +164,11 @@ class Manifest:
         """What tells classes apart, in their order."""
         return self.class_ids or self.classes
 
+    @property
+    def labels(self) -> frozenset[str]:
+        """What a picture's label may call a class: its name or its id."""
+        return frozenset((*self.classes, *self.ids))
+
     def to_json(self) -> bytes:
         """The bytes that are stored, whose SHA-256 is the digest; equal manifests give equal bytes."""
         text = json.dumps(_as_json(self), indent=1, ensure_ascii=False, allow_nan=False)

@@ -17,6 +17,8 @@ _WHAT_IS_DONE = {
     "none": "Nothing was done to hide the picture in them.",
     "siftfunnel": "They were trained to hold what the answer needs and little else of the picture.",
     "siftfunnel-rate": "They were trained to hold what the answer needs, in as few bits as possible.",
+    "funnel": "They were chosen to hold what the answer needs in few bytes; nothing more was done to hide "
+    "the picture.",
 }
 
 

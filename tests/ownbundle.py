@@ -3,16 +3,18 @@
 image 3 x H x W -> body (8 maps) and neck (16 numbers)  |  -> embedding, boxes with scores, heat (a map)
 """
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
-import onnx
-from onnx import TensorProto, helper, numpy_helper
+from onnx import helper
 
 from siftfunnel.shared.bundle import Bundle, Inverter, write_bundle, write_inverter
 from siftfunnel.shared.input_spec import InputSpec
 from siftfunnel.shared.manifest import CodecSpec, Manifest
 from siftfunnel.shared.tensors import OutputSpec, TensorSpec, pack
+from siftfunnel.shared.wire import packed
+from tests.tinynetwork import Port, make_model
 
 SIZE = (48, 64)
 STRIDE, MAPS, NECK = 8, 8, 16
@@ -50,18 +52,13 @@ def make_own_bundle(
         classes=(),
         label_kind="category",
         codecs=tuple(
-            CodecSpec(name, "float", {"dtype": dtype})
+            packed(name, [CodecSpec(name, "float", {"dtype": dtype})] * len(tensors))
             for name, dtype in (("fp32", "float32"), ("fp16", "float16"))
         ),
         default_codec="fp16",
         schema_version=2,
         tensors=tensors,
-        outputs=(
-            OutputSpec("embedding", "embedding", (NECK,)),
-            OutputSpec("boxes", "tensor", (len(BOXES), 4)),
-            OutputSpec("scores", "tensor", (len(BOXES),)),
-            OutputSpec("heat", "tensor", (1, size[0] // STRIDE, size[1] // STRIDE)),
-        ),
+        outputs=_given(size),
     )
     return write_bundle(
         directory,
@@ -91,13 +88,28 @@ def make_own_inverter(directory: str | Path, bundle: Bundle) -> Inverter:
         "w": rng.normal(0, 0.3, (3 * STRIDE**2, MAPS, 1, 1)).astype(np.float32),
     }
     feature = bundle.manifest.feature.shape
-    model = _model(nodes, constants, {"feature": feature}, {"image": (3, height, width)})
+    model = make_model(
+        "inverter",
+        nodes,
+        constants,
+        [("feature", "float32", feature)],
+        [("image", "float32", (3, height, width))],
+    )
     return write_inverter(directory, bundle.name, bundle.digest, model, {"made_by": "tests/ownbundle.py"})
 
 
 def _tensors(size: tuple[int, int]) -> tuple[TensorSpec, ...]:
     body = (MAPS, size[0] // STRIDE, size[1] // STRIDE)
     return TensorSpec("body", body), TensorSpec("neck", (NECK, 1, 1))
+
+
+def _given(size: tuple[int, int]) -> tuple[OutputSpec, ...]:
+    return (
+        OutputSpec("embedding", "embedding", (NECK,)),
+        OutputSpec("boxes", "tensor", (len(BOXES), 4)),
+        OutputSpec("scores", "tensor", (len(BOXES),)),
+        OutputSpec("heat", "tensor", (1, size[0] // STRIDE, size[1] // STRIDE)),
+    )
 
 
 def _edge(rng: np.random.Generator, tensors: tuple[TensorSpec, ...]) -> bytes:
@@ -112,8 +124,8 @@ def _edge(rng: np.random.Generator, tensors: tuple[TensorSpec, ...]) -> bytes:
         "v": rng.normal(0, 1, (NECK, MAPS, 1, 1)).astype(np.float32),
     }
     _, rows, columns = tensors[0].shape
-    given = {tensor.name: tensor.shape for tensor in tensors}
-    return _model(nodes, constants, {"image": (3, rows * STRIDE, columns * STRIDE)}, given)
+    taken: list[Port] = [("image", "float32", (3, rows * STRIDE, columns * STRIDE))]
+    return make_model("edge", nodes, constants, taken, _ports(tensors))
 
 
 def _cloud(size: tuple[int, int], tensors: tuple[TensorSpec, ...]) -> bytes:
@@ -133,29 +145,8 @@ def _cloud(size: tuple[int, int], tensors: tuple[TensorSpec, ...]) -> bytes:
         "no_score": np.zeros((NECK, len(SCORES)), np.float32),
         "scores_1": np.asarray(SCORES, np.float32),
     }
-    given = {
-        "embedding": (NECK,),
-        "boxes": (len(BOXES), 4),
-        "scores": (len(BOXES),),
-        "heat": (1, height // STRIDE, width // STRIDE),
-    }
-    return _model(nodes, constants, {tensor.name: tensor.shape for tensor in tensors}, given)
+    return make_model("cloud", nodes, constants, _ports(tensors), _ports(_given(size)))
 
 
-def _model(
-    nodes: list[onnx.NodeProto],
-    constants: dict[str, np.ndarray],
-    taken: dict[str, tuple[int, ...]],
-    given: dict[str, tuple[int, ...]],
-) -> bytes:
-    def values(ports: dict[str, tuple[int, ...]]) -> list[onnx.ValueInfoProto]:
-        return [
-            helper.make_tensor_value_info(name, TensorProto.FLOAT, ["batch", *shape])
-            for name, shape in ports.items()
-        ]
-
-    weights = [numpy_helper.from_array(value, name) for name, value in constants.items()]
-    graph = helper.make_graph(nodes, "half", values(taken), values(given), weights)
-    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=9)
-    onnx.checker.check_model(model, full_check=True)
-    return bytes(model.SerializeToString())
+def _ports(specs: Sequence[TensorSpec | OutputSpec]) -> list[Port]:
+    return [(each.name, "float32", each.shape) for each in specs]

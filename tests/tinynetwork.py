@@ -19,6 +19,7 @@ from siftfunnel.shared.input_spec import InputSpec
 from siftfunnel.shared.manifest import CodecSpec, Manifest
 from siftfunnel.shared.selftest import make_selftest
 from siftfunnel.shared.tensors import OutputSpec, TensorSpec, pack, pack_arrays, unpack_array
+from siftfunnel.shared.wire import packed
 from tests.tinybundle import IR_VERSION, OPSET
 
 SENT = (TensorSpec("maps", (6, 8, 8)), TensorSpec("pooled", (6,)))
@@ -78,8 +79,8 @@ def make_tiny_network(
         class_ids=("n1", "n2", "n3") if scored else (),
         label_kind="category",
         codecs=(
-            CodecSpec("fp32", "float", {"dtype": "float32"}),
-            CodecSpec("fp16", "float", {"dtype": "float16"}),
+            packed("fp32", [CodecSpec("fp32", "float", {"dtype": "float32"})] * 2),
+            packed("fp16", [CodecSpec("fp16", "float", {"dtype": "float16"})] * 2),
         ),
         default_codec="fp32",
         frames_per_run=frames_per_run,
@@ -109,7 +110,7 @@ def run(model: bytes, feeds: dict[str, NDArray[Any]], names: Sequence[str]) -> l
 
 
 def said_of(bundle: Bundle, tensor: NDArray[np.uint8]) -> dict[str, NDArray[Any]]:
-    """What the whole network says of one input, without batch axis: the truth that answers are held against."""
+    """What the whole network says of one input, without batch axis: what answers are held against."""
     sent = run(bundle.read("edge.onnx"), {"image": tensor}, [each.name for each in SENT])
     feeds = {each.name: array for each, array in zip(SENT, sent, strict=True)}
     names = [output.name for output in bundle.manifest.given]
@@ -131,7 +132,7 @@ def _edge(rng: np.random.Generator) -> bytes:
         "b": rng.normal(0, 0.5, 6).astype(np.float32),
     }
     taken: list[Port] = [("image", "uint8", (SIZE, SIZE, 3))]
-    return _model("edge", nodes, constants, taken, [(each.name, "float32", each.shape) for each in SENT])
+    return make_model("edge", nodes, constants, taken, [(each.name, "float32", each.shape) for each in SENT])
 
 
 def _cloud(rng: np.random.Generator, given: Sequence[OutputSpec], frames: int | None) -> bytes:
@@ -166,7 +167,7 @@ def _cloud(rng: np.random.Generator, given: Sequence[OutputSpec], frames: int | 
         for tensor in SENT
         if tensor.name not in needed
     ]
-    return _model(
+    return make_model(
         "cloud",
         nodes,
         {name: value for name, value in constants.items() if name in needed},
@@ -176,7 +177,7 @@ def _cloud(rng: np.random.Generator, given: Sequence[OutputSpec], frames: int | 
     )
 
 
-def _model(
+def make_model(
     name: str,
     nodes: list[onnx.NodeProto],
     constants: dict[str, NDArray[Any]],
@@ -184,6 +185,8 @@ def _model(
     given: Sequence[Port],
     frames: int | None = None,
 ) -> bytes:
+    """A graph that the checker accepts; every port has a batch axis beside its shape."""
+
     def value(port: Port) -> onnx.ValueInfoProto:
         label, dtype, shape = port
         axes = [frames or "batch", *(side or f"{label}_{axis}" for axis, side in enumerate(shape))]

@@ -72,7 +72,7 @@ function paintSide(node, side) {
   fillMaps(wire, side.pictures.features ?? [], "The numbers that cross the wire, as small maps", "Nothing yet.");
   note(wire, `payload|codec ${side.digest} ${side.codec}|jpeg`, `${whole(side.payload_bytes)} bytes`, ` as ${side.codec}`, side.jpeg_bytes ? `the photo as JPEG: ${whole(side.jpeg_bytes)}` : "");
   const rebuilt = parts(node, "rebuilt");
-  const none = bundle && !bundle.inverter ? `No inverter for ${bundle.name}: its features are visible, but nothing is rebuilt here. Train one: ${bundle.train_inverter}` : page.ahead ? "Nothing yet." : "Not rebuilt.";
+  const none = bundle && !bundle.inverter ? `No inverter for ${bundle.name}: its features are visible, but nothing is rebuilt here.` : page.ahead ? "Nothing yet." : "Not rebuilt.";
   fill(rebuilt, side.pictures.reconstruction, "What the eavesdropper rebuilds", none);
   drawBoxes(node.querySelector(".boxes"), bundle?.input, side.pictures.reconstruction ? [{ css: look(side.digest).css, boxes: boxesOf(side) }] : []);
   const near = side.similarity;

@@ -210,7 +210,7 @@ class Upload:
             frame.sends = getattr(outcome, "sends", 0)
             frame.finish(self._done, getattr(outcome, "code", ENDED))
             return
-        frame.sends, frame.class_name = outcome.sends, outcome.class_name
+        frame.sends, frame.class_name = outcome.sends, outcome.class_name if outcome.top else ""
         frame.queue_ms = outcome.server.queue_us / 1000
         frame.decode_ms = outcome.server.decode_us / 1000
         frame.cloud_ms = outcome.server.compute_us / 1000

@@ -3,10 +3,11 @@
 import argparse
 import json
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, get_args
 
 from siftfunnel.lab.arguments import names, require_lab_extra, say
 from siftfunnel.lab.split.fit_cli import Shared, add_export, add_fit, add_train, read_classes
+from siftfunnel.shared.input_spec import Filter
 
 if TYPE_CHECKING:
     from siftfunnel.lab.split.checking import Finding, Pictures
@@ -17,6 +18,8 @@ DEFAULT_PRESET = "imagenet"
 SHOWN_PICTURES = 6
 REFERENCE_QUALITY = 75
 REFERENCE_PICTURES = 50
+INPUT_WORDS = ("colour", "crop", "shorter_side", "filter", "antialias", "padding", "scale", "mean", "std")
+"""Of `InputSpec`, those that the command line can change."""
 
 
 def add_split_parser(subparsers: Any) -> None:
@@ -112,6 +115,13 @@ def _add_network_and_input(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--colour", choices=["RGB", "BGR", "grey"], help="instead of the preset's")
     parser.add_argument("--crop", choices=["centre", "stretch", "letterbox"], help="instead of the preset's")
     parser.add_argument("--shorter-side", type=int, metavar="PIXELS", help="before the centre is cut")
+    parser.add_argument("--filter", choices=get_args(Filter), help="of resizing, instead of the preset's")
+    parser.add_argument(
+        "--antialias",
+        action=argparse.BooleanOptionalAction,
+        help="whether the filter widens where a picture shrinks: Pillow's does, OpenCV's does not",
+    )
+    parser.add_argument("--padding", type=int, metavar="LEVEL", help="around a letterbox's picture, 0 to 255")
     parser.add_argument("--scale", type=float, metavar="X", help="value = (pixel * SCALE - mean) / std")
     parser.add_argument("--mean", type=_numbers, metavar="X,X,X", help="in the graph's order of channels")
     parser.add_argument("--std", type=_numbers, metavar="X,X,X", help="likewise")
@@ -177,10 +187,14 @@ def asked_input(args: argparse.Namespace, network: "Network") -> "InputSpec":
     """The input that the arguments describe: a preset, some of its words changed."""
     from siftfunnel.lab.split.presets import preset
 
-    changed = {key: getattr(args, key) for key in ("colour", "crop", "shorter_side", "scale", "mean", "std")}
     if args.preset is None:
         say(f"preset {DEFAULT_PRESET}, as none is named; `siftfunnel split check` shows which one is right")
-    return preset(args.preset or DEFAULT_PRESET, network.input, **changed)
+    return preset(args.preset or DEFAULT_PRESET, network.input, **changes(args))
+
+
+def changes(args: argparse.Namespace) -> dict[str, Any]:
+    """What is said of the input beside the preset; None changes nothing."""
+    return {word: getattr(args, word) for word in INPUT_WORDS}
 
 
 def run_inspect(args: argparse.Namespace) -> int:
@@ -229,9 +243,8 @@ def run_check(args: argparse.Namespace) -> int:
     from siftfunnel.lab.split.checking import check, odd, read_pictures, true_classes
     from siftfunnel.lab.split.presets import all_presets, preset
 
-    changed = {key: getattr(args, key) for key in ("colour", "crop", "shorter_side", "scale", "mean", "std")}
     asked = [args.preset] if args.preset else list(all_presets(network.input))
-    specs = {name: preset(name, network.input, **changed) for name in asked}
+    specs = {name: preset(name, network.input, **changes(args)) for name in asked}
     pictures = read_pictures(args.images, args.labels)
     ids, classes = read_classes(args.classes) if args.classes else ((), ())
     truth = true_classes(pictures, network.scores, ids, classes)

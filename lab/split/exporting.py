@@ -241,6 +241,7 @@ def export_split(
         "agreement": figures[default]["agreement"],
         "agreement_ci95": figures[default]["agreement_ci95"],
         "agreement_is": seen.likeness.measure,
+        "agreement_of_a_constant_answer": round(seen.likeness.of_a_constant(), 4),
         "pictures": {"held_out": len(some), "from": run.pictures.name},
         "codecs": figures,
         "pictures_at_equal_agreement": against_pictures(figures, curves),

@@ -4,7 +4,6 @@ import time
 from collections.abc import Mapping
 from typing import Any
 
-from siftfunnel.demo.pairs import labels_of
 from siftfunnel.demo.tally import Figures, Skipped, Tally, overheard, since
 from siftfunnel.demo.view import Row
 from siftfunnel.shared.bundle import Bundle
@@ -31,7 +30,7 @@ class Books:
     def begin_turn(self, bundle: Bundle, codec: str) -> None:
         """From here on a network plays anew."""
         key = (bundle.name, codec)
-        self.tallies.setdefault(key, Tally(labels_of(bundle))).begin_turn(time.monotonic())
+        self.tallies.setdefault(key, Tally(bundle.manifest.labels)).begin_turn(time.monotonic())
         self._before[key] = self.attacker(key)
 
     def add(self, outcome: Mapping[str, Any]) -> str | None:

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from ipaddress import ip_address
 from pathlib import Path
 
-from siftfunnel.demo.pairs import labels_of, tasks_of
+from siftfunnel.demo.pairs import tasks_of
 from siftfunnel.shared.bundle import Bundle, Inverter, Problem, find_inverters
 from siftfunnel.shared.files import require_place
 from siftfunnel.shared.plain_words import how_to_invert
@@ -212,7 +212,7 @@ def _labelled(
     playing: Sequence[Bundle], task: Sequence[Bundle], labels: Collection[str], notes: Sequence[str] = ()
 ) -> Chosen:
     """A choice, and what is to be said about labels: those of the networks that answer the same question."""
-    known = frozenset().union(*(labels_of(bundle) for bundle in task))
+    known = frozenset().union(*(bundle.manifest.labels for bundle in task))
     foreign = sorted(set(labels) - known)
     told = []
     if not known:
@@ -228,7 +228,7 @@ def _best_task(usable: Sequence[Bundle], labels: frozenset[str]) -> list[Bundle]
     """The bundles whose classes fit most labels; where none fits, of the task with most networks."""
     ordered = sorted(usable, key=lambda each: (each.manifest.defence != "none", each.name))
     tasks = [list(task.bundles) for task in tasks_of(ordered)]
-    return max(tasks, key=lambda task: (len(labels & labels_of(task[0])), len(task)), default=[])
+    return max(tasks, key=lambda task: (len(labels & task[0].manifest.labels), len(task)), default=[])
 
 
 def _about_labels(foreign: Sequence[str], all_of_them: bool, task: Sequence[Bundle]) -> str:

@@ -60,11 +60,6 @@ def tasks_of(bundles: Sequence[Bundle]) -> tuple[Pair, ...]:
     return tuple(Pair(tuple(task)) for task in tasks.values())
 
 
-def labels_of(bundle: Bundle) -> frozenset[str]:
-    """What a picture's folder may be called so that it names a class: names and ids."""
-    return frozenset(bundle.manifest.classes) | frozenset(bundle.manifest.class_ids)
-
-
 def about(pair: Pair, codecs: dict[str, str]) -> list[dict[str, Any]]:
     """What the page says of each network of a pair that plays.
 

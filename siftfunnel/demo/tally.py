@@ -4,10 +4,12 @@ import json
 import math
 from array import array
 from collections import Counter, deque
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
+
+from siftfunnel.demo.ranges import Range
 
 ATTACKER_KEYS = ("frames_intercepted", "frames_reconstructed", "mse_mean", "psnr_mean", "ssim_mean")
 _RATE_WINDOW_S = 5.0
@@ -41,44 +43,6 @@ def mean(values: Iterable[float]) -> float | None:
 
 
 @dataclass
-class Range:
-    """What one output's values were, over all frames.
-
-    Attributes:
-        frames: how often it was answered.
-        shape: of the last one.
-        low: the smallest finite value; None of none. Outputs of many values come without them.
-        high: the largest.
-    """
-
-    frames: int = 0
-    shape: Sequence[int] = ()
-    low: float | None = None
-    high: float | None = None
-
-    def add(self, told: Mapping[str, Any]) -> None:
-        """Take one answer's output into account, as the edge's line has it."""
-        self.frames += 1
-        self.shape = told["shape"]
-        values = [*_numbers(told["values"]), *(each for each in (self.low, self.high) if each is not None)]
-        if values:
-            self.low, self.high = min(values), max(values)
-
-    def as_json(self) -> dict[str, Any]:
-        """For the summary."""
-        return {"frames": self.frames, "shape": list(self.shape), "lowest": self.low, "highest": self.high}
-
-
-def _numbers(values: Any) -> Iterator[float]:
-    """The numbers in nested lists, without nulls."""
-    if isinstance(values, list):
-        for each in values:
-            yield from _numbers(each)
-    elif values is not None:
-        yield float(values)
-
-
-@dataclass
 class Tally:
     """The frames of one network through one codec, as the edge tells them.
 
@@ -108,7 +72,7 @@ class Tally:
     correct: int = 0
     last_error: str | None = None
     answers: Counter[str] = field(default_factory=Counter)
-    outputs: dict[str, "Range"] = field(default_factory=dict)
+    outputs: dict[str, Range] = field(default_factory=dict)
     edge_ms: "array[float]" = field(default_factory=lambda: array("d"))
     round_trip_ms: "array[float]" = field(default_factory=lambda: array("d"))
     payload_bytes: "array[float]" = field(default_factory=lambda: array("d"))

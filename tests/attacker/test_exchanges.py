@@ -1,6 +1,16 @@
+import numpy as np
 import pytest
 
-from siftfunnel.attacker.exchanges import Answer, Census, Exchange, Heard, Pairs, answer_of, frame_key
+from siftfunnel.attacker.exchanges import (
+    Answer,
+    Census,
+    Exchange,
+    Heard,
+    Pairs,
+    Tensors,
+    answer_of,
+    frame_key,
+)
 from siftfunnel.shared.rpc import split_inference_pb2 as pb
 
 KEY = frame_key("ab" * 32, 7, b"payload")
@@ -118,3 +128,21 @@ def test_behind_an_early_error_an_answer_is_still_expected() -> None:
 )
 def test_an_answer_is_the_first_class_of_a_prediction(reply: pb.Reply, answer: Answer | None) -> None:
     assert answer_of(reply) == answer
+
+
+def test_an_early_reply_is_kept_without_its_tensors() -> None:
+    pairs = Pairs()
+    pairs.take(CALL, 7, Heard(Answer(), 1.0, 20, [pb.Tensor(data=bytes(1000))]))
+    assert pairs.expect(CALL, exchange()) == Heard(Answer(), 1.0, 20)
+
+
+def test_tensors_that_wait_are_bounded_and_the_oldest_are_let_go() -> None:
+    tensors = Tensors(limit_bytes=1000)
+    waiting = [exchange(number=number) for number in range(4)]
+    for each in waiting:
+        tensors.keep(each, {"embedding": np.zeros(100, np.float32)})
+    assert [bool(each.outputs) for each in waiting] == [False, False, True, True]
+    tensors.keep(waiting[0], {"large": np.zeros(10_000, np.float32)})
+    assert [bool(each.outputs) for each in waiting] == [True, False, False, False]
+    waiting[0].settle(None)
+    assert waiting[0].outputs == {}

@@ -32,6 +32,13 @@ def test_zero_is_dark_and_both_signs_are_bright_and_differ() -> None:
     assert above[0] > above[2]
 
 
+def test_few_values_among_zeros_keep_their_sizes() -> None:
+    """What a funnel sends is zero nearly everywhere."""
+    values = np.zeros((64, 8, 8), np.float32)
+    values[0, 0, :3] = (1, 4, 9)
+    assert np.diff(np.asarray(tensor_picture(values))[0, :3].astype(int)).min() > 20
+
+
 @pytest.mark.parametrize(
     ("shape", "size"),
     [

@@ -84,5 +84,5 @@ def test_a_fixed_batch_that_the_manifest_does_not_tell_is_refused(bundle: Bundle
     model.graph.input[0].type.tensor_type.shape.dim[0].dim_value = 1
     path = tmp_path / "cloud.onnx"
     onnx.save(model, path)
-    with pytest.raises(EngineError, match="takes 1 frames at once, .* the manifest says any number"):
+    with pytest.raises(EngineError, match=r"takes 1 frames at once, .* the manifest says any number"):
         OnnxRuntimeEngine(path, bundle.manifest, EngineOptions())

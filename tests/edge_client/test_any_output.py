@@ -1,7 +1,7 @@
-"""Networks with several feature tensors and any outputs, asked over real connections in every way there is."""
+"""Networks with several feature tensors and any outputs, asked over real connections in every way."""
 
-import pickle
 from collections.abc import Iterator
+from copy import deepcopy
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
@@ -113,10 +113,10 @@ def test_the_way_back_to_the_picture_comes_with_the_answer(network: Bundle, netw
     assert answer.transform.boxes_to_picture([0, 8, 32, 24]).tolist() == [0, 0, 128, 64]
 
 
-def test_an_answer_can_be_stored_and_compared(network: Bundle, network_server: str) -> None:
+def test_an_answer_can_be_copied_and_compared(network: Bundle, network_server: str) -> None:
     with SplitClient(network, network_server) as client:
         answer = client.classify(picture(2))
-    again = pickle.loads(pickle.dumps(answer))
+    again = deepcopy(answer)
     assert again == answer
     assert np.array_equal(again.embedding, answer.embedding)
     assert asdict(answer)["outputs"]["heat"].shape == (6, 8, 8)

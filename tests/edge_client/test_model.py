@@ -4,6 +4,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
+import onnx
 import pytest
 
 from siftfunnel.edge_client import EdgeModel
@@ -92,3 +93,12 @@ def test_a_bundle_that_is_not_there_is_an_error_of_the_clients_tree(tmp_path: Pa
     with pytest.raises(EdgeError, match="no such folder of bundles") as told:
         EdgeModel("mine", bundles=[tmp_path / "nowhere"])
     assert isinstance(told.value, BundleError)
+
+
+def test_an_edge_half_that_takes_two_at_once_takes_any_number(bundle: Bundle, tmp_path: Path) -> None:
+    graph = onnx.load(bundle.path("edge.onnx"))
+    graph.graph.input[0].type.tensor_type.shape.dim[0].dim_value = 2
+    files = {"edge.onnx": graph.SerializeToString(), "cloud.onnx": bundle.read("cloud.onnx")}
+    fixed = EdgeModel(write_bundle(tmp_path / "fixed", bundle.manifest, files, {}))
+    tensor = np.random.default_rng(0).random((5, 3, 32, 32), np.float32)
+    assert np.allclose(fixed.features(tensor), EdgeModel(bundle).features(tensor), atol=1e-5)

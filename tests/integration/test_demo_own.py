@@ -11,6 +11,7 @@ from PIL import Image
 from siftfunnel.shared.bundle import Bundle
 from tests.conftest import run_siftfunnel
 from tests.ownbundle import make_own_bundle, make_own_inverter
+from tests.tinynetwork import make_tiny_network
 
 
 @pytest.fixture(scope="module")
@@ -63,6 +64,20 @@ def test_without_a_decoder_it_is_tapped_all_the_same_and_how_to_make_one_is_said
     attacker = told["attacker"]
     assert (attacker["frames_intercepted"], attacker["frames_reconstructed"]) == (8, 0)
     assert attacker["psnr_mean"] is None
+
+
+def test_folders_may_be_called_by_a_class_s_id_where_two_classes_share_a_name(tmp_path: Path) -> None:
+    bundle = make_tiny_network(tmp_path / "bundle", name="mine")
+    rng = np.random.default_rng(0)
+    for number in range(4):
+        folder = tmp_path / "pictures" / ("n1", "n2", "crane", "n3")[number]
+        folder.mkdir(parents=True)
+        Image.fromarray(rng.integers(0, 256, (50, 70, 3), dtype=np.uint8)).save(folder / "picture.png")
+    said, told = play(bundle, tmp_path / "summary.json")
+    assert "name no class" not in said
+    assert told["accuracy"] is not None
+    assert sum(told["classes"].values()) == 8
+    assert list(told["outputs"]) == ["code", "heat", "spots"]
 
 
 def test_a_decoder_that_is_not_there_is_refused_before_anything_starts(mine: Bundle, tmp_path: Path) -> None:

@@ -28,6 +28,7 @@ async def news(client: httpx.AsyncClient, *wanted: str) -> dict[str, Any]:
 def view(scene: Scene, sequence: int, shut: bool) -> dict[str, Any]:
     bundle = scene.shut if shut else scene.open
     picture = address(Image.new("RGB", (8, 8)))
+    feature = {"name": "feature", "shape": [1, 8, 8], "picture": picture}
     return {
         "id": sequence,
         "tap": "relay",
@@ -41,7 +42,7 @@ def view(scene: Scene, sequence: int, shut: bool) -> dict[str, Any]:
         "jpeg_bytes": 900,
         "payload_bytes": 500,
         "original_size": [8, 8],
-        "pictures": {"original": picture, "feature": picture, "reconstruction": picture},
+        "pictures": {"original": picture, "features": [feature], "reconstruction": picture},
     }
 
 

@@ -124,7 +124,7 @@ def test_skipped_pictures_are_among_what_does_not_work(
         expect(page.locator("#problem-list")).to_contain_text(told)
 
 
-def test_ones_own_picture_is_sent_square_and_small_until_it_is_stopped(
+def test_ones_own_picture_is_sent_whole_and_small_until_it_is_stopped(
     live: Callable[..., LivePage], open_page: Open, scene: Scene, demo: FakeDemo, tmp_path: Path
 ) -> None:
     demo.answer = state(scene)
@@ -138,7 +138,7 @@ def test_ones_own_picture_is_sent_square_and_small_until_it_is_stopped(
 
     assert eventually(lambda: len(pictures()) >= 2)
     sent = Image.open(io.BytesIO(pictures()[0]))
-    assert (sent.format, sent.size) == ("JPEG", (448, 448))
+    assert (sent.format, sent.size) == ("JPEG", (960, 640))
     expect(page.locator("#source-note")).to_contain_text("Nothing of it is stored")
     page.get_by_role("button", name="Stop").click()
     assert eventually(lambda: demo.was_asked("/switch", {"pictures": "demo"}))

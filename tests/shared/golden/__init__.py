@@ -16,11 +16,12 @@ from numpy.typing import NDArray
 
 from siftfunnel.shared.digests import sha256_hex
 from siftfunnel.shared.manifest import CodecSpec, EdgeStage, FeatureSpec, FileEntry, Manifest
+from siftfunnel.shared.output_tensors import add_tensor
 from siftfunnel.shared.preprocess import InputSpec
 from siftfunnel.shared.reply_seal import ReplySeal
 from siftfunnel.shared.rpc import split_inference_pb2 as pb
 from siftfunnel.shared.tensors import OutputSpec, TensorSpec, pack, pack_arrays
-from siftfunnel.shared.wire import calibrate_lattice, make_codecs
+from siftfunnel.shared.wire import calibrate_lattice, make_codecs, packed
 from siftfunnel.shared.wire.bodies import make_body
 from siftfunnel.shared.wire.lattice_body import LatticeBody
 from siftfunnel.shared.wire.tables import counts_from_histogram
@@ -102,8 +103,10 @@ def _manifest_2() -> Manifest:
         ),
         classes=("crane", "Ångström", "crane"),
         class_ids=("n02012849", "a", "n03126707"),
-        codecs=(CodecSpec("fp32", "float", {"dtype": "float32"}),),
-        default_codec="fp32",
+        codecs=(
+            packed("fp", [CodecSpec(name, "float", {"dtype": name}) for name in ("float32", "float16")]),
+        ),
+        default_codec="fp",
         frames_per_run=4,
         original_sha256=sha256_hex(b"network"),
     )
@@ -144,6 +147,27 @@ def golden_messages() -> dict[str, pb.Frame | pb.Reply]:
     }
 
 
+def golden_output_messages() -> dict[str, pb.Reply | pb.DescribeReply]:
+    """Replies with outputs beside classes and without classes, and a bundle that says what it gives."""
+    reply = pb.Reply(sequence=300, prediction=pb.Prediction(class_index=[1], score=[0.75]))
+    add_tensor(reply.prediction, 1, np.array([0.5, -2.0], np.float32))
+    add_tensor(reply.prediction, 3, np.zeros((0, 4), np.float16))
+    bare = pb.Reply(sequence=301, prediction=pb.Prediction(timings=pb.Timings(batch_size=1)))
+    add_tensor(bare.prediction, 0, np.array([[1, -1]], np.int64))
+    described = pb.BundleDescription(
+        name="golden",
+        class_ids=["n1", "n2"],
+        tensors=[pb.TensorDescription(name="maps", shape=[2, 3, 4])],
+        outputs=[pb.OutputDescription(name="boxes", kind="tensor", shape=[0, 4], dtype="float16")],
+    )
+    return {
+        "answer_with_outputs": reply,
+        "outputs_alone": bare,
+        "too_large": pb.Reply(error=pb.FrameError(code=pb.FrameError.OUTPUTS_TOO_LARGE, message="too large")),
+        "description": pb.DescribeReply(bundles=[described], max_output_bytes=4 * 2**20),
+    }
+
+
 def golden_bulk_messages() -> dict[str, pb.Frames | pb.Replies]:
     """What `StreamBatches` carries: the messages above, several in one."""
     one = golden_messages()
@@ -178,9 +202,12 @@ def write_missing() -> None:
     contents = {
         "manifest.json": manifest.to_json(),
         "manifest_2.json": second.to_json(),
-        "payloads_2.json": _hex({"fp32": codec.encode(pack_arrays(golden_tensors(), second.sent)[0])}),
+        "payloads_2.json": _hex({codec.name: codec.encode(pack_arrays(golden_tensors(), second.sent)[0])}),
         "payloads.json": _hex({codec.name: codec.encode(golden_features()) for codec in codecs}),
         "messages.json": _hex({key: m.SerializeToString() for key, m in golden_messages().items()}),
+        "output_messages.json": _hex(
+            {key: m.SerializeToString() for key, m in golden_output_messages().items()}
+        ),
         "bulk_messages.json": _hex({key: m.SerializeToString() for key, m in golden_bulk_messages().items()}),
         "sealed_replies.json": _hex(golden_sealed()),
         "lattice_places.json": _lattice_with_places(),

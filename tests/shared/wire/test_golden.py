@@ -2,10 +2,12 @@ import dataclasses
 
 import numpy as np
 import pytest
+from google.protobuf import descriptor_pb2, descriptor_pool, message_factory
 
 from siftfunnel.shared.digests import sha256_hex
 from siftfunnel.shared.input_spec import InputSpec
 from siftfunnel.shared.manifest import Manifest
+from siftfunnel.shared.rpc import split_inference_pb2 as pb
 from siftfunnel.shared.tensors import pack_arrays, unpack_array
 from siftfunnel.shared.wire import codec_by_name, make_codecs
 from tests.shared.golden import (
@@ -14,6 +16,7 @@ from tests.shared.golden import (
     golden_features,
     golden_manifest,
     golden_messages,
+    golden_output_messages,
     golden_sealed,
     golden_tensors,
     stored_hex,
@@ -56,7 +59,7 @@ def test_a_bundle_of_schema_1_keeps_its_digest():
 def test_several_tensors_are_packed_to_the_stored_payload_and_come_back_from_it():
     manifest = Manifest.from_json(stored_manifest(2))
     (codec,) = make_codecs(manifest, sha256_hex(stored_manifest(2)))
-    stored = stored_hex("payloads_2.json")["fp32"]
+    stored = stored_hex("payloads_2.json")["fp"]
     assert codec.encode(pack_arrays(golden_tensors(), manifest.sent)[0]) == stored
     for got, wanted in zip(
         unpack_array(codec.decode(stored)[None], manifest.sent), golden_tensors(), strict=True
@@ -113,3 +116,28 @@ def test_sealed_replies_are_the_bytes_that_were_stored_and_say_what_they_said_un
     assert read.HasField("checksum")
     read.ClearField("checksum")
     assert read == golden_messages()[key]
+
+
+@pytest.mark.parametrize("key", list(golden_output_messages()))
+def test_messages_with_outputs_are_read_and_written_as_before(key):
+    message, stored = golden_output_messages()[key], stored_hex("output_messages.json")[key]
+    assert type(message).FromString(stored) == message
+    assert message.SerializeToString() == stored
+
+
+def test_who_knows_no_outputs_reads_the_classes_beside_them():
+    """A message of the fields that there were before, as a client of that time has it."""
+    fields = descriptor_pb2.DescriptorProto()
+    pb.Prediction.DESCRIPTOR.CopyToProto(fields)
+    del fields.field[3:]
+    file = descriptor_pb2.FileDescriptorProto(name="before.proto", package="before", syntax="proto3")
+    timings = descriptor_pb2.DescriptorProto()
+    pb.Timings.DESCRIPTOR.CopyToProto(timings)
+    fields.field[2].type_name = ".before.Timings"
+    file.message_type.extend([fields, timings])
+    pool = descriptor_pool.DescriptorPool()
+    pool.Add(file)
+    before = message_factory.GetMessageClass(pool.FindMessageTypeByName("before.Prediction"))
+    reply = pb.Reply.FromString(stored_hex("output_messages.json")["answer_with_outputs"])
+    read = before.FromString(reply.prediction.SerializeToString())
+    assert (list(read.class_index), list(read.score)) == ([1], [0.75])
