@@ -20,6 +20,8 @@ from siftfunnel.shared.manifest import Manifest
 from siftfunnel.shared.tensors import OutputSpec
 
 _ASK_AGAIN_S = 0.25
+_MOST = 1.001
+"""A probability, with what rounding may add."""
 
 Result = TypeVar("Result")
 
@@ -252,7 +254,8 @@ def _require_output(output: OutputSpec, rows: PerFrame, batch_size: int) -> None
             f"output {output.name} of {batch_size} frames is {found}, the manifest says {output.dtype} "
             f"{output.shape} for each frame; export the bundle again"
         )
-    if output.kind == "probabilities" and not all(np.min(f) >= 0 and np.max(f) <= 1.001 for f in frames):
+    # of zeros a network may make NaN: what is asked here is only whether these may be probabilities
+    if output.kind == "probabilities" and any(np.min(f) < 0 or np.max(f) > _MOST for f in frames):
         raise EngineError(
             f"output {output.name} is called probabilities and holds values outside [0, 1]: are they logits? "
             "Export the bundle again"

@@ -120,9 +120,9 @@ class Inference:
         frames, outputs, _ = finished
         rankings = self._reading.rank(outputs, max(frame.ticket.wish.top_k for frame in frames))
         replies: list[tuple[Ticket, bytes]] = []
-        for row, ranking in enumerate(rankings):
+        for row, (frame, ranking) in enumerate(zip(frames, rankings, strict=True)):
             if (reply := self._reply(finished, row, ranking)) is not None:
-                replies.append((frames[row].ticket, reply))
+                replies.append((frame.ticket, reply))
         self._settlement.answer(replies)
 
     def _reply(self, finished: Finished, row: int, ranking: answers.Ranking | None) -> bytes | None:

@@ -65,7 +65,9 @@ class TorchEngine:
         with torch.inference_mode():
             given = self._module(*(self._there(tensors[place]) for place in self._inputs))
             given = given if isinstance(given, tuple) else (given,)
-            return [given[place].cpu().contiguous().numpy() for place in self._outputs]
+            # an output that is an input handed on would lie in rows that the next batch overwrites
+            layout = torch.contiguous_format
+            return [given[place].cpu().clone(memory_format=layout).numpy() for place in self._outputs]
 
     def _there(self, array: NDArray[np.float32]) -> torch.Tensor:
         layout = torch.channels_last if array.ndim == 4 else torch.contiguous_format

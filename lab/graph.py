@@ -19,7 +19,7 @@ from siftfunnel.lab.graph_gates import write_cbam, write_triplet
 from siftfunnel.lab.models.attention import CBAM, SqueezeExcite, TripletAttention
 from siftfunnel.lab.models.bottleneck import GaussianBottleneck
 from siftfunnel.lab.models.decoder import Crop, ResidualBlock, Standardise
-from siftfunnel.lab.models.rearranged import Rearranged
+from siftfunnel.lab.models.rearranged import Parted, Rearranged
 from siftfunnel.lab.models.residual import ResidualSum
 
 OPSET = 17
@@ -150,14 +150,13 @@ def _conv_transpose(writer: GraphWriter, module: Any, x: str) -> str:
     )
 
 
-def _pixel_unshuffle(writer: GraphWriter, module: Any, x: str) -> str:
-    """ONNX's SpaceToDepth has another order of channels."""
-    channels, height, width = writer.shapes[module]
-    factor = module.downscale_factor
-    rows, columns = height // factor, width // factor
-    apart = writer.node("Reshape", x, writer.integers(0, channels, rows, factor, columns, factor))
-    moved = writer.node("Transpose", apart, perm=[0, 1, 3, 5, 2, 4])
-    return writer.node("Reshape", moved, writer.integers(0, channels * factor**2, rows, columns))
+def _parted(writer: GraphWriter, module: Any, x: str) -> str:
+    flat, start, parts = writer.node("Flatten", x, axis=1), 0, []
+    for size, way in zip(module.sizes, module.ways, strict=True):
+        ends = (writer.integers(start), writer.integers(start + size), writer.integers(1))
+        parts.append(writer.emit(way, writer.node("Slice", flat, *ends)))
+        start += size
+    return writer.node("Concat", *parts, axis=1)
 
 
 def _rearranged(writer: GraphWriter, module: Any, x: str) -> str:
@@ -255,7 +254,6 @@ EMITTERS: dict[type[nn.Module], Emitter] = {
     nn.Sequential: _sequential,
     nn.Conv2d: _conv,
     nn.ConvTranspose2d: _conv_transpose,
-    nn.PixelUnshuffle: _pixel_unshuffle,
     nn.Linear: _linear,
     nn.BatchNorm2d: _batch_norm,
     nn.GroupNorm: _group_norm,
@@ -266,6 +264,9 @@ EMITTERS: dict[type[nn.Module], Emitter] = {
     nn.ReLU: lambda writer, module, x: writer.node("Relu", x),
     nn.SiLU: _silu,
     nn.Sigmoid: lambda writer, module, x: writer.node("Sigmoid", x),
+    nn.Unflatten: lambda writer, module, x: writer.node(
+        "Reshape", x, writer.integers(0, *module.unflattened_size)
+    ),
     nn.Flatten: lambda writer, module, x: writer.node("Flatten", x, axis=1),
     nn.PixelShuffle: lambda writer, module, x: writer.node(
         "DepthToSpace", x, blocksize=module.upscale_factor, mode="CRD"
@@ -275,6 +276,7 @@ EMITTERS: dict[type[nn.Module], Emitter] = {
     CBAM: _attention(write_cbam),
     Standardise: _standardise,
     Rearranged: _rearranged,
+    Parted: _parted,
     Crop: _crop,
     ResidualBlock: _residual,
     ResidualSum: _residual_sum,

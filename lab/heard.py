@@ -14,10 +14,9 @@ from torch import Tensor, nn
 
 from siftfunnel.lab.audit.edges import OnnxHalf
 from siftfunnel.lab.audit.layout import FeatureLayout
-from siftfunnel.lab.audit.lifting import find_lift
+from siftfunnel.lab.audit.lifting import find_lift, maps_of
 from siftfunnel.lab.graph_input import graph_input
 from siftfunnel.lab.models.decoder import DecoderSettings, build_decoder, cropped, doublings_between
-from siftfunnel.lab.models.rearranged import Rearranged
 from siftfunnel.shared.bundle import CLOUD, EDGE, Bundle
 from siftfunnel.shared.manifest import Manifest
 from siftfunnel.shared.preprocess import normalise
@@ -116,20 +115,17 @@ class Opening:
 
 
 def opening_of(bundle: Bundle) -> Opening:
-    """Maps of all tensors, or the cloud half's first layer where that spreads the feature out."""
+    """Maps of all tensors, or what the cloud half's first layers make of them where they spread them out."""
     layout = layout_of(bundle.manifest)
-    if layout.is_identity:
-        lift = None
-        if CLOUD in bundle.manifest.files and (bundle.directory / CLOUD).is_file():
-            bundle.read(CLOUD)
-            lift = find_lift(onnx.load(str(bundle.path(CLOUD))), layout.maps, torch.device("cpu"))
-        if lift is None:
-            return Opening(None, layout.maps)
-        return Opening(lift.module, lift.shape, lift.says)
-    values = bundle.manifest.feature.size
-    # indices above 2^24 would not survive as float32
-    places = layout.to_maps(torch.arange(values, dtype=torch.float64).reshape(1, *layout.own))
-    return Opening(Rearranged(places.flatten(), layout.maps), layout.maps)
+    modules: list[nn.Module] = [] if layout.is_identity else [maps_of(layout)]
+    lift = None
+    if CLOUD in bundle.manifest.files and (bundle.directory / CLOUD).is_file():
+        bundle.read(CLOUD)
+        cloud = onnx.load(str(bundle.path(CLOUD)))
+        lift = find_lift(cloud, bundle.manifest.sent, layout, torch.device("cpu"))
+    if lift is None:
+        return Opening(nn.Sequential(*modules) if modules else None, layout.maps)
+    return Opening(nn.Sequential(*modules, lift.module), lift.shape, lift.says)
 
 
 def build_inverter(

@@ -98,7 +98,8 @@ def _largest_centred(size: tuple[int, int], spec: InputSpec) -> tuple[float, flo
     width, height = size
     scale = min(width / spec.width, height / spec.height)
     cut_width, cut_height = spec.width * scale, spec.height * scale
-    left, top = (width - cut_width) / 2, (height - cut_height) / 2
+    # a picture of 225 rows for 224 would begin a rounding error above its first
+    left, top = max(0.0, (width - cut_width) / 2), max(0.0, (height - cut_height) / 2)
     return (left, top, min(left + cut_width, width), min(top + cut_height, height))
 
 

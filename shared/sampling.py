@@ -4,8 +4,6 @@ Where a picture is made smaller, what lies between those is never looked at. A n
 pictures made so loses accuracy on smooth ones, and the other way round.
 """
 
-from collections.abc import Iterable
-from functools import reduce
 from typing import Any
 
 import numpy as np
@@ -43,17 +41,24 @@ def sample(
         return np.ascontiguousarray(pixels_HWC[rows[0]][:, columns[0]])
     # only the rows that are read are resized, each once
     needed, places = np.unique(rows, return_inverse=True)
-    lines = _weighted((pixels_HWC[needed][:, column] for column in columns), across, (-1, 1))
-    drawn = _weighted((lines[place] for place in places.reshape(len(rows), -1)), down, (-1, 1, 1))
-    return np.clip(np.rint(drawn), 0, 255).astype(np.uint8)
+    lines = _weighted(pixels_HWC[needed], 1, columns, across)
+    drawn = _weighted(lines, 0, list(places.reshape(len(rows), -1)), down)
+    return np.clip(np.rint(drawn, out=drawn), 0, 255, out=drawn).astype(np.uint8)
 
 
 def _weighted(
-    reads: Iterable[NDArray[Any]], weights: Iterable[NDArray[np.float32]], along: tuple[int, ...]
+    pixels_HWC: NDArray[Any], axis: int, reads: list[NDArray[np.intp]], weights: list[NDArray[np.float32]]
 ) -> NDArray[np.float32]:
-    """What the taps read, summed by weights that lie along one axis."""
-    terms = (read * weight.reshape(along) for read, weight in zip(reads, weights, strict=True))
-    return reduce(np.add, terms)
+    """What the taps read along one axis, weighted and summed."""
+    shape = list(pixels_HWC.shape)
+    shape[axis] = len(reads[0])
+    # fresh memory for each tap would take longer than the arithmetic
+    read, term = np.empty(shape, pixels_HWC.dtype), np.empty(shape, np.float32)
+    total = np.zeros(shape, np.float32)
+    for places, weight in zip(reads, weights, strict=True):
+        np.take(pixels_HWC, places, axis, out=read, mode="clip")
+        total += np.multiply(read, weight[:, None] if axis else weight[:, None, None], out=term)
+    return total
 
 
 def _taps(

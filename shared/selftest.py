@@ -306,13 +306,16 @@ def difference(found: NDArray[Any], stored: NDArray[Any]) -> tuple[float, float]
     """How far arrays of one shape are apart, and how far they may be.
 
     Of floats the root mean square of the difference as a share of what is stored, whose values count as 1e-4
-    at least; of whole numbers the share that differs.
+    at least, and infinities and NaN must stand where they stood; of whole numbers the share that differs.
     """
     if stored.dtype.kind in "iub":
         return float(np.mean(found != stored)) if stored.size else 0.0, MAX_CHANGED_SHARE
-    wanted = stored.astype(np.float64)
+    finite = np.isfinite(stored)
+    if not np.array_equal(found[~finite], stored[~finite], equal_nan=True):
+        return float("inf"), MAX_TENSOR_ERROR
+    wanted = stored[finite].astype(np.float64)
     size = max(_root_mean_square(wanted), _LEAST_SIZE)
-    return _root_mean_square(found.astype(np.float64) - wanted) / size, MAX_TENSOR_ERROR
+    return _root_mean_square(found[finite].astype(np.float64) - wanted) / size, MAX_TENSOR_ERROR
 
 
 def _root_mean_square(values: NDArray[np.float64]) -> float:

@@ -45,6 +45,8 @@ def facts(bundle: Bundle, library: Library) -> dict[str, Any]:
         "figures": {
             codec.name: {
                 "accuracy": figure(report, "codecs", codec.name, "accuracy"),
+                "agreement": figure(report, "codecs", codec.name, "agreement"),
+                "pictures": _pictures_instead(report, codec.name),
                 "payload_bytes": figure(report, "codecs", codec.name, "payload_bytes_mean"),
                 "inverter_psnr_db": figure(inverter_report, "codecs", codec.name, "psnr_mean"),
                 "inverter_ssim": figure(inverter_report, "codecs", codec.name, "ssim_mean"),
@@ -56,6 +58,15 @@ def facts(bundle: Bundle, library: Library) -> dict[str, Any]:
         "guess_psnr_db": figure(inverter_report, "mean_picture_instead", "psnr_mean"),
         "guess_ssim": figure(inverter_report, "mean_picture_instead", "ssim_mean"),
     }
+
+
+def _pictures_instead(report: Mapping[str, Any], codec: str) -> dict[str, float]:
+    """Bytes that JPEG and WebP need for the agreement that a codec reaches, where that was measured."""
+    needed = {
+        kind: figure(report, "pictures_at_equal_agreement", codec, kind.lower(), "bytes_mean")
+        for kind in ("JPEG", "WebP")
+    }
+    return {kind: size for kind, size in needed.items() if size is not None}
 
 
 def figure(report: Mapping[str, Any], *keys: str) -> float | None:
@@ -89,7 +100,7 @@ def row(fact: dict[str, Any]) -> dict[str, str]:
         "feature": "+".join(_shape(tensor["shape"]) for tensor in fact["tensors"]),
         "classes": str(len(fact["classes"]) or "-"),
         "codec": fact["default_codec"],
-        "accuracy": _percent(figures["accuracy"]),
+        "accuracy": _worth(figures),
         "bytes": _whole(figures["payload_bytes"]),
         "inverter PSNR": _decibel(figures["inverter_psnr_db"]),
         "inverter SSIM": _number(figures["inverter_ssim"]),
@@ -122,8 +133,13 @@ def lines(fact: dict[str, Any]) -> Iterator[tuple[str, str]]:
     yield "inverter", fact["inverter"] or "none shipped for this digest"
     for codec, figures in fact["figures"].items():
         rebuilt = _similarity(figures["inverter_psnr_db"], figures["inverter_ssim"])
-        size, accuracy = _whole(figures["payload_bytes"]), _percent(figures["accuracy"])
-        yield codec, f"{size} bytes, accuracy {accuracy}, rebuilt {rebuilt}"
+        accuracy = _percent(figures["accuracy"])
+        if figures["agreement"] is not None:
+            accuracy += f", agreement with the uncut network {_number(figures['agreement'])}"
+            accuracy += "".join(
+                f", {kind} needs {_whole(size)} bytes for that" for kind, size in figures["pictures"].items()
+            )
+        yield codec, f"{_whole(figures['payload_bytes'])} bytes, accuracy {accuracy}, rebuilt {rebuilt}"
 
 
 def _class_names(fact: Mapping[str, Any]) -> str:
@@ -154,12 +170,19 @@ def _markdown_cells(fact: dict[str, Any]) -> dict[str, str]:
         "bundle": f"`{fact['name']}`",
         "input": _shape(fact["input"][1:]),
         "codec": fact["default_codec"],
-        "accuracy": _percent(figures["accuracy"]),
+        "accuracy": _worth(figures),
         "bytes per frame": _whole(figures["payload_bytes"]),
         "as JPEG": _whole(fact["jpeg_payload_bytes"]),
         "rebuilt from the frame": _similarity(figures["inverter_psnr_db"], figures["inverter_ssim"]),
         "guessed without it": _similarity(fact["guess_psnr_db"], fact["guess_ssim"]),
     }
+
+
+def _worth(figures: Mapping[str, Any]) -> str:
+    """Accuracy, or how far a network whose pictures had no labels agrees with the uncut one."""
+    if figures["accuracy"] is None and figures["agreement"] is not None:
+        return f"agrees {_number(figures['agreement'])}"
+    return _percent(figures["accuracy"])
 
 
 def _similarity(psnr_db: float | None, ssim: float | None) -> str:

@@ -15,6 +15,7 @@ from onnx import TensorProto, helper, numpy_helper
 from siftfunnel.shared.input_spec import InputSpec
 from siftfunnel.shared.manifest import CodecSpec, Manifest
 from siftfunnel.shared.tensors import OutputSpec, TensorSpec, pack
+from siftfunnel.shared.wire import packed
 
 TENSORS = (TensorSpec("/deep/cut", (4, 6, 8)), TensorSpec("skip", (5,)))
 OUTPUTS = (
@@ -36,7 +37,7 @@ MANIFEST = Manifest(
     classes=("crane", "crane", "tench"),
     class_ids=("n02012849", "n03126707", "n01440764"),
     label_kind="category",
-    codecs=(CodecSpec("fp32", "float", {"dtype": "float32"}),),
+    codecs=(packed("fp32", [CodecSpec("fp32", "float", {"dtype": "float32"})] * len(TENSORS)),),
     default_codec="fp32",
 )
 KINDS = {"float32": TensorProto.FLOAT, "float16": TensorProto.FLOAT16, "uint8": TensorProto.UINT8}

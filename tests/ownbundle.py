@@ -13,6 +13,7 @@ from siftfunnel.shared.bundle import Bundle, Inverter, write_bundle, write_inver
 from siftfunnel.shared.input_spec import InputSpec
 from siftfunnel.shared.manifest import CodecSpec, Manifest
 from siftfunnel.shared.tensors import OutputSpec, TensorSpec, pack
+from siftfunnel.shared.wire import packed
 from tests.tinynetwork import Port, make_model
 
 SIZE = (48, 64)
@@ -51,7 +52,7 @@ def make_own_bundle(
         classes=(),
         label_kind="category",
         codecs=tuple(
-            CodecSpec(name, "float", {"dtype": dtype})
+            packed(name, [CodecSpec(name, "float", {"dtype": dtype})] * len(tensors))
             for name, dtype in (("fp32", "float32"), ("fp16", "float16"))
         ),
         default_codec="fp16",

@@ -19,6 +19,7 @@ from siftfunnel.shared.input_spec import InputSpec
 from siftfunnel.shared.manifest import CodecSpec, Manifest
 from siftfunnel.shared.selftest import make_selftest
 from siftfunnel.shared.tensors import OutputSpec, TensorSpec, pack, pack_arrays, unpack_array
+from siftfunnel.shared.wire import packed
 from tests.tinybundle import IR_VERSION, OPSET
 
 SENT = (TensorSpec("maps", (6, 8, 8)), TensorSpec("pooled", (6,)))
@@ -78,8 +79,8 @@ def make_tiny_network(
         class_ids=("n1", "n2", "n3") if scored else (),
         label_kind="category",
         codecs=(
-            CodecSpec("fp32", "float", {"dtype": "float32"}),
-            CodecSpec("fp16", "float", {"dtype": "float16"}),
+            packed("fp32", [CodecSpec("fp32", "float", {"dtype": "float32"})] * 2),
+            packed("fp16", [CodecSpec("fp16", "float", {"dtype": "float16"})] * 2),
         ),
         default_codec="fp32",
         frames_per_run=frames_per_run,

@@ -81,6 +81,9 @@ class OnnxHalf:
         taken = self._only(self._session.get_inputs(), "takes", "input")
         given = self._session.get_outputs()
         self.output_names = tuple(end.name for end in given)
+        self.fixed_outputs = tuple(
+            end.name for end in given if all(isinstance(side, int) for side in end.shape[1:])
+        )
         if not several:
             self._only(given, "gives", "output")
         self._input = taken.name
@@ -108,40 +111,36 @@ class OnnxHalf:
         """
         return self.outputs(values)[0].astype(np.float32)
 
-    def outputs(self, values: NDArray[np.float32]) -> tuple[NDArray[Any], ...]:
-        """Every output for all of ``values``.
+    def outputs(self, values: NDArray[np.float32], names: Sequence[str] = ()) -> tuple[NDArray[Any], ...]:
+        """Outputs of these names, or all, for all of ``values``.
 
         Raises:
             EdgeError: the model does not take values of this shape.
         """
         at_once = max(1, min(BATCH, VALUES_AT_ONCE // max(1, values[0].size)))
         try:
-            return self._batches(values, self._batch or at_once)
+            return self._batches(values, names, self._batch or at_once)
         except EdgeError:
             if self._batch is not None or len(values) < 2:
                 raise
         # a graph may say that it takes any batch and still hold the one it was exported with
-        made = self._batches(values, 1)
+        made = self._batches(values, names, 1)
         self._batch = 1
         return made
 
-    def _batches(self, values: NDArray[np.float32], step: int) -> tuple[NDArray[Any], ...]:
-        parts = [self._run(values[start : start + step]) for start in range(0, len(values), step)]
-        try:
-            return tuple(np.concatenate(output) for output in zip(*parts, strict=True))
-        except ValueError as error:
-            raise EdgeError(
-                f"{self._path}: makes outputs of differing shapes of different frames ({error}); an audit "
-                "compares outputs of one shape: leave such an output out of the graph"
-            ) from None
+    def _batches(
+        self, values: NDArray[np.float32], names: Sequence[str], step: int
+    ) -> tuple[NDArray[Any], ...]:
+        parts = [self._run(values[start : start + step], names) for start in range(0, len(values), step)]
+        return tuple(np.concatenate(output) for output in zip(*parts, strict=True))
 
-    def _run(self, part: NDArray[np.float32]) -> list[NDArray[Any]]:
+    def _run(self, part: NDArray[np.float32], names: Sequence[str]) -> list[NDArray[Any]]:
         missing = (self._batch or len(part)) - len(part)
         padded = np.concatenate([part, np.repeat(part[-1:], missing, axis=0)]) if missing else part
         try:
             made = [
                 np.asarray(output)
-                for output in self._session.run(None, {self._input: self._as_taken(padded)})
+                for output in self._session.run(list(names) or None, {self._input: self._as_taken(padded)})
             ]
         except Exception as error:
             raise EdgeError(

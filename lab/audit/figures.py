@@ -1,6 +1,7 @@
 """Accuracy, bytes per frame and information: what is measured without an attack."""
 
 import io
+import math
 from collections.abc import Mapping
 from typing import Any
 
@@ -19,9 +20,9 @@ from siftfunnel.lab.graph_input import is_plain
 from siftfunnel.lab.metrics.information import effective_information_mean, entropy_coded_bits, info_nce
 from siftfunnel.lab.metrics.references import reference_pictures
 from siftfunnel.lab.study.measure import REFERENCE_SEED
-from siftfunnel.shared.manifest import FeatureSpec
 from siftfunnel.shared.preprocess import normalise
-from siftfunnel.shared.wire import SealedCodec, calibrate
+from siftfunnel.shared.tensors import TensorSpec, pack
+from siftfunnel.shared.wire import SealedCodec, calibrate_tensors
 
 CALIBRATION_PICTURES = 500
 CODED_PICTURES = 500
@@ -82,11 +83,13 @@ def _codecs(subject: Subject) -> tuple[tuple[SealedCodec, ...], str]:
     if subject.target.codecs:
         return subject.target.codecs, "the bundle's"
     few = subject.auxiliary.spread(min(CALIBRATION_PICTURES, len(subject.auxiliary)))
-    own = subject.target.layout.to_own(features_of(subject.target.sender, few)).numpy()
-    shape = _as_three(subject)
-    specs = calibrate(np.ascontiguousarray(own.reshape(len(own), *shape), dtype=np.float32))
+    tensors = [values.numpy() for values in _unmapped(subject, features_of(subject.target.sender, few))]
+    sent = tuple(TensorSpec(f"tensor {index}", values.shape[1:]) for index, values in enumerate(tensors))
+    feature = pack(sent)
+    packed = sent if len(sent) > 1 else ()
     made = tuple(
-        SealedCodec(spec, index, FeatureSpec(*shape), _NO_DIGEST) for index, spec in enumerate(specs)
+        SealedCodec(spec, index, feature, _NO_DIGEST, packed)
+        for index, spec in enumerate(calibrate_tensors(tensors, sent))
     )
     return made, "siftfunnel's, calibrated on the attacker's pictures"
 
@@ -128,16 +131,22 @@ def information_figures(subject: Subject, budget: Budget, seed: int) -> dict[str
     own = subject.auxiliary.spread(min(budget.information_pictures, len(subject.auxiliary)))
     z_own, z = (features_of(subject.target.victim, images) for images in (own, subject.attacked))
     x_own, x = (_critic_pictures(subject, images) for images in (own, subject.attacked))
-    coded = entropy_coded_bits(*(_unmapped(subject, values) for values in (z_own, z)))
+    own_tensors, tensors = (_unmapped(subject, values) for values in (z_own, z))
+    coded = [entropy_coded_bits(*pair) for pair in zip(own_tensors, tensors, strict=True)]
     contrast = info_nce(
         x_own, z_own, x, z, steps=budget.information_steps, seed=seed, device=subject.target.victim.device
     )
     return {
-        "effective_information_mean": effective_information_mean(_unmapped(subject, z)),
+        "effective_information_mean": sum(effective_information_mean(values) for values in tensors),
         "feature_values": int(np.prod(subject.target.layout.own)),
         "info_nce": {"nats": contrast.nats, "ceiling_nats": contrast.ceiling_nats},
         "retrieval_rank1_from_feature": contrast.retrieval_rank1,
-        "entropy_coded_bits": {"mean": coded.mean_bits, "p95": coded.p95_bits, "max": coded.max_bits},
+        # of several tensors the sums; the second and third then are what no frame can exceed
+        "entropy_coded_bits": {
+            "mean": sum(each.mean_bits for each in coded),
+            "p95": sum(each.p95_bits for each in coded),
+            "max": sum(each.max_bits for each in coded),
+        },
         "picture_bits": int(subject.attacked.images_NHWC[0].size * 8),
         "pictures": len(subject.attacked),
     }
@@ -154,7 +163,11 @@ def _critic_pictures(subject: Subject, images: ImageSet) -> Tensor:
     return functional.interpolate(x_NCHW, size=(CRITIC_SIDE, CRITIC_SIDE), mode="area")
 
 
-def _unmapped(subject: Subject, maps_NCHW: Tensor) -> Tensor:
-    """Features with their own number of values, as N x C x H x W."""
-    own = subject.target.layout.to_own(maps_NCHW)
-    return own.reshape(len(own), *_as_three(subject)).contiguous()
+def _unmapped(subject: Subject, maps_NCHW: Tensor) -> list[Tensor]:
+    """The tensors of a frame with their own number of values, each N x C x H x W; others get sides of 1."""
+    layout = subject.target.layout
+    rows = layout.to_own(maps_NCHW).flatten(1)
+    shapes = layout.tensors if len(layout.tensors) > 1 else (_as_three(subject),)
+    features = [TensorSpec("tensor", shape).as_feature.shape for shape in shapes]
+    parts = torch.split(rows, [math.prod(shape) for shape in features], dim=1)
+    return [part.reshape(len(part), *shape).contiguous() for part, shape in zip(parts, features, strict=True)]

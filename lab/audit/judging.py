@@ -38,6 +38,21 @@ def features_of(victim: Victim, images: ImageSet) -> Tensor:
         return torch.cat([victim.observe(to_floats(part.to(victim.device))).cpu() for part in parts])
 
 
+class Undisturbed:
+    """The features of pictures before noise and codec, of the set that was asked for last kept."""
+
+    def __init__(self, victim: Victim) -> None:
+        self._victim = victim
+        self._last: tuple[ImageSet, Tensor] | None = None
+
+    def __call__(self, images: ImageSet) -> Tensor:
+        """As maps, on the CPU."""
+        if self._last is None or self._last[0] is not images:
+            clean = self._victim.features_of_set(torch.from_numpy(images.images_NHWC)).cpu()
+            self._last = (images, clean)
+        return self._last[1]
+
+
 class Agreement:
     """Class answers beside what the network says of features that nothing has changed."""
 
@@ -46,6 +61,7 @@ class Agreement:
     def __init__(self, subject: Subject) -> None:
         assert subject.target.logits is not None
         self._logits, self._target = subject.target.logits, subject.target
+        self._undisturbed = Undisturbed(subject.target.sender)
 
     def entry(self, maps_NCHW: Tensor, images: ImageSet) -> dict[str, float]:
         """Share of right answers."""
@@ -72,8 +88,7 @@ class Agreement:
         return answers
 
     def _wanted_N(self, images: ImageSet) -> NDArray[np.int64]:
-        sender = self._target.sender
-        return self._answers_N(sender.features_of_set(torch.from_numpy(images.images_NHWC)).cpu())
+        return self._answers_N(self._undisturbed(images))
 
 
 class Accuracy(Agreement):
@@ -95,11 +110,17 @@ class Likeness:
     def __init__(self, subject: Subject) -> None:
         assert subject.target.answers is not None
         self._answers, self._target = subject.target.answers, subject.target
+        self._undisturbed = Undisturbed(subject.target.sender)
 
     def entry(self, maps_NCHW: Tensor, images: ImageSet) -> dict[str, float]:
         """Means over pictures: |a - b| / |b| and cosine, of all outputs of a picture laid end to end."""
-        clean = self._target.sender.features_of_set(torch.from_numpy(images.images_NHWC)).cpu()
-        a, b = self._rows(maps_NCHW), self._rows(clean)
+        arrived, clean = self._outputs(maps_NCHW), self._outputs(self._undisturbed(images))
+        # in units of each undisturbed output, so that none drowns the others
+        units = [max(float(np.sqrt(np.square(rows).mean())), LEAST_NORM) for rows in clean]
+        a, b = (
+            np.concatenate([rows / unit for rows, unit in zip(side, units, strict=True)], axis=1)
+            for side in (arrived, clean)
+        )
         norm_a, norm_b = (np.linalg.norm(rows, axis=1).clip(LEAST_NORM) for rows in (a, b))
         return {
             "relative_error": float((np.linalg.norm(a - b, axis=1) / norm_b).mean()),
@@ -112,17 +133,9 @@ class Likeness:
         moved = self.entry(maps_NCHW, images)
         return {"measured": False, "reason": reason, "outputs": moved, "pictures": len(images)}
 
-    def _rows(self, maps_NCHW: Tensor) -> NDArray[np.float64]:
+    def _outputs(self, maps_NCHW: Tensor) -> list[NDArray[np.float64]]:
         outputs = self._answers(self._target.layout.to_own(maps_NCHW).contiguous().numpy())
-        return _end_to_end(outputs)
-
-
-def _end_to_end(outputs: Sequence[NDArray[Any]]) -> NDArray[np.float64]:
-    """Each output in units of its own root mean square, so that none drowns the others."""
-    rows = [output.reshape(len(output), -1).astype(np.float64) for output in outputs]
-    return np.concatenate(
-        [row / max(float(np.sqrt(np.square(row).mean())), LEAST_NORM) for row in rows], axis=1
-    )
+        return [output.reshape(len(output), -1).astype(np.float64) for output in outputs]
 
 
 def make_judge(subject: Subject) -> Judge | str:
@@ -131,7 +144,7 @@ def make_judge(subject: Subject) -> Judge | str:
     if target.answers is not None:
         return Likeness(subject)
     if target.logits is None:
-        return "there is no cloud half"
+        return "there is no cloud half, or none of its outputs has a shape that every picture shares"
     if not subject.is_labelled:
         return Agreement(subject)
     names = subject.measured.classes

@@ -5,16 +5,20 @@ is as public as the rest of a bundle. What it gives is the tensor at the cut, in
 itself holds the coefficients of whole patches, which an inverter would have to learn to take apart first.
 """
 
-from collections.abc import Mapping
+import math
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import onnx
 import torch
 from onnx import helper, numpy_helper
 from torch import Tensor, nn
+from torch.nn import functional
 
 from siftfunnel.lab.attacks.victim import Lift
-from siftfunnel.lab.audit.layout import MOST_SIDE
+from siftfunnel.lab.audit.layout import FeatureLayout
+from siftfunnel.lab.models.rearranged import Parted, Rearranged
+from siftfunnel.shared.tensors import TensorSpec
 
 SAYS = (
     "inverters start from what the cloud half's first layer, a transposed convolution, makes of the feature"
@@ -22,41 +26,107 @@ SAYS = (
 _PASSES_ON = ("Identity", "Cast")
 
 
-def find_lift(cloud: onnx.ModelProto, feature: tuple[int, int, int], device: torch.device) -> Lift | None:
-    """The lift of a cloud half of one input, or None where it does not begin with one.
+def find_lift(
+    cloud: onnx.ModelProto, tensors: Sequence[TensorSpec], layout: FeatureLayout, device: torch.device
+) -> Lift | None:
+    """The lift of a cloud half, or None where none of its inputs goes into such a layer.
 
     Args:
         cloud: The cloud half.
-        feature: Channels, height, width of its input.
+        tensors: What it takes; the name of a single one does not matter.
+        layout: From the feature as it is packed to the maps that the lift takes.
         device: Where the lift computes.
     """
     graph: Any = cloud.graph
     constants = _constants(graph)
     inputs = [entry.name for entry in graph.input if entry.name not in constants]
-    if len(inputs) != 1:
+    names = inputs if len(tensors) == 1 else [tensor.name for tensor in tensors]
+    layers = [
+        _spreading(graph, name, constants, tensor.shape)
+        for name, tensor in zip(names, tensors, strict=True)
+        if name in inputs
+    ]
+    if len(layers) != len(inputs) or not any(layer is not None for layer in layers):
         return None
-    node = _first_layer(graph, inputs[0])
-    layer = None if node is None else _layer(node, constants, feature[0])
+    if layout.is_identity and layers[0] is not None:
+        whole = FeatureLayout(_shape_after(layers[0], tensors[0].shape), layout.image)
+        if whole.is_identity:
+            return _lift_of_one(layers[0], whole, device)
+    return _lift_of_several(layers, tensors, layout, device)
+
+
+def _lift_of_one(layer: nn.Module, whole: FeatureLayout, device: torch.device) -> Lift:
+    """The layer as it is; as large as the picture, its places stand as channels in a quarter of them.
+
+    An inverter's blocks at the picture's own side cost four times as much and have nothing to gain there.
+    """
+    channels, height, width = whole.maps
+    if (height, width) != whole.image or height % 2 or width % 2:
+        return Lift(layer.to(device), whole.maps, SAYS)
+    maps = (4 * channels, height // 2, width // 2)
+    folded = Rearranged(_places(whole.maps, lambda z: functional.pixel_unshuffle(z, 2)), maps)
+    return Lift(nn.Sequential(layer, folded).eval().to(device), maps, SAYS)
+
+
+def _lift_of_several(
+    layers: Sequence[nn.ConvTranspose2d | None],
+    tensors: Sequence[TensorSpec],
+    layout: FeatureLayout,
+    device: torch.device,
+) -> Lift:
+    """Maps taken apart into tensors, each through its layer, and all brought to one grid again."""
+    shapes = [
+        tensor.shape if layer is None else _shape_after(layer, tensor.shape)
+        for layer, tensor in zip(layers, tensors, strict=True)
+    ]
+    sizes = [tensor.size for tensor in tensors]
+    parted = Parted(
+        sizes,
+        [
+            None if layer is None else (tuple(tensor.shape), layer)
+            for layer, tensor in zip(layers, tensors, strict=True)
+        ],
+    )
+    lifted = sum(math.prod(shape) for shape in shapes)
+    whole = FeatureLayout((lifted, 1, 1), layout.image, tuple(shapes))
+    back = _places(layout.maps, layout.to_own)
+    modules = (
+        Rearranged(back, (sum(sizes), 1, 1)),
+        parted,
+        Rearranged(_places(whole.own, whole.to_maps), whole.maps),
+    )
+    return Lift(nn.Sequential(*modules).eval().to(device), whole.maps, SAYS)
+
+
+def _places(shape: tuple[int, ...], arrange: Callable[[Tensor], Tensor]) -> Tensor:
+    """Which value stands where after ``arrange``; float64 holds every index."""
+    values = torch.arange(math.prod(shape), dtype=torch.float64)
+    return arrange(values.reshape(1, *shape)).flatten()
+
+
+def maps_of(layout: FeatureLayout) -> Rearranged:
+    """A layout's way to maps as a layer that can be written into a graph."""
+    return Rearranged(_places(layout.own, layout.to_maps), layout.maps)
+
+
+def _spreading(
+    graph: Any, name: str, constants: Mapping[str, Tensor], shape: tuple[int, ...]
+) -> nn.ConvTranspose2d | None:
+    """The layer that a tensor goes into, where it is one that spreads it over more places."""
+    node = _first_layer(graph, name) if len(shape) == 3 else None
+    layer = None if node is None else _layer(node, constants, shape[0])
     if layer is None:
         return None
-    module: nn.Module = layer.requires_grad_(False)
-    height, width = _sides(module, feature)
-    if (height, width) <= feature[1:] or min(height // feature[1], width // feature[2]) < 1:
+    height, width = _shape_after(layer, shape)[1:]
+    if height * width <= shape[1] * shape[2]:
         return None
-    fold = -(-max(height, width) // MOST_SIDE)
-    if fold > 1:
-        if height % fold or width % fold:
-            return None
-        module = nn.Sequential(module, nn.PixelUnshuffle(fold))
-    with torch.no_grad():
-        shape = tuple(module(torch.zeros(1, *feature)).shape[1:])
-    return Lift(module.eval().to(device), shape, SAYS)
+    return layer.requires_grad_(False).eval()
 
 
-def _sides(module: nn.Module, feature: tuple[int, int, int]) -> tuple[int, int]:
-    with torch.no_grad():
-        height, width = module(torch.zeros(1, *feature)).shape[2:]
-    return int(height), int(width)
+@torch.no_grad()
+def _shape_after(layer: nn.ConvTranspose2d, shape: tuple[int, ...]) -> tuple[int, int, int]:
+    channels, height, width = layer(torch.zeros(1, *shape)).shape[1:]
+    return int(channels), int(height), int(width)
 
 
 def _constants(graph: Any) -> dict[str, Tensor]:

@@ -12,9 +12,11 @@ from torch import Tensor
 
 from siftfunnel.lab.audit.attacking import kept_pictures
 from siftfunnel.lab.audit.charts import Bar, comparison_chart, curves, histogram
+from siftfunnel.lab.audit.equal_bytes import best_within
 from siftfunnel.lab.audit.figures import default_codec, reference_auxiliary, reference_row
 from siftfunnel.lab.audit.gallery import Choice, data_uri
 from siftfunnel.lab.audit.subject import Subject
+from siftfunnel.lab.metrics.pictures import score_pictures
 
 PAGE = "report.html"
 
@@ -102,10 +104,12 @@ def _measure(accuracy: Mapping[str, Any]) -> dict[str, str]:
 
 
 def _picture_codec_rows(figures: Mapping[str, Any]) -> list[dict[str, Any]]:
-    labels = {"jpeg": "JPEG", "webp": "WebP"}
-    return [{"label": labels[name], "standard": None, **row} for name, row in figures["formats"].items()]
+    return [
+        {"label": PICTURE_CODECS[name], "standard": None, **row} for name, row in figures["formats"].items()
+    ]
 
 
+PICTURE_CODECS = {"jpeg": "JPEG", "webp": "WebP"}
 STATUSES = ("PASS", "FAIL", "NOT APPLICABLE")
 
 
@@ -162,6 +166,21 @@ def _matrix(
         made = _bytes(reference_row(name, subject.x_NCHW[indices], reference_auxiliary(subject)))
         decibels = np.asarray(report["references"][name]["psnr_db_per_image"])[indices]
         rows.append({"label": REFERENCE_LABELS[name], "kind": "reference", "cells": _cells(made, decibels)})
+    return rows + _picture_codec_cells(report["picture_codecs"], originals[indices])
+
+
+def _picture_codec_cells(figures: Mapping[str, Any], originals_NCHW: Tensor) -> list[dict[str, Any]]:
+    """Rows of the same pictures as a picture codec has them in the feature's bytes."""
+    rows = []
+    pictures = originals_NCHW.permute(0, 2, 3, 1).contiguous().numpy()
+    for name, label in PICTURE_CODECS.items():
+        found = [best_within(picture, name, int(figures["payload_bytes"])) for picture in pictures]
+        arrived = [sent[1] for sent in found if sent is not None]
+        if len(arrived) == len(pictures):
+            made = torch.from_numpy(np.stack(arrived)).permute(0, 3, 1, 2)
+            decibels = score_pictures(originals_NCHW.float() / 255, made.float() / 255).psnr_db_N
+            cells = _cells(made, decibels)
+            rows.append({"label": f"{label} of equal bytes", "kind": "reference", "cells": cells})
     return rows
 
 

@@ -1,6 +1,6 @@
 """What is audited: a run folder, a bundle, or a foreign edge half with its feature spec."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
@@ -176,10 +176,11 @@ def target_of_bundle(place: Path, device: torch.device) -> Target:
     layout = layout_of(manifest)
     made = manifest.feature.shape if several else manifest.sent[0].shape
     noisy = probe_edge(loaded, manifest.input, made, device, manifest.name)
-    cloud = Cloud(OnnxHalf(place / CLOUD, tensors=several, several=True), made) if has_cloud else None
+    fixed = tuple(output.name for output in manifest.given if None not in output.shape)
+    cloud = Cloud(OnnxHalf(place / CLOUD, tensors=several, several=True), made, fixed) if has_cloud else None
     victim = _victim(loaded, manifest.input, layout, device, manifest.edge_stages, noisy)
-    if has_cloud and layout.is_identity:
-        victim = replace(victim, lift=find_lift(onnx.load(str(place / CLOUD)), layout.maps, device))
+    if has_cloud:
+        victim = replace(victim, lift=find_lift(onnx.load(str(place / CLOUD)), manifest.sent, layout, device))
     target = Target(
         name=manifest.name,
         kind="bundle",
@@ -195,7 +196,7 @@ def target_of_bundle(place: Path, device: torch.device) -> Target:
             "edge_stages": [stage.kind for stage in manifest.edge_stages],
         },
         logits=None if cloud is None or manifest.scores is None else cloud.scores(manifest.scores.name),
-        answers=None if cloud is None or manifest.scores is not None else cloud.answers,
+        answers=cloud.answers if cloud is not None and manifest.scores is None and fixed else None,
         classes=manifest.classes or None,
         class_ids=manifest.ids,
         label_kind=manifest.label_kind,
@@ -213,20 +214,25 @@ class Cloud:
     Args:
         half: The graph.
         taken: Shape of the feature that it takes: of its only tensor, or of all of them packed.
+        fixed: Outputs whose shape is the same for every frame; None asks the graph.
     """
 
-    def __init__(self, half: OnnxHalf, taken: tuple[int, ...]) -> None:
+    def __init__(self, half: OnnxHalf, taken: tuple[int, ...], fixed: tuple[str, ...] | None = None) -> None:
         self._half, self._taken = half, taken
+        self.fixed = half.fixed_outputs if fixed is None else fixed
 
     def answers(self, features: NDArray[np.float32]) -> tuple[NDArray[Any], ...]:
-        """Every output."""
-        return self._half.outputs(features.reshape(len(features), *self._taken))
+        """Every output whose shape is the same for every frame."""
+        return self._run(features, self.fixed)
 
     def scores(self, name: str = "") -> Logits:
         """From features to the output of that name; to the first where a graph calls it something else."""
         names = self._half.output_names
-        at = names.index(name) if name in names else 0
-        return lambda features: self.answers(features)[at].astype(np.float32)
+        wanted = (name if name in names else names[0],)
+        return lambda features: self._run(features, wanted)[0].astype(np.float32)
+
+    def _run(self, features: NDArray[np.float32], names: Sequence[str]) -> tuple[NDArray[Any], ...]:
+        return self._half.outputs(features.reshape(len(features), *self._taken), names)
 
 
 def target_of_foreign(edge: Path, spec: Path, device: torch.device) -> Target:
@@ -251,7 +257,7 @@ def target_of_foreign(edge: Path, spec: Path, device: torch.device) -> Target:
         digest=sha256_hex(digest_of_graphs(*graphs).encode() + spec.read_bytes()),
         about={"defence": None, "architecture": None, "split_point": None, "edge_stages": []},
         logits=cloud.scores() if cloud is not None and ranks else None,
-        answers=cloud.answers if cloud is not None and not ranks else None,
+        answers=cloud.answers if cloud is not None and not ranks and cloud.fixed else None,
         classes=contract.classes,
         label_kind=contract.label_kind,
         dataset=dataset_of_name(contract.name),

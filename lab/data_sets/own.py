@@ -23,8 +23,8 @@ from siftfunnel.shared.pictures import ImageError
 from siftfunnel.shared.preprocess import InputSpec, prepare
 
 ATTACKED_SHARE = 0.2
-MOST_BYTES = 1_000_000_000
-"""Of pixels that are kept in memory; more files than fit are left unread, and that is said."""
+MOST_BYTES, MOST_PICTURES = 600_000_000, 20_000
+"""Bytes of pixels that are kept, and pictures that are compared; what is beyond stays unread, and is told."""
 NOBODY = ("picture",)
 """The classes of pictures without labels."""
 _THUMBNAIL, _ALIKE_LEVELS = 16, 6.0
@@ -68,18 +68,18 @@ def load_own(place: Path, spec: InputSpec, *, attacker: int, attacked: int) -> O
     Raises:
         DataError: nothing there, nothing that is a picture, or too few that differ; says what to do.
     """
-    with _stored(place) as stored:
+    with stored_pictures(place) as stored:
         if not stored:
             raise DataError(
                 f"{place}: no pictures in it, by the ends of their names; give a folder or a tar of them"
             )
-        room = max(attacker + attacked, MOST_BYTES // (3 * spec.height * spec.width))
+        room = max(attacker + attacked, min(MOST_PICTURES, MOST_BYTES // (3 * spec.height * spec.width)))
         chosen = _at_most(stored, room)
         pixels, labels, failures = _prepared(chosen, spec)
     notes = (
         []
         if len(chosen) == len(stored)
-        else [f"{len(chosen):,} of {len(stored):,} pictures were read, which is what fits into memory."]
+        else [f"{len(chosen):,} of {len(stored):,} pictures were read, which is as many as are compared."]
     )
     if failures:
         told = "; ".join(failures[:_NAMED]) + (" and others" if len(failures) > _NAMED else "")
@@ -110,7 +110,7 @@ def load_own(place: Path, spec: InputSpec, *, attacker: int, attacked: int) -> O
 
 
 @contextmanager
-def _stored(place: Path) -> Iterator[list[StoredPicture]]:
+def stored_pictures(place: Path) -> Iterator[list[StoredPicture]]:
     """Every picture below a folder or in a tar; its label is the folder that it lies in, if any."""
     if place.is_dir():
         found = sorted(path for path in place.rglob("*") if is_picture(path.name) and path.is_file())
@@ -194,15 +194,12 @@ def alike_groups(images_NHWC: NDArray[np.uint8]) -> NDArray[np.int64]:
     for start in range(0, count, _ROWS_AT_ONCE):
         rows = flat[start : start + _ROWS_AT_ONCE]
         apart = squares[start : start + len(rows), None] + squares[None] - 2 * rows @ flat.T
-        for one, other in np.argwhere(apart < limit):
-            if start + one < other:
-                group = _united(group, int(start + one), int(other))
+        for row, is_alike in enumerate(apart < limit):
+            is_alike[start + row] = True
+            joined = np.unique(group[is_alike])
+            if len(joined) > 1:
+                group[np.isin(group, joined)] = joined[0]
     return group
-
-
-def _united(group: NDArray[np.int64], one: int, other: int) -> NDArray[np.int64]:
-    low, high = sorted((group[one], group[other]))
-    return np.where(group == high, low, group) if low != high else group
 
 
 def _parted(groups: NDArray[np.int64], least: int) -> NDArray[np.bool_]:

@@ -1,14 +1,15 @@
 """Where a network can be cut, and what each cut costs.
 
-A cut is a set of tensors: whatever they are computed from stays on the device, the rest goes to the cloud, and
-nothing but they crosses. The tensors that are alive between two nodes are such a set; every cut of one tensor
-appears among them in any order of the nodes.
+A cut is a set of tensors: whatever they are computed from stays on the device, the rest goes to the cloud,
+and nothing but they crosses. The tensors that are alive between two nodes are such a set; every cut of one
+tensor appears among them in any order of the nodes. The last is the network's end: all of it on the device.
 """
 
 import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
+from itertools import pairwise
 
 import onnx
 
@@ -23,7 +24,7 @@ NEAR = 0.05
 """Of the whole network's multiply-adds: how far apart cuts are that replace each other."""
 FLOATS = ("float32", "float16", "float64")
 _ACTIVATIONS = frozenset(
-    {
+    [
         "Relu",
         "Clip",
         "LeakyRelu",
@@ -35,7 +36,7 @@ _ACTIVATIONS = frozenset(
         "Gelu",
         "Tanh",
         "Mish",
-    }
+    ]
 )
 
 
@@ -139,8 +140,8 @@ class Flow:
         behind = self.before(outputs, stop=names)
         if self.network.input.name in {name for node in behind for name in reads(node)}:
             raise NetworkError(
-                f"cut through {', '.join(names)}: {_first_leak(self, behind)} behind it still needs the picture; "
-                "add the tensors that go around the cut, NAME+NAME"
+                f"cut through {', '.join(names)}: {_first_leak(self, behind)} behind it still needs the "
+                "picture; add the tensors that go around the cut, NAME+NAME"
             )
         nodes = self.before(names)
         parameters, macs = self.cost(nodes)
@@ -200,10 +201,10 @@ def cut_named(network: Network, name: str) -> Cut:
 
 
 def find_cuts(network: Network) -> tuple[Cut, ...]:
-    """Every cut of one tensor in the order of depth, then those of several that are smaller than their neighbours.
+    """Every cut of one tensor in the order of depth, then those of several that are valleys among their like.
 
-    Cuts of several tensors are at most `MOST_CUTS_OF_SEVERAL`, the smallest, of at most `MOST_TENSORS` tensors,
-    and only where no cut of one tensor that is as small lies near.
+    Cuts of several tensors are at most `MOST_CUTS_OF_SEVERAL`, the smallest, of at most `MOST_TENSORS`
+    tensors, and only where no cut of one tensor that is as small lies near.
 
     Raises:
         NetworkError: there is none; the text says why.
@@ -230,7 +231,7 @@ def _live_sets(flow: Flow) -> list[tuple[str, ...]]:
     for index, node in enumerate(flow.graph.node):
         made = [n for n in node.output if n and n not in flow.constants and (n in last or n in outputs)]
         alive = [n for n in (*alive, *made) if last.get(n, -1) > index or n in outputs]
-        fits = 1 <= len(alive) <= MOST_TENSORS and not outputs & set(alive)
+        fits = 1 <= len(alive) <= MOST_TENSORS and outputs & set(alive) in (set(), set(alive))
         if fits and not any(flow.cannot_cross(name) for name in alive):
             sets.setdefault(tuple(alive))
     return list(sets)
@@ -238,7 +239,7 @@ def _live_sets(flow: Flow) -> list[tuple[str, ...]]:
 
 def _valleys(along: Sequence[Cut]) -> list[Cut]:
     """Cuts that are smaller than those before and behind; of equals in a row, the last."""
-    steps = [cut for cut, then in zip(along, along[1:], strict=False) if cut.elements != then.elements]
+    steps = [cut for cut, then in pairwise(along) if cut.elements != then.elements]
     steps += along[-1:]
     sizes = [math.inf, *(cut.elements for cut in steps), math.inf]
     return [

@@ -6,7 +6,7 @@ halves + funnel -> edge.onnx, cloud.onnx -> equal to halves and funnel apart? ->
 
 import statistics
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -24,12 +24,13 @@ from siftfunnel.lab.split.halves import Halves
 from siftfunnel.lab.split.picture_codecs import MOST_PICTURES, Curve, picture_curve
 from siftfunnel.lab.split.points import agreement_figures, through
 from siftfunnel.lab.split.runner import Runner, relative_difference
-from siftfunnel.shared.bundle import Bundle, write_bundle
+from siftfunnel.shared.bundle import CLOUD, EDGE, Bundle, write_bundle
+from siftfunnel.shared.bundle_check import check_halves
 from siftfunnel.shared.manifest import CodecSpec, Manifest, is_name
 from siftfunnel.shared.preprocess import normalise
 from siftfunnel.shared.selftest import make_selftest
 from siftfunnel.shared.tensors import pack, pack_arrays, unpack_array
-from siftfunnel.shared.wire import calibrate
+from siftfunnel.shared.wire import calibrate_tensors
 
 TOLERANCE = 1e-3
 COMPARED = 16
@@ -55,7 +56,7 @@ class Served:
         return Ends(self.halves)
 
 
-def served(run: SplitRun, name: str, codecs: Sequence[CodecSpec], label_kind: str = "category") -> Served:
+def served(run: SplitRun, name: str, codecs: Sequence[CodecSpec], label_kind: str) -> Served:
     """Put the funnel into the halves and say it all in a manifest."""
     halves = run.halves
     if run.funnel is not None:
@@ -108,17 +109,16 @@ def verify(run: SplitRun, made: Served, pixels_NHWC: NDArray[np.uint8]) -> dict[
     for what, difference in differences.items():
         if not difference <= TOLERANCE:
             raise ExportError(
-                f"{what} of the graphs differ from the cut network's by {difference:.1e} of the largest value, "
-                f"allowed is {TOLERANCE:.0e}; nothing was written"
+                f"{what} of the graphs differ from the cut network's by {difference:.1e} of the largest "
+                f"value, allowed is {TOLERANCE:.0e}; nothing was written"
             )
     return differences
 
 
 def plain_codecs(run: SplitRun, fitted: Seen) -> tuple[CodecSpec, ...]:
     """The usual codecs, fp32 to q4, for tensors as they are."""
-    packed = pack_arrays(fitted.tensors, run.sent)
-    most = max(CALIBRATION_VALUES // packed[0].size, 2)
-    return calibrate(packed[:most])
+    most = max(CALIBRATION_VALUES // sum(tensor.size for tensor in run.sent), 2)
+    return calibrate_tensors([values[:most] for values in fitted.tensors], run.sent)
 
 
 def codec_figures(
@@ -184,7 +184,7 @@ def export_split(
     *,
     name: str | None,
     say: Say,
-    checks: Callable[[Manifest, bytes, bytes], None] | None = None,
+    label_kind: str = "category",
 ) -> Bundle:
     """Write the bundle of a run.
 
@@ -195,10 +195,11 @@ def export_split(
         out: The directory that becomes the bundle.
         name: The bundle's name; None takes that of ``out``.
         say: Shows progress.
-        checks: What a server would refuse, raised before anything is written.
+        label_kind: What an answer says: ``category`` or ``identity``.
 
     Raises:
         ExportError: the graphs do not compute what the cut network computes.
+        GraphError: a device or a server would refuse them.
         ValueError: a name that no bundle can have.
     """
     name = name or out.resolve().name
@@ -212,20 +213,20 @@ def export_split(
     codecs = [point.spec for point in run.points]
     codecs = codecs or list(plain_codecs(run, see(run.ends, calibration[:200], run.spec)))
     figures = codec_figures(run, codecs, seen, None if labels is None else labels[: len(some)])
-    made = served(run, name, codecs)
+    made = served(run, name, codecs, label_kind)
     differences = verify(run, made, some[:COMPARED])
     say(f"graphs compute what the cut network computes, to {max(differences.values()):.1e}")
     curves = [picture_curve(kind, run.ends, some, run.spec, seen, say) for kind in ("jpeg", "webp")]
     default = run.points[0].target.name if run.points else choose_default(_as_accuracies(figures))
     manifest = replace(made.manifest, default_codec=default)
-    edge, cloud = made.halves.edge.SerializeToString(), made.halves.cloud.SerializeToString()
-    if checks is not None:
-        checks(manifest, edge, cloud)
-    files = {"edge.onnx": edge, "cloud.onnx": cloud, **_selftest(manifest, made)}
+    graphs = {EDGE: made.halves.edge.SerializeToString(), CLOUD: made.halves.cloud.SerializeToString()}
+    files = {**graphs, **_selftest(manifest, made)}
+    check_halves(manifest, files)
     report = {
         "agreement": figures[default]["agreement"],
         "agreement_ci95": figures[default]["agreement_ci95"],
         "agreement_is": seen.likeness.measure,
+        "agreement_of_a_constant_answer": round(seen.likeness.of_a_constant(), 4),
         "pictures": {"held_out": len(some), "from": run.pictures.name},
         "codecs": figures,
         "pictures_at_equal_agreement": against_pictures(figures, curves),

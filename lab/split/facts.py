@@ -74,7 +74,7 @@ def input_facts(model: onnx.ModelProto, size: tuple[int, int] | None) -> tuple[I
     height, width = size or read
     if height is None or width is None:
         raise NetworkError(
-            f"the height and width of input {value.name} are open in the file: say them with --size HEIGHTxWIDTH"
+            f"the file leaves the height and width of input {value.name} open: say them, --size HEIGHTxWIDTH"
         )
     notes = []
     if size and None not in read and size != read:
@@ -94,7 +94,7 @@ def _layout(axes: Sequence[int | None], name: str) -> tuple[Layout, int]:
     if axes[1] is None and axes[3] is None:
         return "NCHW", 3
     raise NetworkError(
-        f"input {name} has axes {list(axes)}: pictures have 1 or 3 channels, in the second or the last of four"
+        f"input {name} has axes {list(axes)}: pictures have 1 or 3 channels, second or last of four axes"
     )
 
 

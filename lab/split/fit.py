@@ -1,7 +1,7 @@
 """From a network and a folder of pictures to a run folder: read, cut, see, fit, find rate points, measure."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
@@ -35,12 +35,14 @@ class FitSettings:
         targets: Rate points, the default one first; none without a funnel.
         classes: Names of the classes in the order of the scores; empty numbers them.
         class_ids: What tells classes apart whose names do not.
+        mac_share: Of the whole network's multiply-adds, on the device at most, the funnel's included.
     """
 
     funnel: Literal["linear", "none"] = "linear"
     targets: tuple[Target, ...] = ()
     classes: tuple[str, ...] = ()
-    class_ids: tuple[str, ...] = field(default=())
+    class_ids: tuple[str, ...] = ()
+    mac_share: float | None = None
 
     def __post_init__(self) -> None:
         if self.funnel == "linear" and not self.targets:
@@ -101,7 +103,8 @@ def fit_halves(
     for note in pictures.notes:
         say(note)
     fitted, held_out = _seen(ends, pictures, spec, say)
-    funnel, points, about = _fitted(ends, fitted, held_out, settings, say)
+    room = None if settings.mac_share is None else settings.mac_share * macs[1] - macs[0]
+    funnel, points, about = _fitted(ends, fitted, held_out, settings, room, say)
     run = SplitRun(
         network=name,
         original_sha256=original_sha256,
@@ -138,13 +141,16 @@ def _seen(ends: Ends, pictures: OwnPictures, spec: InputSpec, say: Say) -> tuple
 
 
 def _fitted(
-    ends: Ends, fitted: Seen, held_out: Seen, settings: FitSettings, say: Say
+    ends: Ends, fitted: Seen, held_out: Seen, settings: FitSettings, room: float | None, say: Say
 ) -> tuple[Funnel | None, tuple[Point, ...], dict[str, Any]]:
     if settings.funnel == "none":
         return None, (), {}
     wanted = [target.bytes for target in settings.targets if target.bytes is not None]
-    funnel = fit_funnel(ends, fitted, held_out, float(np.median(wanted)) if wanted else None, say)
-    funnel, points = find_points(ends, funnel, fitted, held_out, settings.targets, say)
+    whole = fit_funnel(ends, fitted, held_out, float(np.median(wanted)) if wanted else None, say)
+    funnel, points = find_points(ends, whole, fitted, held_out, settings.targets, say)
+    if room is not None and funnel.macs > room:
+        say(f"{funnel.macs:,} multiply-adds of the funnel do not fit: its faintest channels are left out")
+        funnel, points = find_points(ends, whole.within(room), fitted, held_out, settings.targets, say)
     return funnel, points, told_points(ends, funnel, points, fitted, held_out, say)
 
 
@@ -187,8 +193,9 @@ def too_few(inside: dict[str, Any], outside: dict[str, Any], fitted: int) -> lis
     if times < WORSE_OUTSIDE:
         return []
     return [
-        f"{fitted} pictures are too few for this cut: at equal bytes held-out ones diverge {times:.1f} times as "
-        "much as those that were fitted to; add pictures, some hundred say more, or cut where tensors are smaller"
+        f"{fitted} pictures are too few for this cut: at equal bytes held-out ones diverge {times:.1f} times "
+        "as much as those that were fitted to; add pictures, some hundred say more, or cut where tensors are "
+        "smaller"
     ]
 
 
@@ -203,7 +210,7 @@ def _classes(made: Halves, classes: Sequence[str]) -> tuple[str, ...]:
 
 
 def labels_of(pictures: OwnPictures, run: SplitRun) -> NDArray[np.int64] | None:
-    """Positions of the held-out pictures' folders among the classes (their ids or names); None where they are none."""
+    """Positions of the held-out pictures' folders among the classes; None where they are no classes."""
     known = {name: place for place, name in enumerate(run.class_ids or run.classes)}
     found = [known.get(name) for name in pictures.attacked.classes]
     if not pictures.is_labelled or any(place is None for place in found):

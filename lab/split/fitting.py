@@ -54,6 +54,30 @@ class Funnel:
         """Multiply-adds on the device for a picture."""
         return sum(part.macs for part in self.parts)
 
+    def within(self, macs: float) -> "Funnel":
+        """With the channels of the largest variances that so many multiply-adds allow.
+
+        Raises:
+            ValueError: not even one channel of each tensor fits.
+        """
+        ranked = sorted(
+            ((float(v), n, k) for n, part in enumerate(self.parts) for k, v in enumerate(part.variances_K)),
+            reverse=True,
+        )
+        kept = [np.zeros(part.channels, dtype=bool) for part in self.parts]
+        left = macs
+        for _, number, channel in ranked:
+            left -= self.parts[number].macs / self.parts[number].channels
+            if left < 0:
+                break
+            kept[number][channel] = True
+        if not all(channels.any() for channels in kept):
+            raise ValueError(
+                f"a funnel of {macs:,.0f} multiply-adds has no channel: allow more, or cut earlier"
+            )
+        parts = [part.keep(channels) for part, channels in zip(self.parts, kept, strict=True)]
+        return Funnel(tuple(parts), self.importance)
+
     def without_unused(self, z: Sequence[NDArray[np.float32]], finest_step: float) -> "Funnel":
         """Without the channels that are zero in every frame at the finest step."""
         kept = [part.keep(used_channels(v, finest_step)) for part, v in zip(self.parts, z, strict=True)]
@@ -94,16 +118,7 @@ def fit_funnel(ends: Ends, fitted: Seen, held_out: Seen, target_bytes: float | N
 def _importance(ends: Ends, fitted: Seen, sides: Sequence[Sequence[int]], say: Say) -> Importance:
     few = fitted.take(slice(0, IMPORTANCE_PICTURES), ends)
     say(f"what the outputs ask of {len(sides)} tensor(s), by {len(few)} pictures")
-    halves = ends.halves
-    return importance(
-        halves.cloud,
-        halves.outputs,
-        halves.tensors,
-        sides,
-        few.tensors,
-        few.likeness,
-        frames_per_run=halves.frames_per_run,
-    )
+    return importance(ends, few, sides)
 
 
 def _best(

@@ -1,4 +1,4 @@
-"""A run folder of a split: what was cut where, the funnel, its rate points; JSON and safetensors, halves as ONNX.
+"""A run folder of a split: what was cut where, the funnel and its rate points.
 
 RUN/run.json              network, cut, input, outputs, pictures, points with their codecs, figures
 RUN/funnel.safetensors    the funnel's matrices; absent where there is none
@@ -13,13 +13,14 @@ from typing import Any
 
 import onnx
 from safetensors.torch import load_file, save_file
+from torch import Tensor
 
 from siftfunnel.lab.checkpoints import RUN, RunFolderError
 from siftfunnel.lab.split.features import Ends
 from siftfunnel.lab.split.fitting import Funnel
 from siftfunnel.lab.split.graphs import copy_of
 from siftfunnel.lab.split.halves import Halves
-from siftfunnel.lab.split.linear import TensorFunnel
+from siftfunnel.lab.split.linear import Refinement, TensorFunnel
 from siftfunnel.lab.split.points import Point
 from siftfunnel.lab.split.targets import Target
 from siftfunnel.shared import manifest_fields as told
@@ -91,6 +92,12 @@ def save_run(folder: Path, run: SplitRun) -> None:
                 f"{number}.{name}": getattr(part, name).contiguous()
                 for number, part in enumerate(run.funnel.parts)
                 for name in _PARTS
+            }
+            | {
+                f"{number}.{name}": value.contiguous()
+                for number, part in enumerate(run.funnel.parts)
+                if part.refinement is not None
+                for name, value in vars(part.refinement).items()
             },
             folder / FUNNEL,
         )
@@ -195,7 +202,12 @@ def _from_json(folder: Path, stored: Mapping[str, Any]) -> SplitRun:
 def _funnel(folder: Path, tensors: Sequence[TensorSpec], stored: Mapping[str, Any]) -> Funnel:
     held = load_file(folder / FUNNEL)
     parts = tuple(
-        TensorFunnel(tensor, side, *(held[f"{number}.{name}"] for name in _PARTS))
+        TensorFunnel(tensor, side, *(held[f"{number}.{name}"] for name in _PARTS), _refinement(held, number))
         for number, (tensor, side) in enumerate(zip(tensors, stored["sides"], strict=True))
     )
     return Funnel(parts, stored["importance"])
+
+
+def _refinement(held: Mapping[str, Tensor], number: int) -> Refinement | None:
+    names = [f"{number}.{name}" for name in Refinement.__dataclass_fields__]
+    return Refinement(*(held[name] for name in names)) if names[0] in held else None

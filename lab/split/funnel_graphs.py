@@ -10,7 +10,7 @@ from onnx import TensorProto, helper, numpy_helper
 from torch import Tensor
 
 from siftfunnel.lab.split.graphs import copy_of
-from siftfunnel.lab.split.linear import TensorFunnel
+from siftfunnel.lab.split.linear import Refinement, TensorFunnel
 from siftfunnel.lab.split.patches import maps_spec
 
 PREFIX = "funnel."
@@ -92,6 +92,8 @@ def _decode(nodes: _Nodes, funnel: TensorFunnel, output: str) -> None:
     patch = _array(funnel.mean_I).reshape(1, maps.channels, side, side)
     mean = nodes.weight("mean", np.tile(patch, (1, 1, maps.height // side, maps.width // side)))
     name = nodes.add("Add", [name, mean])
+    if funnel.refinement is not None:
+        name = _refined(nodes, funnel.refinement, name)
     if len(funnel.tensor.shape) == 2:
         name = nodes.reshape(name, maps.shape[:2], "tokens")
         nodes.add("Transpose", [name], output, perm=[0, 2, 1])
@@ -100,6 +102,19 @@ def _decode(nodes: _Nodes, funnel: TensorFunnel, output: str) -> None:
         nodes.add("Reshape", [name, shape], output)
     else:
         nodes.add("Identity", [name], output)
+
+
+def _refined(nodes: _Nodes, refinement: Refinement, name: str) -> str:
+    hidden = name
+    for what, weight, bias in (
+        ("first", refinement.first_HC33, refinement.first_H),
+        ("second", refinement.second_CH33, refinement.second_C),
+    ):
+        if what == "second":
+            hidden = nodes.add("Relu", [hidden])
+        inputs = [hidden, nodes.weight(what, _array(weight)), nodes.weight(f"{what}_bias", _array(bias))]
+        hidden = nodes.add("Conv", inputs, kernel_shape=[3, 3], pads=[1, 1, 1, 1])
+    return nodes.add("Add", [name, hidden])
 
 
 def _array(values: Tensor) -> NDArray[np.float32]:

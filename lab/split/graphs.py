@@ -1,22 +1,16 @@
 """What the room asks of an ONNX graph, message by message: inputs, readers, constants, sizes."""
 
+import math
 from collections.abc import Iterator
 
 import onnx
-from onnx import TensorProto
+from onnx import TensorProto, helper
 
 PROTOBUF_LIMIT = 2**31 - 2**20
 """Bytes that protobuf serialises at most, with room for what surrounds the weights."""
-CONTROL_FLOW = frozenset({"If", "Loop", "Scan"})
 RANDOM = frozenset(
-    {"RandomNormal", "RandomNormalLike", "RandomUniform", "RandomUniformLike", "Bernoulli"}
-) | {"Multinomial"}
-_ITEM_BYTES = {TensorProto.DOUBLE: 8, TensorProto.INT64: 8, TensorProto.UINT64: 8, TensorProto.FLOAT: 4} | {
-    TensorProto.INT32: 4,
-    TensorProto.UINT32: 4,
-    TensorProto.FLOAT16: 2,
-    TensorProto.BFLOAT16: 2,
-}
+    ["RandomNormal", "RandomNormalLike", "RandomUniform", "RandomUniformLike", "Bernoulli", "Multinomial"]
+)
 
 
 class NetworkError(ValueError):
@@ -74,15 +68,12 @@ def weight_bytes(tensor: TensorProto) -> int:
     """Bytes that a tensor takes in a file."""
     if tensor.HasField("raw_data"):
         return len(tensor.raw_data)
-    return count(tensor) * _ITEM_BYTES.get(tensor.data_type, 1)
+    return count(tensor) * int(helper.tensor_dtype_to_np_dtype(tensor.data_type).itemsize)
 
 
 def count(tensor: TensorProto) -> int:
     """Values in a tensor."""
-    size = 1
-    for axis in tensor.dims:
-        size *= axis
-    return size
+    return math.prod(tensor.dims)
 
 
 def exceeds_protobuf(model: onnx.ModelProto) -> bool:

@@ -181,7 +181,7 @@ def _prove(network: Network, edge: onnx.ModelProto, cloud: onnx.ModelProto) -> f
     allowed = ROUGH_TOLERANCE if is_rough(network.model) else TOLERANCE
     if not difference <= allowed:
         raise NetworkError(
-            f"the halves together differ from the network by {difference:.1e} of its largest value, allowed is "
-            f"{allowed:.0e}; cut elsewhere"
+            f"the halves together differ from the network by {difference:.1e} of its largest value, "
+            f"allowed is {allowed:.0e}; cut elsewhere"
         )
     return difference

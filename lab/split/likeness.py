@@ -94,6 +94,13 @@ class Likeness:
         ]
         return np.mean(rows, axis=0)  # type: ignore[no-any-return]
 
+    def of_a_constant(self) -> float:
+        """Agreement of an answer that never changes: the commonest class, or the mean output.
+
+        What a funnel agrees beyond this it owes to the picture.
+        """
+        return float(np.mean([_constant(*pair) for pair in zip(self._expected, self._outputs, strict=True)]))
+
     def divergence_N(self, values: Sequence[NDArray[Any]], pictures: slice = slice(None)) -> NDArray[Any]:
         """Divergence of each picture, 0 where nothing differs."""
         total = np.zeros(len(self._expected[0][pictures]))
@@ -109,6 +116,13 @@ class Likeness:
             else:
                 total += (wanted - found).square().mean(1).double().numpy()
         return total
+
+
+def _constant(expected: NDArray[Any], output: OutputSpec) -> float:
+    if output.is_scores:
+        return float(np.bincount(expected.argmax(1)).max() / len(expected))
+    mean = np.broadcast_to(expected.mean(0), expected.shape)
+    return float(_agreement(mean, expected, output).mean())
 
 
 def _agreement(found: NDArray[Any], expected: NDArray[Any], output: OutputSpec) -> NDArray[np.float64]:

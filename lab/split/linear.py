@@ -10,7 +10,7 @@ live in the same space.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
@@ -29,6 +29,30 @@ BATCH = 32
 
 
 @dataclass(frozen=True)
+class Refinement:
+    """What a trained funnel adds to the decoded maps, in the cloud: conv 3x3, ReLU, conv 3x3.
+
+    It mends what patches that were rounded apart from one another do to their borders.
+
+    Attributes:
+        first_HC33: Weights of the first convolution.
+        first_H: Its bias.
+        second_CH33: Weights of the second.
+        second_C: Its bias.
+    """
+
+    first_HC33: Tensor
+    first_H: Tensor
+    second_CH33: Tensor
+    second_C: Tensor
+
+    def __call__(self, maps_NCHW: Tensor) -> Tensor:
+        """Maps with what is added."""
+        hidden = functional.conv2d(maps_NCHW, self.first_HC33, self.first_H, padding=1).relu()
+        return maps_NCHW + functional.conv2d(hidden, self.second_CH33, self.second_C, padding=1)
+
+
+@dataclass(frozen=True)
 class TensorFunnel:
     """The transform of one tensor.
 
@@ -39,6 +63,7 @@ class TensorFunnel:
         decode_IK: D.
         mean_I: Of patches.
         variances_K: Of z over the pictures it was fitted to, falling.
+        refinement: Of the decoded maps; None in closed form.
     """
 
     tensor: TensorSpec
@@ -47,6 +72,7 @@ class TensorFunnel:
     decode_IK: Tensor
     mean_I: Tensor
     variances_K: Tensor
+    refinement: Refinement | None = None
 
     @property
     def channels(self) -> int:
@@ -84,21 +110,26 @@ class TensorFunnel:
 
     def decode(self, z_NKhw: NDArray[np.float32]) -> NDArray[np.float32]:
         """The inverse of `encode`."""
-        rows = torch.from_numpy(z_NKhw).flatten(2).transpose(1, 2) @ self.decode_IK.T + self.mean_I
+        parts = [
+            self._decoded(torch.from_numpy(z_NKhw[start : start + BATCH]))
+            for start in range(0, len(z_NKhw), BATCH)
+        ]
+        return np.ascontiguousarray(torch.cat(parts).numpy())
+
+    def _decoded(self, z_NKhw: Tensor) -> Tensor:
+        rows = z_NKhw.flatten(2).transpose(1, 2) @ self.decode_IK.T + self.mean_I
         maps = from_patches(rows, self.side, maps_spec(self.tensor).shape)
-        return np.ascontiguousarray(from_maps(maps, self.tensor).numpy())
+        return from_maps(self.refinement(maps) if self.refinement else maps, self.tensor)
 
     def keep(self, channels: NDArray[np.bool_]) -> "TensorFunnel":
         """The same with some channels only; one at least is kept."""
         kept = np.flatnonzero(channels) if channels.any() else np.array([0])
         index = torch.from_numpy(kept)
-        return TensorFunnel(
-            self.tensor,
-            self.side,
-            self.encode_KI[index].contiguous(),
-            self.decode_IK[:, index].contiguous(),
-            self.mean_I,
-            self.variances_K[index],
+        return replace(
+            self,
+            encode_KI=self.encode_KI[index].contiguous(),
+            decode_IK=self.decode_IK[:, index].contiguous(),
+            variances_K=self.variances_K[index],
         )
 
 

@@ -1,4 +1,4 @@
-"""What JPEG and WebP need for the same agreement: the uncut network on decoded pictures, quality by quality."""
+"""What JPEG and WebP need for the same agreement: the uncut network on decoded pictures."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -11,7 +11,7 @@ from siftfunnel.lab.front.pictures import PictureCoding
 from siftfunnel.lab.split.features import Ends, Say, Seen
 from siftfunnel.shared.input_spec import InputSpec
 
-QUALITIES = (95, 90, 85, 80, 75, 65, 55, 45, 35, 25, 15, 5)
+QUALITIES = (95, 90, 80, 75, 65, 50, 35, 20, 8)
 MOST_PICTURES = 300
 
 

@@ -15,8 +15,7 @@ from siftfunnel.lab.split.rates import estimated_bytes, step_for
 from siftfunnel.lab.split.targets import Target
 from siftfunnel.shared.manifest import CodecSpec
 from siftfunnel.shared.tensors import TensorSpec, pack, pack_arrays, unpack_array
-from siftfunnel.shared.wire.codec import SealedCodec
-from siftfunnel.shared.wire.signed_calibration import calibrate_signed
+from siftfunnel.shared.wire import SealedCodec, calibrate_signed, packed
 
 ROUNDS = 3
 """Of mending a step by real payloads; each brings it about ten times nearer."""
@@ -41,15 +40,15 @@ class Point:
 
 def codec_of(spec: CodecSpec, tensors: Sequence[TensorSpec]) -> SealedCodec:
     """A codec to measure with: sizes and values do not depend on the digest."""
-    return SealedCodec(spec, 0, pack(tuple(tensors)), _NO_DIGEST)
+    sent = tuple(tensors)
+    return SealedCodec(spec, 0, pack(sent), _NO_DIGEST, sent)
 
 
 def calibrated(name: str, z: Sequence[NDArray[np.float32]], step: float) -> CodecSpec:
     """The codec of a step: tables counted on these z, one array for each tensor."""
-    specs = [calibrate_signed(f"part{n}", values, step) for n, values in enumerate(z)]
-    if len(specs) == 1:
-        return CodecSpec(name, specs[0].kind, specs[0].parameters)
-    raise NotImplementedError
+    # of several tensors one may be all zero at a step that suits the others
+    specs = [calibrate_signed(name, values, min(step, float(np.abs(values).max()))) for values in z]
+    return specs[0] if len(specs) == 1 else packed(name, specs)
 
 
 def through(spec: CodecSpec, tensors: Sequence[TensorSpec], z: Arrays) -> tuple[NDArray[np.int64], Arrays]:
@@ -67,8 +66,8 @@ def find_points(
 ) -> tuple[Funnel, tuple[Point, ...]]:
     """A step and a codec for each target, and the funnel with the channels that they need.
 
-    Steps are found by estimates first, channels that are zero at the finest are dropped, then real payloads of
-    held-out pictures mend the steps of byte targets.
+    Steps are found by estimates first, channels that are zero at the finest are dropped, then real payloads
+    of held-out pictures mend the steps of byte targets.
     """
     known, z = funnel.encode(fitted.tensors), funnel.encode(held_out.tensors)
     steps = [_first_step(ends, funnel, known, z, held_out, target, say) for target in targets]
@@ -110,16 +109,14 @@ def step_of_agreement(
     Raises:
         ValueError: the finest step of the ladder gives less.
     """
-    steps, found = [unit], [agreement(unit)]
-    while found[0] < wanted and steps[0] > unit / 64:
+    steps = [unit * ratio**n for n in (-1, 0, 1)]
+    found = [agreement(step) for step in steps]
+    while np.mean(found[:3]) < wanted and steps[0] > unit / 256:
         steps.insert(0, steps[0] / ratio)
         found.insert(0, agreement(steps[0]))
-    while (found[-1] >= wanted or len(found) < 4) and steps[-1] < unit * 64:
+    while np.mean(found[-3:]) >= wanted and steps[-1] < unit * 256:
         steps.append(steps[-1] * ratio)
         found.append(agreement(steps[-1]))
-    # one more on either side, for the means
-    steps = [steps[0] / ratio, *steps, steps[-1] * ratio]
-    found = [agreement(steps[0]), *found, agreement(steps[-1])]
     smooth = np.convolve(found, np.ones(3) / 3, mode="valid")
     falling = np.minimum.accumulate(smooth)
     say(
@@ -128,7 +125,8 @@ def step_of_agreement(
     )
     if falling[0] < wanted:
         raise ValueError(
-            f"agreement {wanted:.1%} is more than the finest step's {falling[0]:.1%}: ask for less, or cut elsewhere"
+            f"agreement {wanted:.1%} is more than the finest step's {falling[0]:.1%}: ask for less, or cut "
+            "elsewhere"
         )
     return float(math.exp(np.interp(-wanted, -falling, np.log(steps[1:-1]))))
 

@@ -1,6 +1,6 @@
 """A foreign graph made ready to be cut: shapes known, constants folded, its batch free where that is sound.
 
-    as read -> one input shape -> ONNX Runtime's basic optimiser (constants, padding, BatchNorm, Identity, Dropout)
+    as read -> one input shape -> ONNX Runtime's basic optimiser (constants, padding, BatchNorm, Identity)
             -> batch freed -> compared with the network as read, and a batch of two with two batches of one
 
 What does not compute the same is not used: the next gentler way is tried, at last the graph as it was read.
@@ -77,9 +77,9 @@ def prepare(model: onnx.ModelProto, shape: tuple[int, ...], batch: int | None) -
     original = _with_batch(model, shape, batch or 1)
     frames = random_frames(model, (2 * (batch or 1), *shape))
     reference = Runner(original, batch or 1, optimise=False)
+    _require_batch(reference, frames[: batch or 1])
     expected = reference(frames)
     stochastic = draws_noise(model) and _differs(reference(frames), expected)
-    _require_batch(reference, expected, len(frames))
     rough = is_rough(model)
     for make, fixed in _ways(model, shape, batch):
         try:
@@ -121,10 +121,9 @@ def draws_noise(model: onnx.ModelProto) -> bool:
 
 def is_rough(model: onnx.ModelProto) -> bool:
     """Whether it computes in half precision or eight bits."""
-    return any(tensor.data_type in _ROUGH_TYPES for tensor in model.graph.initializer) or any(
-        node.op_type in ("QuantizeLinear", "DynamicQuantizeLinear", "QLinearConv")
-        for node in model.graph.node
-    )
+    stored = {tensor.data_type for tensor in model.graph.initializer}
+    quantised = any("Quantize" in node.op_type for node in model.graph.node)
+    return quantised or not stored.isdisjoint(_ROUGH_TYPES)
 
 
 def _with_batch(model: onnx.ModelProto, shape: tuple[int, ...], batch: int | str) -> onnx.ModelProto:
@@ -207,15 +206,15 @@ def _require_equal(found: tuple[NDArray[Any], ...], expected: tuple[NDArray[Any]
     return difference
 
 
-def _require_batch(reference: Runner, outputs: tuple[NDArray[Any], ...], frames: int) -> None:
+def _require_batch(reference: Runner, frames: NDArray[Any]) -> None:
     bad = [
         f"{name} {output.shape}"
-        for name, output in zip(reference.outputs, outputs, strict=True)
-        if output.ndim == 0 or len(output) != frames
+        for name, output in zip(reference.outputs, reference.raw(frames), strict=True)
+        if output.ndim == 0 or len(output) != len(frames)
     ]
     if bad:
         raise NetworkError(
-            f"{frames} frames in, but the first axis of {', '.join(bad)} is no batch: "
+            f"of {len(frames)} frames in a run the first axis of {', '.join(bad)} is no batch: "
             "leave such outputs out (--outputs NAME,...), or export the network without what merges frames"
         )
 

@@ -14,7 +14,7 @@ FINEST, COARSEST = 1e-3, 1e3
 
 def levels_of(z: NDArray[np.float32], step: float) -> NDArray[np.int32]:
     """Whole numbers of steps."""
-    return np.rint(z / step).astype(np.int32)
+    return np.asarray(np.rint(z / step), np.int32)
 
 
 def estimated_bits(fitted: NDArray[np.float32], told: NDArray[np.float32], step: float) -> float:
@@ -46,7 +46,7 @@ def estimated_bytes(
 
 def used_channels(z: NDArray[np.float32], step: float) -> NDArray[np.bool_]:
     """Channels that are not zero in every frame at a step."""
-    return np.abs(z).max(axis=(0, 2, 3)) > step / 2
+    return np.asarray(np.abs(z).max(axis=(0, 2, 3)) > step / 2)
 
 
 def step_for(

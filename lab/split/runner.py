@@ -10,7 +10,7 @@ import onnx
 import onnxruntime
 from numpy.typing import NDArray
 
-from siftfunnel.lab.split.graphs import NetworkError, exceeds_protobuf
+from siftfunnel.lab.split.graphs import NetworkError, copy_of, exceeds_protobuf
 
 BATCH = 16
 _LEVELS = onnxruntime.GraphOptimizationLevel
@@ -105,8 +105,6 @@ def _bytes(model: onnx.ModelProto) -> bytes:
 
 
 def _stored(model: onnx.ModelProto, folder: Path) -> str:
-    from siftfunnel.lab.split.graphs import copy_of
-
     place = folder / "network.onnx"
     # saving moves the weights out of the message that it is given
     onnx.save_model(copy_of(model), str(place), save_as_external_data=True, location="weights.bin")

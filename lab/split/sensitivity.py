@@ -5,21 +5,22 @@
 
 For scores that is the Fisher matrix, direction only, so that no picture dominates; the posterior is softened
 so that confident pictures count too. Outputs that are no scores are taken as Gaussian of variance 1
-(embeddings of length 1, tensors over their deviation): there g is a random combination of the outputs' gradients.
+(embeddings of length 1, tensors over their deviation): there g is a random combination of the outputs'
+gradients.
 """
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
-import onnx
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from siftfunnel.lab.split.likeness import Likeness, comparable, judged, log_scores
+from siftfunnel.lab.split.features import Ends, Seen
+from siftfunnel.lab.split.halves import Halves
+from siftfunnel.lab.split.likeness import comparable, judged, log_scores
 from siftfunnel.lab.split.patches import to_maps, to_patches
-from siftfunnel.lab.split.runner import Runner
 from siftfunnel.shared.onnx_torch import OnnxModule, UnsupportedOperatorError
 from siftfunnel.shared.tensors import OutputSpec, TensorSpec
 
@@ -31,33 +32,53 @@ SHIFT = 0.5
 """Of a channel, in its deviations, where differences stand in for gradients."""
 
 
+class TorchCloud:
+    """A cloud half that gradients go through.
+
+    Raises:
+        UnsupportedOperatorError: an operator that cannot be differentiated here; the text names it.
+    """
+
+    def __init__(self, halves: Halves) -> None:
+        self._module = OnnxModule(halves.cloud).eval()
+        names = [tensor.name for tensor in halves.tensors]
+        self._order = [names.index(name) for name in self._module.inputs]
+        self._places = [self._module.outputs.index(output.name) for output in halves.outputs]
+
+    def __call__(self, tensors: Sequence[Tensor]) -> tuple[Tensor, ...]:
+        """Outputs of tensors, both in the halves' order."""
+        found = self._module(*(tensors[position] for position in self._order))
+        values = found if isinstance(found, tuple) else (found,)
+        return tuple(values[place] for place in self._places)
+
+
 class Gradients:
-    """Differentiates a cloud half.
+    """Differentiates what a cloud half says.
 
     Args:
-        cloud: The graph.
-        outputs: What it gives.
+        halves: The cut network.
         scales: From `Likeness`, for outputs that are no scores.
 
     Raises:
         UnsupportedOperatorError: an operator that cannot be differentiated here; the text names it.
     """
 
-    def __init__(
-        self, cloud: onnx.ModelProto, outputs: Sequence[OutputSpec], scales: Sequence[NDArray[np.float32]]
-    ) -> None:
-        self.module = OnnxModule(cloud).eval()
-        self._outputs, self._positions = outputs, judged(outputs)
+    def __init__(self, halves: Halves, scales: Sequence[NDArray[np.float32]]) -> None:
+        self._cloud, self._frames = TorchCloud(halves), halves.frames_per_run
+        self._outputs, self._positions = halves.outputs, judged(halves.outputs)
         self._scales = [torch.from_numpy(scale) for scale in scales]
 
     def of(
         self, features: Sequence[NDArray[np.float32]], generator: torch.Generator
     ) -> Iterator[tuple[Tensor, ...]]:
-        """Gradients at each feature, batch by batch, one tensor like each of ``features``."""
-        for start in range(0, len(features[0]), BATCH):
-            at = [torch.from_numpy(f[start : start + BATCH]).requires_grad_(True) for f in features]
-            found = self.module(*at)
-            values = found if isinstance(found, tuple) else (found,)
+        """Gradients at each feature, batch by batch, one tensor like each of ``features``.
+
+        Where the number of frames is fixed, the last ones that do not fill a run are left out.
+        """
+        step, count = self._frames or BATCH, len(features[0])
+        for start in range(0, count - count % step if self._frames else count, step):
+            at = [torch.from_numpy(f[start : start + step]).requires_grad_(True) for f in features]
+            values = self._cloud(at)
             drawn = [
                 self._drawn(values[p], self._outputs[p], scale, generator)
                 for p, scale in zip(self._positions, self._scales, strict=True)
@@ -94,35 +115,21 @@ class Importance:
     how: str
 
 
-def importance(
-    cloud: onnx.ModelProto,
-    outputs: Sequence[OutputSpec],
-    tensors: Sequence[TensorSpec],
-    sides: Sequence[Sequence[int]],
-    features: Sequence[NDArray[np.float32]],
-    likeness: Likeness,
-    *,
-    frames_per_run: int | None = None,
-    seed: int = 0,
-) -> Importance:
+def importance(ends: Ends, seen: Seen, sides: Sequence[Sequence[int]], seed: int = 0) -> Importance:
     """M of each tensor at each side of patches; by differences where there are no gradients.
 
     Args:
-        cloud: The cloud half.
-        outputs: What it gives.
-        tensors: Between the halves.
+        ends: The cut network.
+        seen: Some pictures.
         sides: Of patches, for each tensor.
-        features: Of some pictures, one array for each tensor.
-        likeness: With the outputs of the same pictures.
-        frames_per_run: Of the cloud half.
         seed: Of what is drawn.
     """
     try:
-        gradients = Gradients(cloud, outputs, likeness.scales)
-        matrices = _from_gradients(gradients, tensors, sides, features, seed)
-        return Importance(matrices, f"Fisher matrix of the outputs, {len(features[0])} pictures")
+        gradients = Gradients(ends.halves, seen.likeness.scales)
+        matrices = _from_gradients(gradients, ends.halves.tensors, sides, seen.tensors, seed)
+        return Importance(matrices, f"Fisher matrix of the outputs, {len(seen)} pictures")
     except (UnsupportedOperatorError, RuntimeError) as error:
-        weights = _by_differences(Runner(cloud, frames_per_run), tensors, features, likeness, seed)
+        weights = _by_differences(ends, seen, seed)
         matrices = tuple(
             {side: torch.diag(weight.repeat_interleave(side * side)) for side in chosen}
             for weight, chosen in zip(weights, sides, strict=True)
@@ -153,14 +160,9 @@ def _from_gradients(
     return sums
 
 
-def _by_differences(
-    cloud: Runner,
-    tensors: Sequence[TensorSpec],
-    features: Sequence[NDArray[np.float32]],
-    likeness: Likeness,
-    seed: int,
-) -> list[Tensor]:
+def _by_differences(ends: Ends, seen: Seen, seed: int) -> list[Tensor]:
     """Divergence per square of a shift, for each channel of each tensor."""
+    features, tensors = seen.tensors, ends.halves.tensors
     channels = [to_maps(torch.from_numpy(f[:1]), t).shape[1] for f, t in zip(features, tensors, strict=True)]
     pictures = int(np.clip(MAX_RUNS // sum(channels), 2, len(features[0])))
     few = [np.array(values[:pictures]) for values in features]
@@ -175,7 +177,7 @@ def _by_differences(
             shift = SHIFT * deviation * torch.randn(maps[:, channel].shape, generator=generator)
             # maps are a view of the array that the cloud half is given
             maps[:, channel] += shift
-            moved = likeness.divergence_N(cloud(*few), slice(0, pictures))
+            moved = seen.likeness.divergence_N(ends.cloud(few), slice(0, pictures))
             maps[:, channel] -= shift
             weight[channel] = float(np.mean(moved)) / (SHIFT * deviation) ** 2
         weights.append(weight + 1e-12)

@@ -12,11 +12,15 @@ from siftfunnel.lab.split.graphs import NetworkError, all_nodes, copy_of, given_
 ORT_DOMAINS = frozenset({"", "ai.onnx", "ai.onnx.ml", "com.microsoft", "com.microsoft.nchwc"})
 
 
-def read_onnx(path: Path) -> tuple[onnx.ModelProto, str]:
+def read_onnx(path: Path, *, is_whole: bool = True) -> tuple[onnx.ModelProto, str]:
     """A network with its weights, and the SHA-256 of what it was read from.
 
     Where weights lie in other files, the digest is that of the digests: the graph's file first, then the
     others by name.
+
+    Args:
+        path: The graph's file.
+        is_whole: Whether it takes a picture; a cloud half takes tensors.
 
     Raises:
         NetworkError: no ONNX file, weights that are missing, or something in it that cannot be taken.
@@ -36,7 +40,7 @@ def read_onnx(path: Path) -> tuple[onnx.ModelProto, str]:
     others = _other_files(model, path)
     if others:
         onnx.load_external_data_for_model(model, str(path.parent))
-    require_ordinary(model, str(path))
+    require_ordinary(model, str(path), is_whole=is_whole)
     return model, _digest(path, others)
 
 
@@ -61,10 +65,8 @@ def _other_files(model: onnx.ModelProto, path: Path) -> list[Path]:
 
 
 def _tensors(graph: onnx.GraphProto) -> list[TensorProto]:
-    held = [
-        attribute.t for node in all_nodes(graph) for attribute in node.attribute if attribute.HasField("t")
-    ]
-    return [*graph.initializer, *held]
+    attributes = [attribute for node in all_nodes(graph) for attribute in node.attribute]
+    return [*graph.initializer, *(attribute.t for attribute in attributes if attribute.HasField("t"))]
 
 
 def _digest(path: Path, others: list[Path]) -> str:
@@ -77,7 +79,7 @@ def _sha256(path: Path) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
-def require_ordinary(model: onnx.ModelProto, where: str) -> None:
+def require_ordinary(model: onnx.ModelProto, where: str, *, is_whole: bool = True) -> None:
     """Refuse what no split can take, by name.
 
     Raises:
@@ -108,7 +110,7 @@ def require_ordinary(model: onnx.ModelProto, where: str) -> None:
     if texts:
         raise NetworkError(f"{where}: tensors of texts cannot be split: {', '.join(texts)}; leave them out")
     inputs = [value.name for value in given_inputs(model.graph)]
-    if len(inputs) != 1:
+    if is_whole and len(inputs) != 1:
         raise NetworkError(
             f"{where}: a picture goes into one input, this network has {len(inputs)}: "
             f"{', '.join(inputs) or 'none'}; make constants of the others"

@@ -48,7 +48,7 @@ def network_of_module(
             torch.onnx.export(
                 module.cpu(),
                 (frames,),
-                stored,
+                stored,  # type: ignore[arg-type]  # its annotation forgets that it writes to streams
                 dynamo=False,
                 opset_version=OPSET,
                 input_names=[INPUT],

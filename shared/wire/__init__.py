@@ -8,11 +8,12 @@ Nothing is computed by a float network, and nothing in a payload says how large 
 """
 
 from siftfunnel.shared.wire.bodies import check_codecs
-from siftfunnel.shared.wire.calibrate import calibrate
+from siftfunnel.shared.wire.calibrate import calibrate, calibrate_tensors, packed
 from siftfunnel.shared.wire.codec import Codec, SealedCodec, codec_by_name, make_codecs
 from siftfunnel.shared.wire.describe import CodecSummary, describe
 from siftfunnel.shared.wire.errors import CodecError
 from siftfunnel.shared.wire.lattice_calibration import calibrate_lattice
+from siftfunnel.shared.wire.signed_calibration import calibrate_signed, expected_bytes, step_for
 
 __all__ = [
     "Codec",
@@ -21,8 +22,13 @@ __all__ = [
     "SealedCodec",
     "calibrate",
     "calibrate_lattice",
+    "calibrate_signed",
+    "calibrate_tensors",
     "check_codecs",
     "codec_by_name",
     "describe",
+    "expected_bytes",
     "make_codecs",
+    "packed",
+    "step_for",
 ]

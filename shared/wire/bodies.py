@@ -21,6 +21,8 @@
            "mean_bytes": number}, little endian
            signed levels under one step for all channels, entropy coded with tables chosen by context
            (`siftfunnel.shared.wire.signed`)
+"packed"   parameters {"parts": [{"kind": ..., "parameters": {...}}, one for each tensor]}
+           the payloads of several tensors, each sealed with its place (`siftfunnel.shared.wire.sealing`)
 """
 
 import base64
@@ -33,7 +35,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from siftfunnel.shared.json_fields import FieldError, Fields
-from siftfunnel.shared.manifest import BundleError, CodecSpec, FeatureSpec, Manifest
+from siftfunnel.shared.manifest import BundleError, CodecSpec, FeatureSpec, Manifest, TensorSpec
 from siftfunnel.shared.wire.entropy import make_tables
 from siftfunnel.shared.wire.errors import CodecError
 from siftfunnel.shared.wire.lattice import FIRST, Contexts
@@ -155,18 +157,46 @@ class TableBody:
         return self.quantiser.dequantise(self._tables.decode(body, self._symbols_per_channel))
 
 
-def make_body(spec: CodecSpec, feature: FeatureSpec) -> Body | LatticeBody:
+class PackedBody:
+    """Several tensors, each with a body of its own; `siftfunnel.shared.wire.sealing` puts them together.
+
+    Attributes:
+        parts: the shape and body of each tensor, in the order in which they are packed.
+        precision: what a value becomes, for people.
+    """
+
+    def __init__(self, parts: tuple[tuple[FeatureSpec, Body | LatticeBody], ...]) -> None:
+        self.parts = parts
+        self.precision = "; ".join(body.precision for _, body in parts)
+
+
+AnyBody = Body | LatticeBody | PackedBody
+
+
+def make_body(spec: CodecSpec, feature: FeatureSpec, sent: tuple[TensorSpec, ...] = ()) -> AnyBody:
     """The body coder that a codec's parameters describe.
+
+    Args:
+        spec: from the manifest.
+        feature: what goes in and comes out.
+        sent: the tensors that it is packed of; none where it is one tensor of this shape.
 
     Raises:
         BundleError: a parameter is missing, unknown or wrong; the text names codec and parameter.
     """
     fields = Fields(spec.parameters, f"codec {spec.name}")
     try:
-        body = _MAKERS[spec.kind](fields, feature)
+        if spec.kind == "packed":
+            body: AnyBody = _packed_body(fields, spec.name, sent)
+        elif len(sent) > 1:
+            raise ValueError(f"is of kind {spec.kind}; several tensors in a frame need one of kind packed")
+        else:
+            body = _MAKERS[spec.kind](fields, feature)
         fields.finish()
     except FieldError as error:
         raise BundleError(str(error)) from None
+    except BundleError:
+        raise
     except ValueError as error:
         raise BundleError(f"codec {spec.name}: {error}") from None
     return body
@@ -179,7 +209,24 @@ def check_codecs(manifest: Manifest) -> None:
         BundleError: see `make_body`.
     """
     for spec in manifest.codecs:
-        make_body(spec, manifest.feature)
+        make_body(spec, manifest.feature, manifest.tensors)
+
+
+def _packed_body(fields: Fields, name: str, sent: tuple[TensorSpec, ...]) -> PackedBody:
+    told = fields.nested_list("parts")
+    if not sent or len(told) != len(sent):
+        raise fields.error("parts", f"are {len(told)}, but the tensors between the halves are {len(sent)}")
+    parts = []
+    for place, (part, tensor) in enumerate(zip(told, sent, strict=True)):
+        kind, parameters = part.text("kind"), part.mapping("parameters")
+        part.finish()
+        if kind not in _MAKERS:
+            raise fields.error("parts", f"[{place}] is of kind {kind!r}; known: {', '.join(_MAKERS)}")
+        spec = CodecSpec(f"{name}.{place}", kind, parameters)  # type: ignore[arg-type]  # checked above
+        body = make_body(spec, tensor.as_feature)
+        assert not isinstance(body, PackedBody)
+        parts.append((tensor.as_feature, body))
+    return PackedBody(tuple(parts))
 
 
 def _float_body(fields: Fields, feature: FeatureSpec) -> Body:

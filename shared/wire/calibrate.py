@@ -1,13 +1,13 @@
 """Choose steps and frequency tables from real features, once, when a bundle is exported."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from types import MappingProxyType
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from siftfunnel.shared.manifest import CodecSpec
+from siftfunnel.shared.manifest import CodecSpec, TensorSpec
 from siftfunnel.shared.wire.bodies import AFFINE_LEVELS, encode_array
 from siftfunnel.shared.wire.quantiser import Quantiser
 from siftfunnel.shared.wire.tables import PRECISION_BITS, counts_from_histogram
@@ -51,6 +51,37 @@ def calibrate(features_NCHW: NDArray[np.float32]) -> tuple[CodecSpec, ...]:
         _affine_codec(values),
         *tables,
     )
+
+
+def calibrate_tensors(
+    values: Sequence[NDArray[np.float32]], sent: tuple[TensorSpec, ...]
+) -> tuple[CodecSpec, ...]:
+    """The codecs of `calibrate` for one or several tensors of any rank.
+
+    Args:
+        values: of each tensor, float32 (N, *shape).
+        sent: the tensors, in the order in which they are packed.
+
+    Raises:
+        ValueError: as `calibrate`; the text names the tensor.
+    """
+    made = []
+    for tensor, its in zip(sent, values, strict=True):
+        if its.shape[1:] != tensor.shape:
+            raise ValueError(f"tensor {tensor.name}: expected shape (N, {tensor.shape}), not {its.shape}")
+        try:
+            made.append(calibrate(np.ascontiguousarray(its.reshape(len(its), *tensor.as_feature.shape))))
+        except ValueError as error:
+            raise ValueError(f"tensor {tensor.name}: {error}") from None
+    if len(made) == 1:
+        return made[0]
+    return tuple(packed(parts[0].name, parts) for parts in zip(*made, strict=True))
+
+
+def packed(name: str, parts: Sequence[CodecSpec]) -> CodecSpec:
+    """One codec for several tensors, from a codec of each in the order in which they are packed."""
+    told = [{"kind": part.kind, "parameters": dict(part.parameters)} for part in parts]
+    return CodecSpec(name, "packed", {"parts": told})
 
 
 def _affine_codec(values: NDArray[np.float32]) -> CodecSpec:

@@ -1,20 +1,16 @@
 """A codec as parties use it: `encode` and `decode`, checked on both ways."""
 
-from collections.abc import Callable
 from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
-from siftfunnel.shared.manifest import CodecSpec, FeatureSpec, Manifest
-from siftfunnel.shared.wire.bodies import Body, make_body
+from siftfunnel.shared.manifest import CodecSpec, FeatureSpec, Manifest, TensorSpec
+from siftfunnel.shared.wire.bodies import make_body
 from siftfunnel.shared.wire.compiled import native
 from siftfunnel.shared.wire.errors import CodecError
-from siftfunnel.shared.wire.lattice_body import LatticeBody
-from siftfunnel.shared.wire.seal import SEAL_BYTES, Seal
-
-_Write = Callable[[NDArray[np.float32]], bytes]
-_Read = Callable[[bytes], NDArray[np.float32]]
+from siftfunnel.shared.wire.seal import Seal
+from siftfunnel.shared.wire.sealing import sealing
 
 
 class Codec(Protocol):
@@ -55,6 +51,7 @@ class SealedCodec:
         index: its position there.
         feature: the shape that goes in and comes out.
         digest: the bundle's.
+        sent: the tensors that the feature is packed of; none where it is one tensor of this shape.
 
     Attributes:
         max_payload_bytes: no payload of this codec is longer.
@@ -65,16 +62,23 @@ class SealedCodec:
         BundleError: a parameter of the spec is wrong.
     """
 
-    def __init__(self, spec: CodecSpec, index: int, feature: FeatureSpec, digest: str) -> None:
+    def __init__(
+        self,
+        spec: CodecSpec,
+        index: int,
+        feature: FeatureSpec,
+        digest: str,
+        sent: tuple[TensorSpec, ...] = (),
+    ) -> None:
         self.name = spec.name
         self.index = index
         self.kind = spec.kind
         self.feature = feature
-        self.body: Body | LatticeBody = make_body(spec, feature)
-        self._write, self._read, added = _sealing(self.body, Seal(digest, index))
-        self.max_payload_bytes = self.body.most_bytes + added
-        self.min_payload_bytes = self.body.least_bytes + added
-        self.expected_payload_bytes = self.body.expected_bytes + added
+        self.body = make_body(spec, feature, sent)
+        self._sealed = sealing(self.body, Seal(digest, index))
+        self.max_payload_bytes = self._sealed.most_bytes
+        self.min_payload_bytes = self._sealed.least_bytes
+        self.expected_payload_bytes = self._sealed.expected_bytes
 
     def encode(self, features_CHW: NDArray[np.float32]) -> bytes:
         """See `Codec`."""
@@ -85,7 +89,7 @@ class SealedCodec:
             )
         if not _all_finite(features_CHW):
             raise CodecError(f"codec {self.name}: features hold NaN or infinity; check the edge half's input")
-        return self._write(features_CHW.reshape(self.feature.channels, -1))
+        return self._sealed.write(features_CHW.reshape(self.feature.channels, -1))
 
     def decode(self, payload: bytes) -> NDArray[np.float32]:
         """See `Codec`."""
@@ -94,7 +98,7 @@ class SealedCodec:
             wanted = str(least) if least == most else f"{least} to {most}"
             raise CodecError(f"codec {self.name}: payload of {len(payload)} bytes, expected {wanted}")
         try:
-            rows = self._read(payload)
+            rows = self._sealed.read(payload)
         except CodecError as error:
             raise CodecError(f"codec {self.name}: {error}") from None
         return rows.reshape(self.feature.shape)
@@ -107,17 +111,6 @@ def _all_finite(features: NDArray[np.float32]) -> bool:
     return b"\0" not in np.isfinite(features).tobytes()
 
 
-def _sealing(body: Body | LatticeBody, seal: Seal) -> tuple[_Write, _Read, int]:
-    """How payloads of a body are written and read, and the bytes that its checksum adds to it."""
-    if isinstance(body, LatticeBody):
-        return (
-            (lambda rows: body.write(rows, seal.checksum)),
-            (lambda data: body.read(data, seal.checksum)),
-            0,
-        )
-    return (lambda rows: seal.close(body.write(rows))), (lambda data: body.read(seal.open(data))), SEAL_BYTES
-
-
 def make_codecs(manifest: Manifest, digest: str) -> tuple[SealedCodec, ...]:
     """The codecs of a bundle in wire order; entropy models are built when first used.
 
@@ -125,7 +118,8 @@ def make_codecs(manifest: Manifest, digest: str) -> tuple[SealedCodec, ...]:
         BundleError: a codec's parameters are wrong.
     """
     return tuple(
-        SealedCodec(spec, index, manifest.feature, digest) for index, spec in enumerate(manifest.codecs)
+        SealedCodec(spec, index, manifest.feature, digest, manifest.tensors)
+        for index, spec in enumerate(manifest.codecs)
     )
 
 

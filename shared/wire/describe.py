@@ -12,7 +12,7 @@ class CodecSummary:
     Attributes:
         index: on the wire.
         name: for people.
-        kind: "float", "affine", "table" or "lattice".
+        kind: "float", "affine", "table", "lattice", "signed" or "packed".
         precision: what a value becomes.
         expected_payload_bytes: mean length on features like those it was calibrated on.
         max_payload_bytes: no payload is longer.

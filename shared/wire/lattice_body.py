@@ -83,7 +83,7 @@ class LatticeTables:
 
     @property
     def sent(self) -> NDArray[np.intp]:
-        """The channels that are ever sent in the order of their flags, so that flags of one table lie together."""
+        """The channels that are ever sent, those whose flags have one table side by side."""
         sent = np.flatnonzero(self.flags != SILENT)
         return sent[np.argsort(self.flags[sent], kind="stable")]
 

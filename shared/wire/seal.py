@@ -4,7 +4,8 @@
 
 `digest_bytes` are the 32 bytes of the bundle's digest, `codec_index` is one byte, the checksum
 is stored little endian. It catches corruption and a payload of another bundle or codec; it is
-no signature: whoever knows the bundle can make one. A codec that codes the checksum together with
+no signature: whoever knows the bundle can make one. The parts of a packed payload are sealed one by one, with
+one byte more behind the codec's: the part's place, from 0. A codec that codes the checksum together with
 its levels takes it over those instead (`siftfunnel.shared.wire.lattice_body`).
 """
 
@@ -27,14 +28,21 @@ class Seal:
         digest: the bundle's, 64 lower-case hex digits.
         codec_index: position in the manifest's list, 0 to 255.
 
+        places: where a part of a packed payload stands; none for a whole one.
+
     Raises:
-        ValueError: another form of digest, or an index that is not a byte.
+        ValueError: another form of digest, or an index or place that is not a byte.
     """
 
-    def __init__(self, digest: str, codec_index: int) -> None:
+    def __init__(self, digest: str, codec_index: int, *places: int) -> None:
         if not is_digest(digest):
             raise ValueError(f"a digest is 64 lower-case hex digits, not {digest!r}")
-        self._prefix_crc = google_crc32c.value(bytes.fromhex(digest) + bytes([codec_index]))
+        self._told = (digest, codec_index, *places)
+        self._prefix_crc = google_crc32c.value(bytes.fromhex(digest) + bytes([codec_index, *places]))
+
+    def at(self, place: int) -> "Seal":
+        """The seal of a part of a packed payload."""
+        return Seal(*self._told, place)
 
     def checksum(self, data: bytes) -> int:
         """The checksum over digest, codec index and data, 32 bits."""

@@ -9,7 +9,7 @@ often than not, and that where the picture is busy all channels are. So a symbol
               phases 1, 2: the sum of the magnitudes of all channels at the four neighbouring positions
     class     of the magnitude of the sum of the four neighbours' levels in the same channel
 
-and the symbol says whether the level has the sign of that sum: 0, then 1 and -1, 2 and -2, ... times that sign.
+and the symbol says whether the level has the sign of that sum: 0, then 1, -1, 2, -2, ... times that sign.
 All are whole numbers that both sides have. Neighbours count as `most` at most in either direction; a level of
 `most` or beyond is told by the outermost symbols, and how far beyond at the end of the payload.
 """

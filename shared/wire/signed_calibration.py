@@ -1,8 +1,8 @@
 """Count the tables of a signed codec on real features, once, when a bundle is exported.
 
-Channels are put into few kinds by the size of their levels; every kind, phase, activity and class could have a
-table of its own, and each takes that of few which codes its levels in the fewest bits. Tables that many levels
-were counted for hold for fresh pictures as well.
+Channels are put into few kinds by the size of their levels; every kind, phase, activity and class could have
+a table of its own, and each takes that of few which codes its levels in the fewest bits. Tables that many
+levels were counted for hold for fresh pictures as well.
 """
 
 from binascii import crc32

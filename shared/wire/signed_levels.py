@@ -251,7 +251,8 @@ class _SignedFilling:
         while self.runs is None and self._phase < PHASES:
             self._phase += 1
             if self._phase == PHASES:
-                inside = self._cells[1:-1, 1:-1].reshape(-1, len(self._channels))
+                places = self._levels.layout.height * self._levels.layout.width
+                inside = self._cells[1:-1, 1:-1].reshape(places, len(self._channels))
                 self._inside: _Cells = np.ascontiguousarray(inside.T)
                 self._outermost = np.abs(self._inside) == self._levels.most
                 count = DIGITS * int(np.count_nonzero(self._outermost))

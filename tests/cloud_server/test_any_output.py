@@ -2,22 +2,33 @@
 
 from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
+from dataclasses import replace
 from pathlib import Path
 
 import grpc
 import numpy as np
 import pytest
+from onnx import TensorProto, helper
 
 from siftfunnel.cloud_server import answers
-from siftfunnel.cloud_server.engine import EngineError, EngineOptions, OnnxRuntimeEngine, open_engine, warm_up
+from siftfunnel.cloud_server.engine import (
+    Engine,
+    EngineError,
+    EngineOptions,
+    OnnxRuntimeEngine,
+    open_engine,
+    warm_up,
+)
 from siftfunnel.cloud_server.open_inference import DATATYPES
 from siftfunnel.cloud_server.pieces import Outputs
 from siftfunnel.shared.bundle import Bundle, BundleError, write_bundle
 from siftfunnel.shared.rpc import split_inference_pb2 as pb
-from siftfunnel.shared.tensors import OutputSpec
+from siftfunnel.shared.tensors import OutputSpec, TensorSpec, pack
 from siftfunnel.shared.wire import make_codecs
-from tests.cloud_server.conftest import Serve, model_file
+from tests.cloud_server.conftest import Frames, Serve, model_file
+from tests.cloud_server.lane_rig import GatedEngine, MakeRig, errors
 from tests.cloud_server.model_server import ModelServer, Tensor
+from tests.tinybundle import IR_VERSION, OPSET
 from tests.tinynetwork import GIVEN, make_tiny_network
 
 SHOWN = {np.dtype(kind).name: name for name, (kind, _) in DATATYPES.items()}
@@ -75,6 +86,30 @@ def test_every_engine_gives_the_same(name: str, outputs: tuple[str, ...], tmp_pa
             assert same(engine.run(batch), local(bundle).run(batch))
 
 
+@pytest.mark.parametrize("name", ["onnxruntime", "torch"])
+def test_an_output_that_is_an_input_handed_on_stays_as_it_was_given(
+    name: str, network: Bundle, tmp_path: Path
+) -> None:
+    ends = [helper.make_tensor_value_info(label, TensorProto.FLOAT, ["N", 4]) for label in ("x", "y")]
+    graph = helper.make_graph([helper.make_node("Identity", ["x"], ["y"])], "on", ends[:1], ends[1:])
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", OPSET)], ir_version=IR_VERSION)
+    (tmp_path / "on.onnx").write_bytes(model.SerializeToString())
+    tensors = (TensorSpec("x", (4,)),)
+    manifest = replace(
+        network.manifest,
+        tensors=tensors,
+        feature=pack(tensors),
+        outputs=(OutputSpec("y", "tensor", (4,)),),
+        classes=(),
+        class_ids=(),
+    )
+    engine = open_engine(name, tmp_path / "on.onnx", manifest, EngineOptions(device="cpu"))
+    rows = np.ones((3, 4, 1, 1), np.float32)
+    (given,) = engine.run(rows)
+    rows[:] = 0
+    assert np.all(np.asarray(given) == 1)
+
+
 def test_outputs_whose_length_each_picture_decides_are_each_frames_own(network: Bundle) -> None:
     batch = features(network, 4)
     together = local(network).run(batch)
@@ -127,6 +162,24 @@ def test_warming_up_finds_an_output_of_another_type(network: Bundle) -> None:
     given = (*network.manifest.given[:3], OutputSpec("spots", "tensor", (None, 2), "float32"))
     with pytest.raises(EngineError, match=r"output spots of 1 frames is int64 \(0, 2\), .* float32"):
         warm_up(local(network), network.manifest.feature.shape, given, 2)
+
+
+def test_a_model_that_gives_too_few_rows_leaves_no_frame_without_its_error(
+    make_rig: MakeRig, frames: Frames, engine: Engine
+) -> None:
+    class Short:
+        batches_in_flight = None
+
+        def run(self, features: np.ndarray) -> Outputs:
+            return tuple(rows[:-1] for rows in engine.run(features))
+
+    gated = GatedEngine(Short())
+    rig = make_rig(gated)
+    first = rig.submit(frames.frame(0))
+    assert gated.entered.acquire(timeout=10)
+    behind = [rig.submit(frames.frame(number)) for number in (1, 2, 3)]
+    gated.gate.set()
+    assert errors(rig.replies(first, *behind)) == [pb.FrameError.INTERNAL] * 4
 
 
 async def ask(stub: object, bundle: Bundle, *told: tuple[str, str]) -> pb.Reply:

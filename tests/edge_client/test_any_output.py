@@ -1,5 +1,6 @@
 """Networks with several feature tensors and any outputs, asked over real connections in every way."""
 
+import time
 from collections.abc import Iterator
 from copy import deepcopy
 from dataclasses import asdict, replace
@@ -11,7 +12,15 @@ import pytest
 from numpy.typing import NDArray
 from PIL import Image
 
-from siftfunnel.edge_client import Answer, BundleError, EdgeModel, OutputError, SplitClient
+from siftfunnel.edge_client import (
+    Answer,
+    BundleError,
+    ClientSettings,
+    EdgeModel,
+    OutputError,
+    SplitClient,
+    WindowPolicy,
+)
 from siftfunnel.shared.bundle import Bundle, write_bundle
 from siftfunnel.shared.preprocess import prepare
 from tests.edge_client.conftest import pixels, serving
@@ -171,3 +180,20 @@ def test_a_device_that_fails_the_self_test_is_refused(network: Bundle, tmp_path:
     wrong = write_bundle(tmp_path / "wrong", network.manifest, files, {})
     with pytest.raises(BundleError, match="self-test, edge half"):
         EdgeModel(wrong)
+
+
+def test_large_outputs_that_nobody_fetches_stop_the_reading(
+    network: Bundle, network_server: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("siftfunnel.edge_client.engine._UNCOLLECTED_BYTES", 1)
+    settings = ClientSettings(window=WindowPolicy(limit=1))
+    with (
+        SplitClient(network, network_server, settings=settings) as client,
+        client.open_stream([picture(seed) for seed in range(40)]) as stream,
+    ):
+        outcomes = iter(stream)
+        first = next(outcomes)
+        time.sleep(0.3)
+        # one fetched, one that waits, one under way, one that is ready
+        assert stream.handed_in <= 4
+        assert len([first, *outcomes]) == 40

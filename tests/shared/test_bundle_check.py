@@ -130,6 +130,32 @@ def test_shapes_classes_and_stages_that_do_not_fit_are_named(changes, message):
     refused(message, replace(MANIFEST, **changes))
 
 
+def test_networks_of_8_and_of_16_bits_are_taken_as_they_are():
+    graph = renamed(edge_graph(), "skip", "wide")
+    nodes = [
+        helper.make_node("QuantizeLinear", ["wide", "step", "zero"], ["level"]),
+        helper.make_node("DequantizeLinear", ["level", "step", "zero"], ["coarse"]),
+        helper.make_node("Cast", ["coarse"], ["half"], to=TensorProto.FLOAT16),
+        helper.make_node("Relu", ["half"], ["cut"]),
+        helper.make_node("Cast", ["cut"], ["skip"], to=TensorProto.FLOAT),
+    ]
+    outputs = {"/deep/cut": graph.outputs["/deep/cut"], "skip": graph.outputs["wide"]}
+    weights = {**graph.weights, "step": np.float32(0.02), "zero": np.uint8(128)}
+    small = replace(graph, nodes=[*graph.nodes, *nodes], outputs=outputs, weights=weights)
+    assert check_halves(MANIFEST, own_files(small)).halves == ("edge", "cloud")
+
+
+def test_text_between_the_halves_is_refused():
+    graph = edge_graph()
+    outputs = {"/deep/cut": graph.outputs["/deep/cut"], "skip": (TensorProto.STRING, ["N", 5])}
+    nodes = [*graph.nodes[:-1], helper.make_node("MatMul", ["flat", "m"], ["numbers"])]
+    nodes.append(helper.make_node("Cast", ["numbers"], ["skip"], to=TensorProto.STRING))
+    refused(
+        r"output skip is tensor\(string\) .*, the manifest says tensor\(float\)",
+        edge=replace(graph, nodes=nodes, outputs=outputs),
+    )
+
+
 def test_a_size_that_only_running_shows_is_found():
     nodes = [
         helper.make_node("ReduceSum", ["short"], ["sum"], keepdims=0),

@@ -121,3 +121,10 @@ def test_an_odd_pixel_of_a_letterbox_is_below_and_to_the_right():
     assert place((100, 51), InputSpec(100, 100, crop="letterbox")).target == (0, 24, 100, 75)
     assert place((51, 100), InputSpec(100, 100, crop="letterbox")).target == (24, 0, 75, 100)
     assert place((51, 100), InputSpec(100, 100, crop="letterbox-corner")).target == (0, 0, 51, 100)
+
+
+def test_no_cut_begins_before_the_picture_whatever_its_size():
+    spec = InputSpec(224, 224)
+    for side in range(1, 2000):
+        assert min(place((side, side), spec).source) >= 0
+    assert fit_image(Image.new("RGB", (225, 225)), spec).shape == (224, 224, 3)

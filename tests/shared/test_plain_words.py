@@ -2,8 +2,9 @@ import shlex
 from pathlib import Path
 from typing import get_args
 
+from siftfunnel.shared.input_spec import Crop, InputSpec
 from siftfunnel.shared.manifest import CodecKind, CodecSpec
-from siftfunnel.shared.plain_words import codec_says, how_to_invert, says, title_of
+from siftfunnel.shared.plain_words import codec_says, how_to_invert, input_says, says, title_of
 from siftfunnel.shared.tensors import TensorSpec, pack
 from tests.shared.test_manifest_2 import own
 from tests.tinybundle import make_tiny_bundle
@@ -49,3 +50,16 @@ def test_every_kind_of_codec_is_explained() -> None:
         assert told.startswith("Each number ")
         assert "None" not in told
     assert "one of 64 steps" in codec_says(CodecSpec("q6", "table", {"levels": 64}))
+
+
+def test_every_rule_for_an_input_is_told() -> None:
+    for crop in get_args(Crop):
+        assert input_says(InputSpec(8, 8, crop=crop)).startswith(
+            {"centre": "largest centre cut, lanczos; ", "stretch": "stretched, lanczos; "}.get(crop, crop)
+        )
+    pixels = InputSpec(
+        8, 8, (0,), (1,), scale=1, dtype="uint8", colour="grey", filter="nearest", antialias=False
+    )
+    assert input_says(pixels) == (
+        "largest centre cut, nearest without antialiasing; the pixel itself, grey, NCHW uint8"
+    )

@@ -12,15 +12,18 @@ from siftfunnel.shared.preprocess import prepare
 from siftfunnel.shared.selftest import (
     CLOUD_TEST,
     EDGE_TEST,
+    MAX_TENSOR_ERROR,
     CloudTest,
     EdgeTest,
     SelfTestError,
     check_cloud,
     check_edge,
+    difference,
     make_selftest,
 )
 from siftfunnel.shared.tensors import OutputSpec, TensorSpec, pack, pack_arrays, unpack_array
-from tests.shared.test_manifest_2 import own
+from siftfunnel.shared.wire import packed
+from tests.shared.test_manifest_2 import FP32, own
 
 TENSORS = (TensorSpec("/deep/cut", (4, 3, 3)), TensorSpec("skip", (6,)))
 OUTPUTS = (
@@ -29,7 +32,8 @@ OUTPUTS = (
     OutputSpec("map", "tensor", (30,), "int64"),
 )
 SPEC = InputSpec(40, 48, (0.4, 0.5, 0.6), (0.2, 0.25, 0.3), shorter_side=52, filter="bicubic")
-MANIFEST = own(tensors=TENSORS, feature=pack(TENSORS), outputs=OUTPUTS, input=SPEC)
+CODEC = packed("fp32", [FP32, FP32])
+MANIFEST = own(tensors=TENSORS, feature=pack(TENSORS), outputs=OUTPUTS, input=SPEC, codecs=(CODEC,))
 
 
 def run_edge(tensor):
@@ -163,6 +167,24 @@ def test_a_cloud_half_that_computes_something_else_is_named(bundle, number, chan
     with pytest.raises(SelfTestError, match=f"cloud half: .*{message}") as caught:
         check_cloud(bundle, changed)
     assert caught.value.part == "cloud half"
+
+
+@pytest.mark.parametrize(
+    ("found", "wanted", "apart"),
+    [
+        ([1.0, 2.0], [1.0, 2.0], 0),
+        ([1.1, 2.2], [1.0, 2.0], 0.1),
+        ([-np.inf, np.nan, 1.0], [-np.inf, np.nan, 1.0], 0),
+        ([-np.inf, 1.0, 1.0], [-np.inf, np.nan, 1.0], np.inf),
+        ([np.nan, 1.0], [1.0, 1.0], np.nan),
+        ([1e-5, 0.0], [0.0, 0.0], 0.07),
+        ([], [], 0),
+    ],
+)
+def test_how_far_values_are_apart_is_a_share_of_what_is_stored(found, wanted, apart):
+    told, most = difference(np.array(found, np.float32), np.array(wanted, np.float32))
+    assert told == pytest.approx(apart, abs=0.005, nan_ok=True)
+    assert most == MAX_TENSOR_ERROR
 
 
 def test_a_detector_may_find_one_thing_more(bundle):

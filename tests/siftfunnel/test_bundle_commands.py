@@ -247,7 +247,8 @@ def test_show_tells_what_schema_2_says(own: Path, capsys: pytest.CaptureFixture[
         r"classes        3 \(category\): crane \(n02012849\), crane \(n03126707\), tench",
         "self-test      selftest-edge.npz, selftest-cloud.npz",
     ):
-        assert re.search(f"^{line}", told, re.MULTILINE), line
+        wanted = re.sub(" {2,}", " +", line)
+        assert re.search(f"^{wanted}", told, re.MULTILINE), line
     assert cli.main(["bundle", "show", str(own), "--json"]) == 0
     fact = json.loads(capsys.readouterr().out)
     assert fact["class_ids"] == ["n02012849", "n03126707", "n01440764"]
@@ -266,6 +267,24 @@ def test_a_bundle_without_classes_is_listed_and_shown(
     assert capsys.readouterr().out.splitlines()[1].split()[3:5] == ["4x6x8+5", "-"]
     assert cli.main(["bundle", "show", str(folder)]) == 0
     assert "\nclasses " not in capsys.readouterr().out
+
+
+def test_a_network_without_labels_tells_its_agreement_and_what_a_picture_would_cost(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    report = {
+        "codecs": {"fp32": {"payload_bytes_mean": 1610.4, "agreement": 0.915}},
+        "pictures_at_equal_agreement": {
+            "fp32": {"jpeg": {"bytes_mean": 10692.0, "times": 6.6}, "webp": None}
+        },
+    }
+    folder = write_bundle(tmp_path / "own", MANIFEST, own_files(), report).directory
+    assert cli.main(["bundle", "show", str(folder)]) == 0
+    told = capsys.readouterr().out
+    assert "1,610 bytes, accuracy -, agreement with the uncut network 0.915, JPEG needs 10,692 bytes" in told
+    assert "WebP" not in told
+    assert cli.main(["bundle", "list", str(folder)]) == 0
+    assert "agrees 0.915" in capsys.readouterr().out
 
 
 def test_of_a_thousand_classes_people_see_the_first(tmp_path: Path) -> None:

@@ -12,6 +12,7 @@ from siftfunnel.shared.bundle import Bundle, write_bundle
 from siftfunnel.shared.input_spec import InputSpec
 from siftfunnel.shared.manifest import CodecSpec, Manifest
 from siftfunnel.shared.tensors import OutputSpec, TensorSpec, pack
+from siftfunnel.shared.wire import packed
 
 FP32 = CodecSpec("fp32", "float", {"dtype": "float32"})
 FP16 = CodecSpec("fp16", "float", {"dtype": "float16"})
@@ -102,7 +103,9 @@ def own_bundle(
         feature=pack(tensors),
         classes=classes,
         label_kind="category",
-        codecs=(FP32, FP16),
+        codecs=(FP32, FP16)
+        if len(tensors) == 1
+        else tuple(packed(c.name, [c] * len(tensors)) for c in (FP32, FP16)),
         default_codec="fp16",
         schema_version=2,
         tensors=tensors,

@@ -17,8 +17,9 @@ from siftfunnel.lab.audit.audit import audit
 from siftfunnel.lab.audit.budgets import BUDGETS, budget
 from siftfunnel.lab.audit.edges import OnnxHalf
 from siftfunnel.lab.audit.equal_bytes import best_within
+from siftfunnel.lab.audit.judging import features_of, make_judge
 from siftfunnel.lab.audit.places import PlaceError
-from siftfunnel.lab.audit.subject import Request
+from siftfunnel.lab.audit.subject import Request, prepare_subject
 from siftfunnel.lab.audit.target import target_of_bundle, target_of_foreign
 from siftfunnel.lab.checkpoints import RunFolderError
 from siftfunnel.lab.graph_input import graph_input
@@ -120,18 +121,44 @@ def test_outputs_that_are_no_class_list_are_compared_as_they_are(tmp_path: Path,
     assert report["wire"]["codecs"]["fp16"]["cosine"] == pytest.approx(1, abs=1e-4)
 
 
-def funnelled(folder: Path) -> Path:
+def test_outputs_that_are_all_too_large_are_far_from_the_undisturbed_ones(
+    tmp_path: Path, pictures: Path
+) -> None:
+    outputs = (OutputSpec("embedding", "embedding", (5,)),)
+    target = target_of_bundle(own_bundle(tmp_path / "mine", PLAIN, TWO, outputs).directory, CPU)
+    subject = prepare_subject(target, wanted(tmp_path / "out", pictures))
+    judge = make_judge(subject)
+    assert not isinstance(judge, str)
+    clean = features_of(target.sender, subject.measured)
+    entry = judge.entry(3 * clean, subject.measured)
+    assert entry["relative_error"] == pytest.approx(2, rel=1e-3)
+    assert entry["cosine"] == pytest.approx(1, abs=1e-6)
+
+
+def funnelled(folder: Path, step: int = 2) -> Path:
     """A bundle whose cloud half begins with a transposed convolution."""
     rng = np.random.default_rng(2)
     nodes = [
-        helper.make_node("ConvTranspose", ["t0", "w"], ["wide"], strides=[2, 2]),
+        helper.make_node("ConvTranspose", ["t0", "w"], ["wide"], strides=[step, step]),
         helper.make_node("Flatten", ["wide"], ["flat"], axis=1),
         helper.make_node("MatMul", ["flat", "v"], ["scores"]),
     ]
     ends = ([("t0", TensorProto.FLOAT, ["N", 8, 4, 4])], [("scores", TensorProto.FLOAT, ["N", 3])])
-    held = {"w": rng.normal(size=(8, 5, 2, 2)), "v": rng.normal(size=(5 * 64, 3))}
+    held = {"w": rng.normal(size=(8, 5, step, step)), "v": rng.normal(size=(5 * 16 * step**2, 3))}
     cloud = model(nodes, ends, **{name: value.astype(np.float32) for name, value in held.items()})
     return own_bundle(folder, PLAIN, ((8, 4, 4),), cloud=cloud).directory
+
+
+def test_a_funnel_that_fills_the_picture_is_folded_without_loss(tmp_path: Path) -> None:
+    place = funnelled(tmp_path / "mine", step=4)
+    victim = target_of_bundle(place, CPU).victim
+    assert victim.lifted_shape == (20, 8, 8)
+    z = victim.observe(torch.rand(2, 3, 16, 16))
+    kernel = torch.from_numpy(
+        numpy_helper.to_array(onnx.load(str(place / "cloud.onnx")).graph.initializer[0]).copy()
+    )
+    wide = torch.nn.functional.conv_transpose2d(z, kernel, stride=4)
+    assert torch.allclose(torch.nn.functional.pixel_shuffle(victim.lifted(z), 2), wide, atol=1e-4)
 
 
 def test_an_inverter_starts_from_what_the_cloud_halfs_funnel_makes(tmp_path: Path) -> None:
@@ -150,6 +177,33 @@ def test_an_inverter_starts_from_what_the_cloud_halfs_funnel_makes(tmp_path: Pat
     paper = make_attack("generative-black-box", epochs=1, width=8)
     paper.fit(victim, images, tmp_path / "attacks", quiet)
     assert paper.reconstruct(victim, z, tmp_path / "attacks", quiet).x_NCHW.shape == (2, 3, 16, 16)
+
+
+def test_each_tensor_of_a_frame_starts_from_its_own_funnel(tmp_path: Path) -> None:
+    rng = np.random.default_rng(2)
+    nodes = [
+        helper.make_node("ConvTranspose", ["t0", "w"], ["wide"], strides=[2, 2]),
+        helper.make_node("Flatten", ["wide"], ["flat0"], axis=1),
+        helper.make_node("Flatten", ["t1"], ["flat1"], axis=1),
+        helper.make_node("Concat", ["flat0", "flat1"], ["flat"], axis=1),
+        helper.make_node("MatMul", ["flat", "v"], ["scores"]),
+    ]
+    taken = [(f"t{index}", TensorProto.FLOAT, ["N", *shape]) for index, shape in enumerate(TWO)]
+    ends = (taken, [("scores", TensorProto.FLOAT, ["N", 3])])
+    held = {"w": rng.normal(size=(4, 5, 2, 2)), "v": rng.normal(size=(5 * 64 + 12, 3))}
+    cloud = model(nodes, ends, **{name: value.astype(np.float32) for name, value in held.items()})
+    bundle = own_bundle(tmp_path / "mine", PLAIN, TWO, cloud=cloud)
+    target = target_of_bundle(bundle.directory, CPU)
+    z = target.victim.observe(torch.rand(2, 3, 16, 16))
+    first, second = torch.split(target.layout.to_own(z).flatten(1), [64, 12], dim=1)
+    kernel = torch.from_numpy(held["w"]).float()
+    wide = torch.nn.functional.conv_transpose2d(first.reshape(2, *TWO[0]), kernel, stride=2)
+    lifted = target.victim.lifted(z)
+    assert tuple(lifted.shape[1:]) == target.victim.lifted_shape
+    for values, whole in ((wide, lifted[:, :5]), (second, lifted[:, 5:])):
+        assert torch.allclose(
+            values.flatten(1).sort().values[:, [0, -1]], whole.flatten(1).sort().values[:, [0, -1]]
+        )
 
 
 def test_several_outputs_of_a_foreign_edge_are_attacked_together(tmp_path: Path, pictures: Path) -> None:
@@ -235,6 +289,6 @@ def test_the_command_takes_a_folder_and_a_codec(
     report = json.loads((tmp_path / "out" / "report.json").read_text())
     assert report["target"]["heard_after"] == "fp32"
     assert report["accuracy"]["mean"] == 1
-    again = command(bundle.directory, "--images", pictures, "--out", tmp_path / "out", "--device", "cpu")
+    again = command(bundle.directory, "--images", pictures, "--out", tmp_path / "out")
     with pytest.raises(RunFolderError, match="heard"):
         again.run(again)

@@ -41,7 +41,8 @@ def _model(
 
 def _drawn(*shape: int, seed: int) -> NDArray[np.float32]:
     fan_in = int(np.prod(shape[1:]))
-    return (np.random.default_rng(seed).normal(size=shape) / np.sqrt(fan_in)).astype(np.float32)
+    drawn = np.random.default_rng(seed).normal(size=shape) / np.sqrt(fan_in)
+    return np.asarray(drawn, np.float32)
 
 
 def classifier(kind: str = "logits", *, ignored: int = 0, operator: str | None = None) -> Halves:

@@ -1,14 +1,17 @@
 """The funnel in closed form: what it computes, in Python and in the graphs, and what it is good for."""
 
+from dataclasses import replace
+
 import numpy as np
 import onnx
 import pytest
 import torch
 from onnx import TensorProto, helper
 
+from siftfunnel.lab.split.features import Ends, Seen
 from siftfunnel.lab.split.fitting import Funnel, fit_funnel, quantised
 from siftfunnel.lab.split.funnel_graphs import funnelled_cloud, funnelled_edge
-from siftfunnel.lab.split.linear import fit_tensor, moments
+from siftfunnel.lab.split.linear import Refinement, fit_tensor, moments
 from siftfunnel.lab.split.patches import maps_spec, possible_sides, to_maps, to_patches
 from siftfunnel.lab.split.rates import estimated_bytes, step_for
 from siftfunnel.lab.split.runner import Runner
@@ -60,6 +63,17 @@ def test_the_halves_with_a_funnel_compute_what_the_funnel_computes(shape: tuple[
         np.testing.assert_allclose(-back, part.decode(z), atol=1e-4)
 
 
+def test_a_trained_funnels_refinement_is_in_the_cloud_half_too() -> None:
+    tensor, values = TensorSpec("t", (3, 4, 8)), GENERATOR.normal(size=(9, 3, 4, 8)).astype(np.float32)
+    part = fit_tensor(values, tensor, 2, torch.eye(12, dtype=torch.float64))
+    shapes = ((5, 3, 3, 3), (5,), (3, 5, 3, 3), (3,))
+    drawn = (torch.from_numpy(GENERATOR.normal(size=shape)).float() for shape in shapes)
+    part = replace(part, refinement=Refinement(*drawn))
+    z = part.encode(values)
+    (back,) = Runner(funnelled_cloud(behind("t", tensor.shape), [part]))(z)
+    np.testing.assert_allclose(-back, part.decode(z), atol=1e-3)
+
+
 def test_patches_have_the_mean_and_the_covariance_that_numpy_finds() -> None:
     tensor = TensorSpec("t", (3, 4, 4))
     values = (100 + GENERATOR.normal(size=(70, 3, 4, 4))).astype(np.float32)
@@ -96,7 +110,7 @@ def test_what_the_outputs_ask_for_diverges_less_at_equal_bytes_than_what_varies(
     assert divergence(ends, funnel, fitted, others) < 0.85 * divergence(ends, plain, fitted, others)
 
 
-def divergence(ends: cutnets.Ends, funnel: Funnel, fitted: cutnets.Seen, others: cutnets.Seen) -> float:
+def divergence(ends: Ends, funnel: Funnel, fitted: Seen, others: Seen) -> float:
     known, z = funnel.encode(fitted.tensors), funnel.encode(others.tensors)
     step = step_for(lambda step: estimated_bytes(known, z, step), 30, funnel.unit)
     arrived = ends.cloud(funnel.decode(quantised(z, step)))

@@ -21,7 +21,7 @@ from siftfunnel.shared.preprocess import InputSpec
 from siftfunnel.shared.reply_seal import ReplySeal
 from siftfunnel.shared.rpc import split_inference_pb2 as pb
 from siftfunnel.shared.tensors import OutputSpec, TensorSpec, pack, pack_arrays
-from siftfunnel.shared.wire import calibrate_lattice, make_codecs
+from siftfunnel.shared.wire import calibrate_lattice, make_codecs, packed
 from siftfunnel.shared.wire.bodies import make_body
 from siftfunnel.shared.wire.lattice_body import LatticeBody
 from siftfunnel.shared.wire.tables import counts_from_histogram
@@ -103,8 +103,10 @@ def _manifest_2() -> Manifest:
         ),
         classes=("crane", "Ångström", "crane"),
         class_ids=("n02012849", "a", "n03126707"),
-        codecs=(CodecSpec("fp32", "float", {"dtype": "float32"}),),
-        default_codec="fp32",
+        codecs=(
+            packed("fp", [CodecSpec(name, "float", {"dtype": name}) for name in ("float32", "float16")]),
+        ),
+        default_codec="fp",
         frames_per_run=4,
         original_sha256=sha256_hex(b"network"),
     )
@@ -200,7 +202,7 @@ def write_missing() -> None:
     contents = {
         "manifest.json": manifest.to_json(),
         "manifest_2.json": second.to_json(),
-        "payloads_2.json": _hex({"fp32": codec.encode(pack_arrays(golden_tensors(), second.sent)[0])}),
+        "payloads_2.json": _hex({codec.name: codec.encode(pack_arrays(golden_tensors(), second.sent)[0])}),
         "payloads.json": _hex({codec.name: codec.encode(golden_features()) for codec in codecs}),
         "messages.json": _hex({key: m.SerializeToString() for key, m in golden_messages().items()}),
         "output_messages.json": _hex(

@@ -59,7 +59,7 @@ def test_a_bundle_of_schema_1_keeps_its_digest():
 def test_several_tensors_are_packed_to_the_stored_payload_and_come_back_from_it():
     manifest = Manifest.from_json(stored_manifest(2))
     (codec,) = make_codecs(manifest, sha256_hex(stored_manifest(2)))
-    stored = stored_hex("payloads_2.json")["fp32"]
+    stored = stored_hex("payloads_2.json")["fp"]
     assert codec.encode(pack_arrays(golden_tensors(), manifest.sent)[0]) == stored
     for got, wanted in zip(
         unpack_array(codec.decode(stored)[None], manifest.sent), golden_tensors(), strict=True
