@@ -251,8 +251,8 @@ class _SignedFilling:
         while self.runs is None and self._phase < PHASES:
             self._phase += 1
             if self._phase == PHASES:
-                places = self._levels.layout.height * self._levels.layout.width
-                inside = self._cells[1:-1, 1:-1].reshape(places, len(self._channels))
+                layout, channels = self._levels.layout, len(self._channels)
+                inside = self._cells[1:-1, 1:-1].reshape(layout.height * layout.width, channels)
                 self._inside: _Cells = np.ascontiguousarray(inside.T)
                 self._outermost = np.abs(self._inside) == self._levels.most
                 count = DIGITS * int(np.count_nonzero(self._outermost))
