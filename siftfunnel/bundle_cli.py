@@ -72,8 +72,10 @@ def run_show(args: argparse.Namespace) -> int:
     if args.json:
         print(json.dumps({**fact, "report": bundle.report()}, indent=2))
         return 0
-    for key, value in bundle_facts.lines(fact):
-        print(f"{key:14} {value}")
+    told = list(bundle_facts.lines(fact))
+    width = max(14, *(len(key) for key, _ in told))
+    for key, value in told:
+        print(f"{key:{width}} {value}")
     report = bundle.report()
     if report:
         print("\nreport.json")

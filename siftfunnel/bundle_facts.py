@@ -63,8 +63,8 @@ def facts(bundle: Bundle, library: Library) -> dict[str, Any]:
 def _pictures_instead(report: Mapping[str, Any], codec: str) -> dict[str, float]:
     """Bytes that JPEG and WebP need for the agreement that a codec reaches, where that was measured."""
     needed = {
-        kind: figure(report, "pictures_at_equal_agreement", codec, kind, "bytes_mean")
-        for kind in ("jpeg", "webp")
+        kind: figure(report, "pictures_at_equal_agreement", codec, kind.lower(), "bytes_mean")
+        for kind in ("JPEG", "WebP")
     }
     return {kind: size for kind, size in needed.items() if size is not None}
 
@@ -137,8 +137,7 @@ def lines(fact: dict[str, Any]) -> Iterator[tuple[str, str]]:
         if figures["agreement"] is not None:
             accuracy += f", agreement with the uncut network {_number(figures['agreement'])}"
             accuracy += "".join(
-                f", {kind.upper()} needs {_whole(size)} bytes for that"
-                for kind, size in figures["pictures"].items()
+                f", {kind} needs {_whole(size)} bytes for that" for kind, size in figures["pictures"].items()
             )
         yield codec, f"{_whole(figures['payload_bytes'])} bytes, accuracy {accuracy}, rebuilt {rebuilt}"
 

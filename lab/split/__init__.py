@@ -10,9 +10,25 @@
 PyTorch is imported only by `split.torch_network`.
 """
 
+from siftfunnel.lab.split.checking import Finding, check, read_pictures
 from siftfunnel.lab.split.cuts import Cut, cut_named, find_cuts
 from siftfunnel.lab.split.graphs import NetworkError
 from siftfunnel.lab.split.halves import Halves, halves
 from siftfunnel.lab.split.network import Network, load_network
+from siftfunnel.lab.split.presets import all_presets, preset
 
-__all__ = ["Cut", "Halves", "Network", "NetworkError", "cut_named", "find_cuts", "halves", "load_network"]
+__all__ = [
+    "Cut",
+    "Finding",
+    "Halves",
+    "Network",
+    "NetworkError",
+    "all_presets",
+    "check",
+    "cut_named",
+    "find_cuts",
+    "halves",
+    "load_network",
+    "preset",
+    "read_pictures",
+]

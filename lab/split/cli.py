@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, get_args
 
 from siftfunnel.lab.arguments import names, require_lab_extra, say
 from siftfunnel.lab.split.fit_cli import Shared, add_export, add_fit, add_train, read_classes
-from siftfunnel.shared.input_spec import Filter
+from siftfunnel.shared.input_spec import Crop, Filter
 
 if TYPE_CHECKING:
     from siftfunnel.lab.split.checking import Finding, Pictures
@@ -113,7 +113,7 @@ def _add_network_and_input(parser: argparse.ArgumentParser) -> None:
         help="imagenet, caffe-bgr, minus-one-to-one, zero-to-one, raw or letterbox (`check` compares them)",
     )
     parser.add_argument("--colour", choices=["RGB", "BGR", "grey"], help="instead of the preset's")
-    parser.add_argument("--crop", choices=["centre", "stretch", "letterbox"], help="instead of the preset's")
+    parser.add_argument("--crop", choices=get_args(Crop), help="instead of the preset's")
     parser.add_argument("--shorter-side", type=int, metavar="PIXELS", help="before the centre is cut")
     parser.add_argument("--filter", choices=get_args(Filter), help="of resizing, instead of the preset's")
     parser.add_argument(

@@ -55,6 +55,7 @@ def test_ones_own_network_is_tapped_and_its_outputs_are_told(mine: Bundle, tmp_p
     assert 0 < attacker["psnr_mean"] < 100
 
 
+@pytest.mark.slow
 def test_without_a_decoder_it_is_tapped_all_the_same_and_how_to_make_one_is_said(
     mine: Bundle, tmp_path: Path
 ) -> None:
@@ -66,6 +67,7 @@ def test_without_a_decoder_it_is_tapped_all_the_same_and_how_to_make_one_is_said
     assert attacker["psnr_mean"] is None
 
 
+@pytest.mark.slow
 def test_folders_may_be_called_by_a_class_s_id_where_two_classes_share_a_name(tmp_path: Path) -> None:
     bundle = make_tiny_network(tmp_path / "bundle", name="mine")
     rng = np.random.default_rng(0)
