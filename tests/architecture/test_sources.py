@@ -41,7 +41,9 @@ FORBIDDEN = {
     "a scratch folder of one developer": r"/tmp/" r"sf\b",
     "the host of a package registry": r"py" r"pi\.org|python" r"hosted|registry\.npm" r"js|download\.pytorch",
     # PyTorch's restricted reader knows tensors and plain containers, and refuses all else
-    "a load that can run code from a file": r"pick" r"le\.loads?\(|allow_pick" r"le=True|torch\.lo"
+    "a load that can run code from a file": r"pick"
+    r"le\.loads?\(|allow_pick"
+    r"le=True|torch\.lo"
     r"ad\((?![^()]*weights_only=True\))",
 }
 
