@@ -262,6 +262,8 @@ def _conclude(conductor: "Conductor", config: "DemoConfig", interrupted: bool) -
     books = conductor.books
     for row in books.totals(config.frames if config.headless else None):
         print(line(row))
+        if answered := books.tallies[row.name, row.codec].in_words():
+            print(printable(f"{row.name} ({row.codec}) answered: {answered}"))
     if skipped := len(books.skipped.reasons):
         example = printable(next(iter(books.skipped.reasons.values())))
         print(f"pictures that could not be played: {skipped}, such as {example}")

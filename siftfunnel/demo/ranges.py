@@ -29,6 +29,17 @@ class Range:
         if values:
             self.low, self.high = min(values), max(values)
 
+    def in_words(self) -> str:
+        """Its shape, and its values where lines hold them.
+
+        >>> Range(1, (2, 4), -0.5, 1.25).in_words()
+        '2x4 in [-0.5, 1.25]'
+        """
+        shape = "x".join(map(str, self.shape)) or "one number"
+        if self.low is None or self.high is None:
+            return shape
+        return f"{shape} in [{self.low:.4g}, {self.high:.4g}]"
+
     def as_json(self) -> dict[str, Any]:
         """For the summary."""
         return {"frames": self.frames, "shape": list(self.shape), "lowest": self.low, "highest": self.high}

@@ -16,7 +16,7 @@ _RATE_WINDOW_S = 5.0
 _LATELY_FRAMES = 300
 _REASONS_MAX = 10_000
 _REASONS_TOLD = 10
-_CLASSES_TOLD = 10
+_CLASSES_TOLD, _CLASSES_SAID = 10, 3
 
 Figures = tuple[float | None, float | None, float | None]
 """Median edge time and median round trip in milliseconds, mean payload in bytes."""
@@ -110,6 +110,12 @@ class Tally:
             self.last_error = str(outcome.get("error"))
         else:
             self._add_answer(outcome)
+
+    def in_words(self) -> str | None:
+        """What was answered, where no label says whether it was right; None where nothing was."""
+        told = [f"{name} ({count})" for name, count in self.answers.most_common(_CLASSES_SAID)]
+        told += [f"{name} {each.in_words()}" for name, each in self.outputs.items()]
+        return ", ".join(told) if told and self.accuracy is None else None
 
     def rate_fps(self, now_s: float) -> float:
         """Outcomes per second over this turn's last seconds.

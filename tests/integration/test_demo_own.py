@@ -42,6 +42,7 @@ def play(mine: Bundle, summary: Path, *flags: str) -> tuple[str, dict[str, Any]]
 def test_ones_own_network_is_tapped_and_its_outputs_are_told(mine: Bundle, tmp_path: Path) -> None:
     said, told = play(mine, tmp_path / "summary.json", f"--inverter={mine.directory.parent / 'inverter'}")
     assert "mine: no list of classes" in said
+    assert "mine (fp16) answered: embedding 16 in [" in said
     assert (told["frames_answered"], told["accuracy"], told["classes"]) == (8, None, {})
     assert told["outputs"]["boxes"] == {
         "frames": 8,

@@ -69,6 +69,13 @@ def test_accuracy_counts_labels_that_are_classes() -> None:
     assert tally.accuracy == 0.5
 
 
+def test_without_labels_is_told_what_was_answered_and_with_them_how_often_it_was_right() -> None:
+    answers = [answer(None, "cat"), answer(None, "dog"), answer(None, "cat")]
+    assert tally_of(*answers).in_words() == "cat (2), dog (1)"
+    assert tally_of(answer("cat", "cat")).in_words() is None
+    assert tally_of().in_words() is None
+
+
 def test_accuracy_without_labels_is_none() -> None:
     assert tally_of(answer(None, "cat"), answer("holiday", "cat")).accuracy is None
 
@@ -275,6 +282,7 @@ def test_an_answer_without_classes_claims_no_accuracy_and_its_outputs_are_told()
         large = {"dtype": "float32", "shape": boxes, "values": None}
         outputs = {"embedding": embedding, "boxes": large}
         tally.add({**answer("ada", ""), "top": [], "outputs": outputs}, 0.0)
+    assert tally.in_words() == "embedding 2 in [-1.5, 0.5], boxes 2x4"
     told = tally.as_json({})
     assert (told["frames_answered"], told["accuracy"], told["classes"]) == (2, None, {})
     assert told["outputs"] == {
