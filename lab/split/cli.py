@@ -215,7 +215,7 @@ def run_inspect(args: argparse.Namespace) -> int:
     if args.json:
         print(json.dumps(as_json(network, cuts, references), indent=1))
         return 0
-    drawing = ["", "bytes of a frame along the network, by the share of the work before the cut:"]
+    drawing = ["", "bytes of a frame along the network (bars are logarithmic), by the work before the cut:"]
     lines = [*heading(network), "", *table(cuts), *drawing, *terminal(cuts, references)]
     print("\n".join(lines))
     return 0
