@@ -48,8 +48,8 @@ def codec_says(codec: CodecSpec) -> str:
             return f"Each number rounded to one of {levels} steps; steps that occur often take fewer bits."
         case "signed":
             return (
-                "Each number rounded to whole steps above or below zero, one size for all; "
-                "what can be guessed from its neighbours takes hardly any bits."
+                f"Each number rounded to one of {levels} steps above and below zero, all of one size; "
+                "what its neighbours were tells how few bits it takes."
             )
         case "packed":
             return "Several tensors in one message, each written in its own way."
