@@ -64,7 +64,7 @@ lab-tables: $(VENV)/dev.stamp ## write docs/tables and docs/findings.md from lab
 	$(BIN)/siftfunnel lab tables --out docs/tables
 	$(BIN)/python docs/make_findings.py
 
-bench-tables: $(VENV)/dev.stamp ## write docs/tables/bench and docs/bench.md from bench/results and lab/results/rates
+bench-tables: $(VENV)/dev.stamp ## write docs/tables/bench and docs/bench.md from bench/results and lab/results
 	$(BIN)/siftfunnel bench tables --out docs/tables/bench
 	$(BIN)/python docs/make_bench.py
 

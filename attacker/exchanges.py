@@ -8,8 +8,9 @@ frame: one `Exchange` stands for all of that, and is counted once.
 
 import math
 import zlib
-from collections import OrderedDict
-from dataclasses import dataclass, field
+from collections import OrderedDict, deque
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -35,15 +36,15 @@ def frame_key(digest: str, sequence: int, payload: bytes) -> FrameKey:
 
 @dataclass(frozen=True)
 class Answer:
-    """The best class of an overheard prediction.
+    """An overheard prediction.
 
     Attributes:
-        class_index: position in the manifest's list of classes.
-        score: the service's softmax probability, in [0, 1].
+        class_index: of the best class, its position in the manifest's list; None where it lists no class.
+        score: the service's probability of that class, in [0, 1].
     """
 
-    class_index: int
-    score: float
+    class_index: int | None = None
+    score: float = 0.0
 
 
 @dataclass(eq=False)
@@ -61,9 +62,11 @@ class Exchange:
         payload: what the codec wrote, checksum included.
         answer: set when a prediction was overheard.
         answered_s: when that was.
+        outputs: the prediction's tensors by name; None where they are not what the bundle says.
         features_CHW: set when decoded.
         reconstruction_HWC: set when inverted, float32 in [0, 1].
         wire_bytes: TCP payload that `tap` told of it so far.
+        pictured: whether the page gets pictures of it.
         settled: whether the pipeline is done with it; then the tensors are gone.
         label: the true class, once known.
         key: what the frame is known by.
@@ -79,9 +82,11 @@ class Exchange:
     payload: bytes
     answer: Answer | None = None
     answered_s: float | None = None
+    outputs: Mapping[str, NDArray[np.generic]] | None = field(default_factory=dict)
     features_CHW: NDArray[np.float32] | None = None
     reconstruction_HWC: NDArray[np.float32] | None = None
     wire_bytes: int = 0
+    pictured: bool = False
     settled: bool = False
     label: str | None = None
     key: FrameKey = field(init=False)
@@ -93,6 +98,7 @@ class Exchange:
         """Let go of everything large; what remains only serves to recognise the frame again."""
         self.settled, self.label = True, label
         self.payload, self.features_CHW, self.reconstruction_HWC = b"", None, None
+        self.outputs = {}
 
 
 class Census:
@@ -149,18 +155,20 @@ class Heard:
         answer: None for an error.
         time_s: when it was heard, seconds since the epoch.
         wire_bytes: TCP payload that is still to be charged for it.
+        tensors: what a prediction carries beside its classes.
     """
 
     answer: Answer | None
     time_s: float
     wire_bytes: int
+    tensors: Sequence[pb.Tensor] = ()
 
 
 class Pairs:
     """Finds the exchange that a reply answers; the oldest are forgotten first.
 
     A reply may be heard before its frame, for what comes behind a hole in one direction is given out late.
-    Such replies are kept until their frames come.
+    Such replies are kept until their frames come, their tensors, which may be large, are not.
     """
 
     def __init__(self, capacity: int = 8192) -> None:
@@ -182,7 +190,7 @@ class Pairs:
         """The exchange that a reply with this sequence belongs to; None when its frame is yet to be heard."""
         exchange = self._open.pop((call, sequence), None)
         if exchange is None:
-            self._early[call, sequence] = heard
+            self._early[call, sequence] = replace(heard, tensors=())
             self._bound(self._early)
         return exchange
 
@@ -191,14 +199,37 @@ class Pairs:
             kept.popitem(last=False)
 
 
+class Tensors:
+    """The tensors of answers that are yet to be looked at, bounded by their bytes: the oldest are let go."""
+
+    def __init__(self, limit_bytes: int = 64 * 2**20) -> None:
+        self._limit_bytes = limit_bytes
+        self._held: deque[tuple[Exchange, int]] = deque()
+        self._bytes = 0
+
+    def keep(self, exchange: Exchange, outputs: Mapping[str, NDArray[np.generic]] | None) -> None:
+        """Give an exchange its outputs; older ones may lose theirs."""
+        exchange.outputs = outputs
+        if not outputs:
+            return
+        self._held.append((exchange, sum(values.nbytes for values in outputs.values())))
+        self._bytes += self._held[-1][1]
+        while self._bytes > self._limit_bytes and len(self._held) > 1:
+            oldest, size_bytes = self._held.popleft()
+            oldest.outputs = {}
+            self._bytes -= size_bytes
+
+
 def answer_of(reply: pb.Reply) -> Answer | None:
-    """The first class of a prediction; None for an error or an empty list. Any score may have been sent.
+    """The first class of a prediction, if it lists any; None for an error. Any score may have been sent.
 
     >>> answer_of(pb.Reply(prediction=pb.Prediction(class_index=[3], score=[0.5])))
     Answer(class_index=3, score=0.5)
     """
     prediction = reply.prediction
-    if reply.WhichOneof("outcome") != "prediction" or not prediction.class_index or not prediction.score:
+    if reply.WhichOneof("outcome") != "prediction":
         return None
+    if not prediction.class_index or not prediction.score:
+        return Answer()
     score = prediction.score[0]
     return Answer(prediction.class_index[0], min(1.0, max(0.0, score)) if math.isfinite(score) else 0.0)

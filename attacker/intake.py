@@ -11,9 +11,19 @@ from itertools import accumulate, pairwise
 from google.protobuf.message import DecodeError
 
 from siftfunnel.attacker.ciphertext import Leftovers
-from siftfunnel.attacker.exchanges import CallKey, Census, Exchange, Heard, Pairs, answer_of, frame_key
+from siftfunnel.attacker.exchanges import (
+    CallKey,
+    Census,
+    Exchange,
+    Heard,
+    Pairs,
+    Tensors,
+    answer_of,
+    frame_key,
+)
 from siftfunnel.attacker.knowledge import Knowledge, Target
 from siftfunnel.attacker.ledger import BundleTally, Ledger
+from siftfunnel.attacker.outputs import outputs_of
 from siftfunnel.attacker.tap.events import ConnectionClosed, Event, Opaque, Overheard
 from siftfunnel.attacker.tap.shape import split
 from siftfunnel.shared.rpc import split_inference_pb2 as pb
@@ -46,6 +56,7 @@ class Intake:
         self._recordings = frozenset(recordings)
         self._census = Census()
         self._pairs = Pairs()
+        self._tensors = Tensors()
         self._accounts: OrderedDict[tuple[str, str], _Account] = OrderedDict()
         self._count = 0
         self.leftovers: dict[str, Leftovers] = {}
@@ -132,7 +143,8 @@ class Intake:
         return exchange
 
     def _reply(self, tap: str, event: Overheard, reply: pb.Reply, account: _Account) -> None:
-        heard = Heard(answer_of(reply), event.time_s, event.wire_bytes if account.tally is None else 0)
+        uncharged = event.wire_bytes if account.tally is None else 0
+        heard = Heard(answer_of(reply), event.time_s, uncharged, reply.prediction.outputs)
         exchange = self._pairs.take(_call(tap, event), reply.sequence, heard)
         if exchange is not None:
             self._answered(tap, exchange, replace(heard, wire_bytes=event.wire_bytes))
@@ -152,12 +164,15 @@ class Intake:
             tally.answers_overheard += 1
             if exchange.settled:
                 self.judge(exchange)
+            else:
+                self._tensors.keep(exchange, outputs_of(heard.tensors, target.bundle.manifest.given))
 
     def judge(self, exchange: Exchange) -> None:
-        """Count whether the overheard answer was right, once both it and the true class are known."""
+        """Count whether an overheard answer was right, once it and the true class are known."""
         target = self._knowledge.target(exchange.digest)
-        if target is not None and exchange.answer is not None and exchange.label is not None:
-            self.tally(target).labelled(target.class_name(exchange.answer.class_index) == exchange.label)
+        right = target.is_right(exchange.answer, exchange.label) if target is not None else None
+        if target is not None and right is not None:
+            self.tally(target).labelled(right)
 
     def tally(self, target: Target) -> BundleTally:
         """The tally of a known bundle."""

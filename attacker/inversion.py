@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from siftfunnel.shared.bundle import Bundle, Inverter
+from siftfunnel.shared.plain_words import how_to_invert
 
 Features = NDArray[np.float32]
 Images = NDArray[np.float32]
@@ -100,7 +101,7 @@ def load_decoder(inverter: Inverter, bundle: Bundle) -> OnnxDecoder:
         raise InversionError(
             f"the inverter in {inverter.directory} was trained for bundle {inverter.bundle_digest[:12]}…, "
             f"not for {bundle.manifest.name} ({bundle.digest[:12]}…); train one with "
-            f"`siftfunnel lab inverter {bundle.directory} --out inverters/{bundle.name}`"
+            f"`{how_to_invert(bundle.directory, bundle.name)}`"
         )
     manifest = bundle.manifest
     return OnnxDecoder(

@@ -6,6 +6,7 @@ codec tables and the shape of everything count as known.
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -13,9 +14,10 @@ import numpy as np
 from google.protobuf.message import DecodeError
 from numpy.typing import NDArray
 
+from siftfunnel.attacker.exchanges import Answer
 from siftfunnel.attacker.inversion import InversionError, Reconstructor, load_decoder
 from siftfunnel.shared.bundle import Bundle, BundleError, Inverter, find_bundles, find_inverters
-from siftfunnel.shared.plain_words import codec_says, says, title_of
+from siftfunnel.shared.plain_words import codec_says, how_to_invert, says, title_of
 from siftfunnel.shared.rpc import split_inference_pb2 as pb
 from siftfunnel.shared.wire import Codec, CodecError, make_codecs
 
@@ -51,6 +53,18 @@ class Target:
         """
         return self.codecs[index].name if index < len(self.codecs) else UNKNOWN_CODEC
 
+    @cached_property
+    def labels(self) -> frozenset[str]:
+        """What a picture's label may call a class."""
+        return self.bundle.manifest.labels
+
+    def is_right(self, answer: Answer | None, label: str | None) -> bool | None:
+        """Whether an answer is the class that a picture's label names; None where one of them names none."""
+        if answer is None or answer.class_index is None or label not in self.labels:
+            return None
+        manifest, index = self.bundle.manifest, answer.class_index
+        return index < len(manifest.ids) and label in (manifest.classes[index], manifest.ids[index])
+
     def class_name(self, index: int) -> str:
         """The class at this position of the manifest's list."""
         classes = self.bundle.manifest.classes
@@ -79,10 +93,12 @@ class Target:
             "label_kind": manifest.label_kind,
             "class_count": len(manifest.classes),
             "input": [manifest.input.height, manifest.input.width],
-            "raw_bytes": manifest.input.height * manifest.input.width * 3,
-            "feature": list(manifest.feature.shape),
+            "raw_bytes": manifest.input.height * manifest.input.width * manifest.input.channels,
+            "tensors": [{"name": each.name, "shape": list(each.shape)} for each in manifest.sent],
+            "outputs": [{"name": each.name, "kind": each.kind} for each in manifest.given],
             "codecs": [{"name": codec.name, "says": codec_says(codec)} for codec in manifest.codecs],
             "inverter": self.reconstructor is not None,
+            "train_inverter": how_to_invert(self.bundle.directory, self.name),
             "mean_picture": mean_picture(self.inverter),
         }
 
@@ -193,8 +209,7 @@ def _target(
     if not trained:
         problems.append(
             f"no inverter for bundle {bundle.name} ({bundle.digest[:12]}…): its features are shown, "
-            "nothing is rebuilt; train one with "
-            f"`siftfunnel lab inverter {bundle.directory} --out inverters/{bundle.name}`"
+            f"nothing is rebuilt; train one with `{how_to_invert(bundle.directory, bundle.name)}`"
         )
     for inverter in reversed(trained):
         try:

@@ -36,6 +36,8 @@ class Picks:
     >>> picks = Picks(2.0)
     >>> [picks.wants(*frame) for frame in ((7, 0.0), (8, 0.1), (7, 0.2), (8, 0.9), (9, 0.9))]
     [True, False, True, False, True]
+    >>> picks.wants(10, 9.0, room=False), picks.wants(10, 9.1), picks.wants(11, 9.2)
+    (False, False, True)
     """
 
     def __init__(self, per_s: float) -> None:
@@ -44,11 +46,17 @@ class Picks:
         self._chance = random.Random(0)
         self._decided: OrderedDict[int, tuple[bool, float]] = OrderedDict()
 
-    def wants(self, sequence: int, now_s: float) -> bool:
-        """Whether to make pictures of a frame; a sequence is decided anew after some seconds."""
+    def wants(self, sequence: int, now_s: float, room: bool = True) -> bool:
+        """Whether to make pictures of a frame; a sequence is decided anew after some seconds.
+
+        Args:
+            sequence: the frame's number.
+            now_s: the time.
+            room: whether a sequence that is not decided yet may be picked.
+        """
         wanted, since_s = self._decided.get(sequence, (False, float("-inf")))
         if now_s - since_s > PICKED_FOR_S:
-            wanted = self._is_due(now_s)
+            wanted = room and self._is_due(now_s)
             self._decided[sequence] = wanted, now_s
             if len(self._decided) > MAX_PICKED:
                 self._decided.popitem(last=False)

@@ -15,9 +15,11 @@ from typing import Any
 
 from siftfunnel.attacker.exchanges import Exchange
 from siftfunnel.attacker.feeds.recorder import Recorder
+from siftfunnel.attacker.gallery import Gallery
 from siftfunnel.attacker.intake import Intake
 from siftfunnel.attacker.knowledge import Knowledge, Target
 from siftfunnel.attacker.ledger import Ledger, Similarity
+from siftfunnel.attacker.outputs import learn
 from siftfunnel.attacker.pacing import Picks, Rate
 from siftfunnel.attacker.preview import Camera, NoCamera, Truth, TruthStore
 from siftfunnel.attacker.tap.events import Event, Feed, Opaque, Sink
@@ -76,13 +78,14 @@ class Pipeline:
         self._ledger = Ledger()
         recordings = [name for name, feed in self._feeds.items() if feed.state().kind not in LIVE]
         self._intake = Intake(knowledge, self._ledger, self._queue, recordings)
-        self._backlog = Backlog(self._config)
+        self._backlog = Backlog(self._config, Picks(PICTURES_PER_S), self._picture_bytes)
         self._truths = TruthStore()
+        self._gallery = Gallery()
         self._waiting = WaitingRoom(
             self._config, None if isinstance(self._camera, NoCamera) else self._truths.take
         )
         self._in_hand = 0
-        self._pictures, self._cameras = Picks(PICTURES_PER_S), Rate(CAMERA_PER_S)
+        self._cameras = Rate(CAMERA_PER_S)
         self._ciphertexts, self._problems = Rate(CAMERA_PER_S), Rate(PROBLEMS_PER_S)
         self._thread = threading.Thread(target=self._run, name="workshop", daemon=True)
 
@@ -151,10 +154,14 @@ class Pipeline:
         return {"name": name, **state}
 
     def _queue(self, exchange: Exchange) -> None:
-        for gone in self._backlog.put(exchange):
+        for gone in self._backlog.put(exchange, self._clock()):
             self._intake.tally(self._target(gone)).frames_skipped += 1
             gone.settle(None)
         self._wake.set()
+
+    def _picture_bytes(self, exchange: Exchange) -> int:
+        size = self._target(exchange).bundle.manifest.input
+        return size.height * size.width * 3 * 4
 
     def _target(self, exchange: Exchange) -> Target:
         target = self._knowledge.target(exchange.digest)
@@ -242,8 +249,10 @@ class Pipeline:
     def _settle(self, exchange: Exchange, truth: Truth | None) -> None:
         similarity = score(exchange, truth)
         target = self._target(exchange)
-        with_pictures = self._pictures.wants(exchange.sequence, self._clock())
-        view = exchange_view(exchange, target, truth, similarity, with_pictures)
+        if truth is not None and exchange.outputs:
+            given = target.bundle.manifest.given
+            learn(self._gallery, exchange.outputs, given, exchange.digest, truth)
+        view = exchange_view(exchange, target, truth, similarity, self._gallery)
         with self._lock:
             self._book(exchange, target, truth, similarity, view.get("jpeg_bytes"))
         self._publish("frame", view)

@@ -124,23 +124,33 @@ def _get(fields: dict[str, Any], name: str, kinds: type | tuple[type, ...]) -> A
 class TruthStore:
     """The latest inputs by what their frames are known by; bounded, thread-safe; taking one removes it."""
 
-    def __init__(self, capacity: int = 4096) -> None:
-        self._capacity = capacity
+    def __init__(self, capacity: int = 4096, limit_bytes: int = 128 * 2**20) -> None:
+        self._capacity, self._limit_bytes = capacity, limit_bytes
         self._lock = threading.Lock()
         self._truths: OrderedDict[FrameKey, Truth] = OrderedDict()
+        self._bytes = 0
 
     def put(self, truth: Truth) -> None:
         """Keep an input until it is taken or pushed out by newer ones."""
         with self._lock:
+            self._remove(truth.key)
             self._truths[truth.key] = truth
-            self._truths.move_to_end(truth.key)
-            while len(self._truths) > self._capacity:
-                self._truths.popitem(last=False)
+            self._bytes += truth.pixels_HWC.nbytes
+            while len(self._truths) > 1 and self._is_over():
+                self._remove(next(iter(self._truths)))
 
     def take(self, key: FrameKey) -> Truth | None:
         """The input of a frame, if it has come."""
         with self._lock:
-            return self._truths.pop(key, None)
+            return self._remove(key)
+
+    def _remove(self, key: FrameKey) -> Truth | None:
+        truth = self._truths.pop(key, None)
+        self._bytes -= truth.pixels_HWC.nbytes if truth else 0
+        return truth
+
+    def _is_over(self) -> bool:
+        return len(self._truths) > self._capacity or self._bytes > self._limit_bytes
 
     def __len__(self) -> int:
         return len(self._truths)

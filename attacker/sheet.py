@@ -55,7 +55,7 @@ def _lane(sheet: Image.Image, side: Mapping[str, Any], title: str, left: int, to
     pen = ImageDraw.Draw(sheet)
     pen.text((left, top), title, INK, _font(15))
     top += LINE
-    _tile(sheet, side["pictures"]["feature"], left, top, smooth=False)
+    _groups(sheet, [group["picture"] for group in side["pictures"]["features"]], left, top)
     _tile(sheet, side["pictures"]["reconstruction"], left + TILE + GAP, top, smooth=True)
     near = side["similarity"]
     _write(pen, left, top + TILE, "on the wire", f"{side['payload_bytes']:,} bytes, codec {side['codec']}")
@@ -63,15 +63,26 @@ def _lane(sheet: Image.Image, side: Mapping[str, Any], title: str, left: int, to
     _write(pen, left + TILE + GAP, top + TILE, "rebuilt from it", likeness)
 
 
-def _tile(sheet: Image.Image, address: str | None, left: int, top: int, smooth: bool) -> None:
-    ImageDraw.Draw(sheet).rectangle((left, top, left + TILE - 1, top + TILE - 1), WELL)
+def _groups(sheet: Image.Image, addresses: Sequence[str], left: int, top: int) -> None:
+    """One tile, or four small ones where several tensors crossed the wire."""
+    _tile(sheet, addresses[0] if len(addresses) == 1 else None, left, top, smooth=False)
+    if len(addresses) > 1:
+        half = TILE // 2
+        for place, address in enumerate(addresses[:4]):
+            _tile(sheet, address, left + place % 2 * half, top + place // 2 * half, smooth=False, side=half)
+
+
+def _tile(
+    sheet: Image.Image, address: str | None, left: int, top: int, smooth: bool, side: int = TILE
+) -> None:
+    ImageDraw.Draw(sheet).rectangle((left, top, left + side - 1, top + side - 1), WELL)
     if address is None:
         return
     picture = Image.open(io.BytesIO(base64.b64decode(address.partition(",")[2]))).convert("RGB")
-    scale = TILE / max(picture.size)
+    scale = side / max(picture.size)
     size = max(1, round(picture.width * scale)), max(1, round(picture.height * scale))
     resampling = Image.Resampling.BICUBIC if smooth else Image.Resampling.NEAREST
-    sheet.paste(picture.resize(size, resampling), (left + (TILE - size[0]) // 2, top + (TILE - size[1]) // 2))
+    sheet.paste(picture.resize(size, resampling), (left + (side - size[0]) // 2, top + (side - size[1]) // 2))
 
 
 def _write(pen: ImageDraw.ImageDraw, left: int, top: int, first: str, second: str) -> None:

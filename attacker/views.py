@@ -3,21 +3,18 @@
 import math
 from typing import Any
 
-import numpy as np
-
 from siftfunnel.attacker.exchanges import Exchange
+from siftfunnel.attacker.gallery import Gallery
 from siftfunnel.attacker.knowledge import Target
 from siftfunnel.attacker.ledger import Similarity
-from siftfunnel.attacker.pictures import (
-    MAX_TILES,
-    feature_picture,
-    jpeg_bytes,
-    noise_picture,
-    png_address,
-    rgb_picture,
-)
+from siftfunnel.attacker.maps import MAX_TILES, tensor_picture
+from siftfunnel.attacker.outputs import outputs_view
+from siftfunnel.attacker.pictures import address, jpeg_bytes, noise_picture, rgb_picture
 from siftfunnel.attacker.preview import Truth
 from siftfunnel.attacker.tap.events import Opaque
+from siftfunnel.shared.tensors import TensorSpec, unpack_array
+
+MAX_GROUPS = 4
 
 
 def exchange_view(
@@ -25,9 +22,10 @@ def exchange_view(
     target: Target,
     truth: Truth | None,
     similarity: Similarity | None,
-    with_pictures: bool,
+    gallery: Gallery,
 ) -> dict[str, Any]:
-    """One frame from camera to overheard answer; pictures only where asked for, they cost time and bytes."""
+    """One frame from camera to overheard answer, with pictures where it was picked for them."""
+    manifest = target.bundle.manifest
     return {
         "id": exchange.number,
         "tap": exchange.tap,
@@ -35,7 +33,7 @@ def exchange_view(
         "time_s": exchange.time_s,
         "bundle": target.name,
         "digest": exchange.digest,
-        "defended": target.bundle.manifest.defence != "none",
+        "defended": manifest.defence != "none",
         "sequence": exchange.sequence,
         "codec": target.codec_name(exchange.codec),
         "payload_bytes": len(exchange.payload),
@@ -43,9 +41,9 @@ def exchange_view(
         "original_size": list(truth.pixels_HWC.shape[:2]) if truth else None,
         "label": truth.label if truth else None,
         "answer": _answer(exchange, target, truth),
+        "outputs": _outputs(exchange, target, truth, gallery) if exchange.pictured else None,
         "similarity": _similarity(similarity),
-        "feature": _feature(exchange),
-        "pictures": _pictures(exchange, truth) if with_pictures else None,
+        "pictures": _pictures(exchange, manifest.sent, truth) if exchange.pictured else None,
     }
 
 
@@ -55,7 +53,7 @@ def camera_view(truth: Truth) -> dict[str, Any]:
         "digest": truth.digest,
         "sequence": truth.sequence,
         "label": truth.label,
-        "original": png_address(rgb_picture(truth.pixels_HWC)),
+        "original": address(rgb_picture(truth.pixels_HWC)),
     }
 
 
@@ -66,20 +64,31 @@ def ciphertext_view(tap: str, record: Opaque) -> dict[str, Any]:
         "tap": tap,
         "byte_count": record.byte_count,
         "hex": record.sample[:12].hex(" "),
-        "picture": png_address(noise_picture(record.sample, side)),
+        "picture": address(noise_picture(record.sample, side)),
     }
 
 
 def _answer(exchange: Exchange, target: Target, truth: Truth | None) -> dict[str, Any] | None:
-    if exchange.answer is None:
+    """The class that was answered; without one, an answer that was heard is an object of nulls."""
+    answer = exchange.answer
+    if answer is None:
         return None
-    name = target.class_name(exchange.answer.class_index)
-    known = truth is not None and truth.label is not None
     return {
-        "class": name,
-        "score": round(exchange.answer.score, 4),
-        "correct": name == truth.label if known and truth else None,
+        "class": None if answer.class_index is None else target.class_name(answer.class_index),
+        "score": round(answer.score, 4),
+        "correct": target.is_right(answer, truth.label if truth else None),
     }
+
+
+def _outputs(
+    exchange: Exchange, target: Target, truth: Truth | None, gallery: Gallery
+) -> list[dict[str, Any]] | None:
+    """What the answer's tensors say; None where they are not what the bundle says."""
+    if exchange.outputs is None:
+        return None
+    manifest = target.bundle.manifest
+    size = manifest.input.height, manifest.input.width
+    return outputs_view(exchange.outputs, manifest.given, size, exchange.digest, truth, gallery)
 
 
 def _similarity(similarity: Similarity | None) -> dict[str, float] | None:
@@ -88,21 +97,23 @@ def _similarity(similarity: Similarity | None) -> dict[str, float] | None:
     return {"mse": similarity.mse, "psnr": round(similarity.psnr_db, 3), "ssim": round(similarity.ssim, 4)}
 
 
-def _feature(exchange: Exchange) -> dict[str, Any] | None:
+def _pictures(exchange: Exchange, sent: tuple[TensorSpec, ...], truth: Truth | None) -> dict[str, Any]:
+    rebuilt = exchange.reconstruction_HWC
+    return {
+        "original": address(rgb_picture(truth.pixels_HWC)) if truth else None,
+        "features": _features(exchange, sent),
+        "reconstruction": address(rgb_picture(rebuilt)) if rebuilt is not None else None,
+    }
+
+
+def _features(exchange: Exchange, sent: tuple[TensorSpec, ...]) -> list[dict[str, Any]]:
+    """The tensors that crossed the wire, each as a picture; of more than `MAX_GROUPS`, the first ones."""
     features_CHW = exchange.features_CHW
     if features_CHW is None:
-        return None
-    return {
-        "shape": list(features_CHW.shape),
-        "tiles": min(MAX_TILES, features_CHW.shape[0]),
-        "zero_share": round(float(np.mean(features_CHW == 0)), 3),
-    }
-
-
-def _pictures(exchange: Exchange, truth: Truth | None) -> dict[str, str | None]:
-    features, rebuilt = exchange.features_CHW, exchange.reconstruction_HWC
-    return {
-        "original": png_address(rgb_picture(truth.pixels_HWC)) if truth else None,
-        "feature": png_address(feature_picture(features)) if features is not None else None,
-        "reconstruction": png_address(rgb_picture(rebuilt)) if rebuilt is not None else None,
-    }
+        return []
+    tensors = unpack_array(features_CHW[None], sent)[:MAX_GROUPS]
+    most = MAX_TILES // len(tensors)
+    return [
+        {"name": spec.name, "shape": list(spec.shape), "picture": address(tensor_picture(values[0], most))}
+        for spec, values in zip(sent, tensors, strict=False)
+    ]

@@ -2,18 +2,20 @@
 
     new exchange -> backlog -> decode + invert (in batches) -> wait for original and answer -> score -> show
 
-Reconstruction samples when it falls behind: the backlog keeps the newest frames and counts those it lets go.
+Frames that are picked for the page come first, so that it shows what passes now however long scoring takes;
+the others follow as there is time. The backlog keeps the newest frames and counts those it lets go.
 """
 
 from collections import deque
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 
 import numpy as np
 
 from siftfunnel.attacker.exchanges import Exchange, FrameKey
 from siftfunnel.attacker.knowledge import Target
 from siftfunnel.attacker.ledger import Similarity
+from siftfunnel.attacker.pacing import Picks
 from siftfunnel.attacker.preview import Truth
 from siftfunnel.shared import similarity
 
@@ -26,7 +28,9 @@ class WorkshopConfig:
         backlog_frames: frames that may wait for reconstruction.
         backlog_bytes: payload bytes that may wait for reconstruction.
         batch_frames: frames that are inverted together.
+        batch_bytes: pictures, as floats, that are inverted together, unless one alone is larger.
         waiting_frames: rebuilt frames that may wait for their original.
+        waiting_bytes: pictures and features of theirs that may wait with them.
         truth_wait_s: how long a rebuilt frame waits for its original.
         answer_wait_s: how long it waits for its answer.
     """
@@ -34,12 +38,15 @@ class WorkshopConfig:
     backlog_frames: int = 1024
     backlog_bytes: int = 64 * 2**20
     batch_frames: int = 8
+    batch_bytes: int = 4 * 2**20
     waiting_frames: int = 2048
+    waiting_bytes: int = 256 * 2**20
     truth_wait_s: float = 5.0
-    answer_wait_s: float = 2.0
+    answer_wait_s: float = 5.0
 
     def __post_init__(self) -> None:
-        for name in ("backlog_frames", "backlog_bytes", "batch_frames", "waiting_frames"):
+        waits = ("truth_wait_s", "answer_wait_s")
+        for name in (field.name for field in fields(self) if field.name not in waits):
             if getattr(self, name) < 1:
                 raise ValueError(f"{name} must be at least 1, not {getattr(self, name)}")
         if self.truth_wait_s < 0 or self.answer_wait_s < 0:
@@ -47,39 +54,57 @@ class WorkshopConfig:
 
 
 class Backlog:
-    """Frames that wait for reconstruction: bounded by number and bytes, the newest kept."""
+    """Frames that wait for reconstruction: bounded by number and bytes, the newest kept.
 
-    def __init__(self, config: WorkshopConfig) -> None:
-        self._config = config
-        self._waiting: deque[Exchange] = deque()
+    Args:
+        config: the bounds.
+        picks: which frames get pictures.
+        picture_bytes: the size of a frame's picture, as floats.
+    """
+
+    def __init__(
+        self, config: WorkshopConfig, picks: Picks, picture_bytes: Callable[[Exchange], int] = lambda _: 0
+    ) -> None:
+        self._config, self._picks, self._picture_bytes = config, picks, picture_bytes
+        self._pictured: deque[Exchange] = deque()
+        self._others: deque[Exchange] = deque()
         self._bytes = 0
 
     def __len__(self) -> int:
-        return len(self._waiting)
+        return len(self._pictured) + len(self._others)
 
-    def put(self, exchange: Exchange) -> list[Exchange]:
-        """Queue a frame; returns the older ones that had to go."""
-        self._waiting.append(exchange)
+    def put(self, exchange: Exchange, now_s: float) -> list[Exchange]:
+        """Queue a frame; returns the older ones that had to go.
+
+        No further picture is picked while one waits: a page is shown few pictures sooner than many late.
+        """
+        room = not self._pictured
+        exchange.pictured = self._picks.wants(exchange.sequence, now_s, room)
+        (self._pictured if exchange.pictured else self._others).append(exchange)
         self._bytes += len(exchange.payload)
         gone = []
-        while len(self._waiting) > 1 and self._is_over():
-            oldest = self._waiting.popleft()
-            self._bytes -= len(oldest.payload)
-            gone.append(oldest)
+        while len(self) > 1 and self._is_over():
+            gone.append(self._pop(self._others or self._pictured))
         return gone
 
     def take(self) -> list[Exchange]:
-        """The oldest frame and those right behind it that are of the same bundle, as one batch."""
+        """The oldest frame that gets pictures, else the oldest, and those of its bundle right behind it."""
         batch: list[Exchange] = []
-        while self._waiting and len(batch) < self._config.batch_frames:
-            if batch and self._waiting[0].digest != batch[0].digest:
+        waiting = self._pictured or self._others
+        while waiting and len(batch) < self._config.batch_frames:
+            together = (len(batch) + 1) * self._picture_bytes(waiting[0])
+            if batch and (waiting[0].digest != batch[0].digest or together > self._config.batch_bytes):
                 break
-            batch.append(self._waiting.popleft())
-            self._bytes -= len(batch[-1].payload)
+            batch.append(self._pop(waiting))
         return batch
 
+    def _pop(self, waiting: deque[Exchange]) -> Exchange:
+        oldest = waiting.popleft()
+        self._bytes -= len(oldest.payload)
+        return oldest
+
     def _is_over(self) -> bool:
-        return len(self._waiting) > self._config.backlog_frames or self._bytes > self._config.backlog_bytes
+        return len(self) > self._config.backlog_frames or self._bytes > self._config.backlog_bytes
 
 
 def decode_batch(target: Target, batch: Iterable[Exchange]) -> tuple[list[Exchange], list[Exchange]]:
@@ -126,6 +151,11 @@ class _Pending:
     since_s: float
     truth: Truth | None = None
 
+    @property
+    def size_bytes(self) -> int:
+        held = (self.exchange.features_CHW, self.exchange.reconstruction_HWC)
+        return sum(array.nbytes for array in held if array is not None)
+
 
 class WaitingRoom:
     """Rebuilt frames that wait, for a bounded time, for their original and their answer."""
@@ -150,11 +180,13 @@ class WaitingRoom:
     def release(self, now_s: float) -> list[tuple[Exchange, Truth | None]]:
         """Frames that need not, or must not, wait any longer, in their order of arrival."""
         released, kept = [], deque[_Pending]()
-        excess = len(self._pending) - self._config.waiting_frames
-        for place, pending in enumerate(self._pending):
+        frames, size_bytes = len(self._pending), sum(each.size_bytes for each in self._pending)
+        for pending in self._pending:
             if pending.truth is None and self._take_truth is not None:
                 pending.truth = self._take_truth(pending.exchange.key)
-            if place < excess or self._is_done(pending, now_s - pending.since_s):
+            is_over = frames > self._config.waiting_frames or size_bytes > self._config.waiting_bytes
+            frames, size_bytes = frames - 1, size_bytes - pending.size_bytes
+            if is_over or self._is_done(pending, now_s - pending.since_s):
                 released.append((pending.exchange, pending.truth))
             else:
                 kept.append(pending)

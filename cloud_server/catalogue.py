@@ -6,13 +6,18 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
+
+from siftfunnel.cloud_server.answers import Reading
 from siftfunnel.cloud_server.config import CloudConfig, default_workers
 from siftfunnel.cloud_server.engine import open_engine, warm_up
 from siftfunnel.cloud_server.lane import Lane
 from siftfunnel.cloud_server.metrics import BundleMetrics, Metrics
 from siftfunnel.cloud_server.ticket import Owner
 from siftfunnel.shared.bundle import Bundle, BundleError, find_bundles
+from siftfunnel.shared.manifest_fields import output_as_json
 from siftfunnel.shared.rpc import split_inference_pb2 as pb
+from siftfunnel.shared.selftest import check_cloud
 from siftfunnel.shared.storage import Problem
 from siftfunnel.shared.wire import SealedCodec, make_codecs
 
@@ -54,6 +59,17 @@ class ServedBundle:
             feature_shape=manifest.feature.shape,
             default=default,
             default_codec=names.index(manifest.default_codec),
+            class_ids=manifest.class_ids,
+            tensors=[pb.TensorDescription(name=each.name, shape=each.shape) for each in manifest.sent],
+            outputs=[
+                pb.OutputDescription(
+                    name=each.name,
+                    kind=each.kind,
+                    shape=[axis or 0 for axis in each.shape],
+                    dtype=each.dtype,
+                )
+                for each in manifest.given
+            ],
         )
 
     def summary(self) -> dict[str, Any]:
@@ -69,6 +85,7 @@ class ServedBundle:
             "label_kind": manifest.label_kind,
             "num_classes": len(manifest.classes),
             "feature_shape": list(manifest.feature.shape),
+            "outputs": [output_as_json(output) for output in manifest.given],
             "codecs": [
                 {"name": codec.name, "index": codec.index, "max_payload_bytes": codec.max_payload_bytes}
                 for codec in self.codecs
@@ -156,17 +173,12 @@ def _open(
 ) -> ServedBundle:
     manifest = bundle.manifest
     codecs = make_codecs(manifest, bundle.digest)
-    engine = open_engine(
-        config.engine, bundle.path(CLOUD_FILE), config.engine_options.for_bundle(bundle.name)
-    )
-    warm_up(
-        engine,
-        manifest.feature.shape,
-        len(manifest.classes),
-        config.batching.max_batch_size,
-        config.engine_options.start_s,
-    )
+    options = config.engine_options.for_bundle(bundle.name)
+    engine = open_engine(config.engine, bundle.path(CLOUD_FILE), manifest, options)
+    warm_up(engine, manifest.feature.shape, manifest.given, config.batching.max_batch_size, options.start_s)
+    check_cloud(bundle, lambda feature: [np.asarray(each) for each in engine.run(feature)])
     instruments = metrics.for_bundle(label, bundle.digest, [codec.name for codec in codecs])
     workers = config.workers or engine.batches_in_flight or default_workers()
-    lane = Lane(codecs, engine, config.batching, workers, instruments, wake, label)
+    reading = Reading(manifest.given, config.max_output_bytes)
+    lane = Lane(codecs, engine, reading, config.batching, workers, instruments, wake, label)
     return ServedBundle(bundle, label, codecs, lane, instruments)

@@ -107,6 +107,7 @@ def config_from(args: argparse.Namespace) -> CloudConfig:
         workers=args.workers,
         batching=BatchPolicy(args.max_batch, args.max_wait_ms, args.queue_limit),
         window_frames=args.window,
+        max_output_bytes=args.max_output_bytes,
         ceilings=Ceilings(
             args.max_connections,
             args.max_calls,

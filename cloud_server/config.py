@@ -10,9 +10,12 @@ from siftfunnel.cloud_server.batching import BatchPolicy
 from siftfunnel.cloud_server.ceilings import Ceilings
 from siftfunnel.cloud_server.engine import ENGINES, EngineOptions
 from siftfunnel.cloud_server.recorder import RecorderConfig
+from siftfunnel.shared.call_metadata import MAX_OUTPUT_BYTES
 from siftfunnel.shared.tls import TlsError, TlsFiles
 
 MAX_PORT = 65535
+MOST_OUTPUT_BYTES = 2**30
+"""Protobuf's messages end at 2 GiB."""
 
 
 @dataclass(frozen=True)
@@ -91,6 +94,8 @@ class CloudConfig:
         workers: threads per bundle that run batches; None for as many as keep the engine busy.
         batching: limits of each bundle's batcher.
         window_frames: unanswered frames that one stream may have before it is read no further.
+        max_output_bytes: what the outputs of one reply take at most together; a frame whose outputs take more
+            gets an error.
         ceilings: how many connections and calls may be open.
         stall_s: how long a batch may run before the server says that it is not serving, seconds.
         drain_s: how long a stop waits for answers that are under way, seconds.
@@ -112,6 +117,7 @@ class CloudConfig:
     workers: int | None = None
     batching: BatchPolicy = field(default_factory=BatchPolicy)
     window_frames: int = 64
+    max_output_bytes: int = MAX_OUTPUT_BYTES
     ceilings: Ceilings = field(default_factory=Ceilings)
     stall_s: float = 20.0
     drain_s: float = 10.0
@@ -135,6 +141,10 @@ class CloudConfig:
             raise ValueError(f"workers must be at least 1, not {self.workers}")
         if self.window_frames < 1:
             raise ValueError(f"window_frames must be at least 1, not {self.window_frames}")
+        if not 1 <= self.max_output_bytes <= MOST_OUTPUT_BYTES:
+            raise ValueError(
+                f"max_output_bytes must lie in 1 to {MOST_OUTPUT_BYTES}, not {self.max_output_bytes}"
+            )
         if not (math.isfinite(self.stall_s) and self.stall_s > 0):
             raise ValueError(f"stall_s must be a finite number above 0, not {self.stall_s}")
         if not (math.isfinite(self.drain_s) and self.drain_s >= 0):

@@ -2,21 +2,26 @@
 
 import logging
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
-from typing import Protocol, TypeVar, cast
+from typing import Protocol, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
+from siftfunnel.cloud_server.pieces import Outputs, Pieces
+from siftfunnel.shared.batches import PerFrame
 from siftfunnel.shared.extras import how_to_install
-
-INPUT, OUTPUT = "feature", "logits"
+from siftfunnel.shared.graphs import GraphError, check_cloud_ends, open_session
+from siftfunnel.shared.manifest import Manifest
+from siftfunnel.shared.tensors import OutputSpec
 
 _ASK_AGAIN_S = 0.25
+_MOST = 1.001
+"""A probability, with what rounding may add."""
 
 Result = TypeVar("Result")
 
@@ -46,8 +51,8 @@ class Engine(Protocol):
     def batches_in_flight(self) -> int | None:
         """Calls of `run` at once that keep it busy; None where that depends on this machine's cores."""
 
-    def run(self, features_NCHW: NDArray[np.float32]) -> NDArray[np.float32]:
-        """Logits [N, K] for N feature tensors.
+    def run(self, features_NCHW: NDArray[np.float32]) -> Outputs:
+        """What the cloud half gives for N features: the manifest's outputs, in its order.
 
         Raises:
             EngineUnavailableError: not now; the frames are handed back to their clients, to be sent again.
@@ -107,59 +112,57 @@ class OnnxRuntimeEngine:
     """`cloud.onnx` on the CPU with ONNX Runtime.
 
     Raises:
-        EngineError: the file is not a model, or its input or output is not the one agreed on.
+        EngineError: the file is not a model, or its inputs or outputs are not those of the manifest.
     """
 
     batches_in_flight = None
 
-    def __init__(self, model_path: Path, options: EngineOptions) -> None:
-        import onnxruntime
-
-        settings = onnxruntime.SessionOptions()
-        settings.intra_op_num_threads = options.threads
-        settings.inter_op_num_threads = 1
-        # Spinning threads would take the core that the streams need.
-        settings.add_session_config_entry("session.intra_op.allow_spinning", "0")
-        settings.log_severity_level = 3
+    def __init__(self, model_path: Path, manifest: Manifest, options: EngineOptions) -> None:
+        place = str(model_path)
         try:
-            self._session = onnxruntime.InferenceSession(
-                model_path.read_bytes(), settings, providers=["CPUExecutionProvider"]
-            )
-        except Exception as error:
-            raise EngineError(f"{model_path}: ONNX Runtime cannot load it: {error}") from error
-        inputs = [value.name for value in self._session.get_inputs()]
-        outputs = [value.name for value in self._session.get_outputs()]
-        if inputs != [INPUT] or outputs != [OUTPUT]:
-            raise EngineError(
-                f"{model_path}: needs one input {INPUT!r} and one output {OUTPUT!r}, "
-                f"has {inputs} and {outputs}; export the bundle again"
-            )
+            self._session = open_session(model_path.read_bytes(), place, options.threads)
+            check_cloud_ends(self._session, manifest, place)
+        except GraphError as error:
+            raise EngineError(str(error)) from error
+        self._inputs, self._outputs = ends_of(manifest)
+        self._pieces = Pieces(manifest)
 
-    def run(self, features_NCHW: NDArray[np.float32]) -> NDArray[np.float32]:
-        """Logits [N, K]; the lock of the interpreter is free meanwhile."""
-        return cast("NDArray[np.float32]", self._session.run([OUTPUT], {INPUT: features_NCHW})[0])
+    def run(self, features_NCHW: NDArray[np.float32]) -> Outputs:
+        """See `Engine`; the lock of the interpreter is free meanwhile."""
+        return self._pieces.run(features_NCHW, self._compute)
 
-
-EngineFactory = Callable[[Path, EngineOptions], Engine]
+    def _compute(self, tensors: Sequence[NDArray[np.float32]]) -> Sequence[NDArray[np.generic]]:
+        given: list[NDArray[np.generic]] = self._session.run(
+            self._outputs, dict(zip(self._inputs, tensors, strict=True))
+        )
+        return given
 
 
-def _open_inference(model_path: Path, options: EngineOptions) -> Engine:
+def ends_of(manifest: Manifest) -> tuple[list[str], list[str]]:
+    """Names of a cloud half's inputs and outputs, in the manifest's order."""
+    return [tensor.name for tensor in manifest.sent], [output.name for output in manifest.given]
+
+
+EngineFactory = Callable[[Path, Manifest, EngineOptions], Engine]
+
+
+def _open_inference(model_path: Path, manifest: Manifest, options: EngineOptions) -> Engine:
     from siftfunnel.cloud_server.open_inference import OpenInferenceEngine
 
-    return OpenInferenceEngine(model_path, options)
+    return OpenInferenceEngine(model_path, manifest, options)
 
 
-def _torch(model_path: Path, options: EngineOptions) -> Engine:
+def _torch(model_path: Path, manifest: Manifest, options: EngineOptions) -> Engine:
     with _needs("torch"):
         from siftfunnel.cloud_server.torch_engine import TorchEngine
-    return TorchEngine(model_path, options)
+    return TorchEngine(model_path, manifest, options)
 
 
-def _ray_serve(model_path: Path, options: EngineOptions) -> Engine:
+def _ray_serve(model_path: Path, manifest: Manifest, options: EngineOptions) -> Engine:
     from siftfunnel.cloud_server.ray_serve import RayServeEngine
 
     with _needs("ray"):
-        return RayServeEngine(model_path, options)
+        return RayServeEngine(model_path, manifest, options)
 
 
 @contextmanager
@@ -180,15 +183,15 @@ ENGINES: Mapping[str, EngineFactory] = {
 }
 
 
-def open_engine(name: str, model_path: Path, options: EngineOptions) -> Engine:
-    """Open a model with the engine of that name.
+def open_engine(name: str, model_path: Path, manifest: Manifest, options: EngineOptions) -> Engine:
+    """Open the cloud half of a manifest with the engine of that name.
 
     Raises:
         EngineError: unknown name, or the engine refuses the model.
     """
     if name not in ENGINES:
         raise EngineError(f"unknown engine {name!r}; known: {', '.join(ENGINES)}")
-    return ENGINES[name](model_path, options)
+    return ENGINES[name](model_path, manifest, options)
 
 
 def when_ready(do: Callable[[], Result], patience_s: float) -> Result:
@@ -213,33 +216,47 @@ def when_ready(do: Callable[[], Result], patience_s: float) -> Result:
 
 def warm_up(
     engine: Engine,
-    shape: tuple[int, int, int],
-    num_classes: int,
+    shape: tuple[int, ...],
+    given: Sequence[OutputSpec],
     max_batch_size: int,
     patience_s: float = 0.0,
 ) -> None:
-    """Run one frame and a full batch, so that no stream pays for the first run, and check the sizes.
+    """Run one frame and a full batch, so that no stream pays for the first run, and check what comes out.
 
     Args:
         engine: the one to run.
         shape: of a feature.
-        num_classes: the manifest's.
+        given: `Manifest.given`.
         max_batch_size: frames of a full batch.
         patience_s: with an engine that is not ready yet.
 
     Raises:
-        EngineError: the model fails or does not give one logit per class.
+        EngineError: the model fails, or an output is not what the manifest says.
     """
     for batch_size in sorted({1, max_batch_size}):
-        features_NCHW = np.zeros((batch_size, *shape), np.float32)
+        features = np.zeros((batch_size, *shape), np.float32)
         try:
-            logits = when_ready(partial(engine.run, features_NCHW), patience_s)
+            outputs = when_ready(partial(engine.run, features), patience_s)
         except EngineError:
             raise
         except Exception as error:
             raise EngineError(f"the model does not take features of shape {shape}: {error}") from error
-        if logits.shape != (batch_size, num_classes):
-            raise EngineError(
-                f"the model gives {logits.shape} for {batch_size} frames, the manifest's {num_classes} "
-                f"classes need {(batch_size, num_classes)}; export the bundle again"
-            )
+        for output, rows in zip(given, outputs, strict=True):
+            _require_output(output, rows, batch_size)
+
+
+def _require_output(output: OutputSpec, rows: PerFrame, batch_size: int) -> None:
+    frames = [rows[number] for number in range(len(rows))]
+    wrong = [f for f in frames if not (output.fits(np.shape(f)) and np.asarray(f).dtype == output.dtype)]
+    if len(frames) != batch_size or wrong:
+        found = f"{np.asarray(wrong[0]).dtype} {np.shape(wrong[0])}" if wrong else f"{len(frames)} of them"
+        raise EngineError(
+            f"output {output.name} of {batch_size} frames is {found}, the manifest says {output.dtype} "
+            f"{output.shape} for each frame; export the bundle again"
+        )
+    # of zeros a network may make NaN: what is asked here is only whether these may be probabilities
+    if output.kind == "probabilities" and any(np.min(f) < 0 or np.max(f) > _MOST for f in frames):
+        raise EngineError(
+            f"output {output.name} is called probabilities and holds values outside [0, 1]: are they logits? "
+            "Export the bundle again"
+        )

@@ -150,6 +150,14 @@ def _add_serving_flags(group: Any) -> None:
         "--window", type=int, default=64, metavar="N", help="unanswered frames per stream (%(default)s)"
     )
     group.add_argument(
+        "--max-output-bytes",
+        type=int,
+        default=CloudConfig.max_output_bytes,
+        metavar="N",
+        help="what embeddings, boxes and other outputs beside classes take at most in one reply; a frame "
+        "whose outputs take more gets an error (%(default)s)",
+    )
+    group.add_argument(
         "--stall-seconds",
         type=float,
         default=CloudConfig.stall_s,

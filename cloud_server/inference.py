@@ -1,4 +1,4 @@
-"""What happens to one batch: payloads to rows, the cloud half, logits to replies.
+"""What happens to one batch: payloads to rows, the cloud half, its outputs to replies.
 
 Only the frame that something is wrong with suffers, whatever it is.
 """
@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from siftfunnel.cloud_server import answers
 from siftfunnel.cloud_server.engine import Engine, EngineUnavailableError
 from siftfunnel.cloud_server.metrics import BundleMetrics
+from siftfunnel.cloud_server.pieces import Outputs
 from siftfunnel.cloud_server.rows import Rows
 from siftfunnel.cloud_server.settlement import Settlement
 from siftfunnel.cloud_server.ticket import Ahead, Ticket
@@ -30,7 +31,7 @@ class Finished(NamedTuple):
     """A batch that only has to be answered."""
 
     frames: list[_Decoded]
-    logits_NK: NDArray[np.float32]
+    outputs: Outputs
     compute_s: float
 
     @property
@@ -45,6 +46,7 @@ class Inference:
     Args:
         codecs: the bundle's, in wire order.
         engine: runs the cloud half.
+        reading: what its outputs mean.
         metrics: the bundle's instruments.
         settlement: takes the replies.
         clock: seconds; monotonic.
@@ -58,12 +60,14 @@ class Inference:
         self,
         codecs: Sequence[Codec],
         engine: Engine,
+        reading: answers.Reading,
         metrics: BundleMetrics,
         settlement: Settlement,
         clock: Callable[[], float],
     ) -> None:
         self._codecs = codecs
         self._engine = engine
+        self._reading = reading
         self._metrics = metrics
         self._settlement = settlement
         self._clock = clock
@@ -112,22 +116,33 @@ class Inference:
             self._infer(decoded, rows, 0, before_model, deliver)
 
     def answer(self, finished: Finished) -> None:
-        """Turn logits into replies."""
-        frames, logits_NK, compute_s = finished
-        rankings = answers.rank(logits_NK, max(frame.ticket.top_k for frame in frames))
+        """Turn what the model said into replies."""
+        frames, outputs, _ = finished
+        rankings = self._reading.rank(outputs, max(frame.ticket.wish.top_k for frame in frames))
         replies: list[tuple[Ticket, bytes]] = []
-        for frame, ranking in zip(frames, rankings, strict=True):
-            ticket = frame.ticket
-            if ranking is None:
-                self._settlement.log_failure("logits are not finite", ticket)
-                self._settlement.fail([ticket])
-                continue
-            classes, scores = ranking
-            top_k = ticket.top_k
-            times = answers.ServerTimes(frame.queue_s, frame.decode_s, compute_s, len(frames))
-            reply = answers.prediction(ticket.sequence, classes[:top_k], scores[:top_k], times)
-            replies.append((ticket, reply))
+        for row, (frame, ranking) in enumerate(zip(frames, rankings, strict=True)):
+            if (reply := self._reply(finished, row, ranking)) is not None:
+                replies.append((frame.ticket, reply))
         self._settlement.answer(replies)
+
+    def _reply(self, finished: Finished, row: int, ranking: answers.Ranking | None) -> bytes | None:
+        """A frame's reply; one that there is none for has its error."""
+        frame = finished.frames[row]
+        ticket = frame.ticket
+        top_k, positions = ticket.wish
+        if ranking is None:
+            self._settlement.log_failure("scores are not finite", ticket)
+            self._settlement.fail([ticket])
+            return None
+        try:
+            tensors = self._reading.tensors(finished.outputs, row, positions) if positions else None
+        except answers.OutputsTooLargeError as error:
+            self._settlement.refuse(ticket, pb.FrameError.OUTPUTS_TOO_LARGE, str(error))
+            self._settlement.wake([ticket])
+            return None
+        classes, scores = ranking
+        times = answers.ServerTimes(frame.queue_s, frame.decode_s, finished.compute_s, len(finished.frames))
+        return answers.prediction(ticket.sequence, classes[:top_k], scores[:top_k], times, tensors)
 
     def _take(self, ticket: Ticket, started_s: float, rows: Rows) -> _Decoded | None:
         """Put a frame's tensor into its row; without one it has its error."""
@@ -162,7 +177,7 @@ class Inference:
         before_model()
         before_s = self._clock()
         try:
-            logits_NK = self._engine.run(rows.batch_NCHW(start, start + len(frames)))
+            outputs = self._engine.run(rows.batch_NCHW(start, start + len(frames)))
         except EngineUnavailableError as error:
             if self.away_since_s is None:
                 self._handed_back_NCHW = rows.batch_NCHW(start, start + 1).copy()
@@ -180,7 +195,7 @@ class Inference:
         self.away_since_s = None
         compute_s = self._clock() - before_s
         self._metrics.ran(len(frames), compute_s)
-        deliver(Finished(frames, logits_NK, compute_s))
+        deliver(Finished(frames, outputs, compute_s))
 
     def _hand_back(self, frames: Sequence[_Decoded], error: EngineUnavailableError) -> None:
         self._settlement.log_failure(str(error), frames[0].ticket)

@@ -18,6 +18,7 @@ import time
 from collections import deque
 from collections.abc import Callable, Iterable, Sequence
 
+from siftfunnel.cloud_server.answers import Reading
 from siftfunnel.cloud_server.batching import BatchPolicy, BatchQueue
 from siftfunnel.cloud_server.engine import Engine
 from siftfunnel.cloud_server.inference import Finished, Inference
@@ -42,6 +43,7 @@ class Lane:
     Args:
         codecs: the bundle's, in wire order.
         engine: runs the cloud half.
+        reading: what its outputs mean.
         policy: the batcher's limits.
         workers: threads that run batches, at least 1.
         metrics: the bundle's instruments.
@@ -54,6 +56,7 @@ class Lane:
         self,
         codecs: Sequence[Codec],
         engine: Engine,
+        reading: Reading,
         policy: BatchPolicy,
         workers: int,
         metrics: BundleMetrics,
@@ -67,7 +70,7 @@ class Lane:
         self._clock = clock
         self._max_batch_size = policy.max_batch_size
         self._settlement = Settlement(metrics, wake, name, clock)
-        self._inference = Inference(codecs, engine, metrics, self._settlement, clock)
+        self._inference = Inference(codecs, engine, reading, metrics, self._settlement, clock)
         self._queue: BatchQueue[Ticket] = BatchQueue(policy)
         lock = threading.RLock()
         self._changed = threading.Condition(lock)

@@ -4,7 +4,7 @@ Replies are joined as bytes: a serialised `Replies` is its replies one after the
 tag and length.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Protocol
 
 from google.protobuf.message import DecodeError
@@ -33,8 +33,8 @@ class Messages(Protocol):
             BadMessageError: not such a message.
         """
 
-    def join(self, replies: Sequence[bytes]) -> tuple[bytes, int]:
-        """A message with the first of some serialised replies, at least one, and how many it took."""
+    def join(self, replies: Iterable[bytes]) -> tuple[bytes, int] | None:
+        """A message with the first of some serialised replies, and how many it took; None of none."""
 
 
 class Single:
@@ -44,9 +44,9 @@ class Single:
         """See `Messages`."""
         return (parse_frame(message),)
 
-    def join(self, replies: Sequence[bytes]) -> tuple[bytes, int]:
+    def join(self, replies: Iterable[bytes]) -> tuple[bytes, int] | None:
         """See `Messages`."""
-        return replies[0], 1
+        return next(((reply, 1) for reply in replies), None)
 
 
 class Several:
@@ -68,8 +68,8 @@ class Several:
             )
         return frames
 
-    def join(self, replies: Sequence[bytes]) -> tuple[bytes, int]:
-        """See `Messages`; a message stays near 64 KiB, which every client takes."""
+    def join(self, replies: Iterable[bytes]) -> tuple[bytes, int] | None:
+        """See `Messages`; a message of several stays near 64 KiB, which every client takes."""
         parts: list[bytes] = []
         taken = byte_count = 0
         for reply in replies:
@@ -78,7 +78,7 @@ class Several:
                 break
             parts += (_REPLIES_TAG, _varint(len(reply)), reply)
             taken += 1
-        return b"".join(parts), taken
+        return (b"".join(parts), taken) if taken else None
 
 
 def parse_frame(message: bytes) -> pb.Frame:

@@ -4,48 +4,66 @@ Ours stays the front: streams, codecs, batches, answers. Each batch goes to the 
 """
 
 import math
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, cast
+from types import MappingProxyType
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from siftfunnel.cloud_server.engine import (
-    INPUT,
-    OUTPUT,
     EngineError,
     EngineOptions,
     EngineUnavailableError,
+    ends_of,
     when_ready,
 )
+from siftfunnel.cloud_server.pieces import Outputs, Pieces
+from siftfunnel.shared.manifest import Manifest
 from siftfunnel.shared.ports import STRAIGHT
 from siftfunnel.shared.rpc import open_inference_pb2 as oip
 
 SERVICE = "inference.GRPCInferenceService"
 DATATYPE = "FP32"
-_VALUES = np.dtype("<f4")
+
+DATATYPES: Mapping[str, tuple[str, str | None]] = MappingProxyType(
+    {
+        "FP32": ("<f4", "fp32_contents"),
+        "FP16": ("<f2", None),
+        "FP64": ("<f8", "fp64_contents"),
+        "INT64": ("<i8", "int64_contents"),
+        "INT32": ("<i4", "int_contents"),
+        "UINT8": ("u1", "uint_contents"),
+        "BOOL": ("?", "bool_contents"),
+    }
+)
+"""The protocol's name of a type -> numpy's, and where values stand that are not sent raw."""
+
+_TYPE_OF = {np.dtype(of_numpy).name: datatype for datatype, (of_numpy, _) in DATATYPES.items()}
 _MAX_MESSAGE_BYTES = 64 * 1024 * 1024
 
 
 class OpenInferenceEngine:
     """A model on a server of the Open Inference Protocol.
 
-    Where the server tells one input and one output, whatever their names, those are used; where it tells
-    none, ``feature`` and ``logits``.
+    Inputs and outputs have the manifest's names there. Of one input, or one output, the server's own name
+    will do.
 
     Args:
         model_path: the bundle's own cloud half, for messages; it is not opened.
+        manifest: names its inputs and outputs.
         options: address, name of the model, patience.
 
     Raises:
-        EngineError: no address, nobody there or no such model after all patience, or one that does not take
-            float32 features.
+        EngineError: no address, nobody there or no such model after all patience, or one with other
+            inputs and outputs.
     """
 
     # one travels or is decoded while the other is computed there
     batches_in_flight = 2
 
-    def __init__(self, model_path: Path, options: EngineOptions) -> None:
+    def __init__(self, model_path: Path, manifest: Manifest, options: EngineOptions) -> None:
         import grpc
 
         if options.remote is None:
@@ -64,34 +82,38 @@ class OpenInferenceEngine:
             ("grpc.max_send_message_length", _MAX_MESSAGE_BYTES),
         ]
         self._channel = grpc.insecure_channel(options.remote, options=limits)
+        self._manifest, self._pieces = manifest, Pieces(manifest)
         self._infer = self._method("ModelInfer", oip.ModelInferRequest, oip.ModelInferResponse)
         try:
-            self._input, self._output = when_ready(self._names, options.start_s)
+            self._inputs, self._outputs = when_ready(self._names, options.start_s)
         except (EngineError, RuntimeError) as error:
             raise EngineError(f"{model_path}: {error}") from error
 
-    def run(self, features_NCHW: NDArray[np.float32]) -> NDArray[np.float32]:
-        """Logits [N, K].
+    def run(self, features_NCHW: NDArray[np.float32]) -> Outputs:
+        """See `Engine`.
 
         Raises:
             EngineUnavailableError: the server cannot be reached, is full, or took longer than its time.
-            RuntimeError: it answers with an error, or with something that is not the output.
+            RuntimeError: it answers with an error, or with something that is not the outputs.
         """
+        return self._pieces.run(features_NCHW, self._compute)
+
+    def _compute(self, tensors: Sequence[NDArray[np.float32]]) -> Sequence[NDArray[np.generic]]:
         request = oip.ModelInferRequest(
             model_name=self._name,
             inputs=[
-                oip.ModelInferRequest.InferInputTensor(
-                    name=self._input, datatype=DATATYPE, shape=features_NCHW.shape
-                )
+                oip.ModelInferRequest.InferInputTensor(name=name, datatype=DATATYPE, shape=tensor.shape)
+                for name, tensor in zip(self._inputs, tensors, strict=True)
             ],
-            raw_input_contents=[features_NCHW.astype(_VALUES, copy=False).tobytes()],
+            raw_input_contents=[tensor.astype("<f4", copy=False).tobytes() for tensor in tensors],
         )
         try:
             # a server that restarts is waited for; only what was under way when it fell is handed back
             response = self._infer(request, timeout=self._timeout_s, wait_for_ready=True)
         except self._grpc.RpcError as error:
             raise self._as_ours(error) from error
-        return self._logits(response)
+        types = (_TYPE_OF[output.dtype] for output in self._manifest.given)
+        return [self._read(response, *each) for each in zip(self._outputs, types, strict=True)]
 
     def _method(self, name: str, request: type[Any], response: type[Any]) -> Any:
         return self._channel.unary_unary(
@@ -112,45 +134,62 @@ class OpenInferenceEngine:
         message = f"the model server {self._remote} answers {code.name} for model {self._name}: {said}"
         return EngineUnavailableError(message) if code in passing else RuntimeError(message)
 
-    def _names(self) -> tuple[str, str]:
-        """Names of input and output, after waiting for the server and asking it for the model."""
+    def _names(self) -> tuple[list[str], list[str]]:
+        """Names of inputs and outputs, after waiting for the server and asking it for the model."""
         ask = self._method("ModelMetadata", oip.ModelMetadataRequest, oip.ModelMetadataResponse)
         request = oip.ModelMetadataRequest(name=self._name)
         try:
             told = ask(request, timeout=self._timeout_s, wait_for_ready=True)
         except self._grpc.RpcError as error:
             if error.code() == self._grpc.StatusCode.UNIMPLEMENTED:
-                return INPUT, OUTPUT
+                return ends_of(self._manifest)
             if error.code() == self._grpc.StatusCode.DEADLINE_EXCEEDED:
                 raise EngineUnavailableError(
                     f"no model server answers at {self._remote} within {self._timeout_s:g} s"
                 ) from error
             raise self._as_ours(error) from error
-        names = []
-        for ours, tensors, what in ((INPUT, told.inputs, "input"), (OUTPUT, told.outputs, "output")):
-            if len(tensors) > 1 or any(tensor.datatype != DATATYPE for tensor in tensors):
-                listed = ", ".join(f"{tensor.name} {tensor.datatype}" for tensor in tensors)
-                raise EngineError(
-                    f"model {self._name} on {self._remote} needs one {what} of type {DATATYPE}, has {listed}"
-                )
-            names.append(tensors[0].name if tensors else ours)
-        return names[0], names[1]
+        where, (inputs, outputs) = f"model {self._name} on {self._remote}", ends_of(self._manifest)
+        types = [_TYPE_OF[output.dtype] for output in self._manifest.given]
+        return (
+            _their_names(f"{where} needs the inputs", inputs, [DATATYPE] * len(inputs), told.inputs),
+            _their_names(f"{where} needs the outputs", outputs, types, told.outputs),
+        )
 
-    def _logits(self, response: oip.ModelInferResponse) -> NDArray[np.float32]:
-        places = [place for place, each in enumerate(response.outputs) if each.name == self._output]
+    def _read(self, response: oip.ModelInferResponse, name: str, datatype: str) -> NDArray[np.generic]:
+        places = [place for place, each in enumerate(response.outputs) if each.name == name]
         if not places:
             listed = ", ".join(each.name for each in response.outputs) or "none"
-            raise RuntimeError(
-                f"model {self._name} on {self._remote} gives no output {self._output!r}, but {listed}"
-            )
+            raise RuntimeError(f"model {self._name} on {self._remote} gives no output {name!r}, but {listed}")
         output = response.outputs[places[0]]
+        values_type, contents = DATATYPES[datatype]
         if response.raw_output_contents:
-            values = np.frombuffer(response.raw_output_contents[places[0]], dtype=_VALUES)
+            values = np.frombuffer(response.raw_output_contents[places[0]], values_type)
         else:
-            values = np.asarray(output.contents.fp32_contents, dtype=_VALUES)
-        if output.datatype != DATATYPE or values.size != math.prod(output.shape):
+            values = np.asarray(getattr(output.contents, contents) if contents else (), values_type)
+        if output.datatype != datatype or values.size != math.prod(output.shape):
             raise RuntimeError(
                 f"model {self._name} on {self._remote} gives {values.size} values as {output.datatype} "
-                f"{list(output.shape)}; {DATATYPE} is needed"
+                f"{list(output.shape)}; {datatype} is needed"
             )
-        return cast("NDArray[np.float32]", values.reshape(tuple(output.shape)))
+        return values.reshape(tuple(output.shape))
+
+
+def _their_names(
+    what: str,
+    ours: Sequence[str],
+    datatypes: Sequence[str],
+    told: Sequence[oip.ModelMetadataResponse.TensorMetadata],
+) -> list[str]:
+    """The names under which a model server has our tensors; where it tells none, they are ours.
+
+    Raises:
+        EngineError: it does not have them all, or some with another type.
+    """
+    if not told:
+        return list(ours)
+    theirs = [told[0].name] if len(told) == len(ours) == 1 else list(ours)
+    if {each.name: each.datatype for each in told} != dict(zip(theirs, datatypes, strict=True)):
+        needed = ", ".join(f"{name} {datatype}" for name, datatype in zip(theirs, datatypes, strict=True))
+        listed = ", ".join(f"{each.name} {each.datatype}" for each in told)
+        raise EngineError(f"{what} {needed}, has {listed}")
+    return theirs

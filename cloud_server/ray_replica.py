@@ -6,6 +6,7 @@ the model's bytes come as an argument, so no file system is shared.
 
 import asyncio
 import os
+from collections.abc import Sequence
 from typing import Any, cast
 
 import numpy as np
@@ -22,9 +23,14 @@ class CloudHalf:
     Args:
         model: the bytes of `cloud.onnx`.
         threads: for one run; the cores that Ray sets aside for this copy.
+        inputs: names of its inputs.
+        outputs: names of its outputs.
+        joins: whether batches may be run as one.
     """
 
-    def __init__(self, model: bytes, threads: int) -> None:
+    def __init__(
+        self, model: bytes, threads: int, inputs: Sequence[str], outputs: Sequence[str], joins: bool
+    ) -> None:
         # official builds report to their maker unless this is set before they are imported
         os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
         import onnxruntime
@@ -34,17 +40,23 @@ class CloudHalf:
         settings.inter_op_num_threads = 1
         settings.add_session_config_entry("session.intra_op.allow_spinning", "0")
         settings.log_severity_level = 3
+        self._inputs, self._outputs, self._joins = inputs, outputs, joins
         self._session: Any = onnxruntime.InferenceSession(model, settings, providers=["CPUExecutionProvider"])
 
-    async def __call__(self, features_NCHW: NDArray[np.float32]) -> NDArray[np.float32]:
-        """Logits [N, K]."""
-        return cast("NDArray[np.float32]", await self._run_merged(features_NCHW))
+    async def __call__(self, tensors: list[NDArray[np.float32]]) -> list[NDArray[np.generic]]:
+        """Arrays of the outputs for arrays of the inputs, frames first."""
+        return cast("list[NDArray[np.generic]]", await self._run_merged(tensors))
 
     @serve.batch(max_batch_size=MERGED_BATCHES, batch_wait_timeout_s=0.0)  # type: ignore[untyped-decorator]
-    async def _run_merged(self, batches: list[NDArray[np.float32]]) -> list[NDArray[np.float32]]:
+    async def _run_merged(self, batches: list[list[NDArray[np.float32]]]) -> list[list[NDArray[np.generic]]]:
         """Whatever waits, also from several servers, in one run; off the loop that answers Serve."""
-        logits_NK = await asyncio.to_thread(self._run, np.concatenate(batches))
-        return np.split(logits_NK, np.cumsum([len(batch) for batch in batches])[:-1])
+        if not self._joins:
+            return [await asyncio.to_thread(self._run, tensors) for tensors in batches]
+        joined = [np.concatenate(parts) for parts in zip(*batches, strict=True)]
+        given = await asyncio.to_thread(self._run, joined)
+        ends = np.cumsum([len(tensors[0]) for tensors in batches])[:-1]
+        return [list(parts) for parts in zip(*(np.split(output, ends) for output in given), strict=True)]
 
-    def _run(self, features_NCHW: NDArray[np.float32]) -> NDArray[np.float32]:
-        return cast("NDArray[np.float32]", self._session.run(["logits"], {"feature": features_NCHW})[0])
+    def _run(self, tensors: Sequence[NDArray[np.float32]]) -> list[NDArray[np.generic]]:
+        taken = dict(zip(self._inputs, tensors, strict=True))
+        return cast("list[NDArray[np.generic]]", self._session.run(list(self._outputs), taken))

@@ -11,10 +11,10 @@ import secrets
 import socket
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import Future
 from pathlib import Path
-from typing import Any, TypeVar, cast
+from typing import Any, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -24,7 +24,10 @@ from siftfunnel.cloud_server.engine import (
     EngineOptions,
     EngineUnavailableError,
     OnnxRuntimeEngine,
+    ends_of,
 )
+from siftfunnel.cloud_server.pieces import Outputs, Pieces
+from siftfunnel.shared.manifest import Manifest
 
 _OBJECT_STORE_BYTES = 100 * 1024 * 1024
 _POLL_S = 0.2
@@ -46,36 +49,43 @@ class RayServeEngine:
 
     Args:
         model_path: the model; its bytes travel to the nodes.
+        manifest: names its inputs and outputs.
         options: address, number of copies, threads of each, patience.
 
     Raises:
         EngineError: not a model, no cluster there, or no room in it for the fewest copies.
     """
 
-    def __init__(self, model_path: Path, options: EngineOptions) -> None:
+    def __init__(self, model_path: Path, manifest: Manifest, options: EngineOptions) -> None:
         # what is no model shall be said at once and in the same words as everywhere
-        OnnxRuntimeEngine(model_path, options)
+        OnnxRuntimeEngine(model_path, manifest, options)
         self.batches_in_flight = _PER_REPLICA * options.replicas[1]
         self._options = options
         self._model_path = model_path
+        self._manifest, self._pieces = manifest, Pieces(manifest)
         self._handle = self._open()
 
-    def run(self, features_NCHW: NDArray[np.float32]) -> NDArray[np.float32]:
-        """Logits [N, K].
+    def run(self, features_NCHW: NDArray[np.float32]) -> Outputs:
+        """See `Engine`.
 
         Raises:
             EngineUnavailableError: no copy answered in time, or several died one after the other.
             RuntimeError: the model failed on this batch.
         """
+        return self._pieces.run(features_NCHW, self._compute)
+
+    def _compute(self, tensors: Sequence[NDArray[np.float32]]) -> Sequence[NDArray[np.generic]]:
         from ray.exceptions import RayError, RayTaskError
         from ray.serve.exceptions import RayServeException
 
         deadline_s = time.monotonic() + self._options.remote_timeout_s
         for attempt in range(1, _ATTEMPTS + 1):
-            response = self._handle.remote(features_NCHW)
+            response = self._handle.remote(list(tensors))
             try:
-                logits_NK = response.result(timeout_s=max(deadline_s - time.monotonic(), 0.0))
-                return cast("NDArray[np.float32]", logits_NK)
+                given: list[NDArray[np.generic]] = response.result(
+                    timeout_s=max(deadline_s - time.monotonic(), 0.0)
+                )
+                return given
             except RayTaskError as error:
                 raise RuntimeError(f"the model failed on the Ray cluster: {error.cause}") from error
             except TimeoutError as error:
@@ -98,7 +108,8 @@ class RayServeEngine:
         name = f"{self._options.remote_model}-{hashlib.sha256(model).hexdigest()[:12]}"
         serve.start(proxy_location="Disabled")
         if name not in serve.status().applications:
-            _deploy(name, model, self._options)
+            half = (model, self._options.threads, *ends_of(self._manifest), self._pieces.whole)
+            _deploy(name, half, self._options)
         self._wait(name)
         return serve.get_app_handle(name)
 
@@ -187,7 +198,8 @@ def _keep_token_in_memory() -> None:
         os.environ |= {"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": secrets.token_hex(32)}
 
 
-def _deploy(name: str, model: bytes, options: EngineOptions) -> None:
+def _deploy(name: str, half: tuple[Any, ...], options: EngineOptions) -> None:
+    """Start copies of `CloudHalf(*half)` under a name."""
     from ray import cloudpickle, serve
     from ray.serve.config import AutoscalingConfig
 
@@ -211,7 +223,7 @@ def _deploy(name: str, model: bytes, options: EngineOptions) -> None:
         ray_actor_options={"num_cpus": options.threads},
         **scaling,
     )
-    target = serve.RunTarget(target=deployment.bind(model, options.threads), name=name, route_prefix=None)
+    target = serve.RunTarget(target=deployment.bind(*half), name=name, route_prefix=None)
     serve.run_many([target], wait_for_applications_running=False)
 
 

@@ -38,6 +38,7 @@ class RecorderConfig:
         path: JSON lines are appended here; the latest are kept, see `FlowFile`.
         limit_mb: size that it and its older half are kept under together, megabytes (10^6 bytes).
         queue_limit: messages that may wait for the disk.
+        queue_limit_mb: what they may hold together, megabytes.
 
     Raises:
         ValueError: a limit that is not above 0.
@@ -46,9 +47,11 @@ class RecorderConfig:
     path: Path
     limit_mb: float = 256.0
     queue_limit: int = 2048
+    queue_limit_mb: float = 64.0
 
     def __post_init__(self) -> None:
-        if not (math.isfinite(self.limit_mb) and self.limit_mb > 0) or self.queue_limit < 1:
+        sizes = (self.limit_mb, self.queue_limit_mb)
+        if not all(math.isfinite(size) and size > 0 for size in sizes) or self.queue_limit < 1:
             raise ValueError("the record limit must be above 0 megabytes and the queue at least 1 message")
 
 
@@ -88,15 +91,22 @@ class FlowRecorder:
         except OSError as error:
             raise RecordError(f"--record-flows {config.path}: cannot be written: {error.strerror}") from None
         self._lost = 0
+        # each is counted up by one thread only; the difference is what waits
+        self._put_bytes = self._taken_bytes = 0
         self._queue: queue.SimpleQueue[FlowRecord | None] = queue.SimpleQueue()
         self._thread = threading.Thread(target=self._write_all, name="flow-recorder", daemon=True)
         self._thread.start()
 
     def record(self, connection: str, direction: Direction, method: str, digest: str, message: bytes) -> None:
-        """Keep a message if there is room; never waits."""
-        if self._queue.qsize() >= self._config.queue_limit:
+        """Keep a message if there is room; never waits. For one thread."""
+        waiting_bytes = self._put_bytes - self._taken_bytes + len(message)
+        if (
+            self._queue.qsize() >= self._config.queue_limit
+            or waiting_bytes > self._config.queue_limit_mb * 1e6
+        ):
             self._on_dropped(QUEUE_FULL, 1)
             return
+        self._put_bytes += len(message)
         size = wire_bytes(len(message))
         self._queue.put(FlowRecord(time.time(), connection, direction, method, digest, message, size))
 
@@ -111,6 +121,7 @@ class FlowRecorder:
 
     def _write_all(self) -> None:
         while (record := self._queue.get()) is not None:
+            self._taken_bytes += len(record.message)
             reason = self._file.write(record)
             if reason is None:
                 self._on_written(1)
@@ -127,3 +138,5 @@ class FlowRecorder:
         elif self._lost:
             _log.warning("--record-flows: recording goes on; %d messages were lost", self._lost)
             self._lost = 0
+        # each is counted up by one thread only; the difference is what waits
+        self._put_bytes = self._taken_bytes = 0

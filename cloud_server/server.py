@@ -99,6 +99,7 @@ class CloudServer:
             __version__,
             self._recorder,
             self._config.ceilings,
+            self._config.max_output_bytes,
         )
         self._health = HealthServicer((SERVICE,))
         self._server = self._make_server()

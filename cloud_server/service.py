@@ -15,16 +15,21 @@ from siftfunnel.cloud_server.messages import BadMessageError, Messages, Several
 from siftfunnel.cloud_server.metrics import Metrics
 from siftfunnel.cloud_server.recorder import FlowRecorder
 from siftfunnel.cloud_server.session import DRAINING, GIVES_WAY, SINGLE, Overhear, StreamSession, UnaryCall
+from siftfunnel.cloud_server.ticket import Wish
 from siftfunnel.shared.call_metadata import (
     BUNDLE_KEY,
+    MAX_OUTPUT_BYTES,
     MESSAGE_BYTES_KEY,
+    OUTPUTS_KEY,
     SEALED,
     SEALED_KEY,
     TOP_K_KEY,
     WINDOW_KEY,
+    read_choice,
 )
 from siftfunnel.shared.digests import is_digest
 from siftfunnel.shared.flows import Direction
+from siftfunnel.shared.output_tensors import choose, most_bytes
 from siftfunnel.shared.reply_seal import ReplySeal
 from siftfunnel.shared.rpc import split_inference_pb2 as pb
 
@@ -32,6 +37,8 @@ SERVICE = "siftfunnel.v1.SplitInference"
 _SEVERAL = Several()
 _MOST_NAMED = 16
 _IDLE_S = 1.0
+_UNREAD_BYTES = 64 * 2**20
+"""Outputs that a stream whose client takes no replies may make the server hold: they narrow its window."""
 
 Context = Any
 """A `grpc.aio.ServicerContext`; grpc brings no types for it that hold."""
@@ -47,6 +54,7 @@ class SplitInferenceService:
         version: of this distribution.
         recorder: hears every message, or None.
         ceilings: how many calls may be open.
+        max_output_bytes: what the outputs of one reply take at most together.
     """
 
     def __init__(
@@ -57,14 +65,15 @@ class SplitInferenceService:
         version: str,
         recorder: FlowRecorder | None = None,
         ceilings: Ceilings | None = None,
+        max_output_bytes: int = MAX_OUTPUT_BYTES,
     ) -> None:
         self._catalogue = catalogue
         self._metrics = metrics
         self._window_frames = window_frames
         self._version = version
         self._recorder = recorder
+        self._max_output_bytes = max_output_bytes
         self._told = (
-            (WINDOW_KEY, str(window_frames)),
             (MESSAGE_BYTES_KEY, str(catalogue.max_message_bytes)),
             (SEALED_KEY, SEALED),
         )
@@ -119,16 +128,17 @@ class SplitInferenceService:
             server_version=self._version,
             max_message_bytes=self._catalogue.max_message_bytes,
             window=self._window_frames,
+            max_output_bytes=self._max_output_bytes,
         )
 
     async def infer(self, message: bytes, context: Context) -> bytes:
         """One frame, one reply."""
-        served, top_k = await self._admit(context)
+        served, wish, _ = await self._admit(context)
         overhear = self._overhear(context, "Infer", served)
         self._unary_running += 1
         try:
             call = UnaryCall(served.lane, ReplySeal(served.bundle.digest), client_of(context))
-            reply = await call.run(message, top_k)
+            reply = await call.run(message, wish)
         except BadMessageError as error:
             await self._refuse(context, grpc.StatusCode.INVALID_ARGUMENT, "bad_message", str(error))
         finally:
@@ -147,14 +157,14 @@ class SplitInferenceService:
         await self._serve(context, "StreamBatches", _SEVERAL)
 
     async def _serve(self, context: Context, method: str, messages: Messages) -> None:
-        served, top_k = await self._admit(context)
+        served, wish, window = await self._admit(context)
         overhear = self._overhear(context, method, served)
         session = StreamSession(
             context,
             served.lane,
             ReplySeal(served.bundle.digest),
-            self._window_frames,
-            top_k,
+            window,
+            wish,
             overhear,
             messages,
             client_of(context),
@@ -170,8 +180,8 @@ class SplitInferenceService:
             served.metrics.stream_closed()
             self._sessions.discard(session)
 
-    async def _admit(self, context: Context) -> tuple[ServedBundle, int]:
-        """The bundle and the number of classes that the call's metadata names, or the end of the call."""
+    async def _admit(self, context: Context) -> tuple[ServedBundle, Wish, int]:
+        """The bundle and what the call's metadata wish for, and its window; or the end of the call."""
         await self._enter(context)
         metadata = dict(context.invocation_metadata() or ())
         top_k = _top_k(metadata.get(TOP_K_KEY, "1"))
@@ -191,8 +201,20 @@ class SplitInferenceService:
         if served is None:
             message = _mismatch(digest, list(self._catalogue))
             await self._refuse(context, grpc.StatusCode.FAILED_PRECONDITION, "unknown_bundle", message)
-        await context.send_initial_metadata(((BUNDLE_KEY, digest), *self._told))
-        return served, top_k
+        given = served.bundle.manifest.given
+        try:
+            told = metadata.get(OUTPUTS_KEY)
+            positions = choose(given, None if told is None else read_choice(str(told)))
+        except ValueError as error:
+            message = f"metadata {OUTPUTS_KEY}: {error}"
+            await self._refuse(context, grpc.StatusCode.INVALID_ARGUMENT, "bad_outputs", message)
+        window = self._window(most_bytes(given, positions, self._max_output_bytes))
+        await context.send_initial_metadata(((BUNDLE_KEY, digest), (WINDOW_KEY, str(window)), *self._told))
+        return served, Wish(top_k, positions), window
+
+    def _window(self, output_bytes: int) -> int:
+        """Frames that may be unanswered where each reply may hold so many bytes of outputs."""
+        return max(1, min(self._window_frames, _UNREAD_BYTES // max(output_bytes, 1)))
 
     async def _enter(self, context: Context) -> None:
         """Count the call in, or end it with UNAVAILABLE: another server, or this one later, may take it."""

@@ -9,14 +9,14 @@ import asyncio
 import logging
 import time
 from collections import deque
-from collections.abc import Callable, Hashable, Sequence
+from collections.abc import Callable, Hashable, Iterator, Sequence
 from typing import Any
 
 import grpc
 
 from siftfunnel.cloud_server.lane import Lane
 from siftfunnel.cloud_server.messages import BadMessageError, Messages, Single, parse_frame
-from siftfunnel.cloud_server.ticket import Ticket
+from siftfunnel.cloud_server.ticket import Ticket, Wish
 from siftfunnel.shared.flows import Direction
 from siftfunnel.shared.reply_seal import ReplySeal
 from siftfunnel.shared.rpc import split_inference_pb2 as pb
@@ -36,13 +36,13 @@ BROKEN = "the stream could not be read further; connect again and send what is u
 
 
 def make_ticket(
-    owner: "StreamSession | UnaryCall", frame: pb.Frame, top_k: int, seal: ReplySeal
+    owner: "StreamSession | UnaryCall", frame: pb.Frame, wish: Wish, seal: ReplySeal
 ) -> tuple[Ticket, int | None]:
     """A ticket stamped with the time of its arrival, and the frame's budget in milliseconds."""
     budget_ms = frame.budget_ms if frame.HasField("budget_ms") else None
     received_s = time.perf_counter()
     payload = frame.payload
-    ticket = Ticket(owner, frame.sequence, frame.codec, payload, top_k, received_s, seal.begin(payload))
+    ticket = Ticket(owner, frame.sequence, frame.codec, payload, wish, received_s, seal.begin(payload))
     return ticket, budget_ms
 
 
@@ -59,13 +59,13 @@ class UnaryCall:
         """The reply is there."""
         self._answered.set()
 
-    async def run(self, message: bytes, top_k: int) -> bytes:
+    async def run(self, message: bytes, wish: Wish) -> bytes:
         """Reply to one serialised frame.
 
         Raises:
             BadMessageError: not a `Frame`.
         """
-        ticket, budget_ms = make_ticket(self, parse_frame(message), top_k, self._seal)
+        ticket, budget_ms = make_ticket(self, parse_frame(message), wish, self._seal)
         self._lane.enter()
         try:
             self._lane.submit(ticket, budget_ms)
@@ -86,7 +86,7 @@ class StreamSession:
         lane: of the bundle that the call named.
         seal: of the same bundle's replies.
         window: frames that may be unanswered before the reader pauses.
-        top_k: classes per prediction.
+        wish: what the call wants to know.
         overhear: gets a copy of every message, or None.
         messages: how frames and replies are laid into messages.
         client: whose call it is.
@@ -98,7 +98,7 @@ class StreamSession:
         lane: Lane,
         seal: ReplySeal,
         window: int,
-        top_k: int,
+        wish: Wish,
         overhear: Overhear | None = None,
         messages: Messages = SINGLE,
         client: Hashable = None,
@@ -108,7 +108,7 @@ class StreamSession:
         self._lane = lane
         self._seal = seal
         self._window = window
-        self._top_k = top_k
+        self._wish = wish
         self._overhear = overhear
         self._messages = messages
         self._pending: deque[Ticket] = deque()
@@ -202,7 +202,7 @@ class StreamSession:
             await self._reader_sleeps
 
     def _submit(self, frames: Sequence[pb.Frame]) -> None:
-        entries = [make_ticket(self, frame, self._top_k, self._seal) for frame in frames]
+        entries = [make_ticket(self, frame, self._wish, self._seal) for frame in frames]
         self._pending.extend(ticket for ticket, _ in entries)
         self._lane.submit_all(entries)
         if self._pending[0].reply is not None:
@@ -210,8 +210,8 @@ class StreamSession:
 
     async def _write(self) -> None:
         while True:
-            while ready := self._ready():
-                message, count = self._messages.join(ready)
+            while (joined := self._messages.join(self._ready())) is not None:
+                message, count = joined
                 await self._context.write(message)
                 for _ in range(count):
                     self._pending.popleft()
@@ -225,17 +225,12 @@ class StreamSession:
             self._writer_sleeps = self._loop.create_future()
             await self._writer_sleeps
 
-    def _ready(self) -> list[bytes]:
-        """Replies at the head of the line, in order."""
-        if self._messages is SINGLE:
-            reply = self._pending[0].sealed() if self._pending else None
-            return [] if reply is None else [reply]
-        ready = []
+    def _ready(self) -> Iterator[bytes]:
+        """Replies at the head of the line, in order, each sealed when it is asked for."""
         for ticket in self._pending:
             if (reply := ticket.sealed()) is None:
-                break
-            ready.append(reply)
-        return ready
+                return
+            yield reply
 
 
 def _resume(sleeper: "asyncio.Future[None] | None") -> None:

@@ -26,6 +26,18 @@ class Owner(Protocol):
         """Look at the tickets again; called on the event loop."""
 
 
+class Wish(NamedTuple):
+    """What a call wants to know of its frames.
+
+    Attributes:
+        top_k: classes, at least 1.
+        outputs: positions in the manifest's outputs.
+    """
+
+    top_k: int = 1
+    outputs: tuple[int, ...] = ()
+
+
 @dataclass(slots=True, eq=False)
 class Ticket:
     """One frame on its way through the server.
@@ -35,7 +47,7 @@ class Ticket:
         sequence: the client's number.
         codec: index into the bundle's codecs, not yet checked.
         payload: what the codec wrote; emptied when decoded.
-        top_k: classes wanted.
+        wish: what its call wants to know.
         received_s: when it was read, by the lane's clock.
         seal_begun: what `ReplySeal.begin` made of the payload.
         ahead: what its payload decoded to, where that was done while it waited.
@@ -46,7 +58,7 @@ class Ticket:
     sequence: int
     codec: int
     payload: bytes
-    top_k: int
+    wish: Wish
     received_s: float
     seal_begun: int
     ahead: "Ahead | None" = None

@@ -3,15 +3,18 @@
 The only module of this room that imports PyTorch, and only when `--engine torch` asks for it.
 """
 
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import nn
 
-from siftfunnel.cloud_server.engine import INPUT, OUTPUT, EngineError, EngineOptions
+from siftfunnel.cloud_server.engine import EngineError, EngineOptions, ends_of
+from siftfunnel.cloud_server.pieces import Outputs, Pieces
+from siftfunnel.shared.manifest import Manifest
 from siftfunnel.shared.onnx_torch import OnnxModule, UnsupportedOperatorError
 
 _ON_CUDA = 2
@@ -26,6 +29,7 @@ class TorchEngine:
 
     Args:
         model_path: the model.
+        manifest: names its inputs and outputs.
         options: threads, device.
 
     Raises:
@@ -33,7 +37,7 @@ class TorchEngine:
             or the device is not there.
     """
 
-    def __init__(self, model_path: Path, options: EngineOptions) -> None:
+    def __init__(self, model_path: Path, manifest: Manifest, options: EngineOptions) -> None:
         self._device = choose_device(options.device)
         self.batches_in_flight = _ON_CUDA if self._device.type == "cuda" else None
         torch.set_num_threads(options.threads)
@@ -46,20 +50,43 @@ class TorchEngine:
             raise EngineError(f"{model_path}: the engine torch cannot run it: {error}") from error
         except ValueError as error:
             raise EngineError(f"{model_path}: {error}") from error
-        if module.ends != (INPUT, OUTPUT):
-            raise EngineError(
-                f"{model_path}: needs one input {INPUT!r} and one output {OUTPUT!r}, "
-                f"has {module.ends[0]!r} and {module.ends[1]!r}; export the bundle again"
-            )
+        _require_ends(model_path, manifest, module.inputs, module.outputs)
+        sent, given = manifest.sent, manifest.given
+        self._inputs = [[tensor.name for tensor in sent].index(name) for name in module.inputs]
+        self._outputs = [module.outputs.index(output.name) for output in given]
+        self._pieces = Pieces(manifest)
         self._module: Any = _channels_last(module).to(self._device).eval()
 
-    def run(self, features_NCHW: NDArray[np.float32]) -> NDArray[np.float32]:
-        """Logits [N, K]; the lock of the interpreter is free while an operation runs."""
+    def run(self, features_NCHW: NDArray[np.float32]) -> Outputs:
+        """See `Engine`; the lock of the interpreter is free while an operation runs."""
+        return self._pieces.run(features_NCHW, self._compute)
+
+    def _compute(self, tensors: Sequence[NDArray[np.float32]]) -> Sequence[NDArray[np.generic]]:
         with torch.inference_mode():
-            features = torch.from_numpy(np.require(features_NCHW, requirements="W"))
-            z_NCHW = features.to(self._device, memory_format=torch.channels_last)
-            logits_NK = self._module(z_NCHW).cpu().contiguous().numpy()
-        return cast("NDArray[np.float32]", logits_NK)
+            given = self._module(*(self._there(tensors[place]) for place in self._inputs))
+            given = given if isinstance(given, tuple) else (given,)
+            # an output that is an input handed on would lie in rows that the next batch overwrites
+            layout = torch.contiguous_format
+            return [given[place].cpu().clone(memory_format=layout).numpy() for place in self._outputs]
+
+    def _there(self, array: NDArray[np.float32]) -> torch.Tensor:
+        layout = torch.channels_last if array.ndim == 4 else torch.contiguous_format
+        tensor = torch.from_numpy(np.require(array, requirements="W"))
+        return tensor.to(self._device, memory_format=layout)
+
+
+def _require_ends(where: Path, manifest: Manifest, inputs: Sequence[str], outputs: Sequence[str]) -> None:
+    """Refuse a model whose inputs and outputs are not the manifest's, in whatever order.
+
+    Raises:
+        EngineError: it names what is needed and what is there.
+    """
+    for what, needed, found in zip(("inputs", "outputs"), ends_of(manifest), (inputs, outputs), strict=True):
+        if sorted(needed) != sorted(found):
+            raise EngineError(
+                f"{where}: needs the {what} {', '.join(needed)}, has {', '.join(found) or 'none'}; "
+                "export the bundle again"
+            )
 
 
 def choose_device(name: str | None) -> torch.device:

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from siftfunnel.edge_client.errors import FrameFailed as FrameFailed
     from siftfunnel.edge_client.errors import ImageError as ImageError
     from siftfunnel.edge_client.errors import ModelError as ModelError
+    from siftfunnel.edge_client.errors import OutputError as OutputError
     from siftfunnel.edge_client.errors import ServerRefused as ServerRefused
     from siftfunnel.edge_client.errors import ServerUnreachable as ServerUnreachable
     from siftfunnel.edge_client.errors import SourceError as SourceError
@@ -40,7 +41,9 @@ if TYPE_CHECKING:
     from siftfunnel.edge_client.picture import Picture as Picture
     from siftfunnel.edge_client.reconnection import ReconnectPolicy as ReconnectPolicy
     from siftfunnel.edge_client.streaming import OutcomeStream as OutcomeStream
+    from siftfunnel.edge_client.tensors import Outputs as Outputs
     from siftfunnel.edge_client.window import WindowPolicy as WindowPolicy
+    from siftfunnel.shared.placement import Transform as Transform
     from siftfunnel.shared.tls import TlsError as TlsError
     from siftfunnel.shared.tls import TlsFiles as TlsFiles
 
@@ -57,6 +60,7 @@ _NAMES = {
         "FrameFailed",
         "ImageError",
         "ModelError",
+        "OutputError",
         "ServerRefused",
         "ServerUnreachable",
         "SourceError",
@@ -75,7 +79,9 @@ _NAMES = {
     "siftfunnel.edge_client.picture": ("Picture",),
     "siftfunnel.edge_client.reconnection": ("ReconnectPolicy",),
     "siftfunnel.edge_client.streaming": ("OutcomeStream",),
+    "siftfunnel.edge_client.tensors": ("Outputs",),
     "siftfunnel.edge_client.window": ("WindowPolicy",),
+    "siftfunnel.shared.placement": ("Transform",),
     "siftfunnel.shared.tls": ("TlsError", "TlsFiles"),
     "siftfunnel": ("__version__",),
 }

@@ -110,7 +110,9 @@ def add_classify_parser(subparsers: Any, bundles_default: Sequence[Path] = ()) -
     add_bundle_flags(parser, bundles_default)
     add_server_flags(parser.add_argument_group("server"))
     parser.add_argument(
-        "--output", metavar="jsonl:FILE|-", help="add JSON lines to a file, or - for standard output"
+        "--output",
+        metavar="jsonl:FILE|-",
+        help="add JSON lines to a file, or - for standard output; npz:DIR writes outputs as files of numpy",
     )
     parser.set_defaults(run=run_classify)
 
@@ -199,6 +201,8 @@ def _client(args: argparse.Namespace, bundle: str, codec: str | None, live: bool
 
     settings = ClientSettings(
         top_k=args.top_k,
+        outputs=args.outputs,
+        max_output_bytes=args.max_output_bytes,
         budget_ms=args.budget_ms,
         first_sequence=getattr(args, "first_sequence", 0),
         threads=args.threads,

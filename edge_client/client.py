@@ -21,6 +21,7 @@ from siftfunnel.edge_client.checks import require_numbers
 from siftfunnel.edge_client.encoder import Encoder
 from siftfunnel.edge_client.engine import StreamEngine
 from siftfunnel.edge_client.errors import FrameFailed
+from siftfunnel.edge_client.expected import Expected
 from siftfunnel.edge_client.interrupt import Interrupt
 from siftfunnel.edge_client.model import EdgeModel
 from siftfunnel.edge_client.outcome import Answer, Outcome
@@ -31,10 +32,11 @@ from siftfunnel.edge_client.rotation import Rotation
 from siftfunnel.edge_client.settlement import Agreement
 from siftfunnel.edge_client.sources.source import IterableSource, Source
 from siftfunnel.edge_client.streaming import OutcomeStream
-from siftfunnel.edge_client.transport import StreamCall
+from siftfunnel.edge_client.transport import Ask, StreamCall
 from siftfunnel.edge_client.unary import Unary
 from siftfunnel.edge_client.window import InFlightWindow, WindowPolicy
 from siftfunnel.shared.bundle import Bundle
+from siftfunnel.shared.call_metadata import MAX_OUTPUT_BYTES
 from siftfunnel.shared.reply_seal import ReplySeal
 from siftfunnel.shared.tls import TlsFiles
 
@@ -47,6 +49,8 @@ class ClientSettings:
 
     Attributes:
         top_k: classes per answer, at least 1.
+        outputs: names of the outputs that answers carry; None for all that are not the classes' scores.
+        max_output_bytes: what they may take together; a larger answer is an error.
         budget_ms: how long after its picture was read a frame's answer is of use; then it fails with
             BUDGET_EXCEEDED, wherever it is, and an answer that still comes is none. None: for ever.
         first_sequence: number of the first frame; numbers are never used twice by one client.
@@ -62,6 +66,8 @@ class ClientSettings:
     """
 
     top_k: int = 1
+    outputs: tuple[str, ...] | None = None
+    max_output_bytes: int = MAX_OUTPUT_BYTES
     budget_ms: int | None = None
     first_sequence: int = 0
     threads: int = 1
@@ -70,7 +76,12 @@ class ClientSettings:
     reconnect: ReconnectPolicy = field(default_factory=ReconnectPolicy)
 
     def __post_init__(self) -> None:
-        require_numbers(self, Integral, "top_k", "first_sequence", "threads", "frames_per_message")
+        whole = ("top_k", "max_output_bytes", "first_sequence", "threads", "frames_per_message")
+        require_numbers(self, Integral, *whole)
+        if self.outputs is not None:
+            object.__setattr__(self, "outputs", _names(self.outputs))
+        if not 1 <= self.max_output_bytes <= 2**30:
+            raise ValueError(f"max_output_bytes must lie in 1 to {2**30}, not {self.max_output_bytes}")
         if self.budget_ms is not None:
             require_numbers(self, Integral, "budget_ms")
         if self.top_k < 1:
@@ -81,6 +92,13 @@ class ClientSettings:
             raise ValueError(f"budget_ms must be at least 1, not {self.budget_ms}")
         if not 0 <= self.first_sequence < 2**63:
             raise ValueError(f"first_sequence must be 0 or more and below 2**63, not {self.first_sequence}")
+
+
+def _names(outputs: object) -> tuple[str, ...]:
+    names = tuple(outputs) if isinstance(outputs, Iterable) and not isinstance(outputs, str) else (None,)
+    if not all(isinstance(name, str) for name in names):
+        raise TypeError(f"outputs takes several names, such as ['boxes'], not {outputs!r}")
+    return names
 
 
 class SplitClient:
@@ -94,7 +112,7 @@ class SplitClient:
         tls: certificate files, True for the authorities that ship with grpc, None for plain text.
         tls_name: the name in the server's certificate where it is not the host's.
         settings: everything else; keyword arguments below replace single values of it.
-        top_k, budget_ms, first_sequence, threads: see `ClientSettings`.
+        top_k, outputs, budget_ms, first_sequence, threads: see `ClientSettings`.
         connect_timeout_s: time without a server after which calls give up; what may pass by itself, such as a
             clock that is not set or certificates that are being renewed, is told and waited for as long.
         bundles: folders in which a bundle's name is looked up besides the shipped ones.
@@ -103,7 +121,7 @@ class SplitClient:
         BundleError: the bundle is not there or has changed.
         CodecError: the bundle has no such codec.
         ModelError: the edge half does not load.
-        ValueError: an address or setting that makes no sense.
+        ValueError: an address or setting that makes no sense, or an output that the bundle does not have.
         TypeError: an address or setting of another type.
 
     Example:
@@ -128,6 +146,7 @@ class SplitClient:
         tls_name: str | None = None,
         settings: ClientSettings | None = None,
         top_k: int | None = None,
+        outputs: Iterable[str] | None = None,
         budget_ms: int | None = None,
         first_sequence: int | None = None,
         threads: int | None = None,
@@ -136,6 +155,7 @@ class SplitClient:
     ) -> None:
         given: dict[str, Any] = {
             "top_k": top_k,
+            "outputs": outputs,
             "budget_ms": budget_ms,
             "first_sequence": first_sequence,
             "threads": threads,
@@ -153,19 +173,13 @@ class SplitClient:
         codec_index = self._encoder.codec.index
         self._agreement = Agreement(
             self.bundle.name,
-            self.bundle.manifest.classes,
+            Expected.of(self.bundle.manifest, settings.outputs, settings.max_output_bytes),
             self.codec,
             codec_index,
             ReplySeal(self.bundle.digest),
         )
-        self._unary = Unary(
-            self._servers,
-            self.bundle.digest,
-            self._agreement,
-            settings.top_k,
-            settings.window,
-            settings.reconnect,
-        )
+        self._ask = Ask(self.bundle.digest, settings.top_k, settings.outputs, settings.max_output_bytes)
+        self._unary = Unary(self._servers, self._ask, self._agreement, settings.window, settings.reconnect)
         self._streams: set[OutcomeStream] = set()
         self._closed = False
 
@@ -262,7 +276,7 @@ class SplitClient:
         frames_per_message = 1 if pictures.keeps_latest else self.settings.frames_per_message
         several = frames_per_message > 1
         engine = StreamEngine(
-            partial(StreamCall, digest=self.bundle.digest, top_k=self.settings.top_k, several=several),
+            partial(StreamCall, ask=self._ask, several=several),
             InFlightWindow(self.settings.window, random.random),
             Reconnection(self.settings.reconnect, random.random, len(self._servers)),
             self._agreement,

@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 from siftfunnel.edge_client.errors import ImageError, at_the_boundary
 from siftfunnel.edge_client.model import EdgeModel
 from siftfunnel.edge_client.picture import Picture
+from siftfunnel.shared.placement import Transform
 from siftfunnel.shared.preprocess import Prepared, prepare
 from siftfunnel.shared.wire import codec_by_name, make_codecs
 
@@ -22,12 +23,14 @@ class Encoded:
         pixels_HWC: uint8, what the model saw.
         payload: the encoded feature.
         edge_ms: preprocessing, model and encoding, milliseconds.
+        transform: from pixels of the model's input to those of the picture.
     """
 
     picture: Picture
     pixels_HWC: NDArray[np.uint8]
     payload: bytes
     edge_ms: float
+    transform: Transform | None = None
 
 
 class Encoder:
@@ -61,10 +64,10 @@ class Encoder:
         started_s = time.perf_counter()
         with at_the_boundary():
             prepared = self._prepare(picture)
-            features_NCHW = self.model.features(prepared.tensor_NCHW)
+            features_NCHW = self.model.features(prepared.tensor)
             payload = self.codec.encode(features_NCHW[0])
         edge_ms = (time.perf_counter() - started_s) * 1000
-        return Encoded(picture, prepared.pixels_HWC, payload, edge_ms)
+        return Encoded(picture, prepared.pixels_HWC, payload, edge_ms, prepared.transform)
 
     def _prepare(self, picture: Picture) -> Prepared:
         try:

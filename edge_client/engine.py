@@ -20,7 +20,7 @@ from siftfunnel.edge_client import outcome
 from siftfunnel.edge_client.address import ServerAddress
 from siftfunnel.edge_client.errors import EdgeError, ServerUnreachable
 from siftfunnel.edge_client.frame import EncodedFrame
-from siftfunnel.edge_client.outcome import Outcome
+from siftfunnel.edge_client.outcome import Answer, Outcome
 from siftfunnel.edge_client.reconnection import Reconnection
 from siftfunnel.edge_client.redial import Redial
 from siftfunnel.edge_client.rotation import Rotation
@@ -34,6 +34,8 @@ _WATCH_EVERY_S = 0.25
 _OPEN_TIMEOUT_S = 10.0
 _END_TIMEOUT_S = 2.0
 _UNCOLLECTED_MAX = 256
+_UNCOLLECTED_BYTES = 64 * 2**20
+"""Outputs of answers that nobody has fetched, before no more frames are taken."""
 
 
 class Call(Protocol):
@@ -91,6 +93,7 @@ class StreamEngine:
         self._room = threading.Condition(lock)
         self._news = threading.Condition(lock)
         self._outcomes: deque[Outcome] = deque()
+        self._held_bytes = 0
         self._call: Call | None = None
         self._opened = False
         self._dialled_s = 0.0
@@ -121,7 +124,7 @@ class StreamEngine:
         """
         with self._room:
             while not self._window.closed:
-                if self._window.has_room(limit) and len(self._outcomes) < _UNCOLLECTED_MAX:
+                if self._window.has_room(limit) and not self._is_full:
                     return True
                 self._room.wait()
             return False
@@ -142,7 +145,7 @@ class StreamEngine:
     def report(self, result: Outcome) -> None:
         """Add the outcome of a frame that never came to be sent; waits while the caller collects none."""
         with self._room:
-            while len(self._outcomes) >= _UNCOLLECTED_MAX and not self._window.closed:
+            while self._is_full and not self._window.closed:
                 self._room.wait()
             self._publish(result)
 
@@ -189,11 +192,19 @@ class StreamEngine:
         if not self._outcomes:
             return None
         self._room.notify_all()
-        return self._outcomes.popleft()
+        result = self._outcomes.popleft()
+        self._held_bytes -= _output_bytes(result)
+        return result
 
     def _publish(self, result: Outcome) -> None:
         self._outcomes.append(result)
+        self._held_bytes += _output_bytes(result)
         self._tell()
+
+    @property
+    def _is_full(self) -> bool:
+        """Whether so much waits to be fetched that no more frames are taken."""
+        return len(self._outcomes) >= _UNCOLLECTED_MAX or self._held_bytes >= _UNCOLLECTED_BYTES
 
     def _tell(self) -> None:
         self._news.notify_all()
@@ -354,3 +365,7 @@ class StreamEngine:
         for failed in self._window.take_failed():
             self._publish(failure_of(self._redial.told(failed), self._agreement, now_s))
         self._room.notify_all()
+
+
+def _output_bytes(result: Outcome) -> int:
+    return sum(array.nbytes for array in result.outputs.values()) if isinstance(result, Answer) else 0

@@ -12,6 +12,7 @@
     │   └── TlsFailure          somebody answers, but no trusted connection comes about
     ├── ServerRefused           the server answers and will not serve this client
     │   └── BundleMismatch      it serves another bundle than this device carries
+    ├── OutputError             an answer does not have the output that is asked of it
     └── FrameFailed             `classify` got a `FrameFailure` for its picture
 
 Where a module stands behind a name, the error is also the one of that module, which code below the boundary
@@ -78,6 +79,12 @@ class ServerRefused(EdgeError):
 
 class BundleMismatch(ServerRefused):
     """Device and server carry different bundles; the text holds both digests."""
+
+
+class OutputError(EdgeError, KeyError):
+    """An answer that does not have the output, or the classes, that are asked of it."""
+
+    __str__ = Exception.__str__
 
 
 class FrameFailed(EdgeError):

@@ -6,6 +6,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from siftfunnel.shared.call_metadata import MAX_OUTPUT_BYTES, read_choice
+
 DEFAULT_SERVER = "127.0.0.1:50051"
 
 
@@ -52,6 +54,20 @@ def add_bundle_flags(parser: argparse.ArgumentParser, bundles_default: Sequence[
     )
     parser.add_argument(
         "--top-k", type=int, default=1, metavar="K", help="classes per answer, best first (%(default)s)"
+    )
+    parser.add_argument(
+        "--outputs",
+        type=_names,
+        metavar="NAME,...",
+        help="outputs of the network that answers carry, such as an embedding or boxes; '' for none "
+        "(default: all that are not the classes' scores)",
+    )
+    parser.add_argument(
+        "--max-output-bytes",
+        type=int,
+        default=MAX_OUTPUT_BYTES,
+        metavar="N",
+        help="what they may take together in one answer; a larger one is an error (%(default)s)",
     )
 
 
@@ -135,8 +151,8 @@ def add_output_flags(group: Any) -> None:
         action="append",
         default=[],
         metavar="KIND:FILE|-",
-        help="jsonl:FILE or text:FILE, which is added to, - for standard output; may be repeated "
-        "(default: text:-)",
+        help="jsonl:FILE or text:FILE, which is added to, - for standard output, or npz:DIR, a new folder "
+        "that gets each answer's outputs as a file of numpy; may be repeated (default: text:-)",
     )
     group.add_argument("--summary", type=Path, metavar="FILE", help="write the run's figures as JSON")
     group.add_argument("--quiet", action="store_true", help="no line of figures at the end")
@@ -158,6 +174,10 @@ def add_preview_flags(group: Any) -> None:
     group.add_argument(
         "--preview-anywhere", action="store_true", help="allow addresses that other machines reach"
     )
+
+
+def _names(text: str) -> tuple[str, ...]:
+    return tuple(read_choice(text))
 
 
 def _sequence(text: str) -> int:

@@ -2,6 +2,8 @@
 
 from dataclasses import dataclass
 
+from siftfunnel.shared.placement import Transform
+
 
 @dataclass(frozen=True, slots=True)
 class EncodedFrame:
@@ -15,6 +17,7 @@ class EncodedFrame:
         edge_ms: what preparing it took.
         deadline_s: the caller's clock at which an answer is of no use any more, or None.
         index: number of the picture in its source, from 0.
+        transform: from pixels of the model's input to those of the picture.
     """
 
     sequence: int
@@ -24,6 +27,7 @@ class EncodedFrame:
     edge_ms: float = 0.0
     deadline_s: float | None = None
     index: int = 0
+    transform: Transform | None = None
 
 
 @dataclass(slots=True)

@@ -1,20 +1,22 @@
 """The edge half of a bundle: picture -> tensor -> feature, with ONNX Runtime and nothing else."""
 
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from os import PathLike
 from pathlib import Path
-from typing import cast
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from siftfunnel.edge_client.errors import ModelError, at_the_boundary
+from siftfunnel.shared.batches import in_pieces
 from siftfunnel.shared.bundle import EDGE, Bundle
 from siftfunnel.shared.bundle_search import find_bundle
+from siftfunnel.shared.graphs import INPUT, GraphError, check_edge_ends, open_session
+from siftfunnel.shared.selftest import check_edge
 from siftfunnel.shared.stages import StageError, make_stages
-
-_ERRORS_ONLY = 3
+from siftfunnel.shared.tensors import pack_arrays
 
 
 class EdgeModel:
@@ -26,7 +28,8 @@ class EdgeModel:
         bundles: folders in which a name is looked up besides the shipped ones.
 
     Raises:
-        BundleError: no such bundle, or `edge.onnx` is missing or has changed.
+        BundleError: no such bundle, `edge.onnx` is missing or has changed, or this device does not pass the
+            bundle's self-test.
         ModelError: the graph does not load or does not fit the manifest, or an edge stage
             is unknown or does not fit.
         ValueError: fewer than one thread.
@@ -54,57 +57,56 @@ class EdgeModel:
             self._stages = make_stages(self.bundle.manifest.edge_stages)
         except StageError as error:
             raise ModelError(f"bundle {self.bundle.name}: {error}") from error
-        self._session = _open_session(self.bundle, threads)
-        self._input_name = self._session.get_inputs()[0].name
+        place = f"bundle {self.bundle.name}: {EDGE}"
+        model = self.bundle.read(EDGE)
+        try:
+            self._session = open_session(model, place, threads)
+            self._fixed = check_edge_ends(self._session, self.bundle.manifest, place)
+        except GraphError as error:
+            raise ModelError(str(error)) from error
+        self._outputs = [tensor.name for tensor in self.bundle.manifest.sent]
         self._check_shape()
+        with at_the_boundary():
+            check_edge(self.bundle, self._run)
 
-    def features(self, tensor_NCHW: NDArray[np.float32]) -> NDArray[np.float32]:
+    def features(self, tensor: NDArray[Any]) -> NDArray[np.float32]:
         """Run the edge half and the bundle's edge stages.
 
         Args:
-            tensor_NCHW: float32, normalised (`siftfunnel.shared.preprocess`), shape (N, 3, height, width).
+            tensor: what `siftfunnel.shared.preprocess.normalise` gives: [N, *tensor_shape] of the input's
+                type; float32 [N, 3, height, width] of most bundles.
 
         Returns:
-            float32, shape (N, channels, height, width) as the manifest's feature says.
+            float32, shape (N, channels, height, width) as the manifest's feature says; several tensors are
+            packed (`siftfunnel.shared.tensors.pack_arrays`).
 
         Raises:
             ModelError: the tensor or a stage does not fit, or ONNX Runtime fails.
         """
-        try:
-            (features,) = self._session.run(None, {self._input_name: tensor_NCHW})
-        except Exception as error:
-            # ONNX Runtime's exceptions share no base class below Exception
-            raise ModelError(f"bundle {self.bundle.name}: {EDGE} fails: {error}") from error
+        features = self._run(tensor)
         try:
             for stage in self._stages:
                 features = stage(features)
         except StageError as error:
             raise ModelError(f"bundle {self.bundle.name}: {error}") from error
-        return cast("NDArray[np.float32]", features)
+        return features
+
+    def _run(self, tensor: NDArray[Any]) -> NDArray[np.float32]:
+        """The packed tensors between the halves, before any stage."""
+        try:
+            arrays = in_pieces((tensor,), self._compute, self._fixed)
+        except Exception as error:
+            # ONNX Runtime's exceptions share no base class below Exception
+            raise ModelError(f"bundle {self.bundle.name}: {EDGE} fails: {error}") from error
+        try:
+            return pack_arrays([np.asarray(array) for array in arrays], self.bundle.manifest.sent)
+        except ValueError as error:
+            raise ModelError(f"bundle {self.bundle.name}: {EDGE}: {error}; export it anew") from error
+
+    def _compute(self, arrays: Sequence[NDArray[Any]]) -> list[NDArray[Any]]:
+        given: list[NDArray[Any]] = self._session.run(self._outputs, {INPUT: arrays[0]})
+        return given
 
     def _check_shape(self) -> None:
-        picture, feature = self.bundle.manifest.input, self.bundle.manifest.feature
-        probe = self.features(np.zeros((1, 3, picture.height, picture.width), np.float32))
-        if probe.shape != (1, *feature.shape) or probe.dtype != np.float32:
-            raise ModelError(
-                f"bundle {self.bundle.name}: {EDGE} gives {probe.dtype} {probe.shape[1:]}, "
-                f"its manifest says float32 {feature.shape}; export it anew"
-            )
-
-
-def _open_session(bundle: Bundle, threads: int):  # type: ignore[no-untyped-def]  # onnxruntime has no types
-    import onnxruntime
-
-    onnxruntime.set_default_logger_severity(_ERRORS_ONLY)
-    options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads = threads
-    options.inter_op_num_threads = 1
-    options.log_severity_level = _ERRORS_ONLY
-    # threads that wait by spinning take the core that gRPC and the codec need
-    options.add_session_config_entry("session.intra_op.allow_spinning", "0")
-    model = bundle.read(EDGE)
-    try:
-        # from memory: what was verified is what runs
-        return onnxruntime.InferenceSession(model, options, providers=["CPUExecutionProvider"])
-    except Exception as error:
-        raise ModelError(f"bundle {bundle.name}: {EDGE} does not load: {error}") from error
+        spec = self.bundle.manifest.input
+        self.features(np.zeros((1, *spec.tensor_shape), spec.dtype))

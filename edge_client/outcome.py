@@ -1,14 +1,32 @@
 """What becomes of a frame: exactly one of these for every frame handed in."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from typing import Any
+
+from numpy.typing import NDArray
+
+from siftfunnel.edge_client.errors import OutputError
+from siftfunnel.edge_client.tensors import Outputs
+from siftfunnel.shared.placement import Transform
 
 
 @dataclass(frozen=True, slots=True)
 class ClassScore:
-    """One class and its softmax probability, in [0, 1]."""
+    """One class and its probability.
+
+    Attributes:
+        name: for people; two classes may share one.
+        score: in [0, 1].
+        id: what tells it apart from the others; the name where the bundle has no ids.
+    """
 
     name: str
     score: float
+    id: str = ""
+
+    def __post_init__(self) -> None:
+        if not self.id:
+            object.__setattr__(self, "id", self.name)
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,7 +47,7 @@ class Answer:
         sequence: the frame's number, unique in this client.
         source: where the picture came from, for people.
         label: what the source says it shows, None where it says nothing.
-        top: best classes, best first; at least one.
+        top: best classes, best first; none where the bundle has no classes.
         edge_ms: preprocessing, edge half and encoding, milliseconds.
         round_trip_ms: from the first send to the answer, milliseconds.
         payload_bytes: size of the encoded feature.
@@ -38,6 +56,8 @@ class Answer:
         codec: name of the codec.
         server: the server's own timings.
         index: number of the picture in what was handed in, from 0.
+        outputs: those that were asked for beside the classes; not looked at when answers are compared.
+        transform: from pixels of the model's input to those of the picture, for boxes and points.
     """
 
     sequence: int
@@ -52,16 +72,36 @@ class Answer:
     codec: str
     server: ServerTimings
     index: int = 0
+    outputs: Outputs = field(default_factory=Outputs, compare=False)
+    transform: Transform | None = None
 
     @property
     def class_name(self) -> str:
         """The best class."""
-        return self.top[0].name
+        return self._best.name
 
     @property
     def score(self) -> float:
         """The best class's probability, in [0, 1]."""
-        return self.top[0].score
+        return self._best.score
+
+    @property
+    def embedding(self) -> NDArray[Any]:
+        """The one output that is an embedding; see `Outputs.embedding`."""
+        return self.outputs.embedding
+
+    @property
+    def right(self) -> bool | None:
+        """Whether the best class is the label, by name or id; None without a label or without classes."""
+        if self.label is None or not self.top:
+            return None
+        return self.label in (self.top[0].name, self.top[0].id)
+
+    @property
+    def _best(self) -> ClassScore:
+        if not self.top:
+            raise OutputError("this bundle has no classes; its answers are in `outputs`")
+        return self.top[0]
 
 
 @dataclass(frozen=True, slots=True)

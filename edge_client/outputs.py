@@ -9,7 +9,9 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any, Protocol, TextIO
 
+from siftfunnel.edge_client.archive import Archive
 from siftfunnel.edge_client.outcome import Answer, FrameFailure, Outcome, Superseded
+from siftfunnel.edge_client.showing import output_as_json, output_in_words
 from siftfunnel.shared.console import STANDARD_OUTPUT
 from siftfunnel.shared.files import naming
 from siftfunnel.shared.showing import printable
@@ -49,7 +51,9 @@ def as_json(outcome: Outcome) -> dict[str, Any]:
         "source": outcome.source,
         "label": outcome.label,
         "outcome": outcome_kind(outcome),
-        "top": [{"class": each.name, "score": each.score} for each in answer.top] if answer else [],
+        "top": [{"class": each.name, "id": each.id, "score": each.score} for each in answer.top]
+        if answer
+        else [],
         "error": f"{failure.code}: {failure.message}" if failure else None,
         "edge_ms": encoded and encoded.edge_ms,
         "round_trip_ms": encoded and encoded.round_trip_ms,
@@ -64,7 +68,14 @@ def as_json(outcome: Outcome) -> dict[str, Any]:
             "compute_us": server.compute_us,
             "batch_size": server.batch_size,
         },
+        "outputs": {name: output_as_json(array) for name, array in answer.outputs.items()} if answer else {},
+        "transform": _transform_as_json(answer) if answer and answer.outputs else None,
     }
+
+
+def _transform_as_json(answer: Answer) -> dict[str, Any] | None:
+    way = answer.transform
+    return None if way is None else {"scale": list(way.scale), "offset": list(way.offset)}
 
 
 def as_line(outcome: Outcome) -> str:
@@ -79,13 +90,11 @@ def as_line(outcome: Outcome) -> str:
         return f"{number}  {source}: superseded by a newer picture"
     if isinstance(outcome, FrameFailure):
         return f"{number}  {source}: {outcome.code}, {printable(outcome.message)}"
-    best = ", ".join(f"{each.name} {each.score:.2f}" for each in outcome.top)
     verdict = ""
     if outcome.label is not None:
-        right = outcome.label == outcome.class_name
-        verdict = " (right)" if right else f" (labelled {printable(outcome.label)})"
+        verdict = " (right)" if outcome.right else f" (labelled {printable(outcome.label)})"
     return (
-        f"{number}  {source}: {best}{verdict}   edge {outcome.edge_ms:.1f} ms, "
+        f"{number}  {source}: {_said(outcome, 2)}{verdict}   edge {outcome.edge_ms:.1f} ms, "
         f"round trip {outcome.round_trip_ms:.1f} ms, {outcome.payload_bytes} bytes"
     )
 
@@ -98,8 +107,15 @@ def as_verdict(answer: Outcome) -> str:
     """
     if not isinstance(answer, Answer):
         raise TypeError(f"expected an answer, not {answer}")
-    best = ", ".join(f"{each.name} {each.score:.3f}" for each in answer.top)
-    return f"{printable(answer.source)}: {best}"
+    return f"{printable(answer.source)}: {_said(answer, 3)}"
+
+
+def _said(answer: Answer, digits: int) -> str:
+    """Classes with their scores, then the outputs beside them."""
+    best = ", ".join(f"{each.name} {each.score:.{digits}f}" for each in answer.top)
+    parts = [best] if answer.top else []
+    parts += [f"{printable(name)} {output_in_words(array)}" for name, array in answer.outputs.items()]
+    return "; ".join(parts) or "no classes, and no outputs were asked for"
 
 
 class Lines:
@@ -158,6 +174,7 @@ OUTPUTS: Mapping[str, Callable[[str], Output]] = MappingProxyType(
     {
         "jsonl": lambda place: Lines(place, _json_line),
         "text": lambda place: Lines(place, as_line),
+        "npz": Archive,
     }
 )
 """The word before the colon of `--output` -> what opens the place after it."""
@@ -172,6 +189,7 @@ def open_output(text: str) -> Output:
     """
     kind, colon, place = text.partition(":")
     if not colon or not place or kind not in OUTPUTS:
-        kinds = " or ".join(f"{known}:FILE" for known in OUTPUTS)
-        raise ValueError(f"--output {text!r}: expected {kinds}, with - for standard output")
+        raise ValueError(
+            f"--output {text!r}: expected jsonl:FILE or text:FILE, with - for standard output, or npz:DIR"
+        )
     return OUTPUTS[kind](place)

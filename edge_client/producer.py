@@ -89,7 +89,16 @@ def frame_of(encoded: Encoded, item: Item, budget_ms: int | None) -> EncodedFram
     assert item.sequence is not None
     deadline_s = None if budget_ms is None else item.read_s + budget_ms / 1000
     name, label = item.picture.name, item.picture.label
-    return EncodedFrame(item.sequence, name, label, encoded.payload, encoded.edge_ms, deadline_s, item.index)
+    return EncodedFrame(
+        item.sequence,
+        name,
+        label,
+        encoded.payload,
+        encoded.edge_ms,
+        deadline_s,
+        item.index,
+        encoded.transform,
+    )
 
 
 class Producer:

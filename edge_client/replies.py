@@ -1,21 +1,25 @@
 """What a reply says, checked against the bundle: a server's word is not taken for granted."""
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
+from siftfunnel.edge_client.expected import Expected
 from siftfunnel.edge_client.outcome import BAD_REPLY, ClassScore, ServerTimings
+from siftfunnel.edge_client.tensors import Outputs
+from siftfunnel.shared.output_tensors import read_tensors
 from siftfunnel.shared.rpc import split_inference_pb2 as pb
 
 _ROUNDING = 1e-4
 _MOST_TEXT = 1000
+_NOTHING = "the reply holds no prediction; do device and server run the same version?"
 
 
 @dataclass(frozen=True, slots=True)
 class Prediction:
-    """Best classes, best first, and the server's timings."""
+    """Best classes, best first, the server's timings, and the outputs that were asked for."""
 
     top: tuple[ClassScore, ...]
     timings: ServerTimings
+    outputs: Outputs = field(default_factory=Outputs, compare=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,38 +31,49 @@ class Rejection:
     retry_after_ms: int = 0
 
 
-def read_reply(reply: pb.Reply, classes: Sequence[str]) -> Prediction | Rejection:
+def read_reply(reply: pb.Reply, expected: Expected) -> Prediction | Rejection:
     """Turn a reply into a prediction or the reason why there is none.
 
-    A reply that breaks the contract (no outcome, a class the bundle does not have, a score outside [0, 1])
-    is a `Rejection` with the code BAD_REPLY.
+    A reply that breaks the contract (no outcome, a class the bundle does not have, a score outside [0, 1],
+    outputs that are not those of the manifest) is a `Rejection` with the code BAD_REPLY.
     """
     kind = reply.WhichOneof("outcome")
     if kind == "error":
         # what is kept of a server's words is bounded: outcomes wait to be collected
         message = reply.error.message[:_MOST_TEXT]
         return Rejection(_code_name(reply.error.code), message, reply.error.retry_after_ms)
-    prediction = reply.prediction
-    if kind is None or not prediction.class_index or len(prediction.class_index) != len(prediction.score):
-        return Rejection(
-            BAD_REPLY, "the reply holds no prediction; do device and server run the same version?"
-        )
-    if len(prediction.class_index) > len(classes):
-        return Rejection(
-            BAD_REPLY, f"{len(prediction.class_index)} classes of a bundle that has {len(classes)}"
-        )
-    if max(prediction.class_index) >= len(classes):
-        return Rejection(
-            BAD_REPLY, f"class {max(prediction.class_index)} of a bundle that has {len(classes)} classes"
-        )
-    if not all(-_ROUNDING <= score <= 1 + _ROUNDING for score in prediction.score):
-        return Rejection(BAD_REPLY, "a score outside [0, 1]")
-    pairs = zip(prediction.class_index, prediction.score, strict=True)
-    timings = prediction.timings
+    if kind is None:
+        return Rejection(BAD_REPLY, _NOTHING)
+    prediction, timings = reply.prediction, reply.prediction.timings
+    try:
+        top = _classes(prediction, expected)
+        arrays = read_tensors(prediction.outputs, expected.given, expected.outputs, expected.max_output_bytes)
+    except ValueError as error:
+        return Rejection(BAD_REPLY, str(error)[:_MOST_TEXT])
     return Prediction(
-        tuple(ClassScore(classes[index], float(score)) for index, score in pairs),
+        top,
         ServerTimings(timings.queue_us, timings.decode_us, timings.compute_us, timings.batch_size),
+        Outputs(arrays, expected.given),
     )
+
+
+def _classes(prediction: pb.Prediction, expected: Expected) -> tuple[ClassScore, ...]:
+    """The classes of a prediction.
+
+    Raises:
+        ValueError: not classes of this bundle, or scores that are none.
+    """
+    classes, indices = expected.classes, prediction.class_index
+    if len(indices) != len(prediction.score) or (classes and not indices):
+        raise ValueError(_NOTHING)
+    if len(indices) > len(classes):
+        raise ValueError(f"{len(indices)} classes of a bundle that has {len(classes)}")
+    if indices and max(indices) >= len(classes):
+        raise ValueError(f"class {max(indices)} of a bundle that has {len(classes)} classes")
+    if not all(-_ROUNDING <= score <= 1 + _ROUNDING for score in prediction.score):
+        raise ValueError("a score outside [0, 1]")
+    pairs = zip(indices, prediction.score, strict=True)
+    return tuple(ClassScore(classes[index], float(score), expected.ids[index]) for index, score in pairs)
 
 
 def _code_name(code: int) -> str:

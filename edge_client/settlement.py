@@ -4,6 +4,7 @@ from dataclasses import dataclass
 
 from google.protobuf.message import DecodeError
 
+from siftfunnel.edge_client.expected import Expected
 from siftfunnel.edge_client.frame import Held
 from siftfunnel.edge_client.outcome import Answer, FrameFailure
 from siftfunnel.edge_client.replies import Prediction, Rejection, read_reply
@@ -18,14 +19,14 @@ class Agreement:
 
     Attributes:
         bundle: the bundle's name.
-        classes: in logit order.
+        expected: what replies may hold.
         codec: name of the codec.
         codec_index: what the wire calls it.
         seal: checks replies about the bundle.
     """
 
     bundle: str
-    classes: tuple[str, ...]
+    expected: Expected
     codec: str
     codec_index: int
     seal: ReplySeal
@@ -68,7 +69,7 @@ def take_reply(
     if reply is None:
         window.damaged(now_s)
         return None
-    result = read_reply(reply, agreement.classes)
+    result = read_reply(reply, agreement.expected)
     if isinstance(result, Rejection) and result.code == "RESOURCE_EXHAUSTED" and result.retry_after_ms:
         window.refused(reply.sequence, result.retry_after_ms, result.message, now_s)
         return None
@@ -111,6 +112,8 @@ def _answer(held: Held, prediction: Prediction, agreement: Agreement, now_s: flo
         codec=agreement.codec,
         server=prediction.timings,
         index=frame.index,
+        outputs=prediction.outputs,
+        transform=frame.transform,
     )
 
 

@@ -64,7 +64,7 @@ class Summary:
     Args:
         bundle: name of the bundle.
         codec: name of the codec.
-        classes: only labels among them count for the accuracy.
+        classes: names and ids; only labels among them count for the accuracy. None of a bundle without.
     """
 
     def __init__(self, bundle: str, codec: str, classes: Collection[str]) -> None:
@@ -114,8 +114,8 @@ class Summary:
         self._payload_bytes.add(answer.payload_bytes)
         if answer.label in self._classes:
             self.labelled += 1
-            self.correct += answer.class_name == answer.label
-        elif answer.label is not None:
+            self.correct += bool(answer.right)
+        elif answer.label is not None and self._classes:
             self.foreign_labels += 1
             self.foreign_label = answer.label
 

@@ -71,7 +71,7 @@ class Together:
             Part(
                 client,
                 client.open_stream(each, on_handed_in=on_handed_in(client)),
-                Summary(client.bundle.name, client.codec, client.bundle.manifest.classes),
+                Summary(client.bundle.name, client.codec, client.bundle.manifest.labels),
             )
             for client, each in zip(clients, sources, strict=True)
         ]

@@ -4,6 +4,7 @@ import contextlib
 import threading
 import time
 from collections.abc import Iterator
+from dataclasses import dataclass
 from typing import Any, NoReturn
 
 import grpc
@@ -16,11 +17,14 @@ from siftfunnel.edge_client.tls_probe import tls_says
 from siftfunnel.edge_client.troubles import trouble_of
 from siftfunnel.shared.call_metadata import (
     BUNDLE_KEY,
+    MAX_OUTPUT_BYTES,
     MESSAGE_BYTES_KEY,
+    OUTPUTS_KEY,
     SEALED,
     SEALED_KEY,
     TOP_K_KEY,
     WINDOW_KEY,
+    choice_as_text,
     whole_number,
 )
 from siftfunnel.shared.ports import STRAIGHT
@@ -29,6 +33,8 @@ from siftfunnel.shared.rpc import split_inference_pb2 as pb
 _SERVICE = pb.DESCRIPTOR.services_by_name["SplitInference"].full_name
 _FRAMING_BYTES = 16
 _MOST_TEXT = 500
+_REPLY_BYTES = 4 * 2**20
+"""Taken beside outputs: classes and their scores."""
 _UNREADABLE = b"\xff"
 
 _OPTIONS = (
@@ -67,13 +73,46 @@ class CallEnded(Exception):
         self.details = details
 
 
-def open_channel(address: ServerAddress) -> grpc.Channel:
+@dataclass(frozen=True)
+class Ask:
+    """What every call about a bundle carries.
+
+    Attributes:
+        digest: the bundle's.
+        top_k: classes per prediction.
+        outputs: names of those that predictions carry; None leaves the choice to the server: all that are
+            not scores.
+        max_output_bytes: what the outputs of one reply may take together.
+    """
+
+    digest: str
+    top_k: int = 1
+    outputs: tuple[str, ...] | None = None
+    max_output_bytes: int = MAX_OUTPUT_BYTES
+
+    @property
+    def metadata(self) -> tuple[tuple[str, str], ...]:
+        """What a call carries once."""
+        metadata = ((BUNDLE_KEY, self.digest), (TOP_K_KEY, str(self.top_k)))
+        return metadata if self.outputs is None else (*metadata, (OUTPUTS_KEY, choice_as_text(self.outputs)))
+
+    @property
+    def message_bytes(self) -> int:
+        """The largest message that is taken."""
+        return self.max_output_bytes + _REPLY_BYTES
+
+
+def open_channel(address: ServerAddress, message_bytes: int = _REPLY_BYTES) -> grpc.Channel:
     """A channel that dials when first used; certificate files are read now.
+
+    Args:
+        address: the server.
+        message_bytes: the largest message that is taken.
 
     Raises:
         CallEnded: a certificate file cannot be used.
     """
-    options: list[tuple[str, Any]] = list(_OPTIONS)
+    options: list[tuple[str, Any]] = [*_OPTIONS, ("grpc.max_receive_message_length", message_bytes)]
     if not address.tls:
         return grpc.insecure_channel(address.target, options=options)
     if address.tls_name:
@@ -88,27 +127,20 @@ def open_channel(address: ServerAddress) -> grpc.Channel:
     return grpc.secure_channel(address.target, credentials, options=options)
 
 
-def call_metadata(digest: str, top_k: int) -> tuple[tuple[str, str], ...]:
-    """What Infer and Stream carry once per call."""
-    return ((BUNDLE_KEY, digest), (TOP_K_KEY, str(top_k)))
-
-
 class StreamCall:
     """One `Stream` or `StreamBatches` call on a channel of its own.
 
     Args:
         address: the server.
-        digest: the bundle's digest.
-        top_k: classes per prediction.
+        ask: what the call carries.
         several: put frames that come together into one message, as far as the server takes it.
     """
 
-    def __init__(self, address: ServerAddress, digest: str, top_k: int, several: bool = False) -> None:
+    def __init__(self, address: ServerAddress, ask: Ask, several: bool = False) -> None:
         self._address = address
-        self._digest = digest
+        self._ask = ask
         self._several = several
         self._message_bytes = 0
-        self._top_k = top_k
         self._channel: grpc.Channel | None = None
         self._call: Any = None
 
@@ -124,18 +156,19 @@ class StreamCall:
         Raises:
             CallEnded: no connection, or the server turned the call down.
         """
-        self._channel = open_channel(self._address)
+        self._channel = open_channel(self._address, self._ask.message_bytes)
         method = self._channel.stream_stream(
             f"/{_SERVICE}/{'StreamBatches' if self._several else 'Stream'}",
             request_serializer=_serialised,
         )
-        self._call = method(self._messages(frames), metadata=call_metadata(self._digest, self._top_k))
+        self._call = method(self._messages(frames), metadata=self._ask.metadata)
         told = dict(self._call.initial_metadata() or ())
         if BUNDLE_KEY not in told:
             self._turned_down()
-        if told[BUNDLE_KEY] != self._digest:
+        digest = self._ask.digest
+        if told[BUNDLE_KEY] != digest:
             served = _tidy(str(told[BUNDLE_KEY]))
-            raise CallEnded("FAILED_PRECONDITION", f"this device carries {self._digest}, it serves {served}")
+            raise CallEnded("FAILED_PRECONDITION", f"this device carries {digest}, it serves {served}")
         self._message_bytes = whole_number(told.get(MESSAGE_BYTES_KEY)) or 0
         return _terms(told)
 
@@ -198,11 +231,11 @@ class UnaryCalls:
         proven: whether a call was answered over it.
     """
 
-    def __init__(self, address: ServerAddress, digest: str, top_k: int) -> None:
+    def __init__(self, address: ServerAddress, ask: Ask) -> None:
         self.server = address.target
         self.proven = False
         self._address = address
-        self._metadata = call_metadata(digest, top_k)
+        self._ask = ask
         self._lock = threading.Lock()
         self._channel: grpc.Channel | None = None
         self._pending = 0
@@ -216,7 +249,7 @@ class UnaryCalls:
         """
         try:
             with self._counted():
-                call = self._method().future(frame, timeout=timeout_s, metadata=self._metadata)
+                call = self._method().future(frame, timeout=timeout_s, metadata=self._ask.metadata)
                 with interrupt.cancelling(call.cancel):
                     reply: bytes = call.result()
         except grpc.RpcError as error:
@@ -237,7 +270,7 @@ class UnaryCalls:
     def _method(self) -> Any:
         with self._lock:
             if self._channel is None:
-                self._channel = open_channel(self._address)
+                self._channel = open_channel(self._address, self._ask.message_bytes)
             return self._channel.unary_unary(f"/{_SERVICE}/Infer", request_serializer=_serialised)
 
     @contextlib.contextmanager

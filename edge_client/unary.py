@@ -16,7 +16,7 @@ from siftfunnel.edge_client.redial import Redial
 from siftfunnel.edge_client.rotation import Rotation
 from siftfunnel.edge_client.settlement import Agreement, failure_of, message_of, take_reply
 from siftfunnel.edge_client.status import suspects_a_frame
-from siftfunnel.edge_client.transport import CallEnded, UnaryCalls
+from siftfunnel.edge_client.transport import Ask, CallEnded, UnaryCalls
 from siftfunnel.edge_client.window import InFlightWindow, Send, Wait, WindowPolicy
 
 
@@ -35,9 +35,8 @@ class Unary:
 
     Args:
         servers: one or several.
-        digest: the bundle's.
+        ask: what each call carries.
         agreement: bundle and codec.
-        top_k: classes per answer.
         window: how often a frame is sent again.
         reconnect: how a lost server is dialled again.
     """
@@ -45,16 +44,14 @@ class Unary:
     def __init__(
         self,
         servers: Rotation,
-        digest: str,
+        ask: Ask,
         agreement: Agreement,
-        top_k: int,
         window: WindowPolicy,
         reconnect: ReconnectPolicy,
     ) -> None:
         self._servers = servers
-        self._digest = digest
+        self._ask = ask
         self._agreement = agreement
-        self._top_k = top_k
         self._window = window
         self._reconnect = reconnect
         self._lock = threading.Lock()
@@ -169,7 +166,7 @@ class Unary:
     def _connection(self) -> UnaryCalls:
         with self._lock:
             if self._calls is None:
-                self._calls = UnaryCalls(self._servers.turn(), self._digest, self._top_k)
+                self._calls = UnaryCalls(self._servers.turn(), self._ask)
             return self._calls
 
     def _replace(self, calls: UnaryCalls | None) -> None:

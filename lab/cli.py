@@ -125,6 +125,13 @@ def _add_inverter(commands: Any) -> None:
     )
     parser.add_argument("--epochs", type=int, metavar="N", help="another number of epochs than the recipe's")
     parser.add_argument(
+        "--images",
+        type=Path,
+        metavar="DIR",
+        help="a folder or tar of pictures like those the bundle is for, instead of its data set; labels are "
+        "not needed, a part is kept to measure on",
+    )
+    parser.add_argument(
         "--measure-only", action="store_true", help="measure the inverter in --out anew; nothing is trained"
     )
     add_common(parser)
@@ -191,21 +198,27 @@ def run_export(args: argparse.Namespace) -> int:
 def run_inverter(args: argparse.Namespace) -> int:
     """Train and export a bundle's inverter, or measure one anew."""
     device = prepare_torch(args.device, args.threads)
-    from dataclasses import replace
-
-    from siftfunnel.lab.inverter import inverter_recipe, measure_inverter, train_inverter
+    from siftfunnel.lab.inverter import measure_inverter, train_inverter
     from siftfunnel.shared.bundle_search import find_bundle
 
     bundle = find_bundle(args.bundle)
     if args.measure_only:
-        _print_inverter(args.out, measure_inverter(bundle.directory, args.out, args.data, args.cache))
+        _print_inverter(
+            args.out, measure_inverter(bundle.directory, args.out, args.data, args.cache, args.images)
+        )
         return 0
-    wanted = inverter_recipe(bundle)
-    if args.epochs is not None:
-        wanted = replace(wanted, epochs=args.epochs)
     folder = args.folder or Path("runs") / f"inverter-{bundle.name}"
     try:
-        made = train_inverter(bundle.directory, args.out, folder, args.data, args.cache, device, wanted)
+        made = train_inverter(
+            bundle.directory,
+            args.out,
+            folder,
+            args.data,
+            args.cache,
+            device,
+            images=args.images,
+            epochs=args.epochs,
+        )
     except KeyboardInterrupt:
         say(f"stopped; what is said above to be kept is in {folder}, and the same command continues")
         raise

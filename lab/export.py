@@ -33,6 +33,7 @@ from siftfunnel.lab.recipes import Recipe
 from siftfunnel.lab.runs import RESTORING, load_run, splits_of
 from siftfunnel.lab.sessions import DeviceModel, OnnxModel
 from siftfunnel.shared.bundle import Bundle, write_bundle
+from siftfunnel.shared.bundle_check import check_halves
 from siftfunnel.shared.manifest import CodecSpec, FeatureSpec, Manifest, is_name
 from siftfunnel.shared.preprocess import InputSpec, normalise
 from siftfunnel.shared.wire import calibrate, calibrate_lattice, make_codecs
@@ -291,6 +292,7 @@ def export_run(
         "provenance": provenance(),
     }
     files = {"edge.onnx": exported.edge_onnx, "cloud.onnx": exported.cloud_onnx}
+    check_halves(manifest, files)
     return write_bundle(out, manifest, files, report)
 
 

@@ -18,7 +18,8 @@ from torch import Tensor, nn
 from siftfunnel.lab.graph_gates import write_cbam, write_triplet
 from siftfunnel.lab.models.attention import CBAM, SqueezeExcite, TripletAttention
 from siftfunnel.lab.models.bottleneck import GaussianBottleneck
-from siftfunnel.lab.models.decoder import ResidualBlock, Standardise
+from siftfunnel.lab.models.decoder import Crop, ResidualBlock, Standardise
+from siftfunnel.lab.models.rearranged import Parted, Rearranged
 from siftfunnel.lab.models.residual import ResidualSum
 
 OPSET = 17
@@ -134,6 +135,41 @@ def _conv(writer: GraphWriter, module: Any, x: str) -> str:
     )
 
 
+def _conv_transpose(writer: GraphWriter, module: Any, x: str) -> str:
+    if module.groups != 1 or module.dilation != (1, 1) or any(module.output_padding):
+        raise ValueError("grouped, dilated and unevenly padded transposed convolutions are not exported")
+    inputs = [x, writer.weight(module.weight)]
+    if module.bias is not None:
+        inputs.append(writer.weight(module.bias))
+    return writer.node(
+        "ConvTranspose",
+        *inputs,
+        kernel_shape=list(module.kernel_size),
+        strides=list(module.stride),
+        pads=list(module.padding) * 2,
+    )
+
+
+def _parted(writer: GraphWriter, module: Any, x: str) -> str:
+    flat, start, parts = writer.node("Flatten", x, axis=1), 0, []
+    for size, way in zip(module.sizes, module.ways, strict=True):
+        ends = (writer.integers(start), writer.integers(start + size), writer.integers(1))
+        parts.append(writer.emit(way, writer.node("Slice", flat, *ends)))
+        start += size
+    return writer.node("Concat", *parts, axis=1)
+
+
+def _rearranged(writer: GraphWriter, module: Any, x: str) -> str:
+    flat = writer.node("Flatten", x, axis=1)
+    taken = writer.node("Gather", flat, writer.integers(*module.index.tolist()), axis=1)
+    return writer.node("Reshape", taken, writer.integers(0, *module.maps))
+
+
+def _crop(writer: GraphWriter, module: Any, x: str) -> str:
+    ends = writer.integers(module.height, module.width)
+    return writer.node("Slice", x, writer.integers(0, 0), ends, writer.integers(2, 3))
+
+
 def _linear(writer: GraphWriter, module: Any, x: str) -> str:
     inputs = [x, writer.weight(module.weight)]
     if module.bias is not None:
@@ -217,6 +253,7 @@ def _nothing(writer: GraphWriter, module: Any, x: str) -> str:
 EMITTERS: dict[type[nn.Module], Emitter] = {
     nn.Sequential: _sequential,
     nn.Conv2d: _conv,
+    nn.ConvTranspose2d: _conv_transpose,
     nn.Linear: _linear,
     nn.BatchNorm2d: _batch_norm,
     nn.GroupNorm: _group_norm,
@@ -227,6 +264,9 @@ EMITTERS: dict[type[nn.Module], Emitter] = {
     nn.ReLU: lambda writer, module, x: writer.node("Relu", x),
     nn.SiLU: _silu,
     nn.Sigmoid: lambda writer, module, x: writer.node("Sigmoid", x),
+    nn.Unflatten: lambda writer, module, x: writer.node(
+        "Reshape", x, writer.integers(0, *module.unflattened_size)
+    ),
     nn.Flatten: lambda writer, module, x: writer.node("Flatten", x, axis=1),
     nn.PixelShuffle: lambda writer, module, x: writer.node(
         "DepthToSpace", x, blocksize=module.upscale_factor, mode="CRD"
@@ -235,6 +275,9 @@ EMITTERS: dict[type[nn.Module], Emitter] = {
     TripletAttention: _attention(write_triplet),
     CBAM: _attention(write_cbam),
     Standardise: _standardise,
+    Rearranged: _rearranged,
+    Parted: _parted,
+    Crop: _crop,
     ResidualBlock: _residual,
     ResidualSum: _residual_sum,
     GaussianBottleneck: lambda writer, module, x: writer.emit(module.mean, x),

@@ -6,8 +6,8 @@ the best epoch; the figures in the report are measured on the target's test pict
 attack has seen, of frames that went through each of the bundle's codecs.
 """
 
-from collections.abc import Iterator
-from dataclasses import asdict, dataclass, field
+from collections.abc import Iterator, Mapping
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -19,18 +19,20 @@ from torch import Tensor, nn
 from siftfunnel.lab.augment import Augmentation, augment
 from siftfunnel.lab.bundles import dataset_of
 from siftfunnel.lab.checkpoints import Run
-from siftfunnel.lab.data import DataError, ImageSet, Splits, seeded_parts
+from siftfunnel.lab.data import DataError, ImageSet, seeded_parts
+from siftfunnel.lab.data_sets.own import load_own
 from siftfunnel.lab.datasets import load_splits
 from siftfunnel.lab.export import ExportError
 from siftfunnel.lab.folding import folded_copy, round_to_half
 from siftfunnel.lab.graph import write_onnx
-from siftfunnel.lab.models.decoder import DecoderSettings, build_decoder, doublings_between
+from siftfunnel.lab.heard import Device, arrived, build_inverter, opening_of, wire_of
+from siftfunnel.lab.models.decoder import DecoderSettings
 from siftfunnel.lab.models.split import count_parameters
 from siftfunnel.lab.provenance import provenance
-from siftfunnel.lab.sessions import DeviceModel, OnnxModel
+from siftfunnel.lab.sessions import OnnxModel
 from siftfunnel.lab.train import FitSettings, Task, fit
 from siftfunnel.shared.bundle import EDGE, Bundle, Inverter, load_bundle, load_inverter, write_inverter
-from siftfunnel.shared.preprocess import InputSpec, normalise
+from siftfunnel.shared.preprocess import InputSpec
 from siftfunnel.shared.similarity import mse, psnr, ssim
 from siftfunnel.shared.wire import make_codecs
 
@@ -38,6 +40,11 @@ RELATIVE_TOLERANCE = 1e-4
 STATISTICS_PICTURES = 1000
 SCORED_PICTURES = 1000
 COMPARED_PICTURES = 200
+LEAST_OWN, LEAST_SCORED = 40, 8
+MOST_SIDE, LARGE_PIXELS, LARGE_SCORED = 256, 64 * 64, 100
+SMALL_SHOWN, LARGE_SHOWN = 30_000, 9_000
+"""Pictures that training looks at, at least, of a folder: a dozen minutes on one core at 224x224."""
+LEAST_EPOCHS, MOST_EPOCHS = 12, 100
 TRAINING_FIELDS = (
     "parameters",
     "input",
@@ -91,15 +98,9 @@ def inverter_recipe(bundle: Bundle) -> InverterRecipe:
     if dataset not in INVERTERS:
         raise ValueError(
             f"no inverter recipe for bundle {bundle.name}, trained on {dataset or 'unnamed pictures'}; "
-            f"recipes are for {', '.join(sorted(INVERTERS))}: add one to siftfunnel.lab.inverter.INVERTERS"
+            f"recipes are for {', '.join(sorted(INVERTERS))}: give --images FOLDER, pictures like its own"
         )
     return INVERTERS[dataset]
-
-
-def normalise_floats(x_NHWC: Tensor, spec: InputSpec) -> NDArray[np.float32]:
-    """``siftfunnel.shared.preprocess.normalise`` for floats in [0, 1]; gives N x 3 x S x S."""
-    x = (x_NHWC - torch.tensor(spec.mean)) / torch.tensor(spec.std)
-    return np.ascontiguousarray(x.permute(0, 3, 1, 2).numpy())
 
 
 class DecoderTask(Task):
@@ -115,26 +116,22 @@ class DecoderTask(Task):
                 f"bundle {manifest.name} takes {manifest.input.height}x{manifest.input.width} pictures, "
                 f"the auxiliary ones are {size[0]}x{size[1]}"
             )
-        doublings = doublings_between(
-            (manifest.input.height, manifest.input.width), (manifest.feature.height, manifest.feature.width)
-        )
         torch.manual_seed(recipe.seed)
         self.recipe = recipe
         self.batch_size = recipe.batch_size
         self.device = device
-        self.spec = manifest.input
-        self._edge = DeviceModel(bundle.path(EDGE), manifest.edge_stages)
+        self._edge, self._codec = Device(bundle), wire_of(bundle)
         held_back = max(1, round(len(auxiliary) * recipe.held_back_share))
         kept, chosen = seeded_parts(len(auxiliary), (len(auxiliary) - held_back, held_back), recipe.seed)
         self._images_NHWC = torch.from_numpy(auxiliary.images_NHWC[kept])
         self._held_back = torch.from_numpy(auxiliary.images_NHWC[chosen]).float() / 255
         features = self._features(self._images_NHWC[:STATISTICS_PICTURES].float() / 255)
-        self.model: nn.Module = build_decoder(
-            features.mean(dim=(0, 2, 3)), features.std(dim=(0, 2, 3)), recipe.decoder, doublings
-        ).to(device)
+        self.model: nn.Module = build_inverter(bundle, opening_of(bundle), features, recipe.decoder).to(
+            device
+        )
 
     def _features(self, x_NHWC: Tensor) -> Tensor:
-        return torch.from_numpy(self._edge(normalise_floats(x_NHWC, self.spec)))
+        return torch.from_numpy(arrived(self._codec, self._edge.of_floats(x_NHWC)))
 
     @property
     def samples_per_epoch(self) -> int:
@@ -204,16 +201,65 @@ def score(pictures_NHWC: NDArray[np.float32], restored_NCHW: NDArray[np.float32]
     }
 
 
-def measure(bundle: Bundle, splits: Splits, inverter: OnnxModel) -> dict[str, Any]:
+@dataclass(frozen=True)
+class Parts:
+    """Whose pictures an inverter is trained and measured on.
+
+    Attributes:
+        auxiliary: The attacker's own.
+        test: The target's, which no part of the attack has seen.
+        says: Which those are, for the report.
+        told: What else the report says of them.
+    """
+
+    auxiliary: ImageSet
+    test: ImageSet
+    says: str = "the target's test pictures, evenly spread over their classes"
+    told: Mapping[str, Any] = field(default_factory=dict)
+
+
+def parts_for(
+    bundle: Bundle, dataset: str, data: Path | None, cache: Path | None, images: Path | None
+) -> Parts:
+    """The data set's parts, or those of a folder of anybody's pictures.
+
+    Raises:
+        DataError: pictures that are missing, too few or of another size.
+    """
+    if images is None:
+        splits = load_splits(dataset, data, cache, size=bundle.manifest.input.height)
+        return Parts(splits.auxiliary, splits.test)
+    own = load_own(images, bundle.manifest.input, attacker=LEAST_OWN, attacked=LEAST_SCORED)
+    told = {"name": own.name, "pictures": len(own), "pixels_sha256": own.sha256, "notes": list(own.notes)}
+    return Parts(own.attacker, own.attacked, f"a part of {own.name} that the attacker does not own", told)
+
+
+def own_recipe(images: Path, pictures: int, spec: InputSpec) -> InverterRecipe:
+    """A decoder's recipe for a folder of pictures: as many passes as make enough steps."""
+    if max(spec.height, spec.width) > MOST_SIDE:
+        raise DataError(
+            f"inverters are made for pictures of up to {MOST_SIDE}x{MOST_SIDE}, the bundle takes "
+            f"{spec.height}x{spec.width}"
+        )
+    is_large = spec.height * spec.width > LARGE_PIXELS
+    shown = LARGE_SHOWN if is_large else SMALL_SHOWN
+    return InverterRecipe(
+        dataset=images.resolve().name,
+        epochs=min(MOST_EPOCHS, max(LEAST_EPOCHS, -(-shown // pictures))),
+        batch_size=8 if is_large else 16,
+    )
+
+
+def measure(bundle: Bundle, parts: Parts, inverter: OnnxModel) -> dict[str, Any]:
     """What an inverter restores of test pictures after each codec of its bundle.
 
     Returns:
         ``codecs``: figures of ``score`` by codec, of frames as the cloud decodes them. ``held_out_pictures``:
         which pictures. ``mean_picture_instead``: what guessing gets on them.
     """
-    test = splits.test.spread(SCORED_PICTURES)
-    edge = DeviceModel(bundle.path(EDGE), bundle.manifest.edge_stages)
-    features = edge(normalise(test.images_NHWC, bundle.manifest.input))
+    is_large = bundle.manifest.input.height * bundle.manifest.input.width > LARGE_PIXELS
+    test = parts.test.spread(LARGE_SCORED if is_large else SCORED_PICTURES)
+    features = Device(bundle).of_pixels(test.images_NHWC)
     pictures = (test.images_NHWC / 255).astype(np.float32)
     figures = {}
     for codec in make_codecs(bundle.manifest, bundle.digest):
@@ -221,8 +267,9 @@ def measure(bundle: Bundle, splits: Splits, inverter: OnnxModel) -> dict[str, An
         figures[codec.name] = score(pictures, inverter(decoded))
     return {
         "codecs": figures,
-        "held_out_pictures": "the target's test pictures, evenly spread over their classes",
-        "mean_picture_instead": mean_picture_score(splits.auxiliary, test),
+        "held_out_pictures": parts.says,
+        "mean_picture_instead": mean_picture_score(parts.auxiliary, test),
+        **({"pictures": dict(parts.told)} if parts.told else {}),
         "measured": provenance(),
     }
 
@@ -246,6 +293,8 @@ def train_inverter(
     cache: Path | None,
     device: torch.device,
     recipe: InverterRecipe | None = None,
+    images: Path | None = None,
+    epochs: int | None = None,
 ) -> Inverter:
     """Train the decoder for a bundle, or continue, and export it.
 
@@ -257,28 +306,40 @@ def train_inverter(
         cache: Directory for decoded arrays.
         device: Where to train.
         recipe: Another recipe than the bundle family's.
+        images: A folder or tar of anybody's pictures instead of the data set.
+        epochs: Another number of them than the recipe's.
+
+    Raises:
+        DataError: pictures that are missing, too few or too large.
+        ValueError: no pictures are named, and the bundle names none with a recipe.
     """
     bundle = load_bundle(bundle_directory, need=(EDGE,))
-    recipe = recipe or inverter_recipe(bundle)
-    splits = load_splits(recipe.dataset, data, cache, size=bundle.manifest.input.height)
-    task = DecoderTask(recipe, bundle, splits.auxiliary, device)
-    run = Run(run_folder, {"inverter": asdict(recipe), "bundle": bundle.name, "digest": bundle.digest})
+    if recipe is None and images is None:
+        recipe = inverter_recipe(bundle)
+    parts = parts_for(bundle, "" if recipe is None else recipe.dataset, data, cache, images)
+    if recipe is None:
+        assert images is not None
+        recipe = own_recipe(images, len(parts.auxiliary), bundle.manifest.input)
+    if epochs is not None:
+        recipe = replace(recipe, epochs=epochs)
+    task = DecoderTask(recipe, bundle, parts.auxiliary, device)
+    about = {"inverter": asdict(recipe), "bundle": bundle.name, "digest": bundle.digest}
+    run = Run(run_folder, {**about, **({"pictures": dict(parts.told)} if parts.told else {})})
     settings = FitSettings(recipe.epochs, recipe.learning_rate, weight_decay=0.0, seed=recipe.seed)
     progress = fit(task, settings, run)
 
     stored, model = convert_decoder(run.load_best(task.model), bundle.manifest.feature.shape)
-    edge = DeviceModel(bundle.path(EDGE), bundle.manifest.edge_stages)
     spec = bundle.manifest.input
-    sample = edge(normalise(splits.test.images_NHWC[:COMPARED_PICTURES], spec))
+    sample = Device(bundle).of_pixels(parts.test.images_NHWC[:COMPARED_PICTURES])
     report: dict[str, Any] = {
-        **measure(bundle, splits, OnnxModel(model)),
+        **measure(bundle, parts, OnnxModel(model)),
         "parameters": count_parameters(stored),
         "input": {"feature": list(bundle.manifest.feature.shape)},
         "output": {"image": [3, spec.height, spec.width], "range": [0, 1]},
         "largest_difference_from_pytorch": verify_decoder(stored, model, sample),
         "training": {
             "recipe": asdict(recipe),
-            "auxiliary_pictures": len(splits.auxiliary),
+            "auxiliary_pictures": len(parts.auxiliary),
             "loss": "mean over pictures of log(MSE)",
             "best_epoch": progress.best_epoch,
             "held_back_psnr": progress.best_score,
@@ -290,7 +351,9 @@ def train_inverter(
     return write_inverter(out, bundle.name, bundle.digest, model, report)
 
 
-def measure_inverter(bundle_directory: Path, place: Path, data: Path | None, cache: Path | None) -> Inverter:
+def measure_inverter(
+    bundle_directory: Path, place: Path, data: Path | None, cache: Path | None, images: Path | None = None
+) -> Inverter:
     """Measure a stored inverter anew, by forward passes alone; its model stays as it is.
 
     Args:
@@ -298,6 +361,7 @@ def measure_inverter(bundle_directory: Path, place: Path, data: Path | None, cac
         place: The inverter's directory.
         data: Data directory, as for training.
         cache: Directory for decoded arrays.
+        images: A folder or tar of anybody's pictures instead of the data set.
 
     Raises:
         BundleError: no inverter lies there, or it is another bundle's.
@@ -305,7 +369,8 @@ def measure_inverter(bundle_directory: Path, place: Path, data: Path | None, cac
     bundle = load_bundle(bundle_directory, need=(EDGE,))
     stored = load_inverter(place)
     stored.require_digest(bundle.digest)
-    splits = load_splits(inverter_recipe(bundle).dataset, data, cache, size=bundle.manifest.input.height)
+    dataset = inverter_recipe(bundle).dataset if images is None else ""
+    parts = parts_for(bundle, dataset, data, cache, images)
     trained = {key: value for key, value in stored.report.items() if key in TRAINING_FIELDS}
-    report = {**measure(bundle, splits, OnnxModel(stored.path())), **trained}
+    report = {**measure(bundle, parts, OnnxModel(stored.path())), **trained}
     return write_inverter(place, bundle.name, bundle.digest, stored.path().read_bytes(), report)

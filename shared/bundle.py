@@ -1,8 +1,9 @@
 """Bundles and inverters on disk: written atomically, found, loaded and verified.
 
 NAME/manifest.json   what the bundle is; its SHA-256 is the bundle's digest
-NAME/edge.onnx       input `image` [N, 3, H, W] normalised, output `feature` [N, C, h, w]
-NAME/cloud.onnx      input `feature`, output `logits` [N, K]
+NAME/edge.onnx       input `image` as `InputSpec` says, outputs `Manifest.sent` (schema 1: `feature`, maps)
+NAME/cloud.onnx      inputs `Manifest.sent`, outputs `Manifest.given` (schema 1: `logits` [N, K])
+NAME/selftest-*.npz  optional: what each half made of a drawn picture (`siftfunnel.shared.selftest`)
 NAME/report.json     accuracy and provenance; refers to the digest, is not part of it; has its own checksum
 
 NAME/inverter.json   names the digest of the bundle it attacks
@@ -155,7 +156,8 @@ def write_bundle(
 ) -> Bundle:
     """Write a bundle so that a reader finds the whole of it or nothing.
 
-    A bundle that lies there already is replaced, anything else is left alone.
+    A bundle that lies there already is replaced, anything else is left alone. Whether the graphs fit is asked
+    before, with `siftfunnel.shared.bundle_check.check_halves`.
 
     Args:
         directory: will hold the bundle; its parent is made if need be.

@@ -5,7 +5,7 @@ from typing import Literal, get_args
 
 import numpy as np
 
-Crop = Literal["centre", "stretch", "letterbox"]
+Crop = Literal["centre", "stretch", "letterbox", "letterbox-corner"]
 Filter = Literal["nearest", "box", "bilinear", "hamming", "bicubic", "lanczos"]
 Layout = Literal["NCHW", "NHWC"]
 PixelType = Literal["float32", "float16", "uint8"]
@@ -30,13 +30,14 @@ class InputSpec:
         std: standard deviations, likewise, above zero.
         crop: "centre" cuts the largest centred rectangle of the input's aspect
             ratio before resizing; "stretch" resizes the whole picture; "letterbox" makes the whole picture
-            fit without distorting it and fills what is left with `padding`.
+            fit in the middle without distorting it and fills what is left with `padding`; "letterbox-corner"
+            lays it at the top left.
         scale: what pixels are multiplied by before the mean is subtracted.
         shorter_side: with "centre", the picture's shorter side after resizing, pixels, of which the centre is
             cut; None cuts first, which keeps as much of the picture as there is.
         filter: how pixels are weighed when the size changes.
         antialias: whether the filter widens where a picture is made smaller (Pillow, `antialias=True`
-            elsewhere); OpenCV and ONNX's Resize do not.
+            elsewhere); OpenCV and ONNX's Resize do not, which know neither box nor hamming.
         colour: which channels, in which order.
         layout: where the graph has its channels.
         dtype: what the graph takes. Of uint8 it is the pixel itself: scale 1, mean 0, deviation 1.
@@ -91,6 +92,10 @@ class InputSpec:
                 raise ValueError(
                     f"a shorter side of {self.shorter_side} pixels has no {self.height}x{self.width} to cut"
                 )
+        if not self.antialias and self.filter not in _INTERPOLATIONS:
+            raise ValueError(
+                f"filter {self.filter!r} needs antialias; without it: {', '.join(_INTERPOLATIONS)}"
+            )
         if self.dtype == "uint8" and (self.scale != 1 or set(self.mean) != {0} or set(self.std) != {1}):
             raise ValueError("an input of uint8 takes pixels as they are: scale 1, mean 0, std 1")
 
@@ -107,4 +112,5 @@ class InputSpec:
         return (self.height, self.width, self.channels)
 
 
+_INTERPOLATIONS = ("nearest", "bilinear", "bicubic", "lanczos")
 _WORDS = {"filter": Filter, "layout": Layout, "dtype": PixelType, "colour": Colour}

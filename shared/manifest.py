@@ -114,7 +114,7 @@ class Manifest:
             self.input.height, self.input.width, self.input.mean, self.input.std, self.input.crop
         )
         later = (self.tensors, self.outputs, self.class_ids, self.frames_per_run, self.original_sha256)
-        if told != self.input or any(later) or self.input.crop == "letterbox":
+        if told != self.input or any(later) or self.input.crop not in ("centre", "stretch"):
             raise ValueError("schema 1 has no words for this bundle's input, tensors, outputs or classes")
 
     def _check_schema_2(self) -> None:
@@ -163,6 +163,11 @@ class Manifest:
     def ids(self) -> tuple[str, ...]:
         """What tells classes apart, in their order."""
         return self.class_ids or self.classes
+
+    @property
+    def labels(self) -> frozenset[str]:
+        """What a picture's label may call a class: its name or its id."""
+        return frozenset((*self.classes, *self.ids))
 
     def to_json(self) -> bytes:
         """The bytes that are stored, whose SHA-256 is the digest; equal manifests give equal bytes."""

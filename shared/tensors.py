@@ -1,8 +1,12 @@
 """Tensors that cross the wire: those between the halves, and those that the cloud half gives."""
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal, get_args
+
+import numpy as np
+from numpy.typing import NDArray
 
 MAX_FEATURE_VALUES = 2**24
 MAX_RANK = 6
@@ -90,6 +94,53 @@ def pack(tensors: tuple[TensorSpec, ...]) -> FeatureSpec:
     if len(tensors) == 1:
         return tensors[0].as_feature
     return FeatureSpec(sum(tensor.size for tensor in tensors), 1, 1)
+
+
+def pack_arrays(
+    arrays: Sequence[NDArray[np.float32]], tensors: tuple[TensorSpec, ...]
+) -> NDArray[np.float32]:
+    """The tensors of some frames as the one array that codecs and queues handle, `pack(tensors)` each.
+
+    Args:
+        arrays: one for each tensor, [N, *its shape]; float32.
+        tensors: `Manifest.sent`.
+
+    Returns:
+        [N, channels, height, width]; one tensor alone is not copied.
+
+    Raises:
+        ValueError: another number of arrays, or one of another shape or type; the text names the tensor.
+    """
+    if len(arrays) != len(tensors):
+        raise ValueError(f"{len(tensors)} tensors are wanted, {len(arrays)} given")
+    frames = len(arrays[0])
+    for array, tensor in zip(arrays, tensors, strict=True):
+        if array.dtype != np.float32 or array.shape != (frames, *tensor.shape):
+            raise ValueError(
+                f"tensor {tensor.name}: expected float32 of shape {(frames, *tensor.shape)}, "
+                f"not {array.dtype} {array.shape}"
+            )
+    flat = [array.reshape(frames, tensor.size) for array, tensor in zip(arrays, tensors, strict=True)]
+    return (flat[0] if len(flat) == 1 else np.concatenate(flat, axis=1)).reshape(frames, *pack(tensors).shape)
+
+
+def unpack_array(
+    features: NDArray[np.float32], tensors: tuple[TensorSpec, ...]
+) -> tuple[NDArray[np.float32], ...]:
+    """What `pack_arrays` packed: one array for each tensor, [N, *its shape], each contiguous.
+
+    Raises:
+        ValueError: features of another shape.
+    """
+    frames = len(features)
+    if features.shape != (frames, *pack(tensors).shape):
+        raise ValueError(f"features have shape {features.shape[1:]}, the tensors need {pack(tensors).shape}")
+    ends = np.cumsum([tensor.size for tensor in tensors])
+    parts = np.split(features.reshape(frames, pack(tensors).size), ends[:-1], axis=1)
+    return tuple(
+        np.ascontiguousarray(part).reshape(frames, *tensor.shape)
+        for part, tensor in zip(parts, tensors, strict=True)
+    )
 
 
 @dataclass(frozen=True)

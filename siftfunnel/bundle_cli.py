@@ -1,4 +1,4 @@
-"""``siftfunnel bundle list | show | verify``: what is shipped, what is in it, and whether it is unchanged."""
+"""``siftfunnel bundle list | show | verify``: what there is, what is in it, whether it is whole and runs."""
 
 import argparse
 import json
@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from siftfunnel.shared.bundle import Bundle, Problem
+    from siftfunnel.shared.bundle import Problem
 
 
 def add_bundle_parser(subparsers: Any) -> None:
@@ -30,7 +30,7 @@ def add_bundle_parser(subparsers: Any) -> None:
     showing.add_argument("--json", action="store_true", help="as JSON")
     showing.set_defaults(run=run_show)
 
-    verifying = actions.add_parser("verify", help="compare every file with the manifest")
+    verifying = actions.add_parser("verify", help="compare every file with the manifest, and run the graphs")
     verifying.add_argument("bundle", nargs="*", metavar="NAME|DIR", help="default: all shipped bundles")
     verifying.add_argument("--json", action="store_true", help="as JSON")
     verifying.set_defaults(run=run_verify)
@@ -72,8 +72,10 @@ def run_show(args: argparse.Namespace) -> int:
     if args.json:
         print(json.dumps({**fact, "report": bundle.report()}, indent=2))
         return 0
-    for key, value in bundle_facts.lines(fact):
-        print(f"{key:14} {value}")
+    told = list(bundle_facts.lines(fact))
+    width = max(14, *(len(key) for key, _ in told))
+    for key, value in told:
+        print(f"{key:{width}} {value}")
     report = bundle.report()
     if report:
         print("\nreport.json")
@@ -82,40 +84,20 @@ def run_show(args: argparse.Namespace) -> int:
 
 
 def run_verify(args: argparse.Namespace) -> int:
-    """Check the files of some bundles; 1 if one has changed or is missing."""
-    from siftfunnel import bundle_facts
-    from siftfunnel.shared.bundle import BundleError
+    """Check the files of some bundles and run their graphs; 1 if one is not as it should be."""
+    from siftfunnel.bundle_verify import verify
     from siftfunnel.shipped import Library
 
     library = Library.from_environment(os.environ)
     wanted = args.bundle or [str(item.directory) for item in library.bundles()]
     if not wanted:
         raise ValueError("no bundles are shipped here; give a bundle's folder")
-    results: list[dict[str, Any]] = []
-    for directory in [library.bundle_directory(name) for name in wanted]:
-        try:
-            bundle = bundle_facts.verify(directory)
-        except BundleError as error:
-            results.append({"bundle": directory.name, "ok": False, "problem": str(error)})
-        else:
-            state = bundle_facts.report_state(bundle)
-            result = {"bundle": bundle.name, "ok": True, "digest": bundle.digest, **_sizes(bundle)}
-            results.append({**result, "report": state})
+    verdicts = [verify(directory) for directory in [library.bundle_directory(name) for name in wanted]]
     if args.json:
-        print(json.dumps(results, indent=2))
+        print(json.dumps([verdict.as_json() for verdict in verdicts], indent=2))
     else:
-        for result in results:
-            if result["ok"]:
-                size = f"{result['files']} files, {result['bytes']} bytes, report {result['report']}"
-                print(f"ok       {result['bundle']}  {result['digest']}  {size}")
-            else:
-                print(f"CHANGED  {result['bundle']}  {result['problem']}")
-    return 0 if all(result["ok"] for result in results) else 1
-
-
-def _sizes(bundle: "Bundle") -> dict[str, int]:
-    entries = bundle.manifest.files.values()
-    return {"files": len(entries), "bytes": sum(entry.size_bytes for entry in entries)}
+        print("\n".join(verdict.as_text() for verdict in verdicts))
+    return 1 if any(verdict.trouble for verdict in verdicts) else 0
 
 
 def _print_table(rows: Sequence[dict[str, str]]) -> None:

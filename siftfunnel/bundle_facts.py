@@ -1,12 +1,18 @@
 """Facts about a bundle for people and for scripts: taken from its manifest, its report and its inverter."""
 
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
-from pathlib import Path
 from typing import Any
 
-from siftfunnel.shared.bundle import CHECKSUM, REPORT, Bundle, BundleError, load_bundle
+from siftfunnel.shared.bundle import CHECKSUM, REPORT, Bundle
+from siftfunnel.shared.manifest_fields import output_as_json, tensor_as_json
+from siftfunnel.shared.plain_words import input_says
+from siftfunnel.shared.selftest import CLOUD_TEST, EDGE_TEST
 from siftfunnel.shared.storage import read_object
 from siftfunnel.shipped import Library
+
+CLASSES_SHOWN = 20
+"""Names of classes that people are shown."""
 
 
 def facts(bundle: Bundle, library: Library) -> dict[str, Any]:
@@ -21,16 +27,26 @@ def facts(bundle: Bundle, library: Library) -> dict[str, Any]:
         "architecture": manifest.architecture,
         "defence": manifest.defence,
         "split_point": manifest.split_point,
-        "input": [3, manifest.input.height, manifest.input.width],
+        "schema_version": manifest.schema_version,
+        "input": [manifest.input.channels, manifest.input.height, manifest.input.width],
+        "input_rule": input_says(manifest.input),
         "feature": list(manifest.feature.shape),
+        "tensors": [tensor_as_json(tensor) for tensor in manifest.sent],
+        "outputs": [output_as_json(output) for output in manifest.given],
         "label_kind": manifest.label_kind,
         "classes": list(manifest.classes),
+        "class_ids": list(manifest.ids),
+        "frames_per_run": manifest.frames_per_run,
+        "original_sha256": manifest.original_sha256,
+        "self_tests": [name for name in (EDGE_TEST, CLOUD_TEST) if name in manifest.files],
         "codecs": [codec.name for codec in manifest.codecs],
         "default_codec": manifest.default_codec,
         "files": {name: entry.size_bytes for name, entry in manifest.files.items()},
         "figures": {
             codec.name: {
                 "accuracy": figure(report, "codecs", codec.name, "accuracy"),
+                "agreement": figure(report, "codecs", codec.name, "agreement"),
+                "pictures": _pictures_instead(report, codec.name),
                 "payload_bytes": figure(report, "codecs", codec.name, "payload_bytes_mean"),
                 "inverter_psnr_db": figure(inverter_report, "codecs", codec.name, "psnr_mean"),
                 "inverter_ssim": figure(inverter_report, "codecs", codec.name, "ssim_mean"),
@@ -44,6 +60,15 @@ def facts(bundle: Bundle, library: Library) -> dict[str, Any]:
     }
 
 
+def _pictures_instead(report: Mapping[str, Any], codec: str) -> dict[str, float]:
+    """Bytes that JPEG and WebP need for the agreement that a codec reaches, where that was measured."""
+    needed = {
+        kind: figure(report, "pictures_at_equal_agreement", codec, kind.lower(), "bytes_mean")
+        for kind in ("JPEG", "WebP")
+    }
+    return {kind: size for kind, size in needed.items() if size is not None}
+
+
 def figure(report: Mapping[str, Any], *keys: str) -> float | None:
     """A number from a report, by the keys that lead to it; None where the report has none.
 
@@ -54,21 +79,6 @@ def figure(report: Mapping[str, Any], *keys: str) -> float | None:
     for key in keys:
         value = value.get(key) if isinstance(value, Mapping) else None
     return float(value) if isinstance(value, int | float) and not isinstance(value, bool) else None
-
-
-def verify(directory: Path) -> Bundle:
-    """Compare every file that the manifest lists, and the report, with what is stored.
-
-    Raises:
-        BundleError: a file is missing or has changed, or the report is of another manifest or was edited.
-    """
-    listed = tuple(load_bundle(directory, need=()).manifest.files)
-    missing = {"edge.onnx", "cloud.onnx"} - set(listed)
-    if missing:
-        raise BundleError(f"{directory}: the manifest lists no {' and no '.join(sorted(missing))}")
-    bundle = load_bundle(directory, need=listed)
-    bundle.report()
-    return bundle
 
 
 def report_state(bundle: Bundle) -> str:
@@ -87,10 +97,10 @@ def row(fact: dict[str, Any]) -> dict[str, str]:
         "bundle": fact["name"],
         "defence": fact["defence"],
         "input": _shape(fact["input"]),
-        "feature": _shape(fact["feature"]),
-        "classes": str(len(fact["classes"])),
+        "feature": "+".join(_shape(tensor["shape"]) for tensor in fact["tensors"]),
+        "classes": str(len(fact["classes"]) or "-"),
         "codec": fact["default_codec"],
-        "accuracy": _percent(figures["accuracy"]),
+        "accuracy": _worth(figures),
         "bytes": _whole(figures["payload_bytes"]),
         "inverter PSNR": _decibel(figures["inverter_psnr_db"]),
         "inverter SSIM": _number(figures["inverter_ssim"]),
@@ -105,17 +115,40 @@ def lines(fact: dict[str, Any]) -> Iterator[tuple[str, str]]:
     yield "directory", fact["directory"]
     yield "digest", fact["digest"]
     yield "architecture", f"{fact['architecture']}; cut: {fact['split_point']}; defence: {fact['defence']}"
-    yield "input", _shape(fact["input"])
-    yield "feature", _shape(fact["feature"])
-    yield "classes", f"{len(fact['classes'])} ({fact['label_kind']}): {', '.join(fact['classes'])}"
+    yield "input", f"{_shape(fact['input'])}; {fact['input_rule']}"
+    for tensor in fact["tensors"]:
+        yield "feature", f"{_shape(tensor['shape'])} ({tensor['name']})"
+    for output in fact["outputs"]:
+        yield "output", f"{output['name']}: {output['kind']}, {output['dtype']} {_shape(output['shape'])}"
+    if fact["classes"]:
+        yield "classes", f"{len(fact['classes'])} ({fact['label_kind']}): {_class_names(fact)}"
+    if fact["frames_per_run"]:
+        yield "cloud half", f"takes {fact['frames_per_run']} frames at once"
+    if fact["original_sha256"]:
+        yield "cut from", f"SHA-256 {fact['original_sha256']}"
+    yield "self-test", ", ".join(fact["self_tests"]) or "none: neither end can prove itself at its start"
     yield "codecs", f"{', '.join(fact['codecs'])} (default {fact['default_codec']})"
     for name, size_bytes in fact["files"].items():
         yield name, f"{size_bytes:,} bytes"
     yield "inverter", fact["inverter"] or "none shipped for this digest"
     for codec, figures in fact["figures"].items():
         rebuilt = _similarity(figures["inverter_psnr_db"], figures["inverter_ssim"])
-        size, accuracy = _whole(figures["payload_bytes"]), _percent(figures["accuracy"])
-        yield codec, f"{size} bytes, accuracy {accuracy}, rebuilt {rebuilt}"
+        accuracy = _percent(figures["accuracy"])
+        if figures["agreement"] is not None:
+            accuracy += f", agreement with the uncut network {_number(figures['agreement'])}"
+            accuracy += "".join(
+                f", {kind} needs {_whole(size)} bytes for that" for kind, size in figures["pictures"].items()
+            )
+        yield codec, f"{_whole(figures['payload_bytes'])} bytes, accuracy {accuracy}, rebuilt {rebuilt}"
+
+
+def _class_names(fact: Mapping[str, Any]) -> str:
+    """The first names in their order; a name that stands twice has its id with it."""
+    names = Counter(fact["classes"])
+    pairs = list(zip(fact["classes"], fact["class_ids"], strict=True))
+    told = [name if names[name] == 1 else f"{name} ({id_})" for name, id_ in pairs[:CLASSES_SHOWN]]
+    left = len(pairs) - len(told)
+    return ", ".join(told) + (f" and {left} more (--json has them)" if left else "")
 
 
 def markdown(all_facts: Sequence[dict[str, Any]]) -> str:
@@ -137,12 +170,19 @@ def _markdown_cells(fact: dict[str, Any]) -> dict[str, str]:
         "bundle": f"`{fact['name']}`",
         "input": _shape(fact["input"][1:]),
         "codec": fact["default_codec"],
-        "accuracy": _percent(figures["accuracy"]),
+        "accuracy": _worth(figures),
         "bytes per frame": _whole(figures["payload_bytes"]),
         "as JPEG": _whole(fact["jpeg_payload_bytes"]),
         "rebuilt from the frame": _similarity(figures["inverter_psnr_db"], figures["inverter_ssim"]),
         "guessed without it": _similarity(fact["guess_psnr_db"], fact["guess_ssim"]),
     }
+
+
+def _worth(figures: Mapping[str, Any]) -> str:
+    """Accuracy, or how far a network whose pictures had no labels agrees with the uncut one."""
+    if figures["accuracy"] is None and figures["agreement"] is not None:
+        return f"agrees {_number(figures['agreement'])}"
+    return _percent(figures["accuracy"])
 
 
 def _similarity(psnr_db: float | None, ssim: float | None) -> str:
@@ -153,8 +193,8 @@ def _whole(value: float | None) -> str:
     return "-" if value is None else f"{value:,.0f}"
 
 
-def _shape(sides: Sequence[int]) -> str:
-    return "x".join(map(str, sides))
+def _shape(sides: Sequence[int | None]) -> str:
+    return "x".join("?" if side is None else str(side) for side in sides) or "one value"
 
 
 def _percent(value: float | None) -> str:

@@ -162,6 +162,14 @@ COMMANDS: tuple[Command, ...] = (
         ("siftfunnel.lab", "siftfunnel.shared"),
     ),
     Command(
+        "split",
+        "cut a network of your own and put a funnel at the cut",
+        "siftfunnel.lab.split.cli",
+        "add_split_parser",
+        "lab",
+        ("siftfunnel.lab", "siftfunnel.shared", "onnx", "torch", "safetensors"),
+    ),
+    Command(
         "data",
         "unpack the data sets that training and the demo can use",
         "siftfunnel.lab.cli",

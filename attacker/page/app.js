@@ -165,7 +165,7 @@ function paintVerdict() {
   if (claim) return verdict(claim, evidence(sides));
   if (sides.length) {
     const without = sides.find(({ bundle }) => bundle && !bundle.inverter);
-    const why = without ? `There is no inverter for ${without.bundle.name}, so nothing is rebuilt of it.` : previewOff() ? "Originals are unknown (no --preview), so nothing can be scored: judge by eye." : "Scores follow as soon as originals arrive.";
+    const why = without ? `There is no inverter for ${without.bundle.name}, so nothing is rebuilt of it; train one with ${without.bundle.train_inverter}` : previewOff() ? "Originals are unknown (no --preview), so nothing can be scored: judge by eye." : "Scores follow as soon as originals arrive.";
     return verdict("What the networks computed crosses the wire in the clear.", why);
   }
   const strangers = Object.values(page.books?.unknown_bundles ?? {}).reduce((sum, entry) => sum + entry.frames_intercepted, 0) + (page.books?.unsettled.frames ?? 0);

@@ -2,6 +2,7 @@
 
 import { plot } from "./chart.js";
 import { counted, explain, find, fixed, make, percent, ratio, refill, show, text, whole } from "./format.js";
+import { output } from "./outputs.js";
 import { bundleNamed, booksOf, encrypted, isCloudTap, look, namesInUse, openFirst, page, shownSides, swatch, tallyOf, titleOf } from "./state.js";
 import { secret } from "./verdict.js";
 
@@ -12,19 +13,24 @@ export function paintAnswers() {
   const hidden = encrypted() && !page.held;
   text(find("answer-title").firstElementChild, hidden ? "The answers the cloud gave" : "The answers it overheard");
   const readable = (side) => !hidden || isCloudTap(side.tap);
-  refill(find("answers"), sides.map((side) => [side.digest, side.answer, side.tap, hidden, titleOf(side.digest)]), () => sides.map((side) => {
-    const answer = readable(side) ? side.answer : null;
-    const mark = answer?.correct == null ? null : make("span", { class: answer.correct ? "right" : "wrong" }, answer.correct ? "✓ right" : `✗ it was ${page.shown.label}`);
-    const fill = make("i");
-    fill.style.width = `${100 * (answer?.score ?? 0)}%`;
-    return make("li", { class: look(side.digest).css }, make("span", { class: "who" }, swatch(side.digest), titleOf(side.digest)),
-      make("span", { class: "guess" }, make("strong", {}, answer ? answer.class : readable(side) ? "nothing yet" : "not readable"), mark),
-      make("span", { class: "meter" }, fill), make("span", { class: "score" }, answer ? percent(answer.score, 1) : ""));
-  }));
+  refill(find("answers"), sides.map((side) => [side.digest, side.answer, side.outputs, side.tap, hidden, titleOf(side.digest)]), () => sides.map((side) =>
+    make("li", { class: look(side.digest).css }, make("span", { class: "who" }, swatch(side.digest), titleOf(side.digest)), ...said(side, readable(side)))));
   const digest = sides[0]?.digest;
   const line = digest ? secret(page.bundles.get(digest), booksOf(digest), hidden) : "";
   show(find("secret"), Boolean(line));
   text(find("secret"), line);
+}
+
+/** One network's answer: its best class where it ranks classes, and what its other outputs say. */
+function said(side, readable) {
+  const answer = readable ? side.answer : null;
+  const outputs = readable ? side.outputs ?? [] : [];
+  const nothing = !readable ? "not readable" : !answer ? "nothing yet" : side.outputs === null ? "not what this network says" : "no class and no tensor";
+  if (answer?.class == null) return outputs.length ? outputs.map(output) : [make("span", { class: "guess" }, make("strong", {}, nothing))];
+  const mark = answer.correct == null ? null : make("span", { class: answer.correct ? "right" : "wrong" }, answer.correct ? "✓ right" : `✗ it was ${page.shown.label}`);
+  const fill = make("i");
+  fill.style.width = `${100 * answer.score}%`;
+  return [make("span", { class: "guess" }, make("strong", {}, answer.class), mark), make("span", { class: "meter" }, fill), make("span", { class: "score" }, percent(answer.score, 1)), ...outputs.map(output)];
 }
 
 export function paintBytes() {

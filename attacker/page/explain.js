@@ -11,8 +11,11 @@ const WORDS = {
   codec: "How the numbers are written as bytes. Fewer bytes round more; rounding also takes something from the eavesdropper.",
   heard: "Who could read it: whoever listens on the wire, or, where the wire is encrypted, only the cloud itself.",
   frames: "Pictures that were overheard, each counted once.",
-  feature: "The numbers that are sent instead of the photo, as small grey-scale maps side by side: bright is large. Each map is one filter’s view of the picture.",
+  feature: "The numbers that are sent instead of the photo, as small maps side by side: zero is dark, far from zero is bright, warm above it and cool below. Each map is one filter’s view of the picture.",
   rebuilt: "What a network trained on other pictures makes of the numbers on the wire. It never saw this picture.",
+  boxes: "Where the network found something, drawn on the picture and on what was rebuilt. Which numbers are boxes is told from the output’s name and shape; whether they are corners or centres, pixels or fractions, from the numbers.",
+  embedding: "A vector that stands for what the picture shows: like pictures have like directions. Whoever overhears it can compare it with photos of his own; here these are the pictures of this session, which the phone hands out for this demonstration. Cosine similarity: 1 is the same direction, 0 has nothing in common.",
+  tensor: "An output that is no list of classes: its smallest and largest number, and the first ones.",
   answer: "The cloud’s answer travels back over the same wire. Whoever can read the wire reads the answer too.",
   tls: "With TLS the wire carries ciphertext: sizes and times of records are what is left to see. A record is no frame: a frame may take several, and the protocol has small ones of its own. The cloud itself reads everything all the same.",
   end: "Kills the process, as a power cut would. Watch what happens: the phone keeps its pictures and sends them again, and nothing is answered twice.",
@@ -31,7 +34,7 @@ function meaningOf(key) {
     return codec ? `${name}: ${codec.says}` : WORDS.codec;
   }
   if (kind === "network" && bundle) {
-    return `${bundle.says} Bundle ${bundle.name}, ${bundle.architecture}, cut so that ${bundle.feature.join(" × ")} numbers cross.`;
+    return `${bundle.says} Bundle ${bundle.name}, ${bundle.architecture}, cut so that ${bundle.tensors.map((tensor) => `${tensor.name} (${tensor.shape.join(" × ")})`).join(", ")} ${bundle.tensors.length > 1 ? "cross" : "crosses"} the wire.`;
   }
   return WORDS[kind] ?? "";
 }

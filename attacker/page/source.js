@@ -5,7 +5,8 @@ import { page } from "./state.js";
 
 const CAMERA_GAP_MS = 300;
 const CHOSEN_GAP_MS = 1000;
-const SIDE_PIXELS = 448;
+const SIDE_PIXELS = 640; // of the shorter side
+const LONGEST_PIXELS = 1600;
 const EXPLAINED = "Try your own face, or drop a picture here: nothing of it is stored.";
 const NO_CAMERA = "A browser gives its camera only to pages on this machine or over https. Drop or choose a picture: nothing of it is stored.";
 
@@ -28,12 +29,12 @@ function paint() {
   show(find("use-demo"), run !== null || page.conductor?.pictures === "own");
 }
 
-/** The middle square of a picture or video, as a JPEG without anything that a camera writes beside it. */
-function square(source, width, height) {
+/** A picture or video as a JPEG, no larger than networks need, without anything that a camera writes beside it. */
+function still(source, width, height) {
   const canvas = document.createElement("canvas");
-  canvas.width = canvas.height = SIDE_PIXELS;
-  const side = Math.min(width, height);
-  canvas.getContext("2d").drawImage(source, (width - side) / 2, (height - side) / 2, side, side, 0, 0, SIDE_PIXELS, SIDE_PIXELS);
+  const scale = Math.min(1, SIDE_PIXELS / Math.min(width, height), LONGEST_PIXELS / Math.max(width, height));
+  [canvas.width, canvas.height] = [Math.max(1, Math.round(width * scale)), Math.max(1, Math.round(height * scale))];
+  canvas.getContext("2d").drawImage(source, 0, 0, canvas.width, canvas.height);
   return new Promise((done) => canvas.toBlob(done, "image/jpeg", 0.9));
 }
 
@@ -72,7 +73,7 @@ async function useCamera() {
     const stream = await navigator.mediaDevices.getUserMedia({ audio: false, video: { facingMode: "user", width: { ideal: 640 } } });
     video.srcObject = stream;
     await video.play();
-    await send("camera", () => square(video, video.videoWidth, video.videoHeight), CAMERA_GAP_MS, () => {
+    await send("camera", () => still(video, video.videoWidth, video.videoHeight), CAMERA_GAP_MS, () => {
       for (const track of stream.getTracks()) track.stop();
       video.srcObject = null;
     });
@@ -89,7 +90,7 @@ async function useFile(file) {
   } catch {
     return say(`${file.name} is no picture that this browser can read.`, true);
   }
-  const blob = await square(bitmap, bitmap.width, bitmap.height);
+  const blob = await still(bitmap, bitmap.width, bitmap.height);
   bitmap.close();
   await send("file", () => blob, CHOSEN_GAP_MS, () => {});
 }

@@ -35,7 +35,7 @@ export function aheadOfTheWire(now) {
   return !shown || camera.at - page.shownAt > CAMERA_MS ? camera : null;
 }
 
-const unheard = (side) => ({ ...side, pictures: {}, answer: null, similarity: null, payload_bytes: null, jpeg_bytes: null });
+const unheard = (side) => ({ ...side, pictures: {}, answer: null, outputs: null, similarity: null, payload_bytes: null, jpeg_bytes: null });
 
 /** What became of the shown picture in each network, the one without a defence first; nothing of another picture. */
 export const shownSides = () => (page.shown?.sides ?? []).map((side) => (page.ahead ? unheard(side) : side));

@@ -16,13 +16,14 @@ from siftfunnel.bench.cells.network import WholeNetwork
 from siftfunnel.bench.cells.picture_codec import PictureCodec
 from siftfunnel.edge_client.address import ServerAddress
 from siftfunnel.edge_client.engine import StreamEngine
+from siftfunnel.edge_client.expected import Expected
 from siftfunnel.edge_client.frame import EncodedFrame
 from siftfunnel.edge_client.model import EdgeModel
 from siftfunnel.edge_client.outcome import Answer, Outcome
 from siftfunnel.edge_client.reconnection import Reconnection, ReconnectPolicy
 from siftfunnel.edge_client.rotation import Rotation
 from siftfunnel.edge_client.settlement import Agreement
-from siftfunnel.edge_client.transport import StreamCall
+from siftfunnel.edge_client.transport import Ask, StreamCall
 from siftfunnel.edge_client.window import InFlightWindow, WindowPolicy
 from siftfunnel.shared.bundle import Bundle
 from siftfunnel.shared.preprocess import fit_image, normalise, open_image
@@ -106,8 +107,8 @@ class CountingCall(StreamCall):
         count: Told of each reply's bytes.
     """
 
-    def __init__(self, address: ServerAddress, digest: str, top_k: int, count: Callable[[int], None]) -> None:
-        super().__init__(address, digest, top_k)
+    def __init__(self, address: ServerAddress, ask: Ask, count: Callable[[int], None]) -> None:
+        super().__init__(address, ask)
         self._count = count
 
     def replies(self) -> Iterator[bytes]:
@@ -148,10 +149,12 @@ class Upload:
         self._pending: dict[int, Frame] = {}
         self.reply_bytes = 0
         self._engine = StreamEngine(
-            partial(CountingCall, digest=bundle.digest, top_k=1, count=self._add_reply),
+            partial(CountingCall, ask=Ask(bundle.digest), count=self._add_reply),
             InFlightWindow(WindowPolicy(), random.random),
             Reconnection(ReconnectPolicy(connect_timeout_s=connect_timeout_s), random.random),
-            Agreement(bundle.name, bundle.manifest.classes, codec, codec_index, ReplySeal(bundle.digest)),
+            Agreement(
+                bundle.name, Expected.of(bundle.manifest), codec, codec_index, ReplySeal(bundle.digest)
+            ),
             Rotation(ServerAddress(server), first=0),
         )
         self._engine.start()
@@ -207,7 +210,7 @@ class Upload:
             frame.sends = getattr(outcome, "sends", 0)
             frame.finish(self._done, getattr(outcome, "code", ENDED))
             return
-        frame.sends, frame.class_name = outcome.sends, outcome.class_name
+        frame.sends, frame.class_name = outcome.sends, outcome.class_name if outcome.top else ""
         frame.queue_ms = outcome.server.queue_us / 1000
         frame.decode_ms = outcome.server.decode_us / 1000
         frame.cloud_ms = outcome.server.compute_us / 1000

@@ -19,6 +19,7 @@ import grpc
 from siftfunnel import __version__
 from siftfunnel.bench.cells.network import WholeNetwork
 from siftfunnel.bench.cells.picture_codec import PictureCodec
+from siftfunnel.cloud_server.answers import Reading
 from siftfunnel.cloud_server.batching import BatchPolicy
 from siftfunnel.cloud_server.catalogue import Catalogue, ServedBundle
 from siftfunnel.cloud_server.config import CloudConfig, default_workers
@@ -59,10 +60,12 @@ class PictureCloud:
         # typed as a bundle's sealed codecs are; they differ in what they encode only
         codecs = cast("Any", tuple(PictureCodec(name, index, spec) for index, name in enumerate(names)))
         network, policy = WholeNetwork(bundle), BatchPolicy()
-        shape = (3, spec.height, spec.width)
-        warm_up(network, shape, len(bundle.manifest.classes), policy.max_batch_size)
+        given = bundle.manifest.given
+        warm_up(network, spec.tensor_shape, given, policy.max_batch_size)
         instruments = metrics.for_bundle(bundle.name, bundle.digest, list(names))
-        lane = Lane(codecs, network, policy, default_workers(), instruments, self._wake, bundle.name)
+        lane = Lane(
+            codecs, network, Reading(given), policy, default_workers(), instruments, self._wake, bundle.name
+        )
         return ServedBundle(bundle, bundle.name, codecs, lane, instruments)
 
     async def start(self, host: str) -> str:

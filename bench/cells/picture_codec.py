@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from siftfunnel.shared.preprocess import ImageError, InputSpec, fit_image, normalise, open_image
+from siftfunnel.shared.preprocess import ImageError, InputSpec, normalise, open_image
 from siftfunnel.shared.wire import CodecError
 
 _NAME = re.compile(r"(jpeg|webp)-(\d{1,3})")
@@ -71,9 +71,14 @@ class PictureCodec:
         if len(payload) > self.max_payload_bytes:
             raise CodecError(f"codec {self.name}: {len(payload)} bytes, more than {self.max_payload_bytes}")
         try:
-            pixels_HWC = fit_image(open_image(payload), self.spec)
+            # cut and resized it was before it was encoded
+            pixels_HWC = np.array(open_image(payload))
         except ImageError as error:
             raise CodecError(f"codec {self.name}: {error}") from None
+        if pixels_HWC.shape[:2] != (self.spec.height, self.spec.width):
+            raise CodecError(
+                f"codec {self.name}: a picture of {pixels_HWC.shape[1]}x{pixels_HWC.shape[0]} pixels"
+            )
         picture_CHW: NDArray[np.float32] = normalise(pixels_HWC[None], self.spec)[0]
         return picture_CHW
 

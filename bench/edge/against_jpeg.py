@@ -58,7 +58,7 @@ def run_codecs(args: argparse.Namespace) -> int:
     bundle = load_bundle(args.bundle)
     model = DeviceModel(bundle.path("edge.onnx"), bundle.manifest.edge_stages)
     prepared = [prepare(path, bundle.manifest.input) for path in found[:MOST_PICTURES]]
-    sent = [model(one.tensor_NCHW)[0] for one in prepared]
+    sent = [model(one.tensor)[0] for one in prepared]
     pictures = [Image.fromarray(one.pixels_HWC) for one in prepared]
     result = {
         "provenance": provenance(),

@@ -37,7 +37,7 @@ def measure_frame(bundle: Bundle, *, codec: str | None = None, rounds: int = 200
         marks_s = [time.perf_counter()]
         prepared = prepare(picture.decodable(), bundle.manifest.input)
         marks_s.append(time.perf_counter())
-        features_NCHW = encoder.model.features(prepared.tensor_NCHW)
+        features_NCHW = encoder.model.features(prepared.tensor)
         marks_s.append(time.perf_counter())
         payload = encoder.codec.encode(features_NCHW[0])
         marks_s.append(time.perf_counter())

@@ -54,6 +54,11 @@ REGISTRY: Mapping[str, Kind] = {
         rendered_by("siftfunnel.bench.peers.table", "render_peers", "peers", peers_drawer),
         "other model servers, side by side",
     ),
+    "own-networks": Kind(
+        "lab/results/own/networks.json",
+        rendered_by("siftfunnel.lab.split.table", "render_own_networks", "own-networks"),
+        "networks that nobody here wrote: work on the device, bytes, agreement, leakage",
+    ),
 }
 
 

@@ -1,17 +1,13 @@
 """Paths of pictures, one per line, from a file descriptor such as standard input."""
 
 import os
-import select
 import threading
 from collections.abc import Iterator
 from pathlib import Path
 
 from siftfunnel.edge_client.errors import SourceError
 from siftfunnel.edge_client.picture import Picture
-
-_CHUNK_BYTES = 65_536
-_LOOK_EVERY_S = 0.2
-_LONGEST_PATH_BYTES = 65_536
+from siftfunnel.edge_client.sources.feed import MAX_LINE_BYTES, Feed
 
 
 class PathLines:
@@ -32,32 +28,10 @@ class PathLines:
         Raises:
             SourceError: a line that is too long for any path.
         """
-        for line in self._lines(stop):
+        for line in Feed(self._descriptor, stop).lines():
+            if len(line) > MAX_LINE_BYTES:
+                raise SourceError(
+                    f"a line of more than {MAX_LINE_BYTES} bytes is no path; expected one path per line"
+                )
             if name := os.fsdecode(line).strip("\r"):
                 yield Picture(name, Path(name))
-
-    def _lines(self, stop: threading.Event) -> Iterator[bytes]:
-        rest = b""
-        for chunk in chunks(self._descriptor, stop):
-            *lines, rest = (rest + chunk).split(b"\n")
-            yield from lines
-            if len(rest) > _LONGEST_PATH_BYTES:
-                raise SourceError(
-                    f"a line of more than {_LONGEST_PATH_BYTES} bytes is no path; expected one path per line"
-                )
-        if not stop.is_set():
-            yield rest
-
-
-def chunks(descriptor: int, stop: threading.Event) -> Iterator[bytes]:
-    """What can be read, as it comes, until the end or soon after `stop` is set.
-
-    The descriptor is read without Python's buffered reader: a thread that hangs in that one keeps the
-    interpreter from exiting.
-    """
-    while not stop.is_set():
-        if select.select([descriptor], [], [], _LOOK_EVERY_S)[0]:
-            chunk = os.read(descriptor, _CHUNK_BYTES)
-            if not chunk:
-                return
-            yield chunk

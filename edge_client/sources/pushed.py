@@ -8,9 +8,8 @@ from typing import Any
 
 from siftfunnel.edge_client.errors import SourceError
 from siftfunnel.edge_client.picture import Picture
-from siftfunnel.edge_client.sources.paths import chunks
+from siftfunnel.edge_client.sources.feed import MAX_LINE_BYTES, Feed
 
-MAX_LINE_BYTES = 65_536
 MAX_PICTURE_BYTES = 256 << 20
 _FIELDS = {"path": str, "bytes": int, "name": str, "label": str}
 
@@ -32,46 +31,14 @@ class PushedPictures:
 
     def pictures(self, stop: threading.Event) -> Iterator[Picture]:
         """See `Source`."""
-        feed = _Feed(chunks(self._descriptor, stop))
-        for number in range(1, 1 << 62):
-            line = feed.line()
-            if line is None or stop.is_set():
-                return
+        feed = Feed(self._descriptor, stop)
+        for number, line in enumerate(feed.lines(), start=1):
             try:
                 fields = _fields_of(line)
             except ValueError as error:
                 raise SourceError(f"picture {number} on standard input: {error}") from None
             if fields:
                 yield _picture(fields, feed, number)
-
-
-class _Feed:
-    """Lines and bytes out of chunks."""
-
-    def __init__(self, chunks_of_bytes: Iterator[bytes]) -> None:
-        self._chunks = chunks_of_bytes
-        self._rest = b""
-
-    def line(self) -> bytes | None:
-        """The next line without its end; None at the end of the input."""
-        while b"\n" not in self._rest and len(self._rest) <= MAX_LINE_BYTES:
-            chunk = next(self._chunks, b"")
-            if not chunk:
-                line, self._rest = self._rest, b""
-                return line or None
-            self._rest += chunk
-        line, _, self._rest = self._rest.partition(b"\n")
-        return line
-
-    def exactly(self, count: int) -> bytes:
-        """The next bytes; fewer only at the end of the input."""
-        parts, missing = [self._rest[:count]], count - len(self._rest)
-        self._rest = self._rest[count:]
-        while missing > 0 and (chunk := next(self._chunks, b"")):
-            parts.append(chunk[:missing])
-            self._rest = chunk[missing:]
-            missing -= len(parts[-1])
-        return b"".join(parts)
 
 
 def _fields_of(line: bytes) -> dict[str, Any]:
@@ -96,7 +63,7 @@ def _fields_of(line: bytes) -> dict[str, Any]:
     return fields
 
 
-def _picture(fields: dict[str, Any], feed: _Feed, number: int) -> Picture:
+def _picture(fields: dict[str, Any], feed: Feed, number: int) -> Picture:
     label = fields.get("label")
     if "path" in fields:
         return Picture(fields.get("name", fields["path"]), Path(fields["path"]), label)

@@ -14,7 +14,7 @@ from dataclasses import dataclass, fields
 import torch
 from torch import Tensor
 
-from siftfunnel.lab.attacks.victim import BATCH, to_floats
+from siftfunnel.lab.attacks.victim import at_once, to_floats
 
 SIGMA_FLOOR = 0.005
 """Least deviation of a coefficient, in picture units: what auxiliary pictures never do stays possible."""
@@ -128,7 +128,7 @@ class Coordinates:
 
 def measure_pictures(images_NHWC: Tensor, device: torch.device) -> PictureBasis:
     """The basis of the attacker's own pictures, ``uint8``."""
-    parts = torch.split(images_NHWC, BATCH)
+    parts = torch.split(images_NHWC, at_once(images_NHWC.shape[:3]))
     count = len(images_NHWC)
     mean = sum(to_floats(part.to(device)).double().sum(0) for part in parts) / count
     assert isinstance(mean, Tensor)

@@ -50,6 +50,15 @@ class Doubled(TrainedInverter):
         self.start.fit(victim, auxiliary_NHWC, folder, show)
         return super().fit(victim, auxiliary_NHWC, folder, show)
 
+    def taken(self, victim: Victim, z_NCHW: Tensor) -> Tensor:
+        """What the inverter's own network takes; a stored one takes features as they are."""
+        return self.start.taken(victim, z_NCHW) if isinstance(self.start, TrainedInverter) else z_NCHW
+
+    def whole(self, victim: Victim, mean_C: Tensor, std_C: Tensor) -> nn.Module:
+        """The inverter's own network, with whatever it begins and ends with."""
+        make = self.start.whole if isinstance(self.start, TrainedInverter) else self.start.build
+        return make(victim, mean_C, std_C)
+
     def build(self, victim: Victim, mean_C: Tensor, std_C: Tensor) -> nn.Module:
         """The inverter's own network."""
         return self.start.build(victim, mean_C, std_C)

@@ -10,7 +10,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from siftfunnel.lab.attacks.victim import BATCH, Victim, to_floats
+from siftfunnel.lab.attacks.victim import Victim, at_once, to_floats
 
 CHANNEL_FLOOR, FEATURE_FLOOR = 0.3, 0.01
 """An element counts as varying at least by these shares of its channel's and of the whole feature's root mean
@@ -58,7 +58,7 @@ def measure_features(victim: Victim, auxiliary_NHWC: Tensor) -> FeatureStatistic
     """
     total = torch.zeros(victim.feature_shape, dtype=torch.float64, device=victim.device)
     square, noise, arrived, zeros = (total.clone() for _ in range(4))
-    for part in torch.split(auxiliary_NHWC, BATCH):
+    for part in torch.split(auxiliary_NHWC, at_once(victim.image_shape)):
         z = victim.features(to_floats(part.to(victim.device)))
         received = victim.transmit(z)
         is_there = received != 0

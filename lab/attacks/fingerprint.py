@@ -43,7 +43,8 @@ def victim_fingerprint(victim: Victim) -> str:
     stage = _module_text(victim.stage) if isinstance(victim.stage, nn.Module) else ""
     shapes = f"{victim.image_shape}{victim.feature_shape}{tuple(victim.mean)}{tuple(victim.std)}"
     looks = f"{victim.stochastic}{victim.frames}{victim.gain}"
-    return hashlib.sha256("|".join((edge, stage, shapes, looks)).encode()).hexdigest()
+    lift = () if victim.lift is None else (_module_text(victim.lift.module),)
+    return hashlib.sha256("|".join((edge, stage, shapes, looks, *lift)).encode()).hexdigest()
 
 
 def check_pictures(victim: Victim, images_NHWC: Tensor, least: int) -> None:

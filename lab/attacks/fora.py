@@ -20,10 +20,10 @@ from torch import Tensor, nn
 from siftfunnel.lab.attacks.attack import Access, Show
 from siftfunnel.lab.attacks.chunks import memory_advice
 from siftfunnel.lab.attacks.fingerprint import check_pictures
-from siftfunnel.lab.attacks.inverter_training import LEAST_PICTURES, doublings_of
+from siftfunnel.lab.attacks.inverter_training import LEAST_PICTURES, doublings_of, unlifted
 from siftfunnel.lab.attacks.residual import Residual
 from siftfunnel.lab.attacks.substitute import SubstituteSettings, SubstituteTask
-from siftfunnel.lab.attacks.victim import BATCH, Victim, to_floats
+from siftfunnel.lab.attacks.victim import Victim, at_once, to_floats
 from siftfunnel.lab.checkpoints import Run
 from siftfunnel.lab.data import seeded_parts
 from siftfunnel.lab.train import FitSettings, fit
@@ -99,7 +99,7 @@ class Fora(Residual):
     def overhear(self, victim: Victim, images_NHWC: Tensor) -> Tensor:
         """What the victim sends of its own pictures."""
         torch.manual_seed(self.seed)
-        parts = torch.split(images_NHWC, BATCH)
+        parts = torch.split(images_NHWC, at_once(victim.image_shape))
         return torch.cat([victim.observe(to_floats(part.to(victim.device))) for part in parts])
 
     def train_substitute(
@@ -113,7 +113,7 @@ class Fora(Residual):
             held_back_share=self.held_back_share,
             seed=self.seed,
         )
-        task = SubstituteTask(settings, victim, own_NHWC, z_NCHW, doublings_of(victim))
+        task = SubstituteTask(settings, victim, own_NHWC, z_NCHW, doublings_of(unlifted(victim)))
         schedule = FitSettings(self.substitute_epochs, self.substitute_rate, weight_decay=0.0, seed=self.seed)
         progress = fit(task, schedule, run)
         run.load_best(task.model)

@@ -175,6 +175,7 @@ class GenerativeBlackBox(TrainedInverter):
     source: ClassVar[str] = "arXiv 2501.00824 section 6.1(4); Yang et al., CCS 2019"
     as_the_paper: ClassVar[bool] = True
     loss_name: ClassVar[LossName] = "mse"
+    lifts: ClassVar[bool] = False
 
     def build(self, victim: Victim, mean_C: Tensor, std_C: Tensor) -> nn.Module:
         """The two-layer net on raw features, as the authors feed it."""

@@ -8,10 +8,11 @@ Mirroring is the only augmentation then. A share of the auxiliary pictures is he
 the target's pictures are never looked at.
 """
 
+import copy
 import json
 from abc import abstractmethod
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, ClassVar, Literal
 
@@ -21,10 +22,10 @@ from torch import Tensor, nn
 from siftfunnel.lab.attacks.attack import Attack, Reconstruction, Show
 from siftfunnel.lab.attacks.chunks import memory_advice, require_features
 from siftfunnel.lab.attacks.fingerprint import auxiliary_digest, check_pictures, victim_fingerprint
-from siftfunnel.lab.attacks.victim import BATCH, Victim, to_floats
+from siftfunnel.lab.attacks.victim import Victim, at_once, to_floats
 from siftfunnel.lab.checkpoints import RUN, Progress, Run, RunFolderError
 from siftfunnel.lab.data import seeded_parts
-from siftfunnel.lab.models.decoder import doublings_between
+from siftfunnel.lab.models.decoder import cropped, doublings_between
 from siftfunnel.lab.models.layout import channels_last
 from siftfunnel.lab.models.split import count_parameters
 from siftfunnel.lab.train import FitSettings, Task, epochs_of, fit
@@ -58,8 +59,18 @@ def picture_loss(name: LossName, guess_NCHW: Tensor, x_NCHW: Tensor) -> tuple[Te
 
 
 def doublings_of(victim: Victim) -> int:
-    """How often the victim's feature must double its side; see ``doublings_between``."""
-    return doublings_between(victim.image_shape[1:], victim.feature_shape[1:])
+    """How often what an inverter takes must double its side; see ``doublings_between``."""
+    return doublings_between(victim.image_shape[1:], victim.lifted_shape[1:])
+
+
+def is_point(victim: Victim) -> bool:
+    """Whether what an inverter takes has one place only, as a vector has."""
+    return victim.lifted_shape[1:] == (1, 1)
+
+
+def unlifted(victim: Victim) -> Victim:
+    """The victim before an attacker who inverts features as they are."""
+    return replace(victim, lift=None)
 
 
 class FeatureBank:
@@ -99,7 +110,8 @@ class InverterTask(Task):
         check_pictures(victim, auxiliary_NHWC, LEAST_PICTURES)
         torch.manual_seed(attack.seed)
         self._attack = attack
-        self._device = victim.device
+        self._device, self._victim = victim.device, victim
+        self._at_once = at_once(victim.image_shape)
         self.batch_size = attack.batch
         images_NHWC = auxiliary_NHWC.to(victim.device)
         held_back = max(1, round(len(images_NHWC) * attack.held_back_share))
@@ -111,13 +123,14 @@ class InverterTask(Task):
         self._bank = FeatureBank(victim, images_NHWC[kept], mirror=attack.flip, limit_bytes=limit)
         self._held_back = FeatureBank(victim, images_NHWC[chosen], mirror=False, limit_bytes=limit)
         mean_C, std_C = self._statistics()
-        self.model: nn.Module = channels_last(attack.build(victim, mean_C, std_C).to(victim.device))
+        self.model: nn.Module = channels_last(attack.whole(victim, mean_C, std_C).to(victim.device))
 
     def _statistics(self) -> tuple[Tensor, Tensor]:
-        """Mean and deviation per channel of what is overheard."""
+        """Mean and deviation per channel of what the inverter takes."""
         count = min(len(self._bank), STATISTICS_PICTURES)
-        parts = torch.split(torch.arange(count, device=self._device), BATCH)
-        z = torch.cat([self._bank.batch(part)[0] for part in parts])
+        parts = torch.split(torch.arange(count, device=self._device), self._at_once)
+        with torch.no_grad():
+            z = torch.cat([self._attack.taken(self._victim, self._bank.batch(part)[0]) for part in parts])
         return z.mean(dim=(0, 2, 3)), z.std(dim=(0, 2, 3))
 
     @property
@@ -144,7 +157,7 @@ class InverterTask(Task):
     def validate(self) -> dict[str, float]:
         """Mean PSNR per picture, in dB, on the pictures held back."""
         errors: list[Tensor] = []
-        for part in torch.split(torch.arange(len(self._held_back), device=self._device), BATCH):
+        for part in torch.split(torch.arange(len(self._held_back), device=self._device), self._at_once):
             z, x_NCHW = self._held_back.batch(part)
             guess = self.model(z.contiguous(memory_format=torch.channels_last))
             errors.append((guess - x_NCHW).square().mean(dim=(1, 2, 3)).cpu())
@@ -180,12 +193,26 @@ class TrainedInverter(Attack):
 
     kind: ClassVar[Literal["optimisation", "inverter"]] = "inverter"
     loss_name: ClassVar[LossName] = "log-mse"
+    lifts: ClassVar[bool] = True
 
     def __post_init__(self) -> None:
         if self.epochs < 1 or self.batch < 1:
             raise ValueError(f"{self.name}: epochs and batch must be 1 or more")
         if not 0 < self.held_back_share < 1:
             raise ValueError(f"{self.name}: the share held back must lie between 0 and 1")
+
+    def taken(self, victim: Victim, z_NCHW: Tensor) -> Tensor:
+        """What the network of ``build`` takes, of overheard features."""
+        return victim.lifted(z_NCHW) if self.lifts else z_NCHW
+
+    def whole(self, victim: Victim, mean_C: Tensor, std_C: Tensor) -> nn.Module:
+        """From an overheard feature to a picture of the victim's size: lift, network, crop."""
+        inverted = victim if self.lifts else unlifted(victim)
+        network = self.build(inverted, mean_C, std_C)
+        network = cropped(network, victim.image_shape[1:], inverted.lifted_shape[1:])
+        if inverted.lift is None:
+            return network
+        return nn.Sequential(copy.deepcopy(inverted.lift.module), network)
 
     @abstractmethod
     def build(self, victim: Victim, mean_C: Tensor, std_C: Tensor) -> nn.Module:
@@ -251,8 +278,8 @@ class TrainedInverter(Attack):
                 f"{folder} holds {self.name} fitted on another victim; fit it in another folder"
             )
         run = Run(folder, {**about, "budget": self.budget()})
-        channels = victim.feature_shape[0]
-        model = self.build(victim, torch.zeros(channels), torch.ones(channels))
+        channels = (victim.lifted_shape if self.lifts else victim.feature_shape)[0]
+        model = self.whole(victim, torch.zeros(channels), torch.ones(channels))
         return channels_last(run.load_best(model).to(victim.device)).eval()
 
     def reconstruct(self, victim: Victim, z_NCHW: Tensor, folder: Path, show: Show) -> Reconstruction:
@@ -265,7 +292,7 @@ class TrainedInverter(Attack):
         model = self.load(victim, folder / self.name)
         stored = json.loads((folder / self.name / RUN).read_text())
         return Reconstruction(
-            invert(model, z_NCHW, victim.device),
+            invert(model, z_NCHW, victim),
             {"best_epoch": stored["best_epoch"], "held_back_psnr": stored["best_score"]},
         )
 
@@ -291,10 +318,10 @@ def stored_about(folder: Path, name: str) -> dict[str, Any]:
 
 
 @torch.no_grad()
-def invert(model: nn.Module, z_NCHW: Tensor, device: torch.device) -> Tensor:
+def invert(model: nn.Module, z_NCHW: Tensor, victim: Victim) -> Tensor:
     """Run an inverter batch by batch; pictures in [0, 1] on the CPU."""
     parts = [
-        model(part.to(device).contiguous(memory_format=torch.channels_last)).clamp(0, 1).cpu()
-        for part in torch.split(z_NCHW, BATCH)
+        model(part.to(victim.device).contiguous(memory_format=torch.channels_last)).clamp(0, 1).cpu()
+        for part in torch.split(z_NCHW, at_once(victim.image_shape))
     ]
     return torch.cat(parts).contiguous()

@@ -11,7 +11,7 @@ from typing import ClassVar
 from torch import Tensor, nn
 
 from siftfunnel.lab.attacks.attack import Access
-from siftfunnel.lab.attacks.inverter_training import TrainedInverter, doublings_of
+from siftfunnel.lab.attacks.inverter_training import TrainedInverter, doublings_of, is_point
 from siftfunnel.lab.attacks.victim import Victim
 from siftfunnel.lab.models.decoder import DecoderSettings, build_decoder
 
@@ -39,4 +39,4 @@ class Residual(TrainedInverter):
     def build(self, victim: Victim, mean_C: Tensor, std_C: Tensor) -> nn.Module:
         """The decoder of ``siftfunnel.lab.models.decoder`` at the victim's factor."""
         settings = DecoderSettings(self.widths, self.blocks)
-        return build_decoder(mean_C, std_C, settings, doublings_of(victim))
+        return build_decoder(mean_C, std_C, settings, doublings_of(victim), is_point=is_point(victim))

@@ -71,7 +71,7 @@ class StoredInverter(Attack):
     def reconstruct(self, victim: Victim, z_NCHW: Tensor, folder: Path, show: Show) -> Reconstruction:
         """Pictures from overheard features; see ``Attack.reconstruct``."""
         require_features(victim, z_NCHW)
-        return Reconstruction(invert(self.load(victim, folder), z_NCHW, victim.device))
+        return Reconstruction(invert(self.load(victim, folder), z_NCHW, victim))
 
 
 def trainable(module: nn.Module) -> nn.Module:

@@ -104,7 +104,8 @@ class SubstituteEdge(nn.Module):
             outputs = channels if last else width
             layers += [nn.Conv2d(inputs, outputs, kernel_size=3, padding=1), nn.BatchNorm2d(outputs)]
             if block < doublings:
-                layers.append(nn.MaxPool2d(2))
+                # an odd side is rounded up, as doubling and cropping undoes it
+                layers.append(nn.MaxPool2d(2, ceil_mode=True))
             if not last:
                 layers.append(nn.ReLU())
             inputs = outputs

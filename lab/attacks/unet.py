@@ -16,10 +16,10 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from siftfunnel.lab.attacks.attack import Access
-from siftfunnel.lab.attacks.inverter_training import LossName, TrainedInverter, doublings_of
+from siftfunnel.lab.attacks.inverter_training import LossName, TrainedInverter, doublings_of, is_point
 from siftfunnel.lab.attacks.victim import Victim
 from siftfunnel.lab.metrics.pictures import ssim_of_each
-from siftfunnel.lab.models.decoder import ResidualBlock, Standardise, upsample
+from siftfunnel.lab.models.decoder import ResidualBlock, Standardise, stem, upsample
 from siftfunnel.lab.models.layout import channels_last
 
 
@@ -62,6 +62,7 @@ def build_unet(
     widths: tuple[int, ...],
     tail: tuple[int, ...],
     blocks: int,
+    is_point: bool = False,
 ) -> nn.Sequential:
     """The inverter for features with these statistics.
 
@@ -72,13 +73,10 @@ def build_unet(
         widths: Channels at the feature's side and at each halving of it.
         tail: Channels after each doubling; the last repeats.
         blocks: Residual blocks of every level, one after each doubling.
+        is_point: Whether the feature has one place only; see ``stem``.
     """
-    layers: list[nn.Module] = [
-        Standardise(mean_C, std_C),
-        nn.Conv2d(len(mean_C), widths[0], kernel_size=3, padding=1),
-        nn.ReLU(),
-        FeatureUNet(widths, blocks),
-    ]
+    first, doublings = stem(len(mean_C), widths[0], doublings, is_point=is_point)
+    layers: list[nn.Module] = [Standardise(mean_C, std_C), *first, FeatureUNet(widths, blocks)]
     width = widths[0]
     for level in range(doublings):
         wider = tail[min(level, len(tail) - 1)]
@@ -128,6 +126,7 @@ class UNet(TrainedInverter):
             widths=tuple(self.widths),
             tail=tuple(self.tail),
             blocks=self.blocks,
+            is_point=is_point(victim),
         )
 
     def loss(self, guess_NCHW: Tensor, x_NCHW: Tensor) -> tuple[Tensor, float]:

@@ -12,8 +12,35 @@ from siftfunnel.lab.models.rate import RateQuantiser
 from siftfunnel.lab.models.split import SplitNetwork
 
 BATCH = 250
+_PIXELS_AT_ONCE = BATCH * 64 * 64
+_FEWEST_AT_ONCE = 4
 
 Stage = Callable[[Tensor], Tensor]
+
+
+def at_once(image_shape: Sequence[int]) -> int:
+    """How many pictures go through a network in one piece: ``BATCH``, fewer of more than 64x64 pixels.
+
+    Example:
+        >>> at_once((3, 64, 64)), at_once((3, 224, 224))
+        (250, 20)
+    """
+    return max(_FEWEST_AT_ONCE, min(BATCH, _PIXELS_AT_ONCE // (image_shape[-2] * image_shape[-1])))
+
+
+@dataclass(frozen=True)
+class Lift:
+    """What the attacker makes of an overheard feature before he inverts it, because the cloud half begins so.
+
+    Attributes:
+        module: Feature maps to tensor; linear, frozen.
+        shape: (C, h, w) of the tensor.
+        says: In words, for the report.
+    """
+
+    module: nn.Module
+    shape: tuple[int, int, int]
+    says: str
 
 
 @dataclass(frozen=True)
@@ -35,6 +62,7 @@ class Victim:
         noisy_edge: Whether ``edge`` itself does: its features are then the mean of ``frames`` looks.
         cloud: Features to logits, or None where the attacker does not have it.
         frames: Observations of the same picture that the attacker averages; 1 is a single look.
+        lift: The cloud half's first linear layer, where an inverter does better on what it gives.
         gain: Factor that makes the mean of many observations the clean feature (1 / (1 - r) for dropout).
     """
 
@@ -51,6 +79,19 @@ class Victim:
     cloud: Callable[[Tensor], Tensor] | None = None
     frames: int = 1
     gain: float = 1.0
+    lift: Lift | None = None
+
+    @property
+    def lifted_shape(self) -> tuple[int, int, int]:
+        """(C, h, w) of what an inverter is trained on."""
+        return self.feature_shape if self.lift is None else self.lift.shape
+
+    def lifted(self, z_NCHW: Tensor) -> Tensor:
+        """What an inverter is trained on, of overheard features."""
+        if self.lift is None:
+            return z_NCHW
+        lifted: Tensor = self.lift.module(z_NCHW)
+        return lifted
 
     def features(self, x_NCHW: Tensor) -> Tensor:
         """Clean features of pictures in [0, 1]; differentiable when ``white_box``."""
@@ -85,7 +126,10 @@ class Victim:
     def features_of_set(self, images_NHWC: Tensor) -> Tensor:
         """Clean features of ``uint8`` pictures N x H x W x 3, batch by batch, on ``device``."""
         return torch.cat(
-            [self.features(to_floats(part.to(self.device))) for part in torch.split(images_NHWC, BATCH)]
+            [
+                self.features(to_floats(part.to(self.device)))
+                for part in torch.split(images_NHWC, at_once(self.image_shape))
+            ]
         )
 
 

@@ -7,6 +7,7 @@ OUT/report.html   the same for people
 """
 
 from collections.abc import Mapping
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
 
@@ -14,7 +15,14 @@ from siftfunnel.lab.attacks.attack import Show
 from siftfunnel.lab.attacks.chunks import claim, write_json
 from siftfunnel.lab.audit.attacking import Plan, key_of, plan_attacks, run_attacks, step
 from siftfunnel.lab.audit.checks import best_key, run_checks
-from siftfunnel.lab.audit.figures import accuracy_figures, information_figures, wire_figures
+from siftfunnel.lab.audit.equal_bytes import picture_codec_figures
+from siftfunnel.lab.audit.figures import (
+    accuracy_figures,
+    default_codec,
+    information_figures,
+    reference_auxiliary,
+    wire_figures,
+)
 from siftfunnel.lab.audit.gallery import choose_pictures
 from siftfunnel.lab.audit.page import write_page
 from siftfunnel.lab.audit.places import require_private_place
@@ -26,6 +34,7 @@ from siftfunnel.lab.provenance import provenance
 from siftfunnel.lab.study.measure import reference_figures
 
 SCHEMA = 1
+MOST_SIDE_PIXELS = 256
 ABOUT, REPORT = "audit.json", "report.json"
 
 
@@ -41,14 +50,29 @@ def audit(target: Target, wanted: Request, show: Show) -> dict[str, Any]:
         RunFolderError: ``wanted.out`` holds the audit of something else.
         ValueError: an unknown attack, or none that the target allows.
     """
-    require_private_place(wanted.out, dataset_for(target, wanted), allow=wanted.allow_tracked_folder)
+    _require_size(target)
+    require_private_place(
+        wanted.out,
+        dataset_for(target, wanted),
+        is_own=wanted.images is not None,
+        allow=wanted.allow_tracked_folder,
+    )
+    if wanted.codec is not None:
+        target = target.hearing(wanted.codec)
+    wanted = replace(wanted, budget=wanted.budget.at(target.input.height, target.input.width))
     plan = plan_attacks(target, wanted.budget, wanted.attacks)
     subject = prepare_subject(target, wanted)
     data = about_data(subject, wanted)
     bound = {key: data[key] for key in ("name", "evaluated_on", "attacked_sha256", "auxiliary_sha256")}
     claim(
         wanted.out / ABOUT,
-        {"target": target.digest, "data": bound, "budget": wanted.budget.name, "seed": wanted.seed},
+        {
+            "target": target.digest,
+            "data": bound,
+            "budget": wanted.budget.name,
+            "seed": wanted.seed,
+            **({} if target.heard is None else {"heard": target.heard}),
+        },
     )
     measured = _measure(subject, wanted, show)
     attacks, stopped = run_attacks(subject, plan, wanted.out, wanted.seed, show)
@@ -66,6 +90,8 @@ def audit(target: Target, wanted: Request, show: Show) -> dict[str, Any]:
             stochastic=target.victim.stochastic,
             frames=max(attack["frames"] for attack in attacks.values()),
             not_tried=tuple(entry.label for entry in skipped),
+            heard=target.heard,
+            is_own=wanted.images is not None,
         ),
         checks,
         label_kind=target.label_kind,
@@ -77,6 +103,7 @@ def audit(target: Target, wanted: Request, show: Show) -> dict[str, Any]:
         "target": about_target(target),
         "dataset": data,
         "budget": wanted.budget.name,
+        "budget_is_fitted": wanted.budget.is_fitted,
         "verdict": verdict.to_json(),
         "strongest": strongest,
         **measured,
@@ -95,6 +122,20 @@ def audit(target: Target, wanted: Request, show: Show) -> dict[str, Any]:
     return report
 
 
+def _require_size(target: Target) -> None:
+    """Refuse pictures for which no attack here is made.
+
+    Raises:
+        ValueError: says the size and what to do.
+    """
+    height, width = target.input.height, target.input.width
+    if max(height, width) > MOST_SIDE_PIXELS:
+        raise ValueError(
+            f"{target.name} takes pictures of {height}x{width}; attacks go up to {MOST_SIDE_PIXELS}x"
+            f"{MOST_SIDE_PIXELS}: audit the same network exported for smaller pictures"
+        )
+
+
 def about_target(target: Target) -> dict[str, Any]:
     """What the report says of the target."""
     return {
@@ -107,6 +148,9 @@ def about_target(target: Target) -> dict[str, Any]:
         "input": [3, target.input.height, target.input.width],
         "feature": list(target.layout.own),
         "attacked_as": list(target.layout.maps),
+        "lift": None if target.victim.lift is None else target.victim.lift.says,
+        "lifted": list(target.victim.lifted_shape),
+        "heard_after": target.heard,
         "classes": None if target.classes is None else len(target.classes),
         "label_kind": target.label_kind,
         **target.about,
@@ -115,13 +159,19 @@ def about_target(target: Target) -> dict[str, Any]:
 
 def _measure(subject: Subject, wanted: Request, show: Show) -> dict[str, Any]:
     """What needs no attack, each step once."""
+    wire = step(wanted.out, "wire", lambda: wire_figures(subject), show)
+
+    def equal_bytes() -> dict[str, Any]:
+        codec = subject.target.heard or default_codec(wire)
+        return picture_codec_figures(subject, wire["codecs"][codec]["payload_bytes_mean"])
+
     makers = {
         "accuracy": lambda: accuracy_figures(subject),
-        "wire": lambda: wire_figures(subject),
         "information": lambda: information_figures(subject, wanted.budget, wanted.seed),
-        "references": lambda: reference_figures(subject.x_NCHW, subject.auxiliary),
+        "references": lambda: reference_figures(subject.x_NCHW, reference_auxiliary(subject)),
+        "picture_codecs": equal_bytes,
     }
-    return {name: step(wanted.out, name, make, show) for name, make in makers.items()}
+    return {"wire": wire} | {name: step(wanted.out, name, make, show) for name, make in makers.items()}
 
 
 def _probe(

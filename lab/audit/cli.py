@@ -8,12 +8,11 @@ from siftfunnel.lab.arguments import add_common, names, prepare_torch, say
 from siftfunnel.lab.audit.budgets import BUDGETS, budget
 from siftfunnel.lab.audit.places import default_out
 
-PICTURES = 256
-
 EPILOG = """\
 A foreign edge half is audited black-box: --edge edge.onnx --spec spec.json, where the spec says at least
   {"input": {"height": 64, "width": 64, "mean": [0, 0, 0], "std": [1, 1, 1]}, "feature": [12, 16, 16]}
-and may add "name", "classes", "label_kind" and "cloud" (the other half, for the accuracy)."""
+and may add "name", "classes", "label_kind" and "cloud" (the other half, for the accuracy). Several outputs
+are told as "tensors": [{"name": "p3", "shape": [64, 28, 28]}, ...] in place of "feature"."""
 
 
 def add_audit_parser(commands: Any) -> None:
@@ -33,12 +32,22 @@ def add_audit_parser(commands: Any) -> None:
     parser.add_argument("--spec", type=Path, metavar="FILE", help="its feature spec, JSON")
     parser.add_argument("--dataset", metavar="NAME", help="data set (default: the one it was trained for)")
     parser.add_argument(
+        "--images",
+        type=Path,
+        metavar="DIR",
+        help="a folder or tar of your own pictures, labelled or not: a part is attacked, the rest is "
+        "the attacker's",
+    )
+    parser.add_argument("--codec", metavar="NAME", help="overhear features after this codec of the bundle")
+    parser.add_argument(
         "--budget", choices=list(BUDGETS), default="cpu", help="how much to attack (default: %(default)s)"
     )
     parser.add_argument(
         "--attacks", type=names, default=(), metavar="NAME,...", help="other attacks than the budget's"
     )
-    parser.add_argument("--pictures", type=int, default=PICTURES, metavar="N", help="attacked (default: 256)")
+    parser.add_argument(
+        "--pictures", type=int, metavar="N", help="attacked (default: 256, fewer where they are large)"
+    )
     parser.add_argument(
         "--auxiliary", type=int, metavar="N", help="the attacker's pictures (default: budget's)"
     )
@@ -85,6 +94,8 @@ def run_audit(args: argparse.Namespace) -> int:
         attacks=args.attacks,
         evaluate_on=args.evaluate_on,
         seed=args.seed,
+        images=args.images,
+        codec=args.codec,
         allow_tracked_folder=args.allow_tracked_folder,
     )
     try:

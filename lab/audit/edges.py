@@ -1,7 +1,7 @@
 """An ONNX edge half in the attacker's hands: with gradients where every operator is known, else queried."""
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -12,10 +12,14 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from siftfunnel.lab.audit.packing import packed_cloud, packed_edge
+from siftfunnel.lab.graph_input import graph_input, is_plain
 from siftfunnel.shared.digests import sha256_hex
 from siftfunnel.shared.preprocess import InputSpec
+from siftfunnel.shared.tensors import TensorSpec
 
 BATCH = 100
+VALUES_AT_ONCE = 2**22
 
 Edge = Callable[[Tensor], Tensor]
 
@@ -34,39 +38,58 @@ class EdgeError(ValueError):
 
 
 class OnnxHalf:
-    """A half with one input and one output, run by ONNX Runtime; also one exported for a fixed batch.
+    """A half run by ONNX Runtime; also one exported for a fixed batch.
 
     Args:
-        path: The model.
+        path: The model; names it in errors.
         threads: CPU threads.
-        takes_pictures: Whether its input is pictures: one with channels last then gets them so, and one of
-            ``uint8`` gets pictures of [0, 1] as 0 to 255.
+        takes_pictures: Whether its input is pictures, which may be of ``uint8``.
+        tensors: What lies between the halves where that is several tensors: they are packed behind an edge
+            half, and unpacked before a cloud half.
+        several: Whether it may give several outputs: a cloud half's answers.
 
     Raises:
-        EdgeError: not a model, several inputs or outputs, or an input of a type that is neither a picture's
-            nor a feature's.
+        EdgeError: not a model, several inputs or outputs that nobody named, or an input of a type that is
+            neither a picture's nor a feature's.
     """
 
-    def __init__(self, path: Path, threads: int = 1, *, takes_pictures: bool = False) -> None:
+    def __init__(
+        self,
+        path: Path,
+        threads: int = 1,
+        *,
+        takes_pictures: bool = False,
+        tensors: Sequence[TensorSpec] = (),
+        several: bool = False,
+    ) -> None:
         options = onnxruntime.SessionOptions()
         options.intra_op_num_threads, options.inter_op_num_threads = threads, 1
         options.log_severity_level = 3
-        if not path.is_file():
+        source: str | bytes = str(path)
+        if len(tensors) > 1:
+            source = joined(path, tensors, is_edge=takes_pictures).SerializeToString()
+        elif not path.is_file():
             raise EdgeError(f"{path}: no such file")
         try:
             self._session: Any = onnxruntime.InferenceSession(
-                str(path), options, providers=["CPUExecutionProvider"]
+                source, options, providers=["CPUExecutionProvider"]
             )
         except Exception as error:
             # ONNX Runtime raises one class per kind of damage, all of them below Exception only
             raise EdgeError(f"{path}: not a model that ONNX Runtime loads ({error})") from None
         self._path = path
         taken = self._only(self._session.get_inputs(), "takes", "input")
-        self._only(self._session.get_outputs(), "gives", "output")
+        given = self._session.get_outputs()
+        self.output_names = tuple(end.name for end in given)
+        self.fixed_outputs = tuple(
+            end.name for end in given if all(isinstance(side, int) for side in end.shape[1:])
+        )
+        if not several:
+            self._only(given, "gives", "output")
         self._input = taken.name
         self._dtype = self._type_of(taken, takes_pictures)
+        self.input_shape: tuple[int | str | None, ...] = tuple(taken.shape)
         shape = taken.shape
-        self._channels_last = takes_pictures and len(shape) == 4 and shape[3] == 3 and shape[1] != 3
         self._batch = shape[0] if shape and isinstance(shape[0], int) and shape[0] > 0 else None
 
     @property
@@ -74,56 +97,75 @@ class OnnxHalf:
         """Whether it takes pictures of 0 to 255."""
         return bool(self._dtype == np.uint8)
 
+    @property
+    def takes_channels_last(self) -> bool:
+        """Whether its input is N x H x W x 3 by its shape."""
+        shape = self.input_shape
+        return len(shape) == 4 and shape[3] == 3 and shape[1] != 3
+
     def __call__(self, values: NDArray[np.float32]) -> NDArray[np.float32]:
-        """The output for all of ``values``; the first axis is the batch.
+        """The first output for all of ``values``, as float32; the first axis is the batch.
 
         Raises:
             EdgeError: the model does not take values of this shape.
         """
+        return self.outputs(values)[0].astype(np.float32)
+
+    def outputs(self, values: NDArray[np.float32], names: Sequence[str] = ()) -> tuple[NDArray[Any], ...]:
+        """Outputs of these names, or all, for all of ``values``.
+
+        Raises:
+            EdgeError: the model does not take values of this shape.
+        """
+        at_once = max(1, min(BATCH, VALUES_AT_ONCE // max(1, values[0].size)))
         try:
-            return self._batches(values, self._batch or BATCH)
+            return self._batches(values, names, self._batch or at_once)
         except EdgeError:
             if self._batch is not None or len(values) < 2:
                 raise
         # a graph may say that it takes any batch and still hold the one it was exported with
-        made = self._batches(values, 1)
+        made = self._batches(values, names, 1)
         self._batch = 1
         return made
 
-    def _batches(self, values: NDArray[np.float32], step: int) -> NDArray[np.float32]:
-        parts = [self._run(values[start : start + step]) for start in range(0, len(values), step)]
-        return np.concatenate(parts)
+    def _batches(
+        self, values: NDArray[np.float32], names: Sequence[str], step: int
+    ) -> tuple[NDArray[Any], ...]:
+        parts = [self._run(values[start : start + step], names) for start in range(0, len(values), step)]
+        return tuple(np.concatenate(output) for output in zip(*parts, strict=True))
 
-    def _run(self, part: NDArray[np.float32]) -> NDArray[np.float32]:
+    def _run(self, part: NDArray[np.float32], names: Sequence[str]) -> list[NDArray[Any]]:
         missing = (self._batch or len(part)) - len(part)
         padded = np.concatenate([part, np.repeat(part[-1:], missing, axis=0)]) if missing else part
         try:
-            output = np.asarray(self._session.run(None, {self._input: self._as_taken(padded)})[0])
+            made = [
+                np.asarray(output)
+                for output in self._session.run(list(names) or None, {self._input: self._as_taken(padded)})
+            ]
         except Exception as error:
             raise EdgeError(
                 f"{self._path}: does not run on a batch of {len(padded)} values of shape {part.shape[1:]} "
                 f"({error}); check the input and feature shapes in the spec or manifest"
             ) from None
-        if output.ndim == 0 or len(output) != len(padded):
-            raise EdgeError(
-                f"{self._path}: makes an output of shape {output.shape} of a batch of {len(padded)}; a batch "
-                "is fixed within the graph: export it with a dynamic one"
-            )
-        return output[: len(part)].astype(np.float32)
+        for output in made:
+            if output.ndim == 0 or len(output) != len(padded):
+                raise EdgeError(
+                    f"{self._path}: makes an output of shape {output.shape} of a batch of {len(padded)}; a "
+                    "batch is fixed within the graph: export it with a dynamic one"
+                )
+        return [output[: len(part)] for output in made]
 
     def _as_taken(self, values: NDArray[np.float32]) -> NDArray[Any]:
-        if self._channels_last:
-            values = values.transpose(0, 2, 3, 1)
         if self.takes_bytes:
-            values = (values * 255).round().clip(0, 255)
+            values = values.round().clip(0, 255)
         return np.ascontiguousarray(values, dtype=self._dtype)
 
     def _only(self, ends: list[Any], verb: str, what: str) -> Any:
         if len(ends) != 1:
             listed = ", ".join(f"{end.name} {end.shape}" for end in ends)
             raise EdgeError(
-                f"{self._path}: {verb} {len(ends)} {what}s ({listed}), and a half has one. All that leaves "
-                f"an edge half is sent, so an audit of one {what} says too little: join them in the graph"
+                f"{self._path}: {verb} {len(ends)} {what}s ({listed}), and one is expected. All that leaves "
+                f'an edge half is sent, so an audit of one {what} says too little: name them all in "tensors"'
             )
         return ends[0]
 
@@ -137,60 +179,116 @@ class OnnxHalf:
         return dtype
 
 
+def joined(path: Path, tensors: Sequence[TensorSpec], *, is_edge: bool) -> onnx.ModelProto:
+    """A half with several tensors at the cut, given one packed end.
+
+    Raises:
+        EdgeError: no model, or one without these tensors.
+    """
+    try:
+        model = onnx.load(str(path))
+    except Exception as error:
+        # protobuf's and onnx's own classes, without a stable place to import them from
+        raise EdgeError(f"{path}: not a complete ONNX model ({error})") from None
+    try:
+        return (packed_edge if is_edge else packed_cloud)(model, tensors)
+    except ValueError as error:
+        raise EdgeError(f"{path}: {error}; the spec or manifest names other tensors") from None
+
+
 @dataclass(frozen=True)
 class LoadedEdge:
     """An edge half and the access that it gives.
 
     Attributes:
-        edge: Normalised pictures to features.
+        edge: Pictures, normalised by ``mean`` and ``std``, to features.
         white_box: Whether gradients pass.
         reason: Why, for the report.
+        mean: What a victim subtracts from pictures in [0, 1] before ``edge``.
+        std: What it divides them by then.
     """
 
     edge: Edge
     white_box: bool
     reason: str
+    mean: tuple[float, ...]
+    std: tuple[float, ...]
+
+    @classmethod
+    def of(cls, graph: Edge, spec: InputSpec, *, white_box: bool, reason: str) -> "LoadedEdge":
+        """A graph whose input is prepared as ``spec`` says; only the plain way is a victim's own."""
+        if is_plain(spec):
+            return cls(graph, white_box, reason, spec.mean, spec.std)
+
+        def edge(x_NCHW: Tensor) -> Tensor:
+            return graph(graph_input(x_NCHW, spec))
+
+        return cls(edge, white_box, reason, (0.0, 0.0, 0.0), (1.0, 1.0, 1.0))
 
 
 def queried(half: OnnxHalf) -> Edge:
     """An edge that answers queries and gives no gradients."""
 
-    def edge(x_NCHW: Tensor) -> Tensor:
-        return torch.from_numpy(half(x_NCHW.detach().cpu().float().numpy())).to(x_NCHW.device)
+    def edge(x: Tensor) -> Tensor:
+        return torch.from_numpy(half(x.detach().cpu().float().numpy())).to(x.device)
 
     return edge
 
 
-def load_edge(path: Path, device: torch.device, spec: InputSpec, *, black_box: bool = False) -> LoadedEdge:
+def settled(path: Path, half: OnnxHalf, spec: InputSpec) -> InputSpec:
+    """The input with what the graph itself says of it: channels last, pixels of ``uint8``.
+
+    Raises:
+        EdgeError: pixels of ``uint8``, and a normalisation that the graph cannot be given.
+    """
+    if half.takes_channels_last:
+        spec = replace(spec, layout="NHWC")
+    if not half.takes_bytes or spec.dtype == "uint8":
+        return spec
+    if any(spec.mean) or any(value != 1 for value in spec.std):
+        raise EdgeError(
+            f"{path}: takes pictures of 0 to 255, so it normalises them itself; give mean 0 and std 1, not "
+            f"mean {list(spec.mean)} and std {list(spec.std)}"
+        )
+    return replace(spec, scale=1.0, dtype="uint8")
+
+
+def load_edge(
+    path: Path,
+    device: torch.device,
+    spec: InputSpec,
+    *,
+    tensors: Sequence[TensorSpec] = (),
+    black_box: bool = False,
+) -> LoadedEdge:
     """The edge half with gradients if every operator of its graph is understood.
 
     Args:
         path: The model.
         device: Where it computes.
-        spec: Size and normalisation of its pictures.
+        spec: What it wants of pictures.
+        tensors: What it gives, where that is several tensors: they come packed.
         black_box: Query it only.
 
     Raises:
         EdgeError: it cannot be audited.
     """
-    half = OnnxHalf(path, takes_pictures=True)
-    if half.takes_bytes and (any(spec.mean) or any(value != 1 for value in spec.std)):
-        raise EdgeError(
-            f"{path}: takes pictures of 0 to 255, so it normalises them itself; give mean 0 and std 1, not "
-            f"mean {list(spec.mean)} and std {list(spec.std)}"
-        )
+    half = OnnxHalf(path, takes_pictures=True, tensors=tensors)
+    spec = settled(path, half, spec)
     _refuse_training_mode(path)
     if black_box:
-        return LoadedEdge(
-            queried(half), False, "the edge half is queried, as agreed for one that is not ours"
-        )
+        reason = "the edge half is queried, as agreed for one that is not ours"
+        return LoadedEdge.of(queried(half), spec, white_box=False, reason=reason)
     from siftfunnel.shared.onnx_torch import OnnxModule, UnsupportedOperatorError
 
+    model = joined(path, tensors, is_edge=True) if len(tensors) > 1 else onnx.load(str(path))
     try:
-        module = OnnxModule(onnx.load(str(path))).to(device).eval().requires_grad_(False)
+        module = OnnxModule(model).to(device).eval().requires_grad_(False)
     except UnsupportedOperatorError as error:
-        return LoadedEdge(queried(half), False, f"no gradients through the edge half: {error}")
-    return LoadedEdge(module, True, "every operator of the edge half is known, so gradients pass")
+        reason = f"no gradients through the edge half: {error}"
+        return LoadedEdge.of(queried(half), spec, white_box=False, reason=reason)
+    reason = "every operator of the edge half is known, so gradients pass"
+    return LoadedEdge.of(module, spec, white_box=True, reason=reason)
 
 
 def _refuse_training_mode(path: Path) -> None:
@@ -206,7 +304,7 @@ def _refuse_training_mode(path: Path) -> None:
 
 
 def probe_edge(
-    edge: Edge, spec: InputSpec, feature: tuple[int, ...], device: torch.device, name: str
+    loaded: LoadedEdge, spec: InputSpec, feature: tuple[int, ...], device: torch.device, name: str
 ) -> bool:
     """Refuse an edge half that does not do what its spec or manifest says.
 
@@ -221,6 +319,9 @@ def probe_edge(
     # of differing brightness: statistics of a batch would hardly change between equally bright ones
     brightness = torch.tensor([1.0, 0.6, 0.1]).view(3, 1, 1, 1)
     x_NCHW = (torch.rand(3, 3, spec.height, spec.width, generator=generator) * brightness).to(device)
+    mean, std = (torch.tensor(values).view(1, -1, 1, 1).to(device) for values in (loaded.mean, loaded.std))
+    x_NCHW = (x_NCHW - mean) / std
+    edge = loaded.edge
     with torch.no_grad():
         z, again, beside_another = edge(x_NCHW[:2]), edge(x_NCHW[:2]), edge(x_NCHW[[0, 2]])
         alone = edge(x_NCHW[:1])

@@ -1,105 +1,63 @@
 """Accuracy, bytes per frame and information: what is measured without an attack."""
 
 import io
+import math
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from PIL import Image
 from torch import Tensor
+from torch.nn import functional
 
-from siftfunnel.lab.attacks.victim import BATCH, to_floats
+from siftfunnel.lab.attacks.victim import to_floats
 from siftfunnel.lab.audit.budgets import Budget
+from siftfunnel.lab.audit.judging import Judge, features_of, make_judge
 from siftfunnel.lab.audit.subject import Subject
 from siftfunnel.lab.data import ImageSet
+from siftfunnel.lab.graph_input import is_plain
 from siftfunnel.lab.metrics.information import effective_information_mean, entropy_coded_bits, info_nce
-from siftfunnel.lab.metrics.intervals import accuracy_interval
 from siftfunnel.lab.metrics.references import reference_pictures
 from siftfunnel.lab.study.measure import REFERENCE_SEED
-from siftfunnel.shared.manifest import FeatureSpec
 from siftfunnel.shared.preprocess import normalise
-from siftfunnel.shared.wire import SealedCodec, calibrate
+from siftfunnel.shared.tensors import TensorSpec, pack
+from siftfunnel.shared.wire import SealedCodec, calibrate_tensors
 
 CALIBRATION_PICTURES = 500
 CODED_PICTURES = 500
 JPEG_QUALITY = 75
+FULL_PIXELS = 64 * 64
+CRITIC_SIDE = 64
+REFERENCE_VALUES = 60_000_000
 
 # sizes and values of a payload do not depend on the digest that seals it
 _NO_DIGEST = "0" * 64
 
 
-def sent_features(subject: Subject, images: ImageSet) -> Tensor:
-    """What the device sends of pictures, as maps, on the CPU; a stochastic stage draws its noise."""
-    victim = subject.target.victim
-    with torch.no_grad():
-        return torch.cat(
-            [
-                victim.observe(to_floats(part.to(victim.device))).cpu()
-                for part in torch.split(torch.from_numpy(images.images_NHWC), BATCH)
-            ]
-        )
-
-
-class Judge:
-    """The cloud half's answers against the data set's labels, where both speak of the same classes."""
-
-    def __init__(self, subject: Subject, positions: NDArray[np.int64]) -> None:
-        assert subject.target.logits is not None
-        self._logits, self._layout, self._positions = subject.target.logits, subject.target.layout, positions
-
-    def right(self, maps_NCHW: Tensor, labels_N: NDArray[np.int64]) -> NDArray[np.float64]:
-        """1 for each right answer, else 0."""
-        own = self._layout.to_own(maps_NCHW).contiguous().numpy()
-        answers: NDArray[np.float64] = (self._logits(own).argmax(1) == self._positions[labels_N]).astype(
-            float
-        )
-        return answers
-
-
-def make_judge(subject: Subject) -> Judge | str:
-    """The judge, or why accuracy cannot be measured."""
-    target = subject.target
-    if target.logits is None:
-        return "there is no cloud half"
-    names = subject.measured.classes
-    if target.classes is None:
-        return Judge(subject, np.arange(len(names), dtype=np.int64))
-    missing = [name for name in names if name not in target.classes]
-    if missing:
-        return f"the network does not know the data set's class {missing[0]!r}"
-    return Judge(subject, np.array([target.classes.index(name) for name in names], dtype=np.int64))
-
-
 def accuracy_figures(subject: Subject) -> dict[str, Any]:
-    """Accuracy on the measured pictures with an interval over pictures, or the reason why there is none."""
+    """Accuracy or agreement on the measured pictures with an interval, or the reason why there is none."""
     judge = make_judge(subject)
     if isinstance(judge, str):
         return {"measured": False, "reason": judge}
-    right_N = judge.right(sent_features(subject, subject.measured), subject.measured.labels)
-    return {
-        "measured": True,
-        "mean": float(right_N.mean()),
-        "ci95": accuracy_interval(int(right_N.sum()), len(right_N)),
-        "pictures": len(right_N),
-    }
+    return judge.figures(features_of(subject.target.victim, subject.measured), subject.measured)
 
 
 def wire_figures(subject: Subject) -> dict[str, Any]:
-    """Mean payload and accuracy of every codec, and of sending the picture as JPEG instead."""
+    """Mean payload of every codec and how good the answers are, and of the picture as JPEG instead."""
     judge = make_judge(subject)
     images = subject.measured.spread(min(CODED_PICTURES, len(subject.measured)))
-    maps = sent_features(subject, images)
+    maps = features_of(subject.target.sender, images)
     codecs, origin = _codecs(subject)
     values = subject.target.layout.to_own(maps).numpy().reshape(len(maps), *_as_three(subject))
     figures = {}
     for codec in codecs:
         payloads = [codec.encode(np.ascontiguousarray(feature)) for feature in values]
         entry: dict[str, Any] = {"payload_bytes_mean": float(np.mean([len(payload) for payload in payloads]))}
-        if isinstance(judge, Judge):
+        if not isinstance(judge, str):
             restored = np.stack([codec.decode(payload) for payload in payloads])
             own = torch.from_numpy(restored.reshape(len(restored), *subject.target.layout.own))
-            entry["accuracy"] = float(judge.right(subject.target.layout.to_maps(own), images.labels).mean())
+            entry |= judge.entry(subject.target.layout.to_maps(own), images)
         figures[codec.name] = entry
     return {
         "codecs": figures,
@@ -108,6 +66,11 @@ def wire_figures(subject: Subject) -> dict[str, Any]:
         "pictures": len(images),
         f"jpeg_quality_{JPEG_QUALITY}": _jpeg(subject, images, judge),
     }
+
+
+def default_codec(wire: Mapping[str, Any]) -> str:
+    """The recommended codec; for a network that has none, 8 bits per value."""
+    return wire["default"] or "q8"
 
 
 def _as_three(subject: Subject) -> tuple[int, int, int]:
@@ -120,11 +83,13 @@ def _codecs(subject: Subject) -> tuple[tuple[SealedCodec, ...], str]:
     if subject.target.codecs:
         return subject.target.codecs, "the bundle's"
     few = subject.auxiliary.spread(min(CALIBRATION_PICTURES, len(subject.auxiliary)))
-    own = subject.target.layout.to_own(sent_features(subject, few)).numpy()
-    shape = _as_three(subject)
-    specs = calibrate(np.ascontiguousarray(own.reshape(len(own), *shape), dtype=np.float32))
+    tensors = [values.numpy() for values in _unmapped(subject, features_of(subject.target.sender, few))]
+    sent = tuple(TensorSpec(f"tensor {index}", values.shape[1:]) for index, values in enumerate(tensors))
+    feature = pack(sent)
+    packed = sent if len(sent) > 1 else ()
     made = tuple(
-        SealedCodec(spec, index, FeatureSpec(*shape), _NO_DIGEST) for index, spec in enumerate(specs)
+        SealedCodec(spec, index, feature, _NO_DIGEST, packed)
+        for index, spec in enumerate(calibrate_tensors(tensors, sent))
     )
     return made, "siftfunnel's, calibrated on the attacker's pictures"
 
@@ -137,10 +102,18 @@ def _jpeg(subject: Subject, images: ImageSet, judge: Judge | str) -> dict[str, A
         sizes.append(len(stored.getvalue()))
         restored.append(np.asarray(Image.open(stored).convert("RGB")))
     entry: dict[str, Any] = {"payload_bytes_mean": float(np.mean(sizes))}
-    if isinstance(judge, Judge):
+    if not isinstance(judge, str):
         again = ImageSet(np.stack(restored), images.labels, images.classes)
-        entry["accuracy"] = float(judge.right(sent_features(subject, again), images.labels).mean())
+        entry |= judge.entry(features_of(subject.target.sender, again), images)
     return entry
+
+
+def reference_auxiliary(subject: Subject) -> ImageSet:
+    """The attacker's pictures for the reference rows; of large ones as many as a search takes in memory."""
+    height, width = subject.x_NCHW.shape[2:]
+    if height * width <= FULL_PIXELS:
+        return subject.auxiliary
+    return subject.auxiliary.spread(max(1, REFERENCE_VALUES // (3 * height * width)))
 
 
 def reference_row(name: str, x_NCHW: Tensor, auxiliary: ImageSet) -> Tensor:
@@ -156,27 +129,45 @@ def information_figures(subject: Subject, budget: Budget, seed: int) -> dict[str
     """
     torch.manual_seed(seed)
     own = subject.auxiliary.spread(min(budget.information_pictures, len(subject.auxiliary)))
-    z_own, z = sent_features(subject, own), sent_features(subject, subject.attacked)
-    x_own, x = (
-        torch.from_numpy(normalise(images.images_NHWC, subject.target.input))
-        for images in (own, subject.attacked)
-    )
-    coded = entropy_coded_bits(*(_unmapped(subject, values) for values in (z_own, z)))
+    z_own, z = (features_of(subject.target.victim, images) for images in (own, subject.attacked))
+    x_own, x = (_critic_pictures(subject, images) for images in (own, subject.attacked))
+    own_tensors, tensors = (_unmapped(subject, values) for values in (z_own, z))
+    coded = [entropy_coded_bits(*pair) for pair in zip(own_tensors, tensors, strict=True)]
     contrast = info_nce(
         x_own, z_own, x, z, steps=budget.information_steps, seed=seed, device=subject.target.victim.device
     )
     return {
-        "effective_information_mean": effective_information_mean(_unmapped(subject, z)),
+        "effective_information_mean": sum(effective_information_mean(values) for values in tensors),
         "feature_values": int(np.prod(subject.target.layout.own)),
         "info_nce": {"nats": contrast.nats, "ceiling_nats": contrast.ceiling_nats},
         "retrieval_rank1_from_feature": contrast.retrieval_rank1,
-        "entropy_coded_bits": {"mean": coded.mean_bits, "p95": coded.p95_bits, "max": coded.max_bits},
+        # of several tensors the sums; the second and third then are what no frame can exceed
+        "entropy_coded_bits": {
+            "mean": sum(each.mean_bits for each in coded),
+            "p95": sum(each.p95_bits for each in coded),
+            "max": sum(each.max_bits for each in coded),
+        },
         "picture_bits": int(subject.attacked.images_NHWC[0].size * 8),
         "pictures": len(subject.attacked),
     }
 
 
-def _unmapped(subject: Subject, maps_NCHW: Tensor) -> Tensor:
-    """Features with their own number of values, as N x C x H x W."""
-    own = subject.target.layout.to_own(maps_NCHW)
-    return own.reshape(len(own), *_as_three(subject)).contiguous()
+def _critic_pictures(subject: Subject, images: ImageSet) -> Tensor:
+    """Pictures for the critic; large ones shrunk, which can only lower its bound."""
+    height, width = subject.x_NCHW.shape[2:]
+    if is_plain(subject.target.input) and height * width <= FULL_PIXELS:
+        return torch.from_numpy(normalise(images.images_NHWC, subject.target.input))
+    x_NCHW = to_floats(torch.from_numpy(images.images_NHWC))
+    if height * width <= FULL_PIXELS:
+        return x_NCHW
+    return functional.interpolate(x_NCHW, size=(CRITIC_SIDE, CRITIC_SIDE), mode="area")
+
+
+def _unmapped(subject: Subject, maps_NCHW: Tensor) -> list[Tensor]:
+    """The tensors of a frame with their own number of values, each N x C x H x W; others get sides of 1."""
+    layout = subject.target.layout
+    rows = layout.to_own(maps_NCHW).flatten(1)
+    shapes = layout.tensors if len(layout.tensors) > 1 else (_as_three(subject),)
+    features = [TensorSpec("tensor", shape).as_feature.shape for shape in shapes]
+    parts = torch.split(rows, [math.prod(shape) for shape in features], dim=1)
+    return [part.reshape(len(part), *shape).contiguous() for part, shape in zip(parts, features, strict=True)]

@@ -12,9 +12,11 @@ from torch import Tensor
 
 from siftfunnel.lab.audit.attacking import kept_pictures
 from siftfunnel.lab.audit.charts import Bar, comparison_chart, curves, histogram
-from siftfunnel.lab.audit.figures import reference_row
+from siftfunnel.lab.audit.equal_bytes import best_within
+from siftfunnel.lab.audit.figures import default_codec, reference_auxiliary, reference_row
 from siftfunnel.lab.audit.gallery import Choice, data_uri
 from siftfunnel.lab.audit.subject import Subject
+from siftfunnel.lab.metrics.pictures import score_pictures
 
 PAGE = "report.html"
 
@@ -77,12 +79,37 @@ def render(report: Mapping[str, Any], subject: Subject, choice: Choice, out: Pat
         training_names=list(trainings_of(report, order)),
         css=Markup(ENVIRONMENT.get_template("report.css").render()),
         codecs=_codec_rows(report["wire"]),
-        default_codec=_default_codec(report["wire"]),
+        default_codec=default_codec(report["wire"]),
+        measure=_measure(report["accuracy"]),
+        picture_codecs=_picture_codec_rows(report["picture_codecs"]),
         jpeg=report["wire"]["jpeg_quality_75"],
         tally={status: sum(check["status"] == status for check in report["checks"]) for status in STATUSES},
     )
 
 
+MEASURES = {
+    "accuracy": {"key": "accuracy", "title": "Accuracy", "rightly": "classified rightly"},
+    "agreement": {
+        "key": "agreement",
+        "title": "Agreement",
+        "rightly": "classified as they are without noise and codec (there are no labels to go by)",
+    },
+    "outputs": {"key": "relative_error", "title": "Change of the outputs", "rightly": ""},
+}
+"""How good answers are, by what they can be measured with."""
+
+
+def _measure(accuracy: Mapping[str, Any]) -> dict[str, str]:
+    return MEASURES["outputs" if "outputs" in accuracy else accuracy.get("kind", "accuracy")]
+
+
+def _picture_codec_rows(figures: Mapping[str, Any]) -> list[dict[str, Any]]:
+    return [
+        {"label": PICTURE_CODECS[name], "standard": None, **row} for name, row in figures["formats"].items()
+    ]
+
+
+PICTURE_CODECS = {"jpeg": "JPEG", "webp": "WebP"}
 STATUSES = ("PASS", "FAIL", "NOT APPLICABLE")
 
 
@@ -136,9 +163,24 @@ def _matrix(
         cells = _cells(pictures[key][indices], decibels)
         rows.append({"label": attack["label"], "kind": "attack", "cells": cells})
     for name in MATRIX_REFERENCES:
-        made = _bytes(reference_row(name, subject.x_NCHW[indices], subject.auxiliary))
+        made = _bytes(reference_row(name, subject.x_NCHW[indices], reference_auxiliary(subject)))
         decibels = np.asarray(report["references"][name]["psnr_db_per_image"])[indices]
         rows.append({"label": REFERENCE_LABELS[name], "kind": "reference", "cells": _cells(made, decibels)})
+    return rows + _picture_codec_cells(report["picture_codecs"], originals[indices])
+
+
+def _picture_codec_cells(figures: Mapping[str, Any], originals_NCHW: Tensor) -> list[dict[str, Any]]:
+    """Rows of the same pictures as a picture codec has them in the feature's bytes."""
+    rows = []
+    pictures = originals_NCHW.permute(0, 2, 3, 1).contiguous().numpy()
+    for name, label in PICTURE_CODECS.items():
+        found = [best_within(picture, name, int(figures["payload_bytes"])) for picture in pictures]
+        arrived = [sent[1] for sent in found if sent is not None]
+        if len(arrived) == len(pictures):
+            made = torch.from_numpy(np.stack(arrived)).permute(0, 3, 1, 2)
+            decibels = score_pictures(originals_NCHW.float() / 255, made.float() / 255).psnr_db_N
+            cells = _cells(made, decibels)
+            rows.append({"label": f"{label} of equal bytes", "kind": "reference", "cells": cells})
     return rows
 
 
@@ -159,13 +201,8 @@ def _reference_rows(references: Mapping[str, Any]) -> list[dict[str, Any]]:
     return sorted(rows, key=lambda row: -row["scores"]["standard"]["psnr_db"]["mean"])
 
 
-def _default_codec(wire: Mapping[str, Any]) -> str:
-    """The recommended codec; for a network that has none, 8 bits per value."""
-    return wire["default"] or "q8"
-
-
 def _codec_rows(wire: Mapping[str, Any]) -> list[dict[str, Any]]:
-    default = _default_codec(wire)
+    default = default_codec(wire)
     return [{"name": name, "is_default": name == default, **entry} for name, entry in wire["codecs"].items()]
 
 

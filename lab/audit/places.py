@@ -41,22 +41,22 @@ def _git(folder: Path, *arguments: str) -> tuple[int, str]:
     return done.returncode, done.stdout.strip()
 
 
-def require_private_place(folder: Path, dataset: str, *, allow: bool = False) -> None:
+def require_private_place(folder: Path, dataset: str, *, is_own: bool = False, allow: bool = False) -> None:
     """Refuse a folder from which a report's pictures could be committed.
 
     Args:
         folder: Where the report is to lie.
         dataset: Whose pictures it shows.
+        is_own: Whether that is the name of a user's folder, which may show anybody whatever it is called.
         allow: Write there all the same.
 
     Raises:
         PlaceError: the folder is tracked by git and the pictures are not drawn.
     """
-    if allow or dataset in NOT_PEOPLE or not would_be_tracked(folder):
+    if allow or (dataset in NOT_PEOPLE and not is_own) or not would_be_tracked(folder):
         return
     raise PlaceError(
         f"{folder} lies in a git work tree that does not ignore it, and the report would hold pictures of "
         f"{dataset}; choose a folder that is ignored (the default is under runs/) or outside of the work "
-        "tree, "
-        "or say --allow-tracked-folder"
+        "tree, or say --allow-tracked-folder"
     )

@@ -29,6 +29,14 @@ def budget_field(attack: Attack) -> str | None:
     return next((name for name in BUDGET_FIELDS if name in named and getattr(attack, name) >= 2), None)
 
 
+def halved(attack: Attack, name: str) -> Attack:
+    """The attack at half its budget, also where a floor of steps would make up for it."""
+    changed = {name: getattr(attack, name) // 2}
+    if getattr(attack, "least_steps", 0):
+        changed["least_steps"] = attack.least_steps // 2  # type: ignore[attr-defined]
+    return replace(attack, **changed)
+
+
 def gain_by_curve(figures: Mapping[str, Any]) -> float | None:
     """Gain in dB on held-back pictures since the middle of the training, where an attack logs it."""
     return second_half_db(figures["fit"].get("history") or [])
@@ -62,12 +70,12 @@ def half_budget(
     count = len(subject.x_NCHW)
     if attack.kind == "optimisation":
         count = min(count, budget.half_pictures)
-    halved = replace(attack, **{name: about["half"]})
+    shorter = halved(attack, name)
     victim = looks(subject.target.victim, frames)
     z = overhear(subject, victim, out, "once" if frames == 1 else f"averaged-{frames}", seed)[:count]
     folder = _half_folder(out, attack, frames)
-    halved.fit(victim, subject.auxiliary_NHWC, folder, show)
-    made = halved.reconstruct(victim, z, folder, show)
+    shorter.fit(victim, subject.auxiliary_NHWC, folder, show)
+    made = shorter.reconstruct(victim, z, folder, show)
     at_half = score_pictures(subject.x_NCHW[:count], made.x_NCHW).psnr_db_N
     at_full = np.asarray(figures["scores"]["psnr_db_per_image"][:count])
     return {

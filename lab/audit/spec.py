@@ -3,21 +3,25 @@
     {"input": {"height": 64, "width": 64, "mean": [0.485, 0.456, 0.406], "std": [0.229, 0.224, 0.225]},
      "feature": [12, 16, 16]}
 
-``mean`` and ``std`` apply to pictures in [0, 1]; 0 and 1 mean that the edge half takes those. ``feature`` is
-the shape of the output without the batch: channels, height, width; or tokens, width of a token; or one number
-of values. May be given: ``name``; ``classes`` in the order of the logits; ``label_kind`` (``category``
-or ``identity``); ``cloud``, the other half as an ONNX file beside the spec, for the accuracy.
+``mean`` and ``std`` apply to pictures in [0, 1]; 0 and 1 mean that the edge half takes those. An input may
+also say what a manifest's says: ``scale``, ``colour`` (RGB, BGR, grey), ``layout``, ``dtype``, ``crop``,
+``shorter_side``, ``filter``, ``antialias``, ``padding``. ``feature`` is the shape of the output without the
+batch: channels, height, width; or tokens, width of a token; or one number of values. Of several outputs all
+are named instead: ``"tensors": [{"name": "p3", "shape": [64, 28, 28]}, ...]``. May be given: ``name``;
+``classes`` in the order of the logits; ``label_kind`` (``category`` or ``identity``); ``cloud``, the other
+half as an ONNX file beside the spec, for the accuracy.
 """
 
 import math
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 from siftfunnel.shared.json_fields import FieldError, Fields, parse_object
 from siftfunnel.shared.manifest import MAX_FEATURE_VALUES
-from siftfunnel.shared.manifest_fields import MAX_SIDE_PIXELS
+from siftfunnel.shared.manifest_fields import MAX_SIDE_PIXELS, read_tensor
 from siftfunnel.shared.preprocess import InputSpec
+from siftfunnel.shared.tensors import TensorSpec, pack
 
 OPTIONAL = ("name", "classes", "label_kind", "cloud")
 
@@ -33,10 +37,11 @@ class FeatureContract:
     Attributes:
         name: What the report calls it.
         input: Size and normalisation of pictures.
-        feature: Shape of one feature, one to three numbers.
+        feature: Shape of one feature, one to three numbers; of several tensors as they are packed.
         classes: Names in the order of the logits, or None.
         label_kind: ``category``, ``identity`` or None where nobody said.
         cloud: The other half, or None.
+        tensors: What the edge half gives, where they are named.
     """
 
     name: str
@@ -45,6 +50,7 @@ class FeatureContract:
     classes: tuple[str, ...] | None = None
     label_kind: Literal["category", "identity"] | None = None
     cloud: Path | None = None
+    tensors: tuple[TensorSpec, ...] = ()
 
 
 def load_spec(path: Path) -> FeatureContract:
@@ -73,10 +79,22 @@ def _read(fields: Fields, path: Path) -> FeatureContract:
     cloud = path.parent / fields.text("cloud") if "cloud" in given else None
     if cloud is not None and not cloud.is_file():
         raise fields.error("cloud", f"names {cloud}, which is not there")
-    feature = _feature(fields)
+    tensors = _tensors(fields) if "tensors" in given else ()
+    feature = pack(tensors).shape if tensors else _feature(fields)
     picture = _input(fields.nested("input"))
     fields.finish()
-    return FeatureContract(name, picture, feature, classes, label_kind, cloud)  # type: ignore[arg-type]
+    return FeatureContract(name, picture, feature, classes, label_kind, cloud, tensors)  # type: ignore[arg-type]
+
+
+def _tensors(fields: Fields) -> tuple[TensorSpec, ...]:
+    try:
+        tensors = tuple(read_tensor(entry) for entry in fields.nested_list("tensors"))
+        if len({tensor.name for tensor in tensors}) < max(2, len(tensors)):
+            raise ValueError("must list two or more tensors, each once; one is told by feature")
+        pack(tensors)
+    except ValueError as error:
+        raise fields.error("tensors", str(error)) from None
+    return tensors
 
 
 def _feature(fields: Fields) -> tuple[int, ...]:
@@ -89,10 +107,19 @@ def _feature(fields: Fields) -> tuple[int, ...]:
 
 
 def _input(fields: Fields) -> InputSpec:
+    given = set(fields.names())
     height, width = (fields.integer(side, 11, MAX_SIDE_PIXELS) for side in ("height", "width"))
     mean, std = fields.numbers("mean"), fields.numbers("std")
+    readers: dict[str, Any] = {
+        "scale": fields.number,
+        "antialias": fields.boolean,
+        "shorter_side": lambda name: fields.integer(name, 1, 2 * MAX_SIDE_PIXELS),
+        "padding": lambda name: fields.integer(name, 0, 255),
+        **dict.fromkeys(("crop", "filter", "colour", "layout", "dtype"), fields.text),
+    }
+    more = {name: read(name) for name, read in readers.items() if name in given}
     fields.finish()
     try:
-        return InputSpec(height, width, mean, std)
+        return InputSpec(height, width, mean, std, **more)
     except ValueError as error:
         raise SpecError(str(error)) from None

@@ -1,5 +1,6 @@
 """The data of an audit: parts, attacked pictures, the attacker's own pictures, and what was overheard."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
@@ -9,13 +10,13 @@ import torch
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
-from siftfunnel.lab.attacks.victim import BATCH, Victim, to_floats
+from siftfunnel.lab.attacks.victim import Victim, at_once, to_floats
 from siftfunnel.lab.audit.budgets import Budget
 from siftfunnel.lab.audit.target import Target
 from siftfunnel.lab.data import DataError, ImageSet, Splits
+from siftfunnel.lab.data_sets.own import load_own
 from siftfunnel.lab.datasets import load_splits
 
-PICTURES = 256
 LEAST_PICTURES, LEAST_AUXILIARY = 8, 40
 
 
@@ -30,10 +31,12 @@ class Request:
         cache: Directory for decoded pictures, or None.
         dataset: Data set; None takes the target's own.
         auxiliary: The attacker's own pictures; None takes the budget's number.
-        pictures: Pictures to attack.
+        pictures: Pictures to attack; None takes the budget's number.
         attacks: Names of attacks; empty for the budget's.
         evaluate_on: Part whose pictures are attacked and measured.
         seed: Of noise and of critics.
+        images: A folder or tar of pictures instead of a data set; a part of them is the attacker's.
+        codec: The bundle's codec after which features are overheard; None takes the target's own way.
         allow_tracked_folder: Write into a work tree that does not ignore ``out``.
     """
 
@@ -43,10 +46,12 @@ class Request:
     cache: Path | None = None
     dataset: str | None = None
     auxiliary: int | None = None
-    pictures: int = PICTURES
+    pictures: int | None = None
     attacks: tuple[str, ...] = ()
     evaluate_on: Literal["test", "validation"] = "test"
     seed: int = 1
+    images: Path | None = None
+    codec: str | None = None
     allow_tracked_folder: bool = False
 
 
@@ -61,6 +66,8 @@ class Subject:
         measured: Pictures on which accuracy and bytes are measured.
         auxiliary: The attacker's own pictures.
         x_NCHW: The attacked pictures in [0, 1], on the CPU.
+        is_labelled: Whether labels say what is right; else the network's own undisturbed answer does.
+        told: What else the report says of the pictures.
         notes: What a reader should know about the data.
     """
 
@@ -71,6 +78,8 @@ class Subject:
     auxiliary: ImageSet
     x_NCHW: Tensor
     notes: tuple[str, ...] = field(default=())
+    is_labelled: bool = True
+    told: Mapping[str, Any] = field(default_factory=dict)
 
     @property
     def auxiliary_NHWC(self) -> Tensor:
@@ -79,18 +88,22 @@ class Subject:
 
 
 def dataset_for(target: Target, wanted: Request) -> str:
-    """The data set to audit with.
+    """The data set to audit with, or the name of the user's own folder.
 
     Raises:
-        DataError: none is given and the target names none.
+        DataError: none is given and the target names none, or both.
     """
+    if wanted.images is not None:
+        if wanted.dataset is not None:
+            raise DataError("give either --images or --dataset: an audit has one set of pictures")
+        return wanted.images.resolve().name
     dataset = wanted.dataset or target.dataset
     if dataset is None:
         from siftfunnel.lab.datasets import DATASETS
 
         raise DataError(
-            f"{target.name} does not say which pictures it is for; give --dataset, one of "
-            f"{', '.join(sorted(DATASETS))}"
+            f"{target.name} does not say which pictures it is for; give --images FOLDER, or --dataset, one "
+            f"of {', '.join(sorted(DATASETS))}"
         )
     return dataset
 
@@ -102,6 +115,8 @@ def prepare_subject(target: Target, wanted: Request) -> Subject:
         DataError: data that is missing or does not fit, or too few pictures.
     """
     dataset = dataset_for(target, wanted)
+    if wanted.images is not None:
+        return _own_subject(target, wanted, wanted.images)
     height, width = target.input.height, target.input.width
     splits = load_splits(dataset, wanted.data, wanted.cache, size=height if height == width else None)
     if target.limits is not None:
@@ -114,7 +129,7 @@ def prepare_subject(target: Target, wanted: Request) -> Subject:
             "a data set of that size"
         )
     held_out: ImageSet = getattr(splits, wanted.evaluate_on)
-    attacked = held_out.spread(_checked_pictures(wanted.pictures, len(held_out)))
+    attacked = held_out.spread(_checked_pictures(wanted.pictures or wanted.budget.pictures, len(held_out)))
     return Subject(
         target=target,
         dataset=dataset,
@@ -123,6 +138,32 @@ def prepare_subject(target: Target, wanted: Request) -> Subject:
         auxiliary=_auxiliary(splits.auxiliary, wanted, dataset),
         x_NCHW=to_floats(torch.from_numpy(attacked.images_NHWC)),
         notes=(*splits.notes, *_notes(target, splits)),
+    )
+
+
+def _own_subject(target: Target, wanted: Request, place: Path) -> Subject:
+    """The user's own pictures: neither the data set nor the labels of a study are needed."""
+    pictures = wanted.pictures or wanted.budget.pictures
+    least = min(pictures, LEAST_PICTURES)
+    own = load_own(place, target.input, attacker=LEAST_AUXILIARY, attacked=max(least, LEAST_PICTURES))
+    attacked = own.attacked.spread(_checked_pictures(pictures, len(own.attacked)))
+    auxiliary = _auxiliary(own.attacker, wanted, own.name)
+    told = {
+        "pictures": len(own),
+        "pixels_sha256": own.sha256,
+        "labelled": own.is_labelled,
+        "prepared": "as the target's input says",
+    }
+    return Subject(
+        target=target,
+        dataset=own.name,
+        attacked=attacked,
+        measured=own.attacked.spread(wanted.budget.measured),
+        auxiliary=auxiliary,
+        x_NCHW=to_floats(torch.from_numpy(attacked.images_NHWC)),
+        notes=own.notes,
+        is_labelled=own.is_labelled,
+        told=told,
     )
 
 
@@ -173,7 +214,8 @@ def overhear(subject: Subject, victim: Victim, folder: Path, key: str, seed: int
     if not path.is_file():
         torch.manual_seed(seed)
         with torch.no_grad():
-            z = [victim.observe(part.to(victim.device)).cpu() for part in torch.split(subject.x_NCHW, BATCH)]
+            parts = torch.split(subject.x_NCHW, at_once(victim.image_shape))
+            z = [victim.observe(part.to(victim.device)).cpu() for part in parts]
         folder.mkdir(parents=True, exist_ok=True)
         partial = path.with_suffix(".partial")
         save_file({"z_NCHW": torch.cat(z).contiguous()}, partial)
@@ -184,8 +226,9 @@ def overhear(subject: Subject, victim: Victim, folder: Path, key: str, seed: int
 def about_data(subject: Subject, wanted: Request) -> dict[str, Any]:
     """What the report says of the data, and what an audit folder is bound to."""
     return {
+        **subject.told,
         "name": subject.dataset,
-        "evaluated_on": wanted.evaluate_on,
+        "evaluated_on": wanted.evaluate_on if wanted.images is None else "held-out",
         "attacked_pictures": len(subject.attacked),
         "attacked_sha256": subject.attacked.pixels_sha256(),
         "auxiliary_pictures": len(subject.auxiliary),

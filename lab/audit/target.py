@@ -1,23 +1,33 @@
 """What is audited: a run folder, a bundle, or a foreign edge half with its feature spec."""
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
+import onnx
 import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from siftfunnel.lab.attacks.fingerprint import victim_fingerprint
 from siftfunnel.lab.attacks.victim import Victim, victim_of_network
-from siftfunnel.lab.audit.edges import LoadedEdge, OnnxHalf, digest_of_graphs, load_edge, probe_edge
+from siftfunnel.lab.audit.edges import (
+    LoadedEdge,
+    OnnxHalf,
+    digest_of_graphs,
+    load_edge,
+    probe_edge,
+)
 from siftfunnel.lab.audit.layout import FeatureLayout
+from siftfunnel.lab.audit.lifting import find_lift
 from siftfunnel.lab.audit.spec import load_spec
+from siftfunnel.lab.audit.wire import heard_after
 from siftfunnel.lab.bundles import dataset_of, dataset_of_name, training_of
 from siftfunnel.lab.checkpoints import RUN
 from siftfunnel.lab.classifier import input_spec
+from siftfunnel.lab.heard import layout_of, several_tensors
 from siftfunnel.lab.runs import load_run
 from siftfunnel.shared.bundle import CLOUD, EDGE, MANIFEST, load_bundle
 from siftfunnel.shared.bundle_search import bundle_directory
@@ -25,10 +35,11 @@ from siftfunnel.shared.digests import sha256_hex
 from siftfunnel.shared.manifest import EdgeStage, LabelKind
 from siftfunnel.shared.preprocess import InputSpec
 from siftfunnel.shared.stages import make_stages
-from siftfunnel.shared.wire import SealedCodec, make_codecs
+from siftfunnel.shared.wire import SealedCodec, codec_by_name, make_codecs
 
 Kind = Literal["run", "bundle", "foreign"]
 Logits = Callable[[NDArray[np.float32]], NDArray[np.float32]]
+Answers = Callable[[NDArray[np.float32]], tuple[NDArray[Any], ...]]
 
 
 @dataclass(frozen=True)
@@ -52,6 +63,10 @@ class Target:
         limits: Pictures per part that a run's recipe uses.
         codecs: The bundle's codecs; empty for others.
         default_codec: Name of the recommended one.
+        class_ids: What tells classes apart, in their order.
+        answers: Feature in its own shape to every output of the cloud half, where none is class scores.
+        heard: The codec after which features are overheard; None where it is before any.
+        uncoded: The victim as it was before ``heard``.
     """
 
     name: str
@@ -70,6 +85,28 @@ class Target:
     limits: dict[str, int | None] | None = None
     codecs: tuple[SealedCodec, ...] = ()
     default_codec: str | None = None
+    class_ids: tuple[str, ...] = ()
+    answers: Answers | None = None
+    heard: str | None = None
+    uncoded: Victim | None = None
+
+    def hearing(self, codec: str) -> "Target":
+        """The target whose features are overheard after one of its codecs.
+
+        Raises:
+            CodecError: the bundle has no such codec.
+            ValueError: it is no bundle, so it has none.
+        """
+        if not self.codecs:
+            raise ValueError(f"{self.name} has no codecs of its own, so --codec {codec} names none")
+        chosen = codec_by_name(self.codecs, codec)
+        victim = heard_after(self.sender, chosen, self.digest, self.layout)
+        return replace(self, victim=victim, heard=codec, uncoded=self.sender)
+
+    @property
+    def sender(self) -> Victim:
+        """The victim before any codec: what the device puts into one."""
+        return self.victim if self.uncoded is None else self.uncoded
 
 
 def target_at(named: str | Path, device: torch.device) -> Target:
@@ -125,19 +162,29 @@ def target_of_run(folder: Path, device: torch.device) -> Target:
 
 
 def target_of_bundle(place: Path, device: torch.device) -> Target:
-    """A bundle: white-box where its edge half can be differentiated; without ``cloud.onnx`` no accuracy."""
+    """A bundle: white-box where its edge half can be differentiated; without ``cloud.onnx`` no accuracy.
+
+    Features of schema 2, whose codecs are a part of the protection, are overheard after the recommended one.
+    """
     bundle = load_bundle(place, need=(EDGE,))
     manifest = bundle.manifest
     has_cloud = CLOUD in manifest.files and (place / CLOUD).is_file()
     if has_cloud:
         bundle = load_bundle(place, need=(EDGE, CLOUD))
-    loaded = load_edge(bundle.path(EDGE), device, manifest.input)
-    layout = FeatureLayout(manifest.feature.shape, (manifest.input.height, manifest.input.width))
-    noisy = probe_edge(loaded.edge, manifest.input, manifest.feature.shape, device, manifest.name)
-    return Target(
+    several = several_tensors(manifest)
+    loaded = load_edge(bundle.path(EDGE), device, manifest.input, tensors=several)
+    layout = layout_of(manifest)
+    made = manifest.feature.shape if several else manifest.sent[0].shape
+    noisy = probe_edge(loaded, manifest.input, made, device, manifest.name)
+    fixed = tuple(output.name for output in manifest.given if None not in output.shape)
+    cloud = Cloud(OnnxHalf(place / CLOUD, tensors=several, several=True), made, fixed) if has_cloud else None
+    victim = _victim(loaded, manifest.input, layout, device, manifest.edge_stages, noisy)
+    if has_cloud:
+        victim = replace(victim, lift=find_lift(onnx.load(str(place / CLOUD)), manifest.sent, layout, device))
+    target = Target(
         name=manifest.name,
         kind="bundle",
-        victim=_victim(loaded, manifest.input, layout, device, manifest.edge_stages, noisy),
+        victim=victim,
         access=loaded.reason,
         layout=layout,
         input=manifest.input,
@@ -148,23 +195,58 @@ def target_of_bundle(place: Path, device: torch.device) -> Target:
             "split_point": manifest.split_point,
             "edge_stages": [stage.kind for stage in manifest.edge_stages],
         },
-        logits=OnnxHalf(place / CLOUD) if has_cloud else None,
-        classes=manifest.classes,
+        logits=None if cloud is None or manifest.scores is None else cloud.scores(manifest.scores.name),
+        answers=cloud.answers if cloud is not None and manifest.scores is None and fixed else None,
+        classes=manifest.classes or None,
+        class_ids=manifest.ids,
         label_kind=manifest.label_kind,
         dataset=dataset_of(bundle),
         trained_on=training_of(bundle).get("splits"),
         codecs=make_codecs(manifest, bundle.digest),
         default_codec=manifest.default_codec,
     )
+    return target if manifest.schema_version == 1 else target.hearing(manifest.default_codec)
+
+
+class Cloud:
+    """A cloud half that takes features as codecs have them.
+
+    Args:
+        half: The graph.
+        taken: Shape of the feature that it takes: of its only tensor, or of all of them packed.
+        fixed: Outputs whose shape is the same for every frame; None asks the graph.
+    """
+
+    def __init__(self, half: OnnxHalf, taken: tuple[int, ...], fixed: tuple[str, ...] | None = None) -> None:
+        self._half, self._taken = half, taken
+        self.fixed = half.fixed_outputs if fixed is None else fixed
+
+    def answers(self, features: NDArray[np.float32]) -> tuple[NDArray[Any], ...]:
+        """Every output whose shape is the same for every frame."""
+        return self._run(features, self.fixed)
+
+    def scores(self, name: str = "") -> Logits:
+        """From features to the output of that name; to the first where a graph calls it something else."""
+        names = self._half.output_names
+        wanted = (name if name in names else names[0],)
+        return lambda features: self._run(features, wanted)[0].astype(np.float32)
+
+    def _run(self, features: NDArray[np.float32], names: Sequence[str]) -> tuple[NDArray[Any], ...]:
+        return self._half.outputs(features.reshape(len(features), *self._taken), names)
 
 
 def target_of_foreign(edge: Path, spec: Path, device: torch.device) -> Target:
     """An ONNX edge half that is not ours, black-box, as its spec describes it."""
     contract = load_spec(spec)
-    loaded = load_edge(edge, device, contract.input, black_box=True)
-    layout = FeatureLayout(contract.feature, (contract.input.height, contract.input.width))
-    noisy = probe_edge(loaded.edge, contract.input, contract.feature, device, contract.name)
+    several = contract.tensors if len(contract.tensors) > 1 else ()
+    loaded = load_edge(edge, device, contract.input, tensors=several, black_box=True)
+    image = (contract.input.height, contract.input.width)
+    layout = FeatureLayout(contract.feature, image, tuple(tensor.shape for tensor in several))
+    noisy = probe_edge(loaded, contract.input, contract.feature, device, contract.name)
     graphs = (edge,) if contract.cloud is None else (edge, contract.cloud)
+    half = None if contract.cloud is None else OnnxHalf(contract.cloud, tensors=several, several=True)
+    cloud = None if half is None else Cloud(half, contract.feature)
+    ranks = contract.classes is not None or (half is not None and len(half.output_names) == 1)
     return Target(
         name=contract.name,
         kind="foreign",
@@ -174,7 +256,8 @@ def target_of_foreign(edge: Path, spec: Path, device: torch.device) -> Target:
         input=contract.input,
         digest=sha256_hex(digest_of_graphs(*graphs).encode() + spec.read_bytes()),
         about={"defence": None, "architecture": None, "split_point": None, "edge_stages": []},
-        logits=None if contract.cloud is None else OnnxHalf(contract.cloud),
+        logits=cloud.scores() if cloud is not None and ranks else None,
+        answers=cloud.answers if cloud is not None and not ranks and cloud.fixed else None,
         classes=contract.classes,
         label_kind=contract.label_kind,
         dataset=dataset_of_name(contract.name),
@@ -204,8 +287,8 @@ def _victim(
     return Victim(
         edge=loaded.edge if layout.is_identity else mapped,
         stage=add_noise if made else nn.Identity(),
-        mean=spec.mean,
-        std=spec.std,
+        mean=loaded.mean,
+        std=loaded.std,
         image_shape=(3, spec.height, spec.width),
         feature_shape=layout.maps,
         device=device,

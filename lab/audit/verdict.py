@@ -102,6 +102,8 @@ class Attacker:
         stochastic: Whether the device adds noise.
         frames: Observations that he averaged at most.
         not_tried: Labels of attacks that did not run, with the reason.
+        heard: The codec after which features were overheard; None before any.
+        is_own: Whether the pictures are a user's own, of which nobody knows what the network was trained on.
     """
 
     white_box: bool
@@ -110,6 +112,8 @@ class Attacker:
     stochastic: bool
     frames: int
     not_tried: tuple[str, ...]
+    heard: str | None = None
+    is_own: bool = False
 
 
 @dataclass(frozen=True)
@@ -242,11 +246,15 @@ def _strength(attacker: Attacker) -> str:
     noise = ""
     if attacker.stochastic:
         noise = f" Against the noise, each picture is overheard up to {attacker.frames} times and averaged."
+    apart = "none of them attacked here" if attacker.is_own else "neither attacked here nor trained on"
+    read = (
+        "The feature is read before a codec rounds it."
+        if attacker.heard is None
+        else f"The feature is read off the wire, after the codec {attacker.heard}."
+    )
     return (
         f"The attacker {access}, and owns {attacker.pictures:,} pictures of the kind that is sent "
-        f"({attacker.dataset}; neither attacked here nor trained on). The feature is read before a codec "
-        "rounds "
-        f"it.{noise}"
+        f"({attacker.dataset}; {apart}). {read}{noise}"
     )
 
 

@@ -75,27 +75,77 @@ def upsample(in_channels: int, out_channels: int) -> nn.Sequential:
 
 
 def doublings_between(image_HW: tuple[int, int], feature_HW: tuple[int, int]) -> int:
-    """How often the feature's side must double to become the picture's; 0 where they are equal.
+    """How often the feature's sides must double to become the picture's, or just more than those.
 
     Raises:
-        ValueError: the picture's side is not the feature's times a power of two.
+        ValueError: no number of doublings does.
 
     Example:
-        >>> doublings_between((64, 64), (16, 16))
-        2
+        >>> doublings_between((64, 64), (16, 16)), doublings_between((227, 227), (57, 57))
+        (2, 2)
     """
     (height, width), (side_h, side_w) = image_HW, feature_HW
-    factor = height // max(side_h, 1)
-    if factor < 1 or factor & (factor - 1) or (side_h * factor, side_w * factor) != (height, width):
-        raise ValueError(
-            f"an inverter doubles the feature's side: {side_h}x{side_w} does not become {height}x{width} by "
-            "a power of two; crop or resize the pictures"
-        )
-    return factor.bit_length() - 1
+    for doublings in range(max(height, width).bit_length() + 1):
+        if (-(-height // 2**doublings), -(-width // 2**doublings)) == (side_h, side_w):
+            return doublings
+    raise ValueError(
+        f"an inverter doubles the feature's side: {side_h}x{side_w} does not become {height}x{width} by "
+        "a power of two; crop or resize the pictures"
+    )
+
+
+class Crop(nn.Module):
+    """The upper left of a picture, where doubling led beyond its size."""
+
+    def __init__(self, height: int, width: int) -> None:
+        super().__init__()
+        self.height, self.width = height, width
+
+    def extra_repr(self) -> str:
+        """The size."""
+        return f"{self.height}x{self.width}"
+
+    def forward(self, x_NCHW: Tensor) -> Tensor:
+        """N x C x height x width."""
+        return x_NCHW[:, :, : self.height, : self.width]
+
+
+def cropped(network: nn.Module, image_HW: tuple[int, int], feature_HW: tuple[int, int]) -> nn.Module:
+    """The network as it is where it gives the picture's size, else with what is too much cut off."""
+    factor = 2 ** doublings_between(image_HW, feature_HW)
+    if (feature_HW[0] * factor, feature_HW[1] * factor) == image_HW:
+        return network
+    return nn.Sequential(network, Crop(*image_HW))
+
+
+SPREAD_DOUBLINGS = 3
+"""A feature of one place is doubled so often at once: every place of the result has weights of its own."""
+
+
+def stem(channels: int, width: int, doublings: int, *, is_point: bool) -> tuple[list[nn.Module], int]:
+    """The first layers of an inverter, and the doublings that are left.
+
+    Args:
+        channels: Of the feature.
+        width: Channels to make of them.
+        doublings: From the feature to the picture.
+        is_point: Whether the feature has one place only, such as a vector: a convolution that slides has
+            nothing to slide over, and one that keeps its side would squeeze all values through ``width``.
+    """
+    if not is_point or doublings < SPREAD_DOUBLINGS:
+        return [nn.Conv2d(channels, width, kernel_size=3, padding=1), nn.ReLU()], doublings
+    factor = 2**SPREAD_DOUBLINGS
+    spread = [nn.Conv2d(channels, width * factor**2, kernel_size=1), nn.PixelShuffle(factor), nn.ReLU()]
+    return spread, doublings - SPREAD_DOUBLINGS
 
 
 def build_decoder(
-    mean_C: Tensor, std_C: Tensor, settings: DecoderSettings | None = None, doublings: int = 2
+    mean_C: Tensor,
+    std_C: Tensor,
+    settings: DecoderSettings | None = None,
+    doublings: int = 2,
+    *,
+    is_point: bool = False,
 ) -> nn.Sequential:
     """A decoder for features with these statistics.
 
@@ -104,16 +154,14 @@ def build_decoder(
         std_C: Standard deviation of each.
         settings: Widths and blocks; beyond four times the feature's side the last ones repeat.
         doublings: The picture's side is the feature's times ``2 ** doublings``.
+        is_point: Whether the feature has one place only; see ``stem``.
     """
     settings = settings or DecoderSettings()
+    first, doublings = stem(len(mean_C), settings.widths[0], doublings, is_point=is_point)
     levels = [min(level, len(settings.widths) - 1) for level in range(doublings + 1)]
     widths = [settings.widths[level] for level in levels]
     blocks = [settings.blocks[level] for level in levels]
-    layers: list[nn.Module] = [
-        Standardise(mean_C, std_C),
-        nn.Conv2d(len(mean_C), widths[0], kernel_size=3, padding=1),
-        nn.ReLU(),
-    ]
+    layers: list[nn.Module] = [Standardise(mean_C, std_C), *first]
     for level, (width, count) in enumerate(zip(widths, blocks, strict=True)):
         if level:
             layers.append(upsample(widths[level - 1], width))

@@ -172,3 +172,51 @@ def pad(call: Call) -> Tensor:
         raise call.unsupported(f"in mode {mode}")
     pairs = [side for axis in range(x.dim() - 1, 1, -1) for side in (before[axis], after[axis])]
     return functional.pad(x, pairs, mode="reflect" if mode == "reflect" else "replicate")
+
+
+_LINEAR: dict[int, str] = {1: "linear", 2: "bilinear", 3: "trilinear"}
+
+
+def resize(call: Call) -> Tensor:
+    """Another size of the spatial axes, as PyTorch has it: nearest, linear, and cubic of pictures."""
+    x = call.tensor()
+    # before opset 11, and in Upsample, scales come second
+    scales = call.optional(1 if call.operator == "Upsample" or call.opset < 11 else 2)
+    sizes = call.optional(3)
+    if "axes" in call.attributes or call.get("antialias", 0):
+        raise call.unsupported("with axes or antialiasing")
+    if sizes is not None:
+        wanted = [int(size) for size in sizes.tolist()]
+    elif scales is not None:
+        wanted = [math.floor(n * float(scale)) for n, scale in zip(x.shape, scales.tolist(), strict=True)]
+    else:
+        raise call.unsupported("without scales or sizes")
+    if wanted[:2] != list(x.shape[:2]):
+        raise call.unsupported("of batch or channels")
+    return _interpolate(call, x, wanted[2:])
+
+
+def _interpolate(call: Call, x: Tensor, size: list[int]) -> Tensor:
+    oldest = call.operator == "Upsample" or call.opset < 11
+    where = call.get("coordinate_transformation_mode", "asymmetric" if oldest else "half_pixel")
+    mode, centred = call.get("mode", "nearest"), ("half_pixel", "pytorch_half_pixel")
+    if mode == "nearest":
+        whole = all(new % old == 0 for new, old in zip(size, x.shape[2:], strict=True))
+        floor = call.get("nearest_mode", "floor" if oldest else "round_prefer_floor") == "floor"
+        if (where == "asymmetric" and floor) or (where in centred and whole and not floor):
+            return functional.interpolate(x, size, mode="nearest")
+    if mode == "linear" and where in (*centred, "align_corners"):
+        return functional.interpolate(x, size, mode=_LINEAR[len(size)], align_corners=where not in centred)
+    plain = call.get("cubic_coeff_a", -0.75) == -0.75 and not call.get("exclude_outside", 0)
+    if mode == "cubic" and plain and where in (*centred, "align_corners") and len(size) == 2:
+        return functional.interpolate(x, size, mode="bicubic", align_corners=where not in centred)
+    raise call.unsupported(f"in mode {mode} with {where} coordinates")
+
+
+def group_norm(call: Call) -> Tensor:
+    """Normalise groups of channels; weight and bias for each channel, or before opset 21 for each group."""
+    x, weight, bias = (call.tensor(position) for position in range(3))
+    groups = call.attributes["num_groups"]
+    if call.opset < 21:
+        weight, bias = (v.repeat_interleave(x.shape[1] // groups) for v in (weight, bias))
+    return functional.group_norm(x, groups, weight, bias, call.get("epsilon", 1e-5))

@@ -55,17 +55,21 @@ class Node:
 
 
 class OnnxModule(nn.Module):
-    """A graph with one input and one output as a module; weights are buffers and need no gradient.
+    """A graph as a module; weights are buffers and need no gradient.
+
+    It is called with one tensor for each input and gives one tensor, or a tuple where the graph has several
+    outputs.
 
     Args:
         model: The model, its bytes, or its file.
 
     Attributes:
-        ends: Names of the input and of the output.
+        inputs: Names of the inputs.
+        outputs: Names of the outputs.
 
     Raises:
         UnsupportedOperatorError: an operator, or a form of one, that is not known; the text names it.
-        ValueError: not a model, or not one input and one output.
+        ValueError: not a model.
 
     Example:
         >>> import torch
@@ -82,32 +86,39 @@ class OnnxModule(nn.Module):
     def __init__(self, model: bytes | Path | onnx.ModelProto) -> None:
         super().__init__()
         proto = _load(model)
-        self.ends = self._input, self._output = _ends(proto.graph)
+        constants = {tensor.name: _tensor(tensor) for tensor in proto.graph.initializer}
+        self.inputs = tuple(value.name for value in proto.graph.input if value.name not in constants)
+        self.outputs = tuple(value.name for value in proto.graph.output)
         nodes = list(_nodes(proto))
         _require_known(nodes)
-        constants = {tensor.name: _tensor(tensor) for tensor in proto.graph.initializer}
         self._nodes, folded = _fold_constants(nodes, constants)
-        self._last_uses = _last_uses(self._nodes, keep=self._output)
+        self._last_uses = _last_uses(self._nodes, keep=self.outputs)
         self._buffer_names: dict[str, str] = {}
         # sizes and axes are read as Python numbers: on a GPU each would be a round trip
         self._on_cpu: dict[str, Tensor] = {}
         self._store(folded)
         self._try_out(proto.graph)
 
-    def forward(self, x_NCHW: Tensor) -> Tensor:
-        """The graph's output; differentiable in the input."""
+    def forward(self, *inputs: Tensor) -> Any:
+        """The graph's output or outputs; differentiable in the inputs."""
         values = dict(self._on_cpu)
         for name, buffer in self._buffer_names.items():
             values[name] = getattr(self, buffer)
-        values[self._input] = x_NCHW
+        values.update(zip(self.inputs, inputs, strict=True))
         for node, finished in zip(self._nodes, self._last_uses, strict=True):
             values.update(node.run(values))
             for name in finished:
                 del values[name]
-        return values[self._output]
+        found = tuple(values[name] for name in self.outputs)
+        return found[0] if len(found) == 1 else found
+
+    @property
+    def ends(self) -> tuple[str, ...]:
+        """Names of the inputs, then of the outputs."""
+        return (*self.inputs, *self.outputs)
 
     def _store(self, constants: Mapping[str, Tensor]) -> None:
-        used = {name for node in self._nodes for name in node.inputs} | {self._output}
+        used = {name for node in self._nodes for name in node.inputs} | {*self.outputs}
         for name, value in constants.items():
             if name not in used:
                 continue
@@ -120,11 +131,11 @@ class OnnxModule(nn.Module):
     @torch.no_grad()
     def _try_out(self, graph: Any) -> None:
         """Run on zeros once: a form of an operator that is not known shows when the graph is loaded."""
-        (entry,) = [value for value in graph.input if value.name == self._input]
-        sizes = [dimension.dim_value for dimension in entry.type.tensor_type.shape.dim]
-        if sizes and all(size > 0 for size in sizes[1:]):
+        entries = [value for value in graph.input if value.name in self.inputs]
+        shapes = [[axis.dim_value for axis in entry.type.tensor_type.shape.dim] for entry in entries]
+        if all(sizes and all(size > 0 for size in sizes[1:]) for sizes in shapes):
             try:
-                self(torch.zeros(max(1, sizes[0]), *sizes[1:]))
+                self(*(torch.zeros(max(1, sizes[0]), *sizes[1:]) for sizes in shapes))
             except (RuntimeError, IndexError, KeyError, TypeError) as error:
                 raise UnsupportedOperatorError(f"the graph does not run in PyTorch: {error}") from error
 
@@ -137,17 +148,6 @@ def _load(model: bytes | Path | onnx.ModelProto) -> Any:
     except Exception as error:
         # protobuf's decoding error has no stable place to import it from
         raise ValueError(f"not an ONNX model: {error}") from error
-
-
-def _ends(graph: Any) -> tuple[str, str]:
-    weights = {tensor.name for tensor in graph.initializer}
-    inputs = [value.name for value in graph.input if value.name not in weights]
-    outputs = [value.name for value in graph.output]
-    if len(inputs) != 1 or len(outputs) != 1:
-        raise ValueError(
-            f"a half has one input and one output, this graph has inputs {inputs} and outputs {outputs}"
-        )
-    return inputs[0], outputs[0]
 
 
 def _tensor(proto: Any) -> Tensor:
@@ -200,9 +200,9 @@ def _fold_constants(
     return left, known
 
 
-def _last_uses(nodes: list[Node], keep: str) -> list[list[str]]:
+def _last_uses(nodes: list[Node], keep: tuple[str, ...]) -> list[list[str]]:
     """For each node the values that nobody needs after it, so that they do not stay in memory."""
-    seen = {keep, ""}
+    seen = {*keep, ""}
     finished: list[list[str]] = []
     for node in reversed(nodes):
         names = dict.fromkeys((*node.inputs, *node.outputs))

@@ -55,6 +55,12 @@ def _reduction(reduce: Callable[..., Tensor]) -> Callable[[Call], Tensor]:
     return compute
 
 
+def _product(x: Tensor, dim: list[int], keepdim: bool) -> Tensor:
+    for axis in sorted((axis % x.dim() for axis in dim), reverse=True):
+        x = x.prod(dim=axis, keepdim=keepdim)
+    return x
+
+
 def _reshape(call: Call) -> Tensor:
     x, shape = call.tensor(), [int(size) for size in call.tensor(1).tolist()]
     if not call.get("allowzero", 0):
@@ -135,6 +141,15 @@ def _soft(compute: Callable[..., Tensor]) -> Callable[[Call], Tensor]:
         return compute(x.flatten(call.get("axis", 1)), dim=-1).reshape(x.shape)
 
     return run
+
+
+def _range(call: Call) -> Tensor:
+    start, limit, step = (call.tensor(position) for position in range(3))
+    return torch.arange(start.item(), limit.item(), step.item(), dtype=start.dtype)
+
+
+def _tile(call: Call) -> Tensor:
+    return call.tensor(0).repeat([int(count) for count in call.tensor(1).tolist()])
 
 
 def _cast(call: Call) -> Tensor:
@@ -237,6 +252,9 @@ OPERATORS: Mapping[str, Callable[[Call], Result]] = MappingProxyType(
         "BatchNormalization": layers.batch_norm,
         "InstanceNormalization": layers.instance_norm,
         "LayerNormalization": layers.layer_norm,
+        "GroupNormalization": layers.group_norm,
+        "Resize": layers.resize,
+        "Upsample": layers.resize,
         "Gemm": layers.gemm,
         "MatMul": _binary(torch.matmul),
         "Einsum": _einsum,
@@ -256,6 +274,10 @@ OPERATORS: Mapping[str, Callable[[Call], Result]] = MappingProxyType(
         "Log": _unary(torch.log),
         "Reciprocal": _unary(torch.reciprocal),
         "Erf": _unary(torch.erf),
+        "Floor": _unary(torch.floor),
+        "Ceil": _unary(torch.ceil),
+        "Sign": _unary(torch.sign),
+        "Softsign": _unary(functional.softsign),
         "Sin": _unary(torch.sin),
         "Cos": _unary(torch.cos),
         "Relu": _unary(torch.relu),
@@ -277,6 +299,8 @@ OPERATORS: Mapping[str, Callable[[Call], Result]] = MappingProxyType(
         "ReduceSum": _reduction(torch.sum),
         "ReduceMax": _reduction(torch.amax),
         "ReduceMin": _reduction(torch.amin),
+        "ReduceProd": _reduction(_product),
+        "ReduceSumSquare": _reduction(lambda x, **how: x.square().sum(**how)),
         "ReduceL1": _reduction(lambda x, **how: x.abs().sum(**how)),
         "ReduceL2": _reduction(lambda x, **how: x.square().sum(**how).sqrt()),
         "Flatten": _flatten,
@@ -289,10 +313,17 @@ OPERATORS: Mapping[str, Callable[[Call], Result]] = MappingProxyType(
         "Slice": _slice,
         "Gather": _gather,
         "Expand": _expand,
+        "Tile": _tile,
+        "Range": _range,
         "Where": lambda call: torch.where(call.tensor(0), call.tensor(1), call.tensor(2)),
         "Equal": _binary(torch.eq),
         "Less": _binary(torch.lt),
         "Greater": _binary(torch.gt),
+        "LessOrEqual": _binary(torch.le),
+        "GreaterOrEqual": _binary(torch.ge),
+        "And": _binary(torch.logical_and),
+        "Or": _binary(torch.logical_or),
+        "Not": _unary(torch.logical_not),
         "DepthToSpace": _depth_to_space,
         "SpaceToDepth": _space_to_depth,
         "Cast": _cast,

@@ -51,14 +51,26 @@ class Reply(_message.Message):
     def __init__(self, sequence: _Optional[int] = ..., prediction: _Optional[_Union[Prediction, _Mapping]] = ..., error: _Optional[_Union[FrameError, _Mapping]] = ..., checksum: _Optional[int] = ...) -> None: ...
 
 class Prediction(_message.Message):
-    __slots__ = ("class_index", "score", "timings")
+    __slots__ = ("class_index", "score", "timings", "outputs")
     CLASS_INDEX_FIELD_NUMBER: _ClassVar[int]
     SCORE_FIELD_NUMBER: _ClassVar[int]
     TIMINGS_FIELD_NUMBER: _ClassVar[int]
+    OUTPUTS_FIELD_NUMBER: _ClassVar[int]
     class_index: _containers.RepeatedScalarFieldContainer[int]
     score: _containers.RepeatedScalarFieldContainer[float]
     timings: Timings
-    def __init__(self, class_index: _Optional[_Iterable[int]] = ..., score: _Optional[_Iterable[float]] = ..., timings: _Optional[_Union[Timings, _Mapping]] = ...) -> None: ...
+    outputs: _containers.RepeatedCompositeFieldContainer[Tensor]
+    def __init__(self, class_index: _Optional[_Iterable[int]] = ..., score: _Optional[_Iterable[float]] = ..., timings: _Optional[_Union[Timings, _Mapping]] = ..., outputs: _Optional[_Iterable[_Union[Tensor, _Mapping]]] = ...) -> None: ...
+
+class Tensor(_message.Message):
+    __slots__ = ("output", "shape", "data")
+    OUTPUT_FIELD_NUMBER: _ClassVar[int]
+    SHAPE_FIELD_NUMBER: _ClassVar[int]
+    DATA_FIELD_NUMBER: _ClassVar[int]
+    output: int
+    shape: _containers.RepeatedScalarFieldContainer[int]
+    data: bytes
+    def __init__(self, output: _Optional[int] = ..., shape: _Optional[_Iterable[int]] = ..., data: _Optional[bytes] = ...) -> None: ...
 
 class Timings(_message.Message):
     __slots__ = ("queue_us", "decode_us", "compute_us", "batch_size")
@@ -83,6 +95,7 @@ class FrameError(_message.Message):
         BUDGET_EXCEEDED: _ClassVar[FrameError.Code]
         UNAVAILABLE: _ClassVar[FrameError.Code]
         INTERNAL: _ClassVar[FrameError.Code]
+        OUTPUTS_TOO_LARGE: _ClassVar[FrameError.Code]
     UNSPECIFIED: FrameError.Code
     INVALID_PAYLOAD: FrameError.Code
     UNKNOWN_CODEC: FrameError.Code
@@ -90,6 +103,7 @@ class FrameError(_message.Message):
     BUDGET_EXCEEDED: FrameError.Code
     UNAVAILABLE: FrameError.Code
     INTERNAL: FrameError.Code
+    OUTPUTS_TOO_LARGE: FrameError.Code
     CODE_FIELD_NUMBER: _ClassVar[int]
     MESSAGE_FIELD_NUMBER: _ClassVar[int]
     RETRY_AFTER_MS_FIELD_NUMBER: _ClassVar[int]
@@ -103,19 +117,21 @@ class DescribeRequest(_message.Message):
     def __init__(self) -> None: ...
 
 class DescribeReply(_message.Message):
-    __slots__ = ("bundles", "server_version", "max_message_bytes", "window")
+    __slots__ = ("bundles", "server_version", "max_message_bytes", "window", "max_output_bytes")
     BUNDLES_FIELD_NUMBER: _ClassVar[int]
     SERVER_VERSION_FIELD_NUMBER: _ClassVar[int]
     MAX_MESSAGE_BYTES_FIELD_NUMBER: _ClassVar[int]
     WINDOW_FIELD_NUMBER: _ClassVar[int]
+    MAX_OUTPUT_BYTES_FIELD_NUMBER: _ClassVar[int]
     bundles: _containers.RepeatedCompositeFieldContainer[BundleDescription]
     server_version: str
     max_message_bytes: int
     window: int
-    def __init__(self, bundles: _Optional[_Iterable[_Union[BundleDescription, _Mapping]]] = ..., server_version: _Optional[str] = ..., max_message_bytes: _Optional[int] = ..., window: _Optional[int] = ...) -> None: ...
+    max_output_bytes: int
+    def __init__(self, bundles: _Optional[_Iterable[_Union[BundleDescription, _Mapping]]] = ..., server_version: _Optional[str] = ..., max_message_bytes: _Optional[int] = ..., window: _Optional[int] = ..., max_output_bytes: _Optional[int] = ...) -> None: ...
 
 class BundleDescription(_message.Message):
-    __slots__ = ("name", "digest", "classes", "codecs", "feature_shape", "default", "default_codec")
+    __slots__ = ("name", "digest", "classes", "codecs", "feature_shape", "default", "default_codec", "class_ids", "tensors", "outputs")
     NAME_FIELD_NUMBER: _ClassVar[int]
     DIGEST_FIELD_NUMBER: _ClassVar[int]
     CLASSES_FIELD_NUMBER: _ClassVar[int]
@@ -123,6 +139,9 @@ class BundleDescription(_message.Message):
     FEATURE_SHAPE_FIELD_NUMBER: _ClassVar[int]
     DEFAULT_FIELD_NUMBER: _ClassVar[int]
     DEFAULT_CODEC_FIELD_NUMBER: _ClassVar[int]
+    CLASS_IDS_FIELD_NUMBER: _ClassVar[int]
+    TENSORS_FIELD_NUMBER: _ClassVar[int]
+    OUTPUTS_FIELD_NUMBER: _ClassVar[int]
     name: str
     digest: str
     classes: _containers.RepeatedScalarFieldContainer[str]
@@ -130,4 +149,27 @@ class BundleDescription(_message.Message):
     feature_shape: _containers.RepeatedScalarFieldContainer[int]
     default: bool
     default_codec: int
-    def __init__(self, name: _Optional[str] = ..., digest: _Optional[str] = ..., classes: _Optional[_Iterable[str]] = ..., codecs: _Optional[_Iterable[str]] = ..., feature_shape: _Optional[_Iterable[int]] = ..., default: _Optional[bool] = ..., default_codec: _Optional[int] = ...) -> None: ...
+    class_ids: _containers.RepeatedScalarFieldContainer[str]
+    tensors: _containers.RepeatedCompositeFieldContainer[TensorDescription]
+    outputs: _containers.RepeatedCompositeFieldContainer[OutputDescription]
+    def __init__(self, name: _Optional[str] = ..., digest: _Optional[str] = ..., classes: _Optional[_Iterable[str]] = ..., codecs: _Optional[_Iterable[str]] = ..., feature_shape: _Optional[_Iterable[int]] = ..., default: _Optional[bool] = ..., default_codec: _Optional[int] = ..., class_ids: _Optional[_Iterable[str]] = ..., tensors: _Optional[_Iterable[_Union[TensorDescription, _Mapping]]] = ..., outputs: _Optional[_Iterable[_Union[OutputDescription, _Mapping]]] = ...) -> None: ...
+
+class TensorDescription(_message.Message):
+    __slots__ = ("name", "shape")
+    NAME_FIELD_NUMBER: _ClassVar[int]
+    SHAPE_FIELD_NUMBER: _ClassVar[int]
+    name: str
+    shape: _containers.RepeatedScalarFieldContainer[int]
+    def __init__(self, name: _Optional[str] = ..., shape: _Optional[_Iterable[int]] = ...) -> None: ...
+
+class OutputDescription(_message.Message):
+    __slots__ = ("name", "kind", "shape", "dtype")
+    NAME_FIELD_NUMBER: _ClassVar[int]
+    KIND_FIELD_NUMBER: _ClassVar[int]
+    SHAPE_FIELD_NUMBER: _ClassVar[int]
+    DTYPE_FIELD_NUMBER: _ClassVar[int]
+    name: str
+    kind: str
+    shape: _containers.RepeatedScalarFieldContainer[int]
+    dtype: str
+    def __init__(self, name: _Optional[str] = ..., kind: _Optional[str] = ..., shape: _Optional[_Iterable[int]] = ..., dtype: _Optional[str] = ...) -> None: ...

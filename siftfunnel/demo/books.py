@@ -30,7 +30,7 @@ class Books:
     def begin_turn(self, bundle: Bundle, codec: str) -> None:
         """From here on a network plays anew."""
         key = (bundle.name, codec)
-        self.tallies.setdefault(key, Tally(frozenset(bundle.manifest.classes))).begin_turn(time.monotonic())
+        self.tallies.setdefault(key, Tally(bundle.manifest.labels)).begin_turn(time.monotonic())
         self._before[key] = self.attacker(key)
 
     def add(self, outcome: Mapping[str, Any]) -> str | None:

@@ -5,8 +5,10 @@ from dataclasses import dataclass, field
 from ipaddress import ip_address
 from pathlib import Path
 
+from siftfunnel.demo.pairs import tasks_of
 from siftfunnel.shared.bundle import Bundle, Inverter, Problem, find_inverters
 from siftfunnel.shared.files import require_place
+from siftfunnel.shared.plain_words import how_to_invert
 from siftfunnel.shared.ports import LOOPBACK
 from siftfunnel.shared.showing import printable
 from siftfunnel.shipped import Library
@@ -139,10 +141,29 @@ def pictures_below(directory: Path, say: Callable[[str], None] | None = None) ->
     return {picture: label_of(picture, directory) for picture in found.pictures}
 
 
-def without_inverter(config: DemoConfig) -> list[str]:
-    """Names of the bundles for which the attacker has no decoder: it can rebuild nothing."""
+def own_inverter(directory: Path) -> Path:
+    """A folder that somebody named, of one decoder or of several.
+
+    Raises:
+        ValueError: there is none in it, or one of them cannot be used.
+    """
+    found = find_inverters(directory)
+    problems = [item.reason for item in found if not isinstance(item, Inverter)]
+    if problems or not found:
+        raise ValueError(f"--inverter: {problems[0] if problems else f'{directory}: no decoder lies there'}")
+    return directory
+
+
+def about_inverters(config: DemoConfig) -> list[str]:
+    """Which bundles the attacker has no decoder for, and how to make one: a sentence each."""
     known = {item.bundle_digest for item in find_inverters(*config.inverters) if isinstance(item, Inverter)}
-    return [bundle.name for bundle in config.bundles if bundle.digest not in known]
+    images = "DIR" if config.shipped_images else str(config.images)
+    return [
+        f"no inverter for {bundle.name}: what crosses the wire is shown, nothing is rebuilt; "
+        f"`{how_to_invert(bundle.directory, bundle.name, images)}` trains one"
+        for bundle in config.bundles
+        if bundle.digest not in known
+    ]
 
 
 @dataclass(frozen=True)
@@ -175,7 +196,8 @@ def choose_bundles(
         ValueError: a wanted bundle does not load, or there is none at all.
     """
     if wanted:
-        return Chosen(tuple(library.find_bundle(name, need=_BOTH_HALVES) for name in wanted))
+        bundles = [library.find_bundle(name, need=_BOTH_HALVES) for name in wanted]
+        return _labelled(bundles, bundles, labels)
     found = library.bundles(need=_BOTH_HALVES)
     notes = [f"left out: {each.reason}" for each in found if isinstance(each, Problem)]
     usable = [each for each in found if isinstance(each, Bundle)]
@@ -183,24 +205,30 @@ def choose_bundles(
     playable = [bundle for bundle in task if codec is None or codec in _codec_names(bundle)] or task
     if not task:
         raise ValueError("\n  ".join(("there is no bundle to play; give one with --bundle", *notes)))
-    known = frozenset(task[0].manifest.classes)
-    if foreign := sorted(set(labels) - known):
-        notes.append(_about_labels(foreign, len(foreign) == len(set(labels)), task))
+    return _labelled(playable, task, labels, notes)
+
+
+def _labelled(
+    playing: Sequence[Bundle], task: Sequence[Bundle], labels: Collection[str], notes: Sequence[str] = ()
+) -> Chosen:
+    """A choice, and what is to be said about labels: those of the networks that answer the same question."""
+    known = frozenset().union(*(bundle.manifest.labels for bundle in task))
+    foreign = sorted(set(labels) - known)
+    told = []
+    if not known:
+        told = [f"{_names(task)}: no list of classes, so there is no accuracy; the summary tells of outputs"]
+    elif foreign:
+        told = [_about_labels(foreign, len(foreign) == len(set(labels)), task)]
     elif not labels:
-        notes.append(f"the pictures lie flat and have no labels; they play through {_names(task)}")
-    return Chosen(tuple(playable), bool(set(labels) & known), tuple(notes))
+        told = [f"the pictures lie flat and have no labels; they play through {_names(task)}"]
+    return Chosen(tuple(playing), bool(set(labels) & known), (*notes, *told))
 
 
 def _best_task(usable: Sequence[Bundle], labels: frozenset[str]) -> list[Bundle]:
-    """The bundles of the classes that fit most labels; where none fits, of the task with most networks."""
-    tasks: dict[frozenset[str], list[Bundle]] = {}
-    for bundle in sorted(usable, key=lambda each: (each.manifest.defence != "none", each.name)):
-        tasks.setdefault(frozenset(bundle.manifest.classes), []).append(bundle)
-
-    def fitness(classes: frozenset[str]) -> tuple[int, int]:
-        return len(labels & classes), len(tasks[classes])
-
-    return tasks[max(tasks, key=fitness)] if tasks else []
+    """The bundles whose classes fit most labels; where none fits, of the task with most networks."""
+    ordered = sorted(usable, key=lambda each: (each.manifest.defence != "none", each.name))
+    tasks = [list(task.bundles) for task in tasks_of(ordered)]
+    return max(tasks, key=lambda task: (len(labels & task[0].manifest.labels), len(task)), default=[])
 
 
 def _about_labels(foreign: Sequence[str], all_of_them: bool, task: Sequence[Bundle]) -> str:

@@ -57,7 +57,8 @@ def add_demo_parser(subparsers: Any) -> None:
         type=Path,
         default=[],
         metavar="DIR",
-        help="the attacker's decoder for a bundle of your own; repeatable",
+        help="folder of the attacker's decoder for a bundle of your own, from `siftfunnel lab inverter`; "
+        "repeatable",
     )
     what.add_argument("--codec", metavar="NAME", help="how features are encoded (default: each bundle's own)")
     what.add_argument("--frames", type=int, metavar="N", help="frames through each network, per turn")
@@ -112,13 +113,13 @@ def add_demo_parser(subparsers: Any) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Run the demo; 0 when all its promises held, or when an endless run was ended with Ctrl-C."""
-    from siftfunnel.demo.choice import without_inverter
+    from siftfunnel.demo.choice import about_inverters
     from siftfunnel.demo.conductor import Conductor
     from siftfunnel.demo.view import make_view
 
     config = make_config(args, say=lambda note: print(note, flush=True))
-    for name in without_inverter(config):
-        print(f"no inverter for {name}: the attacker rebuilds nothing; `siftfunnel lab inverter` trains one")
+    for note in about_inverters(config):
+        print(note)
     if config.frames is not None and not config.headless:
         print(f"turns of {config.frames} frames, one after another, until Ctrl-C; --headless plays them once")
     stop = threading.Event()
@@ -145,7 +146,14 @@ def make_config(args: argparse.Namespace, say: Callable[[str], None]) -> "DemoCo
     """
     from siftfunnel import shipped
     from siftfunnel.demo import ports
-    from siftfunnel.demo.choice import DemoConfig, choose_bundles, is_address, is_loopback, pictures_below
+    from siftfunnel.demo.choice import (
+        DemoConfig,
+        choose_bundles,
+        is_address,
+        is_loopback,
+        own_inverter,
+        pictures_below,
+    )
 
     images = args.images or shipped.images_directory()
     if args.images is None and not images.is_dir():
@@ -154,6 +162,7 @@ def make_config(args: argparse.Namespace, say: Callable[[str], None]) -> "DemoCo
         label for label in pictures_below(images, say if args.images else None).values() if label is not None
     }
     library = shipped.Library.from_environment(os.environ)
+    inverters = tuple(own_inverter(path.resolve()) for path in args.inverter)
     frames = args.frames
     if args.headless and frames is None:
         frames = HEADLESS_FRAMES
@@ -168,7 +177,7 @@ def make_config(args: argparse.Namespace, say: Callable[[str], None]) -> "DemoCo
         bundles=chosen.bundles,
         labelled=chosen.labelled,
         shipped_images=args.images is None,
-        inverters=tuple(path.resolve() for path in (*args.inverter, *library.inverters)),
+        inverters=(*inverters, *(path.resolve() for path in library.inverters)),
         codec=args.codec,
         frames=frames,
         rate_fps=args.rate or None,

@@ -1,6 +1,6 @@
-"""Which networks play together: those with the same classes, which answer the same question."""
+"""Which networks play together: those that answer the same question."""
 
-from collections.abc import Sequence
+from collections.abc import Hashable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -44,11 +44,19 @@ def pairs_of(bundles: Sequence[Bundle]) -> tuple[Pair, ...]:
     return tuple(pairs)
 
 
+def task_of(bundle: Bundle) -> Hashable:
+    """What a network is asked: its classes, or where it ranks none, its outputs."""
+    manifest = bundle.manifest
+    if manifest.classes:
+        return frozenset(manifest.ids)
+    return frozenset((output.name, output.kind, output.shape) for output in manifest.given)
+
+
 def tasks_of(bundles: Sequence[Bundle]) -> tuple[Pair, ...]:
-    """All networks with the same classes together, for a run that is to play each of them once."""
-    tasks: dict[frozenset[str], list[Bundle]] = {}
+    """All networks that answer one question together, for a run that is to play each of them once."""
+    tasks: dict[Hashable, list[Bundle]] = {}
     for bundle in bundles:
-        tasks.setdefault(frozenset(bundle.manifest.classes), []).append(bundle)
+        tasks.setdefault(task_of(bundle), []).append(bundle)
     return tuple(Pair(tuple(task)) for task in tasks.values())
 
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from siftfunnel.demo.control import WishError
-from siftfunnel.demo.pairs import Pair, about
+from siftfunnel.demo.pairs import Pair, about, task_of
 from siftfunnel.shared.bundle import Bundle
 
 
@@ -88,7 +88,7 @@ class Selection:
         """Take a checked wish (see `control.read_wish`) and hold it, or give the pairs their turns back.
 
         Raises:
-            WishError: no such bundle in this run, networks of different classes, or no such codec.
+            WishError: no such bundle in this run, networks of different classes or outputs, or no such codec.
         """
         with self._lock:
             pair = self._pair(wish["bundles"]) if "bundles" in wish else self._choice.pair
@@ -115,8 +115,8 @@ class Selection:
 
     def _pair(self, names: Sequence[str]) -> Pair:
         pair = Pair(tuple(self._named(name) for name in names))
-        if len(set(names)) < len(names) or len({frozenset(b.manifest.classes) for b in pair.bundles}) > 1:
-            raise WishError("bundles: name different networks with the same classes")
+        if len(set(names)) < len(names) or len({task_of(bundle) for bundle in pair.bundles}) > 1:
+            raise WishError("bundles: name different networks with the same classes or outputs")
         return next((each for each in self.pairs if set(each.names) == set(names)), pair)
 
     def _named(self, name: str) -> Bundle:

@@ -3,17 +3,20 @@
 import json
 import math
 from array import array
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
+
+from siftfunnel.demo.ranges import Range
 
 ATTACKER_KEYS = ("frames_intercepted", "frames_reconstructed", "mse_mean", "psnr_mean", "ssim_mean")
 _RATE_WINDOW_S = 5.0
 _LATELY_FRAMES = 300
 _REASONS_MAX = 10_000
 _REASONS_TOLD = 10
+_CLASSES_TOLD = 10
 
 Figures = tuple[float | None, float | None, float | None]
 """Median edge time and median round trip in milliseconds, mean payload in bytes."""
@@ -44,19 +47,21 @@ class Tally:
     """The frames of one network through one codec, as the edge tells them.
 
     Attributes:
-        classes: the bundle's classes; only labels among them count for the accuracy.
+        labels: names and ids of the bundle's classes; only labels among them count for the accuracy.
         frames_sent: what the edge's own summaries add up to, counted apart from the outcomes.
         answered: frames with an answer.
         errors: frames with a typed error.
         superseded: frames a newer one replaced before they were sent.
         skipped: pictures that could not be read and so never became frames, however often they were tried.
         lost: pictures handed to an edge that died before it said what became of them.
+        answers: how often each class was the best one.
+        outputs: what was answered beside classes, by the output's name.
         edge_ms: preprocessing, model and encoding, per answered frame.
         round_trip_ms: from send to answer, per answered frame.
         payload_bytes: encoded feature, per answered frame.
     """
 
-    classes: frozenset[str]
+    labels: frozenset[str]
     frames_sent: int = 0
     answered: int = 0
     errors: int = 0
@@ -66,6 +71,8 @@ class Tally:
     labelled: int = 0
     correct: int = 0
     last_error: str | None = None
+    answers: Counter[str] = field(default_factory=Counter)
+    outputs: dict[str, Range] = field(default_factory=dict)
     edge_ms: "array[float]" = field(default_factory=lambda: array("d"))
     round_trip_ms: "array[float]" = field(default_factory=lambda: array("d"))
     payload_bytes: "array[float]" = field(default_factory=lambda: array("d"))
@@ -151,6 +158,8 @@ class Tally:
             "frames_lost": self.lost,
             "images_skipped": len(self.skipped),
             "accuracy": self.accuracy,
+            "classes": dict(self.answers.most_common(_CLASSES_TOLD)),
+            "outputs": {name: told.as_json() for name, told in self.outputs.items()},
             "edge_ms_p50": percentile(self.edge_ms, 50),
             "round_trip_ms_p50": percentile(self.round_trip_ms, 50),
             "round_trip_ms_p99": percentile(self.round_trip_ms, 99),
@@ -164,9 +173,14 @@ class Tally:
         self.edge_ms.append(float(outcome["edge_ms"]))
         self.round_trip_ms.append(float(outcome["round_trip_ms"]))
         self.payload_bytes.append(float(outcome["payload_bytes"]))
-        if outcome["label"] in self.classes:
+        best = outcome["top"][0] if outcome["top"] else {}
+        if best:
+            self.answers[best["class"]] += 1
+        if best and outcome["label"] in self.labels:
             self.labelled += 1
-            self.correct += outcome["top"][0]["class"] == outcome["label"]
+            self.correct += outcome["label"] in (best["class"], best.get("id"))
+        for name, told in outcome.get("outputs", {}).items():
+            self.outputs.setdefault(name, Range()).add(told)
 
 
 def since(books: Mapping[str, Any], before: Mapping[str, Any], name: str, weight: str) -> float | None:

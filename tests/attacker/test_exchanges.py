@@ -1,6 +1,16 @@
+import numpy as np
 import pytest
 
-from siftfunnel.attacker.exchanges import Answer, Census, Exchange, Heard, Pairs, answer_of, frame_key
+from siftfunnel.attacker.exchanges import (
+    Answer,
+    Census,
+    Exchange,
+    Heard,
+    Pairs,
+    Tensors,
+    answer_of,
+    frame_key,
+)
 from siftfunnel.shared.rpc import split_inference_pb2 as pb
 
 KEY = frame_key("ab" * 32, 7, b"payload")
@@ -91,7 +101,7 @@ def test_pairs_forget_the_oldest_first() -> None:
 def test_a_reply_that_was_heard_before_its_frame_is_kept_for_it() -> None:
     pairs = Pairs()
     assert pairs.take(CALL, 7, HEARD) is None
-    assert pairs.expect(CALL, exchange()) is HEARD
+    assert pairs.expect(CALL, exchange()) == HEARD
     assert pairs.expect(CALL, exchange()) is None
 
 
@@ -99,7 +109,7 @@ def test_behind_an_early_error_an_answer_is_still_expected() -> None:
     pairs, asked = Pairs(), exchange()
     refused = Heard(None, 1.0, 20)
     pairs.take(CALL, 7, refused)
-    assert pairs.expect(CALL, asked) is refused
+    assert pairs.expect(CALL, asked) == refused
     assert pairs.take(CALL, 7, HEARD) is asked
 
 
@@ -110,11 +120,29 @@ def test_behind_an_early_error_an_answer_is_still_expected() -> None:
         (pb.Reply(prediction=pb.Prediction(class_index=[2], score=[float("nan")])), Answer(2, 0.0)),
         (pb.Reply(prediction=pb.Prediction(class_index=[2], score=[7.0])), Answer(2, 1.0)),
         (pb.Reply(prediction=pb.Prediction(class_index=[2], score=[-7.0])), Answer(2, 0.0)),
-        (pb.Reply(prediction=pb.Prediction()), None),
-        (pb.Reply(prediction=pb.Prediction(class_index=[2])), None),
+        (pb.Reply(prediction=pb.Prediction()), Answer()),
+        (pb.Reply(prediction=pb.Prediction(class_index=[2])), Answer()),
         (pb.Reply(error=pb.FrameError(code=pb.FrameError.INTERNAL)), None),
         (pb.Reply(), None),
     ],
 )
 def test_an_answer_is_the_first_class_of_a_prediction(reply: pb.Reply, answer: Answer | None) -> None:
     assert answer_of(reply) == answer
+
+
+def test_an_early_reply_is_kept_without_its_tensors() -> None:
+    pairs = Pairs()
+    pairs.take(CALL, 7, Heard(Answer(), 1.0, 20, [pb.Tensor(data=bytes(1000))]))
+    assert pairs.expect(CALL, exchange()) == Heard(Answer(), 1.0, 20)
+
+
+def test_tensors_that_wait_are_bounded_and_the_oldest_are_let_go() -> None:
+    tensors = Tensors(limit_bytes=1000)
+    waiting = [exchange(number=number) for number in range(4)]
+    for each in waiting:
+        tensors.keep(each, {"embedding": np.zeros(100, np.float32)})
+    assert [bool(each.outputs) for each in waiting] == [False, False, True, True]
+    tensors.keep(waiting[0], {"large": np.zeros(10_000, np.float32)})
+    assert [bool(each.outputs) for each in waiting] == [True, False, False, False]
+    waiting[0].settle(None)
+    assert waiting[0].outputs == {}

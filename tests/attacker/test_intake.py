@@ -1,16 +1,20 @@
 import json
 from dataclasses import replace
+from pathlib import Path
 
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from siftfunnel.attacker.exchanges import Exchange
 from siftfunnel.attacker.intake import Intake
+from siftfunnel.attacker.knowledge import gather
 from siftfunnel.attacker.ledger import BundleTally, Ledger
-from siftfunnel.attacker.tap.events import ConnectionClosed, Opaque, Traffic
+from siftfunnel.attacker.tap.events import ConnectionClosed, Opaque, Overheard, Traffic
 from siftfunnel.shared.rpc import split_inference_pb2 as pb
 from tests.attacker.scene import Scene, heard_frame, heard_reply
+from tests.ownbundle import make_own_bundle
 
 
 class Desk:
@@ -221,3 +225,37 @@ def test_codecs_that_a_client_invents_share_one_entry_of_the_books(desk: Desk, s
         frame = pb.Frame(sequence=number, codec=1000 + number, payload=b"payload%d" % number)
         desk.tell(heard_frame(frame.SerializeToString(), scene.open.digest))
     assert list(desk.tally.codecs) == ["unknown"]
+
+
+def own_reply(sequence: int, *tensors: pb.Tensor) -> Overheard:
+    reply = pb.Reply(sequence=sequence, prediction=pb.Prediction(outputs=tensors))
+    return replace(heard_reply(sequence, 0), message=reply.SerializeToString())
+
+
+def test_tensors_of_an_answer_stay_with_their_frame_until_it_is_settled(scene: Scene, tmp_path: Path) -> None:
+    bundle = make_own_bundle(tmp_path / "own")
+    new: list[Exchange] = []
+    ledger = Ledger()
+    intake = Intake(gather([bundle.directory], []), ledger, new.append)
+    values = np.arange(16, dtype=np.float32)
+    good = pb.Tensor(output=0, shape=[16], data=values.tobytes())
+    for sequence, tensor in enumerate((good, pb.Tensor(output=0, shape=[15], data=bytes(60)))):
+        frame = pb.Frame(sequence=sequence, codec=0, payload=b"12345").SerializeToString()
+        intake.take("relay", heard_frame(frame, bundle.digest))
+        intake.take("relay", own_reply(sequence, tensor))
+    assert new[0].outputs is not None
+    assert new[0].outputs["embedding"].tolist() == values.tolist()
+    assert new[1].outputs is None  # not what the bundle says
+    tally = ledger.bundles["own"]
+    assert (tally.answers_overheard, tally.errors_overheard, tally.answers_labelled) == (2, 0, 0)
+    new[0].settle("ada")
+    intake.judge(new[0])
+    assert tally.answers_labelled == 0
+
+
+def test_a_folder_that_names_no_class_is_no_wrong_answer(desk: Desk, scene: Scene) -> None:
+    for sequence, label in enumerate(("ada", "boris", "holiday", None)):
+        desk.tell(heard_frame(scene.frame(scene.open, sequence), scene.open.digest), heard_reply(sequence, 0))
+        desk.new[-1].label = label
+        desk.intake.judge(desk.new[-1])
+    assert (desk.tally.answers_labelled, desk.tally.answers_correct) == (2, 1)

@@ -6,12 +6,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from siftfunnel.attacker.exchanges import Answer
 from siftfunnel.attacker.inversion import InversionError, OnnxDecoder, load_decoder
-from siftfunnel.attacker.knowledge import gather, mean_picture
-from siftfunnel.shared.bundle import Inverter, load_inverter, write_inverter
+from siftfunnel.attacker.knowledge import Target, gather, mean_picture
+from siftfunnel.shared.bundle import Bundle, Inverter, load_inverter, write_inverter
 from siftfunnel.shared.rpc import split_inference_pb2 as pb
 from siftfunnel.shared.wire import CodecError, make_codecs
 from tests.attacker.scene import Scene
+from tests.shared.test_manifest_2 import own
 
 
 def test_every_bundle_gets_its_own_inverter(scene: Scene) -> None:
@@ -154,3 +156,15 @@ def test_the_level_of_knowing_nothing_comes_from_the_report(
 ) -> None:
     assert mean_picture(Inverter(Path("x"), "ab" * 32, "faces", report)) == level
     assert mean_picture(None) is None
+
+
+def test_an_answer_is_right_by_the_class_s_name_or_its_id() -> None:
+    manifest = own()  # two cranes, told apart by their ids
+    target = Target(Bundle(Path(), manifest, "ab" * 32), ())
+    right = [target.is_right(Answer(0, 0.9), label) for label in ("crane", "n02012849", "n03126707", "tench")]
+    assert right == [True, True, False, False]
+    assert target.is_right(Answer(0, 0.9), "holiday") is None
+    assert target.is_right(Answer(0, 0.9), None) is None
+    assert target.is_right(Answer(), "crane") is None
+    assert target.is_right(None, "crane") is None
+    assert target.is_right(Answer(99, 0.9), "crane") is False

@@ -67,8 +67,11 @@ def test_a_frame_goes_from_the_wire_to_the_page_with_its_scores(start: Start, sc
     (view,) = run.views()
     assert (view["sequence"], view["codec"], view["label"], view["tap"]) == (7, "q6", "ada", "relay")
     assert view["answer"] == {"class": "ada", "score": 0.75, "correct": True}
-    assert view["feature"]["shape"] == [12, 16, 16]
-    assert all(address.startswith("data:image/png;base64,") for address in view["pictures"].values())
+    pictures = view["pictures"]
+    (feature,) = pictures["features"]
+    assert (feature["name"], feature["shape"]) == ("feature", [12, 16, 16])
+    for address in (pictures["original"], feature["picture"], pictures["reconstruction"]):
+        assert address.startswith("data:image/png;base64,")
     json.dumps(view)
     told = run.bundle(scene.open.name)
     assert told["frames_intercepted"] == told["frames_reconstructed"] == told["frames_scored"] == 1
@@ -142,7 +145,7 @@ def test_without_an_inverter_features_and_answers_are_still_shown(start: Start, 
     run.camera.show(scene.truth(scene.open, 0))
     assert eventually(lambda: len(run.views()) == 1)
     (view,) = run.views()
-    assert view["pictures"]["feature"].startswith("data:image/png")
+    assert view["pictures"]["features"][0]["picture"].startswith("data:image/png")
     assert view["pictures"]["reconstruction"] is None
     assert view["answer"]["class"] == "chidi"
     assert run.bundle(scene.open.name)["frames_reconstructed"] == 0

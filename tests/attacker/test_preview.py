@@ -117,6 +117,17 @@ def test_a_store_gives_each_picture_once_and_forgets_the_oldest() -> None:
     assert len(store) == 1
 
 
+def test_a_store_is_bounded_by_bytes_too_and_keeps_the_newest() -> None:
+    store = TruthStore(limit_bytes=2 * 30 * 40 * 3)
+    for sequence in (0, 1, 1, 2, 3):
+        store.put(Truth(DIGEST, sequence, 0.0, None, np.zeros((30, 40, 3), np.uint8), 5))
+    assert len(store) == 2
+    assert store.take((DIGEST, 1, 5)) is None
+    store.put(Truth(DIGEST, 9, 0.0, None, np.zeros((300, 400, 3), np.uint8), 5))
+    assert len(store) == 1
+    assert store.take((DIGEST, 9, 5)) is not None
+
+
 def test_without_a_preview_the_state_says_what_to_do() -> None:
     camera = NoCamera()
     camera.start(lambda truth: None)

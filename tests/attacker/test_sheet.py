@@ -4,13 +4,13 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from siftfunnel.attacker.pictures import png_address
+from siftfunnel.attacker.pictures import address as address_of
 from siftfunnel.attacker.sheet import history_gif, pair_sheet
 from siftfunnel.attacker.side_by_side import Pair
 
 
 def address(level: int, side: int = 32) -> str:
-    return png_address(Image.fromarray(np.full((side, side, 3), level, np.uint8), "RGB"))
+    return address_of(Image.fromarray(np.full((side, side, 3), level, np.uint8), "RGB"))
 
 
 def pair(number: int, networks: int = 2, scored: bool = True, level: int = 40) -> Pair:
@@ -26,7 +26,7 @@ def pair(number: int, networks: int = 2, scored: bool = True, level: int = 40) -
             "similarity": {"psnr": 21.5, "ssim": 0.5, "mse": 0.01} if scored else None,
             "pictures": {
                 "original": address(200) if scored else None,
-                "feature": address(level),
+                "features": [{"name": "feature", "shape": [1, 8, 8], "picture": address(level)}],
                 "reconstruction": address(120 + place) if scored else None,
             },
         }

@@ -2,6 +2,7 @@ import numpy as np
 import pytest
 
 from siftfunnel.attacker.exchanges import Answer, Exchange, FrameKey
+from siftfunnel.attacker.pacing import Picks
 from siftfunnel.attacker.preview import Truth
 from siftfunnel.attacker.workshop import (
     Backlog,
@@ -25,32 +26,80 @@ def truth(value: int = 128) -> Truth:
     return Truth(DIGEST, 0, 0.0, "ada", np.full((32, 32, 3), value, np.uint8), 0)
 
 
-@pytest.mark.parametrize("name", ["backlog_frames", "backlog_bytes", "batch_frames", "waiting_frames"])
+@pytest.mark.parametrize("name", ["backlog_frames", "batch_bytes", "waiting_bytes"])
 def test_a_bound_below_one_is_refused_by_name(name: str) -> None:
     with pytest.raises(ValueError, match=name):
         WorkshopConfig(**{name: 0})
 
 
+class Chosen(Picks):
+    """Picks these sequences and no other."""
+
+    def __init__(self, *sequences: int) -> None:
+        super().__init__(1.0)
+        self.sequences = sequences
+
+    def wants(self, sequence: int, now_s: float, room: bool = True) -> bool:
+        return sequence in self.sequences
+
+
+def backlog_of(*picked: int, picture_bytes: int = 0, **bounds: int) -> Backlog:
+    return Backlog(WorkshopConfig(**bounds), Chosen(*picked), lambda _: picture_bytes)
+
+
+def numbers(batch: list[Exchange]) -> list[int]:
+    return [each.number for each in batch]
+
+
 def test_a_full_backlog_keeps_the_newest_frames() -> None:
-    backlog = Backlog(WorkshopConfig(backlog_frames=3))
-    gone = [old.number for number in range(5) for old in backlog.put(exchange(number))]
+    backlog = backlog_of(backlog_frames=3)
+    gone = [old.number for number in range(5) for old in backlog.put(exchange(number), 0.0)]
     assert gone == [0, 1]
-    assert [kept.number for kept in backlog.take()] == [2, 3, 4]
+    assert numbers(backlog.take()) == [2, 3, 4]
 
 
 def test_a_backlog_is_bounded_by_bytes_too_but_never_drops_the_newest() -> None:
-    backlog = Backlog(WorkshopConfig(backlog_bytes=9))
-    assert backlog.put(exchange(0)) == []
-    assert [old.number for old in backlog.put(exchange(1))] == [0]
-    assert [old.number for old in backlog.put(exchange(2, payload=b"x" * 100))] == [1]
-    assert [kept.number for kept in backlog.take()] == [2]
+    backlog = backlog_of(backlog_bytes=9)
+    assert backlog.put(exchange(0), 0.0) == []
+    assert numbers(backlog.put(exchange(1), 0.0)) == [0]
+    assert numbers(backlog.put(exchange(2, payload=b"x" * 100), 0.0)) == [1]
+    assert numbers(backlog.take()) == [2]
 
 
 def test_a_batch_holds_neighbours_of_one_bundle() -> None:
-    backlog = Backlog(WorkshopConfig(batch_frames=3))
+    backlog = backlog_of(batch_frames=3)
     for number, digest in enumerate(["a", "a", "b", "b", "b", "b"]):
-        backlog.put(exchange(number, digest * 64))
-    assert [[each.number for each in backlog.take()] for _ in range(4)] == [[0, 1], [2, 3, 4], [5], []]
+        backlog.put(exchange(number, digest * 64), 0.0)
+    assert [numbers(backlog.take()) for _ in range(4)] == [[0, 1], [2, 3, 4], [5], []]
+
+
+def test_large_pictures_are_inverted_few_at_a_time() -> None:
+    backlog = backlog_of(batch_bytes=100, picture_bytes=40)
+    for number in range(3):
+        backlog.put(exchange(number), 0.0)
+    assert [numbers(backlog.take()) for _ in range(2)] == [[0, 1], [2]]
+    backlog = backlog_of(batch_bytes=100, picture_bytes=400)
+    backlog.put(exchange(0), 0.0)
+    assert numbers(backlog.take()) == [0]
+
+
+def test_what_the_page_is_shown_does_not_wait_behind_what_only_counts() -> None:
+    """However long scoring takes, a page shows what passes now; what only counts is made up for later."""
+    backlog = backlog_of(90, backlog_frames=60)
+    for number in range(100):
+        backlog.put(exchange(number), 0.0)
+    assert numbers(backlog.take()) == [90]
+    assert numbers(backlog.take()) == list(range(40, 48))
+
+
+def test_no_further_picture_is_picked_while_one_waits() -> None:
+    backlog = Backlog(WorkshopConfig(), Picks(1000.0))
+    for number in range(10):
+        backlog.put(exchange(number), float(number))
+    (shown,) = backlog.take()
+    assert (shown.number, shown.pictured) == (0, True)
+    backlog.put(exchange(10), 10.0)
+    assert numbers(backlog.take()) == [10]
 
 
 def test_payloads_become_pictures_and_bad_ones_are_set_apart(scene: Scene) -> None:
@@ -143,6 +192,15 @@ def test_without_a_preview_no_original_is_waited_for() -> None:
     room = Room(with_truths=False)
     room.room.admit([answered(0)], 0.0)
     assert room.release(0.0) == [(0, False)]
+
+
+def test_a_waiting_room_is_bounded_by_bytes_too_as_large_pictures_fill_it_soon() -> None:
+    room = Room(waiting_bytes=2 * 64 * 64 * 12)
+    waiting = [answered(number) for number in range(5)]
+    for each in waiting:
+        each.reconstruction_HWC = np.zeros((64, 64, 3), np.float32)
+    room.room.admit(waiting, 0.0)
+    assert [number for number, _ in room.release(0.0)] == [0, 1, 2]
 
 
 def test_a_waiting_room_is_bounded() -> None:

@@ -16,6 +16,7 @@ from siftfunnel.cloud_server import engine as engines
 from siftfunnel.cloud_server.batching import BatchPolicy
 from siftfunnel.cloud_server.config import CloudConfig, Endpoint
 from siftfunnel.cloud_server.engine import Engine, EngineFactory, EngineOptions, OnnxRuntimeEngine
+from siftfunnel.cloud_server.pieces import Outputs
 from siftfunnel.cloud_server.server import CloudServer
 from siftfunnel.shared.bundle import Bundle
 from siftfunnel.shared.rpc import split_inference_pb2 as pb
@@ -74,7 +75,7 @@ def config(bundle: Bundle) -> CloudConfig:
 
 @pytest.fixture
 def engine(bundle: Bundle) -> Engine:
-    return OnnxRuntimeEngine(model_file(bundle), EngineOptions())
+    return OnnxRuntimeEngine(model_file(bundle), bundle.manifest, EngineOptions())
 
 
 @pytest.fixture
@@ -134,7 +135,7 @@ def gate(monkeypatch: pytest.MonkeyPatch) -> threading.Event:
     class Gated(OnnxRuntimeEngine):
         """The real engine behind the gate."""
 
-        def run(self, features_NCHW: NDArray[np.float32]) -> NDArray[np.float32]:
+        def run(self, features_NCHW: NDArray[np.float32]) -> Outputs:
             assert opened.wait(10)
             return super().run(features_NCHW)
 

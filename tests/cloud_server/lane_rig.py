@@ -7,12 +7,15 @@ from collections.abc import Callable, Iterable, Sequence
 import numpy as np
 from numpy.typing import NDArray
 
+from siftfunnel.cloud_server.answers import Reading
 from siftfunnel.cloud_server.batching import BatchPolicy
 from siftfunnel.cloud_server.engine import Engine
 from siftfunnel.cloud_server.lane import Lane
 from siftfunnel.cloud_server.metrics import BundleMetrics, Metrics
-from siftfunnel.cloud_server.ticket import Owner, Ticket
+from siftfunnel.cloud_server.pieces import Outputs
+from siftfunnel.cloud_server.ticket import Owner, Ticket, Wish
 from siftfunnel.shared.rpc import split_inference_pb2 as pb
+from siftfunnel.shared.tensors import OutputSpec
 from siftfunnel.shared.wire import Codec
 
 Code = pb.FrameError
@@ -37,7 +40,7 @@ class GatedEngine:
         self.entered = threading.Semaphore(0)
         self.batch_sizes: list[int] = []
 
-    def run(self, features_NCHW: NDArray[np.float32]) -> NDArray[np.float32]:
+    def run(self, features_NCHW: NDArray[np.float32]) -> Outputs:
         self.batch_sizes.append(len(features_NCHW))
         self.entered.release()
         assert self.gate.wait(10)
@@ -50,12 +53,13 @@ class PoisonedEngine:
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
 
-    def run(self, features_NCHW: NDArray[np.float32]) -> NDArray[np.float32]:
+    def run(self, features_NCHW: NDArray[np.float32]) -> Outputs:
         if (features_NCHW == 777).any():
             raise RuntimeError("secret detail of the machine")
-        logits = self._engine.run(features_NCHW)
+        (logits,) = self._engine.run(features_NCHW)
+        assert isinstance(logits, np.ndarray)
         logits[(features_NCHW == 888).any(axis=(1, 2, 3))] = np.nan
-        return logits
+        return (logits,)
 
 
 class Rig:
@@ -66,7 +70,8 @@ class Rig:
         self._changed = threading.Condition()
         self.woken: set[Owner] = set()
         instruments: BundleMetrics = self.metrics.for_bundle("tiny", "0" * 64, [c.name for c in codecs])
-        self.lane = Lane(codecs, engine, policy, workers, instruments, self._notify, "tiny")
+        reading = Reading((OutputSpec("logits", "logits", (3,)),))
+        self.lane = Lane(codecs, engine, reading, policy, workers, instruments, self._notify, "tiny")
         self.lane.start()
 
     def _notify(self, owners: Iterable[Owner]) -> None:
@@ -91,7 +96,7 @@ class Rig:
 
 def ticket_of(owner: Owner, frame: pb.Frame) -> Ticket:
     """A ticket that has just arrived."""
-    return Ticket(owner, frame.sequence, frame.codec, frame.payload, 1, time.perf_counter(), 0)
+    return Ticket(owner, frame.sequence, frame.codec, frame.payload, Wish(), time.perf_counter(), 0)
 
 
 MakeRig = Callable[..., Rig]

@@ -9,9 +9,12 @@ import grpc
 import numpy as np
 
 from siftfunnel.cloud_server.engine import Engine
+from siftfunnel.shared.manifest import Manifest
 from siftfunnel.shared.rpc import open_inference_pb2 as oip
+from siftfunnel.shared.tensors import pack_arrays
 
 Tensor = oip.ModelMetadataResponse.TensorMetadata
+LOGITS = Tensor(name="logits", datatype="FP32")
 SERVICE = "inference.GRPCInferenceService"
 
 
@@ -21,6 +24,7 @@ class ModelServer:
 
     Attributes:
         engine: Runs the model.
+        manifest: Says how several inputs are packed for it; None for one input.
         name: Of the model.
         inputs: As the metadata tells them.
         outputs: Likewise.
@@ -31,9 +35,10 @@ class ModelServer:
     """
 
     engine: Engine
+    manifest: Manifest | None = None
     name: str = "tiny"
     inputs: list[Tensor] = field(default_factory=lambda: [Tensor(name="feature", datatype="FP32")])
-    outputs: list[Tensor] = field(default_factory=lambda: [Tensor(name="logits", datatype="FP32")])
+    outputs: list[Tensor] = field(default_factory=lambda: [LOGITS])
     raw: bool = True
     refusal: tuple[grpc.StatusCode, str] | None = None
     loading: dict[str, int] = field(default_factory=dict)
@@ -55,18 +60,22 @@ class ModelServer:
         self._load("infer", context)
         if self.refusal is not None:
             context.abort(*self.refusal)
-        (tensor,) = request.inputs
-        assert tensor.name == (self.inputs[0].name if self.inputs else "feature")
-        features = np.frombuffer(request.raw_input_contents[0], "<f4").reshape(tuple(tensor.shape))
-        logits = self.engine.run(features)
+        names = [each.name for each in self.inputs] or ["feature"]
+        assert [tensor.name for tensor in request.inputs] == names
+        arrays = [
+            np.frombuffer(data, "<f4").reshape(tuple(tensor.shape))
+            for tensor, data in zip(request.inputs, request.raw_input_contents, strict=True)
+        ]
+        features = arrays[0] if self.manifest is None else pack_arrays(arrays, self.manifest.sent)
+        given = [np.asarray(each) for each in self.engine.run(features)]
         self.batches.append(len(features))
-        name = self.outputs[0].name if self.outputs else "logits"
-        output = oip.ModelInferResponse.InferOutputTensor(name=name, datatype="FP32", shape=logits.shape)
-        response = oip.ModelInferResponse(model_name=self.name, outputs=[output])
-        if self.raw:
-            response.raw_output_contents.append(logits.tobytes())
-        else:
-            response.outputs[0].contents.fp32_contents.extend(logits.ravel().tolist())
+        response = oip.ModelInferResponse(model_name=self.name)
+        for told, array in zip(self.outputs or [LOGITS], given, strict=True):
+            output = response.outputs.add(name=told.name, datatype=told.datatype, shape=array.shape)
+            if self.raw:
+                response.raw_output_contents.append(array.tobytes())
+            else:
+                output.contents.fp32_contents.extend(array.ravel().tolist())
         self.edit(response)
         return response
 

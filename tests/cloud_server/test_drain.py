@@ -168,7 +168,8 @@ async def test_health_is_honest_about_a_model_that_hangs_and_one_that_comes_back
 
 
 def test_the_gate_wraps_what_the_registry_holds(bundle: Bundle, gate: threading.Event) -> None:
-    engine = engines.open_engine("onnxruntime", bundle.path("cloud.onnx"), EngineOptions())
+    engine = engines.open_engine("onnxruntime", bundle.path("cloud.onnx"), bundle.manifest, EngineOptions())
     gate.clear()
     threading.Timer(0.05, gate.set).start()
-    assert engine.run(np.zeros((1, 12, 8, 8), np.float32)).shape == (1, 3)
+    (logits,) = engine.run(np.zeros((1, 12, 8, 8), np.float32))
+    assert logits.shape == (1, 3)

@@ -15,6 +15,7 @@ from siftfunnel.cloud_server.engine import (
     warm_up,
 )
 from siftfunnel.shared.bundle import Bundle
+from siftfunnel.shared.tensors import OutputSpec
 from tests.cloud_server.conftest import Frames, model_file
 
 
@@ -23,17 +24,18 @@ def test_the_registry_lists_the_default() -> None:
 
 
 def test_an_engine_gives_the_logits_of_the_model_for_any_batch_size(bundle: Bundle, frames: Frames) -> None:
-    engine = open_engine("onnxruntime", model_file(bundle), EngineOptions())
+    engine = open_engine("onnxruntime", model_file(bundle), bundle.manifest, EngineOptions())
     features = np.stack([frames.features(seed) for seed in range(5)])
-    assert engine.run(features).argmax(axis=1).tolist() == [frames.right_class(seed) for seed in range(5)]
-    assert engine.run(features[:1]).shape == (1, 3)
+    (logits,) = engine.run(features)
+    assert np.argmax(logits, axis=1).tolist() == [frames.right_class(seed) for seed in range(5)]
+    assert np.shape(engine.run(features[:1])[0]) == (1, 3)
 
 
 def test_an_unknown_engine_is_refused_with_the_list(bundle: Bundle) -> None:
     with pytest.raises(
         EngineError, match="unknown engine 'abacus'; known: onnxruntime, torch, open-inference, ray-serve"
     ):
-        open_engine("abacus", model_file(bundle), EngineOptions())
+        open_engine("abacus", model_file(bundle), bundle.manifest, EngineOptions())
 
 
 def test_no_thread_at_all_is_refused() -> None:
@@ -48,36 +50,39 @@ def test_credentials_in_an_address_are_refused_and_not_repeated(field: str) -> N
     assert "secret" not in str(caught.value)
 
 
-def test_a_file_that_is_no_model_is_named(tmp_path: Path) -> None:
+def test_a_file_that_is_no_model_is_named(bundle: Bundle, tmp_path: Path) -> None:
     path = tmp_path / "cloud.onnx"
     path.write_bytes(b"not a model")
-    with pytest.raises(EngineError, match=r"cloud\.onnx: ONNX Runtime cannot load it"):
-        OnnxRuntimeEngine(path, EngineOptions())
+    with pytest.raises(EngineError, match=r"cloud\.onnx: is no ONNX graph"):
+        OnnxRuntimeEngine(path, bundle.manifest, EngineOptions())
 
 
 def test_a_model_with_other_inputs_is_refused(bundle: Bundle, tmp_path: Path) -> None:
     with pytest.raises(
-        EngineError, match=r"needs one input 'feature' and one output 'logits', has \['image'\]"
+        EngineError, match=r"edge\.onnx: needs the inputs feature, has image; export the bundle again"
     ):
-        OnnxRuntimeEngine(bundle.path("edge.onnx"), EngineOptions())
+        OnnxRuntimeEngine(bundle.path("edge.onnx"), bundle.manifest, EngineOptions())
 
 
 def test_warming_up_finds_a_model_that_gives_another_number_of_classes(bundle: Bundle) -> None:
-    engine = OnnxRuntimeEngine(model_file(bundle), EngineOptions())
-    with pytest.raises(EngineError, match=r"gives \(1, 3\) for 1 frames, the manifest's 4 classes"):
-        warm_up(engine, bundle.manifest.feature.shape, num_classes=4, max_batch_size=2)
+    engine = OnnxRuntimeEngine(model_file(bundle), bundle.manifest, EngineOptions())
+    four = (OutputSpec("logits", "logits", (4,)),)
+    with pytest.raises(
+        EngineError, match=r"output logits of 1 frames is float32 \(3,\), .*says float32 \(4,\)"
+    ):
+        warm_up(engine, bundle.manifest.feature.shape, four, max_batch_size=2)
 
 
 def test_warming_up_finds_a_model_that_takes_other_features(bundle: Bundle) -> None:
-    engine = OnnxRuntimeEngine(model_file(bundle), EngineOptions())
+    engine = OnnxRuntimeEngine(model_file(bundle), bundle.manifest, EngineOptions())
     with pytest.raises(EngineError, match=r"does not take features of shape \(5, 8, 8\)"):
-        warm_up(engine, (5, 8, 8), num_classes=3, max_batch_size=2)
+        warm_up(engine, (5, 8, 8), bundle.manifest.given, max_batch_size=2)
 
 
-def test_warming_up_finds_a_model_with_a_fixed_batch(bundle: Bundle, tmp_path: Path) -> None:
+def test_a_fixed_batch_that_the_manifest_does_not_tell_is_refused(bundle: Bundle, tmp_path: Path) -> None:
     model = onnx.load(model_file(bundle))
     model.graph.input[0].type.tensor_type.shape.dim[0].dim_value = 1
     path = tmp_path / "cloud.onnx"
     onnx.save(model, path)
-    with pytest.raises(EngineError, match="does not take features"):
-        warm_up(OnnxRuntimeEngine(path, EngineOptions()), bundle.manifest.feature.shape, 3, max_batch_size=2)
+    with pytest.raises(EngineError, match=r"takes 1 frames at once, .* the manifest says any number"):
+        OnnxRuntimeEngine(path, bundle.manifest, EngineOptions())

@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from siftfunnel.cloud_server.batching import BatchPolicy
 from siftfunnel.cloud_server.engine import Engine, EngineUnavailableError
+from siftfunnel.cloud_server.pieces import Outputs
 from siftfunnel.cloud_server.rows import Rows
 from siftfunnel.cloud_server.settlement import Settlement
 from siftfunnel.shared.rpc import split_inference_pb2 as pb
@@ -155,7 +156,7 @@ class HangingEngine:
         self.entered = threading.Event()
         self.let_go = threading.Event()
 
-    def run(self, features_NCHW: NDArray[np.float32]) -> NDArray[np.float32]:
+    def run(self, features_NCHW: NDArray[np.float32]) -> Outputs:
         if self.hangs.is_set():
             self.entered.set()
             assert self.let_go.wait(10)
@@ -192,7 +193,7 @@ class AwayEngine:
         self._engine = engine
         self.is_back = threading.Event()
 
-    def run(self, features_NCHW: NDArray[np.float32]) -> NDArray[np.float32]:
+    def run(self, features_NCHW: NDArray[np.float32]) -> Outputs:
         if not self.is_back.is_set():
             raise EngineUnavailableError("gone fishing")
         return self._engine.run(features_NCHW)
@@ -218,7 +219,7 @@ def test_an_engine_that_stays_away_is_trouble_until_it_is_back_with_or_without_f
 class LeavingEngine:
     """Ends the thread that runs it, as `sys.exit` in a library does."""
 
-    def run(self, features_NCHW: NDArray[np.float32]) -> NDArray[np.float32]:
+    def run(self, features_NCHW: NDArray[np.float32]) -> Outputs:
         raise SystemExit(3)
 
 

@@ -11,10 +11,11 @@ import pytest
 from numpy.typing import NDArray
 
 from siftfunnel.cloud_server import answers
+from siftfunnel.cloud_server.answers import Ranking
 from siftfunnel.cloud_server.batching import BatchPolicy
 from siftfunnel.cloud_server.engine import Engine
+from siftfunnel.cloud_server.pieces import Outputs
 from siftfunnel.cloud_server.ticket import Ticket
-from siftfunnel.shared.rpc import split_inference_pb2 as pb
 from tests.cloud_server.conftest import Frames
 from tests.cloud_server.lane_rig import Code, GatedEngine, MakeRig, Rig, Waiter, errors
 
@@ -26,7 +27,7 @@ class SlowEngine:
         self._engine = engine
         self._seconds = seconds
 
-    def run(self, features_NCHW: NDArray[np.float32]) -> NDArray[np.float32]:
+    def run(self, features_NCHW: NDArray[np.float32]) -> Outputs:
         time.sleep(self._seconds)
         return self._engine.run(features_NCHW)
 
@@ -229,12 +230,12 @@ def test_an_answer_left_to_the_helper_that_cannot_be_made_is_an_error(
     time.sleep(0.003)
     by: list[str] = []
 
-    def rank(logits_NK: NDArray[np.float32], top_k: int) -> list[pb.Reply]:
+    def rank(reading: answers.Reading, outputs: Outputs, top_k: int) -> list[Ranking | None]:
         by.append(threading.current_thread().name)
         raise ZeroDivisionError("a defect")
 
     with monkeypatch.context() as patched:
-        patched.setattr(answers, "rank", rank)
+        patched.setattr(answers.Reading, "rank", rank)
         gated.gate.set()
         assert errors(rig.replies(running, waiting)) == [Code.INTERNAL, Code.INTERNAL]
     assert sorted(by) == ["tiny-0", "tiny-helper"]

@@ -1,5 +1,7 @@
 """Messages of one and of several frames: what round-trips, and what strangers send."""
 
+from collections.abc import Iterator
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -36,7 +38,9 @@ def test_frames_come_out_as_they_went_in(frames: list[pb.Frame]) -> None:
 
 @given(REPLIES)
 def test_joined_replies_are_what_protobuf_would_write(replies: list[pb.Reply]) -> None:
-    message, count = Several().join([reply.SerializeToString() for reply in replies])
+    joined = Several().join([reply.SerializeToString() for reply in replies])
+    assert joined is not None
+    message, count = joined
     assert count == len(replies)
     assert message == pb.Replies(replies=replies).SerializeToString()
 
@@ -53,10 +57,28 @@ def test_any_bytes_are_frames_or_a_bad_message(message: bytes) -> None:
 def test_a_message_of_replies_stays_small() -> None:
     replies = [pb.Reply(sequence=n, error=pb.FrameError(message="x" * 30_000)) for n in range(4)]
     serialised = [reply.SerializeToString() for reply in replies]
-    message, count = Several().join(serialised)
+    joined = Several().join(serialised)
+    assert joined is not None
+    message, count = joined
     assert (count, list(pb.Replies.FromString(message).replies)) == (2, replies[:2])
     big = pb.Reply(error=pb.FrameError(message="x" * 70_000)).SerializeToString()
-    assert Several().join([big, big])[1] == 1
+    joined = Several().join([big, big])
+    assert joined is not None
+    assert joined[1] == 1
+
+
+def test_replies_that_find_no_room_are_not_made_yet() -> None:
+    made: list[int] = []
+
+    def replies() -> Iterator[bytes]:
+        for number in range(10):
+            made.append(number)
+            yield bytes(40_000)
+
+    assert Several().join(replies()) is not None
+    assert made == [0, 1]
+    assert Several().join(iter(())) is None
+    assert Single().join(iter(())) is None
 
 
 @pytest.mark.parametrize(

@@ -24,7 +24,7 @@ Code = pb.FrameError
 
 @pytest.fixture
 def model_server(bundle: Bundle) -> ModelServer:
-    return ModelServer(OnnxRuntimeEngine(model_file(bundle), EngineOptions()))
+    return ModelServer(OnnxRuntimeEngine(model_file(bundle), bundle.manifest, EngineOptions()))
 
 
 def options(remote: str, **values: object) -> EngineOptions:
@@ -43,26 +43,29 @@ def test_logits_are_those_of_the_model_however_they_are_sent(
     model_server.outputs = [Tensor(name=names[1], datatype="FP32")] if names else []
     features = np.stack([frames.features(seed) for seed in range(3)])
     with model_server.serving() as remote:
-        engine = open_engine("open-inference", model_file(bundle), options(remote))
-        assert np.array_equal(engine.run(features), model_server.engine.run(features))
+        engine = open_engine("open-inference", model_file(bundle), bundle.manifest, options(remote))
+        assert np.array_equal(engine.run(features)[0], model_server.engine.run(features)[0])
     assert model_server.batches == [3]
 
 
 def test_a_server_without_metadata_is_believed(model_server: ModelServer, bundle: Bundle) -> None:
     with model_server.serving(with_metadata=False) as remote:
-        engine = open_engine("open-inference", model_file(bundle), options(remote))
-        assert engine.run(np.zeros((1, *bundle.manifest.feature.shape), np.float32)).shape == (1, 3)
+        engine = open_engine("open-inference", model_file(bundle), bundle.manifest, options(remote))
+        (logits,) = engine.run(np.zeros((1, *bundle.manifest.feature.shape), np.float32))
+        assert np.shape(logits) == (1, 3)
 
 
 def test_no_address_is_answered_with_the_flag(bundle: Bundle) -> None:
     with pytest.raises(EngineError, match="needs the address of the model server \\(--remote\\)"):
-        open_engine("open-inference", model_file(bundle), EngineOptions())
+        open_engine("open-inference", model_file(bundle), bundle.manifest, EngineOptions())
 
 
 def test_nobody_there_is_found_at_the_start(bundle: Bundle, free_port: Callable[[], int]) -> None:
     remote = f"127.0.0.1:{free_port()}"
     with pytest.raises(EngineError, match=f"no model server answers at {remote} within 0.5 s"):
-        open_engine("open-inference", model_file(bundle), options(remote, remote_timeout_s=0.5))
+        open_engine(
+            "open-inference", model_file(bundle), bundle.manifest, options(remote, remote_timeout_s=0.5)
+        )
 
 
 @pytest.mark.parametrize("kind", ["metadata", "infer"])
@@ -94,13 +97,13 @@ def test_a_model_that_is_not_there_is_named(model_server: ModelServer, bundle: B
         model_server.serving() as remote,
         pytest.raises(EngineError, match="NOT_FOUND for model tiny: Model tiny not found"),
     ):
-        open_engine("open-inference", model_file(bundle), options(remote))
+        open_engine("open-inference", model_file(bundle), bundle.manifest, options(remote))
 
 
 @pytest.mark.parametrize(
     ("inputs", "message"),
     [
-        ([Tensor(name="feature", datatype="UINT8")], "one input of type FP32, has feature UINT8"),
+        ([Tensor(name="feature", datatype="UINT8")], "needs the inputs feature FP32, has feature UINT8"),
         ([Tensor(name="a", datatype="FP32"), Tensor(name="b", datatype="FP32")], "has a FP32, b FP32"),
     ],
 )
@@ -109,7 +112,7 @@ def test_a_model_with_other_inputs_is_refused(
 ) -> None:
     model_server.inputs = inputs
     with model_server.serving() as remote, pytest.raises(EngineError, match=message):
-        open_engine("open-inference", model_file(bundle), options(remote))
+        open_engine("open-inference", model_file(bundle), bundle.manifest, options(remote))
 
 
 def _rename(response: oip.ModelInferResponse) -> None:
@@ -140,7 +143,7 @@ def test_an_answer_that_is_not_the_output_fails_the_batch(
 ) -> None:
     model_server.edit = edit
     with model_server.serving() as remote:
-        engine = open_engine("open-inference", model_file(bundle), options(remote))
+        engine = open_engine("open-inference", model_file(bundle), bundle.manifest, options(remote))
         with pytest.raises(RuntimeError, match=message):
             engine.run(np.zeros((1, *bundle.manifest.feature.shape), np.float32))
 
@@ -158,7 +161,7 @@ def test_what_passes_is_told_from_what_does_not(
     model_server: ModelServer, bundle: Bundle, code: grpc.StatusCode, kind: type[Exception]
 ) -> None:
     with model_server.serving() as remote:
-        engine = open_engine("open-inference", model_file(bundle), options(remote))
+        engine = open_engine("open-inference", model_file(bundle), bundle.manifest, options(remote))
         model_server.refusal = (code, "today is no good day")
         with pytest.raises(kind, match=f"answers {code.name} for model tiny: today is no good day") as caught:
             engine.run(np.zeros((1, *bundle.manifest.feature.shape), np.float32))

@@ -16,7 +16,7 @@ from siftfunnel.cloud_server.ray_serve import RayServeEngine
 from siftfunnel.shared.bundle import Bundle
 from tests.cloud_server.conftest import model_file
 
-LOGITS = np.ones((1, 3), np.float32)
+LOGITS = [np.ones((1, 3), np.float32)]
 FEATURES = np.zeros((1, 12, 8, 8), np.float32)
 
 
@@ -55,7 +55,7 @@ def engine_on(bundle: Bundle, monkeypatch: pytest.MonkeyPatch) -> Callable[[Hand
     def make(handle: Handle) -> RayServeEngine:
         monkeypatch.setattr(RayServeEngine, "_open", lambda self: handle)
         monkeypatch.setattr("siftfunnel.cloud_server.ray_serve._PAUSE_S", 0.0)
-        return RayServeEngine(model_file(bundle), EngineOptions(replicas=(1, 3)))
+        return RayServeEngine(model_file(bundle), bundle.manifest, EngineOptions(replicas=(1, 3)))
 
     return make
 
@@ -68,7 +68,7 @@ def died() -> Exception:
 
 def test_a_batch_whose_copy_died_is_run_again(engine_on: Callable[[Handle], RayServeEngine]) -> None:
     handle = Handle(died(), died(), LOGITS)
-    assert engine_on(handle).run(FEATURES) is LOGITS
+    assert engine_on(handle).run(FEATURES)[0] is LOGITS[0]
     assert handle.calls == 3
 
 
@@ -104,12 +104,14 @@ def test_two_batches_per_copy_are_under_way(engine_on: Callable[[Handle], RaySer
 def test_nobody_at_the_address_is_said(bundle: Bundle, free_port: Callable[[], int]) -> None:
     address = f"127.0.0.1:{free_port()}"
     with pytest.raises(EngineError, match=f"no Ray cluster answers at {address} within 0.1 s"):
-        open_engine("ray-serve", model_file(bundle), EngineOptions(ray_address=address, start_s=0.1))
+        open_engine(
+            "ray-serve", model_file(bundle), bundle.manifest, EngineOptions(ray_address=address, start_s=0.1)
+        )
 
 
 def test_an_address_without_a_port_is_said(bundle: Bundle) -> None:
     with pytest.raises(EngineError, match="--ray-address: 'head' is not HOST:PORT"):
-        open_engine("ray-serve", model_file(bundle), EngineOptions(ray_address="head"))
+        open_engine("ray-serve", model_file(bundle), bundle.manifest, EngineOptions(ray_address="head"))
 
 
 @pytest.mark.parametrize(
@@ -121,7 +123,7 @@ def test_what_is_not_installed_is_named_with_its_extra(
     monkeypatch.setitem(sys.modules, module, None)
     monkeypatch.delitem(sys.modules, "siftfunnel.cloud_server.torch_engine", raising=False)
     with pytest.raises(EngineError, match=rf"needs {module}, .* pip install '\.\[{extra}\]'"):
-        open_engine(engine, model_file(bundle), EngineOptions())
+        open_engine(engine, model_file(bundle), bundle.manifest, EngineOptions())
 
 
 @pytest.mark.parametrize("replicas", [(0, 1), (3, 2)])

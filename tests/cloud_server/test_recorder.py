@@ -89,6 +89,18 @@ def test_a_queue_that_the_disk_cannot_follow_drops_and_counts(tmp_path: Path) ->
     assert counts.written == len(recorded(path))
 
 
+def test_what_waits_for_the_disk_is_bounded_in_bytes_too(tmp_path: Path) -> None:
+    counts = Counts()
+    config = RecorderConfig(tmp_path / "flows.jsonl", queue_limit_mb=1.0)
+    recorder = FlowRecorder(config, counts.on_written, counts.on_dropped)
+    recorder.record("c", "down", METHOD, DIGEST, bytes(2_000_000))
+    for _ in range(20):
+        recorder.record("c", "down", METHOD, DIGEST, bytes(900))
+    recorder.close()
+    assert counts.dropped == {QUEUE_FULL: 1}
+    assert counts.written == 20
+
+
 def test_a_second_run_appends_and_only_the_owner_may_read(tmp_path: Path) -> None:
     path = tmp_path / "flows.jsonl"
     for message in (b"first", b"second"):

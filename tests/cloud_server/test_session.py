@@ -10,6 +10,7 @@ from siftfunnel.cloud_server.lane import Lane
 from siftfunnel.cloud_server.messages import BadMessageError, parse_frame
 from siftfunnel.cloud_server.server import CloudServer
 from siftfunnel.cloud_server.session import StreamSession
+from siftfunnel.cloud_server.ticket import Wish
 from siftfunnel.shared.reply_seal import ReplySeal
 from siftfunnel.shared.rpc import split_inference_pb2 as pb
 from tests.cloud_server.conftest import Frames, Serve
@@ -50,7 +51,7 @@ async def test_a_stream_that_cannot_be_read_further_does_not_end_as_if_all_was_t
 ) -> None:
     context, seal = BrokenContext(frames.frame(5).SerializeToString()), ReplySeal(frames.bundle.digest)
     async with serve() as (server, _):
-        session = StreamSession(context, only_lane(server), seal, window=4, top_k=1)  # type: ignore[arg-type]
+        session = StreamSession(context, only_lane(server), seal, window=4, wish=Wish())  # type: ignore[arg-type]
         with pytest.raises(AbortedError, match="send what is unanswered"):
             async with asyncio.timeout(5):
                 await session.run()

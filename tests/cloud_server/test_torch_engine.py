@@ -28,7 +28,9 @@ def threads_as_before() -> Iterator[None]:
 @pytest.mark.parametrize("directory", SHIPPED, ids=lambda path: path.name)
 def test_logits_are_those_of_onnx_runtime_on_every_shipped_bundle(directory: Path) -> None:
     bundle = load_bundle(directory, need=("cloud.onnx",))
-    engine, reference = (open_engine(name, model_file(bundle), CPU) for name in ("torch", "onnxruntime"))
+    engine, reference = (
+        open_engine(name, model_file(bundle), bundle.manifest, CPU) for name in ("torch", "onnxruntime")
+    )
     values = np.random.default_rng(0).normal(size=(5, *bundle.manifest.feature.shape))
     features = np.maximum(values, 0).astype(np.float32)
     for batch in (features[:1], features):
@@ -39,9 +41,9 @@ def test_logits_are_those_of_onnx_runtime_on_every_shipped_bundle(directory: Pat
 @pytest.mark.parametrize("directory", SHIPPED, ids=lambda path: path.name)
 def test_a_gpu_gives_the_same_logits_in_full_precision(directory: Path) -> None:
     bundle = load_bundle(directory, need=("cloud.onnx",))
-    engine = open_engine("torch", model_file(bundle), EngineOptions(device="cuda"))
+    engine = open_engine("torch", model_file(bundle), bundle.manifest, EngineOptions(device="cuda"))
     features = np.random.default_rng(0).normal(size=(5, *bundle.manifest.feature.shape)).astype(np.float32)
-    reference = open_engine("onnxruntime", model_file(bundle), CPU)
+    reference = open_engine("onnxruntime", model_file(bundle), bundle.manifest, CPU)
     assert np.allclose(engine.run(features), reference.run(features), rtol=1e-3, atol=1e-4)
     assert engine.batches_in_flight == 2
 
@@ -49,13 +51,13 @@ def test_a_gpu_gives_the_same_logits_in_full_precision(directory: Path) -> None:
 def test_a_batch_that_may_not_be_written_to_is_taken(bundle: Bundle, frames: Frames) -> None:
     features = frames.features(1)[np.newaxis].copy()
     features.flags.writeable = False
-    logits = open_engine("torch", model_file(bundle), CPU).run(features)
+    (logits,) = open_engine("torch", model_file(bundle), bundle.manifest, CPU).run(features)
     assert logits.shape == (1, 3)
     assert logits.dtype == np.float32
 
 
 def test_the_threads_asked_for_are_used(bundle: Bundle) -> None:
-    open_engine("torch", model_file(bundle), EngineOptions(device="cpu", threads=2))
+    open_engine("torch", model_file(bundle), bundle.manifest, EngineOptions(device="cpu", threads=2))
     assert torch.get_num_threads() == 2
 
 
@@ -68,7 +70,7 @@ async def test_a_server_answers_with_it(bundle: Bundle, frames: Frames, serve: S
 @pytest.mark.skipif(torch.cuda.is_available(), reason="there is a GPU here")
 def test_a_gpu_that_is_not_there_is_said_with_the_way_out(bundle: Bundle) -> None:
     with pytest.raises(EngineError, match=r"--device cuda: .* on this machine; --device cpu runs without"):
-        open_engine("torch", model_file(bundle), EngineOptions(device="cuda"))
+        open_engine("torch", model_file(bundle), bundle.manifest, EngineOptions(device="cuda"))
     assert choose_device(None).type == "cpu"
 
 
@@ -81,7 +83,7 @@ def test_a_device_of_another_kind_is_refused(name: str) -> None:
 def test_a_graph_with_an_operator_that_is_not_known_is_refused_by_its_name(tmp_path: Path) -> None:
     slow = make_slow_bundle(tmp_path / "slow")
     with pytest.raises(EngineError, match="the engine torch cannot run it: ONNX operator Loop is not known"):
-        TorchEngine(model_file(slow), CPU)
+        TorchEngine(model_file(slow), slow.manifest, CPU)
 
 
 def test_a_file_that_is_no_model_and_a_model_with_other_ends_are_refused(
@@ -90,6 +92,6 @@ def test_a_file_that_is_no_model_and_a_model_with_other_ends_are_refused(
     path = tmp_path / "cloud.onnx"
     path.write_bytes(b"not a model")
     with pytest.raises(EngineError, match=r"cloud\.onnx: not an ONNX model"):
-        TorchEngine(path, CPU)
-    with pytest.raises(EngineError, match="needs one input 'feature' and one output 'logits', has 'image'"):
-        TorchEngine(bundle.path("edge.onnx"), CPU)
+        TorchEngine(path, bundle.manifest, CPU)
+    with pytest.raises(EngineError, match="needs the inputs feature, has image"):
+        TorchEngine(bundle.path("edge.onnx"), bundle.manifest, CPU)

@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import Future
 from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -20,7 +21,9 @@ from tests.tinybundle import make_tiny_bundle
 
 
 @contextmanager
-def serving(*bundles: Bundle, port: int = 0, tls: TlsFiles | None = None, window: int = 64) -> Iterator[str]:
+def serving(
+    *bundles: Bundle, port: int = 0, tls: TlsFiles | None = None, window: int = 64, **told: Any
+) -> Iterator[str]:
     """Serve bundles from a thread of its own; gives the address."""
     ready: Future[str] = Future()
     stop = threading.Event()
@@ -32,6 +35,7 @@ def serving(*bundles: Bundle, port: int = 0, tls: TlsFiles | None = None, window
         tls=tls,
         window_frames=window,
         drain_s=2.0,
+        **told,
     )
 
     async def main() -> None:

@@ -11,7 +11,7 @@ import pytest
 from siftfunnel.edge_client import Answer, SplitClient
 from siftfunnel.edge_client.address import ServerAddress
 from siftfunnel.edge_client.client import ClientSettings
-from siftfunnel.edge_client.transport import StreamCall
+from siftfunnel.edge_client.transport import Ask, StreamCall
 from siftfunnel.edge_client.window import WindowPolicy
 from siftfunnel.shared.bundle import Bundle
 from siftfunnel.shared.rpc import split_inference_pb2 as pb
@@ -69,7 +69,7 @@ def test_messages_stay_within_what_the_server_takes(
     payload = bytes(20_000)
     frames = [pb.Frame(sequence=number, payload=payload) for number in range(20)]
     with serve(bundle) as server:
-        call = StreamCall(ServerAddress(server), bundle.digest, 1, several=True)
+        call = StreamCall(ServerAddress(server), Ask(bundle.digest), several=True)
         opened = threading.Event()
 
         def groups() -> Iterator[list[pb.Frame]]:
@@ -87,7 +87,7 @@ def test_messages_stay_within_what_the_server_takes(
 
 
 def test_a_server_that_tells_no_size_gets_single_frames() -> None:
-    call = StreamCall(ServerAddress("127.0.0.1:1"), "0" * 64, 1, several=True)
+    call = StreamCall(ServerAddress("127.0.0.1:1"), Ask("0" * 64), several=True)
     frames = [pb.Frame(sequence=number, payload=b"payload") for number in range(3)]
     assert [len(m.frames) for m in call._messages(iter([frames])) if isinstance(m, pb.Frames)] == [1, 1, 1]
     call.close()

@@ -32,7 +32,7 @@ def answers(outcomes: list[Outcome]) -> list[Answer]:
 
 def test_an_answer_is_what_both_halves_compute(bundle: Bundle, server: str, tmp_path: Path) -> None:
     (path,) = write_pictures(tmp_path, ["a.png"])
-    tensor = prepare(path, bundle.manifest.input).tensor_NCHW
+    tensor = prepare(path, bundle.manifest.input).tensor
     features = EdgeModel(bundle).features(tensor)
     logits = run_model(bundle.path("cloud.onnx").read_bytes(), features)
     with SplitClient(bundle, server, codec="fp32", top_k=3) as client:
@@ -270,6 +270,7 @@ def test_an_address_of_another_form_is_refused(bundle: Bundle, address: str) -> 
     "name",
     [
         "top_k",
+        "outputs",
         "budget_ms",
         "first_sequence",
         "threads",

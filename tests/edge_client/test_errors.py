@@ -67,7 +67,7 @@ def test_the_tree_in_the_docstring_names_every_exception() -> None:
     classes = [
         value for value in vars(errors).values() if isinstance(value, type) and issubclass(value, EdgeError)
     ]
-    assert len(classes) == 13
+    assert len(classes) == 14
     assert all(f" {each.__name__} " in f"{tree.replace(chr(10), ' ')} " for each in classes)
 
 

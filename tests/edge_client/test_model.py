@@ -4,6 +4,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
+import onnx
 import pytest
 
 from siftfunnel.edge_client import EdgeModel
@@ -50,14 +51,15 @@ def test_a_graph_that_does_not_fit_its_manifest_is_refused(bundle: Bundle, tmp_p
     files = {name: bundle.path(name).read_bytes() for name in ("edge.onnx", "cloud.onnx")}
     wrong = write_bundle(tmp_path / "wrong", manifest, files, {})
     with pytest.raises(
-        ModelError, match=r"gives float32 \(12, 8, 8\), its manifest says float32 \(12, 4, 4\)"
+        ModelError,
+        match=r"tensor feature: expected float32 of shape \(1, 12, 4, 4\), not float32 \(1, 12, 8, 8\)",
     ):
         EdgeModel(wrong)
 
 
 def test_a_file_that_is_no_graph_is_refused(bundle: Bundle, tmp_path: Path) -> None:
     broken = write_bundle(tmp_path / "broken", bundle.manifest, {"edge.onnx": b"junk"}, {})
-    with pytest.raises(ModelError, match=r"edge\.onnx does not load"):
+    with pytest.raises(ModelError, match=r"edge\.onnx: is no ONNX graph"):
         EdgeModel(broken)
 
 
@@ -91,3 +93,12 @@ def test_a_bundle_that_is_not_there_is_an_error_of_the_clients_tree(tmp_path: Pa
     with pytest.raises(EdgeError, match="no such folder of bundles") as told:
         EdgeModel("mine", bundles=[tmp_path / "nowhere"])
     assert isinstance(told.value, BundleError)
+
+
+def test_an_edge_half_that_takes_two_at_once_takes_any_number(bundle: Bundle, tmp_path: Path) -> None:
+    graph = onnx.load(bundle.path("edge.onnx"))
+    graph.graph.input[0].type.tensor_type.shape.dim[0].dim_value = 2
+    files = {"edge.onnx": graph.SerializeToString(), "cloud.onnx": bundle.read("cloud.onnx")}
+    fixed = EdgeModel(write_bundle(tmp_path / "fixed", bundle.manifest, files, {}))
+    tensor = np.random.default_rng(0).random((5, 3, 32, 32), np.float32)
+    assert np.allclose(fixed.features(tensor), EdgeModel(bundle).features(tensor), atol=1e-5)

@@ -55,7 +55,7 @@ def test_the_same_picture_gives_the_same_tensor_however_it_is_handed_over(
     with Image.open(io.BytesIO(stored)) as opened, path.open("rb") as file:
         for item in (str(path), stored, io.BytesIO(stored), file, opened, upright, np.asarray(upright)):
             prepared = prepare(as_picture(item).decodable(), SPEC)
-            np.testing.assert_array_equal(prepared.tensor_NCHW, expected.tensor_NCHW)
+            np.testing.assert_array_equal(prepared.tensor, expected.tensor)
             np.testing.assert_array_equal(prepared.pixels_HWC, expected.pixels_HWC)
 
 

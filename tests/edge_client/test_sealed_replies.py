@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 
 from siftfunnel.edge_client import Answer, FrameFailed, FrameFailure, SplitClient
 from siftfunnel.edge_client.client import ClientSettings
+from siftfunnel.edge_client.expected import Expected
 from siftfunnel.edge_client.frame import EncodedFrame
 from siftfunnel.edge_client.outcome import Outcome
 from siftfunnel.edge_client.settlement import Agreement, Terms, take_reply
@@ -21,6 +22,7 @@ from siftfunnel.shared.bundle import Bundle
 from siftfunnel.shared.call_metadata import BUNDLE_KEY, MESSAGE_BYTES_KEY, SEALED, SEALED_KEY, WINDOW_KEY
 from siftfunnel.shared.reply_seal import ReplySeal
 from siftfunnel.shared.rpc import split_inference_pb2 as pb
+from siftfunnel.shared.tensors import OutputSpec
 from tests.edge_client.conftest import pixels
 from tests.edge_client.test_faults import prediction, settings
 
@@ -136,7 +138,9 @@ def test_a_single_calls_reply_to_another_number_is_damaged(bundle: Bundle) -> No
 
 
 SEAL = ReplySeal("ab" * 32)
-AGREEMENT = Agreement("tiny", ("circle", "square"), "q4", 0, SEAL)
+CLASSES = ("circle", "square")
+EXPECTED = Expected(CLASSES, CLASSES, (OutputSpec("logits", "logits", (2,)),))
+AGREEMENT = Agreement("tiny", EXPECTED, "q4", 0, SEAL)
 
 
 def window_of(*payloads: bytes) -> InFlightWindow:

@@ -16,9 +16,9 @@ ROOT = Path(__file__).resolve().parents[2]
 
 PUBLIC = """
     SplitClient ClientSettings WindowPolicy ReconnectPolicy TlsFiles EdgeModel Picture OutcomeStream
-    Outcome Answer FrameFailure Superseded ClassScore ServerTimings
+    Outcome Answer FrameFailure Superseded ClassScore ServerTimings Outputs Transform
     EdgeError BundleError ModelError SourceError SourceLost ImageError CodecError DeviceExhausted
-    ServerUnreachable TlsFailure ServerRefused BundleMismatch FrameFailed TlsError
+    ServerUnreachable TlsFailure ServerRefused BundleMismatch FrameFailed OutputError TlsError
     __version__
 """
 

@@ -20,6 +20,8 @@ BUNDLE_KEYS = {
     "frame_errors",
     "frames_superseded",
     "accuracy",
+    "classes",
+    "outputs",
     "edge_ms_p50",
     "round_trip_ms_p50",
     "round_trip_ms_p99",

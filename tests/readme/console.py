@@ -13,6 +13,7 @@ from siftfunnel.cli import main
 ARCHIVE_VARIABLE = "README_CIFAR10_ARCHIVE"
 SHORTER = {
     ("demo",): ["--headless", "--frames", "3", "--rate", "0", "--http-port", "0"],
+    ("faces",): ["--per-identity", "8"],
     ("lab", "train"): ["--epochs", "2"],
     ("lab", "inverter"): ["--epochs", "2"],
     ("lab", "audit"): ["--pictures", "16", "--attacks", "residual"],

@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from siftfunnel.shared.input_spec import InputSpec
 from siftfunnel.shared.manifest import BundleError, CodecSpec, Manifest
 from siftfunnel.shared.tensors import FeatureSpec, OutputSpec, TensorSpec, pack
+from tests.shared.golden import stored_manifest as golden_stored
 from tests.shared.test_manifest import stored_manifest
 
 FP32 = CodecSpec("fp32", "float", {"dtype": "float32"})
@@ -122,3 +123,44 @@ def test_a_field_that_is_missing_is_named(field):
 def test_an_input_that_makes_no_sense_is_refused(changes, message):
     with pytest.raises(ValueError, match=message):
         InputSpec(224, 224, **changes)
+
+
+_FIELDS = ("tensors", "outputs", "class_ids", "classes", "frames_per_run", "original_sha256", "input")
+_VALUES = [
+    None,
+    True,
+    1.5,
+    7,
+    -1,
+    "x",
+    "",
+    [],
+    [1],
+    [None],
+    {},
+    [{}],
+    [{"name": "a"}],
+    [{"name": "a", "shape": [1e9]}],
+]
+
+
+@pytest.mark.parametrize("field", _FIELDS)
+@pytest.mark.parametrize("value", _VALUES, ids=repr)
+def test_a_field_of_any_type_is_read_or_refused_by_the_one_typed_error(field, value):
+    stored = {**json.loads(own().to_json()), field: value}
+    try:
+        read = Manifest.from_json(json.dumps(stored).encode())
+    except BundleError:
+        return
+    assert json.loads(read.to_json())[field] == value
+
+
+@given(place=st.integers(0, 10_000), value=st.integers(0, 255))
+def test_a_damaged_byte_of_the_golden_manifest_gives_a_manifest_or_the_one_typed_error(place, value):
+    data = bytearray(golden_stored(2))
+    data[place % len(data)] = value
+    try:
+        read = Manifest.from_json(bytes(data))
+    except BundleError:
+        return
+    assert Manifest.from_json(read.to_json()) == read

@@ -108,7 +108,7 @@ def test_pixels_of_another_form_are_refused(pixels):
 def test_prepare_gives_pixels_and_their_tensor():
     prepared = prepare(corners_picture(), SPEC)
     np.testing.assert_array_equal(prepared.pixels_HWC, fit_image(corners_picture(), SPEC))
-    np.testing.assert_array_equal(prepared.tensor_NCHW, normalise(prepared.pixels_HWC[None], SPEC))
+    np.testing.assert_array_equal(prepared.tensor, normalise(prepared.pixels_HWC[None], SPEC))
 
 
 def test_prepare_takes_an_open_picture_of_any_mode():
@@ -120,13 +120,67 @@ def test_prepare_takes_an_open_picture_of_any_mode():
     [
         ({"height": 0}, "at least 1x1 pixels, not 0x32"),
         ({"width": -1}, "at least 1x1 pixels, not 32x-1"),
-        ({"mean": (0, 0)}, "three values each"),
+        ({"mean": (0, 0)}, "one value for each channel of RGB: 3 values"),
         ({"std": (1, 1, 0)}, "finite and above 0"),
         ({"std": (1, 1, float("inf"))}, "finite and above 0"),
         ({"mean": (0, 0, float("nan"))}, "mean must be finite"),
-        ({"crop": "left"}, "unknown crop rule 'left'; known: centre, stretch"),
+        ({"crop": "left"}, "unknown crop rule 'left'; known: centre, stretch, letterbox, letterbox-corner"),
     ],
 )
 def test_an_input_spec_is_checked_when_it_is_made(fields, message):
     with pytest.raises(ValueError, match=message):
         InputSpec(**{"height": 32, "width": 32, **fields})
+
+
+# what the graph takes
+
+
+@st.composite
+def normalising_specs(draw):
+    colour = draw(st.sampled_from(["RGB", "BGR", "grey"]))
+    channels = 1 if colour == "grey" else 3
+    dtype = draw(st.sampled_from(["float32", "float16", "uint8"]))
+    numbers = {"scale": 1.0, "mean": (0.0,) * channels, "std": (1.0,) * channels}
+    if dtype != "uint8":
+        each = st.lists(st.floats(0.1, 9), min_size=channels, max_size=channels).map(tuple)
+        numbers = {
+            "scale": draw(st.sampled_from([1 / 255, 1 / 127.5, 1.0])),
+            "mean": draw(each),
+            "std": draw(each),
+        }
+    layout = draw(st.sampled_from(["NCHW", "NHWC"]))
+    return InputSpec(5, 4, colour=colour, dtype=dtype, layout=layout, **numbers)
+
+
+@given(spec=normalising_specs(), seed=st.integers(0, 99))
+def test_every_input_is_the_literal_formula(spec, seed):
+    pixels = np.random.default_rng(seed).integers(0, 256, (2, 5, 4, 3), dtype=np.uint8)
+    tensor = normalise(pixels, spec)
+    assert tensor.shape == (2, *spec.tensor_shape)
+    assert tensor.dtype == np.dtype(spec.dtype)
+    assert tensor.flags.c_contiguous
+    if spec.layout == "NCHW":
+        tensor = tensor.transpose(0, 2, 3, 1)
+    for number, picture in enumerate(pixels):
+        image = Image.fromarray(picture)
+        wanted = np.asarray(image.convert("L"))[..., None] if spec.colour == "grey" else picture
+        if spec.colour == "BGR":
+            wanted = wanted[..., [2, 1, 0]]
+        expected = (wanted.astype(np.float64) * spec.scale - spec.mean) / spec.std
+        close = {"float32": 1e-5, "float16": 1e-3, "uint8": 0}[spec.dtype]
+        np.testing.assert_allclose(tensor[number], expected, rtol=close, atol=close * 10)
+
+
+def test_a_bundle_of_schema_1_sees_the_bits_that_it_always_saw():
+    pixels = np.random.default_rng(0).integers(0, 256, (1, 32, 32, 3), dtype=np.uint8)
+    gain = (1.0 / (255.0 * np.asarray(SPEC.std))).astype(np.float32)
+    offset = (np.asarray(SPEC.mean) / np.asarray(SPEC.std)).astype(np.float32)
+    before = pixels.transpose(0, 3, 1, 2).astype(np.float32) * gain[:, None, None] - offset[:, None, None]
+    np.testing.assert_array_equal(normalise(pixels, SPEC), before)
+
+
+def test_a_picture_of_the_inputs_size_is_still_cut_where_the_rule_says_so():
+    picture = corners_picture(32, 32)
+    told = prepare(picture, InputSpec(32, 32, shorter_side=64, filter="bilinear"))
+    assert told.transform.scale == (0.5, 0.5)
+    assert told.transform.offset == (8.0, 8.0)

@@ -2,12 +2,18 @@
 
 import json
 import re
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
-from siftfunnel import cli
-from siftfunnel.shared.bundle import Bundle, write_inverter
+from siftfunnel import bundle_facts, cli
+from siftfunnel.shared.bundle import Bundle, write_bundle, write_inverter
+from siftfunnel.shared.bundle_check import open_halves
+from siftfunnel.shared.selftest import make_selftest
+from siftfunnel.shared.tensors import OutputSpec
+from siftfunnel.shipped import Library
+from tests.editable_halves import MANIFEST, cloud_graph, own_files
 from tests.tinybundle import make_tiny_bundle, make_tiny_inverter
 
 
@@ -166,8 +172,123 @@ def test_verify_names_a_changed_file(library: Bundle, name: str, capsys: pytest.
 
 
 def test_verify_as_json_tells_what_is_missing(library: Bundle, capsys: pytest.CaptureFixture[str]) -> None:
-    (library.directory / "cloud.onnx").unlink()
+    for name in ("edge.onnx", "cloud.onnx"):
+        (library.directory / name).unlink()
     assert cli.main(["bundle", "verify", "--json"]) == 1
     (result,) = json.loads(capsys.readouterr().out)
     assert result["ok"] is False
-    assert "cloud.onnx" in result["problem"]
+    assert "neither edge.onnx nor cloud.onnx is there" in result["problem"]
+
+
+@pytest.fixture
+def own(tmp_path: Path) -> Path:
+    """A bundle of schema 2 with its self-test."""
+    files = own_files()
+    files |= make_selftest(MANIFEST, *open_halves(MANIFEST, files))
+    return write_bundle(tmp_path / "own", MANIFEST, files, {}).directory
+
+
+def verdict(folder: Path, capsys: pytest.CaptureFixture[str]) -> tuple[int, str]:
+    code = cli.main(["bundle", "verify", str(folder)])
+    return code, capsys.readouterr().out
+
+
+def test_verify_runs_both_halves_and_their_self_tests(own: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    code, told = verdict(own, capsys)
+    assert code == 0
+    assert "both halves run, joined; self-tests passed: edge and cloud" in told
+
+
+@pytest.mark.parametrize(
+    ("lacking", "there"),
+    [(("cloud.onnx", "selftest-cloud.npz"), "edge"), (("edge.onnx",), "cloud"), (("cloud.onnx",), "edge")],
+)
+def test_verify_of_one_party_s_folder_looks_at_what_is_there_and_says_so(
+    own: Path, lacking: tuple[str, ...], there: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for name in lacking:
+        (own / name).unlink()
+    code, told = verdict(own, capsys)
+    assert code == 0
+    assert f"the {there} half runs ({' and '.join(lacking)} not here: not checked)" in told
+    assert f"self-tests passed: {there}" in told
+
+
+def test_verify_of_a_device_without_its_self_test_fails(
+    own: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (own / "selftest-edge.npz").unlink()
+    code, told = verdict(own, capsys)
+    assert code == 1
+    assert told.startswith("CHANGED  own")
+    assert "selftest-edge.npz" in told
+
+
+def test_verify_names_a_graph_that_does_not_fit_its_manifest(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder = write_bundle(
+        tmp_path / "own", MANIFEST, own_files(cloud=cloud_graph(softmax=True)), {}
+    ).directory
+    code, told = verdict(folder, capsys)
+    assert code == 1
+    assert told.startswith("UNUSABLE own")
+    assert "called logits and holds probabilities already" in told
+
+
+def test_show_tells_what_schema_2_says(own: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert cli.main(["bundle", "show", str(own)]) == 0
+    told = capsys.readouterr().out
+    for line in (
+        "input          3x24x32; shorter side to 36, centre cut, bicubic; .* BGR, NHWC float32",
+        r"feature        4x6x8 \(/deep/cut\)",
+        r"feature        5 \(skip\)",
+        "output         vector: embedding, float32 7",
+        r"classes        3 \(category\): crane \(n02012849\), crane \(n03126707\), tench",
+        "self-test      selftest-edge.npz, selftest-cloud.npz",
+    ):
+        wanted = re.sub(" {2,}", " +", line)
+        assert re.search(f"^{wanted}", told, re.MULTILINE), line
+    assert cli.main(["bundle", "show", str(own), "--json"]) == 0
+    fact = json.loads(capsys.readouterr().out)
+    assert fact["class_ids"] == ["n02012849", "n03126707", "n01440764"]
+    assert [output["kind"] for output in fact["outputs"]] == ["logits", "embedding", "tensor"]
+    assert [tensor["shape"] for tensor in fact["tensors"]] == [[4, 6, 8], [5]]
+
+
+def test_a_bundle_without_classes_is_listed_and_shown(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    vector = OutputSpec("scores", "embedding", (3,))
+    manifest = replace(MANIFEST, outputs=(vector, *MANIFEST.outputs[1:]), classes=(), class_ids=())
+    folder = write_bundle(tmp_path / "own", manifest, own_files(), {}).directory
+    assert verdict(folder, capsys)[0] == 0
+    assert cli.main(["bundle", "list", str(folder)]) == 0
+    assert capsys.readouterr().out.splitlines()[1].split()[3:5] == ["4x6x8+5", "-"]
+    assert cli.main(["bundle", "show", str(folder)]) == 0
+    assert "\nclasses " not in capsys.readouterr().out
+
+
+def test_a_network_without_labels_tells_its_agreement_and_what_a_picture_would_cost(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    report = {
+        "codecs": {"fp32": {"payload_bytes_mean": 1610.4, "agreement": 0.915}},
+        "pictures_at_equal_agreement": {
+            "fp32": {"jpeg": {"bytes_mean": 10692.0, "times": 6.6}, "webp": None}
+        },
+    }
+    folder = write_bundle(tmp_path / "own", MANIFEST, own_files(), report).directory
+    assert cli.main(["bundle", "show", str(folder)]) == 0
+    told = capsys.readouterr().out
+    assert "1,610 bytes, accuracy -, agreement with the uncut network 0.915, JPEG needs 10,692 bytes" in told
+    assert "WebP" not in told
+    assert cli.main(["bundle", "list", str(folder)]) == 0
+    assert "agrees 0.915" in capsys.readouterr().out
+
+
+def test_of_a_thousand_classes_people_see_the_first(tmp_path: Path) -> None:
+    names = tuple(f"thing {number}" for number in range(1000))
+    bundle = make_tiny_bundle(tmp_path / "many", classes=names)
+    told = dict(bundle_facts.lines(bundle_facts.facts(bundle, Library((), ()))))["classes"]
+    assert told.endswith("thing 19 and 980 more (--json has them)")

@@ -72,10 +72,15 @@ class LivePage:
     ) -> None:
         """Let pictures pass, each through every bundle, with their originals and answers."""
         for _ in range(count):
-            sequence, self._sequence = self._sequence, self._sequence + 1
+            sequence = self.next_sequence()
             for place, bundle in enumerate(bundles):
                 self._send(bundle, sequence, tap or self.relay, f"c{place}", codec)
             time.sleep(gap_s)
+
+    def next_sequence(self) -> int:
+        """The number of the next picture."""
+        self._sequence += 1
+        return self._sequence - 1
 
     def _send(self, bundle: Bundle, sequence: int, tap: HandFeed, connection: str, codec: str) -> None:
         picture = sequence % 3

@@ -7,14 +7,12 @@ import httpx
 import pytest
 from PIL import Image
 
-from siftfunnel.attacker.pictures import png_address
+from siftfunnel.attacker.pictures import address
 from siftfunnel.attacker.web.app import PAGE
 from siftfunnel.attacker.web.hub import News
 from tests.attacker.scene import Scene
+from tests.attacker.web.fakedemo import FakeDemo
 from tests.attacker.web.serving import BOOKS, face_of, served
-from tests.attacker.web.test_conductor import FakeDemo, demo
-
-__all__ = ["demo"]
 
 
 async def news(client: httpx.AsyncClient, *wanted: str) -> dict[str, Any]:
@@ -29,7 +27,8 @@ async def news(client: httpx.AsyncClient, *wanted: str) -> dict[str, Any]:
 
 def view(scene: Scene, sequence: int, shut: bool) -> dict[str, Any]:
     bundle = scene.shut if shut else scene.open
-    picture = png_address(Image.new("RGB", (8, 8)))
+    picture = address(Image.new("RGB", (8, 8)))
+    feature = {"name": "feature", "shape": [1, 8, 8], "picture": picture}
     return {
         "id": sequence,
         "tap": "relay",
@@ -43,7 +42,7 @@ def view(scene: Scene, sequence: int, shut: bool) -> dict[str, Any]:
         "jpeg_bytes": 900,
         "payload_bytes": 500,
         "original_size": [8, 8],
-        "pictures": {"original": picture, "feature": picture, "reconstruction": picture},
+        "pictures": {"original": picture, "features": [feature], "reconstruction": picture},
     }
 
 

@@ -8,10 +8,8 @@ import pytest
 
 from siftfunnel.attacker.web.app import MAX_ORDER_BYTES, MAX_PICTURE_BYTES, Face
 from tests.attacker.scene import Scene
+from tests.attacker.web.fakedemo import FakeDemo
 from tests.attacker.web.serving import face_of, served
-from tests.attacker.web.test_conductor import FakeDemo, demo
-
-__all__ = ["demo"]
 
 READ = ("/", "/app.js", "/healthz", "/summary", "/now", "/events", "/state", "/history.gif", "/pair/1")
 TOKEN = "0123456789abcdef-secret"

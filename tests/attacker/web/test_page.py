@@ -9,11 +9,9 @@ import pytest
 from siftfunnel.attacker.knowledge import gather
 from siftfunnel.shared.bundle import Bundle
 from tests.attacker.scene import Scene, eventually
-from tests.attacker.web.browser import Open, browser, expect, keep, lane, live, open_page
+from tests.attacker.web.browser import Open, expect, keep, lane
 from tests.attacker.web.live import LivePage
 from tests.tinybundle import make_tiny_bundle, make_tiny_inverter
-
-__all__ = ["browser", "live", "open_page"]
 
 
 def test_the_same_picture_goes_through_both_networks_side_by_side(

@@ -11,17 +11,12 @@ from tests.attacker.scene import Scene, eventually
 from tests.attacker.web.browser import (
     PHONE,
     Open,
-    browser,
     expect,
     keep,
-    live,
-    open_page,
     state,
 )
+from tests.attacker.web.fakedemo import FakeDemo
 from tests.attacker.web.live import LivePage
-from tests.attacker.web.test_conductor import FakeDemo, demo
-
-__all__ = ["browser", "demo", "live", "open_page"]
 
 
 def test_a_switch_is_a_wish_until_the_conductor_confirms_it(
@@ -129,7 +124,7 @@ def test_skipped_pictures_are_among_what_does_not_work(
         expect(page.locator("#problem-list")).to_contain_text(told)
 
 
-def test_ones_own_picture_is_sent_square_and_small_until_it_is_stopped(
+def test_ones_own_picture_is_sent_whole_and_small_until_it_is_stopped(
     live: Callable[..., LivePage], open_page: Open, scene: Scene, demo: FakeDemo, tmp_path: Path
 ) -> None:
     demo.answer = state(scene)
@@ -143,7 +138,7 @@ def test_ones_own_picture_is_sent_square_and_small_until_it_is_stopped(
 
     assert eventually(lambda: len(pictures()) >= 2)
     sent = Image.open(io.BytesIO(pictures()[0]))
-    assert (sent.format, sent.size) == ("JPEG", (448, 448))
+    assert (sent.format, sent.size) == ("JPEG", (960, 640))
     expect(page.locator("#source-note")).to_contain_text("Nothing of it is stored")
     page.get_by_role("button", name="Stop").click()
     assert eventually(lambda: demo.was_asked("/switch", {"pictures": "demo"}))

@@ -10,18 +10,13 @@ from tests.attacker.web.browser import (
     PHONE,
     TOUCH,
     Open,
-    browser,
     expect,
     keep,
     lane,
-    live,
-    open_page,
     state,
 )
+from tests.attacker.web.fakedemo import FakeDemo
 from tests.attacker.web.live import LivePage
-from tests.attacker.web.test_conductor import FakeDemo, demo
-
-__all__ = ["browser", "demo", "live", "open_page"]
 
 
 def test_on_a_phone_all_is_in_order_in_sight_and_within_reach_of_a_finger(

@@ -30,6 +30,21 @@ def test_a_plain_picture_survives_high_quality() -> None:
     assert np.abs(difference).max() < 0.05
 
 
+def test_a_picture_that_was_cut_before_it_was_encoded_is_not_cut_again() -> None:
+    pixels_HWC = np.zeros((32, 32, 3), np.uint8)
+    pixels_HWC[:2] = pixels_HWC[-2:] = 255
+    spec = InputSpec(32, 32, shorter_side=36)
+    codec = PictureCodec("jpeg-95", 0, spec)
+    difference = codec.decode(codec.encode(pixels_HWC)) - normalise(pixels_HWC[None], spec)[0]
+    assert np.abs(difference).mean() < 0.1
+
+
+def test_a_picture_of_another_size_is_a_codec_error() -> None:
+    payload = PictureCodec("jpeg-75", 0, InputSpec(16, 32)).encode(np.zeros((16, 32, 3), np.uint8))
+    with pytest.raises(CodecError, match="a picture of 32x16 pixels"):
+        PictureCodec("jpeg-75", 0, SPEC).decode(payload)
+
+
 @given(st.binary(max_size=400))
 def test_what_is_no_picture_is_a_codec_error(payload: bytes) -> None:
     with pytest.raises(CodecError):

@@ -42,10 +42,10 @@ def test_a_model_server_gives_the_logits_of_the_model_and_loses_no_frame_when_it
     peer: RunningPeer, bundle: Bundle, processes: Processes
 ) -> None:
     model = bundle.path("cloud.onnx")
-    local = OnnxRuntimeEngine(model, EngineOptions())
+    local = OnnxRuntimeEngine(model, bundle.manifest, EngineOptions())
     options = EngineOptions(remote=peer.address).for_bundle(bundle.name)
     features = np.random.default_rng(1).random((5, *bundle.manifest.feature.shape), dtype=np.float32)
-    made = open_engine("open-inference", model, options).run(features)
+    made = open_engine("open-inference", model, bundle.manifest, options).run(features)
     assert np.allclose(made, local.run(features), atol=1e-6)
 
     front = processes.siftfunnel(

@@ -9,11 +9,11 @@ import torch
 from siftfunnel.lab.attacks.doubled import Doubled
 from siftfunnel.lab.attacks.residual import Residual
 from siftfunnel.lab.attacks.stored import StoredInverter
-from siftfunnel.lab.attacks.victim import to_floats
+from siftfunnel.lab.attacks.victim import Lift, to_floats
 from siftfunnel.lab.inverter import convert_decoder
 from siftfunnel.shared.bundle import write_inverter
 from tests.lab.attacks.test_inverter_training import AUXILIARY, TARGET, silent
-from tests.lab.attacks.tiny import mean_error, tiny_victim
+from tests.lab.attacks.tiny import SIDE, mean_error, tiny_victim
 
 START = Residual(epochs=3, batch=10, learning_rate=1e-2, widths=(16, 12, 8), blocks=(1, 0, 0))
 VICTIM = tiny_victim()
@@ -74,3 +74,16 @@ def test_a_doubled_inverter_goes_on_from_where_it_stands_and_gets_more(
     after = attack.reconstruct(VICTIM, Z, root, silent).x_NCHW
     assert mean_error(after, X) < mean_error(before, X)
     assert torch.equal(start.reconstruct(VICTIM, Z, root, silent).x_NCHW, before)
+
+
+def test_an_inverter_behind_a_lift_is_trained_on_as_it_is(tmp_path: Path) -> None:
+    victim = tiny_victim()
+    lift = torch.nn.ConvTranspose2d(16, 5, 2, stride=2).requires_grad_(False)
+    lifted = replace(victim, lift=Lift(lift, (5, SIDE // 2, SIDE // 2), "as the cloud half does"))
+    start = Residual(epochs=1, widths=(8, 8, 8), blocks=(1, 0, 0))
+    attack = Doubled.of(start)
+    attack.fit(lifted, AUXILIARY, tmp_path, silent)
+    z = lifted.observe(torch.rand(2, 3, SIDE, SIDE))
+    assert attack.reconstruct(lifted, z, tmp_path, silent).x_NCHW.shape == (2, 3, SIDE, SIDE)
+    kept = attack.load(lifted, tmp_path / attack.name)[0]
+    assert torch.equal(kept.weight, lift.weight)

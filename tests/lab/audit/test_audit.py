@@ -181,17 +181,17 @@ def test_a_foreign_edge_of_odd_size_is_attacked_by_queries(data: Path, tmp_path:
     (tmp_path / "spec.json").write_text(json.dumps(write))
     target = target_of_foreign(made.path("edge.onnx"), tmp_path / "spec.json", CPU)
     assert not target.victim.white_box
-    with pytest.raises(DataError, match="give --dataset"):
+    with pytest.raises(DataError, match="give --images FOLDER, or --dataset"):
         audit(target, wanted(tmp_path / "out", data), quiet)
     report = audit(target, wanted(tmp_path / "out", data, dataset="cifar10"), quiet)
     assert set(report["attacks"]) == {"generative-black-box", "residual"}
-    assert report["accuracy"] == {"measured": False, "reason": "there is no cloud half"}
-    assert report["target"]["attacked_as"] == [3, 15, 15]
+    assert report["accuracy"]["reason"].startswith("there is no cloud half")
+    assert report["target"]["attacked_as"] == [3, 8, 8]
     assert report["wire"]["default"] is None
     reasons = {entry["name"]: entry["reason"] for entry in report["not_tried"]}
     assert reasons["rmle"] == "it needs gradients, and this edge half can only be queried"
     text = (tmp_path / "out" / "report.html").read_text()
-    assert "Accuracy was not measured: there is no cloud half." in text
+    assert "Accuracy was not measured: there is no cloud half" in text
     assert "black-box: the edge half is queried" in text
 
 

@@ -1,5 +1,6 @@
 import pytest
 
+from siftfunnel.lab.attacks.registry import make_attack
 from siftfunnel.lab.audit.checks import (
     auxiliary_is_alike,
     beats_mean_image,
@@ -10,6 +11,7 @@ from siftfunnel.lab.audit.checks import (
     start_does_not_matter,
     white_box_not_weaker,
 )
+from siftfunnel.lab.audit.probing import budget_field, halved
 from tests.lab.audit.numbers import attack, references
 
 
@@ -133,3 +135,10 @@ def test_all_checks_run_on_one_attack_without_details() -> None:
     checks = run_checks({"residual": attack(15)}, references(), stochastic=False, half=None, memory=None)
     assert [check.status for check in checks] == [*["NOT APPLICABLE"] * 6, "PASS"]
     assert all(check.failure_means for check in checks)
+
+
+def test_half_a_budget_is_half_of_its_floor_of_steps_too() -> None:
+    attack = make_attack("residual", epochs=8, least_steps=448)
+    name = budget_field(attack)
+    assert name is not None
+    assert halved(attack, name) == make_attack("residual", epochs=4, least_steps=224)

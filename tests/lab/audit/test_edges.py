@@ -59,7 +59,7 @@ def plain_features(x_NCHW: torch.Tensor) -> torch.Tensor:
 def test_a_second_output_is_refused_for_it_is_sent_too(tmp_path: Path) -> None:
     whole = helper.make_node("Identity", ["image"], ["picture"])
     write_edge(tmp_path, [CONV, RELU, whole], ("feature", "picture"))
-    with pytest.raises(EdgeError, match=r"gives 2 outputs \(feature .*, picture .*join them"):
+    with pytest.raises(EdgeError, match=r"gives 2 outputs \(feature .*, picture .*name them all"):
         target_in(tmp_path)
 
 

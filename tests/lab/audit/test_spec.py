@@ -41,7 +41,7 @@ def test_the_rest_may_be_given(tmp_path: Path) -> None:
         ({**LEAST, "feature": [2**13, 2**13]}, "more than"),
         ({**LEAST, "input": {**INPUT, "height": 8}}, "must lie in"),
         ({**LEAST, "input": {**INPUT, "std": [1, 0, 1]}}, "above 0"),
-        ({**LEAST, "input": {**INPUT, "mean": [0.5]}}, "three values"),
+        ({**LEAST, "input": {**INPUT, "mean": [0.5]}}, "3 values"),
         ({**LEAST, "label_kind": "people"}, "category or identity"),
         ({**LEAST, "cloud": "nowhere.onnx"}, "not there"),
         ({**LEAST, "features": 3}, "unknown"),

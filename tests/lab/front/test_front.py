@@ -15,9 +15,9 @@ from siftfunnel.lab.attacks.fingerprint import victim_fingerprint
 from siftfunnel.lab.attacks.registry import make_attack
 from siftfunnel.lab.attacks.stored import StoredInverter
 from siftfunnel.lab.attacks.victim import Victim
+from siftfunnel.lab.audit import wire as wire_module
 from siftfunnel.lab.audit.target import target_of_bundle
 from siftfunnel.lab.data import DataError
-from siftfunnel.lab.front import leakage as leakage_module
 from siftfunnel.lab.front.front import FrontRequest, measure_front
 from siftfunnel.lab.front.leakage import LeakageSettings, through_codec
 from siftfunnel.lab.front.pictures import PictureCoding
@@ -208,7 +208,7 @@ def test_a_feature_is_coded_once_however_often_it_is_seen(
 
 
 def test_without_room_features_are_coded_every_time(bundle: Bundle, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(leakage_module, "CACHE_BYTES", 0)
+    monkeypatch.setattr(wire_module, "CACHE_BYTES", 0)
     victim = through_codec(target_of_bundle(bundle.directory, CPU), "q4")
     z = victim.features(torch.rand(4, 3, 16, 16, generator=torch.Generator().manual_seed(2)))
     assert torch.equal(victim.transmit(z), victim.transmit(z))

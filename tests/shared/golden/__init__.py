@@ -8,6 +8,7 @@ Its JSON files were written once. A test that fails here says that the format ha
 import base64
 import binascii
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -15,10 +16,11 @@ from numpy.typing import NDArray
 
 from siftfunnel.shared.digests import sha256_hex
 from siftfunnel.shared.manifest import CodecSpec, EdgeStage, FeatureSpec, FileEntry, Manifest
+from siftfunnel.shared.output_tensors import add_tensor
 from siftfunnel.shared.preprocess import InputSpec
 from siftfunnel.shared.reply_seal import ReplySeal
 from siftfunnel.shared.rpc import split_inference_pb2 as pb
-from siftfunnel.shared.tensors import TensorSpec, pack
+from siftfunnel.shared.tensors import OutputSpec, TensorSpec, pack, pack_arrays
 from siftfunnel.shared.wire import SealedCodec, calibrate_lattice, calibrate_signed, make_codecs, packed
 from siftfunnel.shared.wire.bodies import make_body
 from siftfunnel.shared.wire.lattice_body import LatticeBody
@@ -26,6 +28,7 @@ from siftfunnel.shared.wire.tables import counts_from_histogram
 
 HERE = Path(__file__).parent
 SHAPE = (2, 3, 4)
+MANIFESTS = {1: "manifest.json", 2: "manifest_2.json"}
 
 
 def golden_features() -> NDArray[np.float32]:
@@ -34,8 +37,18 @@ def golden_features() -> NDArray[np.float32]:
     return (np.array(eighths, dtype=np.float32) / 8).reshape(SHAPE)
 
 
-def golden_manifest() -> Manifest:
-    """Every field set, tables written out by formula and not by calibration."""
+def golden_tensors() -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    """One frame of the tensors of schema 2: the values above, and seven more in a vector."""
+    return golden_features()[None], (np.arange(7, dtype=np.float32) / 4 - 1)[None]
+
+
+def golden_manifest(version: int = 1) -> Manifest:
+    """Every field set that the schema has."""
+    return _manifest_1() if version == 1 else _manifest_2()
+
+
+def _manifest_1() -> Manifest:
+    """Tables written out by formula and not by calibration."""
     return Manifest(
         name="golden",
         architecture="cnn-w32",
@@ -58,6 +71,44 @@ def golden_manifest() -> Manifest:
             "edge.onnx": FileEntry(sha256_hex(b"edge"), 4),
             "cloud.onnx": FileEntry(sha256_hex(b"cloud"), 5),
         },
+    )
+
+
+def _manifest_2() -> Manifest:
+    """What schema 2 can say and schema 1 cannot."""
+    tensors = (TensorSpec("/block3/add", SHAPE), TensorSpec("skip", (7,)))
+    return replace(
+        _manifest_1(),
+        schema_version=2,
+        input=InputSpec(
+            height=24,
+            width=40,
+            mean=(0.5,),
+            std=(0.25,),
+            crop="letterbox",
+            scale=0.0078125,
+            filter="bilinear",
+            antialias=False,
+            colour="grey",
+            layout="NHWC",
+            dtype="float16",
+            padding=0,
+        ),
+        feature=pack(tensors),
+        tensors=tensors,
+        outputs=(
+            OutputSpec("scores", "probabilities", (3,), "float16"),
+            OutputSpec("vector", "embedding", (5,)),
+            OutputSpec("boxes", "tensor", (None, 4), "int64"),
+        ),
+        classes=("crane", "Ångström", "crane"),
+        class_ids=("n02012849", "a", "n03126707"),
+        codecs=(
+            packed("fp", [CodecSpec(name, "float", {"dtype": name}) for name in ("float32", "float16")]),
+        ),
+        default_codec="fp",
+        frames_per_run=4,
+        original_sha256=sha256_hex(b"network"),
     )
 
 
@@ -96,6 +147,27 @@ def golden_messages() -> dict[str, pb.Frame | pb.Reply]:
     }
 
 
+def golden_output_messages() -> dict[str, pb.Reply | pb.DescribeReply]:
+    """Replies with outputs beside classes and without classes, and a bundle that says what it gives."""
+    reply = pb.Reply(sequence=300, prediction=pb.Prediction(class_index=[1], score=[0.75]))
+    add_tensor(reply.prediction, 1, np.array([0.5, -2.0], np.float32))
+    add_tensor(reply.prediction, 3, np.zeros((0, 4), np.float16))
+    bare = pb.Reply(sequence=301, prediction=pb.Prediction(timings=pb.Timings(batch_size=1)))
+    add_tensor(bare.prediction, 0, np.array([[1, -1]], np.int64))
+    described = pb.BundleDescription(
+        name="golden",
+        class_ids=["n1", "n2"],
+        tensors=[pb.TensorDescription(name="maps", shape=[2, 3, 4])],
+        outputs=[pb.OutputDescription(name="boxes", kind="tensor", shape=[0, 4], dtype="float16")],
+    )
+    return {
+        "answer_with_outputs": reply,
+        "outputs_alone": bare,
+        "too_large": pb.Reply(error=pb.FrameError(code=pb.FrameError.OUTPUTS_TOO_LARGE, message="too large")),
+        "description": pb.DescribeReply(bundles=[described], max_output_bytes=4 * 2**20),
+    }
+
+
 def golden_bulk_messages() -> dict[str, pb.Frames | pb.Replies]:
     """What `StreamBatches` carries: the messages above, several in one."""
     one = golden_messages()
@@ -112,9 +184,9 @@ def golden_sealed() -> dict[str, bytes]:
     return {key: seal.close(payload, one[key].SerializeToString()) for key in ("answer", "refusal")}
 
 
-def stored_manifest() -> bytes:
-    """The manifest as it was stored."""
-    return (HERE / "manifest.json").read_bytes()
+def stored_manifest(version: int = 1) -> bytes:
+    """The manifest of a schema as it was stored."""
+    return (HERE / MANIFESTS[version]).read_bytes()
 
 
 def stored_hex(name: str) -> dict[str, bytes]:
@@ -124,12 +196,18 @@ def stored_hex(name: str) -> dict[str, bytes]:
 
 def write_missing() -> None:
     """Write the files that are not there."""
-    manifest = golden_manifest()
+    manifest, second = golden_manifest(), golden_manifest(2)
     codecs = make_codecs(manifest, sha256_hex(manifest.to_json()))
+    (codec,) = make_codecs(second, sha256_hex(second.to_json()))
     contents = {
         "manifest.json": manifest.to_json(),
+        "manifest_2.json": second.to_json(),
+        "payloads_2.json": _hex({codec.name: codec.encode(pack_arrays(golden_tensors(), second.sent)[0])}),
         "payloads.json": _hex({codec.name: codec.encode(golden_features()) for codec in codecs}),
         "messages.json": _hex({key: m.SerializeToString() for key, m in golden_messages().items()}),
+        "output_messages.json": _hex(
+            {key: m.SerializeToString() for key, m in golden_output_messages().items()}
+        ),
         "bulk_messages.json": _hex({key: m.SerializeToString() for key, m in golden_bulk_messages().items()}),
         "sealed_replies.json": _hex(golden_sealed()),
         "lattice_places.json": _lattice_with_places(),

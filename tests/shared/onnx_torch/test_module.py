@@ -99,9 +99,19 @@ def test_a_form_that_is_not_known_shows_when_the_graph_is_loaded() -> None:
         OnnxModule(model)
 
 
-def test_a_graph_with_two_inputs_or_outputs_is_refused() -> None:
-    with pytest.raises(ValueError, match="one input and one output"):
-        OnnxModule(one_node("Add", inputs=2))
+def test_a_graph_with_several_inputs_and_outputs_takes_and_gives_them_in_order() -> None:
+    model = one_node("Sub", inputs=2)
+    model.graph.node.append(helper.make_node("Neg", ["y0"], ["y1"]))
+    model.graph.output.append(helper.make_tensor_value_info("y1", TensorProto.FLOAT, ["N", 4]))
+    module = OnnxModule(model)
+    assert (module.inputs, module.outputs) == (("x0", "x1"), ("y0", "y1"))
+    a, b = torch.randn(3, 4, requires_grad=True), torch.randn(3, 4)
+    difference, negative = module(a, b)
+    assert torch.equal(difference, a - b)
+    assert torch.equal(negative, b - a)
+    negative.sum().backward()
+    assert a.grad is not None
+    assert torch.equal(a.grad, -torch.ones(3, 4))
 
 
 def test_what_is_no_model_is_refused(tmp_path: Path) -> None:

@@ -36,6 +36,11 @@ class Case(NamedTuple):
     positive: bool = False
 
 
+def ratios(*values: float) -> Array:
+    return np.array([1, 1, *values], np.float32)
+
+
+ASYMMETRIC = {"mode": "nearest", "coordinate_transformation_mode": "asymmetric"}
 POOL = {"kernel_shape": [3, 3], "strides": [2, 2]}
 CASES = [
     Case("Conv", {"strides": [2, 1], "pads": [1, 1, 1, 1]}, (floats(6, 4, 3, 3), floats(6))),
@@ -122,6 +127,23 @@ CASES = [
     Case("Shape", opset=15),
     Case("Shape", {"start": 1, "end": 3}),
     Case("Dropout", opset=10),
+    *(Case(name) for name in ("Floor", "Ceil", "Sign", "Softsign")),
+    Case("ReduceProd", {"axes": [1, 3], "keepdims": 0}),
+    Case("ReduceSumSquare", {"axes": [1]}),
+    Case("Tile", {}, (integers(1, 2, 1, 3),)),
+    Case("GroupNormalization", {"num_groups": 2}, (floats(4), floats(4)), opset=21),
+    Case("Resize", ASYMMETRIC | {"nearest_mode": "floor"}, (None, ratios(2, 2))),
+    Case("Resize", ASYMMETRIC | {"nearest_mode": "floor"}, (None, None, integers(2, 4, 9, 5))),
+    Case("Resize", {"mode": "nearest"}, (None, ratios(3, 2))),
+    Case("Resize", {"mode": "linear"}, (None, ratios(2, 1.5))),
+    Case(
+        "Resize",
+        {"mode": "linear", "coordinate_transformation_mode": "align_corners"},
+        (None, ratios(2, 1.5)),
+    ),
+    Case("Resize", {"mode": "cubic"}, (None, ratios(2, 2))),
+    Case("Resize", {}, (ratios(2, 2),), opset=10),
+    Case("Upsample", {}, (ratios(2, 3),), opset=9),
 ]
 
 
@@ -192,7 +214,23 @@ def test_a_choice_between_two_values_follows_its_condition() -> None:
     compare(model_of(nodes, (2, 5), 17, {"size": integers(5)}), floats(2, 5))
 
 
+@pytest.mark.parametrize("how", ["LessOrEqual", "GreaterOrEqual"])
+@pytest.mark.parametrize("join", ["And", "Or"])
+def test_conditions_are_joined_and_turned_round(how: str, join: str) -> None:
+    nodes = [
+        helper.make_node("Range", ["first", "end", "step"], ["row"]),
+        helper.make_node(how, ["x", "row"], ["a"]),
+        helper.make_node("Greater", ["x", "first"], ["positive"]),
+        helper.make_node("Not", ["positive"], ["b"]),
+        helper.make_node(join, ["a", "b"], ["c"]),
+        helper.make_node("Cast", ["c"], ["y"], to=TensorProto.FLOAT),
+    ]
+    others = {"first": np.float32(0), "end": np.float32(1), "step": np.float32(0.2)}
+    compare(model_of(nodes, (2, 5), 17, others), floats(2, 5))
+
+
 def test_every_operator_is_tried() -> None:
     tried = {case.operator for case in CASES}
     elsewhere = {"Split", "Where", "Constant", "ConstantOfShape", "Greater"}
+    elsewhere |= {"Range", "LessOrEqual", "GreaterOrEqual", "And", "Or", "Not"}
     assert set(OPERATORS) - tried - elsewhere == {"Equal", "Less"}

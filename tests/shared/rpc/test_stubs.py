@@ -37,11 +37,23 @@ def numbers(message) -> dict[str, int]:
         (pb.SerialisedReplies, {"replies": 1}),
         (pb.Frames, {"frames": 1}),
         (pb.Replies, {"replies": 1}),
-        (pb.Prediction, {"class_index": 1, "score": 2, "timings": 3}),
+        (pb.Prediction, {"class_index": 1, "score": 2, "timings": 3, "outputs": 4}),
+        (pb.Tensor, {"output": 1, "shape": 2, "data": 3}),
         (pb.Timings, {"queue_us": 1, "decode_us": 2, "compute_us": 3, "batch_size": 4}),
         (pb.FrameError, {"code": 1, "message": 2, "retry_after_ms": 3}),
         (pb.DescribeRequest, {}),
-        (pb.DescribeReply, {"bundles": 1, "server_version": 2, "max_message_bytes": 3, "window": 4}),
+        (
+            pb.DescribeReply,
+            {
+                "bundles": 1,
+                "server_version": 2,
+                "max_message_bytes": 3,
+                "window": 4,
+                "max_output_bytes": 5,
+            },
+        ),
+        (pb.TensorDescription, {"name": 1, "shape": 2}),
+        (pb.OutputDescription, {"name": 1, "kind": 2, "shape": 3, "dtype": 4}),
         (
             pb.BundleDescription,
             {
@@ -52,6 +64,9 @@ def numbers(message) -> dict[str, int]:
                 "feature_shape": 5,
                 "default": 6,
                 "default_codec": 7,
+                "class_ids": 8,
+                "tensors": 9,
+                "outputs": 10,
             },
         ),
     ],
@@ -70,6 +85,7 @@ def test_error_codes_keep_their_numbers():
         "BUDGET_EXCEEDED": 4,
         "UNAVAILABLE": 5,
         "INTERNAL": 6,
+        "OUTPUTS_TOO_LARGE": 7,
     }
 
 

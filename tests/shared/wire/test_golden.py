@@ -4,10 +4,13 @@ import json
 
 import numpy as np
 import pytest
+from google.protobuf import descriptor_pb2, descriptor_pool, message_factory
 
 from siftfunnel.shared.digests import sha256_hex
+from siftfunnel.shared.input_spec import InputSpec
 from siftfunnel.shared.manifest import CodecSpec, FeatureSpec, Manifest
-from siftfunnel.shared.tensors import pack
+from siftfunnel.shared.rpc import split_inference_pb2 as pb
+from siftfunnel.shared.tensors import pack, pack_arrays, unpack_array
 from siftfunnel.shared.wire import SealedCodec, codec_by_name, make_codecs
 from siftfunnel.shared.wire.bodies import make_body
 from tests.shared.golden import (
@@ -18,8 +21,10 @@ from tests.shared.golden import (
     golden_features,
     golden_manifest,
     golden_messages,
+    golden_output_messages,
     golden_packed,
     golden_sealed,
+    golden_tensors,
     stored_hex,
     stored_manifest,
 )
@@ -31,18 +36,41 @@ def golden_codecs():
     return make_codecs(Manifest.from_json(stored_manifest()), sha256_hex(stored_manifest()))
 
 
-def test_the_stored_manifest_reads_as_the_manifest_it_was_written_from():
-    assert Manifest.from_json(stored_manifest()) == golden_manifest()
+@pytest.mark.parametrize("version", [1, 2])
+def test_the_stored_manifest_reads_as_the_manifest_it_was_written_from(version):
+    assert Manifest.from_json(stored_manifest(version)) == golden_manifest(version)
 
 
-def test_the_golden_manifest_is_written_as_the_bytes_that_were_stored():
-    assert golden_manifest().to_json() == stored_manifest()
+@pytest.mark.parametrize("version", [1, 2])
+def test_the_golden_manifest_is_written_as_the_bytes_that_were_stored(version):
+    assert golden_manifest(version).to_json() == stored_manifest(version)
 
 
-def test_the_golden_manifest_sets_every_field():
+def test_the_golden_manifests_set_every_field():
+    later = {"tensors", "outputs", "class_ids", "frames_per_run", "original_sha256"}
     for field in dataclasses.fields(Manifest):
-        assert getattr(golden_manifest(), field.name), field.name
-    assert golden_manifest().schema_version == 1
+        assert getattr(golden_manifest(2), field.name), field.name
+        assert bool(getattr(golden_manifest(1), field.name)) == (field.name not in later), field.name
+    for field in dataclasses.fields(InputSpec):
+        # a letterbox has no shorter side
+        said = getattr(golden_manifest(2).input, field.name) != field.default
+        assert said == (field.name != "shorter_side"), field.name
+
+
+def test_a_bundle_of_schema_1_keeps_its_digest():
+    digest = "5ba91050937d8463e2c621fc797fc329b793dc60f2ed11e94b4a005cee1053e2"
+    assert sha256_hex(stored_manifest()) == digest
+
+
+def test_several_tensors_are_packed_to_the_stored_payload_and_come_back_from_it():
+    manifest = Manifest.from_json(stored_manifest(2))
+    (codec,) = make_codecs(manifest, sha256_hex(stored_manifest(2)))
+    stored = stored_hex("payloads_2.json")["fp"]
+    assert codec.encode(pack_arrays(golden_tensors(), manifest.sent)[0]) == stored
+    for got, wanted in zip(
+        unpack_array(codec.decode(stored)[None], manifest.sent), golden_tensors(), strict=True
+    ):
+        np.testing.assert_array_equal(got, wanted)
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -94,6 +122,31 @@ def test_sealed_replies_are_the_bytes_that_were_stored_and_say_what_they_said_un
     assert read.HasField("checksum")
     read.ClearField("checksum")
     assert read == golden_messages()[key]
+
+
+@pytest.mark.parametrize("key", list(golden_output_messages()))
+def test_messages_with_outputs_are_read_and_written_as_before(key):
+    message, stored = golden_output_messages()[key], stored_hex("output_messages.json")[key]
+    assert type(message).FromString(stored) == message
+    assert message.SerializeToString() == stored
+
+
+def test_who_knows_no_outputs_reads_the_classes_beside_them():
+    """A message of the fields that there were before, as a client of that time has it."""
+    fields = descriptor_pb2.DescriptorProto()
+    pb.Prediction.DESCRIPTOR.CopyToProto(fields)
+    del fields.field[3:]
+    file = descriptor_pb2.FileDescriptorProto(name="before.proto", package="before", syntax="proto3")
+    timings = descriptor_pb2.DescriptorProto()
+    pb.Timings.DESCRIPTOR.CopyToProto(timings)
+    fields.field[2].type_name = ".before.Timings"
+    file.message_type.extend([fields, timings])
+    pool = descriptor_pool.DescriptorPool()
+    pool.Add(file)
+    before = message_factory.GetMessageClass(pool.FindMessageTypeByName("before.Prediction"))
+    reply = pb.Reply.FromString(stored_hex("output_messages.json")["answer_with_outputs"])
+    read = before.FromString(reply.prediction.SerializeToString())
+    assert (list(read.class_index), list(read.score)) == ([1], [0.75])
 
 
 def test_the_stored_payload_of_the_stored_signed_codec_reads_and_writes_the_same_for_ever():

@@ -10,7 +10,7 @@ def test_the_last_lines_tell_of_the_whole_run_though_a_new_turn_has_just_begun(t
     bundle = make_tiny_bundle(tmp_path / "tiny", "tiny")
     books = Books()
     books.begin_turn(bundle, "q6")
-    outcome = {"bundle": "tiny", "codec": "q6", "outcome": "answer", "label": None, "edge_ms": 2.0}
+    outcome = {"bundle": "tiny", "codec": "q6", "outcome": "answer", "label": None, "top": [], "edge_ms": 2.0}
     books.add({**outcome, "round_trip_ms": 5.0, "payload_bytes": 100})
     heard = {"frames_intercepted": 1, "frames_scored": 1, "wire_bytes_mean": 180.0, "psnr_mean": 20.0}
     books.of_attacker = {"tiny": {**heard, "ssim_mean": 0.5}}

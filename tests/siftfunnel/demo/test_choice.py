@@ -7,10 +7,17 @@ from typing import Any
 
 import pytest
 
-from siftfunnel.demo.choice import DemoConfig, choose_bundles, pictures_below, without_inverter
+from siftfunnel.demo.choice import (
+    DemoConfig,
+    about_inverters,
+    choose_bundles,
+    own_inverter,
+    pictures_below,
+)
 from siftfunnel.shared.bundle import Bundle, write_bundle
 from siftfunnel.shared.manifest import CodecSpec
 from siftfunnel.shipped import Library
+from tests.ownbundle import make_own_bundle
 from tests.tinybundle import make_tiny_bundle, make_tiny_inverter
 
 
@@ -160,8 +167,43 @@ def test_two_bundles_of_one_name_are_refused(bundle: Bundle) -> None:
         DemoConfig(images=Path(), bundles=(bundle, bundle))
 
 
-def test_bundles_without_a_decoder_are_named(library: Library, bundle: Bundle, tmp_path: Path) -> None:
+def test_named_bundles_tell_which_folders_are_no_classes_of_theirs(library: Library) -> None:
+    fitting = choose_bundles(["bare"], ["circle"], library)
+    assert (fitting.labelled, fitting.notes) == (True, ())
+    foreign = choose_bundles(["bare"], ["unicorn"], library)
+    assert not foreign.labelled
+    assert "unicorn" in foreign.notes[0]
+
+
+def test_a_network_without_classes_plays_without_labels_and_that_is_said(library: Library) -> None:
+    make_own_bundle(library.models[0] / "own", "own")
+    found = choose_bundles(["own"], ["circle"], library)
+    rmtree(library.models[0] / "own")
+    assert not found.labelled
+    assert "own: no list of classes" in found.notes[0]
+
+
+def test_bundles_without_a_decoder_are_named_and_how_to_make_one(
+    library: Library, bundle: Bundle, tmp_path: Path
+) -> None:
     make_tiny_inverter(tmp_path / "for-bare", bundle)
     pair = (bundle, library.find_bundle("letters"))
-    assert without_inverter(DemoConfig(images=Path(), bundles=pair, inverters=(tmp_path,))) == ["letters"]
-    assert without_inverter(DemoConfig(images=Path(), bundles=pair)) == ["bare", "letters"]
+    config = DemoConfig(images=Path("/my pictures"), bundles=pair, inverters=(tmp_path,))
+    (note,) = about_inverters(config)
+    assert note.startswith("no inverter for letters: ")
+    command = f"siftfunnel lab inverter {pair[1].directory} --images '/my pictures' --out inverters/letters"
+    assert command in note
+    assert len(about_inverters(DemoConfig(images=Path(), bundles=pair))) == 2
+
+
+def test_a_decoder_that_somebody_names_must_be_there_and_whole(bundle: Bundle, tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match="no such directory"):
+        own_inverter(tmp_path / "nowhere")
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(ValueError, match="no decoder lies there"):
+        own_inverter(tmp_path / "empty")
+    made = make_tiny_inverter(tmp_path / "mine", bundle)
+    assert own_inverter(tmp_path / "mine") == tmp_path / "mine"
+    (made.directory / "inverter.onnx").write_bytes(b"something else")
+    with pytest.raises(ValueError, match=r"inverter\.onnx"):
+        own_inverter(tmp_path / "mine")

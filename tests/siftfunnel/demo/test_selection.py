@@ -6,9 +6,10 @@ from typing import Any
 import pytest
 
 from siftfunnel.demo.control import WishError
-from siftfunnel.demo.pairs import pairs_of
+from siftfunnel.demo.pairs import pairs_of, tasks_of
 from siftfunnel.demo.selection import Selection
 from siftfunnel.shared.bundle import Bundle
+from tests.ownbundle import make_own_bundle
 from tests.tinybundle import make_tiny_bundle
 
 
@@ -100,6 +101,19 @@ def test_networks_with_other_classes_are_no_pair(bundles: tuple[Bundle, ...]) ->
     selection = Selection(bundles, pairs_of(bundles), codec=None, tls=False)
     with pytest.raises(WishError, match="same classes"):
         selection.switch({"bundles": ["bare", "letters"]})
+
+
+def test_networks_without_classes_play_together_where_their_outputs_are_the_same(
+    bundles: tuple[Bundle, ...], tmp_path: Path
+) -> None:
+    one, other = (make_own_bundle(tmp_path / name, name) for name in ("one", "other"))
+    larger = make_own_bundle(tmp_path / "larger", "larger", (64, 64))
+    groups = [task.names for task in tasks_of([one, larger, bundles[0], other])]
+    assert groups == [("one", "other"), ("larger",), ("bare",)]
+    selection = Selection([one, larger, other], pairs_of([one, larger, other]), codec=None, tls=False)
+    selection.switch({"bundles": ["other", "one"]})
+    with pytest.raises(WishError, match="same classes or outputs"):
+        selection.switch({"bundles": ["one", "larger"]})
 
 
 def test_state_tells_the_page_what_plays_and_what_could_be_chosen(selection: Selection) -> None:

@@ -114,6 +114,8 @@ def test_the_summary_has_exactly_the_keys_it_promises() -> None:
         "frames_lost": 0,
         "images_skipped": 0,
         "accuracy": 1.0,
+        "classes": {"cat": 1, "dog": 1},
+        "outputs": {},
         "edge_ms_p50": 1.5,
         "round_trip_ms_p50": 4.0,
         "round_trip_ms_p99": pytest.approx(4.98),
@@ -254,3 +256,28 @@ def test_a_mean_over_what_came_since(
     now: dict[str, Any], then: dict[str, Any], expected: float | None
 ) -> None:
     assert since(now, then, "m", "n") == expected
+
+
+def test_a_class_is_told_by_its_name_or_its_id() -> None:
+    crane = {**answer("n02012849", "crane"), "top": [{"class": "crane", "id": "n02012849", "score": 0.9}]}
+    other = {**crane, "label": "n03126707"}
+    tally = Tally(frozenset({"crane", "n02012849", "n03126707"}))
+    for outcome in (crane, other, {**crane, "label": "crane"}):
+        tally.add(outcome, 0.0)
+    assert (tally.labelled, tally.correct) == (3, 2)
+    assert tally.as_json({})["classes"] == {"crane": 3}
+
+
+def test_an_answer_without_classes_claims_no_accuracy_and_its_outputs_are_told() -> None:
+    tally = Tally(frozenset())
+    for low, boxes in ((-1.5, [1, 4]), (0.5, [2, 4])):
+        embedding = {"dtype": "float32", "shape": [2], "values": [low, None]}
+        large = {"dtype": "float32", "shape": boxes, "values": None}
+        outputs = {"embedding": embedding, "boxes": large}
+        tally.add({**answer("ada", ""), "top": [], "outputs": outputs}, 0.0)
+    told = tally.as_json({})
+    assert (told["frames_answered"], told["accuracy"], told["classes"]) == (2, None, {})
+    assert told["outputs"] == {
+        "embedding": {"frames": 2, "shape": [2], "lowest": -1.5, "highest": 0.5},
+        "boxes": {"frames": 2, "shape": [2, 4], "lowest": None, "highest": None},
+    }

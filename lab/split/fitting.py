@@ -1,0 +1,150 @@
+"""Fitting the funnel in closed form: what matters, which patches, which step for each target.
+
+pictures -> edge half -> tensors -+-> importance M -+-> a funnel for each side of patches -> the best one
+                                  +-> covariance   -+
+funnel, targets -> a step for each -> channels that are always zero dropped -> codecs
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from siftfunnel.lab.split.features import Arrays, Ends, Say, Seen
+from siftfunnel.lab.split.linear import TensorFunnel, fit_tensor, unit_of
+from siftfunnel.lab.split.patches import maps_spec, possible_sides
+from siftfunnel.lab.split.rates import estimated_bytes, levels_of, step_for, used_channels
+from siftfunnel.lab.split.sensitivity import Importance, importance
+
+IMPORTANCE_PICTURES = 240
+SCORING_PICTURES = 96
+NOMINAL_BITS_PER_VALUE = 0.4
+"""Of a tensor, where sides of patches are compared and no byte target is given."""
+
+
+@dataclass(frozen=True)
+class Funnel:
+    """The funnels of a cut's tensors, in their order.
+
+    Attributes:
+        parts: One for each tensor.
+        importance: How M was found, in words.
+    """
+
+    parts: tuple[TensorFunnel, ...]
+    importance: str = ""
+
+    def encode(self, tensors: Sequence[NDArray[np.float32]]) -> Arrays:
+        """Tensors -> z."""
+        return tuple(part.encode(values) for part, values in zip(self.parts, tensors, strict=True))
+
+    def decode(self, z: Sequence[NDArray[np.float32]]) -> Arrays:
+        """The inverse of `encode`."""
+        return tuple(part.decode(values) for part, values in zip(self.parts, z, strict=True))
+
+    @property
+    def unit(self) -> float:
+        """What steps are told in."""
+        return unit_of(self.parts)
+
+    @property
+    def macs(self) -> int:
+        """Multiply-adds on the device for a picture."""
+        return sum(part.macs for part in self.parts)
+
+    def within(self, macs: float) -> "Funnel":
+        """With the channels of the largest variances that so many multiply-adds allow.
+
+        Raises:
+            ValueError: not even one channel of each tensor fits.
+        """
+        ranked = sorted(
+            ((float(v), n, k) for n, part in enumerate(self.parts) for k, v in enumerate(part.variances_K)),
+            reverse=True,
+        )
+        kept = [np.zeros(part.channels, dtype=bool) for part in self.parts]
+        left = macs
+        for _, number, channel in ranked:
+            left -= self.parts[number].macs / self.parts[number].channels
+            if left < 0:
+                break
+            kept[number][channel] = True
+        if not all(channels.any() for channels in kept):
+            raise ValueError(
+                f"a funnel of {macs:,.0f} multiply-adds has no channel: allow more, or cut earlier"
+            )
+        parts = [part.keep(channels) for part, channels in zip(self.parts, kept, strict=True)]
+        return Funnel(tuple(parts), self.importance)
+
+    def without_unused(self, z: Sequence[NDArray[np.float32]], finest_step: float) -> "Funnel":
+        """Without the channels that are zero in every frame at the finest step."""
+        kept = [part.keep(used_channels(v, finest_step)) for part, v in zip(self.parts, z, strict=True)]
+        return Funnel(tuple(kept), self.importance)
+
+
+def quantised(z: Sequence[NDArray[np.float32]], step: float) -> Arrays:
+    """What arrives of z."""
+    return tuple(levels_of(values, step).astype(np.float32) * np.float32(step) for values in z)
+
+
+def fit_funnel(ends: Ends, fitted: Seen, held_out: Seen, target_bytes: float | None, say: Say) -> Funnel:
+    """The funnel of a cut, with all its channels.
+
+    Args:
+        ends: The cut network.
+        fitted: Pictures to fit to.
+        held_out: Others, by which sides of patches are compared.
+        target_bytes: Of a frame; None compares at a nominal rate.
+        say: Shows progress.
+    """
+    tensors = ends.halves.tensors
+    sides = [possible_sides(maps_spec(tensor)) for tensor in tensors]
+    found = _importance(ends, fitted, sides, say)
+    values = [tensor.size for tensor in tensors]
+    budget = target_bytes or sum(values) * NOMINAL_BITS_PER_VALUE / 8
+    parts: list[TensorFunnel] = []
+    for position, tensor in enumerate(tensors):
+        candidates = [
+            fit_tensor(fitted.tensors[position], tensor, side, found.matrices[position][side])
+            for side in sides[position]
+        ]
+        share = budget * values[position] / sum(values)
+        parts.append(_best(candidates, position, ends, fitted, held_out, share, say))
+    return Funnel(tuple(parts), found.how)
+
+
+def _importance(ends: Ends, fitted: Seen, sides: Sequence[Sequence[int]], say: Say) -> Importance:
+    few = fitted.take(slice(0, IMPORTANCE_PICTURES), ends)
+    say(f"what the outputs ask of {len(sides)} tensor(s), by {len(few)} pictures")
+    return importance(ends, few, sides)
+
+
+def _best(
+    candidates: Sequence[TensorFunnel],
+    position: int,
+    ends: Ends,
+    fitted: Seen,
+    held_out: Seen,
+    target_bytes: float,
+    say: Say,
+) -> TensorFunnel:
+    """The funnel whose patches diverge least at equal bytes on held-out pictures, all else untouched."""
+    if len(candidates) == 1:
+        return candidates[0]
+    some = held_out.take(slice(0, SCORING_PICTURES), ends)
+    scores = []
+    for part in candidates:
+        known, z = part.encode(fitted.tensors[position]), part.encode(some.tensors[position])
+
+        def size(step: float, known: Any = known, z: Any = z) -> float:
+            return estimated_bytes([known], [z], step)
+
+        step = step_for(size, max(target_bytes, 12), unit_of([part]), tolerance=0.03)
+        tensors = list(some.tensors)
+        tensors[position] = part.decode(quantised([z], step)[0])
+        divergence = float(some.likeness.divergence_N(ends.cloud(tensors)).mean())
+        say(f"{part.tensor.name}: patches of {part.side}x{part.side} diverge by {divergence:.4f}")
+        scores.append(divergence)
+    return candidates[int(np.argmin(scores))]

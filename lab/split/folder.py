@@ -1,0 +1,213 @@
+"""A run folder of a split: what was cut where, the funnel and its rate points.
+
+RUN/run.json              network, cut, input, outputs, pictures, points with their codecs, figures
+RUN/funnel.safetensors    the funnel's matrices; absent where there is none
+RUN/edge.onnx, cloud.onnx both halves without a funnel
+"""
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import onnx
+from safetensors.torch import load_file, save_file
+from torch import Tensor
+
+from siftfunnel.lab.checkpoints import RUN, RunFolderError
+from siftfunnel.lab.split.features import Ends
+from siftfunnel.lab.split.fitting import Funnel
+from siftfunnel.lab.split.graphs import copy_of
+from siftfunnel.lab.split.halves import Halves
+from siftfunnel.lab.split.linear import Refinement, TensorFunnel
+from siftfunnel.lab.split.points import Point
+from siftfunnel.lab.split.targets import Target
+from siftfunnel.shared import manifest_fields as told
+from siftfunnel.shared.input_spec import InputSpec
+from siftfunnel.shared.json_fields import Fields
+from siftfunnel.shared.tensors import OutputSpec, TensorSpec
+
+FUNNEL, EDGE, CLOUD = "funnel.safetensors", "edge.onnx", "cloud.onnx"
+_PARTS = ("encode_KI", "decode_IK", "mean_I", "variances_K")
+_SCHEMA = 2
+"""Of the manifest, whose words are used."""
+
+
+@dataclass(frozen=True)
+class SplitRun:
+    """What a run folder holds.
+
+    Attributes:
+        network: Name of the network, for people.
+        original_sha256: Of its file; None for halves that were brought cut already.
+        cut: The cut's name.
+        spec: The input.
+        halves: Both, without a funnel.
+        funnel: None where the network is only cut.
+        points: Rate points, the default one first.
+        pictures: The folder or tar of pictures.
+        classes: Names of the classes, as they were given.
+        class_ids: What tells them apart, where the names do not.
+        macs: Multiply-adds of the device's half (without a funnel) and of the whole network.
+        about: Figures and notes.
+    """
+
+    network: str
+    original_sha256: str | None
+    cut: str
+    spec: InputSpec
+    halves: Halves
+    funnel: Funnel | None
+    points: tuple[Point, ...]
+    pictures: Path
+    classes: tuple[str, ...]
+    class_ids: tuple[str, ...]
+    macs: tuple[int, int]
+    about: Mapping[str, Any]
+
+    @property
+    def ends(self) -> Ends:
+        """Both halves, ready to run."""
+        return Ends(self.halves)
+
+    @property
+    def sent(self) -> tuple[TensorSpec, ...]:
+        """What crosses the wire."""
+        return tuple(part.sent for part in self.funnel.parts) if self.funnel else self.halves.tensors
+
+    def with_points(self, funnel: Funnel, points: Sequence[Point], about: Mapping[str, Any]) -> "SplitRun":
+        """The same with another funnel."""
+        return replace(self, funnel=funnel, points=tuple(points), about={**self.about, **about})
+
+
+def save_run(folder: Path, run: SplitRun) -> None:
+    """Write a run folder; `run.json` comes last, so that a folder with it is whole."""
+    folder.mkdir(parents=True, exist_ok=True)
+    for name, half in ((EDGE, run.halves.edge), (CLOUD, run.halves.cloud)):
+        onnx.save_model(copy_of(half), str(folder / name))
+    if run.funnel is not None:
+        save_file(
+            {
+                f"{number}.{name}": getattr(part, name).contiguous()
+                for number, part in enumerate(run.funnel.parts)
+                for name in _PARTS
+            }
+            | {
+                f"{number}.{name}": value.contiguous()
+                for number, part in enumerate(run.funnel.parts)
+                if part.refinement is not None
+                for name, value in vars(part.refinement).items()
+            },
+            folder / FUNNEL,
+        )
+    partial = folder / (RUN + ".partial")
+    partial.write_text(json.dumps(_as_json(run), indent=1) + "\n")
+    partial.replace(folder / RUN)
+
+
+def load_run(folder: Path) -> SplitRun:
+    """Read a run folder.
+
+    Raises:
+        RunFolderError: it holds no split, or one that is damaged.
+    """
+    try:
+        stored = json.loads((folder / RUN).read_text())
+        if stored.get("kind") != "split":
+            raise RunFolderError(f"{folder} holds another kind of run; give one of `siftfunnel split fit`")
+        return _from_json(folder, stored)
+    except FileNotFoundError as error:
+        missing = Path(str(error.filename)).name
+        raise RunFolderError(
+            f"{folder} holds no finished split ({missing} is missing); `siftfunnel split fit` makes one"
+        ) from error
+    except (KeyError, ValueError) as error:
+        if isinstance(error, RunFolderError):
+            raise
+        raise RunFolderError(f"{folder}: {error}; fit it again") from error
+
+
+def _as_json(run: SplitRun) -> dict[str, Any]:
+    return {
+        "kind": "split",
+        "network": run.network,
+        "original_sha256": run.original_sha256,
+        "cut": run.cut,
+        "input": told.input_as_json(run.spec, _SCHEMA),
+        "tensors": [told.tensor_as_json(tensor) for tensor in run.halves.tensors],
+        "outputs": [told.output_as_json(output) for output in run.halves.outputs],
+        "frames_per_run": run.halves.frames_per_run,
+        "difference": run.halves.difference,
+        "sides": [part.side for part in run.funnel.parts] if run.funnel else None,
+        "importance": run.funnel.importance if run.funnel else None,
+        "pictures": str(run.pictures),
+        "classes": list(run.classes),
+        "class_ids": list(run.class_ids),
+        "macs": list(run.macs),
+        "about": dict(run.about),
+        "points": [
+            {
+                "name": point.target.name,
+                "bytes": point.target.bytes,
+                "agreement": point.target.agreement,
+                "step": point.step,
+                "codec": told.codec_as_json(point.spec),
+            }
+            for point in run.points
+        ],
+    }
+
+
+def _from_json(folder: Path, stored: Mapping[str, Any]) -> SplitRun:
+    def fields(values: Mapping[str, Any]) -> Fields:
+        return Fields(dict(values), str(folder / RUN))
+
+    tensors = tuple(told.read_tensor(fields(tensor)) for tensor in stored["tensors"])
+    outputs: tuple[OutputSpec, ...] = tuple(told.read_output(fields(o)) for o in stored["outputs"])
+    halves = Halves(
+        onnx.load(str(folder / EDGE)),
+        onnx.load(str(folder / CLOUD)),
+        tensors,
+        outputs,
+        None,
+        stored["frames_per_run"],
+        stored["difference"],
+    )
+    points = tuple(
+        Point(
+            Target(point["name"], point["bytes"], point["agreement"]),
+            point["step"],
+            told.read_codec(fields(point["codec"])),
+        )
+        for point in stored["points"]
+    )
+    on_device, whole = stored["macs"]
+    return SplitRun(
+        stored["network"],
+        stored["original_sha256"],
+        stored["cut"],
+        told.read_input(fields(stored["input"]), _SCHEMA),
+        halves,
+        _funnel(folder, tensors, stored) if stored["sides"] else None,
+        points,
+        Path(stored["pictures"]),
+        tuple(stored["classes"]),
+        tuple(stored["class_ids"]),
+        (on_device, whole),
+        stored["about"],
+    )
+
+
+def _funnel(folder: Path, tensors: Sequence[TensorSpec], stored: Mapping[str, Any]) -> Funnel:
+    held = load_file(folder / FUNNEL)
+    parts = []
+    for number, (tensor, side) in enumerate(zip(tensors, stored["sides"], strict=True)):
+        matrices = {name: held[f"{number}.{name}"] for name in _PARTS}
+        parts.append(TensorFunnel(tensor, side, **matrices, refinement=_refinement(held, number)))
+    return Funnel(tuple(parts), stored["importance"])
+
+
+def _refinement(held: Mapping[str, Tensor], number: int) -> Refinement | None:
+    names = [f"{number}.{name}" for name in Refinement.__dataclass_fields__]
+    return Refinement(*(held[name] for name in names)) if names[0] in held else None

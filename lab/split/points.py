@@ -1,0 +1,169 @@
+"""Rate points: for each target a step, found by real payloads, and the codec of it."""
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from siftfunnel.lab.metrics.intervals import accuracy_interval, ci95_of_mean
+from siftfunnel.lab.split.features import Arrays, Ends, Say, Seen
+from siftfunnel.lab.split.fitting import Funnel, quantised
+from siftfunnel.lab.split.rates import estimated_bytes, step_for
+from siftfunnel.lab.split.targets import Target
+from siftfunnel.shared.manifest import CodecSpec
+from siftfunnel.shared.tensors import TensorSpec, pack, pack_arrays, unpack_array
+from siftfunnel.shared.wire import SealedCodec, calibrate_signed, packed
+
+ROUNDS = 3
+"""Of mending a step by real payloads; each brings it about ten times nearer."""
+CLOSE = 0.01
+_NO_DIGEST = "0" * 64
+
+
+@dataclass(frozen=True)
+class Point:
+    """A rate point.
+
+    Attributes:
+        target: What it was to reach.
+        step: Of all channels.
+        spec: The codec.
+    """
+
+    target: Target
+    step: float
+    spec: CodecSpec
+
+
+def codec_of(spec: CodecSpec, tensors: Sequence[TensorSpec]) -> SealedCodec:
+    """A codec to measure with: sizes and values do not depend on the digest."""
+    sent = tuple(tensors)
+    return SealedCodec(spec, 0, pack(sent), _NO_DIGEST, sent)
+
+
+def calibrated(name: str, z: Sequence[NDArray[np.float32]], step: float) -> CodecSpec:
+    """The codec of a step: tables counted on these z, one array for each tensor."""
+    # of several tensors one may be all zero at a step that suits the others
+    specs = [calibrate_signed(name, values, min(step, float(np.abs(values).max()))) for values in z]
+    return specs[0] if len(specs) == 1 else packed(name, specs)
+
+
+def through(spec: CodecSpec, tensors: Sequence[TensorSpec], z: Arrays) -> tuple[NDArray[np.int64], Arrays]:
+    """Payload sizes of frames, and what arrives."""
+    codec = codec_of(spec, tensors)
+    packed = pack_arrays(z, tuple(tensors))
+    payloads = [codec.encode(frame) for frame in packed]
+    arrived = np.stack([codec.decode(payload) for payload in payloads])
+    sizes = np.array([len(payload) for payload in payloads], np.int64)
+    return sizes, tuple(unpack_array(arrived, tuple(tensors)))
+
+
+def find_points(
+    ends: Ends, funnel: Funnel, fitted: Seen, held_out: Seen, targets: Sequence[Target], say: Say
+) -> tuple[Funnel, tuple[Point, ...]]:
+    """A step and a codec for each target, and the funnel with the channels that they need.
+
+    Steps are found by estimates first, channels that are zero at the finest are dropped, then real payloads
+    of held-out pictures mend the steps of byte targets.
+    """
+    known, z = funnel.encode(fitted.tensors), funnel.encode(held_out.tensors)
+    steps = [_first_step(ends, funnel, known, z, held_out, target, say) for target in targets]
+    # somewhat finer than the finest, so that mending a step needs no channel that was dropped
+    small = funnel.without_unused(known, 0.85 * min(steps))
+    known, z = small.encode(fitted.tensors), small.encode(held_out.tensors)
+    tensors = [part.sent for part in small.parts]
+    points = []
+    for target, step in zip(targets, steps, strict=True):
+        step, spec = _mended(target, step, tensors, known, z)
+        points.append(Point(target, step, spec))
+        say(f"{target.name}: step {step / funnel.unit:.3g} of a deviation")
+    return small, tuple(points)
+
+
+def _first_step(
+    ends: Ends, funnel: Funnel, known: Arrays, z: Arrays, held_out: Seen, target: Target, say: Say
+) -> float:
+    if target.bytes is not None:
+        return step_for(lambda step: estimated_bytes(known, z, step), target.bytes, funnel.unit)
+    assert target.agreement is not None
+    return step_of_agreement(
+        lambda step: float(
+            held_out.likeness.agreement_N(ends.cloud(funnel.decode(quantised(z, step)))).mean()
+        ),
+        target.agreement,
+        funnel.unit,
+        say,
+    )
+
+
+def step_of_agreement(
+    agreement: Callable[[float], float], wanted: float, unit: float, say: Say, *, ratio: float = 1.25
+) -> float:
+    """The coarsest step of a ladder, joined by straight lines, at which agreement is what is wanted.
+
+    Agreement of some hundred pictures wobbles: the mean of three neighbours on the ladder is looked at.
+
+    Raises:
+        ValueError: the finest step of the ladder gives less.
+    """
+    steps = [unit * ratio**n for n in (-1, 0, 1)]
+    found = [agreement(step) for step in steps]
+    while np.mean(found[:3]) < wanted and steps[0] > unit / 256:
+        steps.insert(0, steps[0] / ratio)
+        found.insert(0, agreement(steps[0]))
+    while np.mean(found[-3:]) >= wanted and steps[-1] < unit * 256:
+        steps.append(steps[-1] * ratio)
+        found.append(agreement(steps[-1]))
+    smooth = np.convolve(found, np.ones(3) / 3, mode="valid")
+    falling = np.minimum.accumulate(smooth)
+    say(
+        "agreement "
+        + ", ".join(f"{s / unit:.2g}: {a:.3f}" for s, a in zip(steps[1:-1], falling, strict=True))
+    )
+    if falling[0] < wanted:
+        raise ValueError(
+            f"agreement {wanted:.1%} is more than the finest step's {falling[0]:.1%}: ask for less, or cut "
+            "elsewhere"
+        )
+    return float(math.exp(np.interp(-wanted, -falling, np.log(steps[1:-1]))))
+
+
+def _mended(
+    target: Target, step: float, tensors: Sequence[TensorSpec], known: Arrays, z: Arrays
+) -> tuple[float, CodecSpec]:
+    spec = calibrated(target.name, known, step)
+    for _ in range(ROUNDS if target.bytes is not None else 0):
+        assert target.bytes is not None
+        excess = float(through(spec, tensors, z)[0].mean()) / target.bytes
+        if abs(excess - 1) < CLOSE:
+            break
+        # bytes fall somewhat faster than steps grow
+        step *= excess**0.8
+        spec = calibrated(target.name, known, step)
+    return step, spec
+
+
+def figures(point: Point, ends: Ends, funnel: Funnel, seen: Seen) -> dict[str, Any]:
+    """What a rate point does on pictures, through real payloads."""
+    sizes, arrived = through(point.spec, [part.sent for part in funnel.parts], funnel.encode(seen.tensors))
+    outputs = ends.cloud(funnel.decode(arrived))
+    return {
+        "payload_bytes_mean": round(float(sizes.mean()), 1),
+        "payload_bytes_p95": round(float(np.percentile(sizes, 95)), 1),
+        "divergence_mean": round(float(seen.likeness.divergence_N(outputs).mean()), 5),
+        **agreement_figures(seen.likeness.agreement_N(outputs), seen.likeness.is_share),
+    }
+
+
+def agreement_figures(agreement_N: NDArray[Any], is_share: bool) -> dict[str, Any]:
+    """Mean agreement with its 95 % interval: Wilson's of a share, the bootstrap's of a mean."""
+    mean = float(agreement_N.mean())
+    interval = (
+        accuracy_interval(round(float(agreement_N.sum())), len(agreement_N))
+        if is_share
+        else ci95_of_mean(agreement_N)
+    )
+    return {"agreement": round(mean, 4), "agreement_ci95": [round(end, 4) for end in interval]}

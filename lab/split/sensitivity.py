@@ -1,0 +1,184 @@
+"""How much each direction of a tensor between the halves matters to what the network says.
+
+    M = E[g g^T]      g = gradient of log p(y | feature) / T, y drawn from the softened posterior,
+                      scaled to length 1 for each picture over all tensors
+
+For scores that is the Fisher matrix, direction only, so that no picture dominates; the posterior is softened
+so that confident pictures count too. Outputs that are no scores are taken as Gaussian of variance 1
+(embeddings of length 1, tensors over their deviation): there g is a random combination of the outputs'
+gradients.
+"""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from siftfunnel.lab.split.features import Ends, Seen
+from siftfunnel.lab.split.halves import Halves
+from siftfunnel.lab.split.likeness import comparable, judged, log_scores
+from siftfunnel.lab.split.patches import to_maps, to_patches
+from siftfunnel.shared.onnx_torch import OnnxModule, UnsupportedOperatorError
+from siftfunnel.shared.tensors import OutputSpec, TensorSpec
+
+TEMPERATURE = 2.0
+BATCH = 8
+MAX_RUNS = 1200
+"""Of the cloud half, where differences stand in for gradients."""
+SHIFT = 0.5
+"""Of a channel, in its deviations, where differences stand in for gradients."""
+
+
+class TorchCloud:
+    """A cloud half that gradients go through.
+
+    Raises:
+        UnsupportedOperatorError: an operator that cannot be differentiated here; the text names it.
+    """
+
+    def __init__(self, halves: Halves) -> None:
+        self._module = OnnxModule(halves.cloud).eval()
+        names = [tensor.name for tensor in halves.tensors]
+        self._order = [names.index(name) for name in self._module.inputs]
+        self._places = [self._module.outputs.index(output.name) for output in halves.outputs]
+
+    def __call__(self, tensors: Sequence[Tensor]) -> tuple[Tensor, ...]:
+        """Outputs of tensors, both in the halves' order."""
+        found = self._module(*(tensors[position] for position in self._order))
+        values = found if isinstance(found, tuple) else (found,)
+        return tuple(values[place] for place in self._places)
+
+
+class Gradients:
+    """Differentiates what a cloud half says.
+
+    Args:
+        halves: The cut network.
+        scales: From `Likeness`, for outputs that are no scores.
+
+    Raises:
+        UnsupportedOperatorError: an operator that cannot be differentiated here; the text names it.
+    """
+
+    def __init__(self, halves: Halves, scales: Sequence[NDArray[np.float32]]) -> None:
+        self._cloud, self._frames = TorchCloud(halves), halves.frames_per_run
+        self._outputs, self._positions = halves.outputs, judged(halves.outputs)
+        self._scales = [torch.from_numpy(scale) for scale in scales]
+
+    def of(
+        self, features: Sequence[NDArray[np.float32]], generator: torch.Generator
+    ) -> Iterator[tuple[Tensor, ...]]:
+        """Gradients at each feature, batch by batch, one tensor like each of ``features``.
+
+        Where the number of frames is fixed, the last ones that do not fill a run are left out.
+        """
+        step, count = self._frames or BATCH, len(features[0])
+        for start in range(0, count - count % step if self._frames else count, step):
+            at = [torch.from_numpy(f[start : start + step]).requires_grad_(True) for f in features]
+            values = self._cloud(at)
+            drawn = [
+                self._drawn(values[p], self._outputs[p], scale, generator)
+                for p, scale in zip(self._positions, self._scales, strict=True)
+            ]
+            for last, scalar in zip([*[False] * (len(drawn) - 1), True], drawn, strict=True):
+                gradients = torch.autograd.grad(scalar, at, retain_graph=not last, materialize_grads=True)
+                yield _of_unit_length(gradients)
+
+    @staticmethod
+    def _drawn(values: Tensor, output: OutputSpec, scale: Tensor, generator: torch.Generator) -> Tensor:
+        if output.is_scores:
+            logs = log_scores(values, output, TEMPERATURE)
+            drawn = torch.multinomial(logs.detach().exp(), 1, generator=generator)
+            return logs.gather(1, drawn).sum()
+        vector = comparable(values, output, scale)
+        return (vector * torch.randn(vector.shape, generator=generator)).sum()
+
+
+def _of_unit_length(gradients: Sequence[Tensor]) -> tuple[Tensor, ...]:
+    lengths = torch.stack([g.flatten(1).square().sum(1) for g in gradients]).sum(0).sqrt() + 1e-20
+    return tuple(g / lengths.reshape(-1, *(1 for _ in g.shape[1:])) for g in gradients)
+
+
+@dataclass(frozen=True)
+class Importance:
+    """What the outputs ask of a cut's tensors.
+
+    Attributes:
+        matrices: For each tensor the matrix M of each side of its patches.
+        how: In words, for the report.
+    """
+
+    matrices: tuple[dict[int, Tensor], ...]
+    how: str
+
+
+def importance(ends: Ends, seen: Seen, sides: Sequence[Sequence[int]], seed: int = 0) -> Importance:
+    """M of each tensor at each side of patches; by differences where there are no gradients.
+
+    Args:
+        ends: The cut network.
+        seen: Some pictures.
+        sides: Of patches, for each tensor.
+        seed: Of what is drawn.
+    """
+    try:
+        gradients = Gradients(ends.halves, seen.likeness.scales)
+        matrices = _from_gradients(gradients, ends.halves.tensors, sides, seen.tensors, seed)
+        return Importance(matrices, f"Fisher matrix of the outputs, {len(seen)} pictures")
+    except (UnsupportedOperatorError, RuntimeError) as error:
+        weights = _by_differences(ends, seen, seed)
+        matrices = tuple(
+            {side: torch.diag(weight.repeat_interleave(side * side)) for side in chosen}
+            for weight, chosen in zip(weights, sides, strict=True)
+        )
+        return Importance(matrices, f"one weight for each channel, by shifting it: {_short(error)}")
+
+
+def _short(error: Exception) -> str:
+    return str(error).splitlines()[0]
+
+
+def _from_gradients(
+    gradients: Gradients,
+    tensors: Sequence[TensorSpec],
+    sides: Sequence[Sequence[int]],
+    features: Sequence[NDArray[np.float32]],
+    seed: int,
+) -> tuple[dict[int, Tensor], ...]:
+    sums: tuple[dict[int, Tensor], ...] = tuple({} for _ in tensors)
+    for batch in gradients.of(features, torch.Generator().manual_seed(seed)):
+        for tensor, chosen, total, gradient in zip(tensors, sides, sums, batch, strict=True):
+            maps = to_maps(gradient, tensor)
+            for side in chosen:
+                rows = to_patches(maps, side).flatten(0, 1)
+                total[side] = total.get(side, 0) + (rows.T @ rows).double()
+    if not all(bool(torch.isfinite(total).all()) for group in sums for total in group.values()):
+        raise UnsupportedOperatorError("the network's gradients are not finite")
+    return sums
+
+
+def _by_differences(ends: Ends, seen: Seen, seed: int) -> list[Tensor]:
+    """Divergence per square of a shift, for each channel of each tensor."""
+    features, tensors = seen.tensors, ends.halves.tensors
+    channels = [to_maps(torch.from_numpy(f[:1]), t).shape[1] for f, t in zip(features, tensors, strict=True)]
+    pictures = int(np.clip(MAX_RUNS // sum(channels), 2, len(features[0])))
+    few = [np.array(values[:pictures]) for values in features]
+    generator, weights = torch.Generator().manual_seed(seed), []
+    for position, tensor in enumerate(tensors):
+        maps = to_maps(torch.from_numpy(few[position]), tensor)
+        deviations = to_maps(torch.from_numpy(features[position]), tensor).std(dim=(0, 2, 3))
+        weight = torch.zeros(len(deviations), dtype=torch.float64)
+        for channel, deviation in enumerate(deviations.tolist()):
+            if not deviation > 0:
+                continue
+            shift = SHIFT * deviation * torch.randn(maps[:, channel].shape, generator=generator)
+            # maps are a view of the array that the cloud half is given
+            maps[:, channel] += shift
+            moved = seen.likeness.divergence_N(ends.cloud(few), slice(0, pictures))
+            maps[:, channel] -= shift
+            weight[channel] = float(np.mean(moved)) / (SHIFT * deviation) ** 2
+        weights.append(weight + 1e-12)
+    return weights

@@ -1,0 +1,347 @@
+"""Going on from a funnel in closed form by distillation; nothing of the network itself changes.
+
+    z' = (I + A S) z      on the device        x = D (I + B S) z'      in the cloud
+
+    loss = D_KL(uncut || cut) + feature_weight |z' - (I + A) z|^2 + price_r bits_r + privacy terms
+
+A and B mix channels, a small network behind D mends the borders of patches; all begin as nothing. A and B
+are folded into the two convolutions afterwards: a trained funnel costs the device what the linear one does. S
+is a step over each channel's deviation: without it the optimiser's equal steps would drown faint channels in
+strong ones. Rounding is straight through for what the cloud gets, and noise for the rate (Balle et al., arXiv
+1611.01704). The price of a bit is what the linear funnel itself pays.
+"""
+
+import math
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from siftfunnel.lab.checkpoints import Progress, Run
+from siftfunnel.lab.losses import channel_correlation, distance_correlation_squared
+from siftfunnel.lab.split.features import Ends, Seen
+from siftfunnel.lab.split.fitting import Funnel, quantised
+from siftfunnel.lab.split.likeness import comparable
+from siftfunnel.lab.split.linear import Refinement, TensorFunnel
+from siftfunnel.lab.split.patches import from_maps, from_patches, maps_spec
+from siftfunnel.lab.split.points import Point
+from siftfunnel.lab.split.rates import estimated_bytes, step_for
+from siftfunnel.lab.split.sensitivity import TorchCloud
+from siftfunnel.lab.train import FitSettings, Task, fit
+
+HIDDEN = 2
+"""Times the channels, in the network behind D."""
+LEAST_SCALE = 0.03
+LEAST_LIKELIHOOD = 1e-7
+STEP_JITTER = (0.85, 1.2)
+THUMBNAIL = 28
+"""Pixels a side of what the adversarial term's attacker wants."""
+
+
+@dataclass(frozen=True)
+class TrainSettings:
+    """How to go on.
+
+    Attributes:
+        steps: Of the optimiser.
+        steps_per_check: Between two looks at held-out pictures, after which a checkpoint is written.
+        batch_size: Pictures in a step.
+        learning_rate: Of A and B, whose entries begin at 0.
+        feature_weight: Of the error of the transmitted channels.
+        distance_correlation: Of Eq. 12, between pictures and what is sent.
+        channel_correlation: Of Eq. 13, between channels of what is sent.
+        adversary: Of the term by which a linear attacker's picture gets worse.
+        seed: Of what is drawn.
+    """
+
+    steps: int = 400
+    steps_per_check: int = 50
+    batch_size: int = 12
+    learning_rate: float = 1e-3
+    feature_weight: float = 0.0
+    distance_correlation: float = 0.0
+    channel_correlation: float = 0.0
+    adversary: float = 0.0
+    seed: int = 1
+
+    def __post_init__(self) -> None:
+        if min(self.steps, self.steps_per_check, self.batch_size) < 1 or not self.learning_rate > 0:
+            raise ValueError("steps, steps between checks, batch size and learning rate must be above 0")
+        weights = (self.feature_weight, self.distance_correlation, self.channel_correlation, self.adversary)
+        if min(weights) < 0:
+            raise ValueError("weights of terms must not be below 0")
+
+
+class Mixing(nn.Module):
+    """A, B and the rate model of one tensor's funnel.
+
+    Args:
+        part: The funnel to go on from.
+        z: Of the pictures that are trained on, N x K x h x w.
+        unit: What steps are told in.
+        step: The finest, in units.
+    """
+
+    gain_K: Tensor
+    decode_IK: Tensor
+    mean_I: Tensor
+
+    def __init__(self, part: TensorFunnel, z: NDArray[np.float32], unit: float, step: float) -> None:
+        super().__init__()
+        self.part, self.unit = part, unit
+        size = part.channels
+        self.a_KK = nn.Parameter(torch.zeros(size, size))
+        self.b_KK = nn.Parameter(torch.zeros(size, size))
+        scale = torch.from_numpy(np.abs(z).mean(axis=(0, 2, 3)) / unit).clamp_min(LEAST_SCALE)
+        self.log_scale_K = nn.Parameter(scale.log())
+        deviation = torch.from_numpy(z.std(axis=(0, 2, 3)) / unit)
+        maps = maps_spec(part.tensor)
+        self.has_places = min(maps.height, maps.width) > 1
+        hidden = HIDDEN * maps.channels if self.has_places else 1
+        self.map_scale = float((part.decode_IK.square() @ part.variances_K.float()).mean().sqrt())
+        self.first = nn.Conv2d(maps.channels, hidden, 3, padding=1)
+        self.second = nn.Conv2d(hidden, maps.channels, 3, padding=1)
+        nn.init.zeros_(self.second.weight)
+        nn.init.zeros_(self.second.bias)  # type: ignore[arg-type]  # there is one
+        self.register_buffer("gain_K", step / deviation.clamp_min(step / 2))
+        self.register_buffer("decode_IK", part.decode_IK * unit)
+        self.register_buffer("mean_I", part.mean_I)
+
+    def sent(self, z_NPK: Tensor) -> Tensor:
+        """z', in units."""
+        return z_NPK + (z_NPK * self.gain_K) @ self.a_KK.T
+
+    def bits_N(self, sent_NPK: Tensor, step: Tensor) -> Tensor:
+        """Of each frame under a Laplace distribution for each channel, convolved with a step."""
+        scale = self.log_scale_K.exp()
+        upper, lower = (_laplace((sent_NPK + side * step / 2) / scale) for side in (1, -1))
+        return -torch.log2((upper - lower).clamp_min(LEAST_LIKELIHOOD)).sum(dim=(1, 2))
+
+    def tensor(self, arrived_NPK: Tensor) -> Tensor:
+        """What the cloud half gets."""
+        mixed = arrived_NPK + (arrived_NPK * self.gain_K) @ self.b_KK.T
+        rows = mixed @ self.decode_IK.T + self.mean_I
+        maps = from_patches(rows, self.part.side, maps_spec(self.part.tensor).shape)
+        if self.has_places:
+            maps = maps + self.map_scale * self.second(self.first(maps / self.map_scale).relu())
+        return from_maps(maps, self.part.tensor)
+
+    @torch.no_grad()
+    def folded(self, z: NDArray[np.float32]) -> TensorFunnel:
+        """The funnel with A and B in its matrices."""
+        eye = torch.eye(self.part.channels)
+        before, behind = (eye + mixing * self.gain_K for mixing in (self.a_KK, self.b_KK))
+        encode, decode = before @ self.part.encode_KI, self.part.decode_IK @ behind
+        rows = torch.from_numpy(z).flatten(2).transpose(1, 2).reshape(-1, self.part.channels)
+        variances = (rows @ before.T).var(dim=0)
+        refinement = self._refinement() if self.has_places else None
+        return replace(
+            self.part, encode_KI=encode, decode_IK=decode, variances_K=variances, refinement=refinement
+        )
+
+    def _refinement(self) -> Refinement:
+        first, second = self.first, self.second
+        assert first.bias is not None
+        assert second.bias is not None
+        # the first layer takes maps as they are, the second gives them
+        return Refinement(
+            first.weight / self.map_scale,
+            first.bias.clone(),
+            second.weight * self.map_scale,
+            second.bias * self.map_scale,
+        )
+
+
+def _laplace(x: Tensor) -> Tensor:
+    """Its cumulative distribution, of scale 1."""
+    return torch.where(x < 0, 0.5 * x.clamp(max=0).exp(), 1 - 0.5 * (-x.clamp(min=0)).exp())
+
+
+class _Reversed(torch.autograd.Function):
+    """The same value; its gradient turned round and weighed."""
+
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, weight: float) -> Tensor:
+        ctx.weight = weight
+        return x.view_as(x)
+
+    @staticmethod
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None]:
+        return -ctx.weight * gradient, None
+
+
+class FunnelTask(Task):
+    """What the fitting loop trains: the funnels of all tensors, on pictures that the network has seen.
+
+    Args:
+        ends: The cut network.
+        funnel: To go on from.
+        points: Rate points, each drawn as often.
+        fitted: Pictures to train on.
+        held_out: Others, which choose the best checkpoint.
+        thumbnails_NCHW: Of the pictures to train on, for privacy terms; 0 to 1.
+        settings: How.
+    """
+
+    def __init__(
+        self,
+        ends: Ends,
+        funnel: Funnel,
+        points: Sequence[Point],
+        fitted: Seen,
+        held_out: Seen,
+        thumbnails_NCHW: Tensor,
+        settings: TrainSettings,
+    ) -> None:
+        self.batch_size = ends.halves.frames_per_run or settings.batch_size
+        self._settings, self._ends, self._funnel = settings, ends, funnel
+        self._cloud = TorchCloud(ends.halves)
+        self._unit = funnel.unit
+        self._steps = [point.step / self._unit for point in points]
+        self.fitted_z, self._held_z = funnel.encode(fitted.tensors), funnel.encode(held_out.tensors)
+        self._fitted, self._held_out, self._thumbnails = fitted, held_out, thumbnails_NCHW
+        self._rows = [_rows(z) / self._unit for z in self.fitted_z]
+        finest, parts = min(self._steps), zip(funnel.parts, self.fitted_z, strict=True)
+        mixings = [Mixing(part, z, self._unit, finest) for part, z in parts]
+        self.mixings = nn.ModuleList(mixings)
+        values = sum(rows[0].numel() for rows in self._rows)
+        self.adversary = (
+            nn.Linear(values, thumbnails_NCHW[0].numel()) if settings.adversary else nn.Identity()
+        )
+        self.model = nn.ModuleDict({"mixings": self.mixings, "adversary": self.adversary})
+        self._prices = [self._price(step) for step in self._steps]
+
+    def _price(self, step: float) -> float:
+        """What divergence the linear funnel pays for a bit, by two steps around a rate point's."""
+        unit, held = self._unit, self._held_z
+        steps = [step * unit * factor for factor in (0.9, 1.1)]
+        first, second = (self._divergence(self._funnel, held, s) for s in steps)
+        bits = [8 * estimated_bytes(self.fitted_z, held, s) for s in steps]
+        return max((second - first) / max(bits[0] - bits[1], 1e-9), 0.0)
+
+    def _divergence(self, funnel: Funnel, z: Sequence[NDArray[np.float32]], step: float) -> float:
+        arrived = self._ends.cloud(funnel.decode(quantised(z, step)))
+        return float(self._held_out.likeness.divergence_N(arrived).mean())
+
+    @property
+    def samples_per_epoch(self) -> int:
+        """Pictures between two checks."""
+        return self._settings.steps_per_check * self.batch_size
+
+    def batches(self, generator: torch.Generator) -> Iterator[Tensor]:
+        """Numbers of pictures, each as often as the others, in an order of the generator's."""
+        count, order = len(self._fitted), torch.empty(0, dtype=torch.long)
+        for _ in range(self._settings.steps_per_check):
+            while len(order) < self.batch_size:
+                order = torch.cat([order, torch.randperm(count, generator=generator)])
+            yield order[: self.batch_size]
+            order = order[self.batch_size :]
+
+    def loss(self, batch: Tensor) -> tuple[Tensor, Mapping[str, float | Tensor]]:
+        """Divergence, features, bits and what is asked for privacy."""
+        point = int(torch.randint(len(self._steps), ()))
+        step = self._steps[point] * torch.empty(()).uniform_(*STEP_JITTER)
+        tensors, bits, errors, sent = [], torch.zeros(()), torch.zeros(()), []
+        for mixing, rows in zip(self._typed(), self._rows, strict=True):
+            own = mixing.sent(rows[batch])
+            noisy = own + step * (torch.rand(own.shape) - 0.5)
+            bits = bits + mixing.bits_N(noisy, step).mean()
+            arrived = own + (step * (own / step).round() - own).detach()
+            errors = errors + (arrived - own).square().mean()
+            tensors.append(mixing.tensor(arrived))
+            sent.append(arrived)
+        divergence = self._diverging(tensors, batch)
+        terms = self._private(sent, batch)
+        total = (
+            divergence
+            + self._prices[point] * bits
+            + self._settings.feature_weight * errors
+            + sum(terms.values())
+        )
+        return total, {"divergence": divergence.detach(), "bytes": bits.detach() / 8, **_detached(terms)}
+
+    def _typed(self) -> list[Mixing]:
+        return [mixing for mixing in self.mixings if isinstance(mixing, Mixing)]
+
+    def _diverging(self, tensors: Sequence[Tensor], batch: Tensor) -> Tensor:
+        given = self._cloud(tensors)
+        likeness, outputs, total = self._fitted.likeness, self._ends.halves.outputs, torch.zeros(())
+        for place, scale in zip(likeness.positions, likeness.scales, strict=True):
+            output, scales = outputs[place], torch.from_numpy(scale)
+            wanted = torch.from_numpy(np.asarray(self._fitted.outputs[place], np.float32)[batch.numpy()])
+            a, b = comparable(given[place], output, scales), comparable(wanted, output, scales)
+            total = (
+                total + ((b.exp() * (b - a)).sum(1) if output.is_scores else (a - b).square().mean(1)).mean()
+            )
+        return total
+
+    def _private(self, sent: Sequence[Tensor], batch: Tensor) -> dict[str, Tensor]:
+        how, terms = self._settings, {}
+        flat = torch.cat([values.flatten(1) for values in sent], dim=1)
+        pictures = self._thumbnails[batch].flatten(1)
+        if how.distance_correlation:
+            terms["dcor"] = how.distance_correlation * distance_correlation_squared(pictures, flat)
+        if how.channel_correlation:
+            maps = [values.transpose(1, 2).unsqueeze(3) for values in sent if values.shape[1] > 1]
+            terms["ccor"] = how.channel_correlation * sum(map(channel_correlation, maps), torch.zeros(()))
+        if how.adversary:
+            turned = _Reversed.apply(flat, how.adversary)  # type: ignore[no-untyped-call]
+            guess = self.adversary(turned)
+            terms["adversary"] = (guess - pictures).square().mean()
+        return terms
+
+    def validate(self) -> dict[str, float]:
+        """Divergence of held-out pictures at each rate point's bytes, and the mean of its logarithm."""
+        funnel = self.funnel()
+        known, held = funnel.encode(self._fitted.tensors), funnel.encode(self._held_out.tensors)
+        found = []
+        for first in self._steps:
+            linear = estimated_bytes(self.fitted_z, self._held_z, first * self._unit)
+            step = step_for(lambda s: estimated_bytes(known, held, s), linear, funnel.unit)
+            found.append(self._divergence(funnel, held, step))
+        return {
+            "divergence_held_out": float(np.mean(found)),
+            "score": -float(np.mean([math.log(max(value, 1e-12)) for value in found])),
+        }
+
+    def funnel(self) -> Funnel:
+        """As it stands, folded."""
+        parts = [mixing.folded(z) for mixing, z in zip(self._typed(), self.fitted_z, strict=True)]
+        return Funnel(tuple(parts), self._funnel.importance)
+
+
+def _rows(z: NDArray[np.float32]) -> Tensor:
+    """N x K x h x w -> N x places x K."""
+    return torch.from_numpy(z).flatten(2).transpose(1, 2).contiguous()
+
+
+def _detached(terms: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    return {name: value.detach() for name, value in terms.items()}
+
+
+def thumbnails(pixels_NHWC: NDArray[np.uint8]) -> Tensor:
+    """Small pictures of 0 to 1 for privacy terms, N x 3 x side x side."""
+    x = torch.from_numpy(np.ascontiguousarray(pixels_NHWC)).permute(0, 3, 1, 2).float() / 255
+    return nn.functional.adaptive_avg_pool2d(x, min(THUMBNAIL, *x.shape[2:]))
+
+
+def train_funnel(
+    task: FunnelTask, folder: Path, settings: TrainSettings, about: Mapping[str, Any]
+) -> Progress:
+    """Train, or go on where the folder stands; Ctrl-C stops after the step under way and keeps it.
+
+    Raises:
+        KeyboardInterrupt: stopped; the same call continues.
+        RunFolderError: the folder holds a training with other settings.
+    """
+    run = Run(folder, {"train": vars(settings), **about})
+    checks = math.ceil(settings.steps / settings.steps_per_check)
+    how = FitSettings(checks, settings.learning_rate, warmup_share=0.1, weight_decay=0.0, seed=settings.seed)
+    progress = fit(task, how, run)
+    run.load_best(task.model)
+    return progress

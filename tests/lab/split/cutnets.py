@@ -1,0 +1,124 @@
+"""Small networks, cut, and pictures for them."""
+
+import numpy as np
+import onnx
+import torch
+from numpy.typing import NDArray
+from onnx import TensorProto, helper, numpy_helper
+
+from siftfunnel.lab.split.features import Ends, Seen, see
+from siftfunnel.lab.split.halves import Halves
+from siftfunnel.shared.input_spec import InputSpec
+from siftfunnel.shared.tensors import OutputSpec, TensorSpec
+
+SPEC = InputSpec(16, 16, mean=(0.5, 0.5, 0.5), std=(0.25, 0.25, 0.25))
+GENERATOR = np.random.default_rng(0)
+
+
+def pictures(count: int, seed: int = 0) -> NDArray[np.uint8]:
+    """Smooth colour fields of 16x16."""
+    generator = torch.Generator().manual_seed(seed)
+    coarse = torch.rand(count, 3, 4, 4, generator=generator)
+    fine = torch.nn.functional.interpolate(coarse, (16, 16), mode="bicubic").clamp(0, 1)
+    return (fine * 255).byte().permute(0, 2, 3, 1).contiguous().numpy()
+
+
+def _model(
+    nodes: list[onnx.NodeProto],
+    ins: dict[str, tuple[int, ...]],
+    outs: dict[str, tuple[int, ...]],
+    weights: dict[str, NDArray[np.float32]],
+) -> onnx.ModelProto:
+    def told(names: dict[str, tuple[int, ...]]) -> list[onnx.ValueInfoProto]:
+        return [helper.make_tensor_value_info(n, TensorProto.FLOAT, ["N", *s]) for n, s in names.items()]
+
+    stored = [numpy_helper.from_array(value.astype(np.float32), name) for name, value in weights.items()]
+    graph = helper.make_graph(nodes, "half", told(ins), told(outs), stored)
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)])
+    model.ir_version = 8
+    return model
+
+
+def _drawn(*shape: int, seed: int) -> NDArray[np.float32]:
+    fan_in = int(np.prod(shape[1:]))
+    drawn = np.random.default_rng(seed).normal(size=shape) / np.sqrt(fan_in)
+    return np.asarray(drawn, np.float32)
+
+
+def classifier(kind: str = "logits", *, ignored: int = 0, operator: str | None = None) -> Halves:
+    """A convolution to 6 x 8 x 8 on the device; another, a pool and 5 classes in the cloud.
+
+    Args:
+        kind: Of the output; probabilities and embeddings are made so.
+        ignored: How many of the 6 channels the cloud half multiplies by 0.
+        operator: One that is put before the output, doing nothing.
+    """
+    edge = _model(
+        [helper.make_node("Conv", ["image", "w"], ["maps"], strides=[2, 2], pads=[1, 1, 1, 1])],
+        {"image": (3, 16, 16)},
+        {"maps": (6, 8, 8)},
+        {"w": 3 * _drawn(6, 3, 3, 3, seed=1)},
+    )
+    second = _drawn(8, 6, 3, 3, seed=2)
+    second[:, : ignored or 0] = 0
+    nodes = [
+        helper.make_node("Conv", ["maps", "w"], ["a"], pads=[1, 1, 1, 1], strides=[2, 2]),
+        helper.make_node("Relu", ["a"], ["b"]),
+        helper.make_node("Flatten", ["b"], ["c"]),
+        helper.make_node("Gemm", ["c", "v"], ["d"], transB=1),
+    ]
+    last = {"logits": "Identity", "probabilities": "Softmax"}
+    if kind == "embedding":
+        nodes.append(helper.make_node("ReduceL2", ["d"], ["length"], axes=[1]))
+        nodes.append(helper.make_node("Div", ["d", "length"], ["e"]))
+    else:
+        nodes.append(helper.make_node(last.get(kind, "Identity"), ["d"], ["e"]))
+    nodes.append(helper.make_node(operator or "Identity", ["e"], ["out"]))
+    cloud = _model(nodes, {"maps": (6, 8, 8)}, {"out": (5,)}, {"w": second, "v": 6 * _drawn(5, 128, seed=3)})
+    tensors, outputs = (TensorSpec("maps", (6, 8, 8)),), (OutputSpec("out", kind, (5,)),)  # type: ignore[arg-type]  # a word of OutputKind
+    return Halves(edge, cloud, tensors, outputs, None, None, 0.0)
+
+
+def of_two_frames() -> Halves:
+    """A classifier whose cloud half takes two frames at once, neither more nor less."""
+    made = classifier()
+    cloud = onnx.ModelProto()
+    cloud.CopyFrom(made.cloud)
+    (flatten,) = (node for node in cloud.graph.node if node.op_type == "Flatten")
+    flatten.op_type = "Reshape"
+    flatten.input.append("two")
+    cloud.graph.initializer.append(numpy_helper.from_array(np.array([2, 128], np.int64), "two"))
+    return Halves(made.edge, cloud, made.tensors, made.outputs, None, 2, 0.0)
+
+
+def two_tensors() -> Halves:
+    """Two tensors between the halves, one of maps and one vector; an output that is no score."""
+    edge = _model(
+        [
+            helper.make_node("Conv", ["image", "w"], ["maps"], strides=[4, 4]),
+            helper.make_node("GlobalAveragePool", ["image"], ["mean"]),
+            helper.make_node("Flatten", ["mean"], ["vector"]),
+        ],
+        {"image": (3, 16, 16)},
+        {"maps": (4, 4, 4), "vector": (3,)},
+        {"w": _drawn(4, 3, 4, 4, seed=1)},
+    )
+    cloud = _model(
+        [
+            helper.make_node("Flatten", ["maps"], ["flat"]),
+            helper.make_node("Concat", ["flat", "vector"], ["all"], axis=1),
+            helper.make_node("Gemm", ["all", "v"], ["d"], transB=1),
+            helper.make_node("Tanh", ["d"], ["out"]),
+        ],
+        {"maps": (4, 4, 4), "vector": (3,)},
+        {"out": (7,)},
+        {"v": _drawn(7, 67, seed=2)},
+    )
+    tensors = (TensorSpec("maps", (4, 4, 4)), TensorSpec("vector", (3,)))
+    return Halves(edge, cloud, tensors, (OutputSpec("out", "tensor", (7,)),), None, None, 0.0)
+
+
+def seen(halves: Halves, count: int, seed: int = 0) -> tuple[Ends, Seen]:
+    """A cut network and what it made of pictures."""
+    ends = Ends(halves)
+    return ends, see(ends, pictures(count, seed), SPEC)

@@ -1,0 +1,76 @@
+"""A cut by budget, and the words in which budgets, targets and classes are told."""
+
+from pathlib import Path
+
+import pytest
+
+from siftfunnel.lab.split.choosing import (
+    Budget,
+    Link,
+    choose_cut,
+    guessed_bytes,
+    read_link,
+    share_with_funnel,
+)
+from siftfunnel.lab.split.cuts import Cut
+from siftfunnel.lab.split.fit_cli import read_classes
+from siftfunnel.lab.split.graphs import NetworkError
+from siftfunnel.lab.split.targets import agreement_targets, byte_targets, share
+from siftfunnel.shared.tensors import TensorSpec
+
+
+def cut(name: str, shape: tuple[int, ...], depth: int, mac_share: float) -> Cut:
+    return Cut((TensorSpec(name, shape),), depth, 0, round(mac_share * 4e8), mac_share, is_sensible=True)
+
+
+CUTS = (
+    cut("early", (16, 112, 112), 1, 0.05),
+    cut("middle", (40, 28, 28), 2, 0.24),
+    cut("later", (40, 28, 28), 3, 0.29),
+    cut("late", (192, 7, 7), 4, 0.7),
+)
+
+
+def test_the_smallest_tensor_that_the_device_can_bear_is_cut() -> None:
+    assert choose_cut(CUTS, Budget()).name == "late"
+    assert choose_cut(CUTS, Budget(mac_share=0.35)).name == "later"
+    # the funnel is work of the device too
+    assert choose_cut(CUTS, Budget(mac_share=0.3)).name == "middle"
+    assert 0.24 < share_with_funnel(CUTS[1]) < 0.3
+
+
+def test_a_slow_link_wants_a_deep_cut_and_a_slow_device_an_early_one() -> None:
+    slow = Budget(link=Link(0.1, 0))
+    fast = Budget(link=Link(10_000, 0))
+    assert choose_cut(CUTS, slow, lambda cut: 10 * cut.mac_share, 10).name == "late"
+    assert choose_cut(CUTS, fast, lambda cut: 1000 * cut.mac_share, 1000).name == "early"
+
+
+def test_where_no_cut_fits_the_nearest_is_named_with_what_it_costs() -> None:
+    with pytest.raises(NetworkError, match=r"nearest is middle, with about 2\d\.\d%.*1,568 bytes"):
+        choose_cut(CUTS[:3], Budget(mac_share=0.2, payload_bytes=1500))
+    assert guessed_bytes(CUTS[1]) == 1568
+
+
+def test_shares_bytes_and_links_are_read() -> None:
+    assert share("30%") == share("0.3") == 0.3
+    assert [target.bytes for target in byte_targets("1000,1600")] == [1000, 1600]
+    assert [target.name for target in agreement_targets("91%,85%")] == ["a91", "a85"]
+    assert read_link("20:60") == Link(20, 60)
+
+
+@pytest.mark.parametrize("text", ["", "a", "20", "20:x", "0:5"])
+def test_a_link_that_is_none_is_refused(text: str) -> None:
+    with pytest.raises(ValueError, match="--link wants"):
+        read_link(text)
+
+
+def test_classes_are_names_or_ids_and_names(tmp_path: Path) -> None:
+    file = tmp_path / "classes.csv"
+    file.write_text("n01,crane\nn02,crane\n")
+    assert read_classes(file) == (("n01", "n02"), ("crane", "crane"))
+    file.write_text("cat\ndog\n")
+    assert read_classes(file) == ((), ("cat", "dog"))
+    file.write_text("cat\nn1,dog\n")
+    with pytest.raises(ValueError, match="ID,NAME"):
+        read_classes(file)

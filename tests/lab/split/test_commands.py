@@ -1,0 +1,51 @@
+"""The commands as people give them: fit, train, export, from a file and a folder to a bundle."""
+
+from pathlib import Path
+
+import onnx
+import pytest
+from PIL import Image
+
+from siftfunnel.cli import main
+from siftfunnel.shared.bundle import load_bundle
+from tests.lab.split import cutnets
+from tests.lab.split.test_brought import stored
+
+
+@pytest.fixture(scope="module")
+def pictures(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    place = tmp_path_factory.mktemp("pictures")
+    for number, picture in enumerate(cutnets.pictures(160, seed=7)):
+        Image.fromarray(picture).save(place / f"{number}.png")
+    return place
+
+
+def test_halves_become_a_trained_bundle(pictures: Path, tmp_path: Path) -> None:
+    edge, cloud = stored(cutnets.classifier("probabilities"), tmp_path)
+    run, out = tmp_path / "run", tmp_path / "bundle"
+    halves = ["--edge", str(edge), "--cloud", str(cloud), "--preset", "zero-to-one"]
+    wanted = ["--images", str(pictures), "--bytes", "50,30", "--out", str(run)]
+    assert main(["split", "fit", *halves, *wanted]) == 0
+    assert main(["split", "train", str(run), "--steps", "20", "--batch-size", "8"]) == 0
+    assert main(["split", "export", f"{run}-trained", "--out", str(out), "--name", "mine"]) == 0
+    bundle = load_bundle(out)
+    assert [codec.name for codec in bundle.manifest.codecs] == ["l50", "l30"]
+    assert bundle.manifest.scores is not None
+    assert bundle.manifest.scores.kind == "probabilities"
+
+
+def test_without_a_network_both_halves_are_asked_for(
+    pictures: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    made = cutnets.classifier()
+    onnx.save_model(made.edge, str(tmp_path / "e.onnx"))
+    arguments = [
+        "--edge",
+        str(tmp_path / "e.onnx"),
+        "--images",
+        str(pictures),
+        "--out",
+        str(tmp_path / "run"),
+    ]
+    assert main(["split", "fit", *arguments]) != 0
+    assert "both its halves" in capsys.readouterr().err

@@ -1,0 +1,147 @@
+"""One network through everything: inspect, check, fit, export, verify, cloud and edge, as real processes."""
+
+import json
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from siftfunnel.lab.split.likeness import Likeness
+from siftfunnel.shared.bundle import Bundle, load_bundle
+from siftfunnel.shared.preprocess import prepare
+from siftfunnel.shared.tensors import OutputSpec
+from tests.conftest import ROOT, Processes
+from tests.integration.test_edge_process import start_cloud
+from tests.own_networks.networks import OwnNetwork
+
+PATIENCE_S = 1800
+
+
+@dataclass(frozen=True)
+class Served:
+    """What came back from a server, and what the uncut network says of the same pictures.
+
+    Attributes:
+        answers: lines of the edge.
+        agreement: mean over pictures, measured as the report does.
+    """
+
+    answers: list[dict[str, Any]]
+    agreement: float
+
+
+@dataclass
+class Journey:
+    """A network on its way.
+
+    Attributes:
+        network: which.
+        images: a folder or tar of pictures to fit a funnel to.
+        folder: where everything lands.
+        seconds: of each step so far.
+    """
+
+    network: OwnNetwork
+    images: Path
+    folder: Path
+    seconds: dict[str, float] = field(default_factory=dict)
+
+    @property
+    def bundle(self) -> Path:
+        """The bundle's folder."""
+        return self.folder / "bundles" / self.network.name
+
+    def run(self, step: str, *arguments: str | Path) -> str:
+        """One command of siftfunnel to its end; what it printed.
+
+        Raises:
+            AssertionError: it failed; the text is what it said.
+        """
+        started = time.perf_counter()
+        done = subprocess.run(
+            [sys.executable, "-m", "siftfunnel", *map(str, arguments)],
+            cwd=ROOT,
+            env={
+                **os.environ,
+                "OMP_NUM_THREADS": "1",
+                "PYTHONPATH": os.pathsep.join(self.network.python_path()),
+            },
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            timeout=PATIENCE_S,
+        )
+        assert done.returncode == 0, f"{step}: {arguments}\n{done.stdout}\n{done.stderr}"
+        self.seconds[step] = round(time.perf_counter() - started, 1)
+        return done.stdout
+
+    def inspect(self) -> dict[str, Any]:
+        """What `inspect --json` says."""
+        told: dict[str, Any] = json.loads(
+            self.run("inspect", "split", "inspect", *self.network.file_flags(), "--json", "--no-measure")
+        )
+        return told
+
+    def check(self) -> dict[str, Any]:
+        """What `check --json` says of the wheel's own preprocessing."""
+        flags = [*self.network.file_flags(), *self.network.input_flags()]
+        told: dict[str, Any] = json.loads(
+            self.run("check", "split", "check", *flags, "--images", self.images, "--json")
+        )
+        return told
+
+    def make_bundle(self, scored: Path | None = None) -> Bundle:
+        """Fit, export and verify; figures of other pictures than those fitted to where some are given."""
+        flags = [*self.network.file_flags(), *self.network.input_flags(), "--images", self.images]
+        flags += [
+            "--cut",
+            "+".join(self.network.cut),
+            "--bytes",
+            ",".join(map(str, self.network.bytes_per_frame)),
+        ]
+        if self.network.classes:
+            self.folder.mkdir(parents=True, exist_ok=True)
+            names = self.folder / "classes.txt"
+            names.write_text("\n".join(self.network.classes) + "\n")
+            flags += ["--classes", names]
+        run = self.folder / "run"
+        self.run("fit", "split", "fit", *flags, "--out", run, "--threads", "1")
+        others = ["--images", scored] if scored is not None and scored != self.images else []
+        self.run("export", "split", "export", run, "--out", self.bundle, "--threads", "1", *others)
+        assert "ok" in self.run("verify", "bundle", "verify", self.bundle)
+        return load_bundle(self.bundle)
+
+    def serve(self, pictures: Path, processes: Processes) -> Served:
+        """Answers of a real server to a real device, held against the uncut network's."""
+        bundle = load_bundle(self.bundle)
+        lines, arrays = self.folder / "answers.jsonl", self.folder / "arrays"
+        child, address = start_cloud(processes, bundle)
+        names = ",".join(output.name for output in bundle.manifest.given)
+        flags = ("--bundle", self.bundle, "--server", address, "--source", pictures, "--outputs", names)
+        self.run("edge", "edge", *flags, "--output", f"jsonl:{lines}", "--output", f"npz:{arrays}")
+        child.process.terminate()
+        answers = [json.loads(line) for line in lines.read_text().splitlines()]
+        found = [_arrays(arrays, bundle, answer) for answer in answers if answer["outcome"] == "answer"]
+        return self._compared(bundle, answers, found)
+
+    def _compared(
+        self, bundle: Bundle, answers: list[dict[str, Any]], found: list[Mapping[str, NDArray[Any]]]
+    ) -> Served:
+        network, spec = self.network.load(), bundle.manifest.input
+        whole = network(np.concatenate([prepare(answer["source"], spec).tensor for answer in answers]))
+        outputs: tuple[OutputSpec, ...] = bundle.manifest.given
+        served = [np.stack([arrays[output.name] for arrays in found]) for output in outputs]
+        return Served(answers, float(Likeness(outputs, whole).agreement_N(served).mean()))
+
+
+def _arrays(folder: Path, bundle: Bundle, answer: Mapping[str, Any]) -> dict[str, NDArray[Any]]:
+    place = folder / f"{bundle.name}-{answer['sequence']:08}.npz"
+    with np.load(place, allow_pickle=False) as read:
+        return dict(read)
