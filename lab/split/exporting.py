@@ -18,7 +18,8 @@ from numpy.typing import NDArray
 from siftfunnel.lab.export import ExportError, choose_default
 from siftfunnel.lab.provenance import provenance
 from siftfunnel.lab.split.features import Ends, Say, Seen, see
-from siftfunnel.lab.split.folder import SplitRun
+from siftfunnel.lab.split.fit import labels_of, read_pictures
+from siftfunnel.lab.split.folder import SplitRun, load_run
 from siftfunnel.lab.split.funnel_graphs import funnelled_cloud, funnelled_edge, with_batch
 from siftfunnel.lab.split.graphs import NetworkError
 from siftfunnel.lab.split.halves import Halves
@@ -253,6 +254,28 @@ def export_split(
         "provenance": provenance(),
     }
     return write_bundle(out, manifest, files, report)
+
+
+def export_run(
+    folder: Path,
+    out: Path,
+    say: Say,
+    *,
+    images: Path | None = None,
+    name: str | None = None,
+    label_kind: str = "category",
+) -> Bundle:
+    """Write the bundle of a run folder, measured on its held-out pictures or on others; see `export_split`.
+
+    Raises:
+        RunFolderError: no run there.
+        DataError: too few pictures.
+    """
+    run = load_run(folder)
+    pictures = read_pictures(images or run.pictures, run.spec)
+    pixels = (pictures.attacker.images_NHWC, pictures.attacked.images_NHWC)
+    labels = labels_of(pictures, run)
+    return export_split(run, pixels, labels, out, name=name, say=say, label_kind=label_kind)
 
 
 def _as_accuracies(figures: Mapping[str, Mapping[str, Any]]) -> dict[str, dict[str, float]]:

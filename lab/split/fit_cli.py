@@ -205,22 +205,10 @@ def run_train(args: argparse.Namespace) -> int:
 def run_export(args: argparse.Namespace) -> int:
     """Export."""
     prepare_torch("cpu", args.threads)
-    from siftfunnel.lab.split.exporting import export_split
-    from siftfunnel.lab.split.fit import labels_of, read_pictures
-    from siftfunnel.lab.split.folder import load_run
+    from siftfunnel.lab.split.exporting import export_run
 
-    run = load_run(args.source)
-    pictures = read_pictures(args.images or run.pictures, run.spec)
-    pixels = (pictures.attacker.images_NHWC, pictures.attacked.images_NHWC)
-    bundle = export_split(
-        run,
-        pixels,
-        labels_of(pictures, run),
-        args.out,
-        name=args.name,
-        label_kind="identity" if args.identity else "category",
-        say=say,
-    )
+    kind = "identity" if args.identity else "category"
+    bundle = export_run(args.source, args.out, say, images=args.images, name=args.name, label_kind=kind)
     report = bundle.report()
     print(
         f"{args.out}: {bundle.name} {bundle.digest[:12]}, {report['agreement_is']} as the uncut network "
