@@ -11,7 +11,8 @@ from siftfunnel.attacker.gallery import Gallery
 from siftfunnel.attacker.maps import tensor_picture
 from siftfunnel.attacker.pictures import address
 from siftfunnel.attacker.preview import Truth
-from siftfunnel.shared.output_tensors import MAX_OUTPUT_BYTES, read_tensors
+from siftfunnel.shared.call_metadata import MAX_OUTPUT_BYTES
+from siftfunnel.shared.output_tensors import read_tensors
 from siftfunnel.shared.rpc import split_inference_pb2 as pb
 from siftfunnel.shared.tensors import OutputSpec
 

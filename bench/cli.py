@@ -10,6 +10,7 @@ from typing import Any
 
 from siftfunnel.bench.announced import announced
 from siftfunnel.bench.cells.cli import add_run_parser
+from siftfunnel.bench.edge.against_jpeg import add_codecs_parser
 from siftfunnel.bench.edge.cli import add_edge_parser
 from siftfunnel.bench.peers.cli import add_peers_parser
 from siftfunnel.bench.recommend.cli import add_recommend_parser
@@ -57,6 +58,7 @@ def add_bench_parser(subparsers: Any, bundles_default: tuple[Path, ...] = ()) ->
     loss.set_defaults(run=run_loss_step)
 
     add_edge_parser(verbs)
+    add_codecs_parser(verbs)
     links = verbs.add_parser(
         "links",
         help="list the emulated links, or lay some and measure what they do",

@@ -8,7 +8,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from siftfunnel.cloud_server.pieces import Outputs
-from siftfunnel.shared.output_tensors import MAX_OUTPUT_BYTES, add_tensor
+from siftfunnel.shared.call_metadata import MAX_OUTPUT_BYTES
+from siftfunnel.shared.output_tensors import add_tensor
 from siftfunnel.shared.rpc import split_inference_pb2 as pb
 from siftfunnel.shared.tensors import OutputSpec
 

@@ -10,7 +10,7 @@ from siftfunnel.cloud_server.batching import BatchPolicy
 from siftfunnel.cloud_server.ceilings import Ceilings
 from siftfunnel.cloud_server.engine import ENGINES, EngineOptions
 from siftfunnel.cloud_server.recorder import RecorderConfig
-from siftfunnel.shared.output_tensors import MAX_OUTPUT_BYTES
+from siftfunnel.shared.call_metadata import MAX_OUTPUT_BYTES
 from siftfunnel.shared.tls import TlsError, TlsFiles
 
 MAX_PORT = 65535

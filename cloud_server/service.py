@@ -18,16 +18,18 @@ from siftfunnel.cloud_server.session import DRAINING, GIVES_WAY, SINGLE, Overhea
 from siftfunnel.cloud_server.ticket import Wish
 from siftfunnel.shared.call_metadata import (
     BUNDLE_KEY,
+    MAX_OUTPUT_BYTES,
     MESSAGE_BYTES_KEY,
     OUTPUTS_KEY,
     SEALED,
     SEALED_KEY,
     TOP_K_KEY,
     WINDOW_KEY,
+    read_choice,
 )
 from siftfunnel.shared.digests import is_digest
 from siftfunnel.shared.flows import Direction
-from siftfunnel.shared.output_tensors import MAX_OUTPUT_BYTES, choose, most_bytes, read_choice
+from siftfunnel.shared.output_tensors import choose, most_bytes
 from siftfunnel.shared.reply_seal import ReplySeal
 from siftfunnel.shared.rpc import split_inference_pb2 as pb
 

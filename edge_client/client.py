@@ -36,7 +36,7 @@ from siftfunnel.edge_client.transport import Ask, StreamCall
 from siftfunnel.edge_client.unary import Unary
 from siftfunnel.edge_client.window import InFlightWindow, WindowPolicy
 from siftfunnel.shared.bundle import Bundle
-from siftfunnel.shared.output_tensors import MAX_OUTPUT_BYTES
+from siftfunnel.shared.call_metadata import MAX_OUTPUT_BYTES
 from siftfunnel.shared.reply_seal import ReplySeal
 from siftfunnel.shared.tls import TlsFiles
 

@@ -4,8 +4,9 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Self
 
+from siftfunnel.shared.call_metadata import MAX_OUTPUT_BYTES
 from siftfunnel.shared.manifest import Manifest
-from siftfunnel.shared.output_tensors import MAX_OUTPUT_BYTES, choose
+from siftfunnel.shared.output_tensors import choose
 from siftfunnel.shared.tensors import OutputSpec
 
 

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from siftfunnel.shared.output_tensors import MAX_OUTPUT_BYTES, read_choice
+from siftfunnel.shared.call_metadata import MAX_OUTPUT_BYTES, read_choice
 
 DEFAULT_SERVER = "127.0.0.1:50051"
 

@@ -17,15 +17,16 @@ from siftfunnel.edge_client.tls_probe import tls_says
 from siftfunnel.edge_client.troubles import trouble_of
 from siftfunnel.shared.call_metadata import (
     BUNDLE_KEY,
+    MAX_OUTPUT_BYTES,
     MESSAGE_BYTES_KEY,
     OUTPUTS_KEY,
     SEALED,
     SEALED_KEY,
     TOP_K_KEY,
     WINDOW_KEY,
+    choice_as_text,
     whole_number,
 )
-from siftfunnel.shared.output_tensors import MAX_OUTPUT_BYTES, choice_as_text
 from siftfunnel.shared.ports import STRAIGHT
 from siftfunnel.shared.rpc import split_inference_pb2 as pb
 

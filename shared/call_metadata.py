@@ -1,5 +1,8 @@
 """What stands in a call's metadata beside the frames: keys, and numbers read without trust."""
 
+from collections.abc import Iterable
+from urllib.parse import quote, unquote
+
 BUNDLE_KEY = "siftfunnel-bundle"
 """Both ways: the digest of the bundle that the call is about."""
 
@@ -7,7 +10,10 @@ TOP_K_KEY = "siftfunnel-top-k"
 """Request: classes per prediction."""
 
 OUTPUTS_KEY = "siftfunnel-outputs"
-"""Request: outputs that predictions carry, by name (`siftfunnel.shared.output_tensors`)."""
+"""Request: outputs that predictions carry, as `choice_as_text` writes their names."""
+
+MAX_OUTPUT_BYTES = 4 * 2**20
+"""What they take at most together in one reply, unless an end is told otherwise, bytes."""
 
 WINDOW_KEY = "siftfunnel-window"
 """Response: frames in flight that the server takes per stream."""
@@ -19,6 +25,7 @@ SEALED_KEY, SEALED = "siftfunnel-sealed", "crc32c"
 """Response: every reply of this call has its checksum (`siftfunnel.shared.reply_seal`)."""
 
 MOST = 2**31 - 1
+_PLAIN = "/:"
 
 
 def whole_number(told: object) -> int | None:
@@ -33,3 +40,21 @@ def whole_number(told: object) -> int | None:
         return None
     digits = told.lstrip("0")
     return MOST if len(digits) > len(str(MOST)) else min(int(digits or "0"), MOST)
+
+
+def choice_as_text(names: Iterable[str]) -> str:
+    """Names as call metadata carry them, which hold ASCII only.
+
+    >>> choice_as_text(["boxes", "head/1:0", "größe, x"])
+    'boxes,head/1:0,gr%C3%B6%C3%9Fe%2C%20x'
+    """
+    return ",".join(quote(name, safe=_PLAIN) for name in names)
+
+
+def read_choice(text: str) -> list[str]:
+    """The names that `choice_as_text` wrote; of any text, some names.
+
+    >>> read_choice("boxes,head/1:0"), read_choice("")
+    (['boxes', 'head/1:0'], [])
+    """
+    return [unquote(name) for name in text.split(",")] if text else []

@@ -6,7 +6,6 @@ arrays -> add_tensor -> Prediction.outputs -> read_tensors -> arrays
 
 import math
 from collections.abc import Iterable, Sequence
-from urllib.parse import quote, unquote
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,10 +13,6 @@ from numpy.typing import NDArray
 from siftfunnel.shared.rpc import split_inference_pb2 as pb
 from siftfunnel.shared.tensors import MAX_FEATURE_VALUES, OutputSpec
 
-MAX_OUTPUT_BYTES = 4 * 2**20
-"""What the outputs of one reply take at most together, unless an end is told otherwise, bytes."""
-
-_PLAIN = "/:"
 _SHOWN = 32
 
 
@@ -46,24 +41,6 @@ def choose(given: Sequence[OutputSpec], names: Iterable[str] | None) -> tuple[in
     if len(set(chosen)) < len(chosen):
         raise ValueError("an output is asked for twice")
     return tuple(chosen)
-
-
-def choice_as_text(names: Iterable[str]) -> str:
-    """Names as call metadata carry them, which hold ASCII only.
-
-    >>> choice_as_text(["boxes", "head/1:0", "größe, x"])
-    'boxes,head/1:0,gr%C3%B6%C3%9Fe%2C%20x'
-    """
-    return ",".join(quote(name, safe=_PLAIN) for name in names)
-
-
-def read_choice(text: str) -> list[str]:
-    """The names that `choice_as_text` wrote; of any text, some names.
-
-    >>> read_choice("boxes,head/1:0"), read_choice("")
-    (['boxes', 'head/1:0'], [])
-    """
-    return [unquote(name) for name in text.split(",")] if text else []
 
 
 def most_bytes(given: Sequence[OutputSpec], positions: Iterable[int], ceiling: int) -> int:

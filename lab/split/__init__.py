@@ -1,18 +1,4 @@
-"""Somebody's own network: where it can be cut, what a cut costs, and both halves of it.
+"""Somebody's own network: where it can be cut, a funnel at the cut, both halves as a bundle.
 
-    from siftfunnel.lab import split
-
-    network = split.load_network(Path("net.onnx"))
-    for cut in split.find_cuts(network):
-        print(cut.name, cut.elements, f"{cut.mac_share:.0%}")
-    halves = split.halves(network, split.cut_named(network, "block3"))
-
-PyTorch is imported only by `split.torch_network`.
+`api` lists what there is in Python. Nothing is imported here: the commands' help needs no PyTorch.
 """
-
-from siftfunnel.lab.split.cuts import Cut, cut_named, find_cuts
-from siftfunnel.lab.split.graphs import NetworkError
-from siftfunnel.lab.split.halves import Halves, halves
-from siftfunnel.lab.split.network import Network, load_network
-
-__all__ = ["Cut", "Halves", "Network", "NetworkError", "cut_named", "find_cuts", "halves", "load_network"]

@@ -19,13 +19,15 @@ from siftfunnel.lab.export import ExportError, choose_default
 from siftfunnel.lab.provenance import provenance
 from siftfunnel.lab.split.features import Ends, Say, Seen, see
 from siftfunnel.lab.split.folder import SplitRun
-from siftfunnel.lab.split.funnel_graphs import funnelled_cloud, funnelled_edge
+from siftfunnel.lab.split.funnel_graphs import funnelled_cloud, funnelled_edge, with_batch
+from siftfunnel.lab.split.graphs import NetworkError
 from siftfunnel.lab.split.halves import Halves
 from siftfunnel.lab.split.picture_codecs import MOST_PICTURES, Curve, picture_curve
 from siftfunnel.lab.split.points import agreement_figures, through
 from siftfunnel.lab.split.runner import Runner, relative_difference
 from siftfunnel.shared.bundle import CLOUD, EDGE, Bundle, write_bundle
 from siftfunnel.shared.bundle_check import check_halves
+from siftfunnel.shared.input_spec import InputSpec
 from siftfunnel.shared.manifest import CodecSpec, Manifest, is_name
 from siftfunnel.shared.preprocess import normalise
 from siftfunnel.shared.selftest import make_selftest
@@ -66,6 +68,10 @@ def served(run: SplitRun, name: str, codecs: Sequence[CodecSpec], label_kind: st
             cloud=funnelled_cloud(halves.cloud, run.funnel.parts),
             tensors=run.sent,
         )
+    frames = halves.frames_per_run
+    if frames is not None:
+        edge = halves.edge if _takes_one(halves.edge, run.spec) else with_batch(halves.edge, frames)
+        halves = replace(halves, edge=edge, cloud=with_batch(halves.cloud, frames))
     manifest = Manifest(
         schema_version=2,
         name=name,
@@ -81,10 +87,19 @@ def served(run: SplitRun, name: str, codecs: Sequence[CodecSpec], label_kind: st
         tensors=run.sent,
         outputs=run.halves.outputs,
         class_ids=run.class_ids,
-        frames_per_run=run.halves.frames_per_run,
+        frames_per_run=frames,
         original_sha256=run.original_sha256,
     )
     return Served(halves, manifest)
+
+
+def _takes_one(edge: onnx.ModelProto, spec: InputSpec) -> bool:
+    """Whether an edge half runs one frame, though the whole network has its number of frames fixed."""
+    try:
+        found = Runner(edge)(np.zeros((1, *spec.tensor_shape), spec.dtype))
+    except NetworkError:
+        return False
+    return all(len(values) == 1 for values in found)
 
 
 def verify(run: SplitRun, made: Served, pixels_NHWC: NDArray[np.uint8]) -> dict[str, float]:

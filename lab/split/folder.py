@@ -201,11 +201,11 @@ def _from_json(folder: Path, stored: Mapping[str, Any]) -> SplitRun:
 
 def _funnel(folder: Path, tensors: Sequence[TensorSpec], stored: Mapping[str, Any]) -> Funnel:
     held = load_file(folder / FUNNEL)
-    parts = tuple(
-        TensorFunnel(tensor, side, *(held[f"{number}.{name}"] for name in _PARTS), _refinement(held, number))
-        for number, (tensor, side) in enumerate(zip(tensors, stored["sides"], strict=True))
-    )
-    return Funnel(parts, stored["importance"])
+    parts = []
+    for number, (tensor, side) in enumerate(zip(tensors, stored["sides"], strict=True)):
+        matrices = {name: held[f"{number}.{name}"] for name in _PARTS}
+        parts.append(TensorFunnel(tensor, side, **matrices, refinement=_refinement(held, number)))
+    return Funnel(tuple(parts), stored["importance"])
 
 
 def _refinement(held: Mapping[str, Tensor], number: int) -> Refinement | None:

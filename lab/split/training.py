@@ -103,10 +103,9 @@ class Mixing(nn.Module):
         maps = maps_spec(part.tensor)
         self.has_places = min(maps.height, maps.width) > 1
         hidden = HIDDEN * maps.channels if self.has_places else 1
-        scale = float((part.decode_IK.square() @ part.variances_K.float()).mean().sqrt())
+        self.map_scale = float((part.decode_IK.square() @ part.variances_K.float()).mean().sqrt())
         self.first = nn.Conv2d(maps.channels, hidden, 3, padding=1)
         self.second = nn.Conv2d(hidden, maps.channels, 3, padding=1)
-        self.map_scale = scale
         nn.init.zeros_(self.second.weight)
         nn.init.zeros_(self.second.bias)  # type: ignore[arg-type]  # there is one
         self.register_buffer("gain_K", step / deviation.clamp_min(step / 2))

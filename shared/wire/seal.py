@@ -37,12 +37,12 @@ class Seal:
     def __init__(self, digest: str, codec_index: int, *places: int) -> None:
         if not is_digest(digest):
             raise ValueError(f"a digest is 64 lower-case hex digits, not {digest!r}")
-        self._told = (digest, codec_index, *places)
+        self._digest, self._places = digest, (codec_index, *places)
         self._prefix_crc = google_crc32c.value(bytes.fromhex(digest) + bytes([codec_index, *places]))
 
     def at(self, place: int) -> "Seal":
         """The seal of a part of a packed payload."""
-        return Seal(*self._told, place)
+        return Seal(self._digest, *self._places, place)
 
     def checksum(self, data: bytes) -> int:
         """The checksum over digest, codec index and data, 32 bits."""

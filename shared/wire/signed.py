@@ -113,4 +113,5 @@ def digits_of(beyond: NDArray[np.int32]) -> NDArray[np.int32]:
 def from_digits(digits: NDArray[np.int32]) -> NDArray[np.int32]:
     """The numbers of some digits; see `digits_of`."""
     powers = (1 << (4 * np.arange(DIGITS))).astype(np.int32)
-    return (digits.reshape(-1, DIGITS) * powers).sum(axis=1, dtype=np.int32)
+    numbers: NDArray[np.int32] = (digits.reshape(-1, DIGITS) * powers).sum(axis=1, dtype=np.int32)
+    return numbers

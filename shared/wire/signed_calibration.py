@@ -96,9 +96,10 @@ def expected_bytes(features_NCHW: NDArray[np.float32], step: float) -> float:
         ValueError: as `calibrate_signed`.
     """
     levels = _quantised(features_NCHW, step)
-    active = levels.any(axis=(2, 3))
+    active: NDArray[np.bool_] = np.asarray(levels.any(axis=(2, 3)))
     bits = 0.0
-    for channel, lit in enumerate(active.T):
+    for channel in range(levels.shape[1]):
+        lit = active[:, channel]
         if lit.any():
             bits += _entropy(np.bincount(lit))
             found = levels[lit, channel].ravel()
@@ -122,7 +123,7 @@ def step_for(features_NCHW: NDArray[np.float32], wanted_bytes: float) -> float:
             fine = middle
         else:
             coarse = middle
-    return (fine * coarse) ** 0.5
+    return float((fine * coarse) ** 0.5)
 
 
 def cluster(histograms: NDArray[np.int64], most: int) -> tuple[NDArray[np.int64], NDArray[np.uint8]]:
@@ -168,7 +169,8 @@ def _quantised(features_NCHW: NDArray[np.float32], step: float) -> NDArray[np.in
     divisor = np.float32(step)
     levels = np.clip(features_NCHW, -LIMIT * divisor, LIMIT * divisor)
     levels /= divisor
-    return np.rint(levels, out=levels).astype(np.int32)
+    rounded: NDArray[np.int32] = np.rint(levels, out=levels).astype(np.int32)
+    return rounded
 
 
 def _activities(levels: NDArray[np.int32], symbols: int) -> tuple[tuple[int, ...], ...]:

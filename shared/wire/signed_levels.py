@@ -4,6 +4,8 @@ Levels of one position lie together, so that whatever is done to a position is d
 """
 
 from dataclasses import dataclass
+from functools import lru_cache
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -69,17 +71,24 @@ def make_signed_levels(layout: SignedLayout) -> Levels:
     return NumpySignedLevels(layout)
 
 
-def shifted(cells: NDArray[np.generic], part: tuple[int, int], shift: tuple[int, int]) -> NDArray[np.generic]:
-    """The cells of a part, or those so many rows and columns away from them."""
+@lru_cache(maxsize=256)
+def _slices(height: int, width: int, part: tuple[int, int], shift: tuple[int, int]) -> tuple[slice, slice]:
     row, column = (1 + first + by for first, by in zip(part, shift, strict=True))
-    height, width = cells.shape[0] - 2, cells.shape[1] - 2
-    return cells[row : height - part[0] + row : 2, column : width - part[1] + column : 2]
+    return slice(row, height - part[0] + row, 2), slice(column, width - part[1] + column, 2)
 
 
-def neighbour_sums(cells: NDArray[np.generic], phase: int, part: tuple[int, int]) -> NDArray[np.generic]:
+def shifted(cells: NDArray[Any], part: tuple[int, int], shift: tuple[int, int]) -> NDArray[Any]:
+    """The cells of a part, or those so many rows and columns away from them."""
+    return cells[_slices(cells.shape[0] - 2, cells.shape[1] - 2, part, shift)]
+
+
+def neighbour_sums(cells: NDArray[Any], phase: int, part: tuple[int, int]) -> NDArray[Any]:
     """For each cell of a part the sum of the four neighbours that are the context of a phase, 1 or 2."""
     first, second, third, fourth = (shifted(cells, part, shift) for shift in _NEIGHBOURS[phase])
-    return first + second + third + fourth
+    sums: NDArray[Any] = first + second
+    sums += third
+    sums += fourth
+    return sums
 
 
 class NumpySignedLevels:
@@ -191,7 +200,8 @@ class NumpySignedLevels:
     def _beyond(self, levels: NDArray[np.int32], inside: _Cells) -> NDArray[np.int32]:
         """How far each level of an outermost symbol lies beyond it, by channel, row and column."""
         outermost = np.abs(inside) == self.most
-        return np.abs(levels[outermost]) - self.most
+        beyond: NDArray[np.int32] = np.abs(levels[outermost]) - self.most
+        return beyond
 
     def _quantise(self, features: NDArray[np.float32], coarser: int) -> NDArray[np.int32]:
         # clipped before the division, which could overflow
@@ -199,7 +209,8 @@ class NumpySignedLevels:
         levels = features.take(self.layout.sent, axis=0)
         levels.clip(-highest, highest, out=levels)
         levels /= np.ldexp(self.layout.step, coarser)
-        return np.rint(levels, out=levels).astype(np.int32)
+        rounded: NDArray[np.int32] = np.rint(levels, out=levels).astype(np.int32)
+        return rounded
 
 
 def levels_of_phase(phase: int, cells: _Cells) -> _Cells:
@@ -251,8 +262,8 @@ class _SignedFilling:
         while self.runs is None and self._phase < PHASES:
             self._phase += 1
             if self._phase == PHASES:
-                places = self._levels.layout.height * self._levels.layout.width
-                inside = self._cells[1:-1, 1:-1].reshape(places, len(self._channels))
+                layout, channels = self._levels.layout, len(self._channels)
+                inside = self._cells[1:-1, 1:-1].reshape(layout.height * layout.width, channels)
                 self._inside: _Cells = np.ascontiguousarray(inside.T)
                 self._outermost = np.abs(self._inside) == self._levels.most
                 count = DIGITS * int(np.count_nonzero(self._outermost))

@@ -8,7 +8,8 @@ from hypothesis import strategies as st
 from siftfunnel.attacker.gallery import Gallery
 from siftfunnel.attacker.outputs import MAX_SHOWN, outputs_of, outputs_view
 from siftfunnel.attacker.preview import Truth
-from siftfunnel.shared.output_tensors import MAX_OUTPUT_BYTES, add_tensor
+from siftfunnel.shared.call_metadata import MAX_OUTPUT_BYTES
+from siftfunnel.shared.output_tensors import add_tensor
 from siftfunnel.shared.rpc import split_inference_pb2 as pb
 from siftfunnel.shared.tensors import OutputSpec
 

@@ -7,15 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import array_shapes, arrays
 
-from siftfunnel.shared.output_tensors import (
-    MAX_OUTPUT_BYTES,
-    add_tensor,
-    choice_as_text,
-    choose,
-    most_bytes,
-    read_choice,
-    read_tensors,
-)
+from siftfunnel.shared.call_metadata import MAX_OUTPUT_BYTES, choice_as_text, read_choice
+from siftfunnel.shared.output_tensors import add_tensor, choose, most_bytes, read_tensors
 from siftfunnel.shared.rpc import split_inference_pb2 as pb
 from siftfunnel.shared.tensors import OutputSpec
 

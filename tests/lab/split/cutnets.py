@@ -79,6 +79,18 @@ def classifier(kind: str = "logits", *, ignored: int = 0, operator: str | None =
     return Halves(edge, cloud, tensors, outputs, None, None, 0.0)
 
 
+def of_two_frames() -> Halves:
+    """A classifier whose cloud half takes two frames at once, neither more nor less."""
+    made = classifier()
+    cloud = onnx.ModelProto()
+    cloud.CopyFrom(made.cloud)
+    (flatten,) = (node for node in cloud.graph.node if node.op_type == "Flatten")
+    flatten.op_type = "Reshape"
+    flatten.input.append("two")
+    cloud.graph.initializer.append(numpy_helper.from_array(np.array([2, 128], np.int64), "two"))
+    return Halves(made.edge, cloud, made.tensors, made.outputs, None, 2, 0.0)
+
+
 def two_tensors() -> Halves:
     """Two tensors between the halves, one of maps and one vector; an output that is no score."""
     edge = _model(

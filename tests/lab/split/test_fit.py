@@ -79,7 +79,13 @@ def test_a_run_folder_gives_back_what_was_fitted(folder: Path, tmp_path: Path) -
 
 @pytest.mark.parametrize("settings", [FitSettings(targets=byte_targets("60,40")), FitSettings("none")])
 @pytest.mark.parametrize(
-    "halves", [cutnets.classifier(), cutnets.classifier("embedding"), cutnets.two_tensors()]
+    "halves",
+    [
+        cutnets.classifier(),
+        cutnets.classifier("embedding"),
+        cutnets.two_tensors(),
+        cutnets.of_two_frames(),
+    ],
 )
 def test_an_exported_bundle_says_what_it_does(
     halves: Halves, settings: FitSettings, folder: Path, tmp_path: Path

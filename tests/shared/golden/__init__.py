@@ -21,7 +21,7 @@ from siftfunnel.shared.preprocess import InputSpec
 from siftfunnel.shared.reply_seal import ReplySeal
 from siftfunnel.shared.rpc import split_inference_pb2 as pb
 from siftfunnel.shared.tensors import OutputSpec, TensorSpec, pack, pack_arrays
-from siftfunnel.shared.wire import calibrate_lattice, make_codecs, packed
+from siftfunnel.shared.wire import SealedCodec, calibrate_lattice, calibrate_signed, make_codecs, packed
 from siftfunnel.shared.wire.bodies import make_body
 from siftfunnel.shared.wire.lattice_body import LatticeBody
 from siftfunnel.shared.wire.tables import counts_from_histogram
@@ -211,6 +211,8 @@ def write_missing() -> None:
         "bulk_messages.json": _hex({key: m.SerializeToString() for key, m in golden_bulk_messages().items()}),
         "sealed_replies.json": _hex(golden_sealed()),
         "lattice_places.json": _lattice_with_places(),
+        "signed.json": _signed(),
+        "packed.json": _packed(),
     }
     for name, data in contents.items():
         if not (HERE / name).exists():
@@ -235,6 +237,42 @@ def _lattice_with_places() -> bytes:
         "body": written.hex(),
     }
     return json.dumps(stored, indent=1).encode() + b"\n"
+
+
+def _signed() -> bytes:
+    """A signed codec, levels with some beyond the outermost symbol, and what it writes."""
+    shape = (6, 5, 4)
+    rng = np.random.default_rng(0)
+    features = rng.laplace(0, 1, (200, *shape)) * (4 * 0.5 ** np.arange(6))[:, None, None]
+    spec = calibrate_signed("s1", features.astype(np.float32), 1.0)
+    body = make_body(spec, FeatureSpec(*shape))
+    assert isinstance(body, LatticeBody)
+    levels = np.rint(features[0].reshape(6, -1))
+    levels[0, :2] = 300, -20_000
+    written = body.write(levels.astype(np.float32), binascii.crc32)
+    stored = {
+        "name": spec.name,
+        "kind": spec.kind,
+        "shape": shape,
+        "parameters": spec.parameters,
+        "levels": levels.astype(int).tolist(),
+        "body": written.hex(),
+    }
+    return json.dumps(stored, indent=1).encode() + b"\n"
+
+
+PACKED = (TensorSpec("a", (2, 3, 4)), TensorSpec("b", (24,)))
+
+
+def golden_packed() -> CodecSpec:
+    """Two tensors, the same features in each."""
+    return packed("p1", (_table("q4", 16), CodecSpec("int8", "affine", {"step": 0.03125, "zero_level": 32})))
+
+
+def _packed() -> bytes:
+    codec = SealedCodec(golden_packed(), 3, pack(PACKED), "ab" * 32, PACKED)
+    twice = np.concatenate([golden_features().ravel()] * 2)[:, None, None]
+    return _hex({"payload": codec.encode(twice)})
 
 
 def _hex(entries: dict[str, bytes]) -> bytes:

@@ -1,4 +1,6 @@
+import binascii
 import dataclasses
+import json
 
 import numpy as np
 import pytest
@@ -6,17 +8,21 @@ from google.protobuf import descriptor_pb2, descriptor_pool, message_factory
 
 from siftfunnel.shared.digests import sha256_hex
 from siftfunnel.shared.input_spec import InputSpec
-from siftfunnel.shared.manifest import Manifest
+from siftfunnel.shared.manifest import CodecSpec, FeatureSpec, Manifest
 from siftfunnel.shared.rpc import split_inference_pb2 as pb
-from siftfunnel.shared.tensors import pack_arrays, unpack_array
-from siftfunnel.shared.wire import codec_by_name, make_codecs
+from siftfunnel.shared.tensors import pack, pack_arrays, unpack_array
+from siftfunnel.shared.wire import SealedCodec, codec_by_name, make_codecs
+from siftfunnel.shared.wire.bodies import make_body
 from tests.shared.golden import (
+    HERE,
+    PACKED,
     SHAPE,
     golden_bulk_messages,
     golden_features,
     golden_manifest,
     golden_messages,
     golden_output_messages,
+    golden_packed,
     golden_sealed,
     golden_tensors,
     stored_hex,
@@ -141,3 +147,20 @@ def test_who_knows_no_outputs_reads_the_classes_beside_them():
     reply = pb.Reply.FromString(stored_hex("output_messages.json")["answer_with_outputs"])
     read = before.FromString(reply.prediction.SerializeToString())
     assert (list(read.class_index), list(read.score)) == ([1], [0.75])
+
+
+def test_the_stored_payload_of_the_stored_signed_codec_reads_and_writes_the_same_for_ever():
+    stored = json.loads((HERE / "signed.json").read_text())
+    spec = CodecSpec(stored["name"], stored["kind"], stored["parameters"])
+    body = make_body(spec, FeatureSpec(*stored["shape"]))
+    levels = np.array(stored["levels"], np.float32)
+    assert body.write(levels, binascii.crc32).hex() == stored["body"]
+    assert np.array_equal(body.read(bytes.fromhex(stored["body"]), binascii.crc32), levels)
+
+
+def test_the_stored_packed_payload_reads_and_writes_the_same_for_ever():
+    codec = SealedCodec(golden_packed(), 3, pack(PACKED), "ab" * 32, PACKED)
+    twice = np.concatenate([golden_features().ravel()] * 2)[:, None, None]
+    stored = stored_hex("packed.json")["payload"]
+    assert codec.encode(twice) == stored
+    assert codec.encode(codec.decode(stored)) == stored
