@@ -18,6 +18,9 @@ from numpy.typing import NDArray
 
 from siftfunnel.shared.rpc import split_inference_pb2 as pb
 
+EXCHANGE_BYTES = 4096
+"""What an exchange takes beside its tensors, generously."""
+
 FrameKey = tuple[str, int, int]
 """Bundle digest, sequence, CRC-32 of the payload: a frame's name on every tap and in the preview."""
 
@@ -212,8 +215,9 @@ class Tensors:
         exchange.outputs = outputs
         if not outputs:
             return
-        self._held.append((exchange, sum(values.nbytes for values in outputs.values())))
-        self._bytes += self._held[-1][1]
+        size_bytes = EXCHANGE_BYTES + sum(values.nbytes for values in outputs.values())
+        self._held.append((exchange, size_bytes))
+        self._bytes += size_bytes
         while self._bytes > self._limit_bytes and len(self._held) > 1:
             oldest, size_bytes = self._held.popleft()
             oldest.outputs = {}

@@ -2,6 +2,7 @@ import numpy as np
 import pytest
 
 from siftfunnel.attacker.exchanges import (
+    EXCHANGE_BYTES,
     Answer,
     Census,
     Exchange,
@@ -137,7 +138,7 @@ def test_an_early_reply_is_kept_without_its_tensors() -> None:
 
 
 def test_tensors_that_wait_are_bounded_and_the_oldest_are_let_go() -> None:
-    tensors = Tensors(limit_bytes=1000)
+    tensors = Tensors(limit_bytes=1000 + 2 * EXCHANGE_BYTES)
     waiting = [exchange(number=number) for number in range(4)]
     for each in waiting:
         tensors.keep(each, {"embedding": np.zeros(100, np.float32)})
@@ -146,3 +147,11 @@ def test_tensors_that_wait_are_bounded_and_the_oldest_are_let_go() -> None:
     assert [bool(each.outputs) for each in waiting] == [True, False, False, False]
     waiting[0].settle(None)
     assert waiting[0].outputs == {}
+
+
+def test_of_many_small_answers_no_more_are_held_than_their_exchanges_allow() -> None:
+    tensors = Tensors(limit_bytes=10 * EXCHANGE_BYTES)
+    waiting = [exchange(number=number) for number in range(100)]
+    for each in waiting:
+        tensors.keep(each, {"embedding": np.zeros(1, np.float32)})
+    assert sum(bool(each.outputs) for each in waiting) < 10

@@ -45,6 +45,15 @@ def test_a_sheet_holds_the_picture_and_what_each_network_made_of_it() -> None:
     assert pair_sheet(pair(1, networks=3), str.title).height > sheet.height
 
 
+def test_several_tensors_lie_in_one_tile_each_in_its_own_colour() -> None:
+    made = pair(1, networks=1)
+    levels = (10, 60, 90, 150)
+    groups = [{"name": str(level), "shape": [1], "picture": address(level)} for level in levels]
+    made.views["network 0"]["pictures"]["features"] = groups  # type: ignore[index]
+    seen = colours(pair_sheet(made, str))
+    assert all((level, level, level) in seen for level in levels)
+
+
 def test_what_is_unknown_leaves_a_gap_and_no_accident() -> None:
     assert (200, 200, 200) not in colours(pair_sheet(pair(1, scored=False), str.title))
 
