@@ -19,6 +19,7 @@ COST_COLUMNS = (
     "JPEG at equal agreement, bytes",
     "WebP at equal agreement, bytes",
     "from file to bundle, s",
+    "load",
     "device + cloud, ms",
 )
 LEAK_COLUMNS = (
@@ -65,8 +66,8 @@ def _preamble(result: Mapping[str, Any]) -> str:
     return (
         "Trained networks from wheels of the package index, cut, funnelled in closed form without labels, "
         "served by `siftfunnel cloud` and `siftfunnel edge`, and audited: `python -m "
-        f"tests.own_networks.study`, on {machine['processor']} ({machine['cores']} cores, shared with other "
-        "work). All figures are of pictures that no funnel was fitted to."
+        f"tests.own_networks.study`, on {machine['processor']} ({machine['cores']} cores). All figures are "
+        "of pictures that no funnel was fitted to."
     )
 
 
@@ -75,6 +76,8 @@ _COST_NOTES = (
     "*Agreement* is with the uncut network: the share of pictures with the same best class, or 1 less the "
     "relative error of the outputs where they are no classes. It is worth what it exceeds that *of a "
     "constant answer* by, the commonest class or the mean output.",
+    "Seconds are those of the clock over inspect, check, fit, export and verify, with what else the machine "
+    "did: *load* is how many processes wanted its cores.",
     "JPEG and WebP are files as Pillow writes them (optimised tables, method 6) of the picture at the "
     "network's size. Of a small picture most of a JPEG is header and tables.",
 )
@@ -99,6 +102,7 @@ def _costs(row: Row) -> tuple[Cell, ...]:
         _times(point["jpeg"]),
         _times(point["webp"]),
         _number(sum(row["seconds"].values()), 0),
+        _number(dig_number(row, "load"), 0),
         words(f"{row['edge_milliseconds']:.1f} + {row['cloud_milliseconds']:.1f}"),
     )
 

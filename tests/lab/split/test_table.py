@@ -27,6 +27,7 @@ def row(**changes: Any) -> dict[str, Any]:
         "cloud_milliseconds": 3.0,
         "agreement_of_a_constant_answer": 0.5,
         "seconds": {"fit": 50.0, "export": 11.0},
+        "load": 9.6,
         "audit": None,
     } | changes
 
@@ -49,7 +50,7 @@ def test_a_row_has_bytes_and_agreement_beside_what_pictures_need() -> None:
         "602 (5.0x)",
         "not reached",
     ]
-    assert costs[9:] == ["61", "1.0 + 3.0"]
+    assert costs[9:] == ["61", "10", "1.0 + 3.0"]
     assert leaks[3:] == ["not run", *["-"] * 7]
     assert about[-1] == "-"
 
