@@ -1,6 +1,6 @@
 """Other people's networks through the whole of `siftfunnel split`, as a page. Needs no PyTorch."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from siftfunnel.lab.tables.cells import NONE, Cell, Document, Section, measured, words
@@ -86,6 +86,17 @@ _LEAK_NOTES = (
     "JPEG and WebP of these bytes: the best of all qualities and sizes that fits, picture for picture; - "
     "where no file is that small.",
 )
+
+
+def _constant_notes(rows: Sequence[Row]) -> tuple[str, ...]:
+    """Which rows agree no more than an answer that never changes would."""
+    empty = [
+        f"{row['network']} on {row['pictures']['name']}"
+        for row in rows
+        if row["points"][row["codec"]]["agreement_ci95"][0] <= row["agreement_of_a_constant_answer"]
+    ]
+    told = "agreement is no more than a constant answer's: of its bytes these pictures say nothing."
+    return tuple(f"{name}: {told}" for name in empty)
 
 
 def _costs(row: Row) -> tuple[Cell, ...]:
