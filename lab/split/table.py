@@ -48,7 +48,11 @@ def render_own_networks(result: Mapping[str, Any]) -> str:
     rows: list[Row] = result["rows"]
     sections = (
         Section(
-            "cost", "Bytes, work and agreement", COST_COLUMNS, tuple(map(_costs, rows)), notes=_COST_NOTES
+            "cost",
+            "Bytes, work and agreement",
+            COST_COLUMNS,
+            tuple(map(_costs, rows)),
+            notes=(*_COST_NOTES, *_constant_notes(rows)),
         ),
         Section(
             "leaks", "What an eavesdropper gets", LEAK_COLUMNS, tuple(map(_leaks, rows)), notes=_LEAK_NOTES
