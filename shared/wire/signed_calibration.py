@@ -1,10 +1,11 @@
 """Count the tables of a signed codec on real features, once, when a bundle is exported.
 
 Channels are put into few kinds by the size of their levels; every kind, phase, activity and class could have
-a table of its own, and each takes that of few which codes its levels in the fewest bits. Tables that many
-levels were counted for hold for fresh pictures as well.
+a table of its own, and each takes that of few which codes its symbols in the fewest bits. Tables that many
+symbols were counted for hold for fresh pictures as well, and few tables are few calls of the entropy coder.
 """
 
+import math
 from binascii import crc32
 from typing import Any
 
@@ -14,23 +15,17 @@ from numpy.typing import NDArray
 from siftfunnel.shared.manifest import CodecSpec, FeatureSpec
 from siftfunnel.shared.wire.bodies import encode_array, make_body
 from siftfunnel.shared.wire.lattice import PHASES
-from siftfunnel.shared.wire.lattice_body import SILENT, LatticeBody
+from siftfunnel.shared.wire.lattice_body import SILENT, LatticeBody, sent_of
 from siftfunnel.shared.wire.quantiser import LEAST_STEP, MOST_STEP
 from siftfunnel.shared.wire.seal import SEAL_BYTES
-from siftfunnel.shared.wire.signed import LEAST_SYMBOLS, LIMIT, MOST_SYMBOLS, SignedContexts, most_of
-from siftfunnel.shared.wire.signed_levels import (
-    PHASE_PARTS,
-    NumpySignedLevels,
-    SignedLayout,
-    levels_of_phase,
-    neighbour_sums,
-)
+from siftfunnel.shared.wire.signed import LEAST_SYMBOLS, LIMIT, MASKS, MOST_SYMBOLS, SignedContexts
+from siftfunnel.shared.wire.signed_levels import SignedLayout, SignedLevels, neighbour_sums
 from siftfunnel.shared.wire.tables import PRECISION_BITS, counts_from_histogram
 
 KINDS = 24
 ACTIVITIES = 5
-FLAG_TABLES, LEVEL_TABLES = 6, 24
-BOUNDS = (1, 2, 3, 4, 6, 8, 10, 13, 17, 22, 30)
+FLAG_TABLES, MASK_TABLES, LEVEL_TABLES = 6, 12, 6
+BOUNDS = (1, 2, 3, 4, 5, 7, 9, 12, 16, 20, 26)
 CEILING = 4
 """Times the mean payload."""
 _PRIOR = 0.1
@@ -56,14 +51,17 @@ def calibrate_signed(name: str, features_NCHW: NDArray[np.float32], step: float)
     sent = flag_rows[:, 1] > 0
     if not sent.any():
         raise ValueError("every value rounds to zero under this step; there is nothing to send")
-    symbols = min(MOST_SYMBOLS, max(LEAST_SYMBOLS, 2 * int(np.abs(levels).max()) + 1))
+    symbols = min(MOST_SYMBOLS, max(LEAST_SYMBOLS, 2 * int(np.abs(levels).max())))
     kinds = _kinds(levels, flag_rows[:, 1])
-    contexts = SignedContexts(BOUNDS, _activities(levels, symbols))
-    rows = _count(levels, kinds, symbols, contexts)
+    contexts = SignedContexts(BOUNDS, _activities(levels))
     flags = np.full(channels, SILENT, np.uint8)
     flag_tables, flags[sent] = cluster(np.pad(flag_rows[sent], ((0, 0), (0, symbols - 2))), FLAG_TABLES)
-    level_tables, chosen = cluster(rows.reshape(-1, symbols), LEVEL_TABLES)
-    counts = np.stack([counts_from_histogram(row) for row in (*flag_tables, *level_tables)])
+    order = sent_of(flags)
+    masks, rows = _count(levels[:, order], kinds[order], symbols, contexts)
+    level_tables, chosen = cluster(rows, LEVEL_TABLES)
+    mask_tables, mask_chosen = cluster(masks, MASK_TABLES)
+    counts = [counts_from_histogram(row) for row in (*flag_tables, *level_tables)]
+    mask_counts = [counts_from_histogram(row) for row in mask_tables]
     parameters: dict[str, Any] = {
         "levels": symbols,
         "precision_bits": PRECISION_BITS,
@@ -74,7 +72,10 @@ def calibrate_signed(name: str, features_NCHW: NDArray[np.float32], step: float)
         "flags": encode_array(flags, "u1"),
         "kinds": encode_array(kinds, "u1"),
         "choices": encode_array(chosen + len(flag_tables), "u1"),
-        "counts": encode_array(counts, "<u2"),
+        "counts": encode_array(np.stack(counts), "<u2"),
+        "mask_tables": len(mask_counts),
+        "mask_choices": encode_array(mask_chosen, "u1"),
+        "mask_counts": encode_array(np.stack(mask_counts), "<u2"),
         "most_bytes": 4 * levels[0].size + 16,
         "mean_bytes": 0.0,
     }
@@ -173,15 +174,13 @@ def _quantised(features_NCHW: NDArray[np.float32], step: float) -> NDArray[np.in
     return rounded
 
 
-def _activities(levels: NDArray[np.int32], symbols: int) -> tuple[tuple[int, ...], ...]:
-    """Bounds that cut what is seen of each phase's activity into parts of like number."""
-    most = most_of(symbols)
-    magnitudes = np.abs(levels).clip(0, most).sum(axis=1).transpose(1, 2, 0)
-    busy = np.pad(magnitudes, ((1, 1), (1, 1), (0, 0)))
-    seen = [levels.any(axis=(2, 3)).sum(axis=1)]
-    for phase in range(1, PHASES):
-        seen.append(np.concatenate([neighbour_sums(busy, phase, p).ravel() for p in PHASE_PARTS[phase]]))
-    return tuple(_bounds(found) for found in seen)
+def _activities(levels: NDArray[np.int32]) -> tuple[tuple[int, ...], ...]:
+    """Bounds that cut what is seen of each phase's activity, and of levels', into parts of like number."""
+    busy = np.count_nonzero(levels, axis=1).transpose(1, 2, 0)
+    cells = np.pad(busy, ((1, 1), (1, 1), (0, 0)))
+    around = [neighbour_sums(cells, phase).ravel() for phase in range(1, PHASES)]
+    of_frames = np.count_nonzero(levels.any(axis=(2, 3)), axis=1)
+    return tuple(_bounds(seen) for seen in (of_frames, *around, busy[busy > 0]))
 
 
 def _bounds(seen: NDArray[np.int64]) -> tuple[int, ...]:
@@ -195,35 +194,40 @@ def _bounds(seen: NDArray[np.int64]) -> tuple[int, ...]:
 
 def _count(
     levels: NDArray[np.int32], kinds: NDArray[np.uint8], symbols: int, contexts: SignedContexts
-) -> NDArray[np.int64]:
-    """How often each symbol stands in each context: (kinds, phases, activities, classes, symbols)."""
+) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """How often each mask and each level's symbol stands in each context: (contexts, symbols)."""
     _, channels, height, width = levels.shape
-    shape = (int(kinds.max()) + 1, *contexts.shape)
-    nothing = np.zeros(shape, np.uint8)
-    layout = SignedLayout(
-        channels=channels,
-        height=height,
-        width=width,
-        levels=symbols,
-        sent=np.arange(channels),
-        step=np.float32(1),
-        contexts=contexts,
-        kinds=kinds.astype(np.intp),
-        choices=nothing,
-        tables=1,
+    of_kinds = int(kinds.max()) + 1
+    # each context of levels is its own table
+    choices = np.arange(of_kinds * contexts.shape[1], dtype=np.uint8).reshape(of_kinds, -1)
+    shape = (of_kinds, *contexts.shape)
+    coder = SignedLevels(
+        SignedLayout(
+            channels=channels,
+            height=height,
+            width=width,
+            levels=symbols,
+            sent=np.arange(channels),
+            step=np.float32(1),
+            contexts=contexts,
+            kinds=kinds.astype(np.intp),
+            choices=choices,
+            tables=choices.size,
+            mask_choices=np.zeros(shape, np.uint8),
+            mask_tables=1,
+        )
     )
-    coder = NumpySignedLevels(layout)
-    found = np.zeros(nothing.size * symbols, np.int64)
+    masks, found = [], []
     for frame in levels.reshape(len(levels), channels, -1):
-        lit = frame.any(axis=1)
-        _, of_kind = coder.active(lit.tobytes())
-        cells = coder.cells(coder.inside(frame[lit]))
-        for phase in range(PHASES):
-            signs, rows = coder.contexts(phase, cells, of_kind)
-            found += np.bincount(
-                rows * symbols + coder.symbols(levels_of_phase(phase, cells), signs), minlength=found.size
-            )
-    return found.reshape(*shape, symbols)
+        seen = coder.look(frame)
+        masks.append(seen.rows * MASKS + coder.mask_symbols(seen.masks))
+        found.append(seen.tables.astype(np.intp) * symbols + coder.symbols(seen.values))
+    return _histograms(masks, math.prod(shape), MASKS), _histograms(found, choices.size, symbols)
+
+
+def _histograms(found: list[NDArray[np.intp]], rows: int, symbols: int) -> NDArray[np.int64]:
+    counted = np.bincount(np.concatenate(found), minlength=rows * symbols)
+    return counted.astype(np.int64).reshape(rows, symbols)
 
 
 def _kinds(levels: NDArray[np.int32], frames: NDArray[np.int64]) -> NDArray[np.uint8]:
