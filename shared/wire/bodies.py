@@ -16,9 +16,9 @@
            levels from zero under one step per channel, entropy coded with tables chosen by context
            (`siftfunnel.shared.wire.lattice`); without "bounds" and "places" they are its `FIRST`
 "signed"   parameters {"levels": L, "precision_bits": 14, "step": number, "tables": T, "bounds": integers[B],
-           "activities": integers[4][A - 1], "flags": base64 uint8[C], "kinds": base64 uint8[C],
-           "choices": base64 uint8[K][A], "counts": base64 uint16[T][L], "mask_tables": S,
-           "mask_choices": base64 uint8[K][3][A][B + 1], "mask_counts": base64 uint16[S][256],
+           "activities": integers[3][A - 1], "flags": base64 uint8[C], "kinds": base64 uint8[C],
+           "choices": base64 uint8[K][A][B + 2], "counts": base64 uint16[T][L], "mask_tables": S,
+           "mask_choices": base64 uint8[K][2][A], "mask_counts": base64 uint16[S][256],
            "most_bytes": integer, "mean_bytes": number}, little endian
            signed levels under one step for all channels, entropy coded with tables chosen by context
            (`siftfunnel.shared.wire.signed`)
@@ -275,12 +275,12 @@ def _signed_body(fields: Fields, feature: FeatureSpec) -> LatticeBody:
     count = int(kinds.max()) + 1
     if count > MOST_KINDS:
         raise fields.error("kinds", f"tells {count} kinds apart, {MOST_KINDS} are the most")
-    precision_bits, shape = fields.integer("precision_bits", 1, 24), (count, *contexts.shape)
+    precision_bits, shape = fields.integer("precision_bits", 1, 24), (count, *contexts.of_masks)
     return signed_body(
         feature,
         np.float32(fields.number("step")),
         contexts,
-        _tables(fields, feature, kinds, (count, contexts.shape[1]), precision_bits),
+        _tables(fields, feature, kinds, (count, *contexts.of_levels), precision_bits),
         _array(fields, "mask_choices", "u1", math.prod(shape)).reshape(shape),
         _counts(fields, "mask_", MASKS, precision_bits),
     )

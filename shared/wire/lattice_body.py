@@ -52,8 +52,8 @@ class LatticeTables:
         flags: uint8, (channels,): the table of the symbol that says whether a channel is sent, 0 or 1; 255
             for a channel that never is.
         kinds: intp, (channels,): the row of `choices` of each channel.
-        choices: uint8, (kinds, phases, places, classes), of a signed codec (kinds, activities): the table of each
-            level of a channel that is sent.
+        choices: uint8, (kinds, phases, places, classes) or, of a signed codec, (kinds, activities, classes): the
+            table of each level of a channel that is sent.
         counts: uint16, (tables, levels), checked by `siftfunnel.shared.wire.tables`.
         most_bytes: the ceiling of a payload.
         mean_bytes: the mean payload on the features that the tables were counted on.
@@ -83,14 +83,9 @@ class LatticeTables:
 
     @property
     def sent(self) -> NDArray[np.intp]:
-        """See `sent_of`."""
-        return sent_of(self.flags)
-
-
-def sent_of(flags: _Bytes) -> NDArray[np.intp]:
-    """The channels that are ever sent, those whose flags have one table side by side."""
-    sent = np.flatnonzero(flags != SILENT)
-    return sent[np.argsort(flags[sent], kind="stable")]
+        """The channels that are ever sent, those whose flags have one table side by side."""
+        sent = np.flatnonzero(self.flags != SILENT)
+        return sent[np.argsort(self.flags[sent], kind="stable")]
 
 
 def lattice_body(
@@ -139,12 +134,12 @@ def signed_body(
         step: of all channels.
         contexts: what a symbol's table is chosen by.
         tables: of flags and levels.
-        mask_choices: uint8, (kinds, phases, activities, classes): the table of each mask.
+        mask_choices: uint8, (kinds, stages, activities): the table of each mask.
         mask_counts: uint16, (tables, 256), checked by `siftfunnel.shared.wire.tables`.
 
     Raises:
-        ValueError: a step out of range, an odd number of levels, too few or too many, a table of masks that there
-            is none of; see `LatticeBody`.
+        ValueError: a step out of range, an odd number of levels, too few or too many, a table of masks that
+            there is none of; see `LatticeBody`.
     """
     if mask_choices.max() >= len(mask_counts):
         raise ValueError(f"mask_choices name table {mask_choices.max()}; there are {len(mask_counts)}")

@@ -1,18 +1,19 @@
 """Signed levels of decorrelated channels under one step: their symbols, and the context of each.
 
-Most levels are zero, so what is told first is where they are not. Eight channels side by side (in the order
-of the flags, of those that are sent) have at each position a mask, one bit each, first channel highest: 1
-where the level is not 0. Masks are coded in the phases of the lattice (`siftfunnel.shared.wire.lattice`), all
-of a position together. What a linear transform leaves is that where the picture is busy all channels are. So a
-mask's table is chosen by
+Most levels are zero, so what is told first is where they are not. Eight channels side by side, of those that
+the frame sends, have at each position a mask, one bit each, the first channel's the highest: 1 where the level
+is not 0. What a linear transform leaves is that where the picture is busy all channels are, and that neighbours
+of one channel have the same sign more often than not. So there are four stages, each with what it knows:
 
-    kind      of its first channel: channels with levels of like size are of one kind
-    activity  phase 0: how many channels of the frame are sent at all
-              phases 1, 2: how many levels of all channels are not 0 at the four neighbouring positions
-    class     of how many levels of the eight channels are not 0 there
+    the first quarter of the masks   how many channels of the frame are sent at all
+    the other masks                  how many levels of the first quarter are not 0 at the same position
+    levels at even positions         how many levels of all channels are not 0 at the same position
+    levels at odd positions          that, and the sum of the four neighbours' levels in the same channel
 
-When all masks are told, the levels that are not 0 follow, by position and channel. A level's table is chosen by
-the kind of its channel and by its activity: how many levels of all channels are not 0 at its position. A level of
+A position is even if its row and column add up to an even number; only levels that are not 0 are coded. A
+symbol's table is chosen by the kind of its channel (a mask's, of its first one), the class of that number, its
+activity, and for levels that of the sum's magnitude; the symbol says whether the level has the sign of that sum.
+All are whole numbers that both sides have. Neighbours count as `most` at most in either direction; a level of
 `most` or beyond is told by the outermost symbols, and how far beyond at the end of the payload.
 """
 
@@ -22,11 +23,14 @@ from itertools import pairwise
 import numpy as np
 from numpy.typing import NDArray
 
-from siftfunnel.shared.wire.lattice import MOST_CLASSES, PHASES
+from siftfunnel.shared.wire.lattice import MOST_CLASSES
 
 LEAST_SYMBOLS, MOST_SYMBOLS = 18, 62
-"""So many that a digit and how coarse are symbols too."""
+"""So few that a sum of four levels fits a byte, so many that a digit and how coarse are symbols too."""
 MASK_CHANNELS, MASKS = 8, 256
+FIRST_SHARE = 4
+"""The first masks of a position are one in so many, rounded up."""
+MASK_STAGES = 2
 ONES = np.unpackbits(np.arange(MASKS, dtype=np.uint8)[:, None], axis=1).sum(axis=1, dtype=np.uint8)
 """How many ones each mask has."""
 LIMIT = 32767
@@ -39,11 +43,11 @@ MOST_ACTIVITIES = 16
 
 @dataclass(frozen=True)
 class SignedContexts:
-    """What a symbol's table is chosen by, besides the kind of its channel and its phase.
+    """What a symbol's table is chosen by, besides the kind of its channel.
 
     Attributes:
-        bounds: the least number of each class of masks after the first, rising.
-        activities: for each phase, and for levels, the least of each class of activities after the first, rising.
+        bounds: the least magnitude of each class of sums after the first, rising.
+        activities: of the two stages of masks, and of levels, the least of each class after the first, rising.
 
     Raises:
         ValueError: bounds that do not rise from 1, or are too many.
@@ -55,21 +59,27 @@ class SignedContexts:
     def __post_init__(self) -> None:
         if not 1 <= len(self.bounds) < MOST_CLASSES:
             raise ValueError(f"contexts have 1 to {MOST_CLASSES - 1} bounds, not {len(self.bounds)}")
-        sizes = {len(bounds) for bounds in self.activities}
-        if len(self.activities) != PHASES + 1 or len(sizes) != 1 or max(sizes) >= MOST_ACTIVITIES:
-            raise ValueError(f"activities are {PHASES + 1} lists of up to {MOST_ACTIVITIES - 1} bounds each")
+        sizes, lists = {len(bounds) for bounds in self.activities}, MASK_STAGES + 1
+        if len(self.activities) != lists or len(sizes) != 1 or max(sizes) >= MOST_ACTIVITIES:
+            raise ValueError(f"activities are {lists} lists of up to {MOST_ACTIVITIES - 1} bounds each")
         for bounds in (self.bounds, *self.activities):
             if any(low >= high for low, high in pairwise((0, *bounds))) or max(bounds, default=0) >= 1 << 31:
                 raise ValueError(f"bounds must rise from 1 and stay below 2^31, not {list(bounds)}")
 
     @property
-    def shape(self) -> tuple[int, int, int]:
-        """Phases, activities and classes: each kind has a table of masks for every combination."""
-        return PHASES, len(self.activities[0]) + 1, len(self.bounds) + 1
+    def of_masks(self) -> tuple[int, int]:
+        """Stages and activities: each kind has a table of masks for every combination."""
+        return MASK_STAGES, len(self.activities[0]) + 1
 
-    def of_sums(self) -> NDArray[np.intp]:
-        """The class of every number of levels that are not 0, of eight channels at four positions."""
-        return np.searchsorted(self.bounds, np.arange(4 * MASK_CHANNELS + 1), side="right")
+    @property
+    def of_levels(self) -> tuple[int, int]:
+        """Activities and classes, the first of which is that of even positions: as for masks."""
+        return len(self.activities[0]) + 1, len(self.bounds) + 2
+
+    def class_of_sum(self) -> NDArray[np.intp]:
+        """The class of every sum of four levels at an odd position, by the sum as an unsigned byte."""
+        sums = np.abs(np.arange(256, dtype=np.uint8).view(np.int8).astype(np.intp))
+        return 1 + np.searchsorted(self.bounds, sums, side="right")
 
 
 def most_of(symbols: int) -> int:
@@ -112,6 +122,15 @@ def mask_of_symbol() -> NDArray[np.uint8]:
     array([  0,   1,   2,   4,   8,  16,  32,  64, 128,   3], dtype=uint8)
     """
     return np.argsort(ONES, kind="stable").astype(np.uint8)
+
+
+def first_masks(channels: int) -> int:
+    """How many masks of a position the first stage tells, by how many channels the frame sends.
+
+    >>> [first_masks(channels) for channels in (0, 8, 33, 64)]
+    [0, 1, 2, 2]
+    """
+    return -(-channels // (MASK_CHANNELS * FIRST_SHARE))
 
 
 def digits_of(beyond: NDArray[np.int32]) -> NDArray[np.int32]:

@@ -14,18 +14,27 @@ from numpy.typing import NDArray
 
 from siftfunnel.shared.manifest import CodecSpec, FeatureSpec
 from siftfunnel.shared.wire.bodies import encode_array, make_body
-from siftfunnel.shared.wire.lattice import PHASES
-from siftfunnel.shared.wire.lattice_body import SILENT, LatticeBody, sent_of
+from siftfunnel.shared.wire.lattice_body import SILENT, LatticeBody
 from siftfunnel.shared.wire.quantiser import LEAST_STEP, MOST_STEP
 from siftfunnel.shared.wire.seal import SEAL_BYTES
-from siftfunnel.shared.wire.signed import LEAST_SYMBOLS, LIMIT, MASKS, MOST_SYMBOLS, SignedContexts
-from siftfunnel.shared.wire.signed_levels import SignedLayout, SignedLevels, neighbour_sums
-from siftfunnel.shared.wire.tables import PRECISION_BITS, counts_from_histogram
+from siftfunnel.shared.wire.signed import (
+    LEAST_SYMBOLS,
+    LIMIT,
+    MASK_CHANNELS,
+    MASKS,
+    MOST_SYMBOLS,
+    SignedContexts,
+    first_masks,
+)
+from siftfunnel.shared.wire.signed_levels import SignedLayout, SignedLevels
+from siftfunnel.shared.wire.tables import counts_from_histogram
 
 KINDS = 24
-ACTIVITIES = 5
-FLAG_TABLES, MASK_TABLES, LEVEL_TABLES = 6, 12, 6
-BOUNDS = (1, 2, 3, 4, 5, 7, 9, 12, 16, 20, 26)
+ACTIVITIES = 12
+FLAG_TABLES, MASK_TABLES, LEVEL_TABLES = 6, 12, 8
+BOUNDS = (1, 2, 3, 5, 8)
+COUNT_BITS = 16
+"""Of a table's sum: 256 masks take no more than a 256th of it for being possible."""
 CEILING = 4
 """Times the mean payload."""
 _PRIOR = 0.1
@@ -53,18 +62,17 @@ def calibrate_signed(name: str, features_NCHW: NDArray[np.float32], step: float)
         raise ValueError("every value rounds to zero under this step; there is nothing to send")
     symbols = min(MOST_SYMBOLS, max(LEAST_SYMBOLS, 2 * int(np.abs(levels).max())))
     kinds = _kinds(levels, flag_rows[:, 1])
-    contexts = SignedContexts(BOUNDS, _activities(levels))
+    contexts = SignedContexts(BOUNDS, _activities(levels.reshape(count, channels, -1) != 0))
     flags = np.full(channels, SILENT, np.uint8)
     flag_tables, flags[sent] = cluster(np.pad(flag_rows[sent], ((0, 0), (0, symbols - 2))), FLAG_TABLES)
-    order = sent_of(flags)
-    masks, rows = _count(levels[:, order], kinds[order], symbols, contexts)
+    masks, rows = _count(levels, kinds, symbols, contexts)
     level_tables, chosen = cluster(rows, LEVEL_TABLES)
     mask_tables, mask_chosen = cluster(masks, MASK_TABLES)
-    counts = [counts_from_histogram(row) for row in (*flag_tables, *level_tables)]
-    mask_counts = [counts_from_histogram(row) for row in mask_tables]
+    counts = [counts_from_histogram(row, COUNT_BITS) for row in (*flag_tables, *level_tables)]
+    mask_counts = [counts_from_histogram(row, COUNT_BITS) for row in mask_tables]
     parameters: dict[str, Any] = {
         "levels": symbols,
-        "precision_bits": PRECISION_BITS,
+        "precision_bits": COUNT_BITS,
         "step": float(np.float32(step)),
         "tables": len(counts),
         "bounds": list(contexts.bounds),
@@ -174,13 +182,20 @@ def _quantised(features_NCHW: NDArray[np.float32], step: float) -> NDArray[np.in
     return rounded
 
 
-def _activities(levels: NDArray[np.int32]) -> tuple[tuple[int, ...], ...]:
-    """Bounds that cut what is seen of each phase's activity, and of levels', into parts of like number."""
-    busy = np.count_nonzero(levels, axis=1).transpose(1, 2, 0)
-    cells = np.pad(busy, ((1, 1), (1, 1), (0, 0)))
-    around = [neighbour_sums(cells, phase).ravel() for phase in range(1, PHASES)]
-    of_frames = np.count_nonzero(levels.any(axis=(2, 3)), axis=1)
-    return tuple(_bounds(seen) for seen in (of_frames, *around, busy[busy > 0]))
+def _activities(lit: NDArray[np.bool_]) -> tuple[tuple[int, ...], ...]:
+    """Bounds that cut what is seen of activities into parts of like number.
+
+    Args:
+        lit: (frames, channels, positions), where levels are not 0.
+    """
+    active = np.count_nonzero(lit.any(axis=2), axis=1)
+    first, busy = [], []
+    for frame, channels in zip(lit, active.tolist(), strict=True):
+        told = frame.compress(frame.any(axis=1), axis=0)
+        first.append(np.count_nonzero(told[: MASK_CHANNELS * first_masks(channels)], axis=0))
+        busy.append(np.count_nonzero(told, axis=0))
+    every = np.concatenate(busy)
+    return tuple(_bounds(seen) for seen in (active, np.concatenate(first), every[every > 0]))
 
 
 def _bounds(seen: NDArray[np.int64]) -> tuple[int, ...]:
@@ -197,32 +212,34 @@ def _count(
 ) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
     """How often each mask and each level's symbol stands in each context: (contexts, symbols)."""
     _, channels, height, width = levels.shape
-    of_kinds = int(kinds.max()) + 1
-    # each context of levels is its own table
-    choices = np.arange(of_kinds * contexts.shape[1], dtype=np.uint8).reshape(of_kinds, -1)
-    shape = (of_kinds, *contexts.shape)
-    coder = SignedLevels(
-        SignedLayout(
-            channels=channels,
-            height=height,
-            width=width,
-            levels=symbols,
-            sent=np.arange(channels),
-            step=np.float32(1),
-            contexts=contexts,
-            kinds=kinds.astype(np.intp),
-            choices=choices,
-            tables=choices.size,
-            mask_choices=np.zeros(shape, np.uint8),
-            mask_tables=1,
-        )
+    of_masks, of_levels = (
+        (int(kinds.max()) + 1, *shape) for shape in (contexts.of_masks, contexts.of_levels)
     )
-    masks, found = [], []
-    for frame in levels.reshape(len(levels), channels, -1):
+    # each context is its own table
+    layout = SignedLayout(
+        channels=channels,
+        height=height,
+        width=width,
+        levels=symbols,
+        sent=np.arange(channels),
+        step=np.float32(1),
+        contexts=contexts,
+        kinds=kinds.astype(np.intp),
+        choices=np.arange(math.prod(of_levels)).reshape(of_levels),
+        tables=0,
+        mask_choices=np.arange(math.prod(of_masks)).reshape(of_masks),
+        mask_tables=0,
+    )
+    coder = SignedLevels(layout)
+    most, masks, found = np.int32(coder.most), [], []
+    for frame in levels.reshape(len(levels), channels, -1).clip(-most, most).astype(np.int8):
         seen = coder.look(frame)
-        masks.append(seen.rows * MASKS + coder.mask_symbols(seen.masks))
-        found.append(seen.tables.astype(np.intp) * symbols + coder.symbols(seen.values))
-    return _histograms(masks, math.prod(shape), MASKS), _histograms(found, choices.size, symbols)
+        masks.append(seen.mask_keys * MASKS + coder.symbol_of_mask.take(seen.masks))
+        found.append(seen.keys * symbols + seen.symbols)
+    return (
+        _histograms(masks, layout.mask_choices.size, MASKS),
+        _histograms(found, layout.choices.size, symbols),
+    )
 
 
 def _histograms(found: list[NDArray[np.intp]], rows: int, symbols: int) -> NDArray[np.int64]:

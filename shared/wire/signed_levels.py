@@ -1,17 +1,17 @@
 """A signed codec's levels: quantised and sorted for the entropy coder, and put back where they came from.
 
-Levels of one position lie together, so that whatever is done to a position is done to all channels at once.
+Levels of one position lie together, so that whatever is done to a position is done to all channels at once;
+positions are in coding order, the even ones first.
 """
 
+from collections.abc import Callable, Generator
 from dataclasses import dataclass
-from functools import lru_cache
 from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from siftfunnel.shared.wire.errors import CodecError
-from siftfunnel.shared.wire.lattice import PARTS, PHASES
 from siftfunnel.shared.wire.lattice_levels import Filling, Levels, Sorted
 from siftfunnel.shared.wire.signed import (
     DIGITS,
@@ -20,6 +20,7 @@ from siftfunnel.shared.wire.signed import (
     ONES,
     SignedContexts,
     digits_of,
+    first_masks,
     from_digits,
     level_of_symbol,
     mask_of_symbol,
@@ -29,15 +30,11 @@ from siftfunnel.shared.wire.signed import (
 from siftfunnel.shared.wire.stack import Runs
 
 _Bytes = NDArray[np.uint8]
-_Cells = NDArray[np.uint8]
-"""How many ones each mask has, with zeros around: (rows + 2, columns + 2, masks of a position)."""
-
-PHASE_PARTS = (PARTS[:1], PARTS[1:2], PARTS[2:])
-_NEIGHBOURS = (
-    (),
-    ((-1, -1), (-1, 1), (1, -1), (1, 1)),
-    ((-1, 0), (1, 0), (0, -1), (0, 1)),
-)
+_Bools = NDArray[np.bool_]
+_Values = NDArray[np.int8]
+_Places = NDArray[np.intp]
+_Stages = Generator[Runs, Any, None]
+"""Gives what it wants next, and is sent the levels of those runs."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -53,9 +50,9 @@ class SignedLayout:
         step: of all channels.
         contexts: what a symbol's table is chosen by.
         kinds: intp, the kind of each channel that is sent.
-        choices: uint8, (kinds, activities): the table of each level.
-        tables: how many there are; the second one behind them is that of digits, the third the first of masks.
-        mask_choices: uint8, (kinds, phases, activities, classes): the table of each mask, of those of masks.
+        choices: (kinds, activities, classes): the table of each level.
+        tables: how many there are; behind them are those of how coarse, of digits, and of masks.
+        mask_choices: (kinds, stages, activities): the table of each mask, counted from the first of masks.
         mask_tables: how many there are.
     """
 
@@ -67,9 +64,9 @@ class SignedLayout:
     step: np.float32
     contexts: SignedContexts
     kinds: NDArray[np.intp]
-    choices: _Bytes
+    choices: NDArray[Any]
     tables: int
-    mask_choices: _Bytes
+    mask_choices: NDArray[Any]
     mask_tables: int
 
 
@@ -78,35 +75,26 @@ def make_signed_levels(layout: SignedLayout) -> Levels:
     return SignedLevels(layout)
 
 
-@lru_cache(maxsize=256)
-def _slices(height: int, width: int, part: tuple[int, int], shift: tuple[int, int]) -> tuple[slice, slice]:
-    row, column = (1 + first + by for first, by in zip(part, shift, strict=True))
-    return slice(row, height - part[0] + row, 2), slice(column, width - part[1] + column, 2)
+class Seen(NamedTuple):
+    """What is told of a feature, and in which contexts.
 
-
-def shifted(cells: NDArray[Any], part: tuple[int, int], shift: tuple[int, int]) -> NDArray[Any]:
-    """The cells of a part, or those so many rows and columns away from them."""
-    return cells[_slices(cells.shape[0] - 2, cells.shape[1] - 2, part, shift)]
-
-
-def neighbour_sums(cells: NDArray[Any], phase: int) -> NDArray[Any]:
-    """For each position of a phase, 1 or 2, the sum of the four neighbours that are its context.
-
-    Args:
-        cells: (rows + 2, columns + 2, values of a position).
-        phase: 1 or 2.
-
-    Returns:
-        (positions in coding order, values of a position)
+    Attributes:
+        flags: for each channel that is ever sent, in the order of channels, whether it is now.
+        masks: in coding order: stage, position, mask.
+        mask_keys: the stage and table of each.
+        found: where levels are not 0, among (positions, active channels).
+        values: the levels there, none above `most`.
+        symbols: of these.
+        keys: the stage and table of each.
     """
-    found = []
-    for part in PHASE_PARTS[phase]:
-        first, second, third, fourth = (shifted(cells, part, shift) for shift in _NEIGHBOURS[phase])
-        sums = first + second
-        sums += third
-        sums += fourth
-        found.append(sums.reshape(sums.shape[0] * sums.shape[1], sums.shape[2]))
-    return found[0] if len(found) == 1 else np.concatenate(found)
+
+    flags: _Bools
+    masks: _Bytes
+    mask_keys: NDArray[Any]
+    found: _Places
+    values: _Values
+    symbols: _Bytes
+    keys: NDArray[Any]
 
 
 class SignedLevels:
@@ -115,245 +103,251 @@ class SignedLevels:
     def __init__(self, layout: SignedLayout) -> None:
         self.layout = layout
         self.most = most_of(layout.levels)
-        self._symbol_of_level, self.level_of_symbol = symbol_of_level(), level_of_symbol(layout.levels)
+        self.symbol_of_level, self.level_of_symbol = symbol_of_level(), level_of_symbol(layout.levels)
         self.mask_of_symbol = mask_of_symbol()
-        self._symbol_of_mask = self.mask_of_symbol.argsort().astype(np.uint8)
-        self.classes = layout.contexts.of_sums()
+        self.symbol_of_mask = self.mask_of_symbol.argsort().astype(np.uint8)
+        self.class_of_sum = layout.contexts.class_of_sum()
         self.bounds = [np.array(bounds, np.int64) for bounds in layout.contexts.activities]
-        # for each kind, phase, activity and class its phase and table, told by one byte
-        phases = (np.arange(PHASES, dtype=np.uint8) * layout.mask_tables)[:, None, None]
-        self._mask_keys = (layout.mask_choices + phases).ravel()
-        self.of_activity = np.ascontiguousarray(layout.choices.T)
-        by_row = np.arange(layout.height * layout.width).reshape(layout.height, layout.width)
-        self.positions = [
-            np.concatenate([by_row[row::2, column::2].ravel() for row, column in parts])
-            for parts in PHASE_PARTS
+        # flags are told in another order than channels have
+        self.of_channel = layout.sent.argsort()
+        self._of_flag = self.of_channel.argsort()
+        self.sent, self.kinds = layout.sent[self.of_channel], layout.kinds[self.of_channel]
+        self.order, self.even, self.neighbours = _positions(layout.height, layout.width)
+        self.back = self.order.argsort()
+        # (activities, kinds, ...): that of a position is looked up before that of a channel
+        by_activity = layout.mask_choices.transpose(1, 2, 0)
+        self.mask_keys = [
+            np.ascontiguousarray(keys + layout.mask_choices.dtype.type(stage * layout.mask_tables))
+            for stage, keys in enumerate(by_activity)
         ]
-        self._order = np.concatenate(self.positions)
+        even, odd = layout.choices[..., :1], layout.choices + layout.choices.dtype.type(layout.tables)
+        self.keys = np.concatenate((even, odd[..., 1:]), axis=2).ravel()
+        kinds, activities, classes = layout.choices.shape
+        rows = np.arange(0, self.keys.size, classes).reshape(kinds, activities)
+        self.rows = np.ascontiguousarray(rows.T)
 
     def sort(self, features: NDArray[np.float32], coarser: int) -> Sorted:
         """See `Levels`."""
-        levels = self._quantise(features, coarser)
-        seen = self.look(levels)
-        keys = self.mask_keys(seen.rows)
-        digits = digits_of(self._beyond(levels, seen))
-        head = np.frombuffer(bytes([coarser]) + seen.flags.tobytes(), np.uint8)
-        masks = self.mask_symbols(seen.masks).take(keys.argsort(kind="stable"))
-        values = self.symbols(seen.values).take(seen.tables.argsort(kind="stable"))
-        after = len(head) + len(masks)
-        runs = self.mask_runs(keys, len(head)) + stretches(seen.tables, after)
-        runs += self.digit_runs(len(digits), after + len(values))
+        step = np.ldexp(self.layout.step, coarser)
+        seen = self.look(self._quantised(features, self.most * step, step).astype(np.int8))
+        digits = self._digits(features, step, seen)
+        head = np.empty(1 + len(seen.flags), np.uint8)
+        head[0], head[1:] = coarser, seen.flags.take(self._of_flag)
+        masks = self.symbol_of_mask.take(seen.masks.take(seen.mask_keys.argsort(kind="stable")))
+        symbols = seen.symbols.take(seen.keys.argsort(kind="stable"))
+        runs = self.mask_runs(seen.mask_keys, len(head))
+        runs += self.level_runs(seen.keys, len(head) + len(masks))
+        runs += self.digit_runs(len(digits), len(head) + len(masks) + len(symbols))
         return Sorted(
             b"".join(part.tobytes() for part in (head, seen.masks, seen.values, digits)),
-            np.concatenate((head, masks, values, digits), dtype=np.int32),
+            np.concatenate((head, masks, symbols, digits), dtype=np.int32),
             runs,
         )
-
-    def look(self, levels: NDArray[Any]) -> "Seen":
-        """What is told of levels, (sent, positions), and in which contexts."""
-        inside = np.ascontiguousarray(levels.clip(-self.most, self.most).astype(np.int8).T)
-        flags: NDArray[np.bool_] = np.asarray(inside.any(axis=0))
-        inside = inside.compress(flags, axis=1)
-        lit = inside != 0
-        masks, found = np.packbits(lit, axis=1), np.flatnonzero(lit)
-        frame = SignedFrame(self, flags)
-        frame.put_all(masks)
-        rows = np.concatenate([frame.rows(phase) for phase in range(PHASES)])
-        return Seen(flags, masks, rows, found, inside.ravel().take(found), frame.tables(found))
 
     def begin(self, flags: bytes) -> Filling:
         """See `Levels`."""
         return _SignedFilling(self, flags)
 
-    def mask_keys(self, rows: NDArray[np.intp]) -> _Bytes:
-        """The phase and table of masks, told by one byte, by their rows of `mask_choices`."""
-        return self._mask_keys.take(rows)
+    def look(self, levels: _Values) -> Seen:
+        """What is told of levels, (sent, positions by row and column), none above `most`."""
+        inside = np.ascontiguousarray(levels.T).take(self.order, axis=0)
+        flags = np.bitwise_or.reduce(inside, axis=0) != 0
+        inside = inside.compress(flags, axis=1)
+        lit = inside != 0
+        masks, found = np.packbits(lit, axis=1), np.flatnonzero(lit)
+        frame = SignedFrame(self, flags)
+        first, rest = masks[:, : frame.first], masks[:, frame.first :]
+        values, rows = inside.ravel().take(found), frame.rows(masks, found)
+        symbols, even = values.copy(), int(found.searchsorted(self.even * inside.shape[1]))
+        classes, signs = frame.odd(inside, found[even:])
+        rows[even:] += classes
+        symbols[even:] *= signs
+        return Seen(
+            flags=flags,
+            masks=np.concatenate((first.ravel(), rest.ravel())),
+            mask_keys=np.concatenate((frame.first_keys(), frame.rest_keys(first))),
+            found=found,
+            values=values,
+            symbols=self.symbol_of_level.take(symbols.view(np.uint8)),
+            keys=self.keys.take(rows),
+        )
 
-    def mask_symbols(self, masks: _Bytes) -> _Bytes:
-        """The symbols of masks, (positions by row and column, masks of a position), in coding order."""
-        return self._symbol_of_mask.take(masks.take(self._order, axis=0)).ravel()
-
-    def symbols(self, values: NDArray[np.int8]) -> _Bytes:
-        """The symbols of levels, none of them 0."""
-        return self._symbol_of_level.take(values.view(np.uint8))
-
-    def mask_runs(self, keys: _Bytes, start: int) -> Runs:
+    def mask_runs(self, keys: NDArray[Any], start: int) -> Runs:
         """Stretches of one table among masks that are sorted by key."""
-        tables, first = self.layout.mask_tables, self.layout.tables + 2
-        return [(first + key % tables, low, high) for key, low, high in stretches(keys, start)]
+        return _stretches(keys, start, self.layout.mask_tables, self.layout.tables + 2)
+
+    def level_runs(self, keys: NDArray[Any], start: int) -> Runs:
+        """Stretches of one table among levels that are sorted by key."""
+        return _stretches(keys, start, self.layout.tables, 0)
 
     def digit_runs(self, count: int, start: int) -> Runs:
         """The stretch of digits, if there are any."""
         return [(self.layout.tables + 1, start, start + count)] if count else []
 
-    def _beyond(self, levels: NDArray[np.float32], seen: "Seen") -> NDArray[np.int32]:
-        """How far each level of an outermost symbol lies beyond it, by position and channel."""
-        outermost = seen.found[np.abs(seen.values) == self.most]
-        exact = np.abs(levels.compress(seen.flags, axis=0).T.take(outermost)) if len(outermost) else outermost
-        return exact.astype(np.int32) - self.most
+    def _digits(self, features: NDArray[np.float32], step: np.float32, seen: Seen) -> NDArray[np.uint8]:
+        """How far each level of an outermost symbol lies beyond it, in coding order."""
+        outermost = seen.found.compress(np.abs(seen.values) == self.most)
+        if not len(outermost):
+            return np.empty(0, np.uint8)
+        levels = self._quantised(features, LIMIT * self.layout.step, step).compress(seen.flags, axis=0)
+        exact = np.abs(levels.T.take(self.order, axis=0).take(outermost)).astype(np.int32)
+        return digits_of(exact - self.most).astype(np.uint8)
 
-    def _quantise(self, features: NDArray[np.float32], coarser: int) -> NDArray[np.float32]:
+    def _quantised(
+        self, features: NDArray[np.float32], highest: np.float32, step: np.float32
+    ) -> NDArray[np.float32]:
         # clipped before the division, which could overflow
-        highest = np.float32(LIMIT) * self.layout.step
-        levels = features.take(self.layout.sent, axis=0)
+        levels = features.take(self.sent, axis=0)
         levels.clip(-highest, highest, out=levels)
-        levels /= np.ldexp(self.layout.step, coarser)
+        levels /= step
         return np.rint(levels, out=levels)
 
 
-class Seen(NamedTuple):
-    """What is told of a feature, and in which contexts.
-
-    Attributes:
-        flags: for each channel that is ever sent whether it is now.
-        masks: (positions by row and column, masks of a position).
-        rows: of each mask, in coding order, the row of `mask_choices` laid flat.
-        found: where levels are not 0, among (positions, active channels).
-        values: the levels there, none above `most`.
-        tables: their tables.
-    """
-
-    flags: NDArray[np.bool_]
-    masks: _Bytes
-    rows: NDArray[np.intp]
-    found: NDArray[np.intp]
-    values: NDArray[np.int8]
-    tables: _Bytes
-
-
 class SignedFrame:
-    """The contexts of one feature's masks and levels, as far as they are told.
+    """The contexts of one feature's masks and levels.
 
     Args:
         levels: of the codec.
-        flags: for each channel that is ever sent whether it is now.
+        flags: for each channel that is ever sent, in the order of channels, whether it is now.
+
+    Attributes:
+        masks: of a position.
+        first: how many of them the first stage tells.
     """
 
-    def __init__(self, levels: SignedLevels, flags: NDArray[np.bool_]) -> None:
-        self._levels, layout = levels, levels.layout
-        self._shape = layout.height, layout.width
-        self.kinds = layout.kinds.compress(flags)
-        of_masks = self.kinds[::MASK_CHANNELS]
-        self._phases, activities, self._of_activity = layout.contexts.shape
-        self._of_phase = activities * self._of_activity
-        self._of_kind = of_masks * (PHASES * self._of_phase)
-        self._cells: _Cells = np.zeros((layout.height + 2, layout.width + 2, len(of_masks)), np.uint8)
+    def __init__(self, levels: SignedLevels, flags: _Bools) -> None:
+        self._levels = levels
+        self._kinds = levels.kinds.compress(flags)
+        self._of_masks = self._kinds[::MASK_CHANNELS]
+        self.masks = len(self._of_masks)
+        self.first = first_masks(len(self._kinds))
 
-    def put(self, phase: int, masks: _Bytes) -> None:
-        """Tell the masks of a phase, (positions in coding order, masks of a position)."""
-        ones = ONES.take(masks)
-        for part in PHASE_PARTS[phase]:
-            cells = shifted(self._cells, part, (0, 0))
-            here = cells.shape[0] * cells.shape[1]
-            cells[:], ones = ones[:here].reshape(cells.shape), ones[here:]
+    def first_keys(self) -> NDArray[Any]:
+        """The stage and table of each mask of the first stage."""
+        levels = self._levels
+        activity = levels.bounds[0].searchsorted(len(self._kinds), side="right")
+        return np.tile(levels.mask_keys[0][activity].take(self._of_masks[: self.first]), len(levels.order))
 
-    def put_all(self, masks: _Bytes) -> None:
-        """Tell all masks, (positions by row and column, masks of a position)."""
-        self._cells[1:-1, 1:-1] = ONES.take(masks).reshape(*self._shape, masks.shape[1])
+    def rest_keys(self, first: _Bytes) -> NDArray[Any]:
+        """The stage and table of each mask of the second stage, by the masks of the first one."""
+        busy = ONES.take(first).sum(axis=1)
+        activity = self._levels.bounds[1].searchsorted(busy, side="right")
+        keys = self._levels.mask_keys[1].take(self._of_masks[self.first :], axis=1)
+        return keys.take(activity, axis=0).ravel()
 
-    def rows(self, phase: int) -> NDArray[np.intp]:
-        """For each mask of a phase, in coding order, its row of `mask_choices` laid flat."""
-        first, bounds = self._of_kind + phase * self._of_phase, self._levels.bounds[phase]
-        if phase == 0:
-            first += bounds.searchsorted(len(self.kinds), side="right") * self._of_activity
-            return np.tile(first, len(self._levels.positions[0]))
-        sums = neighbour_sums(self._cells, phase)
-        rows = self._levels.classes.take(sums)
-        rows += first
-        activities = bounds.searchsorted(sums.sum(axis=1), side="right")
-        activities *= self._of_activity
-        rows += activities[:, None]
-        return rows.ravel()
+    def rows(self, masks: _Bytes, found: _Places) -> _Places:
+        """For each level that is not 0 where the classes of its context begin, by all masks of a position."""
+        activity = self._levels.bounds[2].searchsorted(ONES.take(masks).sum(axis=1), side="right")
+        rows: _Places = self._levels.rows.take(self._kinds, axis=1).take(activity, axis=0).ravel().take(found)
+        return rows
 
-    def tables(self, found: NDArray[np.intp]) -> _Bytes:
-        """The table of each level, by its place among (positions, active); all masks are told."""
-        busy = self._cells[1:-1, 1:-1].sum(axis=2).ravel()
-        activities = self._levels.bounds[PHASES].searchsorted(busy, side="right")
-        tables: _Bytes = self._levels.of_activity.take(self.kinds, axis=1).take(activities, axis=0)
-        return tables.ravel().take(found)
+    def odd(self, inside: _Values, found: _Places) -> tuple[_Places, _Values]:
+        """The class and the likelier sign of each level at an odd position.
+
+        Args:
+            inside: levels, (positions, active channels); of odd positions none are looked at.
+            found: where these levels are not 0, among all.
+        """
+        even, channels = self._levels.even, len(self._kinds)
+        cells = np.zeros((even + 1, channels), np.int8)
+        cells[:even] = inside[:even]
+        sums = np.add.reduce(cells.take(self._levels.neighbours, axis=0), axis=0, dtype=np.int8)
+        of_found = sums.ravel().take(found - even * channels)
+        return self._levels.class_of_sum.take(of_found.view(np.uint8)), of_found >> 7 | 1
 
 
-def stretches(keys: _Bytes, start: int) -> Runs:
-    """Key, start and end of each stretch of one key when keys are sorted."""
+def _positions(height: int, width: int) -> tuple[_Places, int, _Places]:
+    """Positions in coding order, how many are even, and for each odd one which its four neighbours are.
+
+    A neighbour outside the feature is the one behind the last even one.
+    """
+    rows, columns = np.indices((height, width))
+    odd = (rows + columns) % 2
+    order = np.argsort(odd.ravel(), kind="stable")
+    even = order.size - int(odd.sum())
+    place = np.full((height + 2, width + 2), even)
+    place[1:-1, 1:-1].flat[order[:even]] = np.arange(even)
+    around = np.stack([place[:-2, 1:-1], place[2:, 1:-1], place[1:-1, :-2], place[1:-1, 2:]])
+    return order, even, around.reshape(4, -1)[:, order[even:]]
+
+
+def _stretches(keys: NDArray[Any], start: int, tables: int, first: int) -> Runs:
+    """Table, start and end of each stretch of one key when keys are sorted: stage times tables and table."""
     found = []
     for key, count in enumerate(np.bincount(keys).tolist()):
         if count:
-            found.append((key, start, start + count))
+            found.append((first + key % tables, start, start + count))
             start += count
     return found
 
 
 class _SignedFilling:
     def __init__(self, levels: SignedLevels, flags: bytes) -> None:
-        layout = levels.layout
         self._levels, self._flags = levels, flags
-        lit = np.frombuffer(flags, np.bool_)
-        self._active = layout.sent.compress(lit)
-        self._contexts = SignedFrame(levels, lit)
-        self._masks = np.zeros(
-            (layout.height * layout.width, -(-len(self._active) // MASK_CHANNELS)), np.uint8
-        )
-        self._values = np.empty(0, np.int8)
-        self._found = np.empty(0, np.intp)
-        self._digits = np.empty(0, np.int32)
-        self._phase = -1
-        self._next()
+        self.runs: Runs | None = None
+        self._stages = self._filled(np.frombuffer(flags, np.bool_).take(levels.of_channel))
+        self._go_on(None)
 
     def fill(self, popped: list[NDArray[np.int32]]) -> None:
-        joined = popped[0] if len(popped) == 1 else np.concatenate(popped)
-        if self._phase < PHASES:
-            masks = np.empty(len(joined), np.uint8)
-            masks[self._order] = self._levels.mask_of_symbol.take(joined)
-            masks = masks.reshape(-1, self._masks.shape[1])
-            self._masks[self._levels.positions[self._phase]] = masks
-            self._contexts.put(self._phase, masks)
-        elif self._phase == PHASES:
-            self._values = np.empty(len(joined), np.int8)
-            self._values[self._order] = self._levels.level_of_symbol.take(joined)
-        else:
-            self._digits = joined
-        self._next()
+        self._go_on(popped)
 
     def finish(self, coarser: int) -> tuple[bytes, NDArray[np.float32]]:
-        layout, levels = self._levels.layout, self._values.astype(np.int32)
-        if len(self._digits):
-            beyond = from_digits(self._digits)
-            if beyond.max() > LIMIT - self._levels.most:
-                raise CodecError(f"body says a level above {LIMIT}")
-            levels[self._outermost] += np.sign(levels[self._outermost]) * beyond
-        dense = np.zeros(len(self._masks) * len(self._active), np.float32)
-        dense[self._found] = levels * np.ldexp(layout.step, coarser)
-        features = np.zeros((layout.channels, len(self._masks)), np.float32)
-        features[self._active] = dense.reshape(len(self._masks), len(self._active)).T
-        told = self._masks.tobytes() + self._values.tobytes() + self._digits.tobytes()
-        return bytes([coarser]) + self._flags + told, features
+        layout = self._levels.layout
+        values = self._inside.take(self._levels.back, axis=0).T.astype(np.float32)
+        values *= np.ldexp(layout.step, coarser)
+        features = np.zeros((layout.channels, values.shape[1]), np.float32)
+        features[self._active] = values
+        return bytes([coarser]) + self._flags + self._told, features
 
-    def _next(self) -> None:
-        """Go on to the next phase that has symbols: a feature one position wide has none in the second."""
-        self.runs: Runs | None = None
-        while not self.runs and self._phase < PHASES + 2:
-            self._phase += 1
-            self.runs = self._wanted()
-        self.runs = self.runs or None
+    def _go_on(self, popped: list[NDArray[np.int32]] | None) -> None:
+        try:
+            self.runs = self._stages.send(popped)
+        except StopIteration:
+            self.runs = None
 
-    def _wanted(self) -> Runs:
-        levels, runs = self._levels, []
-        if self._phase < PHASES:
-            keys = levels.mask_keys(self._contexts.rows(self._phase))
-            self._order, runs = keys.argsort(kind="stable"), levels.mask_runs(keys, 0)
-        elif self._phase == PHASES:
-            self._look_at_masks()
-            tables = self._contexts.tables(self._found)
-            self._order, runs = tables.argsort(kind="stable"), stretches(tables, 0)
-        elif self._phase == PHASES + 1:
-            self._outermost = np.abs(self._values) == levels.most
-            runs = levels.digit_runs(DIGITS * int(np.count_nonzero(self._outermost)), 0)
-        return runs
-
-    def _look_at_masks(self) -> None:
-        """Find where levels are not 0."""
-        lit = np.unpackbits(self._masks, axis=1)
-        active = len(self._active)
-        if lit[:, active:].any():
+    def _filled(self, flags: _Bools) -> _Stages:
+        """Stage after stage: the first masks, the others, levels at even positions, at odd ones, digits."""
+        levels, frame = self._levels, SignedFrame(self._levels, flags)
+        positions, channels = len(levels.order), int(np.count_nonzero(flags))
+        first = yield from _popped(frame.first_keys(), levels.mask_runs)
+        first = levels.mask_of_symbol.take(first).reshape(positions, frame.first)
+        rest = yield from _popped(frame.rest_keys(first), levels.mask_runs)
+        rest = levels.mask_of_symbol.take(rest).reshape(positions, frame.masks - frame.first)
+        masks = np.concatenate((first, rest), axis=1)
+        spare = frame.masks * MASK_CHANNELS - channels
+        if spare and (masks[:, -1] & (1 << spare) - 1).any():
             raise CodecError("body says that a channel behind the last one is not 0")
-        self._found = np.flatnonzero(lit[:, :active] != 0)
+        found = np.flatnonzero(np.unpackbits(masks, axis=1, count=channels).view(np.bool_))
+        even = int(found.searchsorted(levels.even * channels))
+        rows, inside = frame.rows(masks, found), np.zeros((positions, channels), np.int8)
+        symbols = yield from _popped(levels.keys.take(rows[:even]), levels.level_runs)
+        inside.put(found[:even], levels.level_of_symbol.take(symbols))
+        classes, signs = frame.odd(inside, found[even:])
+        symbols = yield from _popped(levels.keys.take(rows[even:] + classes), levels.level_runs)
+        inside.put(found[even:], levels.level_of_symbol.take(symbols) * signs)
+        self._active, self._inside = levels.sent.compress(flags), inside
+        values = inside.take(found)
+        self._told = first.tobytes() + rest.tobytes() + values.tobytes()
+        outermost = found.compress(np.abs(values) == levels.most)
+        if len(outermost):
+            yield from self._beyond(outermost)
+
+    def _beyond(self, outermost: _Places) -> _Stages:
+        """Add what digits say to levels of the outermost symbols."""
+        (digits,) = yield self._levels.digit_runs(DIGITS * len(outermost), 0)
+        beyond = from_digits(digits)
+        if beyond.max() > LIMIT - self._levels.most:
+            raise CodecError(f"body says a level above {LIMIT}")
+        self._inside = self._inside.astype(np.int32)
+        levels = self._inside.take(outermost)
+        self._inside.put(outermost, levels + np.sign(levels) * beyond)
+        self._told += digits.astype(np.uint8).tobytes()
+
+
+def _popped(keys: NDArray[Any], runs_of: Callable[[NDArray[Any], int], Runs]) -> Generator[Runs, Any, _Bytes]:
+    """Symbols of those keys, in coding order."""
+    symbols = np.empty(len(keys), np.uint8)
+    if len(keys):
+        popped = yield runs_of(keys, 0)
+        symbols[keys.argsort(kind="stable")] = np.concatenate(popped)
+    return symbols
