@@ -22,7 +22,7 @@ from siftfunnel.shared.wire.plain_ans import PlainAnsTables
 from siftfunnel.shared.wire.stack import MORE_THAN_ONE, Reader, Runs, StackTables, Writer
 
 WORD_BYTES = 4
-SHORT_WALK = 6.0
+SHORT_WALK = 12.0
 """Mean level up to which a table that is walked through decodes faster: in half the time near level 0."""
 _WORDS_LITTLE_ENDIAN = np.dtype("<u4")
 

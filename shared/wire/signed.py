@@ -76,10 +76,10 @@ class SignedContexts:
         """Activities and classes, the first of which is that of even positions: as for masks."""
         return len(self.activities[0]) + 1, len(self.bounds) + 2
 
-    def class_of_sum(self) -> NDArray[np.intp]:
+    def class_of_sum(self) -> NDArray[np.uint16]:
         """The class of every sum of four levels at an odd position, by the sum as an unsigned byte."""
         sums = np.abs(np.arange(256, dtype=np.uint8).view(np.int8).astype(np.intp))
-        return 1 + np.searchsorted(self.bounds, sums, side="right")
+        return (1 + np.searchsorted(self.bounds, sums, side="right")).astype(np.uint16)
 
 
 def most_of(symbols: int) -> int:

@@ -30,8 +30,8 @@ from siftfunnel.shared.wire.signed_levels import SignedLayout, SignedLevels
 from siftfunnel.shared.wire.tables import counts_from_histogram
 
 KINDS = 24
-ACTIVITIES = 12
-FLAG_TABLES, MASK_TABLES, LEVEL_TABLES = 6, 12, 8
+ACTIVITIES = 16
+FLAG_TABLES, MASK_TABLES, LEVEL_TABLES = 4, 8, 6
 BOUNDS = (1, 2, 3, 5, 8)
 COUNT_BITS = 16
 """Of a table's sum: 256 masks take no more than a 256th of it for being possible."""

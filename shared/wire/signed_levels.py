@@ -33,6 +33,7 @@ _Bytes = NDArray[np.uint8]
 _Bools = NDArray[np.bool_]
 _Values = NDArray[np.int8]
 _Places = NDArray[np.intp]
+_Rows = NDArray[np.uint16]
 _Stages = Generator[Runs, Any, None]
 """Gives what it wants next, and is sent the levels of those runs."""
 
@@ -107,7 +108,7 @@ class SignedLevels:
         self.mask_of_symbol = mask_of_symbol()
         self.symbol_of_mask = self.mask_of_symbol.argsort().astype(np.uint8)
         self.class_of_sum = layout.contexts.class_of_sum()
-        self.bounds = [np.array(bounds, np.int64) for bounds in layout.contexts.activities]
+        self.bounds = [np.array(bounds, np.int32) for bounds in layout.contexts.activities]
         # flags are told in another order than channels have
         self.of_channel = layout.sent.argsort()
         self._of_flag = self.of_channel.argsort()
@@ -123,7 +124,7 @@ class SignedLevels:
         even, odd = layout.choices[..., :1], layout.choices + layout.choices.dtype.type(layout.tables)
         self.keys = np.concatenate((even, odd[..., 1:]), axis=2).ravel()
         kinds, activities, classes = layout.choices.shape
-        rows = np.arange(0, self.keys.size, classes).reshape(kinds, activities)
+        rows = np.arange(0, self.keys.size, classes, dtype=np.uint16).reshape(kinds, activities)
         self.rows = np.ascontiguousarray(rows.T)
 
     def sort(self, features: NDArray[np.float32], coarser: int) -> Sorted:
@@ -226,22 +227,23 @@ class SignedFrame:
         """The stage and table of each mask of the first stage."""
         levels = self._levels
         activity = levels.bounds[0].searchsorted(len(self._kinds), side="right")
-        return np.tile(levels.mask_keys[0][activity].take(self._of_masks[: self.first]), len(levels.order))
+        keys = np.empty((len(levels.order), self.first), levels.mask_keys[0].dtype)
+        keys[:] = levels.mask_keys[0][activity].take(self._of_masks[: self.first])
+        return keys.ravel()
 
     def rest_keys(self, first: _Bytes) -> NDArray[Any]:
         """The stage and table of each mask of the second stage, by the masks of the first one."""
-        busy = ONES.take(first).sum(axis=1)
-        activity = self._levels.bounds[1].searchsorted(busy, side="right")
+        activity = self._levels.bounds[1].searchsorted(_ones(first), side="right")
         keys = self._levels.mask_keys[1].take(self._of_masks[self.first :], axis=1)
         return keys.take(activity, axis=0).ravel()
 
-    def rows(self, masks: _Bytes, found: _Places) -> _Places:
+    def rows(self, masks: _Bytes, found: _Places) -> _Rows:
         """For each level that is not 0 where the classes of its context begin, by all masks of a position."""
-        activity = self._levels.bounds[2].searchsorted(ONES.take(masks).sum(axis=1), side="right")
-        rows: _Places = self._levels.rows.take(self._kinds, axis=1).take(activity, axis=0).ravel().take(found)
+        activity = self._levels.bounds[2].searchsorted(_ones(masks), side="right")
+        rows: _Rows = self._levels.rows.take(self._kinds, axis=1).take(activity, axis=0).ravel().take(found)
         return rows
 
-    def odd(self, inside: _Values, found: _Places) -> tuple[_Places, _Values]:
+    def odd(self, inside: _Values, found: _Places) -> tuple[_Rows, _Values]:
         """The class and the likelier sign of each level at an odd position.
 
         Args:
@@ -254,6 +256,12 @@ class SignedFrame:
         sums = np.add.reduce(cells.take(self._levels.neighbours, axis=0), axis=0, dtype=np.int8)
         of_found = sums.ravel().take(found - even * channels)
         return self._levels.class_of_sum.take(of_found.view(np.uint8)), of_found >> 7 | 1
+
+
+def _ones(masks: _Bytes) -> NDArray[np.int32]:
+    """How many levels of each position are not 0, by masks, (positions, masks)."""
+    ones: NDArray[np.int32] = np.add.reduce(ONES.take(masks), axis=1, dtype=np.int32)
+    return ones
 
 
 def _positions(height: int, width: int) -> tuple[_Places, int, _Places]:
