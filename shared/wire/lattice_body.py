@@ -52,7 +52,7 @@ class LatticeTables:
         flags: uint8, (channels,): the table of the symbol that says whether a channel is sent, 0 or 1; 255
             for a channel that never is.
         kinds: intp, (channels,): the row of `choices` of each channel.
-        choices: uint8, (kinds, phases, places, classes) or, of a signed codec, (kinds, activities, classes): the
+        choices: uint8, (kinds, phases, places, classes), of a signed codec (kinds, activities, classes): the
             table of each level of a channel that is sent.
         counts: uint16, (tables, levels), checked by `siftfunnel.shared.wire.tables`.
         most_bytes: the ceiling of a payload.

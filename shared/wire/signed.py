@@ -1,20 +1,21 @@
 """Signed levels of decorrelated channels under one step: their symbols, and the context of each.
 
 Most levels are zero, so what is told first is where they are not. Eight channels side by side, of those that
-the frame sends, have at each position a mask, one bit each, the first channel's the highest: 1 where the level
-is not 0. What a linear transform leaves is that where the picture is busy all channels are, and that neighbours
-of one channel have the same sign more often than not. So there are four stages, each with what it knows:
+the frame sends, have at each position a mask, one bit each, the first channel's the highest: 1 where the
+level is not 0. What a linear transform leaves is that where the picture is busy all channels are, and that
+neighbours of one channel have the same sign more often than not. So there are four stages; a symbol's table
+is chosen by its kind and by
 
-    the first quarter of the masks   how many channels of the frame are sent at all
+    the first quarter of the masks   how many channels the frame sends at all
     the other masks                  how many levels of the first quarter are not 0 at the same position
     levels at even positions         how many levels of all channels are not 0 at the same position
-    levels at odd positions          that, and the sum of the four neighbours' levels in the same channel
+    levels at odd positions          that, and the magnitude of the four neighbours' sum in the same channel
 
-A position is even if its row and column add up to an even number; only levels that are not 0 are coded. A
-symbol's table is chosen by the kind of its channel (a mask's, of its first one), the class of that number, its
-activity, and for levels that of the sum's magnitude; the symbol says whether the level has the sign of that sum.
-All are whole numbers that both sides have. Neighbours count as `most` at most in either direction; a level of
-`most` or beyond is told by the outermost symbols, and how far beyond at the end of the payload.
+Channels with levels of like size are of one kind; a mask is of its first channel's. A position is even if its
+row and column add up to an even number. Only levels that are not 0 are coded; at odd positions the symbol
+says whether the level has the sign of the neighbours' sum. All are whole numbers that both sides have.
+Neighbours count as `most` at most in either direction; a level of `most` or beyond is told by the outermost
+symbols, and how far beyond at the end of the payload.
 """
 
 from dataclasses import dataclass
@@ -47,7 +48,7 @@ class SignedContexts:
 
     Attributes:
         bounds: the least magnitude of each class of sums after the first, rising.
-        activities: of the two stages of masks, and of levels, the least of each class after the first, rising.
+        activities: of both stages of masks, and of levels, the least of each class after the first, rising.
 
     Raises:
         ValueError: bounds that do not rise from 1, or are too many.

@@ -16,7 +16,6 @@ from siftfunnel.shared.manifest import CodecSpec, FeatureSpec
 from siftfunnel.shared.wire.bodies import encode_array, make_body
 from siftfunnel.shared.wire.lattice_body import SILENT, LatticeBody
 from siftfunnel.shared.wire.quantiser import LEAST_STEP, MOST_STEP
-from siftfunnel.shared.wire.seal import SEAL_BYTES
 from siftfunnel.shared.wire.signed import (
     LEAST_SYMBOLS,
     LIMIT,
@@ -31,7 +30,7 @@ from siftfunnel.shared.wire.tables import counts_from_histogram
 
 KINDS = 24
 ACTIVITIES = 16
-FLAG_TABLES, MASK_TABLES, LEVEL_TABLES = 4, 8, 6
+FLAG_TABLES, MASK_TABLES, LEVEL_TABLES = 4, 8, 8
 BOUNDS = (1, 2, 3, 5, 8)
 COUNT_BITS = 16
 """Of a table's sum: 256 masks take no more than a 256th of it for being possible."""
@@ -94,45 +93,6 @@ def calibrate_signed(name: str, features_NCHW: NDArray[np.float32], step: float)
     most_bytes = min(parameters["most_bytes"], max(int(CEILING * mean_bytes), 64))
     parameters |= {"mean_bytes": round(mean_bytes, 2), "most_bytes": most_bytes}
     return CodecSpec(name, "signed", parameters)
-
-
-def expected_bytes(features_NCHW: NDArray[np.float32], step: float) -> float:
-    """About the mean payload of a signed codec for features like these, without making it.
-
-    It is the entropy of each channel's levels where the channel has any, somewhat more than the codec takes.
-
-    Raises:
-        ValueError: as `calibrate_signed`.
-    """
-    levels = _quantised(features_NCHW, step)
-    active: NDArray[np.bool_] = np.asarray(levels.any(axis=(2, 3)))
-    bits = 0.0
-    for channel in range(levels.shape[1]):
-        lit = active[:, channel]
-        if lit.any():
-            bits += _entropy(np.bincount(lit))
-            found = levels[lit, channel].ravel()
-            bits += _entropy(np.bincount(found - found.min()))
-    return bits / 8 / len(levels) + SEAL_BYTES
-
-
-def step_for(features_NCHW: NDArray[np.float32], wanted_bytes: float) -> float:
-    """The step under which `expected_bytes` says so many, within a thousandth.
-
-    Raises:
-        ValueError: as `calibrate_signed`, and where no step gives so many bytes.
-    """
-    largest = float(np.abs(features_NCHW).max())
-    fine, coarse = largest / 2**14, 2.5 * largest
-    if not expected_bytes(features_NCHW, fine) >= wanted_bytes > SEAL_BYTES:
-        raise ValueError(f"no step gives {wanted_bytes} bytes for features like these")
-    while coarse / fine > 1.001:
-        middle = (fine * coarse) ** 0.5
-        if expected_bytes(features_NCHW, middle) > wanted_bytes:
-            fine = middle
-        else:
-            coarse = middle
-    return float((fine * coarse) ** 0.5)
 
 
 def cluster(histograms: NDArray[np.int64], most: int) -> tuple[NDArray[np.int64], NDArray[np.uint8]]:
@@ -260,9 +220,3 @@ def _cut(values: NDArray[np.float64], weights: NDArray[np.float64], pieces: int)
     found = np.empty(len(values), np.intp)
     found[order] = np.minimum((reached - weights[order] / 2) / reached[-1] * pieces, pieces - 1)
     return found
-
-
-def _entropy(histogram: NDArray[np.int64]) -> float:
-    """Bits of all symbols of a histogram."""
-    seen = histogram[histogram > 0]
-    return float(-(seen * np.log2(seen / seen.sum())).sum())

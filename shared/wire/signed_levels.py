@@ -130,7 +130,7 @@ class SignedLevels:
     def sort(self, features: NDArray[np.float32], coarser: int) -> Sorted:
         """See `Levels`."""
         step = np.ldexp(self.layout.step, coarser)
-        seen = self.look(self._quantised(features, self.most * step, step).astype(np.int8))
+        seen = self.look(self._quantised(features, step, self.most).astype(np.int8))
         digits = self._digits(features, step, seen)
         head = np.empty(1 + len(seen.flags), np.uint8)
         head[0], head[1:] = coarser, seen.flags.take(self._of_flag)
@@ -190,14 +190,13 @@ class SignedLevels:
         outermost = seen.found.compress(np.abs(seen.values) == self.most)
         if not len(outermost):
             return np.empty(0, np.uint8)
-        levels = self._quantised(features, LIMIT * self.layout.step, step).compress(seen.flags, axis=0)
+        levels = self._quantised(features, step, LIMIT).compress(seen.flags, axis=0)
         exact = np.abs(levels.T.take(self.order, axis=0).take(outermost)).astype(np.int32)
         return digits_of(exact - self.most).astype(np.uint8)
 
-    def _quantised(
-        self, features: NDArray[np.float32], highest: np.float32, step: np.float32
-    ) -> NDArray[np.float32]:
+    def _quantised(self, features: NDArray[np.float32], step: np.float32, most: int) -> NDArray[np.float32]:
         # clipped before the division, which could overflow
+        highest = min(LIMIT * self.layout.step, most * step)
         levels = features.take(self.sent, axis=0)
         levels.clip(-highest, highest, out=levels)
         levels /= step
@@ -323,20 +322,21 @@ class _SignedFilling:
         rest = levels.mask_of_symbol.take(rest).reshape(positions, frame.masks - frame.first)
         masks = np.concatenate((first, rest), axis=1)
         spare = frame.masks * MASK_CHANNELS - channels
-        if spare and (masks[:, -1] & (1 << spare) - 1).any():
+        if spare and int(np.bitwise_or.reduce(masks[:, -1])) & (1 << spare) - 1:
             raise CodecError("body says that a channel behind the last one is not 0")
         found = np.flatnonzero(np.unpackbits(masks, axis=1, count=channels).view(np.bool_))
         even = int(found.searchsorted(levels.even * channels))
-        rows, inside = frame.rows(masks, found), np.zeros((positions, channels), np.int8)
+        rows, values = frame.rows(masks, found), np.zeros(positions * channels, np.int8)
+        inside = values.reshape(positions, channels)
         symbols = yield from _popped(levels.keys.take(rows[:even]), levels.level_runs)
-        inside.put(found[:even], levels.level_of_symbol.take(symbols))
+        values[found[:even]] = levels.level_of_symbol.take(symbols)
         classes, signs = frame.odd(inside, found[even:])
         symbols = yield from _popped(levels.keys.take(rows[even:] + classes), levels.level_runs)
-        inside.put(found[even:], levels.level_of_symbol.take(symbols) * signs)
+        values[found[even:]] = levels.level_of_symbol.take(symbols) * signs
         self._active, self._inside = levels.sent.compress(flags), inside
-        values = inside.take(found)
-        self._told = first.tobytes() + rest.tobytes() + values.tobytes()
-        outermost = found.compress(np.abs(values) == levels.most)
+        told = values.take(found)
+        self._told = first.tobytes() + rest.tobytes() + told.tobytes()
+        outermost = found.compress(np.abs(told) == levels.most)
         if len(outermost):
             yield from self._beyond(outermost)
 
