@@ -90,7 +90,7 @@ def add_train(commands: Any) -> None:
     parser.add_argument("--most-pictures", type=int, metavar="N", help="to train on (default: 600)")
     parser.add_argument("--steps", type=int, metavar="N", help="of the optimiser (default: 400)")
     parser.add_argument("--batch-size", type=int, metavar="N", help="pictures of a step (default: 12)")
-    parser.add_argument("--learning-rate", type=float, metavar="X", help="at its peak")
+    parser.add_argument("--learning-rate", type=float, metavar="X", help="at its peak (default: 3e-4)")
     for flag, what in (
         ("feature-weight", "the error of what is sent"),
         ("distance-correlation", "Eq. 12, between pictures and what is sent"),

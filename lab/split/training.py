@@ -62,7 +62,7 @@ class TrainSettings:
     steps: int = 400
     steps_per_check: int = 50
     batch_size: int = 12
-    learning_rate: float = 1e-3
+    learning_rate: float = 3e-4
     feature_weight: float = 0.0
     distance_correlation: float = 0.0
     channel_correlation: float = 0.0

@@ -112,11 +112,6 @@ class OnnxModule(nn.Module):
         found = tuple(values[name] for name in self.outputs)
         return found[0] if len(found) == 1 else found
 
-    @property
-    def ends(self) -> tuple[str, ...]:
-        """Names of the inputs, then of the outputs."""
-        return (*self.inputs, *self.outputs)
-
     def _store(self, constants: Mapping[str, Tensor]) -> None:
         used = {name for node in self._nodes for name in node.inputs} | {*self.outputs}
         for name, value in constants.items():

@@ -21,7 +21,9 @@ def test_every_shipped_bundle_is_unchanged_and_has_its_inverter_and_accuracy() -
     for fact in facts["bundles"]:
         assert fact["inverter"] is not None, fact["name"]
         for codec, figures in fact["figures"].items():
-            assert None not in figures.values(), (fact["name"], codec)
+            # they have labels, and no uncut network to agree with
+            told = {name: value for name, value in figures.items() if name != "agreement"}
+            assert None not in told.values(), (fact["name"], codec)
 
 
 @pytest.mark.parametrize("tls", [False, pytest.param(True, marks=pytest.mark.slow)])

@@ -45,13 +45,21 @@ class Journey:
         network: which.
         images: a folder or tar of pictures to fit a funnel to.
         folder: where everything lands.
-        seconds: of each step so far.
+        seconds: of each step so far, kept in the folder: a step that is done is not done again.
     """
 
     network: OwnNetwork
     images: Path
     folder: Path
     seconds: dict[str, float] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        if self._clock.is_file():
+            self.seconds |= json.loads(self._clock.read_text())
+
+    @property
+    def _clock(self) -> Path:
+        return self.folder / "seconds.json"
 
     @property
     def bundle(self) -> Path:
@@ -80,6 +88,8 @@ class Journey:
         )
         assert done.returncode == 0, f"{step}: {arguments}\n{done.stdout}\n{done.stderr}"
         self.seconds[step] = round(time.perf_counter() - started, 1)
+        self.folder.mkdir(parents=True, exist_ok=True)
+        self._clock.write_text(json.dumps(self.seconds))
         return done.stdout
 
     def inspect(self) -> dict[str, Any]:
@@ -112,7 +122,8 @@ class Journey:
             names.write_text("\n".join(self.network.classes) + "\n")
             flags += ["--classes", names]
         run = self.folder / "run"
-        self.run("fit", "split", "fit", *flags, "--out", run, "--threads", "1")
+        if "fit" not in self.seconds:
+            self.run("fit", "split", "fit", *flags, "--out", run, "--threads", "1")
         others = ["--images", scored] if scored is not None and scored != self.images else []
         self.run("export", "split", "export", run, "--out", self.bundle, "--threads", "1", *others)
         assert "ok" in self.run("verify", "bundle", "verify", self.bundle)
