@@ -137,7 +137,7 @@ class TableBody:
     ) -> None:
         self._symbols_per_channel = feature.height * feature.width
         self.quantiser = quantiser
-        self._tables = make_tables(counts)
+        self._tables = make_tables(list(counts))
         self.least_bytes = 0
         # a level costs precision_bits at most, the coder loses less than one more, and ends in two words
         self.most_bytes = 4 * -(-feature.size * (precision_bits + 1) // 32) + 16

@@ -24,8 +24,6 @@ from itertools import pairwise
 import numpy as np
 from numpy.typing import NDArray
 
-from siftfunnel.shared.wire.lattice import MOST_CLASSES
-
 LEAST_SYMBOLS, MOST_SYMBOLS = 18, 62
 """So few that a sum of four levels fits a byte, so many that a digit and how coarse are symbols too."""
 MASK_CHANNELS, MASKS = 8, 256
@@ -40,6 +38,8 @@ DIGIT_VALUES, DIGITS = 16, 4
 """What a digit can be, and how many, lowest first, say a level lies beyond the outermost symbol."""
 MOST_KINDS = 64
 MOST_ACTIVITIES = 16
+MOST_BOUNDS = 62
+"""So few that 16 bits tell kind, activity and class."""
 
 
 @dataclass(frozen=True)
@@ -58,8 +58,8 @@ class SignedContexts:
     activities: tuple[tuple[int, ...], ...]
 
     def __post_init__(self) -> None:
-        if not 1 <= len(self.bounds) < MOST_CLASSES:
-            raise ValueError(f"contexts have 1 to {MOST_CLASSES - 1} bounds, not {len(self.bounds)}")
+        if not 1 <= len(self.bounds) <= MOST_BOUNDS:
+            raise ValueError(f"contexts have 1 to {MOST_BOUNDS} bounds, not {len(self.bounds)}")
         sizes, lists = {len(bounds) for bounds in self.activities}, MASK_STAGES + 1
         if len(self.activities) != lists or len(sizes) != 1 or max(sizes) >= MOST_ACTIVITIES:
             raise ValueError(f"activities are {lists} lists of up to {MOST_ACTIVITIES - 1} bounds each")

@@ -202,7 +202,7 @@ def _count(
     )
 
 
-def _histograms(found: list[NDArray[np.intp]], rows: int, symbols: int) -> NDArray[np.int64]:
+def _histograms(found: list[NDArray[Any]], rows: int, symbols: int) -> NDArray[np.int64]:
     counted = np.bincount(np.concatenate(found), minlength=rows * symbols)
     return counted.astype(np.int64).reshape(rows, symbols)
 

@@ -300,7 +300,7 @@ def test_the_plain_coder_writes_and_reads_the_same(monkeypatch):
         ({"activities": [[1, 2], [1, 2], [1]]}, "3 lists"),
         ({"activities": [[1, 2], [1, 2], [2, 1]]}, "rise from 1"),
         ({"activities": [1, 2, 3]}, "lists of integers"),
-        ({"bounds": []}, "1 to 63 bounds"),
+        ({"bounds": []}, "1 to 62 bounds"),
         ({"most_bytes": 4}, "a feature of zeros takes"),
         ({"more": 1}, "more"),
     ],
