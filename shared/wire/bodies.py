@@ -15,7 +15,7 @@
            "most_bytes": integer, "mean_bytes": number}, little endian
            levels from zero under one step per channel, entropy coded with tables chosen by context
            (`siftfunnel.shared.wire.lattice`); without "bounds" and "places" they are its `FIRST`
-"signed"   parameters {"levels": L, "precision_bits": 14, "step": number, "tables": T, "bounds": integers[B],
+"signed"   parameters {"levels": L, "precision_bits": 16, "step": number, "tables": T, "bounds": integers[B],
            "activities": integers[3][A - 1], "flags": base64 uint8[C], "kinds": base64 uint8[C],
            "choices": base64 uint8[K][A][B + 2], "counts": base64 uint16[T][L], "mask_tables": S,
            "mask_choices": base64 uint8[K][2][A], "mask_counts": base64 uint16[S][256],

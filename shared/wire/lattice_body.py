@@ -167,7 +167,10 @@ def signed_body(
 
 
 class LatticeBody:
-    """A whole payload, checksum included; otherwise as `siftfunnel.shared.wire.bodies.Body`."""
+    """A whole payload, checksum included; otherwise as `siftfunnel.shared.wire.bodies.Body`.
+
+    ``more`` are the rows of further tables that ``levels`` asks for, behind those of how coarse and of digits.
+    """
 
     def __init__(
         self,
