@@ -169,7 +169,7 @@ def signed_body(
 class LatticeBody:
     """A whole payload, checksum included; otherwise as `siftfunnel.shared.wire.bodies.Body`.
 
-    ``more`` are the rows of further tables that ``levels`` asks for, behind those of how coarse and of digits.
+    ``more`` are rows of further tables that ``levels`` asks for, behind those of how coarse and of digits.
     """
 
     def __init__(
