@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, get_args
 
 from siftfunnel.lab.arguments import names, require_lab_extra, say
-from siftfunnel.lab.split.fit_cli import Shared, add_export, add_fit, add_train, read_classes
+from siftfunnel.lab.split.fit_cli import LABELS_HELP, Shared, add_export, add_fit, add_train, read_classes
 from siftfunnel.shared.input_spec import Crop, Filter
 
 if TYPE_CHECKING:
@@ -73,9 +73,7 @@ def _add_check(commands: Any) -> None:
     parser.add_argument(
         "--classes", type=Path, metavar="FILE", help="names of the classes, a line each: NAME, or ID,NAME"
     )
-    parser.add_argument(
-        "--labels", type=Path, metavar="CSV", help="NAME,LABEL of each picture (default: its folder's name)"
-    )
+    parser.add_argument("--labels", type=Path, metavar="CSV", help=LABELS_HELP)
     parser.add_argument("--json", action="store_true", help="print JSON")
     parser.set_defaults(run=run_check)
 

@@ -8,6 +8,7 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from siftfunnel.lab.data import ImageSet
 from siftfunnel.lab.data_sets.own import OwnPictures, load_own
 from siftfunnel.lab.provenance import provenance
 from siftfunnel.lab.split.cuts import Cut, Flow
@@ -15,6 +16,7 @@ from siftfunnel.lab.split.features import Ends, Say, Seen, see
 from siftfunnel.lab.split.fitting import Funnel, fit_funnel
 from siftfunnel.lab.split.folder import SplitRun, save_run
 from siftfunnel.lab.split.halves import Halves, halves
+from siftfunnel.lab.split.labels import class_places, label_table
 from siftfunnel.lab.split.network import Network
 from siftfunnel.lab.split.points import Point, figures, find_points
 from siftfunnel.lab.split.targets import Target
@@ -49,13 +51,16 @@ class FitSettings:
             raise ValueError("a funnel needs a target or more: --bytes 1000,1600 or --agreement 91%")
 
 
-def read_pictures(place: Path, spec: InputSpec) -> OwnPictures:
+def read_pictures(place: Path, spec: InputSpec, labels: Path | None = None) -> OwnPictures:
     """Pictures in two parts, those to fit to (the attacker's, of an audit) and those held out.
+
+    Labels are the folders' names, or those of a CSV of NAME,LABEL.
 
     Raises:
         DataError: nothing there, or too few; the text says what to do.
     """
-    return load_own(place, spec, attacker=LEAST_FITTED, attacked=LEAST_HELD_OUT)
+    table = label_table(labels) if labels else None
+    return load_own(place, spec, attacker=LEAST_FITTED, attacked=LEAST_HELD_OUT, labels=table)
 
 
 def fit_network(
@@ -209,10 +214,11 @@ def _classes(made: Halves, classes: Sequence[str]) -> tuple[str, ...]:
     return tuple(classes) or tuple(f"class {number}" for number in range(count))
 
 
-def labels_of(pictures: OwnPictures, run: SplitRun) -> NDArray[np.int64] | None:
-    """Positions of the held-out pictures' folders among the classes; None where they are no classes."""
-    known = {name: place for place, name in enumerate(run.class_ids or run.classes)}
-    found = [known.get(name) for name in pictures.attacked.classes]
-    if not pictures.is_labelled or any(place is None for place in found):
+def labels_of(pictures: OwnPictures, images: ImageSet, run: SplitRun) -> NDArray[np.int64] | None:
+    """Classes of one part's pictures, -1 for a label that names none; None where all are so."""
+    scores = next((output for output in run.halves.outputs if output.is_scores), None)
+    if not pictures.is_labelled or scores is None:
         return None
-    return np.array([found[label] for label in pictures.attacked.labels], np.int64)
+    told = [images.classes[label] for label in images.labels]
+    places = class_places(told, scores.shape[0] or 0, run.class_ids, run.classes)
+    return places if (places >= 0).any() else None
