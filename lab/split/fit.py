@@ -1,7 +1,7 @@
 """From a network and a folder of pictures to a run folder: read, cut, see, fit, find rate points, measure."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Literal
 
@@ -14,12 +14,14 @@ from siftfunnel.lab.provenance import provenance
 from siftfunnel.lab.split.cuts import Cut, Flow
 from siftfunnel.lab.split.features import Ends, Say, Seen, see
 from siftfunnel.lab.split.fitting import Funnel, fit_funnel
-from siftfunnel.lab.split.folder import SplitRun, save_run
+from siftfunnel.lab.split.folder import SCHEMA, SplitRun, load_run, save_run
 from siftfunnel.lab.split.halves import Halves, halves
 from siftfunnel.lab.split.labels import class_places, label_table
 from siftfunnel.lab.split.network import Network
 from siftfunnel.lab.split.points import Point, figures, find_points
+from siftfunnel.lab.split.steps import Steps
 from siftfunnel.lab.split.targets import Target
+from siftfunnel.shared import manifest_fields as told
 from siftfunnel.shared.input_spec import InputSpec
 
 LEAST_FITTED, LEAST_HELD_OUT = 64, 16
@@ -68,7 +70,11 @@ def fit_network(
 ) -> SplitRun:
     """Cut a network and fit a funnel; writes and returns the run.
 
+    What is finished is kept in the folder as it comes: the same call goes on behind it, and has nothing to do
+    where the run is whole.
+
     Raises:
+        RunFolderError: the folder is of something else.
         NetworkError: it cannot be cut there.
         DataError: too few pictures.
         ValueError: a target that cannot be reached.
@@ -105,11 +111,23 @@ def fit_halves(
     """Fit a funnel between two halves; see `fit_network`."""
     ends = Ends(made)
     pictures = read_pictures(place, spec)
+    about = {
+        "network": original_sha256,
+        "cut": cut,
+        "input": told.input_as_json(spec, SCHEMA),
+        "tensors": [told.tensor_as_json(tensor) for tensor in made.tensors],
+        "outputs": [told.output_as_json(output) for output in made.outputs],
+        "pictures": pictures.sha256,
+    }
+    keep = Steps(folder, about, asdict(settings))
+    if keep.is_whole:
+        say(f"{folder} holds this run already; delete it to fit it anew")
+        return load_run(folder)
     for note in pictures.notes:
         say(note)
     fitted, held_out = _seen(ends, pictures, spec, say)
     room = None if settings.mac_share is None else settings.mac_share * macs[1] - macs[0]
-    funnel, points, about = _fitted(ends, fitted, held_out, settings, room, say)
+    funnel, points, about = _fitted(ends, fitted, held_out, settings, room, say, keep)
     run = SplitRun(
         network=name,
         original_sha256=original_sha256,
@@ -131,7 +149,9 @@ def fit_halves(
             **about,
         },
     )
+    keep.finish()
     save_run(folder, run)
+    keep.clear()
     return run
 
 
@@ -146,16 +166,24 @@ def _seen(ends: Ends, pictures: OwnPictures, spec: InputSpec, say: Say) -> tuple
 
 
 def _fitted(
-    ends: Ends, fitted: Seen, held_out: Seen, settings: FitSettings, room: float | None, say: Say
+    ends: Ends,
+    fitted: Seen,
+    held_out: Seen,
+    settings: FitSettings,
+    room: float | None,
+    say: Say,
+    keep: Steps,
 ) -> tuple[Funnel | None, tuple[Point, ...], dict[str, Any]]:
     if settings.funnel == "none":
         return None, (), {}
     wanted = [target.bytes for target in settings.targets if target.bytes is not None]
-    whole = fit_funnel(ends, fitted, held_out, float(np.median(wanted)) if wanted else None, say)
-    funnel, points = find_points(ends, whole, fitted, held_out, settings.targets, say)
+    median = float(np.median(wanted)) if wanted else None
+    whole = fit_funnel(ends, fitted, held_out, median, say, keep)
+    funnel, points = find_points(ends, whole, fitted, held_out, settings.targets, say, keep)
     if room is not None and funnel.macs > room:
         say(f"{funnel.macs:,} multiply-adds of the funnel do not fit: its faintest channels are left out")
-        funnel, points = find_points(ends, whole.within(room), fitted, held_out, settings.targets, say)
+        small = whole.within(room)
+        funnel, points = find_points(ends, small, fitted, held_out, settings.targets, say, keep.of("within"))
     return funnel, points, told_points(ends, funnel, points, fitted, held_out, say)
 
 
@@ -163,19 +191,19 @@ def told_points(
     ends: Ends, funnel: Funnel, points: Sequence[Point], fitted: Seen, held_out: Seen, say: Say
 ) -> dict[str, Any]:
     """Figures of rate points on held-out pictures and, for the first, on as many that were fitted to."""
-    told = {point.target.name: figures(point, ends, funnel, held_out) for point in points}
-    for name, figure in told.items():
+    found = {point.target.name: figures(point, ends, funnel, held_out) for point in points}
+    for name, figure in found.items():
         low, high = figure["agreement_ci95"]
         say(
             f"{name}: {figure['payload_bytes_mean']:,.0f} bytes, agreement {figure['agreement']:.1%} "
             f"({low:.1%} to {high:.1%})"
         )
     inside = figures(points[0], ends, funnel, fitted.take(slice(0, len(held_out)), ends))
-    notes = too_few(inside, told[points[0].target.name], len(fitted))
+    notes = too_few(inside, found[points[0].target.name], len(fitted))
     for note in notes:
         say(note)
     return {
-        "points": told,
+        "points": found,
         "first_point_on_fitted": inside,
         "agreement_is": held_out.likeness.measure,
         "importance": funnel.importance,

@@ -29,13 +29,13 @@ class Shared:
     Attributes:
         add_network: Adds what says which network and which input.
         add_images: Adds ``--images``.
-        network: Opens the network.
+        network: Opens the network, with its cut where its halves are named.
         input: The input that was asked for.
     """
 
     add_network: Callable[[argparse.ArgumentParser], None]
     add_images: Callable[[argparse.ArgumentParser], None]
-    network: Callable[[argparse.Namespace], "Network"]
+    network: Callable[[argparse.Namespace], "tuple[Network, Cut | None]"]
     input: Callable[[argparse.Namespace, "Network"], "InputSpec"]
 
 
@@ -45,13 +45,10 @@ def add_fit(commands: Any, shared: Shared) -> None:
         "fit",
         help="cut a network and fit a funnel to pictures without labels",
         description="Cut a network and fit a funnel in closed form to some hundred pictures without labels; "
-        "several byte targets become several codecs of one funnel. Writes a run folder.",
+        "several byte targets become several codecs of one funnel. Writes a run folder. "
+        "Ctrl-C stops; the same command continues.",
     )
     shared.add_network(parser)
-    for half in ("edge", "cloud"):
-        parser.add_argument(
-            f"--{half}", type=Path, metavar="ONNX", help=f"instead of NET: a {half} half that is cut already"
-        )
     shared.add_images(parser)
     parser.add_argument("--cut", default="auto", metavar="NAME", help="where: a name of `inspect`, or auto")
     parser.add_argument("--max-macs", metavar="SHARE", help="on the device, funnel included, such as 30%%")
@@ -146,24 +143,16 @@ def run_fit(args: argparse.Namespace, shared: Shared) -> int:
     if args.funnel == "linear" and not targets:
         targets = agreement_targets(DEFAULT_AGREEMENTS)
     ids, classes = read_classes(args.classes) if args.classes else ((), ())
-    network, cut = _cut_network(args, shared)
+    network, cut = shared.network(args)
+    if cut is None:
+        cut = _chosen(args, network)
+    elif args.cut not in ("auto", cut.name):
+        raise ValueError(f"the halves are cut at {cut.name}: leave out --cut, or bring the whole network")
     limit = share(args.max_macs) if args.max_macs else None
     settings = FitSettings(args.funnel, targets, classes, ids, limit)
     fit_network(network, cut, shared.input(args, network), args.images, settings, args.out, say)
     print(f"{args.out}: cut at {cut.name}, {cut.mac_share:.1%} of the multiply-adds before it")
     return 0
-
-
-def _cut_network(args: argparse.Namespace, shared: Shared) -> "tuple[Network, Cut]":
-    if args.edge is None and args.cloud is None:
-        network = shared.network(args)
-        return network, _chosen(args, network)
-    from siftfunnel.lab.split.brought import joined_network
-
-    if args.edge is None or args.cloud is None or args.net or args.torch:
-        raise ValueError("name a network, or both its halves with --edge and --cloud")
-    network, cut = joined_network(args.edge, args.cloud)
-    return network.with_kinds(dict(args.kind)) if args.kind else network, cut
 
 
 def _chosen(args: argparse.Namespace, network: "Network") -> "Cut":

@@ -35,7 +35,7 @@ from siftfunnel.shared.tensors import OutputSpec, TensorSpec
 
 FUNNEL, EDGE, CLOUD, WEIGHTS = "funnel.safetensors", "edge.onnx", "cloud.onnx", "weights.safetensors"
 _PARTS = ("encode_KI", "decode_IK", "mean_I", "variances_K")
-_SCHEMA = 2
+SCHEMA = 2
 """Of the manifest, whose words are used."""
 
 
@@ -155,7 +155,7 @@ def _as_json(run: SplitRun) -> dict[str, Any]:
         "network": run.network,
         "original_sha256": run.original_sha256,
         "cut": run.cut,
-        "input": told.input_as_json(run.spec, _SCHEMA),
+        "input": told.input_as_json(run.spec, SCHEMA),
         "tensors": [told.tensor_as_json(tensor) for tensor in run.halves.tensors],
         "outputs": [told.output_as_json(output) for output in run.halves.outputs],
         "frames_per_run": run.halves.frames_per_run,
@@ -210,7 +210,7 @@ def _from_json(folder: Path, stored: Mapping[str, Any]) -> SplitRun:
         stored["network"],
         stored["original_sha256"],
         stored["cut"],
-        told.read_input(fields(stored["input"]), _SCHEMA),
+        told.read_input(fields(stored["input"]), SCHEMA),
         halves,
         _funnel(folder, tensors, stored) if stored["sides"] else None,
         points,

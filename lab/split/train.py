@@ -9,12 +9,14 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from siftfunnel.lab.checkpoints import RunFolderError
 from siftfunnel.lab.data import DataError
 from siftfunnel.lab.data_sets.own import OwnPictures
 from siftfunnel.lab.split.features import Say, Seen, see
 from siftfunnel.lab.split.fit import MOST_FITTED, MOST_HELD_OUT, labels_of, read_pictures, told_points
 from siftfunnel.lab.split.folder import SplitRun, load_run, save_run
 from siftfunnel.lab.split.points import find_points
+from siftfunnel.lab.split.steps import FIT
 from siftfunnel.lab.split.training import FunnelTask, TrainSettings, thumbnails, train_funnel
 
 CHECKPOINTS = "training"
@@ -56,6 +58,8 @@ def train_run(
             "labels are for --finetune, which changes the network's own weights: add it, or leave them out"
         )
     run = load_run(source)
+    if (folder / FIT).is_file():
+        raise RunFolderError(f"{folder} holds a run of `fit`, which stays what it is: choose another --out")
     if run.funnel is None:
         raise ValueError(f"{source} holds a network that is only cut: train wants one with --funnel linear")
     if images is None and settings.finetune:

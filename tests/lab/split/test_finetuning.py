@@ -177,6 +177,11 @@ def test_a_training_goes_on_from_a_trained_run(run: Path, tmp_path: Path) -> Non
     )
 
 
+def test_a_fitted_run_is_not_trained_over(run: Path) -> None:
+    with pytest.raises(RunFolderError, match="choose another --out"):
+        train_run(run, run, SETTINGS, quiet)
+
+
 def test_labels_and_finetune_belong_together(
     run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
