@@ -15,10 +15,12 @@ from siftfunnel.lab.split.cuts import Cut, Flow
 from siftfunnel.lab.split.features import Ends, Say, Seen, see
 from siftfunnel.lab.split.fitting import Funnel, fit_funnel
 from siftfunnel.lab.split.folder import SCHEMA, SplitRun, load_run, save_run
+from siftfunnel.lab.split.graphs import NetworkError
 from siftfunnel.lab.split.halves import Halves, halves
 from siftfunnel.lab.split.labels import class_places, label_table
 from siftfunnel.lab.split.network import Network
 from siftfunnel.lab.split.points import Point, figures, find_points
+from siftfunnel.lab.split.prepare import draws_noise
 from siftfunnel.lab.split.steps import Steps
 from siftfunnel.lab.split.targets import Target
 from siftfunnel.shared import manifest_fields as told
@@ -75,11 +77,18 @@ def fit_network(
 
     Raises:
         RunFolderError: the folder is of something else.
-        NetworkError: it cannot be cut there.
+        NetworkError: it cannot be cut there, or draws noise behind the cut.
         DataError: too few pictures.
         ValueError: a target that cannot be reached.
     """
     made = halves(network, cut)
+    if draws_noise(made.cloud):
+        raise NetworkError(
+            f"behind {cut.name} the network draws noise, so that no answer could be checked: cut behind the noise, "
+            "which the device then draws, or export the network without it"
+        )
+    if network.stochastic:
+        say("the network draws noise: agreement is with one run of it, which no other run gives either")
     macs = (cut.macs, Flow(network).whole[1])
     return fit_halves(
         made,
@@ -123,7 +132,7 @@ def fit_halves(
     if keep.is_whole:
         say(f"{folder} holds this run already; delete it to fit it anew")
         return load_run(folder)
-    for note in pictures.notes:
+    for note in (*pictures.notes, *_odd(pictures, spec)):
         say(note)
     fitted, held_out = _seen(ends, pictures, spec, say)
     room = None if settings.mac_share is None else settings.mac_share * macs[1] - macs[0]
@@ -153,6 +162,17 @@ def fit_halves(
     save_run(folder, run)
     keep.clear()
     return run
+
+
+def _odd(pictures: OwnPictures, spec: InputSpec) -> list[str]:
+    """What is unusual about pictures for this input, for people."""
+    parts = (pictures.attacker.images_NHWC, pictures.attacked.images_NHWC)
+    grey = sum(int((np.ptp(part, axis=3) <= 2).all(axis=(1, 2)).sum()) for part in parts)
+    if not grey or spec.colour == "grey":
+        return []
+    return [
+        f"{grey} of {len(pictures)} pictures are grey, the network takes colours: is that what it will see?"
+    ]
 
 
 def _seen(ends: Ends, pictures: OwnPictures, spec: InputSpec, say: Say) -> tuple[Seen, Seen]:

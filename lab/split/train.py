@@ -18,6 +18,7 @@ from siftfunnel.lab.split.folder import SplitRun, load_run, save_run
 from siftfunnel.lab.split.points import find_points
 from siftfunnel.lab.split.steps import FIT
 from siftfunnel.lab.split.training import FunnelTask, TrainSettings, thumbnails, train_funnel
+from siftfunnel.shared.onnx_torch import UnsupportedOperatorError
 
 CHECKPOINTS = "training"
 
@@ -70,9 +71,15 @@ def train_run(
     ends = run.ends
     fitted = see(ends, pixels, run.spec)
     held_out = see(ends, pictures.attacked.images_NHWC[:MOST_HELD_OUT], run.spec)
-    task = FunnelTask(
-        run.own_ends, run.funnel, run.points, fitted, held_out, thumbnails(pixels), settings, classes
-    )
+    try:
+        task = FunnelTask(
+            run.own_ends, run.funnel, run.points, fitted, held_out, thumbnails(pixels), settings, classes
+        )
+    except UnsupportedOperatorError as error:
+        raise ValueError(
+            f"the cloud half has no gradients ({str(error).partition(';')[0]}): the linear funnel can be exported "
+            "as it is, or cut behind that operator"
+        ) from error
     before = task.validate()
     say(f"before: {_figures(before)}")
     about = {"network": run.original_sha256, "cut": run.cut, "pictures": pictures.sha256}
