@@ -77,8 +77,8 @@ def train_run(
         )
     except UnsupportedOperatorError as error:
         raise ValueError(
-            f"the cloud half has no gradients ({str(error).partition(';')[0]}): the linear funnel can be exported "
-            "as it is, or cut behind that operator"
+            f"the cloud half has no gradients ({str(error).partition(';')[0]}): the linear funnel can be "
+            "exported as it is, or cut behind that operator"
         ) from error
     before = task.validate()
     say(f"before: {_figures(before)}")
