@@ -109,7 +109,7 @@ def _require_servable(made: Halves, cut: str) -> None:
     for half, graph in (("edge", made.edge), ("cloud", made.cloud)):
         if exceeds_protobuf(graph):
             raise NetworkError(
-                f"cut at {cut} the {half} half has more weights than the 2 GiB that a file of a bundle holds: "
+                f"cut at {cut} the {half} half has more weights than the 2 GiB that a bundle's file holds: "
                 "cut elsewhere, or bring the network in half precision"
             )
 
@@ -267,8 +267,8 @@ def _classes(made: Halves, classes: Sequence[str]) -> tuple[str, ...]:
     if scores is None:
         if classes:
             raise ValueError(
-                "no output ranks classes, so that they need no names: leave out --classes, or say which output "
-                "does, --kind NAME=logits"
+                "no output ranks classes, so that they need no names: leave out --classes, or say which "
+                "output does, --kind NAME=logits"
             )
         return ()
     count = scores.shape[0] or 0
