@@ -82,7 +82,12 @@ def train_run(
         ) from error
     before = task.validate()
     say(f"before: {_figures(before)}")
-    about = {"network": run.original_sha256, "cut": run.cut, "pictures": pictures.sha256}
+    about: dict[str, Any] = {
+        "network": run.original_sha256,
+        "cut": run.cut,
+        "pictures": pictures.sha256,
+        "points": {point.target.name: point.step for point in run.points},
+    }
     if classes is not None:
         about["labels"] = sha256(b"".join(part.tobytes() for part in classes)).hexdigest()
     progress = train_funnel(task, folder / CHECKPOINTS, settings, about)
