@@ -19,10 +19,7 @@ END = [node("GlobalAveragePool", "e", "g"), node("Flatten", "g", "h"), node("Gem
 
 @pytest.fixture(scope="module")
 def pictures(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    place = tmp_path_factory.mktemp("pictures")
-    for number, picture in enumerate(cutnets.pictures(110, seed=5)):
-        Image.fromarray(picture).save(place / f"{number}.png")
-    return place
+    return cutnets.stored_pictures(tmp_path_factory.mktemp("pictures"), 110)
 
 
 def noisy() -> onnx.ModelProto:
