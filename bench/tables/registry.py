@@ -17,6 +17,7 @@ from siftfunnel.bench.tables.pages import (
     rendered_by,
     throughput_drawings,
 )
+from siftfunnel.lab.split.front_table import draw_front
 
 
 @dataclass(frozen=True)
@@ -58,6 +59,11 @@ REGISTRY: Mapping[str, Kind] = {
         "lab/results/own/networks.json",
         rendered_by("siftfunnel.lab.split.table", "render_own_networks", "own-networks"),
         "networks that nobody here wrote: work on the device, bytes, agreement, leakage",
+    ),
+    "own-front": Kind(
+        "lab/results/own/front.json",
+        rendered_by("siftfunnel.lab.split.front_table", "render_front", "own-front", draw_front),
+        "one of them, agreement against bytes at three cuts beside JPEG and WebP",
     ),
 }
 

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from siftfunnel.lab.export import ExportError, choose_default
 from siftfunnel.lab.provenance import provenance
 from siftfunnel.lab.split.features import Ends, Say, Seen, see
-from siftfunnel.lab.split.fit import labels_of, read_pictures
+from siftfunnel.lab.split.fit import labels_of
 from siftfunnel.lab.split.folder import SplitRun, load_run
 from siftfunnel.lab.split.funnel_graphs import funnelled_cloud, funnelled_edge, with_batch
 from siftfunnel.lab.split.graphs import NetworkError
@@ -27,6 +27,7 @@ from siftfunnel.lab.split.picture_codecs import MOST_PICTURES, Curve, picture_cu
 from siftfunnel.lab.split.points import agreement_figures, through
 from siftfunnel.lab.split.prepare import draws_noise
 from siftfunnel.lab.split.runner import Runner, relative_difference
+from siftfunnel.lab.split.scored import scored_pictures
 from siftfunnel.shared.bundle import CLOUD, EDGE, Bundle, write_bundle
 from siftfunnel.shared.bundle_check import check_halves
 from siftfunnel.shared.input_spec import InputSpec
@@ -207,6 +208,7 @@ def export_split(
     name: str | None,
     say: Say,
     label_kind: str = "category",
+    source: str | None = None,
 ) -> Bundle:
     """Write the bundle of a run.
 
@@ -218,6 +220,7 @@ def export_split(
         name: The bundle's name; None takes that of ``out``.
         say: Shows progress.
         label_kind: What an answer says: ``category`` or ``identity``.
+        source: What the pictures are called, where they are others than those of `fit`.
 
     Raises:
         ExportError: the graphs do not compute what the cut network computes.
@@ -251,7 +254,7 @@ def export_split(
         "agreement_is": seen.likeness.measure,
         "finetuned": _finetuned(run),
         "agreement_of_a_constant_answer": round(seen.likeness.of_a_constant(), 4),
-        "pictures": {"held_out": len(some), "from": run.pictures.name},
+        "pictures": {"held_out": len(some), "from": source or run.pictures.name},
         "codecs": figures,
         "pictures_at_equal_agreement": against_pictures(figures, curves),
         "picture_codecs": {curve.kind: curve.as_json() for curve in curves},
@@ -285,10 +288,12 @@ def export_run(
     run = load_run(folder)
     if labels is None and images is None:
         labels = run.labels
-    pictures = read_pictures(images or run.pictures, run.spec, labels)
+    pictures = scored_pictures(run, images, labels)
     pixels = (pictures.attacker.images_NHWC, pictures.attacked.images_NHWC)
     classes = labels_of(pictures, pictures.attacked, run)
-    return export_split(run, pixels, classes, out, name=name, say=say, label_kind=label_kind)
+    return export_split(
+        run, pixels, classes, out, name=name, say=say, label_kind=label_kind, source=pictures.name
+    )
 
 
 def _finetuned(run: SplitRun) -> dict[str, Any] | None:

@@ -1,6 +1,6 @@
 """Other people's networks through the whole of `siftfunnel split`, as a page. Needs no PyTorch."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from siftfunnel.lab.tables.cells import NONE, Cell, Document, Section, measured, words
@@ -19,6 +19,7 @@ COST_COLUMNS = (
     "JPEG at equal agreement, bytes",
     "WebP at equal agreement, bytes",
     "from file to bundle, s",
+    "load",
     "device + cloud, ms",
 )
 LEAK_COLUMNS = (
@@ -47,7 +48,11 @@ def render_own_networks(result: Mapping[str, Any]) -> str:
     rows: list[Row] = result["rows"]
     sections = (
         Section(
-            "cost", "Bytes, work and agreement", COST_COLUMNS, tuple(map(_costs, rows)), notes=_COST_NOTES
+            "cost",
+            "Bytes, work and agreement",
+            COST_COLUMNS,
+            tuple(map(_costs, rows)),
+            notes=(*_COST_NOTES, *_constant_notes(rows)),
         ),
         Section(
             "leaks", "What an eavesdropper gets", LEAK_COLUMNS, tuple(map(_leaks, rows)), notes=_LEAK_NOTES
@@ -65,8 +70,8 @@ def _preamble(result: Mapping[str, Any]) -> str:
     return (
         "Trained networks from wheels of the package index, cut, funnelled in closed form without labels, "
         "served by `siftfunnel cloud` and `siftfunnel edge`, and audited: `python -m "
-        f"tests.own_networks.study`, on {machine['processor']} ({machine['cores']} cores, shared with other "
-        "work). All figures are of pictures that no funnel was fitted to."
+        f"tests.own_networks.study`, on {machine['processor']} ({machine['cores']} cores). All figures are "
+        "of pictures that no funnel was fitted to."
     )
 
 
@@ -75,6 +80,8 @@ _COST_NOTES = (
     "*Agreement* is with the uncut network: the share of pictures with the same best class, or 1 less the "
     "relative error of the outputs where they are no classes. It is worth what it exceeds that *of a "
     "constant answer* by, the commonest class or the mean output.",
+    "Seconds are those of the clock over inspect, check, fit, export and verify, with what else the machine "
+    "did: *load* is how many processes wanted its cores.",
     "JPEG and WebP are files as Pillow writes them (optimised tables, method 6) of the picture at the "
     "network's size. Of a small picture most of a JPEG is header and tables.",
 )
@@ -83,6 +90,17 @@ _LEAK_NOTES = (
     "JPEG and WebP of these bytes: the best of all qualities and sizes that fits, picture for picture; - "
     "where no file is that small.",
 )
+
+
+def _constant_notes(rows: Sequence[Row]) -> tuple[str, ...]:
+    """Which rows agree no more than an answer that never changes would."""
+    empty = [
+        f"{row['network']} on {row['pictures']['name']}"
+        for row in rows
+        if row["points"][row["codec"]]["agreement_ci95"][0] <= row["agreement_of_a_constant_answer"]
+    ]
+    told = "agreement is no more than a constant answer's: of its bytes these pictures say nothing."
+    return tuple(f"{name}: {told}" for name in empty)
 
 
 def _costs(row: Row) -> tuple[Cell, ...]:
@@ -99,6 +117,7 @@ def _costs(row: Row) -> tuple[Cell, ...]:
         _times(point["jpeg"]),
         _times(point["webp"]),
         _number(sum(row["seconds"].values()), 0),
+        _number(dig_number(row, "load"), 0),
         words(f"{row['edge_milliseconds']:.1f} + {row['cloud_milliseconds']:.1f}"),
     )
 

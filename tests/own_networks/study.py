@@ -9,6 +9,7 @@ in DIR, which must lie where git does not look.
 
 import argparse
 import json
+import os
 import sys
 from collections.abc import Mapping
 from pathlib import Path
@@ -78,6 +79,7 @@ def _measured(journey: Journey, scored: Path, served: Path) -> dict[str, Any]:
         "agreement_of_a_constant_answer": report["agreement_of_a_constant_answer"],
         "served": {"frames": len(answers.answers), "agreement": answers.agreement},
         "seconds": seconds,
+        "load": os.getloadavg()[2],
         "audit": None,
         "provenance": provenance(),
     }

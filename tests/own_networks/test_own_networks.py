@@ -74,7 +74,7 @@ def test_a_network_of_somebody_else_is_cut_served_and_answers_like_the_whole(
     journey = Journey(network, pictures, tmp_path)
     cuts = {cut["name"]: cut for cut in journey.inspect()["cuts"]}
     assert 0 < cuts["+".join(network.cut)]["mac_share"] < 1
-    journey.check()
+    assert journey.check()["presets"].keys() == {"raw"}
     bundle = journey.make_bundle()
     assert bundle.manifest.input == network.input
     assert [output.kind for output in bundle.manifest.given] == list(network.outputs.values())

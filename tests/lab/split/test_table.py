@@ -27,6 +27,7 @@ def row(**changes: Any) -> dict[str, Any]:
         "cloud_milliseconds": 3.0,
         "agreement_of_a_constant_answer": 0.5,
         "seconds": {"fit": 50.0, "export": 11.0},
+        "load": 9.6,
         "audit": None,
     } | changes
 
@@ -49,7 +50,7 @@ def test_a_row_has_bytes_and_agreement_beside_what_pictures_need() -> None:
         "602 (5.0x)",
         "not reached",
     ]
-    assert costs[9:] == ["61", "1.0 + 3.0"]
+    assert costs[9:] == ["61", "10", "1.0 + 3.0"]
     assert leaks[3:] == ["not run", *["-"] * 7]
     assert about[-1] == "-"
 
@@ -60,3 +61,11 @@ def test_an_audit_stands_beside_the_picture_of_the_same_bytes() -> None:
     _, leaks, _ = rendered(row(audit=audit))
     assert leaks[3:7] == ["residual", "17.0 [16.0, 18.0]", "0.400 [0.300, 0.500]", "12.0"]
     assert leaks[7:] == ["-", "-", "17.0 [16.0, 18.0]", "0.400 [0.300, 0.500]"]
+
+
+def test_a_network_that_always_says_the_same_is_named() -> None:
+    machine = {"processor": "some", "cores": 2}
+    rows = [row(), row(network="yes", agreement_of_a_constant_answer=0.99)]
+    text = render_own_networks({"provenance": {"machine": machine}, "rows": rows})
+    named = [line for line in text.splitlines() if "no more than a constant answer's" in line]
+    assert [line.split(":")[0] for line in named] == ["- yes on beach"]
