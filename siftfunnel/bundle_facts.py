@@ -38,6 +38,7 @@ def facts(bundle: Bundle, library: Library) -> dict[str, Any]:
         "class_ids": list(manifest.ids),
         "frames_per_run": manifest.frames_per_run,
         "original_sha256": manifest.original_sha256,
+        "finetuned": report.get("finetuned") is not None,
         "self_tests": [name for name in (EDGE_TEST, CLOUD_TEST) if name in manifest.files],
         "codecs": [codec.name for codec in manifest.codecs],
         "default_codec": manifest.default_codec,
@@ -125,7 +126,8 @@ def lines(fact: dict[str, Any]) -> Iterator[tuple[str, str]]:
     if fact["frames_per_run"]:
         yield "cloud half", f"takes {fact['frames_per_run']} frames at once"
     if fact["original_sha256"]:
-        yield "cut from", f"SHA-256 {fact['original_sha256']}"
+        changed = "; its cloud half was trained on with labels" if fact["finetuned"] else ""
+        yield "cut from", f"SHA-256 {fact['original_sha256']}{changed}"
     yield "self-test", ", ".join(fact["self_tests"]) or "none: neither end can prove itself at its start"
     yield "codecs", f"{', '.join(fact['codecs'])} (default {fact['default_codec']})"
     for name, size_bytes in fact["files"].items():

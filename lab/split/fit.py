@@ -15,7 +15,7 @@ from siftfunnel.lab.split.cuts import Cut, Flow
 from siftfunnel.lab.split.features import Ends, Say, Seen, see
 from siftfunnel.lab.split.fitting import Funnel, fit_funnel
 from siftfunnel.lab.split.folder import SCHEMA, SplitRun, load_run, save_run
-from siftfunnel.lab.split.graphs import NetworkError
+from siftfunnel.lab.split.graphs import NetworkError, exceeds_protobuf
 from siftfunnel.lab.split.halves import Halves, halves
 from siftfunnel.lab.split.labels import class_places, label_table
 from siftfunnel.lab.split.network import Network
@@ -77,16 +77,12 @@ def fit_network(
 
     Raises:
         RunFolderError: the folder is of something else.
-        NetworkError: it cannot be cut there, or draws noise behind the cut.
+        NetworkError: it cannot be cut there, draws noise behind the cut, or has too large a half.
         DataError: too few pictures.
         ValueError: a target that cannot be reached.
     """
     made = halves(network, cut)
-    if draws_noise(made.cloud):
-        raise NetworkError(
-            f"behind {cut.name} the network draws noise, so that no answer could be checked: cut behind the noise, "
-            "which the device then draws, or export the network without it"
-        )
+    _require_servable(made, cut.name)
     if network.stochastic:
         say("the network draws noise: agreement is with one run of it, which no other run gives either")
     macs = (cut.macs, Flow(network).whole[1])
@@ -104,6 +100,20 @@ def fit_network(
     )
 
 
+def _require_servable(made: Halves, cut: str) -> None:
+    if draws_noise(made.cloud):
+        raise NetworkError(
+            f"behind {cut} the network draws noise, so that no answer could be checked: cut behind the "
+            "noise, which the device then draws, or export the network without it"
+        )
+    for half, graph in (("edge", made.edge), ("cloud", made.cloud)):
+        if exceeds_protobuf(graph):
+            raise NetworkError(
+                f"cut at {cut} the {half} half has more weights than the 2 GiB that a bundle's file holds: "
+                "cut elsewhere, or bring the network in half precision"
+            )
+
+
 def fit_halves(
     made: Halves,
     spec: InputSpec,
@@ -118,7 +128,7 @@ def fit_halves(
     macs: tuple[int, int],
 ) -> SplitRun:
     """Fit a funnel between two halves; see `fit_network`."""
-    ends = Ends(made)
+    ends, classes = Ends(made), _classes(made, settings.classes)
     pictures = read_pictures(place, spec)
     about = {
         "network": original_sha256,
@@ -146,7 +156,7 @@ def fit_halves(
         funnel=funnel,
         points=points,
         pictures=place,
-        classes=_classes(made, settings.classes),
+        classes=classes,
         class_ids=settings.class_ids,
         macs=macs,
         about={
@@ -255,10 +265,15 @@ def too_few(inside: dict[str, Any], outside: dict[str, Any], fitted: int) -> lis
 def _classes(made: Halves, classes: Sequence[str]) -> tuple[str, ...]:
     scores = next((output for output in made.outputs if output.is_scores), None)
     if scores is None:
+        if classes:
+            raise ValueError(
+                "no output ranks classes, so that they need no names: leave out --classes, or say which "
+                "output does, --kind NAME=logits"
+            )
         return ()
     count = scores.shape[0] or 0
     if classes and len(classes) != count:
-        raise ValueError(f"the network has {count} classes, {len(classes)} names are given")
+        raise ValueError(f"the network has {count} classes, {len(classes)} names are given: a line for each")
     return tuple(classes) or tuple(f"class {number}" for number in range(count))
 
 

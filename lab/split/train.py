@@ -77,12 +77,17 @@ def train_run(
         )
     except UnsupportedOperatorError as error:
         raise ValueError(
-            f"the cloud half has no gradients ({str(error).partition(';')[0]}): the linear funnel can be exported "
-            "as it is, or cut behind that operator"
+            f"the cloud half has no gradients ({str(error).partition(';')[0]}): the linear funnel can be "
+            "exported as it is, or cut behind that operator"
         ) from error
     before = task.validate()
     say(f"before: {_figures(before)}")
-    about = {"network": run.original_sha256, "cut": run.cut, "pictures": pictures.sha256}
+    about: dict[str, Any] = {
+        "network": run.original_sha256,
+        "cut": run.cut,
+        "pictures": pictures.sha256,
+        "points": {point.target.name: point.step for point in run.points},
+    }
     if classes is not None:
         about["labels"] = sha256(b"".join(part.tobytes() for part in classes)).hexdigest()
     progress = train_funnel(task, folder / CHECKPOINTS, settings, about)

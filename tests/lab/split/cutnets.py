@@ -1,10 +1,13 @@
 """Small networks, cut, and pictures for them."""
 
+from pathlib import Path
+
 import numpy as np
 import onnx
 import torch
 from numpy.typing import NDArray
 from onnx import TensorProto, helper, numpy_helper
+from PIL import Image
 
 from siftfunnel.lab.split.features import Ends, Seen, see
 from siftfunnel.lab.split.halves import Halves
@@ -21,6 +24,14 @@ def pictures(count: int, seed: int = 0) -> NDArray[np.uint8]:
     coarse = torch.rand(count, 3, 4, 4, generator=generator)
     fine = torch.nn.functional.interpolate(coarse, (16, 16), mode="bicubic").clamp(0, 1)
     return (fine * 255).byte().permute(0, 2, 3, 1).contiguous().numpy()
+
+
+def stored_pictures(place: Path, count: int, seed: int = 5) -> Path:
+    """Those pictures as files."""
+    place.mkdir(exist_ok=True)
+    for number, picture in enumerate(pictures(count, seed)):
+        Image.fromarray(picture).save(place / f"{number}.png")
+    return place
 
 
 def _model(

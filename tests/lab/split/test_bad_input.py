@@ -19,10 +19,7 @@ END = [node("GlobalAveragePool", "e", "g"), node("Flatten", "g", "h"), node("Gem
 
 @pytest.fixture(scope="module")
 def pictures(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    place = tmp_path_factory.mktemp("pictures")
-    for number, picture in enumerate(cutnets.pictures(110, seed=5)):
-        Image.fromarray(picture).save(place / f"{number}.png")
-    return place
+    return cutnets.stored_pictures(tmp_path_factory.mktemp("pictures"), 110)
 
 
 def noisy() -> onnx.ModelProto:
@@ -110,6 +107,31 @@ def test_noise_is_the_devices_or_refused(
     assert "cut behind the noise" in capsys.readouterr().err
     assert main(["split", "fit", str(net), *wanted, "--cut", "c"]) == 0
     assert "draws noise" in capsys.readouterr().err
+
+
+def test_a_half_beyond_protobufs_limit_is_refused_before_anything_is_fitted(
+    pictures: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("siftfunnel.lab.split.graphs.PROTOBUF_LIMIT", 500)
+    net = save(smallnets.residual(), tmp_path)
+    assert main(["split", "inspect", str(net), "--no-measure"]) == 0
+    wanted = ["--images", str(pictures), "--preset", "raw", "--cut", "b", "--out", str(tmp_path / "run")]
+    assert main(["split", "fit", str(net), *wanted]) == 2
+    assert "the cloud half has more weights than the 2 GiB" in capsys.readouterr().err
+
+
+def test_names_of_classes_are_counted_before_anything_is_fitted(
+    pictures: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "names.txt").write_text("one\ntwo\n")
+    net, run = save(smallnets.residual(), tmp_path), tmp_path / "run"
+    wanted = ["--images", str(pictures), "--preset", "raw", "--cut", "b", "--out", str(run)]
+    named = [*wanted, "--classes", str(tmp_path / "names.txt")]
+    assert main(["split", "fit", str(net), *named]) == 2
+    assert "has 5 classes, 2 names are given" in capsys.readouterr().err
+    assert main(["split", "fit", str(net), *named, "--kind", "out=tensor"]) == 2
+    assert "no output ranks classes" in capsys.readouterr().err
+    assert not run.exists()
 
 
 def test_a_half_that_has_no_gradients_is_fitted_and_not_trained(

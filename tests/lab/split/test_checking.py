@@ -6,6 +6,7 @@ from PIL import Image
 
 from siftfunnel.lab.data import DataError
 from siftfunnel.lab.split.checking import check, most_likely, odd, read_pictures, true_classes
+from siftfunnel.lab.split.labels import class_places
 from siftfunnel.lab.split.network import Network
 from siftfunnel.lab.split.presets import all_presets
 from tests.lab.split.smallnets import graph, network, node
@@ -59,6 +60,14 @@ def test_labels_are_ids_names_numbers_or_folders_in_order(tmp_path: Path) -> Non
     assert by_id is not None
     assert by_id.tolist() == [2, 2, 2, 0, 0, 0, 1, 1, 1]
     assert true_classes(pictures, net.scores, (), ("crane", "crane", "sea")) is None
+
+
+def test_numbers_are_classes_beside_names_and_never_sorted_as_words() -> None:
+    twelve = [str(number) for number in range(12)]
+    assert class_places(twelve, 12, (), ()).tolist() == list(range(12))
+    assert class_places(["2", "0", "9"], 3, (), ("red", "green", "blue")).tolist() == [2, 0, -1]
+    # names of other classes that happen to be numbers go before numbers
+    assert class_places(["7", "3"], 2, (), ("3", "7")).tolist() == [1, 0]
 
 
 def test_a_table_of_labels_goes_before_folders(tmp_path: Path) -> None:

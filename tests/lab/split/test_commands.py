@@ -4,7 +4,6 @@ from pathlib import Path
 
 import onnx
 import pytest
-from PIL import Image
 
 from siftfunnel.cli import main
 from siftfunnel.shared.bundle import load_bundle
@@ -14,10 +13,7 @@ from tests.lab.split.test_brought import stored
 
 @pytest.fixture(scope="module")
 def pictures(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    place = tmp_path_factory.mktemp("pictures")
-    for number, picture in enumerate(cutnets.pictures(160, seed=7)):
-        Image.fromarray(picture).save(place / f"{number}.png")
-    return place
+    return cutnets.stored_pictures(tmp_path_factory.mktemp("pictures"), 160)
 
 
 def test_halves_become_a_trained_bundle(pictures: Path, tmp_path: Path) -> None:

@@ -76,7 +76,9 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return _fitted(cutnets.classifier(), _pictures(home / "pictures", truth()), home / "run")
 
 
-def test_accuracy_rises_and_the_report_says_that_the_network_is_another(run: Path, tmp_path: Path) -> None:
+def test_accuracy_rises_and_the_bundle_says_that_the_network_is_another(
+    run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     made = train_run(run, tmp_path / "tuned", SETTINGS, quiet)
     told = made.about["train"]
     assert told["accuracy_finetuned"] > told["accuracy_frozen"] + 0.1
@@ -85,6 +87,8 @@ def test_accuracy_rises_and_the_report_says_that_the_network_is_another(run: Pat
     assert bundle.manifest.original_sha256 == "0" * 64
     assert report["finetuned"]["accuracy_finetuned"] == told["accuracy_finetuned"]
     default = report["codecs"][bundle.manifest.default_codec]
+    assert main(["bundle", "show", str(tmp_path / "bundle")]) == 0
+    assert f"{'0' * 64}; its cloud half was trained on" in capsys.readouterr().out
     # agreement is with the original, accuracy of what is served
     assert default["accuracy"] > report["uncut"]["accuracy"]
     assert default["agreement"] < default["accuracy"]

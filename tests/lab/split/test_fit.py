@@ -19,10 +19,7 @@ from tests.lab.split import cutnets
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    place = tmp_path_factory.mktemp("pictures")
-    for number, picture in enumerate(cutnets.pictures(240, seed=5)):
-        Image.fromarray(picture).save(place / f"{number}.png")
-    return place
+    return cutnets.stored_pictures(tmp_path_factory.mktemp("pictures"), 240)
 
 
 def fitted(

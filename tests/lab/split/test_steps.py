@@ -7,7 +7,6 @@ from typing import Any
 
 import numpy as np
 import pytest
-from PIL import Image
 
 from siftfunnel.lab.checkpoints import RunFolderError
 from siftfunnel.lab.split import fitting, points
@@ -21,10 +20,7 @@ SETTINGS = FitSettings(targets=byte_targets("60,40"))
 
 @pytest.fixture(scope="module")
 def pictures(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    place = tmp_path_factory.mktemp("pictures")
-    for number, picture in enumerate(cutnets.pictures(160, seed=5)):
-        Image.fromarray(picture).save(place / f"{number}.png")
-    return place
+    return cutnets.stored_pictures(tmp_path_factory.mktemp("pictures"), 160)
 
 
 def fit(place: Path, out: Path, settings: FitSettings = SETTINGS, **changes: Any) -> SplitRun:
