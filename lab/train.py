@@ -137,9 +137,9 @@ class _Line:
 
 
 def _step(task: Task, optimizer: torch.optim.Optimizer, batch: Any, rate: float, where: str) -> Any:
-    """One step at a learning rate; returns what the task logs."""
+    """One step at a learning rate, of which a group may have a share; returns what the task logs."""
     for group in optimizer.param_groups:
-        group["lr"] = rate
+        group["lr"] = rate * group.get("rate_share", 1.0)
     optimizer.zero_grad(set_to_none=True)
     loss, logged = task.loss(batch)
     if not math.isfinite(float(loss.detach())):

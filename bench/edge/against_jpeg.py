@@ -110,9 +110,8 @@ def measure_against_jpeg(
             }
             for quality in QUALITIES
         },
-        "codecs": [
-            {
-                "name": codec.name,
+        "codecs": {
+            codec.name: {
                 "kind": codec.kind,
                 "payload_bytes_mean": round(float(np.mean([len(p) for p in payloads[codec.name]])), 1),
                 **{f"{step}_ms": quartiles_ms(times[codec.name, step]) for step in ("encode", "decode")},
@@ -123,7 +122,7 @@ def measure_against_jpeg(
                 },
             }
             for codec in codecs
-        ],
+        },
     }
 
 

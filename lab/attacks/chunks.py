@@ -101,7 +101,7 @@ def claim(path: Path, about: Mapping[str, Any]) -> None:
     differing = sorted(key for key in {*stored, *wanted} if stored.get(key) != wanted.get(key))
     if differing:
         raise RunFolderError(
-            f"{path.parent} holds an attack with other settings ({', '.join(differing)}); "
+            f"{path.parent} holds results of other settings ({', '.join(differing)}); "
             "choose another folder or delete it"
         )
 

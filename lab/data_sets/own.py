@@ -8,7 +8,7 @@ an attacker who owns an attacked picture in another coding would say nothing of 
 """
 
 import hashlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
@@ -40,7 +40,8 @@ class OwnPictures:
         name: The folder's or file's own name, without where it lies.
         attacker: The attacker's pictures, in the order of their SHA-256.
         attacked: Those that are attacked and measured, likewise.
-        is_labelled: Whether every picture lies in a sub-folder, whose name is its label.
+        is_labelled: Whether every picture lies in a sub-folder, whose name is its label; with a table of
+            labels, whether it names some of them.
         sha256: Over the SHA-256 of all pixels, in order: the same pictures in other files give the same.
         notes: What a reader should know: how many were equal, alike, unreadable or left out.
     """
@@ -56,7 +57,9 @@ class OwnPictures:
         return len(self.attacker) + len(self.attacked)
 
 
-def load_own(place: Path, spec: InputSpec, *, attacker: int, attacked: int) -> OwnPictures:
+def load_own(
+    place: Path, spec: InputSpec, *, attacker: int, attacked: int, labels: Mapping[str, str] | None = None
+) -> OwnPictures:
     """Read, prepare and part a folder or tar of pictures.
 
     Args:
@@ -64,6 +67,7 @@ def load_own(place: Path, spec: InputSpec, *, attacker: int, attacked: int) -> O
         spec: The network's input.
         attacker: Pictures that the attacker needs at least.
         attacked: Pictures to attack at least.
+        labels: By file name, instead of the folders'; a picture that is not among them has the label "".
 
     Raises:
         DataError: nothing there, nothing that is a picture, or too few that differ; says what to do.
@@ -75,7 +79,7 @@ def load_own(place: Path, spec: InputSpec, *, attacker: int, attacked: int) -> O
             )
         room = max(attacker + attacked, min(MOST_PICTURES, MOST_BYTES // (3 * spec.height * spec.width)))
         chosen = _at_most(stored, room)
-        pixels, labels, failures = _prepared(chosen, spec)
+        pixels, found, failures = _prepared(chosen, spec, labels)
     notes = (
         []
         if len(chosen) == len(stored)
@@ -94,8 +98,8 @@ def load_own(place: Path, spec: InputSpec, *, attacker: int, attacked: int) -> O
     is_attacked = _parted(groups, attacked)
     if is_attacked.sum() < attacked or (~is_attacked).sum() < attacker:
         raise DataError(_too_few(place, len(order), len(set(groups.tolist())), attacker, attacked, failures))
-    kept = [labels[index] for index in order]
-    is_labelled = all(kept) and len(set(kept)) > 1
+    kept = [found[index] for index in order]
+    is_labelled = (all(kept) if labels is None else any(kept)) and len(set(kept)) > 1
     classes = tuple(sorted(set(kept))) if is_labelled else NOBODY
     numbers = np.array([classes.index(label) if is_labelled else 0 for label in kept], dtype=np.int64)
     images = ImageSet(images_NHWC, numbers, classes)
@@ -152,7 +156,7 @@ def _at_most(stored: Sequence[StoredPicture], count: int) -> list[StoredPicture]
 
 
 def _prepared(
-    stored: Sequence[StoredPicture], spec: InputSpec
+    stored: Sequence[StoredPicture], spec: InputSpec, table: Mapping[str, str] | None
 ) -> tuple[list[NDArray[np.uint8]], list[str], list[str]]:
     """Pixels and labels of the pictures that can be read, and what is wrong with the others."""
     pixels, labels, failures = [], [], []
@@ -162,7 +166,7 @@ def _prepared(
         except (ImageError, OSError) as error:
             failures.append(f"{picture.where}: {str(error).removeprefix('picture: ')}")
             continue
-        labels.append(picture.label)
+        labels.append(picture.label if table is None else table.get(picture.where, ""))
     return pixels, labels, failures
 
 
@@ -220,6 +224,6 @@ def _too_few(
     alike = f", {groups} that are not alike" if groups < count else ""
     unread = f"; {len(failures)} files could not be read, such as {failures[0]}" if failures else ""
     return (
-        f"{place}: {count} different pictures{alike}{unread}. {attacked} or more are attacked, {attacker} or "
-        f"more are the attacker's own: add pictures, a few hundred say more"
+        f"{place}: {count} different pictures{alike}{unread}. {attacker} or more are wanted to learn from "
+        f"and {attacked} or more others to measure: add pictures, a few hundred say more"
     )

@@ -16,7 +16,9 @@ _CLOUD = "cloud."
 """Before the names of the cloud half's tensors, so that none of them is one of the edge half's."""
 
 
-def joined_network(edge: Path, cloud: Path, *, name: str | None = None) -> tuple[Network, Cut]:
+def joined_network(
+    edge: Path, cloud: Path, *, name: str | None = None, size: tuple[int, int] | None = None
+) -> tuple[Network, Cut]:
     """Join two halves: what fits, exports and checks a cut network then does so for them.
 
     An input of the cloud half is the edge half's output of the same name, or the only one.
@@ -35,7 +37,7 @@ def joined_network(edge: Path, cloud: Path, *, name: str | None = None) -> tuple
     digest = sha256((first_sha256 + second_sha256).encode()).hexdigest()
     # tensors that are outputs keep their names when the graph is simplified
     network = network_of_graph(
-        with_outputs(whole, (*tensors, *outputs)), name or edge.resolve().parent.name, digest
+        with_outputs(whole, (*tensors, *outputs)), name or edge.resolve().parent.name, digest, size=size
     )
     kept = tuple(output for output in network.outputs if output.name in outputs)
     network = replace(network, model=with_outputs(network.model, tuple(outputs)), outputs=kept)

@@ -3,7 +3,6 @@
 pictures + labels? -> for each preset: prepare, run whole -> what it says of each, accuracy or confidence
 """
 
-import csv
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,6 +14,7 @@ from PIL import Image
 
 from siftfunnel.lab.data import DataError
 from siftfunnel.lab.data_sets.own import stored_pictures
+from siftfunnel.lab.split.labels import class_places, label_table, sorted_places
 from siftfunnel.lab.split.network import Network
 from siftfunnel.shared.input_spec import InputSpec
 from siftfunnel.shared.pictures import ImageError, open_image
@@ -67,7 +67,7 @@ def read_pictures(place: Path, labels: Path | None, most: int = MOST_PICTURES) -
     Raises:
         DataError: no picture there, or none that can be read.
     """
-    told = _label_table(labels) if labels else None
+    told = label_table(labels) if labels else None
     images: list[Image.Image] = []
     names: list[str] = []
     found: list[str] = []
@@ -87,14 +87,6 @@ def read_pictures(place: Path, labels: Path | None, most: int = MOST_PICTURES) -
         reasons = f"; {skipped[0]}" if skipped else ""
         raise DataError(f"{place}: no picture in it that can be read{reasons}; give a folder or tar of them")
     return Pictures(tuple(images), tuple(names), tuple(found), tuple(skipped))
-
-
-def _label_table(path: Path) -> dict[str, str]:
-    with path.open(newline="", encoding="utf-8") as file:
-        rows = [[cell.strip() for cell in row] for row in csv.reader(file) if row]
-    if any(len(row) != 2 for row in rows):
-        raise DataError(f"{path}: a line for each picture is wanted, NAME,LABEL")
-    return {Path(name).name: label for name, label in rows}
 
 
 def odd(pictures: Pictures, network: Network) -> tuple[str, ...]:
@@ -120,20 +112,16 @@ def true_classes(
 ) -> NDArray[np.int64] | None:
     """The class of each picture; -1 for one without a label, None where labels name no classes.
 
-    A label is a class's id, its name where no other has it, or its number; without ids and names the sorted
-    labels are the classes where there are as many.
+    A label is what `class_places` takes; without ids and names the sorted labels are the classes where there
+    are as many and they are no numbers.
     """
     if scores is None or not any(pictures.labels):
         return None
-    once = {name: index for index, name in enumerate(names) if list(names).count(name) == 1}
-    known = once | {identity: index for index, identity in enumerate(ids)}
-    if not known:
-        distinct = sorted({label for label in pictures.labels if label})
-        if len(distinct) == scores.shape[0]:
-            known = {label: index for index, label in enumerate(distinct)}
-        else:
-            known = {str(index): index for index in range(scores.shape[0] or 0)}
-    classes = np.array([known.get(label, -1) for label in pictures.labels], np.int64)
+    count = scores.shape[0] or 0
+    classes = class_places(pictures.labels, count, ids, names)
+    if not ids and not names and (classes < 0).any():
+        in_order = sorted_places(pictures.labels, count)
+        classes = classes if in_order is None else in_order
     return classes if (classes >= 0).any() else None
 
 

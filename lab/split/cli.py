@@ -6,11 +6,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, get_args
 
 from siftfunnel.lab.arguments import names, require_lab_extra, say
-from siftfunnel.lab.split.fit_cli import Shared, add_export, add_fit, add_train, read_classes
+from siftfunnel.lab.split.fit_cli import LABELS_HELP, Shared, add_export, add_fit, add_train, read_classes
 from siftfunnel.shared.input_spec import Crop, Filter
 
 if TYPE_CHECKING:
     from siftfunnel.lab.split.checking import Finding, Pictures
+    from siftfunnel.lab.split.cuts import Cut
     from siftfunnel.lab.split.network import Network
     from siftfunnel.shared.input_spec import InputSpec
 
@@ -73,9 +74,7 @@ def _add_check(commands: Any) -> None:
     parser.add_argument(
         "--classes", type=Path, metavar="FILE", help="names of the classes, a line each: NAME, or ID,NAME"
     )
-    parser.add_argument(
-        "--labels", type=Path, metavar="CSV", help="NAME,LABEL of each picture (default: its folder's name)"
-    )
+    parser.add_argument("--labels", type=Path, metavar="CSV", help=LABELS_HELP)
     parser.add_argument("--json", action="store_true", help="print JSON")
     parser.set_defaults(run=run_check)
 
@@ -91,6 +90,10 @@ def _add_network(parser: argparse.ArgumentParser) -> None:
         metavar="FILE",
         help="its weights: safetensors, or tensors of PyTorch",
     )
+    for half in ("edge", "cloud"):
+        parser.add_argument(
+            f"--{half}", type=Path, metavar="ONNX", help=f"instead of NET: a {half} half that is cut already"
+        )
     parser.add_argument("--size", type=_size, metavar="HxW", help="input size in pixels, where it is open")
     parser.add_argument(
         "--outputs", type=names, default=(), metavar="NAME,...", help="the outputs that matter (default: all)"
@@ -156,8 +159,8 @@ def _numbers(text: str) -> tuple[float, ...]:
         raise argparse.ArgumentTypeError(f"{text!r} is no list of numbers") from None
 
 
-def open_network(args: argparse.Namespace) -> "Network":
-    """The network that the arguments name.
+def open_network(args: argparse.Namespace) -> "tuple[Network, Cut | None]":
+    """The network that the arguments name, and the cut where its halves are named.
 
     Raises:
         NetworkError: none is named, or it cannot be taken.
@@ -165,22 +168,42 @@ def open_network(args: argparse.Namespace) -> "Network":
     require_lab_extra()
     from siftfunnel.lab.split.network import NetworkError, load_network
 
-    if (args.net is None) == (args.torch is None):
-        raise NetworkError("name one network: an ONNX file, or --torch MODULE:FUNCTION")
-    if args.torch is None:
-        if args.weights is not None:
-            raise NetworkError("--weights goes with --torch MODULE:FUNCTION; an ONNX file has its own")
+    is_cut = args.edge is not None or args.cloud is not None
+    if (args.net is not None) + (args.torch is not None) + is_cut != 1:
+        raise NetworkError(
+            "name one network: an ONNX file, --torch MODULE:FUNCTION, or both its halves, --edge and --cloud"
+        )
+    if args.torch is None and args.weights is not None:
+        raise NetworkError("--weights goes with --torch MODULE:FUNCTION; an ONNX file has its own")
+    cut = None
+    if is_cut:
+        network, cut = _joined(args)
+    elif args.torch is None:
         network = load_network(args.net, size=args.size, outputs=args.outputs)
     else:
-        from siftfunnel.lab.split.torch_network import network_of_factory
+        network = _of_module(args)
+    return network.with_kinds(dict(args.kind)) if args.kind else network, cut
 
-        if args.size is None:
-            raise NetworkError("a PyTorch module does not say its input's size: add --size HEIGHTxWIDTH")
-        name = args.weights.stem if args.weights else None
-        network = network_of_factory(
-            args.torch, args.weights, (3, *args.size), name=name, outputs=args.outputs
-        )
-    return network.with_kinds(dict(args.kind)) if args.kind else network
+
+def _joined(args: argparse.Namespace) -> "tuple[Network, Cut]":
+    from siftfunnel.lab.split.brought import joined_network
+    from siftfunnel.lab.split.network import NetworkError
+
+    if args.edge is None or args.cloud is None:
+        raise NetworkError("one half is missing: name both its halves, --edge and --cloud")
+    if args.outputs:
+        raise NetworkError("--outputs goes with a whole network; leave outputs out of the cloud half")
+    return joined_network(args.edge, args.cloud, size=args.size)
+
+
+def _of_module(args: argparse.Namespace) -> "Network":
+    from siftfunnel.lab.split.network import NetworkError
+    from siftfunnel.lab.split.torch_network import network_of_factory
+
+    if args.size is None:
+        raise NetworkError("a PyTorch module does not say its input's size: add --size HEIGHTxWIDTH")
+    name = args.weights.stem if args.weights else None
+    return network_of_factory(args.torch, args.weights, (3, *args.size), name=name, outputs=args.outputs)
 
 
 def asked_input(args: argparse.Namespace, network: "Network") -> "InputSpec":
@@ -199,12 +222,14 @@ def changes(args: argparse.Namespace) -> dict[str, Any]:
 
 def run_inspect(args: argparse.Namespace) -> int:
     """List the cuts."""
-    network = open_network(args)
+    network, brought = open_network(args)
     from siftfunnel.lab.split.cuts import find_cuts
     from siftfunnel.lab.split.drawing import svg, terminal
     from siftfunnel.lab.split.inspecting import as_json, heading, measured, table
     from siftfunnel.shared.files import write_file
 
+    if brought is not None:
+        say(f"cut already at {brought.name}")
     cuts = find_cuts(network)
     if args.measure:
         say(f"timing {len(cuts)} cuts")
@@ -239,7 +264,7 @@ def _references(place: Path, network: "Network") -> dict[str, float]:
 
 def run_check(args: argparse.Namespace) -> int:
     """Show what the network says under each preset."""
-    network = open_network(args)
+    network, _ = open_network(args)
     from siftfunnel.lab.split.checking import check, odd, read_pictures, true_classes
     from siftfunnel.lab.split.presets import all_presets, preset
 

@@ -177,9 +177,8 @@ class Flow:
         for node in self.graph.node:
             for body in subgraphs(node):
                 if any(name in inner.output for inner in body.node):
-                    return (
-                        f"it lies inside {node.op_type} {node.name}, which is kept whole: cut before or after"
-                    )
+                    where = f"{node.op_type} {node.name}".rstrip()
+                    return f"it lies inside {where}, which is kept whole: cut before or after"
         return "there is no such tensor once the network is prepared; `siftfunnel split inspect` lists them"
 
 

@@ -1,23 +1,29 @@
 """From a network and a folder of pictures to a run folder: read, cut, see, fit, find rate points, measure."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
+from siftfunnel.lab.data import ImageSet
 from siftfunnel.lab.data_sets.own import OwnPictures, load_own
 from siftfunnel.lab.provenance import provenance
 from siftfunnel.lab.split.cuts import Cut, Flow
 from siftfunnel.lab.split.features import Ends, Say, Seen, see
 from siftfunnel.lab.split.fitting import Funnel, fit_funnel
-from siftfunnel.lab.split.folder import SplitRun, save_run
+from siftfunnel.lab.split.folder import SCHEMA, SplitRun, load_run, save_run
+from siftfunnel.lab.split.graphs import NetworkError
 from siftfunnel.lab.split.halves import Halves, halves
+from siftfunnel.lab.split.labels import class_places, label_table
 from siftfunnel.lab.split.network import Network
 from siftfunnel.lab.split.points import Point, figures, find_points
+from siftfunnel.lab.split.prepare import draws_noise
+from siftfunnel.lab.split.steps import Steps
 from siftfunnel.lab.split.targets import Target
+from siftfunnel.shared import manifest_fields as told
 from siftfunnel.shared.input_spec import InputSpec
 
 LEAST_FITTED, LEAST_HELD_OUT = 64, 16
@@ -49,13 +55,16 @@ class FitSettings:
             raise ValueError("a funnel needs a target or more: --bytes 1000,1600 or --agreement 91%")
 
 
-def read_pictures(place: Path, spec: InputSpec) -> OwnPictures:
+def read_pictures(place: Path, spec: InputSpec, labels: Path | None = None) -> OwnPictures:
     """Pictures in two parts, those to fit to (the attacker's, of an audit) and those held out.
+
+    Labels are the folders' names, or those of a CSV of NAME,LABEL.
 
     Raises:
         DataError: nothing there, or too few; the text says what to do.
     """
-    return load_own(place, spec, attacker=LEAST_FITTED, attacked=LEAST_HELD_OUT)
+    table = label_table(labels) if labels else None
+    return load_own(place, spec, attacker=LEAST_FITTED, attacked=LEAST_HELD_OUT, labels=table)
 
 
 def fit_network(
@@ -63,12 +72,23 @@ def fit_network(
 ) -> SplitRun:
     """Cut a network and fit a funnel; writes and returns the run.
 
+    What is finished is kept in the folder as it comes: the same call goes on behind it, and has nothing to do
+    where the run is whole.
+
     Raises:
-        NetworkError: it cannot be cut there.
+        RunFolderError: the folder is of something else.
+        NetworkError: it cannot be cut there, or draws noise behind the cut.
         DataError: too few pictures.
         ValueError: a target that cannot be reached.
     """
     made = halves(network, cut)
+    if draws_noise(made.cloud):
+        raise NetworkError(
+            f"behind {cut.name} the network draws noise, so that no answer could be checked: cut behind the noise, "
+            "which the device then draws, or export the network without it"
+        )
+    if network.stochastic:
+        say("the network draws noise: agreement is with one run of it, which no other run gives either")
     macs = (cut.macs, Flow(network).whole[1])
     return fit_halves(
         made,
@@ -100,11 +120,23 @@ def fit_halves(
     """Fit a funnel between two halves; see `fit_network`."""
     ends = Ends(made)
     pictures = read_pictures(place, spec)
-    for note in pictures.notes:
+    about = {
+        "network": original_sha256,
+        "cut": cut,
+        "input": told.input_as_json(spec, SCHEMA),
+        "tensors": [told.tensor_as_json(tensor) for tensor in made.tensors],
+        "outputs": [told.output_as_json(output) for output in made.outputs],
+        "pictures": pictures.sha256,
+    }
+    keep = Steps(folder, about, asdict(settings))
+    if keep.is_whole:
+        say(f"{folder} holds this run already; delete it to fit it anew")
+        return load_run(folder)
+    for note in (*pictures.notes, *_odd(pictures, spec)):
         say(note)
     fitted, held_out = _seen(ends, pictures, spec, say)
     room = None if settings.mac_share is None else settings.mac_share * macs[1] - macs[0]
-    funnel, points, about = _fitted(ends, fitted, held_out, settings, room, say)
+    funnel, points, about = _fitted(ends, fitted, held_out, settings, room, say, keep)
     run = SplitRun(
         network=name,
         original_sha256=original_sha256,
@@ -126,8 +158,21 @@ def fit_halves(
             **about,
         },
     )
+    keep.finish()
     save_run(folder, run)
+    keep.clear()
     return run
+
+
+def _odd(pictures: OwnPictures, spec: InputSpec) -> list[str]:
+    """What is unusual about pictures for this input, for people."""
+    parts = (pictures.attacker.images_NHWC, pictures.attacked.images_NHWC)
+    grey = sum(int((np.ptp(part, axis=3) <= 2).all(axis=(1, 2)).sum()) for part in parts)
+    if not grey or spec.colour == "grey":
+        return []
+    return [
+        f"{grey} of {len(pictures)} pictures are grey, the network takes colours: is that what it will see?"
+    ]
 
 
 def _seen(ends: Ends, pictures: OwnPictures, spec: InputSpec, say: Say) -> tuple[Seen, Seen]:
@@ -141,16 +186,24 @@ def _seen(ends: Ends, pictures: OwnPictures, spec: InputSpec, say: Say) -> tuple
 
 
 def _fitted(
-    ends: Ends, fitted: Seen, held_out: Seen, settings: FitSettings, room: float | None, say: Say
+    ends: Ends,
+    fitted: Seen,
+    held_out: Seen,
+    settings: FitSettings,
+    room: float | None,
+    say: Say,
+    keep: Steps,
 ) -> tuple[Funnel | None, tuple[Point, ...], dict[str, Any]]:
     if settings.funnel == "none":
         return None, (), {}
     wanted = [target.bytes for target in settings.targets if target.bytes is not None]
-    whole = fit_funnel(ends, fitted, held_out, float(np.median(wanted)) if wanted else None, say)
-    funnel, points = find_points(ends, whole, fitted, held_out, settings.targets, say)
+    median = float(np.median(wanted)) if wanted else None
+    whole = fit_funnel(ends, fitted, held_out, median, say, keep)
+    funnel, points = find_points(ends, whole, fitted, held_out, settings.targets, say, keep)
     if room is not None and funnel.macs > room:
         say(f"{funnel.macs:,} multiply-adds of the funnel do not fit: its faintest channels are left out")
-        funnel, points = find_points(ends, whole.within(room), fitted, held_out, settings.targets, say)
+        small = whole.within(room)
+        funnel, points = find_points(ends, small, fitted, held_out, settings.targets, say, keep.of("within"))
     return funnel, points, told_points(ends, funnel, points, fitted, held_out, say)
 
 
@@ -158,19 +211,19 @@ def told_points(
     ends: Ends, funnel: Funnel, points: Sequence[Point], fitted: Seen, held_out: Seen, say: Say
 ) -> dict[str, Any]:
     """Figures of rate points on held-out pictures and, for the first, on as many that were fitted to."""
-    told = {point.target.name: figures(point, ends, funnel, held_out) for point in points}
-    for name, figure in told.items():
+    found = {point.target.name: figures(point, ends, funnel, held_out) for point in points}
+    for name, figure in found.items():
         low, high = figure["agreement_ci95"]
         say(
             f"{name}: {figure['payload_bytes_mean']:,.0f} bytes, agreement {figure['agreement']:.1%} "
             f"({low:.1%} to {high:.1%})"
         )
     inside = figures(points[0], ends, funnel, fitted.take(slice(0, len(held_out)), ends))
-    notes = too_few(inside, told[points[0].target.name], len(fitted))
+    notes = too_few(inside, found[points[0].target.name], len(fitted))
     for note in notes:
         say(note)
     return {
-        "points": told,
+        "points": found,
         "first_point_on_fitted": inside,
         "agreement_is": held_out.likeness.measure,
         "importance": funnel.importance,
@@ -209,10 +262,11 @@ def _classes(made: Halves, classes: Sequence[str]) -> tuple[str, ...]:
     return tuple(classes) or tuple(f"class {number}" for number in range(count))
 
 
-def labels_of(pictures: OwnPictures, run: SplitRun) -> NDArray[np.int64] | None:
-    """Positions of the held-out pictures' folders among the classes; None where they are no classes."""
-    known = {name: place for place, name in enumerate(run.class_ids or run.classes)}
-    found = [known.get(name) for name in pictures.attacked.classes]
-    if not pictures.is_labelled or any(place is None for place in found):
+def labels_of(pictures: OwnPictures, images: ImageSet, run: SplitRun) -> NDArray[np.int64] | None:
+    """Classes of one part's pictures, -1 for a label that names none; None where all are so."""
+    scores = next((output for output in run.halves.outputs if output.is_scores), None)
+    if not pictures.is_labelled or scores is None:
         return None
-    return np.array([found[label] for label in pictures.attacked.labels], np.int64)
+    told = [images.classes[label] for label in images.labels]
+    places = class_places(told, scores.shape[0] or 0, run.class_ids, run.classes)
+    return places if (places >= 0).any() else None

@@ -19,6 +19,8 @@ if TYPE_CHECKING:
     from siftfunnel.lab.split.network import Network
     from siftfunnel.shared.input_spec import InputSpec
 
+LABELS_HELP = "NAME,LABEL of each picture (default: its folder's name)"
+
 
 @dataclass(frozen=True)
 class Shared:
@@ -27,13 +29,13 @@ class Shared:
     Attributes:
         add_network: Adds what says which network and which input.
         add_images: Adds ``--images``.
-        network: Opens the network.
+        network: Opens the network, with its cut where its halves are named.
         input: The input that was asked for.
     """
 
     add_network: Callable[[argparse.ArgumentParser], None]
     add_images: Callable[[argparse.ArgumentParser], None]
-    network: Callable[[argparse.Namespace], "Network"]
+    network: Callable[[argparse.Namespace], "tuple[Network, Cut | None]"]
     input: Callable[[argparse.Namespace, "Network"], "InputSpec"]
 
 
@@ -43,13 +45,10 @@ def add_fit(commands: Any, shared: Shared) -> None:
         "fit",
         help="cut a network and fit a funnel to pictures without labels",
         description="Cut a network and fit a funnel in closed form to some hundred pictures without labels; "
-        "several byte targets become several codecs of one funnel. Writes a run folder.",
+        "several byte targets become several codecs of one funnel. Writes a run folder. "
+        "Ctrl-C stops; the same command continues.",
     )
     shared.add_network(parser)
-    for half in ("edge", "cloud"):
-        parser.add_argument(
-            f"--{half}", type=Path, metavar="ONNX", help=f"instead of NET: a {half} half that is cut already"
-        )
     shared.add_images(parser)
     parser.add_argument("--cut", default="auto", metavar="NAME", help="where: a name of `inspect`, or auto")
     parser.add_argument("--max-macs", metavar="SHARE", help="on the device, funnel included, such as 30%%")
@@ -80,7 +79,7 @@ def add_train(commands: Any) -> None:
         "train",
         help="go on from a fitted funnel by distillation",
         description="Train a fitted funnel by distillation, without labels; the network's weights stay "
-        "what they are. Ctrl-C stops; the same command continues.",
+        "what they are, unless --finetune and labels are given. Ctrl-C stops; the same command continues.",
     )
     parser.add_argument("source", type=Path, metavar="RUN", help="a run folder of `fit`")
     parser.add_argument(
@@ -98,6 +97,18 @@ def add_train(commands: Any) -> None:
         ("adversary", "a linear attacker's picture getting worse"),
     ):
         parser.add_argument(f"--{flag}", type=float, metavar="WEIGHT", help=f"{what} (default: 0)")
+    parser.add_argument(
+        "--finetune",
+        action="store_true",
+        help="train the cloud half's own weights too, with labels; kept where accuracy is better",
+    )
+    parser.add_argument("--labels", type=Path, metavar="CSV", help=LABELS_HELP)
+    parser.add_argument(
+        "--label-weight", type=float, metavar="WEIGHT", help="the labels' cross-entropy (default: 1)"
+    )
+    parser.add_argument(
+        "--weights-rate", type=float, metavar="SHARE", help="of --learning-rate, for weights (default: 0.1)"
+    )
     parser.add_argument("--threads", type=int, metavar="N", help="CPU threads (default: PyTorch's choice)")
     parser.set_defaults(run=run_train)
 
@@ -112,6 +123,7 @@ def add_export(commands: Any) -> None:
     )
     parser.add_argument("source", type=Path, metavar="RUN", help="a run folder of `fit` or `train`")
     parser.add_argument("--images", type=Path, metavar="DIR", help="other pictures than those of `fit`")
+    parser.add_argument("--labels", type=Path, metavar="CSV", help=LABELS_HELP)
     parser.add_argument("--out", type=Path, required=True, metavar="BUNDLE", help="the bundle's directory")
     parser.add_argument("--name", metavar="NAME", help="the bundle's name (default: that of its directory)")
     parser.add_argument("--identity", action="store_true", help="the answer says who somebody is")
@@ -131,24 +143,16 @@ def run_fit(args: argparse.Namespace, shared: Shared) -> int:
     if args.funnel == "linear" and not targets:
         targets = agreement_targets(DEFAULT_AGREEMENTS)
     ids, classes = read_classes(args.classes) if args.classes else ((), ())
-    network, cut = _cut_network(args, shared)
+    network, cut = shared.network(args)
+    if cut is None:
+        cut = _chosen(args, network)
+    elif args.cut not in ("auto", cut.name):
+        raise ValueError(f"the halves are cut at {cut.name}: leave out --cut, or bring the whole network")
     limit = share(args.max_macs) if args.max_macs else None
     settings = FitSettings(args.funnel, targets, classes, ids, limit)
     fit_network(network, cut, shared.input(args, network), args.images, settings, args.out, say)
     print(f"{args.out}: cut at {cut.name}, {cut.mac_share:.1%} of the multiply-adds before it")
     return 0
-
-
-def _cut_network(args: argparse.Namespace, shared: Shared) -> "tuple[Network, Cut]":
-    if args.edge is None and args.cloud is None:
-        network = shared.network(args)
-        return network, _chosen(args, network)
-    from siftfunnel.lab.split.brought import joined_network
-
-    if args.edge is None or args.cloud is None or args.net or args.torch:
-        raise ValueError("name a network, or both its halves with --edge and --cloud")
-    network, cut = joined_network(args.edge, args.cloud)
-    return network.with_kinds(dict(args.kind)) if args.kind else network, cut
 
 
 def _chosen(args: argparse.Namespace, network: "Network") -> "Cut":
@@ -193,11 +197,18 @@ def run_train(args: argparse.Namespace) -> int:
     settings = TrainSettings(**{name: value for name, value in given.items() if value is not None})
     folder = args.out or args.source.with_name(f"{args.source.name}-trained")
     most = args.most_pictures or MOST_FITTED
-    run = train_run(args.source, folder, settings, say, images=args.images, most_pictures=most)
+    run = train_run(
+        args.source, folder, settings, say, images=args.images, labels=args.labels, most_pictures=most
+    )
     told = run.about["train"]
+    accuracy = (
+        f"; accuracy {told['accuracy_frozen']:.1%} before, {told['accuracy_finetuned']:.1%} fine-tuned"
+        if settings.finetune
+        else ""
+    )
     print(
-        f"{folder}: divergence of held-out pictures at equal bytes {told['divergence_linear']:.4f} linear, "
-        f"{told['divergence_trained']:.4f} trained"
+        f"{folder}: divergence of held-out pictures at equal bytes {told['divergence_linear']:.4f} before, "
+        f"{told['divergence_trained']:.4f} trained{accuracy}"
     )
     return 0
 
@@ -208,7 +219,9 @@ def run_export(args: argparse.Namespace) -> int:
     from siftfunnel.lab.split.exporting import export_run
 
     kind = "identity" if args.identity else "category"
-    bundle = export_run(args.source, args.out, say, images=args.images, name=args.name, label_kind=kind)
+    bundle = export_run(
+        args.source, args.out, say, images=args.images, labels=args.labels, name=args.name, label_kind=kind
+    )
     report = bundle.report()
     print(
         f"{args.out}: {bundle.name} {bundle.digest[:12]}, {report['agreement_is']} as the uncut network "

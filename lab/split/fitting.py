@@ -17,6 +17,8 @@ from siftfunnel.lab.split.linear import TensorFunnel, fit_tensor, unit_of
 from siftfunnel.lab.split.patches import maps_spec, possible_sides
 from siftfunnel.lab.split.rates import estimated_bytes, levels_of, step_for, used_channels
 from siftfunnel.lab.split.sensitivity import Importance, importance
+from siftfunnel.lab.split.steps import Made, Steps
+from siftfunnel.shared.tensors import TensorSpec
 
 IMPORTANCE_PICTURES = 240
 SCORING_PICTURES = 96
@@ -89,7 +91,14 @@ def quantised(z: Sequence[NDArray[np.float32]], step: float) -> Arrays:
     return tuple(levels_of(values, step).astype(np.float32) * np.float32(step) for values in z)
 
 
-def fit_funnel(ends: Ends, fitted: Seen, held_out: Seen, target_bytes: float | None, say: Say) -> Funnel:
+def fit_funnel(
+    ends: Ends,
+    fitted: Seen,
+    held_out: Seen,
+    target_bytes: float | None,
+    say: Say,
+    keep: Steps | None = None,
+) -> Funnel:
     """The funnel of a cut, with all its channels.
 
     Args:
@@ -98,27 +107,46 @@ def fit_funnel(ends: Ends, fitted: Seen, held_out: Seen, target_bytes: float | N
         held_out: Others, by which sides of patches are compared.
         target_bytes: Of a frame; None compares at a nominal rate.
         say: Shows progress.
+        keep: Where what is finished is kept; None keeps nothing.
     """
+    keep = keep or Steps()
     tensors = ends.halves.tensors
     sides = [possible_sides(maps_spec(tensor)) for tensor in tensors]
-    found = _importance(ends, fitted, sides, say)
+    found = _importance(ends, fitted, sides, say, keep)
     values = [tensor.size for tensor in tensors]
     budget = target_bytes or sum(values) * NOMINAL_BITS_PER_VALUE / 8
     parts: list[TensorFunnel] = []
     for position, tensor in enumerate(tensors):
-        candidates = [
-            fit_tensor(fitted.tensors[position], tensor, side, found.matrices[position][side])
-            for side in sides[position]
-        ]
         share = budget * values[position] / sum(values)
-        parts.append(_best(candidates, position, ends, fitted, held_out, share, say))
+
+        def part(side: int, position: int = position, tensor: TensorSpec = tensor) -> TensorFunnel:
+            return fit_tensor(fitted.tensors[position], tensor, side, found.matrices[position][side])
+
+        def best(position: int = position, share: float = share, part: Any = part) -> dict[str, Any]:
+            candidates = [part(side) for side in sides[position]]
+            return {"side": _best(candidates, position, ends, fitted, held_out, share, say).side}
+
+        parts.append(part(keep.values(f"patches-{position}", best)["side"]))
     return Funnel(tuple(parts), found.how)
 
 
-def _importance(ends: Ends, fitted: Seen, sides: Sequence[Sequence[int]], say: Say) -> Importance:
-    few = fitted.take(slice(0, IMPORTANCE_PICTURES), ends)
-    say(f"what the outputs ask of {len(sides)} tensor(s), by {len(few)} pictures")
-    return importance(ends, few, sides)
+def _importance(
+    ends: Ends, fitted: Seen, sides: Sequence[Sequence[int]], say: Say, keep: Steps
+) -> Importance:
+    def make() -> Made:
+        few = fitted.take(slice(0, IMPORTANCE_PICTURES), ends)
+        say(f"what the outputs ask of {len(sides)} tensor(s), by {len(few)} pictures")
+        found = importance(ends, few, sides)
+        named = {
+            f"{position}.{side}": matrix
+            for position, matrices in enumerate(found.matrices)
+            for side, matrix in matrices.items()
+        }
+        return named, {"how": found.how}
+
+    named, details = keep.tensors("importance", make)
+    matrices = tuple({side: named[f"{n}.{side}"] for side in chosen} for n, chosen in enumerate(sides))
+    return Importance(matrices, details["how"])
 
 
 def _best(

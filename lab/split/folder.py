@@ -2,16 +2,20 @@
 
 RUN/run.json              network, cut, input, outputs, pictures, points with their codecs, figures
 RUN/funnel.safetensors    the funnel's matrices; absent where there is none
-RUN/edge.onnx, cloud.onnx both halves without a funnel
+RUN/edge.onnx, cloud.onnx both halves without a funnel, as they were cut
+RUN/weights.safetensors   what fine-tuning made of the cloud half's weights; absent where it is the original's
 """
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import onnx
+from numpy.typing import NDArray
+from safetensors import numpy as stored_arrays
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
@@ -23,14 +27,15 @@ from siftfunnel.lab.split.halves import Halves
 from siftfunnel.lab.split.linear import Refinement, TensorFunnel
 from siftfunnel.lab.split.points import Point
 from siftfunnel.lab.split.targets import Target
+from siftfunnel.lab.split.weights import with_weights
 from siftfunnel.shared import manifest_fields as told
 from siftfunnel.shared.input_spec import InputSpec
 from siftfunnel.shared.json_fields import Fields
 from siftfunnel.shared.tensors import OutputSpec, TensorSpec
 
-FUNNEL, EDGE, CLOUD = "funnel.safetensors", "edge.onnx", "cloud.onnx"
+FUNNEL, EDGE, CLOUD, WEIGHTS = "funnel.safetensors", "edge.onnx", "cloud.onnx", "weights.safetensors"
 _PARTS = ("encode_KI", "decode_IK", "mean_I", "variances_K")
-_SCHEMA = 2
+SCHEMA = 2
 """Of the manifest, whose words are used."""
 
 
@@ -43,10 +48,12 @@ class SplitRun:
         original_sha256: Of its file; None for halves that were brought cut already.
         cut: The cut's name.
         spec: The input.
-        halves: Both, without a funnel.
+        halves: Both of the original, without a funnel.
         funnel: None where the network is only cut.
         points: Rate points, the default one first.
         pictures: The folder or tar of pictures.
+        labels: A CSV of the pictures' labels, where their folders do not say them.
+        weights: Of the cloud half after fine-tuning, by initialiser; empty where it is the original's.
         classes: Names of the classes, as they were given.
         class_ids: What tells them apart, where the names do not.
         macs: Multiply-adds of the device's half (without a funnel) and of the whole network.
@@ -65,11 +72,23 @@ class SplitRun:
     class_ids: tuple[str, ...]
     macs: tuple[int, int]
     about: Mapping[str, Any]
+    labels: Path | None = None
+    weights: Mapping[str, NDArray[np.float32]] = field(default_factory=dict)
 
     @property
     def ends(self) -> Ends:
-        """Both halves, ready to run."""
+        """Both halves of the original, ready to run: the uncut network."""
         return Ends(self.halves)
+
+    @property
+    def own_halves(self) -> Halves:
+        """What is served: the original's halves, or those that were fine-tuned."""
+        return with_weights(self.halves, self.weights)
+
+    @property
+    def own_ends(self) -> Ends:
+        """`own_halves`, ready to run."""
+        return Ends(self.own_halves)
 
     @property
     def sent(self) -> tuple[TensorSpec, ...]:
@@ -101,6 +120,8 @@ def save_run(folder: Path, run: SplitRun) -> None:
             },
             folder / FUNNEL,
         )
+    if run.weights:
+        stored_arrays.save_file(dict(run.weights), folder / WEIGHTS)
     partial = folder / (RUN + ".partial")
     partial.write_text(json.dumps(_as_json(run), indent=1) + "\n")
     partial.replace(folder / RUN)
@@ -134,7 +155,7 @@ def _as_json(run: SplitRun) -> dict[str, Any]:
         "network": run.network,
         "original_sha256": run.original_sha256,
         "cut": run.cut,
-        "input": told.input_as_json(run.spec, _SCHEMA),
+        "input": told.input_as_json(run.spec, SCHEMA),
         "tensors": [told.tensor_as_json(tensor) for tensor in run.halves.tensors],
         "outputs": [told.output_as_json(output) for output in run.halves.outputs],
         "frames_per_run": run.halves.frames_per_run,
@@ -142,6 +163,8 @@ def _as_json(run: SplitRun) -> dict[str, Any]:
         "sides": [part.side for part in run.funnel.parts] if run.funnel else None,
         "importance": run.funnel.importance if run.funnel else None,
         "pictures": str(run.pictures),
+        "labels": None if run.labels is None else str(run.labels),
+        "finetuned": bool(run.weights),
         "classes": list(run.classes),
         "class_ids": list(run.class_ids),
         "macs": list(run.macs),
@@ -187,7 +210,7 @@ def _from_json(folder: Path, stored: Mapping[str, Any]) -> SplitRun:
         stored["network"],
         stored["original_sha256"],
         stored["cut"],
-        told.read_input(fields(stored["input"]), _SCHEMA),
+        told.read_input(fields(stored["input"]), SCHEMA),
         halves,
         _funnel(folder, tensors, stored) if stored["sides"] else None,
         points,
@@ -196,6 +219,8 @@ def _from_json(folder: Path, stored: Mapping[str, Any]) -> SplitRun:
         tuple(stored["class_ids"]),
         (on_device, whole),
         stored["about"],
+        Path(stored["labels"]) if stored.get("labels") else None,
+        stored_arrays.load_file(folder / WEIGHTS) if stored.get("finetuned") else {},
     )
 
 

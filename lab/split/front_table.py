@@ -56,6 +56,41 @@ def render_front(result: Mapping[str, Any]) -> str:
     return to_markdown(Document("own-front", "own-front", "Bytes and agreement", (preamble,), sections))
 
 
+def best_points(result: Mapping[str, Any], wanted: float = 0.9) -> str:
+    """A short table: of each funnel the fewest bytes that agree in the share wanted, or its best point.
+
+    Args:
+        result: What `python -m tests.own_networks.front` has written.
+        wanted: Share of pictures.
+    """
+    lines = [
+        f"| {result['network']}, {wanted:.0%} agreement or the best there is | device's share | bytes | "
+        "agreement | JPEG needs | WebP needs |",
+        "| --- | ---: | ---: | ---: | ---: | ---: |",
+    ]
+    for of_set in result["sets"]:
+        for funnel in of_set["funnels"]:
+            points = funnel["points"]
+            enough = [point for point in points if point["agreement"] >= wanted]
+            best = (
+                min(enough, key=lambda point: point["payload_bytes_mean"])
+                if enough
+                else max(points, key=lambda point: point["agreement"])
+            )
+            lines.append(_line(of_set, funnel, best))
+    return "\n".join(lines) + "\n"
+
+
+def _line(of_set: Mapping[str, Any], funnel: Mapping[str, Any], point: Mapping[str, Any]) -> str:
+    low, high = point["agreement_ci95"]
+    needed = [_equal(point["equal"].get(kind)).text for kind in ("jpeg", "webp")]
+    return (
+        f"| {of_set['name']}, {funnel['funnel']} funnel, {funnel['cut']} | {funnel['edge_mac_share']:.0%} | "
+        f"{point['payload_bytes_mean']:,.0f} | {point['agreement']:.1%} ({low:.0%} to {high:.0%}) | "
+        f"{' | '.join(needed)} |"
+    )
+
+
 def draw_front(result: Mapping[str, Any]) -> list[Drawing]:
     """A drawing for each set of pictures."""
     return [

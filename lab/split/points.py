@@ -12,8 +12,11 @@ from siftfunnel.lab.metrics.intervals import accuracy_interval, ci95_of_mean
 from siftfunnel.lab.split.features import Arrays, Ends, Say, Seen
 from siftfunnel.lab.split.fitting import Funnel, quantised
 from siftfunnel.lab.split.rates import estimated_bytes, step_for
+from siftfunnel.lab.split.steps import Steps
 from siftfunnel.lab.split.targets import Target
+from siftfunnel.shared.json_fields import Fields
 from siftfunnel.shared.manifest import CodecSpec
+from siftfunnel.shared.manifest_fields import codec_as_json, read_codec
 from siftfunnel.shared.tensors import TensorSpec, pack, pack_arrays, unpack_array
 from siftfunnel.shared.wire import SealedCodec, calibrate_signed, packed
 
@@ -62,24 +65,46 @@ def through(spec: CodecSpec, tensors: Sequence[TensorSpec], z: Arrays) -> tuple[
 
 
 def find_points(
-    ends: Ends, funnel: Funnel, fitted: Seen, held_out: Seen, targets: Sequence[Target], say: Say
+    ends: Ends,
+    funnel: Funnel,
+    fitted: Seen,
+    held_out: Seen,
+    targets: Sequence[Target],
+    say: Say,
+    keep: Steps | None = None,
 ) -> tuple[Funnel, tuple[Point, ...]]:
     """A step and a codec for each target, and the funnel with the channels that they need.
 
     Steps are found by estimates first, channels that are zero at the finest are dropped, then real payloads
-    of held-out pictures mend the steps of byte targets.
+    of held-out pictures mend the steps of byte targets. What is finished is kept, if there is where.
     """
+    keep = keep or Steps()
     known, z = funnel.encode(fitted.tensors), funnel.encode(held_out.tensors)
-    steps = [_first_step(ends, funnel, known, z, held_out, target, say) for target in targets]
+    steps = [
+        float(
+            keep.values(
+                f"step-{target.name}",
+                lambda target=target: {  # type: ignore[misc]  # bound at once
+                    "step": _first_step(ends, funnel, known, z, held_out, target, say)
+                },
+            )["step"]
+        )
+        for target in targets
+    ]
     # somewhat finer than the finest, so that mending a step needs no channel that was dropped
     small = funnel.without_unused(known, 0.85 * min(steps))
     known, z = small.encode(fitted.tensors), small.encode(held_out.tensors)
     tensors = [part.sent for part in small.parts]
     points = []
     for target, step in zip(targets, steps, strict=True):
-        step, spec = _mended(target, step, tensors, known, z)
-        points.append(Point(target, step, spec))
-        say(f"{target.name}: step {step / funnel.unit:.3g} of a deviation")
+
+        def mend(target: Target = target, step: float = step) -> dict[str, Any]:
+            mended, spec = _mended(target, step, tensors, known, z)
+            say(f"{target.name}: step {mended / funnel.unit:.3g} of a deviation")
+            return {"step": mended, "codec": codec_as_json(spec)}
+
+        found = keep.values(f"point-{target.name}", mend)
+        points.append(Point(target, found["step"], read_codec(Fields(dict(found["codec"]), "a kept step"))))
     return small, tuple(points)
 
 

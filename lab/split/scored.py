@@ -11,7 +11,7 @@ from siftfunnel.lab.split.fit import LEAST_HELD_OUT, read_pictures
 from siftfunnel.lab.split.folder import SplitRun
 
 
-def scored_pictures(run: SplitRun, images: Path | None) -> OwnPictures:
+def scored_pictures(run: SplitRun, images: Path | None, labels: Path | None = None) -> OwnPictures:
     """Pictures whose ``attacked`` part is to be scored; codecs that need it are calibrated on the other.
 
     Args:
@@ -19,10 +19,12 @@ def scored_pictures(run: SplitRun, images: Path | None) -> OwnPictures:
         images: Other pictures than those of `fit`: all of them are scored, save any that are, or nearly are,
             among the fitted ones. None takes the part of `fit`'s that was held out.
 
+        labels: A CSV of NAME,LABEL; None takes the folders' names.
+
     Raises:
         DataError: too few pictures are left.
     """
-    pictures = read_pictures(images or run.pictures, run.spec)
+    pictures = read_pictures(images or run.pictures, run.spec, labels)
     if images is None or pictures.sha256 == run.about.get("pictures_sha256"):
         return pictures
     together = joined(pictures.attacked, pictures.attacker)

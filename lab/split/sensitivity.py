@@ -9,7 +9,7 @@ so that confident pictures count too. Outputs that are no scores are taken as Ga
 gradients.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -45,9 +45,19 @@ class TorchCloud:
         self._order = [names.index(name) for name in self._module.inputs]
         self._places = [self._module.outputs.index(output.name) for output in halves.outputs]
 
-    def __call__(self, tensors: Sequence[Tensor]) -> tuple[Tensor, ...]:
-        """Outputs of tensors, both in the halves' order."""
-        found = self._module(*(tensors[position] for position in self._order))
+    def weight(self, name: str) -> Tensor | None:
+        """An initialiser that nodes read as it is; None where it was folded into something else."""
+        buffer = self._module.buffers_of_constants.get(name)
+        return None if buffer is None else self._module.get_buffer(buffer)
+
+    def __call__(
+        self, tensors: Sequence[Tensor], weights: Mapping[str, Tensor] | None = None
+    ) -> tuple[Tensor, ...]:
+        """Outputs of tensors, both in the halves' order; ``weights`` are taken instead of initialisers."""
+        buffers = self._module.buffers_of_constants
+        instead = {buffers[name]: value for name, value in (weights or {}).items()}
+        given = tuple(tensors[position] for position in self._order)
+        found = torch.func.functional_call(self._module, instead, given)
         values = found if isinstance(found, tuple) else (found,)
         return tuple(values[place] for place in self._places)
 

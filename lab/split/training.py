@@ -1,4 +1,4 @@
-"""Going on from a funnel in closed form by distillation; nothing of the network itself changes.
+"""Going on from a funnel by distillation; nothing of the network itself changes unless labels are given.
 
     z' = (I + A S) z      on the device        x = D (I + B S) z'      in the cloud
 
@@ -13,7 +13,7 @@ strong ones. Rounding is straight through for what the cloud gets, and noise for
 
 import math
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -24,20 +24,17 @@ from torch import Tensor, nn
 
 from siftfunnel.lab.checkpoints import Progress, Run
 from siftfunnel.lab.losses import channel_correlation, distance_correlation_squared
-from siftfunnel.lab.split.features import Ends, Seen
+from siftfunnel.lab.split.features import Arrays, Ends, Seen
+from siftfunnel.lab.split.finetuning import Tuning
 from siftfunnel.lab.split.fitting import Funnel, quantised
 from siftfunnel.lab.split.likeness import comparable
-from siftfunnel.lab.split.linear import Refinement, TensorFunnel
-from siftfunnel.lab.split.patches import from_maps, from_patches, maps_spec
+from siftfunnel.lab.split.mixing import Mixing
 from siftfunnel.lab.split.points import Point
 from siftfunnel.lab.split.rates import estimated_bytes, step_for
 from siftfunnel.lab.split.sensitivity import TorchCloud
-from siftfunnel.lab.train import FitSettings, Task, fit
+from siftfunnel.lab.split.weights import with_weights
+from siftfunnel.lab.train import FitSettings, Task, adamw, fit
 
-HIDDEN = 2
-"""Times the channels, in the network behind D."""
-LEAST_SCALE = 0.03
-LEAST_LIKELIHOOD = 1e-7
 STEP_JITTER = (0.85, 1.2)
 THUMBNAIL = 28
 """Pixels a side of what the adversarial term's attacker wants."""
@@ -56,6 +53,9 @@ class TrainSettings:
         distance_correlation: Of Eq. 12, between pictures and what is sent.
         channel_correlation: Of Eq. 13, between channels of what is sent.
         adversary: Of the term by which a linear attacker's picture gets worse.
+        finetune: Whether the cloud half's own weights change too, which needs labels.
+        label_weight: Of the labels' cross-entropy, where they do.
+        weights_rate: Of the weights' learning rate, as a share of A's and B's.
         seed: Of what is drawn.
     """
 
@@ -67,99 +67,18 @@ class TrainSettings:
     distance_correlation: float = 0.0
     channel_correlation: float = 0.0
     adversary: float = 0.0
+    finetune: bool = False
+    label_weight: float = 1.0
+    weights_rate: float = 0.1
     seed: int = 1
 
     def __post_init__(self) -> None:
-        if min(self.steps, self.steps_per_check, self.batch_size) < 1 or not self.learning_rate > 0:
-            raise ValueError("steps, steps between checks, batch size and learning rate must be above 0")
+        rates = (self.learning_rate, self.weights_rate)
+        if min(self.steps, self.steps_per_check, self.batch_size) < 1 or not min(rates) > 0:
+            raise ValueError("steps, steps between checks, batch size and learning rates must be above 0")
         weights = (self.feature_weight, self.distance_correlation, self.channel_correlation, self.adversary)
-        if min(weights) < 0:
+        if min(*weights, self.label_weight) < 0:
             raise ValueError("weights of terms must not be below 0")
-
-
-class Mixing(nn.Module):
-    """A, B and the rate model of one tensor's funnel.
-
-    Args:
-        part: The funnel to go on from.
-        z: Of the pictures that are trained on, N x K x h x w.
-        unit: What steps are told in.
-        step: The finest, in units.
-    """
-
-    gain_K: Tensor
-    decode_IK: Tensor
-    mean_I: Tensor
-
-    def __init__(self, part: TensorFunnel, z: NDArray[np.float32], unit: float, step: float) -> None:
-        super().__init__()
-        self.part, self.unit = part, unit
-        size = part.channels
-        self.a_KK = nn.Parameter(torch.zeros(size, size))
-        self.b_KK = nn.Parameter(torch.zeros(size, size))
-        scale = torch.from_numpy(np.abs(z).mean(axis=(0, 2, 3)) / unit).clamp_min(LEAST_SCALE)
-        self.log_scale_K = nn.Parameter(scale.log())
-        deviation = torch.from_numpy(z.std(axis=(0, 2, 3)) / unit)
-        maps = maps_spec(part.tensor)
-        self.has_places = min(maps.height, maps.width) > 1
-        hidden = HIDDEN * maps.channels if self.has_places else 1
-        self.map_scale = float((part.decode_IK.square() @ part.variances_K.float()).mean().sqrt())
-        self.first = nn.Conv2d(maps.channels, hidden, 3, padding=1)
-        self.second = nn.Conv2d(hidden, maps.channels, 3, padding=1)
-        nn.init.zeros_(self.second.weight)
-        nn.init.zeros_(self.second.bias)  # type: ignore[arg-type]  # there is one
-        self.register_buffer("gain_K", step / deviation.clamp_min(step / 2))
-        self.register_buffer("decode_IK", part.decode_IK * unit)
-        self.register_buffer("mean_I", part.mean_I)
-
-    def sent(self, z_NPK: Tensor) -> Tensor:
-        """z', in units."""
-        return z_NPK + (z_NPK * self.gain_K) @ self.a_KK.T
-
-    def bits_N(self, sent_NPK: Tensor, step: Tensor) -> Tensor:
-        """Of each frame under a Laplace distribution for each channel, convolved with a step."""
-        scale = self.log_scale_K.exp()
-        upper, lower = (_laplace((sent_NPK + side * step / 2) / scale) for side in (1, -1))
-        return -torch.log2((upper - lower).clamp_min(LEAST_LIKELIHOOD)).sum(dim=(1, 2))
-
-    def tensor(self, arrived_NPK: Tensor) -> Tensor:
-        """What the cloud half gets."""
-        mixed = arrived_NPK + (arrived_NPK * self.gain_K) @ self.b_KK.T
-        rows = mixed @ self.decode_IK.T + self.mean_I
-        maps = from_patches(rows, self.part.side, maps_spec(self.part.tensor).shape)
-        if self.has_places:
-            maps = maps + self.map_scale * self.second(self.first(maps / self.map_scale).relu())
-        return from_maps(maps, self.part.tensor)
-
-    @torch.no_grad()
-    def folded(self, z: NDArray[np.float32]) -> TensorFunnel:
-        """The funnel with A and B in its matrices."""
-        eye = torch.eye(self.part.channels)
-        before, behind = (eye + mixing * self.gain_K for mixing in (self.a_KK, self.b_KK))
-        encode, decode = before @ self.part.encode_KI, self.part.decode_IK @ behind
-        rows = torch.from_numpy(z).flatten(2).transpose(1, 2).reshape(-1, self.part.channels)
-        variances = (rows @ before.T).var(dim=0)
-        refinement = self._refinement() if self.has_places else None
-        return replace(
-            self.part, encode_KI=encode, decode_IK=decode, variances_K=variances, refinement=refinement
-        )
-
-    def _refinement(self) -> Refinement:
-        first, second = self.first, self.second
-        assert first.bias is not None
-        assert second.bias is not None
-        # the first layer takes maps as they are, the second gives them
-        return Refinement(
-            first.weight / self.map_scale,
-            first.bias.clone(),
-            second.weight * self.map_scale,
-            second.bias * self.map_scale,
-        )
-
-
-def _laplace(x: Tensor) -> Tensor:
-    """Its cumulative distribution, of scale 1."""
-    return torch.where(x < 0, 0.5 * x.clamp(max=0).exp(), 1 - 0.5 * (-x.clamp(min=0)).exp())
 
 
 class _Reversed(torch.autograd.Function):
@@ -186,6 +105,10 @@ class FunnelTask(Task):
         held_out: Others, which choose the best checkpoint.
         thumbnails_NCHW: Of the pictures to train on, for privacy terms; 0 to 1.
         settings: How.
+        classes: Of the pictures to train on and the held-out ones, where the network's weights change too.
+
+    Raises:
+        ValueError: weights are to change, and there is none that could, or no class.
     """
 
     def __init__(
@@ -197,9 +120,12 @@ class FunnelTask(Task):
         held_out: Seen,
         thumbnails_NCHW: Tensor,
         settings: TrainSettings,
+        classes: tuple[NDArray[np.int64], NDArray[np.int64]] | None = None,
     ) -> None:
+        # what is drawn for the layers below is a part of the training that a seed stands for
+        torch.manual_seed(settings.seed)
         self.batch_size = ends.halves.frames_per_run or settings.batch_size
-        self._settings, self._ends, self._funnel = settings, ends, funnel
+        self.settings, self._ends, self._funnel = settings, ends, funnel
         self._cloud = TorchCloud(ends.halves)
         self._unit = funnel.unit
         self._steps = [point.step / self._unit for point in points]
@@ -213,30 +139,38 @@ class FunnelTask(Task):
         self.adversary = (
             nn.Linear(values, thumbnails_NCHW[0].numel()) if settings.adversary else nn.Identity()
         )
+        self.tuning = (
+            Tuning(self._cloud, ends.halves.cloud, ends.halves.outputs, *classes) if classes else None
+        )
         self.model = nn.ModuleDict({"mixings": self.mixings, "adversary": self.adversary})
+        if self.tuning is not None:
+            self.model["tuning"] = self.tuning
         self._prices = [self._price(step) for step in self._steps]
 
     def _price(self, step: float) -> float:
         """What divergence the linear funnel pays for a bit, by two steps around a rate point's."""
         unit, held = self._unit, self._held_z
         steps = [step * unit * factor for factor in (0.9, 1.1)]
-        first, second = (self._divergence(self._funnel, held, s) for s in steps)
+        first, second = (self._divergence(self._outputs(self._ends, self._funnel, held, s)) for s in steps)
         bits = [8 * estimated_bytes(self.fitted_z, held, s) for s in steps]
         return max((second - first) / max(bits[0] - bits[1], 1e-9), 0.0)
 
-    def _divergence(self, funnel: Funnel, z: Sequence[NDArray[np.float32]], step: float) -> float:
-        arrived = self._ends.cloud(funnel.decode(quantised(z, step)))
-        return float(self._held_out.likeness.divergence_N(arrived).mean())
+    @staticmethod
+    def _outputs(ends: Ends, funnel: Funnel, z: Arrays, step: float) -> Arrays:
+        return ends.cloud(funnel.decode(quantised(z, step)))
+
+    def _divergence(self, outputs: Arrays) -> float:
+        return float(self._held_out.likeness.divergence_N(outputs).mean())
 
     @property
     def samples_per_epoch(self) -> int:
         """Pictures between two checks."""
-        return self._settings.steps_per_check * self.batch_size
+        return self.settings.steps_per_check * self.batch_size
 
     def batches(self, generator: torch.Generator) -> Iterator[Tensor]:
         """Numbers of pictures, each as often as the others, in an order of the generator's."""
         count, order = len(self._fitted), torch.empty(0, dtype=torch.long)
-        for _ in range(self._settings.steps_per_check):
+        for _ in range(self.settings.steps_per_check):
             while len(order) < self.batch_size:
                 order = torch.cat([order, torch.randperm(count, generator=generator)])
             yield order[: self.batch_size]
@@ -255,12 +189,16 @@ class FunnelTask(Task):
             errors = errors + (arrived - own).square().mean()
             tensors.append(mixing.tensor(arrived))
             sent.append(arrived)
-        divergence = self._diverging(tensors, batch)
+        weights = self.tuning.weights() if self.tuning is not None else None
+        given = self._cloud(tensors, weights)
+        divergence = self._diverging(given, batch)
         terms = self._private(sent, batch)
+        if self.tuning is not None:
+            terms["labels"] = self.settings.label_weight * self.tuning.cross_entropy(given, batch)
         total = (
             divergence
             + self._prices[point] * bits
-            + self._settings.feature_weight * errors
+            + self.settings.feature_weight * errors
             + sum(terms.values())
         )
         return total, {"divergence": divergence.detach(), "bytes": bits.detach() / 8, **_detached(terms)}
@@ -268,8 +206,7 @@ class FunnelTask(Task):
     def _typed(self) -> list[Mixing]:
         return [mixing for mixing in self.mixings if isinstance(mixing, Mixing)]
 
-    def _diverging(self, tensors: Sequence[Tensor], batch: Tensor) -> Tensor:
-        given = self._cloud(tensors)
+    def _diverging(self, given: Sequence[Tensor], batch: Tensor) -> Tensor:
         likeness, outputs, total = self._fitted.likeness, self._ends.halves.outputs, torch.zeros(())
         for place, scale in zip(likeness.positions, likeness.scales, strict=True):
             output, scales = outputs[place], torch.from_numpy(scale)
@@ -281,7 +218,7 @@ class FunnelTask(Task):
         return total
 
     def _private(self, sent: Sequence[Tensor], batch: Tensor) -> dict[str, Tensor]:
-        how, terms = self._settings, {}
+        how, terms = self.settings, {}
         flat = torch.cat([values.flatten(1) for values in sent], dim=1)
         pictures = self._thumbnails[batch].flatten(1)
         if how.distance_correlation:
@@ -296,18 +233,33 @@ class FunnelTask(Task):
         return terms
 
     def validate(self) -> dict[str, float]:
-        """Divergence of held-out pictures at each rate point's bytes, and the mean of its logarithm."""
-        funnel = self.funnel()
+        """Figures of held-out pictures at each rate point's bytes, their means.
+
+        The score is the mean logarithm of the divergence, turned round; where labels train the weights it is
+        their cross-entropy.
+        """
+        funnel, ends = self.funnel(), self.ends()
         known, held = funnel.encode(self._fitted.tensors), funnel.encode(self._held_out.tensors)
-        found = []
+        found, told = [], []
         for first in self._steps:
             linear = estimated_bytes(self.fitted_z, self._held_z, first * self._unit)
             step = step_for(lambda s: estimated_bytes(known, held, s), linear, funnel.unit)
-            found.append(self._divergence(funnel, held, step))
+            outputs = self._outputs(ends, funnel, held, step)
+            found.append(self._divergence(outputs))
+            told.append(self.tuning.held_out(outputs) if self.tuning is not None else {})
+        means = {name: float(np.mean([figures[name] for figures in told])) for name in told[0]}
+        score = -float(np.mean([math.log(max(value, 1e-12)) for value in found]))
         return {
             "divergence_held_out": float(np.mean(found)),
-            "score": -float(np.mean([math.log(max(value, 1e-12)) for value in found])),
+            **means,
+            "score": -means["cross_entropy"] if means else score,
         }
+
+    def ends(self) -> Ends:
+        """The cut network with its weights as they stand."""
+        if self.tuning is None:
+            return self._ends
+        return Ends(with_weights(self._ends.halves, self.tuning.arrays()))
 
     def funnel(self) -> Funnel:
         """As it stands, folded."""
@@ -330,6 +282,15 @@ def thumbnails(pixels_NHWC: NDArray[np.uint8]) -> Tensor:
     return nn.functional.adaptive_avg_pool2d(x, min(THUMBNAIL, *x.shape[2:]))
 
 
+def _optimizer(task: FunnelTask, how: FitSettings) -> torch.optim.Optimizer:
+    """The usual one; the network's own weights have a share of its learning rate."""
+    optimizer = adamw(nn.ModuleList([task.mixings, task.adversary]), how)
+    if task.tuning is not None:
+        share = task.settings.weights_rate
+        optimizer.add_param_group({"params": list(task.tuning.parameters()), "rate_share": share})
+    return optimizer
+
+
 def train_funnel(
     task: FunnelTask, folder: Path, settings: TrainSettings, about: Mapping[str, Any]
 ) -> Progress:
@@ -342,6 +303,6 @@ def train_funnel(
     run = Run(folder, {"train": vars(settings), **about})
     checks = math.ceil(settings.steps / settings.steps_per_check)
     how = FitSettings(checks, settings.learning_rate, warmup_share=0.1, weight_decay=0.0, seed=settings.seed)
-    progress = fit(task, how, run)
+    progress = fit(task, how, run, lambda model, how: _optimizer(task, how))
     run.load_best(task.model)
     return progress

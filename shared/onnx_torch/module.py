@@ -112,6 +112,11 @@ class OnnxModule(nn.Module):
         found = tuple(values[name] for name in self.outputs)
         return found[0] if len(found) == 1 else found
 
+    @property
+    def buffers_of_constants(self) -> Mapping[str, str]:
+        """Names of the buffers that hold floating constants, by the graph's names for these."""
+        return self._buffer_names
+
     def _store(self, constants: Mapping[str, Tensor]) -> None:
         used = {name for node in self._nodes for name in node.inputs} | {*self.outputs}
         for name, value in constants.items():

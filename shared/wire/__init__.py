@@ -13,7 +13,7 @@ from siftfunnel.shared.wire.codec import Codec, SealedCodec, codec_by_name, make
 from siftfunnel.shared.wire.describe import CodecSummary, describe
 from siftfunnel.shared.wire.errors import CodecError
 from siftfunnel.shared.wire.lattice_calibration import calibrate_lattice
-from siftfunnel.shared.wire.signed_calibration import calibrate_signed, expected_bytes, step_for
+from siftfunnel.shared.wire.signed_calibration import calibrate_signed
 
 __all__ = [
     "Codec",
@@ -27,8 +27,6 @@ __all__ = [
     "check_codecs",
     "codec_by_name",
     "describe",
-    "expected_bytes",
     "make_codecs",
     "packed",
-    "step_for",
 ]

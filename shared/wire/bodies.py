@@ -15,10 +15,11 @@
            "most_bytes": integer, "mean_bytes": number}, little endian
            levels from zero under one step per channel, entropy coded with tables chosen by context
            (`siftfunnel.shared.wire.lattice`); without "bounds" and "places" they are its `FIRST`
-"signed"   parameters {"levels": L, "precision_bits": 14, "step": number, "tables": T, "bounds": integers[B],
+"signed"   parameters {"levels": L, "precision_bits": 16, "step": number, "tables": T, "bounds": integers[B],
            "activities": integers[3][A - 1], "flags": base64 uint8[C], "kinds": base64 uint8[C],
-           "choices": base64 uint8[K][3][A][B + 1], "counts": base64 uint16[T][L], "most_bytes": integer,
-           "mean_bytes": number}, little endian
+           "choices": base64 uint8[K][A][B + 2], "counts": base64 uint16[T][L], "mask_tables": S,
+           "mask_choices": base64 uint8[K][2][A], "mask_counts": base64 uint16[S][256],
+           "most_bytes": integer, "mean_bytes": number}, little endian
            signed levels under one step for all channels, entropy coded with tables chosen by context
            (`siftfunnel.shared.wire.signed`)
 "packed"   parameters {"parts": [{"kind": ..., "parameters": {...}}, one for each tensor]}
@@ -47,7 +48,7 @@ from siftfunnel.shared.wire.lattice_body import (
     signed_body,
 )
 from siftfunnel.shared.wire.quantiser import MAX_LEVELS, Quantiser
-from siftfunnel.shared.wire.signed import MOST_KINDS, SignedContexts
+from siftfunnel.shared.wire.signed import MASKS, MOST_KINDS, SignedContexts
 from siftfunnel.shared.wire.tables import check_counts, entropy_bits
 
 HALF_MAX = 65504.0
@@ -136,7 +137,7 @@ class TableBody:
     ) -> None:
         self._symbols_per_channel = feature.height * feature.width
         self.quantiser = quantiser
-        self._tables = make_tables(counts)
+        self._tables = make_tables(list(counts))
         self.least_bytes = 0
         # a level costs precision_bits at most, the coder loses less than one more, and ends in two words
         self.most_bytes = 4 * -(-feature.size * (precision_bits + 1) // 32) + 16
@@ -262,7 +263,8 @@ def _lattice_body(fields: Fields, feature: FeatureSpec) -> LatticeBody:
     channels = feature.channels
     steps = _array(fields, "steps", "<f4", channels).astype(np.float32)
     contexts = _contexts(fields)
-    tables = _tables(fields, feature, np.arange(channels), channels, contexts.shape)
+    precision_bits = fields.integer("precision_bits", 1, 24)
+    tables = _tables(fields, feature, np.arange(channels), (channels, *contexts.shape), precision_bits)
     quantiser = Quantiser(tables.counts.shape[1], steps, np.zeros(channels, np.int32))
     return lattice_body(feature, quantiser, contexts, tables)
 
@@ -273,23 +275,32 @@ def _signed_body(fields: Fields, feature: FeatureSpec) -> LatticeBody:
     count = int(kinds.max()) + 1
     if count > MOST_KINDS:
         raise fields.error("kinds", f"tells {count} kinds apart, {MOST_KINDS} are the most")
-    tables = _tables(fields, feature, kinds, count, contexts.shape)
-    return signed_body(feature, np.float32(fields.number("step")), contexts, tables)
+    precision_bits, shape = fields.integer("precision_bits", 1, 24), (count, *contexts.of_masks)
+    return signed_body(
+        feature,
+        np.float32(fields.number("step")),
+        contexts,
+        _tables(fields, feature, kinds, (count, *contexts.of_levels), precision_bits),
+        _array(fields, "mask_choices", "u1", math.prod(shape)).reshape(shape),
+        _counts(fields, "mask_", MASKS, precision_bits),
+    )
+
+
+def _counts(fields: Fields, prefix: str, symbols: int, precision_bits: int) -> NDArray[np.uint16]:
+    tables = fields.integer(f"{prefix}tables", 1, MAX_TABLES)
+    counts = _array(fields, f"{prefix}counts", "<u2", tables * symbols).reshape(tables, symbols)
+    check_counts(counts, precision_bits)
+    return counts.astype(np.uint16)
 
 
 def _tables(
-    fields: Fields, feature: FeatureSpec, kinds: NDArray[np.intp], rows: int, shape: tuple[int, ...]
+    fields: Fields, feature: FeatureSpec, kinds: NDArray[np.intp], shape: tuple[int, ...], precision_bits: int
 ) -> LatticeTables:
-    levels = fields.integer("levels", 2, MAX_LEVELS)
-    precision_bits = fields.integer("precision_bits", 1, 24)
-    count = fields.integer("tables", 1, MAX_TABLES)
-    counts = _array(fields, "counts", "<u2", count * levels).astype(np.uint16).reshape(count, levels)
-    check_counts(counts, precision_bits)
     return LatticeTables(
         flags=_array(fields, "flags", "u1", feature.channels),
         kinds=kinds,
-        choices=_array(fields, "choices", "u1", rows * math.prod(shape)).reshape(rows, *shape),
-        counts=counts,
+        choices=_array(fields, "choices", "u1", math.prod(shape)).reshape(shape),
+        counts=_counts(fields, "", fields.integer("levels", 2, MAX_LEVELS), precision_bits),
         most_bytes=fields.integer("most_bytes", 1, 4 * feature.size + 16),
         mean_bytes=fields.number("mean_bytes"),
     )

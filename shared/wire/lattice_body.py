@@ -13,7 +13,7 @@ with the checksum loses none. It is therefore taken over the levels, and what is
 all levels are read must be it.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from itertools import pairwise
 
@@ -52,8 +52,8 @@ class LatticeTables:
         flags: uint8, (channels,): the table of the symbol that says whether a channel is sent, 0 or 1; 255
             for a channel that never is.
         kinds: intp, (channels,): the row of `choices` of each channel.
-        choices: uint8, (kinds, phases, places or activities, classes): the table of each level of a channel
-            that is sent.
+        choices: uint8, (kinds, phases, places, classes), of a signed codec (kinds, activities, classes): the
+            table of each level of a channel that is sent.
         counts: uint16, (tables, levels), checked by `siftfunnel.shared.wire.tables`.
         most_bytes: the ceiling of a payload.
         mean_bytes: the mean payload on the features that the tables were counted on.
@@ -120,13 +120,29 @@ def lattice_body(
 
 
 def signed_body(
-    feature: FeatureSpec, step: np.float32, contexts: SignedContexts, tables: LatticeTables
+    feature: FeatureSpec,
+    step: np.float32,
+    contexts: SignedContexts,
+    tables: LatticeTables,
+    mask_choices: _Bytes,
+    mask_counts: NDArray[np.uint16],
 ) -> "LatticeBody":
     """The body of a signed codec.
 
+    Args:
+        feature: what is sent.
+        step: of all channels.
+        contexts: what a symbol's table is chosen by.
+        tables: of flags and levels.
+        mask_choices: uint8, (kinds, stages, activities): the table of each mask.
+        mask_counts: uint16, (tables, 256), checked by `siftfunnel.shared.wire.tables`.
+
     Raises:
-        ValueError: a step out of range, an even number of levels, too few or too many; see `LatticeBody`.
+        ValueError: a step out of range, an odd number of levels, too few or too many, a table of masks that
+            there is none of; see `LatticeBody`.
     """
+    if mask_choices.max() >= len(mask_counts):
+        raise ValueError(f"mask_choices name table {mask_choices.max()}; there are {len(mask_counts)}")
     if not LEAST_STEP <= step <= MOST_STEP:
         raise ValueError(f"step must lie in [{LEAST_STEP}, {MOST_STEP}]")
     sent = tables.sent
@@ -142,16 +158,28 @@ def signed_body(
             kinds=tables.kinds[sent],
             choices=tables.choices,
             tables=len(tables.counts),
+            mask_choices=mask_choices,
+            mask_tables=len(mask_counts),
         )
     )
-    return LatticeBody(feature, levels, LIMIT, tables, f"signed levels of {step:.4g} in all channels")
+    precision = f"signed levels of {step:.4g} in all channels"
+    return LatticeBody(feature, levels, LIMIT, tables, precision, mask_counts)
 
 
 class LatticeBody:
-    """A whole payload, checksum included; otherwise as `siftfunnel.shared.wire.bodies.Body`."""
+    """A whole payload, checksum included; otherwise as `siftfunnel.shared.wire.bodies.Body`.
+
+    ``more`` are rows of further tables that ``levels`` asks for, behind those of how coarse and of digits.
+    """
 
     def __init__(
-        self, feature: FeatureSpec, levels: Levels, most_level: int, tables: LatticeTables, precision: str
+        self,
+        feature: FeatureSpec,
+        levels: Levels,
+        most_level: int,
+        tables: LatticeTables,
+        precision: str,
+        more: Iterable[NDArray[np.uint16]] = (),
     ) -> None:
         self._shape = (feature.channels, feature.height * feature.width)
         self._levels = levels
@@ -161,7 +189,7 @@ class LatticeBody:
         self._head_runs = [(self._mode_table, 0, 1), *self._flag_runs]
         # the largest level, halved that often, rounds to 0
         self._coarsest = (2 * most_level).bit_length()
-        self._coder = make_tables(_with_modes_and_digits(tables.counts, self._coarsest))
+        self._coder = make_tables([*_with_modes_and_digits(tables.counts, self._coarsest), *more])
         # the checksum and the one above it
         self.least_bytes = SEAL_BYTES + 1
         self.most_bytes = tables.most_bytes
@@ -194,10 +222,10 @@ class LatticeBody:
         coarser = int(reader.pop(self._mode_table, 1)[0])
         if coarser > self._coarsest:
             raise CodecError(f"body says {coarser} times coarser; {self._coarsest} is the most")
-        flags = np.concatenate(reader.pop_runs(self._flag_runs)).astype(np.uint8).tobytes()
-        if max(flags) > 1:
+        flags = np.concatenate(reader.pop_runs(self._flag_runs))
+        if flags.max() > 1:
             raise CodecError("body says neither that a channel is sent nor that it is not")
-        filling = self._levels.begin(flags)
+        filling = self._levels.begin(flags.astype(np.uint8).tobytes())
         while filling.runs is not None:
             filling.fill(reader.pop_runs(filling.runs))
         told, features = filling.finish(coarser)

@@ -1,10 +1,11 @@
 """Count the tables of a signed codec on real features, once, when a bundle is exported.
 
 Channels are put into few kinds by the size of their levels; every kind, phase, activity and class could have
-a table of its own, and each takes that of few which codes its levels in the fewest bits. Tables that many
-levels were counted for hold for fresh pictures as well.
+a table of its own, and each takes that of few which codes its symbols in the fewest bits. Tables that many
+symbols were counted for hold for fresh pictures as well, and few tables are few calls of the entropy coder.
 """
 
+import math
 from binascii import crc32
 from typing import Any
 
@@ -13,24 +14,26 @@ from numpy.typing import NDArray
 
 from siftfunnel.shared.manifest import CodecSpec, FeatureSpec
 from siftfunnel.shared.wire.bodies import encode_array, make_body
-from siftfunnel.shared.wire.lattice import PHASES
 from siftfunnel.shared.wire.lattice_body import SILENT, LatticeBody
 from siftfunnel.shared.wire.quantiser import LEAST_STEP, MOST_STEP
-from siftfunnel.shared.wire.seal import SEAL_BYTES
-from siftfunnel.shared.wire.signed import LEAST_SYMBOLS, LIMIT, MOST_SYMBOLS, SignedContexts, most_of
-from siftfunnel.shared.wire.signed_levels import (
-    PHASE_PARTS,
-    NumpySignedLevels,
-    SignedLayout,
-    levels_of_phase,
-    neighbour_sums,
+from siftfunnel.shared.wire.signed import (
+    LEAST_SYMBOLS,
+    LIMIT,
+    MASK_CHANNELS,
+    MASKS,
+    MOST_SYMBOLS,
+    SignedContexts,
+    first_masks,
 )
-from siftfunnel.shared.wire.tables import PRECISION_BITS, counts_from_histogram
+from siftfunnel.shared.wire.signed_levels import SignedLayout, SignedLevels
+from siftfunnel.shared.wire.tables import counts_from_histogram
 
 KINDS = 24
-ACTIVITIES = 5
-FLAG_TABLES, LEVEL_TABLES = 6, 24
-BOUNDS = (1, 2, 3, 4, 6, 8, 10, 13, 17, 22, 30)
+ACTIVITIES = 16
+FLAG_TABLES, MASK_TABLES, LEVEL_TABLES = 4, 8, 8
+BOUNDS = (1, 2, 3, 5, 8)
+COUNT_BITS = 16
+"""Of a table's sum: 256 masks take no more than a 256th of it for being possible."""
 CEILING = 4
 """Times the mean payload."""
 _PRIOR = 0.1
@@ -56,17 +59,19 @@ def calibrate_signed(name: str, features_NCHW: NDArray[np.float32], step: float)
     sent = flag_rows[:, 1] > 0
     if not sent.any():
         raise ValueError("every value rounds to zero under this step; there is nothing to send")
-    symbols = min(MOST_SYMBOLS, max(LEAST_SYMBOLS, 2 * int(np.abs(levels).max()) + 1))
+    symbols = min(MOST_SYMBOLS, max(LEAST_SYMBOLS, 2 * int(np.abs(levels).max())))
     kinds = _kinds(levels, flag_rows[:, 1])
-    contexts = SignedContexts(BOUNDS, _activities(levels, symbols))
-    rows = _count(levels, kinds, symbols, contexts)
+    contexts = SignedContexts(BOUNDS, _activities(levels.reshape(count, channels, -1) != 0))
     flags = np.full(channels, SILENT, np.uint8)
     flag_tables, flags[sent] = cluster(np.pad(flag_rows[sent], ((0, 0), (0, symbols - 2))), FLAG_TABLES)
-    level_tables, chosen = cluster(rows.reshape(-1, symbols), LEVEL_TABLES)
-    counts = np.stack([counts_from_histogram(row) for row in (*flag_tables, *level_tables)])
+    masks, rows = _count(levels, kinds, symbols, contexts)
+    level_tables, chosen = cluster(rows, LEVEL_TABLES)
+    mask_tables, mask_chosen = cluster(masks, MASK_TABLES)
+    counts = [counts_from_histogram(row, COUNT_BITS) for row in (*flag_tables, *level_tables)]
+    mask_counts = [counts_from_histogram(row, COUNT_BITS) for row in mask_tables]
     parameters: dict[str, Any] = {
         "levels": symbols,
-        "precision_bits": PRECISION_BITS,
+        "precision_bits": COUNT_BITS,
         "step": float(np.float32(step)),
         "tables": len(counts),
         "bounds": list(contexts.bounds),
@@ -74,7 +79,10 @@ def calibrate_signed(name: str, features_NCHW: NDArray[np.float32], step: float)
         "flags": encode_array(flags, "u1"),
         "kinds": encode_array(kinds, "u1"),
         "choices": encode_array(chosen + len(flag_tables), "u1"),
-        "counts": encode_array(counts, "<u2"),
+        "counts": encode_array(np.stack(counts), "<u2"),
+        "mask_tables": len(mask_counts),
+        "mask_choices": encode_array(mask_chosen, "u1"),
+        "mask_counts": encode_array(np.stack(mask_counts), "<u2"),
         "most_bytes": 4 * levels[0].size + 16,
         "mean_bytes": 0.0,
     }
@@ -85,45 +93,6 @@ def calibrate_signed(name: str, features_NCHW: NDArray[np.float32], step: float)
     most_bytes = min(parameters["most_bytes"], max(int(CEILING * mean_bytes), 64))
     parameters |= {"mean_bytes": round(mean_bytes, 2), "most_bytes": most_bytes}
     return CodecSpec(name, "signed", parameters)
-
-
-def expected_bytes(features_NCHW: NDArray[np.float32], step: float) -> float:
-    """About the mean payload of a signed codec for features like these, without making it.
-
-    It is the entropy of each channel's levels where the channel has any, somewhat more than the codec takes.
-
-    Raises:
-        ValueError: as `calibrate_signed`.
-    """
-    levels = _quantised(features_NCHW, step)
-    active: NDArray[np.bool_] = np.asarray(levels.any(axis=(2, 3)))
-    bits = 0.0
-    for channel in range(levels.shape[1]):
-        lit = active[:, channel]
-        if lit.any():
-            bits += _entropy(np.bincount(lit))
-            found = levels[lit, channel].ravel()
-            bits += _entropy(np.bincount(found - found.min()))
-    return bits / 8 / len(levels) + SEAL_BYTES
-
-
-def step_for(features_NCHW: NDArray[np.float32], wanted_bytes: float) -> float:
-    """The step under which `expected_bytes` says so many, within a thousandth.
-
-    Raises:
-        ValueError: as `calibrate_signed`, and where no step gives so many bytes.
-    """
-    largest = float(np.abs(features_NCHW).max())
-    fine, coarse = largest / 2**14, 2.5 * largest
-    if not expected_bytes(features_NCHW, fine) >= wanted_bytes > SEAL_BYTES:
-        raise ValueError(f"no step gives {wanted_bytes} bytes for features like these")
-    while coarse / fine > 1.001:
-        middle = (fine * coarse) ** 0.5
-        if expected_bytes(features_NCHW, middle) > wanted_bytes:
-            fine = middle
-        else:
-            coarse = middle
-    return float((fine * coarse) ** 0.5)
 
 
 def cluster(histograms: NDArray[np.int64], most: int) -> tuple[NDArray[np.int64], NDArray[np.uint8]]:
@@ -173,15 +142,20 @@ def _quantised(features_NCHW: NDArray[np.float32], step: float) -> NDArray[np.in
     return rounded
 
 
-def _activities(levels: NDArray[np.int32], symbols: int) -> tuple[tuple[int, ...], ...]:
-    """Bounds that cut what is seen of each phase's activity into parts of like number."""
-    most = most_of(symbols)
-    magnitudes = np.abs(levels).clip(0, most).sum(axis=1).transpose(1, 2, 0)
-    busy = np.pad(magnitudes, ((1, 1), (1, 1), (0, 0)))
-    seen = [levels.any(axis=(2, 3)).sum(axis=1)]
-    for phase in range(1, PHASES):
-        seen.append(np.concatenate([neighbour_sums(busy, phase, p).ravel() for p in PHASE_PARTS[phase]]))
-    return tuple(_bounds(found) for found in seen)
+def _activities(lit: NDArray[np.bool_]) -> tuple[tuple[int, ...], ...]:
+    """Bounds that cut what is seen of activities into parts of like number.
+
+    Args:
+        lit: (frames, channels, positions), where levels are not 0.
+    """
+    active = np.count_nonzero(lit.any(axis=2), axis=1)
+    first, busy = [], []
+    for frame, channels in zip(lit, active.tolist(), strict=True):
+        told = frame.compress(frame.any(axis=1), axis=0)
+        first.append(np.count_nonzero(told[: MASK_CHANNELS * first_masks(channels)], axis=0))
+        busy.append(np.count_nonzero(told, axis=0))
+    every = np.concatenate(busy)
+    return tuple(_bounds(seen) for seen in (active, np.concatenate(first), every[every > 0]))
 
 
 def _bounds(seen: NDArray[np.int64]) -> tuple[int, ...]:
@@ -195,11 +169,13 @@ def _bounds(seen: NDArray[np.int64]) -> tuple[int, ...]:
 
 def _count(
     levels: NDArray[np.int32], kinds: NDArray[np.uint8], symbols: int, contexts: SignedContexts
-) -> NDArray[np.int64]:
-    """How often each symbol stands in each context: (kinds, phases, activities, classes, symbols)."""
+) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """How often each mask and each level's symbol stands in each context: (contexts, symbols)."""
     _, channels, height, width = levels.shape
-    shape = (int(kinds.max()) + 1, *contexts.shape)
-    nothing = np.zeros(shape, np.uint8)
+    of_masks, of_levels = (
+        (int(kinds.max()) + 1, *shape) for shape in (contexts.of_masks, contexts.of_levels)
+    )
+    # each context is its own table
     layout = SignedLayout(
         channels=channels,
         height=height,
@@ -209,21 +185,26 @@ def _count(
         step=np.float32(1),
         contexts=contexts,
         kinds=kinds.astype(np.intp),
-        choices=nothing,
-        tables=1,
+        choices=np.arange(math.prod(of_levels)).reshape(of_levels),
+        tables=0,
+        mask_choices=np.arange(math.prod(of_masks)).reshape(of_masks),
+        mask_tables=0,
     )
-    coder = NumpySignedLevels(layout)
-    found = np.zeros(nothing.size * symbols, np.int64)
-    for frame in levels.reshape(len(levels), channels, -1):
-        lit = frame.any(axis=1)
-        _, of_kind = coder.active(lit.tobytes())
-        cells = coder.cells(coder.inside(frame[lit]))
-        for phase in range(PHASES):
-            signs, rows = coder.contexts(phase, cells, of_kind)
-            found += np.bincount(
-                rows * symbols + coder.symbols(levels_of_phase(phase, cells), signs), minlength=found.size
-            )
-    return found.reshape(*shape, symbols)
+    coder = SignedLevels(layout)
+    most, masks, found = np.int32(coder.most), [], []
+    for frame in levels.reshape(len(levels), channels, -1).clip(-most, most).astype(np.int8):
+        seen = coder.look(frame)
+        masks.append(seen.mask_keys * MASKS + coder.symbol_of_mask.take(seen.masks))
+        found.append(seen.keys * symbols + seen.symbols)
+    return (
+        _histograms(masks, layout.mask_choices.size, MASKS),
+        _histograms(found, layout.choices.size, symbols),
+    )
+
+
+def _histograms(found: list[NDArray[Any]], rows: int, symbols: int) -> NDArray[np.int64]:
+    counted = np.bincount(np.concatenate(found), minlength=rows * symbols)
+    return counted.astype(np.int64).reshape(rows, symbols)
 
 
 def _kinds(levels: NDArray[np.int32], frames: NDArray[np.int64]) -> NDArray[np.uint8]:
@@ -239,9 +220,3 @@ def _cut(values: NDArray[np.float64], weights: NDArray[np.float64], pieces: int)
     found = np.empty(len(values), np.intp)
     found[order] = np.minimum((reached - weights[order] / 2) / reached[-1] * pieces, pieces - 1)
     return found
-
-
-def _entropy(histogram: NDArray[np.int64]) -> float:
-    """Bits of all symbols of a histogram."""
-    seen = histogram[histogram > 0]
-    return float(-(seen * np.log2(seen / seen.sum())).sum())

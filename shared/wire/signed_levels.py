@@ -1,40 +1,41 @@
 """A signed codec's levels: quantised and sorted for the entropy coder, and put back where they came from.
 
-Levels of one position lie together, so that whatever is done to a position is done to all channels at once.
+Levels of one position lie together, so that whatever is done to a position is done to all channels at once;
+positions are in coding order, the even ones first.
 """
 
+from collections.abc import Callable, Generator
 from dataclasses import dataclass
-from functools import lru_cache
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from siftfunnel.shared.wire.errors import CodecError
-from siftfunnel.shared.wire.lattice import PARTS, PHASES
 from siftfunnel.shared.wire.lattice_levels import Filling, Levels, Sorted
 from siftfunnel.shared.wire.signed import (
     DIGITS,
     LIMIT,
+    MASK_CHANNELS,
+    ONES,
     SignedContexts,
     digits_of,
+    first_masks,
     from_digits,
     level_of_symbol,
+    mask_of_symbol,
     most_of,
     symbol_of_level,
 )
 from siftfunnel.shared.wire.stack import Runs
 
 _Bytes = NDArray[np.uint8]
-_Cells = NDArray[np.int8]
-"""Levels, none above `most`, with zeros around: (rows + 2, columns + 2, channels)."""
-
-PHASE_PARTS = (PARTS[:1], PARTS[1:2], PARTS[2:])
-_NEIGHBOURS = (
-    (),
-    ((-1, -1), (-1, 1), (1, -1), (1, 1)),
-    ((-1, 0), (1, 0), (0, -1), (0, 1)),
-)
+_Bools = NDArray[np.bool_]
+_Values = NDArray[np.int8]
+_Places = NDArray[np.intp]
+_Rows = NDArray[np.uint16]
+_Stages = Generator[Runs, Any, None]
+"""Gives what it wants next, and is sent the levels of those runs."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -45,13 +46,15 @@ class SignedLayout:
         channels: of the feature.
         height: of the feature.
         width: of the feature.
-        levels: symbols of a table.
+        levels: symbols of a table of levels.
         sent: intp, the channels that are ever sent, in the order of their flags.
         step: of all channels.
         contexts: what a symbol's table is chosen by.
         kinds: intp, the kind of each channel that is sent.
-        choices: uint8, (kinds, phases, activities, classes): the table of each symbol.
-        tables: how many there are; the second one behind them is that of digits.
+        choices: (kinds, activities, classes): the table of each level.
+        tables: how many there are; behind them are those of how coarse, of digits, and of masks.
+        mask_choices: (kinds, stages, activities): the table of each mask, counted from the first of masks.
+        mask_tables: how many there are.
     """
 
     channels: int
@@ -62,215 +65,297 @@ class SignedLayout:
     step: np.float32
     contexts: SignedContexts
     kinds: NDArray[np.intp]
-    choices: _Bytes
+    choices: NDArray[Any]
     tables: int
+    mask_choices: NDArray[Any]
+    mask_tables: int
 
 
 def make_signed_levels(layout: SignedLayout) -> Levels:
     """See `siftfunnel.shared.wire.lattice_levels.Levels`."""
-    return NumpySignedLevels(layout)
+    return SignedLevels(layout)
 
 
-@lru_cache(maxsize=256)
-def _slices(height: int, width: int, part: tuple[int, int], shift: tuple[int, int]) -> tuple[slice, slice]:
-    row, column = (1 + first + by for first, by in zip(part, shift, strict=True))
-    return slice(row, height - part[0] + row, 2), slice(column, width - part[1] + column, 2)
+class Seen(NamedTuple):
+    """What is told of a feature, and in which contexts.
+
+    Attributes:
+        flags: for each channel that is ever sent, in the order of channels, whether it is now.
+        masks: in coding order: stage, position, mask.
+        mask_keys: the stage and table of each.
+        found: where levels are not 0, among (positions, active channels).
+        values: the levels there, none above `most`.
+        symbols: of these.
+        keys: the stage and table of each.
+    """
+
+    flags: _Bools
+    masks: _Bytes
+    mask_keys: NDArray[Any]
+    found: _Places
+    values: _Values
+    symbols: _Bytes
+    keys: NDArray[Any]
 
 
-def shifted(cells: NDArray[Any], part: tuple[int, int], shift: tuple[int, int]) -> NDArray[Any]:
-    """The cells of a part, or those so many rows and columns away from them."""
-    return cells[_slices(cells.shape[0] - 2, cells.shape[1] - 2, part, shift)]
-
-
-def neighbour_sums(cells: NDArray[Any], phase: int, part: tuple[int, int]) -> NDArray[Any]:
-    """For each cell of a part the sum of the four neighbours that are the context of a phase, 1 or 2."""
-    first, second, third, fourth = (shifted(cells, part, shift) for shift in _NEIGHBOURS[phase])
-    sums: NDArray[Any] = first + second
-    sums += third
-    sums += fourth
-    return sums
-
-
-class NumpySignedLevels:
+class SignedLevels:
     """See `siftfunnel.shared.wire.lattice_levels.Levels`."""
 
     def __init__(self, layout: SignedLayout) -> None:
         self.layout = layout
         self.most = most_of(layout.levels)
-        _, activities, classes = layout.contexts.shape
-        self._classes = layout.contexts.of_sums()
-        self._symbols, self.levels = symbol_of_level(), level_of_symbol(layout.levels)
-        # for each kind, phase, activity and class its phase and table, told by one byte
-        phases = (np.arange(PHASES, dtype=np.uint8) * layout.tables)[:, None, None]
-        self._keys = (layout.choices + phases).ravel()
-        self._of_kind = layout.kinds * (PHASES * activities * classes)
-        self._bounds = [np.array(bounds, np.int64) for bounds in layout.contexts.activities]
+        self.symbol_of_level, self.level_of_symbol = symbol_of_level(), level_of_symbol(layout.levels)
+        self.mask_of_symbol = mask_of_symbol()
+        self.symbol_of_mask = self.mask_of_symbol.argsort().astype(np.uint8)
+        self.class_of_sum = layout.contexts.class_of_sum()
+        self.bounds = [np.array(bounds, np.int32) for bounds in layout.contexts.activities]
+        # flags are told in another order than channels have
+        self.of_channel = layout.sent.argsort()
+        self._of_flag = self.of_channel.argsort()
+        self.sent, self.kinds = layout.sent[self.of_channel], layout.kinds[self.of_channel]
+        self.order, self.even, self.neighbours = _positions(layout.height, layout.width)
+        self.back = self.order.argsort()
+        # (activities, kinds, ...): that of a position is looked up before that of a channel
+        by_activity = layout.mask_choices.transpose(1, 2, 0)
+        self.mask_keys = [
+            np.ascontiguousarray(keys + layout.mask_choices.dtype.type(stage * layout.mask_tables))
+            for stage, keys in enumerate(by_activity)
+        ]
+        even, odd = layout.choices[..., :1], layout.choices + layout.choices.dtype.type(layout.tables)
+        self.keys = np.concatenate((even, odd[..., 1:]), axis=2).ravel()
+        kinds, activities, classes = layout.choices.shape
+        rows = np.arange(0, self.keys.size, classes, dtype=np.uint16).reshape(kinds, activities)
+        self.rows = np.ascontiguousarray(rows.T)
 
     def sort(self, features: NDArray[np.float32], coarser: int) -> Sorted:
         """See `Levels`."""
-        levels = self._quantise(features, coarser)
-        flags: NDArray[np.bool_] = np.asarray(levels.any(axis=1))
-        inside = self.inside(levels[flags])
-        cells, of_kind = self.cells(inside), self._of_kind[flags]
-        keys, symbols, in_order = [], [], []
-        for phase in range(PHASES):
-            signs, rows = self.contexts(phase, cells, of_kind)
-            in_order.append(levels_of_phase(phase, cells))
-            symbols.append(self.symbols(in_order[-1], signs))
-            keys.append(self.keys(rows))
-        key, told = np.concatenate(keys), np.concatenate(in_order)
-        head, digits = 1 + len(flags), digits_of(self._beyond(levels[flags], inside))
-        found = np.empty(head + len(told) + len(digits), np.int32)
-        found[0] = coarser
-        found[1:head] = flags
-        found[head : head + len(told)] = np.concatenate(symbols).take(key.argsort(kind="stable"))
-        found[head + len(told) :] = digits
-        runs = self.runs(key, head) + self.digit_runs(len(digits), head + len(told))
-        said = bytes([coarser]) + flags.tobytes() + told.tobytes() + digits.astype(np.uint8).tobytes()
-        return Sorted(said, found, runs)
+        step = np.ldexp(self.layout.step, coarser)
+        seen = self.look(self._quantised(features, step, self.most).astype(np.int8))
+        digits = self._digits(features, step, seen)
+        head = np.empty(1 + len(seen.flags), np.uint8)
+        head[0], head[1:] = coarser, seen.flags.take(self._of_flag)
+        masks = self.symbol_of_mask.take(seen.masks.take(seen.mask_keys.argsort(kind="stable")))
+        symbols = seen.symbols.take(seen.keys.argsort(kind="stable"))
+        runs = self.mask_runs(seen.mask_keys, len(head))
+        runs += self.level_runs(seen.keys, len(head) + len(masks))
+        runs += self.digit_runs(len(digits), len(head) + len(masks) + len(symbols))
+        return Sorted(
+            b"".join(part.tobytes() for part in (head, seen.masks, seen.values, digits)),
+            np.concatenate((head, masks, symbols, digits), dtype=np.int32),
+            runs,
+        )
 
     def begin(self, flags: bytes) -> Filling:
         """See `Levels`."""
         return _SignedFilling(self, flags)
 
-    def active(self, flags: bytes) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
-        """The channels whose flag is 1, of all, and where their kinds begin in the keys."""
-        of_sent = np.flatnonzero(np.frombuffer(flags, np.uint8))
-        return self.layout.sent[of_sent], self._of_kind[of_sent]
+    def look(self, levels: _Values) -> Seen:
+        """What is told of levels, (sent, positions by row and column), none above `most`."""
+        inside = np.ascontiguousarray(levels.T).take(self.order, axis=0)
+        flags = np.bitwise_or.reduce(inside, axis=0) != 0
+        inside = inside.compress(flags, axis=1)
+        lit = inside != 0
+        masks, found = np.packbits(lit, axis=1), np.flatnonzero(lit)
+        frame = SignedFrame(self, flags)
+        first, rest = masks[:, : frame.first], masks[:, frame.first :]
+        values, rows = inside.ravel().take(found), frame.rows(masks, found)
+        symbols, even = values.copy(), int(found.searchsorted(self.even * inside.shape[1]))
+        classes, signs = frame.odd(inside, found[even:])
+        rows[even:] += classes
+        symbols[even:] *= signs
+        return Seen(
+            flags=flags,
+            masks=np.concatenate((first.ravel(), rest.ravel())),
+            mask_keys=np.concatenate((frame.first_keys(), frame.rest_keys(first))),
+            found=found,
+            values=values,
+            symbols=self.symbol_of_level.take(symbols.view(np.uint8)),
+            keys=self.keys.take(rows),
+        )
 
-    def cells(self, inside: _Cells) -> _Cells:
-        """Levels, (channels, height * width), with zeros around."""
-        height, width = self.layout.height, self.layout.width
-        cells = np.zeros((height + 2, width + 2, len(inside)), np.int8)
-        cells[1:-1, 1:-1] = inside.T.reshape(height, width, len(inside))
-        return cells
+    def mask_runs(self, keys: NDArray[Any], start: int) -> Runs:
+        """Stretches of one table among masks that are sorted by key."""
+        return _stretches(keys, start, self.layout.mask_tables, self.layout.tables + 2)
 
-    def contexts(
-        self, phase: int, cells: _Cells, of_kind: NDArray[np.intp]
-    ) -> tuple[_Cells, NDArray[np.intp]]:
-        """For each level of a phase, in coding order, the sign that is likelier and its row of `choices`.
-
-        Signs are 1 or -1, rows those of kinds, phases, activities and classes laid flat.
-        """
-        channels, (_, activities, classes) = cells.shape[2], self.layout.contexts.shape
-        first = of_kind + phase * activities * classes
-        if phase == 0:
-            first += int(np.searchsorted(self._bounds[0], channels, side="right")) * classes
-            positions = -(-self.layout.height // 2) * -(-self.layout.width // 2)
-            return np.ones(positions * channels, np.int8), np.tile(first, positions)
-        busy = np.abs(cells).sum(axis=2, dtype=np.int64)
-        signs, rows = [], []
-        for part in PHASE_PARTS[phase]:
-            sums = neighbour_sums(cells, phase, part)
-            sums = sums.reshape(sums.shape[0] * sums.shape[1], channels)
-            around = neighbour_sums(busy, phase, part).ravel()
-            activity = np.searchsorted(self._bounds[phase], around, side="right")
-            row = self._classes.take(sums.view(np.uint8))
-            row += first
-            row += activity[:, None] * classes
-            signs.append((sums >> 7 | 1).ravel())
-            rows.append(row.ravel())
-        return np.concatenate(signs), np.concatenate(rows)
-
-    def keys(self, rows: NDArray[np.intp]) -> _Bytes:
-        """The phase and table of levels, told by one byte, by their rows of `choices`."""
-        return self._keys.take(rows)
-
-    def symbols(self, values: _Cells, signs: _Cells) -> _Bytes:
-        """The symbols of levels, none above `most`, by the sign that is likelier."""
-        return self._symbols.take((values * signs).view(np.uint8))
-
-    def runs(self, keys: _Bytes, start: int) -> Runs:
-        """Stretches of one table among symbols that are sorted by key."""
-        runs, tables = [], self.layout.tables
-        for key, count in enumerate(np.bincount(keys).tolist()):
-            if count:
-                runs.append((key % tables, start, start + count))
-                start += count
-        return runs
+    def level_runs(self, keys: NDArray[Any], start: int) -> Runs:
+        """Stretches of one table among levels that are sorted by key."""
+        return _stretches(keys, start, self.layout.tables, 0)
 
     def digit_runs(self, count: int, start: int) -> Runs:
         """The stretch of digits, if there are any."""
         return [(self.layout.tables + 1, start, start + count)] if count else []
 
-    def inside(self, levels: NDArray[np.int32]) -> _Cells:
-        """Levels as neighbours see them."""
-        return levels.clip(-self.most, self.most).astype(np.int8)
+    def _digits(self, features: NDArray[np.float32], step: np.float32, seen: Seen) -> NDArray[np.uint8]:
+        """How far each level of an outermost symbol lies beyond it, in coding order."""
+        outermost = seen.found.compress(np.abs(seen.values) == self.most)
+        if not len(outermost):
+            return np.empty(0, np.uint8)
+        levels = self._quantised(features, step, LIMIT).compress(seen.flags, axis=0)
+        exact = np.abs(levels.T.take(self.order, axis=0).take(outermost)).astype(np.int32)
+        return digits_of(exact - self.most).astype(np.uint8)
 
-    def _beyond(self, levels: NDArray[np.int32], inside: _Cells) -> NDArray[np.int32]:
-        """How far each level of an outermost symbol lies beyond it, by channel, row and column."""
-        outermost = np.abs(inside) == self.most
-        beyond: NDArray[np.int32] = np.abs(levels[outermost]) - self.most
-        return beyond
-
-    def _quantise(self, features: NDArray[np.float32], coarser: int) -> NDArray[np.int32]:
+    def _quantised(self, features: NDArray[np.float32], step: np.float32, most: int) -> NDArray[np.float32]:
         # clipped before the division, which could overflow
-        highest = np.float32(LIMIT) * self.layout.step
-        levels = features.take(self.layout.sent, axis=0)
+        highest = min(LIMIT * self.layout.step, most * step)
+        levels = features.take(self.sent, axis=0)
         levels.clip(-highest, highest, out=levels)
-        levels /= np.ldexp(self.layout.step, coarser)
-        rounded: NDArray[np.int32] = np.rint(levels, out=levels).astype(np.int32)
-        return rounded
+        levels /= step
+        return np.rint(levels, out=levels)
 
 
-def levels_of_phase(phase: int, cells: _Cells) -> _Cells:
-    """The levels of a phase in coding order."""
-    return np.concatenate([shifted(cells, part, (0, 0)).ravel() for part in PHASE_PARTS[phase]])
+class SignedFrame:
+    """The contexts of one feature's masks and levels.
+
+    Args:
+        levels: of the codec.
+        flags: for each channel that is ever sent, in the order of channels, whether it is now.
+
+    Attributes:
+        masks: of a position.
+        first: how many of them the first stage tells.
+    """
+
+    def __init__(self, levels: SignedLevels, flags: _Bools) -> None:
+        self._levels = levels
+        self._kinds = levels.kinds.compress(flags)
+        self._of_masks = self._kinds[::MASK_CHANNELS]
+        self.masks = len(self._of_masks)
+        self.first = first_masks(len(self._kinds))
+
+    def first_keys(self) -> NDArray[Any]:
+        """The stage and table of each mask of the first stage."""
+        levels = self._levels
+        activity = levels.bounds[0].searchsorted(len(self._kinds), side="right")
+        keys = np.empty((len(levels.order), self.first), levels.mask_keys[0].dtype)
+        keys[:] = levels.mask_keys[0][activity].take(self._of_masks[: self.first])
+        return keys.ravel()
+
+    def rest_keys(self, first: _Bytes) -> NDArray[Any]:
+        """The stage and table of each mask of the second stage, by the masks of the first one."""
+        activity = self._levels.bounds[1].searchsorted(_ones(first), side="right")
+        keys = self._levels.mask_keys[1].take(self._of_masks[self.first :], axis=1)
+        return keys.take(activity, axis=0).ravel()
+
+    def rows(self, masks: _Bytes, found: _Places) -> _Rows:
+        """For each level that is not 0 where the classes of its context begin, by all masks of a position."""
+        activity = self._levels.bounds[2].searchsorted(_ones(masks), side="right")
+        rows: _Rows = self._levels.rows.take(self._kinds, axis=1).take(activity, axis=0).ravel().take(found)
+        return rows
+
+    def odd(self, inside: _Values, found: _Places) -> tuple[_Rows, _Values]:
+        """The class and the likelier sign of each level at an odd position.
+
+        Args:
+            inside: levels, (positions, active channels); of odd positions none are looked at.
+            found: where these levels are not 0, among all.
+        """
+        even, channels = self._levels.even, len(self._kinds)
+        cells = np.zeros((even + 1, channels), np.int8)
+        cells[:even] = inside[:even]
+        sums = np.add.reduce(cells.take(self._levels.neighbours, axis=0), axis=0, dtype=np.int8)
+        of_found = sums.ravel().take(found - even * channels)
+        return self._levels.class_of_sum.take(of_found.view(np.uint8)), of_found >> 7 | 1
+
+
+def _ones(masks: _Bytes) -> NDArray[np.int32]:
+    """How many levels of each position are not 0, by masks, (positions, masks)."""
+    ones: NDArray[np.int32] = np.add.reduce(ONES.take(masks), axis=1, dtype=np.int32)
+    return ones
+
+
+def _positions(height: int, width: int) -> tuple[_Places, int, _Places]:
+    """Positions in coding order, how many are even, and for each odd one which its four neighbours are.
+
+    A neighbour outside the feature is the one behind the last even one.
+    """
+    rows, columns = np.indices((height, width))
+    odd = (rows + columns) % 2
+    order = np.argsort(odd.ravel(), kind="stable")
+    even = order.size - int(odd.sum())
+    place = np.full((height + 2, width + 2), even)
+    place[1:-1, 1:-1].flat[order[:even]] = np.arange(even)
+    around = np.stack([place[:-2, 1:-1], place[2:, 1:-1], place[1:-1, :-2], place[1:-1, 2:]])
+    return order, even, around.reshape(4, -1)[:, order[even:]]
+
+
+def _stretches(keys: NDArray[Any], start: int, tables: int, first: int) -> Runs:
+    """Table, start and end of each stretch of one key when keys are sorted: stage times tables and table."""
+    found = []
+    for key, count in enumerate(np.bincount(keys).tolist()):
+        if count:
+            found.append((first + key % tables, start, start + count))
+            start += count
+    return found
 
 
 class _SignedFilling:
-    def __init__(self, levels: NumpySignedLevels, flags: bytes) -> None:
-        self._levels = levels
-        self._flags = flags
-        self._channels, self._of_kind = levels.active(flags)
-        layout = levels.layout
-        self._cells = np.zeros((layout.height + 2, layout.width + 2, len(self._channels)), np.int8)
-        self._told: list[_Cells] = []
-        self._digits = np.empty(0, np.int32)
-        self._phase = -1
-        self._next()
+    def __init__(self, levels: SignedLevels, flags: bytes) -> None:
+        self._levels, self._flags = levels, flags
+        self.runs: Runs | None = None
+        self._stages = self._filled(np.frombuffer(flags, np.bool_).take(levels.of_channel))
+        self._go_on(None)
 
     def fill(self, popped: list[NDArray[np.int32]]) -> None:
-        joined = popped[0] if len(popped) == 1 else np.concatenate(popped)
-        if self._phase == PHASES:
-            self._digits = joined
-        else:
-            values = np.empty(len(joined), np.int8)
-            values[self._order] = self._levels.levels.take(joined)
-            values *= self._signs
-            self._told.append(values)
-            for part in PHASE_PARTS[self._phase]:
-                cells = shifted(self._cells, part, (0, 0))
-                cells[:], values = values[: cells.size].reshape(cells.shape), values[cells.size :]
-        self._next()
+        self._go_on(popped)
 
     def finish(self, coarser: int) -> tuple[bytes, NDArray[np.float32]]:
-        layout, levels = self._levels.layout, self._inside.astype(np.int32)
-        if len(self._digits):
-            beyond = from_digits(self._digits)
-            if beyond.max() > LIMIT - self._levels.most:
-                raise CodecError(f"body says a level above {LIMIT}")
-            levels[self._outermost] += np.sign(levels[self._outermost]) * beyond
-        features = np.zeros((layout.channels, layout.height * layout.width), np.float32)
-        features[self._channels] = levels.astype(np.float32) * np.ldexp(layout.step, coarser)
-        told = b"".join(values.tobytes() for values in self._told)
-        return bytes([coarser]) + self._flags + told + self._digits.astype(np.uint8).tobytes(), features
+        layout = self._levels.layout
+        values = self._inside.take(self._levels.back, axis=0).T.astype(np.float32)
+        values *= np.ldexp(layout.step, coarser)
+        features = np.zeros((layout.channels, values.shape[1]), np.float32)
+        features[self._active] = values
+        return bytes([coarser]) + self._flags + self._told, features
 
-    def _next(self) -> None:
-        """Go on to the next phase that has levels: a feature one position wide has none in the second."""
-        self.runs: Runs | None = None
-        while self.runs is None and self._phase < PHASES:
-            self._phase += 1
-            if self._phase == PHASES:
-                layout, channels = self._levels.layout, len(self._channels)
-                inside = self._cells[1:-1, 1:-1].reshape(layout.height * layout.width, channels)
-                self._inside: _Cells = np.ascontiguousarray(inside.T)
-                self._outermost = np.abs(self._inside) == self._levels.most
-                count = DIGITS * int(np.count_nonzero(self._outermost))
-                self.runs = self._levels.digit_runs(count, 0) or None
-                return
-            self._signs, rows = self._levels.contexts(self._phase, self._cells, self._of_kind)
-            if len(rows):
-                keys = self._levels.keys(rows)
-                self._order = keys.argsort(kind="stable")
-                self.runs = self._levels.runs(keys, 0)
+    def _go_on(self, popped: list[NDArray[np.int32]] | None) -> None:
+        try:
+            self.runs = self._stages.send(popped)
+        except StopIteration:
+            self.runs = None
+
+    def _filled(self, flags: _Bools) -> _Stages:
+        """Stage after stage: the first masks, the others, levels at even positions, at odd ones, digits."""
+        levels, frame = self._levels, SignedFrame(self._levels, flags)
+        positions, channels = len(levels.order), int(np.count_nonzero(flags))
+        first = yield from _popped(frame.first_keys(), levels.mask_runs)
+        first = levels.mask_of_symbol.take(first).reshape(positions, frame.first)
+        rest = yield from _popped(frame.rest_keys(first), levels.mask_runs)
+        rest = levels.mask_of_symbol.take(rest).reshape(positions, frame.masks - frame.first)
+        masks = np.concatenate((first, rest), axis=1)
+        spare = frame.masks * MASK_CHANNELS - channels
+        if spare and int(np.bitwise_or.reduce(masks[:, -1])) & (1 << spare) - 1:
+            raise CodecError("body says that a channel behind the last one is not 0")
+        found = np.flatnonzero(np.unpackbits(masks, axis=1, count=channels).view(np.bool_))
+        even = int(found.searchsorted(levels.even * channels))
+        rows, values = frame.rows(masks, found), np.zeros(positions * channels, np.int8)
+        inside = values.reshape(positions, channels)
+        symbols = yield from _popped(levels.keys.take(rows[:even]), levels.level_runs)
+        values[found[:even]] = levels.level_of_symbol.take(symbols)
+        classes, signs = frame.odd(inside, found[even:])
+        symbols = yield from _popped(levels.keys.take(rows[even:] + classes), levels.level_runs)
+        values[found[even:]] = levels.level_of_symbol.take(symbols) * signs
+        self._active, self._inside = levels.sent.compress(flags), inside
+        told = values.take(found)
+        self._told = first.tobytes() + rest.tobytes() + told.tobytes()
+        outermost = found.compress(np.abs(told) == levels.most)
+        if len(outermost):
+            yield from self._beyond(outermost)
+
+    def _beyond(self, outermost: _Places) -> _Stages:
+        """Add what digits say to levels of the outermost symbols."""
+        (digits,) = yield self._levels.digit_runs(DIGITS * len(outermost), 0)
+        beyond = from_digits(digits)
+        if beyond.max() > LIMIT - self._levels.most:
+            raise CodecError(f"body says a level above {LIMIT}")
+        self._inside = self._inside.astype(np.int32)
+        levels = self._inside.take(outermost)
+        self._inside.put(outermost, levels + np.sign(levels) * beyond)
+        self._told += digits.astype(np.uint8).tobytes()
+
+
+def _popped(keys: NDArray[Any], runs_of: Callable[[NDArray[Any], int], Runs]) -> Generator[Runs, Any, _Bytes]:
+    """Symbols of those keys, in coding order."""
+    symbols = np.empty(len(keys), np.uint8)
+    if len(keys):
+        popped = yield runs_of(keys, 0)
+        symbols[keys.argsort(kind="stable")] = np.concatenate(popped)
+    return symbols

@@ -1,6 +1,7 @@
 """What the fast and the plain entropy coder share: a stack of symbols under static tables."""
 
 from abc import ABC, abstractmethod
+from collections.abc import Sequence
 from typing import Protocol
 
 import numpy as np
@@ -54,10 +55,10 @@ class StackTables(ABC):
     """Static tables that writers and readers share.
 
     Args:
-        counts: uint16, shape (tables, levels), checked by `siftfunnel.shared.wire.tables`.
+        counts: uint16, a row for each table, checked by `siftfunnel.shared.wire.tables`.
     """
 
-    def __init__(self, counts: NDArray[np.uint16]) -> None:
+    def __init__(self, counts: Sequence[NDArray[np.uint16]]) -> None:
         self._counts = counts
 
     @abstractmethod

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 PRECISION_BITS = 14
-KNOWN_PRECISION_BITS = (12, 14)
+KNOWN_PRECISION_BITS = (12, 14, 16)
 
 
 def counts_from_histogram(
@@ -21,7 +21,7 @@ def counts_from_histogram(
 
     Args:
         histogram: shape (levels,), not negative; all zero gives an even table.
-        precision_bits: 12 or 14.
+        precision_bits: 12, 14 or 16.
 
     Returns:
         uint16, shape (levels,).

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from siftfunnel.lab.split.front_table import best_points
 from siftfunnel.shared.bundle import Bundle
 from siftfunnel.shipped import Library
 from tests.conftest import run_siftfunnel
@@ -14,7 +15,7 @@ from tests.readme.blocks import README, ROOT, blocks, story
 from tests.readme.scratch import PICTURES, Scratch
 
 BY_CI, BY_THE_CONTAINER_TEST = "ci", "docker"
-QUICK, LONG = ("service", "tls", "bundles"), ("pictures", "lab")
+QUICK, LONG = ("service", "tls", "bundles"), ("pictures", "lab", "network")
 TIMEOUT_S = 1200
 
 
@@ -63,8 +64,26 @@ def test_docker_commands_are_such_that_the_container_test_executes_them() -> Non
 def test_a_reader_who_copies_the_blocks_of_a_story_succeeds(name: str, scratch: Scratch) -> None:
     if name == "lab":
         scratch.run(next(block for block in story("pictures") if "siftfunnel data" in block.text))
+    if name == "network":
+        bring_a_network(scratch)
     printed = "".join(scratch.run(block) for block in story(name))
     CHECKS[name](printed, scratch.folder)
+
+
+def bring_a_network(scratch: Scratch) -> None:
+    """A network and its pictures as the guide makes them, under the names that the README has for them."""
+    for block in blocks((ROOT / "docs/own-network.md").read_text(encoding="utf-8"))[:2]:
+        scratch.run(block)
+    (scratch.folder / "people.onnx").rename(scratch.folder / "net.onnx")
+    (scratch.folder / "people").rename(scratch.folder / "photos")
+
+
+def check_network(printed: str, folder: Path) -> None:
+    assert re.search(r"^ok +mine", printed, re.MULTILINE)
+    assert "of the work on the device" in printed
+    assert len(list(folder.glob("runs/audit-*/report.html"))) == 1
+    outcomes = [json.loads(line)["outcome"] for line in (folder / "answers.jsonl").read_text().splitlines()]
+    assert set(outcomes) == {"answer"}
 
 
 def check_pictures(printed: str, folder: Path) -> None:
@@ -105,6 +124,7 @@ CHECKS: dict[str, Callable[[str, Path], None]] = {
     "tls": check_tls,
     "bundles": check_bundles,
     "lab": check_lab,
+    "network": check_network,
 }
 
 
@@ -114,6 +134,15 @@ def test_the_table_is_what_the_command_prints() -> None:
     found = re.search(r"^<!-- bundles: .*? -->\n(.*?)^<!-- /bundles -->$", text(), re.MULTILINE | re.DOTALL)
     assert found
     assert found[1] == printed.stdout, "run `make readme-table`"
+
+
+def test_the_own_networks_table_is_that_of_the_measured_front() -> None:
+    stored = json.loads((ROOT / "lab/results/own/front.json").read_text(encoding="utf-8"))
+    found = re.search(
+        r"^<!-- own-front: .*? -->\n(.*?)^<!-- /own-front -->$", text(), re.MULTILINE | re.DOTALL
+    )
+    assert found
+    assert found[1] == best_points(stored), "run `make readme-table`"
 
 
 def test_the_figures_of_the_table_were_measured_on_test_pictures() -> None:

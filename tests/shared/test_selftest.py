@@ -201,6 +201,15 @@ def test_halves_that_draw_noise_get_no_self_test():
         make_selftest(MANIFEST, lambda x: rng.normal(size=run_edge(x).shape).astype(np.float32), run_cloud)
 
 
+def test_where_the_edge_half_draws_noise_on_purpose_the_cloud_still_proves_itself():
+    rng = np.random.default_rng(0)
+
+    def noisy(x):
+        return rng.normal(size=run_edge(x).shape).astype(np.float32)
+
+    assert set(make_selftest(MANIFEST, noisy, run_cloud, edge_draws_noise=True)) == {"selftest-cloud.npz"}
+
+
 def test_an_input_that_is_very_large_gets_none():
     large = replace(MANIFEST, input=InputSpec(1025, 8))
     assert make_selftest(large, run_edge, run_cloud) == {}

@@ -1,11 +1,14 @@
 """Halves that somebody has cut already."""
 
+import json
 from pathlib import Path
 
 import numpy as np
 import onnx
 import pytest
+from PIL import Image
 
+from siftfunnel.cli import main
 from siftfunnel.lab.split.brought import joined_network
 from siftfunnel.lab.split.graphs import NetworkError
 from siftfunnel.lab.split.halves import Halves, halves
@@ -37,3 +40,30 @@ def test_halves_whose_names_do_not_meet_are_refused_by_name(tmp_path: Path) -> N
     onnx.save_model(other.cloud, str(tmp_path / "other.onnx"))
     with pytest.raises(NetworkError, match="gives maps, vector, the cloud half takes maps"):
         joined_network(edge, tmp_path / "other.onnx")
+
+
+def test_halves_are_inspected_and_checked_as_a_network_is(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    edge, cloud = stored(cutnets.classifier(), tmp_path)
+    both = ["--edge", str(edge), "--cloud", str(cloud)]
+    assert main(["split", "inspect", *both, "--json", "--no-measure"]) == 0
+    captured = capsys.readouterr()
+    assert "maps" in [cut["name"] for cut in json.loads(captured.out)["cuts"]]
+    assert "cut already at maps" in captured.err
+    (tmp_path / "in").mkdir()
+    Image.fromarray(cutnets.pictures(1)[0]).save(tmp_path / "in" / "a.png")
+    assert main(["split", "check", *both, "--images", str(tmp_path / "in"), "--json"]) == 0
+    assert "imagenet" in json.loads(capsys.readouterr().out)["presets"]
+
+
+@pytest.mark.parametrize("command", [["inspect"], ["check", "--images", "in"]])
+def test_one_half_alone_or_beside_a_network_is_refused(
+    command: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    edge, cloud = stored(cutnets.classifier(), tmp_path)
+    for given in (["--edge", str(edge)], [str(edge), "--cloud", str(cloud)]):
+        assert main(["split", *command, *given]) == 2
+        assert "both its halves" in capsys.readouterr().err
+    assert main(["split", *command, "--edge", str(edge), "--cloud", str(cloud), "--outputs", "out"]) == 2
+    assert "--outputs goes with a whole network" in capsys.readouterr().err

@@ -49,3 +49,7 @@ def test_without_a_network_both_halves_are_asked_for(
     ]
     assert main(["split", "fit", *arguments]) != 0
     assert "both its halves" in capsys.readouterr().err
+    onnx.save_model(made.cloud, str(tmp_path / "c.onnx"))
+    elsewhere = [*arguments, "--cloud", str(tmp_path / "c.onnx"), "--cut", "elsewhere"]
+    assert main(["split", "fit", *elsewhere]) != 0
+    assert "cut at maps: leave out --cut" in capsys.readouterr().err

@@ -114,7 +114,7 @@ def test_where_folders_are_classes_the_report_has_accuracy(tmp_path: Path) -> No
     run = fitted(halves, tmp_path / "pictures", tmp_path / "run", FitSettings(targets=byte_targets("40")))
     pictures = read_pictures(run.pictures, run.spec)
     pixels = (pictures.attacker.images_NHWC, pictures.attacked.images_NHWC)
-    labels = labels_of(pictures, run)
+    labels = labels_of(pictures, pictures.attacked, run)
     bundle = export_split(run, pixels, labels, tmp_path / "bundle", name="tiny", say=lambda text: None)
     report = bundle.report()
     assert report["uncut"]["accuracy"] == 1

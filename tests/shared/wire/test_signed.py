@@ -15,33 +15,33 @@ from siftfunnel.shared.wire import (
     calibrate_signed,
     describe,
     make_codecs,
-    step_for,
 )
 from siftfunnel.shared.wire.bodies import encode_array, make_body
-from siftfunnel.shared.wire.lattice import PHASES
 from siftfunnel.shared.wire.lattice_body import LatticeBody
 from siftfunnel.shared.wire.plain_ans import PlainAnsTables
 from siftfunnel.shared.wire.signed import (
     LIMIT,
+    ONES,
     SignedContexts,
     digits_of,
     from_digits,
     level_of_symbol,
+    mask_of_symbol,
     symbol_of_level,
 )
 from siftfunnel.shared.wire.signed_calibration import cluster
-from siftfunnel.shared.wire.signed_levels import NumpySignedLevels, SignedLayout
+from siftfunnel.shared.wire.signed_levels import SignedLayout, SignedLevels
 from tests.shared.wire.test_codec import DIGEST, OTHER_DIGEST, manifest_with
 
 SHAPE = (12, 5, 6)
 STEP = 0.5
 
 
-def decorrelated(seed: int, count: int = 120, shape=SHAPE) -> np.ndarray:
+def decorrelated(seed: int, count: int = 120, shape=SHAPE, falls: float = 0.6) -> np.ndarray:
     """Signed, heavy-tailed channels, each smaller than the one before, the last two all zero."""
     rng = np.random.default_rng(seed)
     busy = rng.gamma(1, 1, (count, 1, 3, 3)).repeat(3, 2).repeat(3, 3)[:, :, : shape[1], : shape[2]]
-    scales = 4 * 0.6 ** np.arange(shape[0])[:, None, None]
+    scales = 4 * falls ** np.arange(shape[0])[:, None, None]
     smooth = rng.normal(0, 1, (count, shape[0], 1, 1))
     features = (rng.laplace(0, 1, (count, *shape)) * busy + smooth) * scales
     features[:, -2:] = 0
@@ -130,12 +130,13 @@ def test_fresh_features_take_about_what_was_counted():
 
 
 def test_context_makes_payloads_smaller_than_the_same_levels_in_any_order():
-    features = decorrelated(0)
-    shuffled = (
-        np.random.default_rng(0).permuted(features.reshape(120, 12, -1), axis=2).reshape(features.shape)
+    features = decorrelated(0, shape=(48, 5, 6), falls=0.93)
+    flat_features = features.reshape(120, 48, -1)
+    shuffled = np.random.default_rng(0).permuted(flat_features, axis=2).reshape(features.shape)
+    with_context, without = (
+        calibrate_signed("s1", its, STEP).parameters["mean_bytes"] for its in (features, shuffled)
     )
-    without = calibrate_signed("s1", shuffled, STEP).parameters["mean_bytes"]
-    assert SPEC.parameters["mean_bytes"] < 0.98 * without
+    assert with_context < 0.98 * without
 
 
 def test_a_channel_of_zeros_costs_next_to_nothing():
@@ -148,49 +149,89 @@ def test_a_channel_of_zeros_costs_next_to_nothing():
     assert len(wide.write(flat(more), checksum)) < len(FREE.write(flat(feature), checksum)) + 16
 
 
-def test_the_step_for_so_many_bytes_gives_about_so_many():
-    features = decorrelated(0)
-    for bytes_ in (60, 120):
-        spec = calibrate_signed("s1", features, step_for(features, bytes_))
-        assert spec.parameters["mean_bytes"] == pytest.approx(bytes_, rel=0.15)
-    with pytest.raises(ValueError, match="no step gives"):
-        step_for(features, 10**6)
-
-
 def test_contexts_are_those_of_the_definition():
     rng = np.random.default_rng(0)
-    contexts = SignedContexts((1, 3, 9), ((2, 3), (10, 40), (15, 60)))
-    kinds, shape = rng.integers(0, 3, 4), contexts.shape
+    height, width, sent, most = 5, 6, 70, 10
+    contexts = SignedContexts((1, 3, 9), ((9, 60), (3, 6), (12, 20)))
+    kinds = rng.integers(0, 3, sent)
+    of_masks, of_levels = ((3, *shape) for shape in (contexts.of_masks, contexts.of_levels))
     layout = SignedLayout(
-        channels=4, height=5, width=6, levels=21, sent=np.arange(4), step=np.float32(1), contexts=contexts,
-        kinds=kinds, choices=np.zeros((3, *shape), np.uint8), tables=1,
+        channels=sent, height=height, width=width, levels=2 * most, sent=np.arange(sent), step=np.float32(1),
+        contexts=contexts, kinds=kinds, choices=np.arange(np.prod(of_levels)).reshape(of_levels), tables=0,
+        mask_choices=np.arange(np.prod(of_masks)).reshape(of_masks), mask_tables=0,
     )  # fmt: skip
-    coder = NumpySignedLevels(layout)
-    levels = rng.integers(-10, 11, (4, 5, 6))
-    cells = coder.cells(levels.reshape(4, -1).astype(np.int8))
-    _, of_kind = coder.active(b"\1" * 4)
-    parts = [[(0, 0)], [(1, 1)], [(0, 1), (1, 0)]]
-    around = [[], list(itertools.product((-1, 1), (-1, 1))), [(-1, 0), (1, 0), (0, -1), (0, 1)]]
+    shape = (sent, height, width)
+    levels = rng.integers(-most, most + 1, shape) * (rng.random(shape) < 0.3)
+    levels[5] = 0
+    seen = SignedLevels(layout).look(levels.reshape(sent, -1).astype(np.int8))
+    active = np.delete(np.arange(sent), 5)
+    assert np.flatnonzero(seen.flags).tolist() == active.tolist()
+    eights = [active[start : start + 8] for start in range(0, len(active), 8)]
+    first, rest = eights[:3], eights[3:]
+    places = sorted(itertools.product(range(height), range(width)), key=lambda place: sum(place) % 2)
+
+    def lit(channels, place):
+        return [int(levels[(channel, *place)] != 0) for channel in channels]
+
+    def activity(of, number):
+        return int(np.searchsorted(contexts.activities[of], number, side="right"))
+
+    masks, mask_rows = [], []
+    for stage, (place, eight) in enumerate(
+        itertools.chain.from_iterable(
+            [[*itertools.product(places, first)], [*itertools.product(places, rest)]]
+        )
+    ):
+        stage = int(stage >= len(places) * len(first))
+        busy = sum(sum(lit(its, place)) for its in first) if stage else len(active)
+        mask_rows.append(np.ravel_multi_index((kinds[eight[0]], stage, activity(stage, busy)), of_masks))
+        masks.append(sum(bit << 7 - at for at, bit in enumerate(lit(eight, place))))
+    assert seen.masks.tolist() == masks
+    assert seen.mask_keys.tolist() == mask_rows
+
     padded = np.pad(levels, ((0, 0), (1, 1), (1, 1)))
-    for phase in range(PHASES):
-        expected = []
-        for row, column in parts[phase]:
-            for y, x, channel in itertools.product(range(row, 5, 2), range(column, 6, 2), range(4)):
-                near = [padded[:, 1 + y + i, 1 + x + j] for i, j in around[phase]]
-                total = sum(int(its[channel]) for its in near)
-                activity = sum(int(np.abs(its).sum()) for its in near) if phase else 4
-                its_class = np.searchsorted(contexts.bounds, abs(total), side="right")
-                its_activity = np.searchsorted(contexts.activities[phase], activity, side="right")
-                at = np.ravel_multi_index((kinds[channel], phase, its_activity, its_class), (3, *shape))
-                expected.append((-1 if total < 0 else 1, int(at)))
-        signs, rows = coder.contexts(phase, cells, of_kind)
-        assert list(zip(signs.tolist(), rows.tolist(), strict=True)) == expected
+    values, symbols, rows = [], [], []
+    for (y, x), channel in itertools.product(places, active):
+        value = int(levels[channel, y, x])
+        if value:
+            near = [padded[channel, 1 + y + i, 1 + x + j] for i, j in ((-1, 0), (1, 0), (0, -1), (0, 1))]
+            its_class, sign = 0, 1
+            if (y + x) % 2:
+                its_class = 1 + int(np.searchsorted(contexts.bounds, abs(sum(near)), side="right"))
+                sign = -1 if sum(near) < 0 else 1
+            its_activity = activity(2, sum(lit(active, (y, x))))
+            values.append(value)
+            symbols.append(2 * abs(value) - (2 if value * sign > 0 else 1))
+            rows.append(np.ravel_multi_index((kinds[channel], its_activity, its_class), of_levels))
+    assert seen.values.tolist() == values
+    assert seen.symbols.tolist() == symbols
+    assert seen.keys.tolist() == rows
 
 
-@pytest.mark.parametrize("symbols", [17, 33, 63])
+def test_masks_of_few_ones_come_first_and_each_once():
+    masks = mask_of_symbol()
+    assert sorted(masks.tolist()) == list(range(256))
+    ones = [int(mask).bit_count() for mask in masks]
+    assert ones == sorted(ones) == ONES[masks].tolist()
+
+
+def test_a_mask_that_names_a_channel_behind_the_last_one_is_refused():
+    channels = int(SENT.sum())
+    assert channels % 8
+    filling = BODY._levels.begin(b"\1" * channels)
+
+    def fill_with_ones():
+        filling.fill([np.full(end - start, 255, np.int32) for _, start, end in filling.runs])
+
+    fill_with_ones()
+    with pytest.raises(CodecError, match="behind the last one"):
+        fill_with_ones()
+
+
+@pytest.mark.parametrize("symbols", [18, 32, 62])
 def test_levels_and_symbols_are_each_other_s(symbols):
     levels = level_of_symbol(symbols)
-    assert sorted(levels) == list(range(-(symbols // 2), symbols // 2 + 1))
+    assert sorted([0, *levels]) == list(range(-(symbols // 2), symbols // 2 + 1))
     assert np.array_equal(symbol_of_level()[levels.view(np.uint8)], np.arange(symbols))
 
 
@@ -244,15 +285,22 @@ def test_the_plain_coder_writes_and_reads_the_same(monkeypatch):
 @pytest.mark.parametrize(
     ("change", "complaint"),
     [
-        ({"levels": 16}, "counts|odd number"),
+        ({"levels": 17}, "counts|even number"),
         ({"step": 0}, "step"),
         ({"kinds": encode_array(np.full(12, 64), "u1")}, "64 are the most"),
         ({"kinds": encode_array(np.full(12, 1), "u1")}, "choices"),
         ({"activities": [[1, 2], [1, 2]]}, "3 lists"),
+        ({"mask_choices": encode_array(np.zeros(3), "u1")}, "mask_choices"),
+        ({"mask_tables": 1}, "mask_counts"),
+        (
+            {"mask_tables": 1, "mask_counts": encode_array(np.full(256, 256), "<u2")},
+            "mask_choices name table",
+        ),
+        ({"mask_counts": encode_array(np.full(256 * SPEC.parameters["mask_tables"], 255), "<u2")}, "add up"),
         ({"activities": [[1, 2], [1, 2], [1]]}, "3 lists"),
         ({"activities": [[1, 2], [1, 2], [2, 1]]}, "rise from 1"),
         ({"activities": [1, 2, 3]}, "lists of integers"),
-        ({"bounds": []}, "1 to 63 bounds"),
+        ({"bounds": []}, "1 to 62 bounds"),
         ({"most_bytes": 4}, "a feature of zeros takes"),
         ({"more": 1}, "more"),
     ],

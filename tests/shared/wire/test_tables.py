@@ -43,7 +43,7 @@ def test_a_wrong_sum_is_refused_and_the_channel_named():
 
 
 def test_an_unknown_precision_is_refused():
-    with pytest.raises(ValueError, match=r"precision_bits must be one of \(12, 14\), not 13"):
+    with pytest.raises(ValueError, match=r"precision_bits must be one of \(12, 14, 16\), not 13"):
         check_counts(np.array([[8191, 1]], np.uint16), 13)
 
 
