@@ -80,7 +80,7 @@ def test_what_is_there_becomes_pages_and_what_is_not_is_named(checkout: Path) ->
     }
     assert said == [
         f"{name}: left out: {REGISTRY[name].place} is not measured yet"
-        for name in ("edge", "serving", "peers", "own-networks")
+        for name in ("edge", "serving", "peers", "own-networks", "own-front")
     ]
     assert "peers: other model servers, side by side. Not here: " in pages["README.md"]
     assert "2.2 ms round trip" in pages["links-all.md"]
