@@ -13,7 +13,7 @@ from siftfunnel.lab.provenance import provenance
 from siftfunnel.lab.split.cuts import Cut, Flow
 from siftfunnel.lab.split.features import Ends, Say, Seen, see
 from siftfunnel.lab.split.fitting import Funnel, fit_funnel
-from siftfunnel.lab.split.folder import SplitRun, save_run
+from siftfunnel.lab.split.folder import SplitRun, require_own, save_run
 from siftfunnel.lab.split.halves import Halves, halves
 from siftfunnel.lab.split.network import Network
 from siftfunnel.lab.split.points import Point, figures, find_points
@@ -98,6 +98,8 @@ def fit_halves(
     macs: tuple[int, int],
 ) -> SplitRun:
     """Fit a funnel between two halves; see `fit_network`."""
+    require_own(folder)
+    classes = _classes(made, settings.classes)
     ends = Ends(made)
     pictures = read_pictures(place, spec)
     for note in pictures.notes:
@@ -114,7 +116,7 @@ def fit_halves(
         funnel=funnel,
         points=points,
         pictures=place,
-        classes=_classes(made, settings.classes),
+        classes=classes,
         class_ids=settings.class_ids,
         macs=macs,
         about={
@@ -202,6 +204,8 @@ def too_few(inside: dict[str, Any], outside: dict[str, Any], fitted: int) -> lis
 def _classes(made: Halves, classes: Sequence[str]) -> tuple[str, ...]:
     scores = next((output for output in made.outputs if output.is_scores), None)
     if scores is None:
+        if classes:
+            raise ValueError("no output is scores, so classes have nothing to name: leave them out")
         return ()
     count = scores.shape[0] or 0
     if classes and len(classes) != count:
