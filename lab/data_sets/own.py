@@ -220,6 +220,6 @@ def _too_few(
     alike = f", {groups} that are not alike" if groups < count else ""
     unread = f"; {len(failures)} files could not be read, such as {failures[0]}" if failures else ""
     return (
-        f"{place}: {count} different pictures{alike}{unread}. {attacked} or more are attacked, {attacker} or "
-        f"more are the attacker's own: add pictures, a few hundred say more"
+        f"{place}: {count} different pictures{alike}{unread}. {attacker} or more are to learn from and "
+        f"{attacked} or more to measure on: add pictures, a few hundred say more"
     )

@@ -48,7 +48,7 @@ def add_fit(commands: Any, shared: Shared) -> None:
     shared.add_network(parser)
     for half in ("edge", "cloud"):
         parser.add_argument(
-            f"--{half}", type=Path, metavar="ONNX", help=f"instead of NET: a {half} half that is cut already"
+            f"--{half}", type=Path, metavar="ONNX", help=f"instead of NET: the {half} half, cut already"
         )
     shared.add_images(parser)
     parser.add_argument("--cut", default="auto", metavar="NAME", help="where: a name of `inspect`, or auto")

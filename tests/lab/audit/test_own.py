@@ -72,7 +72,8 @@ def test_labels_are_sub_folders(tmp_path: Path) -> None:
 
 def test_too_few_are_refused_with_how_many_there_are(tmp_path: Path) -> None:
     folder = write_pictures(tmp_path / "mine", 30)
-    with pytest.raises(DataError, match=r"30 different pictures.*8 or more are attacked, 40 or more"):
+    wanted = r"30 different pictures.*40 or more are to learn from and 8 or more to measure on"
+    with pytest.raises(DataError, match=wanted):
         load(folder)
 
 
