@@ -230,7 +230,10 @@ def test_a_factory_gets_its_weights_without_running_code(
         for name in ("w.safetensors", "w.pth")
     }
     assert len(digests) == 1
-    with pytest.raises(NetworkError, match="no plain weights"):
+    with pytest.raises(NetworkError, match="no plain weights: it is no whole file of PyTorch"):
         network_of_factory(factory, tmp_path / "code.pth", (3, 8, 8))
     with pytest.raises(NetworkError, match="no_such_module"):
         network_of_factory("no_such_module:make", None, (3, 8, 8))
+    for function, told in (("nothing", "no attribute 'nothing'"), ("network", "missing 1 required")):
+        with pytest.raises(NetworkError, match=rf"Error: .*{told}.*called without arguments"):
+            network_of_factory(f"{__name__}:{function}", None, (3, 8, 8))
