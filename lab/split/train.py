@@ -6,7 +6,7 @@ from typing import Any
 
 from siftfunnel.lab.split.features import Say, Seen, see
 from siftfunnel.lab.split.fit import MOST_FITTED, MOST_HELD_OUT, read_pictures, told_points
-from siftfunnel.lab.split.folder import SplitRun, load_run, save_run
+from siftfunnel.lab.split.folder import SplitRun, load_run, require_own, save_run
 from siftfunnel.lab.split.points import find_points
 from siftfunnel.lab.split.training import FunnelTask, TrainSettings, thumbnails, train_funnel
 
@@ -37,10 +37,12 @@ def train_run(
 
     Raises:
         KeyboardInterrupt: stopped; what was done is kept.
-        RunFolderError: no run with a funnel there, or a training with other settings in ``folder``.
+        RunFolderError: no run with a funnel there, or a training with other settings or files of no split in
+            ``folder``.
         DataError: too few pictures.
     """
     run = load_run(source)
+    require_own(folder)
     if run.funnel is None:
         raise ValueError(f"{source} holds a network that is only cut: train wants one with --funnel linear")
     pictures = read_pictures(images or run.pictures, run.spec)

@@ -13,6 +13,8 @@ from siftfunnel.lab.split.fit import FitSettings, fit_halves, labels_of, read_pi
 from siftfunnel.lab.split.folder import SplitRun, load_run
 from siftfunnel.lab.split.halves import Halves
 from siftfunnel.lab.split.targets import Target, agreement_targets, byte_targets
+from siftfunnel.lab.split.train import train_run
+from siftfunnel.lab.split.training import TrainSettings
 from siftfunnel.shared.bundle import BundleError, load_bundle
 from tests.lab.split import cutnets
 
@@ -139,6 +141,13 @@ def test_classes_that_do_not_fit_are_refused_before_pictures_are_read(
 ) -> None:
     with pytest.raises(ValueError, match=told):
         fitted(cutnets.classifier(kind), tmp_path / "none", tmp_path, FitSettings("none", (), ("a", "b")))
+
+
+def test_a_training_leaves_files_of_no_split_alone(folder: Path, tmp_path: Path) -> None:
+    fitted(cutnets.classifier(), folder, tmp_path / "run", FitSettings(targets=byte_targets("40")))
+    (tmp_path / "cloud.onnx").write_text("mine")
+    with pytest.raises(RunFolderError, match=r"'cloud\.onnx', which is of no split"):
+        train_run(tmp_path / "run", tmp_path, TrainSettings(), lambda text: None)
 
 
 def test_it_is_said_when_an_answer_that_never_changes_agrees_as_well() -> None:
