@@ -32,10 +32,11 @@ from siftfunnel.lab.provenance import provenance
 from siftfunnel.lab.recipes import Recipe
 from siftfunnel.lab.runs import RESTORING, load_run, splits_of
 from siftfunnel.lab.sessions import DeviceModel, OnnxModel
-from siftfunnel.shared.bundle import Bundle, write_bundle
+from siftfunnel.shared.bundle import MANIFEST, Bundle, write_bundle
 from siftfunnel.shared.bundle_check import check_halves
 from siftfunnel.shared.manifest import CodecSpec, FeatureSpec, Manifest, is_name
 from siftfunnel.shared.preprocess import InputSpec, normalise
+from siftfunnel.shared.storage import require_own
 from siftfunnel.shared.wire import calibrate, calibrate_lattice, make_codecs
 
 RELATIVE_TOLERANCE = 1e-4
@@ -239,6 +240,7 @@ def export_run(
 
     Raises:
         ExportError: the graphs do not compute what PyTorch computes.
+        BundleError: something else than a bundle lies there.
         ValueError: a name that no bundle can have.
     """
     name = name or out.resolve().name
@@ -246,6 +248,7 @@ def export_run(
         raise ValueError(
             f"{name!r} is no name for a bundle; use letters, digits, '-', '_' and '.', or --name"
         )
+    require_own(out, MANIFEST)
     if evaluate_on not in ("test", "validation"):
         raise ValueError(f"evaluate on test or validation, got {evaluate_on!r}")
     recipe, network, stored = load_run(folder)

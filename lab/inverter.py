@@ -32,8 +32,10 @@ from siftfunnel.lab.provenance import provenance
 from siftfunnel.lab.sessions import OnnxModel
 from siftfunnel.lab.train import FitSettings, Task, fit
 from siftfunnel.shared.bundle import EDGE, Bundle, Inverter, load_bundle, load_inverter, write_inverter
+from siftfunnel.shared.inverter import STATEMENT
 from siftfunnel.shared.preprocess import InputSpec
 from siftfunnel.shared.similarity import mse, psnr, ssim
+from siftfunnel.shared.storage import require_own
 from siftfunnel.shared.wire import make_codecs
 
 RELATIVE_TOLERANCE = 1e-4
@@ -310,9 +312,11 @@ def train_inverter(
         epochs: Another number of them than the recipe's.
 
     Raises:
+        BundleError: something else than an inverter lies there.
         DataError: pictures that are missing, too few or too large.
         ValueError: no pictures are named, and the bundle names none with a recipe.
     """
+    require_own(out, STATEMENT)
     bundle = load_bundle(bundle_directory, need=(EDGE,))
     if recipe is None and images is None:
         recipe = inverter_recipe(bundle)

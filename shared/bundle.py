@@ -118,7 +118,8 @@ class Bundle:
             )
         if report.get("digest") != self.digest:
             raise BundleError(
-                f"{path}: written for digest {report.get('digest')}, the manifest has {self.digest}"
+                f"{path}: written for digest {report.get('digest')}, the manifest has {self.digest}; "
+                "one of both was changed: fetch or export the bundle again"
             )
         return report
 

@@ -117,13 +117,17 @@ def write_directory(directory: Path, files: Mapping[str, bytes], statement: str)
     """
     for name, data in files.items():
         _require_self_contained(directory / name, data)
-    _require_own(directory, statement)
+    require_own(directory, statement)
     with naming(directory):
         _write_directory(Path(os.path.realpath(directory)), files)
 
 
-def _require_own(directory: Path, statement: str) -> None:
-    """Refuse to replace anything that an artefact of the same kind does not list."""
+def require_own(directory: Path, statement: str) -> None:
+    """Refuse to replace anything that an artefact of the same kind does not list.
+
+    Raises:
+        BundleError: something else lies there.
+    """
     if not os.path.lexists(directory):
         return
     if not directory.is_dir():

@@ -209,9 +209,6 @@ def _mean_likeness(unit_NK: NDArray[np.float64]) -> float:
 
 
 def most_likely(findings: Sequence[Finding]) -> Finding | None:
-    """The preset of the best accuracy, without labels of the greatest confidence; None without scores."""
-    for figure in ("accuracy", "mean confidence"):
-        able = [finding for finding in findings if figure in finding.figures]
-        if able:
-            return max(able, key=lambda finding: finding.figures[figure])
-    return None
+    """The preset of the best accuracy; None without labels, as confidence does not tell which is right."""
+    able = [finding for finding in findings if "accuracy" in finding.figures]
+    return max(able, key=lambda finding: finding.figures["accuracy"], default=None)

@@ -50,11 +50,22 @@ class Budget:
         mac_share: Of the whole network's multiply-adds on the device, the funnel's included.
         payload_bytes: Of a frame, as guessed for a funnel.
         link: Chooses what answers soonest over it.
+
+    Raises:
+        ValueError: a limit that is not above 0.
     """
 
     mac_share: float | None = None
     payload_bytes: float | None = None
     link: Link | None = None
+
+    def __post_init__(self) -> None:
+        for what, limit in (
+            ("a share of the work", self.mac_share),
+            ("bytes of a frame", self.payload_bytes),
+        ):
+            if limit is not None and not limit > 0:
+                raise ValueError(f"{what}: a limit must be above 0, not {limit:g}")
 
 
 def read_link(text: str) -> Link:

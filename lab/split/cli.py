@@ -17,6 +17,9 @@ if TYPE_CHECKING:
 
 DEFAULT_PRESET = "imagenet"
 SHOWN_PICTURES = 6
+NO_LABELS = """
+No figure here says which preset is right, a wrong one may be the surest: look at what is said of each
+picture, or, where there are classes, put pictures into folders named like them."""
 REFERENCE_QUALITY = 75
 REFERENCE_PICTURES = 50
 INPUT_WORDS = ("colour", "crop", "shorter_side", "filter", "antialias", "padding", "scale", "mean", "std")
@@ -92,9 +95,14 @@ def _add_network(parser: argparse.ArgumentParser) -> None:
     )
     for half in ("edge", "cloud"):
         parser.add_argument(
-            f"--{half}", type=Path, metavar="ONNX", help=f"instead of NET: a {half} half that is cut already"
+            f"--{half}", type=Path, metavar="ONNX", help=f"instead of NET: the {half} half, cut already"
         )
-    parser.add_argument("--size", type=_size, metavar="HxW", help="input size in pixels, where it is open")
+    parser.add_argument(
+        "--size",
+        type=_size,
+        metavar="HxW",
+        help="input size in pixels, where the file leaves it open, or another than the file's",
+    )
     parser.add_argument(
         "--outputs", type=names, default=(), metavar="NAME,...", help="the outputs that matter (default: all)"
     )
@@ -300,6 +308,5 @@ def _show_findings(network: "Network", pictures: "Pictures", findings: "tuple[Fi
         figures = ", ".join(f"{name} {value:.4g}" for name, value in finding.figures.items())
         print(f"  {finding.preset:<{width}}  {figures}")
     best = most_likely(findings)
-    if best is not None and len(findings) > 1:
-        why = "the best accuracy" if "accuracy" in best.figures else "the greatest confidence, a hint only"
-        print(f"\n--preset {best.preset} has {why}")
+    if len(findings) > 1:
+        print(f"\n--preset {best.preset} has the best accuracy" if best else NO_LABELS)

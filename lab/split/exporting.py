@@ -28,12 +28,13 @@ from siftfunnel.lab.split.points import agreement_figures, through
 from siftfunnel.lab.split.prepare import draws_noise
 from siftfunnel.lab.split.runner import Runner, relative_difference
 from siftfunnel.lab.split.scored import scored_pictures
-from siftfunnel.shared.bundle import CLOUD, EDGE, Bundle, write_bundle
+from siftfunnel.shared.bundle import CLOUD, EDGE, MANIFEST, Bundle, write_bundle
 from siftfunnel.shared.bundle_check import check_halves
 from siftfunnel.shared.input_spec import InputSpec
 from siftfunnel.shared.manifest import CodecSpec, Manifest, is_name
 from siftfunnel.shared.preprocess import normalise
 from siftfunnel.shared.selftest import make_selftest
+from siftfunnel.shared.storage import require_own
 from siftfunnel.shared.tensors import pack, pack_arrays, unpack_array
 from siftfunnel.shared.wire import calibrate_tensors
 
@@ -185,6 +186,21 @@ def against_pictures(figures: Mapping[str, Mapping[str, Any]], curves: Sequence[
     return told
 
 
+def no_more_than(constant: float, codec: str, figure: Mapping[str, Any]) -> list[str]:
+    """Whether an answer that never changes may agree as well as a codec, so that pictures do not tell.
+
+    >>> no_more_than(0.1, "l60", {"agreement": 0.9, "agreement_ci95": [0.85, 0.95]})
+    []
+    """
+    if figure["agreement_ci95"][0] > constant:
+        return []
+    return [
+        f"an answer that never changes has an agreement of {constant:.1%} on these pictures, {codec} "
+        f"{figure['agreement']:.1%}: they do not show what the funnel keeps; take others, which the network "
+        "answers differently, or more of them"
+    ]
+
+
 def milliseconds(model: onnx.ModelProto, frames_per_run: int | None, arrays: Sequence[NDArray[Any]]) -> float:
     """Median time of one frame on one thread of this machine."""
     runner = Runner(model, frames_per_run)
@@ -225,8 +241,10 @@ def export_split(
     Raises:
         ExportError: the graphs do not compute what the cut network computes.
         GraphError: a device or a server would refuse them.
+        BundleError: something else than a bundle lies there.
         ValueError: a name that no bundle can have.
     """
+    require_own(out, MANIFEST)
     name = name or out.resolve().name
     if not is_name(name):
         raise ValueError(
@@ -248,12 +266,15 @@ def export_split(
     graphs = {EDGE: made.halves.edge.SerializeToString(), CLOUD: made.halves.cloud.SerializeToString()}
     files = {**graphs, **_selftest(manifest, made)}
     check_halves(manifest, files)
+    constant = round(seen.likeness.of_a_constant(), 4)
+    for note in no_more_than(constant, default, figures[default]):
+        say(note)
     report = {
         "agreement": figures[default]["agreement"],
         "agreement_ci95": figures[default]["agreement_ci95"],
         "agreement_is": seen.likeness.measure,
         "finetuned": _finetuned(run),
-        "agreement_of_a_constant_answer": round(seen.likeness.of_a_constant(), 4),
+        "agreement_of_a_constant_answer": constant,
         "pictures": {"held_out": len(some), "from": source or run.pictures.name},
         "codecs": figures,
         "pictures_at_equal_agreement": against_pictures(figures, curves),

@@ -14,7 +14,7 @@ from siftfunnel.lab.provenance import provenance
 from siftfunnel.lab.split.cuts import Cut, Flow
 from siftfunnel.lab.split.features import Ends, Say, Seen, see
 from siftfunnel.lab.split.fitting import Funnel, fit_funnel
-from siftfunnel.lab.split.folder import SCHEMA, SplitRun, load_run, save_run
+from siftfunnel.lab.split.folder import SCHEMA, SplitRun, load_run, require_own, save_run
 from siftfunnel.lab.split.graphs import NetworkError, exceeds_protobuf
 from siftfunnel.lab.split.halves import Halves, halves
 from siftfunnel.lab.split.labels import class_places, label_table
@@ -128,6 +128,7 @@ def fit_halves(
     macs: tuple[int, int],
 ) -> SplitRun:
     """Fit a funnel between two halves; see `fit_network`."""
+    require_own(folder)
     ends, classes = Ends(made), _classes(made, settings.classes)
     pictures = read_pictures(place, spec)
     about = {

@@ -26,6 +26,7 @@ from siftfunnel.lab.split.graphs import copy_of
 from siftfunnel.lab.split.halves import Halves
 from siftfunnel.lab.split.linear import Refinement, TensorFunnel
 from siftfunnel.lab.split.points import Point
+from siftfunnel.lab.split.steps import ABOUT, STEPS
 from siftfunnel.lab.split.targets import Target
 from siftfunnel.lab.split.weights import with_weights
 from siftfunnel.shared import manifest_fields as told
@@ -100,6 +101,32 @@ class SplitRun:
         return replace(self, funnel=funnel, points=tuple(points), about={**self.about, **about})
 
 
+def require_own(folder: Path) -> None:
+    """Refuse a folder in which a run would replace files that are of no split.
+
+    Raises:
+        RunFolderError: there are such files, or it is no folder.
+    """
+    if folder.exists() and not folder.is_dir():
+        raise RunFolderError(f"{folder}: is no folder and is left alone; name a new one")
+    there = [name for name in (RUN, EDGE, CLOUD, FUNNEL) if (folder / name).exists()]
+    if there and not _is_split(folder):
+        raise RunFolderError(
+            f"{folder}: holds {there[0]!r}, which is of no split, and is left alone; name a new or empty "
+            "folder"
+        )
+
+
+def _is_split(folder: Path) -> bool:
+    # a fit that was stopped while it wrote its run has its steps still
+    if (folder / STEPS / ABOUT).is_file():
+        return True
+    try:
+        return bool(json.loads((folder / RUN).read_text())["kind"] == "split")
+    except (OSError, ValueError, KeyError, TypeError):
+        return False
+
+
 def save_run(folder: Path, run: SplitRun) -> None:
     """Write a run folder; `run.json` comes last, so that a folder with it is whole."""
     folder.mkdir(parents=True, exist_ok=True)
@@ -138,7 +165,7 @@ def load_run(folder: Path) -> SplitRun:
         if stored.get("kind") != "split":
             raise RunFolderError(f"{folder} holds another kind of run; give one of `siftfunnel split fit`")
         return _from_json(folder, stored)
-    except FileNotFoundError as error:
+    except (FileNotFoundError, NotADirectoryError) as error:
         missing = Path(str(error.filename)).name
         raise RunFolderError(
             f"{folder} holds no finished split ({missing} is missing); `siftfunnel split fit` makes one"

@@ -43,6 +43,8 @@ NUMPY_TYPES: dict[int, type[np.generic]] = {
     TensorProto.FLOAT16: np.float16,
     TensorProto.UINT8: np.uint8,
 }
+_IN_SINGLE = "InsertedPrecisionFreeCast_"
+"""Before a tensor's name where ONNX Runtime computes in single precision what a graph has in half."""
 _ROUGH_TYPES = (TensorProto.FLOAT16, TensorProto.BFLOAT16, TensorProto.INT8, TensorProto.UINT8)
 
 
@@ -169,7 +171,20 @@ def fold(model: onnx.ModelProto) -> onnx.ModelProto:
     del folded.opset_import[:]
     folded.opset_import.extend(kept)
     del folded.graph.value_info[:]
+    _take_names_back(folded)
     return folded
+
+
+def _take_names_back(model: onnx.ModelProto) -> None:
+    """Give tensors of half precision that are computed in single precision the names they had."""
+    nodes = list(all_nodes(model.graph))
+    made = [name for node in nodes for name in node.output]
+    taken = {*made, *weights(model.graph), *(value.name for value in model.graph.input)}
+    back = {name: name.removeprefix(_IN_SINGLE) for name in made if name.startswith(_IN_SINGLE)}
+    back = {name: old for name, old in back.items() if old not in taken}
+    for node in nodes:
+        for names in (node.input, node.output):
+            names[:] = [back.get(name, name) for name in names]
 
 
 def free_batch(model: onnx.ModelProto, shape: tuple[int, ...], batch: int) -> onnx.ModelProto:

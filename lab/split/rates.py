@@ -86,5 +86,5 @@ def step_for(
             break
     value = falls(math.exp(place))
     if abs(value - target) > 0.1 * target:
-        raise ValueError(f"no step gives {target:.4g}: the nearest that can be had is {value:.4g}")
+        raise ValueError(f"no step gives {target:,.0f} bytes: the nearest that can be had is {value:,.0f}")
     return math.exp(place)

@@ -31,6 +31,8 @@ def read_onnx(path: Path, *, is_whole: bool = True) -> tuple[onnx.ModelProto, st
             f"{path} holds PyTorch weights without the network: name a function that makes it, "
             "--torch MODULE:FUNCTION --weights FILE"
         )
+    if path.is_dir():
+        raise NetworkError(f"{path} is a folder: name the ONNX file in it")
     try:
         model = onnx.load(str(path), load_external_data=False)
     except (DecodeError, ValueError) as error:

@@ -38,7 +38,7 @@ def byte_targets(text: str) -> tuple[Target, ...]:
     >>> [target.name for target in byte_targets("1000, 1600")]
     ['l1000', 'l1600']
     """
-    return _each_once([Target(f"l{_number(part):g}", bytes=_number(part)) for part in text.split(",")])
+    return _each_once([Target(f"l{_bytes(part):g}", bytes=_bytes(part)) for part in text.split(",")])
 
 
 def agreement_targets(text: str) -> tuple[Target, ...]:
@@ -52,20 +52,29 @@ def agreement_targets(text: str) -> tuple[Target, ...]:
 
 
 def share(text: str) -> float:
-    """A share, as a fraction or in percent.
+    """A share above 0 and up to 1, as a fraction or in percent.
 
     >>> share("30%"), share("0.3")
     (0.3, 0.3)
+
+    Raises:
+        ValueError: something else.
     """
     text = text.strip()
-    return _number(text[:-1]) / 100 if text.endswith("%") else _number(text)
+    try:
+        value = float(text[:-1]) / 100 if text.endswith("%") else float(text)
+    except ValueError:
+        value = 0.0
+    if not 0 < value <= 1:
+        raise ValueError(f"{text!r} is no share above 0 and up to 100%, such as 30% or 0.3")
+    return value
 
 
-def _number(text: str) -> float:
+def _bytes(text: str) -> float:
     try:
         return float(text)
     except ValueError:
-        raise ValueError(f"{text.strip()!r} is no number") from None
+        raise ValueError(f"{text.strip()!r} is no number of bytes, such as 1600") from None
 
 
 def _each_once(targets: list[Target]) -> tuple[Target, ...]:

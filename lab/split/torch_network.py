@@ -98,12 +98,16 @@ def network_of_factory(
     if not place or not function:
         raise NetworkError(f"--torch takes MODULE:FUNCTION, not {factory!r}")
     try:
-        make = getattr(importlib.import_module(place), function)
-    except (ImportError, AttributeError) as error:
+        module = getattr(importlib.import_module(place), function)()
+    except ImportError as error:
         raise NetworkError(
             f"--torch {factory}: {error}; is it installed, or its folder on PYTHONPATH?"
         ) from error
-    module = make()
+    except Exception as error:  # whatever their code raises
+        raise NetworkError(
+            f"--torch {factory}: {type(error).__name__}: {error}; a function is wanted that is called "
+            "without arguments and gives the module"
+        ) from error
     if not isinstance(module, nn.Module):
         raise NetworkError(f"{factory} gives {type(module).__name__}, not a torch.nn.Module")
     if weights is not None:
@@ -133,7 +137,9 @@ def read_weights(path: Path) -> dict[str, Tensor]:
     except OSError:
         raise
     except Exception as error:  # SafetensorError, and the many of PyTorch's reader
-        reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
+        # PyTorch's own text advises to let the file run its code
+        is_safe = path.suffix == ".safetensors"
+        reason = str(error) if is_safe else "it is no whole file of PyTorch, or has more than tensors in it"
         raise NetworkError(
             f"{path} holds no plain weights: {reason}; store the module's state_dict() as safetensors"
         ) from error

@@ -14,7 +14,7 @@ from siftfunnel.lab.data import DataError
 from siftfunnel.lab.data_sets.own import OwnPictures
 from siftfunnel.lab.split.features import Say, Seen, see
 from siftfunnel.lab.split.fit import MOST_FITTED, MOST_HELD_OUT, labels_of, read_pictures, told_points
-from siftfunnel.lab.split.folder import SplitRun, load_run, save_run
+from siftfunnel.lab.split.folder import SplitRun, load_run, require_own, save_run
 from siftfunnel.lab.split.points import find_points
 from siftfunnel.lab.split.steps import FIT
 from siftfunnel.lab.split.training import FunnelTask, TrainSettings, thumbnails, train_funnel
@@ -50,7 +50,8 @@ def train_run(
 
     Raises:
         KeyboardInterrupt: stopped; what was done is kept.
-        RunFolderError: no run with a funnel there, or a training with other settings in ``folder``.
+        RunFolderError: no run with a funnel there, or a training with other settings or files of no split in
+            ``folder``.
         DataError: too few pictures, or none whose label is a class.
         ValueError: labels without fine-tuning, or a network that cannot be fine-tuned.
     """
@@ -59,6 +60,7 @@ def train_run(
             "labels are for --finetune, which changes the network's own weights: add it, or leave them out"
         )
     run = load_run(source)
+    require_own(folder)
     if (folder / FIT).is_file():
         raise RunFolderError(f"{folder} holds a run of `fit`, which stays what it is: choose another --out")
     if run.funnel is None:

@@ -156,10 +156,16 @@ def own_inverter(directory: Path) -> Path:
 
 def about_inverters(config: DemoConfig) -> list[str]:
     """Which bundles the attacker has no decoder for, and how to make one: a sentence each."""
-    known = {item.bundle_digest for item in find_inverters(*config.inverters) if isinstance(item, Inverter)}
+    found = [item for item in find_inverters(*config.inverters) if isinstance(item, Inverter)]
+    known = {item.bundle_digest for item in found}
+    older = {
+        item.bundle_name: f" as it is now ({item.directory} is for another one of that name)"
+        for item in found
+    }
     images = "DIR" if config.shipped_images else str(config.images)
     return [
-        f"no inverter for {bundle.name}: what crosses the wire is shown, nothing is rebuilt; "
+        f"no inverter for {bundle.name}{older.get(bundle.name, '')}: what crosses the wire is shown, "
+        "nothing is rebuilt; "
         f"`{how_to_invert(bundle.directory, bundle.name, images)}` trains one"
         for bundle in config.bundles
         if bundle.digest not in known

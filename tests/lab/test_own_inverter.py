@@ -21,7 +21,7 @@ from siftfunnel.lab.inverter import InverterRecipe, train_inverter
 from siftfunnel.lab.models.decoder import DecoderSettings, build_decoder, cropped
 from siftfunnel.lab.models.rearranged import Parted
 from siftfunnel.lab.sessions import OnnxModel
-from siftfunnel.shared.bundle import Bundle, load_bundle, load_inverter
+from siftfunnel.shared.bundle import Bundle, BundleError, load_bundle, load_inverter
 from siftfunnel.shared.input_spec import InputSpec
 from siftfunnel.shared.tensors import OutputSpec
 from tests.lab.audit.own_pictures import drawn, write_pictures
@@ -101,6 +101,14 @@ def test_layers_of_such_decoders_are_written_as_they_compute(name: str) -> None:
     with torch.no_grad():
         expected = module(x).numpy()
     assert np.allclose(OnnxModel(written)(x.numpy()), expected, atol=1e-5)
+
+
+def test_a_folder_of_something_else_is_no_place_for_an_inverter(tmp_path: Path) -> None:
+    bundle, mine = bundle_of("one tensor", tmp_path / "models" / "mine"), tmp_path / "mine"
+    mine.mkdir()
+    (mine / "letter.txt").write_text("mine")
+    with pytest.raises(BundleError, match=r"'letter\.txt'"):
+        train_inverter(bundle.directory, mine, tmp_path / "run", None, None, CPU, SMALL, tmp_path / "none")
 
 
 def test_pictures_too_large_for_an_inverter_are_refused(tmp_path: Path, pictures: Path) -> None:

@@ -42,7 +42,7 @@ def test_the_report_names_the_digest_and_is_no_part_of_it(bundle):
 
 def test_a_report_of_another_bundle_is_refused(bundle):
     (bundle.directory / "report.json").write_text('{"digest": "abc"}')
-    with pytest.raises(BundleError, match=f"written for digest abc, the manifest has {bundle.digest}"):
+    with pytest.raises(BundleError, match=f"digest abc, the manifest has {bundle.digest}; one of both"):
         bundle.report()
 
 

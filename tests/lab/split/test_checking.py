@@ -49,6 +49,7 @@ def test_accuracies_of_presets_lie_side_by_side_and_the_wrong_ones_are_seen(tmp_
     assert best is not None
     assert best.figures["accuracy"] == 1
     assert best.said[0].startswith("blue ")
+    assert most_likely(check(net, all_presets(net.input), pictures)) is None
 
 
 def test_labels_are_ids_names_numbers_or_folders_in_order(tmp_path: Path) -> None:

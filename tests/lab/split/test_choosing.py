@@ -59,6 +59,20 @@ def test_shares_bytes_and_links_are_read() -> None:
     assert read_link("20:60") == Link(20, 60)
 
 
+@pytest.mark.parametrize("text", ["40", "0%", "nan", "-5%", "abc", "%"])
+def test_a_share_that_is_none_is_refused(text: str) -> None:
+    with pytest.raises(ValueError, match=f"'{text}' is no share .*such as 30% or 0.3"):
+        share(text)
+
+
+@pytest.mark.parametrize(
+    "limits", [{"mac_share": 0.0}, {"payload_bytes": 0.0}, {"payload_bytes": float("nan")}]
+)
+def test_a_budget_of_nothing_is_refused(limits: dict[str, float]) -> None:
+    with pytest.raises(ValueError, match="must be above 0"):
+        Budget(**limits)  # type: ignore[arg-type]  # names of limits only
+
+
 @pytest.mark.parametrize("text", ["", "a", "20", "20:x", "0:5"])
 def test_a_link_that_is_none_is_refused(text: str) -> None:
     with pytest.raises(ValueError, match="--link wants"):

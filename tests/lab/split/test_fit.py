@@ -8,12 +8,14 @@ from PIL import Image
 
 from siftfunnel.lab.checkpoints import RunFolderError
 from siftfunnel.lab.data import DataError
-from siftfunnel.lab.split.exporting import export_split
+from siftfunnel.lab.split.exporting import export_split, no_more_than
 from siftfunnel.lab.split.fit import FitSettings, fit_halves, labels_of, read_pictures, too_few
 from siftfunnel.lab.split.folder import SplitRun, load_run
 from siftfunnel.lab.split.halves import Halves
 from siftfunnel.lab.split.targets import Target, agreement_targets, byte_targets
-from siftfunnel.shared.bundle import load_bundle
+from siftfunnel.lab.split.train import train_run
+from siftfunnel.lab.split.training import TrainSettings
+from siftfunnel.shared.bundle import BundleError, load_bundle
 from tests.lab.split import cutnets
 
 
@@ -118,6 +120,50 @@ def test_where_folders_are_classes_the_report_has_accuracy(tmp_path: Path) -> No
     assert report["codecs"]["l40"]["accuracy"] == report["codecs"]["l40"]["agreement"]
 
 
+@pytest.mark.parametrize("name", ["edge.onnx", "run.json"])
+def test_files_of_no_split_are_left_alone(name: str, tmp_path: Path) -> None:
+    (tmp_path / name).write_text("{}")
+    with pytest.raises(RunFolderError, match=f"'{name}', which is of no split"):
+        fitted(cutnets.classifier(), tmp_path, tmp_path, FitSettings("none"))
+    assert (tmp_path / name).read_text() == "{}"
+    with pytest.raises(RunFolderError, match="is no folder"):
+        fitted(cutnets.classifier(), tmp_path, tmp_path / name, FitSettings("none"))
+
+
+@pytest.mark.parametrize(
+    ("kind", "told"), [("logits", "5 classes, 2 names"), ("embedding", "nothing to name")]
+)
+def test_classes_that_do_not_fit_are_refused_before_pictures_are_read(
+    kind: str, told: str, tmp_path: Path
+) -> None:
+    with pytest.raises(ValueError, match=told):
+        fitted(cutnets.classifier(kind), tmp_path / "none", tmp_path, FitSettings("none", (), ("a", "b")))
+
+
+def test_a_training_leaves_files_of_no_split_alone(folder: Path, tmp_path: Path) -> None:
+    fitted(cutnets.classifier(), folder, tmp_path / "run", FitSettings(targets=byte_targets("40")))
+    (tmp_path / "cloud.onnx").write_text("mine")
+    with pytest.raises(RunFolderError, match=r"'cloud\.onnx', which is of no split"):
+        train_run(tmp_path / "run", tmp_path, TrainSettings(), lambda text: None)
+
+
+def test_it_is_said_when_an_answer_that_never_changes_agrees_as_well() -> None:
+    figure = {"agreement": 0.963, "agreement_ci95": [0.82, 0.99]}
+    assert no_more_than(0.8, "l60", figure) == []
+    (note,) = no_more_than(1.0, "l60", figure)
+    assert "never changes has an agreement of 100.0%" in note
+    assert "l60 96.3%" in note
+
+
+def test_a_folder_of_something_else_is_no_place_for_a_bundle(tmp_path: Path, folder: Path) -> None:
+    run = fitted(cutnets.classifier(), folder, tmp_path / "run", FitSettings("none"))
+    (tmp_path / "mine").mkdir()
+    (tmp_path / "mine" / "letter.txt").write_text("mine")
+    none = np.empty((0, 16, 16, 3), np.uint8)
+    with pytest.raises(BundleError, match=r"'letter\.txt'"):
+        export_split(run, (none, none), None, tmp_path / "mine", name=None, say=lambda text: None)
+
+
 def test_too_few_pictures_are_refused(tmp_path: Path) -> None:
     for number, picture in enumerate(cutnets.pictures(9)):
         Image.fromarray(picture).save(tmp_path / f"{number}.png")
@@ -133,8 +179,10 @@ def test_it_is_said_when_held_out_pictures_fare_much_worse_than_those_that_were_
 
 
 def test_a_folder_without_a_run_says_what_makes_one(tmp_path: Path) -> None:
-    with pytest.raises(RunFolderError, match="siftfunnel split fit"):
-        load_run(tmp_path)
+    (tmp_path / "net.onnx").touch()
+    for place in (tmp_path, tmp_path / "net.onnx"):
+        with pytest.raises(RunFolderError, match="siftfunnel split fit"):
+            load_run(place)
 
 
 @pytest.mark.parametrize("target", [{"bytes": 5}, {"agreement": 1.2}, {}, {"bytes": 100, "agreement": 0.5}])

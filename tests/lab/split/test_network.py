@@ -11,6 +11,7 @@ from safetensors.torch import save_file
 from torch import nn
 
 from siftfunnel.lab.split import runner
+from siftfunnel.lab.split.cuts import find_cuts
 from siftfunnel.lab.split.network import NetworkError, load_network
 from siftfunnel.lab.split.torch_network import network_of_factory, network_of_module
 from siftfunnel.shared.tensors import OutputSpec
@@ -107,6 +108,8 @@ def test_a_file_that_is_no_network_is_named(tmp_path: Path) -> None:
     (tmp_path / "junk.onnx").write_bytes(b"no graph at all")
     with pytest.raises(NetworkError, match=r"junk\.onnx is no ONNX network"):
         load_network(tmp_path / "junk.onnx")
+    with pytest.raises(NetworkError, match="is a folder"):
+        load_network(tmp_path)
     with pytest.raises(NetworkError, match="--torch MODULE:FUNCTION"):
         load_network(tmp_path / "weights.safetensors")
 
@@ -128,6 +131,17 @@ def test_what_no_split_can_take_is_named() -> None:
     flat = graph([node("Relu", "image", "out")], {}, image=("N", 10))
     with pytest.raises(NetworkError, match="four axes"):
         network(flat)
+
+
+def test_tensors_of_half_precision_keep_their_names() -> None:
+    nodes = [
+        node("Conv", "image w1", "a"),
+        node("Relu", "a", "b"),
+        node("GlobalAveragePool", "b", "c"),
+        node("Cast", "c", "out", to=TensorProto.FLOAT),
+    ]
+    net = network(graph(nodes, {"w1": CONV_WEIGHTS["w1"].astype(np.float16)}, dtype=TensorProto.FLOAT16))
+    assert {"a", "b"} <= {cut.name for cut in find_cuts(net)}
 
 
 def test_a_batch_that_is_a_number_in_the_graph_is_freed() -> None:
@@ -216,7 +230,10 @@ def test_a_factory_gets_its_weights_without_running_code(
         for name in ("w.safetensors", "w.pth")
     }
     assert len(digests) == 1
-    with pytest.raises(NetworkError, match="no plain weights"):
+    with pytest.raises(NetworkError, match="no plain weights: it is no whole file of PyTorch"):
         network_of_factory(factory, tmp_path / "code.pth", (3, 8, 8))
     with pytest.raises(NetworkError, match="no_such_module"):
         network_of_factory("no_such_module:make", None, (3, 8, 8))
+    for function, told in (("nothing", "no attribute 'nothing'"), ("network", "missing 1 required")):
+        with pytest.raises(NetworkError, match=rf"Error: .*{told}.*called without arguments"):
+            network_of_factory(f"{__name__}:{function}", None, (3, 8, 8))

@@ -46,6 +46,8 @@ def test_check_shows_all_presets_or_the_one_that_is_named(
     told = json.loads(capsys.readouterr().out)
     assert {"imagenet", "caffe-bgr", "raw"} <= told["presets"].keys()
     assert len(told["presets"]["raw"]["said"]) == len(told["pictures"]) == 4
+    assert main(["split", "check", str(net), "--images", str(images)]) == 0
+    assert "No figure here says which preset is right" in capsys.readouterr().out
     arguments = [str(net), "--images", str(images), "--preset", "raw", "--mean", "1,2,3"]
     assert main(["split", "check", *arguments]) == 0
     assert "caffe-bgr" not in capsys.readouterr().out

@@ -196,6 +196,12 @@ def test_bundles_without_a_decoder_are_named_and_how_to_make_one(
     assert len(about_inverters(DemoConfig(images=Path(), bundles=pair))) == 2
 
 
+def test_a_decoder_of_a_bundle_that_was_made_anew_is_named(bundle: Bundle, tmp_path: Path) -> None:
+    make_tiny_inverter(tmp_path / "old", replace(bundle, digest="0" * 64))
+    (note,) = about_inverters(DemoConfig(images=Path(), bundles=(bundle,), inverters=(tmp_path,)))
+    assert f"{tmp_path / 'old'} is for another one of that name" in note
+
+
 def test_a_decoder_that_somebody_names_must_be_there_and_whole(bundle: Bundle, tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="no such directory"):
         own_inverter(tmp_path / "nowhere")
