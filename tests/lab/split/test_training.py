@@ -17,6 +17,7 @@ from siftfunnel.lab.split.targets import byte_targets
 from siftfunnel.lab.split.training import FunnelTask, TrainSettings, thumbnails, train_funnel
 from tests.lab.split import cutnets
 
+PICTURES = 400
 SETTINGS = TrainSettings(steps=60, steps_per_check=20, batch_size=32, learning_rate=2e-4)
 
 
@@ -26,10 +27,10 @@ def quiet(text: str) -> None:
 
 @lru_cache
 def linear() -> tuple[Ends, Funnel, tuple[Point, ...], Seen, Seen]:
-    ends, fitted = cutnets.seen(cutnets.classifier(), 150)
+    ends, fitted = cutnets.seen(cutnets.classifier(), PICTURES)
     held_out = cutnets.seen(cutnets.classifier(), 60, seed=1)[1]
     with pytest.MonkeyPatch.context() as patch:
-        # so that 150 pictures are many
+        # so that these pictures are many
         patch.setattr(fitting, "possible_sides", lambda maps: (2,))
         funnel = fit_funnel(ends, fitted, held_out, 40, quiet)
     funnel, points = find_points(ends, funnel, fitted, held_out, byte_targets("50,30"), quiet)
@@ -37,7 +38,7 @@ def linear() -> tuple[Ends, Funnel, tuple[Point, ...], Seen, Seen]:
 
 
 def task(settings: TrainSettings = SETTINGS) -> FunnelTask:
-    return FunnelTask(*linear(), thumbnails(cutnets.pictures(150)), settings)
+    return FunnelTask(*linear(), thumbnails(cutnets.pictures(PICTURES)), settings)
 
 
 def test_before_a_step_the_trained_funnel_is_the_linear_one() -> None:
