@@ -130,9 +130,7 @@ def test_files_of_no_split_are_left_alone(name: str, tmp_path: Path) -> None:
         fitted(cutnets.classifier(), tmp_path, tmp_path / name, FitSettings("none"))
 
 
-@pytest.mark.parametrize(
-    ("kind", "told"), [("logits", "5 classes, 2 names"), ("embedding", "need no names")]
-)
+@pytest.mark.parametrize(("kind", "told"), [("logits", "5 classes, 2 names"), ("embedding", "need no names")])
 def test_classes_that_do_not_fit_are_refused_before_pictures_are_read(
     kind: str, told: str, tmp_path: Path
 ) -> None:
