@@ -5,7 +5,7 @@ import os
 import subprocess
 import sys
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -13,10 +13,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from siftfunnel.cloud_server.engine import EngineOptions, open_engine
+from siftfunnel.edge_client.model import EdgeModel
 from siftfunnel.lab.split.likeness import Likeness
-from siftfunnel.shared.bundle import Bundle, load_bundle
+from siftfunnel.shared.bundle import CLOUD, Bundle, load_bundle
 from siftfunnel.shared.preprocess import prepare
 from siftfunnel.shared.tensors import OutputSpec
+from siftfunnel.shared.wire import codec_by_name, make_codecs
 from tests.conftest import ROOT, Processes
 from tests.integration.test_edge_process import start_cloud
 from tests.own_networks.networks import OwnNetwork
@@ -31,10 +34,13 @@ class Served:
     Attributes:
         answers: lines of the edge.
         agreement: mean over pictures, measured as the report does.
+        difference: from what both halves and the codec say in this process, the largest of all outputs, as a
+            share of their size.
     """
 
     answers: list[dict[str, Any]]
     agreement: float
+    difference: float
 
 
 @dataclass
@@ -146,10 +152,27 @@ class Journey:
         self, bundle: Bundle, answers: list[dict[str, Any]], found: list[Mapping[str, NDArray[Any]]]
     ) -> Served:
         network, spec = self.network.load(), bundle.manifest.input
-        whole = network(np.concatenate([prepare(answer["source"], spec).tensor for answer in answers]))
+        tensors = [prepare(answer["source"], spec).tensor for answer in answers]
+        whole = network(np.concatenate(tensors))
         outputs: tuple[OutputSpec, ...] = bundle.manifest.given
         served = [np.stack([arrays[output.name] for arrays in found]) for output in outputs]
-        return Served(answers, float(Likeness(outputs, whole).agreement_N(served).mean()))
+        agreement = float(Likeness(outputs, whole).agreement_N(served).mean())
+        apart = [_apart(a, b) for a, b in zip(served, _here(bundle, tensors), strict=True)]
+        return Served(answers, agreement, max(apart))
+
+
+def _here(bundle: Bundle, tensors: Sequence[NDArray[Any]]) -> list[NDArray[Any]]:
+    """What the bundle says of pictures without a network between its halves."""
+    manifest, model = bundle.manifest, EdgeModel(bundle)
+    codec = codec_by_name(make_codecs(manifest, bundle.digest), manifest.default_codec)
+    engine = open_engine("onnxruntime", bundle.path(CLOUD), manifest, EngineOptions())
+    decoded = [codec.decode(codec.encode(model.features(tensor)[0])) for tensor in tensors]
+    each = [engine.run(feature[None]) for feature in decoded]
+    return [np.concatenate([outputs[place] for outputs in each]) for place in range(len(manifest.given))]
+
+
+def _apart(found: NDArray[Any], wanted: NDArray[Any]) -> float:
+    return float(np.abs(found - wanted).max() / max(float(np.abs(wanted).max()), 1e-9))
 
 
 def _arrays(folder: Path, bundle: Bundle, answer: Mapping[str, Any]) -> dict[str, NDArray[Any]]:

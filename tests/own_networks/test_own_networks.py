@@ -81,6 +81,7 @@ def test_a_network_of_somebody_else_is_cut_served_and_answers_like_the_whole(
     assert [output.kind for output in bundle.manifest.given] == list(network.outputs.values())
     answers = journey.serve(served, processes)
     assert [answer["outcome"] for answer in answers.answers] == ["answer"] * SERVED
+    assert answers.difference < 1e-3
     assert_bytes_and_agreement(
         bundle, [answer["payload_bytes"] for answer in answers.answers], answers.agreement
     )
