@@ -5,12 +5,12 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from siftfunnel.lab.split.table import PER_CENT, at_equal_agreement
 from siftfunnel.lab.tables.cells import Cell, Document, Drawing, Section, measured, words
 from siftfunnel.lab.tables.rendering import to_markdown
 from siftfunnel.lab.tables.results import Figure
 from siftfunnel.lab.tables.svg import COLOURS, LETTER_WIDTH, Plot, spread_labels, ticks
 
-PER_CENT = 100.0
 COLUMNS = (
     "sent",
     "work on the device, %",
@@ -83,7 +83,7 @@ def best_points(result: Mapping[str, Any], wanted: float = 0.9) -> str:
 
 def _line(of_set: Mapping[str, Any], funnel: Mapping[str, Any], point: Mapping[str, Any]) -> str:
     low, high = point["agreement_ci95"]
-    needed = [_equal(point["equal"].get(kind)).text for kind in ("jpeg", "webp")]
+    needed = [at_equal_agreement(point["equal"].get(kind)).text for kind in ("jpeg", "webp")]
     return (
         f"| {of_set['name']}, {funnel['funnel']} funnel, {funnel['cut']} | {funnel['edge_mac_share']:.0%} | "
         f"{point['payload_bytes_mean']:,.0f} | {point['agreement']:.1%} ({low:.0%} to {high:.0%}) | "
@@ -111,14 +111,8 @@ def _rows(funnel: Mapping[str, Any]) -> Iterator[tuple[Cell, ...]]:
             measured(Figure(funnel["edge_mac_share"]), 1, scale=PER_CENT),
             measured(Figure(point["payload_bytes_mean"]), 0),
             measured(Figure(point["agreement"], low, high), 1, scale=PER_CENT),
-            *(_equal(point["equal"].get(kind)) for kind in ("jpeg", "webp")),
+            *(at_equal_agreement(point["equal"].get(kind)) for kind in ("jpeg", "webp")),
         )
-
-
-def _equal(needed: Mapping[str, float] | None) -> Cell:
-    if needed is None:
-        return words("not reached")
-    return Cell(f"{needed['bytes_mean']:,.0f} ({needed['times']:.1f}x)", needed["bytes_mean"])
 
 
 def _lines(of_set: Mapping[str, Any]) -> Iterator[_Line]:

@@ -114,16 +114,16 @@ def _costs(row: Row) -> tuple[Cell, ...]:
         _number(point["payload_bytes_mean"], 0),
         measured(Figure(point["agreement"], low, high), 1, scale=PER_CENT),
         _number(row["agreement_of_a_constant_answer"], 1, PER_CENT),
-        _times(point["jpeg"]),
-        _times(point["webp"]),
+        at_equal_agreement(point["jpeg"]),
+        at_equal_agreement(point["webp"]),
         _number(sum(row["seconds"].values()), 0),
         _number(dig_number(row, "load"), 0),
         words(f"{row['edge_milliseconds']:.1f} + {row['cloud_milliseconds']:.1f}"),
     )
 
 
-def _times(needed: Mapping[str, float] | None) -> Cell:
-    """Bytes of a picture codec, and how many times ours that is."""
+def at_equal_agreement(needed: Mapping[str, float] | None) -> Cell:
+    """Bytes that a picture codec needs for the same agreement, and how many times ours that is."""
     if needed is None:
         return words("not reached")
     text = f"{needed['bytes_mean']:,.0f} ({needed['times']:.1f}x)"
