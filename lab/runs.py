@@ -287,12 +287,11 @@ def settled(wanted: Recipe, splits: Splits, folder: Path, start_from: Path | Non
 def _normalisation_of(start: Path) -> Normalisation | None:
     if (start / RUN).is_file():
         return load_run(start)[0].normalisation
-    spec, paper = load_bundle(start).manifest.input, InputSpec(height=1, width=1)
+    bundle = load_bundle(start)
+    spec, paper = bundle.manifest.input, InputSpec(height=1, width=1)
     if (spec.mean, spec.std) == (paper.mean, paper.std):
         return None
-    return Normalisation(
-        _of_three(spec.mean), _of_three(spec.std), f"that of the bundle {load_bundle(start).name}"
-    )
+    return Normalisation(_of_three(spec.mean), _of_three(spec.std), f"that of the bundle {bundle.name}")
 
 
 def _of_three(values: tuple[float, ...]) -> tuple[float, float, float]:
