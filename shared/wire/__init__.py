@@ -9,7 +9,6 @@ Nothing is computed by a float network, and nothing in a payload says how large 
 
 from siftfunnel.shared.wire.calibrate import calibrate, calibrate_tensors, packed
 from siftfunnel.shared.wire.codec import (
-    Codec,
     CodecSummary,
     SealedCodec,
     codec_by_name,
@@ -22,7 +21,6 @@ from siftfunnel.shared.wire.lattice_calibration import calibrate_lattice
 from siftfunnel.shared.wire.signed_calibration import calibrate_signed
 
 __all__ = [
-    "Codec",
     "CodecError",
     "CodecSummary",
     "SealedCodec",

@@ -1,7 +1,6 @@
 """A codec as parties use it: `encode` and `decode`, checked on both ways, and what it does, for people."""
 
 from dataclasses import dataclass
-from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,38 +12,8 @@ from siftfunnel.shared.wire.kinds import make_body
 from siftfunnel.shared.wire.seal import Seal
 
 
-class Codec(Protocol):
-    """Feature tensor to payload and back."""
-
-    @property
-    def name(self) -> str:
-        """What people call it: "q6"."""
-
-    @property
-    def index(self) -> int:
-        """What the wire calls it: its position in the manifest's list."""
-
-    @property
-    def max_payload_bytes(self) -> int:
-        """No payload of this codec is longer; known before a byte is decoded."""
-
-    def encode(self, features_CHW: NDArray[np.float32]) -> bytes:
-        """One sealed payload.
-
-        Raises:
-            CodecError: another shape or type, NaN or infinity.
-        """
-
-    def decode(self, payload: bytes) -> NDArray[np.float32]:
-        """The features of a payload, float32 CHW.
-
-        Raises:
-            CodecError: too long, truncated, damaged, or of another bundle or codec.
-        """
-
-
 class SealedCodec:
-    """The one implementation: a body coder of the codec's kind, sealed.
+    """Feature tensor to payload and back: a body coder of the codec's kind, sealed.
 
     Args:
         spec: from the manifest.
@@ -54,7 +23,9 @@ class SealedCodec:
         sent: the tensors that the feature is packed of; none where it is one tensor of this shape.
 
     Attributes:
-        max_payload_bytes: no payload of this codec is longer.
+        name: what people call it: "q6".
+        index: what the wire calls it: its position in the manifest's list.
+        max_payload_bytes: no payload of this codec is longer; known before a byte is decoded.
         min_payload_bytes: none is shorter.
         expected_payload_bytes: mean length on features like those it was calibrated on.
 
@@ -81,7 +52,11 @@ class SealedCodec:
         self.expected_payload_bytes = self.body.expected_bytes
 
     def encode(self, features_CHW: NDArray[np.float32]) -> bytes:
-        """See `Codec`."""
+        """One sealed payload.
+
+        Raises:
+            CodecError: another shape or type, NaN or infinity.
+        """
         if features_CHW.shape != self.feature.shape or features_CHW.dtype != np.float32:
             raise CodecError(
                 f"codec {self.name}: expected float32 features of shape {self.feature.shape}, "
@@ -92,7 +67,11 @@ class SealedCodec:
         return self.body.write(features_CHW.reshape(self.feature.channels, -1), self._seal)
 
     def decode(self, payload: bytes) -> NDArray[np.float32]:
-        """See `Codec`."""
+        """The features of a payload, float32 CHW.
+
+        Raises:
+            CodecError: too long, truncated, damaged, or of another bundle or codec.
+        """
         least, most = self.min_payload_bytes, self.max_payload_bytes
         if not least <= len(payload) <= most:
             wanted = str(least) if least == most else f"{least} to {most}"
