@@ -5,9 +5,8 @@ import itertools
 import random
 import time
 from collections.abc import AsyncIterator, Iterable, Iterator
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from functools import partial
-from numbers import Integral
 from os import PathLike
 from pathlib import Path
 from types import TracebackType
@@ -17,7 +16,6 @@ import numpy as np
 from PIL import Image
 
 from siftfunnel.edge_client.address import ServerAddress
-from siftfunnel.edge_client.checks import require_numbers
 from siftfunnel.edge_client.encoder import Encoder
 from siftfunnel.edge_client.engine import StreamEngine
 from siftfunnel.edge_client.errors import FrameFailed
@@ -27,78 +25,20 @@ from siftfunnel.edge_client.model import EdgeModel
 from siftfunnel.edge_client.outcome import Answer, Outcome
 from siftfunnel.edge_client.picture import Picture, as_picture
 from siftfunnel.edge_client.producer import Item, OnHandedIn, Producer, frame_of
-from siftfunnel.edge_client.reconnection import Reconnection, ReconnectPolicy
+from siftfunnel.edge_client.reconnection import Reconnection
 from siftfunnel.edge_client.rotation import Rotation
+from siftfunnel.edge_client.settings import ClientSettings
 from siftfunnel.edge_client.settlement import Agreement
 from siftfunnel.edge_client.sources.source import IterableSource, Source
 from siftfunnel.edge_client.streaming import OutcomeStream
 from siftfunnel.edge_client.transport import Ask, StreamCall
 from siftfunnel.edge_client.unary import Unary
-from siftfunnel.edge_client.window import InFlightWindow, WindowPolicy
+from siftfunnel.edge_client.window import InFlightWindow
 from siftfunnel.shared.bundle import Bundle
-from siftfunnel.shared.call_metadata import MAX_OUTPUT_BYTES
 from siftfunnel.shared.reply_seal import ReplySeal
 from siftfunnel.shared.tls import TlsFiles
 
 LIVE_WINDOW = 4
-
-
-@dataclass(frozen=True)
-class ClientSettings:
-    """Everything a client can be told beside bundle, server and codec.
-
-    Attributes:
-        top_k: classes per answer, at least 1.
-        outputs: names of the outputs that answers carry; None for all that are not the classes' scores.
-        max_output_bytes: what they may take together; a larger answer is an error.
-        budget_ms: how long after its picture was read a frame's answer is of use; then it fails with
-            BUDGET_EXCEEDED, wherever it is, and an answer that still comes is none. None: for ever.
-        first_sequence: number of the first frame; numbers are never used twice by one client.
-        threads: threads of the edge half.
-        frames_per_message: frames that a stream may put into one message, for bulk work: fewer messages, but
-            frames wait for company; at least 1. A live source always sends one at a time.
-        window: limits of a stream.
-        reconnect: how a lost server is dialled again.
-
-    Raises:
-        ValueError: a value out of range.
-        TypeError: something else than a number.
-    """
-
-    top_k: int = 1
-    outputs: tuple[str, ...] | None = None
-    max_output_bytes: int = MAX_OUTPUT_BYTES
-    budget_ms: int | None = None
-    first_sequence: int = 0
-    threads: int = 1
-    frames_per_message: int = 1
-    window: WindowPolicy = field(default_factory=WindowPolicy)
-    reconnect: ReconnectPolicy = field(default_factory=ReconnectPolicy)
-
-    def __post_init__(self) -> None:
-        whole = ("top_k", "max_output_bytes", "first_sequence", "threads", "frames_per_message")
-        require_numbers(self, Integral, *whole)
-        if self.outputs is not None:
-            object.__setattr__(self, "outputs", _names(self.outputs))
-        if not 1 <= self.max_output_bytes <= 2**30:
-            raise ValueError(f"max_output_bytes must lie in 1 to {2**30}, not {self.max_output_bytes}")
-        if self.budget_ms is not None:
-            require_numbers(self, Integral, "budget_ms")
-        if self.top_k < 1:
-            raise ValueError(f"top_k must be at least 1, not {self.top_k}")
-        if self.frames_per_message < 1:
-            raise ValueError(f"frames_per_message must be at least 1, not {self.frames_per_message}")
-        if self.budget_ms is not None and not 1 <= self.budget_ms < 2**31:
-            raise ValueError(f"budget_ms must be at least 1, not {self.budget_ms}")
-        if not 0 <= self.first_sequence < 2**63:
-            raise ValueError(f"first_sequence must be 0 or more and below 2**63, not {self.first_sequence}")
-
-
-def _names(outputs: object) -> tuple[str, ...]:
-    names = tuple(outputs) if isinstance(outputs, Iterable) and not isinstance(outputs, str) else (None,)
-    if not all(isinstance(name, str) for name in names):
-        raise TypeError(f"outputs takes several names, such as ['boxes'], not {outputs!r}")
-    return names
 
 
 class SplitClient:

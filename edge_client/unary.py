@@ -11,13 +11,14 @@ from dataclasses import dataclass
 from siftfunnel.edge_client.frame import EncodedFrame
 from siftfunnel.edge_client.interrupt import Interrupt
 from siftfunnel.edge_client.outcome import CANCELLED, Answer, FrameFailure
-from siftfunnel.edge_client.reconnection import Reconnection, ReconnectPolicy
+from siftfunnel.edge_client.reconnection import Reconnection
 from siftfunnel.edge_client.redial import Redial
 from siftfunnel.edge_client.rotation import Rotation
+from siftfunnel.edge_client.settings import ReconnectPolicy, WindowPolicy
 from siftfunnel.edge_client.settlement import Agreement, failure_of, message_of, take_reply
 from siftfunnel.edge_client.status import suspects_a_frame
 from siftfunnel.edge_client.transport import Ask, CallEnded, UnaryCalls
-from siftfunnel.edge_client.window import InFlightWindow, Send, Wait, WindowPolicy
+from siftfunnel.edge_client.window import InFlightWindow, Send, Wait
 
 
 @dataclass(frozen=True)

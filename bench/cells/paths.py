@@ -20,11 +20,12 @@ from siftfunnel.edge_client.expected import Expected
 from siftfunnel.edge_client.frame import EncodedFrame
 from siftfunnel.edge_client.model import EdgeModel
 from siftfunnel.edge_client.outcome import Answer, Outcome
-from siftfunnel.edge_client.reconnection import Reconnection, ReconnectPolicy
+from siftfunnel.edge_client.reconnection import Reconnection
 from siftfunnel.edge_client.rotation import Rotation
+from siftfunnel.edge_client.settings import ReconnectPolicy, WindowPolicy
 from siftfunnel.edge_client.settlement import Agreement
 from siftfunnel.edge_client.transport import Ask, StreamCall
-from siftfunnel.edge_client.window import InFlightWindow, WindowPolicy
+from siftfunnel.edge_client.window import InFlightWindow
 from siftfunnel.shared.bundle import Bundle
 from siftfunnel.shared.preprocess import fit_image, normalise, open_image
 from siftfunnel.shared.reply_seal import ReplySeal

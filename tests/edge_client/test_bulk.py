@@ -10,9 +10,8 @@ import pytest
 
 from siftfunnel.edge_client import Answer, SplitClient
 from siftfunnel.edge_client.address import ServerAddress
-from siftfunnel.edge_client.client import ClientSettings
+from siftfunnel.edge_client.settings import ClientSettings, WindowPolicy
 from siftfunnel.edge_client.transport import Ask, StreamCall
-from siftfunnel.edge_client.window import WindowPolicy
 from siftfunnel.shared.bundle import Bundle
 from siftfunnel.shared.rpc import split_inference_pb2 as pb
 from tests.edge_client.conftest import pixels

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from siftfunnel.edge_client import Answer, FrameFailed, FrameFailure, SplitClient
-from siftfunnel.edge_client.client import ClientSettings
+from siftfunnel.edge_client.settings import ClientSettings
 from siftfunnel.shared.bundle import Bundle
 from siftfunnel.shared.rpc import split_inference_pb2 as pb
 from tests.edge_client.conftest import pixels

@@ -10,11 +10,9 @@ import grpc
 import pytest
 
 from siftfunnel.edge_client import Answer, FrameFailure, SplitClient
-from siftfunnel.edge_client.client import ClientSettings
 from siftfunnel.edge_client.errors import BundleMismatch, FrameFailed, ServerRefused, ServerUnreachable
 from siftfunnel.edge_client.outcome import Outcome
-from siftfunnel.edge_client.reconnection import ReconnectPolicy
-from siftfunnel.edge_client.window import WindowPolicy
+from siftfunnel.edge_client.settings import ClientSettings, ReconnectPolicy, WindowPolicy
 from siftfunnel.shared.bundle import Bundle
 from siftfunnel.shared.rpc import split_inference_pb2 as pb
 from siftfunnel.shared.rpc.split_inference_pb2_grpc import (

@@ -12,12 +12,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from siftfunnel.edge_client import Answer, FrameFailed, FrameFailure, SplitClient
-from siftfunnel.edge_client.client import ClientSettings
 from siftfunnel.edge_client.expected import Expected
 from siftfunnel.edge_client.frame import EncodedFrame
 from siftfunnel.edge_client.outcome import Outcome
+from siftfunnel.edge_client.settings import ClientSettings, WindowPolicy
 from siftfunnel.edge_client.settlement import Agreement, Terms, take_reply
-from siftfunnel.edge_client.window import InFlightWindow, Send, WindowPolicy
+from siftfunnel.edge_client.window import InFlightWindow, Send
 from siftfunnel.shared.bundle import Bundle
 from siftfunnel.shared.call_metadata import BUNDLE_KEY, MESSAGE_BYTES_KEY, SEALED, SEALED_KEY, WINDOW_KEY
 from siftfunnel.shared.reply_seal import ReplySeal
