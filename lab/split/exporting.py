@@ -15,7 +15,7 @@ import numpy as np
 import onnx
 from numpy.typing import NDArray
 
-from siftfunnel.lab.export import ExportError, choose_default
+from siftfunnel.lab.export.bundle import ExportError, choose_default
 from siftfunnel.lab.provenance import provenance
 from siftfunnel.lab.split.features import Ends, Say, Seen, see
 from siftfunnel.lab.split.fit import labels_of
