@@ -24,9 +24,9 @@ from siftfunnel.lab.attacks.inverter_training import LEAST_PICTURES, doublings_o
 from siftfunnel.lab.attacks.residual import Residual
 from siftfunnel.lab.attacks.substitute import SubstituteSettings, SubstituteTask
 from siftfunnel.lab.attacks.victim import Victim, at_once, to_floats
-from siftfunnel.lab.checkpoints import Run
-from siftfunnel.lab.data import seeded_parts
-from siftfunnel.lab.train import FitSettings, fit
+from siftfunnel.lab.data.images import seeded_parts
+from siftfunnel.lab.training.checkpoints import Run
+from siftfunnel.lab.training.fitting import FitSettings, fit
 
 SUBSTITUTE = "substitute"
 

@@ -23,12 +23,12 @@ from siftfunnel.lab.attacks.attack import Attack, Reconstruction, Show
 from siftfunnel.lab.attacks.chunks import memory_advice, require_features
 from siftfunnel.lab.attacks.fingerprint import auxiliary_digest, check_pictures, victim_fingerprint
 from siftfunnel.lab.attacks.victim import Victim, at_once, to_floats
-from siftfunnel.lab.checkpoints import RUN, Progress, Run, RunFolderError
-from siftfunnel.lab.data import seeded_parts
-from siftfunnel.lab.models.decoder import cropped, doublings_between
-from siftfunnel.lab.models.layout import channels_last
-from siftfunnel.lab.models.split import count_parameters
-from siftfunnel.lab.train import FitSettings, Task, epochs_of, fit
+from siftfunnel.lab.data.images import seeded_parts
+from siftfunnel.lab.networks.decoder import cropped, doublings_between
+from siftfunnel.lab.networks.layout import channels_last
+from siftfunnel.lab.networks.split import count_parameters
+from siftfunnel.lab.training.checkpoints import RUN, Progress, Run, RunFolderError
+from siftfunnel.lab.training.fitting import FitSettings, Task, epochs_of, fit
 
 LEAST_PICTURES = 20
 STATISTICS_PICTURES = 1000
@@ -104,7 +104,7 @@ class FeatureBank:
 
 
 class InverterTask(Task):
-    """An inverter that learns to undo a victim's edge half; what ``siftfunnel.lab.train.fit`` runs."""
+    """An inverter that learns to undo a victim's edge half; what ``lab.training.fitting.fit`` runs."""
 
     def __init__(self, attack: "TrainedInverter", victim: Victim, auxiliary_NHWC: Tensor) -> None:
         check_pictures(victim, auxiliary_NHWC, LEAST_PICTURES)

@@ -14,15 +14,21 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from siftfunnel.lab.checkpoints import Run
-from siftfunnel.lab.classifier import Batch, ClassifierTask, evaluate_logits, fit_settings, input_spec
-from siftfunnel.lab.data import DataError, ImageSet, Splits
+from siftfunnel.lab.data.images import DataError, ImageSet, Splits
+from siftfunnel.lab.export.unfolding import load_from_bundle
 from siftfunnel.lab.front.pictures import PictureCoding
 from siftfunnel.lab.front.points import Point, accuracy_fields
 from siftfunnel.lab.provenance import provenance
-from siftfunnel.lab.recipes import RECIPES, Recipe, recipe
-from siftfunnel.lab.train import fit
-from siftfunnel.lab.unfolding import load_from_bundle
+from siftfunnel.lab.training.checkpoints import Run
+from siftfunnel.lab.training.classifier import (
+    Batch,
+    ClassifierTask,
+    evaluate_logits,
+    fit_settings,
+    input_spec,
+)
+from siftfunnel.lab.training.fitting import fit
+from siftfunnel.lab.training.recipes import RECIPES, Recipe, recipe
 from siftfunnel.shared.bundle import Bundle
 from siftfunnel.shared.preprocess import normalise
 
