@@ -21,7 +21,7 @@ PYTHON ?= $(eval PYTHON := $(shell for python in python3.11 python3.12 python3.1
 	$$python -c '$(AT_LEAST_3_11)' 2>/dev/null && echo $$python && break; done))$(PYTHON)
 
 # one process to a core; the tests of a file stay together, since they share what is dear to make
-PYTEST = $(BIN)/python -m pytest -n auto --dist loadfile
+PYTEST = $(BIN)/python -m pytest -n auto --maxprocesses 8 --dist loadfile
 
 .PHONY: help demo test test-slow docker-test check format stubs faces page-picture readme-table lab-tables bench-tables install-demo install-dev clean
 
