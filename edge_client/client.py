@@ -4,7 +4,7 @@ import asyncio
 import itertools
 import random
 import time
-from collections.abc import AsyncIterator, Iterable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterable, Iterator
 from dataclasses import replace
 from functools import partial
 from os import PathLike
@@ -16,13 +16,13 @@ import numpy as np
 from PIL import Image
 
 from siftfunnel.edge_client.address import ServerAddress
+from siftfunnel.edge_client.delivery import STOPPED, Delivery, Servers
 from siftfunnel.edge_client.encoder import Encoder
-from siftfunnel.edge_client.engine import StreamEngine
 from siftfunnel.edge_client.errors import FrameFailed
 from siftfunnel.edge_client.expected import Expected
-from siftfunnel.edge_client.interrupt import Interrupt
+from siftfunnel.edge_client.kept import KeptConnection
 from siftfunnel.edge_client.model import EdgeModel
-from siftfunnel.edge_client.outcome import Answer, Outcome
+from siftfunnel.edge_client.outcome import CANCELLED, Answer, Outcome
 from siftfunnel.edge_client.picture import Picture, as_picture
 from siftfunnel.edge_client.producer import Item, OnHandedIn, Producer, frame_of
 from siftfunnel.edge_client.reconnection import Reconnection
@@ -32,7 +32,6 @@ from siftfunnel.edge_client.settlement import Agreement
 from siftfunnel.edge_client.sources.source import IterableSource, Source
 from siftfunnel.edge_client.streaming import OutcomeStream
 from siftfunnel.edge_client.transport import Ask, StreamCall
-from siftfunnel.edge_client.unary import Unary
 from siftfunnel.edge_client.window import InFlightWindow
 from siftfunnel.shared.bundle import Bundle
 from siftfunnel.shared.reply_seal import ReplySeal
@@ -119,7 +118,8 @@ class SplitClient:
             ReplySeal(self.bundle.digest),
         )
         self._ask = Ask(self.bundle.digest, settings.top_k, settings.outputs, settings.max_output_bytes)
-        self._unary = Unary(self._servers, self._ask, self._agreement, settings.window, settings.reconnect)
+        self._kept = KeptConnection(self._servers, self._ask, settings.window.reply_timeout_s)
+        self._singles: set[Delivery] = set()
         self._streams: set[OutcomeStream] = set()
         self._closed = False
 
@@ -153,17 +153,26 @@ class SplitClient:
             ServerUnreachable: no server within the connect timeout.
             ServerRefused: it does not serve this bundle (`BundleMismatch`), or not this client.
         """
-        return self._classify(picture, label, Interrupt())
+        return self._classify(picture, label, self._single())
 
-    def _classify(self, picture: object, label: str | None, interrupt: Interrupt) -> Answer:
+    def _single(self) -> Delivery:
+        """A stream for one frame, on the connection that all of these share."""
         self._check_open()
+        delivery = self._delivery(self._kept.call, self._kept)
+        self._singles.add(delivery)
+        return delivery
+
+    def _classify(self, picture: object, label: str | None, delivery: Delivery) -> Answer:
         read_s = time.monotonic()
-        encoded = self._encoder.encode(as_picture(picture, label))
-        item = Item(0, encoded.picture, read_s, next(self._numbers))
-        result = self._unary.deliver(frame_of(encoded, item, self.settings.budget_ms), interrupt)
-        if isinstance(result, Answer):
-            return result
-        raise FrameFailed(result)
+        try:
+            encoded = self._encoder.encode(as_picture(picture, label))
+            item = Item(0, encoded.picture, read_s, next(self._numbers))
+            outcome = delivery.deliver(frame_of(encoded, item, self.settings.budget_ms))
+        finally:
+            self._singles.discard(delivery)
+        if isinstance(outcome, Answer):
+            return outcome
+        raise delivery.error or FrameFailed(outcome)
 
     def stream(
         self, source: Source | Iterable[object], *, on_handed_in: OnHandedIn | None = None
@@ -189,11 +198,11 @@ class SplitClient:
 
     async def aclassify(self, picture: object, label: str | None = None) -> Answer:
         """`classify` for callers with an event loop; done on a thread, and cancelled with the task."""
-        interrupt = Interrupt()
+        delivery = self._single()
         try:
-            return await asyncio.to_thread(self._classify, picture, label, interrupt)
+            return await asyncio.to_thread(self._classify, picture, label, delivery)
         except asyncio.CancelledError:
-            interrupt.set()
+            delivery.abandon(CANCELLED, STOPPED)
             raise
 
     async def astream(
@@ -214,34 +223,41 @@ class SplitClient:
         self._check_open()
         pictures = source if isinstance(source, Source) else IterableSource(_several(source))
         frames_per_message = 1 if pictures.keeps_latest else self.settings.frames_per_message
-        several = frames_per_message > 1
-        engine = StreamEngine(
-            partial(StreamCall, ask=self._ask, several=several),
-            InFlightWindow(self.settings.window, random.random),
-            Reconnection(self.settings.reconnect, random.random, len(self._servers)),
-            self._agreement,
-            self._servers,
-            frames_per_message=frames_per_message,
-        )
+        dial = partial(StreamCall, ask=self._ask, several=frames_per_message > 1)
+        delivery = self._delivery(dial, self._servers, frames_per_message)
         producer = Producer(
             pictures,
             self._encoder,
-            engine,
+            delivery,
             self._numbers,
             budget_ms=self.settings.budget_ms,
             on_handed_in=on_handed_in,
             limit=LIVE_WINDOW if pictures.keeps_latest else None,
         )
-        stream = OutcomeStream(engine, producer, self._streams.discard)
+        stream = OutcomeStream(delivery, producer, self._streams.discard)
         self._streams.add(stream)
         return stream
+
+    def _delivery(
+        self, dial: Callable[[ServerAddress], StreamCall], servers: Servers, frames_per_message: int = 1
+    ) -> Delivery:
+        return Delivery(
+            dial,
+            InFlightWindow(self.settings.window, random.random),
+            Reconnection(self.settings.reconnect, random.random, len(self._servers)),
+            self._agreement,
+            servers,
+            frames_per_message=frames_per_message,
+        )
 
     def close(self) -> None:
         """End all streams and calls, and free the connections; twice does no harm."""
         self._closed = True
         for stream in list(self._streams):
             stream.close()
-        self._unary.close()
+        for delivery in list(self._singles):
+            delivery.abandon(CANCELLED, STOPPED)
+        self._kept.close()
 
     def _check_open(self) -> None:
         if self._closed:

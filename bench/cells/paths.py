@@ -15,7 +15,7 @@ from siftfunnel.bench.cells.frames import Done, Frame
 from siftfunnel.bench.cells.network import WholeNetwork
 from siftfunnel.bench.cells.picture_codec import PictureCodec
 from siftfunnel.edge_client.address import ServerAddress
-from siftfunnel.edge_client.engine import StreamEngine
+from siftfunnel.edge_client.delivery import Delivery
 from siftfunnel.edge_client.expected import Expected
 from siftfunnel.edge_client.frame import EncodedFrame
 from siftfunnel.edge_client.model import EdgeModel
@@ -149,7 +149,7 @@ class Upload:
         self._numbers = itertools.count()
         self._pending: dict[int, Frame] = {}
         self.reply_bytes = 0
-        self._engine = StreamEngine(
+        self._engine = Delivery(
             partial(CountingCall, ask=Ask(bundle.digest), count=self._add_reply),
             InFlightWindow(WindowPolicy(), random.random),
             Reconnection(ReconnectPolicy(connect_timeout_s=connect_timeout_s), random.random),

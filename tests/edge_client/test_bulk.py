@@ -52,6 +52,7 @@ def test_every_picture_has_its_one_answer_and_messages_are_fewer(
     pictures = [pixels(number) for number in range(100)]
     with SplitClient(bundle, server) as client:
         expected = [client.classify(picture).class_name for picture in pictures[:10]]
+    listener.sizes.clear()
     settings = ClientSettings(frames_per_message=per_message)
     with SplitClient(bundle, server, settings=settings) as client:
         outcomes = list(client.stream(pictures))
