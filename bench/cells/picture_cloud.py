@@ -29,6 +29,7 @@ from siftfunnel.cloud_server.metrics import Metrics
 from siftfunnel.cloud_server.service import SplitInferenceService
 from siftfunnel.cloud_server.ticket import Owner
 from siftfunnel.shared.bundle import load_bundle
+from siftfunnel.shared.ports import LOOPBACK, Endpoint
 
 _GRACE_S = 1.0
 
@@ -43,7 +44,8 @@ class PictureCloud:
 
     def __init__(self, bundles: Iterable[Path], codecs: Iterable[str]) -> None:
         self._loop = asyncio.get_running_loop()
-        config, metrics, names = CloudConfig(tuple(bundles)), Metrics(), tuple(codecs)
+        config = CloudConfig(tuple(bundles), listen=Endpoint(LOOPBACK, 0))
+        metrics, names = Metrics(), tuple(codecs)
         served = [self._open(bundle, names, metrics) for bundle in config.bundles]
         self._catalogue = Catalogue(served)
         service = SplitInferenceService(self._catalogue, metrics, config.window_frames, __version__)
