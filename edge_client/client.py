@@ -24,7 +24,7 @@ from siftfunnel.edge_client.kept import KeptConnection
 from siftfunnel.edge_client.model import EdgeModel
 from siftfunnel.edge_client.outcome import CANCELLED, Answer, Outcome
 from siftfunnel.edge_client.picture import Picture, as_picture
-from siftfunnel.edge_client.producer import Item, OnHandedIn, Producer, frame_of
+from siftfunnel.edge_client.producer import OnHandedIn, Producer
 from siftfunnel.edge_client.reconnection import Reconnection
 from siftfunnel.edge_client.rotation import Rotation
 from siftfunnel.edge_client.settings import ClientSettings
@@ -165,9 +165,8 @@ class SplitClient:
     def _classify(self, picture: object, label: str | None, delivery: Delivery) -> Answer:
         read_s = time.monotonic()
         try:
-            encoded = self._encoder.encode(as_picture(picture, label))
-            item = Item(0, encoded.picture, read_s, next(self._numbers))
-            outcome = delivery.deliver(frame_of(encoded, item, self.settings.budget_ms))
+            encoded = self._encoder.encode(replace(as_picture(picture, label), index=0, read_s=read_s))
+            outcome = delivery.deliver(encoded.frame(next(self._numbers), self.settings.budget_ms))
         finally:
             self._singles.discard(delivery)
         if isinstance(outcome, Answer):
