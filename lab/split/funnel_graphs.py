@@ -10,8 +10,7 @@ from onnx import TensorProto, helper, numpy_helper
 from torch import Tensor
 
 from siftfunnel.lab.onnx_graphs import copy_of
-from siftfunnel.lab.split.linear import Refinement, TensorFunnel
-from siftfunnel.lab.split.patches import maps_spec
+from siftfunnel.lab.split.linear import Refinement, TensorFunnel, maps_spec
 
 PREFIX = "funnel."
 

@@ -6,8 +6,7 @@ from typing import Any
 
 from siftfunnel.lab.split.cuts import Cut, Flow
 from siftfunnel.lab.split.drawing import size_text
-from siftfunnel.lab.split.exporting import milliseconds
-from siftfunnel.lab.split.halves import halves
+from siftfunnel.lab.split.halves import device_milliseconds
 from siftfunnel.lab.split.network import Network
 
 
@@ -17,11 +16,7 @@ def measured(network: Network, cuts: Sequence[Cut]) -> tuple[Cut, ...]:
     Raises:
         NetworkError: the halves of a cut do not compute what the network computes.
     """
-    frames = network.random_frames(network.frames_per_run or 1)
-    return tuple(
-        replace(cut, milliseconds=milliseconds(halves(network, cut).edge, network.frames_per_run, [frames]))
-        for cut in cuts
-    )
+    return tuple(replace(cut, milliseconds=device_milliseconds(network, cut)) for cut in cuts)
 
 
 def table(cuts: Sequence[Cut]) -> list[str]:
