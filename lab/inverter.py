@@ -29,7 +29,7 @@ from siftfunnel.lab.networks.decoder import DecoderSettings
 from siftfunnel.lab.networks.split import count_parameters
 from siftfunnel.lab.provenance import provenance
 from siftfunnel.lab.sessions import OnnxModel
-from siftfunnel.lab.training.checkpoints import Run
+from siftfunnel.lab.training.checkpoints import RunFolder
 from siftfunnel.lab.training.fitting import FitSettings, Task, fit
 from siftfunnel.shared.bundle import EDGE, Bundle, Inverter, load_bundle, load_inverter, write_inverter
 from siftfunnel.shared.inverter import STATEMENT
@@ -328,7 +328,7 @@ def train_inverter(
         recipe = replace(recipe, epochs=epochs)
     task = DecoderTask(recipe, bundle, parts.auxiliary, device)
     about = {"inverter": asdict(recipe), "bundle": bundle.name, "digest": bundle.digest}
-    run = Run(run_folder, {**about, **({"pictures": dict(parts.told)} if parts.told else {})})
+    run = RunFolder(run_folder, {**about, **({"pictures": dict(parts.told)} if parts.told else {})})
     settings = FitSettings(recipe.epochs, recipe.learning_rate, weight_decay=0.0, seed=recipe.seed)
     progress = fit(task, settings, run)
 

@@ -31,7 +31,7 @@ from siftfunnel.lab.split.points import Point
 from siftfunnel.lab.split.sensitivity import TorchCloud
 from siftfunnel.lab.split.settings import TrainSettings
 from siftfunnel.lab.split.weights import with_weights
-from siftfunnel.lab.training.checkpoints import Progress, Run
+from siftfunnel.lab.training.checkpoints import Progress, RunFolder
 from siftfunnel.lab.training.fitting import FitSettings, Task, adamw, fit
 
 STEP_JITTER = (0.85, 1.2)
@@ -258,7 +258,7 @@ def train_funnel(
         KeyboardInterrupt: stopped; the same call continues.
         RunFolderError: the folder holds a training with other settings.
     """
-    run = Run(folder, {"train": vars(settings), **about})
+    run = RunFolder(folder, {"train": vars(settings), **about})
     checks = math.ceil(settings.steps / settings.steps_per_check)
     how = FitSettings(checks, settings.learning_rate, warmup_share=0.1, weight_decay=0.0, seed=settings.seed)
     progress = fit(task, how, run, lambda model, how: _optimizer(task, how))

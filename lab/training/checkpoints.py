@@ -72,7 +72,7 @@ def _restore_optimizer(optimizer: torch.optim.Optimizer, tensors: dict[str, Tens
     optimizer.load_state_dict({**optimizer.state_dict(), "state": state})
 
 
-class Run:
+class RunFolder:
     """A run folder: writes and restores checkpoints."""
 
     def __init__(self, folder: Path, about: dict[str, Any]) -> None:

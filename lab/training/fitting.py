@@ -12,7 +12,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from siftfunnel.lab.training.checkpoints import Progress, Run
+from siftfunnel.lab.training.checkpoints import Progress, RunFolder
 from siftfunnel.lab.training.interrupts import Interrupts
 
 PROGRESS_INTERVAL_S = 5.0
@@ -227,7 +227,7 @@ def is_out_of_memory(error: RuntimeError) -> bool:
 def fit(
     task: Task,
     settings: FitSettings,
-    run: Run,
+    run: RunFolder,
     make_optimizer: Callable[[nn.Module, FitSettings], torch.optim.Optimizer] = adamw,
 ) -> Progress:
     """Train ``task.model`` until ``settings.epochs``, from where the run folder stands.
@@ -257,7 +257,7 @@ def _is_good_enough(progress: Progress, settings: FitSettings) -> bool:
 def _advance(
     task: Task,
     settings: FitSettings,
-    run: Run,
+    run: RunFolder,
     optimizer: torch.optim.Optimizer,
     generator: torch.Generator,
     progress: Progress,

@@ -26,7 +26,7 @@ from siftfunnel.lab.export.unfolding import load_from_bundle
 from siftfunnel.lab.metrics.intervals import learned_nothing
 from siftfunnel.lab.networks.rate import RateQuantiser
 from siftfunnel.lab.networks.split import SplitNetwork
-from siftfunnel.lab.training.checkpoints import RUN, Progress, Run, RunFolderError
+from siftfunnel.lab.training.checkpoints import RUN, Progress, RunFolder, RunFolderError
 from siftfunnel.lab.training.classifier import ClassifierTask, fit_settings, input_spec, steps_per_epoch
 from siftfunnel.lab.training.fitting import fit
 from siftfunnel.lab.training.recipes import Normalisation, Recipe, WarmStart, recipe, recipe_from_json
@@ -70,7 +70,7 @@ def load_run(place: Path) -> tuple[Recipe, SplitNetwork, dict[str, Any]]:
         )
     stored = json.loads((place / RUN).read_text())
     loaded, network = _untrained(stored["about"])
-    Run(place, stored["about"]).load_best(network)
+    RunFolder(place, stored["about"]).load_best(network)
     network.eval()
     return loaded, network, stored
 
@@ -140,7 +140,7 @@ def _train_one(
 ) -> Progress:
     task = ClassifierTask(wanted, splits, device)
     settings = replace(fit_settings(wanted), stage=stage)
-    return fit(task, settings, Run(folder, _about(wanted, splits)), task.make_optimizer)
+    return fit(task, settings, RunFolder(folder, _about(wanted, splits)), task.make_optimizer)
 
 
 def _train_on(
@@ -154,7 +154,7 @@ def _train_on(
     """Go on from a bundle's weights; what stands in the run folder goes first."""
     taught_NK = soft_labels(teachers, splits.train) if teachers else None
     task = ClassifierTask(wanted, splits, device, taught_NK)
-    run = Run(folder, _about(wanted, splits))
+    run = RunFolder(folder, _about(wanted, splits))
     if run.is_fresh():
         if start_from is None:
             raise ValueError(
@@ -203,7 +203,7 @@ def _restored_network(
     )
     _, trained, _ = load_run(start)
     task = RestoringTask(fitting, splits, device, trained)
-    run = Run(folder, _about(fitting, splits))
+    run = RunFolder(folder, _about(fitting, splits))
     fit(task, replace(fit_settings(fitting), stage=stage), run)
     run.load_best(task.model)
     return task.model
@@ -319,7 +319,7 @@ def _train_settled(
             raise ValueError(f"recipe {wanted.name} starts from scratch; leave --start-from out")
         return _train_one(wanted, folder, splits, device)
     task = ClassifierTask(wanted, splits, device)
-    run = Run(folder, _about(wanted, splits))
+    run = RunFolder(folder, _about(wanted, splits))
     start = start_from or folder / START
     before = [] if start_from else [settled(recipe(wanted.warm_start.recipe), splits, start, None)]
     stages = [*(each.name for each in before), f"{wanted.name}:restoring", wanted.name]

@@ -9,7 +9,7 @@ import torch
 from safetensors.torch import load_file
 from torch import Tensor, nn
 
-from siftfunnel.lab.training.checkpoints import BEST, LAST, RUN, Run, RunFolderError
+from siftfunnel.lab.training.checkpoints import BEST, LAST, RUN, RunFolder, RunFolderError
 from siftfunnel.lab.training.fitting import FitSettings, Task, TrainingDivergedError, fit, one_cycle
 
 SETTINGS = FitSettings(epochs=4, learning_rate=1e-2, seed=3)
@@ -59,7 +59,7 @@ def test_the_schedule_climbs_then_falls_to_zero() -> None:
 
 
 def test_a_run_that_stops_and_resumes_ends_where_an_uninterrupted_one_does(tmp_path: Path) -> None:
-    fit(LineTask(), SETTINGS, Run(tmp_path / "whole", {"name": "a"}))
+    fit(LineTask(), SETTINGS, RunFolder(tmp_path / "whole", {"name": "a"}))
 
     class Stopped(LineTask):
         def validate(self) -> dict[str, float]:
@@ -68,9 +68,9 @@ def test_a_run_that_stops_and_resumes_ends_where_an_uninterrupted_one_does(tmp_p
             return super().validate()
 
     with pytest.raises(KeyboardInterrupt):
-        fit(Stopped(), SETTINGS, Run(tmp_path / "parts", {"name": "a"}))
+        fit(Stopped(), SETTINGS, RunFolder(tmp_path / "parts", {"name": "a"}))
     assert json.loads((tmp_path / "parts" / RUN).read_text())["epochs_done"] == 2
-    progress = fit(LineTask(), SETTINGS, Run(tmp_path / "parts", {"name": "a"}))
+    progress = fit(LineTask(), SETTINGS, RunFolder(tmp_path / "parts", {"name": "a"}))
 
     assert progress.epochs_done == 4
     whole, parts = weights(tmp_path / "whole"), weights(tmp_path / "parts")
@@ -83,7 +83,7 @@ def test_a_run_that_stops_and_resumes_ends_where_an_uninterrupted_one_does(tmp_p
 def test_ctrl_c_within_an_epoch_keeps_its_steps_and_changes_nothing(
     at: tuple[int, int], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    fit(LineTask(), SETTINGS, Run(tmp_path / "whole", {"name": "a"}))
+    fit(LineTask(), SETTINGS, RunFolder(tmp_path / "whole", {"name": "a"}))
     capsys.readouterr()
 
     class Stopped(LineTask):
@@ -96,11 +96,11 @@ def test_ctrl_c_within_an_epoch_keeps_its_steps_and_changes_nothing(
             return super().loss(batch)
 
     with pytest.raises(KeyboardInterrupt):
-        fit(Stopped(), SETTINGS, Run(tmp_path / "parts", {"name": "a"}))
+        fit(Stopped(), SETTINGS, RunFolder(tmp_path / "parts", {"name": "a"}))
     stored = json.loads((tmp_path / "parts" / RUN).read_text())
     assert 4 * stored["epochs_done"] + stored["steps_done"] == 4 * (at[0] - 1) + at[1]
     assert str(tmp_path / "parts") in capsys.readouterr().err
-    progress = fit(LineTask(), SETTINGS, Run(tmp_path / "parts", {"name": "a"}))
+    progress = fit(LineTask(), SETTINGS, RunFolder(tmp_path / "parts", {"name": "a"}))
 
     assert (progress.epochs_done, progress.steps_done, progress.sums) == (4, 0, {})
     whole, parts = weights(tmp_path / "whole"), weights(tmp_path / "parts")
@@ -114,15 +114,15 @@ def test_ctrl_c_within_an_epoch_keeps_its_steps_and_changes_nothing(
 
 
 def test_a_finished_run_is_left_as_it_is(tmp_path: Path) -> None:
-    fit(LineTask(), SETTINGS, Run(tmp_path, {}))
+    fit(LineTask(), SETTINGS, RunFolder(tmp_path, {}))
     before = (tmp_path / LAST).read_bytes()
-    assert fit(LineTask(), SETTINGS, Run(tmp_path, {})).epochs_done == 4
+    assert fit(LineTask(), SETTINGS, RunFolder(tmp_path, {})).epochs_done == 4
     assert (tmp_path / LAST).read_bytes() == before
 
 
 def test_a_loss_that_is_no_number_stops_and_keeps_the_last_good_checkpoint(tmp_path: Path) -> None:
     with pytest.raises(TrainingDivergedError, match="epoch 3, step 1"):
-        fit(LineTask(spoil_in_epoch=3), SETTINGS, Run(tmp_path, {}))
+        fit(LineTask(spoil_in_epoch=3), SETTINGS, RunFolder(tmp_path, {}))
     assert json.loads((tmp_path / RUN).read_text())["epochs_done"] == 2
     assert all(torch.isfinite(value).all() for value in weights(tmp_path).values())
 
@@ -132,7 +132,7 @@ def test_the_best_epoch_is_kept_not_the_last(tmp_path: Path) -> None:
         def validate(self) -> dict[str, float]:
             return {"score": {1: 0.5, 2: 0.9, 3: 0.7, 4: 0.9}[self.epoch]}
 
-    progress = fit(Declining(), SETTINGS, Run(tmp_path, {}))
+    progress = fit(Declining(), SETTINGS, RunFolder(tmp_path, {}))
     assert (progress.best_epoch, progress.best_score) == (2, 0.9)
     last = {k.removeprefix("model."): v for k, v in weights(tmp_path).items() if k.startswith("model.")}
     best = weights(tmp_path, BEST)
@@ -142,7 +142,7 @@ def test_the_best_epoch_is_kept_not_the_last(tmp_path: Path) -> None:
 def test_the_log_tells_speed_and_what_the_task_logs(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    progress = fit(LineTask(), SETTINGS, Run(tmp_path, {}))
+    progress = fit(LineTask(), SETTINGS, RunFolder(tmp_path, {}))
     assert len(progress.history) == 4
     assert progress.history[0].keys() >= {"epoch", "images_per_s", "loss", "score"}
     lines = capsys.readouterr().err.strip().splitlines()
@@ -153,16 +153,16 @@ def test_the_log_tells_speed_and_what_the_task_logs(
 
 
 def test_a_folder_with_another_recipe_is_refused(tmp_path: Path) -> None:
-    fit(LineTask(), SETTINGS, Run(tmp_path, {"recipe": "a", "seed": 1}))
+    fit(LineTask(), SETTINGS, RunFolder(tmp_path, {"recipe": "a", "seed": 1}))
     with pytest.raises(RunFolderError, match=r"other settings \(recipe\)"):
-        Run(tmp_path, {"recipe": "b", "seed": 1})
+        RunFolder(tmp_path, {"recipe": "b", "seed": 1})
 
 
 def test_an_empty_folder_has_no_best_weights(tmp_path: Path) -> None:
     with pytest.raises(RunFolderError, match="no finished epoch"):
-        Run(tmp_path, {}).load_best(nn.Linear(1, 1))
+        RunFolder(tmp_path, {}).load_best(nn.Linear(1, 1))
 
 
 def test_nothing_in_a_run_folder_is_pickled(tmp_path: Path) -> None:
-    fit(LineTask(), SETTINGS, Run(tmp_path, {}))
+    fit(LineTask(), SETTINGS, RunFolder(tmp_path, {}))
     assert {path.name for path in tmp_path.iterdir()} == {LAST, BEST, RUN}

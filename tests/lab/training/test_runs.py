@@ -12,7 +12,7 @@ from siftfunnel.lab.defences.registry import DEFENCES, make_defence
 from siftfunnel.lab.defences.siftfunnel import SiftFunnel
 from siftfunnel.lab.defences.siftfunnel_rate import SiftFunnelRate, rate_stage
 from siftfunnel.lab.networks.registry import build_network
-from siftfunnel.lab.training.checkpoints import Run, RunFolderError
+from siftfunnel.lab.training.checkpoints import RunFolder, RunFolderError
 from siftfunnel.lab.training.classifier import (
     ClassifierTask,
     fit_settings,
@@ -217,7 +217,7 @@ def test_a_step_that_does_not_fit_into_memory_says_what_to_lower(tmp_path: Path)
 
     task.loss = too_large  # type: ignore[method-assign]
     with pytest.raises(OutOfMemoryError, match=r"epoch 1; .*Lower the batch size or the width"):
-        fit(task, fit_settings(task.recipe), Run(tmp_path / "run", {}))
+        fit(task, fit_settings(task.recipe), RunFolder(tmp_path / "run", {}))
 
 
 def test_an_empty_private_batch_is_a_step_of_noise() -> None:
