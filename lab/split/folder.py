@@ -23,12 +23,11 @@ from torch import Tensor
 from siftfunnel.lab.onnx_graphs import copy_of
 from siftfunnel.lab.split.features import Ends
 from siftfunnel.lab.split.fitting import Funnel
-from siftfunnel.lab.split.halves import Halves
+from siftfunnel.lab.split.halves import Halves, with_weights
 from siftfunnel.lab.split.linear import Refinement, TensorFunnel
 from siftfunnel.lab.split.points import Point
 from siftfunnel.lab.split.settings import Target
 from siftfunnel.lab.split.steps import ABOUT, STEPS
-from siftfunnel.lab.split.weights import with_weights
 from siftfunnel.lab.training.checkpoints import RUN, RunFolderError
 from siftfunnel.shared import manifest_fields as told
 from siftfunnel.shared.input_spec import InputSpec

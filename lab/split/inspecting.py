@@ -9,6 +9,8 @@ from siftfunnel.lab.split.drawing import size_text
 from siftfunnel.lab.split.halves import device_milliseconds
 from siftfunnel.lab.split.network import Network
 
+_CUT_WORDS = ("elements", "bytes_fp32", "parameters", "macs", "mac_share", "milliseconds", "is_sensible")
+
 
 def measured(network: Network, cuts: Sequence[Cut]) -> tuple[Cut, ...]:
     """The cuts with the milliseconds that the device's half of each takes on one thread of this machine.
@@ -89,11 +91,5 @@ def _cut_as_json(cut: Cut) -> dict[str, Any]:
     return {
         "name": cut.name,
         "tensors": [{"name": tensor.name, "shape": list(tensor.shape)} for tensor in cut.tensors],
-        "elements": cut.elements,
-        "bytes_fp32": cut.bytes_fp32,
-        "parameters": cut.parameters,
-        "macs": cut.macs,
-        "mac_share": cut.mac_share,
-        "milliseconds": cut.milliseconds,
-        "is_sensible": cut.is_sensible,
+        **{word: getattr(cut, word) for word in _CUT_WORDS},
     }

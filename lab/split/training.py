@@ -25,12 +25,12 @@ from siftfunnel.lab.defences.losses import channel_correlation, distance_correla
 from siftfunnel.lab.split.features import Arrays, Ends, Seen
 from siftfunnel.lab.split.finetuning import Tuning
 from siftfunnel.lab.split.fitting import Funnel, estimated_bytes, quantised, step_for
+from siftfunnel.lab.split.halves import with_weights
 from siftfunnel.lab.split.likeness import comparable
 from siftfunnel.lab.split.mixing import Mixing
 from siftfunnel.lab.split.points import Point
 from siftfunnel.lab.split.sensitivity import TorchCloud
 from siftfunnel.lab.split.settings import TrainSettings
-from siftfunnel.lab.split.weights import with_weights
 from siftfunnel.lab.training.checkpoints import Progress, RunFolder
 from siftfunnel.lab.training.fitting import FitSettings, Task, adamw, fit
 
