@@ -1,10 +1,10 @@
-"""The streaming engine: window and reconnection policy carried out over real connections.
+"""Delivery of frames: window and reconnection policy carried out over real connections.
 
 Threads of one stream:
 
     caller's producer   hand_in ─┐
     gRPC's sender       _frames  ├─ one lock around the window ── next_outcome   caller
-    engine              _run     │
+    delivery            _run     │
     watchdog            _watch  ─┘
 
 No feature leaves the device before the server has confirmed the bundle's digest.
@@ -19,17 +19,17 @@ from typing import Protocol
 from siftfunnel.edge_client import outcome
 from siftfunnel.edge_client.address import ServerAddress
 from siftfunnel.edge_client.errors import EdgeError, ServerUnreachable
-from siftfunnel.edge_client.frame import EncodedFrame
-from siftfunnel.edge_client.outcome import Answer, Outcome
+from siftfunnel.edge_client.frame import EncodedFrame, Held
+from siftfunnel.edge_client.outcome import Answer, FrameFailure, Outcome
 from siftfunnel.edge_client.reconnection import Reconnection
 from siftfunnel.edge_client.redial import Redial
-from siftfunnel.edge_client.rotation import Rotation
 from siftfunnel.edge_client.settlement import Agreement, Terms, failure_of, message_of, take_reply
 from siftfunnel.edge_client.status import suspects_a_frame
 from siftfunnel.edge_client.transport import CallEnded
-from siftfunnel.edge_client.window import Finish, InFlightWindow, Stalled, Wait
+from siftfunnel.edge_client.window import Failed, Finish, InFlightWindow, Stalled, Wait
 from siftfunnel.shared.rpc import split_inference_pb2 as pb
 
+STOPPED = "the caller stopped before the answer came"
 _WATCH_EVERY_S = 0.25
 _OPEN_TIMEOUT_S = 10.0
 _END_TIMEOUT_S = 2.0
@@ -50,11 +50,22 @@ class Call(Protocol):
     def cancel(self) -> None:
         """Make whoever waits in it get `CallEnded`."""
 
-    def close(self) -> None:
-        """Free the connection."""
+    def close(self, broken: bool) -> None:
+        """Free the connection, unless it is one that others use and it is not broken."""
 
 
-class StreamEngine:
+class Servers(Protocol):
+    """Which server is dialled next; `siftfunnel.edge_client.rotation.Rotation` is one."""
+
+    @property
+    def address(self) -> ServerAddress:
+        """All of them."""
+
+    def turn(self) -> ServerAddress:
+        """The server whose turn it is."""
+
+
+class Delivery:
     """Delivers frames and collects exactly one outcome for each.
 
     Args:
@@ -76,7 +87,7 @@ class StreamEngine:
         window: InFlightWindow,
         reconnection: Reconnection,
         agreement: Agreement,
-        servers: Rotation,
+        servers: Servers,
         frames_per_message: int = 1,
     ) -> None:
         self._dial = dial
@@ -112,6 +123,18 @@ class StreamEngine:
         """Dial the server and begin."""
         for thread in self._threads:
             thread.start()
+
+    def deliver(self, frame: EncodedFrame) -> Answer | FrameFailure:
+        """Send one frame and nothing else, and wait for its outcome; `error` tells what ended it early."""
+        if not self.hand_in(frame):
+            return failure_of(
+                Failed(Held(frame), outcome.CANCELLED, STOPPED), self._agreement, time.monotonic()
+            )
+        self.finish()
+        self.start()
+        result = self.next_outcome()
+        assert isinstance(result, Answer | FrameFailure), "every frame that is handed in has an outcome"
+        return result
 
     def wait_for_room(self, limit: int | None = None) -> bool:
         """Block until a frame may be handed in.
@@ -183,7 +206,7 @@ class StreamEngine:
         return self._over.is_set()
 
     def join(self, timeout_s: float) -> None:
-        """Wait for the engine's threads after `finish` or `abandon`."""
+        """Wait for its threads after `finish` or `abandon`."""
         for thread in self._threads:
             if thread.ident is not None:
                 thread.join(timeout_s)
@@ -257,7 +280,8 @@ class StreamEngine:
             ended = end
         finally:
             self._on_end(ended)
-            call.close()
+            # what is cancelled once everything is settled says nothing about the connection
+            call.close(broken=ended.status != "OK" and not self._window.done)
         self._after(ended)
 
     def _on_open(self, terms: Terms) -> None:
@@ -328,11 +352,13 @@ class StreamEngine:
 
     def _watch(self) -> None:
         """Notice what blocked threads cannot: a server that is silent, budgets that run out."""
-        while not self._over.wait(_WATCH_EVERY_S):
+        until_due_s = 0.0
+        while not self._over.wait(min(until_due_s, _WATCH_EVERY_S)):
             now_s = time.monotonic()
             with self._work:
                 self._window.expire(now_s)
                 self._collect()
+                until_due_s = self._window.left_s(now_s)
                 if self._call is not None and self._is_overdue(now_s):
                     self._call.cancel()
 
