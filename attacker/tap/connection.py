@@ -40,7 +40,6 @@ from siftfunnel.attacker.tap.framing import (
 from siftfunnel.attacker.tap.header_blocks import HeaderBlock, HeaderReader
 from siftfunnel.attacker.tap.limits import TapLimits
 from siftfunnel.attacker.tap.messages import Mark, Message, MessageSkipped
-from siftfunnel.attacker.tap.shape import first_frame, kind_of
 from siftfunnel.attacker.tap.tls import TlsProgress
 
 _HEADER_FRAMES = (HeadersFrame, ContinuationFrame, PushPromiseFrame)
@@ -231,13 +230,13 @@ class ConnectionTap:
     # -- messages -------------------------------------------------------------------------------------------
 
     def _overheard(self, direction: Direction, call: Call, message: Message) -> Overheard:
-        kind = kind_of(call.method, direction, message.body)
-        frame = first_frame(kind, message.body) if call.digest is None else None
+        content = message.content
+        frame = content.first_frame if call.digest is None else None
         if frame is not None and self._settle is not None:
             call.digest = self._settle(frame)
             call.digest_source = "checksum" if call.digest is not None else None
         wire_bytes = 0
-        if kind != "other":
+        if content.kind != "other":
             self.sense += 1
             if self._handshake_bytes is None:
                 self._handshake_bytes = message.start.own + message.start.elsewhere
@@ -247,11 +246,12 @@ class ConnectionTap:
             time_s=self._time_s,
             direction=direction,
             stream_id=call.stream_id,
-            kind=kind,
+            kind=content.kind,
             method=call.method,
             digest=call.digest,
             digest_source=call.digest_source,
             message=message.body,
+            parts=content.parts,
             wire_bytes=wire_bytes,
             traffic=self._traffic(direction, message.end),
         )
