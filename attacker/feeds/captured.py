@@ -66,8 +66,6 @@ class PacketFeed(ThreadFeed[Capture]):
 class PcapFeed(PacketFeed[tuple[BinaryIO, PcapFile | PcapngFile]]):
     """`pcap:FILE`: all TCP connections of a capture file, with the times at which they were captured."""
 
-    kind = "pcap"
-
     def __init__(
         self, config: PcapConfig, settle: Settle | None = None, limits: TapLimits | None = None
     ) -> None:
@@ -134,8 +132,6 @@ class SniffFeed(PacketFeed[PacketRing]):
     Capturing, parsing and the sink share one thread: the kernel's ring is the spool, and counts what
     overflows. Fragments pass the kernel's filter unchecked, so that the port is looked at again here.
     """
-
-    kind = "sniff"
 
     def __init__(
         self,

@@ -115,8 +115,6 @@ class FlowReplay:
 class CloudFeed(ThreadFeed[None]):
     """`cloud:FLOWS`: follows a file of flow records from its beginning, still growing or not."""
 
-    kind = "cloud"
-
     def __init__(self, config: CloudConfig, settle: Settle | None = None) -> None:
         super().__init__(config)
         self._path = config.path
