@@ -18,8 +18,7 @@ from siftfunnel.attacker.feeds.recorder import Recorder
 from siftfunnel.attacker.inversion import Reconstructor
 from siftfunnel.attacker.knowledge import Knowledge, gather
 from siftfunnel.attacker.pipeline import Pipeline
-from siftfunnel.attacker.preview import Camera, NoCamera
-from siftfunnel.attacker.preview_client import PreviewClient
+from siftfunnel.attacker.preview import Camera, NoCamera, PreviewClient
 from siftfunnel.attacker.tap.events import Feed, FeedError
 from siftfunnel.attacker.web.app import Face, make_app
 from siftfunnel.attacker.web.connections import MAX_CONNECTIONS, SilentConnections
