@@ -4,7 +4,7 @@ import base64
 import urllib.request
 from collections.abc import Mapping
 from http.client import HTTPException
-from urllib.error import HTTPError
+from urllib.error import HTTPError, URLError
 from urllib.parse import unquote, urlsplit
 
 from siftfunnel.shared.showing import without_credentials
@@ -63,7 +63,7 @@ def ask(
         with answer:
             told = answer.read(most_bytes + 1)
             status = int(answer.status)
-    except urllib.request.URLError as error:
+    except URLError as error:
         raise AskError(str(error.reason) or type(error).__name__, unreached=True) from None
     except (OSError, HTTPException, ValueError) as error:
         raise AskError(str(error) or type(error).__name__) from None

@@ -8,9 +8,8 @@ from siftfunnel.attacker.feeds.capture_file import CaptureError, Packet, PcapFil
 from siftfunnel.attacker.feeds.config import PcapConfig, SniffConfig
 from siftfunnel.attacker.feeds.feed import ThreadFeed
 from siftfunnel.attacker.feeds.packet_ring import PacketRing
-from siftfunnel.attacker.tap.direction import BY_PORT
 from siftfunnel.attacker.tap.events import Dropped, Event, FeedError, Phase, Settle
-from siftfunnel.attacker.tap.flow_table import FlowTable
+from siftfunnel.attacker.tap.flow_table import BY_PORT, FlowTable
 from siftfunnel.attacker.tap.limits import TapLimits
 from siftfunnel.attacker.tap.packets import LOST_FRAGMENT, RAW, Ignored, PacketReader, knows_link_type
 

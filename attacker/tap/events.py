@@ -95,7 +95,7 @@ class Overheard:
     digest: str | None
     digest_source: DigestSource | None
     message: bytes
-    parts: "tuple[pb.Frame, ...] | tuple[pb.Reply, ...] | None"
+    parts: "tuple[pb.Frame | pb.Reply, ...] | None"
     wire_bytes: int
     traffic: Traffic
 

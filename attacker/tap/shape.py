@@ -35,7 +35,7 @@ class Content:
     """
 
     kind: Kind
-    parts: tuple[pb.Frame, ...] | tuple[pb.Reply, ...] | None = ()
+    parts: tuple[pb.Frame | pb.Reply, ...] | None = ()
 
     @property
     def first_frame(self) -> pb.Frame | None:
@@ -77,7 +77,7 @@ def _recognised(direction: Direction, message: bytes) -> Content:
     return Content("other")
 
 
-def _parts(whole: Message) -> tuple[pb.Frame, ...] | tuple[pb.Reply, ...]:
+def _parts(whole: Message) -> tuple[pb.Frame | pb.Reply, ...]:
     if isinstance(whole, pb.Frames):
         return tuple(whole.frames)
     if isinstance(whole, pb.Replies):
