@@ -1,6 +1,7 @@
 """Which extra of this distribution brings a module, and how one installs it."""
 
 EXTRA_OF = {
+    "annotated_types": "bench",
     "cryptography": "demo",
     "cv2": "camera",
     "dpkt": "attacker",
@@ -16,6 +17,7 @@ EXTRA_OF = {
     "opacus": "lab",
     "prometheus_client": "cloud",
     "ray": "ray",
+    "pydantic": "bench",
     "rich": "demo",
     "safetensors": "lab",
     "skimage": "attacker",

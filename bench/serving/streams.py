@@ -6,16 +6,18 @@ One process and one event loop hold all streams, each on a connection of its own
 import asyncio
 import time
 from collections.abc import Sequence
+from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from typing import Any
 
 import grpc
 import numpy as np
+from numpy.typing import NDArray
 
-from siftfunnel.shared.ports import STRAIGHT
+from siftfunnel.bench.peers.wires import open_stream
+from siftfunnel.shared.bundle import Bundle
 from siftfunnel.shared.rpc import split_inference_pb2 as pb
-
-_SERVICE = "/siftfunnel.v1.SplitInference/"
+from siftfunnel.shared.wire import codec_by_name, make_codecs
 
 
 @dataclass(frozen=True)
@@ -34,8 +36,17 @@ class Traffic:
 
     @property
     def method(self) -> str:
-        """The gRPC path."""
-        return _SERVICE + ("Stream" if self.frames_per_message == 1 else "StreamBatches")
+        """The method of our service."""
+        return "Stream" if self.frames_per_message == 1 else "StreamBatches"
+
+
+def traffic_of(
+    bundle: Bundle, features_NCHW: NDArray[np.float32], codec: str, frames_per_message: int = 1
+) -> Traffic:
+    """Traffic that repeats some features."""
+    chosen = codec_by_name(make_codecs(bundle.manifest, bundle.digest), codec)
+    payloads = [chosen.encode(feature) for feature in features_NCHW]
+    return prepare(bundle.digest, chosen.index, payloads, frames_per_message)
 
 
 def prepare(digest: str, codec: int, payloads: Sequence[bytes], frames_per_message: int = 1) -> Traffic:
@@ -61,23 +72,18 @@ class Streams:
         self._address = address
         self._traffic = traffic
         self._count = count
+        self._stack = AsyncExitStack()
         self._calls: list[Any] = []
-        self._channels: list[grpc.aio.Channel] = []
         self.batch_sizes: list[int] = []
 
     async def __aenter__(self) -> "Streams":
-        options = (("grpc.use_local_subchannel_pool", 1), STRAIGHT)
         for _ in range(self._count):
-            channel = grpc.aio.insecure_channel(self._address, options=options)
-            self._channels.append(channel)
-            opening = (("siftfunnel-bundle", self._traffic.digest),)
-            self._calls.append(channel.stream_stream(self._traffic.method)(metadata=opening))
+            stream = open_stream(self._address, self._traffic.digest, self._traffic.method)
+            self._calls.append(await self._stack.enter_async_context(stream))
         return self
 
     async def __aexit__(self, *error: object) -> None:
-        for call in self._calls:
-            call.cancel()
-        await asyncio.gather(*(channel.close() for channel in self._channels))
+        await self._stack.aclose()
 
     async def send(self, messages_per_stream: int, window: int) -> float:
         """Send so many messages on every stream, `window` of them unanswered at a time; seconds it took."""
