@@ -14,9 +14,8 @@ from siftfunnel.bench.edge.against_jpeg import add_codecs_parser
 from siftfunnel.bench.edge.cli import add_edge_parser
 from siftfunnel.bench.peers.cli import add_peers_parser
 from siftfunnel.bench.recommend.cli import add_recommend_parser
-from siftfunnel.bench.report.cli import add_report_parser
+from siftfunnel.bench.report.cli import add_report_parser, add_tables_parser
 from siftfunnel.bench.serving.cli import add_serving_parser
-from siftfunnel.bench.tables.cli import add_tables_parser
 from siftfunnel.shared.children import python_module
 from siftfunnel.shared.files import write_file
 
