@@ -18,7 +18,7 @@ from siftfunnel.bench.edge.processor import vector_flags
 from siftfunnel.bench.edge.table import render_edge
 from siftfunnel.bench.edge.variants import edge_variants, fresh_network, plain_export
 from siftfunnel.cli import main
-from siftfunnel.lab.export import convert
+from siftfunnel.lab.export.bundle import convert
 from siftfunnel.lab.sessions import OnnxModel
 from siftfunnel.shared.bundle import load_bundle
 from tests.tinybundle import make_tiny_bundle

@@ -17,7 +17,7 @@ from siftfunnel.lab.attacks.stored import StoredInverter
 from siftfunnel.lab.attacks.victim import Victim
 from siftfunnel.lab.audit import wire as wire_module
 from siftfunnel.lab.audit.target import target_of_bundle
-from siftfunnel.lab.data import DataError
+from siftfunnel.lab.data.images import DataError
 from siftfunnel.lab.front.front import FrontRequest, measure_front
 from siftfunnel.lab.front.leakage import LeakageSettings, through_codec
 from siftfunnel.lab.front.pictures import PictureCoding
