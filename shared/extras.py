@@ -12,6 +12,7 @@ EXTRA_OF = {
     "httpx": "dev",
     "hyperframe": "attacker",
     "jinja2": "lab",
+    "matplotlib": "lab",
     "mlperf_loadgen": "bench",
     "onnx": "lab",
     "opacus": "lab",
