@@ -392,7 +392,7 @@ def test_the_room_runs_on_its_own_where_the_product_is_not_installed(
     processes: Processes, bundle: Bundle
 ) -> None:
     child = processes.python(
-        "-m", "siftfunnel.cloud_server", f"--bundle={bundle.directory}", "--listen=127.0.0.1:0"
+        "-m", "siftfunnel.cli", "cloud", f"--bundle={bundle.directory}", "--listen=127.0.0.1:0"
     )
     child.wait_for('"ready": true')
     child.process.send_signal(signal.SIGTERM)
