@@ -10,12 +10,13 @@ from jinja2 import Environment, PackageLoader, StrictUndefined, select_autoescap
 from markupsafe import Markup
 from torch import Tensor
 
-from siftfunnel.lab.audit.attacking import kept_pictures
 from siftfunnel.lab.audit.charts import Bar, comparison_chart, curves, histogram
 from siftfunnel.lab.audit.equal_bytes import best_within
-from siftfunnel.lab.audit.figures import default_codec, reference_auxiliary, reference_row
+from siftfunnel.lab.audit.figures import default_codec, reference_auxiliary
 from siftfunnel.lab.audit.gallery import Choice, data_uri
-from siftfunnel.lab.audit.subject import Subject
+from siftfunnel.lab.audit.subject import AuditSubject
+from siftfunnel.lab.evaluation.scores import by_strength, reference_row
+from siftfunnel.lab.evaluation.steps import kept_pictures
 from siftfunnel.lab.metrics.pictures import score_pictures
 
 PAGE = "report.html"
@@ -48,17 +49,17 @@ ENVIRONMENT = Environment(
 )
 
 
-def write_page(report: Mapping[str, Any], subject: Subject, choice: Choice, out: Path) -> Path:
+def write_page(report: Mapping[str, Any], subject: AuditSubject, choice: Choice, out: Path) -> Path:
     """Write ``report.html`` into ``out``."""
     partial = out / "report.partial"
     partial.write_text(render(report, subject, choice, out), encoding="utf-8")
     return partial.replace(out / PAGE)
 
 
-def render(report: Mapping[str, Any], subject: Subject, choice: Choice, out: Path) -> str:
+def render(report: Mapping[str, Any], subject: AuditSubject, choice: Choice, out: Path) -> str:
     """The page as text; reads the reconstructions that ``out`` keeps."""
     order = by_strength(report["attacks"])
-    pictures = {key: kept_pictures(out, key) for key in order}
+    pictures = {key: kept_pictures(out, f"attack-{key}") for key in order}
     originals = _bytes(subject.x_NCHW)
     best = pictures[report["strongest"]]
     decibels = report["attacks"][report["strongest"]]["scores"]["psnr_db_per_image"]
@@ -113,11 +114,6 @@ PICTURE_CODECS = {"jpeg": "JPEG", "webp": "WebP"}
 STATUSES = ("PASS", "FAIL", "NOT APPLICABLE")
 
 
-def by_strength(attacks: Mapping[str, Mapping[str, Any]]) -> list[str]:
-    """Keys from the strongest to the weakest attack."""
-    return sorted(attacks, key=lambda key: -float(attacks[key]["scores"]["standard"]["psnr_db"]["mean"]))
-
-
 def relative(curve: Sequence[float]) -> list[float]:
     """A curve as shares of its first value, so that attacks with other distances stand in one chart.
 
@@ -151,7 +147,7 @@ def _matrix(
     order: Sequence[str],
     pictures: Mapping[str, Tensor],
     originals: Tensor,
-    subject: Subject,
+    subject: AuditSubject,
     choice: Choice,
 ) -> list[dict[str, Any]]:
     """Rows of the same few pictures: the originals, each attack, and the reference rows."""

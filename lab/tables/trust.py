@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from siftfunnel.lab.study.flags import flags_of
+from siftfunnel.lab.evaluation.flags import flags_of
 from siftfunnel.lab.tables.attack_sections import attack_label
 from siftfunnel.lab.tables.cells import NOT_RUN, Cell, Section, words
 from siftfunnel.lab.tables.lines import Line

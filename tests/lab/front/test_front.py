@@ -15,8 +15,8 @@ from siftfunnel.lab.attacks.fingerprint import victim_fingerprint
 from siftfunnel.lab.attacks.registry import make_attack
 from siftfunnel.lab.attacks.stored import StoredInverter
 from siftfunnel.lab.attacks.victim import Victim
-from siftfunnel.lab.audit import wire as wire_module
-from siftfunnel.lab.audit.target import target_of_bundle
+from siftfunnel.lab.targets import through_codec as wire_module
+from siftfunnel.lab.targets.target import target_of_bundle
 from siftfunnel.lab.data import DataError
 from siftfunnel.lab.front.front import FrontRequest, measure_front
 from siftfunnel.lab.front.leakage import LeakageSettings, through_codec

@@ -12,7 +12,7 @@ from siftfunnel.lab.data import ImageSet
 from siftfunnel.lab.data_sets.npz import save_parts_npz
 from siftfunnel.lab.datasets import load_splits
 from siftfunnel.lab.study.measure import PAPER_DISTANCE_BATCH, distance_figures
-from siftfunnel.lab.study.run import run_row
+from siftfunnel.lab.study.study import run_row
 from tests.lab.pictures import write_data_directory
 from tests.lab.study.test_run import CPU, PLAIN, TINY, places, quiet, without_times
 

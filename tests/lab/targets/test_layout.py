@@ -1,7 +1,7 @@
 import pytest
 import torch
 
-from siftfunnel.lab.audit.layout import FeatureLayout, doubled_down
+from siftfunnel.lab.targets.layout import FeatureLayout, doubled_down
 from siftfunnel.lab.models.decoder import doublings_between
 
 
