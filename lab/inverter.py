@@ -19,24 +19,24 @@ from torch import Tensor, nn
 from siftfunnel.lab.attacks.inverter_training import FeatureBank
 from siftfunnel.lab.attacks.residual import Residual
 from siftfunnel.lab.attacks.victim import to_floats
-from siftfunnel.lab.augment import Augmentation, augment
-from siftfunnel.lab.bundles import dataset_of
-from siftfunnel.lab.checkpoints import Run
-from siftfunnel.lab.data import DataError, ImageSet
-from siftfunnel.lab.data_sets.own import load_own
-from siftfunnel.lab.datasets import load_splits
+from siftfunnel.lab.data.augment import Augmentation, augment
+from siftfunnel.lab.data.datasets import load_splits
+from siftfunnel.lab.data.images import DataError, ImageSet
+from siftfunnel.lab.data.own import load_own
 from siftfunnel.lab.evaluation.scores import reference_row
 from siftfunnel.lab.evaluation.subject import observed
-from siftfunnel.lab.export import ExportError
-from siftfunnel.lab.folding import folded_copy, round_to_half
-from siftfunnel.lab.graph import write_onnx
+from siftfunnel.lab.export.bundle import ExportError
+from siftfunnel.lab.export.folding import folded_copy, round_to_half
+from siftfunnel.lab.export.graph import write_onnx
+from siftfunnel.lab.export.trained_on import dataset_of
 from siftfunnel.lab.metrics.pictures import score_pictures
-from siftfunnel.lab.models.decoder import DecoderSettings
-from siftfunnel.lab.models.split import count_parameters
+from siftfunnel.lab.networks.decoder import DecoderSettings
+from siftfunnel.lab.networks.split import count_parameters
 from siftfunnel.lab.onnx_runner import Runner
 from siftfunnel.lab.provenance import provenance
 from siftfunnel.lab.targets.lifting import maps_of
 from siftfunnel.lab.targets.target import Target, target_of_bundle
+from siftfunnel.lab.training.checkpoints import RunFolder
 from siftfunnel.shared.bundle import EDGE, Bundle, Inverter, load_bundle, load_inverter, write_inverter
 from siftfunnel.shared.inverter import STATEMENT
 from siftfunnel.shared.preprocess import InputSpec
@@ -66,7 +66,7 @@ class InverterRecipe:
     """How a decoder is trained; one data set's bundles share it, so that they face the same attacker.
 
     Attributes:
-        dataset: Name in ``siftfunnel.lab.datasets.DATASETS``; the bundle's pictures must look like its.
+        dataset: Name in ``siftfunnel.lab.data.datasets.DATASETS``; the bundle's pictures must look like its.
         epochs: Passes over the auxiliary pictures.
         decoder: Size of the decoder.
         batch_size: Pictures per step.
@@ -168,7 +168,7 @@ def verify_decoder(stored: nn.Module, model: bytes, features: NDArray[np.float32
     """
     with torch.inference_mode():
         expected = stored(torch.from_numpy(features)).numpy()
-    difference = float(np.abs(Runner(model)(features)[0] - expected).max())
+    difference = float(np.abs(Runner(model).first(features) - expected).max())
     if not difference <= RELATIVE_TOLERANCE:
         raise ExportError(
             f"the decoder's graph differs from PyTorch by {difference:.2e}; nothing was written"
@@ -252,7 +252,7 @@ def measure(target: Target, parts: Parts, inverter: Runner) -> dict[str, Any]:
     figures = {}
     for codec in target.codecs:
         decoded = np.stack([codec.decode(codec.encode(np.ascontiguousarray(z))) for z in features])
-        figures[codec.name] = score(x_NCHW, torch.from_numpy(inverter(decoded)[0]))
+        figures[codec.name] = score(x_NCHW, torch.from_numpy(inverter.first(decoded)))
     guess = score(x_NCHW, reference_row("mean_image", x_NCHW, parts.auxiliary))
     return {
         "codecs": figures,
@@ -305,7 +305,7 @@ def train_inverter(
     target = target_of_bundle(bundle_directory, device, black_box=True, keep=False)
     attack, victim = PageInverter.of(recipe), target.victim
     about = {"inverter": asdict(recipe), "bundle": bundle.name, "digest": bundle.digest}
-    run = Run(run_folder, {**about, **({"pictures": dict(parts.told)} if parts.told else {})})
+    run = RunFolder(run_folder, {**about, **({"pictures": dict(parts.told)} if parts.told else {})})
     learned = attack.train(victim, torch.from_numpy(parts.auxiliary.images_NHWC), run)
     trained = run.load_best(attack.untrained(victim))
     stored, model = convert_decoder(as_packed(target, trained), bundle.manifest.feature.shape)

@@ -43,8 +43,8 @@ def run_codecs(args: argparse.Namespace) -> int:
     Raises:
         ValueError: too few rounds, or a folder without pictures.
     """
+    from siftfunnel.lab.device import DeviceModel
     from siftfunnel.lab.provenance import provenance
-    from siftfunnel.lab.sessions import DeviceModel
     from siftfunnel.shared.bundle import load_bundle
     from siftfunnel.shared.pictures import is_picture_name
     from siftfunnel.shared.preprocess import prepare

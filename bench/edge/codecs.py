@@ -9,7 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from siftfunnel.bench.edge.latency import interleaved_times_ms, quartiles_ms
-from siftfunnel.lab.sessions import DeviceModel, OnnxModel
+from siftfunnel.lab.device import DeviceModel
+from siftfunnel.lab.onnx_runner import Runner
 from siftfunnel.shared.bundle import Bundle
 from siftfunnel.shared.wire import make_codecs
 from siftfunnel.shared.wire.compiled import native
@@ -33,10 +34,10 @@ def measure_codecs(
         rounds: timed turns.
     """
     from siftfunnel.bench.edge.variants import fresh_network
-    from siftfunnel.lab.export import convert
+    from siftfunnel.lab.export.bundle import convert
 
     network = fresh_network("cnn-siftfunnel", width=PAPER_WIDTH, input_size=bundle.manifest.input.height)
-    model, pictures = OnnxModel(convert(network).edge_onnx), cycle(pictures_NCHW[:, None])
+    model, pictures = Runner(convert(network).edge_onnx), cycle(pictures_NCHW[:, None])
     features = DeviceModel(bundle.path("edge.onnx"), bundle.manifest.edge_stages)(pictures_NCHW)
     codecs = make_codecs(bundle.manifest, bundle.digest)
     payloads = {codec.name: [codec.encode(feature) for feature in features] for codec in codecs}
@@ -46,7 +47,7 @@ def measure_codecs(
             ("encode", codec.encode, _Source(features)),
             ("decode", codec.decode, _Source(payloads[codec.name])),
         ):
-            calls[codec.name, step, "edge"] = lambda: model(next(pictures))
+            calls[codec.name, step, "edge"] = lambda: model.first(next(pictures))
             for which in ("first", "again"):
                 calls[codec.name, step, f"touch {which}"] = source.advance
                 calls[codec.name, step, which] = partial(source.give, call)

@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from siftfunnel.lab.sessions import OnnxModel
+from siftfunnel.lab.onnx_runner import Runner
 from siftfunnel.shared.bundle import Bundle
 
 QUANTISED = ("Conv", "MaxPool")
@@ -91,11 +91,11 @@ def measure_accuracy(
     Returns:
         Both accuracies, and the root mean square error of the feature as a share of its root mean square.
     """
-    cloud = OnnxModel(bundle.path("cloud.onnx"))
+    cloud = Runner(bundle.path("cloud.onnx"))
     edge_onnx = bundle.path("edge.onnx").read_bytes()
-    exact = OnnxModel(edge_onnx)(pictures_NCHW)
-    coarse = OnnxModel(quantise(edge_onnx, calibration_NCHW))(pictures_NCHW)
-    correct = [float((cloud(features).argmax(1) == labels).mean()) for features in (exact, coarse)]
+    exact = Runner(edge_onnx).first(pictures_NCHW)
+    coarse = Runner(quantise(edge_onnx, calibration_NCHW)).first(pictures_NCHW)
+    correct = [float((cloud.first(features).argmax(1) == labels).mean()) for features in (exact, coarse)]
     return {
         "pictures": len(labels),
         "calibrated_on": len(calibration_NCHW),

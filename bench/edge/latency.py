@@ -56,13 +56,13 @@ def measure_edge(*, width: int = 128, input_size: int = 64, rounds: int = 200) -
     """
     from siftfunnel.bench.edge.operators import operator_times
     from siftfunnel.bench.edge.variants import edge_variants
-    from siftfunnel.lab.sessions import OnnxModel
+    from siftfunnel.lab.onnx_runner import Runner
 
     graphs, parameters = edge_variants(width=width, input_size=input_size)
     picture: NDArray[np.float32] = np.random.default_rng(0).standard_normal(
         (1, 3, input_size, input_size), dtype=np.float32
     )
-    calls = {name: _bound(OnnxModel(graph), picture) for name, graph in graphs.items()}
+    calls = {name: _bound(Runner(graph), picture) for name, graph in graphs.items()}
     times = {name: quartiles_ms(taken) for name, taken in interleaved_times_ms(calls, rounds).items()}
     return {
         "width": width,

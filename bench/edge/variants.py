@@ -10,9 +10,9 @@ import torch
 from numpy.typing import NDArray
 
 from siftfunnel.bench.edge.int8 import quantise
-from siftfunnel.lab.export import convert
-from siftfunnel.lab.models.registry import build_network
-from siftfunnel.lab.models.split import SplitNetwork, count_parameters
+from siftfunnel.lab.export.bundle import convert
+from siftfunnel.lab.networks.registry import build_network
+from siftfunnel.lab.networks.split import SplitNetwork, count_parameters
 
 COMPARED = ("cnn-unprotected", "cnn-siftfunnel")
 OURS, PLAIN, INT8 = "ours", "plain", "int8"

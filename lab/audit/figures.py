@@ -15,10 +15,10 @@ from siftfunnel.lab.attacks.victim import to_floats
 from siftfunnel.lab.audit.budgets import Budget
 from siftfunnel.lab.audit.judging import Judge, make_judge
 from siftfunnel.lab.audit.subject import AuditSubject
-from siftfunnel.lab.data import ImageSet
+from siftfunnel.lab.data.images import ImageSet
 from siftfunnel.lab.evaluation.information import information_of
 from siftfunnel.lab.evaluation.subject import observed
-from siftfunnel.lab.graph_input import is_plain
+from siftfunnel.lab.export.graph_input import is_plain
 from siftfunnel.shared.preprocess import normalise
 from siftfunnel.shared.tensors import TensorSpec, pack
 from siftfunnel.shared.wire import SealedCodec, calibrate_tensors

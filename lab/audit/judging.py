@@ -15,7 +15,7 @@ from torch import Tensor
 
 from siftfunnel.lab.attacks.victim import Victim
 from siftfunnel.lab.audit.subject import AuditSubject
-from siftfunnel.lab.data import ImageSet
+from siftfunnel.lab.data.images import ImageSet
 from siftfunnel.lab.metrics.intervals import accuracy_interval
 
 LEAST_NORM = 1e-12

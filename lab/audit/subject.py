@@ -8,9 +8,9 @@ from typing import Any, Literal
 import numpy as np
 
 from siftfunnel.lab.audit.budgets import Budget
-from siftfunnel.lab.data import DataError, ImageSet, Splits
-from siftfunnel.lab.data_sets.own import load_own
-from siftfunnel.lab.datasets import DATASETS, load_splits
+from siftfunnel.lab.data.datasets import DATASETS, load_splits
+from siftfunnel.lab.data.images import DataError, ImageSet, Splits
+from siftfunnel.lab.data.own import load_own
 from siftfunnel.lab.evaluation.subject import Subject
 from siftfunnel.lab.targets.target import Target
 

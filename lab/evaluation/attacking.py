@@ -17,7 +17,7 @@ from siftfunnel.lab.evaluation.steps import Steps
 from siftfunnel.lab.evaluation.subject import Subject
 from siftfunnel.lab.evaluation.suite import Planned, key_of
 from siftfunnel.lab.provenance import provenance
-from siftfunnel.lab.train import OutOfMemoryError, TrainingDivergedError
+from siftfunnel.lab.training.fitting import OutOfMemoryError, TrainingDivergedError
 
 STOPPED = (AttackDivergedError, TrainingDivergedError, OutOfMemoryError, MemoryError)
 """What ends one attack without ending those after it."""

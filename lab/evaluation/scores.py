@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from siftfunnel.lab.attacks.victim import to_floats
-from siftfunnel.lab.data import ImageSet
+from siftfunnel.lab.data.images import ImageSet
 from siftfunnel.lab.metrics.authors import PAPER_BATCH, paper_scores
 from siftfunnel.lab.metrics.pictures import score_pictures, summarise
 from siftfunnel.lab.metrics.references import REFERENCES, reference_pictures

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from siftfunnel.lab.attacks.chunks import write_tensors
 from siftfunnel.lab.attacks.victim import Victim, at_once, to_floats
-from siftfunnel.lab.data import ImageSet
+from siftfunnel.lab.data.images import ImageSet
 
 
 @torch.no_grad()

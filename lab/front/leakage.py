@@ -23,7 +23,7 @@ from siftfunnel.lab.attacks.doubled import Doubled
 from siftfunnel.lab.attacks.residual import Residual
 from siftfunnel.lab.attacks.stored import StoredInverter
 from siftfunnel.lab.attacks.victim import to_floats
-from siftfunnel.lab.data import DataError, ImageSet, Splits
+from siftfunnel.lab.data.images import DataError, ImageSet, Splits
 from siftfunnel.lab.evaluation.attacking import run_attacks
 from siftfunnel.lab.evaluation.scores import scores_of, strongest
 from siftfunnel.lab.evaluation.steps import Steps

@@ -15,7 +15,7 @@ import numpy as np
 import onnx
 from numpy.typing import NDArray
 
-from siftfunnel.lab.export import ExportError, choose_default
+from siftfunnel.lab.export.bundle import ExportError, choose_default
 from siftfunnel.lab.onnx_graphs import NetworkError
 from siftfunnel.lab.onnx_runner import Runner, relative_difference
 from siftfunnel.lab.provenance import provenance

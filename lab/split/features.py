@@ -78,11 +78,11 @@ class Seen:
         """Some of the pictures."""
         outputs = tuple(values[pictures] for values in self.outputs)
         tensors = tuple(values[pictures] for values in self.tensors)
-        return Seen(tensors, outputs, Likeness(ends.halves.outputs, outputs))
+        return Seen(tensors, outputs, Likeness(ends.halves.outputs, outputs, self.likeness.image))
 
 
 def see(ends: Ends, pixels_NHWC: NDArray[np.uint8], spec: InputSpec) -> Seen:
     """Run pictures through both halves."""
     tensors = ends.edge(pixels_NHWC, spec)
     outputs = ends.cloud(tensors)
-    return Seen(tensors, outputs, Likeness(ends.halves.outputs, outputs))
+    return Seen(tensors, outputs, Likeness(ends.halves.outputs, outputs, (spec.height, spec.width)))

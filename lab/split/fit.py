@@ -8,8 +8,8 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from siftfunnel.lab.data import ImageSet
-from siftfunnel.lab.data_sets.own import OwnPictures, load_own
+from siftfunnel.lab.data.images import ImageSet
+from siftfunnel.lab.data.own import OwnPictures, load_own
 from siftfunnel.lab.onnx_graphs import NetworkError, exceeds_protobuf
 from siftfunnel.lab.provenance import provenance
 from siftfunnel.lab.split.cuts import Cut, Flow

@@ -28,11 +28,10 @@ from torch import nn
 from siftfunnel.lab.attacks.attack import Attack, Show
 from siftfunnel.lab.attacks.chunks import write_json
 from siftfunnel.lab.attacks.victim import Victim
-from siftfunnel.lab.checkpoints import RunFolderError
 from siftfunnel.lab.evaluation.attacking import run_attack
 from siftfunnel.lab.evaluation.scores import reference_figures
 from siftfunnel.lab.evaluation.steps import finished
-from siftfunnel.lab.models.split import SplitNetwork
+from siftfunnel.lab.networks.split import SplitNetwork
 from siftfunnel.lab.provenance import provenance
 from siftfunnel.lab.study.measure import information_figures
 from siftfunnel.lab.study.profiles import Profile
@@ -47,6 +46,7 @@ from siftfunnel.lab.study.study import (
     steps_in,
     trained_weights,
 )
+from siftfunnel.lab.training.checkpoints import RunFolderError
 
 SCHEMA = 1
 KIND = "figure2"

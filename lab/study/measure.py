@@ -8,19 +8,19 @@ import torch
 from torch import Tensor
 
 from siftfunnel.lab.attacks.victim import Victim, to_floats
-from siftfunnel.lab.classifier import evaluate_logits
-from siftfunnel.lab.data import ImageSet, Splits
+from siftfunnel.lab.data.images import ImageSet, Splits
+from siftfunnel.lab.defences.losses import distance_correlation_squared, distance_correlation_unbiased
 from siftfunnel.lab.evaluation.information import Pairs, information_of
 from siftfunnel.lab.evaluation.scores import REFERENCE_SEED
 from siftfunnel.lab.evaluation.subject import observed
-from siftfunnel.lab.folding import folded_copy, round_to_half
-from siftfunnel.lab.graph import write_onnx
-from siftfunnel.lab.losses import distance_correlation_squared, distance_correlation_unbiased
+from siftfunnel.lab.export.folding import folded_copy, round_to_half
+from siftfunnel.lab.export.graph import write_onnx
 from siftfunnel.lab.metrics.cost import measure_edge
 from siftfunnel.lab.metrics.intervals import accuracy_interval, learned_nothing
 from siftfunnel.lab.metrics.mine import MutualInformation, authors_mine, mine
-from siftfunnel.lab.models.split import SplitNetwork, count_parameters
+from siftfunnel.lab.networks.split import SplitNetwork, count_parameters
 from siftfunnel.lab.study.profiles import MeasureBudget
+from siftfunnel.lab.training.classifier import evaluate_logits
 from siftfunnel.shared.preprocess import InputSpec
 
 DISTANCE_PICTURES = 1_000

@@ -8,9 +8,9 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
-from siftfunnel.lab.augment import PAPER_AUGMENTATION, Augmentation
+from siftfunnel.lab.data.augment import PAPER_AUGMENTATION, Augmentation
 from siftfunnel.lab.evaluation.suite import SUITES, Suite
-from siftfunnel.lab.recipes import NATURAL, Limits
+from siftfunnel.lab.training.recipes import NATURAL, Limits
 
 
 @dataclass(frozen=True)

@@ -25,22 +25,22 @@ from siftfunnel.lab.attacks.chunks import write_json
 from siftfunnel.lab.attacks.fingerprint import tensor_digest
 from siftfunnel.lab.attacks.generative import GenerativeGrayBox
 from siftfunnel.lab.attacks.victim import victim_of_network
-from siftfunnel.lab.checkpoints import RUN, RunFolderError
-from siftfunnel.lab.classifier import input_spec, sample_rate, steps_per_epoch
-from siftfunnel.lab.data import Splits
+from siftfunnel.lab.data.images import Splits
 from siftfunnel.lab.defences.dpsgd import DPSGD
 from siftfunnel.lab.evaluation.attacking import run_attack
 from siftfunnel.lab.evaluation.flags import Flag, flags_of
 from siftfunnel.lab.evaluation.scores import reference_figures, strongest
 from siftfunnel.lab.evaluation.steps import Steps, finished
 from siftfunnel.lab.evaluation.subject import Subject
-from siftfunnel.lab.models.split import SplitNetwork
+from siftfunnel.lab.networks.split import SplitNetwork
 from siftfunnel.lab.provenance import provenance
-from siftfunnel.lab.recipes import Recipe
-from siftfunnel.lab.runs import load_run, splits_of, store_run, train_recipe
 from siftfunnel.lab.study.measure import accuracy_figures, cost_figures, information_figures
 from siftfunnel.lab.study.profiles import Profile
 from siftfunnel.lab.study.rows import Row
+from siftfunnel.lab.training.checkpoints import RUN, RunFolderError
+from siftfunnel.lab.training.classifier import input_spec, sample_rate, steps_per_epoch
+from siftfunnel.lab.training.recipes import Recipe
+from siftfunnel.lab.training.runs import load_run, splits_of, store_run, train_recipe
 
 SCHEMA = 1
 NETWORK, WEIGHTS, BEFORE = "network", "weights", "before"

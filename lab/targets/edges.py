@@ -11,7 +11,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from siftfunnel.lab.graph_input import graph_input, is_plain
+from siftfunnel.lab.export.graph_input import graph_input, is_plain
 from siftfunnel.lab.onnx_graphs import NetworkError
 from siftfunnel.lab.onnx_runner import End, Runner
 from siftfunnel.shared.digests import sha256_hex
@@ -109,8 +109,8 @@ class OnnxHalf:
         except ValueError as error:
             batch = self._runner.frames_per_run or len(values)
             raise EdgeError(
-                f"{self._path}: does not run on a batch of {batch} values of shape {values.shape[1:]} ({error})"
-                "; check the input and feature shapes in the spec or manifest"
+                f"{self._path}: does not run on a batch of {batch} values of shape {values.shape[1:]} "
+                f"({error}); check the input and feature shapes in the spec or manifest"
             ) from None
 
     def _run(self, arrays: Sequence[NDArray[Any]], names: Sequence[str]) -> tuple[NDArray[Any], ...]:

@@ -13,15 +13,15 @@ from torch import Tensor, nn
 
 from siftfunnel.lab.attacks.fingerprint import victim_fingerprint
 from siftfunnel.lab.attacks.victim import Victim, victim_of_network
-from siftfunnel.lab.bundles import dataset_of, dataset_of_name, training_of
-from siftfunnel.lab.checkpoints import RUN
-from siftfunnel.lab.classifier import input_spec
-from siftfunnel.lab.runs import load_run
+from siftfunnel.lab.export.trained_on import dataset_of, dataset_of_name, training_of
 from siftfunnel.lab.targets.edges import LoadedEdge, OnnxHalf, digest_of_graphs, load_edge, probe_edge
 from siftfunnel.lab.targets.layout import FeatureLayout
 from siftfunnel.lab.targets.lifting import find_lift
 from siftfunnel.lab.targets.spec import load_spec
 from siftfunnel.lab.targets.through_codec import ThroughCodec
+from siftfunnel.lab.training.checkpoints import RUN
+from siftfunnel.lab.training.classifier import input_spec
+from siftfunnel.lab.training.runs import load_run
 from siftfunnel.shared.bundle import CLOUD, EDGE, MANIFEST, load_bundle
 from siftfunnel.shared.bundle_search import bundle_directory
 from siftfunnel.shared.digests import sha256_hex

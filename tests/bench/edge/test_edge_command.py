@@ -18,8 +18,8 @@ from siftfunnel.bench.edge.processor import vector_flags
 from siftfunnel.bench.edge.table import render_edge
 from siftfunnel.bench.edge.variants import edge_variants, fresh_network, plain_export
 from siftfunnel.cli import main
-from siftfunnel.lab.export import convert
-from siftfunnel.lab.sessions import OnnxModel
+from siftfunnel.lab.export.bundle import convert
+from siftfunnel.lab.onnx_runner import Runner
 from siftfunnel.shared.bundle import load_bundle
 from tests.tinybundle import make_tiny_bundle
 
@@ -97,7 +97,7 @@ def test_the_committed_page_is_made_from_the_committed_result() -> None:
 def test_both_exports_compute_the_same(architecture: str) -> None:
     network = fresh_network(architecture, width=32, input_size=32)
     plain, ours = (
-        OnnxModel(graph)(PICTURES) for graph in (plain_export(network), convert(network).edge_onnx)
+        Runner(graph).first(PICTURES) for graph in (plain_export(network), convert(network).edge_onnx)
     )
     # ours stores weights in half precision
     np.testing.assert_allclose(ours, plain, atol=5e-3 * np.abs(plain).max())
@@ -116,7 +116,7 @@ def test_our_export_runs_fewer_nodes_than_the_plain_one() -> None:
 def test_eight_bits_stay_near_float32_and_are_really_eight_bits() -> None:
     exact = convert(fresh_network("cnn-siftfunnel", width=32, input_size=32)).edge_onnx
     coarse = quantise(exact, PICTURES)
-    expected, found = OnnxModel(exact)(PICTURES), OnnxModel(coarse)(PICTURES)
+    expected, found = Runner(exact).first(PICTURES), Runner(coarse).first(PICTURES)
     error = float(np.abs(found - expected).max() / np.abs(expected).max())
     assert 0 < error < 0.1
     operators = {row["operator"] for row in operator_times(coarse, PICTURES[:1], rounds=2)}
@@ -125,8 +125,8 @@ def test_eight_bits_stay_near_float32_and_are_really_eight_bits() -> None:
 
 def test_accuracy_in_eight_bits_is_that_of_the_bundles_own_cloud_half(tmp_path: Path) -> None:
     bundle = load_bundle(make_tiny_bundle(tmp_path / "tiny").directory)
-    edge, cloud = (OnnxModel(bundle.path(name)) for name in ("edge.onnx", "cloud.onnx"))
-    labels = cloud(edge(PICTURES)).argmax(1)
+    edge, cloud = (Runner(bundle.path(name)) for name in ("edge.onnx", "cloud.onnx"))
+    labels = cloud.first(edge.first(PICTURES)).argmax(1)
     figures = measure_accuracy(bundle, PICTURES, PICTURES, labels)
     assert (figures["pictures"], figures["calibrated_on"]) == (4, 4)
     assert figures["accuracy_float32"] == 1

@@ -14,16 +14,16 @@ from siftfunnel.lab.attacks.registry import ATTACKS
 from siftfunnel.lab.audit.audit import audit
 from siftfunnel.lab.audit.budgets import BUDGETS, Budget
 from siftfunnel.lab.audit.cli import add_audit_parser
-from siftfunnel.lab.targets.edges import EdgeError
 from siftfunnel.lab.audit.places import PlaceError
 from siftfunnel.lab.audit.subject import Request
-from siftfunnel.lab.targets.target import Target, target_at, target_of_foreign
-from siftfunnel.lab.checkpoints import RunFolderError
-from siftfunnel.lab.data import DataError
+from siftfunnel.lab.data.images import DataError
 from siftfunnel.lab.defences.registry import make_defence
 from siftfunnel.lab.evaluation.suite import Suite
-from siftfunnel.lab.recipes import recipe
-from siftfunnel.lab.runs import train_recipe
+from siftfunnel.lab.targets.edges import EdgeError
+from siftfunnel.lab.targets.target import Target, target_at, target_of_foreign
+from siftfunnel.lab.training.checkpoints import RunFolderError
+from siftfunnel.lab.training.recipes import recipe
+from siftfunnel.lab.training.runs import train_recipe
 from siftfunnel.shared.bundle import Bundle
 from tests.lab.pictures import write_data_directory
 from tests.tinybundle import make_tiny_bundle
@@ -119,7 +119,7 @@ def test_a_bundle_is_attacked_with_gradients_and_judged(audited: tuple[Path, Tar
         "domain",
         "mean_image",
     }
-    assert {entry["name"] for entry in report["not_tried"]} == set(ATTACKS) - set(TINY.attacks)
+    assert {entry["name"] for entry in report["not_tried"]} == set(ATTACKS) - set(TINY.suite.every)
     assert (
         json.loads((out / "report.json").read_text())["verdict"]["headline"] == report["verdict"]["headline"]
     )

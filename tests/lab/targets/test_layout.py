@@ -1,8 +1,8 @@
 import pytest
 import torch
 
+from siftfunnel.lab.networks.decoder import doublings_between
 from siftfunnel.lab.targets.layout import FeatureLayout, doubled_down
-from siftfunnel.lab.models.decoder import doublings_between
 
 
 @pytest.mark.parametrize(
