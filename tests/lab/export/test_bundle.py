@@ -11,6 +11,7 @@ from siftfunnel.lab.data.datasets import load_splits
 from siftfunnel.lab.defences.defence import Defence
 from siftfunnel.lab.defences.registry import make_defence
 from siftfunnel.lab.device import DeviceModel
+from siftfunnel.lab.export import bundle as export
 from siftfunnel.lab.export.bundle import (
     ExportedNetwork,
     ExportError,
@@ -20,7 +21,6 @@ from siftfunnel.lab.export.bundle import (
     export_run,
     verify,
 )
-from siftfunnel.lab.export.bundle import bundle as export
 from siftfunnel.lab.inverter import InverterRecipe, inverter_recipe, score, train_inverter
 from siftfunnel.lab.networks.decoder import DecoderSettings
 from siftfunnel.lab.networks.registry import NETWORKS, build_network
