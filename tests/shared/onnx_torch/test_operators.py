@@ -160,7 +160,7 @@ def model_of(nodes: list[Any], shape: tuple[int, ...], opset: int, others: dict[
 
 
 def compare(model: bytes, x: Array) -> None:
-    expected = Runner(model).first(x)
+    expected = Runner(model).raw(x)[0]
     result = OnnxModule(model)(torch.from_numpy(x)).numpy()
     assert result.shape == expected.shape
     assert result.dtype == expected.dtype
