@@ -12,7 +12,8 @@ from siftfunnel.lab.attacks.registry import make_attack
 from siftfunnel.lab.attacks.victim import Victim, to_floats, victim_of_network
 from siftfunnel.lab.data.images import ImageSet, Splits
 from siftfunnel.lab.defences.none import NoDefence
-from siftfunnel.lab.networks.cnn import UnprotectedCNN
+from siftfunnel.lab.networks.registry import build_network
+from siftfunnel.lab.networks.split import SplitNetwork
 from siftfunnel.lab.networks.stages import GaussianNoise
 from siftfunnel.lab.study.figure2 import block_names, block_victims, measure_blocks
 from siftfunnel.lab.study.profiles import MeasureBudget, Profile, cpu_profile
@@ -26,12 +27,12 @@ SIZE = 32
 MEAN, STD = (0.5, 0.5, 0.5), (0.25, 0.25, 0.25)
 
 
-def tiny_network() -> UnprotectedCNN:
+def tiny_network() -> SplitNetwork:
     torch.manual_seed(0)
-    return UnprotectedCNN(width=4, input_size=SIZE, num_classes=2)
+    return build_network("cnn-unprotected", width=4, input_size=SIZE, num_classes=2)
 
 
-def tiny_victim(network: UnprotectedCNN) -> Victim:
+def tiny_victim(network: SplitNetwork) -> Victim:
     return victim_of_network(network, mean=MEAN, std=STD, device=torch.device("cpu"))
 
 
