@@ -4,7 +4,7 @@
     siftfunnel    entry -> gates -> narrow -> squeeze -> gates   |cut|  restore -> gate -> cloud
     plainfunnel   entry -> narrow -> squeeze                     |cut|  restore -> cloud
     autoencoder   edge -> encoder                                |cut|  decoder -> cloud
-    bottleneck    edge                                           |cut|  cloud, its head with a stochastic layer
+    bottleneck    edge                                           |cut|  cloud, noise in its head
     groupnorm     unprotected, with group normalisation: DPSGD needs gradients per picture
 
 Entry and narrow are the family's (``cut.FunnelShape``).
