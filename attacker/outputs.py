@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from siftfunnel.attacker.boxes import find_boxes
+from siftfunnel.shared.boxes import find_boxes
 from siftfunnel.attacker.gallery import Gallery
 from siftfunnel.attacker.maps import tensor_picture
 from siftfunnel.attacker.pictures import address

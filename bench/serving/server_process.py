@@ -13,9 +13,10 @@ from pathlib import Path
 
 from siftfunnel.cloud_server.batching import BatchPolicy
 from siftfunnel.cloud_server.ceilings import Ceilings
-from siftfunnel.cloud_server.config import CloudConfig, Endpoint
+from siftfunnel.cloud_server.config import CloudConfig
 from siftfunnel.cloud_server.process import settle_memory
 from siftfunnel.cloud_server.server import CloudServer, serve
+from siftfunnel.shared.ports import Endpoint
 
 QUEUE_LIMIT_FRAMES = 8192
 MOST_STREAMS = 8192

@@ -19,9 +19,9 @@ from safetensors import numpy as stored_arrays
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
+from siftfunnel.lab.onnx_graphs import copy_of
 from siftfunnel.lab.split.features import Ends
 from siftfunnel.lab.split.fitting import Funnel
-from siftfunnel.lab.split.graphs import copy_of
 from siftfunnel.lab.split.halves import Halves
 from siftfunnel.lab.split.linear import Refinement, TensorFunnel
 from siftfunnel.lab.split.points import Point

@@ -12,11 +12,11 @@ from PIL import Image
 
 from siftfunnel.cli import main
 from siftfunnel.lab.data.images import DataError
+from siftfunnel.lab.onnx_graphs import weights
 from siftfunnel.lab.split import fitting
 from siftfunnel.lab.split.exporting import export_run
 from siftfunnel.lab.split.fit import FitSettings, fit_halves
 from siftfunnel.lab.split.folder import load_run
-from siftfunnel.lab.split.graphs import weights
 from siftfunnel.lab.split.halves import Halves
 from siftfunnel.lab.split.targets import byte_targets
 from siftfunnel.lab.split.train import train_run

@@ -1,4 +1,4 @@
-"""What the room asks of an ONNX graph, message by message: inputs, readers, constants, sizes."""
+"""What is asked of an ONNX graph, message by message: inputs, readers, constants, sizes."""
 
 import math
 from collections.abc import Iterator

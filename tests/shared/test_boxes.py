@@ -4,7 +4,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 
-from siftfunnel.attacker.boxes import MAX_BOXES, find_boxes
+from siftfunnel.shared.boxes import MAX_BOXES, find_boxes
 
 SIZE = (480, 640)
 FACE, CAR = [64.0, 48.0, 320.0, 240.0], [320.0, 240.0, 640.0, 480.0]

@@ -127,14 +127,14 @@ def _apart(corners: Values) -> list[int]:
     """Places of boxes of which none covers much of a better one (non-maximum suppression)."""
     chosen: list[int] = []
     for place in range(len(corners)):
-        is_new = all(_overlap(corners[place], corners[other]) <= MOST_OVERLAP for other in chosen)
+        is_new = all(overlap(corners[place], corners[other]) <= MOST_OVERLAP for other in chosen)
         if is_new and len(chosen) < MAX_BOXES:
             chosen.append(place)
     return chosen
 
 
-def _overlap(one: Values, other: Values) -> float:
-    """Intersection over union."""
+def overlap(one: Values, other: Values) -> float:
+    """Intersection over union of two boxes: left, top, right, bottom each; 0 where both are empty."""
     sides = np.minimum(one[2:], other[2:]) - np.maximum(one[:2], other[:2])
     shared = float(np.prod(np.maximum(sides, 0)))
     whole = float(np.prod(one[2:] - one[:2]) + np.prod(other[2:] - other[:2])) - shared
