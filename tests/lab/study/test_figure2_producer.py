@@ -13,7 +13,8 @@ from siftfunnel.lab.data.images import ImageSet, Splits
 from siftfunnel.lab.defences.none import NoDefence
 from siftfunnel.lab.evaluation.subject import Subject
 from siftfunnel.lab.evaluation.suite import Suite
-from siftfunnel.lab.networks.cnn import UnprotectedCNN
+from siftfunnel.lab.networks.registry import build_network
+from siftfunnel.lab.networks.split import SplitNetwork
 from siftfunnel.lab.networks.stages import GaussianNoise
 from siftfunnel.lab.reports.study.results import read_results
 from siftfunnel.lab.reports.study.tables import make_pages, with_drawings
@@ -27,12 +28,12 @@ SIZE = 32
 MEAN, STD = (0.5, 0.5, 0.5), (0.25, 0.25, 0.25)
 
 
-def tiny_network() -> UnprotectedCNN:
+def tiny_network() -> SplitNetwork:
     torch.manual_seed(0)
-    return UnprotectedCNN(width=4, input_size=SIZE, num_classes=2)
+    return build_network("cnn-unprotected", width=4, input_size=SIZE, num_classes=2)
 
 
-def tiny_victim(network: UnprotectedCNN) -> Victim:
+def tiny_victim(network: SplitNetwork) -> Victim:
     return victim_of_network(network, mean=MEAN, std=STD, device=torch.device("cpu"))
 
 
