@@ -16,8 +16,8 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from siftfunnel.lab.attacks.victim import Lift
-from siftfunnel.lab.audit.layout import FeatureLayout
 from siftfunnel.lab.networks.rearranged import Parted, Rearranged
+from siftfunnel.lab.targets.layout import FeatureLayout
 from siftfunnel.shared.tensors import TensorSpec
 
 SAYS = (

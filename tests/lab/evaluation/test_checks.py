@@ -1,7 +1,7 @@
 import pytest
 
 from siftfunnel.lab.attacks.registry import make_attack
-from siftfunnel.lab.audit.checks import (
+from siftfunnel.lab.evaluation.checks import (
     auxiliary_is_alike,
     beats_mean_image,
     budget_is_enough,
@@ -11,7 +11,7 @@ from siftfunnel.lab.audit.checks import (
     start_does_not_matter,
     white_box_not_weaker,
 )
-from siftfunnel.lab.audit.probing import budget_field, halved
+from siftfunnel.lab.evaluation.probing import budget_field, halved
 from tests.lab.audit.numbers import attack, references
 
 

@@ -1,8 +1,8 @@
 import pytest
 import torch
 
-from siftfunnel.lab.audit.layout import FeatureLayout, doubled_down
 from siftfunnel.lab.networks.decoder import doublings_between
+from siftfunnel.lab.targets.layout import FeatureLayout, doubled_down
 
 
 @pytest.mark.parametrize(

@@ -1,7 +1,6 @@
 """What is overheard on the wire: features after a bundle's codec."""
 
 import hashlib
-from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -9,8 +8,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from siftfunnel.lab.attacks.victim import Victim
-from siftfunnel.lab.audit.layout import FeatureLayout
+from siftfunnel.lab.targets.layout import FeatureLayout
 from siftfunnel.shared.wire import SealedCodec
 
 CACHE_BYTES = 2_000_000_000
@@ -26,15 +24,15 @@ class ThroughCodec(nn.Module):
         digest: The bundle's; with the codec's name it tells one victim from another.
         stage: The bundle's stages.
         layout: From the feature's own shape to the victim's maps.
-        stochastic: Whether ``stage`` draws noise; then nothing comes twice and nothing is kept.
+        keep: Whether what was decoded is kept: not where noise or augmentation lets nothing come twice.
     """
 
     def __init__(
-        self, codec: SealedCodec, digest: str, stage: Any, layout: FeatureLayout, *, stochastic: bool
+        self, codec: SealedCodec, digest: str, stage: Any, layout: FeatureLayout, *, keep: bool
     ) -> None:
         super().__init__()
         self._codec, self._digest, self._stage, self._layout = codec, digest, [stage], layout
-        self._room_bytes = 0 if stochastic else CACHE_BYTES
+        self._room_bytes = CACHE_BYTES if keep else 0
         self._kept: dict[bytes, NDArray[np.float32]] = {}
 
     def extra_repr(self) -> str:
@@ -57,16 +55,3 @@ class ThroughCodec(nn.Module):
             self._kept[name] = decoded
             self._room_bytes -= decoded.nbytes
         return decoded
-
-
-def heard_after(victim: Victim, codec: SealedCodec, digest: str, layout: FeatureLayout) -> Victim:
-    """A bundle's victim whose features are overheard after one of its codecs.
-
-    Args:
-        victim: The bundle's.
-        codec: Of the bundle.
-        digest: The bundle's.
-        layout: From the feature's own shape to the victim's maps.
-    """
-    stage = ThroughCodec(codec, digest, victim.stage, layout, stochastic=victim.stochastic)
-    return replace(victim, stage=stage)

@@ -7,28 +7,21 @@ from typing import Any
 
 import numpy as np
 import onnx
-import onnxruntime
 import torch
 from numpy.typing import NDArray
-from torch import Tensor
+from torch import Tensor, nn
 
-from siftfunnel.lab.audit.packing import packed_cloud, packed_edge
 from siftfunnel.lab.export.graph_input import graph_input, is_plain
+from siftfunnel.lab.onnx_graphs import NetworkError
+from siftfunnel.lab.onnx_runner import End, Runner
 from siftfunnel.shared.digests import sha256_hex
+from siftfunnel.shared.onnx_torch import OnnxModule, UnsupportedOperatorError
 from siftfunnel.shared.preprocess import InputSpec
-from siftfunnel.shared.tensors import TensorSpec
-
-BATCH = 100
-VALUES_AT_ONCE = 2**22
+from siftfunnel.shared.tensors import TensorSpec, pack_arrays, unpack_array
 
 Edge = Callable[[Tensor], Tensor]
 
-_TYPES: dict[str, Any] = {
-    "tensor(float)": np.float32,
-    "tensor(float16)": np.float16,
-    "tensor(double)": np.float64,
-    "tensor(uint8)": np.uint8,
-}
+_TYPES = ("float32", "float16", "float64", "uint8")
 _CLOSE = 1e-3
 """What two runs of a graph may differ by, of the largest value: half precision, other ways to add up."""
 
@@ -38,78 +31,70 @@ class EdgeError(ValueError):
 
 
 class OnnxHalf:
-    """A half run by ONNX Runtime; also one exported for a fixed batch.
+    """A half run by ONNX Runtime; also one exported for a fixed batch, or with several tensors at the cut.
 
     Args:
         path: The model; names it in errors.
-        threads: CPU threads.
         takes_pictures: Whether its input is pictures, which may be of ``uint8``.
         tensors: What lies between the halves where that is several tensors: they are packed behind an edge
-            half, and unpacked before a cloud half.
+            half, and unpacked before a cloud half, as they travel.
         several: Whether it may give several outputs: a cloud half's answers.
 
     Raises:
-        EdgeError: not a model, several inputs or outputs that nobody named, or an input of a type that is
-            neither a picture's nor a feature's.
+        EdgeError: not a model, several inputs or outputs that nobody named, one that is named and not there,
+            or an input of a type that is neither a picture's nor a feature's.
     """
 
     def __init__(
         self,
         path: Path,
-        threads: int = 1,
         *,
         takes_pictures: bool = False,
         tensors: Sequence[TensorSpec] = (),
         several: bool = False,
     ) -> None:
-        options = onnxruntime.SessionOptions()
-        options.intra_op_num_threads, options.inter_op_num_threads = threads, 1
-        options.log_severity_level = 3
-        source: str | bytes = str(path)
-        if len(tensors) > 1:
-            source = joined(path, tensors, is_edge=takes_pictures).SerializeToString()
-        elif not path.is_file():
+        if not path.is_file():
             raise EdgeError(f"{path}: no such file")
         try:
-            self._session: Any = onnxruntime.InferenceSession(
-                source, options, providers=["CPUExecutionProvider"]
-            )
-        except Exception as error:
-            # ONNX Runtime raises one class per kind of damage, all of them below Exception only
+            self._runner = Runner(path)
+        except NetworkError as error:
             raise EdgeError(f"{path}: not a model that ONNX Runtime loads ({error})") from None
         self._path = path
-        taken = self._only(self._session.get_inputs(), "takes", "input")
-        given = self._session.get_outputs()
+        names = [tensor.name for tensor in tensors] if len(tensors) > 1 else []
+        taken, given = self._runner.inputs, self._runner.outputs
+        self._packs = tuple(tensors) if names and takes_pictures else ()
+        self._unpacks = tuple(tensors) if names and not takes_pictures else ()
+        self._require(taken, "takes", "input", [] if takes_pictures else names)
+        if not several:
+            self._require(given, "gives", "output", names if takes_pictures else [])
+        self._input = taken[0]
+        self._types = {end.name: self._type_of(end, takes_pictures) for end in taken}
         self.output_names = tuple(end.name for end in given)
         self.fixed_outputs = tuple(
             end.name for end in given if all(isinstance(side, int) for side in end.shape[1:])
         )
-        if not several:
-            self._only(given, "gives", "output")
-        self._input = taken.name
-        self._dtype = self._type_of(taken, takes_pictures)
-        self.input_shape: tuple[int | str | None, ...] = tuple(taken.shape)
-        shape = taken.shape
-        self._batch = shape[0] if shape and isinstance(shape[0], int) and shape[0] > 0 else None
 
     @property
     def takes_bytes(self) -> bool:
         """Whether it takes pictures of 0 to 255."""
-        return bool(self._dtype == np.uint8)
+        return self._input.dtype == "uint8"
 
     @property
     def takes_channels_last(self) -> bool:
         """Whether its input is N x H x W x 3 by its shape."""
-        shape = self.input_shape
+        shape = self._input.shape
         return len(shape) == 4 and shape[3] == 3 and shape[1] != 3
 
     def __call__(self, values: NDArray[np.float32]) -> NDArray[np.float32]:
-        """The first output for all of ``values``, as float32; the first axis is the batch.
+        """The first output, or all that are packed, for all of ``values``; the first axis is the batch.
 
         Raises:
             EdgeError: the model does not take values of this shape.
         """
-        return self.outputs(values)[0].astype(np.float32)
+        if not self._packs:
+            return self.outputs(values)[0].astype(np.float32)
+        given = self.outputs(values, [tensor.name for tensor in self._packs])
+        return pack_arrays([output.astype(np.float32) for output in given], self._packs)
 
     def outputs(self, values: NDArray[np.float32], names: Sequence[str] = ()) -> tuple[NDArray[Any], ...]:
         """Outputs of these names, or all, for all of ``values``.
@@ -117,83 +102,75 @@ class OnnxHalf:
         Raises:
             EdgeError: the model does not take values of this shape.
         """
-        at_once = max(1, min(BATCH, VALUES_AT_ONCE // max(1, values[0].size)))
         try:
-            return self._batches(values, names, self._batch or at_once)
-        except EdgeError:
-            if self._batch is not None or len(values) < 2:
-                raise
-        # a graph may say that it takes any batch and still hold the one it was exported with
-        made = self._batches(values, names, 1)
-        self._batch = 1
-        return made
-
-    def _batches(
-        self, values: NDArray[np.float32], names: Sequence[str], step: int
-    ) -> tuple[NDArray[Any], ...]:
-        parts = [self._run(values[start : start + step], names) for start in range(0, len(values), step)]
-        return tuple(np.concatenate(output) for output in zip(*parts, strict=True))
-
-    def _run(self, part: NDArray[np.float32], names: Sequence[str]) -> list[NDArray[Any]]:
-        missing = (self._batch or len(part)) - len(part)
-        padded = np.concatenate([part, np.repeat(part[-1:], missing, axis=0)]) if missing else part
-        try:
-            made = [
-                np.asarray(output)
-                for output in self._session.run(list(names) or None, {self._input: self._as_taken(padded)})
-            ]
-        except Exception as error:
+            parts = unpack_array(values, self._unpacks) if self._unpacks else (values,)
+            by_name = dict(zip([t.name for t in self._unpacks] or self._types, parts, strict=True))
+            return self._run([self._as_taken(by_name[name], name) for name in self._types], names)
+        except ValueError as error:
+            batch = self._runner.frames_per_run or len(values)
             raise EdgeError(
-                f"{self._path}: does not run on a batch of {len(padded)} values of shape {part.shape[1:]} "
+                f"{self._path}: does not run on a batch of {batch} values of shape {values.shape[1:]} "
                 f"({error}); check the input and feature shapes in the spec or manifest"
             ) from None
-        for output in made:
-            if output.ndim == 0 or len(output) != len(padded):
-                raise EdgeError(
-                    f"{self._path}: makes an output of shape {output.shape} of a batch of {len(padded)}; a "
-                    "batch is fixed within the graph: export it with a dynamic one"
-                )
-        return [output[: len(part)] for output in made]
 
-    def _as_taken(self, values: NDArray[np.float32]) -> NDArray[Any]:
-        if self.takes_bytes:
+    def _run(self, arrays: Sequence[NDArray[Any]], names: Sequence[str]) -> tuple[NDArray[Any], ...]:
+        runner = self._runner
+        try:
+            return runner(*arrays, names=names)
+        except NetworkError:
+            if runner.frames_per_run is not None or len(arrays[0]) < 2:
+                raise
+        # a graph may say that it takes any batch and still hold the one it was exported with
+        runner.frames_per_run = 1
+        return runner(*arrays, names=names)
+
+    def _as_taken(self, values: NDArray[np.float32], name: str) -> NDArray[Any]:
+        if self._types[name] == "uint8":
             values = values.round().clip(0, 255)
-        return np.ascontiguousarray(values, dtype=self._dtype)
+        return values.astype(self._types[name], copy=False)
 
-    def _only(self, ends: list[Any], verb: str, what: str) -> Any:
-        if len(ends) != 1:
-            listed = ", ".join(f"{end.name} {end.shape}" for end in ends)
+    def _require(self, ends: Sequence[End], verb: str, what: str, names: Sequence[str]) -> None:
+        found = [end.name for end in ends]
+        missing = [name for name in names if name not in found]
+        if missing:
+            raise EdgeError(
+                f"{self._path}: {verb} no tensor {missing[0]!r}; it {verb} {', '.join(sorted(found))}; the "
+                "spec or manifest names other tensors"
+            )
+        if not names and len(ends) != 1:
+            listed = ", ".join(f"{end.name} {list(end.shape)}" for end in ends)
             raise EdgeError(
                 f"{self._path}: {verb} {len(ends)} {what}s ({listed}), and one is expected. All that leaves "
                 f'an edge half is sent, so an audit of one {what} says too little: name them all in "tensors"'
             )
-        return ends[0]
 
-    def _type_of(self, taken: Any, takes_pictures: bool) -> Any:
-        dtype = _TYPES.get(taken.type)
-        if dtype is None or (dtype == np.uint8 and not takes_pictures):
+    def _type_of(self, taken: End, takes_pictures: bool) -> str:
+        if taken.dtype not in _TYPES or (taken.dtype == "uint8" and not takes_pictures):
             raise EdgeError(
                 f"{self._path}: its input {taken.name!r} is of type {taken.type}; a half takes float, "
                 "float16 or double, an edge half also uint8 pictures: convert within the graph"
             )
-        return dtype
+        return str(taken.dtype)
 
 
-def joined(path: Path, tensors: Sequence[TensorSpec], *, is_edge: bool) -> onnx.ModelProto:
-    """A half with several tensors at the cut, given one packed end.
+class PackedOutputs(nn.Module):
+    """A graph's outputs laid end to end, N x values x 1 x 1, as the tensors of a frame travel.
 
-    Raises:
-        EdgeError: no model, or one without these tensors.
+    Args:
+        module: The graph.
+        tensors: Which, in their order.
     """
-    try:
-        model = onnx.load(str(path))
-    except Exception as error:
-        # protobuf's and onnx's own classes, without a stable place to import them from
-        raise EdgeError(f"{path}: not a complete ONNX model ({error})") from None
-    try:
-        return (packed_edge if is_edge else packed_cloud)(model, tensors)
-    except ValueError as error:
-        raise EdgeError(f"{path}: {error}; the spec or manifest names other tensors") from None
+
+    def __init__(self, module: OnnxModule, tensors: Sequence[TensorSpec]) -> None:
+        super().__init__()
+        self.module = module
+        self._places = [module.outputs.index(tensor.name) for tensor in tensors]
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Differentiable in the pictures."""
+        given = self.module(x)
+        flat = torch.cat([given[place].flatten(1) for place in self._places], dim=1)
+        return flat[:, :, None, None]
 
 
 @dataclass(frozen=True)
@@ -279,14 +256,13 @@ def load_edge(
     if black_box:
         reason = "the edge half is queried, as agreed for one that is not ours"
         return LoadedEdge.of(queried(half), spec, white_box=False, reason=reason)
-    from siftfunnel.shared.onnx_torch import OnnxModule, UnsupportedOperatorError
-
-    model = joined(path, tensors, is_edge=True) if len(tensors) > 1 else onnx.load(str(path))
     try:
-        module = OnnxModule(model).to(device).eval().requires_grad_(False)
+        graph = OnnxModule(onnx.load(str(path)))
     except UnsupportedOperatorError as error:
         reason = f"no gradients through the edge half: {error}"
         return LoadedEdge.of(queried(half), spec, white_box=False, reason=reason)
+    module = PackedOutputs(graph, tensors) if len(tensors) > 1 else graph
+    module = module.to(device).eval().requires_grad_(False)
     reason = "every operator of the edge half is known, so gradients pass"
     return LoadedEdge.of(module, spec, white_box=True, reason=reason)
 

@@ -12,7 +12,6 @@ What is measured and attacked is always the network of that file, whoever traine
 
 import hashlib
 import json
-import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
@@ -22,23 +21,20 @@ from typing import Any, Literal
 import torch
 
 from siftfunnel.lab.attacks.attack import Attack, Show
+from siftfunnel.lab.attacks.chunks import write_json
 from siftfunnel.lab.attacks.fingerprint import tensor_digest
 from siftfunnel.lab.attacks.generative import GenerativeGrayBox
-from siftfunnel.lab.attacks.victim import Victim, to_floats, victim_of_network
+from siftfunnel.lab.attacks.victim import victim_of_network
 from siftfunnel.lab.data.images import Splits
 from siftfunnel.lab.defences.dpsgd import DPSGD
-from siftfunnel.lab.metrics.authors import PAPER_BATCH
+from siftfunnel.lab.evaluation.attacking import run_attack
+from siftfunnel.lab.evaluation.flags import Flag, flags_of
+from siftfunnel.lab.evaluation.scores import reference_figures, strongest
+from siftfunnel.lab.evaluation.steps import Steps, finished
+from siftfunnel.lab.evaluation.subject import Subject
 from siftfunnel.lab.networks.split import SplitNetwork
 from siftfunnel.lab.provenance import provenance
-from siftfunnel.lab.study.flags import Flag, flags_of
-from siftfunnel.lab.study.measure import (
-    PAPER_RMLE_BATCH,
-    accuracy_figures,
-    cost_figures,
-    information_figures,
-    reference_figures,
-    scores_of,
-)
+from siftfunnel.lab.study.measure import accuracy_figures, cost_figures, information_figures
 from siftfunnel.lab.study.profiles import Profile
 from siftfunnel.lab.study.rows import Row
 from siftfunnel.lab.training.checkpoints import RUN, RunFolderError
@@ -47,7 +43,7 @@ from siftfunnel.lab.training.recipes import Recipe
 from siftfunnel.lab.training.runs import load_run, splits_of, store_run, train_recipe
 
 SCHEMA = 1
-NETWORK, ATTACKS, DONE, WEIGHTS, BEFORE = "network", "attacks", "done", "weights", "before"
+NETWORK, WEIGHTS, BEFORE = "network", "weights", "before"
 
 StepName = Literal["train", "measure", "attack"]
 STEPS: tuple[StepName, ...] = ("train", "measure", "attack")
@@ -71,16 +67,24 @@ class Places:
 
 
 @dataclass(frozen=True)
-class Subject:
-    """A trained row under attack: what every step needs."""
+class TrainedRow:
+    """A trained row: what every step needs.
+
+    Attributes:
+        recipe: How it was trained.
+        network: The trained network.
+        stored: What its file says of the training.
+        splits: Its data.
+        subject: What is attacked.
+        parts: Where the data's parts come from.
+        weights: Name and digest of the network's file.
+    """
 
     recipe: Recipe
     network: SplitNetwork
     stored: Mapping[str, Any]
     splits: Splits
-    victim: Victim
-    x_NCHW: torch.Tensor
-    z_NCHW: torch.Tensor
+    subject: Subject
     parts: Mapping[str, Any] = field(default_factory=dict)
     weights: Mapping[str, str] = field(default_factory=dict)
 
@@ -126,13 +130,14 @@ def run_row(
     if "train" in steps:
         show(f"{row.name}: training")
         train_recipe(recipe, folder / NETWORK, places.data, places.cache, device)
-    subject = prepare(row, seed, profile, places, device)
+    trained = prepare(row, seed, profile, places, device)
     result = places.results / profile.name / f"{run_name(row, seed)}.json"
     said: set[str] = set()
-    set_aside(result, profile, subject, show)
+    set_aside(result, profile, trained, show)
+    done = steps_in(folder, show)
 
     def write() -> None:
-        for flag in write_result(result, row, profile, subject, folder):
+        for flag in write_result(result, row, profile, trained, done):
             text = f"{row.name}, {flag['about']}: {flag['text']}"
             if text not in said:
                 said.add(text)
@@ -141,14 +146,18 @@ def run_row(
     write()
     if "measure" in steps:
         for name, measure in MEASURES.items():
-            finish(folder, name, partial(measure, subject, profile), show)
+            done.once(name, partial(measure, trained, profile))
             write()
     if "attack" in steps:
-        for attack, frames in planned_attacks(profile, subject.victim, chosen):
-            key = attack.name if frames == 1 else f"{attack.name}-averaged-{frames}"
-            finish(folder, f"attack-{key}", partial(run_attack, attack, frames, subject, folder, show), show)
+        for attack, frames in profile.suite.planned(trained.subject.victim, chosen):
+            run_attack(trained.subject, attack, frames, done)
             write()
     return result
+
+
+def steps_in(folder: Path, show: Show) -> Steps:
+    """The steps of a run folder of the study."""
+    return Steps(folder, show, single="attacks", averaged="attacks-averaged-{}")
 
 
 def trained_weights(row: Row, seed: int, profile: Profile, places: Places) -> Path:
@@ -168,31 +177,28 @@ def trained_weights(row: Row, seed: int, profile: Profile, places: Places) -> Pa
     return path
 
 
-def prepare(row: Row, seed: int, profile: Profile, places: Places, device: torch.device) -> Subject:
-    """The trained network, its data, the victim, the attacked pictures and their overheard features."""
+def prepare(row: Row, seed: int, profile: Profile, places: Places, device: torch.device) -> TrainedRow:
+    """The trained network, its data, and what of both is attacked."""
     weights = trained_weights(row, seed, profile, places)
     recipe, network, stored = load_run(weights)
     splits = splits_of(recipe, places.data, places.cache)
     spec = input_spec(recipe)
     victim = victim_of_network(network, mean=spec.mean, std=spec.std, device=device)
     attacked = splits.test.spread(min(profile.attacked_pictures, len(splits.test)))
-    x = to_floats(torch.from_numpy(attacked.images_NHWC)).to(device)
-    torch.manual_seed(recipe.seed)
-    with torch.no_grad():
-        z = victim.observe(x)
+    subject = Subject(victim, attacked, splits.auxiliary, recipe.seed, together=len(attacked))
     tensors = "".join(f"{name}={tensor_digest(value)};" for name, value in network.state_dict().items())
     digest = hashlib.sha256(tensors.encode()).hexdigest()
     named = {"file": f"{WEIGHTS}/{weights.name}", "tensors_sha256": digest}
-    return Subject(recipe, network, stored, splits, victim, x, z, splits.provenance(), named)
+    return TrainedRow(recipe, network, stored, splits, subject, splits.provenance(), named)
 
 
-MEASURES: dict[str, Callable[[Subject, Profile], dict[str, Any]]] = {
-    "accuracy": lambda s, p: accuracy_figures(
-        s.network, s.splits.test, input_spec(s.recipe), s.victim.device
+MEASURES: dict[str, Callable[[TrainedRow, Profile], dict[str, Any]]] = {
+    "accuracy": lambda t, p: accuracy_figures(
+        t.network, t.splits.test, input_spec(t.recipe), t.subject.victim.device
     ),
-    "references": lambda s, p: reference_figures(s.x_NCHW, s.splits.auxiliary),
-    "cost": lambda s, p: cost_figures(s.network, p.measure),
-    "information": lambda s, p: information_figures(s.victim, s.splits, p.measure, s.recipe.seed),
+    "references": lambda t, p: reference_figures(t.subject.x_NCHW, t.splits.auxiliary),
+    "cost": lambda t, p: cost_figures(t.network, p.measure),
+    "information": lambda t, p: information_figures(t.subject.victim, t.splits, p.measure, t.recipe.seed),
 }
 """What is measured of every row besides attacks, by the result's key."""
 
@@ -207,14 +213,14 @@ def chosen_attacks(row: Row, profile: Profile, names: Sequence[str] = ()) -> tup
     Raises:
         ValueError: names the attacks that the profile has no budget for.
     """
-    known = {attack.name: attack for attack in (*profile.attacks, *profile.further_attacks)}
+    suite, known = profile.suite, profile.suite.every
     unknown = [name for name in names if name not in known]
     if unknown:
         raise ValueError(
             f"profile {profile.name} has no budget for attack {', '.join(unknown)}, so {row.name} cannot be "
             f"attacked with it; it has {', '.join(known)}"
         )
-    usual = [*profile.attacks, *(profile.further_attacks if row.further else ())]
+    usual = [*suite.attacks, *(suite.further if row.further else ())]
     attacks = [known[name] for name in names] or usual
     width = profile.widths[row.family]
     return tuple(
@@ -223,80 +229,18 @@ def chosen_attacks(row: Row, profile: Profile, names: Sequence[str] = ()) -> tup
     )
 
 
-def planned_attacks(profile: Profile, victim: Victim, attacks: Sequence[Attack]) -> list[tuple[Attack, int]]:
-    """Attacks with the number of observations each averages."""
-    plan = [(attack, 1) for attack in attacks]
-    if victim.stochastic:
-        plan += [(attack, profile.frames) for attack in attacks if attack.name in profile.averaged]
-    return plan
-
-
-def run_attack(attack: Attack, frames: int, subject: Subject, folder: Path, show: Show) -> dict[str, Any]:
-    """Fit, reconstruct and score one attack; the result's entry."""
-    victim, z = subject.victim, subject.z_NCHW
-    root = folder / ATTACKS
-    if frames > 1:
-        victim = victim.averaging(frames)
-        root = folder / f"{ATTACKS}-averaged-{frames}"
-        torch.manual_seed(subject.recipe.seed)
-        with torch.no_grad():
-            z = victim.observe(subject.x_NCHW)
-    auxiliary = torch.from_numpy(subject.splits.auxiliary.images_NHWC)
-    started = time.monotonic()
-    learned = attack.fit(victim, auxiliary, root, show)
-    fitted = time.monotonic()
-    made = attack.reconstruct(victim, z, root, show)
-    ended = time.monotonic()
-    return {
-        "label": attack.label,
-        "access": attack.access,
-        "kind": attack.kind,
-        "source": attack.source,
-        "as_the_paper": attack.as_the_paper,
-        "budget": attack.budget(),
-        "frames": frames,
-        "fit": dict(learned),
-        "details": dict(made.details),
-        "fit_seconds": round(fitted - started, 1),
-        "reconstruct_seconds": round(ended - fitted, 1),
-        "scores": scores_of(
-            subject.x_NCHW.cpu(),
-            made.x_NCHW,
-            PAPER_RMLE_BATCH if attack.kind == "optimisation" else PAPER_BATCH,
-        ),
-        "provenance": provenance(),
-    }
-
-
-def finish(folder: Path, step: str, do: Callable[[], dict[str, Any]], show: Show) -> None:
-    """Do a step unless its file is there."""
-    path = folder / DONE / f"{step}.json"
-    if path.is_file():
-        return
-    show(f"{folder.name}: {step}")
-    made = do()
-    path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_suffix(".partial")
-    partial.write_text(json.dumps(made, indent=1) + "\n")
-    partial.replace(path)
-
-
-def _done(folder: Path) -> dict[str, Any]:
-    return {path.stem: json.loads(path.read_text()) for path in sorted((folder / DONE).glob("*.json"))}
-
-
-def _known(path: Path, profile: Profile, subject: Subject) -> dict[str, Any]:
+def _known(path: Path, profile: Profile, trained: TrainedRow) -> dict[str, Any]:
     """Steps of the result that stands at ``path``, if it is of the same weights, pictures and settings."""
     if not path.is_file():
         return {}
     found = json.loads(path.read_text())
     same = {
-        "weights": dict(subject.weights),
+        "weights": dict(trained.weights),
         "profile_settings": json.loads(json.dumps(profile.settings())),
     }
     if any(found.get(key) != value for key, value in same.items()):
         return {}
-    if found["dataset"].get("parts") != subject.parts:
+    if found["dataset"].get("parts") != trained.parts:
         return {}
     measured = {key: found[key] for key in MEASURES if key in found}
     if "cost" in measured:
@@ -306,9 +250,9 @@ def _known(path: Path, profile: Profile, subject: Subject) -> dict[str, Any]:
     return measured | {f"attack-{key}": entry for key, entry in found["attacks"].items()}
 
 
-def set_aside(path: Path, profile: Profile, subject: Subject, show: Show) -> None:
+def set_aside(path: Path, profile: Profile, trained: TrainedRow, show: Show) -> None:
     """Keep a result of another network or other settings, which this row's is about to replace."""
-    if not path.is_file() or _known(path, profile, subject) or not json.loads(path.read_text())["attacks"]:
+    if not path.is_file() or _known(path, profile, trained) or not json.loads(path.read_text())["attacks"]:
         return
     kept = path.parent / BEFORE / path.name
     kept.parent.mkdir(exist_ok=True)
@@ -316,15 +260,15 @@ def set_aside(path: Path, profile: Profile, subject: Subject, show: Show) -> Non
     show(f"{path} is of another network, other pictures or settings; kept as {kept}")
 
 
-def write_result(path: Path, row: Row, profile: Profile, subject: Subject, folder: Path) -> list[Flag]:
+def write_result(path: Path, row: Row, profile: Profile, trained: TrainedRow, steps: Steps) -> list[Flag]:
     """Write what is known of a row so far, what an earlier result says of the same weights included.
 
     Returns:
         What has to be said aloud of it.
     """
-    done = dict(sorted({**_known(path, profile, subject), **_done(folder)}.items()))
+    done = dict(sorted({**_known(path, profile, trained), **finished(steps.folder)}.items()))
     attacks = {key.removeprefix("attack-"): value for key, value in done.items() if key.startswith("attack-")}
-    recipe, network = subject.recipe, subject.network
+    recipe, network = trained.recipe, trained.network
     parameters = done.get("cost", {}).pop("parameters", {})
     result = {
         "schema": SCHEMA,
@@ -332,7 +276,7 @@ def write_result(path: Path, row: Row, profile: Profile, subject: Subject, folde
         "profile": profile.name,
         "profile_settings": profile.settings(),
         "seed": recipe.seed,
-        "dataset": {"name": recipe.dataset, **subject.splits.sizes(), "parts": subject.parts},
+        "dataset": {"name": recipe.dataset, **trained.splits.sizes(), "parts": trained.parts},
         "defence": recipe.defence.describe(),
         "network": {
             "family": recipe.family,
@@ -342,8 +286,8 @@ def write_result(path: Path, row: Row, profile: Profile, subject: Subject, folde
             "feature_shape": list(network.feature_shape),
             **parameters,
         },
-        "weights": dict(subject.weights),
-        "training": training_figures(subject),
+        "weights": dict(trained.weights),
+        "training": training_figures(trained),
         **{key: done[key] for key in MEASURES if key in done},
         "attacks": attacks,
         "strongest": strongest(attacks),
@@ -351,22 +295,13 @@ def write_result(path: Path, row: Row, profile: Profile, subject: Subject, folde
     }
     flags = flags_of(result)
     path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_suffix(".partial")
-    partial.write_text(json.dumps({**result, "flags": flags}, indent=1) + "\n")
-    partial.replace(path)
+    write_json(path, {**result, "flags": flags})
     return flags
 
 
-def strongest(attacks: Mapping[str, Any]) -> str | None:
-    """Key of the attack with the highest mean PSNR, or None before any has run."""
-    if not attacks:
-        return None
-    return max(attacks, key=lambda key: float(attacks[key]["scores"]["standard"]["psnr_db"]["mean"]))
-
-
-def training_figures(subject: Subject) -> dict[str, Any]:
+def training_figures(trained: TrainedRow) -> dict[str, Any]:
     """What the run folder says of the training; epsilon where it was private."""
-    stored, recipe = subject.stored, subject.recipe
+    stored, recipe = trained.stored, trained.recipe
     speeds = sorted(epoch["images_per_s"] for epoch in stored["history"])
     return {
         "recipe": recipe.to_json(),
@@ -375,15 +310,15 @@ def training_figures(subject: Subject) -> dict[str, Any]:
         "validation_accuracy": stored["best_score"],
         "seconds": round(stored["seconds"], 1),
         "images_per_s_median": speeds[len(speeds) // 2],
-        "epsilon": _epsilon(subject),
+        "epsilon": _epsilon(trained),
         "history": stored["history"],
         "provenance": stored["provenance"],
     }
 
 
-def _epsilon(subject: Subject) -> float | None:
-    recipe, pictures = subject.recipe, len(subject.splits.train)
+def _epsilon(trained: TrainedRow) -> float | None:
+    recipe, pictures = trained.recipe, len(trained.splits.train)
     if not isinstance(recipe.defence, DPSGD):
         return None
-    steps = steps_per_epoch(recipe, pictures) * subject.stored["epochs_done"]
+    steps = steps_per_epoch(recipe, pictures) * trained.stored["epochs_done"]
     return round(recipe.defence.epsilon(steps=steps, sample_rate=sample_rate(recipe, pictures)), 3)

@@ -13,26 +13,19 @@ from torch import Tensor, nn
 
 from siftfunnel.lab.attacks.fingerprint import victim_fingerprint
 from siftfunnel.lab.attacks.victim import Victim, victim_of_network
-from siftfunnel.lab.audit.edges import (
-    LoadedEdge,
-    OnnxHalf,
-    digest_of_graphs,
-    load_edge,
-    probe_edge,
-)
-from siftfunnel.lab.audit.layout import FeatureLayout
-from siftfunnel.lab.audit.lifting import find_lift
-from siftfunnel.lab.audit.spec import load_spec
-from siftfunnel.lab.audit.wire import heard_after
 from siftfunnel.lab.export.trained_on import dataset_of, dataset_of_name, training_of
-from siftfunnel.lab.heard import layout_of, several_tensors
+from siftfunnel.lab.targets.edges import LoadedEdge, OnnxHalf, digest_of_graphs, load_edge, probe_edge
+from siftfunnel.lab.targets.layout import FeatureLayout
+from siftfunnel.lab.targets.lifting import find_lift
+from siftfunnel.lab.targets.spec import load_spec
+from siftfunnel.lab.targets.through_codec import ThroughCodec
 from siftfunnel.lab.training.checkpoints import RUN
 from siftfunnel.lab.training.classifier import input_spec
 from siftfunnel.lab.training.runs import load_run
 from siftfunnel.shared.bundle import CLOUD, EDGE, MANIFEST, load_bundle
 from siftfunnel.shared.bundle_search import bundle_directory
 from siftfunnel.shared.digests import sha256_hex
-from siftfunnel.shared.manifest import EdgeStage, LabelKind
+from siftfunnel.shared.manifest import EdgeStage, LabelKind, Manifest
 from siftfunnel.shared.preprocess import InputSpec
 from siftfunnel.shared.stages import make_stages
 from siftfunnel.shared.wire import SealedCodec, codec_by_name, make_codecs
@@ -90,8 +83,12 @@ class Target:
     heard: str | None = None
     uncoded: Victim | None = None
 
-    def hearing(self, codec: str) -> "Target":
+    def hearing(self, codec: str, *, keep: bool = True) -> "Target":
         """The target whose features are overheard after one of its codecs.
+
+        Args:
+            codec: Its name.
+            keep: Whether what was decoded once is kept, for pictures that come again.
 
         Raises:
             CodecError: the bundle has no such codec.
@@ -100,8 +97,11 @@ class Target:
         if not self.codecs:
             raise ValueError(f"{self.name} has no codecs of its own, so --codec {codec} names none")
         chosen = codec_by_name(self.codecs, codec)
-        victim = heard_after(self.sender, chosen, self.digest, self.layout)
-        return replace(self, victim=victim, heard=codec, uncoded=self.sender)
+        sender = self.sender
+        stage = ThroughCodec(
+            chosen, self.digest, sender.stage, self.layout, keep=keep and not sender.stochastic
+        )
+        return replace(self, victim=replace(sender, stage=stage), heard=codec, uncoded=sender)
 
     @property
     def sender(self) -> Victim:
@@ -161,18 +161,32 @@ def target_of_run(folder: Path, device: torch.device) -> Target:
     )
 
 
-def target_of_bundle(place: Path, device: torch.device) -> Target:
+def layout_of(manifest: Manifest) -> FeatureLayout:
+    """From the feature as it is packed to maps; a tensor keeps its own axes, such as tokens."""
+    image = (manifest.input.height, manifest.input.width)
+    return FeatureLayout(manifest.feature.shape, image, tuple(tensor.shape for tensor in manifest.sent))
+
+
+def target_of_bundle(
+    place: Path, device: torch.device, *, black_box: bool = False, keep: bool = True
+) -> Target:
     """A bundle: white-box where its edge half can be differentiated; without ``cloud.onnx`` no accuracy.
 
     Features of schema 2, whose codecs are a part of the protection, are overheard after the recommended one.
+
+    Args:
+        place: Its folder.
+        device: Where a victim that gives gradients computes.
+        black_box: Query the edge half with ONNX Runtime, as the device runs it, though it may give gradients.
+        keep: See ``Target.hearing``.
     """
     bundle = load_bundle(place, need=(EDGE,))
     manifest = bundle.manifest
     has_cloud = CLOUD in manifest.files and (place / CLOUD).is_file()
     if has_cloud:
         bundle = load_bundle(place, need=(EDGE, CLOUD))
-    several = several_tensors(manifest)
-    loaded = load_edge(bundle.path(EDGE), device, manifest.input, tensors=several)
+    several = manifest.sent if len(manifest.sent) > 1 else ()
+    loaded = load_edge(bundle.path(EDGE), device, manifest.input, tensors=several, black_box=black_box)
     layout = layout_of(manifest)
     made = manifest.feature.shape if several else manifest.sent[0].shape
     noisy = probe_edge(loaded, manifest.input, made, device, manifest.name)
@@ -205,7 +219,7 @@ def target_of_bundle(place: Path, device: torch.device) -> Target:
         codecs=make_codecs(manifest, bundle.digest),
         default_codec=manifest.default_codec,
     )
-    return target if manifest.schema_version == 1 else target.hearing(manifest.default_codec)
+    return target if manifest.schema_version == 1 else target.hearing(manifest.default_codec, keep=keep)
 
 
 class Cloud:

@@ -10,12 +10,12 @@ import pytest
 import torch
 
 from siftfunnel.lab.attacks.generative import GenerativeGrayBox
-from siftfunnel.lab.attacks.registry import make_attack
 from siftfunnel.lab.data.datasets import DATASETS, load_splits
 from siftfunnel.lab.defences.registry import make_defence
-from siftfunnel.lab.study.profiles import MeasureBudget, Profile, cpu_profile, full_profile
+from siftfunnel.lab.evaluation.suite import Suite
+from siftfunnel.lab.study.profiles import PROFILES, MeasureBudget, Profile
 from siftfunnel.lab.study.rows import ROWS, Row
-from siftfunnel.lab.study.run import Places, chosen_attacks, run_row, strongest
+from siftfunnel.lab.study.study import Places, chosen_attacks, run_row
 from siftfunnel.lab.training.checkpoints import RunFolderError
 from siftfunnel.lab.training.classifier import input_spec
 from siftfunnel.lab.training.recipes import Limits
@@ -32,14 +32,22 @@ TINY = Profile(
     epochs=2,
     batch_size=32,
     attacked_pictures=8,
-    attacks=(
-        make_attack("rmle", iterations=3, restarts=1, learning_rates=(0.1,), tv_weights=(0.0,), batch=4),
-        make_attack("generative-black-box", epochs=2, batch=16, width=8),
+    suite=Suite.of(
+        "tiny",
+        {
+            "rmle": {
+                "iterations": 3,
+                "restarts": 1,
+                "learning_rates": (0.1,),
+                "tv_weights": (0.0,),
+                "batch": 4,
+            },
+            "generative-black-box": {"epochs": 2, "batch": 16, "width": 8},
+        },
+        frames=2,
+        averaged=("generative-black-box",),
     ),
-    further_attacks=(),
     measure=MeasureBudget(pictures=32, authors_epochs=1, steps=4, latency_runs=3),
-    frames=2,
-    averaged=("generative-black-box",),
 )
 PLAIN = Row("tiny-cnn-none", "cifar10", "cnn", make_defence("none"))
 NOISY = Row("tiny-cnn-gaussian-noise", "cifar10", "cnn", make_defence("gaussian-noise"))
@@ -130,7 +138,7 @@ def test_an_interrupted_row_resumes_to_the_same_result(
     for name, after in (
         ("siftfunnel.lab.training.fitting._fit_epoch", 1),
         ("siftfunnel.lab.training.fitting._fit_epoch", 2),
-        ("siftfunnel.lab.study.run.run_attack", 1),
+        ("siftfunnel.lab.study.study.run_attack", 1),
     ):
         with monkeypatch.context() as patched:
             patched.setattr(name, interrupting(name, after))
@@ -180,13 +188,13 @@ def test_an_attack_without_a_budget_is_refused_before_any_work(tmp_path: Path, d
 
 
 def test_a_further_attack_that_is_named_is_run_though_the_row_did_not_ask_for_more() -> None:
-    small = cpu_profile()
+    small = PROFILES["cpu"]
     assert not ROWS["chest-cnn-none"].further
     found = chosen_attacks(ROWS["chest-cnn-none"], small, ("rmle", "unet", "fora"))
     assert [attack.name for attack in found] == ["rmle", "unet", "fora"]
 
 
-@pytest.mark.parametrize("size", [cpu_profile(), full_profile()])
+@pytest.mark.parametrize("size", PROFILES.values())
 @pytest.mark.parametrize("family", ["cnn", "resnet18", "vgg16"])
 def test_the_papers_gray_box_inverter_is_run_by_default_in_the_shape_of_the_family(
     size: Profile, family: str
@@ -198,9 +206,8 @@ def test_the_papers_gray_box_inverter_is_run_by_default_in_the_shape_of_the_fami
 
 
 def test_few_pictures_make_more_passes_so_that_there_are_steps_enough(tmp_path: Path, data: Path) -> None:
-    few = replace(
-        TINY, least_steps=7, attacks=(make_attack("generative-black-box", least_steps=9, epochs=2),)
-    )
+    passes = Suite.of("few", {"generative-black-box": {"least_steps": 9, "epochs": 2}})
+    few = replace(TINY, least_steps=7, suite=passes)
     result = json.loads(run_row(PLAIN, few, places(tmp_path, data), CPU, quiet).read_text())
     # 64 pictures in batches of 32, and 58 of 64 auxiliary ones in one batch of 128
     assert result["training"]["epochs_done"] == 4
@@ -244,11 +251,3 @@ def test_a_row_trained_otherwise_is_not_overwritten(tmp_path: Path, data: Path) 
     run_row(PLAIN, TINY, places(tmp_path, data), CPU, quiet, steps=("train",))
     with pytest.raises(ValueError, match="other settings"):
         run_row(PLAIN, replace(TINY, epochs=3), places(tmp_path, data), CPU, quiet, steps=("train",))
-
-
-def test_the_strongest_attack_has_the_highest_mean_psnr() -> None:
-    def entry(mean: float) -> dict[str, Any]:
-        return {"scores": {"standard": {"psnr_db": {"mean": mean}}}}
-
-    assert strongest({"a": entry(10.0), "b": entry(20.0), "c": entry(15.0)}) == "b"
-    assert strongest({}) is None

@@ -10,8 +10,8 @@ import pytest
 import torch
 from onnx import TensorProto, helper, numpy_helper
 
-from siftfunnel.lab.audit.edges import EdgeError, OnnxHalf
-from siftfunnel.lab.audit.target import Target, target_of_foreign
+from siftfunnel.lab.targets.edges import EdgeError, OnnxHalf
+from siftfunnel.lab.targets.target import Target, target_of_foreign
 
 CPU = torch.device("cpu")
 SIZE = 16

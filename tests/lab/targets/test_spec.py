@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from siftfunnel.lab.audit.spec import SpecError, load_spec
+from siftfunnel.lab.targets.spec import SpecError, load_spec
 
 INPUT = {"height": 32, "width": 32, "mean": [0.5, 0.5, 0.5], "std": [0.25, 0.25, 0.25]}
 LEAST: dict[str, Any] = {"input": INPUT, "feature": [12, 8, 8]}

@@ -10,6 +10,7 @@ from typing import Any, Literal
 
 import numpy as np
 
+from siftfunnel.lab.evaluation.scores import mean_psnr, strongest
 from siftfunnel.lab.metrics.intervals import paired_difference
 
 Status = Literal["PASS", "FAIL", "NOT APPLICABLE"]
@@ -62,16 +63,6 @@ def percent(share: float) -> str:
     return f"{100 * share:.1f}".removesuffix(".0") + " %"
 
 
-def mean_psnr(attack: Mapping[str, Any]) -> float:
-    """Mean PSNR in dB of an attack or reference row."""
-    return float(attack["scores"]["standard"]["psnr_db"]["mean"])
-
-
-def best_key(attacks: Attacks) -> str | None:
-    """Key of the attack with the highest mean PSNR; None without attacks."""
-    return max(attacks, key=lambda key: mean_psnr(attacks[key]), default=None)
-
-
 def _psnr_N(attack: Mapping[str, Any]) -> "np.ndarray[Any, np.dtype[np.float64]]":
     return np.asarray(attack["scores"]["psnr_db_per_image"], dtype=np.float64)
 
@@ -94,7 +85,7 @@ def white_box_not_weaker(attacks: Attacks) -> Check:
         "An attacker who has gradients has everything that the others have, so a weaker white-box attack has "
         "got stuck: its numbers measure the optimiser (masked gradients), not the defence."
     )
-    best_white, best_other = best_key(white), best_key(other)
+    best_white, best_other = strongest(white), strongest(other)
     if best_white is None or best_other is None:
         missing = "white-box" if best_white is None else "other"
         return Check("white_box", title, "NOT APPLICABLE", f"No {missing} attack ran.", means)
@@ -225,7 +216,7 @@ def auxiliary_is_alike(attacks: Attacks) -> Check:
         for key, attack in _done_right(_single_look(attacks)).items()
         if attack["fit"].get("held_back_psnr") is not None
     }
-    key = best_key(inverters)
+    key = strongest(inverters)
     if key is None:
         return Check("domain", title, "NOT APPLICABLE", "No inverter ran.", means)
     held_back, reached = float(inverters[key]["fit"]["held_back_psnr"]), mean_psnr(inverters[key])
