@@ -121,8 +121,8 @@ def test_a_flat_folder_has_no_accuracy_and_cycles_when_frames_exceed_it(stage: S
         (["--images={images}", "--codec=q99"], "it has fp32, fp16, int8, q8, q7, q6, q5, q4"),
         (["--images={images}/nowhere"], "no such folder"),
         (["--images={images}", "--summary={images}/nowhere/s.json"], "nowhere/s.json: no such folder"),
-        (["--images={images}", "--frames=0"], "--frames must be at least 1"),
-        (["--images={images}", "--rate=-3"], "--rate must be above 0"),
+        (["--images={images}", "--frames=0"], "frames must be at least 1"),
+        (["--images={images}", "--rate=-3"], "rate_fps must be above 0"),
     ],
 )
 def test_bad_input_is_refused_before_anything_starts(flags: list[str], message: str, stage: Stage) -> None:
