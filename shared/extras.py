@@ -1,6 +1,7 @@
 """Which extra of this distribution brings a module, and how one installs it."""
 
 EXTRA_OF = {
+    "annotated_types": "bench",
     "cryptography": "demo",
     "cv2": "camera",
     "dpkt": "attacker",
@@ -11,11 +12,13 @@ EXTRA_OF = {
     "httpx": "dev",
     "hyperframe": "attacker",
     "jinja2": "lab",
+    "matplotlib": "lab",
     "mlperf_loadgen": "bench",
     "onnx": "lab",
     "opacus": "lab",
     "prometheus_client": "cloud",
     "ray": "ray",
+    "pydantic": "bench",
     "rich": "demo",
     "safetensors": "lab",
     "skimage": "attacker",

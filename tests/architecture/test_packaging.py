@@ -96,6 +96,7 @@ def test_the_project_cannot_be_uploaded_and_names_every_extra() -> None:
 
 
 DISTRIBUTION_OF = {
+    "annotated_types": "annotated-types",
     "cv2": "opencv-python-headless",
     "grpc_health": "grpcio-health-checking",
     "grpc_reflection": "grpcio-reflection",
