@@ -63,8 +63,8 @@ class DemoConfig:
     )
     page_host: str = setting(
         LOOPBACK,
-        "show the page to other machines too, at this address of this one (0.0.0.0: at any), to whoever has the "
-        "address with the token that is printed",
+        "show the page to other machines too, at this address of this one (0.0.0.0: at any), to whoever has "
+        "the address with the token that is printed",
         metavar="HOST",
     )
     page_names: tuple[str, ...] = setting(
