@@ -52,7 +52,7 @@ def _tensors(batch: int, feature: tuple[int, int, int]) -> tuple[Any, Any]:
 
 
 def _ours(x: Any, z: Any) -> Any:
-    from siftfunnel.lab.losses import channel_correlation, distance_correlation_squared, l1_magnitude
+    from siftfunnel.lab.defences.losses import channel_correlation, distance_correlation_squared, l1_magnitude
 
     dcor, pearson, l1 = WEIGHTS
     return dcor * distance_correlation_squared(x, z) + pearson * channel_correlation(z) + l1 * l1_magnitude(z)

@@ -15,8 +15,8 @@ from torch import Tensor, nn
 from siftfunnel.lab.audit.edges import OnnxHalf
 from siftfunnel.lab.audit.layout import FeatureLayout
 from siftfunnel.lab.audit.lifting import find_lift, maps_of
-from siftfunnel.lab.graph_input import graph_input
-from siftfunnel.lab.models.decoder import DecoderSettings, build_decoder, cropped, doublings_between
+from siftfunnel.lab.export.graph_input import graph_input
+from siftfunnel.lab.networks.decoder import DecoderSettings, build_decoder, cropped, doublings_between
 from siftfunnel.shared.bundle import CLOUD, EDGE, Bundle
 from siftfunnel.shared.manifest import Manifest
 from siftfunnel.shared.preprocess import normalise

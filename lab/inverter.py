@@ -16,21 +16,21 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from siftfunnel.lab.augment import Augmentation, augment
-from siftfunnel.lab.bundles import dataset_of
-from siftfunnel.lab.checkpoints import Run
-from siftfunnel.lab.data import DataError, ImageSet, seeded_parts
-from siftfunnel.lab.data_sets.own import load_own
-from siftfunnel.lab.datasets import load_splits
-from siftfunnel.lab.export import ExportError
-from siftfunnel.lab.folding import folded_copy, round_to_half
-from siftfunnel.lab.graph import write_onnx
+from siftfunnel.lab.data.augment import Augmentation, augment
+from siftfunnel.lab.data.datasets import load_splits
+from siftfunnel.lab.data.images import DataError, ImageSet, seeded_parts
+from siftfunnel.lab.data.own import load_own
+from siftfunnel.lab.export.bundle import ExportError
+from siftfunnel.lab.export.folding import folded_copy, round_to_half
+from siftfunnel.lab.export.graph import write_onnx
+from siftfunnel.lab.export.trained_on import dataset_of
 from siftfunnel.lab.heard import Device, arrived, build_inverter, opening_of, wire_of
-from siftfunnel.lab.models.decoder import DecoderSettings
-from siftfunnel.lab.models.split import count_parameters
+from siftfunnel.lab.networks.decoder import DecoderSettings
+from siftfunnel.lab.networks.split import count_parameters
 from siftfunnel.lab.provenance import provenance
 from siftfunnel.lab.sessions import OnnxModel
-from siftfunnel.lab.train import FitSettings, Task, fit
+from siftfunnel.lab.training.checkpoints import RunFolder
+from siftfunnel.lab.training.fitting import FitSettings, Task, fit
 from siftfunnel.shared.bundle import EDGE, Bundle, Inverter, load_bundle, load_inverter, write_inverter
 from siftfunnel.shared.inverter import STATEMENT
 from siftfunnel.shared.preprocess import InputSpec
@@ -63,7 +63,7 @@ class InverterRecipe:
     """How a decoder is trained; one data set's bundles share it, so that they face the same attacker.
 
     Attributes:
-        dataset: Name in ``siftfunnel.lab.datasets.DATASETS``; the bundle's pictures must look like its.
+        dataset: Name in ``siftfunnel.lab.data.datasets.DATASETS``; the bundle's pictures must look like its.
         epochs: Passes over the auxiliary pictures.
         decoder: Size of the decoder.
         batch_size: Pictures per step.
@@ -328,7 +328,7 @@ def train_inverter(
         recipe = replace(recipe, epochs=epochs)
     task = DecoderTask(recipe, bundle, parts.auxiliary, device)
     about = {"inverter": asdict(recipe), "bundle": bundle.name, "digest": bundle.digest}
-    run = Run(run_folder, {**about, **({"pictures": dict(parts.told)} if parts.told else {})})
+    run = RunFolder(run_folder, {**about, **({"pictures": dict(parts.told)} if parts.told else {})})
     settings = FitSettings(recipe.epochs, recipe.learning_rate, weight_decay=0.0, seed=recipe.seed)
     progress = fit(task, settings, run)
 

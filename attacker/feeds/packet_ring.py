@@ -13,7 +13,6 @@ import select
 import socket
 import struct
 from collections.abc import Iterator
-from dataclasses import dataclass
 
 from siftfunnel.attacker.tap.events import FeedError
 from siftfunnel.attacker.tap.packet_filter import tcp_port_filter
@@ -38,14 +37,6 @@ _PACKET_HEADER = struct.Struct("=IIIIIIHH")
 _LINK_ADDRESS = struct.Struct("=HHiHBB")
 
 ANY_INTERFACE = "any"
-
-
-@dataclass(frozen=True, slots=True)
-class Captured:
-    """One packet from the network header on."""
-
-    time_s: float
-    packet: bytes
 
 
 class PacketRing:
@@ -86,8 +77,11 @@ class PacketRing:
             if code:
                 raise FeedError(f"the interface went away ({os.strerror(code)}); start again once it is up")
 
-    def read(self) -> Iterator[Captured]:
-        """The packets that are there now, a packet sent to oneself over loopback once."""
+    def read(self) -> Iterator[tuple[float, bytes]]:
+        """The packets that are there now, each with its time, from the network header on.
+
+        A packet sent to oneself over loopback comes once.
+        """
         while True:
             at = self._next_block * _BLOCK_BYTES
             if not _BLOCK_STATUS.unpack_from(self._ring, at + 8)[0] & _STATUS_USER:
@@ -101,14 +95,14 @@ class PacketRing:
         counters = self._socket.getsockopt(_SOL_PACKET, _PACKET_STATISTICS, 12)
         return int(struct.unpack("=III", counters)[1])
 
-    def _read_block(self, block: int) -> Iterator[Captured]:
+    def _read_block(self, block: int) -> Iterator[tuple[float, bytes]]:
         _, count, first = _BLOCK_HEADER.unpack_from(self._ring, block + 8)
         at = block + first
         for _ in range(count):
             next_offset, sec, nsec, kept_bytes, _, _, mac, _ = _PACKET_HEADER.unpack_from(self._ring, at)
             _, _, _, hardware, kind, _ = _LINK_ADDRESS.unpack_from(self._ring, at + _ADDRESS_OFFSET)
             if not (kind == _PACKET_OUTGOING and hardware == _ARPHRD_LOOPBACK):
-                yield Captured(sec + nsec / 1e9, self._ring[at + mac : at + mac + kept_bytes])
+                yield sec + nsec / 1e9, self._ring[at + mac : at + mac + kept_bytes]
             at += next_offset
 
     def _filter(self, port: int) -> None:

@@ -162,6 +162,7 @@ Settle = Callable[[bytes], str | None]
 """Trial decode: given a serialised Frame of unknown bundle, the digest of the one known bundle it fits, or
 None."""
 
+FeedKind = Literal["sniff", "relay", "pcap", "cloud"]
 Phase = Literal["idle", "starting", "running", "finished", "failed", "stopped"]
 
 
@@ -179,7 +180,7 @@ class FeedState:
     """
 
     tap: str
-    kind: Literal["sniff", "relay", "pcap", "cloud"]
+    kind: FeedKind
     phase: Phase
     detail: str = ""
     address: str | None = None

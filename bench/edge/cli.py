@@ -105,8 +105,8 @@ def _measure_bundle(folder: Path, args: argparse.Namespace) -> dict[str, Any]:
 
 
 def _splits(name: str, args: argparse.Namespace) -> Any:
-    from siftfunnel.lab.recipes import RECIPES
-    from siftfunnel.lab.runs import splits_of
+    from siftfunnel.lab.training.recipes import RECIPES
+    from siftfunnel.lab.training.runs import splits_of
 
     for make in RECIPES.values():
         recipe = make()

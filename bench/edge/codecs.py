@@ -40,7 +40,7 @@ def measure_codecs(
         rounds: timed turns.
     """
     from siftfunnel.bench.edge.graphs import fresh_network
-    from siftfunnel.lab.export import convert
+    from siftfunnel.lab.export.bundle import convert
 
     network = fresh_network("cnn-siftfunnel", width=PAPER_WIDTH, input_size=bundle.manifest.input.height)
     model, pictures = OnnxModel(convert(network).edge_onnx), cycle(pictures_NCHW[:, None])

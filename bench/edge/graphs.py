@@ -24,9 +24,9 @@ import torch
 from numpy.typing import NDArray
 
 from siftfunnel.bench.turns import interleaved_times_ms, quartiles_ms
-from siftfunnel.lab.export import convert
-from siftfunnel.lab.models.registry import build_network
-from siftfunnel.lab.models.split import SplitNetwork, count_parameters
+from siftfunnel.lab.export.bundle import convert
+from siftfunnel.lab.networks.registry import build_network
+from siftfunnel.lab.networks.split import SplitNetwork, count_parameters
 from siftfunnel.lab.sessions import OnnxModel
 from siftfunnel.shared.bundle import Bundle
 

@@ -12,12 +12,12 @@ import grpc
 from siftfunnel.bench.children import Child, announced, child, tell, until_told
 from siftfunnel.cloud_server.batching import BatchPolicy
 from siftfunnel.cloud_server.ceilings import Ceilings
-from siftfunnel.cloud_server.config import CloudConfig, Endpoint
+from siftfunnel.cloud_server.config import CloudConfig
 from siftfunnel.cloud_server.process import settle_memory
 from siftfunnel.cloud_server.server import CloudServer, serve
 from siftfunnel.cloud_server.service import SERVICE
 from siftfunnel.shared.bundle import Bundle
-from siftfunnel.shared.ports import LOOPBACK
+from siftfunnel.shared.ports import LOOPBACK, Endpoint
 from siftfunnel.shared.rpc import split_inference_pb2 as pb
 
 MAX_BATCH = 16

@@ -23,12 +23,12 @@ from siftfunnel.lab.attacks.attack import Attack, Reconstruction, Show
 from siftfunnel.lab.attacks.chunks import memory_advice, require_features
 from siftfunnel.lab.attacks.fingerprint import auxiliary_digest, check_pictures, victim_fingerprint
 from siftfunnel.lab.attacks.victim import Victim, at_once, to_floats
-from siftfunnel.lab.checkpoints import RUN, Progress, Run, RunFolderError
-from siftfunnel.lab.data import seeded_parts
-from siftfunnel.lab.models.decoder import cropped, doublings_between
-from siftfunnel.lab.models.layout import channels_last
-from siftfunnel.lab.models.split import count_parameters
-from siftfunnel.lab.train import FitSettings, Task, epochs_of, fit
+from siftfunnel.lab.data.images import seeded_parts
+from siftfunnel.lab.networks.decoder import cropped, doublings_between
+from siftfunnel.lab.networks.layout import channels_last
+from siftfunnel.lab.networks.split import count_parameters
+from siftfunnel.lab.training.checkpoints import RUN, Progress, RunFolder, RunFolderError
+from siftfunnel.lab.training.fitting import FitSettings, Task, epochs_of, fit
 
 LEAST_PICTURES = 20
 STATISTICS_PICTURES = 1000
@@ -104,7 +104,7 @@ class FeatureBank:
 
 
 class InverterTask(Task):
-    """An inverter that learns to undo a victim's edge half; what ``siftfunnel.lab.train.fit`` runs."""
+    """An inverter that learns to undo a victim's edge half; what ``lab.training.fitting.fit`` runs."""
 
     def __init__(self, attack: "TrainedInverter", victim: Victim, auxiliary_NHWC: Tensor) -> None:
         check_pictures(victim, auxiliary_NHWC, LEAST_PICTURES)
@@ -231,7 +231,7 @@ class TrainedInverter(Attack):
             MemoryError: says what to lower.
         """
         check_pictures(victim, auxiliary_NHWC, LEAST_PICTURES)
-        run = Run(folder / self.name, self.about(victim, auxiliary_NHWC))
+        run = RunFolder(folder / self.name, self.about(victim, auxiliary_NHWC))
         learned = self.train(victim, auxiliary_NHWC, run)
         show(
             f"{self.name}: epoch {learned['best_epoch']} of {learned['epochs']} is best, "
@@ -248,7 +248,7 @@ class TrainedInverter(Attack):
             "auxiliary": auxiliary_digest(auxiliary_NHWC),
         }
 
-    def train(self, victim: Victim, auxiliary_NHWC: Tensor, run: Run) -> dict[str, Any]:
+    def train(self, victim: Victim, auxiliary_NHWC: Tensor, run: RunFolder) -> dict[str, Any]:
         """Fit the inverter in a run folder and say what was learned."""
         with memory_advice(self.batch):
             task = self.task(victim, auxiliary_NHWC, run.folder.parent)
@@ -277,7 +277,7 @@ class TrainedInverter(Attack):
             raise RunFolderError(
                 f"{folder} holds {self.name} fitted on another victim; fit it in another folder"
             )
-        run = Run(folder, {**about, "budget": self.budget()})
+        run = RunFolder(folder, {**about, "budget": self.budget()})
         channels = (victim.lifted_shape if self.lifts else victim.feature_shape)[0]
         model = self.whole(victim, torch.zeros(channels), torch.ones(channels))
         return channels_last(run.load_best(model).to(victim.device)).eval()

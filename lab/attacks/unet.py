@@ -19,8 +19,8 @@ from siftfunnel.lab.attacks.attack import Access
 from siftfunnel.lab.attacks.inverter_training import LossName, TrainedInverter, doublings_of, is_point
 from siftfunnel.lab.attacks.victim import Victim
 from siftfunnel.lab.metrics.pictures import ssim_of_each
-from siftfunnel.lab.models.decoder import ResidualBlock, Standardise, stem, upsample
-from siftfunnel.lab.models.layout import channels_last
+from siftfunnel.lab.networks.decoder import ResidualBlock, Standardise, stem, upsample
+from siftfunnel.lab.networks.layout import channels_last
 
 
 class FeatureUNet(nn.Module):

@@ -25,7 +25,7 @@ from siftfunnel.lab.audit.subject import Subject, overhear
 from siftfunnel.lab.audit.target import Target
 from siftfunnel.lab.metrics.authors import PAPER_BATCH
 from siftfunnel.lab.study.measure import PAPER_RMLE_BATCH, scores_of
-from siftfunnel.lab.train import OutOfMemoryError, TrainingDivergedError
+from siftfunnel.lab.training.fitting import OutOfMemoryError, TrainingDivergedError
 
 ATTACKS_FOLDER, DONE = "attacks", "done"
 

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from siftfunnel.lab.audit.packing import packed_cloud, packed_edge
-from siftfunnel.lab.graph_input import graph_input, is_plain
+from siftfunnel.lab.export.graph_input import graph_input, is_plain
 from siftfunnel.shared.digests import sha256_hex
 from siftfunnel.shared.preprocess import InputSpec
 from siftfunnel.shared.tensors import TensorSpec

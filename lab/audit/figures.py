@@ -15,8 +15,8 @@ from siftfunnel.lab.attacks.victim import to_floats
 from siftfunnel.lab.audit.budgets import Budget
 from siftfunnel.lab.audit.judging import Judge, features_of, make_judge
 from siftfunnel.lab.audit.subject import Subject
-from siftfunnel.lab.data import ImageSet
-from siftfunnel.lab.graph_input import is_plain
+from siftfunnel.lab.data.images import ImageSet
+from siftfunnel.lab.export.graph_input import is_plain
 from siftfunnel.lab.metrics.information import effective_information_mean, entropy_coded_bits, info_nce
 from siftfunnel.lab.metrics.references import reference_pictures
 from siftfunnel.lab.study.measure import REFERENCE_SEED

@@ -15,7 +15,7 @@ from torch import Tensor
 
 from siftfunnel.lab.attacks.victim import Victim, at_once, to_floats
 from siftfunnel.lab.audit.subject import Subject
-from siftfunnel.lab.data import ImageSet
+from siftfunnel.lab.data.images import ImageSet
 from siftfunnel.lab.metrics.intervals import accuracy_interval
 
 LEAST_NORM = 1e-12

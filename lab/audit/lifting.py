@@ -17,7 +17,7 @@ from torch.nn import functional
 
 from siftfunnel.lab.attacks.victim import Lift
 from siftfunnel.lab.audit.layout import FeatureLayout
-from siftfunnel.lab.models.rearranged import Parted, Rearranged
+from siftfunnel.lab.networks.rearranged import Parted, Rearranged
 from siftfunnel.shared.tensors import TensorSpec
 
 SAYS = (

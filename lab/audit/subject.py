@@ -13,9 +13,9 @@ from torch import Tensor
 from siftfunnel.lab.attacks.victim import Victim, at_once, to_floats
 from siftfunnel.lab.audit.budgets import Budget
 from siftfunnel.lab.audit.target import Target
-from siftfunnel.lab.data import DataError, ImageSet, Splits
-from siftfunnel.lab.data_sets.own import load_own
-from siftfunnel.lab.datasets import load_splits
+from siftfunnel.lab.data.datasets import load_splits
+from siftfunnel.lab.data.images import DataError, ImageSet, Splits
+from siftfunnel.lab.data.own import load_own
 
 LEAST_PICTURES, LEAST_AUXILIARY = 8, 40
 
@@ -99,7 +99,7 @@ def dataset_for(target: Target, wanted: Request) -> str:
         return wanted.images.resolve().name
     dataset = wanted.dataset or target.dataset
     if dataset is None:
-        from siftfunnel.lab.datasets import DATASETS
+        from siftfunnel.lab.data.datasets import DATASETS
 
         raise DataError(
             f"{target.name} does not say which pictures it is for; give --images FOLDER, or --dataset, one "

@@ -24,11 +24,11 @@ from siftfunnel.lab.audit.layout import FeatureLayout
 from siftfunnel.lab.audit.lifting import find_lift
 from siftfunnel.lab.audit.spec import load_spec
 from siftfunnel.lab.audit.wire import heard_after
-from siftfunnel.lab.bundles import dataset_of, dataset_of_name, training_of
-from siftfunnel.lab.checkpoints import RUN
-from siftfunnel.lab.classifier import input_spec
+from siftfunnel.lab.export.trained_on import dataset_of, dataset_of_name, training_of
 from siftfunnel.lab.heard import layout_of, several_tensors
-from siftfunnel.lab.runs import load_run
+from siftfunnel.lab.training.checkpoints import RUN
+from siftfunnel.lab.training.classifier import input_spec
+from siftfunnel.lab.training.runs import load_run
 from siftfunnel.shared.bundle import CLOUD, EDGE, MANIFEST, load_bundle
 from siftfunnel.shared.bundle_search import bundle_directory
 from siftfunnel.shared.digests import sha256_hex

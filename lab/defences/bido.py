@@ -4,7 +4,7 @@
 
 The sum runs over the outputs of all children of edge and cloud but the head, as the authors' code sums over
 every hidden layer that its networks return; on the CNN these are the four blocks. HSIC is
-``siftfunnel.lab.hsic``'s normalised form with the source's kernels: Gaussian on pictures and layers, linear
+``lab.defences.hsic``'s normalised form with the source's kernels: Gaussian on pictures and layers, linear
 on one-hot labels.
 """
 
@@ -16,7 +16,7 @@ import torch
 from torch.nn import functional
 
 from siftfunnel.lab.defences.defence import Defence, Loss, Step
-from siftfunnel.lab.hsic import (
+from siftfunnel.lab.defences.hsic import (
     EPSILON,
     KERNEL_SIGMA,
     gaussian_kernel,

@@ -11,8 +11,8 @@ from typing import Any, ClassVar
 
 from torch import Tensor
 
-from siftfunnel.lab.models.registry import build_network
-from siftfunnel.lab.models.split import SplitNetwork
+from siftfunnel.lab.networks.registry import build_network
+from siftfunnel.lab.networks.split import SplitNetwork
 from siftfunnel.shared.manifest import EdgeStage
 
 ORIGINS = ("paper", "released code", "source", "ours")
@@ -59,7 +59,7 @@ class Defence:
         name: As recipes, manifests and results write it.
         label: As the paper's tables print it.
         source: Where the method comes from.
-        variant: Which network of a family it trains (``siftfunnel.lab.models.registry``).
+        variant: Which network of a family it trains (``siftfunnel.lab.networks.registry``).
         origins: For each field where its value comes from: one of ``ORIGINS``.
         private: Trained with clipped gradients per picture and noise (DPSGD).
         goes_on: Learns nothing from scratch: its recipes go on from a trained network.

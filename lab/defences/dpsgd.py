@@ -11,12 +11,12 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 from siftfunnel.lab.defences.none import NoDefence
-from siftfunnel.lab.private import epsilon_spent
+from siftfunnel.lab.defences.private import epsilon_spent
 
 
 @dataclass(frozen=True)
 class DPSGD(NoDefence):
-    """Cross-entropy under differentially private optimisation; ``siftfunnel.lab.private`` does the steps.
+    """Cross-entropy under differentially private optimisation; ``private.py`` does the steps.
 
     The defaults spend epsilon = 7.96 at delta = 1e-5 on 10,000 pictures in 12 epochs of 78 batches of 128
     on average (sample rate 0.0128, 936 steps).

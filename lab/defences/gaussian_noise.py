@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 from siftfunnel.lab.defences.none import NoDefence
-from siftfunnel.lab.models.split import SplitNetwork
-from siftfunnel.lab.models.stages import GaussianNoise
+from siftfunnel.lab.networks.split import SplitNetwork
+from siftfunnel.lab.networks.stages import GaussianNoise
 from siftfunnel.shared.manifest import EdgeStage
 
 

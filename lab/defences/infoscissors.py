@@ -2,7 +2,7 @@
 
     L = cross-entropy + lambda_x CLUB(x; z) + lambda_y CLUB(h; y) - ln q(z|x) - ln q(y|h)
 
-``h`` is the last hidden layer on the cloud's side. The two ``q`` are companions (``siftfunnel.lab.club``):
+``h`` is the last hidden layer on the cloud's side. The two ``q`` are companions (``club.py``):
 the likelihood terms train them and nothing else, the CLUB terms train the classifier and not them. One
 optimiser serves both.
 """
@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from torch.func import functional_call
 from torch.nn import functional
 
-from siftfunnel.lab.club import (
+from siftfunnel.lab.defences.club import (
     LabelClassifier,
     PatchGaussian,
     categorical_club,
@@ -24,7 +24,7 @@ from siftfunnel.lab.club import (
     gaussian_surprise,
 )
 from siftfunnel.lab.defences.defence import Defence, Loss, Step
-from siftfunnel.lab.models.split import SplitNetwork
+from siftfunnel.lab.networks.split import SplitNetwork
 
 SCALE_EPSILON = 1e-6
 

@@ -13,8 +13,8 @@ from typing import ClassVar
 from torch.nn import functional
 
 from siftfunnel.lab.defences.defence import Defence, Loss, Step
-from siftfunnel.lab.gaussian import standard_normal_divergence
-from siftfunnel.lab.models.bottleneck import GaussianBottleneck
+from siftfunnel.lab.defences.gaussian import standard_normal_divergence
+from siftfunnel.lab.networks.bottleneck import GaussianBottleneck
 
 
 @dataclass(frozen=True)

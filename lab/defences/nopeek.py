@@ -10,7 +10,7 @@ from typing import ClassVar
 from torch.nn import functional
 
 from siftfunnel.lab.defences.defence import Defence, Loss, Step
-from siftfunnel.lab.losses import distance_correlation_squared
+from siftfunnel.lab.defences.losses import distance_correlation_squared
 
 
 @dataclass(frozen=True)

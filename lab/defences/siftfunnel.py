@@ -8,7 +8,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any, ClassVar
 
 from siftfunnel.lab.defences.defence import Defence, Loss, Step
-from siftfunnel.lab.losses import LossWeights, siftfunnel_loss
+from siftfunnel.lab.defences.losses import LossWeights, siftfunnel_loss
 
 
 @dataclass(frozen=True)

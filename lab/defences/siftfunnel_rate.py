@@ -16,9 +16,9 @@ from dataclasses import dataclass, field
 from typing import Any, ClassVar
 
 from siftfunnel.lab.defences.defence import Defence, Loss, Step
-from siftfunnel.lab.losses import LossWeights, siftfunnel_loss
-from siftfunnel.lab.models.rate import RateQuantiser, body_bits, payload_bytes
-from siftfunnel.lab.models.split import SplitNetwork
+from siftfunnel.lab.defences.losses import LossWeights, siftfunnel_loss
+from siftfunnel.lab.networks.rate import RateQuantiser, body_bits, payload_bytes
+from siftfunnel.lab.networks.split import SplitNetwork
 from siftfunnel.shared.wire.seal import SEAL_BYTES
 
 

@@ -14,9 +14,9 @@ from typing import ClassVar
 from torch.nn import functional
 
 from siftfunnel.lab.defences.defence import Defence, Loss, Step
-from siftfunnel.lab.gaussian import standard_normal_divergence
-from siftfunnel.lab.models.split import SplitNetwork
-from siftfunnel.lab.models.stages import ChannelGaussianNoise
+from siftfunnel.lab.defences.gaussian import standard_normal_divergence
+from siftfunnel.lab.networks.split import SplitNetwork
+from siftfunnel.lab.networks.stages import ChannelGaussianNoise
 from siftfunnel.shared.manifest import EdgeStage
 
 

@@ -3,7 +3,7 @@
 import numpy as np
 from numpy.typing import NDArray
 
-from siftfunnel.lab.data import DataError
+from siftfunnel.lab.data.images import DataError
 from siftfunnel.lab.sessions import BATCH, DeviceModel, OnnxModel
 from siftfunnel.shared.bundle import CLOUD, EDGE, Bundle
 from siftfunnel.shared.preprocess import normalise

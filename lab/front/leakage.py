@@ -26,7 +26,7 @@ from siftfunnel.lab.attacks.victim import Victim, to_floats
 from siftfunnel.lab.audit.attacking import Plan, Skipped, run_attacks
 from siftfunnel.lab.audit.subject import Subject
 from siftfunnel.lab.audit.target import Target, target_of_bundle
-from siftfunnel.lab.data import DataError, ImageSet, Splits
+from siftfunnel.lab.data.images import DataError, ImageSet, Splits
 from siftfunnel.lab.front.pictures import PictureCoding
 from siftfunnel.lab.front.points import Point, last_doubling
 from siftfunnel.lab.provenance import provenance

@@ -15,12 +15,12 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from siftfunnel.lab.augment import Augmentation, augment
-from siftfunnel.lab.checkpoints import Run
-from siftfunnel.lab.data import DataError, ImageSet, seeded_parts
+from siftfunnel.lab.data.augment import Augmentation, augment
+from siftfunnel.lab.data.images import DataError, ImageSet, seeded_parts
 from siftfunnel.lab.metrics.arrays import Array, pictures_tensor, to_tensor
 from siftfunnel.lab.metrics.retrieval import Retrieval, retrieval, retrieval_of_pictures, retrieval_rank1
-from siftfunnel.lab.train import FitSettings, Task, fit
+from siftfunnel.lab.training.checkpoints import RunFolder
+from siftfunnel.lab.training.fitting import FitSettings, Task, fit
 
 __all__ = [
     "IdentityClassifier",
@@ -206,7 +206,7 @@ def train_identity_classifier(
         "pictures": {"train": len(images), "validation": len(validation)},
         "pixels_sha256": {"train": images.pixels_sha256(), "validation": validation.pixels_sha256()},
     }
-    run = Run(folder, about)
+    run = RunFolder(folder, about)
     fit(
         task,
         FitSettings(

@@ -8,12 +8,12 @@ print(cut.name, cut.elements, f"{cut.mac_share:.0%}")
 both = split.halves(network, split.cut_named(network, "block3"))
 """
 
+from siftfunnel.lab.onnx_graphs import NetworkError
 from siftfunnel.lab.split.checking import Finding, check, read_pictures
 from siftfunnel.lab.split.cuts import Cut, cut_named, find_cuts
 from siftfunnel.lab.split.exporting import export_run
 from siftfunnel.lab.split.fit import FitSettings, fit_network
 from siftfunnel.lab.split.folder import SplitRun, load_run
-from siftfunnel.lab.split.graphs import NetworkError
 from siftfunnel.lab.split.halves import Halves, halves
 from siftfunnel.lab.split.network import Network, load_network
 from siftfunnel.lab.split.presets import all_presets, preset

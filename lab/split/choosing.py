@@ -8,8 +8,8 @@ comes soonest.
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
+from siftfunnel.lab.onnx_graphs import NetworkError
 from siftfunnel.lab.split.cuts import Cut
-from siftfunnel.lab.split.graphs import NetworkError
 from siftfunnel.lab.split.patches import maps_spec, possible_sides
 from siftfunnel.shared.tensors import TensorSpec
 

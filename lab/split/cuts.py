@@ -13,7 +13,7 @@ from itertools import pairwise
 
 import onnx
 
-from siftfunnel.lab.split.graphs import NetworkError, constant_names, reads, subgraphs, weights
+from siftfunnel.lab.onnx_graphs import NetworkError, constant_names, reads, subgraphs, weights
 from siftfunnel.lab.split.network import Network
 from siftfunnel.lab.split.work import multiply_adds, parameter_counts
 from siftfunnel.shared.tensors import MAX_FEATURE_VALUES, MAX_RANK, TensorSpec

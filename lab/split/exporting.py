@@ -15,18 +15,18 @@ import numpy as np
 import onnx
 from numpy.typing import NDArray
 
-from siftfunnel.lab.export import ExportError, choose_default
+from siftfunnel.lab.export.bundle import ExportError, choose_default
+from siftfunnel.lab.onnx_graphs import NetworkError
+from siftfunnel.lab.onnx_runner import Runner, relative_difference
 from siftfunnel.lab.provenance import provenance
 from siftfunnel.lab.split.features import Ends, Say, Seen, see
 from siftfunnel.lab.split.fit import labels_of
 from siftfunnel.lab.split.folder import SplitRun, load_run
 from siftfunnel.lab.split.funnel_graphs import funnelled_cloud, funnelled_edge, with_batch
-from siftfunnel.lab.split.graphs import NetworkError
 from siftfunnel.lab.split.halves import Halves
 from siftfunnel.lab.split.picture_codecs import MOST_PICTURES, Curve, picture_curve
 from siftfunnel.lab.split.points import agreement_figures, through
 from siftfunnel.lab.split.prepare import draws_noise
-from siftfunnel.lab.split.runner import Runner, relative_difference
 from siftfunnel.lab.split.scored import scored_pictures
 from siftfunnel.shared.bundle import CLOUD, EDGE, MANIFEST, Bundle, write_bundle
 from siftfunnel.shared.bundle_check import check_halves
@@ -343,9 +343,7 @@ def work_figures(run: SplitRun, made: Served, pixels_NHWC: NDArray[np.uint8]) ->
     device = on_device + (run.funnel.macs if run.funnel else 0)
     frames = run.halves.frames_per_run
     given = normalise(pixels_NHWC[: frames or 1], run.spec)
-    sent = Runner(made.halves.edge, frames)(given)
-    by_name = dict(zip(Runner(made.halves.edge, frames).outputs, sent, strict=True))
-    ordered = [by_name[value.name] for value in made.halves.cloud.graph.input]
+    ordered = Runner(made.halves.edge, frames)(given, names=[v.name for v in made.halves.cloud.graph.input])
     return {
         "edge_macs": device,
         "edge_mac_share": round(device / whole, 4) if whole else None,

@@ -9,7 +9,7 @@ import onnx
 from numpy.typing import NDArray
 from onnx import numpy_helper
 
-from siftfunnel.lab.split.graphs import NetworkError, given_inputs, weights
+from siftfunnel.lab.onnx_graphs import NetworkError, given_inputs, weights
 from siftfunnel.lab.split.observe import Seen
 from siftfunnel.lab.split.prepare import NUMPY_TYPES
 from siftfunnel.shared.input_spec import Layout

@@ -8,14 +8,14 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from siftfunnel.lab.data import ImageSet
-from siftfunnel.lab.data_sets.own import OwnPictures, load_own
+from siftfunnel.lab.data.images import ImageSet
+from siftfunnel.lab.data.own import OwnPictures, load_own
+from siftfunnel.lab.onnx_graphs import NetworkError, exceeds_protobuf
 from siftfunnel.lab.provenance import provenance
 from siftfunnel.lab.split.cuts import Cut, Flow
 from siftfunnel.lab.split.features import Ends, Say, Seen, see
 from siftfunnel.lab.split.fitting import Funnel, fit_funnel
 from siftfunnel.lab.split.folder import SCHEMA, SplitRun, load_run, require_own, save_run
-from siftfunnel.lab.split.graphs import NetworkError, exceeds_protobuf
 from siftfunnel.lab.split.halves import Halves, halves
 from siftfunnel.lab.split.labels import class_places, label_table
 from siftfunnel.lab.split.network import Network

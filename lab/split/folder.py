@@ -19,16 +19,16 @@ from safetensors import numpy as stored_arrays
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
-from siftfunnel.lab.checkpoints import RUN, RunFolderError
+from siftfunnel.lab.onnx_graphs import copy_of
 from siftfunnel.lab.split.features import Ends
 from siftfunnel.lab.split.fitting import Funnel
-from siftfunnel.lab.split.graphs import copy_of
 from siftfunnel.lab.split.halves import Halves
 from siftfunnel.lab.split.linear import Refinement, TensorFunnel
 from siftfunnel.lab.split.points import Point
 from siftfunnel.lab.split.steps import ABOUT, STEPS
 from siftfunnel.lab.split.targets import Target
 from siftfunnel.lab.split.weights import with_weights
+from siftfunnel.lab.training.checkpoints import RUN, RunFolderError
 from siftfunnel.shared import manifest_fields as told
 from siftfunnel.shared.input_spec import InputSpec
 from siftfunnel.shared.json_fields import Fields

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from onnx import TensorProto, helper, numpy_helper
 from torch import Tensor
 
-from siftfunnel.lab.split.graphs import copy_of
+from siftfunnel.lab.onnx_graphs import copy_of
 from siftfunnel.lab.split.linear import Refinement, TensorFunnel
 from siftfunnel.lab.split.patches import maps_spec
 

@@ -10,11 +10,11 @@ import numpy as np
 import onnx
 from onnx import TensorProto, helper
 
+from siftfunnel.lab.onnx_graphs import NetworkError, reads, subgraphs, weights
+from siftfunnel.lab.onnx_runner import Runner, relative_difference
 from siftfunnel.lab.split.cuts import Cut, Flow
-from siftfunnel.lab.split.graphs import NetworkError, reads, subgraphs, weights
 from siftfunnel.lab.split.network import Network
 from siftfunnel.lab.split.prepare import ROUGH_TOLERANCE, TOLERANCE, is_rough
-from siftfunnel.lab.split.runner import Runner, relative_difference
 from siftfunnel.shared.tensors import OutputSpec, TensorSpec
 
 EDGE_INPUT = "image"

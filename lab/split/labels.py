@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from siftfunnel.lab.data import DataError
+from siftfunnel.lab.data.images import DataError
 
 
 def label_table(path: Path) -> dict[str, str]:

@@ -8,8 +8,8 @@ import numpy as np
 import onnx
 from numpy.typing import NDArray
 
-from siftfunnel.lab.split.graphs import constant_names, copy_of
-from siftfunnel.lab.split.runner import Runner
+from siftfunnel.lab.onnx_graphs import constant_names, copy_of
+from siftfunnel.lab.onnx_runner import Runner
 
 
 @dataclass(frozen=True)
@@ -48,8 +48,8 @@ def observe(model: onnx.ModelProto, frames: NDArray[Any], frames_per_run: int | 
         name: _seen(a, b, c, step, frames_per_run is None)
         for name, a, b, c in zip(names, one, other, both, strict=True)
     }
-    (value,) = runner.inputs
-    return {value: Seen(tuple(frames.shape[1:]), str(frames.dtype), True), **seen}
+    (image,) = runner.inputs
+    return {image.name: Seen(tuple(frames.shape[1:]), str(frames.dtype), True), **seen}
 
 
 def _seen(one: Any, other: Any, both: Any, step: int, free: bool) -> Seen:

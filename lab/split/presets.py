@@ -7,8 +7,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import Any
 
+from siftfunnel.lab.onnx_graphs import NetworkError
 from siftfunnel.lab.split.facts import InputFacts
-from siftfunnel.lab.split.graphs import NetworkError
 from siftfunnel.shared.input_spec import InputSpec
 
 IMAGENET_MEAN, IMAGENET_STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)

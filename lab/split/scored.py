@@ -5,8 +5,8 @@ from pathlib import Path
 
 import numpy as np
 
-from siftfunnel.lab.data import DataError, ImageSet
-from siftfunnel.lab.data_sets.own import OwnPictures, alike_groups
+from siftfunnel.lab.data.images import DataError, ImageSet
+from siftfunnel.lab.data.own import OwnPictures, alike_groups
 from siftfunnel.lab.split.fit import LEAST_HELD_OUT, read_pictures
 from siftfunnel.lab.split.folder import SplitRun
 

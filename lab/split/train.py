@@ -9,15 +9,15 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from siftfunnel.lab.checkpoints import RunFolderError
-from siftfunnel.lab.data import DataError
-from siftfunnel.lab.data_sets.own import OwnPictures
+from siftfunnel.lab.data.images import DataError
+from siftfunnel.lab.data.own import OwnPictures
 from siftfunnel.lab.split.features import Say, Seen, see
 from siftfunnel.lab.split.fit import MOST_FITTED, MOST_HELD_OUT, labels_of, read_pictures, told_points
 from siftfunnel.lab.split.folder import SplitRun, load_run, require_own, save_run
 from siftfunnel.lab.split.points import find_points
 from siftfunnel.lab.split.steps import FIT
 from siftfunnel.lab.split.training import FunnelTask, TrainSettings, thumbnails, train_funnel
+from siftfunnel.lab.training.checkpoints import RunFolderError
 from siftfunnel.shared.onnx_torch import UnsupportedOperatorError
 
 CHECKPOINTS = "training"

@@ -22,8 +22,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from siftfunnel.lab.checkpoints import Progress, Run
-from siftfunnel.lab.losses import channel_correlation, distance_correlation_squared
+from siftfunnel.lab.defences.losses import channel_correlation, distance_correlation_squared
 from siftfunnel.lab.split.features import Arrays, Ends, Seen
 from siftfunnel.lab.split.finetuning import Tuning
 from siftfunnel.lab.split.fitting import Funnel, quantised
@@ -33,7 +32,8 @@ from siftfunnel.lab.split.points import Point
 from siftfunnel.lab.split.rates import estimated_bytes, step_for
 from siftfunnel.lab.split.sensitivity import TorchCloud
 from siftfunnel.lab.split.weights import with_weights
-from siftfunnel.lab.train import FitSettings, Task, adamw, fit
+from siftfunnel.lab.training.checkpoints import Progress, RunFolder
+from siftfunnel.lab.training.fitting import FitSettings, Task, adamw, fit
 
 STEP_JITTER = (0.85, 1.2)
 THUMBNAIL = 28
@@ -300,7 +300,7 @@ def train_funnel(
         KeyboardInterrupt: stopped; the same call continues.
         RunFolderError: the folder holds a training with other settings.
     """
-    run = Run(folder, {"train": vars(settings), **about})
+    run = RunFolder(folder, {"train": vars(settings), **about})
     checks = math.ceil(settings.steps / settings.steps_per_check)
     how = FitSettings(checks, settings.learning_rate, warmup_share=0.1, weight_decay=0.0, seed=settings.seed)
     progress = fit(task, how, run, lambda model, how: _optimizer(task, how))

@@ -8,7 +8,7 @@ import onnx
 from numpy.typing import NDArray
 from onnx import TensorProto, numpy_helper
 
-from siftfunnel.lab.split.graphs import all_nodes, copy_of, reads
+from siftfunnel.lab.onnx_graphs import all_nodes, copy_of, reads
 from siftfunnel.lab.split.halves import Halves
 
 LEARNED: Mapping[str, tuple[int, ...]] = {

@@ -5,7 +5,7 @@ from collections.abc import Callable, Mapping
 
 import onnx
 
-from siftfunnel.lab.split.graphs import count, weights
+from siftfunnel.lab.onnx_graphs import count, weights
 
 Shapes = Mapping[str, tuple[int, ...]]
 

@@ -28,8 +28,7 @@ from torch import nn
 
 from siftfunnel.lab.attacks.attack import Attack, Show
 from siftfunnel.lab.attacks.victim import Victim
-from siftfunnel.lab.checkpoints import RunFolderError
-from siftfunnel.lab.models.split import SplitNetwork
+from siftfunnel.lab.networks.split import SplitNetwork
 from siftfunnel.lab.provenance import provenance
 from siftfunnel.lab.study.measure import information_figures, reference_figures
 from siftfunnel.lab.study.profiles import Profile
@@ -46,6 +45,7 @@ from siftfunnel.lab.study.run import (
     run_row,
     trained_weights,
 )
+from siftfunnel.lab.training.checkpoints import RunFolderError
 
 SCHEMA = 1
 KIND = "figure2"

@@ -8,11 +8,10 @@ import torch
 from torch import Tensor
 
 from siftfunnel.lab.attacks.victim import BATCH, Victim, to_floats
-from siftfunnel.lab.classifier import evaluate_logits
-from siftfunnel.lab.data import ImageSet, Splits
-from siftfunnel.lab.folding import folded_copy, round_to_half
-from siftfunnel.lab.graph import write_onnx
-from siftfunnel.lab.losses import distance_correlation_squared, distance_correlation_unbiased
+from siftfunnel.lab.data.images import ImageSet, Splits
+from siftfunnel.lab.defences.losses import distance_correlation_squared, distance_correlation_unbiased
+from siftfunnel.lab.export.folding import folded_copy, round_to_half
+from siftfunnel.lab.export.graph import write_onnx
 from siftfunnel.lab.metrics.authors import PAPER_BATCH, paper_scores
 from siftfunnel.lab.metrics.contrastive import info_nce
 from siftfunnel.lab.metrics.cost import measure_edge
@@ -22,8 +21,9 @@ from siftfunnel.lab.metrics.mine import MutualInformation, authors_mine, mine
 from siftfunnel.lab.metrics.pictures import score_pictures, summarise
 from siftfunnel.lab.metrics.references import REFERENCES, reference_pictures
 from siftfunnel.lab.metrics.retrieval import retrieval_of_pictures
-from siftfunnel.lab.models.split import SplitNetwork, count_parameters
+from siftfunnel.lab.networks.split import SplitNetwork, count_parameters
 from siftfunnel.lab.study.profiles import MeasureBudget
+from siftfunnel.lab.training.classifier import evaluate_logits
 from siftfunnel.shared.preprocess import InputSpec
 
 DISTANCE_PICTURES = 1_000

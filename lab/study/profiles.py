@@ -11,8 +11,8 @@ from typing import Any
 from siftfunnel.lab.attacks.attack import Attack
 from siftfunnel.lab.attacks.registry import make_attack
 from siftfunnel.lab.attacks.residual import Residual
-from siftfunnel.lab.augment import PAPER_AUGMENTATION, Augmentation
-from siftfunnel.lab.recipes import NATURAL, Limits
+from siftfunnel.lab.data.augment import PAPER_AUGMENTATION, Augmentation
+from siftfunnel.lab.training.recipes import NATURAL, Limits
 
 
 @dataclass(frozen=True)

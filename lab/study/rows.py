@@ -7,8 +7,8 @@ from siftfunnel.lab.defences.bido import BiDO
 from siftfunnel.lab.defences.defence import Defence
 from siftfunnel.lab.defences.registry import FROM_SCRATCH, make_defence
 from siftfunnel.lab.defences.siftfunnel import ABLATIONS
-from siftfunnel.lab.recipes import Recipe
 from siftfunnel.lab.study.profiles import Profile
+from siftfunnel.lab.training.recipes import Recipe
 
 EQUAL = "-equal"
 FURTHER = ("none", "bido", "autoencoder", "siftfunnel", "funnel-cross-entropy")
@@ -23,7 +23,7 @@ class Row:
 
     Attributes:
         name: ``<dataset>-<family>-<defence>`` and perhaps a suffix.
-        dataset: Name in ``siftfunnel.lab.datasets.DATASETS``.
+        dataset: Name in ``siftfunnel.lab.data.datasets.DATASETS``.
         family: Family of networks.
         defence: What is trained into the network.
         label_kind: ``category`` or ``identity``.

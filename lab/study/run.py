@@ -25,15 +25,11 @@ from siftfunnel.lab.attacks.attack import Attack, Show
 from siftfunnel.lab.attacks.fingerprint import tensor_digest
 from siftfunnel.lab.attacks.generative import GenerativeGrayBox
 from siftfunnel.lab.attacks.victim import Victim, to_floats, victim_of_network
-from siftfunnel.lab.checkpoints import RUN, RunFolderError
-from siftfunnel.lab.classifier import input_spec, sample_rate, steps_per_epoch
-from siftfunnel.lab.data import Splits
+from siftfunnel.lab.data.images import Splits
 from siftfunnel.lab.defences.dpsgd import DPSGD
 from siftfunnel.lab.metrics.authors import PAPER_BATCH
-from siftfunnel.lab.models.split import SplitNetwork
+from siftfunnel.lab.networks.split import SplitNetwork
 from siftfunnel.lab.provenance import provenance
-from siftfunnel.lab.recipes import Recipe
-from siftfunnel.lab.runs import load_run, splits_of, store_run, train_recipe
 from siftfunnel.lab.study.flags import Flag, flags_of
 from siftfunnel.lab.study.measure import (
     PAPER_RMLE_BATCH,
@@ -45,6 +41,10 @@ from siftfunnel.lab.study.measure import (
 )
 from siftfunnel.lab.study.profiles import Profile
 from siftfunnel.lab.study.rows import Row
+from siftfunnel.lab.training.checkpoints import RUN, RunFolderError
+from siftfunnel.lab.training.classifier import input_spec, sample_rate, steps_per_epoch
+from siftfunnel.lab.training.recipes import Recipe
+from siftfunnel.lab.training.runs import load_run, splits_of, store_run, train_recipe
 
 SCHEMA = 1
 NETWORK, ATTACKS, DONE, WEIGHTS, BEFORE = "network", "attacks", "done", "weights", "before"

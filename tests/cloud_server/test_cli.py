@@ -8,9 +8,10 @@ import pytest
 from siftfunnel.certs import make_certificates
 from siftfunnel.cloud_server.ceilings import Ceilings
 from siftfunnel.cloud_server.cli import add_cloud_parser, config_from, main
-from siftfunnel.cloud_server.config import CloudConfig, Endpoint
+from siftfunnel.cloud_server.config import CloudConfig
 from siftfunnel.shared.bundle import Bundle, BundleError
 from siftfunnel.shared.bundle_search import bundle_directory
+from siftfunnel.shared.ports import Endpoint
 
 
 def parsed(*flags: str) -> CloudConfig:
@@ -80,7 +81,7 @@ def test_a_bundle_is_named_as_the_device_names_it(bundle: Bundle, monkeypatch: p
         (["--max-batch", "0"], "max_batch_size must be at least 1, not 0"),
         (["--tls-listen", "127.0.0.1:0"], "--tls-listen, --tls-cert and --tls-key"),
         (["--tls-cert", "no-such.pem"], "a certificate without its key"),
-        (["--record-limit-mb", "0", "--record-flows", "f"], "record limit must be above 0"),
+        (["--record-limit-mb", "0", "--record-flows", "f"], "limit_mb must be above 0"),
         (["--record-flows", "no/such/folder/flows.jsonl"], "flows.jsonl: cannot be written: No such file"),
     ],
 )

@@ -112,5 +112,5 @@ def test_a_second_run_appends_and_only_the_owner_may_read(tmp_path: Path) -> Non
 
 
 def test_a_limit_of_nothing_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(ValueError, match="record limit must be above 0"):
+    with pytest.raises(ValueError, match="limit_mb must be above 0"):
         RecorderConfig(tmp_path / "flows.jsonl", limit_mb=0)

@@ -13,13 +13,13 @@ import torch
 
 from siftfunnel.attacker.knowledge import gather
 from siftfunnel.cli import main
-from siftfunnel.lab.data import DataError
-from siftfunnel.lab.folding import folded_copy
-from siftfunnel.lab.graph import write_onnx
+from siftfunnel.lab.data.images import DataError
+from siftfunnel.lab.export.folding import folded_copy
+from siftfunnel.lab.export.graph import write_onnx
 from siftfunnel.lab.heard import Device, opening_of
 from siftfunnel.lab.inverter import InverterRecipe, train_inverter
-from siftfunnel.lab.models.decoder import DecoderSettings, build_decoder, cropped
-from siftfunnel.lab.models.rearranged import Parted
+from siftfunnel.lab.networks.decoder import DecoderSettings, build_decoder, cropped
+from siftfunnel.lab.networks.rearranged import Parted
 from siftfunnel.lab.sessions import OnnxModel
 from siftfunnel.shared.bundle import Bundle, BundleError, load_bundle, load_inverter
 from siftfunnel.shared.input_spec import InputSpec

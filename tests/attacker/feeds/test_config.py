@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 
+from siftfunnel.attacker.feeds.captured import PcapFeed, SniffFeed
 from siftfunnel.attacker.feeds.cloud import CloudFeed
 from siftfunnel.attacker.feeds.config import (
     CloudConfig,
@@ -15,9 +16,7 @@ from siftfunnel.attacker.feeds.config import (
     parse_tap,
 )
 from siftfunnel.attacker.feeds.opening import open_feed
-from siftfunnel.attacker.feeds.pcap import PcapFeed
 from siftfunnel.attacker.feeds.relay import RelayFeed
-from siftfunnel.attacker.feeds.sniff import SniffFeed
 
 LOCAL = "127.0.0.1"
 GOOD = {

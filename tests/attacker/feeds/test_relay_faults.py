@@ -75,7 +75,8 @@ def test_an_ipv6_address_may_be_listened_at() -> None:
 
 
 def test_a_name_is_listened_at_over_ipv4() -> None:
-    with relaying(RelayFeed(parse_tap("relay:localhost:0:1")), _ignore) as feed:
+    tap = "relay:localhost:0"
+    with listening(echo) as target, relaying(RelayFeed(parse_tap(f"{tap}:{target}")), _ignore) as feed:
         port = int(feed.state().address.rpartition(":")[2])
         socket.create_connection(("127.0.0.1", port), timeout=30).close()
 

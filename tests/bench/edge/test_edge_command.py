@@ -22,7 +22,7 @@ from siftfunnel.bench.edge.graphs import (
 from siftfunnel.bench.edge.table import render_edge
 from siftfunnel.bench.turns import interleaved_times_ms
 from siftfunnel.cli import main
-from siftfunnel.lab.export import convert
+from siftfunnel.lab.export.bundle import convert
 from siftfunnel.lab.sessions import OnnxModel
 from siftfunnel.shared.bundle import Bundle
 from siftfunnel.shared.wire import calibrate_signed, make_codecs

@@ -9,7 +9,7 @@ from torch import Tensor
 
 import siftfunnel
 from siftfunnel.lab.attacks.victim import Victim, victim_of_network
-from siftfunnel.lab.models.cnn import UnprotectedCNN
+from siftfunnel.lab.networks.cnn import UnprotectedCNN
 
 FOLDER = Path(siftfunnel.__file__).parent / "assets" / "images" / "drawnfaces"
 MEAN, STD = (0.4914, 0.4822, 0.4465), (0.2023, 0.1994, 0.2010)

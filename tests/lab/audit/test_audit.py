@@ -18,11 +18,11 @@ from siftfunnel.lab.audit.edges import EdgeError
 from siftfunnel.lab.audit.places import PlaceError
 from siftfunnel.lab.audit.subject import Request
 from siftfunnel.lab.audit.target import Target, target_at, target_of_foreign
-from siftfunnel.lab.checkpoints import RunFolderError
-from siftfunnel.lab.data import DataError
+from siftfunnel.lab.data.images import DataError
 from siftfunnel.lab.defences.registry import make_defence
-from siftfunnel.lab.recipes import recipe
-from siftfunnel.lab.runs import train_recipe
+from siftfunnel.lab.training.checkpoints import RunFolderError
+from siftfunnel.lab.training.recipes import recipe
+from siftfunnel.lab.training.runs import train_recipe
 from siftfunnel.shared.bundle import Bundle
 from tests.lab.pictures import write_data_directory
 from tests.tinybundle import make_tiny_bundle

@@ -2,7 +2,7 @@ import pytest
 import torch
 
 from siftfunnel.lab.audit.layout import FeatureLayout, doubled_down
-from siftfunnel.lab.models.decoder import doublings_between
+from siftfunnel.lab.networks.decoder import doublings_between
 
 
 @pytest.mark.parametrize(

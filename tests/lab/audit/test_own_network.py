@@ -21,8 +21,8 @@ from siftfunnel.lab.audit.judging import features_of, make_judge
 from siftfunnel.lab.audit.places import PlaceError
 from siftfunnel.lab.audit.subject import Request, prepare_subject
 from siftfunnel.lab.audit.target import target_of_bundle, target_of_foreign
-from siftfunnel.lab.checkpoints import RunFolderError
-from siftfunnel.lab.graph_input import graph_input
+from siftfunnel.lab.export.graph_input import graph_input
+from siftfunnel.lab.training.checkpoints import RunFolderError
 from siftfunnel.shared.input_spec import InputSpec
 from siftfunnel.shared.preprocess import normalise
 from siftfunnel.shared.tensors import OutputSpec

@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from siftfunnel.lab.club import (
+from siftfunnel.lab.defences.club import (
     LabelClassifier,
     PatchGaussian,
     categorical_club,

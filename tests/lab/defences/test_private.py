@@ -7,8 +7,8 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from siftfunnel.lab.defences.dpsgd import DPSGD
-from siftfunnel.lab.models.split import SplitNetwork
-from siftfunnel.lab.private import epsilon_spent, make_private_optimizer, poisson_batches
+from siftfunnel.lab.defences.private import epsilon_spent, make_private_optimizer, poisson_batches
+from siftfunnel.lab.networks.split import SplitNetwork
 from tests.lab.defences.steps import batch, tiny
 
 CLIP = 0.5

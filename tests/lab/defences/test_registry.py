@@ -4,10 +4,10 @@ from dataclasses import fields
 import pytest
 
 from siftfunnel.lab.defences.defence import ORIGINS
+from siftfunnel.lab.defences.losses import LossWeights
 from siftfunnel.lab.defences.registry import DEFENCES, defence_from_json, make_defence
 from siftfunnel.lab.defences.siftfunnel import ABLATIONS, SiftFunnel
-from siftfunnel.lab.losses import LossWeights
-from siftfunnel.lab.models.registry import NETWORKS
+from siftfunnel.lab.networks.registry import NETWORKS
 
 TABLE_2 = (
     "none",

@@ -2,7 +2,7 @@ import pytest
 import torch
 from torch import nn
 
-from siftfunnel.lab.models.stages import ChannelGaussianNoise, FeatureDropout, GaussianNoise
+from siftfunnel.lab.networks.stages import ChannelGaussianNoise, FeatureDropout, GaussianNoise
 
 STAGES = [GaussianNoise(0.8), FeatureDropout(0.8), ChannelGaussianNoise(2, 0.5)]
 

@@ -10,7 +10,7 @@ from siftfunnel.lab.defences.infoscissors import InfoScissors
 from siftfunnel.lab.defences.registry import DEFENCES, make_defence
 from siftfunnel.lab.defences.siftfunnel import ABLATIONS, SiftFunnel
 from siftfunnel.lab.defences.siftfunnel_rate import SiftFunnelRate
-from siftfunnel.lab.models.split import SplitNetwork
+from siftfunnel.lab.networks.split import SplitNetwork
 from tests.lab.defences.steps import batch, loss_of, number, tiny
 
 EVERY = {**{name: make_defence(name) for name in DEFENCES}, **ABLATIONS}

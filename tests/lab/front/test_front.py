@@ -17,12 +17,11 @@ from siftfunnel.lab.attacks.stored import StoredInverter
 from siftfunnel.lab.attacks.victim import Victim
 from siftfunnel.lab.audit import wire as wire_module
 from siftfunnel.lab.audit.target import target_of_bundle
-from siftfunnel.lab.data import DataError
+from siftfunnel.lab.data.images import DataError
 from siftfunnel.lab.front.front import FrontRequest, measure_front
 from siftfunnel.lab.front.leakage import LeakageSettings, through_codec
 from siftfunnel.lab.front.pictures import PictureCoding
 from siftfunnel.lab.front.points import Front, FrontError, find_point, read_front
-from siftfunnel.lab.front.table import render_front
 from siftfunnel.lab.study.profiles import cpu_profile
 from siftfunnel.shared.bundle import Bundle
 from siftfunnel.shared.wire import CodecError, codec_by_name, make_codecs
@@ -127,11 +126,6 @@ def test_only_the_named_codec_was_attacked_and_the_strongest_attack_is_on_top(
     assert leaked["psnr_db"] == max(entry["psnr_db"] for entry in leaked["all"].values())
     assert leaked["pictures"] == 9
     assert attacked[-1]["leakage"]["psnr_db"] == 100.0
-
-
-def test_the_page_of_a_measured_front_names_its_points(measured: tuple[Front, FrontRequest]) -> None:
-    page = render_front(measured[0])
-    assert all(f"`{point['codec']}`" in page for point in measured[0]["points"])
 
 
 def test_what_is_there_is_kept_and_more_attacks_are_added(

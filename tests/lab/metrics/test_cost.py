@@ -4,8 +4,8 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from siftfunnel.lab.folding import folded_copy
-from siftfunnel.lab.graph import write_onnx
+from siftfunnel.lab.export.folding import folded_copy
+from siftfunnel.lab.export.graph import write_onnx
 from siftfunnel.lab.metrics.cost import (
     count_as_torchsummary,
     count_unique,
@@ -16,7 +16,7 @@ from siftfunnel.lab.metrics.cost import (
     peak_memory,
     time_runs,
 )
-from siftfunnel.lab.models.registry import build_network
+from siftfunnel.lab.networks.registry import build_network
 
 
 class Twice(nn.Module):

@@ -5,9 +5,8 @@ import pytest
 import torch
 from scipy.spatial.distance import cdist
 
-from siftfunnel.lab.augment import Augmentation
-from siftfunnel.lab.checkpoints import RunFolderError
-from siftfunnel.lab.data import DataError
+from siftfunnel.lab.data.augment import Augmentation
+from siftfunnel.lab.data.images import DataError
 from siftfunnel.lab.metrics.identity import (
     IdentityClassifier,
     IdentitySettings,
@@ -17,6 +16,7 @@ from siftfunnel.lab.metrics.identity import (
     retrieval_rank1,
     train_identity_classifier,
 )
+from siftfunnel.lab.training.checkpoints import RunFolderError
 from tests.lab.metrics.test_pictures import noisy, smooth_pictures
 from tests.lab.pictures import coloured_set
 

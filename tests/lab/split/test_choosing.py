@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 
+from siftfunnel.lab.onnx_graphs import NetworkError
 from siftfunnel.lab.split.choosing import (
     Budget,
     Link,
@@ -14,7 +15,6 @@ from siftfunnel.lab.split.choosing import (
 )
 from siftfunnel.lab.split.cuts import Cut
 from siftfunnel.lab.split.fit_cli import read_classes
-from siftfunnel.lab.split.graphs import NetworkError
 from siftfunnel.lab.split.targets import agreement_targets, byte_targets, share
 from siftfunnel.shared.tensors import TensorSpec
 

@@ -11,18 +11,18 @@ from onnx import numpy_helper
 from PIL import Image
 
 from siftfunnel.cli import main
-from siftfunnel.lab.checkpoints import RunFolderError
-from siftfunnel.lab.data import DataError
+from siftfunnel.lab.data.images import DataError
+from siftfunnel.lab.onnx_graphs import weights
 from siftfunnel.lab.split import fitting
 from siftfunnel.lab.split.exporting import export_run
 from siftfunnel.lab.split.fit import FitSettings, fit_halves
 from siftfunnel.lab.split.folder import load_run
-from siftfunnel.lab.split.graphs import weights
 from siftfunnel.lab.split.halves import Halves
 from siftfunnel.lab.split.targets import byte_targets
 from siftfunnel.lab.split.train import train_run
 from siftfunnel.lab.split.training import FunnelTask, TrainSettings
 from siftfunnel.lab.split.weights import learned_names
+from siftfunnel.lab.training.checkpoints import RunFolderError
 from tests.lab.split import cutnets
 
 COUNT = 240

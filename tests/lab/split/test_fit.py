@@ -6,8 +6,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from siftfunnel.lab.checkpoints import RunFolderError
-from siftfunnel.lab.data import DataError
+from siftfunnel.lab.data.images import DataError
 from siftfunnel.lab.split.exporting import export_split, no_more_than
 from siftfunnel.lab.split.fit import FitSettings, fit_halves, labels_of, read_pictures, too_few
 from siftfunnel.lab.split.folder import SplitRun, load_run
@@ -15,6 +14,7 @@ from siftfunnel.lab.split.halves import Halves
 from siftfunnel.lab.split.targets import Target, agreement_targets, byte_targets
 from siftfunnel.lab.split.train import train_run
 from siftfunnel.lab.split.training import TrainSettings
+from siftfunnel.lab.training.checkpoints import RunFolderError
 from siftfunnel.shared.bundle import BundleError, load_bundle
 from tests.lab.split import cutnets
 

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from siftfunnel.lab.data import DataError
+from siftfunnel.lab.data.images import DataError
 from siftfunnel.lab.split.fit import FitSettings
 from siftfunnel.lab.split.folder import SplitRun
 from siftfunnel.lab.split.scored import scored_pictures

@@ -8,11 +8,11 @@ from typing import Any
 import numpy as np
 import pytest
 
-from siftfunnel.lab.checkpoints import RunFolderError
 from siftfunnel.lab.split import fitting, points
 from siftfunnel.lab.split.fit import FitSettings, fit_halves
 from siftfunnel.lab.split.folder import SplitRun, load_run
 from siftfunnel.lab.split.targets import byte_targets
+from siftfunnel.lab.training.checkpoints import RunFolderError
 from tests.lab.split import cutnets
 
 SETTINGS = FitSettings(targets=byte_targets("60,40"))

@@ -8,13 +8,13 @@ import numpy as np
 import pytest
 import torch
 
-from siftfunnel.lab.checkpoints import RunFolderError
 from siftfunnel.lab.split import fitting
 from siftfunnel.lab.split.features import Ends, Seen
 from siftfunnel.lab.split.fitting import Funnel, fit_funnel
 from siftfunnel.lab.split.points import Point, find_points
 from siftfunnel.lab.split.targets import byte_targets
 from siftfunnel.lab.split.training import FunnelTask, TrainSettings, thumbnails, train_funnel
+from siftfunnel.lab.training.checkpoints import RunFolderError
 from tests.lab.split import cutnets
 
 PICTURES = 400

@@ -11,15 +11,15 @@ import torch
 
 from siftfunnel.lab.attacks.generative import GenerativeGrayBox
 from siftfunnel.lab.attacks.registry import make_attack
-from siftfunnel.lab.checkpoints import RunFolderError
-from siftfunnel.lab.classifier import input_spec
-from siftfunnel.lab.datasets import DATASETS, load_splits
+from siftfunnel.lab.data.datasets import DATASETS, load_splits
 from siftfunnel.lab.defences.registry import make_defence
-from siftfunnel.lab.recipes import Limits
-from siftfunnel.lab.runs import load_run
 from siftfunnel.lab.study.profiles import MeasureBudget, Profile, cpu_profile, full_profile
 from siftfunnel.lab.study.rows import ROWS, Row
 from siftfunnel.lab.study.run import Places, chosen_attacks, run_row, strongest
+from siftfunnel.lab.training.checkpoints import RunFolderError
+from siftfunnel.lab.training.classifier import input_spec
+from siftfunnel.lab.training.recipes import Limits
+from siftfunnel.lab.training.runs import load_run
 from tests.lab.pictures import write_data_directory
 
 CPU = torch.device("cpu")
@@ -128,8 +128,8 @@ def test_an_interrupted_row_resumes_to_the_same_result(
     broken = places(tmp_path / "broken", data)
     # in the second epoch of training, in the second epoch of the inverter, between two attacks
     for name, after in (
-        ("siftfunnel.lab.train._fit_epoch", 1),
-        ("siftfunnel.lab.train._fit_epoch", 2),
+        ("siftfunnel.lab.training.fitting._fit_epoch", 1),
+        ("siftfunnel.lab.training.fitting._fit_epoch", 2),
         ("siftfunnel.lab.study.run.run_attack", 1),
     ):
         with monkeypatch.context() as patched:

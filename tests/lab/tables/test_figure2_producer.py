@@ -10,17 +10,17 @@ import torch
 
 from siftfunnel.lab.attacks.registry import make_attack
 from siftfunnel.lab.attacks.victim import Victim, to_floats, victim_of_network
-from siftfunnel.lab.data import ImageSet, Splits
+from siftfunnel.lab.data.images import ImageSet, Splits
 from siftfunnel.lab.defences.none import NoDefence
-from siftfunnel.lab.models.cnn import UnprotectedCNN
-from siftfunnel.lab.models.stages import GaussianNoise
-from siftfunnel.lab.recipes import Recipe
+from siftfunnel.lab.networks.cnn import UnprotectedCNN
+from siftfunnel.lab.networks.stages import GaussianNoise
 from siftfunnel.lab.study.figure2 import block_names, block_victims, measure_blocks
 from siftfunnel.lab.study.profiles import MeasureBudget, Profile, cpu_profile
 from siftfunnel.lab.study.rows import row
 from siftfunnel.lab.study.run import Subject, chosen_attacks
 from siftfunnel.lab.tables.cli import make_documents
 from siftfunnel.lab.tables.results import read_results
+from siftfunnel.lab.training.recipes import Recipe
 
 SIZE = 32
 MEAN, STD = (0.5, 0.5, 0.5), (0.25, 0.25, 0.25)

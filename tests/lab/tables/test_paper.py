@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from siftfunnel.lab.defences.registry import DEFENCES
-from siftfunnel.lab.models.registry import FAMILIES as NETWORK_FAMILIES
+from siftfunnel.lab.networks.registry import FAMILIES as NETWORK_FAMILIES
 from siftfunnel.lab.tables import paper
 
 METRICS = ("mse", "psnr", "ssim")

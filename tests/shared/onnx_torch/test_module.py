@@ -8,10 +8,10 @@ import pytest
 import torch
 from onnx import TensorProto, helper
 
-from siftfunnel.lab.folding import folded_copy, round_to_half
-from siftfunnel.lab.graph import write_onnx
-from siftfunnel.lab.models.decoder import DecoderSettings, build_decoder
-from siftfunnel.lab.models.registry import NETWORKS
+from siftfunnel.lab.export.folding import folded_copy, round_to_half
+from siftfunnel.lab.export.graph import write_onnx
+from siftfunnel.lab.networks.decoder import DecoderSettings, build_decoder
+from siftfunnel.lab.networks.registry import NETWORKS
 from siftfunnel.lab.sessions import OnnxModel
 from siftfunnel.shared.onnx_torch import OnnxModule, UnsupportedOperatorError
 from tests.lab.tinynetwork import trained_like
