@@ -16,16 +16,17 @@ from siftfunnel.cloud_server.answers import Reading
 from siftfunnel.cloud_server.engine import EngineOptions, OnnxRuntimeEngine
 from siftfunnel.cloud_server.pieces import Outputs
 from siftfunnel.edge_client.address import ServerAddress
-from siftfunnel.edge_client.engine import StreamEngine
+from siftfunnel.edge_client.delivery import Delivery
 from siftfunnel.edge_client.expected import Expected
 from siftfunnel.edge_client.frame import EncodedFrame
 from siftfunnel.edge_client.model import EdgeModel
 from siftfunnel.edge_client.outcome import Answer, Outcome
-from siftfunnel.edge_client.reconnection import Reconnection, ReconnectPolicy
+from siftfunnel.edge_client.reconnection import Reconnection
 from siftfunnel.edge_client.rotation import Rotation
+from siftfunnel.edge_client.settings import ReconnectPolicy, WindowPolicy
 from siftfunnel.edge_client.settlement import Agreement
 from siftfunnel.edge_client.transport import Ask, StreamCall
-from siftfunnel.edge_client.window import InFlightWindow, WindowPolicy
+from siftfunnel.edge_client.window import InFlightWindow
 from siftfunnel.shared.bundle import CLOUD, Bundle
 from siftfunnel.shared.preprocess import fit_image, normalise, open_image
 from siftfunnel.shared.reply_seal import ReplySeal
@@ -169,7 +170,7 @@ class Upload:
         self._numbers = itertools.count()
         self._pending: dict[int, Frame] = {}
         self.reply_bytes = 0
-        self._engine = StreamEngine(
+        self._engine = Delivery(
             partial(CountingCall, ask=Ask(bundle.digest), count=self._add_reply),
             InFlightWindow(WindowPolicy(), random.random),
             Reconnection(ReconnectPolicy(connect_timeout_s=connect_timeout_s), random.random),

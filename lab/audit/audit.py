@@ -23,14 +23,14 @@ from siftfunnel.lab.audit.figures import (
     reference_auxiliary,
     wire_figures,
 )
-from siftfunnel.lab.audit.gallery import choose_pictures
-from siftfunnel.lab.audit.page import write_page
+from siftfunnel.lab.audit.gallery import choose_pictures, shown_pictures
 from siftfunnel.lab.audit.places import require_private_place
 from siftfunnel.lab.audit.probing import by_heart, half_budget
 from siftfunnel.lab.audit.subject import Request, Subject, about_data, dataset_for, prepare_subject
 from siftfunnel.lab.audit.target import Target
 from siftfunnel.lab.audit.verdict import Attacker, give_verdict, leak_of
 from siftfunnel.lab.provenance import provenance
+from siftfunnel.lab.reports.audit_page import write_page
 from siftfunnel.lab.study.measure import reference_figures
 
 SCHEMA = 1
@@ -118,7 +118,8 @@ def audit(target: Target, wanted: Request, show: Show) -> dict[str, Any]:
         "provenance": provenance(),
     }
     write_json(wanted.out / REPORT, report)
-    write_page(report, subject, choice, wanted.out)
+    shown = shown_pictures(report, subject, choice, wanted.out)
+    write_page(report, shown, default_codec(measured["wire"]), wanted.out)
     return report
 
 
