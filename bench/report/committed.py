@@ -10,6 +10,7 @@ from siftfunnel.bench.cells.result import Cell
 from siftfunnel.bench.edge.table import render_edge
 from siftfunnel.bench.links.probe import Calibration
 from siftfunnel.bench.links.profiles import LinkProfile
+from siftfunnel.bench.pages import render_serving
 from siftfunnel.bench.peers.table import render_peers
 from siftfunnel.bench.recommend.answers import (
     measured_links,
@@ -29,7 +30,7 @@ from siftfunnel.bench.report.peers import peers_drawings
 from siftfunnel.bench.report.sources import read_cells, read_fronts, read_inverters, read_json
 from siftfunnel.bench.report.summary import report_files
 from siftfunnel.bench.report.tables import configured_link
-from siftfunnel.bench.serving.table import render_serving
+from siftfunnel.bench.stored import read
 from siftfunnel.lab.reports.own_front import front_page as own_front_page
 from siftfunnel.lab.reports.own_networks import networks_page
 from siftfunnel.lab.reports.pages import page_files
@@ -106,12 +107,12 @@ def _links(result: Mapping[str, Any]) -> Page:
     """Links as asked for and as measured, from `siftfunnel bench links NAME... --out`."""
 
     def profile(each: Mapping[str, Any]) -> LinkProfile:
-        return LinkProfile.from_json(json.dumps(each["link"]))
+        return read(LinkProfile, each["link"], "links.json")
 
     columns: tuple[tuple[str, Callable[[Mapping[str, Any]], str]], ...] = (
         ("link", lambda each: profile(each).name),
         ("asked for", lambda each: configured_link(each["link"])),
-        ("measured", lambda each: str(Calibration.from_json(json.dumps(each["measured"])))),
+        ("measured", lambda each: str(read(Calibration, each["measured"], "links.json"))),
         ("kept by", lambda each: str(each["emulation"])),
         ("source", lambda each: profile(each).source),
     )

@@ -15,14 +15,20 @@ from jinja2 import Environment, PackageLoader, StrictUndefined, select_autoescap
 from siftfunnel.lab.reports.table import Cell, Page, Table
 from siftfunnel.shared.files import write_file
 
-ENVIRONMENT = Environment(
-    loader=PackageLoader("siftfunnel.lab.reports"),
-    autoescape=select_autoescape(("html",)),
-    undefined=StrictUndefined,
-    trim_blocks=True,
-    lstrip_blocks=True,
-    keep_trailing_newline=True,
-)
+
+def templates_of(package: str, folder: str = "templates") -> Environment:
+    """The templates in a package's folder; a value that one shows and nobody gave is an error."""
+    return Environment(
+        loader=PackageLoader(package, folder),
+        autoescape=select_autoescape(("html",)),
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        keep_trailing_newline=True,
+    )
+
+
+ENVIRONMENT = templates_of("siftfunnel.lab.reports")
 
 
 def to_markdown(page: Page, *, with_drawings: bool = False) -> str:
