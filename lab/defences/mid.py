@@ -14,7 +14,7 @@ from torch.nn import functional
 
 from siftfunnel.lab.defences.defence import Defence, Loss, Step
 from siftfunnel.lab.defences.gaussian import standard_normal_divergence
-from siftfunnel.lab.networks.bottleneck import GaussianBottleneck
+from siftfunnel.lab.networks.necks import GaussianBottleneck
 
 
 @dataclass(frozen=True)
