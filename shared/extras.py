@@ -1,15 +1,15 @@
 """Which extra of this distribution brings a module, and how one installs it."""
 
 EXTRA_OF = {
+    "annotated_types": "bench",
     "cryptography": "demo",
     "cv2": "camera",
     "dpkt": "attacker",
-    "fastapi": "attacker",
     "grpc_health": "cloud",
     "grpc_reflection": "cloud",
     "grpc_tools": "dev",
     "hpack": "attacker",
-    "httpx": "attacker",
+    "httpx": "dev",
     "hyperframe": "attacker",
     "jinja2": "lab",
     "mlperf_loadgen": "bench",
@@ -17,6 +17,7 @@ EXTRA_OF = {
     "opacus": "lab",
     "prometheus_client": "cloud",
     "ray": "ray",
+    "pydantic": "bench",
     "rich": "demo",
     "safetensors": "lab",
     "skimage": "attacker",

@@ -28,6 +28,7 @@ from siftfunnel.bench.report.naming import machine_line, task_of
 from siftfunnel.bench.report.peers import peers_drawings
 from siftfunnel.bench.report.sources import read_cells, read_fronts, read_inverters, read_json
 from siftfunnel.bench.report.tables import configured_link
+from siftfunnel.bench.stored import read
 from siftfunnel.lab.tables.cells import Document, Drawing, Section, words
 
 Pages = dict[str, str]
@@ -106,8 +107,8 @@ def links_pages(file: Path, root: Path) -> Pages:
     values = read_json(file)
     rows = []
     for each in values["links"]:
-        profile = LinkProfile.from_json(json.dumps(each["link"]))
-        measured = Calibration.from_json(json.dumps(each["measured"]))
+        profile = read(LinkProfile, each["link"], str(file))
+        measured = read(Calibration, each["measured"], str(file))
         told = (profile.name, configured_link(each["link"]), str(measured), each["emulation"])
         rows.append(tuple(map(words, (*told, profile.source))))
     columns = ("link", "asked for", "measured", "kept by", "source")

@@ -47,7 +47,7 @@ REGISTRY: Mapping[str, Kind] = {
     ),
     "serving": Kind(
         "bench/results/serving.json",
-        rendered_by("siftfunnel.bench.serving.table", "render_serving", "serving", throughput_drawings),
+        rendered_by("siftfunnel.bench.pages", "render_serving", "serving", throughput_drawings),
         "throughput and latency of the serving path",
     ),
     "peers": Kind(
