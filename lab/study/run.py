@@ -26,7 +26,6 @@ from siftfunnel.lab.attacks.fingerprint import tensor_digest
 from siftfunnel.lab.attacks.generative import GenerativeGrayBox
 from siftfunnel.lab.attacks.victim import Victim, to_floats, victim_of_network
 from siftfunnel.lab.data.images import Splits
-from siftfunnel.lab.defences.dpsgd import DPSGD
 from siftfunnel.lab.metrics.authors import PAPER_BATCH
 from siftfunnel.lab.networks.split import SplitNetwork
 from siftfunnel.lab.provenance import provenance
@@ -42,7 +41,7 @@ from siftfunnel.lab.study.measure import (
 from siftfunnel.lab.study.profiles import Profile
 from siftfunnel.lab.study.rows import Row
 from siftfunnel.lab.training.checkpoints import RUN, RunFolderError
-from siftfunnel.lab.training.classifier import input_spec, sample_rate, steps_per_epoch
+from siftfunnel.lab.training.classifier import input_spec, steps_per_epoch
 from siftfunnel.lab.training.recipes import Recipe
 from siftfunnel.lab.training.runs import load_run, splits_of, store_run, train_recipe
 
@@ -383,7 +382,6 @@ def training_figures(subject: Subject) -> dict[str, Any]:
 
 def _epsilon(subject: Subject) -> float | None:
     recipe, pictures = subject.recipe, len(subject.splits.train)
-    if not isinstance(recipe.defence, DPSGD):
-        return None
     steps = steps_per_epoch(recipe, pictures) * subject.stored["epochs_done"]
-    return round(recipe.defence.epsilon(steps=steps, sample_rate=sample_rate(recipe, pictures)), 3)
+    spent = recipe.defence.privacy_spent(steps=steps, pictures=pictures, batch_size=recipe.batch_size)
+    return None if spent is None else round(spent, 3)

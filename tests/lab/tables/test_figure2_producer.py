@@ -11,10 +11,10 @@ import torch
 from siftfunnel.lab.attacks.registry import make_attack
 from siftfunnel.lab.attacks.victim import Victim, to_floats, victim_of_network
 from siftfunnel.lab.data.images import ImageSet, Splits
+from siftfunnel.lab.defences.gaussian_noise import GaussianNoise
 from siftfunnel.lab.defences.none import NoDefence
 from siftfunnel.lab.networks.registry import build_network
 from siftfunnel.lab.networks.split import SplitNetwork
-from siftfunnel.lab.networks.stages import GaussianNoise
 from siftfunnel.lab.study.figure2 import block_names, block_victims, measure_blocks
 from siftfunnel.lab.study.profiles import MeasureBudget, Profile, cpu_profile
 from siftfunnel.lab.study.rows import row
