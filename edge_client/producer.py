@@ -8,8 +8,8 @@ from contextlib import closing
 from dataclasses import dataclass, replace
 from types import MappingProxyType
 
+from siftfunnel.edge_client.delivery import Delivery
 from siftfunnel.edge_client.encoder import Encoded, Encoder
-from siftfunnel.edge_client.engine import StreamEngine
 from siftfunnel.edge_client.errors import CodecError, DeviceExhausted, ImageError, ModelError
 from siftfunnel.edge_client.frame import EncodedFrame
 from siftfunnel.edge_client.outcome import DEVICE, ENCODE, IMAGE, INTERNAL, MODEL, FrameFailure, Superseded
@@ -107,11 +107,11 @@ class Producer:
     Args:
         source: where pictures come from, and whether it blocks or keeps the latest.
         encoder: the device's share of the work.
-        engine: where frames go.
+        delivery: where frames go.
         numbers: gives each frame its sequence, shared by all streams of a client.
         budget_ms: how long after it was read a frame's answer is of use, None for ever.
         on_handed_in: sees every frame before it is sent.
-        limit: frames under way at most, where that is below the engine's window.
+        limit: frames under way at most, where that is below the window's.
 
     Attributes:
         handed_in: frames that were given a number and are owed an outcome.
@@ -122,7 +122,7 @@ class Producer:
         self,
         source: Source,
         encoder: Encoder,
-        engine: StreamEngine,
+        delivery: Delivery,
         numbers: Iterator[int],
         *,
         budget_ms: int | None = None,
@@ -131,7 +131,7 @@ class Producer:
     ) -> None:
         self._source = source
         self._encoder = encoder
-        self._engine = engine
+        self._delivery = delivery
         self._numbers = numbers
         self._budget_ms = budget_ms
         self._on_handed_in = on_handed_in
@@ -151,7 +151,7 @@ class Producer:
         """Read no more; frames already handed in are still answered. Does not wait."""
         self._stop.set()
         self._slot.close()
-        self._engine.finish()
+        self._delivery.finish()
 
     def join(self, timeout_s: float) -> None:
         """Wait for the thread; a source that hangs in a read is left behind."""
@@ -164,7 +164,7 @@ class Producer:
         except Exception as error:
             self.error = error
         finally:
-            self._engine.finish()
+            self._delivery.finish()
 
     def _run_blocking(self) -> None:
         with closing(self._items()) as items:
@@ -172,7 +172,7 @@ class Producer:
                 encoded = self._encode(item)
                 if encoded is None:
                     continue
-                if not self._engine.wait_for_room(self._limit) or self._stop.is_set():
+                if not self._delivery.wait_for_room(self._limit) or self._stop.is_set():
                     return
                 if not self._hand_in(self._numbered(item), encoded):
                     self.handed_in -= 1
@@ -186,7 +186,7 @@ class Producer:
         reader = threading.Thread(target=self._read_latest, name="edge-reader", daemon=True)
         reader.start()
         try:
-            while self._engine.wait_for_room(self._limit) and (item := self._slot.take()) is not None:
+            while self._delivery.wait_for_room(self._limit) and (item := self._slot.take()) is not None:
                 encoded = self._encode(item)
                 if encoded is not None and not self._hand_in(item, encoded):
                     self._supersede(item)
@@ -246,7 +246,7 @@ class Producer:
         try:
             if self._on_handed_in is not None:
                 self._on_handed_in(item.sequence, encoded)
-            return self._engine.hand_in(frame_of(encoded, item, self._budget_ms))
+            return self._delivery.hand_in(frame_of(encoded, item, self._budget_ms))
         except Exception as error:
             self._fail(item, INTERNAL, f"the frame could not be handed in: {error!r}")
             return True
@@ -255,7 +255,9 @@ class Producer:
         assert item.sequence is not None
         picture = item.picture
         bundle, codec = self._encoder.model.bundle.name, self._encoder.codec.name
-        self._engine.report(Superseded(item.sequence, picture.name, picture.label, bundle, codec, item.index))
+        self._delivery.report(
+            Superseded(item.sequence, picture.name, picture.label, bundle, codec, item.index)
+        )
 
     def _fail(self, item: Item, code: str, message: str) -> None:
         """Report a failure; a picture that does not decode never becomes a frame, any other does."""
@@ -264,7 +266,7 @@ class Producer:
         picture = item.picture
         bundle, codec = self._encoder.model.bundle.name, self._encoder.codec.name
         failure = FrameFailure(item.sequence, picture.name, picture.label, code, message)
-        self._engine.report(replace(failure, bundle=bundle, codec=codec, index=item.index))
+        self._delivery.report(replace(failure, bundle=bundle, codec=codec, index=item.index))
 
 
 def _told(error: Exception) -> tuple[str, str]:

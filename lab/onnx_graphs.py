@@ -1,7 +1,7 @@
 """What is asked of an ONNX graph, message by message: inputs, readers, constants, sizes."""
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Mapping
 
 import onnx
 from onnx import TensorProto, helper
@@ -42,6 +42,17 @@ def all_nodes(graph: onnx.GraphProto) -> Iterator[onnx.NodeProto]:
         yield node
         for body in subgraphs(node):
             yield from all_nodes(body)
+
+
+def rename(nodes: Iterable[onnx.NodeProto], names: Mapping[str, str]) -> None:
+    """Give tensors other names wherever nodes, and bodies within them, read or make them."""
+    for node in nodes:
+        for ends in (node.input, node.output):
+            ends[:] = [names.get(name, name) for name in ends]
+        for body in subgraphs(node):
+            rename(body.node, names)
+            for value in body.output:
+                value.name = names.get(value.name, value.name)
 
 
 def weights(graph: onnx.GraphProto) -> dict[str, TensorProto]:

@@ -4,7 +4,9 @@ run = Runner(Path("half.onnx"))
 (scores,) = run(frames)             # arrays in, arrays out; the first axis of each is the batch
 """
 
+import statistics
 import tempfile
+import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,6 +22,7 @@ from siftfunnel.lab.onnx_graphs import NetworkError, copy_of, exceeds_protobuf
 BATCH = 100
 VALUES_AT_ONCE = 2**22
 """Of one input, in a run of a graph that takes any number of frames."""
+TIMED_RUNS = 15
 NUMPY_TYPES = {
     "tensor(float)": "float32",
     "tensor(float16)": "float16",
@@ -97,6 +100,10 @@ class Runner:
         ]
         return tuple(np.concatenate(values) for values in zip(*parts, strict=True))
 
+    def first(self, *arrays: NDArray[Any]) -> NDArray[Any]:
+        """The first output alone, as of a graph that has one."""
+        return self(*arrays, names=[self.outputs[0].name])[0]
+
     def _piece(self, arrays: Sequence[NDArray[Any]], names: Sequence[str]) -> list[NDArray[Any]]:
         frames = len(arrays[0])
         missing = (self.frames_per_run or frames) - frames
@@ -132,6 +139,18 @@ class Runner:
         except Exception as error:  # ONNX Runtime's own errors share no public class
             raise NetworkError(f"ONNX Runtime cannot run the network: {_first_line(error)}") from error
         return outputs
+
+    def milliseconds(self, *arrays: NDArray[Any]) -> float:
+        """Median time of one frame on this machine, of runs of as few frames as the graph takes."""
+        step = self.frames_per_run or 1
+        once = [array[:step] for array in arrays]
+        self(*once)
+        times = []
+        for _ in range(TIMED_RUNS):
+            started = time.perf_counter()
+            self(*once)
+            times.append(time.perf_counter() - started)
+        return round(1000 * statistics.median(times) / step, 3)
 
 
 def frames_at_once(arrays: Sequence[NDArray[Any]]) -> int:

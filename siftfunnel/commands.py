@@ -89,8 +89,8 @@ _ATTACKER = (
     "hyperframe",
     "hpack",
     "dpkt",
-    "fastapi",
-    "httpx",
+    "starlette",
+    "uvicorn",
     "skimage",
 )
 

@@ -8,9 +8,8 @@ from siftfunnel.attacker.feeds.capture_file import CaptureError, Packet, PcapFil
 from siftfunnel.attacker.feeds.config import PcapConfig, SniffConfig
 from siftfunnel.attacker.feeds.feed import ThreadFeed
 from siftfunnel.attacker.feeds.packet_ring import PacketRing
-from siftfunnel.attacker.tap.direction import BY_PORT
 from siftfunnel.attacker.tap.events import Dropped, Event, FeedError, Phase, Settle
-from siftfunnel.attacker.tap.flow_table import FlowTable
+from siftfunnel.attacker.tap.flow_table import BY_PORT, FlowTable
 from siftfunnel.attacker.tap.limits import TapLimits
 from siftfunnel.attacker.tap.packets import LOST_FRAGMENT, RAW, Ignored, PacketReader, knows_link_type
 
@@ -65,8 +64,6 @@ class PacketFeed(ThreadFeed[Capture]):
 
 class PcapFeed(PacketFeed[tuple[BinaryIO, PcapFile | PcapngFile]]):
     """`pcap:FILE`: all TCP connections of a capture file, with the times at which they were captured."""
-
-    kind = "pcap"
 
     def __init__(
         self, config: PcapConfig, settle: Settle | None = None, limits: TapLimits | None = None
@@ -134,8 +131,6 @@ class SniffFeed(PacketFeed[PacketRing]):
     Capturing, parsing and the sink share one thread: the kernel's ring is the spool, and counts what
     overflows. Fragments pass the kernel's filter unchecked, so that the port is looked at again here.
     """
-
-    kind = "sniff"
 
     def __init__(
         self,

@@ -20,13 +20,12 @@ from siftfunnel.attacker.tap.events import (
     Dropped,
     Event,
     FeedError,
-    Kind,
     Overheard,
     Phase,
     Settle,
     Traffic,
 )
-from siftfunnel.attacker.tap.shape import first_frame, kind_of
+from siftfunnel.attacker.tap.shape import Content, read
 from siftfunnel.shared.flow_file import older_file
 from siftfunnel.shared.flows import FlowError, FlowRecord, read_flow
 
@@ -60,10 +59,10 @@ class FlowReplay:
         known = self._known.get(record.connection)
         if known is None:
             known = self._open(record, events)
-        kind = kind_of(record.method, record.direction, record.message)
+        content = read(record.method, record.direction, record.message)
         if record.digest is not None:
             known.digest, known.digest_source = record.digest, "header"
-        elif (settled := self._tried(kind, record.message)) is not None:
+        elif (settled := self._tried(content)) is not None:
             known.digest, known.digest_source = settled, "checksum"
         up_bytes, down_bytes = known.traffic.up_bytes, known.traffic.down_bytes
         if record.direction == "up":
@@ -77,20 +76,21 @@ class FlowReplay:
                 time_s=record.time_s,
                 direction=record.direction,
                 stream_id=0,
-                kind=kind,
+                kind=content.kind,
                 method=record.method,
                 digest=known.digest,
                 digest_source=known.digest_source,
                 message=record.message,
+                parts=content.parts,
                 wire_bytes=record.wire_bytes,
                 traffic=known.traffic,
             )
         )
         return events
 
-    def _tried(self, kind: Kind, message: bytes) -> str | None:
+    def _tried(self, content: Content) -> str | None:
         """The digest of the bundle that a message's first frame fits, if there is such a frame and bundle."""
-        frame = None if self._settle is None else first_frame(kind, message)
+        frame = content.first_frame
         return None if self._settle is None or frame is None else self._settle(frame)
 
     def close(self, time_s: float) -> list[Event]:
@@ -114,8 +114,6 @@ class FlowReplay:
 
 class CloudFeed(ThreadFeed[None]):
     """`cloud:FLOWS`: follows a file of flow records from its beginning, still growing or not."""
-
-    kind = "cloud"
 
     def __init__(self, config: CloudConfig, settle: Settle | None = None) -> None:
         super().__init__(config)

@@ -14,10 +14,9 @@ from collections import deque
 from collections.abc import Callable
 from typing import Any
 
-from siftfunnel.attacker.feeds.config import Endpoint
 from siftfunnel.attacker.feeds.spool import Chunk, Closed, Opened, SpoolItem
 from siftfunnel.attacker.tap.events import Direction, FeedError
-from siftfunnel.shared.ports import why_not_listening
+from siftfunnel.shared.ports import Endpoint, why_not_listening
 
 _CONNECT_TIMEOUT_S = 10.0
 _MAX_CONNECTING = 256

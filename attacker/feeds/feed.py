@@ -5,16 +5,15 @@ import threading
 from abc import ABC, abstractmethod
 from collections import Counter
 from collections.abc import Iterable
-from typing import Any, ClassVar, Generic, TypeVar
+from typing import Any, Generic, TypeVar
 
-from siftfunnel.attacker.feeds.config import FeedConfig
+from siftfunnel.attacker.feeds.config import TapConfig
 from siftfunnel.attacker.tap.events import (
     ConnectionClosed,
     ConnectionOpened,
     Dropped,
     Event,
     FeedError,
-    FeedKind,
     FeedState,
     Opaque,
     Overheard,
@@ -96,11 +95,9 @@ class ThreadFeed(ABC, Generic[Source]):
     happened at the end. A fault while listening ends the feed, and its state tells of it.
     """
 
-    kind: ClassVar[FeedKind]
-
-    def __init__(self, config: FeedConfig) -> None:
+    def __init__(self, config: TapConfig) -> None:
         self.stopping = threading.Event()
-        self._tap = str(config)
+        self._tap, self._kind = str(config), config.kind
         self._tally = Tally()
         self._sink: Sink | None = None
         self._phase: Phase = "idle"
@@ -153,7 +150,7 @@ class ThreadFeed(ABC, Generic[Source]):
         """How the feed is doing now."""
         told = {**self._tally.read(), **self._figures()}
         told["detail"] = self._detail or told.get("detail", "")
-        return FeedState(tap=self._tap, kind=self.kind, phase=self._phase, **told)
+        return FeedState(tap=self._tap, kind=self._kind, phase=self._phase, **told)
 
     def _emit(self, events: Iterable[Event]) -> None:
         """Count events and hand them over, in order; an observer that raises does not end the feed."""

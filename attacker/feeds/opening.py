@@ -1,10 +1,10 @@
 """From a tap's configuration to the feed that does it."""
 
-from siftfunnel.attacker.feeds.config import CloudConfig, FeedConfig, PcapConfig, RelayConfig
+from siftfunnel.attacker.feeds.config import CloudConfig, PcapConfig, RelayConfig, SniffConfig, TapConfig
 from siftfunnel.attacker.tap.events import Feed, Settle
 
 
-def open_feed(config: FeedConfig, settle: Settle | None = None) -> Feed:
+def open_feed(config: TapConfig, settle: Settle | None = None) -> Feed:
     """The feed for `config`, not yet started; `settle` tells the bundle of a connection joined midway.
 
     The kinds are imported when used: packets need a parser of their own.
@@ -23,4 +23,5 @@ def open_feed(config: FeedConfig, settle: Settle | None = None) -> Feed:
         return CloudFeed(config, settle)
     from siftfunnel.attacker.feeds.captured import SniffFeed
 
+    assert isinstance(config, SniffConfig)
     return SniffFeed(config, settle)

@@ -37,8 +37,6 @@ class _Report:
 class RelayFeed(ThreadFeed[socket.socket]):
     """`relay:LISTEN:TARGET`: stands in the path, needs no privilege, changes nothing that passes."""
 
-    kind = "relay"
-
     def __init__(
         self,
         config: RelayConfig,

@@ -19,7 +19,7 @@ import statistics
 import sys
 from collections.abc import Sequence
 
-from siftfunnel.attacker.feeds.config import parse_relay
+from siftfunnel.attacker.feeds.config import RelayConfig, TapConfig
 from siftfunnel.attacker.feeds.copier import Copier
 from siftfunnel.attacker.feeds.spool import Finished, Spool, SpoolItem
 from siftfunnel.attacker.tap.events import FeedError
@@ -42,7 +42,8 @@ def main(arguments: Sequence[str]) -> int:
 
 
 async def _relay(text: str, spool: Spool, outlet: socket.socket) -> int:
-    config, loop = parse_relay(text), asyncio.get_running_loop()
+    config, loop = TapConfig.parse(text), asyncio.get_running_loop()
+    assert isinstance(config, RelayConfig)
     sending = _Sending(spool, outlet)
 
     def tee(item: SpoolItem) -> None:

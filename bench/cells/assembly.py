@@ -9,7 +9,16 @@ import numpy as np
 
 from siftfunnel.bench.cells.plan import PlannedCell
 from siftfunnel.bench.cells.record import RunRecord
-from siftfunnel.bench.cells.result import LAYERS, Cell, EmulationName, Latency, LayerBytes, Repeat, Stages
+from siftfunnel.bench.cells.result import (
+    LAYERS,
+    BothWays,
+    Cell,
+    EmulationName,
+    Latency,
+    LayerBytes,
+    Repeat,
+    Stages,
+)
 from siftfunnel.bench.links.probe import Calibration, Way
 
 _SPLIT_MEASURED = (
@@ -100,8 +109,7 @@ def assemble(
         overloaded=any(run.overloaded for run in runs),
         stages_ms=_stages(runs, up, down, calibration),
         stage_residual=round(_weighted([run.residual for run in runs], runs), 5),
-        bytes_up=up,
-        bytes_down=down,
+        bytes=BothWays(up, down),
         correct=sum(run.correct for run in runs),
         judged=sum(run.judged for run in runs),
         errors=dict(errors),

@@ -4,7 +4,7 @@ import json
 import re
 import tempfile
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from itertools import groupby
 from pathlib import Path
 from typing import Any, cast
@@ -71,15 +71,6 @@ class Load:
     def with_limit(self, latency_limit_ms: float) -> "Load":
         """The same with another limit."""
         return replace(self, latency_limit_ms=latency_limit_ms)
-
-    def to_json(self) -> dict[str, Any]:
-        """JSON values."""
-        return asdict(self)
-
-    @classmethod
-    def from_json(cls, value: dict[str, Any]) -> "Load":
-        """What `to_json` gave."""
-        return cls(**value)
 
 
 @dataclass(frozen=True)

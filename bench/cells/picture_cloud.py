@@ -4,12 +4,8 @@ It is `siftfunnel cloud` in everything but what a frame holds: the same service,
 worker threads, so that both modes stand on the same serving path. Decoding is done by the workers.
 """
 
-import argparse
 import asyncio
 import contextlib
-import json
-import signal
-import sys
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any, cast
@@ -17,8 +13,9 @@ from typing import Any, cast
 import grpc
 
 from siftfunnel import __version__
-from siftfunnel.bench.cells.network import WholeNetwork
+from siftfunnel.bench.cells.paths import WholeNetwork
 from siftfunnel.bench.cells.picture_codec import PictureCodec
+from siftfunnel.bench.children import tell, until_told
 from siftfunnel.cloud_server.answers import Reading
 from siftfunnel.cloud_server.batching import BatchPolicy
 from siftfunnel.cloud_server.catalogue import Catalogue, ServedBundle
@@ -92,27 +89,14 @@ def _wake_all(owners: Iterable[Owner]) -> None:
         owner.wake()
 
 
-async def serve(host: str, bundles: Iterable[Path], codecs: Iterable[str]) -> None:
-    """Print one line of JSON with the address, as `siftfunnel cloud` does, and serve until told to stop."""
-    stop = asyncio.Event()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        asyncio.get_running_loop().add_signal_handler(number, stop.set)
-    cloud = PictureCloud(bundles, codecs)
-    print(json.dumps({"grpc": await cloud.start(host)}), flush=True)
-    await stop.wait()
-    await cloud.stop()
+def serve(host: str, bundles: list[str], codecs: list[str]) -> None:
+    """The server's process: tells its address, as `siftfunnel cloud` does, and serves until told to stop."""
 
+    async def run() -> None:
+        stop = until_told()
+        cloud = PictureCloud(map(Path, bundles), codecs)
+        tell(grpc=await cloud.start(host))
+        await stop.wait()
+        await cloud.stop()
 
-def main(argv: list[str] | None = None) -> int:
-    """The server's process."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--host", required=True)
-    parser.add_argument("--bundle", type=Path, action="append", required=True)
-    parser.add_argument("--codec", action="append", required=True)
-    args = parser.parse_args(argv)
-    asyncio.run(serve(args.host, args.bundle, args.codec))
-    return 0
-
-
-if __name__ == "__main__":
-    sys.exit(main())
+    asyncio.run(run())

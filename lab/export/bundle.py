@@ -22,11 +22,12 @@ from torch import nn
 
 from siftfunnel.lab.data.images import ImageSet
 from siftfunnel.lab.defences.losses import distance_correlation_unbiased
+from siftfunnel.lab.device import DeviceModel
 from siftfunnel.lab.export.folding import folded_copy, round_to_half
 from siftfunnel.lab.export.graph import write_onnx
 from siftfunnel.lab.networks.split import SplitNetwork, count_parameters
+from siftfunnel.lab.onnx_runner import Runner
 from siftfunnel.lab.provenance import provenance
-from siftfunnel.lab.sessions import DeviceModel, OnnxModel
 from siftfunnel.lab.training.checkpoints import BEST, RUN
 from siftfunnel.lab.training.classifier import evaluate_logits, input_spec
 from siftfunnel.lab.training.recipes import Recipe
@@ -82,8 +83,8 @@ def verify(exported: ExportedNetwork, x_NCHW: NDArray[np.float32]) -> dict[str, 
     with torch.inference_mode():
         expected_feature = exported.edge(torch.from_numpy(x_NCHW))
         expected_logits = exported.cloud(expected_feature).numpy()
-    feature = OnnxModel(exported.edge_onnx)(x_NCHW)
-    logits = OnnxModel(exported.cloud_onnx)(feature)
+    feature = Runner(exported.edge_onnx).first(x_NCHW)
+    logits = Runner(exported.cloud_onnx).first(feature)
     differences = {
         "feature": _relative_difference(feature, expected_feature.numpy()),
         "logits": _relative_difference(logits, expected_logits),
@@ -115,7 +116,7 @@ def accuracy(logits: NDArray[np.float32], labels: NDArray[np.int64]) -> float:
 
 
 def measure_codecs(
-    manifest: Manifest, cloud: OnnxModel, features_NCHW: NDArray[np.float32], labels: NDArray[np.int64]
+    manifest: Manifest, cloud: Runner, features_NCHW: NDArray[np.float32], labels: NDArray[np.int64]
 ) -> dict[str, dict[str, float]]:
     """Mean payload size and accuracy of each codec, through real payloads."""
     figures: dict[str, dict[str, float]] = {}
@@ -125,12 +126,12 @@ def measure_codecs(
         restored = np.stack([codec.decode(payload) for payload in payloads])
         figures[codec.name] = {
             "payload_bytes_mean": round(float(np.mean([len(payload) for payload in payloads])), 1),
-            "accuracy": round(accuracy(cloud(restored), labels), 4),
+            "accuracy": round(accuracy(cloud.first(restored), labels), 4),
         }
     return figures
 
 
-def measure_jpeg(images: ImageSet, edge: DeviceModel, cloud: OnnxModel, spec: InputSpec) -> dict[str, float]:
+def measure_jpeg(images: ImageSet, edge: DeviceModel, cloud: Runner, spec: InputSpec) -> dict[str, float]:
     """What sending the picture itself would cost: JPEG quality 75, mean size and accuracy."""
     sizes, restored = [], []
     for picture in images.images_NHWC:
@@ -138,7 +139,7 @@ def measure_jpeg(images: ImageSet, edge: DeviceModel, cloud: OnnxModel, spec: In
         Image.fromarray(picture).save(stored, format="JPEG", quality=75)
         sizes.append(len(stored.getvalue()))
         restored.append(np.asarray(Image.open(stored).convert("RGB")))
-    logits = cloud(edge(normalise(np.stack(restored), spec)))
+    logits = cloud.first(edge(normalise(np.stack(restored), spec)))
     return {
         "payload_bytes_mean": round(float(np.mean(sizes)), 1),
         "accuracy": round(accuracy(logits, images.labels), 4),
@@ -223,7 +224,7 @@ def export_run(
     exported = convert(network)
     differences = verify(exported, normalise(splits.validation.images_NHWC[:VERIFICATION_PICTURES], spec))
     edge = DeviceModel(exported.edge_onnx, recipe.defence.edge_stages(network))
-    cloud = OnnxModel(exported.cloud_onnx)
+    cloud = Runner(exported.cloud_onnx)
 
     validation_features = edge(normalise(splits.validation.images_NHWC, spec))
     manifest = _manifest(name, recipe, network, splits.train.classes, validation_features)

@@ -19,7 +19,7 @@ from torch import Tensor, nn
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
-from siftfunnel.lab.sessions import OnnxModel
+from siftfunnel.lab.onnx_runner import Runner
 
 WARM_UP_RUNS = 10
 TIMED_RUNS = 50
@@ -232,10 +232,10 @@ def cpu_latency(
         runs: Timed runs.
         warm_up: Runs before them.
     """
-    session = OnnxModel(model)
+    session = Runner(model)
     picture = np.zeros((1, *input_shape), dtype=np.float32)
     name = f"{platform.machine()} CPU, ONNX Runtime, one thread"
-    return time_runs(lambda: session(picture), device=name, runs=runs, warm_up=warm_up)
+    return time_runs(lambda: session.first(picture), device=name, runs=runs, warm_up=warm_up)
 
 
 def gpu_latency(

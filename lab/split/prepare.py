@@ -25,6 +25,7 @@ from siftfunnel.lab.onnx_graphs import (
     copy_of,
     exceeds_protobuf,
     given_inputs,
+    rename,
     set_shape,
     weights,
 )
@@ -181,9 +182,7 @@ def _take_names_back(model: onnx.ModelProto) -> None:
     taken = {*made, *weights(model.graph), *(value.name for value in model.graph.input)}
     back = {name: name.removeprefix(_IN_SINGLE) for name in made if name.startswith(_IN_SINGLE)}
     back = {name: old for name, old in back.items() if old not in taken}
-    for node in nodes:
-        for names in (node.input, node.output):
-            names[:] = [back.get(name, name) for name in names]
+    rename(model.graph.node, back)
 
 
 def free_batch(model: onnx.ModelProto, shape: tuple[int, ...], batch: int) -> onnx.ModelProto:

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from ipaddress import ip_address
 from pathlib import Path
 
-from siftfunnel.demo.pairs import tasks_of
+from siftfunnel.demo.selection import tasks_of
 from siftfunnel.shared.bundle import Bundle, Inverter, Problem, find_inverters
 from siftfunnel.shared.files import require_place
 from siftfunnel.shared.plain_words import how_to_invert

@@ -12,11 +12,11 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
-from siftfunnel.attacker.feeds.config import Endpoint
 from siftfunnel.attacker.feeds.copier import Copier
 from siftfunnel.attacker.feeds.spool import Chunk, SpoolItem
 from siftfunnel.attacker.tap.connection import ConnectionTap
 from siftfunnel.attacker.tap.events import Direction, Event, Overheard
+from siftfunnel.shared.ports import Endpoint
 from siftfunnel.shared.rpc import split_inference_pb2 as pb
 from siftfunnel.shared.rpc import split_inference_pb2_grpc as rpc
 

@@ -11,8 +11,9 @@ from siftfunnel.edge_client.address import ServerAddress
 from siftfunnel.edge_client.cli import main
 from siftfunnel.edge_client.frame import EncodedFrame, Held
 from siftfunnel.edge_client.outcome import BUDGET_EXCEEDED, NO_REPLY
-from siftfunnel.edge_client.reconnection import Reconnection, ReconnectPolicy
+from siftfunnel.edge_client.reconnection import Reconnection
 from siftfunnel.edge_client.redial import Redial
+from siftfunnel.edge_client.settings import ReconnectPolicy
 from siftfunnel.edge_client.transport import CallEnded
 from siftfunnel.edge_client.window import Failed
 from siftfunnel.shared.bundle import Bundle

@@ -18,7 +18,7 @@ from siftfunnel.shared.preprocess import normalise
 from siftfunnel.shared.rpc import split_inference_pb2 as pb
 from siftfunnel.shared.tensors import pack_arrays
 from siftfunnel.shared.wire import codec_by_name, make_codecs
-from tests.attacker.scene import METHOD, Overheard, Scene, Traffic, eventually, heard_frame
+from tests.attacker.scene import Scene, eventually, heard, heard_frame
 from tests.attacker.web.browser import PHONE, TOUCH, Open, expect, keep, lane
 from tests.attacker.web.live import LivePage
 from tests.ownbundle import make_own_bundle, make_own_inverter
@@ -62,7 +62,7 @@ class Own:
             )
             stage.relay.tell(
                 heard_frame(frame, self.bundle.digest, "c0", now),
-                Overheard("c0", now, "down", 1, "reply", METHOD, None, None, reply, len(reply), Traffic()),
+                heard("down", reply, None, "c0", now, len(reply)),
             )
             time.sleep(0.3)
 

@@ -1,3 +1,4 @@
+import json
 from pathlib import Path
 from typing import Any
 
@@ -10,9 +11,10 @@ from siftfunnel.bench.cells.load import Load
 from siftfunnel.bench.cells.pictures import read_pictures
 from siftfunnel.bench.cells.plan import PlannedCell
 from siftfunnel.bench.cells.record import RunRecord
-from siftfunnel.bench.cells.result import Cell
+from siftfunnel.bench.cells.result import EarlyStopping
 from siftfunnel.bench.links.probe import Calibration, Way
 from siftfunnel.bench.links.profiles import link_profile
+from siftfunnel.bench.stored import as_json, read
 from tests.bench.cells.samples_of_pictures import make_pictures
 from tests.tinybundle import make_tiny_bundle
 
@@ -75,7 +77,6 @@ def test_a_cell_pools_its_runs(planned: PlannedCell) -> None:
     assert cell.latency_ms.p50 == 105.0
     assert [each.frames_per_s for each in cell.per_repeat] == [4.5, round(29 / 3, 3)]
     assert planned.is_done_by(cell)
-    assert Cell.from_json(cell.to_json()) == cell
 
 
 def test_a_layer_that_one_run_could_not_measure_is_not_measured(planned: PlannedCell) -> None:
@@ -119,7 +120,5 @@ def test_percentiles_are_values_of_the_sample_in_order(values: list[float]) -> N
 
 
 def test_a_run_reads_back_as_it_was_written() -> None:
-    import json
-
-    record = run_record()
-    assert RunRecord.from_json(json.loads(json.dumps(record.to_json()))) == record
+    record = run_record(early_stopping=EarlyStopping(True, 164.0, None, "satisfied"))
+    assert read(RunRecord, json.loads(json.dumps(as_json(record))), "a run") == record

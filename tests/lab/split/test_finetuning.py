@@ -13,26 +13,21 @@ from PIL import Image
 from siftfunnel.cli import main
 from siftfunnel.lab.data.images import DataError
 from siftfunnel.lab.onnx_graphs import weights
-from siftfunnel.lab.split import fitting
 from siftfunnel.lab.split.exporting import export_run
-from siftfunnel.lab.split.fit import FitSettings, fit_halves
+from siftfunnel.lab.split.finetuning import learned_names
 from siftfunnel.lab.split.folder import load_run
 from siftfunnel.lab.split.halves import Halves
-from siftfunnel.lab.split.targets import byte_targets
+from siftfunnel.lab.split.settings import FitSettings, TrainSettings, byte_targets
 from siftfunnel.lab.split.train import train_run
-from siftfunnel.lab.split.training import FunnelTask, TrainSettings
-from siftfunnel.lab.split.weights import learned_names
+from siftfunnel.lab.split.training import FunnelTask
 from siftfunnel.lab.training.checkpoints import RunFolderError
 from tests.lab.split import cutnets
+from tests.lab.split.cutnets import quiet
 
 COUNT = 240
 SETTINGS = TrainSettings(
     steps=60, steps_per_check=20, batch_size=32, finetune=True, label_weight=10, weights_rate=6.0
 )
-
-
-def quiet(text: str) -> None:
-    """Say nothing."""
 
 
 @lru_cache
@@ -53,20 +48,7 @@ def _pictures(place: Path, labels: tuple[str, ...] | None) -> Path:
 
 
 def _fitted(halves: Halves, pictures: Path, out: Path) -> Path:
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(fitting, "possible_sides", lambda maps: (2,))
-        fit_halves(
-            halves,
-            cutnets.SPEC,
-            pictures,
-            FitSettings(targets=byte_targets("80,50")),
-            out,
-            quiet,
-            name="tiny",
-            original_sha256="0" * 64,
-            cut="maps",
-            macs=(100, 1000),
-        )
+    cutnets.fitted(halves, pictures, out, FitSettings(targets=byte_targets("80,50")), side=2)
     return out
 
 
@@ -181,9 +163,14 @@ def test_a_training_goes_on_from_a_trained_run(run: Path, tmp_path: Path) -> Non
     )
 
 
-def test_a_fitted_run_is_not_trained_over(run: Path) -> None:
+def test_a_run_is_not_trained_over(run: Path, tmp_path: Path) -> None:
+    before = (run / "run.json").read_bytes()
     with pytest.raises(RunFolderError, match="choose another --out"):
         train_run(run, run, SETTINGS, quiet)
+    assert (run / "run.json").read_bytes() == before
+    # nothing is read or computed first, whatever lies there
+    with pytest.raises(RunFolderError, match="which stays what it is: choose another --out"):
+        train_run(tmp_path / "trained", tmp_path / "." / "trained", SETTINGS, quiet)
 
 
 def test_labels_and_finetune_belong_together(

@@ -9,9 +9,8 @@ import numpy as np
 import pytest
 
 from siftfunnel.lab.split import fitting, points
-from siftfunnel.lab.split.fit import FitSettings, fit_halves
 from siftfunnel.lab.split.folder import SplitRun, load_run
-from siftfunnel.lab.split.targets import byte_targets
+from siftfunnel.lab.split.settings import FitSettings, byte_targets
 from siftfunnel.lab.training.checkpoints import RunFolderError
 from tests.lab.split import cutnets
 
@@ -24,10 +23,7 @@ def pictures(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def fit(place: Path, out: Path, settings: FitSettings = SETTINGS, **changes: Any) -> SplitRun:
-    given: dict[str, Any] = {"name": "tiny", "original_sha256": "0" * 64, "cut": "maps", "macs": (100, 1000)}
-    return fit_halves(
-        cutnets.two_tensors(), cutnets.SPEC, place, settings, out, lambda text: None, **{**given, **changes}
-    )
+    return cutnets.fitted(cutnets.two_tensors(), place, out, settings, **changes)
 
 
 @pytest.fixture(scope="module")
