@@ -6,10 +6,9 @@ import numpy as np
 import pytest
 import torch
 
+from siftfunnel.lab.defences.quantiser import RateQuantiser
 from siftfunnel.lab.defences.registry import defence_from_json
-from siftfunnel.lab.defences.siftfunnel_rate import SiftFunnelRate
-from siftfunnel.lab.export.bundle import MOST_WIDENED, fit_rate_point
-from siftfunnel.lab.networks.rate import RateQuantiser
+from siftfunnel.lab.defences.siftfunnel_rate import MOST_WIDENED, SiftFunnelRate, fit_rate_point
 from siftfunnel.shared.manifest import FeatureSpec
 from siftfunnel.shared.wire import calibrate_lattice
 from siftfunnel.shared.wire.bodies import make_body
