@@ -20,6 +20,9 @@ AT_LEAST_3_11 := import sys; sys.exit(sys.version_info < (3, 11))
 PYTHON ?= $(eval PYTHON := $(shell for python in python3.11 python3.12 python3.13 python3 python; do \
 	$$python -c '$(AT_LEAST_3_11)' 2>/dev/null && echo $$python && break; done))$(PYTHON)
 
+# one process to a core; the tests of a file stay together, since they share what is dear to make
+PYTEST = $(BIN)/python -m pytest -n auto --maxprocesses 8 --dist loadfile
+
 .PHONY: help demo test test-slow docker-test check format stubs faces page-picture readme-table lab-tables bench-tables install-demo install-dev clean
 
 help: ## list the targets
@@ -29,10 +32,10 @@ demo: $(VENV)/demo.stamp ## install what the demo needs (no PyTorch) and run it;
 	@exec $(BIN)/siftfunnel demo $(ARGS)
 
 test: $(VENV)/dev.stamp ## install what the tests need and run them
-	$(BIN)/python -m pytest $(ARGS)
+	$(PYTEST) $(ARGS)
 
 test-slow: $(VENV)/dev.stamp ## run the tests, the long ones too
-	$(BIN)/python -m pytest --run-slow $(ARGS)
+	$(PYTEST) --run-slow $(ARGS)
 
 docker-test: $(VENV)/dev.stamp ## bring the containers up for real and test them (needs Docker)
 	$(BIN)/python -m pytest -m docker --run-docker $(ARGS)
@@ -62,11 +65,11 @@ readme-table: $(VENV)/demo.stamp ## write the table of shipped bundles into the 
 
 lab-tables: $(VENV)/dev.stamp ## write docs/tables and docs/findings.md from lab/results
 	$(BIN)/siftfunnel lab tables --out docs/tables
-	$(BIN)/python docs/make_findings.py
+	$(BIN)/python docs/make_prose.py findings
 
 bench-tables: $(VENV)/dev.stamp ## write docs/tables/bench and docs/bench.md from bench/results and lab/results
 	$(BIN)/siftfunnel bench tables --out docs/tables/bench
-	$(BIN)/python docs/make_bench.py
+	$(BIN)/python docs/make_prose.py bench
 
 install-demo: $(VENV)/demo.stamp ## only install what the demo needs
 

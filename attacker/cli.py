@@ -8,19 +8,14 @@ import json
 import os
 import sys
 from collections.abc import Iterator, Mapping, Sequence
-from importlib.util import find_spec
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from siftfunnel.attacker.feeds.config import Endpoint, FeedConfig, parse_tap
+from siftfunnel.attacker.config import DEFAULT_HTTP, AttackerConfig
 from siftfunnel.shared.hosts import TOKEN_VARIABLE
-
-if TYPE_CHECKING:
-    from siftfunnel.attacker.config import AttackerConfig
+from siftfunnel.shared.settings import add_flags, from_flags
 
 SUMMARY = "tap the channel and show what can be reconstructed"
-DEFAULT_HTTP = "127.0.0.1:8080"
-DEFAULT_RETENTION_MB = 64.0
 MAX_TOKEN_BYTES = 4096
 
 _DESCRIPTION = """\
@@ -56,122 +51,58 @@ class _Formatter(argparse.RawDescriptionHelpFormatter):
     """Keeps the examples as they are written."""
 
 
-def add_attacker_parser(
-    subparsers: Any, bundles_default: Sequence[Path] = (), inverters_default: Sequence[Path] = ()
-) -> None:
-    """Add `attacker` to the console.
-
-    Args:
-        subparsers: of the console's parser.
-        bundles_default: where bundles are looked for when no flag says so.
-        inverters_default: likewise for inverters.
-    """
+def add_attacker_parser(subparsers: Any) -> None:
+    """Add `attacker` to the console."""
     parser = subparsers.add_parser(
         "attacker", help=SUMMARY, description=_DESCRIPTION, epilog=_EPILOG, formatter_class=_Formatter
     )
     add_arguments(parser)
-    parser.set_defaults(bundles_default=tuple(bundles_default), inverters_default=tuple(inverters_default))
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the flags; `run` is set to what they start."""
-    _add_listening_flags(parser.add_argument_group("listening"))
-    _add_knowledge_flags(parser.add_argument_group("what it knows"))
-    _add_showing_flags(parser.add_argument_group("showing"))
-    parser.set_defaults(run=run, bundles_default=(), inverters_default=())
-
-
-def _add_listening_flags(group: Any) -> None:
-    group.add_argument(
-        "--tap", type=_tap, action="append", default=[], metavar="TAP", help="where to listen; see below"
-    )
-    group.add_argument(
-        "--record-flows",
-        type=Path,
-        metavar="FILE",
-        help="keep what is overheard as JSON lines (replay it with cloud:FILE)",
-    )
-    group.add_argument(
-        "--retention-mb",
-        type=float,
-        default=DEFAULT_RETENTION_MB,
-        metavar="N",
-        help="size that the record may reach; the oldest goes (%(default)s)",
-    )
-
-
-def _add_knowledge_flags(group: Any) -> None:
-    group.add_argument(
-        "--bundle",
-        "--bundles",
-        dest="bundles",
-        type=Path,
-        action="append",
-        default=[],
-        metavar="DIR",
-        help="a bundle or a folder of bundles; may be repeated "
-        "(default: SIFTFUNNEL_MODELS, else the shipped ones)",
-    )
-    group.add_argument(
-        "--inverter",
-        "--inverters",
-        dest="inverters",
-        type=Path,
-        action="append",
-        default=[],
-        metavar="DIR",
-        help="an inverter or a folder of inverters; may be repeated "
-        "(default: SIFTFUNNEL_INVERTERS, else the shipped ones)",
-    )
-
-
-def _add_showing_flags(group: Any) -> None:
-    group.add_argument(
-        "--http",
-        type=_endpoint,
-        default=DEFAULT_HTTP,
-        metavar="HOST:PORT",
-        help=f"where the page is served; port 0 takes a free one ({DEFAULT_HTTP})",
-    )
-    group.add_argument("--preview", metavar="URL", help="the edge's preview: originals, for scoring only")
-    group.add_argument("--control", metavar="URL", help="the demo's conductor: switches appear on the page")
-    group.add_argument(
-        "--page-name",
-        action="append",
-        default=[],
-        metavar="NAME",
-        help="answer to this host name too, beside localhost and addresses; may be repeated",
-    )
-    group.add_argument(
+    add_flags(parser.add_argument_group("listening"), AttackerConfig, "taps", "record", "retention_mb")
+    knows = parser.add_argument_group("what it knows")
+    for one, several, variable in (
+        ("bundle", "bundles", "SIFTFUNNEL_MODELS"),
+        ("inverter", "inverters", "SIFTFUNNEL_INVERTERS"),
+    ):
+        knows.add_argument(
+            f"--{one}",
+            f"--{several}",
+            dest=several,
+            type=Path,
+            action="append",
+            default=[],
+            metavar="DIR",
+            help=f"a folder of one {one}, or of several; may be repeated (default: {variable}, else the "
+            "shipped ones)",
+        )
+    showing = parser.add_argument_group("showing")
+    add_flags(showing, AttackerConfig, "http", "preview", "control", "page_names")
+    showing.add_argument(
         "--page-token-file",
         type=Path,
         metavar="FILE",
         help="show the page only to those who bring the token in this file, as http://HOST:PORT/?token=TOKEN "
         f"(default: the environment variable {TOKEN_VARIABLE}, else anyone who can reach it)",
     )
+    parser.set_defaults(run=run)
 
 
-def config_from(args: argparse.Namespace) -> "AttackerConfig":
+def config_from(args: argparse.Namespace) -> AttackerConfig:
     """The configuration that the flags mean.
 
     Raises:
         ValueError: a flag is missing or out of range.
     """
-    from siftfunnel.attacker.config import AttackerConfig
-
-    return AttackerConfig(
-        taps=tuple(args.tap),
-        http=args.http,
-        bundles=tuple(args.bundles or args.bundles_default or _places("SIFTFUNNEL_MODELS", "bundles")),
-        inverters=tuple(
-            args.inverters or args.inverters_default or _places("SIFTFUNNEL_INVERTERS", "inverters")
-        ),
-        preview=args.preview,
-        control=args.control,
+    return from_flags(
+        AttackerConfig,
+        args,
+        bundles=tuple(args.bundles or _places("SIFTFUNNEL_MODELS", "bundles")),
+        inverters=tuple(args.inverters or _places("SIFTFUNNEL_INVERTERS", "inverters")),
         page_names=tuple(name.lower() for name in args.page_name),
         page_token=_token(args.page_token_file),
-        record=args.record_flows,
-        retention_mb=args.retention_mb,
     )
 
 
@@ -208,35 +139,6 @@ def main(argv: Sequence[str] | None = None) -> int:
         return 2 if isinstance(error, ValueError) else 1
 
 
-def _tap(text: str) -> FeedConfig:
-    try:
-        return parse_tap(text)
-    except ValueError as error:
-        raise argparse.ArgumentTypeError(str(error)) from None
-
-
-def _endpoint(text: str) -> Endpoint:
-    try:
-        return parse_endpoint(text)
-    except ValueError as error:
-        raise argparse.ArgumentTypeError(str(error)) from None
-
-
-def parse_endpoint(text: str) -> Endpoint:
-    """HOST:PORT or PORT (then on 127.0.0.1); IPv6 addresses in brackets.
-
-    Raises:
-        ValueError: neither.
-
-    >>> parse_endpoint("8080")
-    Endpoint(host='127.0.0.1', port=8080)
-    """
-    host, _, port = text.rpartition(":")
-    if not port.isdecimal() or (":" in host and not (host.startswith("[") and host.endswith("]"))):
-        raise ValueError(f"expected HOST:PORT or PORT, not {text!r} (IPv6 addresses in brackets)")
-    return Endpoint(host.strip("[]") or "127.0.0.1", int(port))
-
-
 def _token(path: Path | None) -> str | None:
     """The page's token, from a file or the environment: a command line can be read by everybody."""
     if path is None:
@@ -249,12 +151,10 @@ def _token(path: Path | None) -> str | None:
 
 
 def _places(variable: str, folder: str) -> Iterator[Path]:
-    """Folders that a variable names, else the shipped ones, found without importing the distribution."""
+    """Folders that a variable names, else the shipped ones."""
+    from siftfunnel.shared.bundle_search import shipped_assets
+
     if named := os.environ.get(variable):
         yield from map(Path, filter(None, named.split(os.pathsep)))
-        return
-    product = find_spec("siftfunnel")
-    for place in (product and product.submodule_search_locations) or ():
-        shipped = Path(place) / "assets" / folder
-        if shipped.is_dir():
-            yield shipped
+    elif (assets := shipped_assets()) is not None and (assets / folder).is_dir():
+        yield assets / folder

@@ -1,15 +1,17 @@
-"""What an attacker process needs to know, checked before anything starts."""
+"""What an attacker process needs to know, checked before anything starts; its fields are its flags."""
 
 import re
 from dataclasses import dataclass, field
 from pathlib import Path
 from urllib.parse import urlsplit
 
-from siftfunnel.attacker.feeds.config import Endpoint, FeedConfig
-from siftfunnel.attacker.workshop import WorkshopConfig
+from siftfunnel.attacker.feeds.config import TapConfig
 from siftfunnel.shared.hosts import is_host_name
+from siftfunnel.shared.ports import LOOPBACK, Endpoint
+from siftfunnel.shared.settings import check, setting
 from siftfunnel.shared.showing import without_credentials
 
+DEFAULT_HTTP = Endpoint(LOOPBACK, 8080)
 _TOKEN = re.compile(r"[A-Za-z0-9_-]{16,256}")
 
 
@@ -18,35 +20,40 @@ class AttackerConfig:
     """One attacker process.
 
     Attributes:
-        taps: where it listens; one or more.
-        http: where the page is served; port 0 takes a free one.
         bundles: directories of bundles, or bundles themselves.
         inverters: likewise.
-        preview: the edge's preview (http://HOST:PORT), None for none.
-        control: the conductor's address (http://HOST:PORT), None for none.
-        record: a file for flow records, None for none.
-        retention_mb: how large the record may grow, 10^6 bytes.
-        page_names: names that the page answers to, beside localhost and addresses.
         page_token: what a visitor of the page must show, None where everyone may look.
-        workshop: bounds of reconstruction.
 
     Raises:
         ValueError: no tap, or an address, a name or a token that is not one.
     """
 
-    taps: tuple[FeedConfig, ...]
-    http: Endpoint
+    taps: tuple[TapConfig, ...] = setting((), "where to listen; see below", flag="--tap", metavar="TAP")
+    record: Path | None = setting(
+        None, "keep what is overheard as JSON lines (replay it with cloud:FILE)", flag="--record-flows"
+    )
+    retention_mb: float = setting(
+        64.0, "size that the record may reach, 10^6 bytes; the oldest goes", metavar="N", above=0
+    )
+    http: Endpoint = setting(
+        DEFAULT_HTTP,
+        "where the page is served; port 0 takes a free one",
+        metavar="HOST:PORT",
+        read=lambda text: Endpoint.parse(text, default_host=LOOPBACK),
+    )
+    preview: str | None = setting(None, "the edge's preview: originals, for scoring only", metavar="URL")
+    control: str | None = setting(None, "the demo's conductor: switches appear on the page", metavar="URL")
+    page_names: tuple[str, ...] = setting(
+        (),
+        "answer to this host name too, beside localhost and addresses; may be repeated",
+        flag="--page-name",
+    )
     bundles: tuple[Path, ...] = ()
     inverters: tuple[Path, ...] = ()
-    preview: str | None = None
-    control: str | None = None
-    record: Path | None = None
-    retention_mb: float = 64.0
-    page_names: tuple[str, ...] = ()
     page_token: str | None = field(default=None, repr=False)
-    workshop: WorkshopConfig = field(default_factory=WorkshopConfig)
 
     def __post_init__(self) -> None:
+        check(self)
         if not self.taps:
             raise ValueError(
                 "no tap was given: say where to listen with --tap (see `siftfunnel attacker --help`)"
@@ -59,8 +66,6 @@ class AttackerConfig:
                 raise ValueError(f"--page-name must be a host's name without a port, not {name!r}")
         if self.page_token is not None and not _TOKEN.fullmatch(self.page_token):
             raise ValueError("the page's token must be 16 or more of the characters A-Z a-z 0-9 - _")
-        if not self.retention_mb > 0:
-            raise ValueError(f"--retention-mb must be above 0, not {self.retention_mb}")
 
 
 def check_address(flag: str, address: str) -> None:

@@ -8,8 +8,6 @@ from collections.abc import Callable, Collection
 from dataclasses import dataclass, replace
 from itertools import accumulate, pairwise
 
-from google.protobuf.message import DecodeError
-
 from siftfunnel.attacker.ciphertext import Leftovers
 from siftfunnel.attacker.exchanges import (
     CallKey,
@@ -25,7 +23,6 @@ from siftfunnel.attacker.knowledge import Knowledge, Target
 from siftfunnel.attacker.ledger import BundleTally, Ledger
 from siftfunnel.attacker.outputs import outputs_of
 from siftfunnel.attacker.tap.events import ConnectionClosed, Event, Opaque, Overheard
-from siftfunnel.attacker.tap.shape import split
 from siftfunnel.shared.rpc import split_inference_pb2 as pb
 
 MAX_CONNECTIONS = 4096
@@ -75,17 +72,16 @@ class Intake:
         account.attributed += event.wire_bytes
         if event.kind == "other":
             return
-        try:
-            parts = split(event.kind, event.message)
-            shares = _shares(event.wire_bytes, [len(part) for part in parts])
-            for part, wire_bytes in zip(parts, shares, strict=True):
-                one = replace(event, message=part, wire_bytes=wire_bytes)
-                if event.kind in ("frame", "frames"):
-                    self._frame(tap, one, pb.Frame.FromString(part), account)
-                else:
-                    self._reply(tap, one, pb.Reply.FromString(part), account)
-        except DecodeError:
+        if event.parts is None:
             self._ledger.malformed_messages += 1
+            return
+        shares = _shares(event.wire_bytes, [part.ByteSize() for part in event.parts])
+        for part, wire_bytes in zip(event.parts, shares, strict=True):
+            one = replace(event, wire_bytes=wire_bytes)
+            if isinstance(part, pb.Frame):
+                self._frame(tap, one, part, account)
+            else:
+                self._reply(tap, one, part, account)
 
     def _frame(self, tap: str, event: Overheard, frame: pb.Frame, account: _Account) -> None:
         target = self._knowledge.target(event.digest) if event.digest else None

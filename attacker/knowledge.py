@@ -11,7 +11,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from google.protobuf.message import DecodeError
 from numpy.typing import NDArray
 
 from siftfunnel.attacker.exchanges import Answer
@@ -119,16 +118,12 @@ class Knowledge:
         """The bundle with this digest, if it is known."""
         return self._targets.get(digest)
 
-    def settle(self, message: bytes) -> str | None:
-        """Trial decode: the digest of the one known bundle that a serialised Frame belongs to.
+    def settle(self, frame: pb.Frame) -> str | None:
+        """Trial decode: the digest of the one known bundle that a Frame belongs to, if there is one.
 
         The checksum covers digest, codec and body, so a payload fits one bundle and a wrong match is one in
-        four thousand million per bundle tried. None when it is no Frame, or of no known bundle.
+        four thousand million per bundle tried.
         """
-        try:
-            frame = pb.Frame.FromString(message)
-        except DecodeError:
-            return None
         fitting = [target.bundle.digest for target in self.targets if _fits(target, frame)]
         return fitting[0] if len(fitting) == 1 else None
 

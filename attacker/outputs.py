@@ -6,11 +6,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from siftfunnel.attacker.boxes import find_boxes
 from siftfunnel.attacker.gallery import Gallery
 from siftfunnel.attacker.maps import tensor_picture
 from siftfunnel.attacker.pictures import address
 from siftfunnel.attacker.preview import Truth
+from siftfunnel.shared.boxes import find_boxes
 from siftfunnel.shared.call_metadata import MAX_OUTPUT_BYTES
 from siftfunnel.shared.output_tensors import read_tensors
 from siftfunnel.shared.rpc import split_inference_pb2 as pb

@@ -1,4 +1,4 @@
-"""Ground truth: the model's inputs, fetched from the edge's opt-in preview, never from the wire.
+"""Ground truth: the model's inputs, asked of the edge's opt-in preview over and over, never of the wire.
 
 The preview is a ring buffer with long poll: `GET /inputs?after=CURSOR` answers with what is newer than the
 cursor, or after some seconds with nothing. Frames pair with overheard ones by bundle digest, sequence and the
@@ -9,21 +9,25 @@ import base64
 import threading
 from collections import OrderedDict
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Literal, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
+from siftfunnel.attacker.asking import AskError, ask
 from siftfunnel.attacker.exchanges import FrameKey
 from siftfunnel.shared.digests import is_digest
+from siftfunnel.shared.json_fields import FieldError, Fields, parse_object
+from siftfunnel.shared.showing import without_credentials
 
-MAX_PREVIEW_BYTES = 64 * 1024 * 1024
+MAX_PREVIEW_BYTES = 64 * 2**20
 MAX_SIDE_PIXELS = 4096
-
-
-class PreviewError(ValueError):
-    """The edge's preview answered something that is not what it should be; the text names the field."""
+MAX_NUMBER = 2**64 - 1
+RETRY_FIRST_S = 0.1
+RETRY_LAST_S = 0.5
+STOP_S = 0.5
+ANSWER_WAIT_S = 20.0
 
 
 @dataclass(frozen=True, eq=False)
@@ -62,63 +66,45 @@ class Batch:
     frames: tuple[Truth, ...]
 
 
-def read_batch(answer: Any) -> Batch:
-    """Check and convert the preview's JSON.
+def read_batch(answer: dict[str, Any]) -> Batch:
+    """Check and convert the preview's JSON; fields of a later version are passed over.
 
     Raises:
-        PreviewError: a field is missing or wrong.
+        FieldError: a field is missing or wrong.
     """
-    if not isinstance(answer, dict):
-        raise PreviewError(f"expected a JSON object, not {type(answer).__name__}")
-    frames = _get(answer, "frames", list)
+    fields = Fields(answer, "the preview")
+    session = fields.take("session")
+    if not isinstance(session, str | int) or isinstance(session, bool):
+        raise fields.error("session", "must be a text or a number")
     return Batch(
-        session=str(_get(answer, "session", (str, int))),
-        cursor=_get(answer, "cursor", int),
-        missed=_get(answer, "missed", int),
-        frames=tuple(_read_truth(frame) for frame in frames),
+        session=str(session),
+        cursor=fields.integer("cursor", 0, MAX_NUMBER),
+        missed=fields.integer("missed", 0, MAX_NUMBER),
+        frames=tuple(_read_truth(frame) for frame in fields.nested_list("frames")),
     )
 
 
-def _read_truth(frame: Any) -> Truth:
-    if not isinstance(frame, dict):
-        raise PreviewError("a frame must be a JSON object")
-    height, width = _get(frame, "height", int), _get(frame, "width", int)
-    if not (0 < height <= MAX_SIDE_PIXELS and 0 < width <= MAX_SIDE_PIXELS):
-        raise PreviewError(f"height and width must be 1 to {MAX_SIDE_PIXELS} pixels, not {height}x{width}")
-    digest = _get(frame, "digest", str)
+def _read_truth(frame: Fields) -> Truth:
+    height, width = frame.integer("height", 1, MAX_SIDE_PIXELS), frame.integer("width", 1, MAX_SIDE_PIXELS)
+    digest = frame.text("digest")
     if not is_digest(digest):
-        raise PreviewError(f"digest must be 64 hex digits, not {digest[:80]!r}")
+        raise frame.error("digest", f"must be 64 hex digits, not {digest[:80]!r}")
     try:
-        raw = base64.b64decode(_get(frame, "pixels_b64", str), validate=True)
+        raw = base64.b64decode(frame.text("pixels_b64"), validate=True)
     except ValueError as error:
-        raise PreviewError(f"pixels_b64 is not base64: {error}") from None
+        raise frame.error("pixels_b64", f"is not base64: {error}") from None
     if len(raw) != height * width * 3:
-        raise PreviewError(
-            f"pixels_b64 holds {len(raw)} bytes, {height}x{width} RGB needs {height * width * 3}"
-        )
-    label = frame.get("label")
+        needed = f"{height}x{width} RGB needs {height * width * 3}"
+        raise frame.error("pixels_b64", f"holds {len(raw)} bytes, {needed}")
+    label = frame.take("label")
     return Truth(
         digest=digest,
-        sequence=_get(frame, "sequence", int),
-        time_s=_time(_get(frame, "time_s", (int, float))),
+        sequence=frame.integer("sequence", 0, MAX_NUMBER),
+        time_s=frame.number("time_s"),
         label=label if isinstance(label, str) else None,
         pixels_HWC=np.frombuffer(raw, np.uint8).reshape(height, width, 3),
-        payload_crc32=_get(frame, "payload_crc32", int),
+        payload_crc32=frame.integer("payload_crc32", 0, 2**32 - 1),
     )
-
-
-def _time(value: int | float) -> float:
-    try:
-        return float(value)
-    except OverflowError:
-        raise PreviewError("time_s is too large") from None
-
-
-def _get(fields: dict[str, Any], name: str, kinds: type | tuple[type, ...]) -> Any:
-    value = fields.get(name)
-    if isinstance(value, bool) or not isinstance(value, kinds):
-        raise PreviewError(f"{name} is missing or of the wrong type ({type(value).__name__})")
-    return value
 
 
 class TruthStore:
@@ -205,3 +191,73 @@ class NoCamera:
         return PreviewState(
             None, "off", "no preview was given (--preview): originals are unknown, nothing can be scored"
         )
+
+
+class PreviewClient:
+    """A long-polling client that survives an edge that is not there yet, goes away, or comes back anew."""
+
+    def __init__(self, url: str) -> None:
+        """`url` is the preview's root, such as http://127.0.0.1:8090."""
+        self._url = url.rstrip("/")
+        self._stopping = threading.Event()
+        self._thread: threading.Thread | None = None
+        shown = without_credentials(self._url)
+        self._state = PreviewState(shown, "waiting", f"waiting for the edge's preview at {shown}")
+        self._session: str | None = None
+        self._cursor = 0
+
+    def start(self, on_truth: Callable[[Truth], None]) -> None:
+        """Begin to poll; every input goes to `on_truth`, on the client's thread."""
+        self._thread = threading.Thread(target=self._run, args=(on_truth,), name="preview", daemon=True)
+        self._thread.start()
+
+    def stop(self) -> None:
+        """Stop polling. A long poll under way is not waited for: its thread is a daemon and ends with it."""
+        self._stopping.set()
+        if self._thread is not None:
+            self._thread.join(timeout=STOP_S)
+
+    def state(self) -> PreviewState:
+        """How the preview is doing now."""
+        return self._state
+
+    def _run(self, on_truth: Callable[[Truth], None]) -> None:
+        pause_s = RETRY_FIRST_S
+        while not self._stopping.is_set():
+            try:
+                batch = self._poll()
+                pause_s = RETRY_FIRST_S
+            except (AskError, FieldError) as error:
+                if isinstance(error, AskError) and error.unreached:
+                    # That edge process is gone; the next one counts anew.
+                    self._session, self._cursor = None, 0
+                detail = f"the edge's preview at {self._state.url}: {without_credentials(str(error))}"
+                self._state = replace(self._state, phase="waiting", detail=detail)
+                self._stopping.wait(pause_s)
+                pause_s = min(2 * pause_s, RETRY_LAST_S)
+                continue
+            for truth in batch:
+                if not self._stopping.is_set():
+                    on_truth(truth)
+
+    def _poll(self) -> tuple[Truth, ...]:
+        url = f"{self._url}/inputs?after={self._cursor}"
+        status, told = ask(url, ANSWER_WAIT_S, most_bytes=MAX_PREVIEW_BYTES)
+        if status != 200:
+            raise AskError(f"status {status} instead of the model's inputs")
+        batch = read_batch(parse_object(told, "not what a preview answers"))
+        renewed = self._session is not None and batch.session != self._session
+        self._session = batch.session
+        if renewed and self._cursor > 0:
+            # The cursor belonged to the edge process before this one.
+            self._cursor = 0
+            return ()
+        self._cursor = batch.cursor
+        self._state = replace(
+            self._state,
+            phase="connected",
+            detail="receiving the model's inputs",
+            frames=self._state.frames + len(batch.frames),
+            missed=self._state.missed + batch.missed,
+        )
+        return batch.frames

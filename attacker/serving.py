@@ -12,19 +12,18 @@ from typing import Any
 import uvicorn
 
 from siftfunnel.attacker.config import AttackerConfig
-from siftfunnel.attacker.feeds.config import Endpoint, FeedConfig
+from siftfunnel.attacker.feeds.config import TapConfig
 from siftfunnel.attacker.feeds.opening import open_feed
 from siftfunnel.attacker.feeds.recorder import Recorder
 from siftfunnel.attacker.inversion import Reconstructor
 from siftfunnel.attacker.knowledge import Knowledge, gather
 from siftfunnel.attacker.pipeline import Pipeline
-from siftfunnel.attacker.preview import Camera, NoCamera
-from siftfunnel.attacker.preview_client import PreviewClient
+from siftfunnel.attacker.preview import Camera, NoCamera, PreviewClient
 from siftfunnel.attacker.tap.events import Feed, FeedError
 from siftfunnel.attacker.web.app import Face, make_app
 from siftfunnel.attacker.web.connections import MAX_CONNECTIONS, SilentConnections
 from siftfunnel.attacker.web.hub import Hub
-from siftfunnel.shared.ports import why_not_listening
+from siftfunnel.shared.ports import Endpoint, why_not_listening
 
 DRAIN_S = 3
 TICKS_PER_S = 10  # of uvicorn
@@ -69,7 +68,7 @@ def serve(
             recorder = stack.enter_context(recording(config.record, config.retention_mb))
         feeds = name_feeds(config.taps, lambda tap: open_feed(tap, knowledge.settle))
         camera: Camera = PreviewClient(config.preview) if config.preview else NoCamera()
-        pipeline = Pipeline(knowledge, feeds, hub.publish, camera, config.workshop, recorder)
+        pipeline = Pipeline(knowledge, feeds, hub.publish, camera, recorder=recorder)
         pipeline.start()
         stack.callback(pipeline.stop)
         face = Face(knowledge, hub, pipeline.summary, config.control, config.page_names, config.page_token)
@@ -188,7 +187,7 @@ def recording(path: Path, retention_mb: float) -> Iterator[Recorder]:
             )
 
 
-def name_feeds(taps: tuple[FeedConfig, ...], open_one: Callable[[FeedConfig], Feed]) -> dict[str, Feed]:
+def name_feeds(taps: tuple[TapConfig, ...], open_one: Callable[[TapConfig], Feed]) -> dict[str, Feed]:
     """Feeds by the name that page and summary use: the tap's text form.
 
     Raises:
@@ -205,10 +204,9 @@ def name_feeds(taps: tuple[FeedConfig, ...], open_one: Callable[[FeedConfig], Fe
 
 def ready_line(listener: socket.socket, feeds: Mapping[str, Feed], knowledge: Knowledge) -> dict[str, Any]:
     """What the process says once it is ready: addresses with real ports, taps, bundles."""
-    host, port = listener.getsockname()[:2]
     return {
         "ready": True,
-        "http": f"[{host}]:{port}" if ":" in host else f"{host}:{port}",
+        "http": str(Endpoint(*listener.getsockname()[:2])),
         "taps": [
             {"tap": name, "kind": state.kind, "address": state.address, "phase": state.phase}
             for name, state in ((name, feed.state()) for name, feed in feeds.items())

@@ -5,21 +5,41 @@ for the distances, and the correlation of every pair of channels from explicit m
 give the same value, which is checked before anything is timed.
 """
 
-import json
-import subprocess
-import sys
+import argparse
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from siftfunnel.bench.edge.latency import interleaved_times_ms
+from siftfunnel.bench.children import asked, child, tell
+from siftfunnel.bench.output import add_out, write_json
+from siftfunnel.bench.turns import interleaved_times_ms
 
 BATCH, PICTURE, FEATURE = 128, (3, 64, 64), (12, 16, 16)
 """The paper's batch, picture and funnel feature: 12,288 and 3,072 values."""
 WEIGHTS = (0.8, 0.6, 5e-3)
 TOLERANCE = 1e-3
+
+
+def add_loss_step_parser(verbs: Any) -> None:
+    """Add `loss-step` to the verbs of `bench`."""
+    parser = verbs.add_parser(
+        "loss-step",
+        help="the funnel's loss step against a literal reading of its formulas (needs the extra lab)",
+        description="Times both interleaved on one thread and measures the peak memory of one step of each.",
+    )
+    parser.add_argument("--rounds", type=int, default=5, help="timed steps of each (5)")
+    add_out(parser)
+    parser.set_defaults(run=run_loss_step)
+
+
+def run_loss_step(args: argparse.Namespace) -> int:
+    """Measure the loss step and write one JSON object."""
+    from siftfunnel.lab.provenance import provenance
+
+    write_json({"provenance": provenance(), "loss_step": measure_loss_step(rounds=args.rounds)}, args.out)
+    return 0
 
 
 def _tensors(batch: int, feature: tuple[int, int, int]) -> tuple[Any, Any]:
@@ -32,7 +52,7 @@ def _tensors(batch: int, feature: tuple[int, int, int]) -> tuple[Any, Any]:
 
 
 def _ours(x: Any, z: Any) -> Any:
-    from siftfunnel.lab.losses import channel_correlation, distance_correlation_squared, l1_magnitude
+    from siftfunnel.lab.defences.losses import channel_correlation, distance_correlation_squared, l1_magnitude
 
     dcor, pearson, l1 = WEIGHTS
     return dcor * distance_correlation_squared(x, z) + pearson * channel_correlation(z) + l1 * l1_magnitude(z)
@@ -89,19 +109,19 @@ def peak_resident_bytes() -> int:
 
 def peak_memory_bytes(name: str, batch: int, feature: tuple[int, int, int]) -> int:
     """Growth of the peak resident memory by one step, in a process of its own."""
-    program = (
-        "import json\n"
-        "from siftfunnel.bench import loss_step as m\n"
-        "import torch\n"
-        "torch.set_num_threads(1)\n"
-        f"x, z = m._tensors({batch}, {tuple(feature)!r})\n"
-        "m._ours(x[:4], z[:4]).backward()\n"
-        "before = m.peak_resident_bytes()\n"
-        f"m.LOSSES[{name!r}](x, z).backward()\n"
-        "print(json.dumps(m.peak_resident_bytes() - before))\n"
-    )
-    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
-    return int(json.loads(done.stdout))
+    return int(asked(child(tell_peak_memory, name=name, batch=batch, feature=feature))["bytes"])
+
+
+def tell_peak_memory(name: str, batch: int, feature: tuple[int, int, int]) -> None:
+    """In a process of its own: the growth of its peak memory by one step."""
+    import torch
+
+    torch.set_num_threads(1)
+    x, z = _tensors(batch, feature)
+    _ours(x[:4], z[:4]).backward()
+    before = peak_resident_bytes()
+    LOSSES[name](x, z).backward()
+    tell(bytes=peak_resident_bytes() - before)
 
 
 def measure_loss_step(

@@ -17,8 +17,8 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
-from siftfunnel.cloud_server.config import Endpoint
 from siftfunnel.cloud_server.ports import listening_sockets
+from siftfunnel.shared.ports import Endpoint
 
 State = Literal["serving", "draining", "stalled"]
 

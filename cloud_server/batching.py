@@ -16,6 +16,8 @@ from dataclasses import dataclass
 from itertools import islice
 from typing import Generic, NamedTuple, TypeVar
 
+from siftfunnel.shared.settings import check, setting
+
 FrameT = TypeVar("FrameT")
 ItemT = TypeVar("ItemT")
 
@@ -24,30 +26,34 @@ ItemT = TypeVar("ItemT")
 class BatchPolicy:
     """Limits of one bundle's batcher.
 
-    Attributes:
-        max_batch_size: most frames in one run of the cloud half.
-        max_wait_ms: longest time a frame is held back for company while a worker is idle, counted from its
-            arrival; 0 starts at once, right on a CPU, where a batch costs about as much as its frames.
-        queue_limit_frames: frames that may wait; the next one is refused.
-
     Raises:
         ValueError: a size or limit below 1, a batch larger than the queue, a wait below 0 or not finite.
     """
 
-    max_batch_size: int = 16
-    max_wait_ms: float = 0.0
-    queue_limit_frames: int = 256
+    max_batch_size: int = setting(16, "frames per batch", flag="--max-batch", least=1)
+    # 0 is right on a CPU, where a batch costs about as much as its frames
+    max_wait_ms: float = setting(
+        0.0,
+        "how long an idle worker holds a frame back for company, from its arrival; 0 starts at once and lets "
+        "batches form while workers are busy",
+        metavar="MS",
+        least=0,
+        finite=True,
+    )
+    queue_limit_frames: int = setting(
+        256,
+        "frames of one bundle that may wait; over that, the newest one of the client with the most is "
+        "told to come back later",
+        flag="--queue-limit",
+    )
 
     def __post_init__(self) -> None:
-        if self.max_batch_size < 1:
-            raise ValueError(f"max_batch_size must be at least 1, not {self.max_batch_size}")
+        check(self)
         if self.queue_limit_frames < self.max_batch_size:
             raise ValueError(
                 f"queue_limit_frames ({self.queue_limit_frames}) must be at least max_batch_size "
                 f"({self.max_batch_size}): a full batch has to fit into the queue"
             )
-        if not math.isfinite(self.max_wait_ms) or self.max_wait_ms < 0:
-            raise ValueError(f"max_wait_ms must be a finite number of at least 0, not {self.max_wait_ms}")
 
 
 class Poll(NamedTuple, Generic[FrameT]):

@@ -11,9 +11,11 @@ ceiling, one of whoever has most calls at the server's. A call is refused where 
 import ipaddress
 from collections import Counter
 from collections.abc import Callable
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from typing import Any
 from urllib.parse import unquote
+
+from siftfunnel.shared.settings import check, setting
 
 _LEAVING_SHARE = 8
 _CLIENT_PREFIX_BITS = 64
@@ -24,25 +26,38 @@ _CLIENT_PREFIX_BITS = 64
 class Ceilings:
     """Most that may be open at once.
 
-    Attributes:
-        connections: TCP connections of each gRPC port; the next one is closed.
-        calls: calls of the whole server; the next one takes an idle one's place or is refused.
-        calls_per_connection: calls of one connection; the client's gRPC makes the next one wait.
-        calls_per_client: calls of one client, by its address; likewise.
-
     Raises:
         ValueError: a ceiling below 1.
     """
 
-    connections: int = 4096
-    calls: int = 1024
-    calls_per_connection: int = 128
-    calls_per_client: int = 256
+    connections: int = setting(
+        4096,
+        "TCP connections of each gRPC port; the next one is closed",
+        flag="--max-connections",
+        least=1,
+    )
+    calls: int = setting(
+        1024,
+        "streams and other calls of all clients; the next one takes an idle stream's place or is refused",
+        flag="--max-calls",
+        least=1,
+    )
+    calls_per_connection: int = setting(
+        128,
+        "calls of one connection; the client's gRPC makes the next one wait",
+        flag="--max-calls-per-connection",
+        least=1,
+    )
+    calls_per_client: int = setting(
+        256,
+        "calls from one address (IPv6: one /64); likewise an idle stream's place. Behind a proxy all clients "
+        "have its address",
+        flag="--max-calls-per-client",
+        least=1,
+    )
 
     def __post_init__(self) -> None:
-        for each in fields(self):
-            if getattr(self, each.name) < 1:
-                raise ValueError(f"{each.name} must be at least 1, not {getattr(self, each.name)}")
+        check(self)
 
 
 class Gate:

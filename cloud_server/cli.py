@@ -9,17 +9,18 @@ import json
 import logging
 import os
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from siftfunnel.cloud_server.batching import BatchPolicy
 from siftfunnel.cloud_server.ceilings import Ceilings
-from siftfunnel.cloud_server.config import CloudConfig, Endpoint
+from siftfunnel.cloud_server.config import DEFAULT_LISTEN, CloudConfig
 from siftfunnel.cloud_server.engine import EngineOptions
-from siftfunnel.cloud_server.flags import DEFAULT_LISTEN, add_arguments
 from siftfunnel.cloud_server.recorder import RecorderConfig
 from siftfunnel.shared.bundle_search import bundle_directory, shipped_assets
+from siftfunnel.shared.ports import Endpoint
+from siftfunnel.shared.settings import add_flags, from_flags
 from siftfunnel.shared.tls import TlsFiles
 
 if TYPE_CHECKING:
@@ -59,7 +60,7 @@ def add_cloud_parser(subparsers: Any) -> None:
     parser = subparsers.add_parser(
         "cloud", help=SUMMARY, description=_DESCRIPTION, epilog=_EPILOG, formatter_class=_Formatter
     )
-    add_arguments(parser)
+    _add_arguments(parser)
     parser.set_defaults(run=run)
 
 
@@ -71,6 +72,65 @@ _DESCRIPTION = (
 
 class _Formatter(argparse.RawDescriptionHelpFormatter):
     """Keeps the examples as they are written."""
+
+
+def _add_arguments(parser: argparse.ArgumentParser) -> None:
+    bundles = parser.add_argument_group("bundles")
+    bundles.add_argument(
+        "--bundles",
+        type=Path,
+        action="append",
+        default=[],
+        metavar="DIR",
+        help="folder of bundles, one sub-folder each; may be repeated "
+        "(default: SIFTFUNNEL_MODELS, else the shipped bundles)",
+    )
+    bundles.add_argument(
+        "--bundle",
+        action="append",
+        default=[],
+        metavar="DIR|NAME",
+        help="a bundle's folder, or a name to look up in --bundles, SIFTFUNNEL_MODELS and among the shipped; "
+        "may be repeated",
+    )
+    add_flags(bundles, CloudConfig, "skip_bad")
+    _add_address_flags(parser.add_argument_group("addresses (HOST:PORT; port 0 takes a free one)"))
+    serving = parser.add_argument_group("serving")
+    add_flags(serving, CloudConfig, "engine")
+    add_flags(serving, EngineOptions)
+    add_flags(serving, CloudConfig, "workers")
+    add_flags(serving, BatchPolicy)
+    add_flags(serving, CloudConfig, "window_frames", "max_output_bytes", "stall_s", "drain_s")
+    add_flags(parser.add_argument_group("ceilings"), Ceilings)
+    _add_watching_flags(parser.add_argument_group("watching"))
+
+
+def _add_address_flags(group: Any) -> None:
+    add_flags(group, CloudConfig, "listen", "tls_listen")
+    group.add_argument("--tls-cert", type=Path, metavar="FILE", help="the server's certificate chain, PEM")
+    group.add_argument("--tls-key", type=Path, metavar="FILE", help="its private key, PEM")
+    group.add_argument(
+        "--tls-client-ca",
+        type=Path,
+        metavar="FILE",
+        help="mutual TLS: demand client certificates of this authority",
+    )
+    add_flags(group, CloudConfig, "http")
+
+
+def _add_watching_flags(group: Any) -> None:
+    add_flags(group, CloudConfig, "reflection")
+    group.add_argument(
+        "--record-flows",
+        type=Path,
+        metavar="FILE",
+        help="the curious cloud: append every frame and reply to FILE "
+        "(`siftfunnel attacker --tap cloud:FILE` reads it)",
+    )
+    add_flags(group, RecorderConfig)
+    group.add_argument(
+        "--log-level", choices=("debug", "info", "warning", "error"), default="info", help="(%(default)s)"
+    )
 
 
 def config_from(args: argparse.Namespace) -> CloudConfig:
@@ -86,38 +146,17 @@ def config_from(args: argparse.Namespace) -> CloudConfig:
     if tls is not None and tls_listen is None:
         # Whoever brings a certificate for the only port wants TLS there, not plain text.
         listen, tls_listen = None, listen
-    return CloudConfig(
+    return from_flags(
+        CloudConfig,
+        args,
         bundles=(*args.bundles, *_named(args)) or tuple(_default_bundles()),
         listen=listen,
         tls_listen=tls_listen,
-        http=args.http,
         tls=tls,
-        skip_bad=args.skip_bad,
-        engine=args.engine,
-        engine_options=EngineOptions(
-            threads=args.threads,
-            remote=args.remote,
-            remote_model=args.remote_model,
-            remote_timeout_s=args.remote_timeout_seconds,
-            device=args.device,
-            ray_address=args.ray_address,
-            replicas=args.replicas,
-            start_s=args.engine_start_seconds,
-        ),
-        workers=args.workers,
-        batching=BatchPolicy(args.max_batch, args.max_wait_ms, args.queue_limit),
-        window_frames=args.window,
-        max_output_bytes=args.max_output_bytes,
-        ceilings=Ceilings(
-            args.max_connections,
-            args.max_calls,
-            args.max_calls_per_connection,
-            args.max_calls_per_client,
-        ),
-        stall_s=args.stall_seconds,
-        drain_s=args.drain_seconds,
-        reflection=args.reflection,
-        record=RecorderConfig(args.record_flows, args.record_limit_mb) if args.record_flows else None,
+        engine_options=from_flags(EngineOptions, args),
+        batching=from_flags(BatchPolicy, args),
+        ceilings=from_flags(Ceilings, args),
+        record=from_flags(RecorderConfig, args, path=args.record_flows) if args.record_flows else None,
     )
 
 
@@ -183,19 +222,6 @@ def announce(server: "CloudServer") -> None:
 
         _log.warning("nobody reads the ready line on standard output (%s)", error.strerror)
         forget_standard_output()
-
-
-def main(argv: Sequence[str] | None = None) -> int:
-    """`python -m siftfunnel.cloud_server`: the same command where only this room is installed."""
-    parser = argparse.ArgumentParser(
-        prog="cloud_server", description=_DESCRIPTION, epilog=_EPILOG, formatter_class=_Formatter
-    )
-    add_arguments(parser)
-    try:
-        return run(parser.parse_args(argv))
-    except (ValueError, OSError, RuntimeError) as error:
-        print(f"cloud_server: {error}", file=sys.stderr)
-        return 2 if isinstance(error, ValueError) else 1
 
 
 def _tls_from(args: argparse.Namespace) -> TlsFiles | None:

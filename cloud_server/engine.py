@@ -17,6 +17,7 @@ from siftfunnel.shared.batches import PerFrame
 from siftfunnel.shared.extras import how_to_install
 from siftfunnel.shared.graphs import GraphError, check_cloud_ends, open_session
 from siftfunnel.shared.manifest import Manifest
+from siftfunnel.shared.settings import check, setting
 from siftfunnel.shared.tensors import OutputSpec
 
 _ASK_AGAIN_S = 0.25
@@ -60,45 +61,63 @@ class Engine(Protocol):
         """
 
 
+def _replicas(text: str) -> tuple[int, int]:
+    fewest, _, most = text.partition(":")
+    try:
+        return int(fewest), int(most or fewest)
+    except ValueError:
+        raise ValueError(f"{text!r} is neither N nor MIN:MAX, as in 2:8") from None
+
+
 @dataclass(frozen=True)
 class EngineOptions:
     """What an engine is told when it opens.
-
-    Attributes:
-        threads: threads for one run of the model, at least 1.
-        remote: HOST:PORT of the model server, for engines that have one.
-        remote_model: the model's name there; ``{name}`` stands for the bundle's.
-        remote_timeout_s: patience with one batch there, seconds.
-        device: where PyTorch computes: cpu, cuda or cuda:N; None takes CUDA where there is one.
-        ray_address: HOST:PORT of the Ray cluster; None starts one on this machine.
-        replicas: fewest and most copies of the model there.
-        start_s: patience at the start until a model server has the model, or a cluster runs the fewest
-            copies, seconds.
 
     Raises:
         ValueError: threads below 1, no patience, replicas that are no range, credentials in an address.
     """
 
-    threads: int = 1
-    remote: str | None = None
-    remote_model: str = "{name}"
-    remote_timeout_s: float = 10.0
-    device: str | None = None
-    ray_address: str | None = None
-    replicas: tuple[int, int] = (1, 1)
-    start_s: float = 120.0
+    threads: int = setting(1, "threads for one run of the model", least=1)
+    device: str | None = setting(
+        None,
+        "where --engine torch computes (default: CUDA where there is one)",
+        metavar="cpu|cuda|cuda:N",
+    )
+    ray_address: str | None = setting(
+        None,
+        "the Ray cluster for --engine ray-serve; this machine must be one of its nodes "
+        "(default: a cluster on this machine alone)",
+        metavar="HOST:PORT",
+    )
+    replicas: tuple[int, int] = setting(
+        (1, 1),
+        "fewest and most copies of each model there; between the two numbers Serve follows the load "
+        "(default: 1)",
+        metavar="N|MIN:MAX",
+        read=_replicas,
+    )
+    start_s: float = setting(
+        120.0,
+        "patience at the start until a model server has loaded the model or a Ray cluster runs its copies",
+        flag="--engine-start-seconds",
+        above=0,
+    )
+    remote: str | None = setting(
+        None,
+        "the model server that holds the cloud half, for --engine open-inference",
+        metavar="HOST:PORT",
+    )
+    remote_model: str = setting("{name}", "the model's name there; {name} stands for the bundle's")
+    remote_timeout_s: float = setting(
+        10.0, "patience with one batch on a model server or a Ray cluster", above=0
+    )
 
     def __post_init__(self) -> None:
-        if self.threads < 1:
-            raise ValueError(f"an engine needs at least 1 thread, not {self.threads}")
+        check(self)
         for flag, address in (("--remote", self.remote), ("--ray-address", self.ray_address)):
             if "@" in (address or ""):
                 # not repeated: it would stand in logs and in errors that clients are told
                 raise ValueError(f"{flag} takes an address without a user or a password")
-        if not self.remote_timeout_s > 0:
-            raise ValueError(f"remote_timeout_s must be above 0, not {self.remote_timeout_s}")
-        if not self.start_s > 0:
-            raise ValueError(f"start_s must be above 0, not {self.start_s}")
         fewest, most = self.replicas
         if not 1 <= fewest <= most:
             raise ValueError(f"replicas need 1 <= fewest <= most, not {fewest} and {most}")

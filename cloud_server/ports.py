@@ -8,8 +8,7 @@ import errno
 import socket
 from contextlib import ExitStack
 
-from siftfunnel.cloud_server.config import Endpoint
-from siftfunnel.shared.ports import why_not_listening
+from siftfunnel.shared.ports import Endpoint, why_not_listening
 
 _EVERYWHERE = ("0.0.0.0", "::")
 _NOT_HERE = (errno.EADDRNOTAVAIL, errno.EAFNOSUPPORT)

@@ -173,7 +173,7 @@ def _await_port(address: str, patience_s: float) -> None:
     Raises:
         EngineError: an address that is none, or nobody in time.
     """
-    from siftfunnel.cloud_server.config import Endpoint
+    from siftfunnel.shared.ports import Endpoint
 
     try:
         where = Endpoint.parse(address)

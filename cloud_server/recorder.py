@@ -15,6 +15,7 @@ from pathlib import Path
 
 from siftfunnel.shared.flow_file import WRITE_FAILED, FlowFile
 from siftfunnel.shared.flows import Direction, FlowRecord
+from siftfunnel.shared.settings import check, setting
 
 _log = logging.getLogger(__name__)
 
@@ -36,23 +37,27 @@ class RecorderConfig:
 
     Attributes:
         path: JSON lines are appended here; the latest are kept, see `FlowFile`.
-        limit_mb: size that it and its older half are kept under together, megabytes (10^6 bytes).
         queue_limit: messages that may wait for the disk.
-        queue_limit_mb: what they may hold together, megabytes.
+        queue_limit_mb: what they may hold together, megabytes (10^6 bytes).
 
     Raises:
         ValueError: a limit that is not above 0.
     """
 
     path: Path
-    limit_mb: float = 256.0
+    limit_mb: float = setting(
+        256.0,
+        "most that FILE and its older half, FILE.1, take; the latest messages are kept",
+        flag="--record-limit-mb",
+        metavar="MB",
+        above=0,
+        finite=True,
+    )
     queue_limit: int = 2048
     queue_limit_mb: float = 64.0
 
     def __post_init__(self) -> None:
-        sizes = (self.limit_mb, self.queue_limit_mb)
-        if not all(math.isfinite(size) and size > 0 for size in sizes) or self.queue_limit < 1:
-            raise ValueError("the record limit must be above 0 megabytes and the queue at least 1 message")
+        check(self)
 
 
 def wire_bytes(message_bytes: int) -> int:

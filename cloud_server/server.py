@@ -17,7 +17,7 @@ import grpc
 
 from siftfunnel import __version__
 from siftfunnel.cloud_server.catalogue import Catalogue, open_catalogue
-from siftfunnel.cloud_server.config import CloudConfig, Endpoint
+from siftfunnel.cloud_server.config import CloudConfig
 from siftfunnel.cloud_server.health import HealthServicer
 from siftfunnel.cloud_server.metrics import Metrics
 from siftfunnel.cloud_server.ports import ListenError, listening_sockets
@@ -25,6 +25,7 @@ from siftfunnel.cloud_server.process import allow_open_files
 from siftfunnel.cloud_server.recorder import FlowRecorder
 from siftfunnel.cloud_server.service import SERVICE, SplitInferenceService
 from siftfunnel.cloud_server.ticket import Owner
+from siftfunnel.shared.ports import Endpoint
 
 if TYPE_CHECKING:
     from siftfunnel.cloud_server.admin import AdminServer, State

@@ -15,7 +15,6 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from siftfunnel.edge_client.client import ClientSettings as ClientSettings
     from siftfunnel.edge_client.client import SplitClient as SplitClient
     from siftfunnel.edge_client.errors import BundleError as BundleError
     from siftfunnel.edge_client.errors import BundleMismatch as BundleMismatch
@@ -39,10 +38,11 @@ if TYPE_CHECKING:
     from siftfunnel.edge_client.outcome import ServerTimings as ServerTimings
     from siftfunnel.edge_client.outcome import Superseded as Superseded
     from siftfunnel.edge_client.picture import Picture as Picture
-    from siftfunnel.edge_client.reconnection import ReconnectPolicy as ReconnectPolicy
+    from siftfunnel.edge_client.settings import ClientSettings as ClientSettings
+    from siftfunnel.edge_client.settings import ReconnectPolicy as ReconnectPolicy
+    from siftfunnel.edge_client.settings import WindowPolicy as WindowPolicy
     from siftfunnel.edge_client.streaming import OutcomeStream as OutcomeStream
     from siftfunnel.edge_client.tensors import Outputs as Outputs
-    from siftfunnel.edge_client.window import WindowPolicy as WindowPolicy
     from siftfunnel.shared.placement import Transform as Transform
     from siftfunnel.shared.tls import TlsError as TlsError
     from siftfunnel.shared.tls import TlsFiles as TlsFiles
@@ -50,7 +50,7 @@ if TYPE_CHECKING:
     __version__: str
 
 _NAMES = {
-    "siftfunnel.edge_client.client": ("ClientSettings", "SplitClient"),
+    "siftfunnel.edge_client.client": ("SplitClient",),
     "siftfunnel.edge_client.errors": (
         "BundleError",
         "BundleMismatch",
@@ -77,10 +77,9 @@ _NAMES = {
         "Superseded",
     ),
     "siftfunnel.edge_client.picture": ("Picture",),
-    "siftfunnel.edge_client.reconnection": ("ReconnectPolicy",),
+    "siftfunnel.edge_client.settings": ("ClientSettings", "ReconnectPolicy", "WindowPolicy"),
     "siftfunnel.edge_client.streaming": ("OutcomeStream",),
     "siftfunnel.edge_client.tensors": ("Outputs",),
-    "siftfunnel.edge_client.window": ("WindowPolicy",),
     "siftfunnel.shared.placement": ("Transform",),
     "siftfunnel.shared.tls": ("TlsError", "TlsFiles"),
     "siftfunnel": ("__version__",),

@@ -1,36 +1,9 @@
 """Where the server is and how to reach it."""
 
 from dataclasses import dataclass, replace
-from urllib.parse import urlsplit
 
-from siftfunnel.shared.showing import without_credentials
+from siftfunnel.shared.ports import Endpoint
 from siftfunnel.shared.tls import TlsFiles
-
-LOOPBACK = frozenset({"localhost", "127.0.0.1", "::1"})
-
-
-def split_address(text: str, what: str) -> tuple[str, int]:
-    """Read HOST:PORT; IPv6 addresses stand in brackets.
-
-    Args:
-        text: the address.
-        what: names it in the message, for example "--preview".
-
-    Raises:
-        ValueError: another form, or a port outside 0 to 65535.
-
-    >>> split_address("[::1]:50051", "server")
-    ('::1', 50051)
-    """
-    try:
-        parts = urlsplit(f"//{text}")
-        host, port = parts.hostname, parts.port
-    except ValueError:
-        host = port = None
-    if not host or port is None or parts.path or "@" in text or (":" in host and "[" not in text):
-        shown = without_credentials(f"//{text}").removeprefix("//")
-        raise ValueError(f"{what}: expected HOST:PORT, for example 127.0.0.1:50051, not {shown!r}")
-    return host, port
 
 
 @dataclass(frozen=True)
@@ -58,7 +31,11 @@ class ServerAddress:
             raise TypeError(f"server takes HOST:PORT as a text, not {self.target!r}")
         targets = self.target.split(",")
         for target in targets:
-            if split_address(target, "server")[1] == 0:
+            try:
+                endpoint = Endpoint.parse(target)
+            except ValueError as error:
+                raise ValueError(f"server: {error}") from None
+            if endpoint.port == 0:
                 raise ValueError(f"server: port 0 cannot be dialled: {target!r}")
         if len(set(targets)) < len(targets):
             raise ValueError(f"server: an address stands twice in {self.target!r}")

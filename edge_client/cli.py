@@ -1,6 +1,6 @@
 """`siftfunnel edge` and `siftfunnel classify`: flags to configuration, configuration to a run.
 
-Flags are declared in `flags.py` and read here; what runs is imported when it runs.
+Most flags are the fields of `settings.py`; what runs is imported when it runs.
 """
 
 import argparse
@@ -8,27 +8,28 @@ import os
 import sys
 from collections.abc import Sequence
 from contextlib import ExitStack
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from siftfunnel.edge_client.flags import (
-    DEFAULT_SERVER,
-    add_bundle_flags,
-    add_one_bundle_flags,
-    add_output_flags,
-    add_preview_flags,
-    add_server_flags,
-    add_several_bundles_flags,
-    add_source_flags,
+from siftfunnel.edge_client.settings import (
+    ClientSettings,
+    PreviewConfig,
+    ReconnectPolicy,
+    RunConfig,
+    SourceChoice,
+    WindowPolicy,
 )
-from siftfunnel.shared.console import on_console
-from siftfunnel.shared.showing import printable, without_credentials
+from siftfunnel.shared.ports import Endpoint
+from siftfunnel.shared.settings import add_flags, from_flags
+from siftfunnel.shared.showing import printable
 
 if TYPE_CHECKING:
     from siftfunnel.edge_client.client import SplitClient
     from siftfunnel.edge_client.preview import PreviewServer
     from siftfunnel.shared.tls import TlsFiles
 
+DEFAULT_SERVER = "127.0.0.1:50051"
 
 _EDGE = (
     "Run the device: read pictures, run the edge half of a bundle, send compressed features to a "
@@ -87,12 +88,34 @@ def add_edge_parser(subparsers: Any, bundles_default: Sequence[Path] = ()) -> No
         epilog=_EDGE_EPILOG,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    add_several_bundles_flags(parser)
-    add_bundle_flags(parser, bundles_default)
-    add_source_flags(parser.add_argument_group("pictures"))
-    add_server_flags(parser.add_argument_group("server"))
-    add_output_flags(parser.add_argument_group("answers"))
-    add_preview_flags(parser.add_argument_group("preview"))
+    parser.add_argument(
+        "--bundle",
+        action="append",
+        required=True,
+        metavar="DIR|NAME",
+        help="a bundle's folder, or a name to look up; repeated, every picture goes through each of them",
+    )
+    parser.add_argument(
+        "--codec",
+        action="append",
+        default=[],
+        metavar="NAME|BUNDLE=NAME",
+        help="how features are encoded, for all bundles or for one; may be repeated (default: their choice)",
+    )
+    _add_network_flags(parser, bundles_default)
+    pictures = parser.add_argument_group("pictures")
+    add_flags(pictures, SourceChoice)
+    add_flags(pictures, ClientSettings, "first_sequence")
+    _add_server_flags(parser.add_argument_group("server"))
+    _add_answer_flags(parser.add_argument_group("answers"))
+    preview = parser.add_argument_group("preview")
+    preview.add_argument(
+        "--preview",
+        type=Endpoint.parse,
+        metavar="HOST:PORT",
+        help="show the model's inputs over HTTP, for scoring reconstructions: private pictures, unencrypted",
+    )
+    add_flags(preview, PreviewConfig)
     parser.set_defaults(run=run_edge)
 
 
@@ -106,15 +129,66 @@ def add_classify_parser(subparsers: Any, bundles_default: Sequence[Path] = ()) -
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("images", nargs="+", metavar="IMAGE", help="picture files")
-    add_one_bundle_flags(parser)
-    add_bundle_flags(parser, bundles_default)
-    add_server_flags(parser.add_argument_group("server"))
+    parser.add_argument(
+        "--bundle", required=True, metavar="DIR|NAME", help="a bundle's folder, or a name to look up"
+    )
+    parser.add_argument(
+        "--codec", metavar="NAME", help="how features are encoded (default: the bundle's choice)"
+    )
+    _add_network_flags(parser, bundles_default)
+    _add_server_flags(parser.add_argument_group("server"))
     parser.add_argument(
         "--output",
         metavar="jsonl:FILE|-",
         help="add JSON lines to a file, or - for standard output; npz:DIR writes outputs as files of numpy",
     )
     parser.set_defaults(run=run_classify)
+
+
+def _add_network_flags(parser: argparse.ArgumentParser, bundles_default: Sequence[Path]) -> None:
+    parser.add_argument(
+        "--bundles",
+        type=Path,
+        action="append",
+        default=list(bundles_default),
+        metavar="DIR",
+        help="folder of bundles to look a name up in, before the shipped ones; may be repeated",
+    )
+    add_flags(parser, ClientSettings, "threads", "top_k", "outputs", "max_output_bytes")
+
+
+def _add_server_flags(group: Any) -> None:
+    group.add_argument(
+        "--server",
+        default=DEFAULT_SERVER,
+        metavar="HOST:PORT[,...]",
+        help="a `siftfunnel cloud`, or several of them, which take turns and stand in for one another "
+        "(%(default)s)",
+    )
+    group.add_argument("--tls", action="store_true", help="TLS, trusting the authorities that ship with grpc")
+    group.add_argument(
+        "--tls-ca", type=Path, metavar="FILE", help="TLS, trusting only the authorities in this PEM file"
+    )
+    group.add_argument("--tls-cert", type=Path, metavar="FILE", help="own certificate, PEM, for mutual TLS")
+    group.add_argument("--tls-key", type=Path, metavar="FILE", help="its private key, PEM")
+    group.add_argument(
+        "--tls-name", metavar="NAME", help="name in the server's certificate if not the host's"
+    )
+    add_flags(group, WindowPolicy)
+    add_flags(group, ClientSettings, "frames_per_message", "budget_ms")
+    add_flags(group, ReconnectPolicy)
+
+
+def _add_answer_flags(group: Any) -> None:
+    group.add_argument(
+        "--output",
+        action="append",
+        default=[],
+        metavar="KIND:FILE|-",
+        help="jsonl:FILE or text:FILE, which is added to, - for standard output, or npz:DIR, a new folder "
+        "that gets each answer's outputs as a file of numpy; may be repeated (default: text:-)",
+    )
+    add_flags(group, RunConfig)
 
 
 def run_edge(args: argparse.Namespace) -> int:
@@ -125,11 +199,14 @@ def run_edge(args: argparse.Namespace) -> int:
         EdgeError: the server could not be used.
     """
     from siftfunnel.edge_client.outputs import open_output
-    from siftfunnel.edge_client.run import RunConfig, play
+    from siftfunnel.edge_client.run import play
     from siftfunnel.edge_client.sources.choice import open_source
+    from siftfunnel.shared.bundle_search import shipped_assets
 
-    config = RunConfig(args.summary, args.drain_seconds, args.ready_line, args.quiet)
-    source = open_source(_source_choice(args))
+    config = from_flags(RunConfig, args)
+    assets = shipped_assets()
+    demo_pictures = assets / "images" / "drawnfaces" if assets else None
+    source = open_source(from_flags(SourceChoice, args, demo_pictures=demo_pictures))
     with ExitStack() as cleanup:
         clients = _clients(args, cleanup, live=source.keeps_latest)
         outputs = []
@@ -195,24 +272,13 @@ def _codec_wish(text: str) -> tuple[str | None, str]:
 def _client(args: argparse.Namespace, bundle: str, codec: str | None, live: bool = False) -> "SplitClient":
     # gRPC's own log repeats on standard error what our messages say; it must be told before it is loaded
     os.environ.setdefault("GRPC_VERBOSITY", "NONE")
-    from siftfunnel.edge_client.client import LIVE_WINDOW, ClientSettings, SplitClient
-    from siftfunnel.edge_client.reconnection import ReconnectPolicy
-    from siftfunnel.edge_client.window import WindowPolicy
+    from siftfunnel.edge_client.client import LIVE_WINDOW, SplitClient
 
-    settings = ClientSettings(
-        top_k=args.top_k,
-        outputs=args.outputs,
-        max_output_bytes=args.max_output_bytes,
-        budget_ms=args.budget_ms,
-        first_sequence=getattr(args, "first_sequence", 0),
-        threads=args.threads,
-        frames_per_message=1 if live else args.frames_per_message,
-        window=WindowPolicy(
-            limit=min(args.window, LIVE_WINDOW) if live else args.window,
-            reply_timeout_s=args.reply_timeout_seconds,
-        ),
-        reconnect=ReconnectPolicy(connect_timeout_s=args.connect_timeout_seconds),
-    )
+    window = from_flags(WindowPolicy, args)
+    settings = from_flags(ClientSettings, args, window=window, reconnect=from_flags(ReconnectPolicy, args))
+    if live:
+        window = replace(window, limit=min(window.limit, LIVE_WINDOW))
+        settings = replace(settings, frames_per_message=1, window=window)
     return SplitClient(
         bundle,
         args.server,
@@ -232,55 +298,15 @@ def _tls(args: argparse.Namespace) -> "TlsFiles | bool | None":
     return TlsFiles(args.tls_ca, args.tls_cert, args.tls_key)
 
 
-def _source_choice(args: argparse.Namespace) -> Any:
-    from siftfunnel.edge_client.sources.choice import SourceChoice
-    from siftfunnel.shared.bundle_search import shipped_assets
-
-    assets = shipped_assets()
-    return SourceChoice(
-        place=args.source,
-        watch=args.watch,
-        shuffle_seed=args.shuffle,
-        frames=args.frames,
-        rate_fps=args.rate,
-        demo_pictures=assets / "images" / "drawnfaces" if assets else None,
-    )
-
-
 def _preview(args: argparse.Namespace) -> "PreviewServer | None":
     if args.preview is None:
         if args.preview_anywhere:
             raise ValueError("--preview-anywhere does nothing without --preview HOST:PORT")
         return None
-    from siftfunnel.edge_client.preview import PreviewConfig, PreviewServer
+    from siftfunnel.edge_client.preview import PreviewServer
 
-    return PreviewServer(PreviewConfig(args.preview, args.preview_anywhere), _warn)
+    return PreviewServer(from_flags(PreviewConfig, args, address=args.preview), _warn)
 
 
 def _warn(text: str) -> None:
     print(text, file=sys.stderr, flush=True)
-
-
-def main(argv: Sequence[str] | None = None) -> int:
-    """`python -m siftfunnel.edge_client edge|classify`: the same where only this room is installed."""
-    parser = argparse.ArgumentParser(prog="python -m siftfunnel.edge_client", description=_EDGE)
-    subparsers = parser.add_subparsers(metavar="COMMAND", required=True)
-    add_edge_parser(subparsers)
-    add_classify_parser(subparsers)
-    return on_console(lambda: _run(parser.parse_args(argv)))
-
-
-def _run(args: argparse.Namespace) -> int:
-    try:
-        code: int = args.run(args)
-    except BrokenPipeError:
-        raise
-    except (ValueError, OSError) as error:
-        _warn(f"edge_client: {without_credentials(str(error))}")
-        return 2 if isinstance(error, ValueError) else 1
-    except Exception as error:
-        if not type(error).__module__.startswith("siftfunnel."):
-            raise
-        _warn(f"edge_client: {without_credentials(str(error))}")
-        return 1
-    return code

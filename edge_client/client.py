@@ -4,10 +4,8 @@ import asyncio
 import itertools
 import random
 import time
-from collections.abc import AsyncIterator, Iterable, Iterator
-from dataclasses import dataclass, field, replace
-from functools import partial
-from numbers import Integral
+from collections.abc import AsyncIterator, Callable, Iterable, Iterator
+from dataclasses import replace
 from os import PathLike
 from pathlib import Path
 from types import TracebackType
@@ -17,88 +15,28 @@ import numpy as np
 from PIL import Image
 
 from siftfunnel.edge_client.address import ServerAddress
-from siftfunnel.edge_client.checks import require_numbers
+from siftfunnel.edge_client.delivery import STOPPED, Delivery
 from siftfunnel.edge_client.encoder import Encoder
-from siftfunnel.edge_client.engine import StreamEngine
 from siftfunnel.edge_client.errors import FrameFailed
 from siftfunnel.edge_client.expected import Expected
-from siftfunnel.edge_client.interrupt import Interrupt
+from siftfunnel.edge_client.kept import KeptConnection
 from siftfunnel.edge_client.model import EdgeModel
-from siftfunnel.edge_client.outcome import Answer, Outcome
+from siftfunnel.edge_client.outcome import CANCELLED, Answer, Outcome
 from siftfunnel.edge_client.picture import Picture, as_picture
-from siftfunnel.edge_client.producer import Item, OnHandedIn, Producer, frame_of
-from siftfunnel.edge_client.reconnection import Reconnection, ReconnectPolicy
+from siftfunnel.edge_client.producer import OnHandedIn, Producer
+from siftfunnel.edge_client.reconnection import Reconnection
 from siftfunnel.edge_client.rotation import Rotation
+from siftfunnel.edge_client.settings import ClientSettings
 from siftfunnel.edge_client.settlement import Agreement
 from siftfunnel.edge_client.sources.source import IterableSource, Source
 from siftfunnel.edge_client.streaming import OutcomeStream
 from siftfunnel.edge_client.transport import Ask, StreamCall
-from siftfunnel.edge_client.unary import Unary
-from siftfunnel.edge_client.window import InFlightWindow, WindowPolicy
+from siftfunnel.edge_client.window import InFlightWindow
 from siftfunnel.shared.bundle import Bundle
-from siftfunnel.shared.call_metadata import MAX_OUTPUT_BYTES
 from siftfunnel.shared.reply_seal import ReplySeal
 from siftfunnel.shared.tls import TlsFiles
 
 LIVE_WINDOW = 4
-
-
-@dataclass(frozen=True)
-class ClientSettings:
-    """Everything a client can be told beside bundle, server and codec.
-
-    Attributes:
-        top_k: classes per answer, at least 1.
-        outputs: names of the outputs that answers carry; None for all that are not the classes' scores.
-        max_output_bytes: what they may take together; a larger answer is an error.
-        budget_ms: how long after its picture was read a frame's answer is of use; then it fails with
-            BUDGET_EXCEEDED, wherever it is, and an answer that still comes is none. None: for ever.
-        first_sequence: number of the first frame; numbers are never used twice by one client.
-        threads: threads of the edge half.
-        frames_per_message: frames that a stream may put into one message, for bulk work: fewer messages, but
-            frames wait for company; at least 1. A live source always sends one at a time.
-        window: limits of a stream.
-        reconnect: how a lost server is dialled again.
-
-    Raises:
-        ValueError: a value out of range.
-        TypeError: something else than a number.
-    """
-
-    top_k: int = 1
-    outputs: tuple[str, ...] | None = None
-    max_output_bytes: int = MAX_OUTPUT_BYTES
-    budget_ms: int | None = None
-    first_sequence: int = 0
-    threads: int = 1
-    frames_per_message: int = 1
-    window: WindowPolicy = field(default_factory=WindowPolicy)
-    reconnect: ReconnectPolicy = field(default_factory=ReconnectPolicy)
-
-    def __post_init__(self) -> None:
-        whole = ("top_k", "max_output_bytes", "first_sequence", "threads", "frames_per_message")
-        require_numbers(self, Integral, *whole)
-        if self.outputs is not None:
-            object.__setattr__(self, "outputs", _names(self.outputs))
-        if not 1 <= self.max_output_bytes <= 2**30:
-            raise ValueError(f"max_output_bytes must lie in 1 to {2**30}, not {self.max_output_bytes}")
-        if self.budget_ms is not None:
-            require_numbers(self, Integral, "budget_ms")
-        if self.top_k < 1:
-            raise ValueError(f"top_k must be at least 1, not {self.top_k}")
-        if self.frames_per_message < 1:
-            raise ValueError(f"frames_per_message must be at least 1, not {self.frames_per_message}")
-        if self.budget_ms is not None and not 1 <= self.budget_ms < 2**31:
-            raise ValueError(f"budget_ms must be at least 1, not {self.budget_ms}")
-        if not 0 <= self.first_sequence < 2**63:
-            raise ValueError(f"first_sequence must be 0 or more and below 2**63, not {self.first_sequence}")
-
-
-def _names(outputs: object) -> tuple[str, ...]:
-    names = tuple(outputs) if isinstance(outputs, Iterable) and not isinstance(outputs, str) else (None,)
-    if not all(isinstance(name, str) for name in names):
-        raise TypeError(f"outputs takes several names, such as ['boxes'], not {outputs!r}")
-    return names
 
 
 class SplitClient:
@@ -179,7 +117,8 @@ class SplitClient:
             ReplySeal(self.bundle.digest),
         )
         self._ask = Ask(self.bundle.digest, settings.top_k, settings.outputs, settings.max_output_bytes)
-        self._unary = Unary(self._servers, self._ask, self._agreement, settings.window, settings.reconnect)
+        self._kept = KeptConnection(self._servers, self._ask, settings.window.reply_timeout_s)
+        self._singles: set[Delivery] = set()
         self._streams: set[OutcomeStream] = set()
         self._closed = False
 
@@ -213,17 +152,25 @@ class SplitClient:
             ServerUnreachable: no server within the connect timeout.
             ServerRefused: it does not serve this bundle (`BundleMismatch`), or not this client.
         """
-        return self._classify(picture, label, Interrupt())
+        return self._classify(picture, label, self._single())
 
-    def _classify(self, picture: object, label: str | None, interrupt: Interrupt) -> Answer:
+    def _single(self) -> Delivery:
+        """A stream for one frame, on the connection that all of these share."""
         self._check_open()
+        delivery = self._delivery(self._kept.call)
+        self._singles.add(delivery)
+        return delivery
+
+    def _classify(self, picture: object, label: str | None, delivery: Delivery) -> Answer:
         read_s = time.monotonic()
-        encoded = self._encoder.encode(as_picture(picture, label))
-        item = Item(0, encoded.picture, read_s, next(self._numbers))
-        result = self._unary.deliver(frame_of(encoded, item, self.settings.budget_ms), interrupt)
-        if isinstance(result, Answer):
-            return result
-        raise FrameFailed(result)
+        try:
+            encoded = self._encoder.encode(replace(as_picture(picture, label), index=0, read_s=read_s))
+            outcome = delivery.deliver(encoded.frame(next(self._numbers), self.settings.budget_ms))
+        finally:
+            self._singles.discard(delivery)
+        if isinstance(outcome, Answer):
+            return outcome
+        raise delivery.error or FrameFailed(outcome)
 
     def stream(
         self, source: Source | Iterable[object], *, on_handed_in: OnHandedIn | None = None
@@ -249,11 +196,11 @@ class SplitClient:
 
     async def aclassify(self, picture: object, label: str | None = None) -> Answer:
         """`classify` for callers with an event loop; done on a thread, and cancelled with the task."""
-        interrupt = Interrupt()
+        delivery = self._single()
         try:
-            return await asyncio.to_thread(self._classify, picture, label, interrupt)
+            return await asyncio.to_thread(self._classify, picture, label, delivery)
         except asyncio.CancelledError:
-            interrupt.set()
+            delivery.abandon(CANCELLED, STOPPED)
             raise
 
     async def astream(
@@ -274,34 +221,40 @@ class SplitClient:
         self._check_open()
         pictures = source if isinstance(source, Source) else IterableSource(_several(source))
         frames_per_message = 1 if pictures.keeps_latest else self.settings.frames_per_message
-        several = frames_per_message > 1
-        engine = StreamEngine(
-            partial(StreamCall, ask=self._ask, several=several),
-            InFlightWindow(self.settings.window, random.random),
-            Reconnection(self.settings.reconnect, random.random, len(self._servers)),
-            self._agreement,
-            self._servers,
-            frames_per_message=frames_per_message,
+        delivery = self._delivery(
+            lambda: StreamCall(self._servers.turn(), self._ask, frames_per_message > 1), frames_per_message
         )
         producer = Producer(
             pictures,
             self._encoder,
-            engine,
+            delivery,
             self._numbers,
             budget_ms=self.settings.budget_ms,
             on_handed_in=on_handed_in,
             limit=LIVE_WINDOW if pictures.keeps_latest else None,
         )
-        stream = OutcomeStream(engine, producer, self._streams.discard)
+        stream = OutcomeStream(delivery, producer, self._streams.discard)
         self._streams.add(stream)
         return stream
+
+    def _delivery(self, dial: Callable[[], StreamCall], frames_per_message: int = 1) -> Delivery:
+        return Delivery(
+            dial,
+            InFlightWindow(self.settings.window, random.random),
+            Reconnection(self.settings.reconnect, random.random, len(self._servers)),
+            self._agreement,
+            self._address,
+            frames_per_message=frames_per_message,
+        )
 
     def close(self) -> None:
         """End all streams and calls, and free the connections; twice does no harm."""
         self._closed = True
         for stream in list(self._streams):
             stream.close()
-        self._unary.close()
+        for delivery in list(self._singles):
+            delivery.abandon(CANCELLED, STOPPED)
+        self._kept.close()
 
     def _check_open(self) -> None:
         if self._closed:

@@ -22,7 +22,7 @@ from urllib.parse import parse_qs, urlsplit
 import numpy as np
 from numpy.typing import NDArray
 
-from siftfunnel.edge_client.address import LOOPBACK, split_address
+from siftfunnel.edge_client.settings import PreviewConfig
 from siftfunnel.shared.hosts import names_this_machine
 from siftfunnel.shared.ports import why_not_listening
 
@@ -35,34 +35,6 @@ _COME_BACK = (
     b"HTTP/1.1 503 Service Unavailable\r\nRetry-After: 1\r\nConnection: close\r\nContent-Length: 0\r\n\r\n"
 )
 _AUDIENCE = {False: "any program on this machine", True: "anyone who can reach it"}
-
-
-@dataclass(frozen=True)
-class PreviewConfig:
-    """Where the preview is served and how much it remembers.
-
-    Attributes:
-        address: HOST:PORT; port 0 takes a free one.
-        anywhere: lets the host be one that other machines can reach.
-        memory_bytes: pixels kept.
-        linger_s: how long `close` waits for a reader to fetch the last frames, seconds.
-
-    Raises:
-        ValueError: another form of address, or a host beyond this machine without `anywhere`.
-    """
-
-    address: str
-    anywhere: bool = False
-    memory_bytes: int = 8_000_000
-    linger_s: float = 2.5
-
-    def __post_init__(self) -> None:
-        host, _ = split_address(self.address, "--preview")
-        if host not in LOOPBACK and not self.anywhere:
-            raise ValueError(
-                f"--preview {self.address} would show private pictures to other machines; use 127.0.0.1, "
-                "or say --preview-anywhere if that is meant"
-            )
 
 
 @dataclass(frozen=True, slots=True)
@@ -177,14 +149,13 @@ class PreviewServer:
     def __init__(self, config: PreviewConfig, warn: Callable[[str], None]) -> None:
         self.ring = InputRing(config.memory_bytes)
         self._linger_s = config.linger_s
-        host, port = split_address(config.address, "--preview")
+        host, handler = config.address.host, _handler(self.ring, config.anywhere)
         server_class = _Server6 if ":" in host else _Server
         try:
-            self._server = server_class((host, port), _handler(self.ring, config.anywhere))
+            self._server = server_class((host, config.address.port), handler)
         except OSError as error:
             raise OSError(error.errno, f"--preview {config.address}: {why_not_listening(error)}") from None
-        shown = f"[{host}]" if ":" in host else host
-        self.address = f"{shown}:{self._server.server_address[1]}"
+        self.address = str(config.address.with_port(self._server.server_address[1]))
         warn(
             f"WARNING: the preview at http://{self.address}/inputs shows every private picture that this "
             f"device sees, unencrypted, to {_AUDIENCE[config.anywhere]}; it is meant for demonstrations"

@@ -1,40 +1,8 @@
 """When to dial again and when to give up: exponential backoff with jitter, as a pure state machine."""
 
 from collections.abc import Callable
-from dataclasses import dataclass, fields
-from numbers import Real
 
-from siftfunnel.edge_client.checks import require_numbers
-
-
-@dataclass(frozen=True)
-class ReconnectPolicy:
-    """How a lost server is dialled again.
-
-    Attributes:
-        initial_ms: longest wait before the first retry.
-        factor: growth of that wait per failed attempt.
-        ceiling_ms: longest wait between two attempts.
-        connect_timeout_s: time without a connection, since the last answer, after which the client gives up.
-        stalls_max: connections in a row, per server, on which a server stops replying.
-
-    Raises:
-        TypeError: something else than a number.
-        ValueError: a value out of range.
-    """
-
-    initial_ms: float = 100.0
-    factor: float = 2.0
-    ceiling_ms: float = 5_000.0
-    connect_timeout_s: float = 30.0
-    stalls_max: int = 2
-
-    def __post_init__(self) -> None:
-        require_numbers(self, Real, *(each.name for each in fields(self)))
-        if self.initial_ms <= 0 or self.ceiling_ms < self.initial_ms or self.factor < 1:
-            raise ValueError(f"backoff needs 0 < initial_ms <= ceiling_ms and factor >= 1: {self}")
-        if self.connect_timeout_s < 0 or self.stalls_max < 1:
-            raise ValueError(f"connect_timeout_s must be at least 0 and stalls_max at least 1: {self}")
+from siftfunnel.edge_client.settings import ReconnectPolicy
 
 
 class Reconnection:

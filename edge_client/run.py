@@ -7,8 +7,6 @@ import sys
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
-from pathlib import Path
 from types import FrameType
 from typing import TYPE_CHECKING
 
@@ -18,36 +16,14 @@ from siftfunnel.edge_client.errors import EdgeError, SourceError
 from siftfunnel.edge_client.outcome import FrameFailure, Outcome
 from siftfunnel.edge_client.outputs import Output
 from siftfunnel.edge_client.producer import OnHandedIn
+from siftfunnel.edge_client.settings import RunConfig
 from siftfunnel.edge_client.sources.source import Source
 from siftfunnel.edge_client.summary import Summary, write_summary
 from siftfunnel.edge_client.together import Part, Together
-from siftfunnel.shared.files import require_place
 from siftfunnel.shared.showing import counted, printable
 
 if TYPE_CHECKING:
     from siftfunnel.edge_client.preview import PreviewServer
-
-
-@dataclass(frozen=True)
-class RunConfig:
-    """What happens around the stream.
-
-    Attributes:
-        summary: file for the figures, or None.
-        grace_s: how long a stop waits for answers that are under way, seconds.
-        ready_line: print one line of JSON when the device is ready.
-        quiet: no line of figures at the end.
-    """
-
-    summary: Path | None = None
-    grace_s: float = 5.0
-    ready_line: bool = False
-    quiet: bool = False
-
-    def __post_init__(self) -> None:
-        if self.grace_s < 0:
-            raise ValueError(f"--drain-seconds must not be negative, not {self.grace_s}")
-        require_place(self.summary, "--summary")
 
 
 def play(

@@ -6,7 +6,7 @@ from collections.abc import AsyncIterator, Callable, Iterator
 from types import TracebackType
 from typing import Self
 
-from siftfunnel.edge_client.engine import StreamEngine
+from siftfunnel.edge_client.delivery import STOPPED, Delivery
 from siftfunnel.edge_client.outcome import CANCELLED, Outcome
 from siftfunnel.edge_client.producer import Producer
 
@@ -17,15 +17,15 @@ class OutcomeStream:
     """Outcomes of one source; iterate with `for` or `async for`, once.
 
     Args:
-        engine: not started yet.
+        delivery: not started yet.
         producer: not started yet.
         on_close: told when the stream is closed.
     """
 
     def __init__(
-        self, engine: StreamEngine, producer: Producer, on_close: Callable[["OutcomeStream"], None]
+        self, delivery: Delivery, producer: Producer, on_close: Callable[["OutcomeStream"], None]
     ) -> None:
-        self._engine = engine
+        self._delivery = delivery
         self._producer = producer
         self._on_close = on_close
         self._started = False
@@ -34,21 +34,21 @@ class OutcomeStream:
         if self._started:
             raise RuntimeError("a stream can be read once; open another one")
         self._started = True
-        self._engine.start()
+        self._delivery.start()
         self._producer.start()
 
     def __iter__(self) -> Iterator[Outcome]:
         self._start()
-        while (outcome := self._engine.next_outcome()) is not None:
+        while (outcome := self._delivery.next_outcome()) is not None:
             yield outcome
         yield from self._last()
 
     async def __aiter__(self) -> AsyncIterator[Outcome]:
         loop, news = asyncio.get_running_loop(), asyncio.Event()
-        self._engine.on_outcome = lambda: _wake(loop, news)
+        self._delivery.on_outcome = lambda: _wake(loop, news)
         self._start()
-        while not self._engine.over:
-            while (outcome := self._engine.poll_outcome()) is not None:
+        while not self._delivery.over:
+            while (outcome := self._delivery.poll_outcome()) is not None:
                 yield outcome
             await news.wait()
             news.clear()
@@ -56,13 +56,13 @@ class OutcomeStream:
             yield outcome
 
     def _last(self) -> Iterator[Outcome]:
-        """What the producer still reports once the engine is over, then the error that ended the stream."""
+        """What the producer still reports once the delivery is over, then the error that ended the stream."""
         self._producer.stop()
         self._producer.join(_JOIN_S)
-        while (outcome := self._engine.poll_outcome()) is not None:
+        while (outcome := self._delivery.poll_outcome()) is not None:
             yield outcome
-        if self._engine.error is not None:
-            raise self._engine.error
+        if self._delivery.error is not None:
+            raise self._delivery.error
         if self._producer.error is not None:
             raise self._producer.error
 
@@ -78,13 +78,13 @@ class OutcomeStream:
     def abandon(self) -> None:
         """Wait for no more answers either: what is unanswered ends as CANCELLED."""
         self._producer.stop()
-        self._engine.abandon(CANCELLED, "the caller stopped before the answer came")
+        self._delivery.abandon(CANCELLED, STOPPED)
 
     def close(self) -> None:
         """End the stream, answered or not, and wait for its threads."""
         self.abandon()
         if self._started:
-            self._engine.join(_JOIN_S)
+            self._delivery.join(_JOIN_S)
             self._producer.join(_JOIN_S)
         self._on_close(self)
 

@@ -4,8 +4,9 @@ import socket
 import ssl
 from typing import Any
 
-from siftfunnel.edge_client.address import ServerAddress, split_address
+from siftfunnel.edge_client.address import ServerAddress
 from siftfunnel.edge_client.troubles import ASKED_SHOWN_NONE, ASKED_SHOWN_ONE
+from siftfunnel.shared.ports import Endpoint
 from siftfunnel.shared.tls import TlsFiles
 
 _TIMEOUT_S = 2.0
@@ -52,10 +53,10 @@ def _context(files: TlsFiles | None) -> ssl.SSLContext:
 
 def _hangs_up(context: ssl.SSLContext, address: ServerAddress) -> bool:
     """Whether the server ends the connection after the handshake instead of beginning HTTP/2."""
-    host, port = split_address(address.target, "server")
+    where = Endpoint.parse(address.target)
     with (
-        socket.create_connection((host, port), _TIMEOUT_S) as plain,
-        context.wrap_socket(plain, server_hostname=address.tls_name or host) as secured,
+        socket.create_connection((where.host, where.port), _TIMEOUT_S) as plain,
+        context.wrap_socket(plain, server_hostname=address.tls_name or where.host) as secured,
     ):
         try:
             return not secured.recv(1)

@@ -1,6 +1,5 @@
 """The gRPC side: one channel, one call, statuses turned into one exception. No policy lives here."""
 
-import contextlib
 import threading
 import time
 from collections.abc import Iterator
@@ -11,7 +10,6 @@ import grpc
 from google.protobuf.message import DecodeError
 
 from siftfunnel.edge_client.address import ServerAddress
-from siftfunnel.edge_client.interrupt import Interrupt
 from siftfunnel.edge_client.settlement import Terms
 from siftfunnel.edge_client.tls_probe import tls_says
 from siftfunnel.edge_client.troubles import trouble_of
@@ -127,25 +125,81 @@ def open_channel(address: ServerAddress, message_bytes: int = _REPLY_BYTES) -> g
     return grpc.secure_channel(address.target, credentials, options=options)
 
 
+class Connection:
+    """A channel to one server, opened when first used; safe from several threads.
+
+    Args:
+        address: the server.
+        message_bytes: the largest message that is taken.
+
+    Attributes:
+        terms: what the server told when it took the first call on it.
+        closed: whether it is of no use any more.
+    """
+
+    def __init__(self, address: ServerAddress, message_bytes: int) -> None:
+        self.address = address
+        self.terms: Terms | None = None
+        self.closed = False
+        self._message_bytes = message_bytes
+        self._lock = threading.Lock()
+        self._channel: grpc.Channel | None = None
+        self._asked_s: float | None = None
+
+    def method(self, name: str) -> Any:
+        """A method of the service that takes a stream.
+
+        Raises:
+            CallEnded: a certificate file cannot be used, or another call has closed the connection.
+        """
+        with self._lock:
+            if self.closed:
+                raise CallEnded("CANCELLED", "the connection was closed")
+            if self._channel is None:
+                self._channel = open_channel(self.address, self._message_bytes)
+            self._asked_s = self._asked_s or time.monotonic()
+            return self._channel.stream_stream(f"/{_SERVICE}/{name}", request_serializer=_serialised)
+
+    def replied(self) -> None:
+        """A reply came over it."""
+        self._asked_s = None
+
+    def silent_s(self) -> float:
+        """How long calls over it have had no reply to any, seconds."""
+        return 0.0 if (asked_s := self._asked_s) is None else time.monotonic() - asked_s
+
+    def close(self) -> None:
+        """Free it; calls over it end."""
+        with self._lock:
+            self.closed, channel = True, self._channel
+        if channel is not None:
+            channel.close()
+
+
 class StreamCall:
-    """One `Stream` or `StreamBatches` call on a channel of its own.
+    """One `Stream` or `StreamBatches` call.
 
     Args:
         address: the server.
         ask: what the call carries.
         several: put frames that come together into one message, as far as the server takes it.
+        kept: a connection to it that outlives the call unless that breaks; None for one of the call's own.
     """
 
-    def __init__(self, address: ServerAddress, ask: Ask, several: bool = False) -> None:
-        self._address = address
+    def __init__(
+        self, address: ServerAddress, ask: Ask, several: bool = False, kept: Connection | None = None
+    ) -> None:
+        self.address = address
+        self._connection = kept or Connection(address, ask.message_bytes)
+        self._is_kept = kept is not None
         self._ask = ask
         self._several = several
         self._message_bytes = 0
-        self._channel: grpc.Channel | None = None
+        self._assumed: Terms | None = None
         self._call: Any = None
 
     def open(self, frames: Iterator[list[pb.Frame]]) -> Terms:
-        """Open the stream and wait until the server has agreed on the bundle.
+        """Open the stream and wait until the server has agreed on the bundle, unless it has on this channel.
 
         Args:
             frames: those of one message each, none before this returns; gRPC reads them on its own thread.
@@ -156,12 +210,19 @@ class StreamCall:
         Raises:
             CallEnded: no connection, or the server turned the call down.
         """
-        self._channel = open_channel(self._address, self._ask.message_bytes)
-        method = self._channel.stream_stream(
-            f"/{_SERVICE}/{'StreamBatches' if self._several else 'Stream'}",
-            request_serializer=_serialised,
-        )
-        self._call = method(self._messages(frames), metadata=self._ask.metadata)
+        method = self._connection.method("StreamBatches" if self._several else "Stream")
+        try:
+            self._call = method(self._messages(frames), metadata=self._ask.metadata)
+        except ValueError as error:
+            # another call closed the channel after a failure of its own
+            raise CallEnded("CANCELLED", str(error)) from None
+        if (terms := self._connection.terms) is None:
+            terms = self._connection.terms = self._agreed()
+        else:
+            self._assumed = terms
+        return terms
+
+    def _agreed(self) -> Terms:
         told = dict(self._call.initial_metadata() or ())
         if BUNDLE_KEY not in told:
             self._turned_down()
@@ -170,15 +231,15 @@ class StreamCall:
             served = _tidy(str(told[BUNDLE_KEY]))
             raise CallEnded("FAILED_PRECONDITION", f"this device carries {digest}, it serves {served}")
         self._message_bytes = whole_number(told.get(MESSAGE_BYTES_KEY)) or 0
-        return _terms(told)
+        return Terms(whole_number(told.get(WINDOW_KEY)), told.get(SEALED_KEY) == SEALED)
 
     def _turned_down(self) -> NoReturn:
         """A call that was turned down has no metadata, but its status."""
         try:
-            for _ in self.replies():
+            for _ in self._received():
                 break
         except CallEnded as end:
-            raise _explained(end, self._address) from None
+            raise _explained(end, self._connection.address) from None
         raise CallEnded("UNIMPLEMENTED", f"the server does not tell which bundle it serves ({BUNDLE_KEY})")
 
     def _messages(self, groups: Iterator[list[pb.Frame]]) -> Iterator[pb.Frame | pb.Frames]:
@@ -202,12 +263,19 @@ class StreamCall:
         Raises:
             CallEnded: it ended in another way.
         """
+        for message in self._received():
+            if self._assumed is not None and self._agreed() != self._assumed:
+                raise CallEnded("UNAVAILABLE", "another server answers on this connection")
+            self._assumed = None
+            self._connection.replied()
+            if self._several:
+                yield from _replies_of(message)
+            else:
+                yield message
+
+    def _received(self) -> Iterator[bytes]:
         try:
-            for message in self._call:
-                if self._several:
-                    yield from _replies_of(message)
-                else:
-                    yield message
+            yield from self._call
         except grpc.RpcError as error:
             raise _ended(error) from None
 
@@ -216,82 +284,11 @@ class StreamCall:
         if self._call is not None:
             self._call.cancel()
 
-    def close(self) -> None:
-        """Free the connection."""
+    def close(self, broken: bool = True) -> None:
+        """End the call, and free the connection unless it is kept and not broken."""
         self.cancel()
-        if self._channel is not None:
-            self._channel.close()
-
-
-class UnaryCalls:
-    """A channel kept open for `Infer`, one frame per call; safe from several threads.
-
-    Attributes:
-        server: its HOST:PORT.
-        proven: whether a call was answered over it.
-    """
-
-    def __init__(self, address: ServerAddress, ask: Ask) -> None:
-        self.server = address.target
-        self.proven = False
-        self._address = address
-        self._ask = ask
-        self._lock = threading.Lock()
-        self._channel: grpc.Channel | None = None
-        self._pending = 0
-        self._last_sign_s = 0.0
-
-    def infer(self, frame: pb.Frame, timeout_s: float, interrupt: Interrupt) -> tuple[bytes, Terms]:
-        """Send one frame and wait for its serialised reply.
-
-        Raises:
-            CallEnded: no connection, no reply in time, interrupted, or the server turned the call down.
-        """
-        try:
-            with self._counted():
-                call = self._method().future(frame, timeout=timeout_s, metadata=self._ask.metadata)
-                with interrupt.cancelling(call.cancel):
-                    reply: bytes = call.result()
-        except grpc.RpcError as error:
-            raise _explained(_ended(error), self._address) from None
-        except (grpc.FutureCancelledError, ValueError) as error:
-            # ValueError: another thread closed the channel after a failure of its own
-            raise CallEnded("CANCELLED", str(error)) from None
-        self.proven = True
-        with self._lock:
-            self._last_sign_s = time.monotonic()
-        return reply, _terms(dict(call.initial_metadata() or ()))
-
-    def silent_s(self, now_s: float) -> float:
-        """How long calls have waited over it with no reply to any, seconds."""
-        with self._lock:
-            return now_s - self._last_sign_s
-
-    def _method(self) -> Any:
-        with self._lock:
-            if self._channel is None:
-                self._channel = open_channel(self._address, self._ask.message_bytes)
-            return self._channel.unary_unary(f"/{_SERVICE}/Infer", request_serializer=_serialised)
-
-    @contextlib.contextmanager
-    def _counted(self) -> Iterator[None]:
-        with self._lock:
-            if not self._pending:
-                self._last_sign_s = time.monotonic()
-            self._pending += 1
-        try:
-            yield
-        finally:
-            with self._lock:
-                self._pending -= 1
-
-    def close(self) -> None:
-        """Free the connection."""
-        with self._lock:
-            channel = self._channel
-        if channel is not None:
-            with contextlib.suppress(ValueError):
-                channel.close()
+        if broken or not self._is_kept:
+            self._connection.close()
 
 
 def _serialised(message: pb.Frame | pb.Frames) -> bytes:
@@ -304,10 +301,6 @@ def _replies_of(message: bytes) -> list[bytes]:
         return list(pb.SerialisedReplies.FromString(message).replies)
     except DecodeError:
         return [_UNREADABLE]
-
-
-def _terms(told: dict[str, Any]) -> Terms:
-    return Terms(whole_number(told.get(WINDOW_KEY)), told.get(SEALED_KEY) == SEALED)
 
 
 def _ended(error: Any) -> CallEnded:

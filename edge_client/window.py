@@ -15,55 +15,12 @@ runs out settles its frame wherever that is; an answer that comes later is none.
 import heapq
 import math
 from collections.abc import Callable
-from dataclasses import dataclass, field, fields
-from numbers import Real
+from dataclasses import dataclass, field
 
 from siftfunnel.edge_client import outcome
-from siftfunnel.edge_client.checks import require_numbers
 from siftfunnel.edge_client.flight import Flight
 from siftfunnel.edge_client.frame import EncodedFrame, Held
-
-
-@dataclass(frozen=True)
-class WindowPolicy:
-    """Limits of one stream.
-
-    Attributes:
-        limit: frames held unanswered, so also the memory bound; at least 1.
-        refusals_max: how often a full server may refuse one frame before that is its outcome.
-        suspicions_max: how often the call may end with this frame alone in flight.
-        losses_max: how often one frame's reply may be damaged, or missing while others come.
-        strays_max: replies to nothing that was sent, with none to something that was, before the
-            connection is dropped.
-        reply_timeout_s: no reply for this long with frames in flight means the connection is dead.
-        passed_over_s: how long a frame waits for its reply after a later one had its own, where that is
-            less than `reply_timeout_s`.
-        retry_floor_ms: the first wait after a refusal that gives no hint; doubles each time.
-        retry_ceiling_ms: the longest wait between two tries of one frame, whatever the server's hint.
-
-    Raises:
-        TypeError: something else than a number.
-        ValueError: a limit below 1 or a time not above 0.
-    """
-
-    limit: int = 32
-    refusals_max: int = 10
-    suspicions_max: int = 2
-    losses_max: int = 3
-    strays_max: int = 1000
-    reply_timeout_s: float = 60.0
-    passed_over_s: float = 5.0
-    retry_floor_ms: float = 10.0
-    retry_ceiling_ms: float = 5_000.0
-
-    def __post_init__(self) -> None:
-        require_numbers(self, Real, *(each.name for each in fields(self)))
-        counts = (self.limit, self.refusals_max, self.suspicions_max, self.losses_max, self.strays_max)
-        if min(counts) < 1:
-            raise ValueError(f"limits and counts must be at least 1: {self}")
-        times = (self.reply_timeout_s, self.passed_over_s, self.retry_floor_ms, self.retry_ceiling_ms)
-        if min(times) <= 0:
-            raise ValueError(f"times must be above 0: {self}")
+from siftfunnel.edge_client.settings import WindowPolicy
 
 
 @dataclass(frozen=True, slots=True)

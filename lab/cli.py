@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Any
 from siftfunnel.lab.arguments import add_common, prepare_torch, require_lab_extra, say
 from siftfunnel.lab.audit.cli import add_audit_parser
 from siftfunnel.lab.front.cli import add_front_parser
+from siftfunnel.lab.reports.study.cli import add_tables_parser
 from siftfunnel.lab.study.cli import add_figure2_parser, add_run_parser
-from siftfunnel.lab.tables.cli import add_tables_parser
 
 if TYPE_CHECKING:
     from siftfunnel.shared.bundle import Inverter
@@ -140,7 +140,7 @@ def _add_inverter(commands: Any) -> None:
 
 def run_data(args: argparse.Namespace) -> int:
     """Unpack a data set."""
-    from siftfunnel.lab.unpack import unpack_cifar10
+    from siftfunnel.lab.data.unpack import unpack_cifar10
 
     count = unpack_cifar10(args.archive, args.out, say)
     print(f"{args.out}: {count} pictures")
@@ -150,8 +150,8 @@ def run_data(args: argparse.Namespace) -> int:
 def run_recipes(args: argparse.Namespace) -> int:
     """List the recipes with their first line."""
     require_lab_extra()
-    from siftfunnel.lab.recipes import RECIPES
     from siftfunnel.lab.study.rows import ROWS
+    from siftfunnel.lab.training.recipes import RECIPES
 
     for name, make in RECIPES.items():
         summary = (make.__doc__ or "").strip().splitlines()[0]
@@ -167,8 +167,8 @@ def run_train(args: argparse.Namespace) -> int:
     device = prepare_torch(args.device, args.threads)
     from dataclasses import replace
 
-    from siftfunnel.lab.recipes import recipe
-    from siftfunnel.lab.runs import train_recipe
+    from siftfunnel.lab.training.recipes import recipe
+    from siftfunnel.lab.training.runs import train_recipe
 
     wanted = recipe(args.recipe)
     if args.epochs is not None:
@@ -186,7 +186,7 @@ def run_train(args: argparse.Namespace) -> int:
 def run_export(args: argparse.Namespace) -> int:
     """Export a run."""
     prepare_torch("cpu", args.threads)
-    from siftfunnel.lab.export import export_run
+    from siftfunnel.lab.export.bundle import export_run
 
     bundle = export_run(
         args.folder, args.out, args.data, args.cache, name=args.name, evaluate_on=args.evaluate_on

@@ -1,6 +1,7 @@
 """Which extra of this distribution brings a module, and how one installs it."""
 
 EXTRA_OF = {
+    "annotated_types": "bench",
     "cryptography": "demo",
     "cv2": "camera",
     "dpkt": "attacker",
@@ -12,11 +13,13 @@ EXTRA_OF = {
     "httpx": "attacker",
     "hyperframe": "attacker",
     "jinja2": "lab",
+    "matplotlib": "lab",
     "mlperf_loadgen": "bench",
     "onnx": "lab",
     "opacus": "lab",
     "prometheus_client": "cloud",
     "ray": "ray",
+    "pydantic": "bench",
     "rich": "demo",
     "safetensors": "lab",
     "skimage": "attacker",

@@ -4,17 +4,15 @@ The file is read from its beginning and followed as it grows, also where it is f
 place; one that is complete simply has nothing more to say.
 """
 
-import logging
 import os
 import time
 from collections import OrderedDict
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import BinaryIO
+from typing import Any, BinaryIO
 
 from siftfunnel.attacker.feeds.config import CloudConfig
-from siftfunnel.attacker.feeds.emitter import Emitter
-from siftfunnel.attacker.feeds.worker import Worker
+from siftfunnel.attacker.feeds.feed import ThreadFeed
 from siftfunnel.attacker.tap.events import (
     ConnectionClosed,
     ConnectionOpened,
@@ -22,19 +20,14 @@ from siftfunnel.attacker.tap.events import (
     Dropped,
     Event,
     FeedError,
-    FeedState,
-    Kind,
     Overheard,
     Phase,
     Settle,
-    Sink,
     Traffic,
 )
-from siftfunnel.attacker.tap.shape import first_frame, kind_of
+from siftfunnel.attacker.tap.shape import Content, read
 from siftfunnel.shared.flow_file import older_file
 from siftfunnel.shared.flows import FlowError, FlowRecord, read_flow
-
-log = logging.getLogger(__name__)
 
 _POLL_S = 0.1
 _READ_BYTES = 1 << 20
@@ -66,10 +59,10 @@ class FlowReplay:
         known = self._known.get(record.connection)
         if known is None:
             known = self._open(record, events)
-        kind = kind_of(record.method, record.direction, record.message)
+        content = read(record.method, record.direction, record.message)
         if record.digest is not None:
             known.digest, known.digest_source = record.digest, "header"
-        elif (settled := self._tried(kind, record.message)) is not None:
+        elif (settled := self._tried(content)) is not None:
             known.digest, known.digest_source = settled, "checksum"
         up_bytes, down_bytes = known.traffic.up_bytes, known.traffic.down_bytes
         if record.direction == "up":
@@ -83,20 +76,21 @@ class FlowReplay:
                 time_s=record.time_s,
                 direction=record.direction,
                 stream_id=0,
-                kind=kind,
+                kind=content.kind,
                 method=record.method,
                 digest=known.digest,
                 digest_source=known.digest_source,
                 message=record.message,
+                parts=content.parts,
                 wire_bytes=record.wire_bytes,
                 traffic=known.traffic,
             )
         )
         return events
 
-    def _tried(self, kind: Kind, message: bytes) -> str | None:
+    def _tried(self, content: Content) -> str | None:
         """The digest of the bundle that a message's first frame fits, if there is such a frame and bundle."""
-        frame = None if self._settle is None else first_frame(kind, message)
+        frame = content.first_frame
         return None if self._settle is None or frame is None else self._settle(frame)
 
     def close(self, time_s: float) -> list[Event]:
@@ -118,58 +112,36 @@ class FlowReplay:
         return known
 
 
-class CloudFeed:
+class CloudFeed(ThreadFeed[None]):
     """`cloud:FLOWS`: follows a file of flow records from its beginning, still growing or not."""
 
     def __init__(self, config: CloudConfig, settle: Settle | None = None) -> None:
-        self._config = config
+        super().__init__(config)
+        self._path = config.path
         self._replay = FlowReplay(settle)
-        self._emitter = Emitter(str(config))
-        self._worker = Worker()
-        self._phase: Phase = "idle"
-        self._detail = ""
+        self._told = ""
         self._wire_bytes = 0
         self._rest = b""
         self._number = 0
         self._finished: os.stat_result | None = None
 
-    def start(self, sink: Sink) -> None:
-        """Begin to follow the file, which may not be there yet; see `Feed.start`."""
-        self._emitter.sink = sink
-        path = self._config.path
+    def _open(self) -> None:
+        """Nothing yet: the file may not be there."""
+        path = self._path
         if not path.parent.is_dir() or path.is_dir():
             problem = "it is a directory" if path.is_dir() else f"there is no directory {path.parent}"
-            self._phase, self._detail = "failed", f"cannot follow {path}: {problem}"
-            raise FeedError(self._detail)
-        self._phase = "running"
-        self._worker.start(self._run, name="cloud-flows")
+            raise FeedError(f"cannot follow {path}: {problem}")
 
-    def stop(self) -> None:
-        """Stop following; see `Feed.stop`."""
-        self._worker.stop()
+    def _figures(self) -> dict[str, Any]:
+        return {"bytes_seen": self._wire_bytes, "detail": self._told}
 
-    def state(self) -> FeedState:
-        """How far the recording was followed."""
-        counts = vars(self._emitter.tally.read())
-        return FeedState(
-            tap=str(self._config),
-            kind="cloud",
-            phase=self._phase,
-            detail=self._detail,
-            bytes_seen=self._wire_bytes,
-            **counts,
-        )
+    def _listen(self, source: None) -> Phase:
+        while not self.stopping.is_set():
+            self._follow()
+        return "stopped"
 
-    def _run(self) -> None:
-        try:
-            while not self._worker.stopping.is_set():
-                self._follow()
-            self._phase = "stopped"
-        except Exception as error:  # the thread's last words: the state must tell
-            log.exception("%s failed", self._config)
-            self._phase, self._detail = "failed", f"following {self._config.path} failed: {error}"
-        finally:
-            self._emitter.emit(self._replay.close(time.time()))
+    def _close(self, source: None) -> list[Event]:
+        return self._replay.close(time.time())
 
     def _follow(self) -> None:
         """Read one file until it is replaced or the feed stopped."""
@@ -177,14 +149,14 @@ class CloudFeed:
         try:
             stream = open(path, "rb")  # noqa: SIM115 - closed by the with below
         except FileNotFoundError:
-            self._detail = f"waiting: {path} does not exist yet"
-            self._worker.stopping.wait(_POLL_S)
+            self._told = f"waiting: {path} does not exist yet"
+            self.stopping.wait(_POLL_S)
             return
         except OSError as error:
             raise FeedError(f"cannot read {path}: {error.strerror}") from None
         with stream:
             self._rest, self._number = b"", 0
-            while not self._worker.stopping.is_set():
+            while not self.stopping.is_set():
                 # asked before reading: what was written before it was replaced is read then
                 replaced = self._replaced(stream)
                 if data := stream.read(_READ_BYTES):
@@ -193,12 +165,12 @@ class CloudFeed:
                     self._end(stream)
                     return
                 else:
-                    self._detail = f"read {self._number} records, waiting for more"
-                    self._worker.stopping.wait(_POLL_S)
+                    self._told = f"read {self._number} records, waiting for more"
+                    self.stopping.wait(_POLL_S)
 
     def _next(self) -> Path:
         """The recording, or its older half where that was filled since the last file was read."""
-        path = self._config.path.resolve()
+        path = self._path.resolve()
         try:
             older = os.stat(older_file(path))
         except FileNotFoundError:
@@ -212,7 +184,7 @@ class CloudFeed:
     def _replaced(self, stream: BinaryIO) -> bool:
         """Whether the path now leads to another file (rotation), or this one was cut short."""
         try:
-            there = os.stat(self._config.path)
+            there = os.stat(self._path)
         except FileNotFoundError:
             return False
         here = os.fstat(stream.fileno())
@@ -221,17 +193,17 @@ class CloudFeed:
     def _end(self, stream: BinaryIO) -> None:
         self._finished = os.fstat(stream.fileno())
         if self._rest.strip():
-            self._emitter.emit([self._bad_line("the file ends in half a record")])
+            self._emit([self._bad_line("the file ends in half a record")])
 
     def _take(self, data: bytes) -> None:
         *lines, self._rest = (self._rest + data).split(b"\n")
         if len(self._rest) > _MAX_LINE_BYTES:
             self._rest = b""
-            self._emitter.emit([self._bad_line(f"a line over {_MAX_LINE_BYTES} bytes")])
+            self._emit([self._bad_line(f"a line over {_MAX_LINE_BYTES} bytes")])
         for line in lines:
             if line.strip():
                 self._number += 1
-                self._emitter.emit(self._read(line))
+                self._emit(self._read(line))
 
     def _read(self, line: bytes) -> list[Event]:
         try:

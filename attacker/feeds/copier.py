@@ -1,319 +1,214 @@
-"""A transparent TCP relay: one thread, one selector, bytes passed on before anything else is done with them.
+"""A transparent TCP relay: bytes are passed on before anything else is done with them.
 
-Each connection is two one-way pipes. A pipe reads only when it has nothing left to write, so a slow receiver
+Each connection has two ends. An end reads only while the other has nothing left to write, so a slow receiver
 slows its own sender through TCP's window and nobody else; the end of one direction is passed on without
 ending the other.
 """
 
+import asyncio
 import contextlib
-import errno
-import selectors
 import socket
 import struct
-import threading
 import time
 from collections import deque
 from collections.abc import Callable
+from typing import Any
 
-from siftfunnel.attacker.feeds.config import Endpoint
 from siftfunnel.attacker.feeds.spool import Chunk, Closed, Opened, SpoolItem
 from siftfunnel.attacker.tap.events import Direction, FeedError
-from siftfunnel.shared.ports import why_not_listening
+from siftfunnel.shared.ports import Endpoint, why_not_listening
 
-_CHUNK_BYTES = 1 << 18
 _CONNECT_TIMEOUT_S = 10.0
 _MAX_CONNECTING = 256
 _LATENCY_SAMPLES = 8192
 _RESET_ON_CLOSE = struct.pack("ii", 1, 0)
 
 
-class Pipe:
-    """One direction of one connection."""
+class _End(asyncio.Protocol):
+    """One end of a connection; what comes in here goes out at `other`."""
 
-    def __init__(self, direction: Direction, source: socket.socket, sink: socket.socket) -> None:
-        self.direction = direction
-        self.source = source
-        self.sink = sink
-        self.pending = memoryview(b"")
-        self.pending_since_ns = 0
-        self.source_ended = False
-        self.sink_ended = False
+    transport: asyncio.Transport
+    other: "_End"
 
+    def __init__(self, copier: "Copier", direction: Direction) -> None:
+        self._copier = copier
+        self._direction = direction
+        self._pending_since_ns: int | None = None
+        self.number = 0
+        self.ended = self.lost = False
 
-class Link:
-    """Both directions of one connection."""
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """Stand by until the other end is there too."""
+        assert isinstance(transport, asyncio.Transport)
+        self.transport = transport
+        transport.set_write_buffer_limits(0)
+        transport.pause_reading()
+        if self._direction == "up":
+            self._copier.meet(self)
 
-    def __init__(self, number: int, client: socket.socket, server: socket.socket) -> None:
-        self.number = number
-        self.client = client
-        self.server = server
-        self.pipes = (Pipe("up", client, server), Pipe("down", server, client))
+    def data_received(self, data: bytes) -> None:
+        """Pass bytes on, then tell of them."""
+        self.other.write(data, time.perf_counter_ns())
+        self._copier.tell(self.number, self._direction, data)
 
-    def pipe_from(self, source: socket.socket) -> Pipe:
-        """The pipe that reads from a socket."""
-        return self.pipes[0] if source is self.client else self.pipes[1]
+    def write(self, data: bytes, came_ns: int) -> None:
+        """Send what came in at the other end at a time."""
+        self._pending_since_ns = came_ns
+        self.transport.write(data)
+        if not self.transport.get_write_buffer_size():
+            self.resume_writing()
 
-    def pipe_into(self, sink: socket.socket) -> Pipe:
-        """The pipe that writes to a socket."""
-        return self.pipes[1] if sink is self.client else self.pipes[0]
+    def pause_writing(self) -> None:
+        """Bytes wait here: take no more of them in."""
+        self.other.transport.pause_reading()
+
+    def resume_writing(self) -> None:
+        """All bytes are sent."""
+        if self._pending_since_ns is not None:
+            self._copier.latencies_us.append((time.perf_counter_ns() - self._pending_since_ns) / 1000)
+            self._pending_since_ns = None
+        self.other.transport.resume_reading()
+
+    def eof_received(self) -> bool:
+        """Pass the end of this direction on; the other one stays open until it ends too."""
+        self.ended = True
+        if self.other.ended:
+            self.transport.close()
+            self.other.transport.close()
+        else:
+            with contextlib.suppress(OSError):
+                self.other.transport.write_eof()
+        return True
+
+    def connection_lost(self, error: Exception | None) -> None:
+        """Nothing comes or goes here any more."""
+        self.lost = True
+        if self.number:
+            self._copier.lose(self, error)
+
+    def reset(self) -> None:
+        """Close at once, so that the peer sees a reset rather than an orderly end."""
+        with contextlib.suppress(OSError):
+            bare = self.transport.get_extra_info("socket")
+            bare.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET_ON_CLOSE)
+        self.transport.abort()
 
 
 class Copier:
-    """Accepts at `listen`, connects to `target`, copies. `tee` gets what passed, after it has passed on.
+    """Accepts, connects to `target`, copies. `tee` gets what passed, after it has passed on.
 
-    `tee` must not block. `refused` is the latest reason why a client could not be served.
+    `tee` must not block. `refused` is the latest reason why a client could not be served; `latencies_us` are
+    the times from having read bytes to having written them.
     """
 
-    def __init__(self, listen: Endpoint, target: Endpoint, tee: Callable[[SpoolItem], None]) -> None:
-        self._listen = listen
+    def __init__(self, target: Endpoint, tee: Callable[[SpoolItem], None]) -> None:
         self._target = target
         self._tee = tee
-        self._selector = selectors.DefaultSelector()
-        self._wake_read: socket.socket | None = None
-        self._wake_write: socket.socket | None = None
-        self._connected: deque[tuple[socket.socket, socket.socket | None]] = deque()
-        self._links: dict[int, Link] = {}
+        self._server: asyncio.Server | None = None
+        self._connecting: set[asyncio.Task[None]] = set()
+        self._links: dict[int, tuple[_End, str]] = {}
         self._links_made = 0
-        self._connecting = 0
-        self._accepting_paused = False
-        self._stopping = False
-        self._listener: socket.socket | None = None
-        self._received = memoryview(bytearray(_CHUNK_BYTES))
         self.bytes_copied = 0
         self.refused = ""
         self.latencies_us: deque[float] = deque(maxlen=_LATENCY_SAMPLES)
 
-    def bind(self) -> Endpoint:
-        """Take the listening address; the one really taken.
+    async def listen(self, at: Endpoint) -> Endpoint:
+        """Begin to accept; the address really taken.
 
         Raises:
             FeedError: it is in use, not permitted, or not of this machine.
         """
-        host, port = self._listen.host, self._listen.port
+        loop = asyncio.get_running_loop()
+        loop.set_exception_handler(self._trouble)
         try:
-            found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
+            found = socket.getaddrinfo(at.host, at.port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
             # A name such as localhost stands for both families; clients that try one only try IPv4.
-            family, kind, _, _, address = min(found, key=lambda info: info[0] != socket.AF_INET)
-            listener = socket.socket(family, kind)
+            family, _, _, _, address = min(found, key=lambda info: info[0] != socket.AF_INET)
+            listener = socket.create_server(address, family=family, backlog=128)
         except OSError as error:
-            raise self._cannot_listen(error) from None
-        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            raise FeedError(f"the relay cannot listen at {at}: {why_not_listening(error)}") from None
+        self._server = await loop.create_server(lambda: _End(self, "up"), sock=listener)
+        return Endpoint(at.host, int(listener.getsockname()[1]))
+
+    async def stop(self) -> None:
+        """Close every connection and listen no more."""
+        assert self._server is not None, "listen first"
+        self._server.close()
+        for task in self._connecting:
+            task.cancel()
+        await asyncio.gather(*self._connecting, return_exceptions=True)
+        for number, (client, _) in list(self._links.items()):
+            self._links[number] = client, "the tap stopped"
+            client.reset()
+            client.other.reset()
+        while self._links:
+            await asyncio.sleep(0)
+
+    def meet(self, client: _End) -> None:
+        """A client is there: connect to the target."""
+        if len(self._connecting) >= _MAX_CONNECTING:
+            self.refused = f"{_MAX_CONNECTING} clients wait for the target already"
+            client.reset()
+            return
+        task = asyncio.get_running_loop().create_task(self._connect(client))
+        self._connecting.add(task)
+        task.add_done_callback(self._connecting.discard)
+
+    def tell(self, number: int, direction: Direction, data: bytes) -> None:
+        """Bytes have passed."""
+        self.bytes_copied += len(data)
+        self._tee(Chunk(number, time.time(), direction, data))
+
+    def lose(self, end: _End, error: Exception | None) -> None:
+        """An end is gone; where that is no orderly end, the other one goes with it."""
+        client, how = self._links[end.number]
+        if error is not None and not how:
+            how = f"reset ({getattr(error, 'strerror', None) or error})"
+            self._links[end.number] = client, how
+            end.other.reset()
+        if end.other.lost:
+            del self._links[end.number]
+            self._tee(Closed(end.number, time.time(), how or "closed"))
+
+    async def _connect(self, client: _End) -> None:
+        server = _End(self, "down")
+        server.other, client.other = client, server
+        host, port = self._target.host, self._target.port
         try:
-            listener.bind(address)
-            listener.listen(128)
+            async with asyncio.timeout(_CONNECT_TIMEOUT_S):
+                await asyncio.get_running_loop().create_connection(lambda: server, host, port)
         except OSError as error:
-            listener.close()
-            raise self._cannot_listen(error) from None
-        listener.setblocking(False)
-        self._listener = listener
-        self._wake_read, self._wake_write = socket.socketpair()
-        self._wake_read.setblocking(False)
-        self._wake_write.setblocking(False)
-        return Endpoint(host, int(listener.getsockname()[1]))
+            self.refused = (
+                f"cannot reach the target {self._target}: {str(error) or 'no answer'}; is it running?"
+            )
+            client.reset()
+        except asyncio.CancelledError:
+            client.reset()
+            raise
+        else:
+            self._begin(client, server)
 
-    def _cannot_listen(self, error: OSError) -> FeedError:
-        return FeedError(f"the relay cannot listen at {self._listen}: {why_not_listening(error)}")
-
-    def stop(self) -> None:
-        """Make `run` close every connection and return; from any thread."""
-        self._stopping = True
-        self._wake()
-
-    def run(self) -> None:
-        """Copy until stopped."""
-        assert self._listener is not None
-        assert self._wake_read is not None, "bind first"
-        self._selector.register(self._listener, selectors.EVENT_READ)
-        self._selector.register(self._wake_read, selectors.EVENT_READ)
-        try:
-            while not self._stopping:
-                for key, mask in self._selector.select():
-                    self._serve(key, mask, time.perf_counter_ns())
-        finally:
-            self._close_all()
-
-    def _serve(self, key: selectors.SelectorKey, mask: int, ready_ns: int) -> None:
-        if key.fileobj is self._listener:
-            self._accept()
-        elif not isinstance(key.fileobj, socket.socket):
-            return
-        elif key.data is None:
-            with contextlib.suppress(OSError):
-                key.fileobj.recv(4096)
-            self._take_connected()
-        elif key.data.number in self._links:
-            self._move(key.data, key.fileobj, mask, ready_ns)
-
-    # -- connections ----------------------------------------------------------------------------------------
-
-    def _accept(self) -> None:
-        assert self._listener is not None
-        try:
-            client, _ = self._listener.accept()
-        except BlockingIOError:
-            return
-        except OSError as error:
-            self._pause_accepting(error)
-            return
-        if self._connecting >= _MAX_CONNECTING:
-            self._refuse(client, f"{_MAX_CONNECTING} clients wait for the target already")
-            return
-        self._connecting += 1
-        # Name lookup and connecting may take long: not on the thread that copies.
-        threading.Thread(target=self._connect, args=(client,), name="relay-connect", daemon=True).start()
-
-    def _pause_accepting(self, error: OSError) -> None:
-        """Out of file descriptors: wait for a connection to end rather than be woken without end."""
-        assert self._listener is not None
-        self.refused = f"cannot accept more connections: {error.strerror}; raise the limit on open files"
-        if error.errno in (errno.EMFILE, errno.ENFILE) and self._links:
-            self._selector.unregister(self._listener)
-            self._accepting_paused = True
-
-    def _refuse(self, client: socket.socket, reason: str) -> None:
-        self.refused = reason
-        _reset(client)
-
-    def _connect(self, client: socket.socket) -> None:
-        server = None
-        try:
-            server = socket.create_connection((self._target.host, self._target.port), _CONNECT_TIMEOUT_S)
-        except OSError as error:
-            self.refused = f"cannot reach the target {self._target}: {error}; is it running?"
-        if self._stopping:
-            _reset(client)
-            if server is not None:
-                _reset(server)
-            return
-        self._connected.append((client, server))
-        self._wake()
-
-    def _take_connected(self) -> None:
-        while self._connected:
-            client, server = self._connected.popleft()
-            self._connecting -= 1
-            if server is None:
-                _reset(client)
-            else:
-                self._begin(client, server)
-
-    def _begin(self, client: socket.socket, server: socket.socket) -> None:
+    def _begin(self, client: _End, server: _End) -> None:
         self.refused = ""
-        try:
-            client_name, server_name = _name(client.getpeername()), _name(server.getpeername())
-            for side in (client, server):
-                side.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-                side.setblocking(False)
-        except OSError:
-            _reset(client)
-            _reset(server)
+        here, there = (end.transport.get_extra_info("peername") for end in (client, server))
+        if client.lost or server.lost or here is None or there is None:
+            client.reset()
+            server.reset()
             return
         self._links_made += 1
-        link = self._links[self._links_made] = Link(self._links_made, client, server)
-        self._tee(Opened(link.number, time.time(), client_name, server_name))
-        self._watch(link)
+        client.number = server.number = self._links_made
+        self._links[self._links_made] = client, ""
+        self._tee(Opened(self._links_made, time.time(), _name(here), _name(there)))
+        client.transport.resume_reading()
+        server.transport.resume_reading()
 
-    def _close(self, link: Link, how: str) -> None:
-        for side in (link.client, link.server):
-            with contextlib.suppress(KeyError, ValueError):
-                self._selector.unregister(side)
-            if how == "closed":
-                side.close()
-            else:
-                _reset(side)
-        del self._links[link.number]
-        if self._accepting_paused and self._listener is not None:
-            self._accepting_paused = False
-            self._selector.register(self._listener, selectors.EVENT_READ)
-        self._tee(Closed(link.number, time.time(), how))
-
-    def _close_all(self) -> None:
-        for link in list(self._links.values()):
-            self._close(link, "the tap stopped")
-        self._take_connected()
-        for link in list(self._links.values()):
-            self._close(link, "the tap stopped")
-        self._selector.close()
-        for made in (self._listener, self._wake_read, self._wake_write):
-            if made is not None:
-                made.close()
-
-    # -- bytes ----------------------------------------------------------------------------------------------
-
-    def _move(self, link: Link, side: socket.socket, mask: int, ready_ns: int) -> None:
-        try:
-            if mask & selectors.EVENT_WRITE:
-                self._flush(link.pipe_into(side))
-            if mask & selectors.EVENT_READ:
-                self._read(link, link.pipe_from(side), ready_ns)
-        except OSError as error:
-            self._close(link, f"reset ({error.strerror or error})")
-            return
-        if all(pipe.sink_ended for pipe in link.pipes):
-            self._close(link, "closed")
+    def _trouble(self, loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
+        """Out of file descriptors, the loop accepts again after a moment."""
+        error = context.get("exception")
+        if isinstance(error, OSError) and "accept" in context.get("message", ""):
+            self.refused = f"cannot accept more connections: {error.strerror}; raise the limit on open files"
         else:
-            self._watch(link)
-
-    def _read(self, link: Link, pipe: Pipe, ready_ns: int) -> None:
-        if pipe.pending or pipe.source_ended:
-            return
-        try:
-            received = pipe.source.recv_into(self._received)
-        except BlockingIOError:
-            return
-        # A copy of its own size: a large buffer cut short would keep far more memory than its bytes.
-        data = bytes(self._received[:received])
-        if not data:
-            pipe.source_ended = True
-        pipe.pending, pipe.pending_since_ns = memoryview(data), ready_ns
-        self._flush(pipe)
-        if data:
-            self.bytes_copied += len(data)
-            self._tee(Chunk(link.number, time.time(), pipe.direction, data))
-
-    def _flush(self, pipe: Pipe) -> None:
-        if pipe.pending:
-            try:
-                sent = pipe.sink.send(pipe.pending)
-            except BlockingIOError:
-                return
-            pipe.pending = pipe.pending[sent:]
-            if not pipe.pending:
-                self.latencies_us.append((time.perf_counter_ns() - pipe.pending_since_ns) / 1000)
-        if pipe.source_ended and not pipe.pending and not pipe.sink_ended:
-            pipe.sink_ended = True
-            pipe.sink.shutdown(socket.SHUT_WR)
-
-    def _watch(self, link: Link) -> None:
-        for side in (link.client, link.server):
-            reading, writing = link.pipe_from(side), link.pipe_into(side)
-            mask = 0
-            if not reading.pending and not reading.source_ended:
-                mask |= selectors.EVENT_READ
-            if writing.pending:
-                mask |= selectors.EVENT_WRITE
-            self._set_mask(link, side, mask)
-
-    def _set_mask(self, link: Link, side: socket.socket, mask: int) -> None:
-        known = self._selector.get_map().get(side)
-        if known is None and mask:
-            self._selector.register(side, mask, link)
-        elif known is not None and not mask:
-            self._selector.unregister(side)
-        elif known is not None and known.events != mask:
-            self._selector.modify(side, mask, link)
-
-    def _wake(self) -> None:
-        if self._wake_write is not None:
-            with contextlib.suppress(OSError):
-                self._wake_write.send(b"\0")
-
-
-def _reset(side: socket.socket) -> None:
-    """Close at once, so that the other end sees a reset rather than an orderly end."""
-    with contextlib.suppress(OSError):
-        side.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET_ON_CLOSE)
-    side.close()
+            loop.default_exception_handler(context)
 
 
 def _name(address: tuple[object, ...]) -> str:

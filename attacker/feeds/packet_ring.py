@@ -16,7 +16,6 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from siftfunnel.attacker.tap.events import FeedError
-from siftfunnel.attacker.tap.packet_filter import tcp_port_filter
 
 _SOL_PACKET = 263
 _PACKET_RX_RING, _PACKET_STATISTICS, _PACKET_VERSION, _PACKET_IGNORE_OUTGOING = 5, 6, 10, 23
@@ -37,15 +36,14 @@ _BLOCK_HEADER = struct.Struct("=III")
 _PACKET_HEADER = struct.Struct("=IIIIIIHH")
 _LINK_ADDRESS = struct.Struct("=HHiHBB")
 
+_LOAD_BYTE, _LOAD_HALF, _LOAD_HALF_AT_X, _X_FROM_IP_HEADER_LENGTH = 0x30, 0x28, 0x48, 0xB1
+_SHIFT_RIGHT, _JUMP_EQUAL, _JUMP_ANY_BIT, _RETURN = 0x74, 0x15, 0x45, 0x06
+_TCP = 6
+_FRAGMENT_BITS = 0x3FFF
+_IPV6_EXTENSIONS = (0, 43, 60)
+_WHOLE_PACKET = 0x7FFFFFFF
+
 ANY_INTERFACE = "any"
-
-
-@dataclass(frozen=True, slots=True)
-class Captured:
-    """One packet from the network header on."""
-
-    time_s: float
-    packet: bytes
 
 
 class PacketRing:
@@ -86,8 +84,11 @@ class PacketRing:
             if code:
                 raise FeedError(f"the interface went away ({os.strerror(code)}); start again once it is up")
 
-    def read(self) -> Iterator[Captured]:
-        """The packets that are there now, a packet sent to oneself over loopback once."""
+    def read(self) -> Iterator[tuple[float, bytes]]:
+        """The packets that are there now, each with its time, from the network header on.
+
+        A packet sent to oneself over loopback comes once.
+        """
         while True:
             at = self._next_block * _BLOCK_BYTES
             if not _BLOCK_STATUS.unpack_from(self._ring, at + 8)[0] & _STATUS_USER:
@@ -101,14 +102,14 @@ class PacketRing:
         counters = self._socket.getsockopt(_SOL_PACKET, _PACKET_STATISTICS, 12)
         return int(struct.unpack("=III", counters)[1])
 
-    def _read_block(self, block: int) -> Iterator[Captured]:
+    def _read_block(self, block: int) -> Iterator[tuple[float, bytes]]:
         _, count, first = _BLOCK_HEADER.unpack_from(self._ring, block + 8)
         at = block + first
         for _ in range(count):
             next_offset, sec, nsec, kept_bytes, _, _, mac, _ = _PACKET_HEADER.unpack_from(self._ring, at)
             _, _, _, hardware, kind, _ = _LINK_ADDRESS.unpack_from(self._ring, at + _ADDRESS_OFFSET)
             if not (kind == _PACKET_OUTGOING and hardware == _ARPHRD_LOOPBACK):
-                yield Captured(sec + nsec / 1e9, self._ring[at + mac : at + mac + kept_bytes])
+                yield sec + nsec / 1e9, self._ring[at + mac : at + mac + kept_bytes]
             at += next_offset
 
     def _filter(self, port: int) -> None:
@@ -161,3 +162,63 @@ def _check_interface(interface: str) -> None:
     if interface not in known:
         listing = ", ".join([*known, ANY_INTERFACE])
         raise FeedError(f"there is no network interface {interface!r} to sniff on; there are {listing}")
+
+
+@dataclass(frozen=True)
+class _Step:
+    """One instruction; jumps name a label, None means the next instruction."""
+
+    code: int
+    value: int
+    if_true: str | None = None
+    if_false: str | None = None
+    label: str | None = None
+
+
+def tcp_port_filter(port: int) -> bytes:
+    """A classic BPF program (an array of `struct sock_filter`) that passes on TCP packets of one port only.
+
+    For sockets that get packets from the network header on (SOCK_DGRAM). Fragments, and IPv6 packets with
+    extension headers, pass unchecked: the tap looks at them itself.
+
+    >>> len(tcp_port_filter(50051)) % 8
+    0
+    """
+    return _assemble(
+        [
+            _Step(_LOAD_BYTE, 0),
+            _Step(_SHIFT_RIGHT, 4),
+            _Step(_JUMP_EQUAL, 6, "ipv6"),
+            _Step(_JUMP_EQUAL, 4, None, "drop"),
+            _Step(_LOAD_BYTE, 9),
+            _Step(_JUMP_EQUAL, _TCP, None, "drop"),
+            _Step(_LOAD_HALF, 6),
+            _Step(_JUMP_ANY_BIT, _FRAGMENT_BITS, "keep"),
+            _Step(_X_FROM_IP_HEADER_LENGTH, 0),
+            _Step(_LOAD_HALF_AT_X, 0),
+            _Step(_JUMP_EQUAL, port, "keep"),
+            _Step(_LOAD_HALF_AT_X, 2),
+            _Step(_JUMP_EQUAL, port, "keep", "drop"),
+            _Step(_LOAD_BYTE, 6, label="ipv6"),
+            *(_Step(_JUMP_EQUAL, number, "keep") for number in _IPV6_EXTENSIONS),
+            _Step(_JUMP_EQUAL, _TCP, None, "drop"),
+            _Step(_LOAD_HALF, 40),
+            _Step(_JUMP_EQUAL, port, "keep"),
+            _Step(_LOAD_HALF, 42),
+            _Step(_JUMP_EQUAL, port, "keep", "drop"),
+            _Step(_RETURN, 0, label="drop"),
+            _Step(_RETURN, _WHOLE_PACKET, label="keep"),
+        ]
+    )
+
+
+def _assemble(steps: list[_Step]) -> bytes:
+    places = {step.label: at for at, step in enumerate(steps) if step.label}
+
+    def distance(at: int, label: str | None) -> int:
+        return places[label] - at - 1 if label else 0
+
+    return b"".join(
+        struct.pack("=HBBI", s.code, distance(at, s.if_true), distance(at, s.if_false), s.value)
+        for at, s in enumerate(steps)
+    )

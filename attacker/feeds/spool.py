@@ -1,15 +1,22 @@
-"""The only thing between a relay's copying thread and its parser: a queue that never makes its writer wait.
+"""What passed the relay, on its way from the process that copies to the one that listens.
 
-What is over the limit is not kept; the hole is told to the reader, in order, before the next bytes of that
-direction. An item counts with what it takes to keep it, so that many small ones are bounded too. Once full,
-the spool takes nothing until half of it is read, so that losses come in few long holes between which whole
-messages pass, rather than in many short ones that damage them all.
+The writer never waits: what is over the limit is not kept, and the hole is told to the reader, in order,
+before the next bytes of that direction. Once full, the spool takes nothing until half of it is read, so that
+losses come in few long holes between which whole messages pass, rather than in many short ones that damage
+them all. An item is a fixed header, then bytes.
 """
 
+import json
+import struct
 from dataclasses import dataclass, replace
-from queue import Empty, SimpleQueue
+from typing import BinaryIO
 
 from siftfunnel.attacker.tap.events import Direction
+
+# Kind, direction, connection number, time, missed bytes or connections, bytes that follow.
+_HEADER = struct.Struct("=BBIdQI")
+_OPENED, _CHUNK, _CLOSED, _FINISHED = range(4)
+_DIRECTIONS: tuple[Direction, Direction] = ("up", "down")
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,6 +29,11 @@ class Opened:
     server: str
     missed_connections: int = 0
 
+    def packed(self) -> tuple[bytes, bytes]:
+        """Header and body, as they are sent."""
+        body = json.dumps([self.client, self.server]).encode()
+        return _HEADER.pack(_OPENED, 0, self.number, self.time_s, self.missed_connections, len(body)), body
+
 
 @dataclass(frozen=True, slots=True)
 class Chunk:
@@ -33,6 +45,11 @@ class Chunk:
     data: bytes
     missed_bytes: int = 0
 
+    def packed(self) -> tuple[bytes, bytes]:
+        """Header and body, as they are sent."""
+        way, size = _DIRECTIONS.index(self.direction), len(self.data)
+        return _HEADER.pack(_CHUNK, way, self.number, self.time_s, self.missed_bytes, size), self.data
+
 
 @dataclass(frozen=True, slots=True)
 class Closed:
@@ -43,6 +60,11 @@ class Closed:
     how: str
     missed: tuple[tuple[Direction, int], ...] = ()
 
+    def packed(self) -> tuple[bytes, bytes]:
+        """Header and body, as they are sent."""
+        body = json.dumps([self.how, self.missed]).encode()
+        return _HEADER.pack(_CLOSED, 0, self.number, self.time_s, 0, len(body)), body
+
 
 @dataclass(frozen=True, slots=True)
 class Finished:
@@ -50,15 +72,35 @@ class Finished:
 
     missed_connections: int = 0
 
+    def packed(self) -> tuple[bytes, bytes]:
+        """Header and body, as they are sent."""
+        return _HEADER.pack(_FINISHED, 0, 0, 0.0, self.missed_connections, 0), b""
+
 
 SpoolItem = Opened | Chunk | Closed | Finished
 
-ITEM_BYTES = 256
-"""What an item takes in memory beside the bytes that passed."""
+
+def read_item(stream: BinaryIO) -> SpoolItem:
+    """The next item; `Finished` as well when the other process is gone."""
+    header = stream.read(_HEADER.size)
+    if len(header) < _HEADER.size:
+        return Finished()
+    kind, direction, number, time_s, missed, length = _HEADER.unpack(header)
+    body = stream.read(length)
+    if len(body) < length:
+        return Finished()
+    if kind == _FINISHED:
+        return Finished(missed)
+    if kind == _CHUNK:
+        return Chunk(number, time_s, _DIRECTIONS[direction], body, missed)
+    first, second = json.loads(body)
+    if kind == _OPENED:
+        return Opened(number, time_s, first, second, missed)
+    return Closed(number, time_s, first, tuple((way, count) for way, count in second))
 
 
 class Spool:
-    """Written by one thread, read by another; `limit_bytes` bounds the memory of what waits.
+    """Items as bytes that wait to be sent; `limit_bytes` bounds them. One thread writes and takes.
 
     `missed_bytes` and `missed_connections` count what was not kept, whether the reader was told of it or not.
     """
@@ -66,11 +108,8 @@ class Spool:
     def __init__(self, limit_bytes: int) -> None:
         if limit_bytes < 1:
             raise ValueError(f"limit_bytes must be positive, not {limit_bytes}")
+        self.waiting = bytearray()
         self._limit_bytes = limit_bytes
-        self._queue: SimpleQueue[SpoolItem] = SimpleQueue()
-        # Each counter has one writer, so that neither thread ever takes a lock for them.
-        self._put_bytes = 0
-        self._taken_bytes = 0
         self._full = False
         self._missed: dict[tuple[int, Direction], int] = {}
         self._unheard: set[int] = set()
@@ -78,17 +117,12 @@ class Spool:
         self.missed_connections = 0
         self.missed_bytes = 0
 
-    @property
-    def waiting_bytes(self) -> int:
-        """Memory of what was put and not yet taken."""
-        return self._put_bytes - self._taken_bytes
-
     def put(self, item: SpoolItem) -> None:
         """Add an item; never waits. A chunk that does not fit becomes a hole."""
         if isinstance(item, Opened):
             self._put_opened(item)
         elif isinstance(item, Finished):
-            self._queue.put(Finished(self._unheard_since))
+            self._add(Finished(self._unheard_since))
         elif item.number in self._unheard:
             self._pass_over(item)
         elif isinstance(item, Chunk):
@@ -97,33 +131,30 @@ class Spool:
             keys = [key for key in self._missed if key[0] == item.number]
             missed = tuple((way, self._missed.pop((number, way))) for number, way in keys)
             # An end is always told: its connection's beginning was.
-            self._keep(Closed(item.number, item.time_s, item.how, missed))
+            self._add(replace(item, missed=missed))
 
-    def take(self, timeout_s: float) -> SpoolItem | None:
-        """The next item, None when there was none for a while."""
-        try:
-            item = self._queue.get(timeout=timeout_s)
-        except Empty:
-            return None
-        self._taken_bytes += _cost(item)
-        return item
-
-    def _has_room_for(self, byte_count: int) -> bool:
-        waiting_bytes = self.waiting_bytes
-        if self._full and waiting_bytes <= self._limit_bytes // 2:
+    def _keep(self, item: Opened | Chunk) -> bool:
+        """Add an item if there is room for it."""
+        if self._full and len(self.waiting) <= self._limit_bytes // 2:
             self._full = False
-        self._full = self._full or waiting_bytes + byte_count > self._limit_bytes
+        size_bytes = sum(map(len, item.packed()))
+        self._full = self._full or len(self.waiting) + size_bytes > self._limit_bytes
+        if not self._full:
+            self._add(item)
         return not self._full
+
+    def _add(self, item: SpoolItem) -> None:
+        for part in item.packed():
+            self.waiting += part
 
     def _put_opened(self, opened: Opened) -> None:
         """A connection that begins while the spool is full is not followed: many short ones would fill it."""
-        if not self._has_room_for(_cost(opened)):
-            self._unheard.add(opened.number)
-            self._unheard_since += 1
-            self.missed_connections += 1
+        if self._keep(replace(opened, missed_connections=self._unheard_since)):
+            self._unheard_since = 0
             return
-        missed, self._unheard_since = self._unheard_since, 0
-        self._keep(replace(opened, missed_connections=missed))
+        self._unheard.add(opened.number)
+        self._unheard_since += 1
+        self.missed_connections += 1
 
     def _pass_over(self, item: Chunk | Closed) -> None:
         if isinstance(item, Chunk):
@@ -133,20 +164,8 @@ class Spool:
 
     def _put_chunk(self, chunk: Chunk) -> None:
         key = (chunk.number, chunk.direction)
-        if not self._has_room_for(_cost(chunk)):
+        if self._keep(replace(chunk, missed_bytes=self._missed.get(key, 0))):
+            self._missed.pop(key, None)
+        else:
             self._missed[key] = self._missed.get(key, 0) + len(chunk.data)
             self.missed_bytes += len(chunk.data)
-            return
-        if missed_bytes := self._missed.pop(key, 0):
-            chunk = replace(chunk, missed_bytes=missed_bytes)
-        self._keep(chunk)
-
-    def _keep(self, item: Opened | Chunk | Closed) -> None:
-        self._put_bytes += _cost(item)
-        self._queue.put(item)
-
-
-def _cost(item: SpoolItem) -> int:
-    if isinstance(item, Finished):
-        return 0
-    return ITEM_BYTES + (len(item.data) if isinstance(item, Chunk) else 0)

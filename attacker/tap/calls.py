@@ -7,7 +7,7 @@ from siftfunnel.attacker.tap.events import DigestSource, Direction
 from siftfunnel.attacker.tap.inflate import inflate
 from siftfunnel.attacker.tap.limits import TapLimits
 from siftfunnel.attacker.tap.messages import Budget, MessageReader, MessageSkipped
-from siftfunnel.attacker.tap.shape import recognise
+from siftfunnel.attacker.tap.shape import read
 from siftfunnel.shared.call_metadata import BUNDLE_KEY
 from siftfunnel.shared.digests import is_digest
 
@@ -116,7 +116,7 @@ class CallTable:
         return MessageReader(
             limit_bytes,
             self._budget,
-            accept=lambda body: recognise(direction, body) != "other",
+            read=lambda body, guessed: read(None if guessed else call.method, direction, body),
             inflate=lambda body: inflate(body, call.encodings.get(direction), limit_bytes),
             in_step=in_step,
         )

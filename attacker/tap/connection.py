@@ -40,11 +40,14 @@ from siftfunnel.attacker.tap.framing import (
 from siftfunnel.attacker.tap.header_blocks import HeaderBlock, HeaderReader
 from siftfunnel.attacker.tap.limits import TapLimits
 from siftfunnel.attacker.tap.messages import Mark, Message, MessageSkipped
-from siftfunnel.attacker.tap.shape import first_frame, kind_of
-from siftfunnel.attacker.tap.tls import TlsProgress
 
 _HEADER_FRAMES = (HeadersFrame, ContinuationFrame, PushPromiseFrame)
 _HEADER_KINDS = (boundaries.HEADERS, boundaries.CONTINUATION, boundaries.PUSH_PROMISE)
+
+CHANGE_CIPHER_SPEC, ALERT, HANDSHAKE, APPLICATION_DATA = 20, 21, 22, 23
+
+# A TLS 1.3 client sends only ClientHello in the clear, twice at most; TLS 1.2 adds key exchange and Finished.
+_CLEAR_CLIENT_RECORDS_IN_TLS13 = 2
 
 
 class ConnectionTap:
@@ -231,13 +234,13 @@ class ConnectionTap:
     # -- messages -------------------------------------------------------------------------------------------
 
     def _overheard(self, direction: Direction, call: Call, message: Message) -> Overheard:
-        kind = kind_of(call.method, direction, message.body)
-        frame = first_frame(kind, message.body) if call.digest is None else None
+        content = message.content
+        frame = content.first_frame if call.digest is None else None
         if frame is not None and self._settle is not None:
             call.digest = self._settle(frame)
             call.digest_source = "checksum" if call.digest is not None else None
         wire_bytes = 0
-        if kind != "other":
+        if content.kind != "other":
             self.sense += 1
             if self._handshake_bytes is None:
                 self._handshake_bytes = message.start.own + message.start.elsewhere
@@ -247,11 +250,12 @@ class ConnectionTap:
             time_s=self._time_s,
             direction=direction,
             stream_id=call.stream_id,
-            kind=kind,
+            kind=content.kind,
             method=call.method,
             digest=call.digest,
             digest_source=call.digest_source,
             message=message.body,
+            parts=content.parts,
             wire_bytes=wire_bytes,
             traffic=self._traffic(direction, message.end),
         )
@@ -297,3 +301,33 @@ class ConnectionTap:
 
     def _dropped(self, count: int, unit: DropUnit, why: str) -> Dropped:
         return Dropped(self.connection, self._time_s, count, unit, why)
+
+
+class TlsProgress:
+    """Follows one connection's TLS handshake without its keys: which records belong to it.
+
+    TLS 1.2 marks handshake records as such up to both Finished messages. TLS 1.3 disguises everything behind
+    ServerHello as application data: there the client's first such record after the server's is its Finished,
+    and ends the handshake.
+    """
+
+    def __init__(self, over: bool = False) -> None:
+        self.over = over
+        self._client_clear = 0
+        self._server_encrypted = False
+
+    def record(self, direction: Direction, content_type: int) -> bool:
+        """Take the next record's content type; True while the record is part of the handshake."""
+        if self.over:
+            return False
+        if content_type != APPLICATION_DATA:
+            self._client_clear += direction == "up" and content_type == HANDSHAKE
+            return True
+        if self._client_clear > _CLEAR_CLIENT_RECORDS_IN_TLS13:
+            self.over = True
+            return False
+        if direction == "down":
+            self._server_encrypted = True
+        elif self._server_encrypted:
+            self.over = True
+        return True

@@ -11,7 +11,10 @@ back. A `connection` name is unique within one feed for the life of the process.
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Literal, Protocol
+from typing import TYPE_CHECKING, Literal, Protocol
+
+if TYPE_CHECKING:
+    from siftfunnel.shared.rpc import split_inference_pb2 as pb
 
 Direction = Literal["up", "down"]
 Kind = Literal["frame", "reply", "frames", "replies", "other"]
@@ -77,7 +80,8 @@ class Overheard:
     not; then `method` is None. `digest` is the bundle's digest, None while unknown; `digest_source` says how
     it is known: read from the call's metadata
     ("header") or settled by a payload checksum that fits one known bundle only ("checksum"). `message` is
-    what it was before gRPC compressed it. `wire_bytes` is the TCP payload, both ways, since the previous
+    what it was before gRPC compressed it, `parts` the Frames or Replies in it, None where it does not hold
+    what its method says. `wire_bytes` is the TCP payload, both ways, since the previous
     frame or reply of this connection, so that the sum over a connection is its traffic without the
     handshake (0 for "other").
     """
@@ -91,6 +95,7 @@ class Overheard:
     digest: str | None
     digest_source: DigestSource | None
     message: bytes
+    parts: "tuple[pb.Frame | pb.Reply, ...] | None"
     wire_bytes: int
     traffic: Traffic
 
@@ -158,10 +163,10 @@ A slow sink never slows the traffic: the feed's bounded spool fills up, and what
 and counted.
 """
 
-Settle = Callable[[bytes], str | None]
-"""Trial decode: given a serialised Frame of unknown bundle, the digest of the one known bundle it fits, or
-None."""
+Settle = Callable[["pb.Frame"], str | None]
+"""Trial decode: given a Frame of unknown bundle, the digest of the one known bundle it fits, or None."""
 
+FeedKind = Literal["sniff", "relay", "pcap", "cloud"]
 Phase = Literal["idle", "starting", "running", "finished", "failed", "stopped"]
 
 
@@ -179,7 +184,7 @@ class FeedState:
     """
 
     tap: str
-    kind: Literal["sniff", "relay", "pcap", "cloud"]
+    kind: FeedKind
     phase: Phase
     detail: str = ""
     address: str | None = None

@@ -19,6 +19,7 @@ from siftfunnel.attacker.tap.boundaries import (
     FRAME_HEADER_BYTES,
     PREFACE,
     RECORD_HEADER_BYTES,
+    Hunt,
     begins_with_settings,
     frame_fields,
     looks_like_tls,
@@ -26,7 +27,6 @@ from siftfunnel.attacker.tap.boundaries import (
     plausible_record,
 )
 from siftfunnel.attacker.tap.events import Direction
-from siftfunnel.attacker.tap.hunt import Hunt
 
 _REPORT_EVERY_BYTES = 1 << 16
 _ELSEWHERE_STRETCHES = 4096

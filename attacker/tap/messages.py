@@ -10,7 +10,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from siftfunnel.attacker.tap.inflate import InflateError
-from siftfunnel.attacker.tap.shape import may_begin_message
+from siftfunnel.attacker.tap.shape import Content, may_begin_message
 
 PREFIX_BYTES = 5
 
@@ -28,6 +28,7 @@ class Message:
     """A whole message; `start` is where its first DATA frame begins, `end` where its last byte ends."""
 
     body: bytes
+    content: Content
     start: Mark
     end: int
 
@@ -65,7 +66,7 @@ class MessageReader:
     Args:
         max_message_bytes: longest message that is kept.
         budget: what may be held, shared with other readers.
-        accept: says whether a body found by guessing is a message.
+        read: reads a body, by its shape alone where the flag says that it was found by guessing.
         inflate: a compressed body to what it was before; raises `InflateError`.
         in_step: whether the first bytes to come begin a message.
     """
@@ -74,13 +75,13 @@ class MessageReader:
         self,
         max_message_bytes: int,
         budget: Budget,
-        accept: Callable[[bytes], bool],
+        read: Callable[[bytes, bool], Content],
         inflate: Callable[[bytes], bytes],
         in_step: bool,
     ) -> None:
         self._max_message_bytes = max_message_bytes
         self._budget = budget
-        self._accept = accept
+        self._read = read
         self._inflate = inflate
         self._in_step = in_step
         self._on_trial = False
@@ -173,12 +174,15 @@ class MessageReader:
     def _finish(self, end: int, found: list[Message | MessageSkipped]) -> None:
         outcome = self._unpack(bytes(self._buffer[PREFIX_BYTES:]), compressed=self._buffer[0] == 1)
         self._forget()
-        if self._on_trial:
-            self._on_trial = False
-            self._in_step = isinstance(outcome, bytes) and self._accept(outcome)
-            if not self._in_step:
-                return
-        found.append(Message(outcome, self._start, end) if isinstance(outcome, bytes) else outcome)
+        guessed, self._on_trial = self._on_trial, False
+        if isinstance(outcome, MessageSkipped):
+            if not guessed:
+                found.append(outcome)
+            return
+        content = self._read(outcome, guessed)
+        self._in_step = self._in_step or content.kind != "other"
+        if self._in_step:
+            found.append(Message(outcome, content, self._start, end))
 
     def _unpack(self, body: bytes, compressed: bool) -> bytes | MessageSkipped:
         try:

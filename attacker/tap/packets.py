@@ -4,16 +4,15 @@ Link types are those of capture files (https://www.tcpdump.org/linktypes.html).
 """
 
 import ipaddress
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections import OrderedDict
+from collections.abc import Callable, Hashable
+from dataclasses import dataclass, field
 
 import dpkt
 
-from siftfunnel.attacker.tap.fragments import Fragments
-
 NULL, ETHERNET, RAW, LOOP, LINUX_SLL, IPV4, IPV6, LINUX_SLL2 = 0, 1, 101, 108, 113, 228, 229, 276
 _RAW_BSD = 12
-
+_MAX_DATAGRAM_BYTES = (1 << 16) - 1
 
 _VXLAN_PORTS, _GENEVE_PORT, _TUNNEL_HEADER_BYTES = (4789, 8472), 6081, 8
 _MAX_LAYERS = 16
@@ -250,3 +249,80 @@ def _segment(network: "dpkt.ip.IP | dpkt.ip6.IP6", tcp: "dpkt.tcp.TCP", carried_
         payload,
         max(on_wire_bytes, len(payload)),
     )
+
+
+@dataclass
+class _Datagram:
+    """The parts of one datagram by their offsets; `whole_bytes` is known once the last part came."""
+
+    since_s: float
+    parts: dict[int, bytes] = field(default_factory=dict)
+    held_bytes: int = 0
+    whole_bytes: int | None = None
+
+    def add(self, offset: int, more: bool, part: bytes) -> None:
+        """Take a part that was not there yet."""
+        if offset not in self.parts:
+            self.parts[offset] = part
+            self.held_bytes += len(part)
+        if not more:
+            self.whole_bytes = offset + len(part)
+
+    def joined(self) -> bytes | None:
+        """The datagram, once every part of it is there."""
+        if self.whole_bytes is None or self.held_bytes < self.whole_bytes:
+            return None
+        joined = bytearray()
+        for offset, part in sorted(self.parts.items()):
+            if offset > len(joined):
+                return None
+            # Where fragments overlap, what came first in the datagram stands.
+            joined += part[len(joined) - offset :]
+        return bytes(joined[: self.whole_bytes])
+
+
+class Fragments:
+    """Keeps IP fragments until their datagram is whole; the oldest datagrams are let go first.
+
+    Times are those of the packets.
+
+    Args:
+        datagrams: how many may be unfinished at once.
+        wait_s: how long one may be unfinished; receivers wait about as long.
+    """
+
+    def __init__(self, datagrams: int = 64, wait_s: float = 30.0) -> None:
+        self._most = datagrams
+        self._wait_s = wait_s
+        self._datagrams: OrderedDict[Hashable, _Datagram] = OrderedDict()
+        self._lost = 0
+
+    def add(self, key: Hashable, offset: int, more: bool, part: bytes, time_s: float) -> bytes | None:
+        """Take one fragment; the payload of the whole datagram once it is complete."""
+        datagram = self._datagrams.setdefault(key, _Datagram(time_s))
+        datagram.add(offset, more, part)
+        whole = datagram.joined()
+        if whole is not None:
+            del self._datagrams[key]
+        elif offset + len(part) > _MAX_DATAGRAM_BYTES or datagram.held_bytes > _MAX_DATAGRAM_BYTES:
+            # No sender makes these: they overlap, or are no fragments at all.
+            self._lost += len(self._datagrams.pop(key).parts)
+        self._let_go(time_s)
+        return whole
+
+    def take_lost(self) -> int:
+        """Fragments given up since the last time this was asked."""
+        lost, self._lost = self._lost, 0
+        return lost
+
+    def close(self) -> None:
+        """Nothing more will come: give up what is unfinished."""
+        self._lost += sum(len(datagram.parts) for datagram in self._datagrams.values())
+        self._datagrams.clear()
+
+    def _let_go(self, now_s: float) -> None:
+        while self._datagrams:
+            oldest = next(iter(self._datagrams.values()))
+            if len(self._datagrams) <= self._most and now_s - oldest.since_s <= self._wait_s:
+                return
+            self._lost += len(self._datagrams.popitem(last=False)[1].parts)

@@ -1,4 +1,6 @@
-"""Telling a Frame or a Reply, or several, by shape, for calls whose headers were not heard."""
+"""Reading messages: Frames and Replies, told by method, or by shape where no headers were heard."""
+
+from dataclasses import dataclass
 
 from google.protobuf.message import DecodeError, Message
 from google.protobuf.unknown_fields import UnknownFieldSet
@@ -16,82 +18,82 @@ _MIN_PAYLOAD_BYTES = 5
 _MAX_CODECS = 256
 _LONGEST_FIELD_NUMBER = 15
 
+_KINDS: dict[Direction, tuple[Kind, Kind]] = {"up": ("frame", "frames"), "down": ("reply", "replies")}
+_WHOLE: dict[Kind, type[Message]] = {
+    "frame": pb.Frame,
+    "frames": pb.Frames,
+    "reply": pb.Reply,
+    "replies": pb.Replies,
+}
 
-def kind_of(method: str | None, direction: Direction, message: bytes) -> Kind:
-    """What a message is: from the method where it is known, else from its shape.
 
-    >>> kind_of("/siftfunnel.v1.SplitInference/Stream", "down", b"")
+@dataclass(frozen=True, slots=True)
+class Content:
+    """A message read once: what it is, and the Frames or Replies in it.
+
+    `parts` is empty for "other", and None where a method promised what the bytes do not hold.
+    """
+
+    kind: Kind
+    parts: tuple[pb.Frame | pb.Reply, ...] | None = ()
+
+    @property
+    def first_frame(self) -> pb.Frame | None:
+        """A Frame, to try bundles on; None where it holds none."""
+        first = self.parts[0] if self.parts else None
+        return first if isinstance(first, pb.Frame) else None
+
+
+def read(method: str | None, direction: Direction, message: bytes) -> Content:
+    """What a message is and holds: by its method where that is known, else by its shape.
+
+    >>> read("/siftfunnel.v1.SplitInference/Stream", "down", b"").kind
     'reply'
     """
     if method is None:
-        return recognise(direction, message)
-    if method == BATCH_METHOD:
-        return "frames" if direction == "up" else "replies"
-    if method not in FRAME_METHODS:
-        return "other"
-    return "frame" if direction == "up" else "reply"
-
-
-def recognise(direction: Direction, message: bytes) -> Kind:
-    """What a message of unknown method is, by trying to read it."""
-    # Field 1 is a number in a Frame or Reply and a message in Frames or Replies: no bytes are both.
-    if direction == "up":
-        frame, frames = pb.Frame(), pb.Frames()
-        if _parses(frame, message) and _plausible(frame):
-            return "frame"
-        whole = _parses(frames, message) and len(frames.frames) > 0
-        return "frames" if whole and all(_is_sound(frame) for frame in frames.frames) else "other"
-    reply, replies = pb.Reply(), pb.Replies()
-    if _parses(reply, message) and reply.WhichOneof("outcome") is not None:
-        return "reply"
-    whole = _parses(replies, message) and len(replies.replies) > 0
-    answers = all(r.WhichOneof("outcome") is not None and _all_known(r) for r in replies.replies)
-    return "replies" if whole and answers else "other"
-
-
-def split(kind: Kind, message: bytes) -> list[bytes]:
-    """The serialised Frames or Replies in a message of that kind; of another kind, the message itself.
-
-    Raises:
-        DecodeError: it is not what it is said to be.
-    """
-    if kind == "frames":
-        return [frame.SerializeToString() for frame in pb.Frames.FromString(message).frames]
-    if kind == "replies":
-        return [reply.SerializeToString() for reply in pb.Replies.FromString(message).replies]
-    return [message]
-
-
-def first_frame(kind: Kind, message: bytes) -> bytes | None:
-    """A serialised Frame out of a message of that kind, to try bundles on; None where it holds none."""
-    if kind == "frame":
-        return message
-    if kind != "frames":
-        return None
+        return _recognised(direction, message)
+    if method not in FRAME_METHODS and method != BATCH_METHOD:
+        return Content("other")
+    kind = _KINDS[direction][method == BATCH_METHOD]
+    whole = _WHOLE[kind]()
     try:
-        return next(iter(split(kind, message)), None)
+        whole.ParseFromString(message)
     except DecodeError:
-        return None
+        return Content(kind, None)
+    return Content(kind, _parts(whole))
 
 
-def _is_sound(frame: pb.Frame) -> bool:
-    return _plausible(frame) and _all_known(frame)
+def _recognised(direction: Direction, message: bytes) -> Content:
+    # Field 1 is a number in a Frame or Reply and a message in Frames or Replies: no bytes are both.
+    for kind in _KINDS[direction]:
+        whole = _WHOLE[kind]()
+        try:
+            whole.ParseFromString(message)
+        except DecodeError:
+            continue
+        parts = _parts(whole)
+        if parts and _all_known(whole) and all(map(_is_sound, parts)):
+            return Content(kind, parts)
+    return Content("other")
 
 
-def _plausible(frame: pb.Frame) -> bool:
-    return len(frame.payload) >= _MIN_PAYLOAD_BYTES and frame.codec < _MAX_CODECS
+def _parts(whole: Message) -> tuple[pb.Frame | pb.Reply, ...]:
+    if isinstance(whole, pb.Frames):
+        return tuple(whole.frames)
+    if isinstance(whole, pb.Replies):
+        return tuple(whole.replies)
+    assert isinstance(whole, pb.Frame | pb.Reply)
+    return (whole,)
+
+
+def _is_sound(part: pb.Frame | pb.Reply) -> bool:
+    if isinstance(part, pb.Reply):
+        return part.WhichOneof("outcome") is not None and _all_known(part)
+    return len(part.payload) >= _MIN_PAYLOAD_BYTES and part.codec < _MAX_CODECS and _all_known(part)
 
 
 def _all_known(message: Message) -> bool:
     return len(UnknownFieldSet(message)) == 0
-
-
-def _parses(into: Message, message: bytes) -> bool:
-    try:
-        into.ParseFromString(message)
-    except DecodeError:
-        return False
-    return _all_known(into)
 
 
 def may_begin_message(payload: bytes, max_message_bytes: int) -> bool:

@@ -44,9 +44,18 @@ class Refusal(Exception):
 class Gate:
     """Wraps the application."""
 
-    def __init__(self, app: ASGIApp, names: Collection[str] = (), token: str | None = None) -> None:
-        """`names` are further names of this machine (--page-name); without a `token` none is asked for."""
-        self._app, self._names, self._token = app, frozenset(names), token
+    def __init__(
+        self, app: ASGIApp, names: Collection[str] = (), token: str | None = None, addresses: bool = True
+    ) -> None:
+        """Let in what asks for the application rightly.
+
+        Args:
+            app: the application.
+            names: further names of this machine (--page-name).
+            token: what must be shown; None: nothing.
+            addresses: whether every IP address may be asked for, not loopback alone.
+        """
+        self._app, self._names, self._token, self._addresses = app, frozenset(names), token, addresses
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request, or say why not."""
@@ -71,12 +80,10 @@ class Gate:
         headers = Headers(scope=scope)
         hosts = headers.getlist("host")
         host = hosts[0] if len(hosts) == 1 else None
-        if not names_this_machine(host, self._names, addresses=True):
-            raise Refusal(
-                403,
-                "this page answers to localhost, to addresses, and to names given with --page-name; "
-                f"it was asked as {(host or 'nobody')[:100]!r}",
-            )
+        if not names_this_machine(host, self._names, self._addresses):
+            known = "to addresses, and to names given with --page-name" if self._addresses else "and loopback"
+            asked = (host or "nobody")[:100]
+            raise Refusal(403, f"this page answers to localhost, {known}; it was asked as {asked!r}")
         if scope["method"] not in ("GET", "HEAD") and not is_own_origin(
             headers.get("origin"), host, self._names
         ):

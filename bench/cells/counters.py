@@ -1,4 +1,4 @@
-"""Bytes that the kernel counted: of one TCP connection, and of a link's interface.
+"""Bytes that the kernel counted: of one TCP connection and of a link's interface, and of a run by layer.
 
 TCP_INFO tells what a connection carried without a capture beside it, and works without privileges.
 """
@@ -7,10 +7,14 @@ import contextlib
 import os
 import socket
 import struct
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Self
+
+from siftfunnel.bench.cells.paths import EdgeOnly, Upload
+from siftfunnel.bench.cells.record import Frame, Task
+from siftfunnel.bench.cells.result import BothWays, LayerBytes
 
 _IP_AND_TCP_BYTES = 40
 _TIMESTAMPS_BYTES = 12
@@ -113,3 +117,46 @@ def interface_sent_bytes(interface: str, process: str | int = "self") -> int | N
         if colon and name.strip() == interface:
             return int(figures.split()[8])
     return None
+
+
+@dataclass(frozen=True)
+class Counts:
+    """The kernel's and the client's counters at one moment."""
+
+    tcp: TcpCount | None
+    link_up: int | None
+    link_down: int | None
+    replies: int
+
+    @classmethod
+    def now(cls, task: Task, way: EdgeOnly | Upload) -> "Counts":
+        """Read them."""
+        link_up = link_down = None
+        if task.interface is not None and task.cloud_process is not None:
+            link_up = interface_sent_bytes(task.interface)
+            link_down = interface_sent_bytes(task.interface, task.cloud_process)
+        tcp = None if task.server is None else count_connection(task.server)
+        return cls(tcp, link_up, link_down, way.reply_bytes if isinstance(way, Upload) else 0)
+
+
+def totals_between(before: Counts, after: Counts, frames: Sequence[Frame], task: Task) -> BothWays:
+    """Bytes by layer; None for a layer that was not measured."""
+    if task.server is None:
+        nothing = LayerBytes(0.0, 0.0, 0.0, 0.0)
+        return BothWays(nothing, nothing)
+    sent = received = sent_tcp = received_tcp = None
+    old, new = before.tcp, after.tcp
+    if old is not None and new is not None and old.inode == new.inode:
+        sent, received = new.bytes_sent - old.bytes_sent, new.bytes_received - old.bytes_received
+        if task.counts_segments:
+            sent_tcp = sent + (new.segments_sent - old.segments_sent) * new.header_bytes
+            received_tcp = received + (new.segments_received - old.segments_received) * new.header_bytes
+    payload, replies = sum(frame.payload_bytes for frame in frames), after.replies - before.replies
+    return BothWays(
+        LayerBytes(payload, sent, sent_tcp, _difference(before.link_up, after.link_up)),
+        LayerBytes(replies, received, received_tcp, _difference(before.link_down, after.link_down)),
+    )
+
+
+def _difference(before: int | None, after: int | None) -> int | None:
+    return None if before is None or after is None else after - before

@@ -4,13 +4,12 @@ It reads one task per line of standard input and answers each with one line of J
 serves all cells of a link.
 """
 
-import argparse
 import json
 import os
 import queue
 import sys
-import threading
 from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from time import perf_counter
 from typing import Any
@@ -18,12 +17,12 @@ from typing import Any
 import numpy as np
 
 from siftfunnel.bench.cells import record
-from siftfunnel.bench.cells.frames import Frame
+from siftfunnel.bench.cells.counters import Counts, totals_between
 from siftfunnel.bench.cells.load import complete, generate
 from siftfunnel.bench.cells.paths import EdgeOnly, Upload, picture_encoder, split_encoder
 from siftfunnel.bench.cells.pictures import PictureSet, read_pictures
-from siftfunnel.bench.cells.record import RunRecord
-from siftfunnel.bench.cells.task import MEASURING, Counts, Task, totals_between
+from siftfunnel.bench.cells.record import MEASURING, Frame, RunRecord, Task
+from siftfunnel.bench.stored import as_json, read
 from siftfunnel.shared.bundle import Bundle, load_bundle
 
 WARM_UP_FRAMES, WARM_UP_S = 3, 0.5
@@ -35,15 +34,13 @@ class Worker:
 
     def __init__(self, take: Callable[[Frame], None]) -> None:
         self._take = take
-        self._frames: queue.SimpleQueue[Frame | None] = queue.SimpleQueue()
-        self._thread = threading.Thread(target=self._work, name="bench-device", daemon=True)
+        self._thread = ThreadPoolExecutor(1, "bench-device")
         self.failure: BaseException | None = None
-        self._thread.start()
 
     def put(self, frame: Frame) -> None:
         """Hand a frame over; returns at once."""
         frame.issued_s = perf_counter()
-        self._frames.put(frame)
+        self._thread.submit(self._guarded, frame)
 
     def do(self, frame: Frame) -> None:
         """Do a frame's work on the caller's thread, which would only wait for it."""
@@ -52,12 +49,16 @@ class Worker:
 
     def stop(self) -> None:
         """End after what was handed over."""
-        self._frames.put(None)
-        self._thread.join()
+        self._thread.shutdown()
 
-    def _work(self) -> None:
-        while (frame := self._frames.get()) is not None:
-            self._guarded(frame)
+    def check(self) -> None:
+        """Complain if a frame's work failed.
+
+        Raises:
+            RuntimeError: it did.
+        """
+        if self.failure is not None:
+            raise RuntimeError(f"the device failed: {self.failure}") from self.failure
 
     def _guarded(self, frame: Frame) -> None:
         try:
@@ -65,13 +66,8 @@ class Worker:
         except Exception as error:
             # LoadGen waits for every frame; what failed is told when the run is over
             self.failure = error
-            complete_frame(frame)
-
-
-def complete_frame(frame: Frame) -> None:
-    """Tell LoadGen of a frame of its own."""
-    if frame.identity is not None:
-        complete(frame.identity)
+            if frame.identity is not None:
+                complete(frame.identity)
 
 
 class Run:
@@ -138,9 +134,8 @@ class Run:
         self._on_measuring()
         before = Counts.now(task, self._way)
         measured = generate(load, issue, len(self._files), frames_per_s)
-        bytes_up, bytes_down = totals_between(before, Counts.now(task, self._way), frames, task)
-        if worker.failure is not None:
-            raise RuntimeError(f"the device failed: {worker.failure}") from worker.failure
+        totals = totals_between(before, Counts.now(task, self._way), frames, task)
+        worker.check()
         record.check_order(frames, measured, self._files)
         stages_ms, residual = record.mean_stages(frames, measured.samples, task.mode)
         correct, judged, errors = record.judge(frames)
@@ -152,8 +147,7 @@ class Run:
             latencies_ms=tuple(round(value, 4) for value in measured.latencies_ms(load.scenario)),
             stages_ms=stages_ms,
             residual=residual,
-            bytes_up=bytes_up,
-            bytes_down=bytes_down,
+            bytes=totals,
             correct=correct,
             judged=judged,
             errors=errors,
@@ -197,8 +191,7 @@ class Run:
             try:
                 frames.append(self._news.get(timeout=0.5))
             except queue.Empty:
-                if worker.failure is not None:
-                    raise RuntimeError(f"the device failed: {worker.failure}") from worker.failure
+                worker.check()
         failed = [frame for frame in frames if frame.error is not None]
         if failed:
             why = self._way.failure if isinstance(self._way, Upload) else None
@@ -206,38 +199,27 @@ class Run:
         return frames
 
 
-def serve(lines: Any, answers: Any) -> None:
-    """Run tasks until the input ends."""
+def serve() -> None:
+    """The device's process: runs the tasks of its standard input, one per line, until that ends."""
+    # LoadGen writes to standard output; answers keep it to themselves
+    answers = os.fdopen(os.dup(sys.stdout.fileno()), "w")
+    os.dup2(sys.stderr.fileno(), sys.stdout.fileno())
 
-    def on_measuring() -> None:
-        print(MEASURING, file=answers, flush=True)
+    def answer(value: dict[str, Any]) -> None:
+        print(json.dumps(value), file=answers, flush=True)
 
     bundles: dict[str, Bundle] = {}
     sets: dict[tuple[str, int], PictureSet] = {}
-    for line in lines:
-        task = Task.from_json(json.loads(line))
+    answer({"ready": True})
+    for line in sys.stdin:
+        task = read(Task, json.loads(line), "task")
         try:
             if task.bundle not in bundles:
                 bundles[task.bundle] = load_bundle(Path(task.bundle))
             place = (task.pictures, task.pictures_at_most)
             if place not in sets:
                 sets[place] = read_pictures(Path(task.pictures), task.pictures_at_most)
-            run = Run(task, bundles[task.bundle], sets[place], on_measuring)
-            made: dict[str, Any] = {"record": run.measure().to_json()}
+            run = Run(task, bundles[task.bundle], sets[place], lambda: answer(MEASURING))
+            answer({"record": as_json(run.measure())})
         except (ValueError, RuntimeError) as error:
-            made = {"failure": f"{error}"}
-        print(json.dumps(made), file=answers, flush=True)
-
-
-def main(argv: list[str] | None = None) -> int:
-    """The device's process."""
-    argparse.ArgumentParser(description=__doc__).parse_args(argv)
-    # LoadGen writes to standard output; answers keep it to themselves
-    answers = os.fdopen(os.dup(sys.stdout.fileno()), "w")
-    os.dup2(sys.stderr.fileno(), sys.stdout.fileno())
-    serve(sys.stdin, answers)
-    return 0
-
-
-if __name__ == "__main__":
-    sys.exit(main())
+            answer({"failure": str(error)})

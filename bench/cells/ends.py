@@ -1,22 +1,19 @@
 """The processes at the two ends of a link, kept for all of its cells."""
 
 import contextlib
-import json
-import subprocess
 import threading
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from siftfunnel.bench.announced import ServerNotStartedError, announced
 from siftfunnel.bench.cells.load import Load
 from siftfunnel.bench.cells.picture_codec import is_picture_codec
 from siftfunnel.bench.cells.plan import PlannedCell
-from siftfunnel.bench.cells.record import RunRecord
-from siftfunnel.bench.cells.task import MEASURING, Task
+from siftfunnel.bench.cells.record import MEASURING, RunRecord, Task
+from siftfunnel.bench.children import Child, announced, child, cloud_command
 from siftfunnel.bench.links.link import Link
-from siftfunnel.bench.links.tun import INTERFACE
-from siftfunnel.shared.children import python_module
+from siftfunnel.bench.links.namespaces import INTERFACE
+from siftfunnel.bench.stored import as_json, read
 
 START_TIMEOUT_S = 120.0
 _PACKETS = ("tun", "netem")
@@ -31,11 +28,11 @@ class Server:
     """A server's process at the cloud's end.
 
     Attributes:
-        process: Running.
+        child: Running.
         address: HOST:PORT at which the device reaches it.
     """
 
-    process: "subprocess.Popen[str]"
+    child: Child
     address: str
 
 
@@ -54,7 +51,8 @@ class Ends:
     features: Server | None
     pictures: Server | None
     picture_codecs: Sequence[str]
-    _device: "subprocess.Popen[str] | None" = field(default=None, init=False)
+    _device: Child | None = field(default=None, init=False)
+    _stack: contextlib.ExitStack = field(default_factory=contextlib.ExitStack, init=False)
 
     def run(
         self, cell: PlannedCell, load: Load, on_measuring: Callable[[], None] = lambda: None
@@ -71,29 +69,24 @@ class Ends:
         """
         task = self._task(cell, load)
         device = self._device = self._device or self._start_device()
-        assert device.stdin is not None
-        assert device.stdout is not None
         limit_s = 3 * max(load.at_most_s, load.seconds) + cell.drop_s + START_TIMEOUT_S
-        watchdog = threading.Timer(limit_s, device.kill)
+        watchdog = threading.Timer(limit_s, device.process.kill)
         watchdog.start()
         try:
-            device.stdin.write(json.dumps(task.to_json()) + "\n")
-            device.stdin.flush()
-            line = device.stdout.readline()
-            if line.strip() == MEASURING:
+            device.say(as_json(task))
+            if (answer := device.hear()) == MEASURING:
                 on_measuring()
-                line = device.stdout.readline()
+                answer = device.hear()
         except OSError:
-            line = ""
+            answer = None
         finally:
             watchdog.cancel()
-        if not line:
+        if answer is None:
             self.close()
             raise RunFailedError("the device's process ended; it said why above, or was silent for too long")
-        answer = json.loads(line)
         if "record" not in answer:
             raise RunFailedError(answer["failure"])
-        return RunRecord.from_json(answer["record"])
+        return read(RunRecord, answer["record"], "the device's record")
 
     def _task(self, cell: PlannedCell, load: Load) -> Task:
         server = {"edge-only": None, "cloud-only": self.pictures}.get(cell.mode, self.features)
@@ -108,26 +101,22 @@ class Ends:
             server=None if server is None else server.address,
             load=load,
             interface=INTERFACE if packets else None,
-            cloud_process=None if server is None else server.process.pid,
+            cloud_process=None if server is None else server.child.process.pid,
             # a relay ends the connection: the segments on this side are not those of the link
             counts_segments=self.link.emulation != "relay",
         )
 
-    def _start_device(self) -> "subprocess.Popen[str]":
-        command = self.link.at_device(python_module("siftfunnel.bench.cells.device"))
-        return subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+    def _start_device(self) -> Child:
+        # the parent plans and tells; what computes is imported by the device's process alone
+        from siftfunnel.bench.cells import device
+
+        command = self.link.at_device(child(device.serve))
+        return self._stack.enter_context(announced(command, takes_input=True))
 
     def close(self) -> None:
         """End the device's process."""
-        device, self._device = self._device, None
-        if device is None:
-            return
-        device.kill()
-        device.wait()
-        for end in (device.stdin, device.stdout):
-            if end is not None:
-                with contextlib.suppress(OSError):
-                    end.close()
+        self._device = None
+        self._stack.close()
 
 
 @contextlib.contextmanager
@@ -135,21 +124,18 @@ def open_ends(link: Link, cells: Sequence[PlannedCell]) -> Iterator[Ends]:
     """Start the servers that the cells need.
 
     Raises:
-        RunFailedError: one does not start.
+        NotStartedError: one does not start.
     """
     uploads = list(dict.fromkeys(cell.codec for cell in cells if is_picture_codec(cell.codec)))
     with contextlib.ExitStack() as stack:
         features = pictures = None
         if bundles := _bundles(cell for cell in cells if cell.mode in ("split", "raw-features")):
-            command = python_module("siftfunnel", "cloud", "--listen", f"{link.host}:0")
-            command += ["--log-level", "warning"] + [
-                each for path in bundles for each in ("--bundle", str(path))
-            ]
-            features = stack.enter_context(_serving(link, command))
+            features = stack.enter_context(_serving(link, cloud_command(bundles, link.host)))
         if bundles := _bundles(cell for cell in cells if cell.mode == "cloud-only"):
-            command = python_module("siftfunnel.bench.cells.picture_cloud", "--host", link.host)
-            command += [each for path in bundles for each in ("--bundle", str(path))]
-            command += [each for name in uploads for each in ("--codec", name)]
+            from siftfunnel.bench.cells import picture_cloud
+
+            places = [str(path) for path in bundles]
+            command = child(picture_cloud.serve, host=link.host, bundles=places, codecs=uploads)
             pictures = stack.enter_context(_serving(link, command))
         ends = Ends(link, features, pictures, uploads)
         stack.callback(ends.close)
@@ -162,11 +148,5 @@ def _bundles(cells: Iterable[PlannedCell]) -> list[Path]:
 
 @contextlib.contextmanager
 def _serving(link: Link, command: list[str]) -> Iterator[Server]:
-    try:
-        with (
-            announced(link.at_cloud(command)) as (process, told),
-            link.towards(told["grpc"]) as address,
-        ):
-            yield Server(process, address)
-    except ServerNotStartedError as error:
-        raise RunFailedError(str(error)) from error
+    with announced(link.at_cloud(command)) as running, link.towards(running.address) as address:
+        yield Server(running, address)

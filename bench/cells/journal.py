@@ -5,9 +5,9 @@ from pathlib import Path
 from typing import Any
 
 from siftfunnel.bench.cells.plan import PlannedCell
-from siftfunnel.bench.cells.reading import CellError
 from siftfunnel.bench.cells.record import RunRecord
 from siftfunnel.bench.cells.result import Cell, CellFile, Skipped
+from siftfunnel.bench.stored import StoredError, as_json, read
 from siftfunnel.shared.files import write_file
 from siftfunnel.shared.json_fields import parse_object
 
@@ -21,7 +21,7 @@ class Journal:
         fresh: Whether to begin anew.
 
     Raises:
-        CellError: `out` exists and holds something else.
+        StoredError: `out` exists and holds something else.
     """
 
     def __init__(self, out: Path, provenance: dict[str, Any], *, fresh: bool = False) -> None:
@@ -52,7 +52,7 @@ class Journal:
         """Keep a run."""
         self._runs.setdefault(_text(planned), []).append(record)
         with self._runs_path.open("a") as journal:
-            journal.write(json.dumps({"key": planned.key(), "record": record.to_json()}) + "\n")
+            journal.write(json.dumps({"key": planned.key(), "record": as_json(record)}) + "\n")
 
     def add_cell(self, cell: Cell) -> None:
         """Keep a finished cell."""
@@ -80,7 +80,9 @@ class Journal:
         for line in self._runs_path.read_text().splitlines():
             try:
                 value = json.loads(line)
-                runs.setdefault(json.dumps(value["key"]), []).append(RunRecord.from_json(value["record"]))
+                runs.setdefault(json.dumps(value["key"]), []).append(
+                    read(RunRecord, value["record"], "record")
+                )
             except (ValueError, KeyError, TypeError):
                 # a line that an interrupt cut off; its run is made again
                 continue
@@ -95,4 +97,4 @@ def _read(out: Path) -> CellFile:
     try:
         return CellFile.from_json(parse_object(out.read_bytes(), str(out)), str(out))
     except ValueError as error:
-        raise CellError(f"{error}; name another --out, or begin anew with --fresh") from None
+        raise StoredError(f"{error}; name another --out, or begin anew with --fresh") from None

@@ -4,28 +4,28 @@ import itertools
 import random
 import threading
 from collections.abc import Callable, Iterator
-from functools import partial
 from time import perf_counter
-from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
-from siftfunnel.bench.cells.frames import Done, Frame
-from siftfunnel.bench.cells.network import WholeNetwork
 from siftfunnel.bench.cells.picture_codec import PictureCodec
+from siftfunnel.bench.cells.record import Done, Frame
+from siftfunnel.cloud_server.answers import Reading
+from siftfunnel.cloud_server.engine import EngineOptions, OnnxRuntimeEngine
+from siftfunnel.cloud_server.pieces import Outputs
 from siftfunnel.edge_client.address import ServerAddress
-from siftfunnel.edge_client.engine import StreamEngine
+from siftfunnel.edge_client.delivery import Delivery
 from siftfunnel.edge_client.expected import Expected
 from siftfunnel.edge_client.frame import EncodedFrame
 from siftfunnel.edge_client.model import EdgeModel
 from siftfunnel.edge_client.outcome import Answer, Outcome
-from siftfunnel.edge_client.reconnection import Reconnection, ReconnectPolicy
-from siftfunnel.edge_client.rotation import Rotation
+from siftfunnel.edge_client.reconnection import Reconnection
+from siftfunnel.edge_client.settings import ReconnectPolicy, WindowPolicy
 from siftfunnel.edge_client.settlement import Agreement
 from siftfunnel.edge_client.transport import Ask, StreamCall
-from siftfunnel.edge_client.window import InFlightWindow, WindowPolicy
-from siftfunnel.shared.bundle import Bundle
+from siftfunnel.edge_client.window import InFlightWindow
+from siftfunnel.shared.bundle import CLOUD, Bundle
 from siftfunnel.shared.preprocess import fit_image, normalise, open_image
 from siftfunnel.shared.reply_seal import ReplySeal
 from siftfunnel.shared.wire import codec_by_name, make_codecs
@@ -36,14 +36,34 @@ ENDED = "STREAM_ENDED"
 _END_TIMEOUT_S = 5.0
 
 
-class Path(Protocol):
-    """Takes frames one after the other and tells of each when it is done."""
+class WholeNetwork:
+    """A bundle's two halves, one after the other, without a codec between them; an `Engine` of pictures.
 
-    def take(self, frame: Frame) -> None:
-        """Do the device's share; blocks while the way is full."""
+    Args:
+        bundle: Loaded.
+        threads: Of each half.
 
-    def close(self) -> None:
-        """Free what it holds; frames that are under way fail."""
+    Attributes:
+        batches_in_flight: As many as this machine's cores ask for; see `Engine`.
+    """
+
+    batches_in_flight: int | None = None
+
+    def __init__(self, bundle: Bundle, threads: int = 1) -> None:
+        self.bundle = bundle
+        self._edge = EdgeModel(bundle, threads=threads)
+        self._cloud = OnnxRuntimeEngine(bundle.path(CLOUD), bundle.manifest, EngineOptions(threads))
+        self._reading = Reading(bundle.manifest.given)
+
+    def run(self, pictures_NCHW: NDArray[np.float32]) -> Outputs:
+        """The outputs of normalised pictures."""
+        return self._cloud.run(self._edge.features(pictures_NCHW))
+
+    def class_names(self, pictures_NCHW: NDArray[np.float32]) -> list[str]:
+        """The best class of each picture."""
+        classes = self.bundle.manifest.classes
+        rankings = self._reading.rank(self.run(pictures_NCHW), top_k=1)
+        return [classes[ranking[0][0]] if ranking and ranking[0] else "" for ranking in rankings]
 
 
 class EdgeOnly:
@@ -60,7 +80,7 @@ class EdgeOnly:
         self._done = done
 
     def take(self, frame: Frame) -> None:
-        """See `Path`."""
+        """Do all of it."""
         frame.begin()
         pixels_HWC = fit_image(open_image(frame.file.data), self._spec)
         frame.captured_s = perf_counter()
@@ -69,7 +89,7 @@ class EdgeOnly:
         frame.finish(self._done)
 
     def close(self) -> None:
-        """See `Path`."""
+        """Nothing is open."""
 
 
 Encode = Callable[[Frame, NDArray[np.uint8]], bytes]
@@ -148,21 +168,22 @@ class Upload:
         self._numbers = itertools.count()
         self._pending: dict[int, Frame] = {}
         self.reply_bytes = 0
-        self._engine = StreamEngine(
-            partial(CountingCall, ask=Ask(bundle.digest), count=self._add_reply),
+        address = ServerAddress(server)
+        self._engine = Delivery(
+            lambda: CountingCall(address, Ask(bundle.digest), self._add_reply),
             InFlightWindow(WindowPolicy(), random.random),
             Reconnection(ReconnectPolicy(connect_timeout_s=connect_timeout_s), random.random),
             Agreement(
                 bundle.name, Expected.of(bundle.manifest), codec, codec_index, ReplySeal(bundle.digest)
             ),
-            Rotation(ServerAddress(server), first=0),
+            address,
         )
         self._engine.start()
         self._collector = threading.Thread(target=self._collect, name="bench-answers", daemon=True)
         self._collector.start()
 
     def take(self, frame: Frame) -> None:
-        """See `Path`."""
+        """Do the device's share; blocks while the way is full."""
         if not self._engine.wait_for_room():
             frame.begin()
             frame.finish(self._done, ENDED)
@@ -179,7 +200,7 @@ class Upload:
             frame.finish(self._done, ENDED)
 
     def close(self) -> None:
-        """See `Path`."""
+        """Free what it holds; frames that are under way fail."""
         self._engine.finish()
         self._engine.join(_END_TIMEOUT_S)
         self._engine.abandon(ENDED, "the run is over")

@@ -4,12 +4,8 @@ It is `siftfunnel cloud` in everything but what a frame holds: the same service,
 worker threads, so that both modes stand on the same serving path. Decoding is done by the workers.
 """
 
-import argparse
 import asyncio
 import contextlib
-import json
-import signal
-import sys
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any, cast
@@ -17,8 +13,9 @@ from typing import Any, cast
 import grpc
 
 from siftfunnel import __version__
-from siftfunnel.bench.cells.network import WholeNetwork
+from siftfunnel.bench.cells.paths import WholeNetwork
 from siftfunnel.bench.cells.picture_codec import PictureCodec
+from siftfunnel.bench.children import tell, until_told
 from siftfunnel.cloud_server.answers import Reading
 from siftfunnel.cloud_server.batching import BatchPolicy
 from siftfunnel.cloud_server.catalogue import Catalogue, ServedBundle
@@ -29,6 +26,7 @@ from siftfunnel.cloud_server.metrics import Metrics
 from siftfunnel.cloud_server.service import SplitInferenceService
 from siftfunnel.cloud_server.ticket import Owner
 from siftfunnel.shared.bundle import load_bundle
+from siftfunnel.shared.ports import Endpoint
 
 _GRACE_S = 1.0
 
@@ -39,13 +37,19 @@ class PictureCloud:
     Args:
         bundles: Directories; a client names one by its digest.
         codecs: Names such as "jpeg-75", in wire order.
+        host: Where it listens, on a free port.
     """
 
-    def __init__(self, bundles: Iterable[Path], codecs: Iterable[str]) -> None:
+    def __init__(self, bundles: Iterable[Path], codecs: Iterable[str], host: str) -> None:
         self._loop = asyncio.get_running_loop()
-        config, metrics, names = CloudConfig(tuple(bundles)), Metrics(), tuple(codecs)
+        config, metrics, names = (
+            CloudConfig(tuple(bundles), listen=Endpoint(host, 0)),
+            Metrics(),
+            tuple(codecs),
+        )
         served = [self._open(bundle, names, metrics) for bundle in config.bundles]
         self._catalogue = Catalogue(served)
+        self._endpoint = Endpoint(host, 0)
         service = SplitInferenceService(self._catalogue, metrics, config.window_frames, __version__)
         options = (
             ("grpc.so_reuseport", 0),
@@ -68,13 +72,13 @@ class PictureCloud:
         )
         return ServedBundle(bundle, bundle.name, codecs, lane, instruments)
 
-    async def start(self, host: str) -> str:
-        """Listen on a free port; its HOST:PORT."""
-        port = self._server.add_insecure_port(f"{host}:0")
+    async def start(self) -> str:
+        """Listen; its HOST:PORT."""
+        port = self._server.add_insecure_port(str(self._endpoint))
         for served in self._catalogue:
             served.lane.start()
         await self._server.start()
-        return f"{host}:{port}"
+        return str(self._endpoint.with_port(port))
 
     async def stop(self) -> None:
         """Stop at once."""
@@ -92,27 +96,14 @@ def _wake_all(owners: Iterable[Owner]) -> None:
         owner.wake()
 
 
-async def serve(host: str, bundles: Iterable[Path], codecs: Iterable[str]) -> None:
-    """Print one line of JSON with the address, as `siftfunnel cloud` does, and serve until told to stop."""
-    stop = asyncio.Event()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        asyncio.get_running_loop().add_signal_handler(number, stop.set)
-    cloud = PictureCloud(bundles, codecs)
-    print(json.dumps({"grpc": await cloud.start(host)}), flush=True)
-    await stop.wait()
-    await cloud.stop()
+def serve(host: str, bundles: list[str], codecs: list[str]) -> None:
+    """The server's process: tells its address, as `siftfunnel cloud` does, and serves until told to stop."""
 
+    async def run() -> None:
+        stop = until_told()
+        cloud = PictureCloud(map(Path, bundles), codecs, host)
+        tell(grpc=await cloud.start())
+        await stop.wait()
+        await cloud.stop()
 
-def main(argv: list[str] | None = None) -> int:
-    """The server's process."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--host", required=True)
-    parser.add_argument("--bundle", type=Path, action="append", required=True)
-    parser.add_argument("--codec", action="append", required=True)
-    args = parser.parse_args(argv)
-    asyncio.run(serve(args.host, args.bundle, args.codec))
-    return 0
-
-
-if __name__ == "__main__":
-    sys.exit(main())
+    asyncio.run(run())

@@ -13,8 +13,8 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from siftfunnel.edge_client.sources.directory import find_pictures, label_of
-from siftfunnel.lab.data_sets.archives import open_class_tar, open_tar
-from siftfunnel.lab.data_sets.cifar10 import BATCHES, iterate_batches
+from siftfunnel.lab.data.archives import open_class_tar, open_tar
+from siftfunnel.lab.data.cifar10 import BATCHES, iterate_batches
 
 TEST_BATCH = BATCHES["test"][0]
 ORDER_SEED = 4

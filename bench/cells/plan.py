@@ -8,7 +8,7 @@ from typing import Any
 from siftfunnel.bench.cells.load import Load
 from siftfunnel.bench.cells.picture_codec import PictureCodec, is_picture_codec
 from siftfunnel.bench.cells.pictures import PictureSet
-from siftfunnel.bench.cells.result import Cell, Mode, Skipped
+from siftfunnel.bench.cells.result import Cell, EmulationName, Mode, Skipped
 from siftfunnel.bench.links.profiles import LinkProfile
 from siftfunnel.shared.bundle import Bundle
 
@@ -38,7 +38,7 @@ class PlannedCell:
     load: Load
     pictures: PictureSet
     repeats: int
-    emulation: str | None = None
+    emulation: EmulationName | None = None
     drop_s: float = 0.0
 
     def name(self) -> dict[str, Any]:
@@ -54,7 +54,7 @@ class PlannedCell:
     def asked(self) -> dict[str, Any]:
         """All that decides its figures besides machine and code; alike in cells that are the same."""
         return {
-            "load": self.load.to_json(),
+            "load": asdict(self.load),
             "repeats": self.repeats,
             "pictures": self.pictures.digest,
             "number_of_pictures": len(self.pictures.files),
@@ -112,7 +112,7 @@ class Wish:
     links: Sequence[LinkProfile]
     loads: Sequence[Load]
     repeats: int
-    emulation: str | None = None
+    emulation: EmulationName | None = None
     drop_s: float = 0.0
 
     def __post_init__(self) -> None:

@@ -1,23 +1,22 @@
 """What a cell's measurement is: plain values, their JSON, and what makes a value invalid."""
 
-from dataclasses import asdict, dataclass, field
-from typing import Any, Literal, cast, get_args
+from collections.abc import Callable, Sequence
+from dataclasses import astuple, dataclass, field
+from typing import Annotated, Any, Literal, TypeVar, cast, get_args
 
-from siftfunnel.bench.cells.reading import (
-    CellError,
-    count,
-    nested_or_none,
-    non_negative,
-    number_or_none,
-    one_of,
-)
-from siftfunnel.shared.json_fields import Fields
+from annotated_types import Ge, Gt, Interval, MinLen
+
+from siftfunnel.bench.stored import as_json, read
 
 SCHEMA = 1
 
 Mode = Literal["edge-only", "cloud-only", "raw-features", "split"]
 Scenario = Literal["SingleStream", "MultiStream", "Server", "Offline"]
 EmulationName = Literal["tun", "netem", "relay", "none"]
+
+Text = Annotated[str, MinLen(1)]
+Count = Annotated[int, Ge(0)]
+Amount = Annotated[float, Ge(0)]
 
 MODES = cast("tuple[Mode, ...]", get_args(Mode))
 SCENARIOS = cast("tuple[Scenario, ...]", get_args(Scenario))
@@ -40,24 +39,9 @@ class EarlyStopping:
     """
 
     satisfied: bool
-    p90_ms: float | None
-    p99_ms: float | None
+    p90_ms: Amount | None
+    p99_ms: Amount | None
     said: str
-
-    @classmethod
-    def read(cls, fields: Fields) -> "EarlyStopping":
-        """From JSON."""
-        satisfied = fields.take("satisfied")
-        if not isinstance(satisfied, bool):
-            raise fields.error("satisfied", "must be true or false")
-        made = cls(
-            satisfied,
-            number_or_none(fields, "p90_ms"),
-            number_or_none(fields, "p99_ms"),
-            fields.string("said"),
-        )
-        fields.finish()
-        return made
 
 
 @dataclass(frozen=True)
@@ -72,21 +56,17 @@ class Latency:
         early_stopping: LoadGen's claim, of the last repeat; None where it makes none.
     """
 
-    mean: float
-    p50: float
-    p90: float
-    p99: float
+    mean: Amount
+    p50: Amount
+    p90: Amount
+    p99: Amount
     early_stopping: EarlyStopping | None = None
 
-    @classmethod
-    def read(cls, fields: Fields) -> "Latency":
-        """From JSON."""
-        mean, p50, p90, p99 = (non_negative(fields, name) for name in ("mean", "p50", "p90", "p99"))
-        if not p50 <= p90 <= p99:
-            raise fields.error("p90", f"percentiles must not fall, got {p50}, {p90}, {p99}")
-        stopping = nested_or_none(fields, "early_stopping")
-        fields.finish()
-        return cls(mean, p50, p90, p99, None if stopping is None else EarlyStopping.read(stopping))
+    def __post_init__(self) -> None:
+        if not self.p50 <= self.p90 <= self.p99:
+            raise ValueError(
+                f"percentiles p50, p90, p99 must not fall, got {self.p50}, {self.p90}, {self.p99}"
+            )
 
 
 @dataclass(frozen=True)
@@ -106,30 +86,23 @@ class Stages:
         return_: From there to the device's hands.
     """
 
-    wait: float | None
-    capture: float | None
-    edge: float | None
-    encode: float | None
-    wire: float | None
-    queue: float | None
-    decode: float | None
-    cloud: float | None
-    return_: float | None
+    wait: Amount | None
+    capture: Amount | None
+    edge: Amount | None
+    encode: Amount | None
+    wire: Amount | None
+    queue: Amount | None
+    decode: Amount | None
+    cloud: Amount | None
+    return_: Amount | None
 
     def total_ms(self) -> float:
         """Sum of what there is."""
-        return float(sum(value for value in asdict(self).values() if value is not None))
+        return float(sum(value for value in self.to_json().values() if value is not None))
 
     def to_json(self) -> dict[str, float | None]:
-        """JSON values under the stages' names."""
-        return dict(zip(STAGES, asdict(self).values(), strict=True))
-
-    @classmethod
-    def read(cls, fields: Fields) -> "Stages":
-        """From JSON."""
-        made = cls(*(number_or_none(fields, name) for name in STAGES))
-        fields.finish()
-        return made
+        """JSON values under the names of `STAGES`."""
+        return as_json(self)
 
 
 @dataclass(frozen=True)
@@ -144,34 +117,42 @@ class LayerBytes:
         link: All that was handed to the link, repetitions and lost packets included.
     """
 
-    payload: float | None
-    message: float | None
-    tcp: float | None
-    link: float | None
+    payload: Amount | None
+    message: Amount | None
+    tcp: Amount | None
+    link: Amount | None
 
-    @classmethod
-    def read(cls, fields: Fields) -> "LayerBytes":
-        """From JSON."""
-        made = cls(*(number_or_none(fields, name) for name in LAYERS))
-        fields.finish()
-        return made
+
+PartsT = TypeVar("PartsT", Stages, LayerBytes)
+
+
+def joined(parts: Sequence[PartsT], join: Callable[[list[float]], Any]) -> PartsT:
+    """One of several, field by field; None for a field that one of them has not.
+
+    Example:
+        >>> joined([LayerBytes(1.0, 2.0, None, 4.0), LayerBytes(3.0, 5.0, 6.0, None)], sum)
+        LayerBytes(payload=4.0, message=7.0, tcp=None, link=None)
+    """
+    fields = zip(*(astuple(part) for part in parts), strict=True)
+    return type(parts[0])(*(None if None in values else float(join(list(values))) for values in fields))
+
+
+@dataclass(frozen=True)
+class BothWays:
+    """From device to cloud, and back."""
+
+    up: LayerBytes
+    down: LayerBytes
 
 
 @dataclass(frozen=True)
 class Repeat:
     """One run of a cell; latencies in milliseconds."""
 
-    frames_per_s: float
-    p50: float
-    p90: float
-    p99: float
-
-    @classmethod
-    def read(cls, fields: Fields) -> "Repeat":
-        """From JSON."""
-        made = cls(*(non_negative(fields, name) for name in ("frames_per_s", "p50", "p90", "p99")))
-        fields.finish()
-        return made
+    frames_per_s: Amount
+    p50: Amount
+    p90: Amount
+    p99: Amount
 
 
 @dataclass(frozen=True)
@@ -198,18 +179,18 @@ class Cell:
         overloaded: Whether arrivals came faster than answers: the figures are those of an overload.
         stages_ms: Means over answered frames.
         stage_residual: Mean of |end to end - sum of stages| / end to end, a share.
-        bytes_up, bytes_down: Per measured frame.
         correct: Answers that named the label.
         judged: Answers to pictures whose label is known.
         errors: Frames without an answer, by code.
         frames_resent: Sent more than once.
         late: Queries above the scenario's latency limit; None without a limit.
         per_repeat: One entry per run.
+        bytes: Per measured frame.
     """
 
-    bundle: str
-    digest: str
-    defence: str
+    bundle: Text
+    digest: Text
+    defence: Text
     mode: Mode
     codec: str
     link: dict[str, Any]
@@ -217,33 +198,32 @@ class Cell:
     calibration: dict[str, Any] | None
     scenario: Scenario
     settings: dict[str, Any]
-    frames: int
-    warm_up_frames: int
-    repeats: int
+    frames: Count
+    warm_up_frames: Count
+    repeats: Count
     latency_ms: Latency
-    frames_per_s: float
-    target_frames_per_s: float | None
+    frames_per_s: Amount
+    target_frames_per_s: Amount | None
     overloaded: bool
     stages_ms: Stages
-    stage_residual: float
-    bytes_up: LayerBytes
-    bytes_down: LayerBytes
-    correct: int
-    judged: int
-    errors: dict[str, int]
-    frames_resent: int
-    late: int | None
+    stage_residual: Amount
+    correct: Count
+    judged: Count
+    errors: dict[str, Annotated[int, Gt(0)]]
+    frames_resent: Count
+    late: Count | None
     per_repeat: tuple[Repeat, ...]
+    bytes: BothWays
 
     def __post_init__(self) -> None:
         if (self.codec == "") != (self.mode == "edge-only"):
-            raise CellError(f"a cell of mode {self.mode} cannot have the codec {self.codec!r}")
+            raise ValueError(f"a cell of mode {self.mode} cannot have the codec {self.codec!r}")
         if not self.correct <= self.judged <= self.frames:
-            raise CellError(
+            raise ValueError(
                 f"correct <= judged <= frames does not hold: {self.correct}, {self.judged}, {self.frames}"
             )
         if self.repeats != len(self.per_repeat) or self.repeats < 1:
-            raise CellError(f"{self.repeats} repeats but {len(self.per_repeat)} entries per repeat")
+            raise ValueError(f"{self.repeats} repeats but {len(self.per_repeat)} entries per repeat")
 
     @property
     def accuracy(self) -> float | None:
@@ -251,80 +231,18 @@ class Cell:
         return self.correct / self.judged if self.judged else None
 
     def to_json(self) -> dict[str, Any]:
-        """JSON values, in the file's order."""
-        made = asdict(self)
-        up, down = made.pop("bytes_up"), made.pop("bytes_down")
-        return made | {
-            "stages_ms": self.stages_ms.to_json(),
-            "bytes": {"up": up, "down": down},
-            "accuracy": self.accuracy,
-            "per_repeat": [asdict(repeat) for repeat in self.per_repeat],
-        }
+        """JSON values; the accuracy is written with them for other readers."""
+        return as_json(self) | {"accuracy": self.accuracy}
 
-    @classmethod
-    def from_json(cls, value: object, place: str = "cell") -> "Cell":
-        """Read JSON values.
+    @property
+    def bytes_up(self) -> LayerBytes:
+        """From device to cloud."""
+        return self.bytes.up
 
-        Raises:
-            CellError: a field that is missing, unknown, ill-typed or out of range; the text names it.
-        """
-        if not isinstance(value, dict):
-            raise CellError(f"{place}: expected a JSON object")
-        try:
-            return _read_cell(Fields(value, place))
-        except CellError:
-            raise
-        except ValueError as error:
-            raise CellError(str(error)) from None
-
-
-def _read_cell(fields: Fields) -> Cell:
-    octets = fields.nested("bytes")
-    up, down = LayerBytes.read(octets.nested("up")), LayerBytes.read(octets.nested("down"))
-    octets.finish()
-    overloaded, late = fields.take("overloaded"), fields.take("late")
-    if not isinstance(overloaded, bool):
-        raise fields.error("overloaded", "must be true or false")
-    if late is not None and (not isinstance(late, int) or late < 0):
-        raise fields.error("late", "must be a count or null")
-    calibration = fields.take("calibration")
-    if calibration is not None and not isinstance(calibration, dict):
-        raise fields.error("calibration", "must be an object or null")
-    errors = fields.mapping("errors")
-    if not all(isinstance(number, int) and number > 0 for number in errors.values()):
-        raise fields.error("errors", "must map codes to counts above 0")
-    fields.take("accuracy")
-    cell = Cell(
-        bundle=fields.text("bundle"),
-        digest=fields.text("digest"),
-        defence=fields.text("defence"),
-        mode=one_of(fields, "mode", MODES),
-        codec=fields.string("codec"),
-        link=fields.mapping("link"),
-        emulation=one_of(fields, "emulation", cast("tuple[EmulationName, ...]", get_args(EmulationName))),
-        calibration=calibration,
-        scenario=one_of(fields, "scenario", SCENARIOS),
-        settings=fields.mapping("settings"),
-        frames=count(fields, "frames"),
-        warm_up_frames=count(fields, "warm_up_frames"),
-        repeats=count(fields, "repeats"),
-        latency_ms=Latency.read(fields.nested("latency_ms")),
-        frames_per_s=non_negative(fields, "frames_per_s"),
-        target_frames_per_s=number_or_none(fields, "target_frames_per_s"),
-        overloaded=overloaded,
-        stages_ms=Stages.read(fields.nested("stages_ms")),
-        stage_residual=non_negative(fields, "stage_residual"),
-        bytes_up=up,
-        bytes_down=down,
-        correct=count(fields, "correct"),
-        judged=count(fields, "judged"),
-        errors=errors,
-        frames_resent=count(fields, "frames_resent"),
-        late=late,
-        per_repeat=tuple(Repeat.read(each) for each in fields.nested_list("per_repeat")),
-    )
-    fields.finish()
-    return cell
+    @property
+    def bytes_down(self) -> LayerBytes:
+        """From cloud to device."""
+        return self.bytes.down
 
 
 @dataclass(frozen=True)
@@ -337,7 +255,7 @@ class Skipped:
     """
 
     cell: dict[str, Any]
-    why: str
+    why: Text
 
 
 @dataclass
@@ -354,38 +272,25 @@ class CellFile:
     cells: list[Cell] = field(default_factory=list)
     skipped: list[Skipped] = field(default_factory=list)
 
+    schema: Annotated[int, Interval(ge=SCHEMA, le=SCHEMA)] = SCHEMA
+
     def to_json(self) -> dict[str, Any]:
         """JSON values."""
-        return {
-            "schema": SCHEMA,
-            "provenance": self.provenance,
-            "cells": [cell.to_json() for cell in self.cells],
-            "skipped": [asdict(each) for each in self.skipped],
-        }
+        return as_json(self) | {"cells": [cell.to_json() for cell in self.cells]}
 
     @classmethod
-    def from_json(cls, value: object, place: str = "bench run") -> "CellFile":
+    def from_json(cls, value: dict[str, Any], place: str = "bench run") -> "CellFile":
         """Read JSON values.
 
         Raises:
-            CellError: another schema, or anything invalid; the text names the field.
+            StoredError: another schema, or anything invalid; the text names the field.
         """
-        if not isinstance(value, dict):
-            raise CellError(f"{place}: expected a JSON object")
-        fields = Fields(value, place)
-        try:
-            fields.integer("schema", SCHEMA, SCHEMA)
-            cells = [
-                Cell.from_json(each, f"{place}: cells[{number}]")
-                for number, each in enumerate(fields.items("cells"))
-            ]
-            skipped = [
-                Skipped(each.mapping("cell"), each.text("why")) for each in fields.nested_list("skipped")
-            ]
-            made = cls(fields.mapping("provenance"), cells, skipped)
-            fields.finish()
-        except CellError:
-            raise
-        except ValueError as error:
-            raise CellError(str(error)) from None
-        return made
+        cells = value.get("cells")
+        if isinstance(cells, list):
+            # what follows from the rest is not read
+            value = value | {"cells": [_without_accuracy(cell) for cell in cells]}
+        return read(cls, value, place)
+
+
+def _without_accuracy(cell: object) -> object:
+    return {key: cell[key] for key in cell if key != "accuracy"} if isinstance(cell, dict) else cell

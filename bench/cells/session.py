@@ -1,17 +1,17 @@
 """Measures a plan: link by link, repeats interleaved over the cells of a link."""
 
+import threading
 import time
 from collections.abc import Callable, Sequence
 from itertools import groupby
 
 from siftfunnel.bench.cells.assembly import assemble, percentiles
 from siftfunnel.bench.cells.ends import Ends, RunFailedError, open_ends
-from siftfunnel.bench.cells.fault import drop_later
 from siftfunnel.bench.cells.journal import Journal
 from siftfunnel.bench.cells.plan import PlannedCell
 from siftfunnel.bench.cells.record import RunRecord
-from siftfunnel.bench.links.link import LIMITS, Emulation, Link, open_link
-from siftfunnel.bench.links.namespaces import LinkUnavailableError
+from siftfunnel.bench.children import NotStartedError
+from siftfunnel.bench.links.link import Link, open_link, told
 from siftfunnel.bench.links.probe import Calibration
 
 Show = Callable[[str], None]
@@ -51,14 +51,12 @@ class Session:
     def _measure_link(self, cells: list[PlannedCell]) -> None:
         profile, wanted = cells[0].link, cells[0].emulation
         try:
-            with open_link(profile, _emulation(wanted)) as link:
-                self._show(f"link {profile.name}: {profile}; kept by {LIMITS[link.emulation]}")
-                for refusal in link.refused:
-                    self._show(f"  not by {refusal}")
+            with open_link(profile, wanted) as link:
+                self._show(f"link {told(link)}")
                 calibration = self._calibrate(link)
                 with open_ends(link, cells) as ends:
                     self._measure_cells(cells, link, ends, calibration)
-        except (LinkUnavailableError, RunFailedError) as error:
+        except (NotStartedError, RunFailedError) as error:
             self._skip([cell for cell in cells if not self._journal.has(cell)], str(error))
 
     def _calibrate(self, link: Link) -> Calibration | None:
@@ -77,7 +75,7 @@ class Session:
                     continue
                 try:
                     record = self._run(cell, link, ends)
-                except (RunFailedError, LinkUnavailableError) as error:
+                except (NotStartedError, RunFailedError) as error:
                     cells.remove(cell)
                     self._skip([cell], str(error))
                     continue
@@ -92,13 +90,14 @@ class Session:
         if load.scenario == "Server" and earlier and earlier[0].target_frames_per_s is not None:
             # all repeats of a cell have the arrivals that the first one found
             load = load.with_target(earlier[0].target_frames_per_s)
-        if cell.drop_s and link.namespaces is None:
-            raise LinkUnavailableError(f"a link kept by {link.emulation} cannot be dropped")
-        started_s, timers = time.monotonic(), []
+        if cell.drop_s:
+            link.check_can_drop()
+        started_s, timers = time.monotonic(), list[threading.Timer]()
 
         def on_measuring() -> None:
             if cell.drop_s and cell.mode != "edge-only":
-                timers.append(drop_later(link, load.seconds / 3, cell.drop_s))
+                timers.append(threading.Timer(load.seconds / 3, link.drop, (cell.drop_s,)))
+                timers[-1].start()
 
         try:
             record = ends.run(cell, load, on_measuring)
@@ -137,13 +136,6 @@ def estimate_s(plan: Sequence[PlannedCell]) -> float:
     return len(links) * _CALIBRATION_S + sum(
         cell.repeats * (cell.load.seconds + _OVERHEAD_S) for cell in plan
     )
-
-
-def _emulation(name: str | None) -> Emulation | None:
-    for known in LIMITS:
-        if name == known:
-            return known
-    return None
 
 
 def _minutes(seconds: float) -> str:

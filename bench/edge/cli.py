@@ -1,15 +1,14 @@
-"""`siftfunnel bench edge`: the device's share, measured on this machine."""
+"""`siftfunnel bench edge` and `bench codecs`: the device's share, measured on this machine."""
 
 import argparse
-import json
-import sys
 from pathlib import Path
 from typing import Any
 
-from siftfunnel.shared.files import write_file
+from siftfunnel.bench.output import add_out, show, write_json
 
 SIZES = ((128, 64), (32, 64), (32, 32))
 CALIBRATION_PICTURES, TEST_PICTURES, CODEC_PICTURES = 200, 2000, 100
+MOST_PICTURES = 100
 
 
 def add_edge_parser(verbs: Any) -> None:
@@ -39,7 +38,7 @@ def add_edge_parser(verbs: Any) -> None:
     parser.add_argument("--cache", type=Path, metavar="DIR", help="directory for decoded pictures")
     parser.add_argument("--install", action="store_true", help="also install the extra `edge` and weigh it")
     parser.add_argument("--rounds", type=int, default=200, help="timed pictures per graph (200)")
-    parser.add_argument("--out", type=Path, metavar="FILE", help="write the JSON here instead of a table")
+    add_out(parser, "instead of printing a table")
     parser.set_defaults(run=run_edge)
 
 
@@ -59,60 +58,55 @@ def run_edge(args: argparse.Namespace) -> int:
     if args.out is None:
         print(render_edge(result), end="")
     else:
-        args.out.parent.mkdir(parents=True, exist_ok=True)
-        write_file(args.out, json.dumps(result, indent=2) + "\n")
+        write_json(result, args.out)
     return 0
 
 
 def _measure(args: argparse.Namespace) -> dict[str, Any]:
-    from siftfunnel.bench.edge.latency import measure_edge
-    from siftfunnel.bench.edge.processor import vector_flags
-    from siftfunnel.bench.footprint import measure_install
+    from siftfunnel.bench.edge.device import measure_install, vector_flags
+    from siftfunnel.bench.edge.graphs import measure_edge
     from siftfunnel.lab.provenance import provenance
 
     result: dict[str, Any] = {"provenance": provenance(), "vector_flags": vector_flags()}
     result["networks"] = []
     for width, input_size in SIZES:
-        print(f"measuring width {width} at {input_size}x{input_size} ...", file=sys.stderr)
+        show(f"measuring width {width} at {input_size}x{input_size} ...")
         result["networks"].append(measure_edge(width=width, input_size=input_size, rounds=args.rounds))
     result["bundles"] = [_measure_bundle(folder, args) for folder in args.bundle]
     if args.install:
-        print("measuring the installation ...", file=sys.stderr)
+        show("measuring the installation ...")
         result["install"] = measure_install(Path(__file__).resolve().parents[2])
     return result
 
 
 def _measure_bundle(folder: Path, args: argparse.Namespace) -> dict[str, Any]:
-    from siftfunnel.bench.cli import running_cloud
-    from siftfunnel.bench.edge.frame import measure_frame
-    from siftfunnel.bench.footprint import measure_first_answer
+    from siftfunnel.bench.edge.device import measure_first_answer, measure_frame
     from siftfunnel.shared.bundle import load_bundle
 
     bundle = load_bundle(folder)
-    print(f"measuring bundle {bundle.manifest.name} ...", file=sys.stderr)
+    show(f"measuring bundle {bundle.manifest.name} ...")
+    # told before anything is measured
+    splits = _splits(bundle.manifest.name, args) if args.int8_accuracy or args.codecs else None
     result = {
         "name": bundle.manifest.name,
         "digest": bundle.digest,
         "architecture": bundle.manifest.architecture,
         "frame": measure_frame(bundle, rounds=args.rounds),
+        "first_answer": measure_first_answer(folder, args.picture),
     }
-    with running_cloud(folder) as server:
-        result["first_answer"] = measure_first_answer(folder, server, args.picture)
-    if args.int8_accuracy or args.codecs:
-        splits = _splits(bundle.manifest.name, args)
-        if args.int8_accuracy:
-            result["int8"] = _int8_accuracy(bundle, splits)
-        if args.codecs:
-            from siftfunnel.bench.edge.codecs import measure_codecs
+    if args.int8_accuracy:
+        result["int8"] = _int8_accuracy(bundle, splits)
+    if args.codecs:
+        from siftfunnel.bench.edge.codecs import measure_codecs
 
-            held_out = _held_out(splits, CODEC_PICTURES)
-            result["codecs"] = measure_codecs(bundle, _prepared(bundle, held_out), rounds=args.rounds)
+        held_out = _held_out(splits, CODEC_PICTURES)
+        result["codecs"] = measure_codecs(bundle, _prepared(bundle, held_out), rounds=args.rounds)
     return result
 
 
 def _splits(name: str, args: argparse.Namespace) -> Any:
-    from siftfunnel.lab.recipes import RECIPES
-    from siftfunnel.lab.runs import splits_of
+    from siftfunnel.lab.training.recipes import RECIPES
+    from siftfunnel.lab.training.runs import splits_of
 
     for make in RECIPES.values():
         recipe = make()
@@ -136,10 +130,61 @@ def _prepared(bundle: Any, images: Any) -> Any:
 
 
 def _int8_accuracy(bundle: Any, splits: Any) -> dict[str, Any]:
-    from siftfunnel.bench.edge.int8 import measure_accuracy
+    from siftfunnel.bench.edge.graphs import measure_accuracy
 
     calibration = splits.train.take(slice(0, CALIBRATION_PICTURES))
     held_out = _held_out(splits, TEST_PICTURES)
     return measure_accuracy(
         bundle, _prepared(bundle, calibration), _prepared(bundle, held_out), held_out.labels
     )
+
+
+def add_codecs_parser(verbs: Any) -> None:
+    """Add `bench codecs`."""
+    parser = verbs.add_parser(
+        "codecs",
+        help="each codec's encode and decode beside JPEG encoding of the pictures it replaces (needs lab)",
+        description="Runs a bundle's edge half over pictures and times its codecs in turns with Pillow's "
+        "JPEG of the same pictures at the network's size, in one run on one thread.",
+    )
+    parser.add_argument("--bundle", type=Path, required=True, metavar="DIR", help="bundle to measure")
+    parser.add_argument("--images", type=Path, required=True, metavar="DIR", help="folder of pictures")
+    parser.add_argument("--rounds", type=int, default=200, help="timed turns (200)")
+    add_out(parser)
+    parser.set_defaults(run=run_codecs)
+
+
+def run_codecs(args: argparse.Namespace) -> int:
+    """Measure and write one JSON object.
+
+    Raises:
+        ValueError: too few rounds, or a folder without pictures.
+    """
+    from PIL import Image
+
+    from siftfunnel.bench.edge.codecs import measure_against_jpeg
+    from siftfunnel.edge_client.model import EdgeModel
+    from siftfunnel.edge_client.sources.directory import find_pictures
+    from siftfunnel.lab.provenance import provenance
+    from siftfunnel.shared.bundle import load_bundle
+    from siftfunnel.shared.preprocess import prepare
+    from siftfunnel.shared.wire import make_codecs
+
+    if args.rounds < 1:
+        raise ValueError(f"--rounds must be at least 1, got {args.rounds}")
+    found = list(find_pictures(args.images))
+    if not found:
+        raise ValueError(f"{args.images}: no pictures found")
+    bundle = load_bundle(args.bundle)
+    model = EdgeModel(bundle)
+    prepared = [prepare(path, bundle.manifest.input) for path in found[:MOST_PICTURES]]
+    sent = [model.features(one.tensor)[0] for one in prepared]
+    pictures = [Image.fromarray(one.pixels_HWC) for one in prepared]
+    result = {
+        "provenance": provenance(),
+        "bundle": bundle.manifest.name,
+        "digest": bundle.digest,
+        **measure_against_jpeg(make_codecs(bundle.manifest, bundle.digest), sent, pictures, args.rounds),
+    }
+    write_json(result, args.out)
+    return 0

@@ -1,20 +1,27 @@
-"""Encode and decode of each codec of a bundle, in turns with the edge half that they are held against."""
+"""Encode and decode of each codec of a bundle, in turns with what they are held against.
 
-from collections.abc import Callable, Iterable
+That is the edge half that runs before them on the device, or libjpeg-turbo on the pictures that they replace.
+"""
+
+import io
+from collections.abc import Callable, Iterable, Sequence
 from functools import partial
 from itertools import cycle
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from PIL import Image, features
 
-from siftfunnel.bench.edge.latency import interleaved_times_ms, quartiles_ms
-from siftfunnel.lab.sessions import DeviceModel, OnnxModel
+from siftfunnel.bench.turns import interleaved_times_ms, quartiles_ms
+from siftfunnel.edge_client.model import EdgeModel
+from siftfunnel.lab.onnx_runner import Runner
 from siftfunnel.shared.bundle import Bundle
-from siftfunnel.shared.wire import make_codecs
+from siftfunnel.shared.wire import SealedCodec, make_codecs
 from siftfunnel.shared.wire.compiled import native
 
 PAPER_WIDTH = 128
+QUALITIES = (75, 50)
 STEPS = ("encode", "decode")
 
 
@@ -32,28 +39,28 @@ def measure_codecs(
         pictures_NCHW: normalised pictures; each turn takes the next.
         rounds: timed turns.
     """
-    from siftfunnel.bench.edge.variants import fresh_network
-    from siftfunnel.lab.export import convert
+    from siftfunnel.bench.edge.graphs import fresh_network
+    from siftfunnel.lab.export.bundle import convert
 
     network = fresh_network("cnn-siftfunnel", width=PAPER_WIDTH, input_size=bundle.manifest.input.height)
-    model, pictures = OnnxModel(convert(network).edge_onnx), cycle(pictures_NCHW[:, None])
-    features = DeviceModel(bundle.path("edge.onnx"), bundle.manifest.edge_stages)(pictures_NCHW)
+    model, pictures = Runner(convert(network).edge_onnx), cycle(pictures_NCHW[:, None])
+    sent_NCHW = EdgeModel(bundle).features(pictures_NCHW)
     codecs = make_codecs(bundle.manifest, bundle.digest)
-    payloads = {codec.name: [codec.encode(feature) for feature in features] for codec in codecs}
+    payloads = {codec.name: [codec.encode(feature) for feature in sent_NCHW] for codec in codecs}
     calls: dict[tuple[str, str, str], Callable[[], object]] = {}
     for codec in codecs:
         for step, call, source in (
-            ("encode", codec.encode, _Source(features)),
+            ("encode", codec.encode, _Source(sent_NCHW)),
             ("decode", codec.decode, _Source(payloads[codec.name])),
         ):
-            calls[codec.name, step, "edge"] = lambda: model(next(pictures))
+            calls[codec.name, step, "edge"] = lambda: model.first(next(pictures))
             for which in ("first", "again"):
                 calls[codec.name, step, f"touch {which}"] = source.advance
                 calls[codec.name, step, which] = partial(source.give, call)
     times = interleaved_times_ms(calls, rounds)
     edge_ms = np.concatenate([taken for (_, _, which), taken in times.items() if which == "edge"])
     return {
-        "pictures": len(features),
+        "pictures": len(sent_NCHW),
         "rounds": rounds,
         "compiled": native is not None,
         "edge_width": PAPER_WIDTH,
@@ -96,3 +103,66 @@ class _Source:
 
     def give(self, call: Callable[[Any], object]) -> object:
         return call(self._current)
+
+
+def measure_against_jpeg(
+    codecs: Sequence[SealedCodec],
+    sent_CHW: Sequence[NDArray[np.float32]],
+    pictures: Sequence[Image.Image],
+    rounds: int,
+) -> dict[str, Any]:
+    """Quartiles of every codec's encode and decode, and both as a share of one JPEG encoding.
+
+    Args:
+        codecs: to time.
+        sent_CHW: the feature of each picture.
+        pictures: at the network's size.
+        rounds: timed turns; each takes the next picture.
+    """
+    payloads = {codec.name: [codec.encode(feature) for feature in sent_CHW] for codec in codecs}
+    calls: dict[tuple[str, str], Callable[[], object]] = {}
+    for quality in QUALITIES:
+        calls[f"jpeg {quality}", "encode"] = _each(partial(_jpeg, quality=quality), pictures)
+    for codec in codecs:
+        calls[codec.name, "encode"] = _each(codec.encode, sent_CHW)
+        calls[codec.name, "decode"] = _each(codec.decode, payloads[codec.name])
+    times = interleaved_times_ms(calls, rounds)
+    jpeg_ms = {quality: float(np.median(times[f"jpeg {quality}", "encode"])) for quality in QUALITIES}
+    return {
+        "pictures": len(pictures),
+        "rounds": rounds,
+        "compiled": native is not None,
+        "libjpeg_turbo": bool(features.check_feature("libjpeg_turbo")),
+        "jpeg": {
+            str(quality): {
+                "encode_ms": quartiles_ms(times[f"jpeg {quality}", "encode"]),
+                "bytes_mean": round(float(np.mean([len(_jpeg(p, quality)) for p in pictures])), 1),
+            }
+            for quality in QUALITIES
+        },
+        "codecs": {
+            codec.name: {
+                "kind": codec.kind,
+                "payload_bytes_mean": round(float(np.mean([len(p) for p in payloads[codec.name]])), 1),
+                **{f"{step}_ms": quartiles_ms(times[codec.name, step]) for step in ("encode", "decode")},
+                **{
+                    f"{step}_to_jpeg_{quality}": round(float(np.median(times[codec.name, step])) / its_ms, 3)
+                    for step in ("encode", "decode")
+                    for quality, its_ms in jpeg_ms.items()
+                },
+            }
+            for codec in codecs
+        },
+    }
+
+
+def _each(call: Callable[[Any], object], values: Sequence[Any]) -> Callable[[], object]:
+    """A call that takes the next value every time."""
+    following = cycle(values)
+    return lambda: call(next(following))
+
+
+def _jpeg(picture: Image.Image, quality: int) -> bytes:
+    stored = io.BytesIO()
+    picture.save(stored, format="JPEG", quality=quality)
+    return stored.getvalue()

@@ -2,25 +2,31 @@
 
 import contextlib
 import subprocess
+import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Literal
 
+from siftfunnel.bench.children import NotStartedError, announced, asked, child
+from siftfunnel.bench.links import probe
 from siftfunnel.bench.links.namespaces import (
     CLOUD_ADDRESS,
+    DEVICE_ADDRESS,
     LinkUnavailableError,
     Namespaces,
+    ip,
     missing_for_namespaces,
+    netem_link,
     two_namespaces,
 )
-from siftfunnel.bench.links.netem import netem_link
 from siftfunnel.bench.links.probe import Bursts, Calibration
 from siftfunnel.bench.links.profiles import LinkProfile
 from siftfunnel.bench.links.relay import relay_link
 from siftfunnel.bench.links.tun import missing_for_tun, tun_link
-from siftfunnel.shared.children import python_module
+from siftfunnel.bench.stored import read
+from siftfunnel.shared.ports import LOOPBACK
 
-LOOPBACK = "127.0.0.1"
+CALIBRATION_TIMEOUT_S = 300
 
 Emulation = Literal["netem", "tun", "relay", "none"]
 
@@ -71,38 +77,67 @@ class Link:
         else:
             yield server
 
-    def calibrate(self) -> Calibration:
+    def check_can_drop(self) -> Namespaces:
+        """Its two ends, where it can be taken down.
+
+        Raises:
+            LinkUnavailableError: they are in no namespaces of their own.
+        """
+        if self.namespaces is None:
+            raise LinkUnavailableError(
+                f"a link kept by {self.emulation} cannot be dropped; dropping needs namespaces (root)"
+            )
+        return self.namespaces
+
+    def drop(self, seconds: float) -> None:
+        """Take it down for a time: both ends' packets vanish, without a word to their sockets.
+
+        Raises:
+            LinkUnavailableError: see `check_can_drop`.
+        """
+        ends = self.check_can_drop()
+        with contextlib.ExitStack() as stack:
+            for namespace, other in ((ends.device, CLOUD_ADDRESS), (ends.cloud, DEVICE_ADDRESS)):
+                # a route of one address goes before that of the link's network
+                ip("-n", namespace, "route", "add", "blackhole", f"{other}/32")
+                stack.callback(ip, "-n", namespace, "route", "delete", "blackhole", f"{other}/32")
+            time.sleep(seconds)
+
+    def calibrate(self, bulk_s: float = probe.BULK_S, bursts: Bursts | None = None) -> Calibration:
         """Measure the link, for some ten seconds.
+
+        Args:
+            bulk_s: How long each direction is flooded.
+            bursts: Single packets, where the link is one of packets; None suits them to its rate.
 
         Raises:
             LinkUnavailableError: its two ends cannot talk.
         """
-        module = python_module("siftfunnel.bench.links.probe")
-        served = subprocess.Popen(
-            self.at_cloud([*module, "serve", self.host]), stdout=subprocess.PIPE, text=True
-        )
-        assert served.stdout is not None
-        try:
-            port = served.stdout.readline().strip()
-            with self.towards(f"{self.host}:{port}") as server:
-                host, _, through = server.rpartition(":")
-                command = [*module, "measure", host, through]
-                if self.emulation != "relay":
-                    rates = [
-                        way.rate_kbit_s for way in (self.profile.up, self.profile.down) if way.rate_kbit_s
-                    ]
-                    bursts = Bursts.for_rate(min(rates, default=None))
-                    command += ["--datagrams", str(bursts.count), str(bursts.interval_s)]
-                made = subprocess.run(
-                    self.at_device(command), capture_output=True, text=True, check=False, timeout=300
-                )
-        finally:
-            served.kill()
-            served.wait()
-            served.stdout.close()
-        if made.returncode:
-            raise LinkUnavailableError(f"the link {self.profile.name} carries nothing: {made.stderr.strip()}")
-        return Calibration.from_json(made.stdout)
+        if self.emulation == "relay":
+            bursts = None
+        elif bursts is None:
+            rates = [way.rate_kbit_s for way in (self.profile.up, self.profile.down) if way.rate_kbit_s]
+            bursts = Bursts.for_rate(min(rates, default=None))
+        small = None if bursts is None else asdict(bursts)
+        with (
+            announced(self.at_cloud(child(probe.serve, host=self.host))) as served,
+            self.towards(f"{self.host}:{served.told['port']}") as server,
+        ):
+            host, _, port = server.rpartition(":")
+            command = child(probe.tell_measured, host=host, port=int(port), bursts=small, bulk_s=bulk_s)
+            try:
+                made = asked(self.at_device(command), CALIBRATION_TIMEOUT_S)
+            except (NotStartedError, subprocess.TimeoutExpired) as error:
+                raise LinkUnavailableError(
+                    f"the link {self.profile.name} carries nothing: {error}"
+                ) from error
+        return read(Calibration, made, "calibration")
+
+
+def told(link: Link) -> str:
+    """What was asked for, who keeps it, and why nobody better does, for progress."""
+    refused = (f"\n  not by {refusal}" for refusal in link.refused)
+    return f"{link.profile.name}: asked {link.profile}; kept by {LIMITS[link.emulation]}{''.join(refused)}"
 
 
 @contextlib.contextmanager
@@ -125,7 +160,7 @@ def open_link(profile: LinkProfile, wanted: Emulation | None = None, *, seed: in
         for emulation in choices:
             try:
                 ends = stack.enter_context(_LAYERS[emulation](profile, seed))
-            except LinkUnavailableError as error:
+            except NotStartedError as error:
                 refused.append(f"{emulation}: {error}")
                 continue
             yield Link(profile, emulation, ends, tuple(refused))

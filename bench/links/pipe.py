@@ -10,7 +10,7 @@ import random
 from collections import deque
 from typing import Literal
 
-from siftfunnel.bench.links.profiles import Direction
+from siftfunnel.bench.links.profiles import Direction, LinkProfile
 
 Fate = Literal["lost", "queue full"]
 
@@ -55,3 +55,12 @@ class Pipe:
             delay_ms += self._rng.uniform(-1, 1) * self._direction.jitter_ms
         self._last_arrival_s = max(transmitted_s + delay_ms / 1000, self._last_arrival_s)
         return self._last_arrival_s
+
+
+def pipes(profile: LinkProfile, seed: int) -> tuple[Pipe, Pipe]:
+    """Both directions of a link, up and down, each with randomness of its own."""
+    up, down = (
+        Pipe(direction, random.Random(f"{seed} {name}"))
+        for name, direction in (("up", profile.up), ("down", profile.down))
+    )
+    return up, down

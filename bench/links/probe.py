@@ -8,17 +8,20 @@ import argparse
 import json
 import socket
 import struct
-import sys
 import threading
 import time
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
+from typing import Any
 
 import numpy as np
+
+from siftfunnel.bench.children import tell
 
 PINGS = 20
 DATAGRAM_BYTES = 100
 BULK_S = 3.0
+"""How long each direction is flooded."""
 CHUNK_BYTES = 16_384
 SETTLING_SHARE = 0.5
 """Share of a flood's time that is left out: slow start."""
@@ -99,12 +102,6 @@ class Calibration:
         """In words."""
         return f"{self.round_trip_ms_p50:g} ms round trip; up {self.up}; down {self.down}"
 
-    @classmethod
-    def from_json(cls, text: str) -> "Calibration":
-        """What the device's end prints."""
-        values = json.loads(text)
-        return cls(values["round_trip_ms_p50"], Way(**values["up"]), Way(**values["down"]))
-
 
 def settled_rate_kbit_s(marks: list[tuple[float, int]]) -> float:
     """Rate from the moment when settling is over, from (seconds, total bytes) in order.
@@ -145,18 +142,18 @@ class _End:
         text = json.dumps(value).encode()
         self.socket.sendall(_LENGTH.pack(len(text)) + text)
 
-    def receive(self) -> object:
+    def receive(self) -> Any:
         return json.loads(self.read(*_LENGTH.unpack(self.read(_LENGTH.size))))
 
     def echo(self) -> None:
         for _ in range(PINGS):
             self.socket.sendall(self.read(1))
 
-    def flood(self) -> None:
-        """Send for a while, each chunk with its length in front, then a length of 0."""
+    def flood(self, seconds: float) -> None:
+        """Send for so long, each chunk with its length in front, then a length of 0."""
         # what was not sent yet stays small: the end of a flood must not lie seconds of queue away
         self.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NOTSENT_LOWAT, 2 * CHUNK_BYTES)
-        until_s, chunk = time.monotonic() + BULK_S, _LENGTH.pack(CHUNK_BYTES) + bytes(CHUNK_BYTES)
+        until_s, chunk = time.monotonic() + seconds, _LENGTH.pack(CHUNK_BYTES) + bytes(CHUNK_BYTES)
         while time.monotonic() < until_s:
             self.socket.sendall(chunk)
         self.socket.sendall(_LENGTH.pack(0))
@@ -197,47 +194,55 @@ def _collect(port: socket.socket, bursts: Bursts) -> list[float]:
 
 
 def _answer(end: _End, host: str) -> None:
-    """The cloud's side of the talk; each task is one word."""
-    tasks: dict[object, Callable[[], None]] = {
+    """The cloud's side of the talk; each task is a word and its figures."""
+    tasks: dict[object, Callable[..., None]] = {
         "ping": end.echo,
         "up": lambda: end.send(end.sink()),
         "down": end.flood,
-        "datagrams": lambda: _answer_datagrams(end, host),
+        "datagrams": lambda *bursts: _answer_datagrams(end, host, Bursts(*bursts)),
     }
     try:
         while True:
-            tasks[end.receive()]()
+            name, *figures = end.receive()
+            tasks[name](*figures)
     except ConnectionError:
         end.socket.close()
 
 
-def _answer_datagrams(end: _End, host: str) -> None:
-    asked = end.receive()
-    assert isinstance(asked, list)
-    bursts = Bursts(int(asked[0]), float(asked[1]))
+def _answer_datagrams(end: _End, host: str, bursts: Bursts) -> None:
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as port:
         port.bind((host, 0))
         end.send(port.getsockname()[1])
         end.send(_collect(port, bursts))
-        target = end.receive()
-        assert isinstance(target, list)
-        _burst(port, (str(target[0]), int(target[1])), bursts)
+        device, number = end.receive()
+        _burst(port, (device, number), bursts)
 
 
-def serve(host: str) -> None:
-    """The cloud's end: print the port, answer until stopped."""
+def serve(host: str, told: Callable[[int], None] = lambda port: tell(port=port)) -> None:
+    """The cloud's end: tell the port, answer until stopped."""
     listener = socket.create_server((host, 0))
-    print(listener.getsockname()[1], flush=True)
+    told(listener.getsockname()[1])
     while True:
         connection, _ = listener.accept()
         threading.Thread(target=_answer, args=(_End(connection), host), daemon=True).start()
 
 
-def measure(host: str, port: int, bursts: Bursts | None) -> Calibration:
-    """The device's end: measure one after the other, so that nothing queues behind something else."""
+def tell_measured(host: str, port: int, bursts: dict[str, Any] | None, bulk_s: float) -> None:
+    """The device's end in a process of its own: measure and tell."""
+    tell(**asdict(measure(host, port, None if bursts is None else Bursts(**bursts), bulk_s)))
+
+
+def measure(host: str, port: int, bursts: Bursts | None, bulk_s: float = BULK_S) -> Calibration:
+    """The device's end: measure one after the other, so that nothing queues behind something else.
+
+    Args:
+        host, port: Of the cloud's end.
+        bursts: Single small packets; None where the link carries TCP only.
+        bulk_s: How long each direction is flooded.
+    """
     with socket.create_connection((host, port)) as connection:
         end = _End(connection)
-        end.send("ping")
+        end.send(["ping"])
         round_trips_ms = []
         for _ in range(PINGS):
             started_s = time.monotonic()
@@ -245,12 +250,11 @@ def measure(host: str, port: int, bursts: Bursts | None) -> Calibration:
             end.read(1)
             round_trips_ms.append((time.monotonic() - started_s) * 1000)
         delays_up, delays_down = (None, None) if bursts is None else _measure_datagrams(end, host, bursts)
-        end.send("down")
+        end.send(["down", bulk_s])
         rate_down = end.sink()
-        end.send("up")
-        end.flood()
-        rate_up = end.receive()
-        assert isinstance(rate_up, float)
+        end.send(["up"])
+        end.flood(bulk_s)
+        rate_up = float(end.receive())
     count = bursts.count if bursts else 0
     return Calibration(
         round(float(np.median(round_trips_ms)), 3),
@@ -260,15 +264,12 @@ def measure(host: str, port: int, bursts: Bursts | None) -> Calibration:
 
 
 def _measure_datagrams(end: _End, host: str, bursts: Bursts) -> tuple[list[float], list[float]]:
-    end.send("datagrams")
-    end.send([bursts.count, bursts.interval_s])
+    end.send(["datagrams", bursts.count, bursts.interval_s])
     remote = end.receive()
-    assert isinstance(remote, int)
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as port:
         port.bind((end.socket.getsockname()[0], 0))
         _burst(port, (host, remote), bursts)
         up = end.receive()
-        assert isinstance(up, list)
         end.send(list(port.getsockname()))
         return up, _collect(port, bursts)
 
@@ -283,22 +284,7 @@ def _way(rate_kbit_s: float, delays_ms: list[float] | None, count: int) -> Way:
     return Way(round(rate_kbit_s, 1), round(float(middle), 3), round(float(late), 3), loss)
 
 
-def main(argv: list[str] | None = None) -> int:
-    """``serve HOST`` or ``measure HOST PORT [--datagrams COUNT SECONDS]``."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    verbs = parser.add_subparsers(dest="verb", required=True)
-    verbs.add_parser("serve").add_argument("host")
-    device = verbs.add_parser("measure")
-    device.add_argument("host")
-    device.add_argument("port", type=int)
-    device.add_argument("--datagrams", nargs=2, type=float, metavar=("COUNT", "SECONDS"))
-    args = parser.parse_args(argv)
-    if args.verb == "serve":
-        serve(args.host)
-    bursts = Bursts(int(args.datagrams[0]), args.datagrams[1]) if args.datagrams else None
-    print(json.dumps(asdict(measure(args.host, args.port, bursts))))
-    return 0
-
-
 if __name__ == "__main__":
-    sys.exit(main())
+    parser = argparse.ArgumentParser(description="the cloud's end: prints its port, answers until stopped")
+    parser.add_subparsers(dest="verb", required=True).add_parser("serve").add_argument("host")
+    serve(parser.parse_args().host, told=lambda port: print(port, flush=True))

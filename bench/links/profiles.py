@@ -6,9 +6,8 @@ Where a table gives one latency it is taken as the round trip, half of it each w
 packets or has jitter.
 """
 
-import json
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from types import MappingProxyType
 
 QUEUE_PACKETS = 1000
@@ -79,16 +78,6 @@ class LinkProfile:
     def loses(self) -> bool:
         """Whether packets are lost by intent."""
         return self.up.loss > 0 or self.down.loss > 0
-
-    def to_json(self) -> str:
-        """One line of JSON, for another process."""
-        return json.dumps(asdict(self))
-
-    @classmethod
-    def from_json(cls, text: str) -> "LinkProfile":
-        """What ``to_json`` wrote."""
-        values = json.loads(text)
-        return cls(values["name"], Direction(**values["up"]), Direction(**values["down"]), values["source"])
 
     def __str__(self) -> str:
         """In words, for tables."""

@@ -5,20 +5,19 @@ slow start over the link's round trip; connecting costs no round trip either. It
 long-lived connection on a link that loses nothing.
 """
 
-import argparse
 import asyncio
 import contextlib
-import random
 import socket
-import subprocess
-import sys
 from collections.abc import Iterator
 from dataclasses import replace
+from typing import Any
 
-from siftfunnel.bench.links.namespaces import LinkUnavailableError
-from siftfunnel.bench.links.pipe import Pipe
+from siftfunnel.bench.children import announced, child, tell
+from siftfunnel.bench.links.pipe import Pipe, pipes
 from siftfunnel.bench.links.profiles import Direction, LinkProfile
-from siftfunnel.shared.children import python_module
+from siftfunnel.bench.output import show
+from siftfunnel.bench.stored import as_json, read
+from siftfunnel.shared.ports import LOOPBACK
 
 SEGMENT_BYTES = 1448
 HEADER_BYTES = 52
@@ -89,17 +88,22 @@ def small_buffers(made: socket.socket) -> socket.socket:
     return made
 
 
-async def serve(profile: LinkProfile, target: tuple[str, int], seed: int) -> None:
-    """Listen on a free port, print it, and relay to ``target`` until cancelled."""
+def relay(profile: dict[str, Any], target: str, seed: int) -> None:
+    """The relay's process: listens on a free port, tells its address, relays to HOST:PORT until stopped."""
+    asyncio.run(_relay(read(LinkProfile, profile, "link"), target, seed))
+
+
+async def _relay(profile: LinkProfile, target: str, seed: int) -> None:
+    host, _, port = target.rpartition(":")
 
     async def connected(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         try:
             outgoing = small_buffers(socket.socket())
             outgoing.setblocking(False)
-            await asyncio.get_running_loop().sock_connect(outgoing, target)
+            await asyncio.get_running_loop().sock_connect(outgoing, (host, int(port)))
             there, back = await asyncio.open_connection(sock=outgoing, limit=SEGMENT_BYTES)
         except OSError as error:
-            print(f"the relay cannot reach {target[0]}:{target[1]}: {error}", file=sys.stderr)
+            show(f"the relay cannot reach {target}: {error}")
             writer.close()
             return
         await asyncio.gather(
@@ -109,29 +113,13 @@ async def serve(profile: LinkProfile, target: tuple[str, int], seed: int) -> Non
         back.close()
         writer.close()
 
-    up, down = (
-        Pipe(without_loss(direction), random.Random(f"{seed} {name}"))
-        for name, direction in (("up", profile.up), ("down", profile.down))
-    )
+    up, down = pipes(replace(profile, up=without_loss(profile.up), down=without_loss(profile.down)), seed)
     listener = small_buffers(socket.socket())
-    listener.bind(("127.0.0.1", 0))
+    listener.bind((LOOPBACK, 0))
     server = await asyncio.start_server(connected, sock=listener, limit=SEGMENT_BYTES)
-    print(server.sockets[0].getsockname()[1], flush=True)
+    tell(address=f"{LOOPBACK}:{server.sockets[0].getsockname()[1]}")
     async with server:
         await server.serve_forever()
-
-
-def main(argv: list[str] | None = None) -> int:
-    """The relay's process: prints its port, relays until it is stopped."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--profile", required=True, help="a LinkProfile as JSON")
-    parser.add_argument("--target", required=True, metavar="HOST:PORT")
-    parser.add_argument("--seed", type=int, required=True)
-    args = parser.parse_args(argv)
-    host, _, port = args.target.rpartition(":")
-    with contextlib.suppress(KeyboardInterrupt):
-        asyncio.run(serve(LinkProfile.from_json(args.profile), (host, int(port)), args.seed))
-    return 0
 
 
 @contextlib.contextmanager
@@ -139,22 +127,7 @@ def relay_link(profile: LinkProfile, target: str, *, seed: int = 1) -> Iterator[
     """Relay to ``target`` (HOST:PORT) through the link; gives the HOST:PORT to connect to instead.
 
     Raises:
-        LinkUnavailableError: the relay did not start.
+        NotStartedError: the relay did not start.
     """
-    command = python_module("siftfunnel.bench.links.relay", "--profile", profile.to_json())
-    command += ["--target", target, "--seed", str(seed)]
-    process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
-    assert process.stdout is not None
-    try:
-        line = process.stdout.readline().strip()
-        if not line:
-            raise LinkUnavailableError("the relay did not start; it said why above")
-        yield f"127.0.0.1:{line}"
-    finally:
-        process.terminate()
-        process.wait()
-        process.stdout.close()
-
-
-if __name__ == "__main__":
-    sys.exit(main())
+    with announced(child(relay, profile=as_json(profile), target=target, seed=seed)) as running:
+        yield str(running.told["address"])

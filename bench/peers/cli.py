@@ -2,11 +2,10 @@
 
 import argparse
 import json
-import sys
 from pathlib import Path
 from typing import Any
 
-from siftfunnel.shared.files import write_file
+from siftfunnel.bench.output import add_out, show, write_json
 
 _BUDGET = "About ten minutes with the defaults; the first run installs the peers, some minutes and 2 GB more."
 
@@ -38,7 +37,7 @@ def add_peers_parser(verbs: Any) -> None:
     parser.add_argument("--rounds", type=int, default=4, help="turns of each peer (%(default)s)")
     parser.add_argument("--server-core", type=int, metavar="N", help="core of the servers (the first)")
     parser.add_argument("--client-core", type=int, metavar="N", help="core of the clients (the second)")
-    parser.add_argument("--out", type=Path, metavar="FILE", help="write JSON here, after every round")
+    add_out(parser, "after every round")
     parser.add_argument(
         "--from", dest="source", type=Path, metavar="FILE", help="measure nothing, print the tables of FILE"
     )
@@ -62,12 +61,17 @@ def run_peers(args: argparse.Namespace) -> int:
 
     plan = _plan(args)
     document: dict[str, Any] = {"provenance": provenance()}
+
+    def save() -> None:
+        if args.out is not None:
+            write_json(document, args.out)
+
     try:
-        compare(plan, document, cache_folder(), _show, lambda: _save(document, args.out))
+        compare(plan, document, cache_folder(), show, save)
     except KeyboardInterrupt:
-        _save(document, args.out)
+        save()
         kept = f"; what was measured is in {args.out}" if args.out else ""
-        _show(f"interrupted{kept}")
+        show(f"interrupted{kept}")
         if document.get("models"):
             print(render_peers(document), end="")
         raise
@@ -76,13 +80,14 @@ def run_peers(args: argparse.Namespace) -> int:
 
 
 def _plan(args: argparse.Namespace) -> Any:
-    from siftfunnel.bench.peers import PEERS
-    from siftfunnel.bench.peers.comparison import MODELS, Plan, two_cores
+    from siftfunnel.bench.cores import two_cores
+    from siftfunnel.bench.peers.catalogue import PEERS
+    from siftfunnel.bench.peers.comparison import MODELS, Plan
     from siftfunnel.shared.bundle import load_bundle
 
     if args.bundle is None:
         raise ValueError("name the bundle whose cloud half is served: --bundle DIR")
-    server, client = two_cores()
+    server, client = two_cores(args.server_core, args.client_core)
     return Plan(
         bundle=load_bundle(args.bundle),
         peers=tuple(dict.fromkeys(args.peers or PEERS)),
@@ -90,17 +95,6 @@ def _plan(args: argparse.Namespace) -> Any:
         clients=tuple(sorted(set(args.clients))),
         seconds=args.seconds,
         rounds=args.rounds,
-        server_core=server if args.server_core is None else args.server_core,
-        client_core=client if args.client_core is None else args.client_core,
+        server_core=server,
+        client_core=client,
     )
-
-
-def _show(text: str) -> None:
-    print(text, file=sys.stderr, flush=True)
-
-
-def _save(document: dict[str, Any], out: Path | None) -> None:
-    if out is None:
-        return
-    out.parent.mkdir(parents=True, exist_ok=True)
-    write_file(out, json.dumps(document, indent=1) + "\n")

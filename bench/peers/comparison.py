@@ -7,33 +7,25 @@ Everything is written into one document as it comes, so that an interrupted run 
 """
 
 import asyncio
-import os
 import tempfile
-import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-from numpy.typing import NDArray
-
-from siftfunnel.bench.peers import PEERS
+from siftfunnel.bench.cores import on_core, pin_whole_process
+from siftfunnel.bench.halves import BareModel, edge_features, write_null_bundle
+from siftfunnel.bench.peers.catalogue import OURS, PEERS
 from siftfunnel.bench.peers.contender import Contender, Scene, contending
 from siftfunnel.bench.peers.environment import PeerUnavailableError
-from siftfunnel.bench.peers.null_model import write_null_bundle
-from siftfunnel.bench.peers.ours import OURS
 from siftfunnel.bench.peers.peer import Peer
-from siftfunnel.bench.peers.processes import on_core
+from siftfunnel.bench.peers.table import BARE_BATCHES
 from siftfunnel.bench.peers.wires import SplitInferenceWire, Wire
-from siftfunnel.bench.throughput import edge_features, open_cloud_half
 from siftfunnel.shared.bundle import Bundle
 
 MODELS = ("real", "null")
-BARE_BATCHES = (1, 16)
 _BARE_SHARE = 0.5
-_STEP = 16
 
 Show = Callable[[str], None]
 
@@ -53,7 +45,7 @@ class Plan:
         client_core: Core of the load generator.
 
     Raises:
-        ValueError: an unknown peer or model, no load, nothing to measure with, one core for both sides.
+        ValueError: an unknown peer or model, no load, nothing to measure with.
     """
 
     bundle: Bundle
@@ -75,23 +67,6 @@ class Plan:
             raise ValueError("a load needs at least one client")
         if not self.seconds > 0 or self.rounds < 1:
             raise ValueError(f"{self.rounds} rounds of {self.seconds:g} s measure nothing")
-        if unknown_cores := {self.server_core, self.client_core} - os.sched_getaffinity(0):
-            usable = ", ".join(map(str, sorted(os.sched_getaffinity(0))))
-            raise ValueError(f"no core {min(unknown_cores)} for this process; it may use {usable}")
-        if self.server_core == self.client_core:
-            raise ValueError(f"servers and clients would share core {self.server_core}; name two")
-
-
-def two_cores() -> tuple[int, int]:
-    """Cores for servers and for clients.
-
-    Raises:
-        ValueError: this process may use only one.
-    """
-    usable = sorted(os.sched_getaffinity(0))
-    if len(usable) < len(("server", "client")):
-        raise ValueError("servers and clients need a core each, and this process may use only one")
-    return usable[0], usable[1]
 
 
 def compare(plan: Plan, document: dict[str, Any], root: Path, show: Show, save: Callable[[], None]) -> None:
@@ -118,14 +93,14 @@ def compare(plan: Plan, document: dict[str, Any], root: Path, show: Show, save: 
         "models": [],
     }
     features_NCHW = edge_features(plan.bundle)
-    _pin_whole_process(plan.client_core)
+    pin_whole_process(plan.client_core)
     with asyncio.Runner() as runner, tempfile.TemporaryDirectory(prefix="peers-") as folder:
         for model in plan.models:
             place = Path(folder) / model
             served = plan.bundle if model == "real" else write_null_bundle(place / "null-bundle", plan.bundle)
             with on_core(plan.server_core):
-                session = open_cloud_half(served)
-            scene = Scene(served, features_NCHW, session, runner, plan.server_core, plan.seconds)
+                bare = BareModel(served)
+            scene = Scene(served, features_NCHW, bare, runner, plan.server_core, plan.seconds)
             _compare_on(model, plan, scene, document, place, root, show, save)
     document["complete"] = True
     save()
@@ -200,25 +175,8 @@ def _bare_loops(scene: Scene, round_number: int) -> Sequence[dict[str, Any]]:
             "round": round_number,
             "batch": batch,
             "frames_per_s": round(
-                bare_frames_per_s(scene.session, scene.features_NCHW[:batch], scene.seconds * _BARE_SHARE), 1
+                scene.model.frames_per_s(scene.features_NCHW[:batch], scene.seconds * _BARE_SHARE), 1
             ),
         }
         for batch in BARE_BATCHES
     ]
-
-
-def bare_frames_per_s(session: Any, features_NCHW: NDArray[np.float32], seconds: float) -> float:
-    """The model in a loop, nothing around it: frames per second at this batch size."""
-    piece = np.ascontiguousarray(features_NCHW)
-    session.run(None, {"feature": piece})
-    runs, started_s = 0, time.perf_counter()
-    while time.perf_counter() < started_s + seconds:
-        for _ in range(_STEP):
-            session.run(None, {"feature": piece})
-        runs += _STEP
-    return runs * len(piece) / (time.perf_counter() - started_s)
-
-
-def _pin_whole_process(core: int) -> None:
-    for thread in Path("/proc/self/task").iterdir():
-        os.sched_setaffinity(int(thread.name), {core})

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from siftfunnel.bench.halves import BareModel
 from siftfunnel.bench.peers.environment import PeerUnavailableError
 from siftfunnel.bench.peers.load import Load, run_load
 from siftfunnel.bench.peers.peer import Peer, RunningPeer
@@ -28,7 +29,7 @@ class Scene:
     Attributes:
         bundle: Whose cloud half is served.
         features_NCHW: Frames that clients send.
-        session: The cloud half in ONNX Runtime, for the right answers.
+        model: The cloud half in ONNX Runtime, for the right answers.
         runner: The event loop of all clients.
         core: The servers' core.
         seconds: Length of one load.
@@ -36,7 +37,7 @@ class Scene:
 
     bundle: Bundle
     features_NCHW: NDArray[np.float32]
-    session: Any
+    model: BareModel
     runner: asyncio.Runner
     core: int
     seconds: float
@@ -88,7 +89,7 @@ class Contender:
 
     async def _check(self, load: Load) -> None:
         scene = self._scene
-        logits = expected_logits(load.wire, scene.bundle, scene.features_NCHW[:_CHECKED], scene.session)
+        logits = expected_logits(load.wire, scene.bundle, scene.features_NCHW[:_CHECKED], scene.model)
         async with load.wire.connected(load.address, load.bundle) as ask:
             for request, logits_K in zip(load.requests, logits, strict=False):
                 if not load.wire.agrees(await ask(request), logits_K):
@@ -109,22 +110,18 @@ class Contender:
                     row["stopped"] = f"round {round_number}: {_described(error)}{said}"
                     return
 
-    def pause(self) -> None:
-        """Off the processor until its turn."""
-        self._running.pause()
-
     @contextmanager
     def _awake(self) -> Iterator[None]:
-        self._running.resume()
+        self._running.family.resume()
         try:
             yield
         finally:
-            self._running.pause()
+            self._running.family.pause()
 
     def _cell(self, load: Load, clients: int) -> dict[str, Any]:
-        cpu_s, started_s = self._running.cpu_seconds(), time.perf_counter()
+        cpu_s, started_s = self._running.family.cpu_s(), time.perf_counter()
         measured = self._scene.runner.run(run_load(load, clients, self._scene.seconds))
-        wall_s, used_s = time.perf_counter() - started_s, self._running.cpu_seconds() - cpu_s
+        wall_s, used_s = time.perf_counter() - started_s, self._running.family.cpu_s() - cpu_s
         return {
             **asdict(measured),
             "server_cpu": round(used_s / wall_s, 3),
@@ -144,7 +141,7 @@ def contending(
     with peer.serving(scene.bundle, folder, root, show, scene.core) as running:
         contender = Contender(peer, wires, running, scene)
         contender.check()
-        contender.pause()
+        running.family.pause()
         yield contender
 
 

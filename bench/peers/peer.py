@@ -7,13 +7,13 @@ import subprocess
 import sys
 import tempfile
 import time
-import uuid
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from siftfunnel.bench.peers import processes
+from siftfunnel.bench.cores import on_core
 from siftfunnel.bench.peers.environment import Environment, PeerUnavailableError, last_lines
+from siftfunnel.bench.peers.family import Family
 from siftfunnel.bench.peers.wires import Wire
 from siftfunnel.shared.bundle import Bundle
 from siftfunnel.shared.ports import LOOPBACK, free_ports
@@ -98,7 +98,11 @@ class Peer:
 
 
 class RunningPeer:
-    """A peer's processes; ``kill`` and ``start`` are for faults, ``pause`` and ``resume`` for turns."""
+    """A peer's processes; ``kill`` and ``start`` are for faults.
+
+    Attributes:
+        family: All of them, to be paused between turns and watched.
+    """
 
     def __init__(
         self, peer: Peer, place: Place, command: list[str], bundle: Bundle, core: int | None = None
@@ -108,7 +112,7 @@ class RunningPeer:
         self._command = command
         self._bundle = bundle
         self._core = core
-        self._mark = uuid.uuid4().hex
+        self.family = Family()
         self._process: subprocess.Popen[bytes] | None = None
 
     @property
@@ -122,7 +126,7 @@ class RunningPeer:
         Raises:
             PeerUnavailableError: it ended, or was not ready in time.
         """
-        with (self._place.folder / _LOG).open("ab") as output, processes.on_core(self._core):
+        with (self._place.folder / _LOG).open("ab") as output, on_core(self._core):
             self._process = subprocess.Popen(
                 self._command,
                 cwd=self._place.folder,
@@ -142,7 +146,7 @@ class RunningPeer:
         raise PeerUnavailableError(f"{self._peer.name} did not come up: {self.last_words()}")
 
     def _variables(self) -> dict[str, str]:
-        own = {"OMP_NUM_THREADS": "1", "TMPDIR": str(self._place.scratch), processes.MARK: self._mark}
+        own = {"OMP_NUM_THREADS": "1", "TMPDIR": str(self._place.scratch), **self.family.variables}
         return {**os.environ, **self._peer.variables, **own}
 
     def _ready(self) -> bool:
@@ -161,18 +165,6 @@ class RunningPeer:
         log = self._place.folder / _LOG
         return f"{last_lines(log.read_text(errors='replace'))} (all of it: {log})"
 
-    def cpu_seconds(self) -> float:
-        """Processor time that its processes have used."""
-        return processes.cpu_seconds(self._mark)
-
-    def pause(self) -> None:
-        """Take all its processes off the processor."""
-        processes.pause(self._mark)
-
-    def resume(self) -> None:
-        """Let them go on."""
-        processes.resume(self._mark)
-
     def kill(self) -> None:
         """End it at once, as a crash would."""
         self._end(signal.SIGKILL)
@@ -187,8 +179,8 @@ class RunningPeer:
             return
         with contextlib.suppress(ProcessLookupError):
             os.killpg(process.pid, number)
-        self.resume()
+        self.family.resume()
         with contextlib.suppress(subprocess.TimeoutExpired):
             process.wait(_STOP_TIMEOUT_S)
-        processes.end(self._mark, _STOP_TIMEOUT_S)
+        self.family.end(_STOP_TIMEOUT_S)
         process.wait()

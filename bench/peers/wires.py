@@ -13,9 +13,12 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from siftfunnel.bench.halves import BareModel
 from siftfunnel.bench.peers.http import HEADERS, HttpConnection, http_request
 from siftfunnel.cloud_server.open_inference import SERVICE as OPEN_INFERENCE
+from siftfunnel.cloud_server.service import SERVICE
 from siftfunnel.shared.bundle import Bundle
+from siftfunnel.shared.call_metadata import BUNDLE_KEY
 from siftfunnel.shared.ports import STRAIGHT
 from siftfunnel.shared.rpc import open_inference_pb2 as oip
 from siftfunnel.shared.rpc import split_inference_pb2 as pb
@@ -29,6 +32,37 @@ _READY_TIMEOUT_S = 5.0
 # without it all channels of a process to one address share a connection
 _OWN_CONNECTION = (("grpc.use_local_subchannel_pool", 1), STRAIGHT)
 _FLOATS = np.dtype("<f4")
+
+
+@asynccontextmanager
+async def own_channel(address: str) -> AsyncIterator[Any]:
+    """A gRPC channel with a connection of its own."""
+    import grpc
+
+    async with grpc.aio.insecure_channel(address, options=_OWN_CONNECTION) as channel:
+        yield channel
+
+
+@asynccontextmanager
+async def open_stream(address: str, digest: str, method: str = "Stream") -> AsyncIterator[Any]:
+    """A stream of our service for a bundle, over a connection of its own; cancelled afterwards."""
+    async with own_channel(address) as channel:
+        call = channel.stream_stream(f"/{SERVICE}/{method}")(metadata=((BUNDLE_KEY, digest),))
+        try:
+            yield call
+        finally:
+            call.cancel()
+
+
+def _ask_once(address: str, path: str, request: Any, reply: Any) -> Any:
+    """One call of a method on a channel of its own, waited for; ``reply`` is the type of its answer."""
+    import grpc
+
+    with grpc.insecure_channel(address, options=(STRAIGHT,)) as channel:
+        ask = channel.unary_unary(
+            path, request_serializer=type(request).SerializeToString, response_deserializer=reply.FromString
+        )
+        return ask(request, timeout=_READY_TIMEOUT_S)
 
 
 class WrongAnswerError(RuntimeError):
@@ -103,9 +137,7 @@ class GrpcBytes(_Exact):
     @asynccontextmanager
     async def connected(self, address: str, bundle: Bundle) -> AsyncIterator[Ask]:
         """A connection of its own."""
-        import grpc
-
-        async with grpc.aio.insecure_channel(address, options=_OWN_CONNECTION) as channel:
+        async with own_channel(address) as channel:
             yield channel.unary_unary(self.method)
 
 
@@ -117,15 +149,8 @@ class OpenInferenceWire(_Exact):
 
     def ready(self, address: str, bundle: Bundle) -> bool:
         """Whether it would answer now."""
-        import grpc
-
-        with grpc.insecure_channel(address, options=(STRAIGHT,)) as channel:
-            ask = channel.unary_unary(
-                f"/{OPEN_INFERENCE}/ModelReady",
-                request_serializer=oip.ModelReadyRequest.SerializeToString,
-                response_deserializer=oip.ModelReadyResponse.FromString,
-            )
-            return bool(ask(oip.ModelReadyRequest(name=bundle.name), timeout=_READY_TIMEOUT_S).ready)
+        asked = oip.ModelReadyRequest(name=bundle.name)
+        return bool(_ask_once(address, f"/{OPEN_INFERENCE}/ModelReady", asked, oip.ModelReadyResponse).ready)
 
     def encode(self, bundle: Bundle, feature_CHW: NDArray[np.float32]) -> bytes:
         """A request with one frame."""
@@ -147,9 +172,7 @@ class OpenInferenceWire(_Exact):
     @asynccontextmanager
     async def connected(self, address: str, bundle: Bundle) -> AsyncIterator[Ask]:
         """A connection of its own."""
-        import grpc
-
-        async with grpc.aio.insecure_channel(address, options=_OWN_CONNECTION) as channel:
+        async with own_channel(address) as channel:
             yield channel.unary_unary(f"/{OPEN_INFERENCE}/ModelInfer")
 
 
@@ -194,15 +217,8 @@ class SplitInferenceWire:
 
     def ready(self, address: str, bundle: Bundle) -> bool:
         """Whether it would answer now."""
-        import grpc
-
-        with grpc.insecure_channel(address, options=(STRAIGHT,)) as channel:
-            describe = channel.unary_unary(
-                "/siftfunnel.v1.SplitInference/Describe",
-                request_serializer=pb.DescribeRequest.SerializeToString,
-                response_deserializer=pb.DescribeReply.FromString,
-            )
-            return bool(describe(pb.DescribeRequest(), timeout=_READY_TIMEOUT_S).bundles)
+        asked = pb.DescribeRequest()
+        return bool(_ask_once(address, f"/{SERVICE}/Describe", asked, pb.DescribeReply).bundles)
 
     def received(self, bundle: Bundle, feature_CHW: NDArray[np.float32]) -> NDArray[np.float32]:
         """The tensor that the peer sees."""
@@ -230,9 +246,7 @@ class SplitInferenceWire:
         """A connection of its own."""
         import grpc
 
-        async with grpc.aio.insecure_channel(address, options=_OWN_CONNECTION) as channel:
-            stream = channel.stream_stream("/siftfunnel.v1.SplitInference/Stream")
-            call = stream(metadata=(("siftfunnel-bundle", bundle.digest),))
+        async with open_stream(address, bundle.digest) as call:
 
             async def ask(frame: bytes) -> bytes:
                 await call.write(frame)
@@ -244,7 +258,6 @@ class SplitInferenceWire:
                 return bytes(reply)
 
             yield ask
-            await call.done_writing()
 
 
 def _no_feature(bundle: Bundle) -> NDArray[np.float32]:
@@ -252,8 +265,8 @@ def _no_feature(bundle: Bundle) -> NDArray[np.float32]:
 
 
 def expected_logits(
-    wire: Wire, bundle: Bundle, features_NCHW: NDArray[np.float32], session: Any
+    wire: Wire, bundle: Bundle, features_NCHW: NDArray[np.float32], model: BareModel
 ) -> list[NDArray[np.float32]]:
     """What ONNX Runtime makes of the features as the peer receives them, logits [K] each."""
     seen: Sequence[NDArray[np.float32]] = [wire.received(bundle, feature) for feature in features_NCHW]
-    return [session.run(["logits"], {"feature": feature[np.newaxis]})[0][0] for feature in seen]
+    return [model.logits(feature[np.newaxis])[0] for feature in seen]

@@ -57,7 +57,7 @@ def read_cells(paths: Sequence[Path]) -> Measured:
 
     Raises:
         SourceError: a file that cannot be read, or two files with the same cell.
-        CellError: a value in it is invalid; names the field.
+        StoredError: a value in it is invalid; names the field.
     """
     files = [CellFile.from_json(read_json(path), str(path)) for path in paths]
     cells = tuple(cell for file in files for cell in file.cells)

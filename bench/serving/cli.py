@@ -1,14 +1,11 @@
 """`siftfunnel bench serving`."""
 
 import argparse
-import json
-import os
-import sys
 import tempfile
 from pathlib import Path
 from typing import Any
 
-from siftfunnel.shared.files import write_file
+from siftfunnel.bench.output import add_out, show, write_json, write_text
 
 COUNTS = (1, 10, 100, 1000)
 
@@ -37,9 +34,7 @@ def add_serving_parser(verbs: Any) -> None:
         metavar="N",
         help="numbers of streams to grow to",
     )
-    parser.add_argument(
-        "--out", type=Path, metavar="FILE", help="write the JSON here, not to standard output"
-    )
+    add_out(parser)
     parser.add_argument("--table", type=Path, metavar="FILE", help="write the Markdown table here as well")
     parser.set_defaults(run=run_serving)
 
@@ -50,32 +45,32 @@ def run_serving(args: argparse.Namespace) -> int:
     Raises:
         ValueError: not Linux, fewer than two usable cores, a core that this process may not use.
     """
+    from siftfunnel.bench.cores import two_cores
+    from siftfunnel.bench.halves import edge_features, write_null_bundle
+    from siftfunnel.bench.pages import render_serving
     from siftfunnel.bench.serving.measure import (
         LAYOUTS,
-        MAX_BATCH,
         WINDOW_FRAMES,
         Cores,
         measure_growth,
         measure_latency,
         measure_null,
         measure_throughput,
-        null_at,
     )
-    from siftfunnel.bench.serving.table import render_serving
-    from siftfunnel.bench.throughput import edge_features
+    from siftfunnel.bench.serving.servers import MAX_BATCH
     from siftfunnel.lab.provenance import provenance
     from siftfunnel.shared.bundle import load_bundle
 
     if min(args.rounds, args.frames, *args.streams) < 1 or not args.seconds > 0:
         raise ValueError("--rounds, --frames, --streams and --seconds must be above 0")
     _allow_many_connections()
-    cores = Cores(*_cores(args.model_core, args.client_core))
+    cores = Cores(*two_cores(args.model_core, args.client_core))
     bundle = load_bundle(args.bundle)
     default = bundle.manifest.default_codec
     codecs = args.codec or list(dict.fromkeys(["fp32", default]))
     features = edge_features(bundle)
     with tempfile.TemporaryDirectory() as scratch:
-        null = null_at(Path(scratch) / "null", bundle)
+        null = write_null_bundle(Path(scratch) / "null", bundle)
         result: dict[str, Any] = {
             "provenance": provenance(),
             "bundle": bundle.manifest.name,
@@ -90,42 +85,22 @@ def run_serving(args: argparse.Namespace) -> int:
                 "threads_per_model": 1,
             },
         }
-        _say("throughput against the bare model")
+        show("measuring throughput against the bare model ...")
         result["throughput"] = measure_throughput(bundle, cores, codecs, args.frames, args.rounds)
-        _say("a model that does nothing")
+        show("measuring a model that does nothing ...")
         result["null"] = measure_null(null, features, cores, 2 * args.frames, args.rounds)
-        _say("latency at half load")
+        show("measuring latency at half load ...")
         result["latency"] = [measure_latency(bundle, cores, codec, args.seconds) for codec in codecs]
-        _say("streams")
+        show("measuring streams ...")
         result["growth"] = {
             "codec": default,
             "null": measure_growth(null, features, cores, args.streams, 2 * args.frames),
             "model": measure_growth(bundle, features, cores, args.streams, args.frames),
         }
-    text = json.dumps(result, indent=2) + "\n"
     if args.table is not None:
-        args.table.parent.mkdir(parents=True, exist_ok=True)
-        write_file(args.table, render_serving(result))
-    if args.out is None:
-        print(text, end="")
-    else:
-        args.out.parent.mkdir(parents=True, exist_ok=True)
-        write_file(args.out, text)
+        write_text(render_serving(result), args.table)
+    write_json(result, args.out)
     return 0
-
-
-def _cores(model: int | None, client: int | None) -> tuple[int, int]:
-    if not hasattr(os, "sched_setaffinity"):
-        raise ValueError("bench serving pins processes to cores, which only Linux offers")
-    usable = sorted(os.sched_getaffinity(0))
-    free = [core for core in usable if core not in (model, client)]
-    chosen = [core if core is not None else (free.pop(0) if free else None) for core in (model, client)]
-    if None in chosen or chosen[0] == chosen[1] or not set(chosen) <= set(usable):
-        raise ValueError(f"bench serving needs two different cores, this process may use {usable}")
-    first, second = chosen
-    assert first is not None
-    assert second is not None
-    return first, second
 
 
 def _allow_many_connections() -> None:
@@ -134,7 +109,3 @@ def _allow_many_connections() -> None:
 
     _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
-
-
-def _say(what: str) -> None:
-    print(f"measuring {what} ...", file=sys.stderr, flush=True)

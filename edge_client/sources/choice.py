@@ -1,44 +1,11 @@
 """Which source the word after `--source` means."""
 
-from dataclasses import dataclass
 from pathlib import Path
 
 from siftfunnel.edge_client.errors import SourceError
+from siftfunnel.edge_client.settings import SourceChoice
 from siftfunnel.edge_client.sources.source import IterableSource, Limited, Paced, Source
 from siftfunnel.shared.showing import without_credentials
-
-
-@dataclass(frozen=True)
-class SourceChoice:
-    """What to read, and how.
-
-    Attributes:
-        place: a directory, a picture, a video file, a URL, "camera" or "camera:N", "demo" (the shipped
-            pictures), "-" for paths on standard input, or "jsonl:-" for pictures there.
-        watch: go on with new files of a directory.
-        shuffle_seed: shuffle a directory by this seed.
-        frames: how many pictures; a directory with fewer begins again.
-        rate_fps: pictures per second.
-        demo_pictures: what "demo" means here; None where nothing is shipped.
-
-    Raises:
-        ValueError: a combination or value that makes no sense.
-    """
-
-    place: str
-    watch: bool = False
-    shuffle_seed: int | None = None
-    frames: int | None = None
-    rate_fps: float | None = None
-    demo_pictures: Path | None = None
-
-    def __post_init__(self) -> None:
-        if self.frames is not None and self.frames < 1:
-            raise ValueError(f"--frames must be at least 1, not {self.frames}")
-        if self.watch and self.shuffle_seed is not None:
-            raise ValueError(
-                "--watch takes files as they come and cannot --shuffle them; drop one of the two"
-            )
 
 
 def open_source(choice: SourceChoice) -> Source:

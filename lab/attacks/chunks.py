@@ -20,8 +20,8 @@ from torch import Tensor
 from siftfunnel.lab.attacks.attack import Attack, Reconstruction, Show
 from siftfunnel.lab.attacks.fingerprint import tensor_digest
 from siftfunnel.lab.attacks.victim import Victim
-from siftfunnel.lab.checkpoints import RunFolderError
-from siftfunnel.lab.train import keep_freed_memory
+from siftfunnel.lab.training.checkpoints import RunFolderError
+from siftfunnel.lab.training.fitting import keep_freed_memory
 
 ABOUT = "reconstruction.json"
 PER_IMAGE = "_per_image"

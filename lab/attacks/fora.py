@@ -24,9 +24,9 @@ from siftfunnel.lab.attacks.inverter_training import LEAST_PICTURES, doublings_o
 from siftfunnel.lab.attacks.residual import Residual
 from siftfunnel.lab.attacks.substitute import SubstituteSettings, SubstituteTask
 from siftfunnel.lab.attacks.victim import Victim, at_once, to_floats
-from siftfunnel.lab.checkpoints import Run
-from siftfunnel.lab.data import seeded_parts
-from siftfunnel.lab.train import FitSettings, fit
+from siftfunnel.lab.data.images import seeded_parts
+from siftfunnel.lab.training.checkpoints import RunFolder
+from siftfunnel.lab.training.fitting import FitSettings, fit
 
 SUBSTITUTE = "substitute"
 
@@ -73,9 +73,9 @@ class Fora(Residual):
         """
         check_pictures(victim, auxiliary_NHWC, 2 * LEAST_PICTURES)
         about = self.about(victim, auxiliary_NHWC)
-        run = Run(folder / self.name, about)
+        run = RunFolder(folder / self.name, about)
         heard, own = self.parts(len(auxiliary_NHWC))
-        substitute_run = Run(folder / self.name / SUBSTITUTE, about)
+        substitute_run = RunFolder(folder / self.name / SUBSTITUTE, about)
         with memory_advice(self.substitute_batch):
             z_NCHW = self.overhear(victim, auxiliary_NHWC[heard])
             edge, matched = self.train_substitute(victim, auxiliary_NHWC[own], z_NCHW, substitute_run)
@@ -103,7 +103,7 @@ class Fora(Residual):
         return torch.cat([victim.observe(to_floats(part.to(victim.device))) for part in parts])
 
     def train_substitute(
-        self, victim: Victim, own_NHWC: Tensor, z_NCHW: Tensor, run: Run
+        self, victim: Victim, own_NHWC: Tensor, z_NCHW: Tensor, run: RunFolder
     ) -> tuple[nn.Module, dict[str, Any]]:
         """The substitute edge, frozen, and how its training went."""
         settings = SubstituteSettings(

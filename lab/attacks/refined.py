@@ -23,7 +23,7 @@ from siftfunnel.lab.attacks.rmle import RMLE, Space
 from siftfunnel.lab.attacks.tuned import TUNING_CHUNK, Scene
 from siftfunnel.lab.attacks.tuning import Candidate
 from siftfunnel.lab.attacks.victim import Victim
-from siftfunnel.lab.data import seeded_parts
+from siftfunnel.lab.data.images import seeded_parts
 
 
 @dataclass(frozen=True)

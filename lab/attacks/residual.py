@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from siftfunnel.lab.attacks.attack import Access
 from siftfunnel.lab.attacks.inverter_training import TrainedInverter, doublings_of, is_point
 from siftfunnel.lab.attacks.victim import Victim
-from siftfunnel.lab.models.decoder import DecoderSettings, build_decoder
+from siftfunnel.lab.networks.decoder import DecoderSettings, build_decoder
 
 
 @dataclass(frozen=True)
@@ -37,6 +37,6 @@ class Residual(TrainedInverter):
     source: ClassVar[str] = "after res_normN8C64 (ResSFL, CVPR 2022; CEM, CVPR 2025)"
 
     def build(self, victim: Victim, mean_C: Tensor, std_C: Tensor) -> nn.Module:
-        """The decoder of ``siftfunnel.lab.models.decoder`` at the victim's factor."""
+        """The decoder of ``siftfunnel.lab.networks.decoder`` at the victim's factor."""
         settings = DecoderSettings(self.widths, self.blocks)
         return build_decoder(mean_C, std_C, settings, doublings_of(victim), is_point=is_point(victim))

@@ -16,8 +16,8 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from siftfunnel.lab.attacks.victim import BATCH, Victim, to_floats
-from siftfunnel.lab.models.layout import channels_last
-from siftfunnel.lab.train import Task
+from siftfunnel.lab.networks.layout import channels_last
+from siftfunnel.lab.training.fitting import Task
 
 WIDEST, KERNELS = 4.0, 5
 """Kernel widths in units of the mean squared distance: 4, 2, 1, 1/2, 1/4."""
@@ -168,7 +168,7 @@ class SubstituteSettings:
 
 
 class SubstituteTask(Task):
-    """What ``siftfunnel.lab.train.fit`` runs: it sees own pictures and overheard features, never a pair."""
+    """What ``lab.training.fitting.fit`` runs: it sees own pictures and overheard features, never a pair."""
 
     def __init__(
         self,

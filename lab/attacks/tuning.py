@@ -25,8 +25,8 @@ from siftfunnel.lab.attacks.convergence import ends
 from siftfunnel.lab.attacks.features import FeatureStatistics, measure_features
 from siftfunnel.lab.attacks.fingerprint import auxiliary_digest, check_pictures, victim_fingerprint
 from siftfunnel.lab.attacks.victim import Victim, to_floats
-from siftfunnel.lab.checkpoints import RunFolderError
-from siftfunnel.lab.train import keep_freed_memory
+from siftfunnel.lab.training.checkpoints import RunFolderError
+from siftfunnel.lab.training.fitting import keep_freed_memory
 
 ABOUT, TUNING = "tuning.json", "tuning.safetensors"
 MOST_WIDENINGS = 4

@@ -3,7 +3,7 @@
     bundles, codecs --> points of features      (coding.py, timing.py)
     pictures        --> points of JPEG, WebP    (pictures.py, jpeg_scan.py, finetuning.py)
     points          --> leakage of a point      (leakage.py)
-    all of them     --> one JSON file           (points.py, front.py) --> table.py, plot.py
+    all of them     --> one JSON file           (points.py, front.py)
 
 Only public interfaces are used, so whatever codec a bundle brings is measured like any other.
 """

@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from siftfunnel.lab.data import ImageSet
+from siftfunnel.lab.data.images import ImageSet
 from siftfunnel.lab.front.halves import Halves
 from siftfunnel.lab.front.points import Point, accuracy_fields, byte_fields, kind_of_codec
 from siftfunnel.lab.front.timing import ROUNDS, Timed, interleaved_medians_us

@@ -14,15 +14,21 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from siftfunnel.lab.checkpoints import Run
-from siftfunnel.lab.classifier import Batch, ClassifierTask, evaluate_logits, fit_settings, input_spec
-from siftfunnel.lab.data import DataError, ImageSet, Splits
+from siftfunnel.lab.data.images import DataError, ImageSet, Splits
+from siftfunnel.lab.export.unfolding import load_from_bundle
 from siftfunnel.lab.front.pictures import PictureCoding
 from siftfunnel.lab.front.points import Point, accuracy_fields
 from siftfunnel.lab.provenance import provenance
-from siftfunnel.lab.recipes import RECIPES, Recipe, recipe
-from siftfunnel.lab.train import fit
-from siftfunnel.lab.unfolding import load_from_bundle
+from siftfunnel.lab.training.checkpoints import RunFolder
+from siftfunnel.lab.training.classifier import (
+    Batch,
+    ClassifierTask,
+    evaluate_logits,
+    fit_settings,
+    input_spec,
+)
+from siftfunnel.lab.training.fitting import fit
+from siftfunnel.lab.training.recipes import RECIPES, Recipe, recipe
 from siftfunnel.shared.bundle import Bundle
 from siftfunnel.shared.preprocess import normalise
 
@@ -124,7 +130,7 @@ def fine_tuned_fields(
         "codings": [coding.name for coding in codings],
         "train": splits.train.pixels_sha256(),
     }
-    run = Run(runs / f"compressed-{bundle.name}-{bundle.digest[:12]}", about)
+    run = RunFolder(runs / f"compressed-{bundle.name}-{bundle.digest[:12]}", about)
     if run.is_fresh():
         x = normalise(splits.train.images_NHWC[:STATISTICS_PICTURES], input_spec(wanted))
         load_from_bundle(task.model.cpu(), bundle, torch.from_numpy(x))

@@ -9,8 +9,8 @@ import torch
 
 from siftfunnel.lab.attacks.attack import Show
 from siftfunnel.lab.audit.places import require_private_place
-from siftfunnel.lab.data import ImageSet, Splits
-from siftfunnel.lab.datasets import load_splits
+from siftfunnel.lab.data.datasets import load_splits
+from siftfunnel.lab.data.images import ImageSet, Splits
 from siftfunnel.lab.front.coding import codec_points
 from siftfunnel.lab.front.finetuning import fine_tuned_fields
 from siftfunnel.lab.front.halves import Halves
@@ -41,7 +41,7 @@ class FrontRequest:
     Attributes:
         bundles: Folders of the bundles whose codecs are measured.
         unprotected: Folder of the bundle that answers JPEG, WebP and raw pictures; None leaves those out.
-        dataset: Name in ``siftfunnel.lab.datasets``.
+        dataset: Name in ``siftfunnel.lab.data.datasets``.
         out: The front's file; what it holds already is kept.
         data: Data directory; None for a data set that is drawn.
         cache: Directory for decoded pictures, or None.

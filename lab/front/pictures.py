@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from siftfunnel.lab.data import ImageSet
+from siftfunnel.lab.data.images import ImageSet
 from siftfunnel.lab.front.coding import TIMED_FRAMES, Show
 from siftfunnel.lab.front.halves import Halves
 from siftfunnel.lab.front.jpeg_scan import SUBSAMPLING, shared_table_sizes

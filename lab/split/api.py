@@ -8,19 +8,24 @@ print(cut.name, cut.elements, f"{cut.mac_share:.0%}")
 both = split.halves(network, split.cut_named(network, "block3"))
 """
 
+from siftfunnel.lab.onnx_graphs import NetworkError
 from siftfunnel.lab.split.checking import Finding, check, read_pictures
 from siftfunnel.lab.split.cuts import Cut, cut_named, find_cuts
 from siftfunnel.lab.split.exporting import export_run
-from siftfunnel.lab.split.fit import FitSettings, fit_network
+from siftfunnel.lab.split.fit import fit_network
 from siftfunnel.lab.split.folder import SplitRun, load_run
-from siftfunnel.lab.split.graphs import NetworkError
 from siftfunnel.lab.split.halves import Halves, halves
 from siftfunnel.lab.split.network import Network, load_network
 from siftfunnel.lab.split.presets import all_presets, preset
-from siftfunnel.lab.split.targets import Target, agreement_targets, byte_targets
+from siftfunnel.lab.split.settings import (
+    FitSettings,
+    Target,
+    TrainSettings,
+    agreement_targets,
+    byte_targets,
+)
 from siftfunnel.lab.split.torch_network import network_of_module
 from siftfunnel.lab.split.train import train_run
-from siftfunnel.lab.split.training import TrainSettings
 
 __all__ = [
     "Cut",

@@ -7,8 +7,8 @@ from pathlib import Path
 import onnx
 from onnx import compose
 
+from siftfunnel.lab.onnx_graphs import NetworkError, given_inputs
 from siftfunnel.lab.split.cuts import Cut, cut_named
-from siftfunnel.lab.split.graphs import NetworkError, given_inputs
 from siftfunnel.lab.split.network import Network, network_of_graph
 from siftfunnel.lab.split.source import read_onnx, with_outputs, with_weights_apart
 

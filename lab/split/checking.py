@@ -12,8 +12,8 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from siftfunnel.lab.data import DataError
-from siftfunnel.lab.data_sets.own import stored_pictures
+from siftfunnel.lab.data.images import DataError
+from siftfunnel.lab.data.own import stored_pictures
 from siftfunnel.lab.split.labels import class_places, label_table, sorted_places
 from siftfunnel.lab.split.network import Network
 from siftfunnel.shared.input_spec import InputSpec

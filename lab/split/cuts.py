@@ -6,16 +6,15 @@ tensor appears among them in any order of the nodes. The last is the network's e
 """
 
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from itertools import pairwise
 
 import onnx
 
-from siftfunnel.lab.split.graphs import NetworkError, constant_names, reads, subgraphs, weights
+from siftfunnel.lab.onnx_graphs import NetworkError, constant_names, count, reads, subgraphs, weights
 from siftfunnel.lab.split.network import Network
-from siftfunnel.lab.split.work import multiply_adds, parameter_counts
 from siftfunnel.shared.tensors import MAX_FEATURE_VALUES, MAX_RANK, TensorSpec
 
 MOST_TENSORS = 8
@@ -273,3 +272,55 @@ def _reading_operators(graph: onnx.GraphProto) -> dict[str, list[str]]:
         for name in reads(node):
             operators.setdefault(name, []).append(node.op_type)
     return operators
+
+
+Shapes = Mapping[str, tuple[int, ...]]
+
+
+def _convolution(weight: int) -> Callable[[onnx.NodeProto, Shapes], int]:
+    def work(node: onnx.NodeProto, shapes: Shapes) -> int:
+        return math.prod(shapes[node.output[0]]) * math.prod(shapes[node.input[weight]][1:])
+
+    return work
+
+
+def _transposed(node: onnx.NodeProto, shapes: Shapes) -> int:
+    return math.prod(shapes[node.input[0]]) * math.prod(shapes[node.input[1]][1:])
+
+
+def _gemm(node: onnx.NodeProto, shapes: Shapes) -> int:
+    transposed = any(attribute.name == "transA" and attribute.i for attribute in node.attribute)
+    return math.prod(shapes[node.output[0]]) * shapes[node.input[0]][0 if transposed else 1]
+
+
+def _matmul(node: onnx.NodeProto, shapes: Shapes) -> int:
+    return math.prod(shapes[node.output[0]]) * shapes[node.input[0]][-1]
+
+
+MULTIPLY_ADDS: Mapping[str, Callable[[onnx.NodeProto, Shapes], int]] = {
+    "Conv": _convolution(1),
+    "ConvInteger": _convolution(1),
+    "QLinearConv": _convolution(3),
+    "FusedConv": _convolution(1),
+    "ConvTranspose": _transposed,
+    "Gemm": _gemm,
+    "MatMul": _matmul,
+    "MatMulInteger": _matmul,
+    "QLinearMatMul": _matmul,
+}
+"""What counts as work: sums of products. All other operators are counted as nothing, as the field does."""
+
+
+def multiply_adds(node: onnx.NodeProto, shapes: Shapes) -> int:
+    """Of one frame; 0 for an operator that is no sum of products or whose shapes each picture decides."""
+    work = MULTIPLY_ADDS.get(node.op_type)
+    try:
+        return work(node, shapes) if work else 0
+    except (KeyError, IndexError):
+        return 0
+
+
+def parameter_counts(graph: onnx.GraphProto) -> dict[str, int]:
+    """Values of every weight that is no shape or index."""
+    indices = (onnx.TensorProto.INT64, onnx.TensorProto.BOOL)
+    return {n: count(tensor) for n, tensor in weights(graph).items() if tensor.data_type not in indices}

@@ -4,10 +4,9 @@ halves + funnel -> edge.onnx, cloud.onnx -> equal to halves and funnel apart? ->
                -> JPEG and WebP of the same pictures -> self-test -> bundle
 """
 
-import statistics
-import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -15,19 +14,18 @@ import numpy as np
 import onnx
 from numpy.typing import NDArray
 
-from siftfunnel.lab.export import ExportError, choose_default
+from siftfunnel.lab.export.bundle import ExportError, choose_default
+from siftfunnel.lab.onnx_graphs import NetworkError
+from siftfunnel.lab.onnx_runner import Runner, relative_difference
 from siftfunnel.lab.provenance import provenance
 from siftfunnel.lab.split.features import Ends, Say, Seen, see
-from siftfunnel.lab.split.fit import labels_of
 from siftfunnel.lab.split.folder import SplitRun, load_run
 from siftfunnel.lab.split.funnel_graphs import funnelled_cloud, funnelled_edge, with_batch
-from siftfunnel.lab.split.graphs import NetworkError
 from siftfunnel.lab.split.halves import Halves
-from siftfunnel.lab.split.picture_codecs import MOST_PICTURES, Curve, picture_curve
-from siftfunnel.lab.split.points import agreement_figures, through
+from siftfunnel.lab.split.picture_codecs import MOST_PICTURES, Curve, picture_curves
+from siftfunnel.lab.split.pictures import labels_of, scored_pictures
+from siftfunnel.lab.split.points import figures, no_more_than
 from siftfunnel.lab.split.prepare import draws_noise
-from siftfunnel.lab.split.runner import Runner, relative_difference
-from siftfunnel.lab.split.scored import scored_pictures
 from siftfunnel.shared.bundle import CLOUD, EDGE, MANIFEST, Bundle, write_bundle
 from siftfunnel.shared.bundle_check import check_halves
 from siftfunnel.shared.input_spec import InputSpec
@@ -40,8 +38,9 @@ from siftfunnel.shared.wire import calibrate_tensors
 
 TOLERANCE = 1e-3
 COMPARED = 16
-TIMED_RUNS = 15
-CALIBRATION_VALUES = 2**26
+CALIBRATION_VALUES, CALIBRATION_PICTURES = 2**26, 200
+PICTURE_CODECS = "picture-codecs"
+"""In a run's folder: what JPEG and WebP need."""
 
 
 @dataclass(frozen=True)
@@ -56,7 +55,7 @@ class Served:
     halves: Halves
     manifest: Manifest
 
-    @property
+    @cached_property
     def ends(self) -> Ends:
         """Both halves, ready to run."""
         return Ends(self.halves)
@@ -136,27 +135,21 @@ def verify(run: SplitRun, made: Served, pixels_NHWC: NDArray[np.uint8]) -> dict[
     return differences
 
 
-def plain_codecs(run: SplitRun, fitted: Seen) -> tuple[CodecSpec, ...]:
-    """The usual codecs, fp32 to q4, for tensors as they are."""
+def plain_codecs(run: SplitRun, pixels_NHWC: NDArray[np.uint8]) -> tuple[CodecSpec, ...]:
+    """The usual codecs, fp32 to q4, for tensors as they are, calibrated on some pictures."""
     most = max(CALIBRATION_VALUES // sum(tensor.size for tensor in run.sent), 2)
-    return calibrate_tensors([values[:most] for values in fitted.tensors], run.sent)
+    tensors = run.ends.edge(pixels_NHWC[: min(most, CALIBRATION_PICTURES)], run.spec)
+    return calibrate_tensors(list(tensors), run.sent)
 
 
 def codec_figures(
     run: SplitRun, codecs: Sequence[CodecSpec], seen: Seen, labels: NDArray[np.int64] | None
 ) -> dict[str, dict[str, Any]]:
     """Bytes, agreement and, where there are labels, accuracy of each codec through real payloads."""
-    z = run.funnel.encode(seen.tensors) if run.funnel else seen.tensors
-    ends, found = run.own_ends, {}
+    found = {}
     for spec in codecs:
-        sizes, arrived = through(spec, run.sent, z)
-        outputs = ends.cloud(run.funnel.decode(arrived) if run.funnel else arrived)
-        found[spec.name] = {
-            "payload_bytes_mean": round(float(sizes.mean()), 1),
-            "payload_bytes_p95": round(float(np.percentile(sizes, 95)), 1),
-            **agreement_figures(seen.likeness.agreement_N(outputs), seen.likeness.is_share),
-            **_accuracy(run, outputs, labels),
-        }
+        told, outputs = figures(spec, run.own_ends, run.funnel, seen)
+        found[spec.name] = {**told, **_accuracy(run, outputs, labels)}
     return found
 
 
@@ -186,108 +179,6 @@ def against_pictures(figures: Mapping[str, Mapping[str, Any]], curves: Sequence[
     return told
 
 
-def no_more_than(constant: float, codec: str, figure: Mapping[str, Any]) -> list[str]:
-    """Whether an answer that never changes may agree as well as a codec, so that pictures do not tell.
-
-    >>> no_more_than(0.1, "l60", {"agreement": 0.9, "agreement_ci95": [0.85, 0.95]})
-    []
-    """
-    if figure["agreement_ci95"][0] > constant:
-        return []
-    return [
-        f"an answer that never changes has an agreement of {constant:.1%} on these pictures, {codec} "
-        f"{figure['agreement']:.1%}: they do not show what the funnel keeps; take others, which the network "
-        "answers differently, or more of them"
-    ]
-
-
-def milliseconds(model: onnx.ModelProto, frames_per_run: int | None, arrays: Sequence[NDArray[Any]]) -> float:
-    """Median time of one frame on one thread of this machine."""
-    runner = Runner(model, frames_per_run)
-    step = frames_per_run or 1
-    once = [array[:step] for array in arrays]
-    runner(*once)
-    times = []
-    for _ in range(TIMED_RUNS):
-        started = time.perf_counter()
-        runner(*once)
-        times.append(time.perf_counter() - started)
-    return round(1000 * statistics.median(times) / step, 3)
-
-
-def export_split(
-    run: SplitRun,
-    pixels: tuple[NDArray[np.uint8], NDArray[np.uint8]],
-    labels: NDArray[np.int64] | None,
-    out: Path,
-    *,
-    name: str | None,
-    say: Say,
-    label_kind: str = "category",
-    source: str | None = None,
-) -> Bundle:
-    """Write the bundle of a run.
-
-    Args:
-        run: What to serve.
-        pixels: Pictures as the network sees them: some to calibrate with, and the held-out ones.
-        labels: Of the held-out ones, positions of classes; -1 where one is not known.
-        out: The directory that becomes the bundle.
-        name: The bundle's name; None takes that of ``out``.
-        say: Shows progress.
-        label_kind: What an answer says: ``category`` or ``identity``.
-        source: What the pictures are called, where they are others than those of `fit`.
-
-    Raises:
-        ExportError: the graphs do not compute what the cut network computes.
-        GraphError: a device or a server would refuse them.
-        BundleError: something else than a bundle lies there.
-        ValueError: a name that no bundle can have.
-    """
-    require_own(out, MANIFEST)
-    name = name or out.resolve().name
-    if not is_name(name):
-        raise ValueError(
-            f"{name!r} is no name for a bundle; use letters, digits, '-', '_' and '.', or --name"
-        )
-    calibration, held_out = pixels
-    some = held_out[:MOST_PICTURES]
-    seen = see(run.ends, some, run.spec)
-    codecs = [point.spec for point in run.points]
-    codecs = codecs or list(plain_codecs(run, see(run.ends, calibration[:200], run.spec)))
-    figures = codec_figures(run, codecs, seen, None if labels is None else labels[: len(some)])
-    made = served(run, name, codecs, label_kind)
-    differences = verify(run, made, some[:COMPARED])
-    if differences:
-        say(f"graphs compute what the cut network computes, to {max(differences.values()):.1e}")
-    curves = [picture_curve(kind, run.ends, some, run.spec, seen, say) for kind in ("jpeg", "webp")]
-    default = run.points[0].target.name if run.points else choose_default(_as_accuracies(figures))
-    manifest = replace(made.manifest, default_codec=default)
-    graphs = {EDGE: made.halves.edge.SerializeToString(), CLOUD: made.halves.cloud.SerializeToString()}
-    files = {**graphs, **_selftest(manifest, made)}
-    check_halves(manifest, files)
-    constant = round(seen.likeness.of_a_constant(), 4)
-    for note in no_more_than(constant, default, figures[default]):
-        say(note)
-    report = {
-        "agreement": figures[default]["agreement"],
-        "agreement_ci95": figures[default]["agreement_ci95"],
-        "agreement_is": seen.likeness.measure,
-        "finetuned": _finetuned(run),
-        "agreement_of_a_constant_answer": constant,
-        "pictures": {"held_out": len(some), "from": source or run.pictures.name},
-        "codecs": figures,
-        "pictures_at_equal_agreement": against_pictures(figures, curves),
-        "picture_codecs": {curve.kind: curve.as_json() for curve in curves},
-        "uncut": _accuracy(run, seen.outputs, None if labels is None else labels[: len(some)]),
-        **work_figures(run, made, some),
-        "export": {"largest_relative_difference": differences, "pictures_compared": len(some[:COMPARED])},
-        "fit": dict(run.about),
-        "provenance": provenance(),
-    }
-    return write_bundle(out, manifest, files, report)
-
-
 def export_run(
     folder: Path,
     out: Path,
@@ -298,23 +189,68 @@ def export_run(
     name: str | None = None,
     label_kind: str = "category",
 ) -> Bundle:
-    """Write the bundle of a run folder, measured on its held-out pictures or on others; see `export_split`.
+    """Write the bundle of a run folder, measured on its held-out pictures or on others.
 
-    Labels are the folders' names, or those of a CSV of NAME,LABEL.
+    Args:
+        folder: A run of `fit` or `train`; what picture codecs need is kept in it.
+        out: The directory that becomes the bundle.
+        say: Shows progress.
+        images: Other pictures than those of `fit`.
+        labels: A CSV of NAME,LABEL; None takes the folders' names.
+        name: The bundle's name; None takes that of ``out``.
+        label_kind: What an answer says: ``category`` or ``identity``.
 
     Raises:
         RunFolderError: no run there.
         DataError: too few pictures.
+        ExportError: the graphs do not compute what the cut network computes.
+        GraphError: a device or a server would refuse them.
+        BundleError: something else than a bundle lies there.
+        ValueError: a name that no bundle can have.
     """
     run = load_run(folder)
-    if labels is None and images is None:
-        labels = run.labels
-    pictures = scored_pictures(run, images, labels)
-    pixels = (pictures.attacker.images_NHWC, pictures.attacked.images_NHWC)
-    classes = labels_of(pictures, pictures.attacked, run)
-    return export_split(
-        run, pixels, classes, out, name=name, say=say, label_kind=label_kind, source=pictures.name
-    )
+    require_own(out, MANIFEST)
+    name = name or out.resolve().name
+    if not is_name(name):
+        raise ValueError(
+            f"{name!r} is no name for a bundle; use letters, digits, '-', '_' and '.', or --name"
+        )
+    pictures = scored_pictures(run, images, run.labels if images is None and labels is None else labels)
+    some = pictures.attacked.images_NHWC[:MOST_PICTURES]
+    classes = labels_of(run, pictures, pictures.attacked, MOST_PICTURES)
+    seen = see(run.ends, some, run.spec)
+    codecs = [point.spec for point in run.points] or plain_codecs(run, pictures.attacker.images_NHWC)
+    told = codec_figures(run, codecs, seen, classes)
+    made = served(run, name, codecs, label_kind)
+    differences = verify(run, made, some[:COMPARED])
+    if differences:
+        say(f"graphs compute what the cut network computes, to {max(differences.values()):.1e}")
+    curves = picture_curves(run.ends, some, run.spec, seen, say, folder / PICTURE_CODECS)
+    default = run.points[0].target.name if run.points else choose_default(_as_accuracies(told))
+    manifest = replace(made.manifest, default_codec=default)
+    graphs = {EDGE: made.halves.edge.SerializeToString(), CLOUD: made.halves.cloud.SerializeToString()}
+    files = {**graphs, **_selftest(manifest, made)}
+    check_halves(manifest, files)
+    constant = round(seen.likeness.of_a_constant(), 4)
+    for note in no_more_than(constant, default, told[default]):
+        say(note)
+    report = {
+        "agreement": told[default]["agreement"],
+        "agreement_ci95": told[default]["agreement_ci95"],
+        "agreement_is": seen.likeness.measure,
+        "finetuned": _finetuned(run),
+        "agreement_of_a_constant_answer": constant,
+        "pictures": {"held_out": len(some), "from": pictures.name},
+        "codecs": told,
+        "pictures_at_equal_agreement": against_pictures(told, curves),
+        "picture_codecs": {curve.kind: curve.as_json() for curve in curves},
+        "uncut": _accuracy(run, seen.outputs, classes),
+        **work_figures(run, made, some),
+        "export": {"largest_relative_difference": differences, "pictures_compared": len(some[:COMPARED])},
+        "fit": dict(run.about),
+        "provenance": provenance(),
+    }
+    return write_bundle(out, manifest, files, report)
 
 
 def _finetuned(run: SplitRun) -> dict[str, Any] | None:
@@ -343,14 +279,13 @@ def work_figures(run: SplitRun, made: Served, pixels_NHWC: NDArray[np.uint8]) ->
     device = on_device + (run.funnel.macs if run.funnel else 0)
     frames = run.halves.frames_per_run
     given = normalise(pixels_NHWC[: frames or 1], run.spec)
-    sent = Runner(made.halves.edge, frames)(given)
-    by_name = dict(zip(Runner(made.halves.edge, frames).outputs, sent, strict=True))
-    ordered = [by_name[value.name] for value in made.halves.cloud.graph.input]
+    edge, cloud = Runner(made.halves.edge, frames), Runner(made.halves.cloud, frames)
+    sent = edge(given, names=[end.name for end in cloud.inputs])
     return {
         "edge_macs": device,
         "edge_mac_share": round(device / whole, 4) if whole else None,
-        "edge_milliseconds": milliseconds(made.halves.edge, frames, [given]),
-        "cloud_milliseconds": milliseconds(made.halves.cloud, frames, ordered),
+        "edge_milliseconds": edge.milliseconds(given),
+        "cloud_milliseconds": cloud.milliseconds(*sent),
     }
 
 

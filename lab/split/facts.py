@@ -1,4 +1,4 @@
-"""What a graph says by itself about its input and its outputs."""
+"""What a graph says by itself about its input and outputs, and what running it shows of all its tensors."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -9,8 +9,8 @@ import onnx
 from numpy.typing import NDArray
 from onnx import numpy_helper
 
-from siftfunnel.lab.split.graphs import NetworkError, given_inputs, weights
-from siftfunnel.lab.split.observe import Seen
+from siftfunnel.lab.onnx_graphs import NetworkError, constant_names, copy_of, given_inputs, weights
+from siftfunnel.lab.onnx_runner import Runner
 from siftfunnel.lab.split.prepare import NUMPY_TYPES
 from siftfunnel.shared.input_spec import Layout
 from siftfunnel.shared.tensors import OutputKind, OutputSpec
@@ -114,8 +114,60 @@ def _first_steps(model: onnx.ModelProto, name: str) -> tuple[str, ...]:
     return tuple(steps)
 
 
+@dataclass(frozen=True)
+class Observed:
+    """A tensor as two runs showed it.
+
+    Attributes:
+        shape: of one frame; an axis that the picture's values decide is None.
+        dtype: NumPy's name of its type.
+        has_batch: whether its first axis is the batch.
+    """
+
+    shape: tuple[int | None, ...]
+    dtype: str
+    has_batch: bool
+
+
+def observe(
+    model: onnx.ModelProto, frames: NDArray[Any], frames_per_run: int | None
+) -> Mapping[str, Observed]:
+    """Shapes and types of all tensors that depend on the picture.
+
+    Args:
+        model: A prepared graph.
+        frames: Two runs' worth of inputs: twice `frames_per_run`, or two frames.
+        frames_per_run: As `Prepared` has it.
+    """
+    exposed = copy_of(model)
+    constant = constant_names(exposed.graph)
+    del exposed.graph.output[:]
+    names = [name for node in model.graph.node for name in node.output if name and name not in constant]
+    exposed.graph.output.extend(onnx.ValueInfoProto(name=name) for name in names)
+    runner = Runner(exposed, optimise=False)
+    step = frames_per_run or 1
+    one, other = runner.raw(frames[:step]), runner.raw(frames[step : 2 * step])
+    both = one if frames_per_run else runner.raw(frames[: 2 * step])
+    seen = {
+        name: _observed(a, b, c, step, frames_per_run is None)
+        for name, a, b, c in zip(names, one, other, both, strict=True)
+    }
+    (image,) = runner.inputs
+    return {image.name: Observed(tuple(frames.shape[1:]), str(frames.dtype), True), **seen}
+
+
+def _observed(one: Any, other: Any, both: Any, step: int, free: bool) -> Observed:
+    if not isinstance(one, np.ndarray):
+        return Observed((), "sequence", False)
+    has_batch = one.ndim > 0 and len(one) == step and (not free or (both.ndim > 0 and len(both) == 2 * step))
+    if one.shape[1:] != other.shape[1:] and one.ndim == other.ndim:
+        axes = tuple(a if a == b else None for a, b in zip(one.shape[1:], other.shape[1:], strict=True))
+        return Observed(axes, str(one.dtype), has_batch)
+    return Observed(tuple(one.shape[1:] if has_batch else one.shape), str(one.dtype), has_batch)
+
+
 def guess_outputs(
-    model: onnx.ModelProto, tensors: Mapping[str, Seen], values: Sequence[NDArray[Any]]
+    model: onnx.ModelProto, tensors: Mapping[str, Observed], values: Sequence[NDArray[Any]]
 ) -> tuple[OutputSpec, ...]:
     """Every output with its shape and the kind that the graph and a run suggest; one is scores at most."""
     outputs: list[OutputSpec] = []

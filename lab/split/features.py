@@ -7,9 +7,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from siftfunnel.lab.onnx_runner import Runner, frames_at_once
 from siftfunnel.lab.split.halves import Halves
 from siftfunnel.lab.split.likeness import Likeness
-from siftfunnel.lab.split.runner import BATCH, Runner
 from siftfunnel.shared.input_spec import InputSpec
 from siftfunnel.shared.preprocess import normalise
 
@@ -30,13 +30,13 @@ class Ends:
         self.halves = halves
         self._edge = Runner(halves.edge, halves.frames_per_run)
         self._cloud = Runner(halves.cloud, halves.frames_per_run)
-        self._places = [self._edge.outputs.index(tensor.name) for tensor in halves.tensors]
-        self._order = [[t.name for t in halves.tensors].index(name) for name in self._cloud.inputs]
-        self._given = [self._cloud.outputs.index(output.name) for output in halves.outputs]
+        self._sent = [tensor.name for tensor in halves.tensors]
+        self._order = [self._sent.index(end.name) for end in self._cloud.inputs]
+        self._given = [output.name for output in halves.outputs]
 
     def edge(self, pixels_NHWC: NDArray[np.uint8], spec: InputSpec) -> Arrays:
         """Tensors between the halves, in their order."""
-        step = self.halves.frames_per_run or BATCH
+        step = self.halves.frames_per_run or frames_at_once([pixels_NHWC])
         parts = [
             self.edge_of(normalise(pixels_NHWC[start : start + step], spec))
             for start in range(0, len(pixels_NHWC), step)
@@ -45,13 +45,11 @@ class Ends:
 
     def edge_of(self, frames: NDArray[Any]) -> Arrays:
         """Tensors between the halves of frames as the graph takes them."""
-        found = self._edge(frames)
-        return tuple(found[place] for place in self._places)
+        return self._edge(frames, names=self._sent)
 
     def cloud(self, tensors: Sequence[NDArray[np.float32]]) -> Arrays:
         """Outputs, in their order."""
-        found = self._cloud(*(tensors[position] for position in self._order))
-        return tuple(found[place] for place in self._given)
+        return self._cloud(*(tensors[position] for position in self._order), names=self._given)
 
     @property
     def most_pictures(self) -> int:
@@ -80,11 +78,11 @@ class Seen:
         """Some of the pictures."""
         outputs = tuple(values[pictures] for values in self.outputs)
         tensors = tuple(values[pictures] for values in self.tensors)
-        return Seen(tensors, outputs, Likeness(ends.halves.outputs, outputs))
+        return Seen(tensors, outputs, Likeness(ends.halves.outputs, outputs, self.likeness.image))
 
 
 def see(ends: Ends, pixels_NHWC: NDArray[np.uint8], spec: InputSpec) -> Seen:
     """Run pictures through both halves."""
     tensors = ends.edge(pixels_NHWC, spec)
     outputs = ends.cloud(tensors)
-    return Seen(tensors, outputs, Likeness(ends.halves.outputs, outputs))
+    return Seen(tensors, outputs, Likeness(ends.halves.outputs, outputs, (spec.height, spec.width)))

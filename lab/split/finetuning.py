@@ -4,18 +4,30 @@ Whoever asks for it wants another network than the original: it is kept only whe
 at equal bytes is better than with the weights that were brought.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 import onnx
 import torch
 from numpy.typing import NDArray
+from onnx import TensorProto
 from torch import Tensor, nn
 
+from siftfunnel.lab.onnx_graphs import all_nodes, reads
 from siftfunnel.lab.split.likeness import log_scores
 from siftfunnel.lab.split.sensitivity import TorchCloud
-from siftfunnel.lab.split.weights import learned_names
 from siftfunnel.shared.tensors import OutputSpec
+
+LEARNED: Mapping[str, tuple[int, ...]] = {
+    **dict.fromkeys(("Conv", "ConvTranspose", "Gemm"), (1, 2)),
+    **dict.fromkeys(("MatMul", "Add", "Mul"), (0, 1)),
+    "PRelu": (1,),
+    **dict.fromkeys(
+        ("BatchNormalization", "InstanceNormalization", "LayerNormalization", "GroupNormalization"), (1, 2)
+    ),
+}
+"""Inputs of operators that training changes; elsewhere constants are limits, sizes and statistics."""
+_FLOATS = (TensorProto.FLOAT, TensorProto.FLOAT16)
 
 
 class Tuning(nn.Module):
@@ -83,3 +95,19 @@ class Tuning(nn.Module):
         logs = log_scores(outputs[self._place].float()[known], self._scores)
         truth = classes_N[known]
         return -logs.gather(1, truth[:, None]).mean(), (logs.argmax(1) == truth).float().mean()
+
+
+def learned_names(model: onnx.ModelProto) -> tuple[str, ...]:
+    """Initialisers of floats that were learned: more than one number, and nothing else reads them."""
+    learned: set[str] = set()
+    others: set[str] = set()
+    for node in all_nodes(model.graph):
+        places = LEARNED.get(node.op_type, ()) if node.domain in ("", "ai.onnx") else ()
+        own = {name for place, name in enumerate(node.input) if place in places}
+        learned |= own
+        others |= {name for place, name in enumerate(node.input) if place not in places} | (reads(node) - own)
+    return tuple(
+        tensor.name
+        for tensor in model.graph.initializer
+        if tensor.name in learned - others and tensor.data_type in _FLOATS and np.prod(tensor.dims) > 1
+    )

@@ -1,45 +1,33 @@
-"""``siftfunnel split fit | train | export``.
-
-What says which network, which input and which pictures is shared with ``inspect`` and ``check``; it
-comes from ``siftfunnel.lab.split.cli``.
-"""
+"""``siftfunnel split fit | train | export``."""
 
 import argparse
-import csv
-from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from siftfunnel.lab.arguments import prepare_torch, say
-
-if TYPE_CHECKING:
-    from siftfunnel.lab.split.choosing import Budget
-    from siftfunnel.lab.split.cuts import Cut
-    from siftfunnel.lab.split.network import Network
-    from siftfunnel.shared.input_spec import InputSpec
-
-LABELS_HELP = "NAME,LABEL of each picture (default: its folder's name)"
-
-
-@dataclass(frozen=True)
-class Shared:
-    """What all commands of the room share.
-
-    Attributes:
-        add_network: Adds what says which network and which input.
-        add_images: Adds ``--images``.
-        network: Opens the network, with its cut where its halves are named.
-        input: The input that was asked for.
-    """
-
-    add_network: Callable[[argparse.ArgumentParser], None]
-    add_images: Callable[[argparse.ArgumentParser], None]
-    network: Callable[[argparse.Namespace], "tuple[Network, Cut | None]"]
-    input: Callable[[argparse.Namespace, "Network"], "InputSpec"]
+from siftfunnel.lab.arguments import add_settings, prepare_torch, say, settings_of
+from siftfunnel.lab.split.asked import (
+    LABELS_HELP,
+    add_classes,
+    add_images,
+    add_network_and_input,
+    add_threads,
+    asked_classes,
+    asked_input,
+    open_network,
+)
+from siftfunnel.lab.split.settings import (
+    DEFAULT_AGREEMENTS,
+    Budget,
+    FitSettings,
+    TrainSettings,
+    agreement_targets,
+    byte_targets,
+    read_link,
+    share,
+)
 
 
-def add_fit(commands: Any, shared: Shared) -> None:
+def add_fit(commands: Any) -> None:
     """Add ``fit``."""
     parser = commands.add_parser(
         "fit",
@@ -48,12 +36,16 @@ def add_fit(commands: Any, shared: Shared) -> None:
         "several byte targets become several codecs of one funnel. Writes a run folder. "
         "Ctrl-C stops; the same command continues.",
     )
-    shared.add_network(parser)
-    shared.add_images(parser)
+    add_network_and_input(parser)
+    add_images(parser)
     parser.add_argument("--cut", default="auto", metavar="NAME", help="where: a name of `inspect`, or auto")
     parser.add_argument("--max-macs", metavar="SHARE", help="on the device, funnel included, such as 30%%")
     parser.add_argument("--max-bytes", type=float, metavar="N", help="auto: bytes of a frame, as guessed")
-    parser.add_argument("--link", metavar="MBIT/S:MS", help="auto: what answers soonest over such a link")
+    parser.add_argument(
+        "--link",
+        metavar="MBIT/S:MS",
+        help="auto: what answers soonest over such a link, by this machine's ms",
+    )
     parser.add_argument(
         "--funnel", choices=["linear", "none"], default="linear", help="none cuts only (default: linear)"
     )
@@ -65,12 +57,10 @@ def add_fit(commands: Any, shared: Shared) -> None:
         metavar="SHARE,...",
         help="or their agreement with the uncut network, such as 91%%",
     )
-    parser.add_argument(
-        "--classes", type=Path, metavar="FILE", help="names of the classes, a line each: NAME, or ID,NAME"
-    )
+    add_classes(parser)
     parser.add_argument("--out", type=Path, required=True, metavar="RUN", help="the run folder")
-    parser.add_argument("--threads", type=int, metavar="N", help="CPU threads (default: PyTorch's choice)")
-    parser.set_defaults(run=lambda args: run_fit(args, shared))
+    add_threads(parser)
+    parser.set_defaults(run=run_fit)
 
 
 def add_train(commands: Any) -> None:
@@ -87,29 +77,9 @@ def add_train(commands: Any) -> None:
     )
     parser.add_argument("--images", type=Path, metavar="DIR", help="other pictures than those of `fit`")
     parser.add_argument("--most-pictures", type=int, metavar="N", help="to train on (default: 600)")
-    parser.add_argument("--steps", type=int, metavar="N", help="of the optimiser (default: 400)")
-    parser.add_argument("--batch-size", type=int, metavar="N", help="pictures of a step (default: 12)")
-    parser.add_argument("--learning-rate", type=float, metavar="X", help="at its peak (default: 3e-4)")
-    for flag, what in (
-        ("feature-weight", "the error of what is sent"),
-        ("distance-correlation", "Eq. 12, between pictures and what is sent"),
-        ("channel-correlation", "Eq. 13, between its channels"),
-        ("adversary", "a linear attacker's picture getting worse"),
-    ):
-        parser.add_argument(f"--{flag}", type=float, metavar="WEIGHT", help=f"{what} (default: 0)")
-    parser.add_argument(
-        "--finetune",
-        action="store_true",
-        help="train the cloud half's own weights too, with labels; kept where accuracy is better",
-    )
     parser.add_argument("--labels", type=Path, metavar="CSV", help=LABELS_HELP)
-    parser.add_argument(
-        "--label-weight", type=float, metavar="WEIGHT", help="the labels' cross-entropy (default: 1)"
-    )
-    parser.add_argument(
-        "--weights-rate", type=float, metavar="SHARE", help="of --learning-rate, for weights (default: 0.1)"
-    )
-    parser.add_argument("--threads", type=int, metavar="N", help="CPU threads (default: PyTorch's choice)")
+    add_settings(parser, TrainSettings, leave=("steps_per_check", "seed"))
+    add_threads(parser)
     parser.set_defaults(run=run_train)
 
 
@@ -127,74 +97,45 @@ def add_export(commands: Any) -> None:
     parser.add_argument("--out", type=Path, required=True, metavar="BUNDLE", help="the bundle's directory")
     parser.add_argument("--name", metavar="NAME", help="the bundle's name (default: that of its directory)")
     parser.add_argument("--identity", action="store_true", help="the answer says who somebody is")
-    parser.add_argument("--threads", type=int, metavar="N", help="CPU threads (default: PyTorch's choice)")
+    add_threads(parser)
     parser.set_defaults(run=run_export)
 
 
-def run_fit(args: argparse.Namespace, shared: Shared) -> int:
+def run_fit(args: argparse.Namespace) -> int:
     """Cut and fit."""
     prepare_torch("cpu", args.threads)
-    from siftfunnel.lab.split.fit import FitSettings, fit_network
-    from siftfunnel.lab.split.targets import DEFAULT_AGREEMENTS, agreement_targets, byte_targets, share
+    from siftfunnel.lab.split.choosing import chosen_cut
+    from siftfunnel.lab.split.cuts import cut_named
+    from siftfunnel.lab.split.fit import fit_network
 
     targets = (byte_targets(args.bytes) if args.bytes else ()) + (
         agreement_targets(args.agreement) if args.agreement else ()
     )
     if args.funnel == "linear" and not targets:
         targets = agreement_targets(DEFAULT_AGREEMENTS)
-    ids, classes = read_classes(args.classes) if args.classes else ((), ())
-    network, cut = shared.network(args)
-    if cut is None:
-        cut = _chosen(args, network)
-    elif args.cut not in ("auto", cut.name):
-        raise ValueError(f"the halves are cut at {cut.name}: leave out --cut, or bring the whole network")
     limit = share(args.max_macs) if args.max_macs else None
+    budget = Budget(limit, args.max_bytes, read_link(args.link) if args.link else None)
+    ids, classes = asked_classes(args)
     settings = FitSettings(args.funnel, targets, classes, ids, limit)
-    fit_network(network, cut, shared.input(args, network), args.images, settings, args.out, say)
+    network, cut = open_network(args)
+    if cut is not None and args.cut not in ("auto", cut.name):
+        raise ValueError(f"the halves are cut at {cut.name}: leave out --cut, or bring the whole network")
+    spec = asked_input(args, network)
+    if cut is None and args.cut != "auto":
+        cut = cut_named(network, args.cut)
+    cut = cut or chosen_cut(network, spec, args.images, settings, budget, say)
+    fit_network(network, cut, spec, args.images, settings, args.out, say)
     print(f"{args.out}: cut at {cut.name}, {cut.mac_share:.1%} of the multiply-adds before it")
     return 0
-
-
-def _chosen(args: argparse.Namespace, network: "Network") -> "Cut":
-    from siftfunnel.lab.split.choosing import choose_cut
-    from siftfunnel.lab.split.cuts import cut_named, find_cuts
-
-    if args.cut != "auto":
-        return cut_named(network, args.cut)
-    cut = choose_cut(find_cuts(network), _budget(args), *_timer(network))
-    say(f"cut at {cut.name}")
-    return cut
-
-
-def _budget(args: argparse.Namespace) -> "Budget":
-    from siftfunnel.lab.split.choosing import Budget, read_link
-    from siftfunnel.lab.split.targets import share
-
-    return Budget(
-        share(args.max_macs) if args.max_macs else None,
-        args.max_bytes,
-        read_link(args.link) if args.link else None,
-    )
-
-
-def _timer(network: "Network") -> tuple[Callable[["Cut"], float], float]:
-    """Milliseconds of a cut's device half by its share of the multiply-adds, and of the whole network."""
-    from siftfunnel.lab.split.exporting import milliseconds
-
-    frames = network.random_frames(network.frames_per_run or 1)
-    whole = milliseconds(network.model, network.frames_per_run, [frames])
-    return (lambda cut: cut.mac_share * whole), whole
 
 
 def run_train(args: argparse.Namespace) -> int:
     """Train on."""
     prepare_torch("cpu", args.threads)
-    from siftfunnel.lab.split.fit import MOST_FITTED
+    from siftfunnel.lab.split.pictures import MOST_FITTED
     from siftfunnel.lab.split.train import train_run
-    from siftfunnel.lab.split.training import TrainSettings
 
-    given = {name: getattr(args, name, None) for name in TrainSettings.__dataclass_fields__}
-    settings = TrainSettings(**{name: value for name, value in given.items() if value is not None})
+    settings = settings_of(args, TrainSettings)
     folder = args.out or args.source.with_name(f"{args.source.name}-trained")
     most = args.most_pictures or MOST_FITTED
     run = train_run(
@@ -228,17 +169,3 @@ def run_export(args: argparse.Namespace) -> int:
         f"{report['agreement']:.3f}"
     )
     return 0
-
-
-def read_classes(path: Path) -> tuple[tuple[str, ...], tuple[str, ...]]:
-    """Ids (none where the file has none) and names of classes, in the order of the scores.
-
-    Raises:
-        ValueError: an empty file, or lines of differing kinds.
-    """
-    with path.open(newline="", encoding="utf-8") as file:
-        rows = [[cell.strip() for cell in row] for row in csv.reader(file) if any(map(str.strip, row))]
-    if not rows or len({len(row) for row in rows}) != 1 or len(rows[0]) > 2:
-        raise ValueError(f"{path}: a line for each class is wanted, NAME or ID,NAME")
-    names = tuple(row[-1] for row in rows)
-    return (tuple(row[0] for row in rows), names) if len(rows[0]) == 2 else ((), names)

@@ -8,7 +8,8 @@ RUN/weights.safetensors   what fine-tuning made of the cloud half's weights; abs
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -19,16 +20,15 @@ from safetensors import numpy as stored_arrays
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
-from siftfunnel.lab.checkpoints import RUN, RunFolderError
+from siftfunnel.lab.onnx_graphs import copy_of
 from siftfunnel.lab.split.features import Ends
 from siftfunnel.lab.split.fitting import Funnel
-from siftfunnel.lab.split.graphs import copy_of
-from siftfunnel.lab.split.halves import Halves
+from siftfunnel.lab.split.halves import Halves, with_weights
 from siftfunnel.lab.split.linear import Refinement, TensorFunnel
 from siftfunnel.lab.split.points import Point
+from siftfunnel.lab.split.settings import Target
 from siftfunnel.lab.split.steps import ABOUT, STEPS
-from siftfunnel.lab.split.targets import Target
-from siftfunnel.lab.split.weights import with_weights
+from siftfunnel.lab.training.checkpoints import RUN, RunFolderError
 from siftfunnel.shared import manifest_fields as told
 from siftfunnel.shared.input_spec import InputSpec
 from siftfunnel.shared.json_fields import Fields
@@ -50,15 +50,15 @@ class SplitRun:
         cut: The cut's name.
         spec: The input.
         halves: Both of the original, without a funnel.
+        pictures: The folder or tar of pictures.
+        macs: Multiply-adds of the device's half (without a funnel) and of the whole network.
         funnel: None where the network is only cut.
         points: Rate points, the default one first.
-        pictures: The folder or tar of pictures.
-        labels: A CSV of the pictures' labels, where their folders do not say them.
-        weights: Of the cloud half after fine-tuning, by initialiser; empty where it is the original's.
         classes: Names of the classes, as they were given.
         class_ids: What tells them apart, where the names do not.
-        macs: Multiply-adds of the device's half (without a funnel) and of the whole network.
         about: Figures and notes.
+        labels: A CSV of the pictures' labels, where their folders do not say them.
+        weights: Of the cloud half after fine-tuning, by initialiser; empty where it is the original's.
     """
 
     network: str
@@ -66,17 +66,17 @@ class SplitRun:
     cut: str
     spec: InputSpec
     halves: Halves
-    funnel: Funnel | None
-    points: tuple[Point, ...]
     pictures: Path
-    classes: tuple[str, ...]
-    class_ids: tuple[str, ...]
     macs: tuple[int, int]
-    about: Mapping[str, Any]
+    funnel: Funnel | None = None
+    points: tuple[Point, ...] = ()
+    classes: tuple[str, ...] = ()
+    class_ids: tuple[str, ...] = ()
+    about: Mapping[str, Any] = field(default_factory=dict)
     labels: Path | None = None
     weights: Mapping[str, NDArray[np.float32]] = field(default_factory=dict)
 
-    @property
+    @cached_property
     def ends(self) -> Ends:
         """Both halves of the original, ready to run: the uncut network."""
         return Ends(self.halves)
@@ -86,19 +86,15 @@ class SplitRun:
         """What is served: the original's halves, or those that were fine-tuned."""
         return with_weights(self.halves, self.weights)
 
-    @property
+    @cached_property
     def own_ends(self) -> Ends:
         """`own_halves`, ready to run."""
-        return Ends(self.own_halves)
+        return Ends(self.own_halves) if self.weights else self.ends
 
     @property
     def sent(self) -> tuple[TensorSpec, ...]:
         """What crosses the wire."""
         return tuple(part.sent for part in self.funnel.parts) if self.funnel else self.halves.tensors
-
-    def with_points(self, funnel: Funnel, points: Sequence[Point], about: Mapping[str, Any]) -> "SplitRun":
-        """The same with another funnel."""
-        return replace(self, funnel=funnel, points=tuple(points), about={**self.about, **about})
 
 
 def require_own(folder: Path) -> None:
@@ -183,8 +179,8 @@ def _as_json(run: SplitRun) -> dict[str, Any]:
         "original_sha256": run.original_sha256,
         "cut": run.cut,
         "input": told.input_as_json(run.spec, SCHEMA),
-        "tensors": [told.tensor_as_json(tensor) for tensor in run.halves.tensors],
-        "outputs": [told.output_as_json(output) for output in run.halves.outputs],
+        "tensors": [told.as_json(tensor) for tensor in run.halves.tensors],
+        "outputs": [told.as_json(output) for output in run.halves.outputs],
         "frames_per_run": run.halves.frames_per_run,
         "difference": run.halves.difference,
         "sides": [part.side for part in run.funnel.parts] if run.funnel else None,
@@ -202,7 +198,7 @@ def _as_json(run: SplitRun) -> dict[str, Any]:
                 "bytes": point.target.bytes,
                 "agreement": point.target.agreement,
                 "step": point.step,
-                "codec": told.codec_as_json(point.spec),
+                "codec": told.as_json(point.spec),
             }
             for point in run.points
         ],
@@ -234,20 +230,20 @@ def _from_json(folder: Path, stored: Mapping[str, Any]) -> SplitRun:
     )
     on_device, whole = stored["macs"]
     return SplitRun(
-        stored["network"],
-        stored["original_sha256"],
-        stored["cut"],
-        told.read_input(fields(stored["input"]), SCHEMA),
-        halves,
-        _funnel(folder, tensors, stored) if stored["sides"] else None,
-        points,
-        Path(stored["pictures"]),
-        tuple(stored["classes"]),
-        tuple(stored["class_ids"]),
-        (on_device, whole),
-        stored["about"],
-        Path(stored["labels"]) if stored.get("labels") else None,
-        stored_arrays.load_file(folder / WEIGHTS) if stored.get("finetuned") else {},
+        network=stored["network"],
+        original_sha256=stored["original_sha256"],
+        cut=stored["cut"],
+        spec=told.read_input(fields(stored["input"]), SCHEMA),
+        halves=halves,
+        pictures=Path(stored["pictures"]),
+        macs=(on_device, whole),
+        funnel=_funnel(folder, tensors, stored) if stored["sides"] else None,
+        points=points,
+        classes=tuple(stored["classes"]),
+        class_ids=tuple(stored["class_ids"]),
+        about=stored["about"],
+        labels=Path(stored["labels"]) if stored.get("labels") else None,
+        weights=stored_arrays.load_file(folder / WEIGHTS) if stored.get("finetuned") else {},
     )
 
 

@@ -9,9 +9,8 @@ from numpy.typing import NDArray
 from onnx import TensorProto, helper, numpy_helper
 from torch import Tensor
 
-from siftfunnel.lab.split.graphs import copy_of
-from siftfunnel.lab.split.linear import Refinement, TensorFunnel
-from siftfunnel.lab.split.patches import maps_spec
+from siftfunnel.lab.onnx_graphs import copy_of, rename
+from siftfunnel.lab.split.linear import Refinement, TensorFunnel, maps_spec
 
 PREFIX = "funnel."
 
@@ -135,9 +134,6 @@ def _described(funnel: TensorFunnel) -> onnx.ValueInfoProto:
 
 def _rename(graph: onnx.GraphProto, names: dict[str, str]) -> None:
     """Give a half's outer tensors other names, wherever they stand at its doors."""
-    for node in graph.node:
-        node.input[:] = [names.get(name, name) for name in node.input]
-        node.output[:] = [names.get(name, name) for name in node.output]
-    stale = [value for value in graph.value_info if value.name in names]
-    for value in stale:
+    rename(graph.node, names)
+    for value in [value for value in graph.value_info if value.name in names]:
         graph.value_info.remove(value)

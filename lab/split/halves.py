@@ -4,17 +4,18 @@ image -> edge -> the cut's tensors -> cloud -> outputs
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import onnx
-from onnx import TensorProto, helper
+from numpy.typing import NDArray
+from onnx import TensorProto, helper, numpy_helper
 
+from siftfunnel.lab.onnx_graphs import NetworkError, copy_of, reads, rename, weights
+from siftfunnel.lab.onnx_runner import Runner, relative_difference
 from siftfunnel.lab.split.cuts import Cut, Flow
-from siftfunnel.lab.split.graphs import NetworkError, reads, subgraphs, weights
 from siftfunnel.lab.split.network import Network
 from siftfunnel.lab.split.prepare import ROUGH_TOLERANCE, TOLERANCE, is_rough
-from siftfunnel.lab.split.runner import Runner, relative_difference
 from siftfunnel.shared.tensors import OutputSpec, TensorSpec
 
 EDGE_INPUT = "image"
@@ -92,6 +93,28 @@ def halves(network: Network, cut: Cut) -> Halves:
     return Halves(edge, cloud, tensors, outputs, cut, network.frames_per_run, difference)
 
 
+def with_weights(halves: Halves, weights: Mapping[str, NDArray[np.float32]]) -> Halves:
+    """Halves whose cloud graph has other values in these initialisers; nothing else in it changes."""
+    if not weights:
+        return halves
+    cloud = copy_of(halves.cloud)
+    for tensor in cloud.graph.initializer:
+        if tensor.name in weights:
+            kind = numpy_helper.to_array(tensor).dtype
+            tensor.CopyFrom(numpy_helper.from_array(weights[tensor.name].astype(kind), tensor.name))
+    return replace(halves, cloud=cloud)
+
+
+def device_milliseconds(network: Network, cut: Cut) -> float:
+    """Time of the device's half for one frame, on one thread of this machine.
+
+    Raises:
+        NetworkError: the halves of the cut do not compute what the network computes.
+    """
+    frames = network.random_frames(network.frames_per_run or 1)
+    return Runner(halves(network, cut).edge, network.frames_per_run).milliseconds(frames)
+
+
 def _plain_names(names: Sequence[str], taken: set[str]) -> list[str]:
     """Names that files, wires and people can take: letters, digits, dot, dash, underscore; each once."""
     plain: list[str] = []
@@ -112,7 +135,8 @@ def _half(
 ) -> onnx.ModelProto:
     """A model of some nodes whose inputs and outputs have the names and types of the ways."""
     names, casts_in, casts_out = _names(nodes, ways_in, ways_out)
-    copies = [_renamed(node, names) for node in nodes]
+    copies = [onnx.NodeProto.FromString(node.SerializeToString()) for node in nodes]
+    rename(copies, names)
     used = {name for node in nodes for name in reads(node)}
     graph = helper.make_graph(
         [*casts_in, *copies, *casts_out],
@@ -153,20 +177,6 @@ def _names(
         if names.get(way.old) != way.new
     ]
     return names, casts_in, casts_out
-
-
-def _renamed(node: onnx.NodeProto, names: Mapping[str, str]) -> onnx.NodeProto:
-    copy = onnx.NodeProto()
-    copy.CopyFrom(node)
-    copy.input[:] = [names.get(name, name) for name in node.input]
-    copy.output[:] = [names.get(name, name) for name in node.output]
-    for body in subgraphs(copy):
-        inner = [_renamed(within, names) for within in body.node]
-        del body.node[:]
-        body.node.extend(inner)
-        for value in body.output:
-            value.name = names.get(value.name, value.name)
-    return copy
 
 
 def _onnx_type(dtype: str) -> int:

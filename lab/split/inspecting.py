@@ -4,11 +4,12 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
+from siftfunnel.lab.reports.cuts import size_text
 from siftfunnel.lab.split.cuts import Cut, Flow
-from siftfunnel.lab.split.drawing import size_text
-from siftfunnel.lab.split.exporting import milliseconds
-from siftfunnel.lab.split.halves import halves
+from siftfunnel.lab.split.halves import device_milliseconds
 from siftfunnel.lab.split.network import Network
+
+_CUT_WORDS = ("elements", "bytes_fp32", "parameters", "macs", "mac_share", "milliseconds", "is_sensible")
 
 
 def measured(network: Network, cuts: Sequence[Cut]) -> tuple[Cut, ...]:
@@ -17,11 +18,7 @@ def measured(network: Network, cuts: Sequence[Cut]) -> tuple[Cut, ...]:
     Raises:
         NetworkError: the halves of a cut do not compute what the network computes.
     """
-    frames = network.random_frames(network.frames_per_run or 1)
-    return tuple(
-        replace(cut, milliseconds=milliseconds(halves(network, cut).edge, network.frames_per_run, [frames]))
-        for cut in cuts
-    )
+    return tuple(replace(cut, milliseconds=device_milliseconds(network, cut)) for cut in cuts)
 
 
 def table(cuts: Sequence[Cut]) -> list[str]:
@@ -94,11 +91,5 @@ def _cut_as_json(cut: Cut) -> dict[str, Any]:
     return {
         "name": cut.name,
         "tensors": [{"name": tensor.name, "shape": list(tensor.shape)} for tensor in cut.tensors],
-        "elements": cut.elements,
-        "bytes_fp32": cut.bytes_fp32,
-        "parameters": cut.parameters,
-        "macs": cut.macs,
-        "mac_share": cut.mac_share,
-        "milliseconds": cut.milliseconds,
-        "is_sensible": cut.is_sensible,
+        **{word: getattr(cut, word) for word in _CUT_WORDS},
     }

@@ -1,4 +1,4 @@
-"""Which class a picture's label names: for accuracies, and for a network that is trained on."""
+"""Files of classes and labels, and which class a picture's label names."""
 
 import csv
 from collections.abc import Mapping, Sequence
@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from siftfunnel.lab.data import DataError
+from siftfunnel.lab.data.images import DataError
 
 
 def label_table(path: Path) -> dict[str, str]:
@@ -16,8 +16,7 @@ def label_table(path: Path) -> dict[str, str]:
     Raises:
         DataError: a line of another kind, or none.
     """
-    with path.open(newline="", encoding="utf-8") as file:
-        rows = [[cell.strip() for cell in row] for row in csv.reader(file) if row]
+    rows = _rows(path)
     if not rows or any(len(row) != 2 for row in rows):
         raise DataError(f"{path}: a line for each picture is wanted, NAME,LABEL")
     return {Path(name).name: label for name, label in rows}
@@ -51,3 +50,21 @@ def sorted_places(labels: Sequence[str], count: int) -> NDArray[np.int64] | None
 
 def _looked_up(labels: Sequence[str], known: Mapping[str, int]) -> NDArray[np.int64]:
     return np.array([known.get(label, -1) for label in labels], np.int64)
+
+
+def read_classes(path: Path) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """Ids (none where the file has none) and names of classes, in the order of the scores.
+
+    Raises:
+        ValueError: an empty file, or lines of differing kinds.
+    """
+    rows = _rows(path)
+    if not rows or len({len(row) for row in rows}) != 1 or len(rows[0]) > 2:
+        raise ValueError(f"{path}: a line for each class is wanted, NAME or ID,NAME")
+    names = tuple(row[-1] for row in rows)
+    return (tuple(row[0] for row in rows), names) if len(rows[0]) == 2 else ((), names)
+
+
+def _rows(path: Path) -> list[list[str]]:
+    with path.open(newline="", encoding="utf-8") as file:
+        return [[cell.strip() for cell in row] for row in csv.reader(file) if any(map(str.strip, row))]

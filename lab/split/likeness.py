@@ -2,10 +2,12 @@
 
 scores       Kullback-Leibler divergence; the share of pictures whose best class is the same
 embedding    1 - cosine; the mean cosine
-tensor       squared error over the variance; 1 - relative error
+tensor       squared error over the variance; 1 - relative error, or, where a detector's boxes can be told
+             (see `siftfunnel.shared.boxes`), the F1 of boxes against the uncut network's
 """
 
 from collections.abc import Sequence
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -13,6 +15,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from siftfunnel.shared.boxes import find_boxes, overlap
 from siftfunnel.shared.tensors import OutputSpec
 
 LEAST_PROBABILITY = 1e-12
@@ -23,6 +26,10 @@ MEASURES = {
     "tensor": "1 - relative error",
 }
 """What the agreement of each kind of output is."""
+BOXES = "F1 of boxes, IoU 0.5 and same class"
+LEAST_OVERLAP = 0.5
+Boxes = dict[str, list[dict[str, Any]]]
+"""Of one picture, by the output's name."""
 
 
 def judged(outputs: Sequence[OutputSpec]) -> list[int]:
@@ -68,10 +75,14 @@ class Likeness:
     Args:
         outputs: All outputs of the network.
         expected: Their values, frames first.
+        image: Height and width of the network's input, for boxes.
     """
 
-    def __init__(self, outputs: Sequence[OutputSpec], expected: Sequence[NDArray[Any]]) -> None:
+    def __init__(
+        self, outputs: Sequence[OutputSpec], expected: Sequence[NDArray[Any]], image: tuple[int, int]
+    ) -> None:
         self.positions = judged(outputs)
+        self._all, self._given, self.image = outputs, expected, image
         self._outputs = [outputs[position] for position in self.positions]
         self._expected = [np.asarray(expected[p], np.float32) for p in self.positions]
         self.scales = [scales_of(values) for values in self._expected]
@@ -79,6 +90,8 @@ class Likeness:
     @property
     def measure(self) -> str:
         """What `agreement` is, in words."""
+        if self._boxes is not None:
+            return BOXES
         return ", ".join(dict.fromkeys(MEASURES[output.kind] for output in self._outputs))
 
     @property
@@ -86,8 +99,19 @@ class Likeness:
         """Whether agreement is a share of pictures, so that an interval of a share goes with it."""
         return self._outputs[0].is_scores
 
+    @cached_property
+    def _boxes(self) -> list[Boxes] | None:
+        """Of each picture, where the uncut network gives boxes and no classes."""
+        if self.is_share:
+            return None
+        found = _boxes(self._all, self._given, self.image)
+        return found if found and found[0] else None
+
     def agreement_N(self, values: Sequence[NDArray[Any]], pictures: slice = slice(None)) -> NDArray[Any]:
         """Agreement of each picture, 0 to 1; the mean over outputs where several are looked at."""
+        if self._boxes is not None:
+            pairs = zip(_boxes(self._all, values, self.image), self._boxes[pictures], strict=True)
+            return np.array([_f1(found, wanted) for found, wanted in pairs])
         rows = [
             _agreement(np.asarray(values[p], np.float32), expected[pictures], output)
             for p, expected, output in zip(self.positions, self._expected, self._outputs, strict=True)
@@ -95,10 +119,15 @@ class Likeness:
         return np.mean(rows, axis=0)  # type: ignore[no-any-return]
 
     def of_a_constant(self) -> float:
-        """Agreement of an answer that never changes: the commonest class, or the mean output.
+        """Agreement of an answer that never changes: the commonest class, the mean output, or no box at all.
 
         What a funnel agrees beyond this it owes to the picture.
         """
+        if self._boxes is not None:
+            means = [np.mean(values, axis=0, keepdims=True).astype(values.dtype) for values in self._given]
+            none: Boxes = {name: [] for name in self._boxes[0]}
+            answers = (*_boxes(self._all, means, self.image), none)
+            return max(float(np.mean([_f1(each, wanted) for wanted in self._boxes])) for each in answers)
         return float(np.mean([_constant(*pair) for pair in zip(self._expected, self._outputs, strict=True)]))
 
     def divergence_N(self, values: Sequence[NDArray[Any]], pictures: slice = slice(None)) -> NDArray[Any]:
@@ -116,6 +145,34 @@ class Likeness:
             else:
                 total += (wanted - found).square().mean(1).double().numpy()
         return total
+
+
+def _boxes(
+    outputs: Sequence[OutputSpec], values: Sequence[NDArray[Any]], image: tuple[int, int]
+) -> list[Boxes]:
+    names = [output.name for output in outputs]
+    return [
+        find_boxes(dict(zip(names, picture, strict=True)), image) for picture in zip(*values, strict=True)
+    ]
+
+
+def _f1(found: Boxes, wanted: Boxes) -> float:
+    """Of all boxes of a picture; each is met once, by the best first. None on either side is agreement."""
+    boxes = sum(len(side) for given in (found, wanted) for side in given.values())
+    met = sum(_met(found[name], wanted[name]) for name in found.keys() & wanted.keys())
+    return 2 * met / boxes if boxes else 1.0
+
+
+def _met(found: Sequence[dict[str, Any]], wanted: Sequence[dict[str, Any]]) -> int:
+    left = list(wanted)
+    for box in found:
+        overlaps = [
+            overlap(np.array(box["at"]), np.array(other["at"])) if box["kind"] == other["kind"] else 0.0
+            for other in left
+        ]
+        if overlaps and max(overlaps) >= LEAST_OVERLAP:
+            left.pop(int(np.argmax(overlaps)))
+    return len(wanted) - len(left)
 
 
 def _constant(expected: NDArray[Any], output: OutputSpec) -> float:

@@ -7,8 +7,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from siftfunnel.lab.split.linear import Refinement, TensorFunnel
-from siftfunnel.lab.split.patches import from_maps, from_patches, maps_spec
+from siftfunnel.lab.split.linear import Refinement, TensorFunnel, from_maps, from_patches, maps_spec
 
 HIDDEN = 2
 """Times the channels, in the network behind D."""

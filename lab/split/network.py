@@ -13,11 +13,10 @@ from typing import Any
 import onnx
 from numpy.typing import NDArray
 
-from siftfunnel.lab.split.facts import InputFacts, guess_outputs, input_facts
-from siftfunnel.lab.split.graphs import NetworkError as NetworkError
-from siftfunnel.lab.split.observe import Seen, observe
+from siftfunnel.lab.onnx_graphs import NetworkError as NetworkError
+from siftfunnel.lab.onnx_runner import Runner
+from siftfunnel.lab.split.facts import InputFacts, Observed, guess_outputs, input_facts, observe
 from siftfunnel.lab.split.prepare import draws_noise, prepare, random_frames
-from siftfunnel.lab.split.runner import Runner
 from siftfunnel.lab.split.source import read_onnx, require_ordinary, with_outputs, with_weights_apart
 from siftfunnel.shared.tensors import OutputKind, OutputSpec
 
@@ -44,7 +43,7 @@ class Network:
     outputs: tuple[OutputSpec, ...]
     frames_per_run: int | None
     original_sha256: str
-    tensors: Mapping[str, Seen] = field(repr=False)
+    tensors: Mapping[str, Observed] = field(repr=False)
     stochastic: bool = False
     notes: tuple[str, ...] = ()
 

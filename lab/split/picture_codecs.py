@@ -1,17 +1,23 @@
 """What JPEG and WebP need for the same agreement: the uncut network on decoded pictures."""
 
+import json
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
+from hashlib import sha256
+from pathlib import Path
 from typing import Any
 
 import numpy as np
+import PIL
 from numpy.typing import NDArray
 
+from siftfunnel.lab.attacks.chunks import write_json
 from siftfunnel.lab.front.pictures import PictureCoding
 from siftfunnel.lab.split.features import Ends, Say, Seen
 from siftfunnel.shared.input_spec import InputSpec
 
 QUALITIES = (95, 90, 80, 75, 65, 50, 35, 20, 8)
+KINDS = ("jpeg", "webp")
 MOST_PICTURES = 300
 
 
@@ -70,19 +76,40 @@ class Curve:
         ]
 
 
-def picture_curve(
-    kind: str, ends: Ends, pixels_NHWC: NDArray[np.uint8], spec: InputSpec, seen: Seen, say: Say
-) -> Curve:
-    """Measure a picture codec on pictures that the network has seen uncoded.
+def picture_curves(
+    ends: Ends, pixels_NHWC: NDArray[np.uint8], spec: InputSpec, seen: Seen, say: Say, folder: Path
+) -> tuple[Curve, ...]:
+    """Measure picture codecs on pictures that the network has seen uncoded, once for each network and input.
 
     Args:
-        kind: ``jpeg`` or ``webp``.
         ends: The cut network; both halves one after the other are the uncut one.
         pixels_NHWC: The pictures as the network sees them.
         spec: Its input.
         seen: The same pictures.
         say: Shows progress.
+        folder: Where curves are kept; another network, input, pictures or encoder is measured anew.
     """
+    file = folder / f"{_key(ends, pixels_NHWC, spec)}.json"
+    if not file.is_file():
+        curves = [_measured(kind, ends, pixels_NHWC, spec, seen, say) for kind in KINDS]
+        folder.mkdir(parents=True, exist_ok=True)
+        write_json(file, {curve.kind: [asdict(quality) for quality in curve.qualities] for curve in curves})
+    stored: dict[str, list[dict[str, Any]]] = json.loads(file.read_text())
+    return tuple(Curve(kind, tuple(Quality(**each) for each in stored[kind])) for kind in KINDS)
+
+
+def _key(ends: Ends, pixels_NHWC: NDArray[np.uint8], spec: InputSpec) -> str:
+    """Of everything that a curve depends on."""
+    digest = sha256(repr((spec, QUALITIES, pixels_NHWC.shape, PIL.__version__)).encode())
+    for graph in (ends.halves.edge, ends.halves.cloud):
+        digest.update(graph.SerializeToString(deterministic=True))
+    digest.update(np.ascontiguousarray(pixels_NHWC).tobytes())
+    return digest.hexdigest()[:16]
+
+
+def _measured(
+    kind: str, ends: Ends, pixels_NHWC: NDArray[np.uint8], spec: InputSpec, seen: Seen, say: Say
+) -> Curve:
     found: list[Quality] = []
     for quality in QUALITIES:
         coding = PictureCoding(kind, quality)  # type: ignore[arg-type]  # jpeg or webp

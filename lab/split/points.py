@@ -1,7 +1,7 @@
-"""Rate points: for each target a step, found by real payloads, and the codec of it."""
+"""Rate points: for each target a step, found by real payloads, the codec of it, and what that does."""
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -10,13 +10,12 @@ from numpy.typing import NDArray
 
 from siftfunnel.lab.metrics.intervals import accuracy_interval, ci95_of_mean
 from siftfunnel.lab.split.features import Arrays, Ends, Say, Seen
-from siftfunnel.lab.split.fitting import Funnel, quantised
-from siftfunnel.lab.split.rates import estimated_bytes, step_for
+from siftfunnel.lab.split.fitting import Funnel, estimated_bytes, quantised, step_for
+from siftfunnel.lab.split.settings import Target
 from siftfunnel.lab.split.steps import Steps
-from siftfunnel.lab.split.targets import Target
 from siftfunnel.shared.json_fields import Fields
 from siftfunnel.shared.manifest import CodecSpec
-from siftfunnel.shared.manifest_fields import codec_as_json, read_codec
+from siftfunnel.shared.manifest_fields import as_json, read_codec
 from siftfunnel.shared.tensors import TensorSpec, pack, pack_arrays, unpack_array
 from siftfunnel.shared.wire import SealedCodec, calibrate_signed, packed
 
@@ -24,6 +23,8 @@ ROUNDS = 3
 """Of mending a step by real payloads; each brings it about ten times nearer."""
 CLOSE = 0.01
 _NO_DIGEST = "0" * 64
+WORSE_OUTSIDE = 1.6
+"""Times the divergence on pictures that were fitted to at which held-out ones say that those were too few."""
 
 
 @dataclass(frozen=True)
@@ -54,14 +55,17 @@ def calibrated(name: str, z: Sequence[NDArray[np.float32]], step: float) -> Code
     return specs[0] if len(specs) == 1 else packed(name, specs)
 
 
+def payloads(spec: CodecSpec, tensors: Sequence[TensorSpec], z: Arrays) -> list[bytes]:
+    """Of frames."""
+    codec = codec_of(spec, tensors)
+    return [codec.encode(frame) for frame in pack_arrays(z, tuple(tensors))]
+
+
 def through(spec: CodecSpec, tensors: Sequence[TensorSpec], z: Arrays) -> tuple[NDArray[np.int64], Arrays]:
     """Payload sizes of frames, and what arrives."""
-    codec = codec_of(spec, tensors)
-    packed = pack_arrays(z, tuple(tensors))
-    payloads = [codec.encode(frame) for frame in packed]
-    arrived = np.stack([codec.decode(payload) for payload in payloads])
-    sizes = np.array([len(payload) for payload in payloads], np.int64)
-    return sizes, tuple(unpack_array(arrived, tuple(tensors)))
+    codec, sent = codec_of(spec, tensors), payloads(spec, tensors, z)
+    arrived = np.stack([codec.decode(payload) for payload in sent])
+    return np.array([len(payload) for payload in sent], np.int64), unpack_array(arrived, tuple(tensors))
 
 
 def find_points(
@@ -101,7 +105,7 @@ def find_points(
         def mend(target: Target = target, step: float = step) -> dict[str, Any]:
             mended, spec = _mended(target, step, tensors, known, z)
             say(f"{target.name}: step {mended / funnel.unit:.3g} of a deviation")
-            return {"step": mended, "codec": codec_as_json(spec)}
+            return {"step": mended, "codec": as_json(spec)}
 
         found = keep.values(f"point-{target.name}", mend)
         points.append(Point(target, found["step"], read_codec(Fields(dict(found["codec"]), "a kept step"))))
@@ -162,7 +166,7 @@ def _mended(
     spec = calibrated(target.name, known, step)
     for _ in range(ROUNDS if target.bytes is not None else 0):
         assert target.bytes is not None
-        excess = float(through(spec, tensors, z)[0].mean()) / target.bytes
+        excess = float(np.mean(list(map(len, payloads(spec, tensors, z))))) / target.bytes
         if abs(excess - 1) < CLOSE:
             break
         # bytes fall somewhat faster than steps grow
@@ -171,16 +175,85 @@ def _mended(
     return step, spec
 
 
-def figures(point: Point, ends: Ends, funnel: Funnel, seen: Seen) -> dict[str, Any]:
-    """What a rate point does on pictures, through real payloads."""
-    sizes, arrived = through(point.spec, [part.sent for part in funnel.parts], funnel.encode(seen.tensors))
-    outputs = ends.cloud(funnel.decode(arrived))
-    return {
+def figures(spec: CodecSpec, ends: Ends, funnel: Funnel | None, seen: Seen) -> tuple[dict[str, Any], Arrays]:
+    """What a codec does on pictures, through real payloads, and the outputs for what arrived."""
+    sent = [part.sent for part in funnel.parts] if funnel else ends.halves.tensors
+    sizes, arrived = through(spec, sent, funnel.encode(seen.tensors) if funnel else seen.tensors)
+    outputs = ends.cloud(funnel.decode(arrived) if funnel else arrived)
+    told = {
         "payload_bytes_mean": round(float(sizes.mean()), 1),
         "payload_bytes_p95": round(float(np.percentile(sizes, 95)), 1),
-        "divergence_mean": round(float(seen.likeness.divergence_N(outputs).mean()), 5),
         **agreement_figures(seen.likeness.agreement_N(outputs), seen.likeness.is_share),
     }
+    return told, outputs
+
+
+def told_points(
+    ends: Ends, funnel: Funnel, points: Sequence[Point], fitted: Seen, held_out: Seen, say: Say
+) -> dict[str, Any]:
+    """Figures of rate points on held-out pictures and, for the first, on as many that were fitted to."""
+    found = {point.target.name: _with_divergence(point.spec, ends, funnel, held_out) for point in points}
+    for name, figure in found.items():
+        low, high = figure["agreement_ci95"]
+        say(
+            f"{name}: {figure['payload_bytes_mean']:,.0f} bytes, agreement {figure['agreement']:.1%} "
+            f"({low:.1%} to {high:.1%})"
+        )
+    first, constant = points[0], round(held_out.likeness.of_a_constant(), 4)
+    inside = _with_divergence(first.spec, ends, funnel, fitted.take(slice(0, len(held_out)), ends))
+    default = found[first.target.name]
+    notes = too_few(inside, default, len(fitted)) + no_more_than(constant, first.target.name, default)
+    for note in notes:
+        say(note)
+    return {
+        "points": found,
+        "first_point_on_fitted": inside,
+        "agreement_is": held_out.likeness.measure,
+        "agreement_of_a_constant_answer": constant,
+        "importance": funnel.importance,
+        "sides": [part.side for part in funnel.parts],
+        "channels": [part.channels for part in funnel.parts],
+        "notes": notes,
+    }
+
+
+def _with_divergence(spec: CodecSpec, ends: Ends, funnel: Funnel, seen: Seen) -> dict[str, Any]:
+    told, outputs = figures(spec, ends, funnel, seen)
+    return {**told, "divergence_mean": round(float(seen.likeness.divergence_N(outputs).mean()), 5)}
+
+
+def too_few(inside: Mapping[str, Any], outside: Mapping[str, Any], fitted: int) -> list[str]:
+    """Whether pictures that were fitted to fare so much better that more of them are wanted.
+
+    >>> figure = {"divergence_mean": 0.1, "payload_bytes_mean": 1000.0}
+    >>> too_few(figure, figure, 300)
+    []
+    """
+    # bytes are a part of the price: divergence falls with their power of about 1.5
+    excess = (outside["payload_bytes_mean"] / inside["payload_bytes_mean"]) ** 1.5
+    times = excess * (outside["divergence_mean"] + 1e-9) / (inside["divergence_mean"] + 1e-9)
+    if times < WORSE_OUTSIDE:
+        return []
+    return [
+        f"{fitted} pictures are too few for this cut: at equal bytes held-out ones diverge {times:.1f} times "
+        "as much as those that were fitted to; add pictures, some hundred say more, or cut where tensors are "
+        "smaller"
+    ]
+
+
+def no_more_than(constant: float, codec: str, figure: Mapping[str, Any]) -> list[str]:
+    """Whether an answer that never changes may agree as well as a codec, so that pictures do not tell.
+
+    >>> no_more_than(0.1, "l60", {"agreement": 0.9, "agreement_ci95": [0.85, 0.95]})
+    []
+    """
+    if figure["agreement_ci95"][0] > constant:
+        return []
+    return [
+        f"an answer that never changes has an agreement of {constant:.1%} on these pictures, {codec} "
+        f"{figure['agreement']:.1%}: they do not show what the funnel keeps; take others, which the network "
+        "answers differently, or more of them"
+    ]
 
 
 def agreement_figures(agreement_N: NDArray[Any], is_share: bool) -> dict[str, Any]:

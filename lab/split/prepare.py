@@ -18,17 +18,18 @@ import onnxruntime
 from numpy.typing import NDArray
 from onnx import TensorProto, numpy_helper
 
-from siftfunnel.lab.split.graphs import (
+from siftfunnel.lab.onnx_graphs import (
     RANDOM,
     NetworkError,
     all_nodes,
     copy_of,
     exceeds_protobuf,
     given_inputs,
+    rename,
     set_shape,
     weights,
 )
-from siftfunnel.lab.split.runner import (
+from siftfunnel.lab.onnx_runner import (
     Runner,
     open_session,
     relative_difference,
@@ -79,7 +80,6 @@ def prepare(model: onnx.ModelProto, shape: tuple[int, ...], batch: int | None) -
     original = _with_batch(model, shape, batch or 1)
     frames = random_frames(model, (2 * (batch or 1), *shape))
     reference = Runner(original, batch or 1, optimise=False)
-    _require_batch(reference, frames[: batch or 1])
     expected = reference(frames)
     stochastic = draws_noise(model) and _differs(reference(frames), expected)
     rough = is_rough(model)
@@ -182,9 +182,7 @@ def _take_names_back(model: onnx.ModelProto) -> None:
     taken = {*made, *weights(model.graph), *(value.name for value in model.graph.input)}
     back = {name: name.removeprefix(_IN_SINGLE) for name in made if name.startswith(_IN_SINGLE)}
     back = {name: old for name, old in back.items() if old not in taken}
-    for node in nodes:
-        for names in (node.input, node.output):
-            names[:] = [back.get(name, name) for name in names]
+    rename(model.graph.node, back)
 
 
 def free_batch(model: onnx.ModelProto, shape: tuple[int, ...], batch: int) -> onnx.ModelProto:
@@ -219,19 +217,6 @@ def _require_equal(found: tuple[NDArray[Any], ...], expected: tuple[NDArray[Any]
     if not difference <= (ROUGH_TOLERANCE if rough else TOLERANCE):
         raise NetworkError(f"prepared, the network's outputs differ by {difference:.1e} of the largest value")
     return difference
-
-
-def _require_batch(reference: Runner, frames: NDArray[Any]) -> None:
-    bad = [
-        f"{name} {output.shape}"
-        for name, output in zip(reference.outputs, reference.raw(frames), strict=True)
-        if output.ndim == 0 or len(output) != len(frames)
-    ]
-    if bad:
-        raise NetworkError(
-            f"of {len(frames)} frames in a run the first axis of {', '.join(bad)} is no batch: "
-            "leave such outputs out (--outputs NAME,...), or export the network without what merges frames"
-        )
 
 
 def _notes(

@@ -3,12 +3,12 @@
 A wrong one costs accuracy without a word; `siftfunnel split check` shows several side by side.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
+from siftfunnel.lab.onnx_graphs import NetworkError
 from siftfunnel.lab.split.facts import InputFacts
-from siftfunnel.lab.split.graphs import NetworkError
 from siftfunnel.shared.input_spec import InputSpec
 
 IMAGENET_MEAN, IMAGENET_STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
@@ -17,55 +17,29 @@ RESIZED = 256 / 224
 """The picture's shorter side, of which the centre is cut, by the input's: the habit of ImageNet."""
 
 
-def _plain(facts: InputFacts, **values: Any) -> InputSpec:
-    """An input of the graph's size, layout and type; of one channel the mean of three values is taken."""
-    if facts.dtype == "uint8":
-        values |= {"scale": 1.0, "mean": (0.0,) * 3, "std": (1.0,) * 3}
-    if facts.channels == 1:
-        values |= {"colour": "grey"}
-        values |= {key: (round(sum(values[key]) / 3, 6),) for key in ("mean", "std")}
-    told = {"filter": "bilinear", **values}
-    return InputSpec(facts.height, facts.width, layout=facts.layout, dtype=facts.dtype, **told)  # type: ignore[arg-type]  # checked by InputSpec
-
-
-def _centred(facts: InputFacts) -> dict[str, Any]:
-    """The centre of a picture made a little larger than the input."""
-    return {"shorter_side": round(max(facts.height, facts.width) * RESIZED)}
-
-
-def _imagenet(facts: InputFacts) -> InputSpec:
-    return _plain(facts, mean=IMAGENET_MEAN, std=IMAGENET_STD, **_centred(facts))
-
-
-def _caffe(facts: InputFacts) -> InputSpec:
-    return _plain(facts, mean=CAFFE_MEAN_BGR, std=(1.0,) * 3, scale=1.0, colour="BGR", **_centred(facts))
-
-
-def _minus_one_to_one(facts: InputFacts) -> InputSpec:
-    return _plain(facts, mean=(0.5,) * 3, std=(0.5,) * 3, **_centred(facts))
-
-
-def _zero_to_one(facts: InputFacts) -> InputSpec:
-    return _plain(facts, mean=(0.0,) * 3, std=(1.0,) * 3, **_centred(facts))
-
-
-def _raw(facts: InputFacts) -> InputSpec:
-    return _plain(facts, mean=(0.0,) * 3, std=(1.0,) * 3, scale=1.0, **_centred(facts))
-
-
-def _letterbox(facts: InputFacts) -> InputSpec:
-    return _plain(facts, mean=(0.0,) * 3, std=(1.0,) * 3, crop="letterbox")
-
-
-PRESETS: Mapping[str, Callable[[InputFacts], InputSpec]] = {
-    "imagenet": _imagenet,
-    "caffe-bgr": _caffe,
-    "minus-one-to-one": _minus_one_to_one,
-    "zero-to-one": _zero_to_one,
-    "raw": _raw,
-    "letterbox": _letterbox,
+_NONE, _ONE = (0.0,) * 3, (1.0,) * 3
+PRESETS: Mapping[str, Mapping[str, Any]] = {
+    "imagenet": {"mean": IMAGENET_MEAN, "std": IMAGENET_STD},
+    "caffe-bgr": {"mean": CAFFE_MEAN_BGR, "std": _ONE, "scale": 1.0, "colour": "BGR"},
+    "minus-one-to-one": {"mean": (0.5,) * 3, "std": (0.5,) * 3},
+    "zero-to-one": {"mean": _NONE, "std": _ONE},
+    "raw": {"mean": _NONE, "std": _ONE, "scale": 1.0},
+    "letterbox": {"mean": _NONE, "std": _ONE, "crop": "letterbox"},
 }
-"""By name; `letterbox-640` is `letterbox` for an input of that size."""
+"""Words of `InputSpec` by name; `letterbox-640` is `letterbox` for an input of that size."""
+
+
+def _spec(facts: InputFacts, words: Mapping[str, Any]) -> InputSpec:
+    """An input of the graph's size, layout and type; of one channel the mean of three values is taken."""
+    told = {"filter": "bilinear", **words}
+    if "crop" not in words:
+        told["shorter_side"] = round(max(facts.height, facts.width) * RESIZED)
+    if facts.dtype == "uint8":
+        told |= {"scale": 1.0, "mean": _NONE, "std": _ONE}
+    if facts.channels == 1:
+        told |= {"colour": "grey"}
+        told |= {key: (round(sum(told[key]) / 3, 6),) for key in ("mean", "std")}
+    return InputSpec(facts.height, facts.width, layout=facts.layout, dtype=facts.dtype, **told)  # type: ignore[arg-type]  # checked by InputSpec
 
 
 def preset(name: str, facts: InputFacts, **changes: Any) -> InputSpec:
@@ -92,7 +66,7 @@ def preset(name: str, facts: InputFacts, **changes: Any) -> InputSpec:
     if given.get("crop", "centre") != "centre":
         given.setdefault("shorter_side", None)
     try:
-        return replace(known(facts), **given)
+        return replace(_spec(facts, known), **given)
     except ValueError as error:
         raise NetworkError(f"preset {name}: {error}") from error
 
@@ -100,8 +74,8 @@ def preset(name: str, facts: InputFacts, **changes: Any) -> InputSpec:
 def all_presets(facts: InputFacts) -> dict[str, InputSpec]:
     """Every preset that differs from those before it: a graph of bytes leaves little to choose."""
     found: dict[str, InputSpec] = {}
-    for name, make in PRESETS.items():
-        spec = make(facts)
+    for name, words in PRESETS.items():
+        spec = _spec(facts, words)
         if spec not in found.values():
             found[name] = spec
     return found

@@ -20,7 +20,7 @@ from torch import Tensor
 from siftfunnel.lab.split.features import Ends, Seen
 from siftfunnel.lab.split.halves import Halves
 from siftfunnel.lab.split.likeness import comparable, judged, log_scores
-from siftfunnel.lab.split.patches import to_maps, to_patches
+from siftfunnel.lab.split.linear import to_maps, to_patches
 from siftfunnel.shared.onnx_torch import OnnxModule, UnsupportedOperatorError
 from siftfunnel.shared.tensors import OutputSpec, TensorSpec
 

@@ -7,7 +7,7 @@ import onnx
 from google.protobuf.message import DecodeError
 from onnx import TensorProto
 
-from siftfunnel.lab.split.graphs import NetworkError, all_nodes, copy_of, given_inputs, weights
+from siftfunnel.lab.onnx_graphs import NetworkError, all_nodes, copy_of, given_inputs, weights
 
 ORT_DOMAINS = frozenset({"", "ai.onnx", "ai.onnx.ml", "com.microsoft", "com.microsoft.nchwc"})
 

@@ -16,7 +16,7 @@ from typing import Any
 from torch import Tensor
 
 from siftfunnel.lab.attacks.chunks import claim, read_tensors, write_json, write_tensors
-from siftfunnel.lab.checkpoints import RUN, RunFolderError
+from siftfunnel.lab.training.checkpoints import RUN, RunFolderError
 
 FIT, STEPS, ABOUT = "fit.json", "steps", "about.json"
 Made = tuple[dict[str, Tensor], dict[str, Any]]

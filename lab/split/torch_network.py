@@ -17,7 +17,7 @@ import torch
 from safetensors.torch import load_file
 from torch import Tensor, nn
 
-from siftfunnel.lab.split.graphs import NetworkError
+from siftfunnel.lab.onnx_graphs import NetworkError
 from siftfunnel.lab.split.network import Network, network_of_graph
 
 OPSET = 17

@@ -9,15 +9,15 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from siftfunnel.lab.checkpoints import RunFolderError
-from siftfunnel.lab.data import DataError
-from siftfunnel.lab.data_sets.own import OwnPictures
+from siftfunnel.lab.data.own import OwnPictures
 from siftfunnel.lab.split.features import Say, Seen, see
-from siftfunnel.lab.split.fit import MOST_FITTED, MOST_HELD_OUT, labels_of, read_pictures, told_points
 from siftfunnel.lab.split.folder import SplitRun, load_run, require_own, save_run
-from siftfunnel.lab.split.points import find_points
+from siftfunnel.lab.split.pictures import MOST_FITTED, MOST_HELD_OUT, read_parts, required_labels
+from siftfunnel.lab.split.points import find_points, told_points
+from siftfunnel.lab.split.settings import TrainSettings
 from siftfunnel.lab.split.steps import FIT
-from siftfunnel.lab.split.training import FunnelTask, TrainSettings, thumbnails, train_funnel
+from siftfunnel.lab.split.training import FunnelTask, thumbnails, train_funnel
+from siftfunnel.lab.training.checkpoints import RunFolderError
 from siftfunnel.shared.onnx_torch import UnsupportedOperatorError
 
 CHECKPOINTS = "training"
@@ -50,14 +50,18 @@ def train_run(
 
     Raises:
         KeyboardInterrupt: stopped; what was done is kept.
-        RunFolderError: no run with a funnel there, or a training with other settings or files of no split in
-            ``folder``.
+        RunFolderError: no run with a funnel there, the same folder twice, or a training with other settings
+            or files of no split in ``folder``.
         DataError: too few pictures, or none whose label is a class.
         ValueError: labels without fine-tuning, or a network that cannot be fine-tuned.
     """
     if labels is not None and not settings.finetune:
         raise ValueError(
             "labels are for --finetune, which changes the network's own weights: add it, or leave them out"
+        )
+    if folder.resolve() == source.resolve():
+        raise RunFolderError(
+            f"{folder} holds the run to go on from, which stays what it is: choose another --out"
         )
     run = load_run(source)
     require_own(folder)
@@ -67,7 +71,7 @@ def train_run(
         raise ValueError(f"{source} holds a network that is only cut: train wants one with --funnel linear")
     if images is None and settings.finetune:
         labels = labels or run.labels
-    pictures = read_pictures(images or run.pictures, run.spec, labels)
+    pictures = read_parts(images or run.pictures, run.spec, labels)
     classes = _classes(run, pictures, most_pictures, say) if settings.finetune else None
     pixels = pictures.attacker.images_NHWC[:most_pictures]
     ends = run.ends
@@ -129,28 +133,11 @@ def _classes(
     run: SplitRun, pictures: OwnPictures, most_pictures: int, say: Say
 ) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
     """Of the pictures to train on and of the held-out ones."""
-    if not any(output.is_scores for output in run.halves.outputs):
-        raise ValueError("--finetune needs an output that ranks classes, this network has none")
-    if not pictures.is_labelled:
-        raise DataError(
-            f"--finetune needs labels: put the pictures of {pictures.name} into a folder for each class, or "
-            "--labels CSV with NAME,LABEL of each"
-        )
-    parts = ((pictures.attacker, most_pictures), (pictures.attacked, MOST_HELD_OUT))
-    found = [
-        labels_of(pictures, images.take(np.arange(min(most, len(images)))), run) for images, most in parts
-    ]
-    first, second = found
-    if first is None or second is None:
-        known = run.class_ids or run.classes
-        raise DataError(
-            f"labels such as {', '.join(pictures.attacker.classes[:3])} are no id, name or number of the "
-            f"network's classes ({', '.join(known[:3])}, ...): name them so, or `fit` with --classes"
-        )
-    unknown = int((first < 0).sum() + (second < 0).sum())
-    if unknown:
-        say(f"{unknown} of {len(first) + len(second)} pictures have no label that is a class: only distilled")
-    return first, second
+    classes = required_labels(run, pictures, (most_pictures, MOST_HELD_OUT))
+    told = np.concatenate(classes)
+    if (told < 0).any():
+        say(f"{(told < 0).sum()} of {len(told)} pictures have no label that is a class: only distilled")
+    return classes
 
 
 def _with_trained(
@@ -159,5 +146,6 @@ def _with_trained(
     ends, targets = task.ends(), [point.target for point in run.points]
     funnel, points = find_points(ends, task.funnel(), fitted, held_out, targets, say)
     figures = told_points(ends, funnel, points, fitted, held_out, say)
-    made = run.with_points(funnel, points, {**figures, "linear": run.about.get("points"), "train": told})
-    return replace(made, weights=task.tuning.arrays()) if task.tuning is not None else made
+    about = {**run.about, **figures, "linear": run.about.get("points"), "train": told}
+    weights = task.tuning.arrays() if task.tuning is not None else run.weights
+    return replace(run, funnel=funnel, points=points, about=about, weights=weights)

@@ -13,7 +13,6 @@ strong ones. Rounding is straight through for what the cloud gets, and noise for
 
 import math
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -22,63 +21,22 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from siftfunnel.lab.checkpoints import Progress, Run
-from siftfunnel.lab.losses import channel_correlation, distance_correlation_squared
+from siftfunnel.lab.defences.losses import channel_correlation, distance_correlation_squared
 from siftfunnel.lab.split.features import Arrays, Ends, Seen
 from siftfunnel.lab.split.finetuning import Tuning
-from siftfunnel.lab.split.fitting import Funnel, quantised
+from siftfunnel.lab.split.fitting import Funnel, estimated_bytes, quantised, step_for
+from siftfunnel.lab.split.halves import with_weights
 from siftfunnel.lab.split.likeness import comparable
 from siftfunnel.lab.split.mixing import Mixing
 from siftfunnel.lab.split.points import Point
-from siftfunnel.lab.split.rates import estimated_bytes, step_for
 from siftfunnel.lab.split.sensitivity import TorchCloud
-from siftfunnel.lab.split.weights import with_weights
-from siftfunnel.lab.train import FitSettings, Task, adamw, fit
+from siftfunnel.lab.split.settings import TrainSettings
+from siftfunnel.lab.training.checkpoints import Progress, RunFolder
+from siftfunnel.lab.training.fitting import FitSettings, Task, adamw, fit
 
 STEP_JITTER = (0.85, 1.2)
 THUMBNAIL = 28
 """Pixels a side of what the adversarial term's attacker wants."""
-
-
-@dataclass(frozen=True)
-class TrainSettings:
-    """How to go on.
-
-    Attributes:
-        steps: Of the optimiser.
-        steps_per_check: Between two looks at held-out pictures, after which a checkpoint is written.
-        batch_size: Pictures in a step.
-        learning_rate: Of A and B, whose entries begin at 0.
-        feature_weight: Of the error of the transmitted channels.
-        distance_correlation: Of Eq. 12, between pictures and what is sent.
-        channel_correlation: Of Eq. 13, between channels of what is sent.
-        adversary: Of the term by which a linear attacker's picture gets worse.
-        finetune: Whether the cloud half's own weights change too, which needs labels.
-        label_weight: Of the labels' cross-entropy, where they do.
-        weights_rate: Of the weights' learning rate, as a share of A's and B's.
-        seed: Of what is drawn.
-    """
-
-    steps: int = 400
-    steps_per_check: int = 50
-    batch_size: int = 12
-    learning_rate: float = 3e-4
-    feature_weight: float = 0.0
-    distance_correlation: float = 0.0
-    channel_correlation: float = 0.0
-    adversary: float = 0.0
-    finetune: bool = False
-    label_weight: float = 1.0
-    weights_rate: float = 0.1
-    seed: int = 1
-
-    def __post_init__(self) -> None:
-        rates = (self.learning_rate, self.weights_rate)
-        if min(self.steps, self.steps_per_check, self.batch_size) < 1 or not min(rates) > 0:
-            raise ValueError("steps, steps between checks, batch size and learning rates must be above 0")
-        weights = (self.feature_weight, self.distance_correlation, self.channel_correlation, self.adversary)
-        if min(*weights, self.label_weight) < 0:
-            raise ValueError("weights of terms must not be below 0")
 
 
 class _Reversed(torch.autograd.Function):
@@ -300,7 +258,7 @@ def train_funnel(
         KeyboardInterrupt: stopped; the same call continues.
         RunFolderError: the folder holds a training with other settings.
     """
-    run = Run(folder, {"train": vars(settings), **about})
+    run = RunFolder(folder, {"train": vars(settings), **about})
     checks = math.ceil(settings.steps / settings.steps_per_check)
     how = FitSettings(checks, settings.learning_rate, warmup_share=0.1, weight_decay=0.0, seed=settings.seed)
     progress = fit(task, how, run, lambda model, how: _optimizer(task, how))

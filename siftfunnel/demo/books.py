@@ -75,7 +75,6 @@ class Books:
         self, key: Key, figures: Figures, before: Mapping[str, Any], wanted: int | None, active: bool
     ) -> Row:
         tally, attacker = self.tallies[key], self.attacker(key)
-        edge_ms, round_trip_ms, payload_bytes = figures
         return Row(
             name=key[0],
             codec=key[1],
@@ -84,9 +83,7 @@ class Books:
             frames_wanted=wanted,
             rate_fps=tally.rate_fps(time.monotonic()),
             accuracy=tally.accuracy,
-            edge_ms=edge_ms,
-            round_trip_ms=round_trip_ms,
-            payload_bytes=payload_bytes,
+            **figures._asdict(),
             wire_bytes=since(attacker, before, "wire_bytes_mean", "frames_intercepted"),
             errors=tally.errors,
             rebuilt=attacker.get("frames_reconstructed", 0),

@@ -4,21 +4,22 @@ import threading
 import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from siftfunnel.demo.books import Books
 from siftfunnel.demo.choice import DemoConfig, pictures_below
-from siftfunnel.demo.control import ControlServer, WishError
-from siftfunnel.demo.pairs import pairs_of, tasks_of
 from siftfunnel.demo.parties import Turn
 from siftfunnel.demo.pictures import Feeder, Pictures
 from siftfunnel.demo.playing import Playing
-from siftfunnel.demo.restarts import Restarts
-from siftfunnel.demo.selection import Selection
+from siftfunnel.demo.processes import Restarts
+from siftfunnel.demo.selection import Selection, WishError, pairs_of, tasks_of
 from siftfunnel.demo.services import Services
 from siftfunnel.demo.tally import Tally
 from siftfunnel.demo.view import Snapshot, View
 from siftfunnel.shared.showing import printable
+
+if TYPE_CHECKING:
+    from siftfunnel.demo.control import ControlServer
 
 SETTLE_TIMEOUT_S = 60.0
 SETTLE_STILL_S = 4.0
@@ -131,7 +132,7 @@ class Conductor:
         Raises:
             PartyError: a party did not come up, or died too often.
         """
-        control = None if self._config.headless else ControlServer(self)
+        control = None if self._config.headless else self._controlled()
         try:
             self._services.start(control.url if control else None)
             if not self._stop.is_set():
@@ -145,6 +146,11 @@ class Conductor:
             self._services.end()
             if control:
                 control.close()
+
+    def _controlled(self) -> "ControlServer":
+        from siftfunnel.demo.control import ControlServer
+
+        return ControlServer(self)
 
     def summary_settings(self) -> dict[str, Any]:
         """What the figures depend on, for the summary."""

@@ -1,27 +1,32 @@
 """The conductor's control address: what runs, wishes for something else, own pictures, the kill button.
 
-Standard-library HTTP on loopback. A page in somebody's browser could reach it too, so a request must name a
-loopback host (no DNS rebinding), come from no foreign origin, and carry JSON or a picture (no form of another
-site).
+HTTP on loopback. A page in somebody's browser could reach it too, so it stands behind the gate that the
+attacker's page has: a request must name a loopback host (no DNS rebinding), come from no foreign origin, and
+carry JSON or a picture (no form of another site).
 """
 
 import json
+import socket
 import threading
+from asyncio import to_thread
 from collections.abc import Callable
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any, Protocol
 
-from siftfunnel.shared.hosts import is_own_origin, names_this_machine
+import uvicorn
+from starlette.applications import Starlette
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response
+from starlette.routing import Route
+
+from siftfunnel.attacker.web.gate import Gate, Refusal, check_content_type, read_body
+from siftfunnel.demo.selection import WishError
+from siftfunnel.shared.ports import LOOPBACK
 
 MAX_ORDER_BYTES = 4096
 MAX_PICTURE_BYTES = 4 << 20
 PARTIES = ("cloud", "edge")
 _PATHS = "GET /state, POST /switch, POST /picture and POST /end"
 _MAGIC = (b"\xff\xd8\xff", b"\x89PNG\r\n\x1a\n")
-
-
-class WishError(ValueError):
-    """A wish the conductor cannot grant; the text says why."""
 
 
 class Orders(Protocol):
@@ -41,36 +46,63 @@ class Orders(Protocol):
 
 
 class ControlServer:
-    """Serves the address on 127.0.0.1 from a thread of its own."""
+    """Serves the address on 127.0.0.1 from a thread of its own; port 0 takes a free one."""
 
     def __init__(self, orders: Orders, port: int = 0) -> None:
-        """Start to serve.
-
-        Args:
-            orders: who obeys.
-            port: 0 takes a free one.
-        """
-        self._server = _Server(("127.0.0.1", port), _handler(orders))
-        self._thread = threading.Thread(target=self._server.serve_forever, name="control", daemon=True)
+        listener = socket.create_server((LOOPBACK, port))
+        self.url = f"http://{LOOPBACK}:{listener.getsockname()[1]}"
+        self._server = uvicorn.Server(uvicorn.Config(_app(orders), log_level="error", ws="none"))
+        self._thread = threading.Thread(
+            target=self._server.run, args=([listener],), name="control", daemon=True
+        )
         self._thread.start()
-
-    @property
-    def url(self) -> str:
-        """The address, without a slash at the end."""
-        return f"http://127.0.0.1:{self._server.server_address[1]}"
 
     def close(self) -> None:
         """Stop serving and free the port."""
-        self._server.shutdown()
-        self._server.server_close()
+        self._server.should_exit = True
         self._thread.join()
 
 
-class _Server(ThreadingHTTPServer):
-    daemon_threads = True
+def _app(orders: Orders) -> Gate:
+    def state(_request: Request) -> Response:
+        return JSONResponse(orders.state())
 
-    def handle_error(self, request: Any, client_address: Any) -> None:
-        """Say nothing: a client that goes away in the middle is no news."""
+    async def switch(request: Request) -> Response:
+        return JSONResponse(await to_thread(orders.switch, read_wish(await _order(request))))
+
+    async def end(request: Request) -> Response:
+        return JSONResponse(await to_thread(orders.end, read_end(await _order(request))))
+
+    async def picture(request: Request) -> Response:
+        check_content_type(request, "image/")
+        body = await read_body(request, MAX_PICTURE_BYTES)
+        if not is_picture(body):
+            raise WishError("send a picture as JPEG, PNG or WebP")
+        orders.picture(body)
+        return Response(status_code=204)
+
+    async def refused(_request: Request, error: Exception) -> Response:
+        refusal = error if isinstance(error, Refusal) else Refusal(422, str(error))
+        return refusal.response()
+
+    async def unknown(request: Request, _error: Exception) -> Response:
+        return Refusal(404, f"no such path {request.url.path}; there are {_PATHS}").response()
+
+    app = Starlette(
+        routes=[
+            Route("/state", state),
+            Route("/switch", switch, methods=["POST"]),
+            Route("/end", end, methods=["POST"]),
+            Route("/picture", picture, methods=["POST"]),
+        ],
+        exception_handlers={Refusal: refused, WishError: refused, 404: unknown, 405: unknown},
+    )
+    return Gate(app, addresses=False)
+
+
+async def _order(request: Request) -> bytes:
+    check_content_type(request, "application/json")
+    return await read_body(request, MAX_ORDER_BYTES)
 
 
 def _is_names(value: object) -> bool:
@@ -138,85 +170,3 @@ def _read_object(body: bytes) -> dict[str, Any]:
     if not isinstance(value, dict):
         raise WishError("the body is no JSON object")
     return value
-
-
-def _handler(orders: Orders) -> type[BaseHTTPRequestHandler]:
-    class Handler(BaseHTTPRequestHandler):
-        protocol_version = "HTTP/1.1"
-        timeout = 10.0
-
-        def do_GET(self) -> None:
-            if self._refused_as_foreign():
-                return
-            if self.path != "/state":
-                self._answer(404, {"error": f"no such path {self.path}; there are {_PATHS}"})
-                return
-            self._answer(200, orders.state())
-
-        def do_POST(self) -> None:
-            if self._refused_as_foreign():
-                return
-            obey = {"/switch": self._switch, "/picture": self._picture, "/end": self._end}.get(self.path)
-            if obey is None:
-                self._answer(404, {"error": f"no such path {self.path}; there are {_PATHS}"})
-                return
-            try:
-                obey()
-            except WishError as error:
-                self._answer(422, {"error": str(error)})
-
-        def _switch(self) -> None:
-            if (body := self._body("application/json", MAX_ORDER_BYTES)) is not None:
-                self._answer(200, orders.switch(read_wish(body)))
-
-        def _end(self) -> None:
-            if (body := self._body("application/json", MAX_ORDER_BYTES)) is not None:
-                self._answer(200, orders.end(read_end(body)))
-
-        def _picture(self) -> None:
-            body = self._body("image/", MAX_PICTURE_BYTES)
-            if body is None:
-                return
-            if not is_picture(body):
-                raise WishError("send a picture as JPEG, PNG or WebP")
-            orders.picture(body)
-            self._answer(204, None)
-
-        def _body(self, kind: str, most: int) -> bytes | None:
-            """The body, if it is of a kind and no larger than this; else None, and it was refused."""
-            length = self.headers.get("Content-Length", "")
-            if not self.headers.get_content_type().startswith(kind):
-                self._answer(415, {"error": f"send {kind if kind[-1] != '/' else 'a picture, image/...'}"})
-            elif not (length.isascii() and length.isdigit() and len(length) < 10 and int(length) <= most):
-                self._answer(413, {"error": f"send a body of at most {most} bytes with its Content-Length"})
-            else:
-                return self.rfile.read(int(length))
-            return None
-
-        def _refused_as_foreign(self) -> bool:
-            host = self.headers.get("Host")
-            if names_this_machine(host) and is_own_origin(self.headers.get("Origin"), host):
-                return False
-            self._answer(
-                403, {"error": "only this machine may ask: the host or origin is not a loopback name"}
-            )
-            return True
-
-        def _answer(self, status: int, value: dict[str, Any] | None) -> None:
-            body = b"" if value is None else json.dumps(value).encode()
-            self.send_response(status)
-            if value is not None:
-                self.send_header("Content-Type", "application/json")
-                self.send_header("Content-Length", str(len(body)))
-            self.send_header("Cache-Control", "no-store")
-            if status >= 400:
-                # A refused request's body was not read; it must not be taken for the next request.
-                self.send_header("Connection", "close")
-                self.close_connection = True
-            self.end_headers()
-            self.wfile.write(body)
-
-        def log_message(self, format: str, *args: Any) -> None:
-            """Keep the terminal for the view."""
-
-    return Handler

@@ -8,7 +8,6 @@ from typing import Any
 from siftfunnel.demo.parties import Turn
 from siftfunnel.demo.pictures import Feeder
 from siftfunnel.demo.processes import Party
-from siftfunnel.demo.tally import OutcomeReader
 
 
 class Playing:
@@ -89,3 +88,24 @@ class Playing:
         """Remove what the edge wrote, when it has been read."""
         for path in (self._reader.path, self._summary):
             path.unlink(missing_ok=True)
+
+
+class OutcomeReader:
+    """Follows the edge's ``--output jsonl:FILE`` while it is being written."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.position = 0
+        self._rest = b""
+
+    def read(self) -> list[dict[str, Any]]:
+        """Whole lines written since the last call; half a line waits for its end."""
+        try:
+            with self.path.open("rb") as file:
+                file.seek(self.position)
+                fresh = file.read()
+        except FileNotFoundError:
+            return []
+        self.position += len(fresh)
+        *lines, self._rest = (self._rest + fresh).split(b"\n")
+        return [json.loads(line) for line in lines if line.strip()]

@@ -2,13 +2,10 @@
 
 import json
 import socket
-import urllib.request
 from typing import Any
 
+from siftfunnel.attacker.asking import AskError, ask
 from siftfunnel.shared.ports import LOOPBACK
-
-# Environment proxies must not see, or fail, what never leaves this machine.
-_OPENER = urllib.request.build_opener(urllib.request.ProxyHandler({}))
 
 
 def port_is_free(port: int, host: str = LOOPBACK) -> bool:
@@ -26,9 +23,8 @@ def port_is_free(port: int, host: str = LOOPBACK) -> bool:
 def get_json(url: str, timeout_s: float = 2.0) -> dict[str, Any] | None:
     """The JSON object at ``url``; None where nothing, or nothing of the kind, answers."""
     try:
-        with _OPENER.open(url, timeout=timeout_s) as answer:
-            value = json.load(answer)
-    except (OSError, ValueError):
+        value = json.loads(ask(url, timeout_s)[1])
+    except (AskError, ValueError):
         return None
     return value if isinstance(value, dict) else None
 
@@ -36,9 +32,8 @@ def get_json(url: str, timeout_s: float = 2.0) -> dict[str, Any] | None:
 def answers(url: str, timeout_s: float = 2.0) -> bool:
     """Whether ``url`` answers with success."""
     try:
-        with _OPENER.open(url, timeout=timeout_s) as answer:
-            return int(answer.status) < 400
-    except (OSError, ValueError):
+        return ask(url, timeout_s)[0] < 400
+    except AskError:
         return False
 
 

@@ -1,10 +1,13 @@
-"""Child processes that end with their parent and can say why they ended before it."""
+"""Child processes that end with their parent, say why they ended before it, and are brought back."""
 
 import contextlib
 import os
 import signal
 import subprocess
-from collections.abc import Mapping, Sequence
+import time
+from collections import deque
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO
 
@@ -12,6 +15,9 @@ from siftfunnel.shared.children import module_path, python_module
 
 TAIL_LINES = 12
 _PIPE_BYTES = 4096
+PAUSE_S = 3.0
+MOST = 5
+WITHIN_S = 120.0
 
 
 class PartyError(RuntimeError):
@@ -129,3 +135,93 @@ class Party:
         with contextlib.suppress(ProcessLookupError):
             os.killpg(self._process.pid, signal.SIGKILL)
         self._process.wait()
+
+
+@dataclass
+class Restarts:
+    """When a party that is gone may come back; pure, callers pass the time in.
+
+    Attributes:
+        pause_s: how long it stays away, so that a person sees it.
+        most: deaths by itself within `within_s` that are forgiven; one more is too many.
+        within_s: seconds over which they count.
+    """
+
+    pause_s: float = PAUSE_S
+    most: int = MOST
+    within_s: float = WITHIN_S
+    _deaths_s: deque[float] = field(default_factory=deque)
+    _due_s: float | None = None
+    _killed: bool = False
+
+    def killed(self) -> None:
+        """Somebody asked for the next death; it is not counted."""
+        self._killed = True
+
+    def died(self, now_s: float) -> bool:
+        """Note a death; False where it was one too many.
+
+        >>> restarts = Restarts(most=1)
+        >>> restarts.died(0.0), restarts.died(1.0), restarts.died(500.0)
+        (True, False, True)
+        """
+        self._due_s = now_s + self.pause_s
+        if self._killed:
+            self._killed = False
+            return True
+        while self._deaths_s and self._deaths_s[0] <= now_s - self.within_s:
+            self._deaths_s.popleft()
+        self._deaths_s.append(now_s)
+        return len(self._deaths_s) <= self.most
+
+    @property
+    def away(self) -> bool:
+        """Whether it died and has not come back."""
+        return self._due_s is not None
+
+    def due(self, now_s: float) -> bool:
+        """Whether it is to come back now; True once per death."""
+        if self._due_s is None or now_s < self._due_s:
+            return False
+        self._due_s = None
+        return True
+
+
+class Supervised:
+    """A party that is brought back when it dies, a bounded number of times.
+
+    Args:
+        start: starts it.
+        say: told of its deaths and returns.
+    """
+
+    def __init__(self, start: Callable[[], Party], say: Callable[[str], None]) -> None:
+        self.restarts = Restarts()
+        self._start = start
+        self._say = say
+        self.party = start()
+
+    @property
+    def up(self) -> bool:
+        """Whether its process runs."""
+        return self.party.returncode is None
+
+    def kill(self) -> None:
+        """End it without asking; it comes back."""
+        self.restarts.killed()
+        self.party.kill()
+
+    def look(self) -> None:
+        """Note a death, and bring it back when its time has come.
+
+        Raises:
+            PartyError: it died too often.
+        """
+        now_s = time.monotonic()
+        if not self.up and not self.restarts.away:
+            if not self.restarts.died(now_s):
+                raise self.party.ended()
+            self._say(f"{self.party.how_it_ended()}; it comes back in {self.restarts.pause_s:.0f} s")
+        elif self.restarts.due(now_s):
+            self.party = self._start()
+            self._say(f"{self.party.name} is started again")

@@ -1,13 +1,87 @@
-"""What plays next: pairs in turn until a human chooses one, then that one. Safe across threads."""
+"""Which networks play together, and when: pairs in turn until a human chooses one, then that one."""
 
 import threading
-from collections.abc import Mapping, Sequence
+from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from siftfunnel.demo.control import WishError
-from siftfunnel.demo.pairs import Pair, about, task_of
 from siftfunnel.shared.bundle import Bundle
+from siftfunnel.shared.plain_words import codec_says, says, title_of
+
+
+class WishError(ValueError):
+    """A wish the conductor cannot grant; the text says why."""
+
+
+@dataclass(frozen=True)
+class Pair:
+    """Networks that get the same pictures at the same time: two as a rule."""
+
+    bundles: tuple[Bundle, ...]
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Names of its bundles."""
+        return tuple(bundle.name for bundle in self.bundles)
+
+    @property
+    def titles(self) -> tuple[str, ...]:
+        """What people call its networks; their names where two would be called the same."""
+        titles = tuple(title_of(bundle.manifest) for bundle in self.bundles)
+        return titles if len(set(titles)) == len(titles) else self.names
+
+    def as_json(self) -> dict[str, Any]:
+        """What the page offers as a choice."""
+        return {"bundles": list(self.names), "title": " | ".join(self.titles)}
+
+
+def pairs_of(bundles: Sequence[Bundle]) -> tuple[Pair, ...]:
+    """The ordinary network of each task beside each other one of that task, in the order given.
+
+    Where a task has no ordinary network its first one takes that part.
+    """
+    pairs = []
+    for task in tasks_of(bundles):
+        anchor = next((each for each in task.bundles if each.manifest.defence == "none"), task.bundles[0])
+        others = [each for each in task.bundles if each is not anchor]
+        pairs += [Pair(tuple(b for b in task.bundles if b is anchor or b is other)) for other in others]
+        pairs += [] if others else [task]
+    return tuple(pairs)
+
+
+def task_of(bundle: Bundle) -> Hashable:
+    """What a network is asked: its classes, or where it ranks none, its outputs."""
+    manifest = bundle.manifest
+    if manifest.classes:
+        return frozenset(manifest.ids)
+    return frozenset((output.name, output.kind, output.shape) for output in manifest.given)
+
+
+def tasks_of(bundles: Sequence[Bundle]) -> tuple[Pair, ...]:
+    """All networks that answer one question together, for a run that is to play each of them once."""
+    tasks: dict[Hashable, list[Bundle]] = {}
+    for bundle in bundles:
+        tasks.setdefault(task_of(bundle), []).append(bundle)
+    return tuple(Pair(tuple(task)) for task in tasks.values())
+
+
+def about(pair: Pair, codecs: dict[str, str]) -> list[dict[str, Any]]:
+    """What the page says of each network of a pair that plays.
+
+    Args:
+        pair: it.
+        codecs: which codec each bundle uses.
+    """
+    return [
+        {
+            "bundle": bundle.name,
+            "title": title,
+            "says": says(bundle.manifest),
+            "codec": codecs[bundle.name],
+            "codecs": [{"name": each.name, "says": codec_says(each)} for each in bundle.manifest.codecs],
+        }
+        for bundle, title in zip(pair.bundles, pair.titles, strict=True)
+    ]
 
 
 @dataclass(frozen=True)
@@ -32,7 +106,7 @@ def codec_for(bundle: Bundle, wanted: str | None) -> str:
 
 
 class Selection:
-    """The current choice, written by the conductor and by the page's switches.
+    """The current choice, written by the conductor and by the page's switches; safe across threads.
 
     Args:
         bundles: what can be chosen.

@@ -10,53 +10,12 @@ from siftfunnel.certs import make_certificates
 from siftfunnel.demo import parties, ports
 from siftfunnel.demo.choice import DemoConfig
 from siftfunnel.demo.parties import Meeting
-from siftfunnel.demo.processes import Party, PartyError
-from siftfunnel.demo.restarts import Restarts
+from siftfunnel.demo.processes import Party, PartyError, Supervised
 from siftfunnel.shared.hosts import TOKEN_VARIABLE
 from siftfunnel.shared.ports import LOOPBACK
 
 START_TIMEOUT_S = 60.0
 _POLL_S = 0.1
-
-
-class Supervised:
-    """A party that is brought back when it dies, a bounded number of times.
-
-    Args:
-        start: starts it.
-        say: told of its deaths and returns.
-    """
-
-    def __init__(self, start: Callable[[], Party], say: Callable[[str], None]) -> None:
-        self.restarts = Restarts()
-        self._start = start
-        self._say = say
-        self.party = start()
-
-    @property
-    def up(self) -> bool:
-        """Whether its process runs."""
-        return self.party.returncode is None
-
-    def kill(self) -> None:
-        """End it without asking; it comes back."""
-        self.restarts.killed()
-        self.party.kill()
-
-    def look(self) -> None:
-        """Note a death, and bring it back when its time has come.
-
-        Raises:
-            PartyError: it died too often.
-        """
-        now_s = time.monotonic()
-        if not self.up and not self.restarts.away:
-            if not self.restarts.died(now_s):
-                raise self.party.ended()
-            self._say(f"{self.party.how_it_ended()}; it comes back in {self.restarts.pause_s:.0f} s")
-        elif self.restarts.due(now_s):
-            self.party = self._start()
-            self._say(f"{self.party.name} is started again")
 
 
 class Services:
@@ -124,9 +83,13 @@ class Services:
         return ports.get_json(f"{self.meeting.page_url}summary{self._config.page_query}")
 
     def end(self) -> None:
-        """End the edge first, so that it can drain, then who listens, then who serves."""
+        """End the edge first, so that it can drain, then who listens and who serves at once."""
+        if self._edge is not None:
+            self._edge.end()
         lasting = [each.party for each in (self._attacker, self.cloud) if each is not None]
-        for party in (*([self._edge] if self._edge else []), *lasting):
+        for party in lasting:
+            party.ask_to_end()
+        for party in lasting:
             party.end()
         self._edge = self._attacker = self.cloud = None
 

@@ -1,15 +1,12 @@
-"""What the edge reported: outcomes read line by line, added up, written as the summary."""
+"""What the edge reported of a network through a codec, added up, and whether the demo kept its promises."""
 
-import json
-import math
-from array import array
 from collections import Counter, deque
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
-from typing import Any
+from statistics import fmean, median
+from typing import Any, NamedTuple
 
-from siftfunnel.demo.ranges import Range
+from siftfunnel.edge_client.summary import Sample
 
 ATTACKER_KEYS = ("frames_intercepted", "frames_reconstructed", "mse_mean", "psnr_mean", "ssim_mean")
 _RATE_WINDOW_S = 5.0
@@ -18,28 +15,62 @@ _REASONS_MAX = 10_000
 _REASONS_TOLD = 10
 _CLASSES_TOLD, _CLASSES_SAID = 10, 3
 
-Figures = tuple[float | None, float | None, float | None]
-"""Median edge time and median round trip in milliseconds, mean payload in bytes."""
+
+class Figures(NamedTuple):
+    """Median edge time and median round trip in milliseconds, mean payload in bytes; None of no frames."""
+
+    edge_ms: float | None = None
+    round_trip_ms: float | None = None
+    payload_bytes: float | None = None
 
 
-def percentile(values: Iterable[float], percent: float) -> float | None:
-    """The value below which ``percent`` of the values lie, linearly interpolated; None of nothing.
+@dataclass
+class Range:
+    """What one output's values were, over all frames.
 
-    >>> percentile([4.0, 1.0, 3.0, 2.0], 50)
-    2.5
+    Attributes:
+        frames: how often it was answered.
+        shape: of the last one.
+        low: the smallest finite value; None of none. Outputs of many values come without them.
+        high: the largest.
     """
-    ordered = sorted(values)
-    if not ordered:
-        return None
-    position = (len(ordered) - 1) * percent / 100
-    low, high = math.floor(position), math.ceil(position)
-    return ordered[low] + (ordered[high] - ordered[low]) * (position - low)
+
+    frames: int = 0
+    shape: Sequence[int] = ()
+    low: float | None = None
+    high: float | None = None
+
+    def add(self, told: Mapping[str, Any]) -> None:
+        """Take one answer's output into account, as the edge's line has it."""
+        self.frames += 1
+        self.shape = told["shape"]
+        values = [*_numbers(told["values"]), *(each for each in (self.low, self.high) if each is not None)]
+        if values:
+            self.low, self.high = min(values), max(values)
+
+    def in_words(self) -> str:
+        """Its shape, and its values where lines hold them.
+
+        >>> Range(1, (2, 4), -0.5, 1.25).in_words()
+        '2x4 in [-0.5, 1.25]'
+        """
+        shape = "x".join(map(str, self.shape)) or "one number"
+        if self.low is None or self.high is None:
+            return shape
+        return f"{shape} in [{self.low:.4g}, {self.high:.4g}]"
+
+    def as_json(self) -> dict[str, Any]:
+        """For the summary."""
+        return {"frames": self.frames, "shape": list(self.shape), "lowest": self.low, "highest": self.high}
 
 
-def mean(values: Iterable[float]) -> float | None:
-    """The arithmetic mean; None of nothing."""
-    listed = list(values)
-    return math.fsum(listed) / len(listed) if listed else None
+def _numbers(values: Any) -> Iterator[float]:
+    """The numbers in nested lists, without nulls."""
+    if isinstance(values, list):
+        for each in values:
+            yield from _numbers(each)
+    elif values is not None:
+        yield float(values)
 
 
 @dataclass
@@ -56,9 +87,9 @@ class Tally:
         lost: pictures handed to an edge that died before it said what became of them.
         answers: how often each class was the best one.
         outputs: what was answered beside classes, by the output's name.
-        edge_ms: preprocessing, model and encoding, per answered frame.
-        round_trip_ms: from send to answer, per answered frame.
-        payload_bytes: encoded feature, per answered frame.
+        edge_ms: preprocessing, model and encoding, of answered frames.
+        round_trip_ms: from send to answer, of answered frames.
+        payload_bytes: encoded feature, of answered frames.
     """
 
     labels: frozenset[str]
@@ -73,11 +104,11 @@ class Tally:
     last_error: str | None = None
     answers: Counter[str] = field(default_factory=Counter)
     outputs: dict[str, Range] = field(default_factory=dict)
-    edge_ms: "array[float]" = field(default_factory=lambda: array("d"))
-    round_trip_ms: "array[float]" = field(default_factory=lambda: array("d"))
-    payload_bytes: "array[float]" = field(default_factory=lambda: array("d"))
+    edge_ms: Sample = field(default_factory=Sample)
+    round_trip_ms: Sample = field(default_factory=Sample)
+    payload_bytes: Sample = field(default_factory=Sample)
+    _latest: deque[tuple[float, float, float]] = field(default_factory=lambda: deque(maxlen=_LATELY_FRAMES))
     _times_s: deque[float] = field(default_factory=deque)
-    _turn_began: int = 0
     _turn_began_s: float = 0.0
 
     @property
@@ -129,23 +160,20 @@ class Tally:
 
     def begin_turn(self, now_s: float) -> None:
         """From here on ``lately`` tells of a new turn, whose codec and channel may be others."""
-        self._turn_began = len(self.edge_ms)
+        self._latest.clear()
         self._turn_began_s = now_s
 
     def lately(self) -> Figures:
         """Of this turn's last frames; for a live view."""
-        return self._figures(max(self._turn_began, len(self.edge_ms) - _LATELY_FRAMES))
+        if not self._latest:
+            return Figures()
+        edge_ms, round_trip_ms, payload_bytes = zip(*self._latest, strict=True)
+        return Figures(median(edge_ms), median(round_trip_ms), fmean(payload_bytes))
 
     def overall(self) -> Figures:
         """Of all frames, as the summary has them."""
-        return self._figures(0)
-
-    def _figures(self, first: int) -> Figures:
-        return (
-            percentile(self.edge_ms[first:], 50),
-            percentile(self.round_trip_ms[first:], 50),
-            mean(self.payload_bytes[first:]),
-        )
+        edge_ms, round_trip_ms = self.edge_ms.percentile(50), self.round_trip_ms.percentile(50)
+        return Figures(edge_ms, round_trip_ms, self.payload_bytes.mean())
 
     def as_json(self, attacker: Mapping[str, Any]) -> dict[str, Any]:
         """This network's part of the demo's summary.
@@ -166,19 +194,20 @@ class Tally:
             "accuracy": self.accuracy,
             "classes": dict(self.answers.most_common(_CLASSES_TOLD)),
             "outputs": {name: told.as_json() for name, told in self.outputs.items()},
-            "edge_ms_p50": percentile(self.edge_ms, 50),
-            "round_trip_ms_p50": percentile(self.round_trip_ms, 50),
-            "round_trip_ms_p99": percentile(self.round_trip_ms, 99),
-            "payload_bytes_mean": mean(self.payload_bytes),
+            "edge_ms_p50": self.edge_ms.percentile(50),
+            "round_trip_ms_p50": self.round_trip_ms.percentile(50),
+            "round_trip_ms_p99": self.round_trip_ms.percentile(99),
+            "payload_bytes_mean": self.payload_bytes.mean(),
             "wire_bytes_mean": attacker.get("wire_bytes_mean"),
             "attacker": overheard,
         }
 
     def _add_answer(self, outcome: Mapping[str, Any]) -> None:
         self.answered += 1
-        self.edge_ms.append(float(outcome["edge_ms"]))
-        self.round_trip_ms.append(float(outcome["round_trip_ms"]))
-        self.payload_bytes.append(float(outcome["payload_bytes"]))
+        told = outcome["edge_ms"], outcome["round_trip_ms"], outcome["payload_bytes"]
+        self._latest.append(told)
+        for sample, value in zip((self.edge_ms, self.round_trip_ms, self.payload_bytes), told, strict=True):
+            sample.add(value)
         best = outcome["top"][0] if outcome["top"] else {}
         if best:
             self.answers[best["class"]] += 1
@@ -206,27 +235,6 @@ def since(books: Mapping[str, Any], before: Mapping[str, Any], name: str, weight
         return None
     total, total_before = (books.get(name) or 0.0) * count, (before.get(name) or 0.0) * count_before
     return float(total - total_before) / (count - count_before)
-
-
-class OutcomeReader:
-    """Follows the edge's ``--output jsonl:FILE`` while it is being written."""
-
-    def __init__(self, path: Path) -> None:
-        self.path = path
-        self.position = 0
-        self._rest = b""
-
-    def read(self) -> list[dict[str, Any]]:
-        """Whole lines written since the last call; half a line waits for its end."""
-        try:
-            with self.path.open("rb") as file:
-                file.seek(self.position)
-                fresh = file.read()
-        except FileNotFoundError:
-            return []
-        self.position += len(fresh)
-        *lines, self._rest = (self._rest + fresh).split(b"\n")
-        return [json.loads(line) for line in lines if line.strip()]
 
 
 def overheard(books: Mapping[str, Any], name: str, codec: str) -> Mapping[str, Any]:

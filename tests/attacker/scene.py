@@ -12,7 +12,8 @@ from numpy.typing import NDArray
 
 from siftfunnel.attacker.knowledge import Knowledge, gather
 from siftfunnel.attacker.preview import PreviewState, Truth
-from siftfunnel.attacker.tap.events import Event, FeedState, Overheard, Sink, Traffic
+from siftfunnel.attacker.tap.events import Direction, Event, FeedState, Overheard, Sink, Traffic
+from siftfunnel.attacker.tap.shape import read
 from siftfunnel.shared.bundle import Bundle
 from siftfunnel.shared.preprocess import normalise
 from siftfunnel.shared.rpc import split_inference_pb2 as pb
@@ -88,19 +89,7 @@ def heard_frame(
     frame: bytes, digest: str | None, connection: str = "c1", time_s: float = 1.0, wire_bytes: int = 100
 ) -> Overheard:
     """A tap's event of a frame on its way up."""
-    return Overheard(
-        connection,
-        time_s,
-        "up",
-        1,
-        "frame",
-        METHOD,
-        digest,
-        "header" if digest else None,
-        frame,
-        wire_bytes,
-        Traffic(),
-    )
+    return heard("up", frame, digest, connection, time_s, wire_bytes)
 
 
 def heard_reply(
@@ -115,9 +104,33 @@ def heard_reply(
         reply = pb.Reply(sequence=sequence, error=pb.FrameError(code=pb.FrameError.RESOURCE_EXHAUSTED))
     else:
         reply = pb.Reply(sequence=sequence, prediction=pb.Prediction(class_index=[class_index], score=[0.75]))
-    message = reply.SerializeToString()
+    return heard("down", reply.SerializeToString(), None, connection, time_s, wire_bytes)
+
+
+def heard(
+    direction: Direction,
+    message: bytes,
+    digest: str | None = None,
+    connection: str = "c1",
+    time_s: float = 1.0,
+    wire_bytes: int = 100,
+    method: str = METHOD,
+) -> Overheard:
+    """A tap's event of a message."""
+    content = read(method, direction, message)
     return Overheard(
-        connection, time_s, "down", 1, "reply", METHOD, None, None, message, wire_bytes, Traffic()
+        connection,
+        time_s,
+        direction,
+        1,
+        content.kind,
+        method,
+        digest,
+        "header" if digest else None,
+        message,
+        content.parts,
+        wire_bytes,
+        Traffic(),
     )
 
 

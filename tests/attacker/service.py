@@ -2,7 +2,6 @@
 
 import asyncio
 import datetime
-import threading
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from functools import cache
@@ -13,11 +12,11 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
-from siftfunnel.attacker.feeds.config import Endpoint
 from siftfunnel.attacker.feeds.copier import Copier
 from siftfunnel.attacker.feeds.spool import Chunk, SpoolItem
 from siftfunnel.attacker.tap.connection import ConnectionTap
 from siftfunnel.attacker.tap.events import Direction, Event, Overheard
+from siftfunnel.shared.ports import Endpoint
 from siftfunnel.shared.rpc import split_inference_pb2 as pb
 from siftfunnel.shared.rpc import split_inference_pb2_grpc as rpc
 
@@ -113,18 +112,15 @@ async def _record(play: Play, secure: bool) -> Transcript:
             transcript.append((item.direction, item.data))
 
     async with serving(server_credentials() if secure else None) as port:
-        copier = Copier(Endpoint("127.0.0.1", 0), Endpoint("127.0.0.1", port), note)
-        address = f"localhost:{copier.bind().port}"
-        thread = threading.Thread(target=copier.run)
-        thread.start()
+        copier = Copier(Endpoint("127.0.0.1", port), note)
+        address = f"localhost:{(await copier.listen(Endpoint('127.0.0.1', 0))).port}"
         credentials = grpc.ssl_channel_credentials(certificate()[0])
         channel = (
             grpc.aio.secure_channel(address, credentials) if secure else grpc.aio.insecure_channel(address)
         )
         async with channel:
             await play(rpc.SplitInferenceStub(channel))
-        copier.stop()
-        await asyncio.to_thread(thread.join)
+        await copier.stop()
     return transcript
 
 

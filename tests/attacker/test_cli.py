@@ -8,17 +8,18 @@ from typing import Any
 import httpx
 import pytest
 
-from siftfunnel.attacker.cli import add_attacker_parser, config_from, main, parse_endpoint
-from siftfunnel.attacker.feeds.config import Endpoint, RelayConfig
+from siftfunnel.attacker.cli import add_attacker_parser, config_from, main
+from siftfunnel.attacker.feeds.config import RelayConfig
 from siftfunnel.attacker.serving import name_feeds
+from siftfunnel.shared.ports import Endpoint
 from tests.attacker.scene import HandFeed, Scene
 
 TAP = "relay:0:127.0.0.1:9"
 
 
-def parse(*arguments: str, **defaults: Any) -> argparse.Namespace:
+def parse(*arguments: str) -> argparse.Namespace:
     parser = argparse.ArgumentParser()
-    add_attacker_parser(parser.add_subparsers(), **defaults)
+    add_attacker_parser(parser.add_subparsers())
     return parser.parse_args(["attacker", *arguments])
 
 
@@ -53,9 +54,7 @@ def test_flags_become_a_configuration() -> None:
     assert (config.record, config.retention_mb) == (Path("r.jsonl"), 2.5)
 
 
-def test_defaults_come_from_the_console_then_from_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
-    given = config_from(parse("--tap", TAP, bundles_default=[Path("shipped")]))
-    assert given.bundles == (Path("shipped"),)
+def test_defaults_come_from_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("SIFTFUNNEL_MODELS", "one:two")
     monkeypatch.setenv("SIFTFUNNEL_INVERTERS", "three")
     config = config_from(parse("--tap", TAP))
@@ -91,7 +90,7 @@ def test_a_token_that_a_cookie_cannot_hold_or_that_can_be_guessed_is_refused(
         (["--tap", TAP, "--preview", "edge:8090"], "--preview must be an address"),
         (["--tap", TAP, "--control", "ftp://x"], "--control must be an address"),
         (["--tap", TAP, "--preview", "ftp://me:geheim@x"], r"not 'ftp://\*\*\*@x'"),
-        (["--tap", TAP, "--retention-mb", "0"], "--retention-mb must be above 0"),
+        (["--tap", TAP, "--retention-mb", "0"], "retention_mb must be above 0"),
         (["--tap", TAP, "--page-name", "demo.local:80"], "--page-name must be a host's name"),
         (["--tap", TAP, "--page-token-file", "/no/such"], "--page-token-file /no/such"),
     ],
@@ -102,13 +101,10 @@ def test_bad_input_is_refused_with_its_flag(arguments: list[str], complaint: str
 
 
 @pytest.mark.parametrize("text", ["eighty", "::1:80", "127.0.0.1:", "127.0.0.1:70000", ""])
-def test_what_is_no_endpoint_is_refused(text: str) -> None:
-    with pytest.raises(ValueError, match=r"HOST:PORT|port"):
-        parse_endpoint(text)
-
-
-def test_an_ipv6_endpoint_needs_brackets() -> None:
-    assert parse_endpoint("[::1]:80") == Endpoint("::1", 80)
+def test_what_is_no_address_of_a_page_is_refused(text: str, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        parse("--tap", TAP, "--http", text)
+    assert "--http" in capsys.readouterr().err
 
 
 def test_a_bad_tap_lists_the_forms(capsys: pytest.CaptureFixture[str]) -> None:

@@ -12,9 +12,10 @@ from siftfunnel.attacker.intake import Intake
 from siftfunnel.attacker.knowledge import gather
 from siftfunnel.attacker.ledger import BundleTally, Ledger
 from siftfunnel.attacker.tap.events import ConnectionClosed, Opaque, Overheard, Traffic
+from siftfunnel.attacker.tap.shape import BATCH_METHOD
 from siftfunnel.shared.rpc import split_inference_pb2 as pb
-from tests.attacker.scene import Scene, heard_frame, heard_reply
-from tests.ownbundle import make_own_bundle
+from tests.attacker.scene import Scene, heard, heard_frame, heard_reply
+from tests.tinynetwork import make_own_bundle
 
 
 class Desk:
@@ -56,18 +57,9 @@ def test_frames_that_share_a_message_become_exchanges_of_their_own(desk: Desk, s
     replies = [
         pb.Reply(sequence=n, prediction=pb.Prediction(class_index=[1], score=[0.5])) for n in (3, 4, 5)
     ]
-    up = replace(
-        heard_frame(frames[0], scene.open.digest, wire_bytes=1000),
-        kind="frames",
-        message=pb.Frames(frames=sent).SerializeToString(),
-    )
-    down = replace(
-        heard_reply(3, 1),
-        kind="replies",
-        message=pb.Replies(replies=replies).SerializeToString(),
-        wire_bytes=50,
-    )
-    desk.tell(up, down)
+    up, down = pb.Frames(frames=sent).SerializeToString(), pb.Replies(replies=replies).SerializeToString()
+    desk.tell(heard("up", up, scene.open.digest, wire_bytes=1000, method=BATCH_METHOD))
+    desk.tell(heard("down", down, wire_bytes=50, method=BATCH_METHOD))
     assert [exchange.sequence for exchange in desk.new] == [3, 4, 5]
     assert [exchange.payload for exchange in desk.new] == [frame.payload for frame in sent]
     assert all(exchange.answer is not None for exchange in desk.new)
@@ -158,7 +150,7 @@ def test_a_frame_of_an_unknown_bundle_is_counted_and_not_handed_over(
 
 def test_rubbish_is_counted(desk: Desk, scene: Scene) -> None:
     rubbish = heard_frame(b"\xff\xff\xff", scene.open.digest)
-    desk.tell(rubbish, replace(heard_reply(0, 1), message=b"\x08"))
+    desk.tell(rubbish, heard("down", b"\x08"))
     assert desk.new == []
     assert desk.ledger.malformed_messages == 2
 
@@ -185,10 +177,8 @@ def test_an_answer_that_was_heard_before_its_frame_is_counted_with_it(desk: Desk
 def test_no_message_from_the_network_is_an_accident(scene: Scene, messages: list[tuple[bool, bytes]]) -> None:
     desk = Desk(scene)
     for is_frame, message in messages:
-        shell = heard_frame(b"", scene.open.digest) if is_frame else heard_reply(0, 0)
-        desk.tell(replace(shell, message=message))
-    heard = sum(is_frame for is_frame, _ in messages)
-    assert len(desk.new) <= heard
+        desk.tell(heard("up" if is_frame else "down", message, scene.open.digest))
+    assert len(desk.new) <= sum(is_frame for is_frame, _ in messages)
     json.dumps(desk.ledger.as_json(), allow_nan=False)
 
 
@@ -229,7 +219,7 @@ def test_codecs_that_a_client_invents_share_one_entry_of_the_books(desk: Desk, s
 
 def own_reply(sequence: int, *tensors: pb.Tensor) -> Overheard:
     reply = pb.Reply(sequence=sequence, prediction=pb.Prediction(outputs=tensors))
-    return replace(heard_reply(sequence, 0), message=reply.SerializeToString())
+    return heard("down", reply.SerializeToString())
 
 
 def test_tensors_of_an_answer_stay_with_their_frame_until_it_is_settled(scene: Scene, tmp_path: Path) -> None:

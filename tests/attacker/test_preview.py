@@ -1,4 +1,5 @@
 import base64
+import contextlib
 import json
 import threading
 from collections.abc import Iterator
@@ -11,8 +12,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from siftfunnel.attacker.preview import NoCamera, PreviewError, Truth, TruthStore, read_batch
-from siftfunnel.attacker.preview_client import PreviewClient
+from siftfunnel.attacker.preview import NoCamera, PreviewClient, Truth, TruthStore, read_batch
+from siftfunnel.shared.json_fields import FieldError, parse_object
 from tests.attacker.scene import eventually
 
 DIGEST = "ab" * 32
@@ -49,14 +50,13 @@ def test_an_answer_of_the_preview_becomes_pictures() -> None:
 @pytest.mark.parametrize(
     ("answer", "complaint"),
     [
-        ([], "JSON object"),
-        ({}, "frames"),
+        ({}, "session"),
         (batch(cursor="3"), "cursor"),
         (batch(missed=True), "missed"),
-        (batch("x"), "a frame must be"),  # type: ignore[arg-type]
+        (batch("x"), "list of objects"),  # type: ignore[arg-type]
         (batch(told(digest="xyz")), "digest"),
-        (batch(told(height=0)), "height and width"),
-        (batch(told(height=100_000)), "height and width"),
+        (batch(told(height=0)), "height"),
+        (batch(told(height=100_000)), "height"),
         (batch(told(height=3)), "18 bytes, 3x3 RGB needs 27"),
         (batch(told(pixels_b64="!")), "not base64"),
         (batch(told(sequence=None)), "sequence"),
@@ -65,7 +65,7 @@ def test_an_answer_of_the_preview_becomes_pictures() -> None:
     ],
 )
 def test_what_is_no_answer_of_a_preview_is_refused_by_field(answer: Any, complaint: str) -> None:
-    with pytest.raises(PreviewError, match=complaint):
+    with pytest.raises(FieldError, match=complaint):
         read_batch(answer)
 
 
@@ -99,10 +99,8 @@ json_values = st.recursive(
 
 @given(json_values)
 def test_any_json_is_read_or_refused(value: Any) -> None:
-    try:
-        read_batch(value)
-    except PreviewError:
-        return
+    with contextlib.suppress(FieldError):
+        read_batch(parse_object(json.dumps(value), "an answer"))
 
 
 def test_a_store_gives_each_picture_once_and_forgets_the_oldest() -> None:
@@ -232,7 +230,7 @@ def test_credentials_of_the_preview_are_used_and_not_shown(edge: Edge) -> None:
 
 
 def test_an_endless_answer_is_given_up(edge: Edge, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("siftfunnel.attacker.preview_client.MAX_PREVIEW_BYTES", 300)
+    monkeypatch.setattr("siftfunnel.attacker.preview.MAX_PREVIEW_BYTES", 300)
     client = PreviewClient(f"http://127.0.0.1:{edge.port}")
     client.start(lambda truth: None)
     assert eventually(lambda: "more than 300 bytes" in client.state().detail)

@@ -14,11 +14,12 @@ from numpy.typing import NDArray
 
 from siftfunnel.cloud_server import engine as engines
 from siftfunnel.cloud_server.batching import BatchPolicy
-from siftfunnel.cloud_server.config import CloudConfig, Endpoint
+from siftfunnel.cloud_server.config import CloudConfig
 from siftfunnel.cloud_server.engine import Engine, EngineFactory, EngineOptions, OnnxRuntimeEngine
 from siftfunnel.cloud_server.pieces import Outputs
 from siftfunnel.cloud_server.server import CloudServer
 from siftfunnel.shared.bundle import Bundle
+from siftfunnel.shared.ports import Endpoint
 from siftfunnel.shared.rpc import split_inference_pb2 as pb
 from siftfunnel.shared.rpc import split_inference_pb2_grpc as rpc
 from siftfunnel.shared.wire import codec_by_name, make_codecs

@@ -13,10 +13,11 @@ import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
 from siftfunnel.cloud_server.admin import AdminServer, AdminView, State
-from siftfunnel.cloud_server.config import CloudConfig, Endpoint
+from siftfunnel.cloud_server.config import CloudConfig
 from siftfunnel.cloud_server.ports import ListenError, listening_sockets
 from siftfunnel.cloud_server.server import CloudServer
 from siftfunnel.shared.bundle import Bundle
+from siftfunnel.shared.ports import Endpoint
 from siftfunnel.shared.rpc import split_inference_pb2 as pb
 from siftfunnel.shared.rpc.split_inference_pb2_grpc import SplitInferenceStub
 from tests.cloud_server.conftest import LOOPBACK, Frames, Serve, damaged, metadata

@@ -145,8 +145,8 @@ def test_clearing_gives_back_everything() -> None:
             {"max_batch_size": 8, "queue_limit_frames": 7},
             "queue_limit_frames .7. must be at least max_batch_size",
         ),
-        ({"max_wait_ms": -1.0}, "max_wait_ms must be a finite number of at least 0"),
-        ({"max_wait_ms": math.nan}, "max_wait_ms must be a finite number of at least 0"),
+        ({"max_wait_ms": -1.0}, "max_wait_ms must be at least 0"),
+        ({"max_wait_ms": math.nan}, "max_wait_ms must be at least 0"),
     ],
 )
 def test_a_policy_out_of_range_is_refused(fields: dict[str, float], complaint: str) -> None:

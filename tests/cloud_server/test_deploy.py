@@ -16,7 +16,7 @@ import grpc
 import pytest
 import yaml
 
-from siftfunnel.cloud_server.cli import add_arguments, config_from
+from siftfunnel.cloud_server.cli import add_cloud_parser, config_from
 from siftfunnel.cloud_server.config import CloudConfig
 from siftfunnel.cloud_server.service import SERVICE
 from siftfunnel.shared.bundle import Bundle
@@ -54,11 +54,9 @@ def container() -> dict[str, Any]:
 
 def config(args: list[str]) -> CloudConfig:
     """What the server makes of a container's arguments."""
-    command, *flags = args
-    assert command == "cloud"
     parser = argparse.ArgumentParser()
-    add_arguments(parser)
-    return config_from(parser.parse_args(flags))
+    add_cloud_parser(parser.add_subparsers())
+    return config_from(parser.parse_args(args))
 
 
 def validate(resource: dict[str, Any]) -> None:

@@ -13,9 +13,10 @@ import pytest
 from numpy.typing import NDArray
 from PIL import Image
 
-from siftfunnel.cloud_server.config import CloudConfig, Endpoint
+from siftfunnel.cloud_server.config import CloudConfig
 from siftfunnel.cloud_server.server import CloudServer
 from siftfunnel.shared.bundle import Bundle
+from siftfunnel.shared.ports import Endpoint
 from siftfunnel.shared.tls import TlsFiles
 from tests.tinybundle import make_tiny_bundle
 

@@ -185,7 +185,7 @@ def test_a_device_that_fails_the_self_test_is_refused(network: Bundle, tmp_path:
 def test_large_outputs_that_nobody_fetches_stop_the_reading(
     network: Bundle, network_server: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("siftfunnel.edge_client.engine._UNCOLLECTED_BYTES", 1)
+    monkeypatch.setattr("siftfunnel.edge_client.delivery._UNCOLLECTED_BYTES", 1)
     settings = ClientSettings(window=WindowPolicy(limit=1))
     with (
         SplitClient(network, network_server, settings=settings) as client,

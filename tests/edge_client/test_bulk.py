@@ -10,9 +10,8 @@ import pytest
 
 from siftfunnel.edge_client import Answer, SplitClient
 from siftfunnel.edge_client.address import ServerAddress
-from siftfunnel.edge_client.client import ClientSettings
+from siftfunnel.edge_client.settings import ClientSettings, WindowPolicy
 from siftfunnel.edge_client.transport import Ask, StreamCall
-from siftfunnel.edge_client.window import WindowPolicy
 from siftfunnel.shared.bundle import Bundle
 from siftfunnel.shared.rpc import split_inference_pb2 as pb
 from tests.edge_client.conftest import pixels
@@ -53,6 +52,7 @@ def test_every_picture_has_its_one_answer_and_messages_are_fewer(
     pictures = [pixels(number) for number in range(100)]
     with SplitClient(bundle, server) as client:
         expected = [client.classify(picture).class_name for picture in pictures[:10]]
+    listener.sizes.clear()
     settings = ClientSettings(frames_per_message=per_message)
     with SplitClient(bundle, server, settings=settings) as client:
         outcomes = list(client.stream(pictures))

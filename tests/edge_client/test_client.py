@@ -12,11 +12,9 @@ import pytest
 from PIL import Image
 
 from siftfunnel.edge_client import Answer, EdgeModel, FrameFailure, SplitClient
-from siftfunnel.edge_client.client import ClientSettings
 from siftfunnel.edge_client.errors import BundleMismatch, ServerRefused, ServerUnreachable
 from siftfunnel.edge_client.outcome import Outcome
-from siftfunnel.edge_client.reconnection import ReconnectPolicy
-from siftfunnel.edge_client.window import WindowPolicy
+from siftfunnel.edge_client.settings import ClientSettings, ReconnectPolicy, WindowPolicy
 from siftfunnel.shared.bundle import Bundle, BundleError
 from siftfunnel.shared.preprocess import ImageError, prepare
 from siftfunnel.shared.wire import CodecError

@@ -10,11 +10,9 @@ import grpc
 import pytest
 
 from siftfunnel.edge_client import Answer, FrameFailure, SplitClient
-from siftfunnel.edge_client.client import ClientSettings
 from siftfunnel.edge_client.errors import BundleMismatch, FrameFailed, ServerRefused, ServerUnreachable
 from siftfunnel.edge_client.outcome import Outcome
-from siftfunnel.edge_client.reconnection import ReconnectPolicy
-from siftfunnel.edge_client.window import WindowPolicy
+from siftfunnel.edge_client.settings import ClientSettings, ReconnectPolicy, WindowPolicy
 from siftfunnel.shared.bundle import Bundle
 from siftfunnel.shared.rpc import split_inference_pb2 as pb
 from siftfunnel.shared.rpc.split_inference_pb2_grpc import (
@@ -44,11 +42,6 @@ class Scripted(SplitInferenceServicer):  # type: ignore[misc]
             number, self.calls = self.calls, self.calls + 1
         context.send_initial_metadata(self._metadata)
         yield from self._script(number, self._noted(frames), context)
-
-    def Infer(self, frame: pb.Frame, context: Any) -> pb.Reply:
-        with self._lock:
-            number, self.calls = self.calls, self.calls + 1
-        return next(iter(self._script(number, self._noted(iter([frame])), context)))
 
     def _noted(self, frames: Iterator[pb.Frame]) -> Iterator[pb.Frame]:
         for frame in frames:
@@ -170,9 +163,9 @@ def test_a_draining_server_is_left_and_its_frames_go_to_the_next_call(bundle: Bu
 
 def test_a_single_call_is_made_again_when_the_server_drains(bundle: Bundle) -> None:
     def script(call: int, frames: Iterator[pb.Frame], context: Any) -> Iterator[pb.Reply]:
+        frame = next(frames)
         if call == 0:
             context.abort(grpc.StatusCode.UNAVAILABLE, "draining")
-        frame = next(frames)
         yield error(frame, pb.FrameError.UNAVAILABLE) if call == 1 else prediction(frame)
 
     with (
@@ -180,7 +173,7 @@ def test_a_single_call_is_made_again_when_the_server_drains(bundle: Bundle) -> N
         SplitClient(bundle, address, settings=settings()) as client,
     ):
         assert client.classify(pixels(0)).sends == 3
-    assert servicer.received == [0, 0]
+    assert servicer.received == [0, 0, 0]
 
 
 def test_replies_said_twice_or_to_nobody_make_no_second_outcome(bundle: Bundle) -> None:

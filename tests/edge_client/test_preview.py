@@ -15,9 +15,11 @@ import pytest
 from PIL import Image
 
 from siftfunnel.edge_client import Answer, SplitClient
-from siftfunnel.edge_client.preview import InputRing, PreviewConfig, PreviewServer
+from siftfunnel.edge_client.preview import InputRing, PreviewServer
 from siftfunnel.edge_client.run import _publisher
+from siftfunnel.edge_client.settings import PreviewConfig
 from siftfunnel.shared.bundle import Bundle
+from siftfunnel.shared.ports import Endpoint
 from siftfunnel.shared.preprocess import prepare
 from tests.edge_client.conftest import pixels
 
@@ -27,7 +29,7 @@ DIGEST = "ab" * 32
 @pytest.fixture
 def preview() -> Iterator[PreviewServer]:
     warnings: list[str] = []
-    server = PreviewServer(PreviewConfig("127.0.0.1:0", linger_s=0.0), warnings.append)
+    server = PreviewServer(PreviewConfig(Endpoint("127.0.0.1", 0), linger_s=0.0), warnings.append)
     assert "WARNING" in warnings[0]
     assert "private picture" in warnings[0]
     yield server
@@ -169,13 +171,13 @@ def test_other_paths(preview: PreviewServer, path: str, status: int) -> None:
 @pytest.mark.parametrize("address", ["0.0.0.0:8090", "192.0.2.1:8090", "example.org:8090", "[::]:8090"])
 def test_other_machines_are_let_in_only_on_demand(address: str) -> None:
     with pytest.raises(ValueError, match="--preview-anywhere"):
-        PreviewConfig(address)
-    assert PreviewConfig(address, anywhere=True).anywhere
+        PreviewConfig(Endpoint.parse(address))
+    assert PreviewConfig(Endpoint.parse(address), anywhere=True).anywhere
 
 
 def test_a_taken_port_is_named(preview: PreviewServer) -> None:
     with pytest.raises(OSError, match=f"--preview {preview.address}: the port is in use"):
-        PreviewServer(PreviewConfig(preview.address), lambda text: None)
+        PreviewServer(PreviewConfig(Endpoint.parse(preview.address)), lambda text: None)
 
 
 def test_every_frame_of_a_stream_is_shown_before_its_answer_comes(

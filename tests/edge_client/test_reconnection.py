@@ -2,7 +2,8 @@
 
 import pytest
 
-from siftfunnel.edge_client.reconnection import Reconnection, ReconnectPolicy
+from siftfunnel.edge_client.reconnection import Reconnection
+from siftfunnel.edge_client.settings import ReconnectPolicy
 
 POLICY = ReconnectPolicy(initial_ms=100, factor=2, ceiling_ms=400, connect_timeout_s=10)
 
@@ -58,7 +59,6 @@ def test_no_patience_means_one_attempt() -> None:
     assert Reconnection(ReconnectPolicy(connect_timeout_s=0), lambda: 1.0).lost(0.0) is None
 
 
-@pytest.mark.parametrize("values", [{"initial_ms": 0}, {"factor": 0.5}, {"ceiling_ms": 1}, {"stalls_max": 0}])
-def test_policies_that_make_no_sense_are_refused(values: dict[str, float]) -> None:
-    with pytest.raises(ValueError, match=r"needs|must"):
-        ReconnectPolicy(**values)  # type: ignore[arg-type]
+def test_a_policy_that_makes_no_sense_is_refused() -> None:
+    with pytest.raises(ValueError, match="ceiling_ms must be at least initial_ms"):
+        ReconnectPolicy(ceiling_ms=1)

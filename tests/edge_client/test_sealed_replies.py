@@ -12,12 +12,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from siftfunnel.edge_client import Answer, FrameFailed, FrameFailure, SplitClient
-from siftfunnel.edge_client.client import ClientSettings
 from siftfunnel.edge_client.expected import Expected
 from siftfunnel.edge_client.frame import EncodedFrame
 from siftfunnel.edge_client.outcome import Outcome
+from siftfunnel.edge_client.settings import ClientSettings, WindowPolicy
 from siftfunnel.edge_client.settlement import Agreement, Terms, take_reply
-from siftfunnel.edge_client.window import InFlightWindow, Send, WindowPolicy
+from siftfunnel.edge_client.window import InFlightWindow, Send
 from siftfunnel.shared.bundle import Bundle
 from siftfunnel.shared.call_metadata import BUNDLE_KEY, MESSAGE_BYTES_KEY, SEALED, SEALED_KEY, WINDOW_KEY
 from siftfunnel.shared.reply_seal import ReplySeal
@@ -29,7 +29,7 @@ from tests.edge_client.test_faults import prediction, settings
 Spoil = Callable[[int, bytes], bytes]
 """(how many replies came before, sealed reply) -> what is sent instead."""
 
-METHODS = ["Infer", "Stream", "StreamBatches"]
+METHODS = ["one by one", "Stream", "StreamBatches"]
 
 
 @contextmanager
@@ -43,10 +43,6 @@ def sealing(bundle: Bundle, spoil: Spoil, announced: bool = True) -> Iterator[st
     def reply(frame: pb.Frame) -> bytes:
         return spoil(next(count), seal.close(frame.payload, prediction(frame).SerializeToString()))
 
-    def infer(message: bytes, context: Any) -> bytes:
-        context.send_initial_metadata(told)
-        return reply(pb.Frame.FromString(message))
-
     def stream(messages: Iterator[bytes], context: Any) -> Iterator[bytes]:
         context.send_initial_metadata(told)
         yield from (reply(pb.Frame.FromString(message)) for message in messages)
@@ -58,7 +54,6 @@ def sealing(bundle: Bundle, spoil: Spoil, announced: bool = True) -> Iterator[st
 
     server = grpc.server(ThreadPoolExecutor(4))
     handlers = {
-        "Infer": grpc.unary_unary_rpc_method_handler(infer),
         "Stream": grpc.stream_stream_rpc_method_handler(stream),
         "StreamBatches": grpc.stream_stream_rpc_method_handler(batches),
     }
@@ -77,7 +72,7 @@ def outcomes_of(bundle: Bundle, address: str, method: str, frames: int) -> list[
     patient = settings()
     how = ClientSettings(window=patient.window, reconnect=patient.reconnect, frames_per_message=several)
     with SplitClient(bundle, address, settings=how) as client:
-        if method != "Infer":
+        if method != "one by one":
             return list(client.stream(pixels(seed % 4) for seed in range(frames)))
         return [client.classify(pixels(seed % 4)) for seed in range(frames)]
 
@@ -121,7 +116,7 @@ def test_replies_that_are_damaged_each_time_are_a_typed_error_of_their_frame(bun
     with sealing(bundle, lambda before, sealed: sealed[:-1]) as address:
         outcomes = outcomes_of(bundle, address, "Stream", 2)
         with pytest.raises(FrameFailed, match="DAMAGED"):
-            outcomes_of(bundle, address, "Infer", 1)
+            outcomes_of(bundle, address, "one by one", 1)
     assert [(o.sequence, o.code, o.sends) for o in outcomes if isinstance(o, FrameFailure)] == [
         (0, "DAMAGED", 3),
         (1, "DAMAGED", 3),

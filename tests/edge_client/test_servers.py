@@ -15,8 +15,9 @@ from siftfunnel.edge_client.address import ServerAddress
 from siftfunnel.edge_client.client import SplitClient
 from siftfunnel.edge_client.errors import BundleMismatch, ServerUnreachable
 from siftfunnel.edge_client.outcome import Answer
-from siftfunnel.edge_client.reconnection import Reconnection, ReconnectPolicy
+from siftfunnel.edge_client.reconnection import Reconnection
 from siftfunnel.edge_client.rotation import Rotation
+from siftfunnel.edge_client.settings import ReconnectPolicy
 from siftfunnel.edge_client.transport import open_channel
 from siftfunnel.shared.bundle import Bundle
 from tests.edge_client.conftest import pixels, serving

@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from siftfunnel.lab.data import ImageSet
+from siftfunnel.lab.data.images import ImageSet
 
 CLASSES = ("blue", "green", "red")
 

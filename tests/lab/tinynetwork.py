@@ -3,8 +3,8 @@
 import torch
 from torch import nn
 
-from siftfunnel.lab.models.registry import build_network
-from siftfunnel.lab.models.split import SplitNetwork
+from siftfunnel.lab.networks.registry import build_network
+from siftfunnel.lab.networks.split import SplitNetwork
 
 TINY_WIDTH = {"cnn": 32, "resnet18": 16, "vgg16": 16}
 

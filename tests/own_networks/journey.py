@@ -156,7 +156,7 @@ class Journey:
         whole = network(np.concatenate(tensors))
         outputs: tuple[OutputSpec, ...] = bundle.manifest.given
         served = [np.stack([arrays[output.name] for arrays in found]) for output in outputs]
-        agreement = float(Likeness(outputs, whole).agreement_N(served).mean())
+        agreement = float(Likeness(outputs, whole, (spec.height, spec.width)).agreement_N(served).mean())
         apart = [_apart(a, b) for a, b in zip(served, _here(bundle, tensors), strict=True)]
         return Served(answers, agreement, max(apart))
 

@@ -6,8 +6,9 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
-from siftfunnel.attacker.feeds.config import Endpoint, RelayConfig
+from siftfunnel.attacker.feeds.config import RelayConfig
 from siftfunnel.attacker.feeds.relay import RelayFeed
+from siftfunnel.shared.ports import Endpoint
 
 LOCALHOST = "127.0.0.1"
 

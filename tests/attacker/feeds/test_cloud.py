@@ -135,7 +135,7 @@ def test_a_path_that_can_never_be_a_file_is_a_clear_error(tmp_path: Path) -> Non
 
 
 def test_an_unknown_bundle_may_be_settled_by_checksum() -> None:
-    replay = FlowReplay(lambda message: DIGEST if message == FRAME else None)
+    replay = FlowReplay(lambda frame: DIGEST if frame == FRAMES[1] else None)
     heard = [
         event for event in replay.receive(flow(0, digest=None, method=None)) if isinstance(event, Overheard)
     ]

@@ -7,8 +7,8 @@ from pathlib import Path
 import dpkt
 import pytest
 
+from siftfunnel.attacker.feeds.captured import PcapFeed
 from siftfunnel.attacker.feeds.config import PcapConfig
-from siftfunnel.attacker.feeds.pcap import PcapFeed
 from siftfunnel.attacker.tap.events import ConnectionClosed, ConnectionOpened, Event, FeedError
 from siftfunnel.attacker.tap.packets import ETHERNET, LINUX_SLL, LINUX_SLL2, RAW
 from tests.attacker.conftest import FRAMES

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from siftfunnel.attacker.feeds.config import parse_tap
+from siftfunnel.attacker.feeds.config import TapConfig
 from siftfunnel.attacker.feeds.relay import RelayFeed
 from siftfunnel.attacker.tap.events import ConnectionClosed, Event, FeedError
 from tests.attacker.feeds.sockets import (
@@ -58,7 +58,7 @@ def test_a_port_in_use_is_a_clear_error() -> None:
 
 
 def test_a_host_that_is_not_here_is_a_clear_error() -> None:
-    feed = RelayFeed(parse_tap("relay:203.0.113.7:7000:1"))
+    feed = RelayFeed(TapConfig.parse("relay:203.0.113.7:7000:1"))
     with pytest.raises(FeedError, match=r"cannot listen at 203\.0\.113\.7:7000: this machine has no such"):
         feed.start(_ignore)
 
@@ -66,7 +66,10 @@ def test_a_host_that_is_not_here_is_a_clear_error() -> None:
 def test_an_ipv6_address_may_be_listened_at() -> None:
     if not socket.has_ipv6 or not Path("/proc/net/if_inet6").exists():
         pytest.skip("this machine has no IPv6")
-    with listening(echo) as port, relaying(RelayFeed(parse_tap(f"relay:[::1]:0:{port}")), _ignore) as feed:
+    with (
+        listening(echo) as port,
+        relaying(RelayFeed(TapConfig.parse(f"relay:[::1]:0:{port}")), _ignore) as feed,
+    ):
         host, _, listen_port = feed.state().address.rpartition(":")
         assert host == "[::1]"
         with socket.create_connection(("::1", int(listen_port)), timeout=30) as client:
@@ -75,7 +78,8 @@ def test_an_ipv6_address_may_be_listened_at() -> None:
 
 
 def test_a_name_is_listened_at_over_ipv4() -> None:
-    with relaying(RelayFeed(parse_tap("relay:localhost:0:1")), _ignore) as feed:
+    tap = "relay:localhost:0"
+    with listening(echo) as target, relaying(RelayFeed(TapConfig.parse(f"{tap}:{target}")), _ignore) as feed:
         port = int(feed.state().address.rpartition(":")[2])
         socket.create_connection(("127.0.0.1", port), timeout=30).close()
 
@@ -115,9 +119,9 @@ def test_a_relay_process_that_dies_is_told_and_its_connections_are_closed() -> N
 
 ABANDONED = """
 import os, sys
-from siftfunnel.attacker.feeds.config import parse_tap
+from siftfunnel.attacker.feeds.config import TapConfig
 from siftfunnel.attacker.feeds.relay import RelayFeed
-feed = RelayFeed(parse_tap("relay:0:1"))
+feed = RelayFeed(TapConfig.parse("relay:0:1"))
 feed.start(print)
 print(feed.process_id, flush=True)
 os.kill(os.getpid(), 9)

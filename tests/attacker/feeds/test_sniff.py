@@ -10,8 +10,8 @@ from pathlib import Path
 import grpc
 import pytest
 
+from siftfunnel.attacker.feeds.captured import SniffFeed
 from siftfunnel.attacker.feeds.config import SniffConfig
-from siftfunnel.attacker.feeds.sniff import SniffFeed
 from siftfunnel.attacker.tap.events import ConnectionClosed, ConnectionOpened, Event, FeedError, Opaque
 from siftfunnel.shared.rpc import split_inference_pb2_grpc as rpc
 from tests.attacker.feeds.sockets import echo, eventually, listening, receive_exactly
@@ -145,8 +145,8 @@ def test_an_interface_that_is_not_there_is_named_with_those_that_are() -> None:
 
 WITHOUT_PRIVILEGE = """
 import os
+from siftfunnel.attacker.feeds.captured import SniffFeed
 from siftfunnel.attacker.feeds.config import SniffConfig
-from siftfunnel.attacker.feeds.sniff import SniffFeed
 from siftfunnel.attacker.tap.events import FeedError
 feed = SniffFeed(SniffConfig("lo", 50051))
 if os.getuid() == 0:

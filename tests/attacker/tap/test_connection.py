@@ -171,9 +171,7 @@ def test_joined_midway_method_and_bundle_are_unknown(transcript: Transcript) -> 
 
 def test_a_checksum_that_fits_settles_the_bundle_for_the_rest_of_the_call(transcript: Transcript) -> None:
     settled = FRAMES[6].SerializeToString()
-    tap = ConnectionTap(
-        "c", joined_midway=True, settle=lambda message: DIGEST if message == settled else None
-    )
+    tap = ConnectionTap("c", joined_midway=True, settle=lambda frame: DIGEST if frame == FRAMES[6] else None)
     rest = transcript[where_frame_passes(transcript, 2) :]
     first_call = [event for event in messages(overhear(rest, tap)) if event.stream_id == 3]
     at = [event.message for event in first_call].index(settled)

@@ -7,9 +7,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from siftfunnel.attacker.tap.connection import ConnectionTap
-from siftfunnel.attacker.tap.direction import UnsureTap
 from siftfunnel.attacker.tap.events import ConnectionClosed, ConnectionOpened, Direction, Dropped, Event
-from siftfunnel.attacker.tap.flow_table import FlowLimits, FlowTable
+from siftfunnel.attacker.tap.flow_table import FlowLimits, FlowTable, UnsureTap
 from siftfunnel.attacker.tap.half_flow import ReassemblyLimits
 from siftfunnel.attacker.tap.packets import Address, Segment
 from siftfunnel.shared.rpc import split_inference_pb2 as pb

@@ -135,7 +135,7 @@ def test_a_message_that_inflates_over_the_limit_is_counted_and_the_next_one_is_r
 
 
 def test_a_fault_of_ours_costs_one_connection_and_is_counted() -> None:
-    def faulty(frame: bytes) -> str | None:
+    def faulty(frame: pb.Frame) -> str | None:
         raise ZeroDivisionError("a bug")
 
     tap = ConnectionTap("c", settle=faulty)

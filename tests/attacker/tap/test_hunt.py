@@ -6,9 +6,9 @@ import struct
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from siftfunnel.attacker.tap.boundaries import MAX_HUNTED_FRAME_BYTES, Hunt
 from siftfunnel.attacker.tap.connection import ConnectionTap
 from siftfunnel.attacker.tap.events import Event
-from siftfunnel.attacker.tap.hunt import MAX_HUNTED_FRAME_BYTES, Hunt
 from siftfunnel.shared.rpc import split_inference_pb2 as pb
 from tests.attacker.service import frames_heard
 

@@ -10,7 +10,6 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from siftfunnel.attacker.tap.fragments import Fragments
 from siftfunnel.attacker.tap.packets import (
     CUT_SHORT,
     DAMAGED,
@@ -25,6 +24,7 @@ from siftfunnel.attacker.tap.packets import (
     NULL,
     RAW,
     Address,
+    Fragments,
     Ignored,
     PacketReader,
     Segment,

@@ -4,14 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from siftfunnel.attacker.tap.shape import (
-    BATCH_METHOD,
-    first_frame,
-    kind_of,
-    may_begin_message,
-    recognise,
-    split,
-)
+from siftfunnel.attacker.tap.shape import BATCH_METHOD, Content, may_begin_message, read
 from siftfunnel.shared.rpc import split_inference_pb2 as pb
 from tests.attacker.service import DESCRIBE, INFER, STREAM, answer, payload
 
@@ -24,6 +17,14 @@ REPLIES = [
     answer(FRAMES[1]),
     pb.Reply(error=pb.FrameError(code=pb.FrameError.UNKNOWN_CODEC, message="no codec 9")),
 ]
+
+
+def kind_of(method: str | None, direction: str, message: bytes) -> str:
+    return read(method, direction, message).kind  # type: ignore[arg-type]
+
+
+def recognise(direction: str, message: bytes) -> str:
+    return kind_of(None, direction, message)
 
 
 @pytest.mark.parametrize("frame", FRAMES)
@@ -84,9 +85,15 @@ def test_several_in_one_message_are_recognised_and_taken_apart() -> None:
     assert (recognise("up", up), recognise("down", down)) == ("frames", "replies")
     assert (recognise("down", up), recognise("up", down)) == ("other", "other")
     assert (kind_of(BATCH_METHOD, "up", b""), kind_of(BATCH_METHOD, "down", b"")) == ("frames", "replies")
-    assert [pb.Frame.FromString(part) for part in split("frames", up)] == FRAMES
-    assert [pb.Reply.FromString(part) for part in split("replies", down)] == REPLIES
-    assert first_frame("frames", up) == FRAMES[0].SerializeToString()
-    assert first_frame("frames", b"") is None
-    assert first_frame("frames", b"\xff") is None
-    assert first_frame("reply", b"") is None
+    for method in (None, BATCH_METHOD):
+        assert read(method, "up", up) == Content("frames", tuple(FRAMES))
+        assert read(method, "down", down) == Content("replies", tuple(REPLIES))
+    assert read(None, "up", up).first_frame == FRAMES[0]
+    assert read(None, "down", down).first_frame is None
+    assert read(BATCH_METHOD, "up", b"").first_frame is None
+
+
+def test_a_message_that_is_not_what_its_method_says_has_no_parts() -> None:
+    for method in (STREAM, BATCH_METHOD):
+        content = read(method, "up", b"\xff")
+        assert (content.parts, content.first_frame) == (None, None)

@@ -1,6 +1,12 @@
 """Which TLS records belong to the handshake."""
 
-from siftfunnel.attacker.tap.tls import ALERT, APPLICATION_DATA, CHANGE_CIPHER_SPEC, HANDSHAKE, TlsProgress
+from siftfunnel.attacker.tap.connection import (
+    ALERT,
+    APPLICATION_DATA,
+    CHANGE_CIPHER_SPEC,
+    HANDSHAKE,
+    TlsProgress,
+)
 
 
 def classified(*records: tuple[str, int]) -> list[bool]:

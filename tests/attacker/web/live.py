@@ -10,7 +10,6 @@ from pathlib import Path
 import pytest
 import uvicorn
 
-from siftfunnel.attacker.feeds.config import Endpoint
 from siftfunnel.attacker.knowledge import Knowledge
 from siftfunnel.attacker.pipeline import Pipeline
 from siftfunnel.attacker.serving import listen
@@ -18,6 +17,7 @@ from siftfunnel.attacker.tap.events import Opaque, Traffic
 from siftfunnel.attacker.web.app import Face, make_app
 from siftfunnel.attacker.web.hub import Hub
 from siftfunnel.shared.bundle import Bundle
+from siftfunnel.shared.ports import Endpoint
 from tests.attacker.scene import HandCamera, HandFeed, Scene, heard_frame, heard_reply
 
 ARTIFACTS = Path(__file__).resolve().parents[3] / "artifacts"

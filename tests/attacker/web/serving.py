@@ -8,10 +8,10 @@ from typing import Any
 import httpx
 import uvicorn
 
-from siftfunnel.attacker.feeds.config import Endpoint
 from siftfunnel.attacker.serving import listen
 from siftfunnel.attacker.web.app import Face, make_app
 from siftfunnel.attacker.web.hub import Hub
+from siftfunnel.shared.ports import Endpoint
 from tests.attacker.scene import Scene
 
 BOOKS: dict[str, Any] = {

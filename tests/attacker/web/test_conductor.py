@@ -1,38 +1,28 @@
+"""The conductor's state as the page's server asks for it."""
+
 from typing import Any
 
 import pytest
 
-from siftfunnel.attacker.web.conductor import Conductor, ConductorError
+from siftfunnel.attacker.web.app import conductor_state
 from tests.attacker.web.fakedemo import FakeDemo
 
 
-async def test_states_are_read_and_orders_are_passed_on_as_they_are(demo: FakeDemo) -> None:
-    conductor = Conductor(demo.url + "/")
-    assert await conductor.state() == {"tls": False}
-    told = await conductor.forward("POST", "/switch", b'{ "tls":true }', "application/json")
-    assert told == (200, b'{"tls": false}')
-    await conductor.close()
-    assert demo.asked == [("GET", "/state", b""), ("POST", "/switch", b'{ "tls":true }')]
-
-
-async def test_what_the_conductor_refuses_is_told_as_it_said_it(demo: FakeDemo) -> None:
-    demo.answer = (422, b'{"error": "no bundle of that name"}')
-    conductor = Conductor(demo.url)
-    assert (await conductor.forward("POST", "/switch", b"{}"))[0] == 422
-    await conductor.close()
+async def test_a_state_is_read(demo: FakeDemo) -> None:
+    assert await conductor_state(demo.url + "/") == {"reachable": True, "tls": False}
+    assert demo.asked == [("GET", "/state", b"")]
 
 
 @pytest.mark.parametrize("answer", [(503, b"busy"), (200, b"not json"), (200, b"[]"), (200, b"[" * 100_000)])
-async def test_a_state_that_is_none_is_an_error(demo: FakeDemo, answer: tuple[int, bytes]) -> None:
+async def test_a_state_that_is_none_is_told(demo: FakeDemo, answer: tuple[int, bytes]) -> None:
     demo.answer = answer
-    conductor = Conductor(demo.url)
-    with pytest.raises(ConductorError, match="did not tell its state"):
-        await conductor.state()
-    await conductor.close()
+    told = await conductor_state(demo.url)
+    assert not told["reachable"]
+    assert "did not tell its state" in told["error"]
 
 
 async def test_a_conductor_that_is_gone_is_told(free_port: Any) -> None:
-    conductor = Conductor(f"http://127.0.0.1:{free_port()}")
-    with pytest.raises(ConductorError, match="does not answer"):
-        await conductor.state()
-    await conductor.close()
+    told = await conductor_state(f"http://me:geheim@127.0.0.1:{free_port()}")
+    assert not told["reachable"]
+    assert "does not answer" in told["error"]
+    assert "geheim" not in told["error"]

@@ -3,7 +3,7 @@
 from dataclasses import asdict
 from typing import Any
 
-from siftfunnel.bench.cells.result import Cell, EarlyStopping, Latency, LayerBytes, Repeat, Stages
+from siftfunnel.bench.cells.result import BothWays, Cell, EarlyStopping, Latency, LayerBytes, Repeat, Stages
 from siftfunnel.bench.links.profiles import link_profile
 
 
@@ -29,8 +29,7 @@ def sample_cell(**changes: Any) -> Cell:
         "overloaded": False,
         "stages_ms": Stages(0.0, 0.5, 1.5, 0.25, 78.0, 0.25, 0.125, 2.0, 77.0),
         "stage_residual": 0.01,
-        "bytes_up": LayerBytes(580.0, 640.0, 740.0, 741.5),
-        "bytes_down": LayerBytes(30.0, 80.0, None, None),
+        "bytes": BothWays(LayerBytes(580.0, 640.0, 740.0, 741.5), LayerBytes(30.0, 80.0, None, None)),
         "correct": 30,
         "judged": 38,
         "errors": {"UNREACHABLE": 2},

@@ -1,3 +1,4 @@
+import json
 from pathlib import Path
 from typing import Any
 
@@ -10,9 +11,10 @@ from siftfunnel.bench.cells.load import Load
 from siftfunnel.bench.cells.pictures import read_pictures
 from siftfunnel.bench.cells.plan import PlannedCell
 from siftfunnel.bench.cells.record import RunRecord
-from siftfunnel.bench.cells.result import Cell
+from siftfunnel.bench.cells.result import BothWays, EarlyStopping, LayerBytes, Stages
 from siftfunnel.bench.links.probe import Calibration, Way
 from siftfunnel.bench.links.profiles import link_profile
+from siftfunnel.bench.stored import as_json, read
 from tests.bench.cells.samples_of_pictures import make_pictures
 from tests.tinybundle import make_tiny_bundle
 
@@ -26,19 +28,9 @@ def run_record(**changes: Any) -> RunRecord:
         "warm_up_frames": 3,
         "seconds": 2.0,
         "latencies_ms": tuple(float(n) for n in range(100, 110)),
-        "stages_ms": {
-            "wait": 0.0,
-            "capture": 1.0,
-            "edge": 2.0,
-            "encode": 0.5,
-            "wire": 111.0,
-            "queue": 0.25,
-            "decode": 0.25,
-            "cloud": 4.0,
-        },
+        "stages_ms": Stages(0.0, 1.0, 2.0, 0.5, 111.0, 0.25, 0.25, 4.0, None),
         "residual": 0.01,
-        "bytes_up": {"payload": 900.0, "message": 1000.0, "tcp": 1200.0, "link": None},
-        "bytes_down": {"payload": 100.0, "message": 200.0, "tcp": 300.0, "link": 400.0},
+        "bytes": BothWays(LayerBytes(900.0, 1000.0, 1200.0, None), LayerBytes(100.0, 200.0, 300.0, 400.0)),
         "correct": 8,
         "judged": 9,
         "errors": {"INTERNAL": 1},
@@ -75,11 +67,10 @@ def test_a_cell_pools_its_runs(planned: PlannedCell) -> None:
     assert cell.latency_ms.p50 == 105.0
     assert [each.frames_per_s for each in cell.per_repeat] == [4.5, round(29 / 3, 3)]
     assert planned.is_done_by(cell)
-    assert Cell.from_json(cell.to_json()) == cell
 
 
 def test_a_layer_that_one_run_could_not_measure_is_not_measured(planned: PlannedCell) -> None:
-    lost = run_record(bytes_up={"payload": 900.0, "message": None, "tcp": None, "link": None})
+    lost = run_record(bytes=BothWays(LayerBytes(900.0, None, None, None), LayerBytes(9.0, None, None, None)))
     up = assemble(planned, [run_record(), lost], "tun", CALIBRATION).bytes_up
     assert (up.payload, up.message, up.tcp) == (90.0, None, None)
 
@@ -119,7 +110,5 @@ def test_percentiles_are_values_of_the_sample_in_order(values: list[float]) -> N
 
 
 def test_a_run_reads_back_as_it_was_written() -> None:
-    import json
-
-    record = run_record()
-    assert RunRecord.from_json(json.loads(json.dumps(record.to_json()))) == record
+    record = run_record(early_stopping=EarlyStopping(True, 164.0, None, "satisfied"))
+    assert read(RunRecord, json.loads(json.dumps(as_json(record))), "a run") == record

@@ -9,9 +9,9 @@ from siftfunnel.bench.cells.journal import Journal
 from siftfunnel.bench.cells.load import Load
 from siftfunnel.bench.cells.pictures import read_pictures
 from siftfunnel.bench.cells.plan import PlannedCell
-from siftfunnel.bench.cells.reading import CellError
 from siftfunnel.bench.cells.result import CellFile
 from siftfunnel.bench.links.profiles import link_profile
+from siftfunnel.bench.stored import StoredError
 from tests.bench.cells.samples_of_pictures import make_pictures
 from tests.bench.cells.test_assembly import run_record
 from tests.tinybundle import make_tiny_bundle
@@ -79,6 +79,6 @@ def test_what_is_skipped_is_said_in_the_file(tmp_path: Path, planned: PlannedCel
 def test_a_file_that_holds_something_else_is_not_overwritten(tmp_path: Path, text: str) -> None:
     out = tmp_path / "out.json"
     out.write_text(text)
-    with pytest.raises(CellError, match=r"out\.json.*--out"):
+    with pytest.raises(StoredError, match=r"out\.json.*--out"):
         Journal(out, {})
     assert out.read_text() == text

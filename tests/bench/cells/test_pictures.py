@@ -7,7 +7,7 @@ import pytest
 from PIL import Image
 
 from siftfunnel.bench.cells.pictures import TEST_BATCH, read_pictures
-from siftfunnel.lab.data_sets.cifar10 import CIFAR10_CLASSES
+from siftfunnel.lab.data.cifar10 import CIFAR10_CLASSES
 from tests.bench.cells.samples_of_pictures import CLASSES, make_pictures
 
 

@@ -3,9 +3,14 @@ from typing import Any
 
 import pytest
 
-from siftfunnel.bench.cells.reading import CellError
 from siftfunnel.bench.cells.result import LAYERS, STAGES, Cell, CellFile, Skipped, Stages
+from siftfunnel.bench.stored import StoredError
 from tests.bench.cells.samples import sample_cell
+
+
+def read_cell(value: dict[str, Any]) -> Cell:
+    """The cell of a file that holds one."""
+    return CellFile.from_json({"schema": 1, "provenance": {}, "cells": [value], "skipped": []}).cells[0]
 
 
 def test_a_file_of_cells_reads_back_as_it_was_written() -> None:
@@ -47,14 +52,14 @@ def test_stages_that_are_missing_add_nothing() -> None:
     ],
 )
 def test_what_is_no_cell_is_refused_by_the_name_of_its_field(changes: dict[str, Any], named: str) -> None:
-    with pytest.raises(CellError, match=named):
-        Cell.from_json(sample_cell().to_json() | changes)
+    with pytest.raises(StoredError, match=named):
+        read_cell(sample_cell().to_json() | changes)
 
 
 def test_a_missing_field_and_another_schema_are_refused() -> None:
     value = sample_cell().to_json()
     del value["digest"]
-    with pytest.raises(CellError, match="digest"):
-        Cell.from_json(value)
-    with pytest.raises(CellError, match="schema"):
+    with pytest.raises(StoredError, match="digest"):
+        read_cell(value)
+    with pytest.raises(StoredError, match="schema"):
         CellFile.from_json({"schema": 2, "provenance": {}, "cells": [], "skipped": []})

@@ -1,11 +1,13 @@
+import json
 from typing import Any
 
 import pytest
 
-from siftfunnel.bench.links.netem import netem_arguments
+from siftfunnel.bench.links.namespaces import netem_arguments
 from siftfunnel.bench.links.probe import Bursts, settled_rate_kbit_s
 from siftfunnel.bench.links.profiles import PROFILES, Direction, LinkProfile, link_profile
 from siftfunnel.bench.links.relay import segments_at_most, without_loss
+from siftfunnel.bench.stored import as_json, read
 
 
 @pytest.mark.parametrize("name", PROFILES)
@@ -13,7 +15,7 @@ def test_every_profile_goes_to_another_process_and_back(name: str) -> None:
     profile = link_profile(name)
     assert profile.name == name
     assert profile.source
-    assert LinkProfile.from_json(profile.to_json()) == profile
+    assert read(LinkProfile, json.loads(json.dumps(as_json(profile))), "a link") == profile
 
 
 def test_the_numbers_are_those_of_the_tables() -> None:

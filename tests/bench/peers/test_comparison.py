@@ -6,16 +6,14 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import onnxruntime
 import pytest
 
-from siftfunnel.bench import peers
+from siftfunnel.bench.cores import two_cores
 from siftfunnel.bench.peers import comparison, contender, load
-from siftfunnel.bench.peers.comparison import Plan, bare_frames_per_s, compare, two_cores
-from siftfunnel.bench.peers.null_model import null_model
+from siftfunnel.bench.peers.catalogue import PEERS, PLAIN_GRPC
+from siftfunnel.bench.peers.comparison import Plan, compare
 from siftfunnel.bench.peers.peer import Place
-from siftfunnel.bench.peers.plain_grpc import PLAIN_GRPC
 from siftfunnel.bench.peers.table import render_peers
 from siftfunnel.cli import main
 from siftfunnel.shared.bundle import Bundle
@@ -94,7 +92,7 @@ def test_one_that_dies_one_that_lies_and_one_that_never_starts_leave_the_others_
             command=lambda bundle, place: [str(place.python), "-c", "raise SystemExit('no licence')"],
         ),
     }
-    monkeypatch.setattr(comparison, "PEERS", {**peers.PEERS, **odd})
+    monkeypatch.setattr(comparison, "PEERS", {**PEERS, **odd})
     document: dict[str, Any] = {}
     saves = []
     names = ("siftfunnel", "plain-grpc", "mortal", "liar", "stillborn")
@@ -179,12 +177,3 @@ def test_wrong_arguments_are_told(
 def test_without_a_bundle_there_is_nothing_to_serve(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["bench", "peers"]) == 2
     assert "--bundle DIR" in capsys.readouterr().err
-
-
-def test_the_null_model_gives_the_first_values_and_the_bare_loop_counts_frames() -> None:
-    session = onnxruntime.InferenceSession(null_model((2, 3, 3), 4), providers=["CPUExecutionProvider"])
-    features = np.arange(36, dtype=np.float32).reshape(2, 2, 3, 3)
-    assert session.run(None, {"feature": features})[0].tolist() == [[0, 1, 2, 3], [18, 19, 20, 21]]
-    assert bare_frames_per_s(session, features, 0.01) > 0
-    with pytest.raises(ValueError, match="fewer values than there are classes"):
-        null_model((1, 1, 2), 3)

@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from siftfunnel.bench.peers import OPEN_INFERENCE, PEERS
+from siftfunnel.bench.peers.catalogue import OPEN_INFERENCE, PEERS
 from siftfunnel.bench.peers.environment import cache_folder
 from siftfunnel.bench.peers.peer import RunningPeer
 from siftfunnel.cloud_server.engine import EngineOptions, OnnxRuntimeEngine, open_engine

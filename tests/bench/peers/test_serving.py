@@ -6,10 +6,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from siftfunnel.bench.peers import PEERS
+from siftfunnel.bench.halves import BareModel
+from siftfunnel.bench.peers.catalogue import PEERS
 from siftfunnel.bench.peers.environment import READY, cache_folder
 from siftfunnel.bench.peers.wires import SplitInferenceWire, Wire, expected_logits
-from siftfunnel.bench.throughput import open_cloud_half
 from siftfunnel.shared.bundle import Bundle
 from tests.bench.peers.test_environment import quiet
 from tests.tinybundle import make_tiny_bundle
@@ -26,7 +26,7 @@ def bundle(tmp_path_factory: pytest.TempPathFactory) -> Bundle:
 async def agree(name: str, wire: Wire, bundle: Bundle, folder: Path) -> None:
     rng = np.random.default_rng(3)
     features = rng.random((FRAMES, *bundle.manifest.feature.shape), dtype=np.float32)
-    expected = expected_logits(wire, bundle, features, open_cloud_half(bundle))
+    expected = expected_logits(wire, bundle, features, BareModel(bundle))
     with PEERS[name].serving(bundle, folder, cache_folder(), quiet) as running:
         async with wire.connected(running.address, bundle) as ask:
             replies = [await ask(wire.encode(bundle, feature)) for feature in features]

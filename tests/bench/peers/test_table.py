@@ -4,8 +4,7 @@ from typing import Any
 
 import pytest
 
-from siftfunnel.bench.peers.summary import Spread, spread, tail_ratio, throughput_ratio
-from siftfunnel.bench.peers.table import render_peers
+from siftfunnel.bench.peers.table import Spread, render_peers, spread, tail_ratio, throughput_ratio
 
 
 def cell(number: int, clients: int, rate: float, p99_ms: float) -> dict[str, Any]:

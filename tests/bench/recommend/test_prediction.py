@@ -1,4 +1,3 @@
-import json
 from collections.abc import Sequence
 from dataclasses import replace
 
@@ -18,6 +17,7 @@ from siftfunnel.bench.recommend.prediction import (
     prediction_error,
     relative_line,
 )
+from siftfunnel.bench.stored import read
 from tests.bench.report import made
 
 Q4 = made.WAYS[3]
@@ -48,7 +48,7 @@ def test_a_link_counts_as_measured_and_as_configured_only_where_it_was_not() -> 
     assert Network.of_cells([cell]) == Network(20.2, 2_880.0, 3_840.0)
     assert Network.of_cells([replace(cell, calibration=None)]) == Network(20.0, 3_000, 4_000)
     assert Network.of_profile(PROFILES["lte"]) == Network(20.0, 3_000, 4_000)
-    probed = Calibration.from_json(json.dumps(cell.calibration))
+    probed = read(Calibration, cell.calibration, "a cell")
     assert Network.of_calibration(probed) == Network(20.2, 2_880.0, 3_840.0)
 
 

@@ -5,6 +5,7 @@ from dataclasses import asdict, replace
 from typing import Any
 
 from siftfunnel.bench.cells.result import (
+    BothWays,
     Cell,
     EarlyStopping,
     Latency,
@@ -85,8 +86,10 @@ def cell(
         overloaded=False,
         stages_ms=stages,
         stage_residual=0.1 / mean,
-        bytes_up=LayerBytes(payload_bytes if sent else None, message, message and message + 52, message),
-        bytes_down=LayerBytes(40.0, 80.0, 132.0, 132.0) if sent else LayerBytes(None, None, None, None),
+        bytes=BothWays(
+            LayerBytes(payload_bytes if sent else None, message, message and message + 52, message),
+            LayerBytes(40.0, 80.0, 132.0, 132.0) if sent else LayerBytes(None, None, None, None),
+        ),
         correct=980,
         judged=1_000,
         errors={},

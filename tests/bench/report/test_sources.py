@@ -4,8 +4,8 @@ from typing import Any
 
 import pytest
 
-from siftfunnel.bench.cells.result import CellError
 from siftfunnel.bench.report.sources import SourceError, read_cells, read_fronts, read_inverters
+from siftfunnel.bench.stored import StoredError
 from tests.bench.report import made
 
 
@@ -52,7 +52,7 @@ def test_a_file_that_is_not_there_is_named(tmp_path: Path) -> None:
 def test_a_cell_with_a_field_of_another_type_is_refused(tmp_path: Path) -> None:
     value = made.file_of(made.cells(["wifi"]))
     value["cells"][1]["frames_per_s"] = "fast"
-    with pytest.raises(CellError, match="frames_per_s"):
+    with pytest.raises(StoredError, match="frames_per_s"):
         read_cells([written(tmp_path, value)])
 
 

@@ -1,21 +1,20 @@
 """Serving figures: the parts on tiny bundles and real processes; no figure is asserted."""
 
 import asyncio
+import json
 import os
 from pathlib import Path
 
 import pytest
 
-from siftfunnel.bench.cli import add_bench_parser
-from siftfunnel.bench.serving.cli import _cores
-from siftfunnel.bench.serving.load import Streams, poisson_arrivals, prepare
-from siftfunnel.bench.serving.measure import Cores, load, lone_queue_s, medians, traffic_of
-from siftfunnel.bench.serving.null_bundle import write_null_bundle
-from siftfunnel.bench.serving.processes import cloud_server
-from siftfunnel.bench.serving.table import render_serving, series
-from siftfunnel.bench.throughput import edge_features
+from siftfunnel.bench.halves import edge_features
+from siftfunnel.bench.pages import render_serving
+from siftfunnel.bench.serving.measure import load
+from siftfunnel.bench.serving.servers import cloud_server
+from siftfunnel.bench.serving.streams import Streams, poisson_arrivals, prepare, traffic_of
+from siftfunnel.cli import main
 from siftfunnel.shared.bundle import Bundle
-from tests.tinybundle import make_tiny_bundle, run_model
+from tests.tinybundle import make_tiny_bundle
 
 CORE = min(os.sched_getaffinity(0))
 
@@ -25,19 +24,12 @@ def tiny(tmp_path_factory: pytest.TempPathFactory) -> Bundle:
     return make_tiny_bundle(tmp_path_factory.mktemp("serving") / "tiny")
 
 
-def test_a_null_bundle_takes_the_features_and_codecs_of_the_real_one(tiny: Bundle, tmp_path: Path) -> None:
-    null = write_null_bundle(tmp_path / "null", tiny)
-    assert (null.manifest.feature, null.manifest.codecs) == (tiny.manifest.feature, tiny.manifest.codecs)
-    logits = run_model(null.path("cloud.onnx").read_bytes(), edge_features(tiny, 2))
-    assert logits.shape == (2, len(tiny.manifest.classes))
-
-
 def test_a_server_answers_single_and_bulk_traffic_and_every_frame_is_checked(tiny: Bundle) -> None:
     features = edge_features(tiny, 16)
-    with cloud_server(tiny.directory, max_batch=4, model_core=CORE, loop_core=CORE) as server:
+    with cloud_server(tiny, max_batch=4, model_core=CORE, loop_core=CORE) as server:
         for frames_per_message in (1, 4):
             traffic = traffic_of(tiny, features, "q4", frames_per_message)
-            figures = load(server, traffic, streams=2, frames=64, core=CORE)
+            figures = load(server, traffic, streams=2, frames=64, core=CORE).figures
             assert figures["frames_per_s"] > 0
             assert 1 <= figures["mean_batch"] <= 4
         assert server.resident_bytes() > 1 << 20
@@ -63,32 +55,6 @@ def test_arrivals_are_poisson_and_repeatable() -> None:
     assert times == sorted(times) == poisson_arrivals(200, 10)
     assert times[-1] < 10
     assert abs(len(times) - 2000) < 200
-
-
-def test_a_lone_queue_makes_frames_wait_for_one_another() -> None:
-    assert lone_queue_s([0.0, 1.0, 10.0], 2.0) == [2.0, 3.0, 2.0]
-
-
-def test_medians_are_taken_figure_by_figure() -> None:
-    assert medians([{"a": 1.0}, {"a": 3.0}, {"a": 100.0}]) == {"a": 3.0}
-
-
-def test_cores_are_two_and_usable(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(os, "sched_getaffinity", lambda pid: {2, 5})
-    assert _cores(None, None) == (2, 5)
-    assert _cores(5, None) == (5, 2)
-    assert _cores(None, 2) == (5, 2)
-    for wrong in ((2, 2), (0, 2), (7, None)):
-        with pytest.raises(ValueError, match="two different cores"):
-            _cores(*wrong)
-    monkeypatch.setattr(os, "sched_getaffinity", lambda pid: {3})
-    with pytest.raises(ValueError, match=r"may use \[3\]"):
-        _cores(None, None)
-
-
-def test_the_event_loop_runs_beside_the_model_or_beside_the_client() -> None:
-    cores = Cores(model=0, client=1)
-    assert (cores.of_loop("server"), cores.of_loop("model")) == (0, 1)
 
 
 def test_the_table_shows_every_row() -> None:
@@ -132,17 +98,20 @@ def test_the_table_shows_every_row() -> None:
     both = "1.00 ms | 2.00 ms"
     assert f"| q4 | 50/s of 100 | {both} | 0.50 ms | 0.70 ms | {both} | {both} |" in page
     assert "| 10 | 100 | 50 | 90 | 33 | 100 | 50 |" in page
-    assert series(result) == {
-        "streams": [10],
-        "model_frames_per_s": [100.0],
-        "null_frames_per_s": [100.0],
+
+
+@pytest.mark.skipif(len(os.sched_getaffinity(0)) < 2, reason="server and client need a core each")
+def test_the_command_measures_everything_it_shows(tiny: Bundle, tmp_path: Path) -> None:
+    out, table = tmp_path / "results" / "serving.json", tmp_path / "serving.md"
+    few = ["--rounds", "1", "--frames", "32", "--seconds", "0.2", "--streams", "1", "3", "--codec", "q4"]
+    command = ["bench", "serving", "--bundle", str(tiny.directory), *few]
+    assert main([*command, "--out", str(out), "--table", str(table)]) == 0
+    result = json.loads(out.read_text())
+    assert {(row["layout"], row["streams"]) for row in result["throughput"]} == {
+        (layout, streams) for layout in ("server", "model") for streams in (1, 16)
     }
-
-
-def test_the_command_is_there() -> None:
-    import argparse
-
-    parser = argparse.ArgumentParser()
-    add_bench_parser(parser.add_subparsers())
-    args = parser.parse_args(["bench", "serving", "--bundle", "x"])
-    assert (args.rounds, args.streams) == (5, [1, 10, 100, 1000])
+    assert [row["streams"] for row in result["growth"]["model"]] == [1, 3]
+    assert all(row["resident_mib_open"] > 1 for row in result["growth"]["null"])
+    assert len(result["null"]) == 8
+    assert result["latency"][0]["served_ms"]["p99"] > 0
+    assert table.read_text() == render_serving(result)

@@ -6,7 +6,8 @@ from pathlib import Path
 import pytest
 
 from siftfunnel.edge_client.errors import SourceError
-from siftfunnel.edge_client.sources.choice import SourceChoice, open_source
+from siftfunnel.edge_client.settings import SourceChoice
+from siftfunnel.edge_client.sources.choice import open_source
 from siftfunnel.edge_client.sources.directory import DirectorySource, WatchedDirectory
 from siftfunnel.edge_client.sources.paths import PathLines
 from siftfunnel.edge_client.sources.source import IterableSource, Limited, Paced
@@ -79,7 +80,7 @@ def test_only_a_directory_can_be_watched_or_shuffled(choice: dict[str, bool]) ->
 def test_combinations_that_make_no_sense_are_refused() -> None:
     with pytest.raises(ValueError, match="--watch"):
         SourceChoice(".", watch=True, shuffle_seed=1)
-    with pytest.raises(ValueError, match="--frames"):
+    with pytest.raises(ValueError, match="frames must be at least 1"):
         SourceChoice(".", frames=0)
     with pytest.raises(ValueError, match="rate"):
         open_source(SourceChoice("-", rate_fps=0.0))

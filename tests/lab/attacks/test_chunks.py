@@ -12,7 +12,7 @@ from siftfunnel.lab.attacks.deep_image_prior import DeepImagePrior
 from siftfunnel.lab.attacks.rmle import RMLE
 from siftfunnel.lab.attacks.rmle_authors import RMLEAuthors
 from siftfunnel.lab.attacks.victim import to_floats
-from siftfunnel.lab.checkpoints import RunFolderError
+from siftfunnel.lab.training.checkpoints import RunFolderError
 from tests.lab.attacks.tiny import shapes, tiny_victim
 
 ONE = {"learning_rates": (0.2,), "tv_weights": (0.0,), "prior_weights": (0.1,), "spaces": ("whitened",)}

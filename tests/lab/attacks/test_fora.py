@@ -16,7 +16,7 @@ from siftfunnel.lab.attacks.substitute import (
     mk_mmd,
 )
 from siftfunnel.lab.attacks.victim import to_floats
-from siftfunnel.lab.checkpoints import LAST, RUN, RunFolderError
+from siftfunnel.lab.training.checkpoints import LAST, RUN, RunFolderError
 from tests.lab.attacks.tiny import mean_error, shapes, tiny_victim
 
 AUXILIARY, TARGET = shapes(400, seed=1), shapes(50, seed=2)

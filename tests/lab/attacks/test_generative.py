@@ -2,7 +2,7 @@ import pytest
 import torch
 
 from siftfunnel.lab.attacks.generative import GenerativeBlackBox, GenerativeGrayBox, guess_layout
-from siftfunnel.lab.models.split import count_parameters
+from siftfunnel.lab.networks.split import count_parameters
 from tests.lab.attacks.tiny import victim_of_shape
 
 

@@ -15,9 +15,9 @@ from siftfunnel.lab.attacks.registry import make_attack
 from siftfunnel.lab.attacks.residual import Residual
 from siftfunnel.lab.attacks.unet import UNet
 from siftfunnel.lab.attacks.victim import Victim, to_floats
-from siftfunnel.lab.checkpoints import LAST, RUN, RunFolderError
-from siftfunnel.lab.models.split import count_parameters
-from siftfunnel.lab.train import TrainingDivergedError
+from siftfunnel.lab.networks.split import count_parameters
+from siftfunnel.lab.training.checkpoints import LAST, RUN, RunFolderError
+from siftfunnel.lab.training.fitting import TrainingDivergedError
 from tests.lab.attacks.tiny import mean_error, shapes, tiny_victim, victim_of_shape
 
 AUXILIARY, TARGET = shapes(200, seed=1), shapes(50, seed=2)

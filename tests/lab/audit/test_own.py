@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from siftfunnel.lab.data import DataError
-from siftfunnel.lab.data_sets.own import OwnPictures, load_own
+from siftfunnel.lab.data.images import DataError
+from siftfunnel.lab.data.own import OwnPictures, load_own
 from siftfunnel.shared.preprocess import InputSpec, prepare
 from tests.lab.audit.own_pictures import drawn, write_pictures
 

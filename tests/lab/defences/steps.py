@@ -4,8 +4,8 @@ import torch
 from torch import Tensor
 
 from siftfunnel.lab.defences.defence import Defence, Loss, Step
-from siftfunnel.lab.models.layout import channels_last
-from siftfunnel.lab.models.split import SplitNetwork
+from siftfunnel.lab.networks.layout import channels_last
+from siftfunnel.lab.networks.split import SplitNetwork
 from tests.lab.pictures import coloured_set
 
 SIZE = 16

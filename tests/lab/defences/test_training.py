@@ -10,7 +10,7 @@ from siftfunnel.lab.defences.infoscissors import InfoScissors
 from siftfunnel.lab.defences.registry import DEFENCES, make_defence
 from siftfunnel.lab.defences.siftfunnel import ABLATIONS, SiftFunnel
 from siftfunnel.lab.defences.siftfunnel_rate import SiftFunnelRate
-from siftfunnel.lab.models.split import SplitNetwork
+from siftfunnel.lab.networks.split import SplitNetwork
 from tests.lab.defences.steps import batch, loss_of, number, tiny
 
 EVERY = {**{name: make_defence(name) for name in DEFENCES}, **ABLATIONS}
@@ -113,5 +113,5 @@ def test_the_manifest_names_what_happens_at_the_cut(name: str) -> None:
 
 
 def test_bido_has_other_weights_for_resnet() -> None:
-    assert (BiDO().lambda_x, BiDO().lambda_y) == (2, 20)
-    assert (BiDO.for_resnet().lambda_x, BiDO.for_resnet().lambda_y) == (5, 10)
+    assert BiDO.for_family("cnn") == BiDO(lambda_x=2, lambda_y=20)
+    assert BiDO.for_family("resnet18") == BiDO(lambda_x=5, lambda_y=10)

@@ -7,16 +7,16 @@ import numpy as np
 import pytest
 import torch
 
-from siftfunnel.lab.data import DataError
-from siftfunnel.lab.export import export_run
+from siftfunnel.lab.data.images import DataError
+from siftfunnel.lab.export.bundle import export_run
 from siftfunnel.lab.front.finetuning import through_codings
 from siftfunnel.lab.front.front import FrontRequest, measure_front
 from siftfunnel.lab.front.pictures import PictureCoding
-from siftfunnel.lab.recipes import RECIPES, recipe
-from siftfunnel.lab.runs import train_recipe
+from siftfunnel.lab.training.recipes import RECIPES, recipe
+from siftfunnel.lab.training.runs import train_recipe
 from siftfunnel.shared.bundle import Bundle
 from tests.lab.pictures import write_data_directory
-from tests.lab.test_runs import tiny
+from tests.lab.training.test_runs import tiny
 from tests.tinybundle import make_tiny_bundle
 
 CPU = torch.device("cpu")

@@ -1,16 +1,22 @@
 """Small networks, cut, and pictures for them."""
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import onnx
+import pytest
 import torch
 from numpy.typing import NDArray
 from onnx import TensorProto, helper, numpy_helper
 from PIL import Image
 
+from siftfunnel.lab.split import fitting
 from siftfunnel.lab.split.features import Ends, Seen, see
+from siftfunnel.lab.split.fit import fit_run
+from siftfunnel.lab.split.folder import SplitRun
 from siftfunnel.lab.split.halves import Halves
+from siftfunnel.lab.split.settings import FitSettings
 from siftfunnel.shared.input_spec import InputSpec
 from siftfunnel.shared.tensors import OutputSpec, TensorSpec
 
@@ -127,6 +133,33 @@ def two_tensors() -> Halves:
     )
     tensors = (TensorSpec("maps", (4, 4, 4)), TensorSpec("vector", (3,)))
     return Halves(edge, cloud, tensors, (OutputSpec("out", "tensor", (7,)),), None, None, 0.0)
+
+
+def quiet(text: str) -> None:
+    """Say nothing."""
+
+
+def fitted(
+    halves: Halves,
+    pictures: Path,
+    folder: Path,
+    settings: FitSettings,
+    *,
+    side: int | None = None,
+    **changes: Any,
+) -> SplitRun:
+    """A run of halves that nobody cut from a network; with a side of patches, only that one is tried."""
+    told: dict[str, Any] = {
+        "network": "tiny",
+        "original_sha256": "0" * 64,
+        "cut": "maps",
+        "macs": (100, 1000),
+    }
+    run = SplitRun(spec=SPEC, halves=halves, pictures=pictures, **{**told, **changes})
+    with pytest.MonkeyPatch.context() as patch:
+        if side is not None:
+            patch.setattr(fitting, "possible_sides", lambda maps: (side,))
+        return fit_run(run, settings, folder, quiet)
 
 
 def seen(halves: Halves, count: int, seed: int = 0) -> tuple[Ends, Seen]:

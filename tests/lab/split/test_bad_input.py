@@ -112,7 +112,7 @@ def test_noise_is_the_devices_or_refused(
 def test_a_half_beyond_protobufs_limit_is_refused_before_anything_is_fitted(
     pictures: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("siftfunnel.lab.split.graphs.PROTOBUF_LIMIT", 500)
+    monkeypatch.setattr("siftfunnel.lab.onnx_graphs.PROTOBUF_LIMIT", 500)
     net = save(smallnets.residual(), tmp_path)
     assert main(["split", "inspect", str(net), "--no-measure"]) == 0
     wanted = ["--images", str(pictures), "--preset", "raw", "--cut", "b", "--out", str(tmp_path / "run")]

@@ -9,10 +9,10 @@ import pytest
 from PIL import Image
 
 from siftfunnel.cli import main
+from siftfunnel.lab.onnx_graphs import NetworkError
+from siftfunnel.lab.onnx_runner import Runner
 from siftfunnel.lab.split.brought import joined_network
-from siftfunnel.lab.split.graphs import NetworkError
 from siftfunnel.lab.split.halves import Halves, halves
-from siftfunnel.lab.split.runner import Runner
 from tests.lab.split import cutnets
 
 

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from siftfunnel.lab.data import DataError
+from siftfunnel.lab.data.images import DataError
 from siftfunnel.lab.split.checking import check, most_likely, odd, read_pictures, true_classes
 from siftfunnel.lab.split.labels import class_places
 from siftfunnel.lab.split.network import Network

@@ -4,18 +4,11 @@ from pathlib import Path
 
 import pytest
 
-from siftfunnel.lab.split.choosing import (
-    Budget,
-    Link,
-    choose_cut,
-    guessed_bytes,
-    read_link,
-    share_with_funnel,
-)
+from siftfunnel.lab.onnx_graphs import NetworkError
+from siftfunnel.lab.split.choosing import choose_cut, guessed_bytes
 from siftfunnel.lab.split.cuts import Cut
-from siftfunnel.lab.split.fit_cli import read_classes
-from siftfunnel.lab.split.graphs import NetworkError
-from siftfunnel.lab.split.targets import agreement_targets, byte_targets, share
+from siftfunnel.lab.split.labels import read_classes
+from siftfunnel.lab.split.settings import Budget, Link, agreement_targets, byte_targets, read_link, share
 from siftfunnel.shared.tensors import TensorSpec
 
 
@@ -31,24 +24,45 @@ CUTS = (
 )
 
 
+def funnel(cut: Cut) -> int:
+    """Multiply-adds of a funnel there: 2 % of the network's."""
+    return round(0.02 * cut.macs / cut.mac_share)
+
+
 def test_the_smallest_tensor_that_the_device_can_bear_is_cut() -> None:
-    assert choose_cut(CUTS, Budget()).name == "late"
-    assert choose_cut(CUTS, Budget(mac_share=0.35)).name == "later"
+    assert choose_cut(CUTS, Budget(), funnel).name == "late"
+    assert choose_cut(CUTS, Budget(mac_share=0.35), funnel).name == "later"
     # the funnel is work of the device too
-    assert choose_cut(CUTS, Budget(mac_share=0.3)).name == "middle"
-    assert 0.24 < share_with_funnel(CUTS[1]) < 0.3
+    assert choose_cut(CUTS, Budget(mac_share=0.3), funnel).name == "middle"
+
+
+def test_a_funnel_is_fitted_only_where_its_work_decides() -> None:
+    asked: list[str] = []
+
+    def noted(cut: Cut) -> int:
+        asked.append(cut.name)
+        return funnel(cut)
+
+    choose_cut(CUTS, Budget(mac_share=0.3), noted)
+    assert asked == ["later"]
+    asked.clear()
+    choose_cut(CUTS, Budget(mac_share=0.9), noted)
+    choose_cut(CUTS, Budget(payload_bytes=2000), noted)
+    assert asked == []
 
 
 def test_a_slow_link_wants_a_deep_cut_and_a_slow_device_an_early_one() -> None:
     slow = Budget(link=Link(0.1, 0))
     fast = Budget(link=Link(10_000, 0))
-    assert choose_cut(CUTS, slow, lambda cut: 10 * cut.mac_share, 10).name == "late"
-    assert choose_cut(CUTS, fast, lambda cut: 1000 * cut.mac_share, 1000).name == "early"
+    assert choose_cut(CUTS, slow, funnel, lambda cut: 10 * cut.mac_share, 10).name == "late"
+    assert choose_cut(CUTS, fast, funnel, lambda cut: 1000 * cut.mac_share, 1000).name == "early"
 
 
 def test_where_no_cut_fits_the_nearest_is_named_with_what_it_costs() -> None:
-    with pytest.raises(NetworkError, match=r"nearest is middle, with about 2\d\.\d%.*1,568 bytes"):
-        choose_cut(CUTS[:3], Budget(mac_share=0.2, payload_bytes=1500))
+    with pytest.raises(NetworkError, match=r"nearest is middle, with 26\.0%.*1,568 bytes"):
+        choose_cut(CUTS[1:3], Budget(mac_share=0.25), funnel)
+    with pytest.raises(NetworkError, match=r"nearest is middle, with 24\.0%.*1,568 bytes"):
+        choose_cut(CUTS[:3], Budget(payload_bytes=1500), funnel)
     assert guessed_bytes(CUTS[1]) == 1568
 
 

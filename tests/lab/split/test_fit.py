@@ -1,52 +1,56 @@
 """Fitting a run from pictures in a folder, and what is said when they are too few or the targets no good."""
 
+import shutil
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+import onnx
 import pytest
+from onnx import numpy_helper
 from PIL import Image
 
-from siftfunnel.lab.checkpoints import RunFolderError
-from siftfunnel.lab.data import DataError
-from siftfunnel.lab.split.exporting import export_split, no_more_than
-from siftfunnel.lab.split.fit import FitSettings, fit_halves, labels_of, read_pictures, too_few
+from siftfunnel.lab.data.images import DataError
+from siftfunnel.lab.split import picture_codecs
+from siftfunnel.lab.split.exporting import export_run
 from siftfunnel.lab.split.folder import SplitRun, load_run
 from siftfunnel.lab.split.halves import Halves
-from siftfunnel.lab.split.targets import Target, agreement_targets, byte_targets
+from siftfunnel.lab.split.pictures import read_parts
+from siftfunnel.lab.split.points import no_more_than, too_few
+from siftfunnel.lab.split.settings import (
+    FitSettings,
+    Target,
+    TrainSettings,
+    agreement_targets,
+    byte_targets,
+)
 from siftfunnel.lab.split.train import train_run
-from siftfunnel.lab.split.training import TrainSettings
+from siftfunnel.lab.training.checkpoints import RunFolderError
 from siftfunnel.shared.bundle import BundleError, load_bundle
 from tests.lab.split import cutnets
+from tests.lab.split.cutnets import fitted, quiet
 
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return cutnets.stored_pictures(tmp_path_factory.mktemp("pictures"), 240)
+    return cutnets.stored_pictures(tmp_path_factory.mktemp("pictures"), 140)
 
 
-def fitted(
-    halves: Halves, place: Path, out: Path, settings: FitSettings, macs: tuple[int, int] = (100, 1000)
-) -> SplitRun:
-    return fit_halves(
-        halves,
-        cutnets.SPEC,
-        place,
-        settings,
-        out,
-        lambda text: None,
-        name="tiny",
-        original_sha256="0" * 64,
-        cut="maps",
-        macs=macs,
-    )
+@pytest.fixture(scope="module")
+def run(folder: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[SplitRun, Path]:
+    """A fitted run of a classifier with two byte targets, and its folder."""
+    place = tmp_path_factory.mktemp("fitted") / "run"
+    settings = FitSettings(targets=byte_targets("60,40"))
+    return fitted(cutnets.classifier(), folder, place, settings), place
 
 
-def test_byte_targets_are_met_by_real_payloads_on_held_out_pictures(folder: Path, tmp_path: Path) -> None:
-    run = fitted(cutnets.classifier(), folder, tmp_path / "run", FitSettings(targets=byte_targets("60,40")))
-    for point in run.points:
-        found = run.about["points"][point.target.name]["payload_bytes_mean"]
+def test_byte_targets_are_met_by_real_payloads_on_held_out_pictures(run: tuple[SplitRun, Path]) -> None:
+    made, _ = run
+    for point in made.points:
+        found = made.about["points"][point.target.name]["payload_bytes_mean"]
         assert abs(found - (point.target.bytes or 0)) < 0.1 * (point.target.bytes or 0)
-    assert run.about["points"]["l60"]["divergence_mean"] < run.about["points"]["l40"]["divergence_mean"]
+    assert made.about["points"]["l60"]["divergence_mean"] < made.about["points"]["l40"]["divergence_mean"]
 
 
 def test_a_funnel_keeps_within_the_multiply_adds_that_are_left(folder: Path, tmp_path: Path) -> None:
@@ -90,9 +94,8 @@ def test_an_exported_bundle_says_what_it_does(
     halves: Halves, settings: FitSettings, folder: Path, tmp_path: Path
 ) -> None:
     run = fitted(halves, folder, tmp_path / "run", settings)
-    pictures = read_pictures(folder, run.spec)
-    pixels = (pictures.attacker.images_NHWC, pictures.attacked.images_NHWC)
-    export_split(run, pixels, None, tmp_path / "bundle", name="tiny", say=lambda text: None)
+    assert run.sent
+    export_run(tmp_path / "run", tmp_path / "bundle", quiet)
     bundle = load_bundle(tmp_path / "bundle")
     report = bundle.report()
     assert set(report["codecs"]) == {codec.name for codec in bundle.manifest.codecs}
@@ -100,6 +103,41 @@ def test_an_exported_bundle_says_what_it_does(
     assert {"selftest-edge.npz", "selftest-cloud.npz"} <= set(bundle.manifest.files)
     assert report["edge_mac_share"] >= 0.1
     assert bundle.manifest.original_sha256 == "0" * 64
+
+
+def test_what_pictures_need_is_measured_once_for_a_network_and_its_pictures(
+    run: tuple[SplitRun, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    place = tmp_path / "run"
+    shutil.copytree(run[1], place)
+    measured: list[str] = []
+    real = picture_codecs._measured
+
+    def noted(kind: str, *rest: Any) -> Any:
+        measured.append(kind)
+        return real(kind, *rest)
+
+    monkeypatch.setattr(picture_codecs, "_measured", noted)
+    first = export_run(place, tmp_path / "first", quiet).report()
+    again = export_run(place, tmp_path / "again", quiet).report()
+    assert again["picture_codecs"] == first["picture_codecs"]
+    assert measured == ["jpeg", "webp"]
+    others = cutnets.stored_pictures(tmp_path / "others", 100, seed=8)
+    export_run(place, tmp_path / "others-bundle", quiet, images=others)
+    assert len(measured) == 4
+
+
+def test_a_fit_says_when_an_answer_that_never_changes_agrees_as_well(folder: Path, tmp_path: Path) -> None:
+    halves = cutnets.classifier()
+    bias = numpy_helper.from_array(np.array([50, 0, 0, 0, 0], np.float32), "bias")
+    cloud = onnx.ModelProto()
+    cloud.CopyFrom(halves.cloud)
+    cloud.graph.initializer.append(bias)
+    next(node for node in cloud.graph.node if node.op_type == "Gemm").input.append("bias")
+    same = replace(halves, cloud=cloud)
+    run = fitted(same, folder, tmp_path / "run", FitSettings(targets=byte_targets("40")), side=2)
+    assert run.about["agreement_of_a_constant_answer"] == 1
+    assert any("never changes has an agreement of 100.0%" in note for note in run.about["notes"])
 
 
 def test_where_folders_are_classes_the_report_has_accuracy(tmp_path: Path) -> None:
@@ -110,12 +148,8 @@ def test_where_folders_are_classes_the_report_has_accuracy(tmp_path: Path) -> No
         place = tmp_path / "pictures" / f"class {seen.outputs[0][number].argmax()}"
         place.mkdir(parents=True, exist_ok=True)
         Image.fromarray(picture).save(place / f"{number}.png")
-    run = fitted(halves, tmp_path / "pictures", tmp_path / "run", FitSettings(targets=byte_targets("40")))
-    pictures = read_pictures(run.pictures, run.spec)
-    pixels = (pictures.attacker.images_NHWC, pictures.attacked.images_NHWC)
-    labels = labels_of(pictures, pictures.attacked, run)
-    bundle = export_split(run, pixels, labels, tmp_path / "bundle", name="tiny", say=lambda text: None)
-    report = bundle.report()
+    fitted(halves, tmp_path / "pictures", tmp_path / "run", FitSettings(targets=byte_targets("40")))
+    report = export_run(tmp_path / "run", tmp_path / "bundle", quiet).report()
     assert report["uncut"]["accuracy"] == 1
     assert report["codecs"]["l40"]["accuracy"] == report["codecs"]["l40"]["agreement"]
 
@@ -138,11 +172,10 @@ def test_classes_that_do_not_fit_are_refused_before_pictures_are_read(
         fitted(cutnets.classifier(kind), tmp_path / "none", tmp_path, FitSettings("none", (), ("a", "b")))
 
 
-def test_a_training_leaves_files_of_no_split_alone(folder: Path, tmp_path: Path) -> None:
-    fitted(cutnets.classifier(), folder, tmp_path / "run", FitSettings(targets=byte_targets("40")))
+def test_a_training_leaves_files_of_no_split_alone(run: tuple[SplitRun, Path], tmp_path: Path) -> None:
     (tmp_path / "cloud.onnx").write_text("mine")
     with pytest.raises(RunFolderError, match=r"'cloud\.onnx', which is of no split"):
-        train_run(tmp_path / "run", tmp_path, TrainSettings(), lambda text: None)
+        train_run(run[1], tmp_path, TrainSettings(), quiet)
 
 
 def test_it_is_said_when_an_answer_that_never_changes_agrees_as_well() -> None:
@@ -154,19 +187,18 @@ def test_it_is_said_when_an_answer_that_never_changes_agrees_as_well() -> None:
 
 
 def test_a_folder_of_something_else_is_no_place_for_a_bundle(tmp_path: Path, folder: Path) -> None:
-    run = fitted(cutnets.classifier(), folder, tmp_path / "run", FitSettings("none"))
+    fitted(cutnets.classifier(), folder, tmp_path / "run", FitSettings("none"))
     (tmp_path / "mine").mkdir()
     (tmp_path / "mine" / "letter.txt").write_text("mine")
-    none = np.empty((0, 16, 16, 3), np.uint8)
     with pytest.raises(BundleError, match=r"'letter\.txt'"):
-        export_split(run, (none, none), None, tmp_path / "mine", name=None, say=lambda text: None)
+        export_run(tmp_path / "run", tmp_path / "mine", quiet)
 
 
 def test_too_few_pictures_are_refused(tmp_path: Path) -> None:
     for number, picture in enumerate(cutnets.pictures(9)):
         Image.fromarray(picture).save(tmp_path / f"{number}.png")
     with pytest.raises(DataError, match="add pictures"):
-        read_pictures(tmp_path, cutnets.SPEC)
+        read_parts(tmp_path, cutnets.SPEC)
 
 
 def test_it_is_said_when_held_out_pictures_fare_much_worse_than_those_that_were_fitted_to() -> None:

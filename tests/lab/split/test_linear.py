@@ -8,21 +8,24 @@ import pytest
 import torch
 from onnx import TensorProto, helper
 
+from siftfunnel.lab.onnx_runner import Runner
 from siftfunnel.lab.split.features import Ends, Seen
-from siftfunnel.lab.split.fitting import Funnel, fit_funnel, quantised
+from siftfunnel.lab.split.fitting import Funnel, estimated_bytes, fit_funnel, quantised, step_for
 from siftfunnel.lab.split.funnel_graphs import funnelled_cloud, funnelled_edge
-from siftfunnel.lab.split.linear import Refinement, fit_tensor, moments
-from siftfunnel.lab.split.patches import maps_spec, possible_sides, to_maps, to_patches
-from siftfunnel.lab.split.rates import estimated_bytes, step_for
-from siftfunnel.lab.split.runner import Runner
+from siftfunnel.lab.split.linear import (
+    Refinement,
+    fit_tensor,
+    maps_spec,
+    moments,
+    possible_sides,
+    to_maps,
+    to_patches,
+)
 from siftfunnel.shared.tensors import TensorSpec
 from tests.lab.split import cutnets
+from tests.lab.split.cutnets import quiet
 
 GENERATOR = np.random.default_rng(0)
-
-
-def quiet(text: str) -> None:
-    """Say nothing."""
 
 
 def through(name: str, shape: tuple[int, ...]) -> onnx.ModelProto:

@@ -10,7 +10,7 @@ from onnx import TensorProto, helper
 from safetensors.torch import save_file
 from torch import nn
 
-from siftfunnel.lab.split import runner
+from siftfunnel.lab import onnx_runner
 from siftfunnel.lab.split.cuts import find_cuts
 from siftfunnel.lab.split.network import NetworkError, load_network
 from siftfunnel.lab.split.torch_network import network_of_factory, network_of_module
@@ -94,10 +94,12 @@ def test_weights_in_another_file_are_read_counted_and_missed(tmp_path: Path) -> 
 
 def test_a_network_beyond_protobufs_limit_runs_through_files(monkeypatch: pytest.MonkeyPatch) -> None:
     expected = network(residual())
-    monkeypatch.setattr("siftfunnel.lab.split.graphs.PROTOBUF_LIMIT", 16)
+    monkeypatch.setattr("siftfunnel.lab.onnx_graphs.PROTOBUF_LIMIT", 16)
     stored: list[str] = []
-    real = runner._stored
-    monkeypatch.setattr(runner, "_stored", lambda model, folder: stored.append("") or real(model, folder))
+    real = onnx_runner._stored
+    monkeypatch.setattr(
+        onnx_runner, "_stored", lambda model, folder: stored.append("") or real(model, folder)
+    )
     found = network(residual())
     frames = found.random_frames(2)
     assert stored

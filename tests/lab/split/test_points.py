@@ -4,10 +4,7 @@ import numpy as np
 import pytest
 
 from siftfunnel.lab.split.points import step_of_agreement
-
-
-def quiet(text: str) -> None:
-    """Say nothing."""
+from tests.lab.split.cutnets import quiet
 
 
 @pytest.mark.parametrize("middle", [0.05, 1.0, 20.0])

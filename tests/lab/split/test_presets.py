@@ -2,8 +2,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from siftfunnel.lab.onnx_graphs import NetworkError
 from siftfunnel.lab.split.facts import InputFacts
-from siftfunnel.lab.split.graphs import NetworkError
 from siftfunnel.lab.split.presets import PRESETS, all_presets, preset
 from siftfunnel.shared.preprocess import prepare
 

@@ -6,13 +6,11 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from siftfunnel.lab.data import DataError
-from siftfunnel.lab.split.fit import FitSettings
+from siftfunnel.lab.data.images import DataError
 from siftfunnel.lab.split.folder import SplitRun
-from siftfunnel.lab.split.scored import scored_pictures
-from siftfunnel.lab.split.targets import byte_targets
+from siftfunnel.lab.split.pictures import scored_pictures
+from siftfunnel.lab.split.settings import FitSettings, byte_targets
 from tests.lab.split import cutnets
-from tests.lab.split.test_fit import fitted
 
 
 def write(place: Path, count: int, seed: int) -> Path:
@@ -26,7 +24,9 @@ def write(place: Path, count: int, seed: int) -> Path:
 def run(tmp_path_factory: pytest.TempPathFactory) -> SplitRun:
     root = tmp_path_factory.mktemp("scored")
     pictures = write(root / "fitted", 240, seed=5)
-    return fitted(cutnets.classifier(), pictures, root / "run", FitSettings(targets=byte_targets("60")))
+    return cutnets.fitted(
+        cutnets.classifier(), pictures, root / "run", FitSettings(targets=byte_targets("60"))
+    )
 
 
 def test_without_others_the_part_that_was_held_out_is_scored(run: SplitRun) -> None:

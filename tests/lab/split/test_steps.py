@@ -8,11 +8,10 @@ from typing import Any
 import numpy as np
 import pytest
 
-from siftfunnel.lab.checkpoints import RunFolderError
 from siftfunnel.lab.split import fitting, points
-from siftfunnel.lab.split.fit import FitSettings, fit_halves
 from siftfunnel.lab.split.folder import SplitRun, load_run
-from siftfunnel.lab.split.targets import byte_targets
+from siftfunnel.lab.split.settings import FitSettings, byte_targets
+from siftfunnel.lab.training.checkpoints import RunFolderError
 from tests.lab.split import cutnets
 
 SETTINGS = FitSettings(targets=byte_targets("60,40"))
@@ -20,14 +19,11 @@ SETTINGS = FitSettings(targets=byte_targets("60,40"))
 
 @pytest.fixture(scope="module")
 def pictures(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return cutnets.stored_pictures(tmp_path_factory.mktemp("pictures"), 160)
+    return cutnets.stored_pictures(tmp_path_factory.mktemp("pictures"), 110)
 
 
 def fit(place: Path, out: Path, settings: FitSettings = SETTINGS, **changes: Any) -> SplitRun:
-    given: dict[str, Any] = {"name": "tiny", "original_sha256": "0" * 64, "cut": "maps", "macs": (100, 1000)}
-    return fit_halves(
-        cutnets.two_tensors(), cutnets.SPEC, place, settings, out, lambda text: None, **{**given, **changes}
-    )
+    return cutnets.fitted(cutnets.two_tensors(), place, out, settings, **changes)
 
 
 @pytest.fixture(scope="module")
@@ -92,7 +88,7 @@ def test_a_folder_is_of_one_network_cut_and_pictures(
         fit(pictures, tmp_path / "run", cut="other")
     fewer = tmp_path / "fewer"
     fewer.mkdir()
-    for picture in sorted(pictures.iterdir())[:120]:
+    for picture in sorted(pictures.iterdir())[:100]:
         (fewer / picture.name).write_bytes(picture.read_bytes())
     with pytest.raises(RunFolderError, match="pictures"):
         fit(fewer, tmp_path / "run")

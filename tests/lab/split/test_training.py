@@ -8,21 +8,18 @@ import numpy as np
 import pytest
 import torch
 
-from siftfunnel.lab.checkpoints import RunFolderError
 from siftfunnel.lab.split import fitting
 from siftfunnel.lab.split.features import Ends, Seen
 from siftfunnel.lab.split.fitting import Funnel, fit_funnel
 from siftfunnel.lab.split.points import Point, find_points
-from siftfunnel.lab.split.targets import byte_targets
-from siftfunnel.lab.split.training import FunnelTask, TrainSettings, thumbnails, train_funnel
+from siftfunnel.lab.split.settings import TrainSettings, byte_targets
+from siftfunnel.lab.split.training import FunnelTask, thumbnails, train_funnel
+from siftfunnel.lab.training.checkpoints import RunFolderError
 from tests.lab.split import cutnets
+from tests.lab.split.cutnets import quiet
 
 PICTURES = 400
 SETTINGS = TrainSettings(steps=60, steps_per_check=20, batch_size=32, learning_rate=2e-4)
-
-
-def quiet(text: str) -> None:
-    """Say nothing."""
 
 
 @lru_cache

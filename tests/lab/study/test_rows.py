@@ -3,7 +3,7 @@ from dataclasses import replace
 import pytest
 
 from siftfunnel.lab.defences.registry import DEFENCES, make_defence
-from siftfunnel.lab.models.registry import NETWORKS
+from siftfunnel.lab.networks.registry import NETWORKS
 from siftfunnel.lab.study.profiles import PROFILES, profile
 from siftfunnel.lab.study.rows import GROUPS, ROWS, expand, row
 

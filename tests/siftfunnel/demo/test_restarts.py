@@ -1,6 +1,6 @@
 """When a party that died comes back, and when it does not."""
 
-from siftfunnel.demo.restarts import Restarts
+from siftfunnel.demo.processes import Restarts
 
 
 def test_a_dead_party_comes_back_once_after_its_pause() -> None:

@@ -5,12 +5,10 @@ from typing import Any
 
 import pytest
 
-from siftfunnel.demo.control import WishError
-from siftfunnel.demo.pairs import pairs_of, tasks_of
-from siftfunnel.demo.selection import Selection
+from siftfunnel.demo.selection import Selection, WishError, pairs_of, tasks_of
 from siftfunnel.shared.bundle import Bundle
-from tests.ownbundle import make_own_bundle
 from tests.tinybundle import make_tiny_bundle
+from tests.tinynetwork import make_own_bundle
 
 
 @pytest.fixture(scope="module")

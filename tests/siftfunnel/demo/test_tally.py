@@ -7,17 +7,8 @@ from typing import Any
 import pytest
 
 from siftfunnel.demo.conductor import is_settled
-from siftfunnel.demo.tally import (
-    OutcomeReader,
-    Skipped,
-    Tally,
-    mean,
-    overheard,
-    percentile,
-    shortfalls,
-    since,
-    violations,
-)
+from siftfunnel.demo.playing import OutcomeReader
+from siftfunnel.demo.tally import Skipped, Tally, overheard, shortfalls, since, violations
 
 
 def answer(label: str | None, best: str, edge_ms: float = 2.0, round_trip_ms: float = 5.0) -> dict[str, Any]:
@@ -37,29 +28,6 @@ def tally_of(*outcomes: dict[str, Any], sent: int | None = None) -> Tally:
     for index, outcome in enumerate(outcomes):
         tally.add(outcome, now_s=index / 10)
     return tally
-
-
-@pytest.mark.parametrize(
-    ("values", "percent", "expected"),
-    [
-        ([], 50, None),
-        ([7.0], 99, 7.0),
-        ([1.0, 2.0, 3.0, 4.0], 50, 2.5),
-        ([3.0, 1.0, 2.0], 100, 3.0),
-        ([1.0, 2.0], 0, 1.0),
-    ],
-)
-def test_percentile_of_literal_values(values: list[float], percent: float, expected: float | None) -> None:
-    assert percentile(values, percent) == expected
-
-
-def test_the_99th_percentile_interpolates() -> None:
-    assert percentile([float(value) for value in range(101)], 99) == 99.0
-
-
-def test_mean_of_nothing_is_none() -> None:
-    assert mean([]) is None
-    assert mean([1, 2]) == 1.5
 
 
 def test_accuracy_counts_labels_that_are_classes() -> None:

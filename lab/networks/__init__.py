@@ -1,0 +1,1 @@
+"""Networks: families cut at a stage, necks around the cut, inverters."""

@@ -1,0 +1,1 @@
+"""Fitting: the loop, its checkpoints, recipes and runs."""
