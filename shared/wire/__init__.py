@@ -9,10 +9,8 @@ Nothing is computed by a float network, and nothing in a payload says how large 
 
 from siftfunnel.shared.wire.calibrate import calibrate, calibrate_tensors, packed
 from siftfunnel.shared.wire.codec import (
-    CodecSummary,
     SealedCodec,
     codec_by_name,
-    describe,
     make_codecs,
 )
 from siftfunnel.shared.wire.errors import CodecError
@@ -22,7 +20,6 @@ from siftfunnel.shared.wire.signed_calibration import calibrate_signed
 
 __all__ = [
     "CodecError",
-    "CodecSummary",
     "SealedCodec",
     "calibrate",
     "calibrate_lattice",
@@ -30,7 +27,6 @@ __all__ = [
     "calibrate_tensors",
     "check_codecs",
     "codec_by_name",
-    "describe",
     "make_codecs",
     "packed",
 ]
