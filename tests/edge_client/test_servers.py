@@ -16,7 +16,7 @@ from siftfunnel.edge_client.client import SplitClient
 from siftfunnel.edge_client.errors import BundleMismatch, ServerUnreachable
 from siftfunnel.edge_client.outcome import Answer
 from siftfunnel.edge_client.reconnection import Reconnection
-from siftfunnel.edge_client.rotation import Rotation
+from siftfunnel.edge_client.servers import Rotation
 from siftfunnel.edge_client.settings import ReconnectPolicy
 from siftfunnel.edge_client.transport import open_channel
 from siftfunnel.shared.bundle import Bundle
