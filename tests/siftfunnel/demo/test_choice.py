@@ -17,8 +17,8 @@ from siftfunnel.demo.choice import (
 from siftfunnel.shared.bundle import Bundle, write_bundle
 from siftfunnel.shared.manifest import CodecSpec
 from siftfunnel.shipped import Library
-from tests.ownbundle import make_own_bundle
 from tests.tinybundle import make_tiny_bundle, make_tiny_inverter
+from tests.tinynetwork import make_own_bundle
 
 
 def picture(path: Path) -> Path:
