@@ -4,7 +4,7 @@ from collections.abc import Callable
 
 import pytest
 
-from tests.attacker.scene import Scene
+from tests.attacker.scene import Scene, eventually
 from tests.attacker.web.browser import (
     NARROW,
     PHONE,
@@ -88,6 +88,7 @@ def test_a_page_that_comes_late_sees_the_latest_pictures(
 ) -> None:
     stage = live()
     stage.play(scene.open, scene.shut, count=7, gap_s=0.15)
+    assert eventually(lambda: stage.pipeline.summary()["bundles"][scene.shut.name]["frames_scored"] == 7)
     page = open_page(stage)
     expect(page.locator("#history button")).to_have_count(len(stage.hub.pairs()))
     assert len(stage.hub.pairs()) >= 3
