@@ -10,10 +10,10 @@ from pathlib import Path
 
 import pytest
 
-from siftfunnel.bench.links import link as links
 from siftfunnel.bench.links.link import open_link
 from siftfunnel.bench.links.namespaces import (
     LinkUnavailableError,
+    missing_for_namespaces,
     netem_link,
     remove_stale,
     two_namespaces,
@@ -21,7 +21,7 @@ from siftfunnel.bench.links.namespaces import (
 from siftfunnel.bench.links.probe import Bursts
 from siftfunnel.bench.links.profiles import Direction, LinkProfile, link_profile
 from siftfunnel.bench.links.relay import relay_link
-from siftfunnel.bench.links.tun import tun_link
+from siftfunnel.bench.links.tun import missing_for_tun, tun_link
 
 FAST = LinkProfile(
     "fast",
@@ -29,10 +29,8 @@ FAST = LinkProfile(
     Direction(16_000, delay_ms=15, jitter_ms=5, loss=0.05),
     "a test",
 )
-needs_packets = pytest.mark.skipif(
-    links.missing_for_packets() is not None,
-    reason=f"emulating packets needs {links.missing_for_packets()}",
-)
+LACKING = missing_for_namespaces() or missing_for_tun()
+needs_packets = pytest.mark.skipif(LACKING is not None, reason=f"emulating packets needs {LACKING}")
 
 
 @needs_packets
