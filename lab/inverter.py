@@ -6,40 +6,43 @@ the best epoch; the figures in the report are measured on the target's test pict
 attack has seen, of frames that went through each of the bundle's codecs.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from siftfunnel.lab.attacks.inverter_training import FeatureBank
+from siftfunnel.lab.attacks.residual import Residual
+from siftfunnel.lab.attacks.victim import to_floats
 from siftfunnel.lab.data.augment import Augmentation, augment
 from siftfunnel.lab.data.datasets import load_splits
-from siftfunnel.lab.data.images import DataError, ImageSet, seeded_parts
+from siftfunnel.lab.data.images import DataError, ImageSet
 from siftfunnel.lab.data.own import load_own
+from siftfunnel.lab.evaluation.scores import reference_row
+from siftfunnel.lab.evaluation.subject import observed
 from siftfunnel.lab.export.bundle import ExportError
 from siftfunnel.lab.export.folding import folded_copy, round_to_half
 from siftfunnel.lab.export.graph import write_onnx
 from siftfunnel.lab.export.trained_on import dataset_of
-from siftfunnel.lab.heard import Device, arrived, build_inverter, opening_of, wire_of
+from siftfunnel.lab.metrics.pictures import score_pictures
 from siftfunnel.lab.networks.decoder import DecoderSettings
 from siftfunnel.lab.networks.split import count_parameters
+from siftfunnel.lab.onnx_runner import Runner
 from siftfunnel.lab.provenance import provenance
-from siftfunnel.lab.sessions import OnnxModel
+from siftfunnel.lab.targets.lifting import maps_of
+from siftfunnel.lab.targets.target import Target, target_of_bundle
 from siftfunnel.lab.training.checkpoints import RunFolder
-from siftfunnel.lab.training.fitting import FitSettings, Task, fit
 from siftfunnel.shared.bundle import EDGE, Bundle, Inverter, load_bundle, load_inverter, write_inverter
 from siftfunnel.shared.inverter import STATEMENT
 from siftfunnel.shared.preprocess import InputSpec
-from siftfunnel.shared.similarity import mse, psnr, ssim
 from siftfunnel.shared.storage import require_own
-from siftfunnel.shared.wire import make_codecs
 
 RELATIVE_TOLERANCE = 1e-4
-STATISTICS_PICTURES = 1000
 SCORED_PICTURES = 1000
 COMPARED_PICTURES = 200
 LEAST_OWN, LEAST_SCORED = 40, 8
@@ -105,65 +108,49 @@ def inverter_recipe(bundle: Bundle) -> InverterRecipe:
     return INVERTERS[dataset]
 
 
-class DecoderTask(Task):
-    """A decoder that learns to undo a bundle's edge half."""
+@dataclass(frozen=True)
+class PageInverter(Residual):
+    """The live page's decoder: the residual inverter, trained on changed pictures.
 
-    def __init__(
-        self, recipe: InverterRecipe, bundle: Bundle, auxiliary: ImageSet, device: torch.device
-    ) -> None:
-        manifest = bundle.manifest
-        size = auxiliary.images_NHWC.shape[1:3]
-        if size != (manifest.input.height, manifest.input.width):
-            raise DataError(
-                f"bundle {manifest.name} takes {manifest.input.height}x{manifest.input.width} pictures, "
-                f"the auxiliary ones are {size[0]}x{size[1]}"
-            )
-        torch.manual_seed(recipe.seed)
-        self.recipe = recipe
-        self.batch_size = recipe.batch_size
-        self.device = device
-        self._edge, self._codec = Device(bundle), wire_of(bundle)
-        held_back = max(1, round(len(auxiliary) * recipe.held_back_share))
-        kept, chosen = seeded_parts(len(auxiliary), (len(auxiliary) - held_back, held_back), recipe.seed)
-        self._images_NHWC = torch.from_numpy(auxiliary.images_NHWC[kept])
-        self._held_back = torch.from_numpy(auxiliary.images_NHWC[chosen]).float() / 255
-        features = self._features(self._images_NHWC[:STATISTICS_PICTURES].float() / 255)
-        self.model: nn.Module = build_inverter(bundle, opening_of(bundle), features, recipe.decoder).to(
-            device
+    Attributes:
+        augmentation: Changes of the auxiliary pictures; features are computed from the changed ones.
+    """
+
+    cache_limit_gb: float = 0.0
+    flip: bool = False
+    augmentation: Augmentation = field(default_factory=Augmentation)
+
+    name: ClassVar[str] = "page-inverter"
+    label: ClassVar[str] = "Live page's inverter"
+
+    @classmethod
+    def of(cls, recipe: InverterRecipe) -> "PageInverter":
+        """As a recipe says."""
+        return cls(
+            epochs=recipe.epochs,
+            batch=recipe.batch_size,
+            learning_rate=recipe.learning_rate,
+            held_back_share=recipe.held_back_share,
+            seed=recipe.seed,
+            widths=recipe.decoder.widths,
+            blocks=recipe.decoder.blocks,
+            augmentation=recipe.augmentation,
         )
 
-    def _features(self, x_NHWC: Tensor) -> Tensor:
-        return torch.from_numpy(arrived(self._codec, self._edge.of_floats(x_NHWC)))
+    def drawn(self, bank: FeatureBank, part_N: Tensor, generator: torch.Generator) -> tuple[Tensor, Tensor]:
+        """Overheard features of changed pictures, and those."""
+        return bank.changed(part_N, lambda images: augment(images, self.augmentation, generator))
 
-    @property
-    def samples_per_epoch(self) -> int:
-        """Auxiliary pictures without those held back."""
-        return len(self._images_NHWC)
 
-    def batches(self, generator: torch.Generator) -> Iterator[tuple[Tensor, Tensor]]:
-        """Features of changed pictures, and the changed pictures N x 3 x S x S in [0, 1]."""
-        order = torch.randperm(len(self._images_NHWC), generator=generator)
-        for part in torch.split(order, self.batch_size):
-            x_NHWC = augment(self._images_NHWC[part], self.recipe.augmentation, generator)
-            feature = self._features(x_NHWC).to(device=self.device, memory_format=torch.channels_last)
-            yield feature, x_NHWC.permute(0, 3, 1, 2).to(self.device)
+def as_packed(target: Target, model: nn.Module) -> nn.Module:
+    """An inverter of a target's maps as one of features as they travel, packed."""
+    return model if target.layout.is_identity else nn.Sequential(maps_of(target.layout), model)
 
-    def loss(self, batch: tuple[Tensor, Tensor]) -> tuple[Tensor, dict[str, float]]:
-        """Mean over pictures of log(squared error), which is mean PSNR up to sign and scale."""
-        feature, x_NCHW = batch
-        error_N = (self.model(feature) - x_NCHW).square().mean(dim=(1, 2, 3))
-        loss = (error_N + 1e-6).log().mean()
-        return loss, {"mse": float(error_N.detach().mean())}
 
-    def validate(self) -> dict[str, float]:
-        """Mean per-picture PSNR in dB on the pictures held back."""
-        errors: list[Tensor] = []
-        for x_NHWC in torch.split(self._held_back, self.batch_size):
-            feature = self._features(x_NHWC).to(device=self.device, memory_format=torch.channels_last)
-            wanted = x_NHWC.permute(0, 3, 1, 2).to(self.device)
-            errors.append((self.model(feature) - wanted).square().mean(dim=(1, 2, 3)).cpu())
-        decibels = float((-10 * torch.cat(errors).clamp_min(1e-10).log10()).mean())
-        return {"held_back_psnr": decibels, "score": decibels}
+def packed_features(target: Target, images: ImageSet) -> NDArray[np.float32]:
+    """What a target's device puts into a codec, N x the manifest's feature."""
+    own = target.layout.to_own(observed(target.sender, images))
+    return own.reshape(len(images), *target.codecs[0].feature.shape).numpy()
 
 
 def convert_decoder(decoder: nn.Module, feature_shape: tuple[int, int, int]) -> tuple[nn.Module, bytes]:
@@ -181,7 +168,7 @@ def verify_decoder(stored: nn.Module, model: bytes, features: NDArray[np.float32
     """
     with torch.inference_mode():
         expected = stored(torch.from_numpy(features)).numpy()
-    difference = float(np.abs(OnnxModel(model)(features) - expected).max())
+    difference = float(np.abs(Runner(model).first(features) - expected).max())
     if not difference <= RELATIVE_TOLERANCE:
         raise ExportError(
             f"the decoder's graph differs from PyTorch by {difference:.2e}; nothing was written"
@@ -189,17 +176,16 @@ def verify_decoder(stored: nn.Module, model: bytes, features: NDArray[np.float32
     return difference
 
 
-def score(pictures_NHWC: NDArray[np.float32], restored_NCHW: NDArray[np.float32]) -> dict[str, float]:
+def score(x_NCHW: Tensor, restored_NCHW: Tensor) -> dict[str, float]:
     """Mean standard MSE, PSNR and SSIM per picture, with median and 95th percentile of the PSNR."""
-    pairs = list(zip(pictures_NHWC, restored_NCHW.transpose(0, 2, 3, 1).clip(0, 1), strict=True))
-    decibels = np.array([psnr(a, b) for a, b in pairs])
+    scores = score_pictures(x_NCHW, restored_NCHW.clamp(0, 1))
     return {
-        "pictures": len(pairs),
-        "mse_mean": float(np.mean([mse(a, b) for a, b in pairs])),
-        "psnr_mean": float(decibels.mean()),
-        "psnr_median": float(np.median(decibels)),
-        "psnr_p95": float(np.quantile(decibels, 0.95)),
-        "ssim_mean": float(np.mean([ssim(a, b) for a, b in pairs])),
+        "pictures": len(scores),
+        "mse_mean": float(scores.mse_N.mean()),
+        "psnr_mean": float(scores.psnr_db_N.mean()),
+        "psnr_median": float(np.median(scores.psnr_db_N)),
+        "psnr_p95": float(np.quantile(scores.psnr_db_N, 0.95)),
+        "ssim_mean": float(scores.ssim_N.mean()),
     }
 
 
@@ -252,38 +238,28 @@ def own_recipe(images: Path, pictures: int, spec: InputSpec) -> InverterRecipe:
     )
 
 
-def measure(bundle: Bundle, parts: Parts, inverter: OnnxModel) -> dict[str, Any]:
+def measure(target: Target, parts: Parts, inverter: Runner) -> dict[str, Any]:
     """What an inverter restores of test pictures after each codec of its bundle.
 
     Returns:
         ``codecs``: figures of ``score`` by codec, of frames as the cloud decodes them. ``held_out_pictures``:
         which pictures. ``mean_picture_instead``: what guessing gets on them.
     """
-    is_large = bundle.manifest.input.height * bundle.manifest.input.width > LARGE_PIXELS
+    is_large = target.input.height * target.input.width > LARGE_PIXELS
     test = parts.test.spread(LARGE_SCORED if is_large else SCORED_PICTURES)
-    features = Device(bundle).of_pixels(test.images_NHWC)
-    pictures = (test.images_NHWC / 255).astype(np.float32)
+    features = packed_features(target, test)
+    x_NCHW = to_floats(torch.from_numpy(test.images_NHWC))
     figures = {}
-    for codec in make_codecs(bundle.manifest, bundle.digest):
-        decoded = np.stack([codec.decode(codec.encode(feature)) for feature in features])
-        figures[codec.name] = score(pictures, inverter(decoded))
+    for codec in target.codecs:
+        decoded = np.stack([codec.decode(codec.encode(np.ascontiguousarray(z))) for z in features])
+        figures[codec.name] = score(x_NCHW, torch.from_numpy(inverter.first(decoded)))
+    guess = score(x_NCHW, reference_row("mean_image", x_NCHW, parts.auxiliary))
     return {
         "codecs": figures,
         "held_out_pictures": parts.says,
-        "mean_picture_instead": mean_picture_score(parts.auxiliary, test),
+        "mean_picture_instead": {name: guess[name] for name in ("mse_mean", "psnr_mean", "ssim_mean")},
         **({"pictures": dict(parts.told)} if parts.told else {}),
         "measured": provenance(),
-    }
-
-
-def mean_picture_score(auxiliary: ImageSet, images: ImageSet) -> dict[str, float]:
-    """What an attacker scores who never looks at the wire and always answers the mean auxiliary picture."""
-    guess = (auxiliary.images_NHWC.mean(axis=0) / 255).astype(np.float32)
-    pictures = images.images_NHWC.astype(np.float32) / 255
-    return {
-        "mse_mean": float(np.mean([mse(a, guess) for a in pictures])),
-        "psnr_mean": float(np.mean([psnr(a, guess) for a in pictures])),
-        "ssim_mean": float(np.mean([ssim(a, guess) for a in pictures])),
     }
 
 
@@ -326,17 +302,17 @@ def train_inverter(
         recipe = own_recipe(images, len(parts.auxiliary), bundle.manifest.input)
     if epochs is not None:
         recipe = replace(recipe, epochs=epochs)
-    task = DecoderTask(recipe, bundle, parts.auxiliary, device)
+    target = target_of_bundle(bundle_directory, device, black_box=True, keep=False)
+    attack, victim = PageInverter.of(recipe), target.victim
     about = {"inverter": asdict(recipe), "bundle": bundle.name, "digest": bundle.digest}
     run = RunFolder(run_folder, {**about, **({"pictures": dict(parts.told)} if parts.told else {})})
-    settings = FitSettings(recipe.epochs, recipe.learning_rate, weight_decay=0.0, seed=recipe.seed)
-    progress = fit(task, settings, run)
-
-    stored, model = convert_decoder(run.load_best(task.model), bundle.manifest.feature.shape)
+    learned = attack.train(victim, torch.from_numpy(parts.auxiliary.images_NHWC), run)
+    trained = run.load_best(attack.untrained(victim))
+    stored, model = convert_decoder(as_packed(target, trained), bundle.manifest.feature.shape)
     spec = bundle.manifest.input
-    sample = Device(bundle).of_pixels(parts.test.images_NHWC[:COMPARED_PICTURES])
+    sample = packed_features(target, parts.test.take(slice(COMPARED_PICTURES)))
     report: dict[str, Any] = {
-        **measure(bundle, parts, OnnxModel(model)),
+        **measure(target, parts, Runner(model)),
         "parameters": count_parameters(stored),
         "input": {"feature": list(bundle.manifest.feature.shape)},
         "output": {"image": [3, spec.height, spec.width], "range": [0, 1]},
@@ -345,10 +321,8 @@ def train_inverter(
             "recipe": asdict(recipe),
             "auxiliary_pictures": len(parts.auxiliary),
             "loss": "mean over pictures of log(MSE)",
-            "best_epoch": progress.best_epoch,
-            "held_back_psnr": progress.best_score,
-            "seconds": round(progress.seconds, 1),
-            "images_per_s_median": float(np.median([e["images_per_s"] for e in progress.history])),
+            **{name: learned[name] for name in ("best_epoch", "held_back_psnr", "seconds")},
+            "images_per_s_median": float(np.median([each["images_per_s"] for each in learned["history"]])),
         },
         "provenance": provenance(),
     }
@@ -376,5 +350,6 @@ def measure_inverter(
     dataset = inverter_recipe(bundle).dataset if images is None else ""
     parts = parts_for(bundle, dataset, data, cache, images)
     trained = {key: value for key, value in stored.report.items() if key in TRAINING_FIELDS}
-    report = {**measure(bundle, parts, OnnxModel(stored.path())), **trained}
+    target = target_of_bundle(bundle_directory, torch.device("cpu"), black_box=True, keep=False)
+    report = {**measure(target, parts, Runner(stored.path())), **trained}
     return write_inverter(place, bundle.name, bundle.digest, stored.path().read_bytes(), report)

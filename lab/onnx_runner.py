@@ -100,6 +100,10 @@ class Runner:
         ]
         return tuple(np.concatenate(values) for values in zip(*parts, strict=True))
 
+    def first(self, *arrays: NDArray[Any]) -> NDArray[Any]:
+        """The first output alone, as of a graph that has one."""
+        return self(*arrays, names=[self.outputs[0].name])[0]
+
     def _piece(self, arrays: Sequence[NDArray[Any]], names: Sequence[str]) -> list[NDArray[Any]]:
         frames = len(arrays[0])
         missing = (self.frames_per_run or frames) - frames

@@ -42,7 +42,11 @@ class PictureCloud:
 
     def __init__(self, bundles: Iterable[Path], codecs: Iterable[str], host: str) -> None:
         self._loop = asyncio.get_running_loop()
-        config, metrics, names = CloudConfig(tuple(bundles), Endpoint(host, 0)), Metrics(), tuple(codecs)
+        config, metrics, names = (
+            CloudConfig(tuple(bundles), listen=Endpoint(host, 0)),
+            Metrics(),
+            tuple(codecs),
+        )
         served = [self._open(bundle, names, metrics) for bundle in config.bundles]
         self._catalogue = Catalogue(served)
         self._endpoint = Endpoint(host, 0)

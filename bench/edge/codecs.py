@@ -15,7 +15,7 @@ from PIL import Image, features
 
 from siftfunnel.bench.turns import interleaved_times_ms, quartiles_ms
 from siftfunnel.edge_client.model import EdgeModel
-from siftfunnel.lab.sessions import OnnxModel
+from siftfunnel.lab.onnx_runner import Runner
 from siftfunnel.shared.bundle import Bundle
 from siftfunnel.shared.wire import SealedCodec, make_codecs
 from siftfunnel.shared.wire.compiled import native
@@ -43,7 +43,7 @@ def measure_codecs(
     from siftfunnel.lab.export.bundle import convert
 
     network = fresh_network("cnn-siftfunnel", width=PAPER_WIDTH, input_size=bundle.manifest.input.height)
-    model, pictures = OnnxModel(convert(network).edge_onnx), cycle(pictures_NCHW[:, None])
+    model, pictures = Runner(convert(network).edge_onnx), cycle(pictures_NCHW[:, None])
     sent_NCHW = EdgeModel(bundle).features(pictures_NCHW)
     codecs = make_codecs(bundle.manifest, bundle.digest)
     payloads = {codec.name: [codec.encode(feature) for feature in sent_NCHW] for codec in codecs}
@@ -53,7 +53,7 @@ def measure_codecs(
             ("encode", codec.encode, _Source(sent_NCHW)),
             ("decode", codec.decode, _Source(payloads[codec.name])),
         ):
-            calls[codec.name, step, "edge"] = lambda: model(next(pictures))
+            calls[codec.name, step, "edge"] = lambda: model.first(next(pictures))
             for which in ("first", "again"):
                 calls[codec.name, step, f"touch {which}"] = source.advance
                 calls[codec.name, step, which] = partial(source.give, call)

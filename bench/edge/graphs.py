@@ -27,7 +27,7 @@ from siftfunnel.bench.turns import interleaved_times_ms, quartiles_ms
 from siftfunnel.lab.export.bundle import convert
 from siftfunnel.lab.networks.registry import build_network
 from siftfunnel.lab.networks.split import SplitNetwork, count_parameters
-from siftfunnel.lab.sessions import OnnxModel
+from siftfunnel.lab.onnx_runner import Runner
 from siftfunnel.shared.bundle import Bundle
 
 COMPARED = ("cnn-unprotected", "cnn-siftfunnel")
@@ -48,7 +48,7 @@ def measure_edge(*, width: int = 128, input_size: int = 64, rounds: int = 200) -
     picture: NDArray[np.float32] = np.random.default_rng(0).standard_normal(
         (1, 3, input_size, input_size), dtype=np.float32
     )
-    calls = {name: partial(OnnxModel(graph), picture) for name, graph in graphs.items()}
+    calls = {name: partial(Runner(graph).first, picture) for name, graph in graphs.items()}
     times = {name: quartiles_ms(taken) for name, taken in interleaved_times_ms(calls, rounds).items()}
     return {
         "width": width,
@@ -182,11 +182,11 @@ def measure_accuracy(
     Returns:
         Both accuracies, and the root mean square error of the feature as a share of its root mean square.
     """
-    cloud = OnnxModel(bundle.path("cloud.onnx"))
+    cloud = Runner(bundle.path("cloud.onnx"))
     edge_onnx = bundle.path("edge.onnx").read_bytes()
-    exact = OnnxModel(edge_onnx)(pictures_NCHW)
-    coarse = OnnxModel(quantise(edge_onnx, calibration_NCHW))(pictures_NCHW)
-    correct = [float((cloud(features).argmax(1) == labels).mean()) for features in (exact, coarse)]
+    exact = Runner(edge_onnx).first(pictures_NCHW)
+    coarse = Runner(quantise(edge_onnx, calibration_NCHW)).first(pictures_NCHW)
+    correct = [float((cloud.first(features).argmax(1) == labels).mean()) for features in (exact, coarse)]
     return {
         "pictures": len(labels),
         "calibrated_on": len(calibration_NCHW),

@@ -4,14 +4,15 @@
 
 Clean features are computed once, of the pictures and of their mirror images, and kept on the victim's device;
 a stochastic stage draws fresh noise for every batch (expectation over transformation, Athalye et al. 2018).
-Mirroring is the only augmentation then. A share of the auxiliary pictures is held back and chooses the epoch;
+Mirroring is the only augmentation then; an attack that changes pictures otherwise (``drawn``) pays for their
+features in every epoch. A share of the auxiliary pictures is held back and chooses the epoch;
 the target's pictures are never looked at.
 """
 
 import copy
 import json
 from abc import abstractmethod
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, ClassVar, Literal
@@ -89,6 +90,17 @@ class FeatureBank:
         return len(self._images)
 
     @torch.no_grad()
+    def changed(self, part_N: Tensor, change: Callable[[Tensor], Tensor]) -> tuple[Tensor, Tensor]:
+        """What an eavesdropper sees of pictures at ``part_N`` after a change, and the changed pictures.
+
+        Args:
+            part_N: Which pictures.
+            change: ``uint8`` pictures N x H x W x 3 to floats in [0, 1] of the same shape.
+        """
+        x_NCHW = change(self._images[part_N]).permute(0, 3, 1, 2)
+        return self._victim.observe(x_NCHW), x_NCHW
+
+    @torch.no_grad()
     def batch(self, part_N: Tensor, mirrored_N: Tensor | None = None) -> tuple[Tensor, Tensor]:
         """What an eavesdropper sees of pictures at ``part_N``, and the pictures as floats in [0, 1]."""
         images_NHWC = self._images[part_N]
@@ -104,7 +116,7 @@ class FeatureBank:
 
 
 class InverterTask(Task):
-    """An inverter that learns to undo a victim's edge half; what ``lab.training.fitting.fit`` runs."""
+    """An inverter that learns to undo a victim's edge half; what the fitting loop runs."""
 
     def __init__(self, attack: "TrainedInverter", victim: Victim, auxiliary_NHWC: Tensor) -> None:
         check_pictures(victim, auxiliary_NHWC, LEAST_PICTURES)
@@ -142,10 +154,7 @@ class InverterTask(Task):
         """Overheard features and the pictures behind them."""
         order = torch.randperm(len(self._bank), generator=generator)
         for part in torch.split(order, self.batch_size):
-            mirrored = torch.rand(len(part), generator=generator) < 0.5 if self._attack.flip else None
-            z, x_NCHW = self._bank.batch(
-                part.to(self._device), None if mirrored is None else mirrored.to(self._device)
-            )
+            z, x_NCHW = self._attack.drawn(self._bank, part.to(self._device), generator)
             yield z.contiguous(memory_format=torch.channels_last), x_NCHW
 
     def loss(self, batch: tuple[Tensor, Tensor]) -> tuple[Tensor, dict[str, float]]:
@@ -214,6 +223,12 @@ class TrainedInverter(Attack):
             return network
         return nn.Sequential(copy.deepcopy(inverted.lift.module), network)
 
+    def drawn(self, bank: FeatureBank, part_N: Tensor, generator: torch.Generator) -> tuple[Tensor, Tensor]:
+        """Overheard features and pictures of a training batch, half of them mirrored with ``flip``."""
+        if not self.flip:
+            return bank.batch(part_N)
+        return bank.batch(part_N, (torch.rand(len(part_N), generator=generator) < 0.5).to(part_N.device))
+
     @abstractmethod
     def build(self, victim: Victim, mean_C: Tensor, std_C: Tensor) -> nn.Module:
         """The untrained inverter for features of these statistics; output N x 3 x H x W in [0, 1]."""
@@ -278,9 +293,12 @@ class TrainedInverter(Attack):
                 f"{folder} holds {self.name} fitted on another victim; fit it in another folder"
             )
         run = RunFolder(folder, {**about, "budget": self.budget()})
+        return channels_last(run.load_best(self.untrained(victim)).to(victim.device)).eval()
+
+    def untrained(self, victim: Victim) -> nn.Module:
+        """A network of the right shape, to put weights into."""
         channels = (victim.lifted_shape if self.lifts else victim.feature_shape)[0]
-        model = self.whole(victim, torch.zeros(channels), torch.ones(channels))
-        return channels_last(run.load_best(model).to(victim.device)).eval()
+        return self.whole(victim, torch.zeros(channels), torch.ones(channels))
 
     def reconstruct(self, victim: Victim, z_NCHW: Tensor, folder: Path, show: Show) -> Reconstruction:
         """Pictures from overheard features; see ``Attack.reconstruct``.

@@ -6,15 +6,13 @@ OUT/report.json   every number
 OUT/report.html   the same for people
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
 
 from siftfunnel.lab.attacks.attack import Show
 from siftfunnel.lab.attacks.chunks import claim, write_json
-from siftfunnel.lab.audit.attacking import Plan, key_of, plan_attacks, run_attacks, step
-from siftfunnel.lab.audit.checks import best_key, run_checks
 from siftfunnel.lab.audit.equal_bytes import picture_codec_figures
 from siftfunnel.lab.audit.figures import (
     accuracy_figures,
@@ -25,13 +23,18 @@ from siftfunnel.lab.audit.figures import (
 )
 from siftfunnel.lab.audit.gallery import choose_pictures, shown_pictures
 from siftfunnel.lab.audit.places import require_private_place
-from siftfunnel.lab.audit.probing import by_heart, half_budget
-from siftfunnel.lab.audit.subject import Request, Subject, about_data, dataset_for, prepare_subject
-from siftfunnel.lab.audit.target import Target
+from siftfunnel.lab.audit.plan import plan_attacks
+from siftfunnel.lab.audit.subject import AuditSubject, Request, about_data, dataset_for, prepare_subject
 from siftfunnel.lab.audit.verdict import Attacker, give_verdict, leak_of
+from siftfunnel.lab.evaluation.attacking import run_attacks
+from siftfunnel.lab.evaluation.checks import run_checks
+from siftfunnel.lab.evaluation.probing import by_heart, half_budget
+from siftfunnel.lab.evaluation.scores import reference_figures, strongest
+from siftfunnel.lab.evaluation.steps import Steps
+from siftfunnel.lab.evaluation.suite import Planned, key_of
 from siftfunnel.lab.provenance import provenance
 from siftfunnel.lab.reports.audit_page import write_page
-from siftfunnel.lab.study.measure import reference_figures
+from siftfunnel.lab.targets.target import Target
 
 SCHEMA = 1
 MOST_SIDE_PIXELS = 256
@@ -60,7 +63,7 @@ def audit(target: Target, wanted: Request, show: Show) -> dict[str, Any]:
     if wanted.codec is not None:
         target = target.hearing(wanted.codec)
     wanted = replace(wanted, budget=wanted.budget.at(target.input.height, target.input.width))
-    plan = plan_attacks(target, wanted.budget, wanted.attacks)
+    plan, skipped = plan_attacks(target, wanted.budget, wanted.attacks)
     subject = prepare_subject(target, wanted)
     data = about_data(subject, wanted)
     bound = {key: data[key] for key in ("name", "evaluated_on", "attacked_sha256", "auxiliary_sha256")}
@@ -74,15 +77,17 @@ def audit(target: Target, wanted: Request, show: Show) -> dict[str, Any]:
             **({} if target.heard is None else {"heard": target.heard}),
         },
     )
-    measured = _measure(subject, wanted, show)
-    attacks, stopped = run_attacks(subject, plan, wanted.out, wanted.seed, show)
-    strongest = best_key(attacks)
-    assert strongest is not None
-    probes = _probe(subject, plan, attacks, wanted, show)
-    skipped = [*plan.skipped, *stopped]
+    steps = Steps(wanted.out, show)
+    measured = _measure(subject, wanted, steps)
+    entries, stopped = run_attacks(subject, plan, steps)
+    attacks = _named(plan, entries)
+    best = strongest(attacks)
+    assert best is not None
+    probes = _probe(subject, plan, attacks, wanted, steps)
+    skipped += stopped
     checks = run_checks(attacks, measured["references"], stochastic=target.victim.stochastic, **probes)
     verdict = give_verdict(
-        leak_of(attacks[strongest], measured["references"]),
+        leak_of(attacks[best], measured["references"]),
         Attacker(
             white_box=target.victim.white_box,
             pictures=len(subject.auxiliary),
@@ -96,7 +101,7 @@ def audit(target: Target, wanted: Request, show: Show) -> dict[str, Any]:
         checks,
         label_kind=target.label_kind,
     )
-    choice = choose_pictures(attacks[strongest]["scores"]["psnr_db_per_image"])
+    choice = choose_pictures(attacks[best]["scores"]["psnr_db_per_image"])
     report = {
         "schema": SCHEMA,
         "made": datetime.now(UTC).isoformat(timespec="seconds"),
@@ -105,7 +110,7 @@ def audit(target: Target, wanted: Request, show: Show) -> dict[str, Any]:
         "budget": wanted.budget.name,
         "budget_is_fitted": wanted.budget.is_fitted,
         "verdict": verdict.to_json(),
-        "strongest": strongest,
+        "strongest": best,
         **measured,
         "attacks": attacks,
         "not_tried": [entry.to_json() for entry in skipped],
@@ -158,9 +163,9 @@ def about_target(target: Target) -> dict[str, Any]:
     }
 
 
-def _measure(subject: Subject, wanted: Request, show: Show) -> dict[str, Any]:
+def _measure(subject: AuditSubject, wanted: Request, steps: Steps) -> dict[str, Any]:
     """What needs no attack, each step once."""
-    wire = step(wanted.out, "wire", lambda: wire_figures(subject), show)
+    wire = steps.once("wire", lambda: wire_figures(subject))
 
     def equal_bytes() -> dict[str, Any]:
         codec = subject.target.heard or default_codec(wire)
@@ -168,37 +173,44 @@ def _measure(subject: Subject, wanted: Request, show: Show) -> dict[str, Any]:
 
     makers = {
         "accuracy": lambda: accuracy_figures(subject),
-        "information": lambda: information_figures(subject, wanted.budget, wanted.seed),
+        "information": lambda: information_figures(subject, wanted.budget),
         "references": lambda: reference_figures(subject.x_NCHW, reference_auxiliary(subject)),
         "picture_codecs": equal_bytes,
     }
-    return {"wire": wire} | {name: step(wanted.out, name, make, show) for name, make in makers.items()}
+    return {"wire": wire} | {name: steps.once(name, make) for name, make in makers.items()}
+
+
+def _named(plan: Sequence[Planned], entries: Mapping[str, Mapping[str, Any]]) -> dict[str, dict[str, Any]]:
+    """Entries with the names that a report calls their attacks by."""
+    return {
+        key: {
+            **entries[key],
+            "name": attack.name,
+            "label": attack.label if frames == 1 else f"{attack.label}, {frames} looks averaged",
+        }
+        for attack, frames in plan
+        if (key := key_of(attack, frames)) in entries
+    }
 
 
 def _probe(
-    subject: Subject,
-    plan: Plan,
+    subject: AuditSubject,
+    plan: Sequence[Planned],
     attacks: Mapping[str, Mapping[str, Any]],
     wanted: Request,
-    show: Show,
+    steps: Steps,
 ) -> dict[str, Any]:
     """The extra runs for sanity checks, on the strongest attack that is done right."""
-    by_key = {key_of(attack, frames): (attack, frames) for attack, frames in plan.runs}
+    by_key = {key_of(attack, frames): (attack, frames) for attack, frames in plan}
     serious = {key: figures for key, figures in attacks.items() if not figures["as_the_paper"]}
-    key = best_key(serious or attacks)
+    key = strongest(serious or attacks)
     assert key is not None
-    attack, frames = by_key[key]
 
     def half() -> Any:
-        return half_budget(
-            subject, attack, frames, attacks[key], wanted.out, wanted.budget, wanted.seed, show
-        )
+        return half_budget(subject, *by_key[key], attacks[key], steps, wanted.budget.half_pictures)
 
     def memory() -> Any:
-        single = {name: made for name, (made, looks) in by_key.items() if looks == 1}
-        return by_heart(subject, single, attacks, wanted.out, wanted.budget, show)
+        single = {name: attack for name, (attack, frames) in by_key.items() if frames == 1}
+        return by_heart(subject, single, attacks, steps, wanted.budget.by_heart_epochs)
 
-    return {
-        "half": step(wanted.out, f"half-{key}", half, show),
-        "memory": step(wanted.out, "by-heart", memory, show),
-    }
+    return {"half": steps.once(f"half-{key}", half), "memory": steps.once("by-heart", memory)}

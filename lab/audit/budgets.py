@@ -8,12 +8,13 @@ Pictures of more than 64x64 pixels cost more each: ``Budget.at`` then takes fewe
 with more passes over what the attacker has. ``quick`` is then some 25 minutes of CPU at 224x224.
 """
 
-from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
-AttackFields = Mapping[str, Mapping[str, Any]]
-
+from siftfunnel.lab.attacks.attack import Attack
+from siftfunnel.lab.attacks.inverter_training import TrainedInverter
+from siftfunnel.lab.attacks.tuned import TunedAttack
+from siftfunnel.lab.evaluation.suite import SUITES, Suite, linked
 
 FULL_PIXELS = 64 * 64
 LEAST_AUXILIARY, LEAST_MEASURED, LEAST_PICTURES = 500, 200, 48
@@ -30,13 +31,11 @@ class Budget:
 
     Attributes:
         name: As the command writes it.
+        suite: The attacks.
         auxiliary: The attacker's own pictures; None takes all that there are.
-        attacks: Attacks by name, in the order in which they run, with the fields that are not their defaults.
         measured: Pictures on which accuracy and codecs are measured; None takes all.
         information_pictures: Pictures that the information figures' critic trains on.
         information_steps: Its training steps.
-        frames: Observations that an attacker averages where a defence draws noise.
-        averaged: Attacks that are repeated with averaged observations then.
         by_heart_epochs: Passes in which an inverter must learn a few pictures by heart.
         pictures: Pictures to attack unless the user says how many.
         is_fitted: Whether it was fitted to larger pictures.
@@ -44,13 +43,11 @@ class Budget:
     """
 
     name: str
+    suite: Suite
     auxiliary: int | None
-    attacks: AttackFields
     measured: int | None = 2_000
     information_pictures: int = 2_000
     information_steps: int = 300
-    frames: int = 16
-    averaged: tuple[str, ...] = ("rmle", "residual")
     by_heart_epochs: int = 60
     half_pictures: int = 64
     pictures: int = 256
@@ -68,7 +65,9 @@ class Budget:
         return replace(
             self,
             auxiliary=fewer(self.auxiliary, LEAST_AUXILIARY),
-            attacks={name: _at_share(name, fields, share) for name, fields in self.attacks.items()},
+            suite=replace(
+                self.suite, attacks=linked([_at_share(attack, share) for attack in self.suite.attacks])
+            ),
             measured=fewer(self.measured, LEAST_MEASURED),
             information_pictures=min(self.information_pictures, LEAST_AUXILIARY),
             half_pictures=min(self.half_pictures, LEAST_PICTURES),
@@ -77,15 +76,9 @@ class Budget:
         )
 
 
-def _at_share(name: str, fields: Mapping[str, Any], share: float) -> dict[str, Any]:
-    """An attack's fields for pictures of 1 / ``share`` times the pixels."""
-    # the command line reads budgets before PyTorch is needed
-    from siftfunnel.lab.attacks.inverter_training import TrainedInverter
-    from siftfunnel.lab.attacks.registry import make_attack
-    from siftfunnel.lab.attacks.tuned import TunedAttack
-
-    attack = make_attack(name, **fields)
-    changed = dict(fields)
+def _at_share(attack: Attack, share: float) -> Attack:
+    """An attack for pictures of 1 / ``share`` times the pixels."""
+    changed: dict[str, Any] = {}
     if hasattr(attack, "batch"):
         changed["batch"] = max(SMALLEST_BATCH, min(attack.batch, round(attack.batch * share)))
     if isinstance(attack, TunedAttack):
@@ -95,68 +88,30 @@ def _at_share(name: str, fields: Mapping[str, Any], share: float) -> dict[str, A
         if attack.epochs < MOST_PASSES:
             changed["epochs"] = MORE_PASSES * attack.epochs
             changed["least_steps"] = MORE_PASSES * attack.epochs * STEPS_A_PASS
-    return changed
+    return replace(attack, **changed)
 
 
-def quick() -> Budget:
-    """A first look."""
-    return Budget(
-        name="quick",
+BUDGETS: dict[str, Budget] = {
+    "quick": Budget(
+        "quick",
+        SUITES["audit-quick"],
         auxiliary=3_000,
-        attacks={
-            "generative-black-box": {"epochs": 6, "width": 32, "learning_rate": 1e-3},
-            "residual": {"epochs": 4, "blocks": (4, 1, 0)},
-            "rmle": {"iterations": 80, "restarts": 2},
-        },
         measured=1_000,
         information_pictures=1_000,
         information_steps=150,
-    )
-
-
-def cpu() -> Budget:
-    """An evening on a laptop."""
-    return Budget(
-        name="cpu",
-        auxiliary=10_000,
-        attacks={
-            "generative-black-box": {"epochs": 15, "width": 32, "learning_rate": 1e-3},
-            "generative-gray-box": {"epochs": 15, "width": 32, "learning_rate": 1e-3},
-            "residual": {"epochs": 10, "blocks": (4, 1, 0)},
-            "unet": {"epochs": 4},
-            "rmle-authors": {},
-            "rmle": {"iterations": 200, "restarts": 2},
-            "refined-rmle": {"iterations": 100},
-        },
-    )
-
-
-def full() -> Budget:
-    """Everything, on a GPU."""
-    return Budget(
-        name="full",
+    ),
+    "cpu": Budget("cpu", SUITES["audit-cpu"], auxiliary=10_000),
+    "full": Budget(
+        "full",
+        SUITES["audit-full"],
         auxiliary=None,
-        attacks={
-            "generative-black-box": {},
-            "generative-gray-box": {},
-            "residual": {"epochs": 60},
-            "unet": {"epochs": 60},
-            "rmle-authors": {},
-            "rmle": {"iterations": 2_000, "restarts": 3, "batch": 250},
-            "refined-rmle": {"iterations": 1_000, "batch": 250},
-            "deep-image-prior": {},
-            "fora": {},
-        },
         measured=None,
         information_pictures=10_000,
         information_steps=3_000,
-        averaged=("rmle", "residual", "unet", "refined-rmle"),
         by_heart_epochs=200,
         half_pictures=250,
-    )
-
-
-BUDGETS = {"quick": quick, "cpu": cpu, "full": full}
+    ),
+}
 """Every budget by name."""
 
 
@@ -164,4 +119,4 @@ def budget(name: str) -> Budget:
     """The budget of that name; an unknown name lists the known ones."""
     if name not in BUDGETS:
         raise ValueError(f"unknown budget {name!r}; known: {', '.join(BUDGETS)}")
-    return BUDGETS[name]()
+    return BUDGETS[name]

@@ -5,8 +5,9 @@ from pathlib import Path
 from typing import Any
 
 from siftfunnel.lab.arguments import add_common, names, prepare_torch, say
-from siftfunnel.lab.audit.budgets import BUDGETS, budget
 from siftfunnel.lab.audit.places import default_out
+
+BUDGET_NAMES = ("quick", "cpu", "full")
 
 EPILOG = """\
 A foreign edge half is audited black-box: --edge edge.onnx --spec spec.json, where the spec says at least
@@ -40,7 +41,7 @@ def add_audit_parser(commands: Any) -> None:
     )
     parser.add_argument("--codec", metavar="NAME", help="overhear features after this codec of the bundle")
     parser.add_argument(
-        "--budget", choices=list(BUDGETS), default="cpu", help="how much to attack (default: %(default)s)"
+        "--budget", choices=BUDGET_NAMES, default="cpu", help="how much to attack (default: %(default)s)"
     )
     parser.add_argument(
         "--attacks", type=names, default=(), metavar="NAME,...", help="other attacks than the budget's"
@@ -79,8 +80,9 @@ def run_audit(args: argparse.Namespace) -> int:
         raise ValueError("give either a bundle or run folder, or both --edge FILE and --spec FILE")
     device = prepare_torch(args.device, args.threads)
     from siftfunnel.lab.audit.audit import audit
+    from siftfunnel.lab.audit.budgets import budget
     from siftfunnel.lab.audit.subject import Request
-    from siftfunnel.lab.audit.target import target_at, target_of_foreign
+    from siftfunnel.lab.targets.target import target_at, target_of_foreign
 
     target = target_of_foreign(args.edge, args.spec, device) if is_foreign else target_at(args.target, device)
     wanted = Request(

@@ -11,7 +11,7 @@ import torch
 from numpy.typing import NDArray
 from PIL import Image
 
-from siftfunnel.lab.audit.subject import Subject
+from siftfunnel.lab.audit.subject import AuditSubject
 from siftfunnel.lab.front.pictures import PictureCoding
 from siftfunnel.lab.metrics.pictures import score_pictures, summarise
 
@@ -20,7 +20,7 @@ HIGHEST_QUALITY = 95
 SHRUNK = (1.0, 0.75, 0.5, 0.375, 0.25, 0.1875, 0.125)
 
 
-def picture_codec_figures(subject: Subject, payload_bytes: float) -> dict[str, Any]:
+def picture_codec_figures(subject: AuditSubject, payload_bytes: float) -> dict[str, Any]:
     """Standard scores of the attacked pictures sent in so many bytes.
 
     Returns:
@@ -34,7 +34,7 @@ def picture_codec_figures(subject: Subject, payload_bytes: float) -> dict[str, A
     }
 
 
-def _format_figures(subject: Subject, name: str, limit: int) -> dict[str, Any]:
+def _format_figures(subject: AuditSubject, name: str, limit: int) -> dict[str, Any]:
     pictures = subject.attacked.images_NHWC
     found = [best_within(picture, name, limit) for picture in pictures]
     reached = [each for each in found if each is not None]

@@ -13,13 +13,12 @@ from torch.nn import functional
 
 from siftfunnel.lab.attacks.victim import to_floats
 from siftfunnel.lab.audit.budgets import Budget
-from siftfunnel.lab.audit.judging import Judge, features_of, make_judge
-from siftfunnel.lab.audit.subject import Subject
+from siftfunnel.lab.audit.judging import Judge, make_judge
+from siftfunnel.lab.audit.subject import AuditSubject
 from siftfunnel.lab.data.images import ImageSet
+from siftfunnel.lab.evaluation.information import information_of
+from siftfunnel.lab.evaluation.subject import observed
 from siftfunnel.lab.export.graph_input import is_plain
-from siftfunnel.lab.metrics.information import effective_information_mean, entropy_coded_bits, info_nce
-from siftfunnel.lab.metrics.references import reference_pictures
-from siftfunnel.lab.study.measure import REFERENCE_SEED
 from siftfunnel.shared.preprocess import normalise
 from siftfunnel.shared.tensors import TensorSpec, pack
 from siftfunnel.shared.wire import SealedCodec, calibrate_tensors
@@ -35,19 +34,19 @@ REFERENCE_VALUES = 60_000_000
 _NO_DIGEST = "0" * 64
 
 
-def accuracy_figures(subject: Subject) -> dict[str, Any]:
+def accuracy_figures(subject: AuditSubject) -> dict[str, Any]:
     """Accuracy or agreement on the measured pictures with an interval, or the reason why there is none."""
     judge = make_judge(subject)
     if isinstance(judge, str):
         return {"measured": False, "reason": judge}
-    return judge.figures(features_of(subject.target.victim, subject.measured), subject.measured)
+    return judge.figures(observed(subject.target.victim, subject.measured), subject.measured)
 
 
-def wire_figures(subject: Subject) -> dict[str, Any]:
+def wire_figures(subject: AuditSubject) -> dict[str, Any]:
     """Mean payload of every codec and how good the answers are, and of the picture as JPEG instead."""
     judge = make_judge(subject)
     images = subject.measured.spread(min(CODED_PICTURES, len(subject.measured)))
-    maps = features_of(subject.target.sender, images)
+    maps = observed(subject.target.sender, images)
     codecs, origin = _codecs(subject)
     values = subject.target.layout.to_own(maps).numpy().reshape(len(maps), *_as_three(subject))
     figures = {}
@@ -73,17 +72,17 @@ def default_codec(wire: Mapping[str, Any]) -> str:
     return wire["default"] or "q8"
 
 
-def _as_three(subject: Subject) -> tuple[int, int, int]:
+def _as_three(subject: AuditSubject) -> tuple[int, int, int]:
     """The feature's own shape as channels, height, width, for codecs; tokens and vectors get sides of 1."""
     own = subject.target.layout.own
     return (own[0], own[1] if len(own) > 1 else 1, own[2] if len(own) > 2 else 1)
 
 
-def _codecs(subject: Subject) -> tuple[tuple[SealedCodec, ...], str]:
+def _codecs(subject: AuditSubject) -> tuple[tuple[SealedCodec, ...], str]:
     if subject.target.codecs:
         return subject.target.codecs, "the bundle's"
     few = subject.auxiliary.spread(min(CALIBRATION_PICTURES, len(subject.auxiliary)))
-    tensors = [values.numpy() for values in _unmapped(subject, features_of(subject.target.sender, few))]
+    tensors = [values.numpy() for values in _unmapped(subject, observed(subject.target.sender, few))]
     sent = tuple(TensorSpec(f"tensor {index}", values.shape[1:]) for index, values in enumerate(tensors))
     feature = pack(sent)
     packed = sent if len(sent) > 1 else ()
@@ -94,7 +93,7 @@ def _codecs(subject: Subject) -> tuple[tuple[SealedCodec, ...], str]:
     return made, "siftfunnel's, calibrated on the attacker's pictures"
 
 
-def _jpeg(subject: Subject, images: ImageSet, judge: Judge | str) -> dict[str, Any]:
+def _jpeg(subject: AuditSubject, images: ImageSet, judge: Judge | str) -> dict[str, Any]:
     sizes, restored = [], []
     for picture in images.images_NHWC:
         stored = io.BytesIO()
@@ -104,11 +103,11 @@ def _jpeg(subject: Subject, images: ImageSet, judge: Judge | str) -> dict[str, A
     entry: dict[str, Any] = {"payload_bytes_mean": float(np.mean(sizes))}
     if not isinstance(judge, str):
         again = ImageSet(np.stack(restored), images.labels, images.classes)
-        entry |= judge.entry(features_of(subject.target.sender, again), images)
+        entry |= judge.entry(observed(subject.target.sender, again), images)
     return entry
 
 
-def reference_auxiliary(subject: Subject) -> ImageSet:
+def reference_auxiliary(subject: AuditSubject) -> ImageSet:
     """The attacker's pictures for the reference rows; of large ones as many as a search takes in memory."""
     height, width = subject.x_NCHW.shape[2:]
     if height * width <= FULL_PIXELS:
@@ -116,43 +115,32 @@ def reference_auxiliary(subject: Subject) -> ImageSet:
     return subject.auxiliary.spread(max(1, REFERENCE_VALUES // (3 * height * width)))
 
 
-def reference_row(name: str, x_NCHW: Tensor, auxiliary: ImageSet) -> Tensor:
-    """The "restored" pictures of a reference row, as ``siftfunnel.lab.study.measure`` scores them."""
-    own = to_floats(torch.from_numpy(auxiliary.images_NHWC))
-    return reference_pictures(name, x_NCHW, own, REFERENCE_SEED)
-
-
-def information_figures(subject: Subject, budget: Budget, seed: int) -> dict[str, Any]:
+def information_figures(subject: AuditSubject, budget: Budget) -> dict[str, Any]:
     """What the feature says of the picture by measures that look at neither attack nor answer.
 
     The critic trains on the attacker's pictures and is judged on the attacked ones.
     """
-    torch.manual_seed(seed)
+    torch.manual_seed(subject.seed)
     own = subject.auxiliary.spread(min(budget.information_pictures, len(subject.auxiliary)))
-    z_own, z = (features_of(subject.target.victim, images) for images in (own, subject.attacked))
-    x_own, x = (_critic_pictures(subject, images) for images in (own, subject.attacked))
-    own_tensors, tensors = (_unmapped(subject, values) for values in (z_own, z))
-    coded = [entropy_coded_bits(*pair) for pair in zip(own_tensors, tensors, strict=True)]
-    contrast = info_nce(
-        x_own, z_own, x, z, steps=budget.information_steps, seed=seed, device=subject.target.victim.device
+    known, attacked = (
+        (_critic_pictures(subject, images), observed(subject.victim, images))
+        for images in (own, subject.attacked)
     )
     return {
-        "effective_information_mean": sum(effective_information_mean(values) for values in tensors),
-        "feature_values": int(np.prod(subject.target.layout.own)),
-        "info_nce": {"nats": contrast.nats, "ceiling_nats": contrast.ceiling_nats},
-        "retrieval_rank1_from_feature": contrast.retrieval_rank1,
-        # of several tensors the sums; the second and third then are what no frame can exceed
-        "entropy_coded_bits": {
-            "mean": sum(each.mean_bits for each in coded),
-            "p95": sum(each.p95_bits for each in coded),
-            "max": sum(each.max_bits for each in coded),
-        },
+        **information_of(
+            known,
+            attacked,
+            steps=budget.information_steps,
+            seed=subject.seed,
+            device=subject.victim.device,
+            tensors=lambda maps_NCHW: _unmapped(subject, maps_NCHW),
+        ),
         "picture_bits": int(subject.attacked.images_NHWC[0].size * 8),
         "pictures": len(subject.attacked),
     }
 
 
-def _critic_pictures(subject: Subject, images: ImageSet) -> Tensor:
+def _critic_pictures(subject: AuditSubject, images: ImageSet) -> Tensor:
     """Pictures for the critic; large ones shrunk, which can only lower its bound."""
     height, width = subject.x_NCHW.shape[2:]
     if is_plain(subject.target.input) and height * width <= FULL_PIXELS:
@@ -163,7 +151,7 @@ def _critic_pictures(subject: Subject, images: ImageSet) -> Tensor:
     return functional.interpolate(x_NCHW, size=(CRITIC_SIDE, CRITIC_SIDE), mode="area")
 
 
-def _unmapped(subject: Subject, maps_NCHW: Tensor) -> list[Tensor]:
+def _unmapped(subject: AuditSubject, maps_NCHW: Tensor) -> list[Tensor]:
     """The tensors of a frame with their own number of values, each N x C x H x W; others get sides of 1."""
     layout = subject.target.layout
     rows = layout.to_own(maps_NCHW).flatten(1)

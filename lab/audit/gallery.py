@@ -10,11 +10,12 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from siftfunnel.lab.audit.attacking import kept_pictures
 from siftfunnel.lab.audit.equal_bytes import best_within
-from siftfunnel.lab.audit.figures import reference_auxiliary, reference_row
-from siftfunnel.lab.audit.subject import Subject
-from siftfunnel.lab.reports.audit_page import PICTURE_CODECS, Shown, Strip, by_strength
+from siftfunnel.lab.audit.figures import reference_auxiliary
+from siftfunnel.lab.audit.subject import AuditSubject
+from siftfunnel.lab.evaluation.scores import by_strength, reference_row
+from siftfunnel.lab.evaluation.steps import kept_pictures
+from siftfunnel.lab.reports.audit_page import PICTURE_CODECS, Shown, Strip
 from siftfunnel.shared.similarity import psnr
 
 COLUMNS = 8
@@ -53,14 +54,14 @@ def choose_pictures(psnr_N: Sequence[float], count: int = COLUMNS) -> Choice:
     )
 
 
-def shown_pictures(report: Mapping[str, Any], subject: Subject, choice: Choice, out: Path) -> Shown:
+def shown_pictures(report: Mapping[str, Any], subject: AuditSubject, choice: Choice, out: Path) -> Shown:
     """What the page shows; reads the reconstructions that ``out`` keeps."""
     originals = _pixels(subject.x_NCHW)
     best = report["strongest"]
 
     def attack(key: str, indices: Sequence[int]) -> Strip:
         decibels = report["attacks"][key]["scores"]["psnr_db_per_image"]
-        pixels = kept_pictures(out, key)[list(indices)].permute(0, 2, 3, 1).numpy()
+        pixels = kept_pictures(out, f"attack-{key}")[list(indices)].permute(0, 2, 3, 1).numpy()
         return Strip("attack", key, pixels, [float(decibels[index]) for index in indices])
 
     galleries = {
@@ -78,7 +79,7 @@ def _pixels(x_NCHW: Tensor) -> NDArray[np.uint8]:
     return pixels
 
 
-def _references(report: Mapping[str, Any], subject: Subject, indices: Sequence[int]) -> list[Strip]:
+def _references(report: Mapping[str, Any], subject: AuditSubject, indices: Sequence[int]) -> list[Strip]:
     made = []
     for name in SHOWN_REFERENCES:
         pictures = reference_row(name, subject.x_NCHW[list(indices)], reference_auxiliary(subject))

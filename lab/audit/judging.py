@@ -13,8 +13,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from siftfunnel.lab.attacks.victim import Victim, at_once, to_floats
-from siftfunnel.lab.audit.subject import Subject
+from siftfunnel.lab.attacks.victim import Victim
+from siftfunnel.lab.audit.subject import AuditSubject
 from siftfunnel.lab.data.images import ImageSet
 from siftfunnel.lab.metrics.intervals import accuracy_interval
 
@@ -29,13 +29,6 @@ class Judge(Protocol):
 
     def figures(self, maps_NCHW: Tensor, images: ImageSet) -> dict[str, Any]:
         """The same with an interval over pictures, for the report's first lines."""
-
-
-def features_of(victim: Victim, images: ImageSet) -> Tensor:
-    """What an eavesdropper hears of pictures, as maps, on the CPU; a stochastic stage draws its noise."""
-    parts = torch.split(torch.from_numpy(images.images_NHWC), at_once(victim.image_shape))
-    with torch.no_grad():
-        return torch.cat([victim.observe(to_floats(part.to(victim.device))).cpu() for part in parts])
 
 
 class Undisturbed:
@@ -58,7 +51,7 @@ class Agreement:
 
     name = "agreement"
 
-    def __init__(self, subject: Subject) -> None:
+    def __init__(self, subject: AuditSubject) -> None:
         assert subject.target.logits is not None
         self._logits, self._target = subject.target.logits, subject.target
         self._undisturbed = Undisturbed(subject.target.sender)
@@ -96,7 +89,7 @@ class Accuracy(Agreement):
 
     name = "accuracy"
 
-    def __init__(self, subject: Subject, positions: NDArray[np.int64]) -> None:
+    def __init__(self, subject: AuditSubject, positions: NDArray[np.int64]) -> None:
         super().__init__(subject)
         self._positions = positions
 
@@ -107,7 +100,7 @@ class Accuracy(Agreement):
 class Likeness:
     """Outputs that are no class list beside what they are without a codec."""
 
-    def __init__(self, subject: Subject) -> None:
+    def __init__(self, subject: AuditSubject) -> None:
         assert subject.target.answers is not None
         self._answers, self._target = subject.target.answers, subject.target
         self._undisturbed = Undisturbed(subject.target.sender)
@@ -138,7 +131,7 @@ class Likeness:
         return [output.reshape(len(output), -1).astype(np.float64) for output in outputs]
 
 
-def make_judge(subject: Subject) -> Judge | str:
+def make_judge(subject: AuditSubject) -> Judge | str:
     """The judge, or why there is none."""
     target = subject.target
     if target.answers is not None:

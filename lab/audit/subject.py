@@ -1,4 +1,4 @@
-"""The data of an audit: parts, attacked pictures, the attacker's own pictures, and what was overheard."""
+"""The data of an audit: what the user asks for, and the pictures on both sides."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -6,16 +6,13 @@ from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
-import torch
-from safetensors.torch import load_file, save_file
-from torch import Tensor
 
-from siftfunnel.lab.attacks.victim import Victim, at_once, to_floats
 from siftfunnel.lab.audit.budgets import Budget
-from siftfunnel.lab.audit.target import Target
-from siftfunnel.lab.data.datasets import load_splits
+from siftfunnel.lab.data.datasets import DATASETS, load_splits
 from siftfunnel.lab.data.images import DataError, ImageSet, Splits
 from siftfunnel.lab.data.own import load_own
+from siftfunnel.lab.evaluation.subject import Subject
+from siftfunnel.lab.targets.target import Target
 
 LEAST_PICTURES, LEAST_AUXILIARY = 8, 40
 
@@ -55,17 +52,14 @@ class Request:
     allow_tracked_folder: bool = False
 
 
-@dataclass(frozen=True)
-class Subject:
+@dataclass(frozen=True, kw_only=True)
+class AuditSubject(Subject):
     """A target with the pictures on both sides.
 
     Attributes:
         target: What is audited.
         dataset: Name of the data set.
-        attacked: The pictures whose features are overheard.
         measured: Pictures on which accuracy and bytes are measured.
-        auxiliary: The attacker's own pictures.
-        x_NCHW: The attacked pictures in [0, 1], on the CPU.
         is_labelled: Whether labels say what is right; else the network's own undisturbed answer does.
         told: What else the report says of the pictures.
         notes: What a reader should know about the data.
@@ -73,18 +67,10 @@ class Subject:
 
     target: Target
     dataset: str
-    attacked: ImageSet
     measured: ImageSet
-    auxiliary: ImageSet
-    x_NCHW: Tensor
-    notes: tuple[str, ...] = field(default=())
+    notes: tuple[str, ...] = ()
     is_labelled: bool = True
     told: Mapping[str, Any] = field(default_factory=dict)
-
-    @property
-    def auxiliary_NHWC(self) -> Tensor:
-        """The attacker's own pictures as ``uint8``."""
-        return torch.from_numpy(self.auxiliary.images_NHWC)
 
 
 def dataset_for(target: Target, wanted: Request) -> str:
@@ -99,8 +85,6 @@ def dataset_for(target: Target, wanted: Request) -> str:
         return wanted.images.resolve().name
     dataset = wanted.dataset or target.dataset
     if dataset is None:
-        from siftfunnel.lab.data.datasets import DATASETS
-
         raise DataError(
             f"{target.name} does not say which pictures it is for; give --images FOLDER, or --dataset, one "
             f"of {', '.join(sorted(DATASETS))}"
@@ -108,7 +92,7 @@ def dataset_for(target: Target, wanted: Request) -> str:
     return dataset
 
 
-def prepare_subject(target: Target, wanted: Request) -> Subject:
+def prepare_subject(target: Target, wanted: Request) -> AuditSubject:
     """Load the data and choose pictures.
 
     Raises:
@@ -130,18 +114,19 @@ def prepare_subject(target: Target, wanted: Request) -> Subject:
         )
     held_out: ImageSet = getattr(splits, wanted.evaluate_on)
     attacked = held_out.spread(_checked_pictures(wanted.pictures or wanted.budget.pictures, len(held_out)))
-    return Subject(
+    return AuditSubject(
+        victim=target.victim,
+        seed=wanted.seed,
         target=target,
         dataset=dataset,
         attacked=attacked,
         measured=held_out.spread(wanted.budget.measured),
         auxiliary=_auxiliary(splits.auxiliary, wanted, dataset),
-        x_NCHW=to_floats(torch.from_numpy(attacked.images_NHWC)),
         notes=(*splits.notes, *_notes(target, splits)),
     )
 
 
-def _own_subject(target: Target, wanted: Request, place: Path) -> Subject:
+def _own_subject(target: Target, wanted: Request, place: Path) -> AuditSubject:
     """The user's own pictures: neither the data set nor the labels of a study are needed."""
     pictures = wanted.pictures or wanted.budget.pictures
     least = min(pictures, LEAST_PICTURES)
@@ -154,13 +139,14 @@ def _own_subject(target: Target, wanted: Request, place: Path) -> Subject:
         "labelled": own.is_labelled,
         "prepared": "as the target's input says",
     }
-    return Subject(
+    return AuditSubject(
+        victim=target.victim,
+        seed=wanted.seed,
         target=target,
         dataset=own.name,
         attacked=attacked,
         measured=own.attacked.spread(wanted.budget.measured),
         auxiliary=auxiliary,
-        x_NCHW=to_floats(torch.from_numpy(attacked.images_NHWC)),
         notes=own.notes,
         is_labelled=own.is_labelled,
         told=told,
@@ -208,22 +194,7 @@ def _notes(target: Target, splits: Splits) -> list[str]:
     return []
 
 
-def overhear(subject: Subject, victim: Victim, folder: Path, key: str, seed: int) -> Tensor:
-    """What the eavesdropper got of the attacked pictures: noise is drawn once, and kept."""
-    path = folder / f"overheard-{key}.safetensors"
-    if not path.is_file():
-        torch.manual_seed(seed)
-        with torch.no_grad():
-            parts = torch.split(subject.x_NCHW, at_once(victim.image_shape))
-            z = [victim.observe(part.to(victim.device)).cpu() for part in parts]
-        folder.mkdir(parents=True, exist_ok=True)
-        partial = path.with_suffix(".partial")
-        save_file({"z_NCHW": torch.cat(z).contiguous()}, partial)
-        partial.replace(path)
-    return load_file(path)["z_NCHW"]
-
-
-def about_data(subject: Subject, wanted: Request) -> dict[str, Any]:
+def about_data(subject: AuditSubject, wanted: Request) -> dict[str, Any]:
     """What the report says of the data, and what an audit folder is bound to."""
     return {
         **subject.told,

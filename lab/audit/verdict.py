@@ -20,7 +20,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from siftfunnel.lab.audit.checks import Check, failed, percent
+from siftfunnel.lab.evaluation.checks import Check, failed, percent
 
 GUESS_MARGIN_DB = 1.0
 PICTURE_DB = 28.0

@@ -22,29 +22,26 @@ from torch import nn
 
 from siftfunnel.lab.data.images import ImageSet
 from siftfunnel.lab.defences.losses import distance_correlation_unbiased
+from siftfunnel.lab.device import DeviceModel
 from siftfunnel.lab.export.folding import folded_copy, round_to_half
 from siftfunnel.lab.export.graph import write_onnx
-from siftfunnel.lab.networks.rate import RateQuantiser, payload_bytes
 from siftfunnel.lab.networks.split import SplitNetwork, count_parameters
+from siftfunnel.lab.onnx_runner import Runner
 from siftfunnel.lab.provenance import provenance
-from siftfunnel.lab.sessions import DeviceModel, OnnxModel
 from siftfunnel.lab.training.checkpoints import BEST, RUN
 from siftfunnel.lab.training.classifier import evaluate_logits, input_spec
 from siftfunnel.lab.training.recipes import Recipe
 from siftfunnel.lab.training.runs import RESTORING, load_run, splits_of
 from siftfunnel.shared.bundle import MANIFEST, Bundle, write_bundle
 from siftfunnel.shared.bundle_check import check_halves
-from siftfunnel.shared.manifest import CodecSpec, FeatureSpec, Manifest, is_name
+from siftfunnel.shared.manifest import FeatureSpec, Manifest, is_name
 from siftfunnel.shared.preprocess import InputSpec, normalise
 from siftfunnel.shared.storage import require_own
-from siftfunnel.shared.wire import calibrate, calibrate_lattice, make_codecs
+from siftfunnel.shared.wire import make_codecs
 
 RELATIVE_TOLERANCE = 1e-4
 VERIFICATION_PICTURES = 500
-CALIBRATION_PICTURES = 2000
 COMPARED_PICTURES = 1000
-MOST_WIDENED = 1.25
-"""A rate point that misses its mean payload by more was not trained long enough to be mended."""
 DEFAULT_CODEC_LOSS = 0.005
 
 
@@ -86,8 +83,8 @@ def verify(exported: ExportedNetwork, x_NCHW: NDArray[np.float32]) -> dict[str, 
     with torch.inference_mode():
         expected_feature = exported.edge(torch.from_numpy(x_NCHW))
         expected_logits = exported.cloud(expected_feature).numpy()
-    feature = OnnxModel(exported.edge_onnx)(x_NCHW)
-    logits = OnnxModel(exported.cloud_onnx)(feature)
+    feature = Runner(exported.edge_onnx).first(x_NCHW)
+    logits = Runner(exported.cloud_onnx).first(feature)
     differences = {
         "feature": _relative_difference(feature, expected_feature.numpy()),
         "logits": _relative_difference(logits, expected_logits),
@@ -119,7 +116,7 @@ def accuracy(logits: NDArray[np.float32], labels: NDArray[np.int64]) -> float:
 
 
 def measure_codecs(
-    manifest: Manifest, cloud: OnnxModel, features_NCHW: NDArray[np.float32], labels: NDArray[np.int64]
+    manifest: Manifest, cloud: Runner, features_NCHW: NDArray[np.float32], labels: NDArray[np.int64]
 ) -> dict[str, dict[str, float]]:
     """Mean payload size and accuracy of each codec, through real payloads."""
     figures: dict[str, dict[str, float]] = {}
@@ -129,12 +126,12 @@ def measure_codecs(
         restored = np.stack([codec.decode(payload) for payload in payloads])
         figures[codec.name] = {
             "payload_bytes_mean": round(float(np.mean([len(payload) for payload in payloads])), 1),
-            "accuracy": round(accuracy(cloud(restored), labels), 4),
+            "accuracy": round(accuracy(cloud.first(restored), labels), 4),
         }
     return figures
 
 
-def measure_jpeg(images: ImageSet, edge: DeviceModel, cloud: OnnxModel, spec: InputSpec) -> dict[str, float]:
+def measure_jpeg(images: ImageSet, edge: DeviceModel, cloud: Runner, spec: InputSpec) -> dict[str, float]:
     """What sending the picture itself would cost: JPEG quality 75, mean size and accuracy."""
     sizes, restored = [], []
     for picture in images.images_NHWC:
@@ -142,7 +139,7 @@ def measure_jpeg(images: ImageSet, edge: DeviceModel, cloud: OnnxModel, spec: In
         Image.fromarray(picture).save(stored, format="JPEG", quality=75)
         sizes.append(len(stored.getvalue()))
         restored.append(np.asarray(Image.open(stored).convert("RGB")))
-    logits = cloud(edge(normalise(np.stack(restored), spec)))
+    logits = cloud.first(edge(normalise(np.stack(restored), spec)))
     return {
         "payload_bytes_mean": round(float(np.mean(sizes)), 1),
         "accuracy": round(accuracy(logits, images.labels), 4),
@@ -166,36 +163,6 @@ def choose_default(figures: Mapping[str, Mapping[str, float]]) -> str:
     return min(fitting, key=lambda name: figures[name]["payload_bytes_mean"])
 
 
-def _codecs(network: SplitNetwork, features_NCHW: NDArray[np.float32]) -> tuple[CodecSpec, ...]:
-    """The usual codecs, or those that a rate-trained network was trained with and no other.
-
-    A feature that such a network did not quantise would tell more than what it was trained to send.
-    """
-    stage = network.stage
-    if not isinstance(stage, RateQuantiser):
-        return calibrate(features_NCHW[:CALIBRATION_PICTURES])
-    return tuple(fit_rate_point(stage, point, features_NCHW) for point in range(stage.points))
-
-
-def fit_rate_point(stage: RateQuantiser, point: int, features_NCHW: NDArray[np.float32]) -> CodecSpec:
-    """The codec of a rate point, with steps wide enough for the mean payload that it was trained for.
-
-    Few merged tables and whole words cost some bytes that training does not count. All channels' steps are
-    widened by one factor, ``MOST_WIDENED`` at most, in the stage too; they are never made finer.
-    """
-    target_bytes = float(payload_bytes(stage.targets_R[point]))
-    widened = 1.0
-    while True:
-        spec = calibrate_lattice(stage.name(point), features_NCHW, stage.steps(point).numpy(), stage.levels)
-        excess = spec.parameters["mean_bytes"] / target_bytes
-        if excess <= 1 or widened >= MOST_WIDENED:
-            return spec
-        # bytes fall more slowly than steps grow
-        factor = min(excess**1.4, MOST_WIDENED / widened)
-        stage.widen(point, factor)
-        widened *= factor
-
-
 def _manifest(
     name: str,
     recipe: Recipe,
@@ -203,7 +170,7 @@ def _manifest(
     classes: tuple[str, ...],
     features_NCHW: NDArray[np.float32],
 ) -> Manifest:
-    codecs = _codecs(network, features_NCHW)
+    codecs = recipe.defence.codecs(network, features_NCHW)
     return Manifest(
         name=name,
         architecture=f"{recipe.architecture}-w{recipe.width}",
@@ -257,15 +224,14 @@ def export_run(
     exported = convert(network)
     differences = verify(exported, normalise(splits.validation.images_NHWC[:VERIFICATION_PICTURES], spec))
     edge = DeviceModel(exported.edge_onnx, recipe.defence.edge_stages(network))
-    cloud = OnnxModel(exported.cloud_onnx)
+    cloud = Runner(exported.cloud_onnx)
 
     validation_features = edge(normalise(splits.validation.images_NHWC, spec))
     manifest = _manifest(name, recipe, network, splits.train.classes, validation_features)
     on_validation = measure_codecs(manifest, cloud, validation_features, splits.validation.labels)
     manifest = _with_default(manifest, choose_default(on_validation))
-    rate_trained = isinstance(network.stage, RateQuantiser)
-    if isinstance(network.stage, RateQuantiser):
-        network.stage.point = [codec.name for codec in manifest.codecs].index(manifest.default_codec)
+    position = [codec.name for codec in manifest.codecs].index(manifest.default_codec)
+    recipe.defence.use_codec(network, position)
 
     held_out: ImageSet = getattr(splits, evaluate_on)
     features = edge(normalise(held_out.images_NHWC, spec))
@@ -273,9 +239,8 @@ def export_run(
     unrounded = accuracy(evaluate_logits(network, held_out, spec, torch.device("cpu")), held_out.labels)
     by_codec = measure_codecs(manifest, cloud, features, held_out.labels)
     report = {
-        "accuracy": by_codec[manifest.default_codec]["accuracy"]
-        if rate_trained
-        else round(accuracy(cloud(features), held_out.labels), 4),
+        # of whole features, unless the network was trained to send less
+        "accuracy": by_codec.get("fp32", by_codec[manifest.default_codec])["accuracy"],
         "accuracy_float32_weights": round(unrounded, 4),
         "accuracy_measured_on": {"split": evaluate_on, "pictures": len(held_out)},
         "codecs": by_codec,

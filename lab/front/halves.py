@@ -4,7 +4,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from siftfunnel.lab.data.images import DataError
-from siftfunnel.lab.sessions import BATCH, DeviceModel, OnnxModel
+from siftfunnel.lab.device import DeviceModel
+from siftfunnel.lab.onnx_runner import BATCH, Runner
 from siftfunnel.shared.bundle import CLOUD, EDGE, Bundle
 from siftfunnel.shared.preprocess import normalise
 from siftfunnel.shared.wire import SealedCodec, make_codecs
@@ -33,7 +34,7 @@ class Halves:
         self.codecs: tuple[SealedCodec, ...] = make_codecs(bundle.manifest, bundle.digest)
         self._positions = np.array([known.index(name) for name in classes], dtype=np.int64)
         self._edge = DeviceModel(bundle.path(EDGE), bundle.manifest.edge_stages)
-        self._cloud = OnnxModel(bundle.path(CLOUD))
+        self._cloud = Runner(bundle.path(CLOUD))
 
     def normalised(self, images_NHWC: NDArray[np.uint8]) -> NDArray[np.float32]:
         """Pictures as the edge half takes them."""
@@ -52,5 +53,5 @@ class Halves:
 
     def right(self, features_NCHW: NDArray[np.float32], labels_N: NDArray[np.int64]) -> NDArray[np.bool_]:
         """Which features the cloud half answers rightly."""
-        answers_N = self._cloud(features_NCHW).argmax(axis=1)
+        answers_N = self._cloud.first(features_NCHW).argmax(axis=1)
         return np.asarray(answers_N == self._positions[labels_N], dtype=bool)

@@ -11,7 +11,7 @@ pictures how far the codec moves each value.
 import hashlib
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -22,28 +22,20 @@ from siftfunnel.lab.attacks.attack import Attack, Show
 from siftfunnel.lab.attacks.doubled import Doubled
 from siftfunnel.lab.attacks.residual import Residual
 from siftfunnel.lab.attacks.stored import StoredInverter
-from siftfunnel.lab.attacks.victim import Victim, to_floats
-from siftfunnel.lab.audit.attacking import Plan, Skipped, run_attacks
-from siftfunnel.lab.audit.subject import Subject
-from siftfunnel.lab.audit.target import Target, target_of_bundle
+from siftfunnel.lab.attacks.victim import to_floats
 from siftfunnel.lab.data.images import DataError, ImageSet, Splits
+from siftfunnel.lab.evaluation.attacking import run_attacks
+from siftfunnel.lab.evaluation.scores import scores_of, strongest
+from siftfunnel.lab.evaluation.steps import Steps
+from siftfunnel.lab.evaluation.subject import Subject
 from siftfunnel.lab.front.pictures import PictureCoding
 from siftfunnel.lab.front.points import Point, last_doubling
 from siftfunnel.lab.provenance import provenance
-from siftfunnel.lab.study.measure import scores_of
 from siftfunnel.lab.study.profiles import Profile
+from siftfunnel.lab.targets.target import target_of_bundle
 from siftfunnel.shared.bundle import Inverter, find_inverters
 
 READING = "reading the picture"
-
-
-def through_codec(target: Target, name: str) -> Victim:
-    """A bundle's victim whose features are overheard after one of its codecs.
-
-    Raises:
-        CodecError: the bundle has no such codec.
-    """
-    return target.hearing(name).victim
 
 
 @dataclass(frozen=True)
@@ -80,10 +72,9 @@ class LeakageSettings:
         Raises:
             ValueError: the profile has no such attack.
         """
-        studied = (*profile.attacks, *profile.further_attacks)
-        residual = next(attack for attack in studied if isinstance(attack, Residual))
-        own = (StoredInverter(), Doubled.of(residual))
-        known = {attack.name: attack for attack in (*studied, *own)}
+        studied = profile.suite.every
+        own = (StoredInverter(), Doubled.of(studied.get("residual") or Residual()))  # type: ignore[arg-type]
+        known = studied | {attack.name: attack for attack in own}
         unknown = [name for name in names if name not in known]
         if unknown:
             raise ValueError(
@@ -161,33 +152,20 @@ def attack_codec(
         ValueError: no attack is left: this edge half gives no gradients and all need them.
         RuntimeError: no attack ended.
     """
-    plain = target_of_bundle(place, device)
-    target = replace(plain, victim=through_codec(plain, codec))
+    target = target_of_bundle(place, device).hearing(codec)
     runnable = [
         attack
-        for attack in settings.against(plain.digest)
+        for attack in settings.against(target.digest)
         if attack.access != "white-box" or target.victim.white_box
     ]
     if not runnable:
-        raise ValueError(f"{plain.name}: no attack is left to run ({plain.access})")
-    subject = Subject(
-        target=target,
-        dataset=scenery.dataset,
-        attacked=scenery.attacked,
-        measured=scenery.attacked,
-        auxiliary=scenery.auxiliary,
-        x_NCHW=to_floats(torch.from_numpy(scenery.attacked.images_NHWC)),
-        notes=scenery.notes,
-    )
-    out = runs / f"{_safe(plain.name)}-{plain.digest[:12]}" / f"{_safe(codec)}-{scenery.key()}"
-    figures, stopped = run_attacks(subject, Plan(tuple((one, 1) for one in runnable), ()), out, 1, show)
-    _tell(stopped, show)
-    return {name: _entry(values, scenery, settings.profile) for name, values in figures.items()}
-
-
-def _tell(stopped: Sequence[Skipped], show: Show) -> None:
+        raise ValueError(f"{target.name}: no attack is left to run ({target.access})")
+    subject = Subject(target.victim, scenery.attacked, scenery.auxiliary, seed=1)
+    out = runs / f"{_safe(target.name)}-{target.digest[:12]}" / f"{_safe(codec)}-{scenery.key()}"
+    figures, stopped = run_attacks(subject, [(attack, 1) for attack in runnable], Steps(out, show))
     for one in stopped:
         show(f"{one.name} is missing from this point: {one.reason}")
+    return {name: _entry(values, scenery, settings.profile) for name, values in figures.items()}
 
 
 def _safe(name: str) -> str:
@@ -205,7 +183,8 @@ def _entry(figures: Mapping[str, Any], scenery: Scenery, profile: str) -> dict[s
         "attacked_sha256": scenery.attacked.pixels_sha256(),
         "auxiliary_pictures": len(scenery.auxiliary),
         "auxiliary_sha256": scenery.auxiliary.pixels_sha256(),
-        "provenance": provenance(),
+        # a run folder of an older version has none
+        "provenance": figures.get("provenance") or provenance(),
     }
 
 
@@ -248,8 +227,9 @@ def with_attacks(point: Point, entries: Mapping[str, Mapping[str, Any]]) -> Poin
     attacked = {entry["attacked_sha256"] for entry in entries.values()}
     kept = (point["leakage"] or {"all": {}})["all"]
     every = {name: one for name, one in kept.items() if one["attacked_sha256"] in attacked} | dict(entries)
-    strongest = max(every, key=lambda name: float(every[name]["psnr_db"]))
+    best = strongest(every, lambda entry: float(entry["psnr_db"]))
+    assert best is not None
     told = ("psnr_db", "psnr_interval", "ssim", "mse", "retrieved", "pictures")
-    top = {key: every[strongest][key] for key in told}
+    top = {key: every[best][key] for key in told}
     convergence = last_doubling(every)
-    return {**point, "leakage": {"attack": strongest, **top, "convergence": convergence, "all": every}}
+    return {**point, "leakage": {"attack": best, **top, "convergence": convergence, "all": every}}

@@ -7,7 +7,7 @@
 | ``authors`` | ``paper_mse``, ``paper_psnr``, ``paper_ssim``: what the paper's tables print |
 | ``mine`` | the authors' capped estimator of information, and one that is not capped |
 | ``information`` | effective information mean, InfoNCE, and the upper bound by entropy coding |
-| ``identity`` | retrieval from a gallery, re-identification by an independent classifier |
+| ``retrieval`` | finding the right picture in a gallery |
 | ``references`` | what one scores without any attack |
 | ``cost`` | parameters, file size, memory and latency of an edge |
 

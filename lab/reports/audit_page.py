@@ -67,7 +67,8 @@ class Shown:
     Attributes:
         galleries: Originals above what the strongest attack made of them: ``typical``, ``most_exposed`` and
             ``least_exposed``.
-        matrix: The typical ones again, as they are and as everything restored them.
+        matrix: The typical ones again, as they are and as everything restored them,
+            the strongest attack first.
     """
 
     galleries: Mapping[str, tuple[Strip, Strip]]
@@ -89,7 +90,7 @@ def render(report: Mapping[str, Any], shown: Shown, codec: str) -> str:
         shown: Its pictures.
         codec: The recommended one.
     """
-    order = by_strength(report["attacks"])
+    order = [strip.name for strip in shown.matrix if strip.kind == "attack"]
     wire, accuracy = report["wire"], report["accuracy"]
     return ENVIRONMENT.get_template("audit.html").render(
         report=report,
@@ -113,11 +114,6 @@ def render(report: Mapping[str, Any], shown: Shown, codec: str) -> str:
         jpeg=wire["jpeg_quality_75"],
         tally={status: sum(check["status"] == status for check in report["checks"]) for status in STATUSES},
     )
-
-
-def by_strength(attacks: Mapping[str, Mapping[str, Any]]) -> list[str]:
-    """Keys from the strongest to the weakest attack."""
-    return sorted(attacks, key=lambda key: -float(attacks[key]["scores"]["standard"]["psnr_db"]["mean"]))
 
 
 def data_uri(pixels_HWC: NDArray[np.uint8]) -> str:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from siftfunnel.lab.arguments import add_common, prepare_torch
 
 if TYPE_CHECKING:
-    from siftfunnel.lab.study.run import Places
+    from siftfunnel.lab.study.study import Places
 
 RESULTS = Path(__file__).resolve().parents[1] / "results"
 STEP_NAMES = ("train", "measure", "attack")
@@ -86,7 +86,7 @@ def _show(text: str) -> None:
 
 
 def _places(args: argparse.Namespace) -> "Places":
-    from siftfunnel.lab.study.run import Places
+    from siftfunnel.lab.study.study import Places
 
     return Places(args.data, args.cache, args.runs, args.results)
 
@@ -97,7 +97,7 @@ def run_rows(args: argparse.Namespace) -> int:
     from siftfunnel.lab.attacks.registry import ATTACKS
     from siftfunnel.lab.study.profiles import profile
     from siftfunnel.lab.study.rows import expand, row
-    from siftfunnel.lab.study.run import chosen_attacks, run_row
+    from siftfunnel.lab.study.study import chosen_attacks, run_row
 
     steps = _chosen(args.steps, STEP_NAMES, "step")
     attacks = _chosen(args.attacks, tuple(ATTACKS), "attack")

@@ -16,8 +16,7 @@ RESULTS/<profile>/figure2-<family>.json  the result, written anew after every st
      "provenance"}
 """
 
-import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -27,22 +26,24 @@ import torch
 from torch import nn
 
 from siftfunnel.lab.attacks.attack import Attack, Show
+from siftfunnel.lab.attacks.chunks import write_json
 from siftfunnel.lab.attacks.victim import Victim
+from siftfunnel.lab.evaluation.attacking import run_attack
+from siftfunnel.lab.evaluation.scores import reference_figures
+from siftfunnel.lab.evaluation.steps import finished
 from siftfunnel.lab.networks.split import SplitNetwork
 from siftfunnel.lab.provenance import provenance
-from siftfunnel.lab.study.measure import information_figures, reference_figures
+from siftfunnel.lab.study.measure import information_figures
 from siftfunnel.lab.study.profiles import Profile
 from siftfunnel.lab.study.rows import row
-from siftfunnel.lab.study.run import (
-    DONE,
+from siftfunnel.lab.study.study import (
     Places,
-    Subject,
+    TrainedRow,
     chosen_attacks,
-    finish,
     prepare,
-    run_attack,
     run_name,
     run_row,
+    steps_in,
     trained_weights,
 )
 from siftfunnel.lab.training.checkpoints import RunFolderError
@@ -127,46 +128,45 @@ def run_figure2(
         trained_weights(wanted, seed, profile, places)
     except RunFolderError:
         run_row(wanted, profile, places, device, show, seed=seed, steps=("train",))
-    subject = prepare(wanted, seed, profile, places, device)
+    trained = prepare(wanted, seed, profile, places, device)
     path = places.results / profile.name / f"{KIND}-{family}{'' if seed == 1 else f'-seed{seed}'}.json"
-    measure_blocks(subject, profile, chosen, folder / KIND, path, show)
+    measure_blocks(trained, profile, chosen, folder / KIND, path, show)
     return path
 
 
 def measure_blocks(
-    subject: Subject, profile: Profile, attacks: Sequence[Attack], folder: Path, path: Path, show: Show
+    trained: TrainedRow, profile: Profile, attacks: Sequence[Attack], folder: Path, path: Path, show: Show
 ) -> None:
     """Measure and attack every block, each step once, and write the result after each."""
-    victims = block_victims(subject.network, subject.victim)
-    names = block_names(subject.recipe.family, len(victims))
-    for number, victim in enumerate(victims, start=1):
-        home = folder / str(number)
-        with torch.no_grad():
-            block = replace(subject, victim=victim, z_NCHW=victim.observe(subject.x_NCHW))
-        steps: dict[str, Callable[[], dict[str, Any]]] = {
-            "references": partial(reference_figures, block.x_NCHW, block.splits.auxiliary),
+    victims = block_victims(trained.network, trained.subject.victim)
+    names = block_names(trained.recipe.family, len(victims))
+    for number, (name, victim) in enumerate(zip(names, victims, strict=True), start=1):
+        subject, steps = replace(trained.subject, victim=victim), steps_in(folder / str(number), show)
+        measures: dict[str, Callable[[], dict[str, Any]]] = {
+            "references": partial(reference_figures, subject.x_NCHW, subject.auxiliary),
             "information": partial(
-                information_figures, victim, block.splits, profile.measure, block.recipe.seed
+                information_figures, victim, trained.splits, profile.measure, trained.recipe.seed
             ),
         }
+        for step, make in measures.items():
+            show(name)
+            steps.once(step, make)
+            write_figure2(path, trained, profile, victims, folder)
         for attack in attacks:
-            steps[f"attack-{attack.name}"] = partial(run_attack, attack, 1, block, home, show)
-        for step, do in steps.items():
-            show(names[number - 1])
-            finish(home, step, do, show)
-            write_figure2(path, subject, profile, victims, folder)
+            show(name)
+            run_attack(subject, attack, 1, steps)
+            write_figure2(path, trained, profile, victims, folder)
 
 
 def write_figure2(
-    path: Path, subject: Subject, profile: Profile, victims: Sequence[Victim], folder: Path
+    path: Path, trained: TrainedRow, profile: Profile, victims: Sequence[Victim], folder: Path
 ) -> None:
     """Write what is known so far; blocks without a finished step are left out."""
-    recipe, network = subject.recipe, subject.network
+    recipe, network = trained.recipe, trained.network
     names = block_names(recipe.family, len(victims))
     points = []
     for number, (name, victim) in enumerate(zip(names, victims, strict=True), start=1):
-        done = sorted((folder / str(number) / DONE).glob("*.json"))
-        if done:
+        if done := finished(folder / str(number)):
             points.append(_point(name, victim, done))
     result = {
         "schema": SCHEMA,
@@ -174,7 +174,7 @@ def write_figure2(
         "profile": profile.name,
         "profile_settings": profile.settings(),
         "seed": recipe.seed,
-        "dataset": {"name": recipe.dataset, **subject.splits.sizes()},
+        "dataset": {"name": recipe.dataset, **trained.splits.sizes()},
         "family": recipe.family,
         "network": {
             "family": recipe.family,
@@ -186,19 +186,14 @@ def write_figure2(
         "provenance": provenance(),
     }
     path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_suffix(".partial")
-    partial.write_text(json.dumps(result, indent=1) + "\n")
-    partial.replace(path)
+    write_json(path, result)
 
 
-def _point(name: str, victim: Victim, done: Sequence[Path]) -> dict[str, Any]:
-    values = {path.stem: json.loads(path.read_text()) for path in done}
+def _point(name: str, victim: Victim, done: Mapping[str, Any]) -> dict[str, Any]:
     prefix = "attack-"
     return {
         "block": name,
         "feature_shape": list(victim.feature_shape),
-        **{key: value for key, value in values.items() if not key.startswith(prefix)},
-        "attacks": {
-            key.removeprefix(prefix): value for key, value in values.items() if key.startswith(prefix)
-        },
+        **{key: value for key, value in done.items() if not key.startswith(prefix)},
+        "attacks": {key.removeprefix(prefix): value for key, value in done.items() if key.startswith(prefix)},
     }

@@ -14,7 +14,8 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from siftfunnel.lab.data.images import DataError, ImageSet
-from siftfunnel.lab.sessions import DeviceModel, OnnxModel
+from siftfunnel.lab.device import DeviceModel
+from siftfunnel.lab.onnx_runner import Runner
 from siftfunnel.shared.bundle import Bundle, load_bundle
 from siftfunnel.shared.preprocess import normalise
 
@@ -45,12 +46,12 @@ def _probabilities(teacher: Bundle, images: ImageSet) -> NDArray[np.float32]:
             f"{images.images_NHWC.shape[1]}x{images.images_NHWC.shape[2]}"
         )
     edge = DeviceModel(teacher.path("edge.onnx"), manifest.edge_stages)
-    cloud = OnnxModel(teacher.path("cloud.onnx"))
+    cloud = Runner(teacher.path("cloud.onnx"))
     parts = []
     for start in range(0, len(images), BATCH):
         pictures = images.images_NHWC[start : start + BATCH]
         both = [
-            cloud(edge(normalise(np.ascontiguousarray(seen), manifest.input)))
+            cloud.first(edge(normalise(np.ascontiguousarray(seen), manifest.input)))
             for seen in (pictures, pictures[:, :, ::-1])
         ]
         shares = torch.from_numpy(np.stack(both)).softmax(dim=2)

@@ -31,7 +31,7 @@ def traces_of(code: str, folder: Path, **environment: str) -> list[str]:
         "siftfunnel.edge_client.model",
         "siftfunnel.cloud_server.engine",
         "siftfunnel.attacker.inversion",
-        "siftfunnel.lab.sessions",
+        "siftfunnel.lab.onnx_runner",
     ],
 )
 def test_a_party_that_loads_onnx_runtime_leaves_no_telemetry(module: str, tmp_path: Path) -> None:

@@ -13,20 +13,20 @@ import torch
 
 from siftfunnel.attacker.knowledge import gather
 from siftfunnel.cli import main
-from siftfunnel.lab.data.images import DataError
+from siftfunnel.lab.data.images import DataError, ImageSet
 from siftfunnel.lab.export.folding import folded_copy
 from siftfunnel.lab.export.graph import write_onnx
-from siftfunnel.lab.heard import Device, opening_of
-from siftfunnel.lab.inverter import InverterRecipe, train_inverter
+from siftfunnel.lab.inverter import InverterRecipe, as_packed, packed_features, train_inverter
 from siftfunnel.lab.networks.decoder import DecoderSettings, build_decoder, cropped
 from siftfunnel.lab.networks.rearranged import Parted
-from siftfunnel.lab.sessions import OnnxModel
+from siftfunnel.lab.onnx_runner import Runner
+from siftfunnel.lab.targets.target import target_of_bundle
 from siftfunnel.shared.bundle import Bundle, BundleError, load_bundle, load_inverter
 from siftfunnel.shared.input_spec import InputSpec
 from siftfunnel.shared.tensors import OutputSpec
 from tests.lab.audit.own_pictures import drawn, write_pictures
-from tests.lab.audit.ownnetwork import own_bundle
 from tests.lab.audit.test_own_network import BYTES, PLAIN, funnelled
+from tests.tinynetwork import own_bundle
 
 CPU = torch.device("cpu")
 EMBEDDING = (OutputSpec("embedding", "embedding", (6,)),)
@@ -61,18 +61,20 @@ def test_the_attacker_runs_the_decoder_of_any_network(kind: str, tmp_path: Path,
     assert not knowledge.problems
     spec = bundle.manifest.input
     pixels = np.stack([np.array(drawn(n, (spec.width, spec.height))) for n in range(3)])
-    features = Device(bundle).of_pixels(pixels)
+    images = ImageSet(pixels, np.zeros(3, np.int64), ("picture",))
+    features = packed_features(target_of_bundle(bundle.directory, CPU), images)
     restored = target.reconstructor.reconstruct(features)
     assert restored.shape == (3, spec.height, spec.width, 3)
     assert target.as_json()["class_count"] == len(bundle.manifest.classes)
 
 
-def test_the_opening_of_several_tensors_is_their_layout(tmp_path: Path) -> None:
+def test_several_tensors_are_inverted_as_the_maps_of_their_layout(tmp_path: Path) -> None:
     bundle = bundle_of("several tensors", tmp_path / "mine")
-    opening = opening_of(bundle)
+    target = target_of_bundle(bundle.directory, CPU)
     values = torch.rand(2, *bundle.manifest.feature.shape)
-    assert set(opening(values).flatten().tolist()) == set(values.flatten().tolist())
-    assert opening.maps[1:] == (4, 6)
+    maps = as_packed(target, torch.nn.Identity())(values)
+    assert set(maps.flatten().tolist()) == set(values.flatten().tolist())
+    assert maps.shape[2:] == (4, 6)
 
 
 LAYERS: dict[str, tuple[torch.nn.Module, tuple[int, ...]]] = {
@@ -100,7 +102,7 @@ def test_layers_of_such_decoders_are_written_as_they_compute(name: str) -> None:
     x = torch.rand(3, *shape)
     with torch.no_grad():
         expected = module(x).numpy()
-    assert np.allclose(OnnxModel(written)(x.numpy()), expected, atol=1e-5)
+    assert np.allclose(Runner(written).first(x.numpy()), expected, atol=1e-5)
 
 
 def test_a_folder_of_something_else_is_no_place_for_an_inverter(tmp_path: Path) -> None:

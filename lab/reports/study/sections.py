@@ -4,6 +4,7 @@ import json
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 
+from siftfunnel.lab.evaluation.flags import flags_of
 from siftfunnel.lab.reports.study.lines import (
     ACCURACY,
     BITS,
@@ -29,7 +30,6 @@ from siftfunnel.lab.reports.study.paper import MISPRINTS, PAPER_TABLES, unprotec
 from siftfunnel.lab.reports.study.profiles import chance, preamble
 from siftfunnel.lab.reports.study.results import RowResult, Study, dig
 from siftfunnel.lab.reports.table import NONE, NOT_RUN, Cell, Figure, Page, Table, measured, number
-from siftfunnel.lab.study.flags import flags_of
 
 DEFINITIONS = (
     "Figures marked † are by the paper's definitions: squared error summed over the colours (three times "

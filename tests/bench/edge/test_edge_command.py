@@ -23,7 +23,7 @@ from siftfunnel.bench.edge.table import render_edge
 from siftfunnel.bench.turns import interleaved_times_ms
 from siftfunnel.cli import main
 from siftfunnel.lab.export.bundle import convert
-from siftfunnel.lab.sessions import OnnxModel
+from siftfunnel.lab.onnx_runner import Runner
 from siftfunnel.shared.bundle import Bundle
 from siftfunnel.shared.wire import calibrate_signed, make_codecs
 from tests.shared.wire.test_codec import DIGEST, manifest_with
@@ -105,7 +105,7 @@ def test_operators_of_the_page_add_up_to_all(result: dict[str, Any]) -> None:
 def test_both_exports_compute_the_same(architecture: str) -> None:
     network = fresh_network(architecture, width=32, input_size=32)
     plain, ours = (
-        OnnxModel(graph)(PICTURES) for graph in (plain_export(network), convert(network).edge_onnx)
+        Runner(graph).first(PICTURES) for graph in (plain_export(network), convert(network).edge_onnx)
     )
     # ours stores weights in half precision
     np.testing.assert_allclose(ours, plain, atol=5e-3 * np.abs(plain).max())
@@ -124,7 +124,7 @@ def test_our_export_runs_fewer_nodes_than_the_plain_one() -> None:
 def test_eight_bits_stay_near_float32_and_are_really_eight_bits() -> None:
     exact = convert(fresh_network("cnn-siftfunnel", width=32, input_size=32)).edge_onnx
     coarse = quantise(exact, PICTURES)
-    expected, found = OnnxModel(exact)(PICTURES), OnnxModel(coarse)(PICTURES)
+    expected, found = Runner(exact).first(PICTURES), Runner(coarse).first(PICTURES)
     error = float(np.abs(found - expected).max() / np.abs(expected).max())
     assert 0 < error < 0.1
     operators = {row["operator"] for row in operator_times(coarse, PICTURES[:1], rounds=2)}
@@ -132,8 +132,8 @@ def test_eight_bits_stay_near_float32_and_are_really_eight_bits() -> None:
 
 
 def test_accuracy_in_eight_bits_is_that_of_the_bundles_own_cloud_half(bundle: Bundle) -> None:
-    edge, cloud = (OnnxModel(bundle.path(name)) for name in ("edge.onnx", "cloud.onnx"))
-    labels = cloud(edge(PICTURES)).argmax(1)
+    edge, cloud = (Runner(bundle.path(name)) for name in ("edge.onnx", "cloud.onnx"))
+    labels = cloud.first(edge.first(PICTURES)).argmax(1)
     figures = measure_accuracy(bundle, PICTURES, PICTURES, labels)
     assert (figures["pictures"], figures["calibrated_on"]) == (4, 4)
     assert figures["accuracy_float32"] == 1

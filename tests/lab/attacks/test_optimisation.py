@@ -19,7 +19,7 @@ from siftfunnel.lab.attacks.rmle import RMLE
 from siftfunnel.lab.attacks.rmle_authors import RMLEAuthors, squared_variation
 from siftfunnel.lab.attacks.tuning import MOST_WIDENINGS, psnr_N
 from siftfunnel.lab.attacks.victim import Victim, to_floats
-from siftfunnel.lab.study.flags import flags_of
+from siftfunnel.lab.evaluation.flags import flags_of
 from siftfunnel.lab.training.checkpoints import RunFolderError
 from tests.lab.attacks.faces import drawn_faces, untrained_victim
 from tests.lab.attacks.tiny import shapes, tiny_victim

@@ -21,7 +21,7 @@ def every_attack() -> set[type[Attack]]:
             waiting.append(made)
             if "name" in vars(made):
                 found.add(made)
-    return {made for made in found if made.__module__.startswith("siftfunnel.lab.")}
+    return {made for made in found if made.__module__.startswith("siftfunnel.lab.attacks.")}
 
 
 def test_every_attack_is_in_the_registry_under_its_own_name() -> None:

@@ -10,16 +10,17 @@ import onnx
 import pytest
 import torch
 
-from siftfunnel.lab.attacks.registry import ATTACKS, make_attack
+from siftfunnel.lab.attacks.registry import ATTACKS
 from siftfunnel.lab.audit.audit import audit
-from siftfunnel.lab.audit.budgets import BUDGETS, Budget, budget
+from siftfunnel.lab.audit.budgets import BUDGETS, Budget
 from siftfunnel.lab.audit.cli import add_audit_parser
-from siftfunnel.lab.audit.edges import EdgeError
 from siftfunnel.lab.audit.places import PlaceError
 from siftfunnel.lab.audit.subject import Request
-from siftfunnel.lab.audit.target import Target, target_at, target_of_foreign
 from siftfunnel.lab.data.images import DataError
 from siftfunnel.lab.defences.registry import make_defence
+from siftfunnel.lab.evaluation.suite import Suite
+from siftfunnel.lab.targets.edges import EdgeError
+from siftfunnel.lab.targets.target import Target, target_at, target_of_foreign
 from siftfunnel.lab.training.checkpoints import RunFolderError
 from siftfunnel.lab.training.recipes import recipe
 from siftfunnel.lab.training.runs import train_recipe
@@ -30,18 +31,22 @@ from tests.tinybundle import make_tiny_bundle
 CPU = torch.device("cpu")
 TINY = Budget(
     name="tiny",
+    suite=Suite.of(
+        "tiny",
+        {
+            "generative-black-box": {"epochs": 2, "width": 8, "learning_rate": 1e-2},
+            "residual": {"epochs": 2, "widths": (8, 8, 8), "blocks": (1, 0, 0), "batch": 8},
+            "rmle": {"iterations": 4, "restarts": 2, "learning_rates": (0.1,), "tv_weights": (0.0,)},
+        },
+    ),
     auxiliary=40,
-    attacks={
-        "generative-black-box": {"epochs": 2, "width": 8, "learning_rate": 1e-2},
-        "residual": {"epochs": 2, "widths": (8, 8, 8), "blocks": (1, 0, 0), "batch": 8},
-        "rmle": {"iterations": 4, "restarts": 2, "learning_rates": (0.1,), "tv_weights": (0.0,)},
-    },
     measured=12,
     information_pictures=24,
     information_steps=2,
     by_heart_epochs=2,
     half_pictures=8,
 )
+RESIDUAL = Suite("tiny-residual", (TINY.suite.attack("residual"),))
 VOID = {"meta", "img", "br", "link", "input", "hr"}
 
 
@@ -114,7 +119,7 @@ def test_a_bundle_is_attacked_with_gradients_and_judged(audited: tuple[Path, Tar
         "domain",
         "mean_image",
     }
-    assert {entry["name"] for entry in report["not_tried"]} == set(ATTACKS) - set(TINY.attacks)
+    assert {entry["name"] for entry in report["not_tried"]} == set(ATTACKS) - set(TINY.suite.every)
     assert (
         json.loads((out / "report.json").read_text())["verdict"]["headline"] == report["verdict"]["headline"]
     )
@@ -257,12 +262,6 @@ def test_pictures_are_not_written_into_this_repository(data: Path, tmp_path: Pat
     assert not place.exists()
 
 
-@pytest.mark.parametrize("name", sorted(BUDGETS))
-def test_every_budget_names_attacks_and_fields_that_exist(name: str) -> None:
-    for attack, fields in budget(name).attacks.items():
-        assert make_attack(attack, **fields).name == attack
-
-
 def test_a_run_whose_defence_draws_noise_is_overheard_several_times(data: Path, tmp_path: Path) -> None:
     noisy = replace(
         recipe("cifar10_unprotected"),
@@ -274,7 +273,7 @@ def test_a_run_whose_defence_draws_noise_is_overheard_several_times(data: Path, 
     )
     train_recipe(noisy, tmp_path / "run", data, None, CPU)
     target = target_at(tmp_path / "run", CPU)
-    twice = replace(TINY, attacks={"residual": TINY.attacks["residual"]}, frames=2)
+    twice = replace(TINY, suite=replace(RESIDUAL, frames=2))
     report = audit(target, wanted(tmp_path / "out", data, budget=twice), quiet)
     assert set(report["attacks"]) == {"residual", "residual-averaged-2"}
     assert report["attacks"]["residual-averaged-2"]["label"] == "Residual inverter, 2 looks averaged"
@@ -299,7 +298,7 @@ def test_the_command_says_where_the_report_lies(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     out, _, report = audited
-    monkeypatch.setattr("siftfunnel.lab.audit.cli.budget", lambda name: TINY)
+    monkeypatch.setitem(BUDGETS, "cpu", TINY)
     words = command(
         out.parent / "bundle", "--data", data, "--out", out, "--pictures", "10", "--device", "cpu"
     )

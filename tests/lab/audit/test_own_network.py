@@ -9,32 +9,34 @@ import numpy as np
 import onnx
 import pytest
 import torch
-from onnx import TensorProto, helper, numpy_helper
+from onnx import helper, numpy_helper
 from onnx.reference import ReferenceEvaluator
 
 from siftfunnel.lab.attacks.registry import make_attack
 from siftfunnel.lab.audit.audit import audit
 from siftfunnel.lab.audit.budgets import BUDGETS, budget
-from siftfunnel.lab.audit.edges import OnnxHalf
 from siftfunnel.lab.audit.equal_bytes import best_within
-from siftfunnel.lab.audit.judging import features_of, make_judge
+from siftfunnel.lab.audit.judging import make_judge
 from siftfunnel.lab.audit.places import PlaceError
 from siftfunnel.lab.audit.subject import Request, prepare_subject
-from siftfunnel.lab.audit.target import target_of_bundle, target_of_foreign
+from siftfunnel.lab.evaluation.subject import observed
 from siftfunnel.lab.export.graph_input import graph_input
+from siftfunnel.lab.targets.edges import OnnxHalf
+from siftfunnel.lab.targets.target import target_of_bundle, target_of_foreign
 from siftfunnel.lab.training.checkpoints import RunFolderError
 from siftfunnel.shared.input_spec import InputSpec
 from siftfunnel.shared.preprocess import normalise
 from siftfunnel.shared.tensors import OutputSpec
 from tests.lab.audit.own_pictures import drawn, write_pictures
-from tests.lab.audit.ownnetwork import model, own_bundle
-from tests.lab.audit.test_audit import TINY, command, quiet
+from tests.lab.audit.test_audit import RESIDUAL, TINY, command, quiet
+from tests.tinynetwork import make_model, own_bundle
 
 CPU = torch.device("cpu")
 PLAIN = InputSpec(16, 16, (0.5,) * 3, (0.5,) * 3)
 BYTES = InputSpec(16, 24, (0,) * 3, (1,) * 3, scale=1, dtype="uint8", layout="NHWC", colour="BGR")
 TWO = ((4, 4, 4), (3, 2, 2))
-SMALL = replace(TINY, attacks={"residual": TINY.attacks["residual"]})
+SCORES = [("scores", "float32", (3,))]
+SMALL = replace(TINY, suite=RESIDUAL)
 
 
 @pytest.fixture(scope="module")
@@ -129,7 +131,7 @@ def test_outputs_that_are_all_too_large_are_far_from_the_undisturbed_ones(
     subject = prepare_subject(target, wanted(tmp_path / "out", pictures))
     judge = make_judge(subject)
     assert not isinstance(judge, str)
-    clean = features_of(target.sender, subject.measured)
+    clean = observed(target.sender, subject.measured)
     entry = judge.entry(3 * clean, subject.measured)
     assert entry["relative_error"] == pytest.approx(2, rel=1e-3)
     assert entry["cosine"] == pytest.approx(1, abs=1e-6)
@@ -143,9 +145,9 @@ def funnelled(folder: Path, step: int = 2) -> Path:
         helper.make_node("Flatten", ["wide"], ["flat"], axis=1),
         helper.make_node("MatMul", ["flat", "v"], ["scores"]),
     ]
-    ends = ([("t0", TensorProto.FLOAT, ["N", 8, 4, 4])], [("scores", TensorProto.FLOAT, ["N", 3])])
     held = {"w": rng.normal(size=(8, 5, step, step)), "v": rng.normal(size=(5 * 16 * step**2, 3))}
-    cloud = model(nodes, ends, **{name: value.astype(np.float32) for name, value in held.items()})
+    weights = {name: value.astype(np.float32) for name, value in held.items()}
+    cloud = make_model(nodes, weights, [("t0", "float32", (8, 4, 4))], SCORES)
     return own_bundle(folder, PLAIN, ((8, 4, 4),), cloud=cloud).directory
 
 
@@ -188,10 +190,10 @@ def test_each_tensor_of_a_frame_starts_from_its_own_funnel(tmp_path: Path) -> No
         helper.make_node("Concat", ["flat0", "flat1"], ["flat"], axis=1),
         helper.make_node("MatMul", ["flat", "v"], ["scores"]),
     ]
-    taken = [(f"t{index}", TensorProto.FLOAT, ["N", *shape]) for index, shape in enumerate(TWO)]
-    ends = (taken, [("scores", TensorProto.FLOAT, ["N", 3])])
+    taken = [(f"t{index}", "float32", shape) for index, shape in enumerate(TWO)]
     held = {"w": rng.normal(size=(4, 5, 2, 2)), "v": rng.normal(size=(5 * 64 + 12, 3))}
-    cloud = model(nodes, ends, **{name: value.astype(np.float32) for name, value in held.items()})
+    weights = {name: value.astype(np.float32) for name, value in held.items()}
+    cloud = make_model(nodes, weights, taken, SCORES)
     bundle = own_bundle(tmp_path / "mine", PLAIN, TWO, cloud=cloud)
     target = target_of_bundle(bundle.directory, CPU)
     z = target.victim.observe(torch.rand(2, 3, 16, 16))
@@ -242,8 +244,6 @@ def test_budgets_of_small_pictures_are_as_they_were_and_those_of_large_ones_can_
     assert chosen.at(64, 64) is chosen
     fitted = chosen.at(224, 224)
     assert fitted.pictures < chosen.pictures
-    for attack, fields in fitted.attacks.items():
-        assert make_attack(attack, **fields).name == attack
 
 
 @pytest.mark.parametrize("name", ["jpeg", "webp"])
@@ -262,16 +262,16 @@ def test_a_picture_codec_at_equal_bytes_uses_them_and_no_more(name: str) -> None
 
 def test_outputs_of_another_number_of_rows_are_refused(tmp_path: Path) -> None:
     nodes = [helper.make_node("NonZero", ["x"], ["places"])]
-    ends = ([("x", TensorProto.FLOAT, ["N", 2])], [("places", TensorProto.INT64, [2, "M"])])
-    (tmp_path / "cloud.onnx").write_bytes(model(nodes, ends))
-    with pytest.raises(ValueError, match="a batch is fixed within the graph"):
+    given = [("places", "int64", (None,))]
+    (tmp_path / "cloud.onnx").write_bytes(make_model(nodes, {}, [("x", "float32", (2,))], given))
+    with pytest.raises(ValueError, match=r"first axis of places .* is no batch"):
         OnnxHalf(tmp_path / "cloud.onnx", several=True).outputs(np.ones((3, 2), np.float32))
 
 
 def test_the_command_takes_a_folder_and_a_codec(
     tmp_path: Path, pictures: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr("siftfunnel.lab.audit.cli.budget", lambda name: SMALL)
+    monkeypatch.setitem(BUDGETS, "cpu", SMALL)
     bundle = own_bundle(tmp_path / "mine", PLAIN, TWO)
     words = command(
         bundle.directory,

@@ -2,8 +2,8 @@ from dataclasses import replace
 
 import pytest
 
-from siftfunnel.lab.audit.checks import Check
 from siftfunnel.lab.audit.verdict import Attacker, Leak, Verdict, give_verdict, leak_of
+from siftfunnel.lab.evaluation.checks import Check
 from tests.lab.audit.numbers import attack, references
 
 LEAK = Leak(

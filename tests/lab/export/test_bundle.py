@@ -6,9 +6,11 @@ import pytest
 import torch
 
 from siftfunnel.cli import main
+from siftfunnel.lab.attacks.victim import to_floats
 from siftfunnel.lab.data.datasets import load_splits
 from siftfunnel.lab.defences.defence import Defence
 from siftfunnel.lab.defences.registry import make_defence
+from siftfunnel.lab.device import DeviceModel
 from siftfunnel.lab.export import bundle as export
 from siftfunnel.lab.export.bundle import (
     ExportedNetwork,
@@ -19,10 +21,10 @@ from siftfunnel.lab.export.bundle import (
     export_run,
     verify,
 )
-from siftfunnel.lab.inverter import InverterRecipe, inverter_recipe, mean_picture_score, score, train_inverter
+from siftfunnel.lab.inverter import InverterRecipe, inverter_recipe, score, train_inverter
 from siftfunnel.lab.networks.decoder import DecoderSettings
 from siftfunnel.lab.networks.registry import NETWORKS, build_network
-from siftfunnel.lab.sessions import DeviceModel, OnnxModel
+from siftfunnel.lab.onnx_runner import Runner
 from siftfunnel.lab.training.recipes import Limits, recipe
 from siftfunnel.lab.training.runs import train_recipe
 from siftfunnel.shared.bundle import Bundle, BundleError, EdgeStage, load_bundle, load_inverter
@@ -84,9 +86,9 @@ def test_the_report_tells_accuracy_sizes_and_provenance(bundle: Bundle) -> None:
 def test_the_reported_accuracy_is_what_the_two_files_answer(bundle: Bundle, data: Path) -> None:
     test = load_splits("cifar10", data).test
     codec = make_codecs(bundle.manifest, bundle.digest)[0]
-    features = OnnxModel(bundle.path("edge.onnx"))(normalise(test.images_NHWC, bundle.manifest.input))
+    features = Runner(bundle.path("edge.onnx")).first(normalise(test.images_NHWC, bundle.manifest.input))
     restored = np.stack([codec.decode(codec.encode(feature)) for feature in features])
-    logits = OnnxModel(bundle.path("cloud.onnx"))(restored)
+    logits = Runner(bundle.path("cloud.onnx")).first(restored)
     assert round(accuracy(logits, test.labels), 4) == bundle.report()["accuracy"]
 
 
@@ -155,7 +157,7 @@ def test_an_inverter_is_trained_on_the_auxiliary_pictures_and_names_its_bundle(
         assert 0 < figures["mse_mean"] < 0.2
         assert 5 < figures["psnr_mean"] < 60
     features = np.zeros((3, 12, 8, 8), np.float32)
-    pictures = OnnxModel(loaded.path())(features)
+    pictures = Runner(loaded.path()).first(features)
     assert pictures.shape == (3, 3, 32, 32)
     assert 0 <= pictures.min() <= pictures.max() <= 1
 
@@ -168,7 +170,8 @@ def test_an_inverter_is_measured_on_what_each_codec_left_and_anew_without_touchi
     clean = DeviceModel(bundle.path("edge.onnx"), ())(normalise(test.images_NHWC, bundle.manifest.input))
     codec = codec_by_name(make_codecs(bundle.manifest, bundle.digest), "q4")
     sent = np.stack([codec.decode(codec.encode(feature)) for feature in clean])
-    wanted = score((test.images_NHWC / 255).astype(np.float32), OnnxModel(made.path())(sent))
+    pictures = to_floats(torch.from_numpy(test.images_NHWC))
+    wanted = score(pictures, torch.from_numpy(Runner(made.path()).first(sent)))
     assert made.report["codecs"]["q4"] == pytest.approx(wanted)
     assert made.report["codecs"]["q4"] != made.report["codecs"]["fp32"]
     argv = ["lab", "inverter", str(bundle.directory), "--out", str(made.directory), "--data", str(data)]
@@ -227,7 +230,7 @@ def test_the_other_families_become_bundles_that_can_be_attacked_live(
     assert manifest.split_point == f"after the funnel ({shape[0]} channels)"
     attacker = replace(SMALL, epochs=1)
     found = train_inverter(made.directory, tmp_path / "i", tmp_path / "attack", data, None, CPU, attacker)
-    assert OnnxModel(found.path())(np.zeros((1, *shape), np.float32)).shape == (1, 3, 32, 32)
+    assert Runner(found.path()).first(np.zeros((1, *shape), np.float32)).shape == (1, 3, 32, 32)
 
 
 @pytest.mark.parametrize(
@@ -246,7 +249,7 @@ def test_a_stochastic_defence_is_measured_behind_its_stage(
     report = made.report()
     assert report["accuracy_measured_on"] == {"split": "test", "pictures": 12}
     pictures = normalise(load_splits("cifar10", data).test.images_NHWC, made.manifest.input)
-    clean = OnnxModel(made.path("edge.onnx"))(pictures)
+    clean = Runner(made.path("edge.onnx")).first(pictures)
     sent = DeviceModel(made.path("edge.onnx"), made.manifest.edge_stages)(pictures)
     assert sent.shape == clean.shape
     assert not np.array_equal(sent, clean)
@@ -261,15 +264,8 @@ def test_a_device_model_draws_fresh_noise_for_every_picture_and_call() -> None:
     exported = convert(trained_like("cnn-unprotected"))
     x = np.zeros((150, 3, 32, 32), np.float32)
     device = DeviceModel(exported.edge_onnx, [EdgeStage("gaussian-noise", {"sigma": 0.5})])
-    first, second, clean = device(x), device(x), OnnxModel(exported.edge_onnx)(x)
+    first, second, clean = device(x), device(x), Runner(exported.edge_onnx).first(x)
     noise = first - clean
     assert float(noise.std()) == pytest.approx(0.5, rel=0.02)
     assert not np.array_equal(noise[0], noise[1])
     assert not np.array_equal(first, second)
-
-
-def test_guessing_the_mean_picture_of_one_picture_is_perfect(data: Path) -> None:
-    one = load_splits("cifar10", data).test.take(slice(0, 1))
-    figures = mean_picture_score(one, one)
-    assert figures["psnr_mean"] > 80
-    assert figures["mse_mean"] < 1e-8

@@ -9,11 +9,11 @@ from torch import nn
 
 from siftfunnel.lab.export.folding import folded_copy, round_to_half
 from siftfunnel.lab.export.graph import write_onnx
-from siftfunnel.lab.networks.bottleneck import GaussianBottleneck
 from siftfunnel.lab.networks.decoder import DecoderSettings, build_decoder
+from siftfunnel.lab.networks.necks import GaussianBottleneck
 from siftfunnel.lab.networks.registry import NETWORKS
 from siftfunnel.lab.networks.residual import ResidualSum
-from siftfunnel.lab.sessions import OnnxModel
+from siftfunnel.lab.onnx_runner import Runner
 from tests.lab.tinynetwork import shaken, trained_like
 
 
@@ -58,7 +58,7 @@ def test_the_graph_computes_what_the_network_computes_and_never_just_permutes_a_
         with torch.no_grad():
             expected = module(x).numpy()
         graph = written(module, shape)
-        result = OnnxModel(graph)(x.numpy())
+        result = Runner(graph).first(x.numpy())
         np.testing.assert_allclose(result, expected, atol=1e-5 * np.abs(expected).max(), rtol=0)
         transposed, largest = transposed_and_largest_values(graph)
         assert 4 * transposed <= largest
@@ -75,10 +75,10 @@ def test_float_weights_are_stored_in_half_precision_only() -> None:
 
 def test_the_batch_axis_is_free() -> None:
     module, shape = halves("cnn-siftfunnel")[0]
-    model = OnnxModel(written(module, shape))
+    model = Runner(written(module, shape))
     x = np.random.default_rng(0).normal(size=(5, *shape)).astype(np.float32)
-    whole = model(x)
-    singles = np.concatenate([model(x[i : i + 1]) for i in range(5)])
+    whole = model.first(x)
+    singles = np.concatenate([model.first(x[i : i + 1]) for i in range(5)])
     np.testing.assert_allclose(whole, singles, atol=1e-6)
 
 
@@ -90,9 +90,8 @@ def test_a_decoder_graph_computes_what_the_decoder_computes() -> None:
             nn.init.normal_(module.weight, std=0.2)
     stored = round_to_half(folded_copy(decoder))
     x = torch.randn(2, 6, 5, 7)
-    result = OnnxModel(write_onnx(stored, input_name="feature", input_shape=(6, 5, 7), output_name="image"))(
-        x.numpy()
-    )
+    written_decoder = write_onnx(stored, input_name="feature", input_shape=(6, 5, 7), output_name="image")
+    result = Runner(written_decoder).first(x.numpy())
     assert result.shape == (2, 3, 20, 28)
     assert 0 <= result.min() <= result.max() <= 1
     np.testing.assert_allclose(result, stored(x).detach().numpy(), atol=1e-4)
@@ -117,7 +116,7 @@ def test_a_layer_outside_a_sequence_computes_the_same(module: nn.Module) -> None
     x = torch.randn(3, 8, 6, 5)
     with torch.no_grad():
         expected = stored(x).numpy()
-    result = OnnxModel(written(stored, (8, 6, 5)))(x.numpy())
+    result = Runner(written(stored, (8, 6, 5))).first(x.numpy())
     np.testing.assert_allclose(result, expected, atol=1e-5)
 
 
@@ -126,7 +125,7 @@ def test_an_untransformed_bottleneck_is_written_as_its_mean() -> None:
     bottleneck = GaussianBottleneck(4, 2).eval()
     x = torch.randn(3, 4)
     graph = write_onnx(bottleneck, input_name="in", input_shape=(4,), output_name="out", half_weights=False)
-    np.testing.assert_allclose(OnnxModel(graph)(x.numpy()), bottleneck.mean(x).detach().numpy(), atol=1e-6)
+    np.testing.assert_allclose(Runner(graph).first(x.numpy()), bottleneck.mean(x).detach().numpy(), atol=1e-6)
 
 
 @pytest.mark.parametrize("pool", [nn.MaxPool2d(3, padding=1), nn.AvgPool2d(2, ceil_mode=True)])

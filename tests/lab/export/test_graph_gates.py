@@ -13,7 +13,7 @@ from siftfunnel.lab.export.folding import folded_copy
 from siftfunnel.lab.export.graph import write_onnx
 from siftfunnel.lab.export.graph_gates import phased_kernel, phases_of
 from siftfunnel.lab.networks.attention import CBAM, SqueezeExcite, TripletAttention
-from siftfunnel.lab.sessions import OnnxModel
+from siftfunnel.lab.onnx_runner import Runner
 from tests.lab.tinynetwork import shaken
 
 
@@ -58,7 +58,7 @@ def test_attention_is_written_as_it_computes(
     graph = write_onnx(module, input_name="in", input_shape=shape, output_name="out", half_weights=False)
     for count in (1, 3):
         x = torch.randn(count, *shape)
-        np.testing.assert_allclose(OnnxModel(graph)(x.numpy()), module(x).numpy(), atol=2e-5)
+        np.testing.assert_allclose(Runner(graph).first(x.numpy()), module(x).numpy(), atol=2e-5)
 
 
 def test_an_excitation_before_anything_else_is_written_by_itself() -> None:
@@ -66,7 +66,7 @@ def test_an_excitation_before_anything_else_is_written_by_itself() -> None:
     module = folded_copy(nn.Sequential(SqueezeExcite(8, 4), nn.ReLU()))
     graph = write_onnx(module, input_name="in", input_shape=(8, 4, 4), output_name="out", half_weights=False)
     x = torch.randn(2, 8, 4, 4)
-    np.testing.assert_allclose(OnnxModel(graph)(x.numpy()), module(x).numpy(), atol=1e-6)
+    np.testing.assert_allclose(Runner(graph).first(x.numpy()), module(x).numpy(), atol=1e-6)
 
 
 def test_a_relu_behind_a_pool_is_taken_before_it() -> None:

@@ -15,14 +15,14 @@ from siftfunnel.lab.attacks.fingerprint import victim_fingerprint
 from siftfunnel.lab.attacks.registry import make_attack
 from siftfunnel.lab.attacks.stored import StoredInverter
 from siftfunnel.lab.attacks.victim import Victim
-from siftfunnel.lab.audit import wire as wire_module
-from siftfunnel.lab.audit.target import target_of_bundle
 from siftfunnel.lab.data.images import DataError
 from siftfunnel.lab.front.front import FrontRequest, measure_front
-from siftfunnel.lab.front.leakage import LeakageSettings, through_codec
+from siftfunnel.lab.front.leakage import LeakageSettings
 from siftfunnel.lab.front.pictures import PictureCoding
 from siftfunnel.lab.front.points import Front, FrontError, find_point, read_front
-from siftfunnel.lab.study.profiles import cpu_profile
+from siftfunnel.lab.study.profiles import PROFILES
+from siftfunnel.lab.targets import through_codec as wire_module
+from siftfunnel.lab.targets.target import target_of_bundle
 from siftfunnel.shared.bundle import Bundle
 from siftfunnel.shared.wire import CodecError, codec_by_name, make_codecs
 from tests.lab.pictures import CLASSES, write_data_directory
@@ -181,7 +181,7 @@ def test_points_of_an_older_bundle_of_that_name_are_dropped(
 
 def test_the_attacker_sees_what_the_codec_leaves(bundle: Bundle) -> None:
     target = target_of_bundle(bundle.directory, CPU)
-    victim = through_codec(target, "q4")
+    victim = target.hearing("q4").victim
     codec = codec_by_name(make_codecs(bundle.manifest, bundle.digest), "q4")
     x_NCHW = torch.rand(5, 3, 16, 16, generator=torch.Generator().manual_seed(1))
     clean = target.victim.features(x_NCHW).numpy()
@@ -194,7 +194,7 @@ def test_the_attacker_sees_what_the_codec_leaves(bundle: Bundle) -> None:
 def test_a_feature_is_coded_once_however_often_it_is_seen(
     bundle: Bundle, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    victim = through_codec(target_of_bundle(bundle.directory, CPU), "q4")
+    victim = target_of_bundle(bundle.directory, CPU).hearing("q4").victim
     z = victim.features(torch.rand(4, 3, 16, 16, generator=torch.Generator().manual_seed(2)))
     first = victim.transmit(z)
     monkeypatch.setattr("siftfunnel.shared.wire.codec.SealedCodec.encode", pytest.fail)
@@ -203,23 +203,23 @@ def test_a_feature_is_coded_once_however_often_it_is_seen(
 
 def test_without_room_features_are_coded_every_time(bundle: Bundle, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(wire_module, "CACHE_BYTES", 0)
-    victim = through_codec(target_of_bundle(bundle.directory, CPU), "q4")
+    victim = target_of_bundle(bundle.directory, CPU).hearing("q4").victim
     z = victim.features(torch.rand(4, 3, 16, 16, generator=torch.Generator().manual_seed(2)))
     assert torch.equal(victim.transmit(z), victim.transmit(z))
 
 
 def test_victims_of_two_codecs_are_not_taken_for_each_other(bundle: Bundle) -> None:
     target = target_of_bundle(bundle.directory, CPU)
-    victims: list[Victim] = [target.victim, *(through_codec(target, name) for name in ("q4", "q5"))]
+    victims: list[Victim] = [target.victim, *(target.hearing(name).victim for name in ("q4", "q5"))]
     assert len({victim_fingerprint(victim) for victim in victims}) == 3
 
 
 def test_the_studys_budgets_are_found_by_name_in_its_order() -> None:
-    settings = LeakageSettings.of_profile(cpu_profile(), ("refined-rmle", "residual", "rmle"))
+    settings = LeakageSettings.of_profile(PROFILES["cpu"], ("refined-rmle", "residual", "rmle"))
     assert [attack.name for attack in settings.attacks] == ["rmle", "residual", "refined-rmle"]
     assert (settings.attacked, settings.auxiliary) == (256, 10_000)
     with pytest.raises(ValueError, match="no attack 'guess' in profile cpu"):
-        LeakageSettings.of_profile(cpu_profile(), ("guess",))
+        LeakageSettings.of_profile(PROFILES["cpu"], ("guess",))
 
 
 def test_what_does_not_fit_is_refused_with_what_to_do(bundle: Bundle, data: Path, tmp_path: Path) -> None:
@@ -235,7 +235,7 @@ def test_what_does_not_fit_is_refused_with_what_to_do(bundle: Bundle, data: Path
     unknown = request_for([bundle], data, tmp_path, leakage=LEAKAGE, leakage_of=("q99",))
     refuses(unknown, FrontError, "no codec 'q99'")
     with pytest.raises(CodecError, match="no codec 'q99'"):
-        through_codec(target_of_bundle(bundle.directory, CPU), "q99")
+        target_of_bundle(bundle.directory, CPU).hearing("q99")
 
 
 def test_a_file_of_other_pictures_is_not_added_to(

@@ -5,13 +5,13 @@ import pytest
 
 from siftfunnel.lab.study import profiles
 from tests.lab.pictures import write_data_directory
-from tests.lab.study.test_run import TINY
+from tests.lab.study.test_study import TINY
 from tests.lab.test_cli import run
 
 
 @pytest.fixture
 def tiny_profile(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(profiles.PROFILES, "tiny", lambda: TINY)
+    monkeypatch.setitem(profiles.PROFILES, "tiny", TINY)
 
 
 def test_the_rows_are_listed_with_the_recipes(capsys: pytest.CaptureFixture[str]) -> None:

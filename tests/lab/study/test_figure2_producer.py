@@ -7,31 +7,33 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from siftfunnel.lab.networks.stages import GaussianNoise
 
-from siftfunnel.lab.attacks.registry import make_attack
-from siftfunnel.lab.attacks.victim import Victim, to_floats, victim_of_network
+from siftfunnel.lab.attacks.victim import Victim, victim_of_network
 from siftfunnel.lab.data.images import ImageSet, Splits
 from siftfunnel.lab.defences.none import NoDefence
-from siftfunnel.lab.networks.cnn import UnprotectedCNN
-from siftfunnel.lab.networks.stages import GaussianNoise
+from siftfunnel.lab.evaluation.subject import Subject
+from siftfunnel.lab.evaluation.suite import Suite
+from siftfunnel.lab.networks.registry import build_network
+from siftfunnel.lab.networks.split import SplitNetwork
 from siftfunnel.lab.reports.study.results import read_results
 from siftfunnel.lab.reports.study.tables import make_pages, with_drawings
 from siftfunnel.lab.study.figure2 import block_names, block_victims, measure_blocks
-from siftfunnel.lab.study.profiles import MeasureBudget, Profile, cpu_profile
+from siftfunnel.lab.study.profiles import PROFILES, MeasureBudget, Profile
 from siftfunnel.lab.study.rows import row
-from siftfunnel.lab.study.run import Subject, chosen_attacks
+from siftfunnel.lab.study.study import TrainedRow, chosen_attacks
 from siftfunnel.lab.training.recipes import Recipe
 
 SIZE = 32
 MEAN, STD = (0.5, 0.5, 0.5), (0.25, 0.25, 0.25)
 
 
-def tiny_network() -> UnprotectedCNN:
+def tiny_network() -> SplitNetwork:
     torch.manual_seed(0)
-    return UnprotectedCNN(width=4, input_size=SIZE, num_classes=2)
+    return build_network("cnn-unprotected", width=4, input_size=SIZE, num_classes=2)
 
 
-def tiny_victim(network: UnprotectedCNN) -> Victim:
+def tiny_victim(network: SplitNetwork) -> Victim:
     return victim_of_network(network, mean=MEAN, std=STD, device=torch.device("cpu"))
 
 
@@ -41,7 +43,7 @@ def pictures(count: int, seed: int) -> ImageSet:
     return ImageSet(images_NHWC, np.arange(count, dtype=np.int64) % 2, ("a", "b"))
 
 
-def tiny_subject() -> Subject:
+def tiny_row() -> TrainedRow:
     network = tiny_network()
     victim = tiny_victim(network)
     splits = Splits(*(pictures(40, seed) for seed in range(4)))
@@ -56,16 +58,15 @@ def tiny_subject() -> Subject:
         input_size=SIZE,
         epochs=1,
     )
-    x = to_floats(torch.from_numpy(splits.test.images_NHWC[:8]))
-    return Subject(recipe, network, {}, splits, victim, x, victim.observe(x))
+    subject = Subject(victim, splits.test.take(slice(8)), splits.auxiliary, seed=1)
+    return TrainedRow(recipe, network, {}, splits, subject)
 
 
 def tiny_profile() -> Profile:
     return replace(
-        cpu_profile(),
+        PROFILES["cpu"],
         name="tiny",
-        attacks=(make_attack("generative-black-box", epochs=1, width=4),),
-        further_attacks=(),
+        suite=Suite.of("tiny", {"generative-black-box": {"epochs": 1, "width": 4}}),
         measure=MeasureBudget(pictures=24, authors_epochs=1, steps=2, latency_runs=1),
     )
 
@@ -107,10 +108,10 @@ def test_an_attack_that_the_profile_lacks_is_refused_by_name() -> None:
 
 
 def test_every_block_is_measured_and_attacked_once_and_tables_read_the_result(tmp_path: Path) -> None:
-    subject, profile, shown = tiny_subject(), tiny_profile(), []
+    trained, profile, shown = tiny_row(), tiny_profile(), []
     path = tmp_path / "results" / "tiny" / "figure2-cnn.json"
     for _ in range(2):
-        measure_blocks(subject, profile, profile.attacks, tmp_path / "runs", path, shown.append)
+        measure_blocks(trained, profile, profile.suite.attacks, tmp_path / "runs", path, shown.append)
     started = [text for text in shown if text.endswith("attack-generative-black-box")]
     assert len(started) == 4
     points = json.loads(path.read_text())["points"]

@@ -9,7 +9,7 @@ import torch
 from siftfunnel.lab.data.images import DataError
 from siftfunnel.lab.defences.losses import LossWeights, label_divergence, siftfunnel_loss, smoothed_labels
 from siftfunnel.lab.networks.registry import build_network
-from siftfunnel.lab.sessions import OnnxModel
+from siftfunnel.lab.onnx_runner import Runner
 from siftfunnel.lab.training.recipes import recipe, recipe_from_json
 from siftfunnel.lab.training.runs import train_recipe
 from siftfunnel.lab.training.teachers import soft_labels
@@ -41,9 +41,9 @@ def test_soft_labels_are_the_mean_of_every_teacher_and_both_mirror_images(teache
     torch.testing.assert_close(told.sum(dim=1), torch.ones(12))
     expected = []
     for teacher in teachers:
-        edge, cloud = (OnnxModel(teacher.path(f"{half}.onnx")) for half in ("edge", "cloud"))
+        edge, cloud = (Runner(teacher.path(f"{half}.onnx")) for half in ("edge", "cloud"))
         for seen in (images.images_NHWC, images.images_NHWC[:, :, ::-1]):
-            logits = cloud(edge(normalise(np.ascontiguousarray(seen), teacher.manifest.input)))
+            logits = cloud.first(edge.first(normalise(np.ascontiguousarray(seen), teacher.manifest.input)))
             expected.append(torch.from_numpy(logits).softmax(dim=1))
     torch.testing.assert_close(told, torch.stack(expected).mean(dim=0), rtol=1e-4, atol=1e-5)
     mirrored = replace(images, images_NHWC=np.ascontiguousarray(images.images_NHWC[:, :, ::-1]))

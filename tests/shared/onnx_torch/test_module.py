@@ -12,7 +12,7 @@ from siftfunnel.lab.export.folding import folded_copy, round_to_half
 from siftfunnel.lab.export.graph import write_onnx
 from siftfunnel.lab.networks.decoder import DecoderSettings, build_decoder
 from siftfunnel.lab.networks.registry import NETWORKS
-from siftfunnel.lab.sessions import OnnxModel
+from siftfunnel.lab.onnx_runner import Runner
 from siftfunnel.shared.onnx_torch import OnnxModule, UnsupportedOperatorError
 from tests.lab.tinynetwork import trained_like
 
@@ -38,7 +38,7 @@ def test_both_halves_of_every_network_compute_and_differentiate_alike(architectu
         x = torch.randn(2, *shape, requires_grad=True)
         result = module(x)
         scale = float(result.detach().abs().max())
-        expected = OnnxModel(graph)(x.detach().numpy())
+        expected = Runner(graph).first(x.detach().numpy())
         np.testing.assert_allclose(result.detach().numpy(), expected, atol=2e-5 * scale, rtol=0)
         weight = torch.randn_like(result)
         (gradient,) = torch.autograd.grad((result * weight).sum(), x)

@@ -11,7 +11,7 @@ import torch
 from numpy.typing import NDArray
 from onnx import TensorProto, helper, numpy_helper
 
-from siftfunnel.lab.sessions import OnnxModel
+from siftfunnel.lab.onnx_runner import Runner
 from siftfunnel.shared.onnx_torch import OnnxModule
 from siftfunnel.shared.onnx_torch.operators import OPERATORS
 
@@ -160,7 +160,7 @@ def model_of(nodes: list[Any], shape: tuple[int, ...], opset: int, others: dict[
 
 
 def compare(model: bytes, x: Array) -> None:
-    expected = OnnxModel(model)(x)
+    expected = Runner(model).raw(x)[0]
     result = OnnxModule(model)(torch.from_numpy(x)).numpy()
     assert result.shape == expected.shape
     assert result.dtype == expected.dtype
