@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from siftfunnel.bench.peers.catalogue import OURS
-from siftfunnel.bench.peers.summary import tail_ratio, throughput_ratio
+from siftfunnel.bench.peers.table import tail_ratio, throughput_ratio
 from siftfunnel.lab.reports.bars import ratio_bars
 from siftfunnel.lab.reports.table import Drawing
 
