@@ -103,18 +103,19 @@ def ratio_bars(title: str, groups: Mapping[str, Mapping[str, float]], unit: str)
         groups: Group to name to ratio.
         unit: What a ratio is of, below the axis.
     """
-    labels = [label for group, members in groups.items() for label in (group, *members)]
+    labels = [label for group, members in groups.items() for label in (f"{group}:", *members)]
     sheet = Sheet(title, [ROW * len(labels)], 480.0)
     (axes,) = sheet.axes
-    label_rows(axes, ["" if label in groups else label for label in labels])
+    label_rows(axes, labels)
     number_axis(
         axes, "x", [0.0, 1.0, *(ratio for group in groups.values() for ratio in group.values())], unit
     )
     top = 0
     for number, (group, members) in enumerate(groups.items()):
-        sheet.text(axes, (0, top), group, (8, 0), at=("axes fraction", "data"))
+        colour = COLOURS[number % len(COLOURS)]
+        axes.get_yticklabels()[top].set(color=colour, weight="bold")
         for place, (name, ratio) in enumerate(members.items(), top + 1):
-            (bar,) = axes.barh(place, ratio, 0.65, color=COLOURS[number % len(COLOURS)])
+            (bar,) = axes.barh(place, ratio, 0.65, color=colour)
             sheet.tip(bar, f"{group}, {name}: {ratio:.3f}")
             sheet.text(axes, (ratio, place), f"{ratio:.2f}", (6, 0))
         top += 1 + len(members)
