@@ -64,13 +64,9 @@ class Line:
 
     def figure(self, *path: str, digits: int, scale: float = 1.0, ci95: tuple[str, ...] = ()) -> Cell:
         """A number of our result; says *not run* where there is no result."""
-        if self.reference:
-            return NONE
-        return (
-            NOT_RUN
-            if self.ours is None
-            else measured(self.ours.figure(*path, ci95=ci95), digits, scale=scale)
-        )
+        if self.reference or self.ours is None:
+            return NONE if self.reference else NOT_RUN
+        return measured(self.ours.figure(*path, ci95=ci95), digits, scale=scale)
 
     def of_paper(self, read: Callable[[PaperRow], str]) -> Cell:
         """A figure of the paper; nothing where it has no such row."""
@@ -95,10 +91,12 @@ class Line:
         """
         if self.ours is None:
             return NOT_RUN
-        key = key if key is not None or self.reference else self.ours.strongest()
-        if key is None and not self.reference:
-            return NONE
-        where = ("references", self.reference) if self.reference else ("attacks", str(key), "scores")
+        where: tuple[str, ...] = ("references", self.reference)
+        if not self.reference:
+            key = self.ours.strongest() if key is None else key
+            if key is None:
+                return NONE
+            where = ("attacks", key, "scores")
         ends = (*where, *path[:-1], "ci95") if interval else ()
         return measured(self.ours.figure(*where, *path, ci95=ends), digits, scale=scale)
 
@@ -157,10 +155,8 @@ def standard_scores(key: str | None) -> tuple[Column, Column, Column, Column]:
 
 def strongest_name(line: Line) -> Cell | str:
     """What the strongest attack on a line is called."""
-    if line.reference:
-        return NONE
-    if line.ours is None:
-        return NOT_RUN
+    if line.reference or line.ours is None:
+        return NONE if line.reference else NOT_RUN
     key = line.ours.strongest()
     return NONE if key is None else attack_label([line.ours], key)
 
