@@ -5,7 +5,6 @@ from dataclasses import dataclass
 
 from siftfunnel.lab.reports.study.paper import (
     EXTRA_DEFENCES,
-    EXTRA_ROWS,
     FAMILIES,
     PaperRow,
     Printed,
@@ -178,14 +177,16 @@ def attacks_of(rows: Sequence[RowResult]) -> list[str]:
 
 
 def table_lines(study: Study, table: str) -> tuple[Line, ...]:
-    """The paper's rows of a table, then our two."""
+    """The paper's rows of a table, then our two where it has one family of networks."""
     rows = paper_rows(table)
     several = len({row.model for row in rows}) > 1
-    shown = [(f"{row.method}, {row.model}" if several else row.method, row.row, row) for row in rows]
-    extra = [
-        (f"{EXTRA_DEFENCES[defence_of(name)]} (not in the paper)", name, None) for name in EXTRA_ROWS[table]
+    lines = [
+        _line(study, f"{row.method}, {row.model}" if several else row.method, row.row, row) for row in rows
     ]
-    return tuple(_line(study, *each) for each in (*shown, *extra))
+    for name, label in () if several else EXTRA_DEFENCES.items():
+        own_name = "-".join((*group_of(rows[0].row), name))
+        lines.append(_line(study, f"{label} (not in the paper)", own_name, None))
+    return tuple(lines)
 
 
 def _line(study: Study, label: str, name: str, paper: PaperRow | None) -> Line:
