@@ -61,7 +61,7 @@ def stacked_bars(
         ends = [end for row in rows for end in (row.mark, sum(part or 0.0 for part in row.parts.values()))]
         number_axis(axes, "x", [0.0, *ends], "")
         for place, row in enumerate(rows):
-            _stack(sheet, axes, place, row, colours)
+            _stack(sheet, axes, place, row, colours, unit)
         sheet.text(axes, (0, 1), heading, (0, 8), at="axes fraction")
         sheet.text(axes, (1, 1), told, (14, 8), at="axes fraction", colour=SOFT)
         sheet.text(axes, (0, 0), unit, (-8, -12), at="axes fraction", align="right")
@@ -84,12 +84,12 @@ def stacked_bars(
     return sheet.svg()
 
 
-def _stack(sheet: Sheet, axes: Axes, place: int, row: Stack, colours: Mapping[str, str]) -> None:
+def _stack(sheet: Sheet, axes: Axes, place: int, row: Stack, colours: Mapping[str, str], unit: str) -> None:
     start = 0.0
     for name, length in row.parts.items():
         if length:
             (bar,) = axes.barh(place, length, 0.65, left=start, color=colours[name])
-            sheet.tip(bar, f"{row.label}, {name}: {length:,.2f}")
+            sheet.tip(bar, f"{row.label}, {name}: {length:,.2f} {unit}")
             start += length
     axes.plot(row.mark, place, "|", color="#000000", markersize=15, markeredgewidth=2, clip_on=False)
     sheet.text(axes, (1, place), row.told, (14, 0), at=("axes fraction", "data"))
@@ -107,9 +107,8 @@ def ratio_bars(title: str, groups: Mapping[str, Mapping[str, float]], unit: str)
     sheet = Sheet(title, [ROW * len(labels)], 480.0)
     (axes,) = sheet.axes
     label_rows(axes, labels)
-    number_axis(
-        axes, "x", [0.0, 1.0, *(ratio for group in groups.values() for ratio in group.values())], unit
-    )
+    ratios = [ratio for group in groups.values() for ratio in group.values()]
+    number_axis(axes, "x", [0.0, 1.0, *ratios], unit)
     top = 0
     for number, (group, members) in enumerate(groups.items()):
         colour = COLOURS[number % len(COLOURS)]
