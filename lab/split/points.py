@@ -15,7 +15,7 @@ from siftfunnel.lab.split.settings import Target
 from siftfunnel.lab.split.steps import Steps
 from siftfunnel.shared.json_fields import Fields
 from siftfunnel.shared.manifest import CodecSpec
-from siftfunnel.shared.manifest_fields import codec_as_json, read_codec
+from siftfunnel.shared.manifest_fields import as_json, read_codec
 from siftfunnel.shared.tensors import TensorSpec, pack, pack_arrays, unpack_array
 from siftfunnel.shared.wire import SealedCodec, calibrate_signed, packed
 
@@ -105,7 +105,7 @@ def find_points(
         def mend(target: Target = target, step: float = step) -> dict[str, Any]:
             mended, spec = _mended(target, step, tensors, known, z)
             say(f"{target.name}: step {mended / funnel.unit:.3g} of a deviation")
-            return {"step": mended, "codec": codec_as_json(spec)}
+            return {"step": mended, "codec": as_json(spec)}
 
         found = keep.values(f"point-{target.name}", mend)
         points.append(Point(target, found["step"], read_codec(Fields(dict(found["codec"]), "a kept step"))))

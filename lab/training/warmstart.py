@@ -31,7 +31,7 @@ def copy_shared_blocks(source: SplitNetwork, target: SplitNetwork) -> None:
         raise ValueError("a warm start copies from an unprotected network to a funnel")
     try:
         target.edge[0].load_state_dict(source.edge[0].state_dict())
-        nn.Sequential(*target.cloud[target.restoring :]).load_state_dict(source.cloud.state_dict())
+        nn.Sequential(*list(target.cloud)[target.restoring :]).load_state_dict(source.cloud.state_dict())
     except RuntimeError as error:
         raise ValueError(
             f"warm start: the networks differ in family, width, input size or classes ({error})"

@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from siftfunnel.lab.networks.stages import GaussianNoise
 
 from siftfunnel.lab.attacks.victim import Victim, victim_of_network
 from siftfunnel.lab.data.images import ImageSet, Splits
@@ -15,7 +16,6 @@ from siftfunnel.lab.evaluation.subject import Subject
 from siftfunnel.lab.evaluation.suite import Suite
 from siftfunnel.lab.networks.registry import build_network
 from siftfunnel.lab.networks.split import SplitNetwork
-from siftfunnel.lab.networks.stages import GaussianNoise
 from siftfunnel.lab.reports.study.results import read_results
 from siftfunnel.lab.reports.study.tables import make_pages, with_drawings
 from siftfunnel.lab.study.figure2 import block_names, block_victims, measure_blocks

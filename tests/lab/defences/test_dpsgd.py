@@ -6,8 +6,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from siftfunnel.lab.defences.dpsgd import DPSGD
-from siftfunnel.lab.defences.private import epsilon_spent, make_private_optimizer, poisson_batches
+from siftfunnel.lab.defences.dpsgd import DPSGD, epsilon_spent, make_private_optimizer, poisson_batches
 from siftfunnel.lab.networks.split import SplitNetwork
 from tests.lab.defences.steps import batch, tiny
 
@@ -147,7 +146,7 @@ def _renyi(order: int, rate: float, noise: float) -> float:
 
 
 def test_the_defaults_spend_epsilon_eight() -> None:
-    epsilon = DPSGD().epsilon(steps=STEPS, sample_rate=RATE)
+    epsilon = DPSGD().privacy_spent(steps=STEPS, pictures=10_000, batch_size=128)
     assert epsilon == pytest.approx(7.9645, abs=1e-3)
     at_integers = min(
         STEPS * _renyi(order, RATE, 0.655)

@@ -87,7 +87,7 @@ class RateQuantiser(nn.Module):
     phase_HW: Tensor
     place_HW: Tensor
 
-    gain = 1.0
+    stochastic, gain = False, 1.0
 
     def __init__(
         self,
