@@ -11,7 +11,6 @@ from numpy.typing import NDArray
 from onnx import helper, numpy_helper
 from PIL import Image
 
-from siftfunnel.lab.split import fitting
 from siftfunnel.lab.split.features import Ends, Seen, see
 from siftfunnel.lab.split.fit import fit_run
 from siftfunnel.lab.split.folder import SplitRun
@@ -153,7 +152,7 @@ def fitted(
     run = SplitRun(spec=SPEC, halves=halves, pictures=pictures, **{**told, **changes})
     with pytest.MonkeyPatch.context() as patch:
         if side is not None:
-            patch.setattr(fitting, "possible_sides", lambda maps: (side,))
+            patch.setattr("siftfunnel.lab.split.funnel.possible_sides", lambda maps: (side,))
         return fit_run(run, settings, folder, quiet)
 
 
