@@ -65,11 +65,11 @@ readme-table: $(VENV)/demo.stamp ## write the table of shipped bundles into the 
 
 lab-tables: $(VENV)/dev.stamp ## write docs/tables and docs/findings.md from lab/results
 	$(BIN)/siftfunnel lab tables --out docs/tables
-	$(BIN)/python docs/make_findings.py
+	$(BIN)/python docs/make_prose.py findings
 
 bench-tables: $(VENV)/dev.stamp ## write docs/tables/bench and docs/bench.md from bench/results and lab/results
 	$(BIN)/siftfunnel bench tables --out docs/tables/bench
-	$(BIN)/python docs/make_bench.py
+	$(BIN)/python docs/make_prose.py bench
 
 install-demo: $(VENV)/demo.stamp ## only install what the demo needs
 

@@ -9,9 +9,8 @@ from siftfunnel.bench.links.cli import add_links_parser
 from siftfunnel.bench.loss_step import add_loss_step_parser
 from siftfunnel.bench.peers.cli import add_peers_parser
 from siftfunnel.bench.recommend.cli import add_recommend_parser
-from siftfunnel.bench.report.cli import add_report_parser
+from siftfunnel.bench.report.cli import add_report_parser, add_tables_parser
 from siftfunnel.bench.serving.cli import add_serving_parser
-from siftfunnel.bench.tables.cli import add_tables_parser
 
 VERBS = (
     add_loss_step_parser,

@@ -14,17 +14,9 @@ def render(page: str, **values: Any) -> str:
     Raises:
         jinja2.UndefinedError: a result lacks what the page shows.
     """
-    from jinja2 import Environment, PackageLoader, StrictUndefined
+    from siftfunnel.lab.reports.pages import templates_of
 
-    environment = Environment(
-        loader=PackageLoader("siftfunnel.bench", "pages"),
-        undefined=StrictUndefined,
-        # Markdown, not HTML
-        autoescape=False,
-        trim_blocks=True,
-        lstrip_blocks=True,
-        keep_trailing_newline=True,
-    )
+    environment = templates_of("siftfunnel.bench", "pages")
     environment.filters |= {"row": _row, "quartiles": _quartiles, "figure": format, "plain": _plain}
     environment.globals["zip"] = zip
     return environment.get_template(f"{page}.md").render(values)

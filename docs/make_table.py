@@ -8,7 +8,7 @@ import re
 import subprocess
 from pathlib import Path
 
-from siftfunnel.lab.split.front_table import best_points
+from siftfunnel.lab.reports.own_front import best_points
 from siftfunnel.shared.children import python_module
 
 ROOT = Path(__file__).resolve().parents[1]

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Any
 from siftfunnel.lab.arguments import add_common, prepare_torch, require_lab_extra, say
 from siftfunnel.lab.audit.cli import add_audit_parser
 from siftfunnel.lab.front.cli import add_front_parser
+from siftfunnel.lab.reports.study.cli import add_tables_parser
 from siftfunnel.lab.study.cli import add_figure2_parser, add_run_parser
-from siftfunnel.lab.tables.cli import add_tables_parser
 
 if TYPE_CHECKING:
     from siftfunnel.shared.bundle import Inverter

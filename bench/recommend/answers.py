@@ -1,6 +1,6 @@
 """Verdicts for all tasks and links that were asked for, as tables and as JSON."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -18,9 +18,9 @@ from siftfunnel.bench.recommend.prediction import (
 from siftfunnel.bench.recommend.verdicts import Limits, Verdict, judge
 from siftfunnel.bench.report.leakage import LeakageBook
 from siftfunnel.bench.report.naming import drop_seconds, link_name, task_of
-from siftfunnel.bench.report.tables import grouped, number
-from siftfunnel.lab.tables.cells import NONE, Section, words
-from siftfunnel.lab.tables.cells import Cell as Entry
+from siftfunnel.bench.report.tables import grouped
+from siftfunnel.lab.reports.table import NONE, Table, number
+from siftfunnel.lab.reports.table import Cell as Entry
 
 
 @dataclass(frozen=True)
@@ -147,25 +147,22 @@ def network_words(network: Network, *, measured: bool) -> str:
     return f"{how} {network.round_trip_ms:,.4g} ms round trip, {rates[0]} up, {rates[1]} down"
 
 
-def answer_section(answer: Answer, error: PredictionError | None) -> Section:
+def answer_section(answer: Answer, error: PredictionError | None) -> Table:
     """Every way over one link, its figures, and why it won or lost."""
-    rows = tuple(_row(verdict) for verdict in answer.verdicts)
-    columns = (
-        "who runs what, codec",
-        "verdict",
-        f"{answer.percentile}, ms",
-        "latency is",
-        "accuracy",
-        "leakage",
-        "bytes up",
-        "why",
+    columns: tuple[Column, ...] = (
+        ("who runs what, codec", lambda verdict: verdict.candidate.label),
+        ("verdict", lambda verdict: verdict.outcome),
+        (f"{answer.percentile}, ms", _latency),
+        ("latency is", _how_known),
+        *_KNOWN,
+        ("why", lambda verdict: verdict.why),
     )
     best = answer.best
     told = f"Best: {best.candidate.label}." if best else "No way is within all limits."
     intro = f"Link {network_words(answer.network, measured=answer.measured)}. {told}"
     notes = (error_words(error),) if has_predictions(answer) else ()
     title = f"{answer.task} over {answer.link}"
-    return Section(f"{answer.task}-{answer.link}", title, columns, rows, intro, notes)
+    return Table.of(f"{answer.task}-{answer.link}", title, answer.verdicts, columns, intro=intro, notes=notes)
 
 
 def has_predictions(answer: Answer) -> bool:
@@ -181,36 +178,60 @@ def error_words(error: PredictionError | None) -> str:
     return f"Predictions are off by this much: {error}."
 
 
-def _row(verdict: Verdict) -> tuple[Entry, ...]:
+Column = tuple[str, Callable[[Verdict], Entry | str]]
+
+
+def _latency(verdict: Verdict) -> Entry:
+    return number(verdict.candidate.latency_ms, 1)
+
+
+def _how_known(verdict: Verdict) -> str:
     way = verdict.candidate
-    how = "measured" if way.measured else ("-" if way.latency_ms is None else "predicted")
-    return (
-        words(way.label),
-        words(verdict.outcome),
-        number(way.latency_ms, 1),
-        words(how),
-        NONE if way.accuracy is None else Entry(str(way.accuracy), way.accuracy.share),
-        words("not measured" if way.leakage is None else str(way.leakage)),
-        number(way.up_bytes, 0),
-        words(verdict.why),
-    )
+    return "measured" if way.measured else ("-" if way.latency_ms is None else "predicted")
 
 
-def overview_section(recommendation: Recommendation, title: str) -> Section:
+def _accuracy(verdict: Verdict) -> Entry:
+    known = verdict.candidate.accuracy
+    return NONE if known is None else Entry(str(known), known.share)
+
+
+def _leakage(verdict: Verdict) -> str:
+    known = verdict.candidate.leakage
+    return "not measured" if known is None else str(known)
+
+
+_KNOWN: tuple[Column, ...] = (
+    ("accuracy", _accuracy),
+    ("leakage", _leakage),
+    ("bytes up", lambda verdict: number(verdict.candidate.up_bytes)),
+)
+
+
+def overview_section(recommendation: Recommendation, title: str) -> Table:
     """One row per link: the best way and the one that comes next."""
-    rows = []
-    for answer in recommendation.answers:
-        best = answer.best
-        standing = [verdict for verdict in answer.verdicts if verdict.outcome == "runner-up"]
-        following = f"{standing[0].candidate.label} ({standing[0].why})" if standing else "-"
-        figures = (NONE, NONE, NONE, NONE) if best is None else (_row(best)[k] for k in (2, 4, 5, 6))
-        chosen = words(best.candidate.label if best else "no way is within the limits")
-        rows.append((words(answer.link), chosen, *figures, words(following)))
-    percentile = recommendation.answers[0].percentile
-    columns = ("link", "best", f"{percentile}, ms", "accuracy", "leakage", "bytes up", "next")
+
+    def of_best(column: Column) -> tuple[str, Callable[[Answer], Entry | str]]:
+        heading, read = column
+        return heading, lambda answer: NONE if answer.best is None else read(answer.best)
+
+    columns: tuple[tuple[str, Callable[[Answer], Entry | str]], ...] = (
+        ("link", lambda answer: answer.link),
+        (
+            "best",
+            lambda answer: answer.best.candidate.label if answer.best else "no way is within the limits",
+        ),
+        of_best((f"{recommendation.answers[0].percentile}, ms", _latency)),
+        *map(of_best, _KNOWN),
+        ("next", _runner_up),
+    )
     predicted = any(map(has_predictions, recommendation.answers))
     notes = (error_words(recommendation.error),) if predicted else ()
-    return Section("overview", title, columns, tuple(rows), notes=notes)
+    return Table.of("overview", title, recommendation.answers, columns, notes=notes)
+
+
+def _runner_up(answer: Answer) -> str:
+    first = next((verdict for verdict in answer.verdicts if verdict.outcome == "runner-up"), None)
+    return f"{first.candidate.label} ({first.why})" if first else "-"
 
 
 def recommendation_json(recommendation: Recommendation) -> dict[str, Any]:

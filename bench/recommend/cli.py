@@ -180,10 +180,10 @@ def asked_links(args: argparse.Namespace) -> "list[AskedLink]":
 
 def _text(made: "dict[str, Recommendation]") -> str:
     from siftfunnel.bench.recommend.answers import answer_section
-    from siftfunnel.bench.report.terminal import section_text
+    from siftfunnel.lab.reports.pages import table_text
 
     sections = [answer_section(answer, each.error) for each in made.values() for answer in each.answers]
-    return "\n\n".join(map(section_text, sections)) + "\n"
+    return "\n\n".join(map(table_text, sections)) + "\n"
 
 
 def _json(made: "dict[str, Recommendation]", limits: "Limits", scenario: str) -> str:

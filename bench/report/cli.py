@@ -1,18 +1,12 @@
-"""``siftfunnel bench report``: tables, drawings and a JSON summary of measured cells."""
+"""``siftfunnel bench report`` and ``bench tables``: pages of measured cells, and of all that is committed."""
 
 import argparse
-import json
 import sys
-from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from siftfunnel.shared.files import write_file
-
 if TYPE_CHECKING:
     from siftfunnel.bench.report.leakage import LeakageBook
-    from siftfunnel.bench.report.sources import Measured
-    from siftfunnel.lab.tables.cells import Document, Drawing
 
 PROJECT = Path(__file__).resolve().parents[2]
 CELLS = PROJECT / "bench" / "results" / "cells.json"
@@ -88,54 +82,46 @@ def run_report(args: argparse.Namespace) -> int:
         ValueError: a file that cannot be read or used; says which and why.
     """
     from siftfunnel.bench.report.sources import read_cells
-    from siftfunnel.bench.report.tables import documents
-    from siftfunnel.bench.report.terminal import to_text
+    from siftfunnel.bench.report.tables import pages
+    from siftfunnel.lab.reports.pages import to_text, write_files
 
     measured = read_cells(args.files)
     leakage = leakage_of(args)
     if args.out is None:
-        print("\n".join(map(to_text, documents(measured, leakage))), end="")
+        print("\n".join(map(to_text, pages(measured, leakage))), end="")
         return 0
-    for name, text in report_files(measured, leakage).items():
-        write_text(args.out / name, text)
+    from siftfunnel.bench.report.summary import report_files
+
+    write_files(args.out, report_files(measured, leakage))
     return 0
 
 
-def report_files(measured: "Measured", leakage: "LeakageBook") -> dict[str, str]:
-    """Everything that a report writes, by file name."""
-    from dataclasses import replace
-
-    from siftfunnel.bench.report.summary import summary
-    from siftfunnel.bench.report.tables import documents
-
-    files: dict[str, str] = {}
-    for document in documents(measured, leakage):
-        files |= document_files(replace(document, drawings=cell_drawings(measured, document.table)), "cells")
-    files["cells.json"] = json.dumps(summary(measured, leakage), indent=1, allow_nan=False) + "\n"
-    return files
-
-
-def cell_drawings(measured: "Measured", task: str) -> "tuple[Drawing, ...]":
-    """One drawing of stages per scenario of a task."""
-    from siftfunnel.bench.report.naming import task_of
-    from siftfunnel.bench.report.stages import stages_drawing
-
-    cells = [cell for cell in measured.cells if task_of(cell.bundle) == task]
-    made = [stages_drawing(cells, task, name) for name in dict.fromkeys(cell.scenario for cell in cells)]
-    return tuple(drawing for drawing in made if drawing is not None)
+def add_tables_parser(verbs: Any) -> None:
+    """Add ``bench tables``."""
+    parser = verbs.add_parser(
+        "tables",
+        help="write pages and drawings from the committed results",
+        description="Turns every result in bench/results and lab/results/rates into Markdown and SVG. What "
+        "is not measured yet is left out with a message.",
+    )
+    parser.add_argument("--out", type=Path, required=True, metavar="DIR", help="folder for the pages")
+    parser.add_argument(
+        "--root", type=Path, metavar="DIR", help="checkout to read from (default: where this program lies)"
+    )
+    parser.set_defaults(run=run_tables)
 
 
-def document_files(document: "Document", prefix: str) -> dict[str, str]:
-    """A page as ``<prefix>-<table>.md`` and its drawings."""
-    from siftfunnel.lab.tables.rendering import to_markdown
+def run_tables(args: argparse.Namespace) -> int:
+    """Write every page there is.
 
-    page = to_markdown(document, with_drawings=True)
-    drawings: Sequence[Drawing] = document.drawings
-    return {f"{prefix}-{document.table}.md": page, **{drawing.file: drawing.svg for drawing in drawings}}
+    Raises:
+        ValueError: a result that is there and cannot be used.
+    """
+    from siftfunnel.bench.report.committed import all_files
+    from siftfunnel.lab.reports.pages import write_files
 
+    def say(text: str) -> None:
+        print(f"siftfunnel bench tables: {text}", file=sys.stderr)
 
-def write_text(path: Path, text: str) -> None:
-    """Write a file and say so."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    write_file(path, text)
-    print(path, file=sys.stderr)
+    write_files(args.out, all_files(args.root or PROJECT, say))
+    return 0

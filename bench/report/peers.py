@@ -1,19 +1,16 @@
 """Drawings of a comparison of peers: ours over each of them, in throughput and in tail latency."""
 
-from collections.abc import Callable, Mapping
-from statistics import median
+from collections.abc import Mapping
 from typing import Any
 
-from siftfunnel.bench.report.curves import ratio_svg
-from siftfunnel.lab.tables.cells import Drawing
+from siftfunnel.bench.peers.catalogue import OURS
+from siftfunnel.bench.peers.summary import tail_ratio, throughput_ratio
+from siftfunnel.lab.reports.bars import ratio_bars
+from siftfunnel.lab.reports.table import Drawing
 
-OURS = "siftfunnel"
 MODELS = {"real": "the cloud half", "null": "a null model"}
-FIGURES: Mapping[str, tuple[str, Callable[[float, float], float]]] = {
-    "throughput": ("frames_per_s", lambda ours, peer: ours / peer),
-    "p99": ("p99_ms", lambda ours, peer: peer / ours),
-}
-"""Name, field of a cell, and the ratio in which above 1 is ours ahead."""
+FIGURES = {"throughput": throughput_ratio, "p99": tail_ratio}
+"""Ratios to ours in which above 1 is ours ahead."""
 
 
 def peers_drawings(document: Mapping[str, Any]) -> tuple[Drawing, ...]:
@@ -33,7 +30,7 @@ def peers_drawings(document: Mapping[str, Any]) -> tuple[Drawing, ...]:
             f"Serving {about}: our throughput over each server's, and its p99 over ours; medians of the "
             "rounds' ratios. Right of the dashed line ours is ahead."
         )
-        svg = ratio_svg(ratios, title, "ratio, above 1 = ours ahead")
+        svg = ratio_bars(title, ratios, "ratio, above 1 = ours ahead")
         made.append(Drawing(f"peers-{measured['model']}.svg", caption, svg))
     return tuple(made)
 
@@ -46,29 +43,14 @@ def ratios_of(measured: Mapping[str, Any], labels: Mapping[str, str]) -> dict[st
         labels: Names of peers for readers.
     """
     rows = {row["peer"]: row for row in measured["rows"]}
-    ours = rows.pop(OURS, None)
+    ours = rows.pop(OURS.name, None)
     if ours is None:
         return {}
-    loads = sorted({cell["clients"] for cell in ours["cells"]})
     found: dict[str, dict[str, float]] = {}
-    for clients in loads:
-        for figure in FIGURES:
-            group = {
-                labels.get(peer, peer): ratio
-                for peer, row in rows.items()
-                if (ratio := _ratio(ours, row, clients, figure)) is not None
-            }
+    for clients in sorted({cell["clients"] for cell in ours["cells"]}):
+        for figure, ratio_of in FIGURES.items():
+            ratios = {labels.get(peer, peer): ratio_of(ours, row, clients) for peer, row in rows.items()}
+            group = {label: ratio.middle for label, ratio in ratios.items() if ratio is not None}
             if group:
                 found[f"{figure}, {clients} client{'s' if clients > 1 else ''}"] = group
     return found
-
-
-def _ratio(ours: Mapping[str, Any], peer: Mapping[str, Any], clients: int, figure: str) -> float | None:
-    field, divide = FIGURES[figure]
-    mine, other = _by_round(ours, clients, field), _by_round(peer, clients, field)
-    rounds = [divide(mine[number], other[number]) for number in mine.keys() & other.keys()]
-    return median(rounds) if rounds else None
-
-
-def _by_round(row: Mapping[str, Any], clients: int, field: str) -> dict[int, float]:
-    return {cell["round"]: float(cell[field]) for cell in row["cells"] if cell["clients"] == clients}

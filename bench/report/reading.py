@@ -1,15 +1,14 @@
 """What an eavesdropper reads where the picture itself is sent: the decoded file against the original."""
 
 import io
-import math
 import re
 from pathlib import Path
 
 import numpy as np
-from numpy.typing import NDArray
 from PIL import Image
 
 from siftfunnel.shared.pictures import is_picture_name, open_image
+from siftfunnel.shared.similarity import psnr
 
 MOST_PICTURES = 100
 LOSSLESS_DB = 99.0
@@ -48,17 +47,5 @@ def _psnr_db(picture: Image.Image, kind: str, quality: int) -> float:
     picture.save(stored, kind, quality=quality, optimize=True)
     stored.seek(0)
     with Image.open(stored, formats=(kind,)) as opened:
-        return psnr_db(np.asarray(picture), np.asarray(opened.convert("RGB")))
-
-
-def psnr_db(one_HWC: NDArray[np.uint8], other_HWC: NDArray[np.uint8]) -> float:
-    """Peak signal-to-noise ratio of two 8-bit pictures; infinite for equal ones.
-
-    Example:
-        >>> black = np.zeros((2, 2, 3), np.uint8)
-        >>> psnr_db(black, black + 255), psnr_db(black, black)
-        (0.0, inf)
-    """
-    apart = one_HWC.astype(np.float64) - other_HWC.astype(np.float64)
-    error = float(np.mean(apart**2))
-    return math.inf if error == 0 else 10 * math.log10(255**2 / error)
+        pair = (np.asarray(one, dtype=np.float64) / 255 for one in (picture, opened.convert("RGB")))
+        return psnr(*pair)

@@ -4,8 +4,9 @@
 way was measured under several loads the load follows the codec: ``q4 load 150%``.
 """
 
+import json
 from collections.abc import Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from statistics import median
 from typing import Any
 
@@ -13,6 +14,22 @@ from siftfunnel.bench.cells.result import Cell
 from siftfunnel.bench.report.leakage import LeakageBook
 from siftfunnel.bench.report.naming import link_name, task_of, variant_words
 from siftfunnel.bench.report.sources import Measured
+from siftfunnel.bench.report.stages import stages_drawing
+from siftfunnel.bench.report.tables import pages
+from siftfunnel.lab.reports.pages import page_files
+
+
+def report_files(measured: Measured, leakage: LeakageBook) -> dict[str, str]:
+    """Everything that a report writes, by file name: pages with drawings of stages, and the summary."""
+    files: dict[str, str] = {}
+    for page in pages(measured, leakage):
+        cells = [cell for cell in measured.cells if task_of(cell.bundle) == page.table]
+        scenarios = dict.fromkeys(cell.scenario for cell in cells)
+        made = (stages_drawing(cells, page.table, scenario) for scenario in scenarios)
+        drawings = tuple(drawing for drawing in made if drawing is not None)
+        files |= page_files(replace(page, drawings=drawings), f"cells-{page.table}")
+    files["cells.json"] = json.dumps(summary(measured, leakage), indent=1, allow_nan=False) + "\n"
+    return files
 
 
 def summary(measured: Measured, leakage: LeakageBook) -> dict[str, Any]:

@@ -4,29 +4,19 @@ import math
 from collections.abc import Callable, Sequence
 from statistics import median
 
-from siftfunnel.bench.cells.result import LAYERS, STAGES, Cell, LayerBytes, Skipped
+from siftfunnel.bench.cells.result import LAYERS, STAGES, Cell, Skipped
 from siftfunnel.bench.report.leakage import LeakageBook
 from siftfunnel.bench.report.naming import cell_label, link_name, machine_line, task_of, way_label
 from siftfunnel.bench.report.sources import Measured
-from siftfunnel.lab.tables.cells import NONE, Document, Section, words
-from siftfunnel.lab.tables.cells import Cell as Entry
+from siftfunnel.lab.reports.table import NONE, Page, Table, number
+from siftfunnel.lab.reports.table import Cell as Entry
 
-PROFILE = "cells"
-LATENCY_COLUMNS = (
-    "who runs what, codec",
-    "p50, ms",
-    "p90, ms",
-    "p99, ms",
-    "frames/s",
-    "payload up, bytes",
-    "link up, bytes",
-    "accuracy",
-    "leakage: PSNR of the strongest attack measured",
-)
+Column = tuple[str, Callable[[Cell], Entry | str]]
+WAY: Column = ("who runs what, codec", cell_label)
 
 
-def documents(measured: Measured, leakage: LeakageBook) -> list[Document]:
-    """One document per task, in the files' order.
+def pages(measured: Measured, leakage: LeakageBook) -> list[Page]:
+    """One page per task, in the files' order.
 
     Args:
         measured: Cells and what was skipped.
@@ -34,10 +24,10 @@ def documents(measured: Measured, leakage: LeakageBook) -> list[Document]:
     """
     tasks = list(dict.fromkeys(task_of(cell.bundle) for cell in measured.cells))
     tasks += [task for task in map(_skipped_task, measured.skipped) if task not in tasks]
-    return [_document(task, measured, leakage) for task in dict.fromkeys(tasks)]
+    return [_page(task, measured, leakage) for task in dict.fromkeys(tasks)]
 
 
-def _document(task: str, measured: Measured, leakage: LeakageBook) -> Document:
+def _page(task: str, measured: Measured, leakage: LeakageBook) -> Page:
     cells = [cell for cell in measured.cells if task_of(cell.bundle) == task]
     groups = grouped(cells)
     sections = [links_section(cells)] if cells else []
@@ -55,7 +45,7 @@ def _document(task: str, measured: Measured, leakage: LeakageBook) -> Document:
         "Links are named as configured and told as measured. Latency is of whole queries; a percentile in "
         "brackets is the one that LoadGen's early-stopping rule lets one claim with 99 % confidence.",
     )
-    return Document(PROFILE, task, f"Cells: {task}", preamble, tuple(sections))
+    return Page("cells", task, f"Cells: {task}", preamble, tuple(sections))
 
 
 def grouped(cells: Sequence[Cell]) -> list[list[Cell]]:
@@ -119,65 +109,78 @@ def configured_link(link: dict[str, object]) -> str:
     return ", ".join(parts)
 
 
-def links_section(cells: Sequence[Cell]) -> Section:
+def links_section(cells: Sequence[Cell]) -> Table:
     """Each link: asked for, measured, by whom emulated."""
-    rows = []
     by_link: dict[str, list[Cell]] = {}
     for group in grouped(cells):
         by_link.setdefault(link_name(group[0]), []).extend(group)
-    for name, group in by_link.items():
-        kept = ", ".join(dict.fromkeys(cell.emulation for cell in group))
-        told = (name, configured_link(group[0].link), measured_link(group), kept, str(len(group)))
-        rows.append(tuple(map(words, told)))
-    columns = ("link", "asked for", "measured (median over its cells)", "kept by", "cells")
-    return Section("links", "Links", columns, tuple(rows))
-
-
-def matrix_section(cells: Sequence[Cell], scenario: str) -> Section:
-    """The 90th percentile of every way over every link."""
-    groups = grouped(cells)
-    names = [link_name(group[0]) for group in groups]
-    at = {(cell_label(cell), link_name(cell)): cell for cell in cells}
-    rows = [
-        (words(label), *(_latency(at.get((label, name)), "p90", claims=False) for name in names))
-        for label in dict.fromkeys(cell_label(cell) for cell in cells)
-    ]
-    title = f"{scenario}: 90th percentile of latency over the links, ms"
-    columns = ("who runs what, codec", *names)
-    return Section(f"p90-{scenario}", title, columns, tuple(rows), notes=_overload_note(cells))
-
-
-def latency_section(cells: Sequence[Cell], leakage: LeakageBook) -> Section:
-    """Latency, bytes, accuracy and leakage of the ways over one link."""
-    scenario, link = cells[0].scenario, link_name(cells[0])
-    rows = tuple(_latency_row(cell, leakage) for cell in cells)
-    notes = [*_overload_note(cells), *(note for cell in cells for note in _faults(cell))]
-    intro = f"Link {link} as measured: {measured_link(cells)}; kept by {cells[0].emulation}."
-    name = f"latency-{scenario}-{link}"
-    return Section(name, f"{scenario}, {link}", LATENCY_COLUMNS, rows, intro, tuple(notes))
-
-
-def _latency_row(cell: Cell, leakage: LeakageBook) -> tuple[Entry, ...]:
-    known = leakage.of(cell)
-    speed = number(cell.frames_per_s, 1)
-    if cell.target_frames_per_s is not None:
-        speed = Entry(f"{cell.frames_per_s:,.1f} of {cell.target_frames_per_s:,.1f}", cell.frames_per_s)
-    return (
-        words(cell_label(cell) + (" ‡" if cell.overloaded else "")),
-        _latency(cell, "p50"),
-        _latency(cell, "p90"),
-        _latency(cell, "p99"),
-        speed,
-        number(cell.bytes_up.payload, 0),
-        number(cell.bytes_up.link, 0),
-        NONE if cell.accuracy is None else Entry(f"{cell.accuracy:.1%} of {cell.judged:,}", cell.accuracy),
-        NONE if known is None else Entry(str(known), known.psnr_db),
+    columns: tuple[tuple[str, Callable[[list[Cell]], str]], ...] = (
+        ("link", lambda group: link_name(group[0])),
+        ("asked for", lambda group: configured_link(group[0].link)),
+        ("measured (median over its cells)", measured_link),
+        ("kept by", lambda group: ", ".join(dict.fromkeys(cell.emulation for cell in group))),
+        ("cells", lambda group: str(len(group))),
     )
+    return Table.of("links", "Links", by_link.values(), columns)
 
 
-def _latency(cell: Cell | None, percentile: str, *, claims: bool = True) -> Entry:
+def matrix_section(cells: Sequence[Cell], scenario: str) -> Table:
+    """The 90th percentile of every way over every link."""
+    names = [link_name(group[0]) for group in grouped(cells)]
+    at = {(cell_label(cell), link_name(cell)): cell for cell in cells}
+
+    def over(link: str) -> Callable[[str], Entry | str]:
+        return lambda label: _latency(at.get((label, link)), "p90", claims=False)
+
+    labels = dict.fromkeys(cell_label(cell) for cell in cells)
+    columns: list[tuple[str, Callable[[str], Entry | str]]] = [(WAY[0], str)]
+    columns += [(name, over(name)) for name in names]
+    title = f"{scenario}: 90th percentile of latency over the links, ms"
+    return Table.of(f"p90-{scenario}", title, labels, columns, notes=_overload_note(cells))
+
+
+def latency_section(cells: Sequence[Cell], leakage: LeakageBook) -> Table:
+    """Latency, bytes, accuracy and leakage of the ways over one link."""
+
+    def leak(cell: Cell) -> Entry:
+        known = leakage.of(cell)
+        return NONE if known is None else Entry(str(known), known.psnr_db)
+
+    columns: tuple[Column, ...] = (
+        (WAY[0], lambda cell: cell_label(cell) + (" ‡" if cell.overloaded else "")),
+        ("p50, ms", lambda cell: _latency(cell, "p50")),
+        ("p90, ms", lambda cell: _latency(cell, "p90")),
+        ("p99, ms", lambda cell: _latency(cell, "p99")),
+        ("frames/s", _speed),
+        ("payload up, bytes", lambda cell: number(cell.bytes_up.payload)),
+        ("link up, bytes", lambda cell: number(cell.bytes_up.link)),
+        ("accuracy", _accuracy),
+        ("leakage: PSNR of the strongest attack measured", leak),
+    )
+    notes = [*_overload_note(cells), *(note for cell in cells for note in _faults(cell))]
+    intro = f"Link {link_name(cells[0])} as measured: {measured_link(cells)}; kept by {cells[0].emulation}."
+    return Table.of(*_named("latency", "", cells), cells, columns, intro=intro, notes=notes)
+
+
+def _named(kind: str, title: str, cells: Sequence[Cell]) -> tuple[str, str]:
+    """Name and title of a table of one scenario over one link."""
+    scenario, link = cells[0].scenario, link_name(cells[0])
+    return f"{kind}-{scenario}-{link}", f"{title}{scenario}, {link}"
+
+
+def _speed(cell: Cell) -> Entry:
+    if cell.target_frames_per_s is None:
+        return number(cell.frames_per_s, 1)
+    return Entry(f"{cell.frames_per_s:,.1f} of {cell.target_frames_per_s:,.1f}", cell.frames_per_s)
+
+
+def _accuracy(cell: Cell) -> Entry:
+    return NONE if cell.accuracy is None else Entry(f"{cell.accuracy:.1%} of {cell.judged:,}", cell.accuracy)
+
+
+def _latency(cell: Cell | None, percentile: str, *, claims: bool = True) -> Entry | str:
     if cell is None:
-        return words("not measured")
+        return "not measured"
     value = float(getattr(cell.latency_ms, percentile))
     stopping = cell.latency_ms.early_stopping if claims else None
     claim = getattr(stopping, f"{percentile}_ms", None) if stopping is not None else None
@@ -205,57 +208,48 @@ def _faults(cell: Cell) -> list[str]:
     return notes
 
 
-def number(value: float | None, digits: int) -> Entry:
-    """A number or a dash.
-
-    Example:
-        >>> number(1234.5, 1).text, number(None, 1).text
-        ('1,234.5', '-')
-    """
-    return NONE if value is None else Entry(f"{value:,.{digits}f}", float(value))
-
-
-def stages_section(cells: Sequence[Cell]) -> Section:
+def stages_section(cells: Sequence[Cell]) -> Table:
     """Where a frame's time went."""
-    rows = []
-    for cell in cells:
-        times = cell.stages_ms.to_json()
-        total = number(cell.stages_ms.total_ms(), 2)
-        residual = Entry(f"{cell.stage_residual:.1%}", cell.stage_residual)
-        rows.append(
-            (words(cell_label(cell)), *(number(times[stage], 2) for stage in STAGES), total, residual)
-        )
-    columns = ("who runs what, codec", *STAGES, "sum", "residual")
-    scenario, link = cells[0].scenario, link_name(cells[0])
+    columns: tuple[Column, ...] = (
+        WAY,
+        *((stage, _time_of(stage)) for stage in STAGES),
+        ("sum", lambda cell: number(cell.stages_ms.total_ms(), 2)),
+        ("residual", lambda cell: Entry(f"{cell.stage_residual:.1%}", cell.stage_residual)),
+    )
     intro = (
         "Means in ms. The residual is how far a frame's sum lies from its end-to-end time, as a mean share."
     )
-    return Section(f"stages-{scenario}-{link}", f"Stages: {scenario}, {link}", columns, tuple(rows), intro)
+    return Table.of(*_named("stages", "Stages: ", cells), cells, columns, intro=intro)
 
 
-def bytes_section(cells: Sequence[Cell]) -> Section:
+def _time_of(stage: str) -> Callable[[Cell], Entry]:
+    return lambda cell: number(cell.stages_ms.to_json()[stage], 2)
+
+
+def bytes_section(cells: Sequence[Cell]) -> Table:
     """Bytes per frame at the four layers, up and down."""
+    layers = ((f"{layer} {way}", _bytes_of(way, layer)) for way in ("up", "down") for layer in LAYERS)
+    return Table.of(*_named("bytes", "Bytes per frame: ", cells), cells, (WAY, *layers))
 
-    def layers(side: LayerBytes) -> list[Entry]:
-        return [number(getattr(side, layer), 0) for layer in LAYERS]
 
-    rows = [(words(cell_label(cell)), *layers(cell.bytes_up), *layers(cell.bytes_down)) for cell in cells]
-    columns = ("who runs what, codec", *(f"{layer} {way}" for way in ("up", "down") for layer in LAYERS))
-    scenario, link = cells[0].scenario, link_name(cells[0])
-    title = f"Bytes per frame: {scenario}, {link}"
-    return Section(f"bytes-{scenario}-{link}", title, columns, tuple(rows))
+def _bytes_of(way: str, layer: str) -> Callable[[Cell], Entry]:
+    return lambda cell: number(getattr(getattr(cell, f"bytes_{way}"), layer))
 
 
 def _skipped_task(skipped: Skipped) -> str:
     return task_of(str(skipped.cell.get("bundle", "unknown")))
 
 
-def skipped_section(skipped: Sequence[Skipped]) -> Section:
+def skipped_section(skipped: Sequence[Skipped]) -> Table:
     """What was not measured, and why."""
-    rows = []
-    for each in skipped:
-        cell = each.cell
-        label = way_label(*(str(cell.get(key, "")) for key in ("bundle", "mode", "codec")))
-        told = (label, str(cell.get("link", "")), str(cell.get("scenario", "")), each.why)
-        rows.append(tuple(map(words, told)))
-    return Section("skipped", "Not measured", ("cell", "link", "scenario", "why"), tuple(rows))
+
+    def said(each: Skipped, key: str) -> str:
+        return str(each.cell.get(key, ""))
+
+    columns: tuple[tuple[str, Callable[[Skipped], str]], ...] = (
+        ("cell", lambda each: way_label(said(each, "bundle"), said(each, "mode"), said(each, "codec"))),
+        ("link", lambda each: said(each, "link")),
+        ("scenario", lambda each: said(each, "scenario")),
+        ("why", lambda each: each.why),
+    )
+    return Table.of("skipped", "Not measured", skipped, columns)

@@ -19,7 +19,7 @@ from siftfunnel.lab.attacks.attack import Access
 from siftfunnel.lab.attacks.inverter_training import LossName, TrainedInverter, doublings_of, is_point
 from siftfunnel.lab.attacks.victim import Victim
 from siftfunnel.lab.metrics.pictures import ssim_of_each
-from siftfunnel.lab.networks.decoder import ResidualBlock, Standardise, stem, upsample
+from siftfunnel.lab.networks.decoder import Standardise, residual_block, stem, upsample
 from siftfunnel.lab.networks.layout import channels_last
 
 
@@ -30,7 +30,7 @@ class FeatureUNet(nn.Module):
         super().__init__()
 
         def level(width: int) -> nn.Module:
-            return nn.Sequential(*(ResidualBlock(width) for _ in range(blocks)))
+            return nn.Sequential(*(residual_block(width) for _ in range(blocks)))
 
         self.down = nn.ModuleList(level(width) for width in widths)
         self.narrow = nn.ModuleList(
@@ -80,7 +80,7 @@ def build_unet(
     width = widths[0]
     for level in range(doublings):
         wider = tail[min(level, len(tail) - 1)]
-        layers += [upsample(width, wider), ResidualBlock(wider)]
+        layers += [upsample(width, wider), residual_block(wider)]
         width = wider
     return channels_last(nn.Sequential(*layers, nn.Conv2d(width, 3, kernel_size=3, padding=1), nn.Sigmoid()))
 

@@ -8,7 +8,6 @@ from torch import Tensor, nn
 
 from siftfunnel.lab.export.folding import folded_copy
 from siftfunnel.lab.networks.layout import channels_last
-from siftfunnel.lab.networks.rate import RateQuantiser
 from siftfunnel.lab.networks.split import SplitNetwork
 
 BATCH = 250
@@ -156,7 +155,7 @@ def victim_of_network(
         image_shape=(3, size, size),
         feature_shape=network.feature_shape,
         device=device,
-        stochastic=not isinstance(stage, nn.Identity | RateQuantiser),
+        stochastic=bool(getattr(stage, "stochastic", False)),
         cloud=network.cloud,
         gain=float(getattr(stage, "gain", 1.0)),
     )

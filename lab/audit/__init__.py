@@ -8,6 +8,6 @@
 | ``attacking``, ``probing`` | runs the attacks, and the extra runs that sanity checks need |
 | ``figures`` | accuracy, bytes, information |
 | ``checks``, ``verdict`` | rules on numbers: may the result be trusted, and what does it say |
-| ``gallery``, ``charts``, ``page`` | the HTML report |
+| ``gallery`` | the pictures that the report shows, which ``lab.reports`` writes |
 | ``audit``, ``places``, ``cli`` | the order of steps, where results may lie, the command |
 """

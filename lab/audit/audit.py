@@ -21,8 +21,7 @@ from siftfunnel.lab.audit.figures import (
     reference_auxiliary,
     wire_figures,
 )
-from siftfunnel.lab.audit.gallery import choose_pictures
-from siftfunnel.lab.audit.page import write_page
+from siftfunnel.lab.audit.gallery import choose_pictures, shown_pictures
 from siftfunnel.lab.audit.places import require_private_place
 from siftfunnel.lab.audit.plan import plan_attacks
 from siftfunnel.lab.audit.subject import AuditSubject, Request, about_data, dataset_for, prepare_subject
@@ -34,6 +33,7 @@ from siftfunnel.lab.evaluation.scores import reference_figures, strongest
 from siftfunnel.lab.evaluation.steps import Steps
 from siftfunnel.lab.evaluation.suite import Planned, key_of
 from siftfunnel.lab.provenance import provenance
+from siftfunnel.lab.reports.audit_page import write_page
 from siftfunnel.lab.targets.target import Target
 
 SCHEMA = 1
@@ -123,7 +123,8 @@ def audit(target: Target, wanted: Request, show: Show) -> dict[str, Any]:
         "provenance": provenance(),
     }
     write_json(wanted.out / REPORT, report)
-    write_page(report, subject, choice, wanted.out)
+    shown = shown_pictures(report, subject, choice, wanted.out)
+    write_page(report, shown, default_codec(measured["wire"]), wanted.out)
     return report
 
 

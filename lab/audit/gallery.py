@@ -1,18 +1,25 @@
-"""Which pictures a report shows, and pictures as text that stands inside a page."""
+"""Which pictures a report shows, and how everything that was tried restored them."""
 
-import base64
-import io
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
-from PIL import Image
+from torch import Tensor
+
+from siftfunnel.lab.audit.equal_bytes import best_within
+from siftfunnel.lab.audit.figures import reference_auxiliary
+from siftfunnel.lab.audit.subject import AuditSubject
+from siftfunnel.lab.evaluation.scores import by_strength, reference_row
+from siftfunnel.lab.evaluation.steps import kept_pictures
+from siftfunnel.lab.reports.audit_page import PICTURE_CODECS, Shown, Strip
+from siftfunnel.shared.similarity import psnr
 
 COLUMNS = 8
-LONGEST_SIDE = 160
-"""Larger pictures are shown at this size, so that a report stays a few megabytes."""
+SHOWN_REFERENCES = ("mean_image", "thumbnail_4x4", "thumbnail_8x8", "nearest_auxiliary")
 
 
 @dataclass(frozen=True)
@@ -47,16 +54,48 @@ def choose_pictures(psnr_N: Sequence[float], count: int = COLUMNS) -> Choice:
     )
 
 
-def data_uri(picture_CHW: NDArray[Any]) -> str:
-    """A ``uint8`` picture as a PNG in a ``data:`` address.
+def shown_pictures(report: Mapping[str, Any], subject: AuditSubject, choice: Choice, out: Path) -> Shown:
+    """What the page shows; reads the reconstructions that ``out`` keeps."""
+    originals = _pixels(subject.x_NCHW)
+    best = report["strongest"]
 
-    Example:
-        >>> data_uri(np.zeros((3, 2, 2), np.uint8))[:22]
-        'data:image/png;base64,'
-    """
-    image = Image.fromarray(np.ascontiguousarray(picture_CHW.transpose(1, 2, 0)))
-    if max(image.size) > LONGEST_SIDE:
-        image.thumbnail((LONGEST_SIDE, LONGEST_SIDE))
-    stored = io.BytesIO()
-    image.save(stored, format="PNG", optimize=True)
-    return "data:image/png;base64," + base64.b64encode(stored.getvalue()).decode("ascii")
+    def attack(key: str, indices: Sequence[int]) -> Strip:
+        decibels = report["attacks"][key]["scores"]["psnr_db_per_image"]
+        pixels = kept_pictures(out, f"attack-{key}")[list(indices)].permute(0, 2, 3, 1).numpy()
+        return Strip("attack", key, pixels, [float(decibels[index]) for index in indices])
+
+    galleries = {
+        name: (Strip("original", "", originals[list(indices)]), attack(best, indices))
+        for name, indices in vars(choice).items()
+    }
+    first = Strip("original", "", originals[list(choice.typical)])
+    attacks = [attack(key, choice.typical) for key in by_strength(report["attacks"])]
+    sent = _sent_pictures(int(report["picture_codecs"]["payload_bytes"]), first.pixels_NHWC)
+    return Shown(galleries, [first, *attacks, *_references(report, subject, choice.typical), *sent])
+
+
+def _pixels(x_NCHW: Tensor) -> NDArray[np.uint8]:
+    pixels: NDArray[np.uint8] = (x_NCHW.clamp(0, 1) * 255).round().to(torch.uint8).permute(0, 2, 3, 1).numpy()
+    return pixels
+
+
+def _references(report: Mapping[str, Any], subject: AuditSubject, indices: Sequence[int]) -> list[Strip]:
+    made = []
+    for name in SHOWN_REFERENCES:
+        pictures = reference_row(name, subject.x_NCHW[list(indices)], reference_auxiliary(subject))
+        decibels = report["references"][name]["psnr_db_per_image"]
+        levels = [float(decibels[index]) for index in indices]
+        made.append(Strip("reference", name, _pixels(pictures), levels))
+    return made
+
+
+def _sent_pictures(limit: int, originals_NHWC: NDArray[np.uint8]) -> list[Strip]:
+    """The same pictures as a picture codec has them in the feature's bytes, where all of them fit."""
+    made = []
+    for name in PICTURE_CODECS:
+        found = [best_within(pixels, name, limit) for pixels in originals_NHWC]
+        arrived = [sent[1] for sent in found if sent is not None]
+        if len(arrived) == len(originals_NHWC):
+            pairs = zip(originals_NHWC / 255, np.stack(arrived) / 255, strict=True)
+            made.append(Strip("codec", name, np.stack(arrived), [psnr(*pair) for pair in pairs]))
+    return made

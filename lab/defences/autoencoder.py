@@ -13,9 +13,9 @@ from typing import ClassVar
 
 import torch
 from torch import Tensor
-from torch.nn import functional
 
-from siftfunnel.lab.defences.defence import Defence, Loss, Step
+from siftfunnel.lab.defences.defence import Defence, Step
+from siftfunnel.lab.defences.losses import Loss
 
 
 def cosine_basis(size: int, like: Tensor) -> Tensor:
@@ -48,10 +48,11 @@ class Autoencoder(Defence):
     label: ClassVar[str] = "AE-based"
     source: ClassVar[str] = "Azizian and Bajic, Privacy-preserving autoencoder for object detection, 2022"
     variant: ClassVar[str] = "autoencoder"
+    further: ClassVar[bool] = True
     origins: ClassVar[Mapping[str, str]] = {"weight": "ours"}
 
     def loss(self, step: Step) -> Loss:
         """Cross-entropy and penalty."""
-        entropy = functional.cross_entropy(step.logits_NK, step.labels_N)
+        entropy = step.cross_entropy
         penalty = cosine_transform(step.z_NCHW).abs().mean()
         return Loss(entropy + self.weight * penalty, {"cross_entropy": entropy, "cosine_l1": penalty})

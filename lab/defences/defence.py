@@ -1,20 +1,30 @@
-"""What a defence is: which network it builds, what it adds at the cut, and which loss it trains with.
+"""What a defence is: the network that it builds, its loss, how it trains, and the codecs that it is sent by.
 
 A defence is a frozen dataclass whose fields are its parameters; ``origins`` says of each whether its value is
 the paper's or ours. Everything random in training comes from PyTorch's global generator, which run folders
 store, so that an interrupted training resumes to the same result.
+
+Nothing else in the lab knows one defence from another: whatever one of them needs is a method here, with what
+all others do as its default.
 """
 
-from collections.abc import Mapping
-from dataclasses import asdict, dataclass, fields
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import asdict, dataclass, fields, is_dataclass
 from typing import Any, ClassVar
 
+import numpy as np
+import torch
+from numpy.typing import NDArray
 from torch import Tensor
+from torch.nn import functional
 
+from siftfunnel.lab.defences.losses import Loss
 from siftfunnel.lab.networks.registry import build_network
 from siftfunnel.lab.networks.split import SplitNetwork
-from siftfunnel.shared.manifest import EdgeStage
+from siftfunnel.shared.manifest import CodecSpec, EdgeStage
+from siftfunnel.shared.wire import calibrate
 
+CALIBRATION_PICTURES = 2000
 ORIGINS = ("paper", "released code", "source", "ours")
 
 
@@ -42,13 +52,10 @@ class Step:
     share_done: float
     taught_NK: Tensor | None = None
 
-
-@dataclass(frozen=True)
-class Loss:
-    """The scalar to minimise, and its terms before weighting, by name."""
-
-    total: Tensor
-    parts: Mapping[str, Tensor]
+    @property
+    def cross_entropy(self) -> Tensor:
+        """Mean cross-entropy of scores and labels, in nats."""
+        return functional.cross_entropy(self.logits_NK, self.labels_N)
 
 
 @dataclass(frozen=True)
@@ -61,8 +68,8 @@ class Defence:
         source: Where the method comes from.
         variant: Which network of a family it trains (``siftfunnel.lab.networks.registry``).
         origins: For each field where its value comes from: one of ``ORIGINS``.
-        private: Trained with clipped gradients per picture and noise (DPSGD).
         goes_on: Learns nothing from scratch: its recipes go on from a trained network.
+        further: Whether the study runs the slower of its attacks on it as well.
     """
 
     name: ClassVar[str]
@@ -70,8 +77,23 @@ class Defence:
     source: ClassVar[str]
     variant: ClassVar[str] = "unprotected"
     origins: ClassVar[Mapping[str, str]] = {}
-    private: ClassVar[bool] = False
     goes_on: ClassVar[bool] = False
+    further: ClassVar[bool] = False
+
+    @classmethod
+    def for_family(cls, family: str) -> "Defence":
+        """With the parameters that the paper gives it in a family of networks; the defaults by default."""
+        return cls()
+
+    @classmethod
+    def variations(cls) -> Mapping[str, "Defence"]:
+        """What the study tries of it with other parameters, by the name of the row; nothing by default."""
+        return {}
+
+    @classmethod
+    def ablations(cls) -> Mapping[str, "Defence"]:
+        """The same for parts of it that are switched off."""
+        return {}
 
     def architecture(self, family: str) -> str:
         """Name of the network it trains in a family such as ``cnn``."""
@@ -93,8 +115,62 @@ class Defence:
         return ()
 
     def loss(self, step: Step) -> Loss:
-        """The training loss of one step."""
-        raise NotImplementedError
+        """The training loss of one step; cross-entropy by default."""
+        entropy = step.cross_entropy
+        return Loss(entropy, {"cross_entropy": entropy})
+
+    def start(self, network: SplitNetwork, x_NCHW: Tensor) -> None:
+        """Fit its stage to weights that came from elsewhere; nothing by default.
+
+        Args:
+            network: In evaluation mode, with another network's weights in both halves.
+            x_NCHW: A few hundred normalised training pictures.
+        """
+
+    def batches(
+        self, pictures: int, samples: int, batch_size: int, generator: torch.Generator
+    ) -> Iterator[Tensor]:
+        """One epoch's batches as indices; by default of the pictures in random order.
+
+        Args:
+            pictures: Training pictures that there are.
+            samples: Pictures in an epoch.
+            batch_size: Pictures in a batch.
+            generator: Source of all randomness.
+        """
+        yield from torch.split(torch.randperm(pictures, generator=generator)[:samples], batch_size)
+
+    def optimizer(
+        self, network: SplitNetwork, usual: torch.optim.Optimizer, batch_size: int
+    ) -> torch.optim.Optimizer:
+        """What takes its steps; ``usual`` itself by default."""
+        return usual
+
+    def validate(self, network: SplitNetwork, accuracy: Callable[[], float]) -> dict[str, float]:
+        """Figures on the validation pictures; ``score`` chooses the best epoch.
+
+        Args:
+            network: The network, in evaluation mode.
+            accuracy: Measures it as it stands.
+        """
+        reached = accuracy()
+        return {"validation_accuracy": reached, "score": reached}
+
+    def privacy_spent(self, *, steps: int, pictures: int, batch_size: int) -> float | None:
+        """The budget epsilon that so many steps spend on so many pictures; None where nothing is promised."""
+        return None
+
+    def codecs(self, network: SplitNetwork, features_NCHW: NDArray[np.float32]) -> tuple[CodecSpec, ...]:
+        """The codecs of a bundle; by default the usual ones, calibrated.
+
+        Args:
+            network: The trained network.
+            features_NCHW: Features of validation pictures as they leave the device.
+        """
+        return calibrate(features_NCHW[:CALIBRATION_PICTURES])
+
+    def use_codec(self, network: SplitNetwork, position: int) -> None:
+        """From now on compute as a bundle does by the codec of this position; nothing by default."""
 
     def parameters(self) -> dict[str, Any]:
         """The fields as JSON values."""
@@ -102,8 +178,15 @@ class Defence:
 
     @classmethod
     def from_parameters(cls, parameters: Mapping[str, Any]) -> "Defence":
-        """From JSON values; where a field is no JSON value, a subclass says how."""
-        return cls(**parameters)
+        """From JSON values: lists become tuples, objects the dataclass that is the field's default."""
+
+        def read(value: Any, default: Any) -> Any:
+            if isinstance(value, Mapping) and is_dataclass(default):
+                return default(**value)  # type: ignore[operator]  # a class, which is its own factory
+            return tuple(value) if isinstance(value, list) else value
+
+        defaults = {field.name: field.default_factory for field in fields(cls)}
+        return cls(**{name: read(value, defaults.get(name)) for name, value in parameters.items()})
 
     def to_json(self) -> dict[str, Any]:
         """Name and parameters; ``siftfunnel.lab.defences.registry.defence_from_json`` reads it back."""

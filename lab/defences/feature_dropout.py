@@ -7,14 +7,41 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import ClassVar
 
-from siftfunnel.lab.defences.none import NoDefence
+import torch
+from torch import Tensor, nn
+
+from siftfunnel.lab.defences.defence import Defence
 from siftfunnel.lab.networks.split import SplitNetwork
-from siftfunnel.lab.networks.stages import FeatureDropout
 from siftfunnel.shared.manifest import EdgeStage
 
 
+class FeatureDropout(nn.Module):
+    """Replace each value by 0 with probability ``rate``; those that stay keep their size.
+
+    Raises:
+        ValueError: the rate is not in [0, 1).
+    """
+
+    stochastic = True
+
+    def __init__(self, rate: float) -> None:
+        super().__init__()
+        if not 0 <= rate < 1:
+            raise ValueError(f"rate is a probability below 1, got {rate}")
+        self.rate = rate
+
+    @property
+    def gain(self) -> float:
+        """``1 / (1 - rate)``: a mean of observations is that much too small."""
+        return 1 / (1 - self.rate)
+
+    def forward(self, z_NCHW: Tensor) -> Tensor:
+        """The feature with a fresh mask."""
+        return z_NCHW * (torch.rand_like(z_NCHW) >= self.rate).to(z_NCHW.dtype)
+
+
 @dataclass(frozen=True)
-class FeatureDropoutDefence(NoDefence):
+class FeatureDropoutDefence(Defence):
     """A fresh random mask on every feature, in training and at inference; values that stay are not scaled up.
 
     Attributes:

@@ -6,14 +6,15 @@ Not in the paper. Without this row nobody can tell what Eq. 15 adds to the shape
 from dataclasses import dataclass
 from typing import ClassVar
 
-from siftfunnel.lab.defences.none import NoDefence
+from siftfunnel.lab.defences.defence import Defence
 
 
 @dataclass(frozen=True)
-class FunnelCrossEntropy(NoDefence):
+class FunnelCrossEntropy(Defence):
     """SiftFunnel's network, the unprotected network's loss."""
 
     name: ClassVar[str] = "funnel-cross-entropy"
     label: ClassVar[str] = "Funnel, cross-entropy only"
     source: ClassVar[str] = "ours: the ablation that the paper lacks"
     variant: ClassVar[str] = "siftfunnel"
+    further: ClassVar[bool] = True

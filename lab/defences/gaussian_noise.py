@@ -3,18 +3,41 @@
 z = f + sigma n,  n ~ N(0, 1)        cross-entropy
 """
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import ClassVar
 
-from siftfunnel.lab.defences.none import NoDefence
+import torch
+from torch import Tensor, nn
+
+from siftfunnel.lab.defences.defence import Defence
 from siftfunnel.lab.networks.split import SplitNetwork
-from siftfunnel.lab.networks.stages import GaussianNoise
 from siftfunnel.shared.manifest import EdgeStage
 
 
+class GaussianNoise(nn.Module):
+    """Independent Gaussian noise of one size on every value.
+
+    Raises:
+        ValueError: sigma is not a positive number.
+    """
+
+    stochastic, gain = True, 1.0
+
+    def __init__(self, sigma: float) -> None:
+        super().__init__()
+        if not 0 < sigma < math.inf:
+            raise ValueError(f"sigma must be a positive number, got {sigma}")
+        self.sigma = sigma
+
+    def forward(self, z_NCHW: Tensor) -> Tensor:
+        """The feature with fresh noise."""
+        return z_NCHW + self.sigma * torch.randn_like(z_NCHW)
+
+
 @dataclass(frozen=True)
-class GaussianNoiseDefence(NoDefence):
+class GaussianNoiseDefence(Defence):
     """Independent noise on every value that leaves the device.
 
     The paper's Table 2 does not say whether its network (74.85 %) trained with the noise; ours does, so that

@@ -1,10 +1,11 @@
-"""The funnel's training loss, Eq. 12 to 15 of the paper, as pure functions that return their parts.
+"""Training losses as pure functions: Eq. 12 to 15 of the paper, and the price of information.
 
 Symbols: N pictures in the batch, C channels, K classes; ``x`` the normalised pictures, ``z`` the features at
     the cut, ``y`` the labels. Two square roots have no gradient at zero: the distance of a picture to an
     equal one, and the standard deviation of a channel that has died. Both carry an epsilon inside the root.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass, fields
 
 import torch
@@ -14,6 +15,7 @@ from torch.nn import functional
 DISTANCE_EPSILON = 1e-10
 VARIANCE_EPSILON = 1e-10
 VARIANCE_FLOOR = 1e-14
+DEVIATION_FLOOR = 1e-6
 
 
 @dataclass(frozen=True)
@@ -43,18 +45,11 @@ class LossWeights:
 
 
 @dataclass(frozen=True)
-class LossParts:
-    """The four terms before weighting, each a scalar tensor, and their weighted sum ``total`` (Eq. 15)."""
+class Loss:
+    """The scalar to minimise, and its terms before weighting, by name."""
 
-    kl: Tensor
-    distance_correlation: Tensor
-    channel_correlation: Tensor
-    l1: Tensor
     total: Tensor
-
-    def as_floats(self) -> dict[str, float]:
-        """Plain numbers for a log line."""
-        return {field.name: float(getattr(self, field.name).detach()) for field in fields(self)}
+    parts: Mapping[str, Tensor]
 
 
 def pairwise_distances(x: Tensor) -> Tensor:
@@ -218,7 +213,7 @@ def siftfunnel_loss(
     *,
     taught_NK: Tensor | None = None,
     taught_share: float = 0.0,
-) -> LossParts:
+) -> Loss:
     """Eq. 15: weighted sum of label divergence, distance correlation, channel correlation and magnitude.
 
     Args:
@@ -240,4 +235,19 @@ def siftfunnel_loss(
         + weights.channel_correlation * pearson
         + weights.l1 * magnitude
     )
-    return LossParts(kl, dcor, pearson, magnitude, total)
+    parts = {"kl": kl, "distance_correlation": dcor, "channel_correlation": pearson, "l1": magnitude}
+    return Loss(total, parts)
+
+
+def standard_normal_divergence(mean: Tensor, deviation: Tensor) -> Tensor:
+    """``KL(N(mean, deviation^2) || N(0, 1)) = (mean^2 + deviation^2 - 1) / 2 - ln deviation``, in nats.
+
+    The price of information in MID and VIB. Value by value; the
+    two arguments broadcast. A deviation that has underflowed counts as 1e-6.
+
+    Example:
+        >>> standard_normal_divergence(torch.tensor([0.0, 2.0]), torch.tensor([1.0, 1.0])).tolist()
+        [0.0, 2.0]
+    """
+    deviation = deviation.clamp_min(DEVIATION_FLOOR)
+    return 0.5 * (mean.square() + deviation.square() - 1) - deviation.log()

@@ -10,11 +10,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import ClassVar
 
-from torch.nn import functional
-
-from siftfunnel.lab.defences.defence import Defence, Loss, Step
-from siftfunnel.lab.defences.gaussian import standard_normal_divergence
-from siftfunnel.lab.networks.bottleneck import GaussianBottleneck
+from siftfunnel.lab.defences.defence import Defence, Step
+from siftfunnel.lab.defences.losses import Loss, standard_normal_divergence
+from siftfunnel.lab.networks.necks import GaussianBottleneck
 
 
 @dataclass(frozen=True)
@@ -39,5 +37,5 @@ class MID(Defence):
         assert isinstance(bottleneck, GaussianBottleneck)
         mu_ND, sigma_ND = bottleneck.moments(step.hidden[-1].flatten(1))
         divergence = standard_normal_divergence(mu_ND, sigma_ND).sum(dim=1).mean()
-        entropy = functional.cross_entropy(step.logits_NK, step.labels_N)
+        entropy = step.cross_entropy
         return Loss(entropy + self.beta * divergence, {"cross_entropy": entropy, "bottleneck": divergence})

@@ -7,9 +7,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import ClassVar
 
-from torch.nn import functional
-
-from siftfunnel.lab.defences.defence import Defence, Loss, Step
+from siftfunnel.lab.defences.defence import Defence, Step
+from siftfunnel.lab.defences.losses import Loss
 
 
 @dataclass(frozen=True)
@@ -52,6 +51,6 @@ class NegativeLabelSmoothing(Defence):
     def loss(self, step: Step) -> Loss:
         """The mixed cross-entropy; ``uniform`` is the one against uniform labels."""
         a = self.smoothing(step.share_done)
-        entropy = functional.cross_entropy(step.logits_NK, step.labels_N)
+        entropy = step.cross_entropy
         uniform = -step.logits_NK.log_softmax(dim=1).mean()
         return Loss((1 - a) * entropy + a * uniform, {"cross_entropy": entropy, "uniform": uniform})

@@ -3,9 +3,7 @@
 from dataclasses import dataclass
 from typing import ClassVar
 
-from torch.nn import functional
-
-from siftfunnel.lab.defences.defence import Defence, Loss, Step
+from siftfunnel.lab.defences.defence import Defence
 
 
 @dataclass(frozen=True)
@@ -15,8 +13,4 @@ class NoDefence(Defence):
     name: ClassVar[str] = "none"
     label: ClassVar[str] = "Unprotected"
     source: ClassVar[str] = "Yang et al., CCS 2019: the network of the attack that the paper builds on"
-
-    def loss(self, step: Step) -> Loss:
-        """Mean cross-entropy in nats."""
-        value = functional.cross_entropy(step.logits_NK, step.labels_N)
-        return Loss(value, {"cross_entropy": value})
+    further: ClassVar[bool] = True

@@ -7,10 +7,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import ClassVar
 
-from torch.nn import functional
-
-from siftfunnel.lab.defences.defence import Defence, Loss, Step
-from siftfunnel.lab.defences.losses import distance_correlation_squared
+from siftfunnel.lab.defences.defence import Defence, Step
+from siftfunnel.lab.defences.losses import Loss, distance_correlation_squared
 
 
 @dataclass(frozen=True)
@@ -31,6 +29,6 @@ class NoPeek(Defence):
 
     def loss(self, step: Step) -> Loss:
         """Cross-entropy and penalty."""
-        entropy = functional.cross_entropy(step.logits_NK, step.labels_N)
+        entropy = step.cross_entropy
         dcor = distance_correlation_squared(step.x_NCHW, step.z_NCHW)
         return Loss(entropy + self.alpha * dcor, {"cross_entropy": entropy, "distance_correlation": dcor})

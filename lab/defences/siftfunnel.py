@@ -5,10 +5,10 @@ L = lambda_1 KL(smoothed labels || prediction) + lambda_2 dCor^2(x, z) + lambda_
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
-from typing import Any, ClassVar
+from typing import ClassVar
 
-from siftfunnel.lab.defences.defence import Defence, Loss, Step
-from siftfunnel.lab.defences.losses import LossWeights, siftfunnel_loss
+from siftfunnel.lab.defences.defence import Defence, Step
+from siftfunnel.lab.defences.losses import Loss, LossWeights, siftfunnel_loss
 
 
 @dataclass(frozen=True)
@@ -28,6 +28,7 @@ class SiftFunnel(Defence):
     name: ClassVar[str] = "siftfunnel"
     label: ClassVar[str] = "SiftFunnel"
     source: ClassVar[str] = "arXiv 2501.00824v1, Eq. 12 to 15, weights of section 6.1(3)"
+    further: ClassVar[bool] = True
     origins: ClassVar[Mapping[str, str]] = {
         "weights": "paper",  # but for the L1 weight, 5e-3: ours inside the paper's bound of 1e-2
         "funnel": "paper",
@@ -42,20 +43,12 @@ class SiftFunnel(Defence):
 
     def loss(self, step: Step) -> Loss:
         """Eq. 15."""
-        made = siftfunnel_loss(step.x_NCHW, step.z_NCHW, step.logits_NK, step.labels_N, self.weights)
-        parts = {
-            "kl": made.kl,
-            "distance_correlation": made.distance_correlation,
-            "channel_correlation": made.channel_correlation,
-            "l1": made.l1,
-        }
-        return Loss(made.total, parts)
+        return siftfunnel_loss(step.x_NCHW, step.z_NCHW, step.logits_NK, step.labels_N, self.weights)
 
     @classmethod
-    def from_parameters(cls, parameters: Mapping[str, Any]) -> "SiftFunnel":
-        """From JSON values, the weights nested."""
-        values = dict(parameters)
-        return cls(weights=LossWeights(**values.pop("weights")), **values)
+    def ablations(cls) -> Mapping[str, Defence]:
+        """Each part switched off alone, and each penalty alone on the funnel."""
+        return ABLATIONS
 
 
 def _terms(**weights: float) -> SiftFunnel:

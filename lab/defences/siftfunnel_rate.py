@@ -11,15 +11,26 @@ straight-through rounding to Theis et al., arXiv 1703.00395; steps per rate poin
 values are ours.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Any, ClassVar
+from typing import ClassVar
 
-from siftfunnel.lab.defences.defence import Defence, Loss, Step
-from siftfunnel.lab.defences.losses import LossWeights, siftfunnel_loss
-from siftfunnel.lab.networks.rate import RateQuantiser, body_bits, payload_bytes
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from siftfunnel.lab.defences.defence import Defence, Step
+from siftfunnel.lab.defences.losses import Loss, LossWeights, siftfunnel_loss
+from siftfunnel.lab.defences.quantiser import RateQuantiser, body_bits, payload_bytes
 from siftfunnel.lab.networks.split import SplitNetwork
+from siftfunnel.shared.manifest import CodecSpec
+from siftfunnel.shared.wire import calibrate_lattice
 from siftfunnel.shared.wire.seal import SEAL_BYTES
+
+EXCESS_TOLERATED = 0.05
+MOST_WIDENED = 1.25
+"""A rate point that misses its mean payload by more was not trained long enough to be mended."""
 
 
 @dataclass(frozen=True)
@@ -109,24 +120,64 @@ class SiftFunnelRate(Defence):
         price = (quantiser.log_price_R.exp()[bits.point_N] * bits.priced_N).mean()
         quantiser.steer(bits.sent_N, bits.point_N, self.price_speed)
         bytes_R = payload_bytes(quantiser.mean_bits(bits.sent_N, bits.point_N)[0])
-        parts = {
-            "kl": made.kl,
-            "l1": made.l1,
-            "distance_correlation": made.distance_correlation,
-            "price": price,
-        }
+        parts = {name: made.parts[name] for name in ("kl", "l1", "distance_correlation")}
+        parts["price"] = price
         for point in range(quantiser.points):
             parts[f"bytes_{quantiser.name(point)}"] = bytes_R[point]
         return Loss(made.total + price, parts)
 
-    @classmethod
-    def from_parameters(cls, parameters: Mapping[str, Any]) -> "SiftFunnelRate":
-        """From JSON values."""
-        values = dict(parameters)
-        for name in ("payload_bytes", "shares", "first_steps"):
-            if name in values:
-                values[name] = tuple(values[name])
-        return cls(weights=LossWeights(**values.pop("weights")), **values)
+    def start(self, network: SplitNetwork, x_NCHW: Tensor) -> None:
+        """Set the first steps by the features' standard deviations."""
+        with torch.no_grad():
+            rate_stage(network).start(network.edge(x_NCHW))
+
+    def validate(self, network: SplitNetwork, accuracy: Callable[[], float]) -> dict[str, float]:
+        """The mean over the rate points of what each reaches.
+
+        Accuracy counts only as far as it is paid for: what rate points cost above their targets, as all do at
+        first, is taken off the score, but for a tolerance.
+        """
+        stage = rate_stage(network)
+        reached: dict[str, float] = {}
+        for point in range(stage.points):
+            with stage.at(point):
+                reached[stage.name(point)] = accuracy()
+        shares = stage.shares_R.tolist()
+        mean = sum(s * a for s, a in zip(shares, reached.values(), strict=True))
+        over = sum(s * x for s, x in zip(shares, stage.excess().tolist(), strict=True))
+        each = {f"validation_accuracy_{name}": share for name, share in reached.items()}
+        return {**each, "validation_accuracy": mean, "score": mean - max(over - EXCESS_TOLERATED, 0.0)}
+
+    def codecs(self, network: SplitNetwork, features_NCHW: NDArray[np.float32]) -> tuple[CodecSpec, ...]:
+        """Those that it was trained with and no other.
+
+        A feature that it did not quantise would tell more than what it was trained to send.
+        """
+        stage = rate_stage(network)
+        return tuple(fit_rate_point(stage, point, features_NCHW) for point in range(stage.points))
+
+    def use_codec(self, network: SplitNetwork, position: int) -> None:
+        """The rate point of that codec."""
+        rate_stage(network).point = position
+
+
+def fit_rate_point(stage: RateQuantiser, point: int, features_NCHW: NDArray[np.float32]) -> CodecSpec:
+    """The codec of a rate point, with steps wide enough for the mean payload that it was trained for.
+
+    Few merged tables and whole words cost some bytes that training does not count. All channels' steps are
+    widened by one factor, ``MOST_WIDENED`` at most, in the stage too; they are never made finer.
+    """
+    target_bytes = float(payload_bytes(stage.targets_R[point]))
+    widened = 1.0
+    while True:
+        spec = calibrate_lattice(stage.name(point), features_NCHW, stage.steps(point).numpy(), stage.levels)
+        excess = spec.parameters["mean_bytes"] / target_bytes
+        if excess <= 1 or widened >= MOST_WIDENED:
+            return spec
+        # bytes fall more slowly than steps grow
+        factor = min(excess**1.4, MOST_WIDENED / widened)
+        stage.widen(point, factor)
+        widened *= factor
 
 
 def rate_stage(network: SplitNetwork) -> RateQuantiser:

@@ -7,17 +7,46 @@ adversarial part is left out, as the paper leaves out adversarial training every
 each channel is ours.
 """
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import ClassVar
 
+import torch
+from torch import Tensor, nn
 from torch.nn import functional
 
-from siftfunnel.lab.defences.defence import Defence, Loss, Step
-from siftfunnel.lab.defences.gaussian import standard_normal_divergence
+from siftfunnel.lab.defences.defence import Defence, Step
+from siftfunnel.lab.defences.losses import Loss, standard_normal_divergence
 from siftfunnel.lab.networks.split import SplitNetwork
-from siftfunnel.lab.networks.stages import ChannelGaussianNoise
 from siftfunnel.shared.manifest import EdgeStage
+
+
+class ChannelGaussianNoise(nn.Module):
+    """Gaussian noise whose size is learned for each channel, ``sigma_c = softplus(raw_c)``.
+
+    Raises:
+        ValueError: the first sigma is not a positive number.
+    """
+
+    stochastic, gain = True, 1.0
+
+    def __init__(self, channels: int, initial_sigma: float) -> None:
+        super().__init__()
+        if not 0 < initial_sigma < math.inf:
+            raise ValueError(f"the first sigma must be a positive number, got {initial_sigma}")
+        # the inverse of softplus
+        self.raw = nn.Parameter(torch.full((channels,), math.log(math.expm1(initial_sigma))))
+
+    @property
+    def sigmas_C(self) -> Tensor:
+        """Standard deviation of each channel's noise, above 0."""
+        sigmas: Tensor = functional.softplus(self.raw)
+        return sigmas
+
+    def forward(self, z_NCHW: Tensor) -> Tensor:
+        """The feature with fresh noise."""
+        return z_NCHW + self.sigmas_C[:, None, None] * torch.randn_like(z_NCHW)
 
 
 @dataclass(frozen=True)
@@ -53,7 +82,7 @@ class VIB(Defence):
         clean_NCHW = step.hidden[len(step.network.edge) - 1]
         sigmas = _stage(step.network).sigmas_C[:, None, None]
         divergence = standard_normal_divergence(clean_NCHW, sigmas).mean()
-        entropy = functional.cross_entropy(step.logits_NK, step.labels_N)
+        entropy = step.cross_entropy
         return Loss(entropy + self.beta * divergence, {"cross_entropy": entropy, "information": divergence})
 
 

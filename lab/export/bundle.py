@@ -25,7 +25,6 @@ from siftfunnel.lab.defences.losses import distance_correlation_unbiased
 from siftfunnel.lab.device import DeviceModel
 from siftfunnel.lab.export.folding import folded_copy, round_to_half
 from siftfunnel.lab.export.graph import write_onnx
-from siftfunnel.lab.networks.rate import RateQuantiser, payload_bytes
 from siftfunnel.lab.networks.split import SplitNetwork, count_parameters
 from siftfunnel.lab.onnx_runner import Runner
 from siftfunnel.lab.provenance import provenance
@@ -35,17 +34,14 @@ from siftfunnel.lab.training.recipes import Recipe
 from siftfunnel.lab.training.runs import RESTORING, load_run, splits_of
 from siftfunnel.shared.bundle import MANIFEST, Bundle, write_bundle
 from siftfunnel.shared.bundle_check import check_halves
-from siftfunnel.shared.manifest import CodecSpec, FeatureSpec, Manifest, is_name
+from siftfunnel.shared.manifest import FeatureSpec, Manifest, is_name
 from siftfunnel.shared.preprocess import InputSpec, normalise
 from siftfunnel.shared.storage import require_own
-from siftfunnel.shared.wire import calibrate, calibrate_lattice, make_codecs
+from siftfunnel.shared.wire import make_codecs
 
 RELATIVE_TOLERANCE = 1e-4
 VERIFICATION_PICTURES = 500
-CALIBRATION_PICTURES = 2000
 COMPARED_PICTURES = 1000
-MOST_WIDENED = 1.25
-"""A rate point that misses its mean payload by more was not trained long enough to be mended."""
 DEFAULT_CODEC_LOSS = 0.005
 
 
@@ -167,36 +163,6 @@ def choose_default(figures: Mapping[str, Mapping[str, float]]) -> str:
     return min(fitting, key=lambda name: figures[name]["payload_bytes_mean"])
 
 
-def _codecs(network: SplitNetwork, features_NCHW: NDArray[np.float32]) -> tuple[CodecSpec, ...]:
-    """The usual codecs, or those that a rate-trained network was trained with and no other.
-
-    A feature that such a network did not quantise would tell more than what it was trained to send.
-    """
-    stage = network.stage
-    if not isinstance(stage, RateQuantiser):
-        return calibrate(features_NCHW[:CALIBRATION_PICTURES])
-    return tuple(fit_rate_point(stage, point, features_NCHW) for point in range(stage.points))
-
-
-def fit_rate_point(stage: RateQuantiser, point: int, features_NCHW: NDArray[np.float32]) -> CodecSpec:
-    """The codec of a rate point, with steps wide enough for the mean payload that it was trained for.
-
-    Few merged tables and whole words cost some bytes that training does not count. All channels' steps are
-    widened by one factor, ``MOST_WIDENED`` at most, in the stage too; they are never made finer.
-    """
-    target_bytes = float(payload_bytes(stage.targets_R[point]))
-    widened = 1.0
-    while True:
-        spec = calibrate_lattice(stage.name(point), features_NCHW, stage.steps(point).numpy(), stage.levels)
-        excess = spec.parameters["mean_bytes"] / target_bytes
-        if excess <= 1 or widened >= MOST_WIDENED:
-            return spec
-        # bytes fall more slowly than steps grow
-        factor = min(excess**1.4, MOST_WIDENED / widened)
-        stage.widen(point, factor)
-        widened *= factor
-
-
 def _manifest(
     name: str,
     recipe: Recipe,
@@ -204,7 +170,7 @@ def _manifest(
     classes: tuple[str, ...],
     features_NCHW: NDArray[np.float32],
 ) -> Manifest:
-    codecs = _codecs(network, features_NCHW)
+    codecs = recipe.defence.codecs(network, features_NCHW)
     return Manifest(
         name=name,
         architecture=f"{recipe.architecture}-w{recipe.width}",
@@ -264,9 +230,8 @@ def export_run(
     manifest = _manifest(name, recipe, network, splits.train.classes, validation_features)
     on_validation = measure_codecs(manifest, cloud, validation_features, splits.validation.labels)
     manifest = _with_default(manifest, choose_default(on_validation))
-    rate_trained = isinstance(network.stage, RateQuantiser)
-    if isinstance(network.stage, RateQuantiser):
-        network.stage.point = [codec.name for codec in manifest.codecs].index(manifest.default_codec)
+    position = [codec.name for codec in manifest.codecs].index(manifest.default_codec)
+    recipe.defence.use_codec(network, position)
 
     held_out: ImageSet = getattr(splits, evaluate_on)
     features = edge(normalise(held_out.images_NHWC, spec))
@@ -274,9 +239,8 @@ def export_run(
     unrounded = accuracy(evaluate_logits(network, held_out, spec, torch.device("cpu")), held_out.labels)
     by_codec = measure_codecs(manifest, cloud, features, held_out.labels)
     report = {
-        "accuracy": by_codec[manifest.default_codec]["accuracy"]
-        if rate_trained
-        else round(accuracy(cloud.first(features), held_out.labels), 4),
+        # of whole features, unless the network was trained to send less
+        "accuracy": by_codec.get("fp32", by_codec[manifest.default_codec])["accuracy"],
         "accuracy_float32_weights": round(unrounded, 4),
         "accuracy_measured_on": {"split": evaluate_on, "pictures": len(held_out)},
         "codecs": by_codec,

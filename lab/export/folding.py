@@ -11,8 +11,8 @@ import copy
 import torch
 from torch import nn
 
-from siftfunnel.lab.networks.bottleneck import GaussianBottleneck
 from siftfunnel.lab.networks.layout import channels_first
+from siftfunnel.lab.networks.necks import GaussianBottleneck
 
 
 def fold_batch_norm(conv: nn.Conv2d, norm: nn.BatchNorm2d) -> nn.Conv2d:

@@ -17,8 +17,8 @@ from torch import Tensor, nn
 
 from siftfunnel.lab.export.graph_gates import write_cbam, write_triplet
 from siftfunnel.lab.networks.attention import CBAM, SqueezeExcite, TripletAttention
-from siftfunnel.lab.networks.bottleneck import GaussianBottleneck
-from siftfunnel.lab.networks.decoder import Crop, ResidualBlock, Standardise
+from siftfunnel.lab.networks.decoder import Crop, Standardise
+from siftfunnel.lab.networks.necks import GaussianBottleneck
 from siftfunnel.lab.networks.rearranged import Parted, Rearranged
 from siftfunnel.lab.networks.residual import ResidualSum
 
@@ -238,10 +238,6 @@ def _standardise(writer: GraphWriter, module: Any, x: str) -> str:
     )
 
 
-def _residual(writer: GraphWriter, module: Any, x: str) -> str:
-    return writer.node("Add", x, writer.emit(module.body, x))
-
-
 def _residual_sum(writer: GraphWriter, module: Any, x: str) -> str:
     return writer.node("Add", writer.emit(module.skip, x), writer.emit(module.body, x))
 
@@ -278,7 +274,6 @@ EMITTERS: dict[type[nn.Module], Emitter] = {
     Rearranged: _rearranged,
     Parted: _parted,
     Crop: _crop,
-    ResidualBlock: _residual,
     ResidualSum: _residual_sum,
     GaussianBottleneck: lambda writer, module, x: writer.emit(module.mean, x),
 }

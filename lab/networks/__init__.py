@@ -1,1 +1,1 @@
-"""Networks: one file per family."""
+"""Networks: families cut at a stage, necks around the cut, inverters."""

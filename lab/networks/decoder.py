@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from torch import Tensor, nn
 
 from siftfunnel.lab.networks.layout import channels_last
+from siftfunnel.lab.networks.residual import ResidualSum, conv3x3
 
 LEAST_STD, LEAST_STD_SHARE = 1e-4, 0.01
 
@@ -51,20 +52,12 @@ class Standardise(nn.Module):
         return x_NCHW * self.scale + self.offset
 
 
-class ResidualBlock(nn.Module):
+def residual_block(channels: int) -> ResidualSum:
     """``x + conv(relu(conv(x)))``, no normalisation: it blurs what a regression must keep."""
-
-    def __init__(self, channels: int) -> None:
-        super().__init__()
-        last = nn.Conv2d(channels, channels, kernel_size=3, padding=1)
-        # a block starts as the identity, which a deep stack without normalisation needs to learn fast
-        nn.init.zeros_(last.weight)
-        self.body = nn.Sequential(nn.Conv2d(channels, channels, kernel_size=3, padding=1), nn.ReLU(), last)
-
-    def forward(self, x_NCHW: Tensor) -> Tensor:
-        """The shape stays."""
-        sum_NCHW: Tensor = x_NCHW + self.body(x_NCHW)
-        return sum_NCHW
+    last = conv3x3(channels, channels)
+    # a block starts as the identity, which a deep stack without normalisation needs to learn fast
+    nn.init.zeros_(last.weight)
+    return ResidualSum(nn.Identity(), nn.Sequential(conv3x3(channels, channels), nn.ReLU(), last))
 
 
 def upsample(in_channels: int, out_channels: int) -> nn.Sequential:
@@ -165,6 +158,6 @@ def build_decoder(
     for level, (width, count) in enumerate(zip(widths, blocks, strict=True)):
         if level:
             layers.append(upsample(widths[level - 1], width))
-        layers += [ResidualBlock(width) for _ in range(count)]
+        layers += [residual_block(width) for _ in range(count)]
     layers += [nn.Conv2d(widths[-1], 3, kernel_size=3, padding=1), nn.Sigmoid()]
     return channels_last(nn.Sequential(*layers))

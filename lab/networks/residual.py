@@ -1,4 +1,4 @@
-"""Residual layers that networks share, and the two halves of the autoencoder at the cut."""
+"""Residual layers that networks share."""
 
 from torch import Tensor, nn
 
@@ -27,20 +27,4 @@ def residual_mix(channels: int) -> ResidualSum:
     return ResidualSum(
         conv3x3(channels, channels),
         nn.Sequential(conv3x3(channels, channels), nn.SiLU(), conv3x3(channels, channels)),
-    )
-
-
-def encode_channels(channels: int) -> nn.Sequential:
-    """The AE-based baseline's encoder: mix, then halve the channels (2,065,536 parameters at 256)."""
-    half = channels // 2
-    return nn.Sequential(
-        residual_mix(channels), nn.Sequential(conv3x3(channels, half), nn.BatchNorm2d(half), nn.ReLU())
-    )
-
-
-def decode_channels(channels: int) -> nn.Sequential:
-    """The mirror of ``encode_channels``: mix at half the channels, then bring them back."""
-    half = channels // 2
-    return nn.Sequential(
-        residual_mix(half), nn.Sequential(conv3x3(half, channels), nn.BatchNorm2d(channels), nn.ReLU())
     )

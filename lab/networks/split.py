@@ -2,12 +2,12 @@
 
     x --> edge --> stage --> z ~~ network ~~> cloud --> logits
 
-``stage`` is what a stochastic defence does to the feature on the device; it acts in training and inference
-alike and is the identity elsewhere. ``companion`` is a network that a defence trains beside the classifier
-and that is never deployed.
+``stage`` is what a defence does to the feature on the device; it acts in training and inference alike and is
+the identity elsewhere. ``companion`` is a network that a defence trains beside the classifier and that is
+never deployed.
 """
 
-from typing import ClassVar, NamedTuple
+from typing import NamedTuple
 
 from torch import Tensor, nn
 
@@ -29,43 +29,39 @@ class Trace(NamedTuple):
 class SplitNetwork(nn.Module):
     """A classifier cut into ``edge`` and ``cloud``; ``forward`` runs edge, stage and cloud.
 
-    Both halves are sequences; the cloud's last child is the head. What ``width`` counts is the family's to
-    say; ``halvings`` is how often it halves the side of its input before the head.
+    Args:
+        edge: From normalised pictures N x 3 x S x S to features.
+        cloud: From features to class scores; its last child is the head.
+        width: As the network's family counts it.
+        input_size: S.
+        num_classes: Number of class scores.
+        feature_shape: (C, H, W) of one feature.
+        split_point: Where the cut is, in words.
+        restoring: How many of the cloud's first children bring back the feature of the cut before it was
+            made narrower; 0 where it was not.
     """
 
-    halvings: ClassVar[int] = 4
-
-    edge: nn.Sequential
-    cloud: nn.Sequential
-    stage: nn.Module
     companion: nn.Module | None
 
-    def __init__(self, *, width: int, input_size: int, num_classes: int) -> None:
+    def __init__(
+        self,
+        edge: nn.Sequential,
+        cloud: nn.Sequential,
+        *,
+        width: int,
+        input_size: int,
+        num_classes: int,
+        feature_shape: tuple[int, int, int],
+        split_point: str,
+        restoring: int = 0,
+    ) -> None:
         super().__init__()
-        multiple = 2**self.halvings
-        if input_size < multiple or input_size % multiple:
-            raise ValueError(
-                f"input size must be a multiple of {multiple} ({self.halvings} halvings), got {input_size}"
-            )
-        if width < 1:
-            raise ValueError(f"width must be at least 1, got {width}")
-        if num_classes < 2:
-            raise ValueError(f"a classifier needs two classes or more, got {num_classes}")
-        self.width = width
-        self.input_size = input_size
-        self.num_classes = num_classes
-        self.stage = nn.Identity()
+        # the order in which stored runs and digests have the parts' weights
+        self.stage: nn.Module = nn.Identity()
+        self.edge, self.cloud = edge, cloud
         self.companion = None
-
-    @property
-    def feature_shape(self) -> tuple[int, int, int]:
-        """Shape (C, H, W) of one feature."""
-        raise NotImplementedError
-
-    @property
-    def split_point(self) -> str:
-        """Where the cut is, in words."""
-        raise NotImplementedError
+        self.width, self.input_size, self.num_classes = width, input_size, num_classes
+        self.feature_shape, self.split_point, self.restoring = feature_shape, split_point, restoring
 
     def forward(self, x_NCHW: Tensor) -> Tensor:
         """Logits N x K of normalised pictures."""

@@ -87,8 +87,8 @@ def _add_check(commands: Any) -> None:
 def run_inspect(args: argparse.Namespace) -> int:
     """List the cuts."""
     network, brought = open_network(args)
+    from siftfunnel.lab.reports.cuts import svg, terminal
     from siftfunnel.lab.split.cuts import find_cuts
-    from siftfunnel.lab.split.drawing import svg, terminal
     from siftfunnel.lab.split.inspecting import as_json, heading, measured, table
     from siftfunnel.shared.files import write_file
 

@@ -4,8 +4,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
+from siftfunnel.lab.reports.cuts import size_text
 from siftfunnel.lab.split.cuts import Cut, Flow
-from siftfunnel.lab.split.drawing import size_text
 from siftfunnel.lab.split.halves import device_milliseconds
 from siftfunnel.lab.split.network import Network
 

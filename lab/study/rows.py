@@ -3,18 +3,14 @@
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-from siftfunnel.lab.defences.bido import BiDO
 from siftfunnel.lab.defences.defence import Defence
-from siftfunnel.lab.defences.registry import FROM_SCRATCH, make_defence
-from siftfunnel.lab.defences.siftfunnel import ABLATIONS
+from siftfunnel.lab.defences.registry import DEFENCES, FROM_SCRATCH, make_defence
 from siftfunnel.lab.study.profiles import Profile
 from siftfunnel.lab.training.recipes import Recipe
 
 EQUAL = "-equal"
-FURTHER = ("none", "bido", "autoencoder", "siftfunnel", "funnel-cross-entropy")
-
-SOURCE_BIDO = BiDO(lambda_x=0.05, lambda_y=0.5)
-"""The weights of BiDO's authors; the paper's (2; 20) leave cross-entropy little say in our form of HSIC."""
+ABLATIONS = {name: made for each in DEFENCES.values() for name, made in each.ablations().items()}
+"""Every defence with a part of it switched off, by the end of the row's name."""
 
 
 @dataclass(frozen=True)
@@ -68,20 +64,16 @@ class Row:
 
 
 def _rows() -> dict[str, Row]:
-    rows = [
-        Row(f"cifar10-cnn-{name}", "cifar10", "cnn", make_defence(name), further=name in FURTHER)
-        for name in FROM_SCRATCH
-    ]
-    rows += [Row(f"cifar10-cnn-{name}", "cifar10", "cnn", defence) for name, defence in ABLATIONS.items()]
-    rows += [Row("cifar10-cnn-bido-source", "cifar10", "cnn", SOURCE_BIDO)]
+    made = [DEFENCES[name] for name in FROM_SCRATCH]
+    rows = [Row(f"cifar10-cnn-{each.name}", "cifar10", "cnn", each(), further=each.further) for each in made]
     rows += [
-        Row(
-            f"cifar10-resnet18-{name}",
-            "cifar10",
-            "resnet18",
-            BiDO.for_resnet() if name == "bido" else make_defence(name),
-        )
-        for name in FROM_SCRATCH
+        Row(f"cifar10-cnn-{name}", "cifar10", "cnn", defence)
+        for tried in (ABLATIONS, *(each.variations() for each in made))
+        for name, defence in tried.items()
+    ]
+    rows += [
+        Row(f"cifar10-resnet18-{each.name}", "cifar10", "resnet18", each.for_family("resnet18"))
+        for each in made
     ]
     rows += [
         Row(f"cifar10-vgg16-{name}", "cifar10", "vgg16", make_defence(name))

@@ -26,7 +26,6 @@ from siftfunnel.lab.attacks.fingerprint import tensor_digest
 from siftfunnel.lab.attacks.generative import GenerativeGrayBox
 from siftfunnel.lab.attacks.victim import victim_of_network
 from siftfunnel.lab.data.images import Splits
-from siftfunnel.lab.defences.dpsgd import DPSGD
 from siftfunnel.lab.evaluation.attacking import run_attack
 from siftfunnel.lab.evaluation.flags import Flag, flags_of
 from siftfunnel.lab.evaluation.scores import reference_figures, strongest
@@ -38,7 +37,7 @@ from siftfunnel.lab.study.measure import accuracy_figures, cost_figures, informa
 from siftfunnel.lab.study.profiles import Profile
 from siftfunnel.lab.study.rows import Row
 from siftfunnel.lab.training.checkpoints import RUN, RunFolderError
-from siftfunnel.lab.training.classifier import input_spec, sample_rate, steps_per_epoch
+from siftfunnel.lab.training.classifier import input_spec, steps_per_epoch
 from siftfunnel.lab.training.recipes import Recipe
 from siftfunnel.lab.training.runs import load_run, splits_of, store_run, train_recipe
 
@@ -318,7 +317,6 @@ def training_figures(trained: TrainedRow) -> dict[str, Any]:
 
 def _epsilon(trained: TrainedRow) -> float | None:
     recipe, pictures = trained.recipe, len(trained.splits.train)
-    if not isinstance(recipe.defence, DPSGD):
-        return None
     steps = steps_per_epoch(recipe, pictures) * trained.stored["epochs_done"]
-    return round(recipe.defence.epsilon(steps=steps, sample_rate=sample_rate(recipe, pictures)), 3)
+    spent = recipe.defence.privacy_spent(steps=steps, pictures=pictures, batch_size=recipe.batch_size)
+    return None if spent is None else round(spent, 3)

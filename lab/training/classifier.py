@@ -11,17 +11,13 @@ from torch import Tensor, nn
 from siftfunnel.lab.data.augment import augment
 from siftfunnel.lab.data.images import DataError, ImageSet, Splits
 from siftfunnel.lab.defences.defence import Step
-from siftfunnel.lab.defences.dpsgd import DPSGD
-from siftfunnel.lab.defences.private import make_private_optimizer, poisson_batches
 from siftfunnel.lab.networks.layout import channels_last
-from siftfunnel.lab.networks.rate import RateQuantiser
 from siftfunnel.lab.networks.split import SplitNetwork
 from siftfunnel.lab.training.fitting import FitSettings, Task, adamw
 from siftfunnel.lab.training.recipes import Recipe
 from siftfunnel.shared.preprocess import InputSpec, normalise
 
 EVALUATION_BATCH = 250
-EXCESS_TOLERATED = 0.05
 
 Batch = tuple[Tensor, Tensor, Tensor | None]
 
@@ -51,11 +47,6 @@ def samples_per_epoch(recipe: Recipe, pictures: int) -> int:
 def steps_per_epoch(recipe: Recipe, pictures: int) -> int:
     """Batches in an epoch."""
     return math.ceil(samples_per_epoch(recipe, pictures) / recipe.batch_size)
-
-
-def sample_rate(recipe: Recipe, pictures: int) -> float:
-    """Chance of a picture to be in a batch of a private run."""
-    return min(1.0, recipe.batch_size / pictures)
 
 
 class ClassifierTask(Task):
@@ -104,18 +95,8 @@ class ClassifierTask(Task):
         return steps_per_epoch(self.recipe, len(self._labels))
 
     def make_optimizer(self, model: nn.Module, settings: FitSettings) -> torch.optim.Optimizer:
-        """The usual optimiser, wrapped for a private defence."""
-        optimizer = adamw(model, settings)
-        defence = self.recipe.defence
-        if not isinstance(defence, DPSGD):
-            return optimizer
-        return make_private_optimizer(
-            model,
-            optimizer,
-            noise_multiplier=defence.noise_multiplier,
-            clip=defence.clip,
-            expected_batch_size=self.batch_size,
-        )
+        """The usual optimiser, or what the defence makes of it."""
+        return self.recipe.defence.optimizer(self.model, adamw(model, settings), self.batch_size)
 
     def begin_epoch(self, epoch: int) -> None:
         """Take note of where training stands, so that a resumed run goes on with the same schedule."""
@@ -123,19 +104,12 @@ class ClassifierTask(Task):
 
     def batches(self, generator: torch.Generator) -> Iterator[Batch]:
         """Augmented, normalised pictures N x 3 x S x S (channels last in memory), labels, soft labels."""
-        for part in self._parts(generator):
-            part = part.to(self.device)
+        pictures, samples = len(self._labels), self.samples_per_epoch
+        for drawn in self.recipe.defence.batches(pictures, samples, self.batch_size, generator):
+            part = drawn.to(self.device)
             x_NHWC = augment(self._images_NHWC[part], self.recipe.augmentation, generator)
             taught = None if self._taught_NK is None else self._taught_NK[part]
             yield ((x_NHWC - self._mean) / self._std).permute(0, 3, 1, 2), self._labels[part], taught
-
-    def _parts(self, generator: torch.Generator) -> Iterator[Tensor]:
-        if self.recipe.defence.private:
-            rate = sample_rate(self.recipe, len(self._labels))
-            yield from poisson_batches(len(self._labels), rate, self.steps_per_epoch, generator)
-            return
-        order = torch.randperm(len(self._labels), generator=generator)[: self.samples_per_epoch]
-        yield from torch.split(order, self.batch_size)
 
     def loss(self, batch: Batch) -> tuple[Tensor, Mapping[str, float | Tensor]]:
         """The defence's loss on one batch."""
@@ -152,24 +126,8 @@ class ClassifierTask(Task):
         return made.total, {"loss": made.total.detach(), **logged, "train_accuracy": accuracy}
 
     def validate(self) -> dict[str, float]:
-        """Accuracy on the validation pictures; of a rate-trained network the mean over its rate points.
-
-        There accuracy counts only as far as it is paid for: what rate points cost above their targets, as
-        all do at first, is taken off the score, but for a tolerance.
-        """
-        stage = self.model.stage
-        if not isinstance(stage, RateQuantiser):
-            accuracy = self.accuracy(self._validation)
-            return {"validation_accuracy": accuracy, "score": accuracy}
-        reached: dict[str, float] = {}
-        for point in range(stage.points):
-            with stage.at(point):
-                reached[stage.name(point)] = self.accuracy(self._validation)
-        shares = stage.shares_R.tolist()
-        mean = sum(s * a for s, a in zip(shares, reached.values(), strict=True))
-        over = sum(s * x for s, x in zip(shares, stage.excess().tolist(), strict=True))
-        each = {f"validation_accuracy_{name}": accuracy for name, accuracy in reached.items()}
-        return {**each, "validation_accuracy": mean, "score": mean - max(over - EXCESS_TOLERATED, 0.0)}
+        """What the defence says of the network on the validation pictures; usually its accuracy."""
+        return self.recipe.defence.validate(self.model, lambda: self.accuracy(self._validation))
 
     def accuracy(self, images: ImageSet) -> float:
         """Share of pictures whose best class is the right one."""

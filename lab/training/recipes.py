@@ -10,10 +10,7 @@ from typing import Any
 
 from siftfunnel.lab.data.augment import Augmentation
 from siftfunnel.lab.defences.defence import Defence
-from siftfunnel.lab.defences.none import NoDefence
-from siftfunnel.lab.defences.registry import defence_from_json
-from siftfunnel.lab.defences.siftfunnel import SiftFunnel
-from siftfunnel.lab.defences.siftfunnel_rate import SiftFunnelRate
+from siftfunnel.lab.defences.registry import defence_from_json, make_defence
 
 
 @dataclass(frozen=True)
@@ -168,7 +165,7 @@ def cifar10_unprotected() -> Recipe:
         dataset="cifar10",
         label_kind="category",
         family="cnn",
-        defence=NoDefence(),
+        defence=make_defence("none"),
         width=32,
         input_size=32,
         epochs=15,
@@ -190,7 +187,7 @@ def cifar10_siftfunnel() -> Recipe:
         dataset="cifar10",
         label_kind="category",
         family="cnn",
-        defence=SiftFunnel(),
+        defence=make_defence("siftfunnel"),
         width=32,
         input_size=32,
         epochs=16,
@@ -212,7 +209,7 @@ def drawnfaces_unprotected() -> Recipe:
         dataset="drawnfaces",
         label_kind="identity",
         family="cnn",
-        defence=NoDefence(),
+        defence=make_defence("none"),
         width=32,
         input_size=64,
         epochs=6,
@@ -230,7 +227,7 @@ def drawnfaces_siftfunnel() -> Recipe:
         dataset="drawnfaces",
         label_kind="identity",
         family="cnn",
-        defence=SiftFunnel(),
+        defence=make_defence("siftfunnel"),
         width=32,
         input_size=64,
         epochs=12,
@@ -266,7 +263,8 @@ def cifar10_siftfunnel_rate_gentle() -> Recipe:
         start,
         name="cifar10_siftfunnel_rate_gentle",
         bundle="cifar10-siftfunnel-rate",
-        defence=SiftFunnelRate(
+        defence=make_defence(
+            "siftfunnel-rate",
             payload_bytes=(48.0, 59.0, 78.0, 104.0),
             shares=(0.15, 0.45, 0.2, 0.2),
             first_steps=(0.8, 0.4),
@@ -298,7 +296,7 @@ def faces_siftfunnel() -> Recipe:
         faces_unprotected(),
         name="faces_siftfunnel",
         bundle="faces-siftfunnel",
-        defence=SiftFunnel(),
+        defence=make_defence("siftfunnel"),
         epochs=100,
         warm_start=WarmStart(recipe="faces_unprotected", epochs=20),
     )
@@ -314,7 +312,8 @@ def faces_siftfunnel_rate_gentle() -> Recipe:
         faces_unprotected(),
         name="faces_siftfunnel_rate_gentle",
         bundle="faces-siftfunnel-rate",
-        defence=SiftFunnelRate(
+        defence=make_defence(
+            "siftfunnel-rate",
             payload_bytes=(90.0, 145.0, 200.0, 300.0),
             shares=(0.15, 0.5, 0.2, 0.15),
             levels=32,
@@ -336,8 +335,11 @@ def drawnfaces_siftfunnel_rate() -> Recipe:
         dataset="drawnfaces",
         label_kind="identity",
         family="cnn",
-        defence=SiftFunnelRate(
-            payload_bytes=(75.0, 145.0, 250.0, 400.0), shares=(0.25, 0.35, 0.2, 0.2), price_speed=0.02
+        defence=make_defence(
+            "siftfunnel-rate",
+            payload_bytes=(75.0, 145.0, 250.0, 400.0),
+            shares=(0.25, 0.35, 0.2, 0.2),
+            price_speed=0.02,
         ),
         width=32,
         input_size=64,

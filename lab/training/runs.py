@@ -24,7 +24,6 @@ from siftfunnel.lab.data.datasets import load_splits
 from siftfunnel.lab.data.images import ImageSet, Splits
 from siftfunnel.lab.export.unfolding import load_from_bundle
 from siftfunnel.lab.metrics.intervals import learned_nothing
-from siftfunnel.lab.networks.rate import RateQuantiser
 from siftfunnel.lab.networks.split import SplitNetwork
 from siftfunnel.lab.training.checkpoints import RUN, Progress, RunFolder, RunFolderError
 from siftfunnel.lab.training.classifier import ClassifierTask, fit_settings, input_spec, steps_per_epoch
@@ -179,9 +178,7 @@ def _begin_with(task: ClassifierTask, start_from: Path, splits: Splits) -> None:
             return
     else:
         load_from_bundle(model, load_bundle(start_from), x)
-    if isinstance(model.stage, RateQuantiser):
-        with torch.no_grad():
-            model.stage.start(model.eval().edge(x))
+    task.recipe.defence.start(model.eval(), x)
 
 
 def _restored_network(

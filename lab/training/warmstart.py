@@ -15,32 +15,27 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from siftfunnel.lab.data.images import Splits
-from siftfunnel.lab.networks.cnn import SiftFunnelCNN, UnprotectedCNN
 from siftfunnel.lab.networks.layout import channels_last
 from siftfunnel.lab.networks.split import SplitNetwork
 from siftfunnel.lab.training.classifier import Batch, ClassifierTask
 from siftfunnel.lab.training.recipes import Recipe
 
-RESTORED_STEPS = 2
-
 
 def copy_shared_blocks(source: SplitNetwork, target: SplitNetwork) -> None:
-    """Copy block 1, block 3, block 4 and the head of an unprotected network into a funnel of the same width.
+    """Copy the first block and all behind the cut of an unprotected network into its family's funnel.
 
     Raises:
-        ValueError: other architectures, or sizes that differ.
+        ValueError: other networks than these, or sizes that differ.
     """
-    if type(source) is not UnprotectedCNN or type(target) is not SiftFunnelCNN:
-        raise ValueError("a warm start copies from cnn-unprotected to cnn-siftfunnel")
-    pairs = [(source.edge[0], target.edge[0])]
-    pairs += list(zip(source.cloud, list(target.cloud)[RESTORED_STEPS:], strict=True))
-    for from_block, to_block in pairs:
-        try:
-            to_block.load_state_dict(from_block.state_dict())
-        except RuntimeError as error:
-            raise ValueError(
-                f"warm start: the networks differ in width, input size or classes ({error})"
-            ) from error
+    if source.restoring or not target.restoring:
+        raise ValueError("a warm start copies from an unprotected network to a funnel")
+    try:
+        target.edge[0].load_state_dict(source.edge[0].state_dict())
+        nn.Sequential(*list(target.cloud)[target.restoring :]).load_state_dict(source.cloud.state_dict())
+    except RuntimeError as error:
+        raise ValueError(
+            f"warm start: the networks differ in family, width, input size or classes ({error})"
+        ) from error
 
 
 def keep_signal_size(funnel: SplitNetwork) -> None:
@@ -69,6 +64,6 @@ class RestoringTask(ClassifierTask):
         """Squared error of the restored feature, relative to the variance of the wanted one."""
         x, _, _ = batch
         wanted = self._trained_edge(x)
-        restored = self.model.cloud[:RESTORED_STEPS](self.model.edge(x))
+        restored = self.model.cloud[: self.model.restoring](self.model.edge(x))
         loss = functional.mse_loss(restored, wanted) / wanted.var()
         return loss, {"unexplained": loss.detach()}

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from siftfunnel.lab.split.front_table import best_points
+from siftfunnel.lab.reports.own_front import best_points
 from siftfunnel.shared.bundle import Bundle
 from siftfunnel.shipped import Library
 from tests.conftest import run_siftfunnel

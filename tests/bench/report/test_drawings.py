@@ -1,20 +1,16 @@
-"""Drawings are well-formed and deterministic, and no two of their labels overlap."""
+"""Drawings show what was measured, and no two of their labels lie over one another."""
 
 from collections.abc import Iterator
-from itertools import combinations
-from xml.etree import ElementTree
 
 import pytest
 
-from siftfunnel.bench.report.curves import curves_in, ratio_svg, throughput_drawing
-from siftfunnel.bench.report.fronts import front_drawing, log_ticks
+from siftfunnel.bench.report.curves import curves_in, throughput_drawing
+from siftfunnel.bench.report.fronts import front_drawing
 from siftfunnel.bench.report.peers import peers_drawings, ratios_of
 from siftfunnel.bench.report.stages import stages_drawing
-from siftfunnel.lab.tables.svg import LETTER_WIDTH
 from tests.bench.report import made
+from tests.drawn import overlapping, texts, tips
 
-SVG = "{http://www.w3.org/2000/svg}"
-HEIGHT = 11.0
 LINKS = ["gprs", "2g", "good-3g", "slow-4g", "lte", "wifi", "5g-like", "none"]
 STREAMS = (1, 2, 3, 4, 8, 16, 64, 256, 1_000)
 
@@ -45,7 +41,7 @@ def serving_document() -> dict[str, object]:
     return {"provenance": made.PROVENANCE, "null_model": points, "bundle": {"q4": slower, "fp32": slower}}
 
 
-def drawn() -> Iterator[tuple[str, str]]:
+def drawings() -> Iterator[tuple[str, str]]:
     stages = stages_drawing(made.cells(LINKS), "drawnfaces", "SingleStream")
     assert stages is not None
     yield "stages", stages.svg
@@ -59,67 +55,24 @@ def drawn() -> Iterator[tuple[str, str]]:
         yield drawing.file, drawing.svg
 
 
-DRAWN = dict(drawn())
+@pytest.fixture(scope="module")
+def drawn() -> dict[str, str]:
+    return dict(drawings())
 
 
-def boxes(drawing: ElementTree.Element) -> Iterator[tuple[str, float, float, float, float]]:
-    """Text and its left, top, right and bottom; a turned text is upright."""
-    for text in drawing.iter(f"{SVG}text"):
-        x, y, words = float(text.get("x", 0)), float(text.get("y", 0)), text.text or ""
-        width = LETTER_WIDTH * len(words)
-        before = {"start": 0.0, "middle": width / 2, "end": width}[text.get("text-anchor", "start")]
-        if text.get("transform"):
-            yield words, x - HEIGHT, y - width + before, x, y + before
-        else:
-            yield words, x - before, y - HEIGHT + 2, x - before + width, y + 2
+def test_no_two_labels_lie_over_one_another(drawn: dict[str, str]) -> None:
+    assert min(len(texts(svg)) for svg in drawn.values()) > 5
+    assert {name: found for name, svg in drawn.items() if (found := overlapping(svg))} == {}
 
 
-@pytest.mark.parametrize("name", DRAWN)
-def test_no_two_labels_overlap(name: str) -> None:
-    found = list(boxes(ElementTree.fromstring(DRAWN[name])))
-    assert len(found) > 5
-    overlapping = [
-        (a[0], b[0])
-        for a, b in combinations(found, 2)
-        if a[1] < b[3] and b[1] < a[3] and a[2] < b[4] and b[2] < a[4]
-    ]
-    assert overlapping == []
-
-
-@pytest.mark.parametrize("name", DRAWN)
-def test_all_that_is_drawn_lies_within_the_picture(name: str) -> None:
-    drawing = ElementTree.fromstring(DRAWN[name])
-    width, height = float(drawing.get("width", 0)), float(drawing.get("height", 0))
-    for words, left, top, right, bottom in boxes(drawing):
-        assert 0 <= left <= right <= width + 4, words
-        assert 0 <= top <= bottom <= height, words
-    for rect in drawing.iter(f"{SVG}rect"):
-        assert float(rect.get("x", 0)) + float(rect.get("width", 0)) <= width
-        assert float(rect.get("width", 0)) >= 0
-
-
-def test_the_same_results_give_the_same_drawings() -> None:
-    assert dict(drawn()) == DRAWN
-
-
-def tips(name: str) -> list[str]:
-    drawing = ElementTree.fromstring(DRAWN[name])
-    found = (
-        element.findtext(f"{SVG}title")
-        for kind in ("rect", "circle")
-        for element in drawing.iter(f"{SVG}{kind}")
-    )
-    return [tip for tip in found if tip]
-
-
-def test_every_stage_of_every_cell_is_drawn_in_its_length() -> None:
-    found = tips("stages")
+def test_every_stage_of_every_cell_is_drawn(drawn: dict[str, str]) -> None:
+    found = tips(drawn["stages"])
     assert len([tip for tip in found if tip.startswith("siftfunnel, edge only, ")]) == 2 * len(LINKS)
     assert len([tip for tip in found if tip.startswith("siftfunnel, split q4, ")]) == 8 * len(LINKS)
 
 
-def test_the_front_shows_accuracy_and_leakage() -> None:
-    found = tips("front")
+def test_the_front_shows_accuracy_and_leakage(drawn: dict[str, str]) -> None:
+    found = tips(drawn["front"])
     assert "siftfunnel, rate-trained, r1: 150.0 bytes, 96.50" in found
     assert "siftfunnel, rate-trained, r1: 150.0 bytes, 15.90" in found
     assert not any("r2: 220.0 bytes, 1" in tip for tip in found)
@@ -169,22 +122,3 @@ def test_ratios_of_peers_are_medians_over_rounds_and_above_1_is_ours_ahead() -> 
     ]
     assert found["throughput, 1 client"]["Triton"] == pytest.approx(201 / 101)
     assert found["p99, 1 client"] == pytest.approx({"grpc": 200 / 210, "Triton": 2.0})
-
-
-@pytest.mark.parametrize("values", [[60.0, 12_000.0], [1.0, 1.0], [150.0, 151.0], [3.0, 9e6]])
-def test_logarithmic_ticks_span_their_values_and_rise(values: list[float]) -> None:
-    found = log_ticks(values)
-    assert found[0] <= min(values)
-    assert found[-1] >= max(values)
-    assert found == sorted(set(found))
-    assert 2 <= len(found) <= 10
-
-
-def test_bars_of_ratios_reach_to_their_values() -> None:
-    svg = ratio_svg({"a group": {"one": 0.5, "two": 2.0}}, "title", "unit")
-    widths = [
-        float(rect.get("width", 0))
-        for rect in ElementTree.fromstring(svg).iter(f"{SVG}rect")
-        if rect.findtext(f"{SVG}title")
-    ]
-    assert widths[1] == pytest.approx(4 * widths[0], abs=0.5)

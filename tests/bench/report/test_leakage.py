@@ -6,7 +6,6 @@ import pytest
 from PIL import Image
 
 from siftfunnel.bench.report.leakage import Leakage, LeakageBook, more_leaked_db
-from siftfunnel.bench.report.reading import psnr_db
 from tests.bench.report import made
 
 OWN, OPEN = made.DIGESTS["drawnfaces-siftfunnel"], made.DIGESTS["drawnfaces-unprotected"]
@@ -101,9 +100,3 @@ def test_where_no_front_has_a_picture_codec_it_is_measured_on_pictures(tmp_path:
     assert good.psnr_db > bad.psnr_db + 5
     assert book.of_way("cifar10-siftfunnel", OWN, "cloud-only", "jpeg-95") is None
     assert book.of_way(BUNDLE, OWN, "cloud-only", "raw") is None
-
-
-def test_psnr_of_pictures_that_differ_by_one_level_everywhere() -> None:
-    grey = np.full((4, 4, 3), 100, np.uint8)
-    assert psnr_db(grey, grey + 1) == pytest.approx(20 * np.log10(255))
-    assert psnr_db(grey, grey) == float("inf")

@@ -1,30 +1,29 @@
 from dataclasses import replace
 from pathlib import Path
 
-from siftfunnel.bench.cells.result import Cell
-from siftfunnel.bench.report.fronts import front_document
+from siftfunnel.bench.cells.result import STAGES, Cell
+from siftfunnel.bench.report.fronts import front_page
 from siftfunnel.bench.report.leakage import LeakageBook
 from siftfunnel.bench.report.sources import Measured, read_cells
 from siftfunnel.bench.report.summary import summary
-from siftfunnel.bench.report.tables import documents
-from siftfunnel.bench.report.terminal import to_text
-from siftfunnel.lab.tables.cells import Document, Section
-from siftfunnel.lab.tables.rendering import to_markdown
+from siftfunnel.bench.report.tables import pages
+from siftfunnel.lab.reports.pages import to_markdown, to_text
+from siftfunnel.lab.reports.table import Page, Table
 from tests.bench.report import made
 
 BOOK = LeakageBook([made.front()], {})
 
 
-def document(cells_file: Path) -> Document:
-    (found,) = documents(read_cells([cells_file]), BOOK)
+def document(cells_file: Path) -> Page:
+    (found,) = pages(read_cells([cells_file]), BOOK)
     return found
 
 
-def section(found: Document, title: str) -> Section:
+def section(found: Page, title: str) -> Table:
     return next(each for each in found.sections if each.title == title)
 
 
-def texts(found: Section) -> list[list[str]]:
+def texts(found: Table) -> list[list[str]]:
     return [[cell.text for cell in row] for row in found.rows]
 
 
@@ -46,19 +45,7 @@ def test_links_are_told_as_measured_from_slow_to_fast(cells_file: Path) -> None:
 
 def test_stages_come_with_their_sum_and_residual(cells_file: Path) -> None:
     found = section(document(cells_file), "Stages: SingleStream, wifi")
-    assert found.columns[1:] == (
-        "wait",
-        "capture",
-        "edge",
-        "encode",
-        "wire",
-        "queue",
-        "decode",
-        "cloud",
-        "return",
-        "sum",
-        "residual",
-    )
+    assert found.columns[1:] == (*STAGES, "sum", "residual")
     for row in found.rows:
         assert row[10].value is not None
         parts = [cell.value for cell in row[1:10] if cell.value is not None]
@@ -74,7 +61,7 @@ def test_bytes_are_shown_at_four_layers_both_ways(cells_file: Path) -> None:
 
 def test_an_overload_and_lost_frames_are_said(cells_file: Path) -> None:
     cells = (made.overloaded(made.cell(*made.WAYS[3])),)
-    (found,) = documents(Measured(cells, (), ()), BOOK)
+    (found,) = pages(Measured(cells, (), ()), BOOK)
     notes = section(found, "SingleStream, wifi").notes
     assert "‡" in texts(section(found, "SingleStream, wifi"))[0][0]
     assert any("Overloaded" in note for note in notes)
@@ -91,7 +78,7 @@ def test_several_loads_of_one_way_are_told_apart() -> None:
         )
 
     measured = Measured((loaded(0.5), loaded(1.5)), (), ())
-    (found,) = documents(measured, BOOK)
+    (found,) = pages(measured, BOOK)
     labels = [row[0] for row in texts(section(found, "Server, wifi"))]
     assert labels == ["siftfunnel, split q4, load 50%", "siftfunnel, split q4, load 150%, link down 0.5 s"]
     places = summary(measured, BOOK)["cells"]["drawnfaces"]["Server"]["wifi"]["siftfunnel"]["split"]
@@ -124,7 +111,7 @@ def test_a_figure_has_an_address_in_the_summary(cells_file: Path) -> None:
 
 
 def test_a_front_says_bytes_accuracy_and_leakage_of_every_point() -> None:
-    (found,) = front_document(made.front()).sections
+    (found,) = front_page(made.front()).sections
     rows = {row[1]: row for row in texts(found)}
     assert rows["r1"][5:9] == ["1/81.9", "96.50 % [95.5, 97.5]", "-", "15.90 [15.60, 16.20] ?"]
     assert rows["r2"][7:] == ["-", "-", "-", "-"]
@@ -141,8 +128,8 @@ def test_a_leak_says_where_more_training_of_the_attack_helps_and_where_nobody_tr
         if point["leakage"] is not None:
             own = "f" * 64 if point is elsewhere else "a" * 64
             point["leakage"]["all"][point["leakage"]["attack"]]["attacked_sha256"] = own
-    document = front_document(front)
-    (section,) = document.sections
+    page = front_page(front)
+    (section,) = page.sections
     levels = [row[8].rpartition("]")[2].strip() for row in texts(section)]
     by_codec = dict(zip([row[1] for row in texts(section)], levels, strict=True))
     assert (by_codec["q8"], by_codec["r1"], by_codec["jpeg-q75"]) == ("", "?", "")
@@ -152,7 +139,7 @@ def test_a_leak_says_where_more_training_of_the_attack_helps_and_where_nobody_tr
     ]
     assert [note[0] for note in section.notes] == ["↑", "?", "‡"]
     assert untried["leakage"].get("convergence") is None
-    (drawing,) = document.drawings
+    (drawing,) = page.drawings
     assert ">↑<" in drawing.svg
 
 
@@ -160,8 +147,8 @@ def test_a_picture_is_shown_as_answered_without_and_with_training_on_such_files(
     front = made.front()
     tuned = {"accuracy": 0.99, "accuracy_interval": [0.98, 0.995], "pictures": 1_000}
     front["points"][6]["fine_tuned"] = tuned
-    document = front_document(front)
-    rows = {row[1]: row for row in texts(document.sections[0])}
+    page = front_page(front)
+    rows = {row[1]: row for row in texts(page.sections[0])}
     assert rows["jpeg-q20"][6:8] == ["95.00 % [94.0, 96.0]", "99.00 % [98.0, 99.5]"]
-    (drawing,) = document.drawings
+    (drawing,) = page.drawings
     assert "JPEG of the picture, network trained on it" in drawing.svg

@@ -9,7 +9,7 @@ from torch import Tensor
 
 import siftfunnel
 from siftfunnel.lab.attacks.victim import Victim, victim_of_network
-from siftfunnel.lab.networks.cnn import UnprotectedCNN
+from siftfunnel.lab.networks.registry import build_network
 
 FOLDER = Path(siftfunnel.__file__).parent / "assets" / "images" / "drawnfaces"
 MEAN, STD = (0.4914, 0.4822, 0.4465), (0.2023, 0.1994, 0.2010)
@@ -25,7 +25,7 @@ def drawn_faces() -> Tensor:
 def untrained_victim(width: int) -> Victim:
     """The unprotected CNN at 64x64, as initialised."""
     torch.manual_seed(0)
-    network = UnprotectedCNN(width=width, input_size=64, num_classes=10)
+    network = build_network("cnn-unprotected", width=width, input_size=64, num_classes=10)
     return victim_of_network(
         network.to(memory_format=torch.channels_last),  # type: ignore[call-overload]
         mean=MEAN,

@@ -4,14 +4,14 @@ import pytest
 import torch
 from torch import Tensor
 
-from siftfunnel.lab.defences.club import (
+from siftfunnel.lab.defences.infoscissors import (
+    InfoScissors,
     LabelClassifier,
     PatchGaussian,
     categorical_club,
     gaussian_club,
     gaussian_surprise,
 )
-from siftfunnel.lab.defences.infoscissors import InfoScissors
 from tests.lab.defences.steps import batch, loss_of, tiny
 
 

@@ -3,7 +3,7 @@ import pytest
 import torch
 from numpy.typing import NDArray
 
-from siftfunnel.lab.defences.hsic import gaussian_kernel, label_kernel, normalise_kernel, normalised_hsic
+from siftfunnel.lab.defences.bido import gaussian_kernel, label_kernel, normalise_kernel, normalised_hsic
 
 
 def reference(first: NDArray[np.float64], second: NDArray[np.float64], epsilon: float) -> float:

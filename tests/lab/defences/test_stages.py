@@ -2,7 +2,9 @@ import pytest
 import torch
 from torch import nn
 
-from siftfunnel.lab.networks.stages import ChannelGaussianNoise, FeatureDropout, GaussianNoise
+from siftfunnel.lab.defences.feature_dropout import FeatureDropout
+from siftfunnel.lab.defences.gaussian_noise import GaussianNoise
+from siftfunnel.lab.defences.vib import ChannelGaussianNoise
 
 STAGES = [GaussianNoise(0.8), FeatureDropout(0.8), ChannelGaussianNoise(2, 0.5)]
 

@@ -9,13 +9,11 @@ from scipy.fft import dctn
 
 from siftfunnel.lab.defences.autoencoder import Autoencoder, cosine_transform
 from siftfunnel.lab.defences.defence import Step
-from siftfunnel.lab.defences.gaussian import standard_normal_divergence
-from siftfunnel.lab.defences.losses import distance_correlation_squared
+from siftfunnel.lab.defences.losses import distance_correlation_squared, standard_normal_divergence
 from siftfunnel.lab.defences.mid import MID
 from siftfunnel.lab.defences.negative_label_smoothing import NegativeLabelSmoothing
 from siftfunnel.lab.defences.nopeek import NoPeek
-from siftfunnel.lab.defences.vib import VIB
-from siftfunnel.lab.networks.stages import ChannelGaussianNoise
+from siftfunnel.lab.defences.vib import VIB, ChannelGaussianNoise
 from tests.lab.defences.steps import batch, loss_of, number, tiny
 
 

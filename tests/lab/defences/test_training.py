@@ -113,5 +113,5 @@ def test_the_manifest_names_what_happens_at_the_cut(name: str) -> None:
 
 
 def test_bido_has_other_weights_for_resnet() -> None:
-    assert (BiDO().lambda_x, BiDO().lambda_y) == (2, 20)
-    assert (BiDO.for_resnet().lambda_x, BiDO.for_resnet().lambda_y) == (5, 10)
+    assert BiDO.for_family("cnn") == BiDO(lambda_x=2, lambda_y=20)
+    assert BiDO.for_family("resnet18") == BiDO(lambda_x=5, lambda_y=10)

@@ -3,7 +3,7 @@ import torch
 from torch import nn
 
 from siftfunnel.lab.export.folding import folded_copy, round_to_half
-from siftfunnel.lab.networks.bottleneck import GaussianBottleneck
+from siftfunnel.lab.networks.necks import GaussianBottleneck
 from siftfunnel.lab.networks.registry import NETWORKS
 from siftfunnel.lab.networks.split import count_parameters
 from tests.lab.tinynetwork import trained_like

@@ -9,8 +9,8 @@ from torch import nn
 
 from siftfunnel.lab.export.folding import folded_copy, round_to_half
 from siftfunnel.lab.export.graph import write_onnx
-from siftfunnel.lab.networks.bottleneck import GaussianBottleneck
 from siftfunnel.lab.networks.decoder import DecoderSettings, build_decoder
+from siftfunnel.lab.networks.necks import GaussianBottleneck
 from siftfunnel.lab.networks.registry import NETWORKS
 from siftfunnel.lab.networks.residual import ResidualSum
 from siftfunnel.lab.onnx_runner import Runner

@@ -4,23 +4,13 @@ import pytest
 import torch
 from torch import nn
 
-from siftfunnel.lab.networks.bottleneck import GaussianBottleneck
+from siftfunnel.lab.networks.necks import GaussianBottleneck
 from siftfunnel.lab.networks.registry import FAMILIES, NETWORKS, build_network
 from siftfunnel.lab.networks.split import count_parameters
 from tests.lab.tinynetwork import TINY_WIDTH, family_of, tiny_network, trained_like
 
-VARIANTS = ("unprotected", "siftfunnel", "plainfunnel", "autoencoder", "bottleneck", "groupnorm")
 CELLS = {"cnn": 4, "resnet18": 1, "vgg16": 2}
 SIZES = {"cnn": (16, 32, 48, 64), "resnet18": (16, 32, 48), "vgg16": (32, 64)}
-
-
-def test_every_family_has_every_variant() -> None:
-    assert list(FAMILIES) == ["cnn", "resnet18", "vgg16"]
-    assert set(NETWORKS) == {f"{family}-{variant}" for family in FAMILIES for variant in VARIANTS}
-
-
-def test_the_papers_widths() -> None:
-    assert dict(FAMILIES) == {"cnn": 128, "resnet18": 64, "vgg16": 64}
 
 
 @pytest.mark.parametrize(
@@ -138,5 +128,35 @@ def test_an_unknown_architecture_lists_the_known_ones() -> None:
         build_network("resnet", width=32, input_size=32, num_classes=10)
 
 
-def test_the_tiny_widths_cover_every_family() -> None:
-    assert TINY_WIDTH.keys() == FAMILIES.keys()
+@pytest.mark.parametrize("family", FAMILIES)
+@pytest.mark.parametrize("variant", ["unprotected", "autoencoder", "bottleneck", "groupnorm"])
+def test_a_network_is_cut_after_any_stage(family: str, variant: str) -> None:
+    x = torch.randn(2, 3, 32, 32)
+    sizes = {"width": TINY_WIDTH[family], "input_size": 32, "num_classes": 5}
+    stages = list(FAMILIES[family].stages(*sizes.values()))[:-1]
+    for after in stages:
+        torch.manual_seed(0)
+        network = build_network(f"{family}-{variant}", **sizes, cut_after=after).eval()
+        with torch.no_grad():
+            assert tuple(network.edge(x).shape[1:]) == network.feature_shape
+            assert network(x).shape == (2, 5)
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_where_it_is_cut_does_not_change_what_a_network_computes(family: str) -> None:
+    x, made = torch.randn(2, 3, 32, 32), []
+    for after in list(FAMILIES[family].stages(16, 32, 5))[:-1]:
+        torch.manual_seed(0)
+        network = build_network(
+            f"{family}-unprotected", width=16, input_size=32, num_classes=5, cut_after=after
+        )
+        made.append(network.eval()(x))
+    assert all(torch.equal(each, made[0]) for each in made)
+
+
+def test_no_cut_after_the_head_or_at_a_side_that_the_funnel_misses() -> None:
+    sizes = {"width": 32, "input_size": 32, "num_classes": 5}
+    with pytest.raises(ValueError, match="one after each of block 1, block 2"):
+        build_network("cnn-unprotected", **sizes, cut_after="head")
+    with pytest.raises(ValueError, match="ends at a side of 8, a cut after block 3 at 4"):
+        build_network("cnn-siftfunnel", **sizes, cut_after="block 3")

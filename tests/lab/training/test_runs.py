@@ -17,7 +17,6 @@ from siftfunnel.lab.training.classifier import (
     ClassifierTask,
     fit_settings,
     input_spec,
-    sample_rate,
     steps_per_epoch,
 )
 from siftfunnel.lab.training.fitting import OutOfMemoryError, fit
@@ -234,10 +233,13 @@ def test_an_empty_private_batch_is_a_step_of_noise() -> None:
     assert all(moved)
 
 
-def test_the_accounting_counts_the_steps_and_the_rate_of_a_private_epoch() -> None:
+def test_a_private_epoch_has_as_many_batches_as_another_of_as_many_pictures_on_average() -> None:
     wanted = tiny(recipe("cifar10_unprotected"), defence=make_defence("dpsgd"), batch_size=128)
-    assert (steps_per_epoch(wanted, 10_000), sample_rate(wanted, 10_000)) == (78, 0.0128)
-    assert (steps_per_epoch(wanted, 100), sample_rate(wanted, 100)) == (1, 1.0)
+    drawn = list(wanted.defence.batches(10_000, 9_984, 128, torch.Generator().manual_seed(1)))
+    assert len(drawn) == steps_per_epoch(wanted, 10_000) == 78
+    assert float(np.mean([len(batch) for batch in drawn])) == pytest.approx(128, rel=0.05)
+    assert len({len(batch) for batch in drawn}) > 1
+    assert [len(batch) for batch in wanted.defence.batches(100, 100, 128, torch.Generator())] == [100]
 
 
 def test_a_rate_recipe_goes_on_from_a_bundle_or_a_run(tmp_path: Path) -> None:

@@ -1,0 +1,237 @@
+"""Every kind of committed result: where it lies, and the pages and drawings that it becomes."""
+
+import json
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from siftfunnel.bench.cells.result import Cell
+from siftfunnel.bench.edge.table import render_edge
+from siftfunnel.bench.links.probe import Calibration
+from siftfunnel.bench.links.profiles import LinkProfile
+from siftfunnel.bench.pages import render_serving
+from siftfunnel.bench.peers.table import render_peers
+from siftfunnel.bench.recommend.answers import (
+    measured_links,
+    overview_section,
+    recommend,
+    recommendation_json,
+    tasks_of,
+)
+from siftfunnel.bench.recommend.cli import SCENARIO
+from siftfunnel.bench.recommend.prediction import Percentile, leave_one_link_out, prediction_error
+from siftfunnel.bench.recommend.verdicts import Limits
+from siftfunnel.bench.report.curves import throughput_drawing
+from siftfunnel.bench.report.fronts import front_page
+from siftfunnel.bench.report.leakage import LeakageBook
+from siftfunnel.bench.report.naming import machine_line, task_of
+from siftfunnel.bench.report.peers import peers_drawings
+from siftfunnel.bench.report.sources import read_cells, read_fronts, read_inverters, read_json
+from siftfunnel.bench.report.summary import report_files
+from siftfunnel.bench.report.tables import configured_link
+from siftfunnel.bench.stored import read
+from siftfunnel.lab.reports.own_front import front_page as own_front_page
+from siftfunnel.lab.reports.own_networks import networks_page
+from siftfunnel.lab.reports.pages import page_files
+from siftfunnel.lab.reports.table import Drawing, Page, Table
+
+Files = dict[str, str]
+"""What is written, by file name."""
+
+PERCENTILE: Percentile = "p90"
+MOST_PSNR_DB = 25.0
+WISHES: Mapping[str, tuple[str, Limits]] = {
+    "fastest": ("The fastest way over each link", Limits()),
+    "cloud": (
+        "The fastest way if the device is not to hold the whole network",
+        Limits(without=("edge-only",)),
+    ),
+    "private": (
+        f"The same, if the attacks measured are to restore at most {MOST_PSNR_DB:.0f} dB",
+        Limits(most_psnr_db=MOST_PSNR_DB, without=("edge-only",)),
+    ),
+}
+"""What the docs recommend for: name, heading, limits."""
+
+
+def _book(root: Path) -> LeakageBook:
+    """The lab's fronts and the shipped inverters of a checkout.
+
+    No picture is read on the spot: what pages say must not depend on a library's version.
+    """
+    fronts = read_fronts([root / "lab" / "results" / "rates"])
+    return LeakageBook(fronts, read_inverters([root / "siftfunnel" / "assets" / "inverters"]))
+
+
+def _cells(file: Path, root: Path) -> Files:
+    """Tables, drawings and summary of the measured cells."""
+    return report_files(read_cells([file]), _book(root))
+
+
+def _recommended(file: Path, root: Path) -> Files:
+    """The best way over each measured link for every wish, per task, and all verdicts as JSON."""
+    cells = [cell for cell in read_cells([file]).cells if cell.scenario == SCENARIO]
+    by_task: dict[str, list[Cell]] = {task: [] for task in tasks_of(cells)}
+    for cell in cells:
+        by_task[task_of(cell.bundle)].append(cell)
+    book = _book(root)
+    files: Files = {}
+    values: dict[str, Any] = {}
+    for task, group in by_task.items():
+        links = measured_links(group)
+        made = {
+            name: recommend(group, links, book, PERCENTILE, limits) for name, (_, limits) in WISHES.items()
+        }
+        sections = tuple(overview_section(made[name], title) for name, (title, _) in WISHES.items())
+        values[task] = {name: recommendation_json(each) for name, each in made.items()}
+        files |= page_files(
+            Page("recommend", task, f"What to run: {task}", (), sections), f"recommend-{task}"
+        )
+    trials = [trial for group in by_task.values() for trial in leave_one_link_out(group, PERCENTILE)]
+    error = prediction_error(trials)
+    everything = {"schema": 1, "prediction_error": error and asdict(error), "tasks": values}
+    return files | {"recommend.json": json.dumps(everything, indent=1, allow_nan=False) + "\n"}
+
+
+def _fronts(folder: Path, root: Path) -> Files:
+    """One page with a drawing per front."""
+    files: Files = {}
+    for front in read_fronts([folder]):
+        page = front_page(front)
+        files |= page_files(page, f"front-{page.table}")
+    return files
+
+
+def _links(result: Mapping[str, Any]) -> Page:
+    """Links as asked for and as measured, from `siftfunnel bench links NAME... --out`."""
+
+    def profile(each: Mapping[str, Any]) -> LinkProfile:
+        return read(LinkProfile, each["link"], "links.json")
+
+    columns: tuple[tuple[str, Callable[[Mapping[str, Any]], str]], ...] = (
+        ("link", lambda each: profile(each).name),
+        ("asked for", lambda each: configured_link(each["link"])),
+        ("measured", lambda each: str(read(Calibration, each["measured"], "links.json"))),
+        ("kept by", lambda each: str(each["emulation"])),
+        ("source", lambda each: profile(each).source),
+    )
+    table = Table.of("links", "Asked for and measured", result["links"], columns)
+    preamble = (f"Measured on {machine_line(result.get('provenance'))}.",)
+    return Page("links", "links-all", "Emulated links", preamble, (table,))
+
+
+Renderer = Callable[[Path, Path], Files]
+"""Gives files, from the place of a result and the checkout's root."""
+
+
+def _page_of(make: Callable[[Mapping[str, Any]], Page]) -> Renderer:
+    """The page that one JSON object becomes, by its own name."""
+
+    def render(file: Path, root: Path) -> Files:
+        page = make(read_json(file))
+        return page_files(page, page.table)
+
+    return render
+
+
+def _text_of(
+    name: str,
+    write: Callable[[Mapping[str, Any]], str],
+    draw: Callable[[Mapping[str, Any]], Sequence[Drawing]] = lambda result: (),
+) -> Renderer:
+    """The same for a result that is written as Markdown, with drawings behind it."""
+
+    def render(file: Path, root: Path) -> Files:
+        result = read_json(file)
+        drawings = draw(result)
+        shown = [f"![{drawing.caption}]({drawing.file})\n\n{drawing.caption}" for drawing in drawings]
+        text = "\n\n".join([write(result).rstrip(), *shown]) + "\n"
+        return {f"{name}.md": text, **{drawing.file: drawing.svg for drawing in drawings}}
+
+    return render
+
+
+def _throughput(result: Mapping[str, Any]) -> Sequence[Drawing]:
+    made = throughput_drawing(result)
+    return (made,) if made else ()
+
+
+@dataclass(frozen=True)
+class Kind:
+    """One kind of result.
+
+    Attributes:
+        place: File or folder of its JSON, from the checkout's root.
+        render: Gives files.
+        about: What it shows, for the index.
+    """
+
+    place: str
+    render: Renderer
+    about: str
+
+
+CELLS, OWN = "bench/results/cells.json", "lab/results/own"
+REGISTRY: Mapping[str, Kind] = {
+    "recommend": Kind(CELLS, _recommended, "which split and codec for which link"),
+    "cells": Kind(CELLS, _cells, "latency, stages, bytes, accuracy, leakage"),
+    "front": Kind("lab/results/rates", _fronts, "accuracy and leakage against bytes per frame"),
+    "links": Kind("bench/results/links.json", _page_of(_links), "emulated links as measured"),
+    "edge": Kind(
+        "bench/results/edge.json", _text_of("edge", render_edge), "the edge half's time, memory and start"
+    ),
+    "serving": Kind(
+        "bench/results/serving.json",
+        _text_of("serving", render_serving, _throughput),
+        "throughput and latency of the serving path",
+    ),
+    "peers": Kind(
+        "bench/results/peers.json",
+        _text_of("peers", render_peers, peers_drawings),
+        "other model servers, side by side",
+    ),
+    "own-networks": Kind(
+        f"{OWN}/networks.json",
+        _page_of(networks_page),
+        "networks that nobody here wrote: work on the device, bytes, agreement, leakage",
+    ),
+    "own-front": Kind(
+        f"{OWN}/front.json",
+        _page_of(own_front_page),
+        "one of them, agreement against bytes at three cuts beside JPEG and WebP",
+    ),
+}
+
+_HEAD = """\
+# Measured
+
+Written by `siftfunnel bench tables` from committed JSON (`make bench-tables`); change that, not these pages.
+What the figures mean and how to measure them again: [bench.md](../../bench.md).
+"""
+
+
+def all_files(root: Path, say: Callable[[str], None]) -> Files:
+    """Every page of what there is with its drawings, and the index.
+
+    Args:
+        root: Of the checkout.
+        say: Takes a line about each kind that is left out.
+
+    Raises:
+        ValueError: a result that is there and cannot be used.
+    """
+    files: Files = {}
+    index: list[str] = []
+    for name, kind in REGISTRY.items():
+        place = root / kind.place
+        if not (place.is_file() or (place.is_dir() and any(place.glob("*.json")))):
+            why = f"{kind.place} is not measured yet"
+            say(f"{name}: left out: {why}")
+            index.append(f"- {name}: {kind.about}. Not here: {why}.")
+            continue
+        made = kind.render(place, root)
+        pages = [file for file in made if file.endswith(".md")]
+        index += [f"- [{file.removesuffix('.md')}]({file}): {kind.about}" for file in pages]
+        files |= made
+    return {"README.md": "\n".join([_HEAD, *index]) + "\n", **files}

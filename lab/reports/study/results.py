@@ -1,0 +1,233 @@
+"""Reading result files: ``RESULTS/<profile>/<row>.json``, with ``-seed2`` and so on for further seeds.
+
+A result may be half done: what has not been measured or attacked yet is missing and stays missing. Files
+that cannot be used are named and left out. Files of two profiles never meet in one ``Study``.
+"""
+
+import json
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from statistics import fmean, stdev
+from typing import Any
+
+from siftfunnel.lab.reports.study.paper import group_of
+from siftfunnel.lab.reports.table import Figure
+
+SCHEMA = 1
+RESULTS = Path(__file__).resolve().parents[2] / "results"
+EQUAL = "-equal"
+FIGURE2 = "figure2"
+
+Result = Mapping[str, Any]
+
+
+class ResultsError(ValueError):
+    """No results, or none of the profile asked for: says how to make them."""
+
+
+def dig(values: Any, *path: str) -> Any:
+    """What lies under a path of keys, or None.
+
+    Example:
+        >>> dig({"a": {"b": 1}}, "a", "b"), dig({"a": 3}, "a", "b")
+        (1, None)
+    """
+    for key in path:
+        if not isinstance(values, Mapping) or key not in values:
+            return None
+        values = values[key]
+    return values
+
+
+def dig_number(values: Any, *path: str) -> float | None:
+    """The number under a path of keys, or None."""
+    found = dig(values, *path)
+    if isinstance(found, bool) or not isinstance(found, (int, float)):
+        return None
+    return float(found)
+
+
+@dataclass(frozen=True)
+class RowResult:
+    """One row of one profile, all of its seeds.
+
+    Attributes:
+        name: The row.
+        results: One file's contents per seed, by rising seed.
+    """
+
+    name: str
+    results: tuple[Result, ...]
+
+    @property
+    def first(self) -> Result:
+        """The result of the lowest seed."""
+        return self.results[0]
+
+    @property
+    def seeds(self) -> tuple[int, ...]:
+        """The seeds."""
+        return tuple(int(result["seed"]) for result in self.results)
+
+    def figure(self, *path: str, ci95: tuple[str, ...] = ()) -> Figure | None:
+        """The number under a path of keys, with the interval under another; None if no seed has it."""
+        found = [result for result in self.results if dig_number(result, *path) is not None]
+        values = [dig_number(result, *path) or 0.0 for result in found]
+        if not values:
+            return None
+        if len(values) > 1:
+            return Figure(fmean(values), seeds=len(values), spread=stdev(values))
+        interval = dig(found[0], *ci95) if ci95 else None
+        if not (isinstance(interval, list) and len(interval) == 2):
+            return Figure(values[0])
+        return Figure(values[0], float(interval[0]), float(interval[1]))
+
+    def standard(self, attack: str, metric: str, statistic: str = "mean") -> Figure | None:
+        """A standard score of an attack; the interval goes with the mean."""
+        path = ("attacks", attack, "scores", "standard", metric)
+        return self.figure(*path, statistic, ci95=(*path, "ci95") if statistic == "mean" else ())
+
+    def attack_keys(self) -> tuple[str, ...]:
+        """Attacks that any seed ran, in the order of the files."""
+        return tuple(dict.fromkeys(key for result in self.results for key in result["attacks"]))
+
+    def strongest(self) -> str | None:
+        """The attack with the highest mean PSNR; None before any has run."""
+        scored = {key: self.standard(key, "psnr_db") for key in self.attack_keys()}
+        known = {key: figure.value for key, figure in scored.items() if figure is not None}
+        return max(known, key=lambda key: known[key]) if known else None
+
+
+@dataclass(frozen=True)
+class Study:
+    """Everything of one profile.
+
+    Attributes:
+        profile: Its name.
+        rows: Rows by name.
+        figure2: Contents of ``figure2-<family>.json`` by family, of the lowest seed; schema in
+            ``siftfunnel.lab.study.figure2``.
+    """
+
+    profile: str
+    rows: Mapping[str, RowResult]
+    figure2: Mapping[str, Result]
+
+    def every_result(self) -> Iterator[Result]:
+        """Each file's contents, Figure 2 included."""
+        for row in self.rows.values():
+            yield from row.results
+        yield from self.figure2.values()
+
+
+def read_results(root: Path, warn: Callable[[str], None]) -> dict[str, Study]:
+    """All profiles under a folder, by name; what cannot be used is told to ``warn`` and left out.
+
+    JSON files whose ``kind`` is none that tables know (``row`` or ``figure2``) are another tool's and are
+    passed over without a word.
+
+    Raises:
+        ResultsError: nothing to read.
+    """
+    found: dict[str, list[tuple[Path, Result]]] = {}
+    for path in sorted(root.glob("*/*.json")):
+        try:
+            result = _read(path)
+        except (OSError, ValueError) as error:
+            warn(f"{path}: {error}; left out")
+            continue
+        if result is not None:
+            found.setdefault(path.parent.name, []).append((path, result))
+    if not found:
+        raise ResultsError(
+            f"no results in {root}: make some with `siftfunnel lab run cifar10-cnn-none --profile cpu`, or "
+            "name another folder with --results"
+        )
+    return {profile: _study(profile, files) for profile, files in found.items()}
+
+
+def _reject_constant(text: str) -> float:
+    raise ValueError(f"holds {text}, which is no figure")
+
+
+def _read(path: Path) -> Result | None:
+    try:
+        result = json.loads(path.read_text(encoding="utf-8"), parse_constant=_reject_constant)
+    except (json.JSONDecodeError, UnicodeDecodeError) as error:
+        raise ValueError(f"is no JSON ({error})") from error
+    if not isinstance(result, dict):
+        raise ValueError("holds no JSON object")
+    if result.get("kind", "row") not in ("row", FIGURE2):
+        return None
+    if result.get("schema") != SCHEMA:
+        raise ValueError(f"has schema {result.get('schema')!r}, this program reads {SCHEMA}; make it again")
+    check_result(path, result)
+    return in_fair_order(result)
+
+
+OF_CLASS_ORDER = ("mine", "distance_correlation_biased", "distance_correlation_unbiased")
+"""Information figures of the test pictures that depend on the order in which those came."""
+
+
+def in_fair_order(result: Result) -> Result:
+    """The result without information figures that were measured on pictures in class order.
+
+    Results say how many pictures their distance correlation is of since pictures come in an order that says
+    nothing of them; before, its 128 were all of one or two classes, and so were MINE's foreign pairs.
+    """
+    information = result.get("information")
+    if not isinstance(information, Mapping) or "distance_correlation_pictures" in information:
+        return result
+    kept = {key: value for key, value in information.items() if key not in OF_CLASS_ORDER}
+    return {**result, "information": kept, LEFT_OUT: True}
+
+
+LEFT_OUT = "left_out_for_class_order"
+
+
+def check_result(path: Path, result: Result) -> None:
+    """Refuse a result without its identity, or in another profile's folder or under another row's name.
+
+    Raises:
+        ValueError: says what is wrong.
+    """
+    is_row = result.get("kind", "row") == "row"
+    wanted: dict[str, type] = {"profile": str, "seed": int, "profile_settings": dict, "dataset": dict}
+    wanted |= {"row": str, "attacks": dict} if is_row else {"family": str, "points": list}
+    wrong = [key for key, kind in wanted.items() if not isinstance(result.get(key), kind)]
+    if wrong:
+        raise ValueError(f"has no usable {', '.join(wrong)}")
+    if result["profile"] != path.parent.name:
+        raise ValueError(
+            f"is of profile {result['profile']!r} but lies in {path.parent.name!r}; profiles are never mixed"
+        )
+    if is_row:
+        group_of(result["row"])
+    name = result["row"] if is_row else f"{FIGURE2}-{result['family']}"
+    allowed = {name, f"{name}-seed{result['seed']}"}
+    if path.stem not in allowed:
+        raise ValueError(f"holds {name} of seed {result['seed']}, which its name does not say")
+    if is_row and _has_bad_scores(result):
+        raise ValueError("has an attack whose scores lack the mean PSNR")
+
+
+def _has_bad_scores(result: Result) -> bool:
+    path = ("scores", "standard", "psnr_db", "mean")
+    return any(dig_number(attack, *path) is None for attack in result["attacks"].values())
+
+
+def _study(profile: str, files: list[tuple[Path, Result]]) -> Study:
+    rows: dict[str, list[Result]] = {}
+    figure2: dict[str, Result] = {}
+    for _, result in files:
+        if result.get("kind") == FIGURE2:
+            known = figure2.setdefault(result["family"], result)
+            figure2[result["family"]] = min(known, result, key=lambda one: int(one["seed"]))
+        else:
+            rows.setdefault(result["row"], []).append(result)
+    joined = {
+        name: RowResult(name, tuple(sorted(results, key=lambda result: int(result["seed"]))))
+        for name, results in rows.items()
+    }
+    return Study(profile, joined, figure2)

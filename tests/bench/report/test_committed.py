@@ -1,0 +1,124 @@
+"""What is committed in docs is what the committed results give; what is not measured is left out and said."""
+
+import json
+import re
+import shutil
+from pathlib import Path
+
+import pytest
+
+from siftfunnel.bench.report.cli import PROJECT
+from siftfunnel.bench.report.committed import REGISTRY, all_files
+from siftfunnel.cli import main
+from siftfunnel.lab.reports.prose import ProseError, render_prose
+from tests.bench.report import made
+
+DOCS = PROJECT / "docs"
+
+
+@pytest.fixture
+def checkout(tmp_path: Path) -> Path:
+    """A root with made-up cells, a front and links; without edge, serving and peers."""
+    results = tmp_path / "bench" / "results"
+    rates = tmp_path / "lab" / "results" / "rates"
+    for folder in (results, rates, tmp_path / "docs"):
+        folder.mkdir(parents=True)
+    (results / "cells.json").write_text(json.dumps(made.file_of(made.cells())))
+    (rates / "drawnfaces.json").write_text(json.dumps(made.front()))
+    one = made.cell(*made.WAYS[3])
+    link = {"link": one.link, "emulation": "tun", "refused": [], "measured": one.calibration}
+    (results / "links.json").write_text(json.dumps({"provenance": made.PROVENANCE, "links": [link]}))
+    return tmp_path
+
+
+def test_what_is_committed_is_what_the_results_give() -> None:
+    folder = DOCS / "tables" / "bench"
+    committed = {path.name: path.read_text(encoding="utf-8") for path in folder.iterdir()}
+    made_now = all_files(PROJECT, print)
+    assert sorted(committed) == sorted(made_now), "run `make bench-tables`, delete what it no longer writes"
+    stale = [name for name, text in made_now.items() if facts(name, committed[name]) != facts(name, text)]
+    assert stale == [], "run `make bench-tables`"
+
+
+def facts(name: str, text: str) -> object:
+    """What a file says; of a drawing its words, since lines are the drawing library's business."""
+    return sorted(re.findall(r"<(?:text|title)[^>]*>([^<]+)<", text)) if name.endswith(".svg") else text
+
+
+def test_the_page_is_what_its_template_and_the_results_give() -> None:
+    template = (DOCS / "bench.in.md").read_text(encoding="utf-8")
+    assert render_prose(template, PROJECT, DOCS) == (DOCS / "bench.md").read_text(encoding="utf-8"), (
+        "run `make bench-tables`"
+    )
+
+
+MEASURE = re.compile(
+    r"\d[\d,.]*(?: |-)?(?:ms|s|dB|%|percent|bytes|KiB|MB|kbit/s|Mbit/s|frames|points|times)\b"
+)
+DEFINITIONS = ("99 % confidence",)
+
+
+def test_no_measured_figure_stands_in_the_template() -> None:
+    text = (DOCS / "bench.in.md").read_text(encoding="utf-8")
+    without = re.sub(r"\{\{.*?\}\}|^ {4}.*$|`[^`]*`", "", text, flags=re.DOTALL | re.MULTILINE)
+    for definition in DEFINITIONS:
+        without = without.replace(definition, "")
+    assert MEASURE.findall(without) == []
+    assert MEASURE.findall("p90 of 12.5 ms, 1,024 bytes and 3 %") != []
+
+
+def test_what_is_there_becomes_pages_and_what_is_not_is_named(checkout: Path) -> None:
+    said: list[str] = []
+    pages = all_files(checkout, said.append)
+    assert set(pages) == {
+        "README.md",
+        "recommend-drawnfaces.md",
+        "recommend.json",
+        "cells-drawnfaces.md",
+        "cells.json",
+        "stages-drawnfaces-singlestream.svg",
+        "front-drawnfaces.md",
+        "front-drawnfaces.svg",
+        "links-all.md",
+    }
+    assert said == [
+        f"{name}: left out: {REGISTRY[name].place} is not measured yet"
+        for name in ("edge", "serving", "peers", "own-networks", "own-front")
+    ]
+    assert "peers: other model servers, side by side. Not here: " in pages["README.md"]
+    assert "2.2 ms round trip" in pages["links-all.md"]
+
+
+def test_every_drawing_a_page_shows_is_written(checkout: Path) -> None:
+    pages = all_files(checkout, print)
+    shown = {file for text in pages.values() for file in re.findall(r"!\[[^]]*\]\(([^)]+)\)", text)}
+    assert shown == {name for name in pages if name.endswith(".svg")}
+
+
+def test_the_page_regenerates_with_results(checkout: Path) -> None:
+    assert (
+        main(["bench", "tables", "--root", str(checkout), "--out", str(checkout / "docs/tables/bench")]) == 0
+    )
+    shutil.copy(DOCS / "bench.in.md", checkout / "docs" / "bench.in.md")
+    template = (checkout / "docs" / "bench.in.md").read_text(encoding="utf-8")
+    page = render_prose(template, checkout, checkout / "docs")
+    assert "20 cells, 20,000 measured frames over 4 links" in page
+    assert (
+        "![drawnfaces: accuracy and leakage against bytes per frame](tables/bench/front-drawnfaces.svg)"
+        in page
+    )
+    assert "\n#### The fastest way over each link\n" in page
+    assert "*Not measured yet: `docs/tables/bench/peers.md`.*" in page
+    assert "{{" not in page
+    assert "<!--" not in page
+
+
+def test_a_reference_that_no_result_answers_is_an_error(checkout: Path) -> None:
+    template = "<!-- if bench/results/cells.json -->\n{{bench/results/cells : nothing : d}}\n<!-- end -->\n"
+    with pytest.raises(ProseError, match="stopped at nothing"):
+        render_prose(template, checkout, checkout / "docs")
+
+
+def test_a_block_without_its_result_quotes_nothing(tmp_path: Path) -> None:
+    template = "<!-- if nowhere.json -->\n{{nowhere : a : d}}\n<!-- end -->\nafter\n"
+    assert render_prose(template, tmp_path, tmp_path) == "*Not measured yet: `nowhere.json`.*\nafter\n"

@@ -1,0 +1,87 @@
+"""The paper's figures as data, and which of our rows stands for which of the paper's."""
+
+import csv
+from pathlib import Path
+
+import pytest
+
+from siftfunnel.lab.defences.registry import DEFENCES
+from siftfunnel.lab.networks.registry import FAMILIES as NETWORK_FAMILIES
+from siftfunnel.lab.reports.study import paper
+
+METRICS = ("mse", "psnr", "ssim")
+
+
+def lines_of(table: str) -> list[dict[str, str]]:
+    with Path(paper.SOURCE).open(newline="") as file:
+        return [line for line in csv.DictReader(file) if line["table"] == f"T{table}"]
+
+
+@pytest.mark.parametrize("table", ["2", "3", "4", "5"])
+def test_every_row_of_the_paper_has_a_row_of_ours(table: str) -> None:
+    keys = {(table, line["model"], line["method"]) for line in lines_of(table)}
+    assert keys
+    assert keys == {key for key in paper.PAPER_ROWS if key[0] == table}
+
+
+def test_every_row_of_ours_names_a_defence_and_a_family_that_exist() -> None:
+    rows = [*paper.PAPER_ROWS.values(), *(row for extra in paper.EXTRA_ROWS.values() for row in extra)]
+    # the rate-trained funnel goes on from a bundle and has no row of its own
+    assert {paper.defence_of(row) for row in rows} == set(DEFENCES) - {"siftfunnel-rate"}
+    assert {paper.group_of(row)[1] for row in rows} <= set(NETWORK_FAMILIES)
+
+
+def test_the_mapping_in_a_few_literal_cases() -> None:
+    assert paper.PAPER_ROWS["2", "CNN", "NLS"] == "cifar10-cnn-negative-label-smoothing"
+    assert paper.PAPER_ROWS["3", "VGG16", "SiftFunnel"] == "cifar10-vgg16-siftfunnel"
+    assert paper.PAPER_ROWS["4", "ResNet-18", "AE-based"] == "cifar10-resnet18-autoencoder"
+    assert paper.PAPER_ROWS["5", "CNN", "Unprotected"] == "facescrub-cnn-none"
+    assert paper.EXTRA_ROWS["2"] == ("cifar10-cnn-funnel-cross-entropy", "cifar10-cnn-nopeek")
+
+
+@pytest.mark.parametrize("table", ["2", "3", "4", "5"])
+def test_joined_rows_hold_every_figure_of_the_file(table: str) -> None:
+    rows = {(row.model, row.method): row for row in paper.paper_rows(table)}
+    for line in lines_of(table):
+        row = rows[line["model"], line["method"]]
+        scenario = row.gray_box if line["gen_scenario"] == "gray-box" else row.black_box
+        assert scenario is not None
+        assert [getattr(scenario, name) for name in METRICS] == [line[f"gen_{name}"] for name in METRICS]
+        assert row.accuracy == line["test_acc"]
+        assert row.drop == line["acc_drop"]
+        # of the two lines of a method attacked twice, only the second has what is not an inverter's
+        if line["gen_scenario"] == "gray-box" or row.gray_box is None:
+            white = [getattr(row.white_box, name) for name in METRICS]
+            assert white == [line[f"mle_{name}"] for name in METRICS]
+            assert row.mutual_information == line["MI"]
+            assert row.effective_information == line["delta_z"]
+            assert row.edge_parameters == line["edge_params"]
+
+
+def test_table_2_in_literal_figures() -> None:
+    rows = {row.method: row for row in paper.paper_rows("2")}
+    assert list(rows) == list(paper.METHODS)
+    sift = rows["SiftFunnel"]
+    assert (sift.accuracy, sift.drop) == ("85.49", "-2.79")
+    assert sift.white_box == paper.Printed("0.6792", "6.4510", "0.0051")
+    assert sift.black_box == paper.Printed("0.1166", "14.1112", "0.5419")
+    assert sift.gray_box == paper.Printed("0.0639", "16.7314", "0.7647")
+    assert (sift.mutual_information, sift.effective_information) == ("0.0167", "1006")
+    assert sift.edge_parameters == "14911"
+    assert rows["NLS"].accuracy == ""
+    assert rows["BiDO"].gray_box is None
+
+
+def test_table_3_goes_from_the_cnn_to_vgg() -> None:
+    assert [row.model for row in paper.paper_rows("3")] == ["CNN", "ResNet-18", "VGG16"]
+
+
+def test_misprints_name_rows_that_exist() -> None:
+    for table, method in paper.MISPRINTS:
+        assert method in {row.method for row in paper.paper_rows(table)}
+
+
+@pytest.mark.parametrize("name", ["cifar10", "cnn-none", "cifar10-lenet-none", "cifar10-cnn"])
+def test_a_name_that_is_no_row_is_refused(name: str) -> None:
+    with pytest.raises(ValueError, match="<dataset>-<family>-<defence>"):
+        paper.group_of(name)
