@@ -22,7 +22,7 @@ from torch import Tensor
 from siftfunnel.lab.arguments import say
 from siftfunnel.lab.data.datasets import load_splits
 from siftfunnel.lab.data.images import ImageSet, Splits
-from siftfunnel.lab.export.unfolding import load_from_bundle
+from siftfunnel.lab.graphs.unfolding import load_from_bundle
 from siftfunnel.lab.metrics.intervals import learned_nothing
 from siftfunnel.lab.networks.split import SplitNetwork
 from siftfunnel.lab.training.checkpoints import RUN, Progress, RunFolder, RunFolderError

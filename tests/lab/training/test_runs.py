@@ -25,7 +25,7 @@ from siftfunnel.lab.training.runs import load_run, settled, store_run, train_rec
 from siftfunnel.shared.bundle import load_bundle
 from siftfunnel.shared.preprocess import InputSpec
 from siftfunnel.shipped import assets_directory
-from tests.lab.export.test_unfolding import bundle_of
+from tests.lab.graphs.test_unfolding import bundle_of
 from tests.lab.pictures import coloured_set, write_data_directory
 
 CPU = torch.device("cpu")

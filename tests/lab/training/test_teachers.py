@@ -15,7 +15,7 @@ from siftfunnel.lab.training.runs import train_recipe
 from siftfunnel.lab.training.teachers import soft_labels
 from siftfunnel.shared.bundle import Bundle
 from siftfunnel.shared.preprocess import normalise
-from tests.lab.export.test_unfolding import bundle_of, trained_like
+from tests.lab.graphs.test_unfolding import bundle_of, trained_like
 from tests.lab.pictures import coloured_set, write_data_directory
 from tests.lab.training.test_runs import tiny
 
