@@ -1,17 +1,12 @@
 """Small questions over HTTP, past the environment's proxy: straight to an address that somebody named."""
 
-import base64
-import urllib.request
 from collections.abc import Mapping
-from http.client import HTTPException
-from urllib.error import HTTPError, URLError
-from urllib.parse import unquote, urlsplit
+
+import httpx
 
 from siftfunnel.shared.showing import without_credentials
 
 MAX_ANSWER_BYTES = 64 * 2**20
-
-_STRAIGHT = urllib.request.build_opener(urllib.request.ProxyHandler({}))
 
 
 class AskError(RuntimeError):
@@ -47,26 +42,19 @@ def ask(
     Raises:
         AskError: see there.
     """
+    # what is not compressed cannot grow
+    plain = {"Accept-Encoding": "identity", **(headers or {})}
+    told = bytearray()
     try:
-        parts = urlsplit(url)
-        sender, _, place = parts.netloc.rpartition("@")
-        request = urllib.request.Request(
-            parts._replace(netloc=place).geturl(), body or None, dict(headers or {}), method=method
-        )
-        if sender:
-            token = base64.b64encode(unquote(sender).encode()).decode("ascii")
-            request.add_unredirected_header("Authorization", f"Basic {token}")
-        try:
-            answer = _STRAIGHT.open(request, timeout=wait_s)
-        except HTTPError as error:
-            answer = error
-        with answer:
-            told = answer.read(most_bytes + 1)
-            status = int(answer.status)
-    except URLError as error:
-        raise AskError(str(error.reason) or type(error).__name__, unreached=True) from None
-    except (OSError, HTTPException, ValueError) as error:
-        raise AskError(str(error) or type(error).__name__) from None
-    if len(told) > most_bytes:
-        raise AskError(f"an answer of more than {most_bytes} bytes")
-    return status, told
+        with (
+            httpx.Client(timeout=wait_s, trust_env=False, follow_redirects=True) as client,
+            client.stream(method, url, content=body, headers=plain) as answer,
+        ):
+            for part in answer.iter_raw():
+                told += part
+                if len(told) > most_bytes:
+                    raise AskError(f"an answer of more than {most_bytes} bytes")
+    except (httpx.HTTPError, httpx.InvalidURL, OSError, ValueError) as error:
+        is_unreached = isinstance(error, httpx.ConnectError)
+        raise AskError(str(error) or type(error).__name__, is_unreached) from None
+    return answer.status_code, bytes(told)

@@ -15,7 +15,7 @@ from siftfunnel.cloud_server.lane import Lane
 from siftfunnel.cloud_server.metrics import BundleMetrics, Metrics
 from siftfunnel.cloud_server.ticket import Owner
 from siftfunnel.shared.bundle import Bundle, BundleError, find_bundles
-from siftfunnel.shared.manifest_fields import output_as_json
+from siftfunnel.shared.manifest_fields import as_json
 from siftfunnel.shared.rpc import split_inference_pb2 as pb
 from siftfunnel.shared.selftest import check_cloud
 from siftfunnel.shared.storage import Problem
@@ -85,7 +85,7 @@ class ServedBundle:
             "label_kind": manifest.label_kind,
             "num_classes": len(manifest.classes),
             "feature_shape": list(manifest.feature.shape),
-            "outputs": [output_as_json(output) for output in manifest.given],
+            "outputs": [as_json(output) for output in manifest.given],
             "codecs": [
                 {"name": codec.name, "index": codec.index, "max_payload_bytes": codec.max_payload_bytes}
                 for codec in self.codecs

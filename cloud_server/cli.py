@@ -9,7 +9,7 @@ import json
 import logging
 import os
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -222,19 +222,6 @@ def announce(server: "CloudServer") -> None:
 
         _log.warning("nobody reads the ready line on standard output (%s)", error.strerror)
         forget_standard_output()
-
-
-def main(argv: Sequence[str] | None = None) -> int:
-    """`python -m siftfunnel.cloud_server`: the same command where only this room is installed."""
-    parser = argparse.ArgumentParser(
-        prog="cloud_server", description=_DESCRIPTION, epilog=_EPILOG, formatter_class=_Formatter
-    )
-    _add_arguments(parser)
-    try:
-        return run(parser.parse_args(argv))
-    except (ValueError, OSError, RuntimeError) as error:
-        print(f"cloud_server: {error}", file=sys.stderr)
-        return 2 if isinstance(error, ValueError) else 1
 
 
 def _tls_from(args: argparse.Namespace) -> TlsFiles | None:

@@ -20,10 +20,9 @@ from siftfunnel.edge_client.settings import (
     SourceChoice,
     WindowPolicy,
 )
-from siftfunnel.shared.console import on_console
 from siftfunnel.shared.ports import Endpoint
 from siftfunnel.shared.settings import add_flags, from_flags
-from siftfunnel.shared.showing import printable, without_credentials
+from siftfunnel.shared.showing import printable
 
 if TYPE_CHECKING:
     from siftfunnel.edge_client.client import SplitClient
@@ -311,28 +310,3 @@ def _preview(args: argparse.Namespace) -> "PreviewServer | None":
 
 def _warn(text: str) -> None:
     print(text, file=sys.stderr, flush=True)
-
-
-def main(argv: Sequence[str] | None = None) -> int:
-    """`python -m siftfunnel.edge_client edge|classify`: the same where only this room is installed."""
-    parser = argparse.ArgumentParser(prog="python -m siftfunnel.edge_client", description=_EDGE)
-    subparsers = parser.add_subparsers(metavar="COMMAND", required=True)
-    add_edge_parser(subparsers)
-    add_classify_parser(subparsers)
-    return on_console(lambda: _run(parser.parse_args(argv)))
-
-
-def _run(args: argparse.Namespace) -> int:
-    try:
-        code: int = args.run(args)
-    except BrokenPipeError:
-        raise
-    except (ValueError, OSError) as error:
-        _warn(f"edge_client: {without_credentials(str(error))}")
-        return 2 if isinstance(error, ValueError) else 1
-    except Exception as error:
-        if not type(error).__module__.startswith("siftfunnel."):
-            raise
-        _warn(f"edge_client: {without_credentials(str(error))}")
-        return 1
-    return code

@@ -6,7 +6,6 @@ import random
 import time
 from collections.abc import AsyncIterator, Callable, Iterable, Iterator
 from dataclasses import replace
-from functools import partial
 from os import PathLike
 from pathlib import Path
 from types import TracebackType
@@ -16,7 +15,7 @@ import numpy as np
 from PIL import Image
 
 from siftfunnel.edge_client.address import ServerAddress
-from siftfunnel.edge_client.delivery import STOPPED, Delivery, Servers
+from siftfunnel.edge_client.delivery import STOPPED, Delivery
 from siftfunnel.edge_client.encoder import Encoder
 from siftfunnel.edge_client.errors import FrameFailed
 from siftfunnel.edge_client.expected import Expected
@@ -24,7 +23,7 @@ from siftfunnel.edge_client.kept import KeptConnection
 from siftfunnel.edge_client.model import EdgeModel
 from siftfunnel.edge_client.outcome import CANCELLED, Answer, Outcome
 from siftfunnel.edge_client.picture import Picture, as_picture
-from siftfunnel.edge_client.producer import Item, OnHandedIn, Producer, frame_of
+from siftfunnel.edge_client.producer import OnHandedIn, Producer
 from siftfunnel.edge_client.reconnection import Reconnection
 from siftfunnel.edge_client.rotation import Rotation
 from siftfunnel.edge_client.settings import ClientSettings
@@ -158,16 +157,15 @@ class SplitClient:
     def _single(self) -> Delivery:
         """A stream for one frame, on the connection that all of these share."""
         self._check_open()
-        delivery = self._delivery(self._kept.call, self._kept)
+        delivery = self._delivery(self._kept.call)
         self._singles.add(delivery)
         return delivery
 
     def _classify(self, picture: object, label: str | None, delivery: Delivery) -> Answer:
         read_s = time.monotonic()
         try:
-            encoded = self._encoder.encode(as_picture(picture, label))
-            item = Item(0, encoded.picture, read_s, next(self._numbers))
-            outcome = delivery.deliver(frame_of(encoded, item, self.settings.budget_ms))
+            encoded = self._encoder.encode(replace(as_picture(picture, label), index=0, read_s=read_s))
+            outcome = delivery.deliver(encoded.frame(next(self._numbers), self.settings.budget_ms))
         finally:
             self._singles.discard(delivery)
         if isinstance(outcome, Answer):
@@ -223,8 +221,9 @@ class SplitClient:
         self._check_open()
         pictures = source if isinstance(source, Source) else IterableSource(_several(source))
         frames_per_message = 1 if pictures.keeps_latest else self.settings.frames_per_message
-        dial = partial(StreamCall, ask=self._ask, several=frames_per_message > 1)
-        delivery = self._delivery(dial, self._servers, frames_per_message)
+        delivery = self._delivery(
+            lambda: StreamCall(self._servers.turn(), self._ask, frames_per_message > 1), frames_per_message
+        )
         producer = Producer(
             pictures,
             self._encoder,
@@ -238,15 +237,13 @@ class SplitClient:
         self._streams.add(stream)
         return stream
 
-    def _delivery(
-        self, dial: Callable[[ServerAddress], StreamCall], servers: Servers, frames_per_message: int = 1
-    ) -> Delivery:
+    def _delivery(self, dial: Callable[[], StreamCall], frames_per_message: int = 1) -> Delivery:
         return Delivery(
             dial,
             InFlightWindow(self.settings.window, random.random),
             Reconnection(self.settings.reconnect, random.random, len(self._servers)),
             self._agreement,
-            servers,
+            self._address,
             frames_per_message=frames_per_message,
         )
 

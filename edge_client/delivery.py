@@ -41,6 +41,10 @@ _UNCOLLECTED_BYTES = 64 * 2**20
 class Call(Protocol):
     """One stream on one connection; `siftfunnel.edge_client.transport.StreamCall` is the real one."""
 
+    @property
+    def address(self) -> ServerAddress:
+        """The server that is called."""
+
     def open(self, frames: Iterator[list[pb.Frame]]) -> Terms:
         """Open it; see `StreamCall.open`."""
 
@@ -54,26 +58,15 @@ class Call(Protocol):
         """Free the connection, unless it is one that others use and it is not broken."""
 
 
-class Servers(Protocol):
-    """Which server is dialled next; `siftfunnel.edge_client.rotation.Rotation` is one."""
-
-    @property
-    def address(self) -> ServerAddress:
-        """All of them."""
-
-    def turn(self) -> ServerAddress:
-        """The server whose turn it is."""
-
-
 class Delivery:
     """Delivers frames and collects exactly one outcome for each.
 
     Args:
-        dial: makes a call to a server that is not open yet.
+        dial: makes a call, not open yet, to the server whose turn it is.
         window: the frames' whereabouts.
         reconnection: when to dial again.
         agreement: bundle and codec.
-        servers: one or several.
+        address: one server or several.
         frames_per_message: frames that may be sent together, where the call can do that.
 
     Attributes:
@@ -83,11 +76,11 @@ class Delivery:
 
     def __init__(
         self,
-        dial: Callable[[ServerAddress], Call],
+        dial: Callable[[], Call],
         window: InFlightWindow,
         reconnection: Reconnection,
         agreement: Agreement,
-        servers: Servers,
+        address: ServerAddress,
         frames_per_message: int = 1,
     ) -> None:
         self._dial = dial
@@ -95,9 +88,8 @@ class Delivery:
         self._window = window
         self._reconnection = reconnection
         self._agreement = agreement
-        self._servers = servers
-        self._redial = Redial(reconnection, servers.address)
-        self._server = servers.address
+        self._redial = Redial(reconnection, address)
+        self._server = address
         self.on_outcome: Callable[[], None] | None = None
         lock = threading.Lock()
         self._work = threading.Condition(lock)
@@ -111,7 +103,7 @@ class Delivery:
         self._done_s: float | None = None
         self._fault: str | None = None
         self._terms = Terms()
-        self._was_connected = False
+        self._was_connected = self._is_single = False
         self._over = threading.Event()
         self.error: EdgeError | None = None
         self._threads = [
@@ -130,6 +122,7 @@ class Delivery:
             return failure_of(
                 Failed(Held(frame), outcome.CANCELLED, STOPPED), self._agreement, time.monotonic()
             )
+        self._is_single = True
         self.finish()
         self.start()
         result = self.next_outcome()
@@ -265,8 +258,8 @@ class Delivery:
 
     def _serve_one_call(self) -> None:
         """Dial, send and receive until the call ends; then wait as the backoff says."""
-        self._server = self._servers.turn()
-        call = self._dial(self._server)
+        call = self._dial()
+        self._server = call.address
         now_s = time.monotonic()
         with self._work:
             self._call, self._opened, self._fault, self._dialled_s = call, False, None, now_s
@@ -380,6 +373,9 @@ class Delivery:
             result = take_reply(self._window, reply, self._agreement, self._terms, now_s)
             if result is not None:
                 self._publish(result)
+            elif self._is_single and self._window.in_flight:
+                # the one reply that can come has another frame's number
+                self._window.damaged(now_s)
             if self._window.in_flight < in_flight and not self._window.draining:
                 self._reconnection.answered()
             self._collect()

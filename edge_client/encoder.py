@@ -7,6 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from siftfunnel.edge_client.errors import ImageError, at_the_boundary
+from siftfunnel.edge_client.frame import EncodedFrame
 from siftfunnel.edge_client.model import EdgeModel
 from siftfunnel.edge_client.picture import Picture
 from siftfunnel.shared.placement import Transform
@@ -31,6 +32,25 @@ class Encoded:
     payload: bytes
     edge_ms: float
     transform: Transform | None = None
+
+    def frame(self, sequence: int, budget_ms: int | None) -> EncodedFrame:
+        """What travels of it: the picture and its pixels stay behind.
+
+        Args:
+            sequence: its number.
+            budget_ms: how long after the picture was read an answer is of use; None for ever.
+        """
+        picture = self.picture
+        return EncodedFrame(
+            sequence,
+            picture.name,
+            picture.label,
+            self.payload,
+            self.edge_ms,
+            None if budget_ms is None else picture.read_s + budget_ms / 1000,
+            picture.index,
+            self.transform,
+        )
 
 
 class Encoder:

@@ -21,6 +21,8 @@ class Picture:
         sequence: the number of its frame where the source gives it one, so that several streams number it
             alike; None takes the client's next.
         problem: why there is nothing to decode, where the source knows; None otherwise.
+        index: its number in the source, from 0; whoever reads the source sets it.
+        read_s: when it was read, on the monotonic clock; likewise.
     """
 
     name: str
@@ -28,6 +30,8 @@ class Picture:
     label: str | None = None
     sequence: int | None = None
     problem: str | None = None
+    index: int = 0
+    read_s: float = 0.0
 
     def decodable(self) -> Path | bytes | BinaryIO | Image.Image:
         """The picture in a form that `siftfunnel.shared.preprocess.prepare` takes.

@@ -5,13 +5,12 @@ import threading
 import time
 from collections.abc import Callable, Generator, Iterator, Mapping
 from contextlib import closing
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from types import MappingProxyType
 
 from siftfunnel.edge_client.delivery import Delivery
 from siftfunnel.edge_client.encoder import Encoded, Encoder
 from siftfunnel.edge_client.errors import CodecError, DeviceExhausted, ImageError, ModelError
-from siftfunnel.edge_client.frame import EncodedFrame
 from siftfunnel.edge_client.outcome import DEVICE, ENCODE, IMAGE, INTERNAL, MODEL, FrameFailure, Superseded
 from siftfunnel.edge_client.picture import Picture
 from siftfunnel.edge_client.sources.source import Source
@@ -30,41 +29,24 @@ _EXHAUSTED_WAITS_S = (0.1, 0.5, 1.0, 2.0, 4.0)
 """Waits for file descriptors to come free, one after the other."""
 
 
-@dataclass(frozen=True, slots=True)
-class Item:
-    """A picture that was read.
-
-    Attributes:
-        index: its number in the source, from 0.
-        picture: not encoded yet.
-        read_s: when it was read, on the monotonic clock.
-        sequence: its frame's number; None before it has one.
-    """
-
-    index: int
-    picture: Picture
-    read_s: float
-    sequence: int | None = None
-
-
 class LatestSlot:
     """Room for one picture: a newer one pushes the older one out, which is given back to be counted."""
 
     def __init__(self) -> None:
         self._changed = threading.Condition()
-        self._held: Item | None = None
+        self._held: Picture | None = None
         self._closed = False
 
-    def put(self, item: Item) -> Item | None:
+    def put(self, picture: Picture) -> Picture | None:
         """Hold a picture and return the one it pushed out; after `close` that is the picture itself."""
         with self._changed:
             if self._closed:
-                return item
-            pushed_out, self._held = self._held, item
+                return picture
+            pushed_out, self._held = self._held, picture
             self._changed.notify_all()
             return pushed_out
 
-    def take(self) -> Item | None:
+    def take(self) -> Picture | None:
         """Wait for a picture; None once the slot is closed and empty."""
         with self._changed:
             self._changed.wait_for(lambda: self._held is not None or self._closed)
@@ -76,29 +58,6 @@ class LatestSlot:
         with self._changed:
             self._closed = True
             self._changed.notify_all()
-
-
-def frame_of(encoded: Encoded, item: Item, budget_ms: int | None) -> EncodedFrame:
-    """An encoded picture as the window takes it.
-
-    Args:
-        encoded: what is sent.
-        item: what it was made from, with its number.
-        budget_ms: how long after it was read its answer is of use; None for ever.
-    """
-    assert item.sequence is not None
-    deadline_s = None if budget_ms is None else item.read_s + budget_ms / 1000
-    name, label = item.picture.name, item.picture.label
-    return EncodedFrame(
-        item.sequence,
-        name,
-        label,
-        encoded.payload,
-        encoded.edge_ms,
-        deadline_s,
-        item.index,
-        encoded.transform,
-    )
 
 
 class Producer:
@@ -167,29 +126,29 @@ class Producer:
             self._delivery.finish()
 
     def _run_blocking(self) -> None:
-        with closing(self._items()) as items:
-            for item in items:
-                encoded = self._encode(item)
+        with closing(self._pictures()) as pictures:
+            for picture in pictures:
+                encoded = self._encode(picture)
                 if encoded is None:
                     continue
                 if not self._delivery.wait_for_room(self._limit) or self._stop.is_set():
                     return
-                if not self._hand_in(self._numbered(item), encoded):
+                if not self._hand_in(self._numbered(picture), encoded):
                     self.handed_in -= 1
 
-    def _items(self) -> Generator[Item, None, None]:
+    def _pictures(self) -> Generator[Picture, None, None]:
         """What the source gives; close it where reading ends early, so that the source lets go too."""
         for index, picture in enumerate(self._source.pictures(self._stop)):
-            yield Item(index, picture, time.monotonic())
+            yield replace(picture, index=index, read_s=time.monotonic())
 
     def _run_latest(self) -> None:
         reader = threading.Thread(target=self._read_latest, name="edge-reader", daemon=True)
         reader.start()
         try:
-            while self._delivery.wait_for_room(self._limit) and (item := self._slot.take()) is not None:
-                encoded = self._encode(item)
-                if encoded is not None and not self._hand_in(item, encoded):
-                    self._supersede(item)
+            while self._delivery.wait_for_room(self._limit) and (picture := self._slot.take()) is not None:
+                encoded = self._encode(picture)
+                if encoded is not None and not self._hand_in(picture, encoded):
+                    self._supersede(picture)
         finally:
             self._stop.set()
             self._slot.close()
@@ -200,9 +159,9 @@ class Producer:
 
     def _read_latest(self) -> None:
         try:
-            with closing(self._items()) as items:
-                for item in items:
-                    if (pushed_out := self._slot.put(self._numbered(item))) is not None:
+            with closing(self._pictures()) as pictures:
+                for picture in pictures:
+                    if (pushed_out := self._slot.put(self._numbered(picture))) is not None:
                         self._supersede(pushed_out)
                     if self._stop.is_set():
                         return
@@ -211,13 +170,13 @@ class Producer:
         finally:
             self._slot.close()
 
-    def _numbered(self, item: Item) -> Item:
+    def _numbered(self, picture: Picture) -> Picture:
         """The picture as a frame: from here on it is owed an outcome."""
         self.handed_in += 1
-        given = item.picture.sequence
-        return replace(item, sequence=next(self._numbers) if given is None else given)
+        given = picture.sequence
+        return replace(picture, sequence=next(self._numbers)) if given is None else picture
 
-    def _encode(self, item: Item) -> Encoded | None:
+    def _encode(self, picture: Picture) -> Encoded | None:
         """Encode a picture; None where that failed, which is its outcome and nobody else's.
 
         Raises:
@@ -225,48 +184,46 @@ class Producer:
         """
         for tries, wait_s in enumerate((*_EXHAUSTED_WAITS_S, None)):
             try:
-                return self._encoder.encode(item.picture)
+                return self._encoder.encode(picture)
             except DeviceExhausted as error:
                 if wait_s is None or self._stop.is_set():
-                    self._fail(item, DEVICE, str(error))
+                    self._fail(picture, DEVICE, str(error))
                     if self._stop.is_set():
                         break
                     raise
                 if not tries:
-                    _log.warning("%s: %s; trying again", item.picture.name, error)
+                    _log.warning("%s: %s; trying again", picture.name, error)
                 self._stop.wait(wait_s)
             except Exception as error:
-                self._fail(item, *_told(error))
+                self._fail(picture, *_told(error))
                 break
         return None
 
-    def _hand_in(self, item: Item, encoded: Encoded) -> bool:
+    def _hand_in(self, picture: Picture, encoded: Encoded) -> bool:
         """False where the stream was closed in the meantime."""
-        assert item.sequence is not None
+        assert picture.sequence is not None
         try:
             if self._on_handed_in is not None:
-                self._on_handed_in(item.sequence, encoded)
-            return self._delivery.hand_in(frame_of(encoded, item, self._budget_ms))
+                self._on_handed_in(picture.sequence, encoded)
+            return self._delivery.hand_in(encoded.frame(picture.sequence, self._budget_ms))
         except Exception as error:
-            self._fail(item, INTERNAL, f"the frame could not be handed in: {error!r}")
+            self._fail(picture, INTERNAL, f"the frame could not be handed in: {error!r}")
             return True
 
-    def _supersede(self, item: Item) -> None:
-        assert item.sequence is not None
-        picture = item.picture
+    def _supersede(self, picture: Picture) -> None:
+        assert picture.sequence is not None
         bundle, codec = self._encoder.model.bundle.name, self._encoder.codec.name
         self._delivery.report(
-            Superseded(item.sequence, picture.name, picture.label, bundle, codec, item.index)
+            Superseded(picture.sequence, picture.name, picture.label, bundle, codec, picture.index)
         )
 
-    def _fail(self, item: Item, code: str, message: str) -> None:
+    def _fail(self, picture: Picture, code: str, message: str) -> None:
         """Report a failure; a picture that does not decode never becomes a frame, any other does."""
-        if item.sequence is None and code != IMAGE:
-            item = self._numbered(item)
-        picture = item.picture
+        if picture.sequence is None and code != IMAGE:
+            picture = self._numbered(picture)
         bundle, codec = self._encoder.model.bundle.name, self._encoder.codec.name
-        failure = FrameFailure(item.sequence, picture.name, picture.label, code, message)
-        self._delivery.report(replace(failure, bundle=bundle, codec=codec, index=item.index))
+        failure = FrameFailure(picture.sequence, picture.name, picture.label, code, message)
+        self._delivery.report(replace(failure, bundle=bundle, codec=codec, index=picture.index))
 
 
 def _told(error: Exception) -> tuple[str, str]:

@@ -189,6 +189,7 @@ class StreamCall:
     def __init__(
         self, address: ServerAddress, ask: Ask, several: bool = False, kept: Connection | None = None
     ) -> None:
+        self.address = address
         self._connection = kept or Connection(address, ask.message_bytes)
         self._is_kept = kept is not None
         self._ask = ask

@@ -11,7 +11,6 @@ import base64
 import binascii
 import json
 import math
-from collections.abc import Iterable, Iterator
 from dataclasses import asdict, dataclass
 from typing import Literal, get_args
 
@@ -61,22 +60,6 @@ class FlowRecord:
             raise FlowError(f"wire_bytes must not be negative, not {self.wire_bytes}")
 
 
-@dataclass(frozen=True)
-class BadLine:
-    """A line that a tolerant reader stepped over.
-
-    Attributes:
-        number: counted from 1.
-        reason: which field is wrong and why.
-    """
-
-    number: int
-    reason: str
-
-    def __str__(self) -> str:
-        return f"line {self.number}: {self.reason}"
-
-
 def write_flow(record: FlowRecord) -> str:
     r"""One record as one line, newline included.
 
@@ -111,21 +94,6 @@ def read_flow(line: str) -> FlowRecord:
         )
     except FieldError as error:
         raise FlowError(str(error)) from None
-
-
-def read_flows(lines: Iterable[str]) -> Iterator[FlowRecord | BadLine]:
-    """Read many lines and go on after a bad one.
-
-    Blank lines are skipped. A file that is still being written may end in half a line: that is
-    a `BadLine` like any other, the caller decides whether to mind.
-    """
-    for number, line in enumerate(lines, start=1):
-        if not line.strip():
-            continue
-        try:
-            yield read_flow(line)
-        except FlowError as error:
-            yield BadLine(number, str(error))
 
 
 def _message(fields: Fields) -> bytes:

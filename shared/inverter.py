@@ -13,6 +13,7 @@ from typing import Any
 from siftfunnel.shared.digests import is_digest
 from siftfunnel.shared.json_fields import FieldError, Fields, parse_object
 from siftfunnel.shared.manifest import BundleError, FileEntry, is_name, read_file_entries
+from siftfunnel.shared.manifest_fields import as_json
 from siftfunnel.shared.storage import (
     Problem,
     file_entries,
@@ -110,10 +111,7 @@ def write_inverter(
         "bundle_name": bundle_name,
         "bundle_digest": bundle_digest,
         "report": dict(report),
-        "files": {
-            name: {"sha256": entry.sha256, "size_bytes": entry.size_bytes}
-            for name, entry in file_entries(files).items()
-        },
+        "files": {name: as_json(entry) for name, entry in file_entries(files).items()},
     }
     try:
         _parse(Path(directory), Fields(statement, STATEMENT))

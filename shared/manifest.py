@@ -200,7 +200,6 @@ def _require_distinct(what: str, names: tuple[str, ...], least: int) -> None:
 
 
 def _as_json(manifest: Manifest) -> dict[str, Any]:
-    feature = manifest.feature
     as_told: dict[str, Any] = {
         "schema_version": manifest.schema_version,
         "name": manifest.name,
@@ -210,15 +209,11 @@ def _as_json(manifest: Manifest) -> dict[str, Any]:
         "input": told.input_as_json(manifest.input, manifest.schema_version),
     }
     if manifest.schema_version == 1:
-        as_told["feature"] = {
-            "channels": feature.channels,
-            "height": feature.height,
-            "width": feature.width,
-        }
+        as_told["feature"] = told.as_json(manifest.feature)
     else:
         as_told |= {
-            "tensors": [told.tensor_as_json(tensor) for tensor in manifest.tensors],
-            "outputs": [told.output_as_json(output) for output in manifest.outputs],
+            "tensors": [told.as_json(tensor) for tensor in manifest.tensors],
+            "outputs": [told.as_json(output) for output in manifest.outputs],
             "class_ids": list(manifest.class_ids),
             "frames_per_run": manifest.frames_per_run,
             "original_sha256": manifest.original_sha256,
@@ -227,13 +222,10 @@ def _as_json(manifest: Manifest) -> dict[str, Any]:
         **as_told,
         "classes": list(manifest.classes),
         "label_kind": manifest.label_kind,
-        "edge_stages": [told.edge_stage_as_json(stage) for stage in manifest.edge_stages],
+        "edge_stages": [told.as_json(stage) for stage in manifest.edge_stages],
         "default_codec": manifest.default_codec,
-        "codecs": [told.codec_as_json(codec) for codec in manifest.codecs],
-        "files": {
-            name: {"sha256": entry.sha256, "size_bytes": entry.size_bytes}
-            for name, entry in sorted(manifest.files.items())
-        },
+        "codecs": [told.as_json(codec) for codec in manifest.codecs],
+        "files": {name: told.as_json(entry) for name, entry in sorted(manifest.files.items())},
     }
 
 

@@ -1,5 +1,7 @@
 """The parts of a manifest in JSON: how each is written and read."""
 
+from collections.abc import Mapping
+from dataclasses import fields as fields_of
 from typing import Any
 
 from siftfunnel.shared.input_spec import InputSpec
@@ -10,27 +12,24 @@ from siftfunnel.shared.tensors import MAX_FEATURE_VALUES, MAX_RANK, FeatureSpec,
 MAX_SIDE_PIXELS = 4096
 
 
+_INPUT_1 = ("height", "width", "mean", "std", "crop")
+"""What schema 1 has words for."""
+
+
+def as_json(part: Any) -> dict[str, Any]:
+    """A part of a manifest, its fields in their order; an axis that is free is null."""
+    told = {each.name: getattr(part, each.name) for each in fields_of(part)}
+    for name, value in told.items():
+        if isinstance(value, tuple | Mapping):
+            told[name] = list(value) if isinstance(value, tuple) else dict(value)
+    return told
+
+
 def input_as_json(picture: InputSpec, schema_version: int) -> dict[str, Any]:
     """An input; schema 1 has no words for the later fields."""
-    told: dict[str, Any] = {
-        "height": picture.height,
-        "width": picture.width,
-        "mean": [float(value) for value in picture.mean],
-        "std": [float(value) for value in picture.std],
-        "crop": picture.crop,
-    }
-    if schema_version > 1:
-        told |= {
-            "scale": picture.scale,
-            "shorter_side": picture.shorter_side,
-            "filter": picture.filter,
-            "antialias": picture.antialias,
-            "colour": picture.colour,
-            "layout": picture.layout,
-            "dtype": picture.dtype,
-            "padding": picture.padding,
-        }
-    return told
+    told = as_json(picture)
+    told |= {name: [float(value) for value in told[name]] for name in ("mean", "std")}
+    return told if schema_version > 1 else {name: told[name] for name in _INPUT_1}
 
 
 def read_input(fields: Fields, schema_version: int) -> InputSpec:
@@ -74,21 +73,11 @@ def read_feature(fields: Fields) -> FeatureSpec:
     return FeatureSpec(*sides)
 
 
-def tensor_as_json(tensor: TensorSpec) -> dict[str, Any]:
-    """A tensor between the halves."""
-    return {"name": tensor.name, "shape": list(tensor.shape)}
-
-
 def read_tensor(fields: Fields) -> TensorSpec:
     """A tensor between the halves."""
     tensor = TensorSpec(fields.text("name"), fields.integers("shape", 1, MAX_FEATURE_VALUES, MAX_RANK))
     fields.finish()
     return tensor
-
-
-def output_as_json(output: OutputSpec) -> dict[str, Any]:
-    """An output of the cloud half; a free axis is null."""
-    return {"name": output.name, "kind": output.kind, "shape": list(output.shape), "dtype": output.dtype}
 
 
 def read_output(fields: Fields) -> OutputSpec:
@@ -106,21 +95,11 @@ def read_output(fields: Fields) -> OutputSpec:
     return output
 
 
-def edge_stage_as_json(stage: EdgeStage) -> dict[str, Any]:
-    """An edge stage."""
-    return {"kind": stage.kind, "parameters": dict(stage.parameters)}
-
-
 def read_edge_stage(fields: Fields) -> EdgeStage:
     """An edge stage."""
     stage = EdgeStage(fields.text("kind"), fields.mapping("parameters"))
     fields.finish()
     return stage
-
-
-def codec_as_json(codec: CodecSpec) -> dict[str, Any]:
-    """A codec."""
-    return {"name": codec.name, "kind": codec.kind, "parameters": dict(codec.parameters)}
 
 
 def read_codec(fields: Fields) -> CodecSpec:

@@ -5,7 +5,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from siftfunnel.shared.bundle import CHECKSUM, REPORT, Bundle
-from siftfunnel.shared.manifest_fields import output_as_json, tensor_as_json
+from siftfunnel.shared.manifest_fields import as_json
 from siftfunnel.shared.plain_words import input_says
 from siftfunnel.shared.selftest import CLOUD_TEST, EDGE_TEST
 from siftfunnel.shared.storage import read_object
@@ -31,8 +31,8 @@ def facts(bundle: Bundle, library: Library) -> dict[str, Any]:
         "input": [manifest.input.channels, manifest.input.height, manifest.input.width],
         "input_rule": input_says(manifest.input),
         "feature": list(manifest.feature.shape),
-        "tensors": [tensor_as_json(tensor) for tensor in manifest.sent],
-        "outputs": [output_as_json(output) for output in manifest.given],
+        "tensors": [as_json(tensor) for tensor in manifest.sent],
+        "outputs": [as_json(output) for output in manifest.given],
         "label_kind": manifest.label_kind,
         "classes": list(manifest.classes),
         "class_ids": list(manifest.ids),

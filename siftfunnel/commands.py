@@ -89,8 +89,8 @@ _ATTACKER = (
     "hyperframe",
     "hpack",
     "dpkt",
-    "starlette",
-    "uvicorn",
+    "fastapi",
+    "httpx",
     "skimage",
 )
 

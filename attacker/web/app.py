@@ -14,11 +14,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from starlette.applications import Starlette
-from starlette.requests import Request
-from starlette.responses import JSONResponse, Response, StreamingResponse
+from fastapi import FastAPI, Request, Response
+from fastapi.responses import JSONResponse, StreamingResponse
+from fastapi.staticfiles import StaticFiles
 from starlette.routing import Mount, Route
-from starlette.staticfiles import StaticFiles
 
 from siftfunnel.attacker.asking import AskError, ask
 from siftfunnel.attacker.knowledge import Knowledge
@@ -67,7 +66,7 @@ def make_app(face: Face) -> Gate:
     """The application behind its gate; its start and end open and close the hub."""
 
     @contextlib.asynccontextmanager
-    async def lifespan(_app: Starlette) -> AsyncIterator[None]:
+    async def lifespan(_app: FastAPI) -> AsyncIterator[None]:
         face.hub.open()
         face.hub.publish("hello", _hello(face))
         reporter = asyncio.create_task(_report(face))
@@ -81,7 +80,8 @@ def make_app(face: Face) -> Gate:
         return refusal.response()
 
     routes = [*_reading(face), *_keepsakes(face), *(_orders(face.control) if face.control else [])]
-    app = Starlette(
+    app = FastAPI(
+        openapi_url=None,
         routes=[*routes, Mount("/", StaticFiles(directory=PAGE, html=True))],
         exception_handlers={Refusal: refused},
         lifespan=lifespan,

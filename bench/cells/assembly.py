@@ -1,7 +1,7 @@
 """From the runs of a cell to its figures."""
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict, replace
 from typing import Any
 
@@ -10,7 +10,6 @@ import numpy as np
 from siftfunnel.bench.cells.plan import PlannedCell
 from siftfunnel.bench.cells.record import RunRecord
 from siftfunnel.bench.cells.result import (
-    LAYERS,
     BothWays,
     Cell,
     EmulationName,
@@ -18,6 +17,7 @@ from siftfunnel.bench.cells.result import (
     LayerBytes,
     Repeat,
     Stages,
+    joined,
 )
 from siftfunnel.bench.links.probe import Calibration, Way
 
@@ -80,7 +80,10 @@ def assemble(
     """A cell of its runs: latencies pooled, the rest weighted by frames."""
     frames = sum(run.frames for run in runs)
     latencies = [value for run in runs for value in run.latencies_ms]
-    up, down = (_layers([getattr(run, way) for run in runs], frames) for way in ("bytes_up", "bytes_down"))
+    up, down = (
+        joined(totals, lambda values: round(sum(values) / frames, 2))
+        for totals in ([run.bytes.up for run in runs], [run.bytes.down for run in runs])
+    )
     seconds = sum(run.seconds for run in runs)
     errors: Counter[str] = sum((Counter(run.errors) for run in runs), Counter())
     targets = [run.target_frames_per_s for run in runs if run.target_frames_per_s is not None]
@@ -145,34 +148,10 @@ def _weighted(values: Sequence[float], runs: Sequence[RunRecord]) -> float:
     return float(np.average(values, weights=[run.frames for run in runs]))
 
 
-def _layers(totals: Sequence[Mapping[str, float | None]], frames: int) -> LayerBytes:
-    def mean(layer: str) -> float | None:
-        values = [each[layer] for each in totals]
-        known = [value for value in values if value is not None]
-        return round(sum(known) / frames, 2) if len(known) == len(values) else None
-
-    return LayerBytes(*(mean(layer) for layer in LAYERS))
-
-
 def _stages(
     runs: Sequence[RunRecord], up: LayerBytes, down: LayerBytes, calibration: Calibration | None
 ) -> Stages:
-    def mean(name: str) -> float | None:
-        values = [run.stages_ms[name] for run in runs]
-        known = [value for value in values if value is not None]
-        return round(_weighted(known, runs), 4) if len(known) == len(values) else None
-
-    made = Stages(
-        mean("wait"),
-        mean("capture"),
-        mean("edge"),
-        mean("encode"),
-        mean("wire"),
-        mean("queue"),
-        mean("decode"),
-        mean("cloud"),
-        None,
-    )
+    made = joined([run.stages_ms for run in runs], lambda values: round(_weighted(values, runs), 4))
     if made.wire is None:
         return made
     sizes = [layers.message or layers.payload or 0.0 for layers in (up, down)]

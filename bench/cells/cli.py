@@ -1,20 +1,21 @@
 """`siftfunnel bench run`: measure cells and write them as JSON."""
 
 import argparse
-import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from siftfunnel.bench.cells.load import MULTI_STREAM_FRAMES, QUERIES_FOR_P90, Load
+from siftfunnel.bench.cells.load import AT_MOST_S, QUERIES_FOR_P90, Load
 from siftfunnel.bench.cells.pictures import PictureSet, read_pictures
 from siftfunnel.bench.cells.plan import Wish, make_plan
 from siftfunnel.bench.cells.result import MODES, SCENARIOS, Scenario
+from siftfunnel.bench.links.cli import add_emulation
 from siftfunnel.bench.links.profiles import PROFILES, link_profile
+from siftfunnel.bench.output import show
 from siftfunnel.shared.bundle import Bundle
 from siftfunnel.shared.bundle_search import find_bundle, shipped_assets
+from siftfunnel.shared.settings import add_flags, from_flags
 
-AT_MOST_S = 120.0
 OVERLOAD_SHARE = 1.5
 DEFAULT_BUNDLES = ("drawnfaces-siftfunnel", "drawnfaces-unprotected")
 DEFAULT_LINKS = "wifi,fast-4g,slow-4g"
@@ -57,7 +58,7 @@ def add_run_parser(verbs: Any) -> None:
         "--pictures", type=int, default=500, metavar="N", help="at most so many of them (%(default)s)"
     )
     how = parser.add_argument_group("how")
-    how.add_argument("--seconds", type=float, default=4.0, help="of one run (%(default)s)")
+    add_flags(how, Load)
     how.add_argument("--repeats", type=int, default=1, help="runs per cell, interleaved (%(default)s)")
     how.add_argument(
         "--until-claim",
@@ -66,25 +67,11 @@ def add_run_parser(verbs: Any) -> None:
         "early-stopping rule can claim a 90th percentile",
     )
     how.add_argument(
-        "--target", type=float, metavar="FPS", help="Server's arrivals (half of what the way can carry)"
-    )
-    how.add_argument(
         "--overload",
         action="store_true",
         help=f"one more Server cell each, at {OVERLOAD_SHARE} times what it can carry",
     )
-    how.add_argument(
-        "--limit-ms",
-        type=float,
-        default=100.0,
-        help="Server counts answers later than this and the link's round trip (%(default)s)",
-    )
-    how.add_argument(
-        "--frames-per-query", type=int, default=MULTI_STREAM_FRAMES, help="of MultiStream (%(default)s)"
-    )
-    how.add_argument(
-        "--emulation", choices=("netem", "tun", "relay"), help="this one and no other (the best)"
-    )
+    add_emulation(how)
     how.add_argument("--no-calibration", action="store_true", help="do not measure the links first")
     how.add_argument(
         "--drop",
@@ -93,7 +80,6 @@ def add_run_parser(verbs: Any) -> None:
         metavar="SECONDS",
         help="take the link down for so long in every run",
     )
-    how.add_argument("--seed", type=int, default=1, help="of pictures' order and arrivals (%(default)s)")
     parser.add_argument(
         "--out", type=Path, default=Path("bench-run.json"), metavar="FILE.json", help="(%(default)s)"
     )
@@ -123,11 +109,6 @@ def run_cells(args: argparse.Namespace) -> int:
     show(f"{len(plan)} cells, {wish.repeats} runs each: about {minutes:.0f} minutes; into {args.out}")
     Session(journal, show, calibrates=not args.no_calibration).measure(plan)
     return 0
-
-
-def show(line: str) -> None:
-    """A line of progress."""
-    print(line, file=sys.stderr, flush=True)
 
 
 def read_wish(args: argparse.Namespace) -> Wish:
@@ -168,15 +149,14 @@ def split_list(text: str) -> list[str]:
 
 def _loads(scenario: Scenario, args: argparse.Namespace) -> list[Load]:
     streams = scenario in ("SingleStream", "MultiStream")
-    load = Load(
-        scenario,
-        seconds=args.seconds,
-        at_most_s=max(AT_MOST_S, args.seconds) if args.until_claim and streams else args.seconds,
-        queries=QUERIES_FOR_P90 if args.until_claim and streams else 1,
-        frames_per_query=args.frames_per_query,
+    claims = args.until_claim and streams
+    load = from_flags(
+        Load,
+        args,
+        scenario=scenario,
+        at_most_s=max(AT_MOST_S, args.seconds) if claims else args.seconds,
+        queries=QUERIES_FOR_P90 if claims else 1,
         target_frames_per_s=args.target if scenario == "Server" else None,
-        latency_limit_ms=args.limit_ms,
-        seed=args.seed,
     )
     return [load, load.overloading(OVERLOAD_SHARE)] if scenario == "Server" and args.overload else [load]
 

@@ -14,7 +14,7 @@ from typing import Self
 
 from siftfunnel.bench.cells.paths import EdgeOnly, Upload
 from siftfunnel.bench.cells.record import Frame, Task
-from siftfunnel.bench.cells.result import LAYERS
+from siftfunnel.bench.cells.result import BothWays, LayerBytes
 
 _IP_AND_TCP_BYTES = 40
 _TIMESTAMPS_BYTES = 12
@@ -139,32 +139,24 @@ class Counts:
         return cls(tcp, link_up, link_down, way.reply_bytes if isinstance(way, Upload) else 0)
 
 
-Totals = dict[str, float | None]
-
-
-def totals_between(
-    before: Counts, after: Counts, frames: Sequence[Frame], task: Task
-) -> tuple[Totals, Totals]:
-    """Bytes up and down by layer; None for a layer that was not measured."""
+def totals_between(before: Counts, after: Counts, frames: Sequence[Frame], task: Task) -> BothWays:
+    """Bytes by layer; None for a layer that was not measured."""
     if task.server is None:
-        nothing: Totals = dict.fromkeys(LAYERS, 0.0)
-        return nothing, dict(nothing)
-    up: Totals = {"payload": float(sum(frame.payload_bytes for frame in frames))}
-    down: Totals = {"payload": float(after.replies - before.replies)}
-    up |= {"message": None, "tcp": None}
-    down |= {"message": None, "tcp": None}
+        nothing = LayerBytes(0.0, 0.0, 0.0, 0.0)
+        return BothWays(nothing, nothing)
+    sent = received = sent_tcp = received_tcp = None
     old, new = before.tcp, after.tcp
     if old is not None and new is not None and old.inode == new.inode:
         sent, received = new.bytes_sent - old.bytes_sent, new.bytes_received - old.bytes_received
-        up["message"], down["message"] = float(sent), float(received)
         if task.counts_segments:
-            out, into = new.segments_sent - old.segments_sent, new.segments_received - old.segments_received
-            up["tcp"] = float(sent + out * new.header_bytes)
-            down["tcp"] = float(received + into * new.header_bytes)
-    up["link"] = _difference(before.link_up, after.link_up)
-    down["link"] = _difference(before.link_down, after.link_down)
-    return up, down
+            sent_tcp = sent + (new.segments_sent - old.segments_sent) * new.header_bytes
+            received_tcp = received + (new.segments_received - old.segments_received) * new.header_bytes
+    payload, replies = sum(frame.payload_bytes for frame in frames), after.replies - before.replies
+    return BothWays(
+        LayerBytes(payload, sent, sent_tcp, _difference(before.link_up, after.link_up)),
+        LayerBytes(replies, received, received_tcp, _difference(before.link_down, after.link_down)),
+    )
 
 
-def _difference(before: int | None, after: int | None) -> float | None:
-    return None if before is None or after is None else float(after - before)
+def _difference(before: int | None, after: int | None) -> int | None:
+    return None if before is None or after is None else after - before

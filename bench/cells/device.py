@@ -134,7 +134,7 @@ class Run:
         self._on_measuring()
         before = Counts.now(task, self._way)
         measured = generate(load, issue, len(self._files), frames_per_s)
-        bytes_up, bytes_down = totals_between(before, Counts.now(task, self._way), frames, task)
+        totals = totals_between(before, Counts.now(task, self._way), frames, task)
         worker.check()
         record.check_order(frames, measured, self._files)
         stages_ms, residual = record.mean_stages(frames, measured.samples, task.mode)
@@ -147,8 +147,7 @@ class Run:
             latencies_ms=tuple(round(value, 4) for value in measured.latencies_ms(load.scenario)),
             stages_ms=stages_ms,
             residual=residual,
-            bytes_up=bytes_up,
-            bytes_down=bytes_down,
+            bytes=totals,
             correct=correct,
             judged=judged,
             errors=errors,

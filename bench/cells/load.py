@@ -10,9 +10,11 @@ from pathlib import Path
 from typing import Any, cast
 
 from siftfunnel.bench.cells.result import EarlyStopping, Scenario
+from siftfunnel.shared.settings import check, setting
 
 QUERIES_FOR_P90 = 64
 """LoadGen's rule claims no 90th percentile from fewer."""
+AT_MOST_S = 120.0
 MULTI_STREAM_FRAMES = 8
 """Frames per query of MultiStream, as MLPerf has it."""
 
@@ -38,27 +40,27 @@ class Load:
         seed: Of pictures' order and arrivals.
 
     Raises:
-        ValueError: a time, a rate or a count that is not above 0.
+        ValueError: a time, a rate or a count that is not above 0; an end before the end.
     """
 
     scenario: Scenario
-    seconds: float
-    at_most_s: float
-    queries: int = 1
-    frames_per_query: int = MULTI_STREAM_FRAMES
-    target_frames_per_s: float | None = None
-    capacity_share: float = 0.5
-    latency_limit_ms: float = 100.0
-    seed: int = 1
+    seconds: float = setting(4.0, "of one run", above=0)
+    at_most_s: float = setting(AT_MOST_S, flag="")
+    queries: int = setting(1, flag="", least=1)
+    frames_per_query: int = setting(MULTI_STREAM_FRAMES, "of MultiStream", least=1)
+    target_frames_per_s: float | None = setting(
+        None, "Server's arrivals (half of what the way can carry)", flag="--target", metavar="FPS", above=0
+    )
+    capacity_share: float = setting(0.5, flag="", above=0)
+    latency_limit_ms: float = setting(
+        100.0, "Server counts answers later than this and the link's round trip", flag="--limit-ms", above=0
+    )
+    seed: int = setting(1, "of pictures' order and arrivals")
 
     def __post_init__(self) -> None:
-        if not (self.seconds > 0 and self.at_most_s >= self.seconds):
-            raise ValueError(f"a run lasts above 0 and at most at_most_s: {self.seconds}, {self.at_most_s}")
-        counts, others = (self.queries, self.frames_per_query), (self.latency_limit_ms, self.capacity_share)
-        if min(counts) < 1 or not min(others) > 0:
-            raise ValueError(f"counts, latency_limit_ms and capacity_share must be above 0: {self}")
-        if self.target_frames_per_s is not None and not self.target_frames_per_s > 0:
-            raise ValueError(f"arrivals must come at more than 0 a second, not {self.target_frames_per_s}")
+        check(self)
+        if not self.at_most_s >= self.seconds:
+            raise ValueError(f"a run of {self.seconds:g} s lasts more than at_most_s, {self.at_most_s:g}")
 
     def with_target(self, frames_per_s: float) -> "Load":
         """The same with its arrivals decided."""

@@ -4,7 +4,6 @@ import itertools
 import random
 import threading
 from collections.abc import Callable, Iterator
-from functools import partial
 from time import perf_counter
 
 import numpy as np
@@ -22,7 +21,6 @@ from siftfunnel.edge_client.frame import EncodedFrame
 from siftfunnel.edge_client.model import EdgeModel
 from siftfunnel.edge_client.outcome import Answer, Outcome
 from siftfunnel.edge_client.reconnection import Reconnection
-from siftfunnel.edge_client.rotation import Rotation
 from siftfunnel.edge_client.settings import ReconnectPolicy, WindowPolicy
 from siftfunnel.edge_client.settlement import Agreement
 from siftfunnel.edge_client.transport import Ask, StreamCall
@@ -170,14 +168,15 @@ class Upload:
         self._numbers = itertools.count()
         self._pending: dict[int, Frame] = {}
         self.reply_bytes = 0
+        address = ServerAddress(server)
         self._engine = Delivery(
-            partial(CountingCall, ask=Ask(bundle.digest), count=self._add_reply),
+            lambda: CountingCall(address, Ask(bundle.digest), self._add_reply),
             InFlightWindow(WindowPolicy(), random.random),
             Reconnection(ReconnectPolicy(connect_timeout_s=connect_timeout_s), random.random),
             Agreement(
                 bundle.name, Expected.of(bundle.manifest), codec, codec_index, ReplySeal(bundle.digest)
             ),
-            Rotation(ServerAddress(server), first=0),
+            address,
         )
         self._engine.start()
         self._collector = threading.Thread(target=self._collect, name="bench-answers", daemon=True)

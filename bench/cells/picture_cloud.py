@@ -26,6 +26,7 @@ from siftfunnel.cloud_server.metrics import Metrics
 from siftfunnel.cloud_server.service import SplitInferenceService
 from siftfunnel.cloud_server.ticket import Owner
 from siftfunnel.shared.bundle import load_bundle
+from siftfunnel.shared.ports import Endpoint
 
 _GRACE_S = 1.0
 
@@ -36,13 +37,19 @@ class PictureCloud:
     Args:
         bundles: Directories; a client names one by its digest.
         codecs: Names such as "jpeg-75", in wire order.
+        host: Where it listens, on a free port.
     """
 
-    def __init__(self, bundles: Iterable[Path], codecs: Iterable[str]) -> None:
+    def __init__(self, bundles: Iterable[Path], codecs: Iterable[str], host: str) -> None:
         self._loop = asyncio.get_running_loop()
-        config, metrics, names = CloudConfig(tuple(bundles)), Metrics(), tuple(codecs)
+        config, metrics, names = (
+            CloudConfig(tuple(bundles), listen=Endpoint(host, 0)),
+            Metrics(),
+            tuple(codecs),
+        )
         served = [self._open(bundle, names, metrics) for bundle in config.bundles]
         self._catalogue = Catalogue(served)
+        self._endpoint = Endpoint(host, 0)
         service = SplitInferenceService(self._catalogue, metrics, config.window_frames, __version__)
         options = (
             ("grpc.so_reuseport", 0),
@@ -65,13 +72,13 @@ class PictureCloud:
         )
         return ServedBundle(bundle, bundle.name, codecs, lane, instruments)
 
-    async def start(self, host: str) -> str:
-        """Listen on a free port; its HOST:PORT."""
-        port = self._server.add_insecure_port(f"{host}:0")
+    async def start(self) -> str:
+        """Listen; its HOST:PORT."""
+        port = self._server.add_insecure_port(str(self._endpoint))
         for served in self._catalogue:
             served.lane.start()
         await self._server.start()
-        return f"{host}:{port}"
+        return str(self._endpoint.with_port(port))
 
     async def stop(self) -> None:
         """Stop at once."""
@@ -94,8 +101,8 @@ def serve(host: str, bundles: list[str], codecs: list[str]) -> None:
 
     async def run() -> None:
         stop = until_told()
-        cloud = PictureCloud(map(Path, bundles), codecs)
-        tell(grpc=await cloud.start(host))
+        cloud = PictureCloud(map(Path, bundles), codecs, host)
+        tell(grpc=await cloud.start())
         await stop.wait()
         await cloud.stop()
 

@@ -9,7 +9,7 @@ import numpy as np
 
 from siftfunnel.bench.cells.load import Load, Measured, Sample
 from siftfunnel.bench.cells.pictures import LabelledFile
-from siftfunnel.bench.cells.result import EarlyStopping, Mode, Scenario
+from siftfunnel.bench.cells.result import BothWays, EarlyStopping, Mode, Scenario, Stages, joined
 
 MEASURING = {"measuring": True}
 """What the device's process says when a run's warm-up is over."""
@@ -111,10 +111,10 @@ class RunRecord:
         warm_up_frames: Before that.
         seconds: From the first issue to the last completion.
         latencies_ms: As `Measured.latencies_ms`, of all queries.
-        stages_ms: Means over answered frames under the names of `STAGES`; `wire` and `return` are not told
-            apart here and stand together under `wire`.
+        stages_ms: Means over answered frames; `wire` and `return_` are not told apart here and stand together
+            under `wire`.
         residual: Mean of |latency - sum of stages| / latency over answered frames.
-        bytes_up, bytes_down: Totals by layer; None where not measured.
+        bytes: Totals.
         correct, judged, errors, frames_resent: As in `Cell`.
         late: Queries above Server's limit; None elsewhere.
         early_stopping: LoadGen's claim.
@@ -128,10 +128,9 @@ class RunRecord:
     warm_up_frames: int
     seconds: float
     latencies_ms: tuple[float, ...]
-    stages_ms: dict[str, float | None]
+    stages_ms: Stages
     residual: float
-    bytes_up: dict[str, float | None]
-    bytes_down: dict[str, float | None]
+    bytes: BothWays
     correct: int
     judged: int
     errors: dict[str, int]
@@ -144,26 +143,25 @@ class RunRecord:
     overloaded: bool
 
 
-def stages_of(frame: Frame, sample: Sample, mode: Mode) -> dict[str, float | None]:
-    """A frame's stages in milliseconds; `wire` and `return` together are what the server does not tell of."""
+def stages_of(frame: Frame, sample: Sample, mode: Mode) -> Stages:
+    """A frame's stages; `wire` is all of its way, which is what the server does not tell of."""
     sends = mode != "edge-only"
     away_ms = (frame.answered_s - frame.encoded_s) * 1000
     way_ms = away_ms - frame.queue_ms - frame.decode_ms - frame.cloud_ms
-    return {
-        "wait": sample.late_ms + (frame.begun_s - frame.issued_s) * 1000,
-        "capture": (frame.captured_s - frame.begun_s) * 1000,
-        "edge": None if mode == "cloud-only" else (frame.edged_s - frame.captured_s) * 1000,
-        "encode": (frame.encoded_s - frame.edged_s) * 1000 if sends else None,
-        "wire": max(way_ms, 0.0) if sends else None,
-        "queue": frame.queue_ms if sends else None,
-        "decode": frame.decode_ms if sends else None,
-        "cloud": frame.cloud_ms if sends else None,
-    }
+    return Stages(
+        wait=sample.late_ms + (frame.begun_s - frame.issued_s) * 1000,
+        capture=(frame.captured_s - frame.begun_s) * 1000,
+        edge=None if mode == "cloud-only" else (frame.edged_s - frame.captured_s) * 1000,
+        encode=(frame.encoded_s - frame.edged_s) * 1000 if sends else None,
+        wire=max(way_ms, 0.0) if sends else None,
+        queue=frame.queue_ms if sends else None,
+        decode=frame.decode_ms if sends else None,
+        cloud=frame.cloud_ms if sends else None,
+        return_=None,
+    )
 
 
-def mean_stages(
-    frames: Sequence[Frame], samples: Sequence[Sample], mode: Mode
-) -> tuple[dict[str, float | None], float]:
+def mean_stages(frames: Sequence[Frame], samples: Sequence[Sample], mode: Mode) -> tuple[Stages, float]:
     """Means over answered frames, and the mean share of a latency that no stage explains.
 
     Raises:
@@ -172,14 +170,10 @@ def mean_stages(
     answered = [(f, s) for f, s in zip(frames, samples, strict=True) if f.error is None]
     if not answered:
         raise RuntimeError("no frame was answered")
-    rows = [stages_of(frame, sample, mode) for frame, sample in answered]
-    sums = np.array([sum(value for value in row.values() if value is not None) for row in rows])
+    each = [stages_of(frame, sample, mode) for frame, sample in answered]
+    sums = np.array([stages.total_ms() for stages in each])
     latencies = np.array([sample.latency_ms for _, sample in answered])
-    means = {
-        name: None if rows[0][name] is None else float(np.mean([row[name] for row in rows]))
-        for name in rows[0]
-    }
-    return means, float(np.mean(np.abs(latencies - sums) / latencies))
+    return joined(each, np.mean), float(np.mean(np.abs(latencies - sums) / latencies))
 
 
 def judge(frames: Sequence[Frame]) -> tuple[int, int, dict[str, int]]:

@@ -1,7 +1,8 @@
 """What a cell's measurement is: plain values, their JSON, and what makes a value invalid."""
 
-from dataclasses import dataclass, field
-from typing import Annotated, Any, Literal, cast, get_args
+from collections.abc import Callable, Sequence
+from dataclasses import astuple, dataclass, field
+from typing import Annotated, Any, Literal, TypeVar, cast, get_args
 
 from annotated_types import Ge, Gt, Interval, MinLen
 
@@ -120,6 +121,20 @@ class LayerBytes:
     message: Amount | None
     tcp: Amount | None
     link: Amount | None
+
+
+PartsT = TypeVar("PartsT", Stages, LayerBytes)
+
+
+def joined(parts: Sequence[PartsT], join: Callable[[list[float]], Any]) -> PartsT:
+    """One of several, field by field; None for a field that one of them has not.
+
+    Example:
+        >>> joined([LayerBytes(1.0, 2.0, None, 4.0), LayerBytes(3.0, 5.0, 6.0, None)], sum)
+        LayerBytes(payload=4.0, message=7.0, tcp=None, link=None)
+    """
+    fields = zip(*(astuple(part) for part in parts), strict=True)
+    return type(parts[0])(*(None if None in values else float(join(list(values))) for values in fields))
 
 
 @dataclass(frozen=True)

@@ -9,8 +9,6 @@ import time
 import weakref
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -22,17 +20,8 @@ from torch.utils._pytree import tree_leaves
 from siftfunnel.lab.onnx_runner import Runner
 
 WARM_UP_RUNS = 10
-TIMED_RUNS = 50
 
-
-def count_unique(module: nn.Module) -> int:
-    """Number of trained values, each shared tensor once.
-
-    Example:
-        >>> count_unique(nn.Linear(3, 2))
-        8
-    """
-    return sum(parameter.numel() for parameter in module.parameters())
+Latency = dict[str, Any]
 
 
 def count_as_torchsummary(module: nn.Module, input_shape: tuple[int, ...]) -> int:
@@ -81,11 +70,6 @@ def _zeros(module: nn.Module, shape: tuple[int, ...]) -> Tensor:
     return torch.zeros(shape, device=device)
 
 
-def file_bytes(model: bytes | Path) -> int:
-    """Size of an exported graph, from its bytes or its file: what a device downloads and stores."""
-    return len(model) if isinstance(model, bytes) else model.stat().st_size
-
-
 class _LiveStorage(TorchDispatchMode):  # type: ignore[no-untyped-call]
     """Follows every tensor that an operation makes, and the most bytes alive at once."""
 
@@ -126,26 +110,8 @@ class _LiveStorage(TorchDispatchMode):  # type: ignore[no-untyped-call]
         return output
 
 
-@dataclass(frozen=True)
-class MemoryCost:
-    """Bytes that one forward pass needs at its peak.
-
-    Attributes:
-        parameter_bytes: Parameters and buffers, each shared tensor once.
-        activation_bytes: Most bytes of live tensors at once, the input included.
-    """
-
-    parameter_bytes: int
-    activation_bytes: int
-
-    @property
-    def peak_bytes(self) -> int:
-        """Both together."""
-        return self.parameter_bytes + self.activation_bytes
-
-
-def peak_memory(module: nn.Module, input_shape: tuple[int, ...], batch: int = 1) -> MemoryCost:
-    """Peak memory of one forward pass in evaluation mode, without gradients.
+def peak_memory(module: nn.Module, input_shape: tuple[int, ...], batch: int = 1) -> dict[str, int]:
+    """Bytes that one forward pass needs at its peak, in evaluation mode, without gradients.
 
     On CUDA it is the allocator's own peak above what lay there before. On a CPU, where PyTorch keeps no such
     mark, the bytes of all tensors alive are followed operation by operation: the same on every machine, but
@@ -156,18 +122,24 @@ def peak_memory(module: nn.Module, input_shape: tuple[int, ...], batch: int = 1)
         module: The edge, on the device to measure.
         input_shape: Of one picture, C x H x W.
         batch: Pictures at once.
+
+    Returns:
+        ``parameter_bytes`` of parameters and buffers, each shared tensor once, and ``activation_bytes``, the
+        most of live tensors at once, the input included.
     """
     tensors = [*module.parameters(), *module.buffers()]
     parameter_bytes = sum(tensor.numel() * tensor.element_size() for tensor in tensors)
     with _evaluating(module), torch.no_grad():
         x_NCHW = _zeros(module, (batch, *input_shape))
         if x_NCHW.is_cuda:
-            return MemoryCost(parameter_bytes, _cuda_peak(module, x_NCHW))
-        live = _LiveStorage(tensors)
-        live.hold(x_NCHW)
-        with live:
-            module(x_NCHW)
-        return MemoryCost(parameter_bytes, live.peak_bytes)
+            activation_bytes = _cuda_peak(module, x_NCHW)
+        else:
+            live = _LiveStorage(tensors)
+            live.hold(x_NCHW)
+            with live:
+                module(x_NCHW)
+            activation_bytes = live.peak_bytes
+    return {"parameter_bytes": parameter_bytes, "activation_bytes": activation_bytes}
 
 
 def _cuda_peak(module: nn.Module, x_NCHW: Tensor) -> int:
@@ -181,29 +153,12 @@ def _cuda_peak(module: nn.Module, x_NCHW: Tensor) -> int:
     return peak + x_NCHW.numel() * x_NCHW.element_size()
 
 
-@dataclass(frozen=True)
-class Latency:
-    """Time of one picture through the edge.
-
-    Attributes:
-        median_ms: Half of the runs are faster.
-        p5_ms: 5 % of the runs are faster.
-        p95_ms: 95 % of the runs are faster.
-        runs: Timed runs; the warm-up is not among them.
-        device: What it was measured on.
-    """
-
-    median_ms: float
-    p5_ms: float
-    p95_ms: float
-    runs: int
-    device: str
-
-
-def time_runs(
-    run: Callable[[], object], *, device: str, runs: int = TIMED_RUNS, warm_up: int = WARM_UP_RUNS
-) -> Latency:
+def time_runs(run: Callable[[], object], *, device: str, runs: int, warm_up: int = WARM_UP_RUNS) -> Latency:
     """Wall time of ``run()``, which must wait until its work is done.
+
+    Returns:
+        ``median_ms``, and ``p5_ms`` and ``p95_ms``, than which 5 % and 95 % of the runs are faster; ``runs``
+        that were timed, and the ``device``.
 
     Raises:
         ValueError: no runs.
@@ -218,29 +173,18 @@ def time_runs(
         run()
         times_ms[index] = (time.perf_counter_ns() - started) / 1e6
     p5, median, p95 = (float(value) for value in np.percentile(times_ms, (5, 50, 95)))
-    return Latency(median, p5, p95, runs, device)
+    return {"median_ms": median, "p5_ms": p5, "p95_ms": p95, "runs": runs, "device": device}
 
 
-def cpu_latency(
-    model: bytes | Path, input_shape: tuple[int, ...], *, runs: int = TIMED_RUNS, warm_up: int = WARM_UP_RUNS
-) -> Latency:
-    """One picture at a time through ONNX Runtime on one thread, as the device runs it.
-
-    Args:
-        model: The exported edge, its bytes or its file.
-        input_shape: Of one picture, C x H x W.
-        runs: Timed runs.
-        warm_up: Runs before them.
-    """
-    session = Runner(model)
+def cpu_latency(onnx_edge: bytes, input_shape: tuple[int, ...], runs: int) -> Latency:
+    """One picture at a time through ONNX Runtime on one thread, as the device runs it."""
+    session = Runner(onnx_edge)
     picture = np.zeros((1, *input_shape), dtype=np.float32)
     name = f"{platform.machine()} CPU, ONNX Runtime, one thread"
-    return time_runs(lambda: session.first(picture), device=name, runs=runs, warm_up=warm_up)
+    return time_runs(lambda: session.raw(picture), device=name, runs=runs)
 
 
-def gpu_latency(
-    module: nn.Module, input_shape: tuple[int, ...], *, runs: int = TIMED_RUNS, warm_up: int = WARM_UP_RUNS
-) -> Latency | None:
+def gpu_latency(module: nn.Module, input_shape: tuple[int, ...], runs: int) -> Latency | None:
     """One picture at a time through PyTorch on the first GPU; None where there is none.
 
     The module is moved there and back.
@@ -257,39 +201,25 @@ def gpu_latency(
                 module(picture)
                 torch.cuda.synchronize(device)
 
-            return time_runs(run, device=torch.cuda.get_device_name(device), runs=runs, warm_up=warm_up)
+            return time_runs(run, device=torch.cuda.get_device_name(device), runs=runs)
     finally:
         module.to(home)
 
 
-@dataclass(frozen=True)
-class EdgeCost:
-    """All cost figures of one edge, as a table prints them."""
-
-    parameters: int
-    parameters_torchsummary: int
-    file_bytes: int
-    memory: MemoryCost
-    cpu: Latency
-    gpu: Latency | None
-
-
 def measure_edge(
-    edge: nn.Module, onnx_edge: bytes | Path, input_shape: tuple[int, int, int], *, runs: int = TIMED_RUNS
-) -> EdgeCost:
-    """Every figure of this module for an edge.
+    edge: nn.Module, onnx_edge: bytes, input_shape: tuple[int, int, int], runs: int
+) -> dict[str, Any]:
+    """What an edge costs, as results hold it.
 
     Args:
         edge: The PyTorch half, not folded: folding merges parameters.
-        onnx_edge: The same half as exported.
+        onnx_edge: The same half as exported, of which a device stores every byte.
         input_shape: Of one picture, C x H x W.
         runs: Timed runs per device.
     """
-    return EdgeCost(
-        parameters=count_unique(edge),
-        parameters_torchsummary=count_as_torchsummary(edge, input_shape),
-        file_bytes=file_bytes(onnx_edge),
-        memory=peak_memory(edge, input_shape),
-        cpu=cpu_latency(onnx_edge, input_shape, runs=runs),
-        gpu=gpu_latency(edge, input_shape, runs=runs),
-    )
+    return {
+        "edge_file_bytes": len(onnx_edge),
+        "edge_memory_bytes": peak_memory(edge, input_shape),
+        "edge_latency_ms_cpu": cpu_latency(onnx_edge, input_shape, runs),
+        "edge_latency_ms_gpu": gpu_latency(edge, input_shape, runs),
+    }

@@ -18,8 +18,7 @@ Why the coded size bounds every attack
     tables and steps come from other pictures, so that is so. Any model q, right or wrong, gives such a code
     with lengths ceil(-log2 q(P)), which satisfy Kraft's inequality and are thus prefix-free. That is
     ``mean_bits``. The bytes that are really sent are not prefix-free by themselves: a receiver also learns
-    where the payload ends. That is part of the message, so ``sent_mean_bits`` counts a length prefix of 32
-    bits, and the checksum too, although it is a function of the rest.
+    where the payload ends.
 
 What it does not say
     It bounds the *quantised, transmitted* feature of one payload. It says nothing of the float feature (of
@@ -43,16 +42,10 @@ import torch
 from numpy.typing import NDArray
 
 from siftfunnel.lab.metrics.arrays import Array, to_numpy, to_tensor
-from siftfunnel.lab.metrics.contrastive import InfoNCE, info_nce
-from siftfunnel.lab.metrics.intervals import ci95_of_mean
 from siftfunnel.shared.manifest import CodecSpec, FeatureSpec
 from siftfunnel.shared.wire import SealedCodec, calibrate
 from siftfunnel.shared.wire.bodies import TableBody
 from siftfunnel.shared.wire.calibrate import TABLE_BITS
-
-__all__ = ["CodedSize", "InfoNCE", "effective_information_mean", "entropy_coded_bits", "info_nce"]
-
-LENGTH_PREFIX_BITS = 32
 
 # tables and sizes do not depend on it
 _NO_DIGEST = "0" * 64
@@ -83,25 +76,13 @@ class CodedSize:
     Attributes:
         mean_bits: Upper bound on the entropy of a quantised feature, so on what it says of its picture: mean
             of ceil(-log2 q), a prefix-free code's lengths. Divide by log2(e) = 1.4427 for nats.
-        ci95_bits: Bootstrap interval of that mean over pictures.
         p95_bits: 95 % of the test pictures need no more; describes pictures, bounds nothing.
         max_bits: The longest.
-        sent_mean_bits: Mean of what is really sent: the wire codec's payload and a 32-bit length prefix.
-        sent_p95_bits: Its 95 % quantile.
-        sent_max_bits: The longest.
-        quantiser_bits: log2 of the levels per value.
-        pictures: Number of test features.
     """
 
     mean_bits: float
-    ci95_bits: tuple[float, float]
     p95_bits: float
     max_bits: float
-    sent_mean_bits: float
-    sent_p95_bits: float
-    sent_max_bits: float
-    quantiser_bits: int
-    pictures: int
 
 
 def entropy_coded_bits(z_train_NCHW: Array, z_test_NCHW: Array, *, bits: int = 8) -> CodedSize:
@@ -130,21 +111,9 @@ def entropy_coded_bits(z_train_NCHW: Array, z_test_NCHW: Array, *, bits: int = 8
         )
     spec = next(spec for spec in calibrate(train) if spec.name == names[bits])
     codec = SealedCodec(spec, 0, FeatureSpec(*test.shape[1:]), _NO_DIGEST)
-    sent_N = np.array([8 * len(codec.encode(feature)) + LENGTH_PREFIX_BITS for feature in test], dtype=float)
     bits_per_level = _bits_per_level(spec, test.shape[1])
     coded_N = np.array([_code_length(bits_per_level, codec, feature) for feature in test], dtype=float)
-    low, high = ci95_of_mean(coded_N)
-    return CodedSize(
-        mean_bits=float(coded_N.mean()),
-        ci95_bits=(low, high),
-        p95_bits=float(np.percentile(coded_N, 95)),
-        max_bits=float(coded_N.max()),
-        sent_mean_bits=float(sent_N.mean()),
-        sent_p95_bits=float(np.percentile(sent_N, 95)),
-        sent_max_bits=float(sent_N.max()),
-        quantiser_bits=bits,
-        pictures=len(test),
-    )
+    return CodedSize(float(coded_N.mean()), float(np.percentile(coded_N, 95)), float(coded_N.max()))
 
 
 def _code_length(

@@ -5,14 +5,12 @@
 ``paired_difference``  of the mean difference of two things over the same pictures
 """
 
-import math
-from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.stats import binomtest, bootstrap
 
-Z_95 = 1.959964
 _INDICES_AT_ONCE = 4_000_000
 
 
@@ -29,11 +27,8 @@ def accuracy_interval(right: int, total: int) -> list[float]:
     """
     if not 0 <= right <= total or total < 1:
         raise ValueError(f"a share needs 0 to {total} successes of one trial or more, not {right}")
-    share, spread = right / total, Z_95**2 / total
-    half = Z_95 * math.sqrt(share * (1 - share) / total + spread / (4 * total))
-    middle = share + spread / 2
-    # rounding must not put an end of 0 or 1 a hair outside
-    return [max(0.0, (middle - half) / (1 + spread)), min(1.0, (middle + half) / (1 + spread))]
+    interval = binomtest(right, total).proportion_ci(method="wilson")
+    return [float(interval.low), float(interval.high)]
 
 
 def learned_nothing(right: int, labels_N: NDArray[np.int64]) -> bool:
@@ -54,11 +49,18 @@ def learned_nothing(right: int, labels_N: NDArray[np.int64]) -> bool:
     return accuracy_interval(right, total)[0] <= int(np.bincount(labels_N).max()) / total
 
 
-def bootstrap_means(values_N: NDArray[Any], *, resamples: int = 1000, seed: int = 0) -> NDArray[np.float64]:
-    """Means of ``resamples`` samples drawn with replacement; the same seed draws the same pictures.
+def ci95_of_mean(values_N: NDArray[Any], *, resamples: int = 1000, seed: int = 0) -> list[float]:
+    """Percentile bootstrap interval of the mean over pictures, [2.5 %, 97.5 %].
+
+    It tells how the mean would vary over other pictures, not over other trainings of defence or attack. One
+    picture gives an interval of no width, which says nothing. The same seed draws the same pictures.
 
     Raises:
         ValueError: no values, another rank than one, NaN, or no resamples.
+
+    Example:
+        >>> ci95_of_mean(np.array([2.0, 2.0, 2.0]))
+        [2.0, 2.0]
     """
     values = np.asarray(values_N, dtype=np.float64)
     if values.ndim != 1 or values.size == 0 or not np.isfinite(values).all() or resamples < 1:
@@ -66,28 +68,17 @@ def bootstrap_means(values_N: NDArray[Any], *, resamples: int = 1000, seed: int 
             f"a bootstrap needs a list of one or more finite values and one or more resamples; "
             f"got shape {values.shape}, {resamples} resamples"
         )
-    rng = np.random.default_rng(seed)
-    return np.concatenate([values[rows].mean(axis=1) for rows in _drawn(rng, len(values), resamples)])
-
-
-def _drawn(rng: np.random.Generator, count: int, resamples: int) -> Iterator[NDArray[np.int64]]:
-    at_once = max(1, _INDICES_AT_ONCE // count)
-    for start in range(0, resamples, at_once):
-        yield rng.integers(0, count, (min(at_once, resamples - start), count))
-
-
-def ci95_of_mean(values_N: NDArray[Any], *, resamples: int = 1000, seed: int = 0) -> list[float]:
-    """Percentile bootstrap interval of the mean over pictures, [2.5 %, 97.5 %].
-
-    It tells how the mean would vary over other pictures, not over other trainings of defence or attack. One
-    picture gives an interval of no width, which says nothing.
-
-    Example:
-        >>> ci95_of_mean(np.array([2.0, 2.0, 2.0]))
-        [2.0, 2.0]
-    """
-    low, high = np.percentile(bootstrap_means(values_N, resamples=resamples, seed=seed), (2.5, 97.5))
-    return [float(low), float(high)]
+    if values.size == 1:
+        return [float(values[0])] * 2
+    interval = bootstrap(
+        (values,),
+        np.mean,
+        n_resamples=resamples,
+        batch=max(1, _INDICES_AT_ONCE // len(values)),
+        method="percentile",
+        rng=np.random.default_rng(seed),
+    ).confidence_interval
+    return [float(interval.low), float(interval.high)]
 
 
 def paired_difference(

@@ -128,22 +128,24 @@ class Sheet:
             colours: Inside a page, what each colour is called there.
         """
         stored = io.StringIO()
-        unnamed = dict.fromkeys(("Creator", "Date", "Format", "Type"))
         with rc_context(_STORED):
             self.figure.savefig(
                 stored,
                 format="svg",
                 bbox_inches="tight",
                 pad_inches=0.12,
-                metadata={"Title": self.title, **unnamed},
+                metadata=dict.fromkeys(("Creator", "Date", "Format", "Type")),
                 facecolor="none" if self._inside_page else PAPER,
             )
+        text = stored.getvalue()
         # groups are numbered as they come, which two drawings inside one page would both do
-        text = re.sub(r'<g id="([^"]*)"(/?)>', self._told, stored.getvalue())
-        text = text[text.index("<svg") :]
+        text = re.sub(r'<g id="([^"]*)"(/?)>', self._told, text[text.index("<svg") :])
+        head, _, body = text.partition(">")
         if self._inside_page:
-            spoken = f'<svg role="img" aria-label="{escape(self.title, quote=True)}" '
-            text = re.sub(r'<svg [^>]*?viewBox="([^"]*)"[^>]*>', rf'{spoken}viewBox="\1">', text, count=1)
+            (shape,) = re.findall(r'viewBox="[^"]*"', head)
+            head = f'<svg role="img" aria-label="{escape(self.title, quote=True)}" {shape}'
+            body = re.sub(r"<style.*?</style>", "", body, flags=re.DOTALL)
+        text = f"{head}>\n<title>{escape(self.title)}</title>{body}"
         for colour, name in (colours or {}).items():
             text = text.replace(colour, name)
         # a path on one line, in hundredths of a pixel
@@ -181,7 +183,8 @@ def number_axis(axes: Axes, which: str, values: Sequence[float], label: str, *, 
     if log:
         decades = np.log10(high / low)
         axes.set(**{f"{which}scale": "log"})
-        axis.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0) if decades < 3 else (1.0,), numticks=20))
+        powers = LogLocator(subs=(1.0, 2.0, 5.0) if decades < 3 else (1.0,), numticks=20)
+        axis.set_major_locator(powers if decades > 0.7 else MaxNLocator(5))
         axis.set_minor_locator(NullLocator())
         ends = (low / 10 ** (0.04 * decades + 0.02), high * 10 ** (0.04 * decades + 0.02))
     else:

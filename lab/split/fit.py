@@ -86,8 +86,8 @@ def fit_run(run: SplitRun, settings: FitSettings, folder: Path, say: Say) -> Spl
         "network": run.original_sha256,
         "cut": run.cut,
         "input": told.input_as_json(run.spec, SCHEMA),
-        "tensors": [told.tensor_as_json(tensor) for tensor in run.halves.tensors],
-        "outputs": [told.output_as_json(output) for output in run.halves.outputs],
+        "tensors": [told.as_json(tensor) for tensor in run.halves.tensors],
+        "outputs": [told.as_json(output) for output in run.halves.outputs],
         "pictures": pictures.sha256,
     }
     keep = Steps(folder, about, asdict(settings))

@@ -179,8 +179,8 @@ def _as_json(run: SplitRun) -> dict[str, Any]:
         "original_sha256": run.original_sha256,
         "cut": run.cut,
         "input": told.input_as_json(run.spec, SCHEMA),
-        "tensors": [told.tensor_as_json(tensor) for tensor in run.halves.tensors],
-        "outputs": [told.output_as_json(output) for output in run.halves.outputs],
+        "tensors": [told.as_json(tensor) for tensor in run.halves.tensors],
+        "outputs": [told.as_json(output) for output in run.halves.outputs],
         "frames_per_run": run.halves.frames_per_run,
         "difference": run.halves.difference,
         "sides": [part.side for part in run.funnel.parts] if run.funnel else None,
@@ -198,7 +198,7 @@ def _as_json(run: SplitRun) -> dict[str, Any]:
                 "bytes": point.target.bytes,
                 "agreement": point.target.agreement,
                 "step": point.step,
-                "codec": told.codec_as_json(point.spec),
+                "codec": told.as_json(point.spec),
             }
             for point in run.points
         ],

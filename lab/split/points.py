@@ -15,7 +15,7 @@ from siftfunnel.lab.split.settings import Target
 from siftfunnel.lab.split.steps import Steps
 from siftfunnel.shared.json_fields import Fields
 from siftfunnel.shared.manifest import CodecSpec
-from siftfunnel.shared.manifest_fields import codec_as_json, read_codec
+from siftfunnel.shared.manifest_fields import as_json, read_codec
 from siftfunnel.shared.tensors import TensorSpec, pack, pack_arrays, unpack_array
 from siftfunnel.shared.wire import SealedCodec, calibrate_signed, packed
 
@@ -55,14 +55,17 @@ def calibrated(name: str, z: Sequence[NDArray[np.float32]], step: float) -> Code
     return specs[0] if len(specs) == 1 else packed(name, specs)
 
 
+def payloads(spec: CodecSpec, tensors: Sequence[TensorSpec], z: Arrays) -> list[bytes]:
+    """Of frames."""
+    codec = codec_of(spec, tensors)
+    return [codec.encode(frame) for frame in pack_arrays(z, tuple(tensors))]
+
+
 def through(spec: CodecSpec, tensors: Sequence[TensorSpec], z: Arrays) -> tuple[NDArray[np.int64], Arrays]:
     """Payload sizes of frames, and what arrives."""
-    codec = codec_of(spec, tensors)
-    packed = pack_arrays(z, tuple(tensors))
-    payloads = [codec.encode(frame) for frame in packed]
-    arrived = np.stack([codec.decode(payload) for payload in payloads])
-    sizes = np.array([len(payload) for payload in payloads], np.int64)
-    return sizes, tuple(unpack_array(arrived, tuple(tensors)))
+    codec, sent = codec_of(spec, tensors), payloads(spec, tensors, z)
+    arrived = np.stack([codec.decode(payload) for payload in sent])
+    return np.array([len(payload) for payload in sent], np.int64), unpack_array(arrived, tuple(tensors))
 
 
 def find_points(
@@ -102,7 +105,7 @@ def find_points(
         def mend(target: Target = target, step: float = step) -> dict[str, Any]:
             mended, spec = _mended(target, step, tensors, known, z)
             say(f"{target.name}: step {mended / funnel.unit:.3g} of a deviation")
-            return {"step": mended, "codec": codec_as_json(spec)}
+            return {"step": mended, "codec": as_json(spec)}
 
         found = keep.values(f"point-{target.name}", mend)
         points.append(Point(target, found["step"], read_codec(Fields(dict(found["codec"]), "a kept step"))))
@@ -163,7 +166,7 @@ def _mended(
     spec = calibrated(target.name, known, step)
     for _ in range(ROUNDS if target.bytes is not None else 0):
         assert target.bytes is not None
-        excess = float(through(spec, tensors, z)[0].mean()) / target.bytes
+        excess = float(np.mean(list(map(len, payloads(spec, tensors, z))))) / target.bytes
         if abs(excess - 1) < CLOSE:
             break
         # bytes fall somewhat faster than steps grow

@@ -1,6 +1,5 @@
 """The figures of a row besides its attacks, as JSON values."""
 
-from dataclasses import asdict
 from typing import Any
 
 import numpy as np
@@ -15,7 +14,7 @@ from siftfunnel.lab.evaluation.scores import REFERENCE_SEED
 from siftfunnel.lab.evaluation.subject import observed
 from siftfunnel.lab.graphs.folding import folded_copy, round_to_half
 from siftfunnel.lab.graphs.writing import write_onnx
-from siftfunnel.lab.metrics.cost import measure_edge
+from siftfunnel.lab.metrics.cost import count_as_torchsummary, measure_edge
 from siftfunnel.lab.metrics.intervals import accuracy_interval, learned_nothing
 from siftfunnel.lab.metrics.mine import MutualInformation, authors_mine, mine
 from siftfunnel.lab.networks.split import SplitNetwork, count_parameters
@@ -93,15 +92,11 @@ def cost_figures(network: SplitNetwork, budget: MeasureBudget) -> dict[str, Any]
     exported = write_onnx(
         round_to_half(folded_copy(network.edge)), input_name="image", input_shape=shape, output_name="feature"
     )
-    made = measure_edge(network.edge, exported, shape, runs=budget.latency_runs)
     return {
         "parameters": {
-            "edge_parameters": made.parameters,
-            "edge_parameters_torchsummary": made.parameters_torchsummary,
+            "edge_parameters": count_parameters(network.edge),
+            "edge_parameters_torchsummary": count_as_torchsummary(network.edge, shape),
             "cloud_parameters": count_parameters(network.cloud),
         },
-        "edge_file_bytes": made.file_bytes,
-        "edge_memory_bytes": asdict(made.memory),
-        "edge_latency_ms_cpu": asdict(made.cpu),
-        "edge_latency_ms_gpu": None if made.gpu is None else asdict(made.gpu),
+        **measure_edge(network.edge, exported, shape, budget.latency_runs),
     }

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from siftfunnel.shared.manifest import CodecSpec, TensorSpec
-from siftfunnel.shared.wire.bodies import AFFINE_LEVELS, encode_array
+from siftfunnel.shared.wire.kinds import AFFINE_LEVELS, encode_array
 from siftfunnel.shared.wire.quantiser import Quantiser
 from siftfunnel.shared.wire.tables import PRECISION_BITS, counts_from_histogram
 

@@ -5,8 +5,15 @@ Whatever it does NumPy does too, and makes the same bytes: `native` is None wher
 
 from importlib import import_module
 from types import ModuleType
+from typing import Any
 
-REVISION = 1
+import numpy as np
+from numpy.typing import NDArray
+
+from siftfunnel.shared.wire.errors import CodecError
+from siftfunnel.shared.wire.levels import Pop, Sorted
+
+REVISION = 2
 """Of ``native.c``; what was built from another one is not used."""
 
 
@@ -19,3 +26,31 @@ def _load() -> ModuleType | None:
 
 
 native = _load()
+
+
+class CompiledLevels:
+    """See `siftfunnel.shared.wire.levels.Levels`; ``native.c`` does it.
+
+    Args:
+        compiled: the module.
+        coder: what its `lattice` or `signed` made.
+        shape: of the features, (channels, height * width).
+    """
+
+    def __init__(self, compiled: ModuleType, coder: Any, shape: tuple[int, int]) -> None:
+        self._native, self._coder, self._shape = compiled, coder, shape
+
+    def sort(self, features: NDArray[np.float32], coarser: int) -> Sorted:
+        """See `Levels`."""
+        told, symbols, runs = self._native.sort(self._coder, np.ascontiguousarray(features), coarser)
+        return Sorted(told, np.frombuffer(symbols, np.int32), runs)
+
+    def fill(self, flags: bytes, coarser: int, pop: Pop) -> tuple[bytes, NDArray[np.float32]]:
+        """See `Levels`."""
+        features = np.empty(self._shape, np.float32)
+        try:
+            return self._native.fill(self._coder, flags, coarser, features, pop), features
+        except CodecError:
+            raise
+        except ValueError as error:
+            raise CodecError(f"body {error}") from None

@@ -1,8 +1,5 @@
 """Entropy coder: asymmetric numeral systems with static tables.
 
-The coder is a stack: what is pushed last is popped first. `AnsTables.encode` and `decode` code one
-table per channel; codecs that choose tables by context push and pop by themselves.
-
 The coder is `constriction` 0.5.0, whose version is pinned: its `Categorical` takes floats and
 requantises them to 24 bits, and what it makes of them is part of this format. Counts as
 float64 that add up to a power of two and `perfect=False` make that a plain scaling, the same
@@ -19,11 +16,12 @@ from numpy.typing import NDArray
 
 from siftfunnel.shared.wire.errors import CodecError
 from siftfunnel.shared.wire.plain_ans import PlainAnsTables
-from siftfunnel.shared.wire.stack import MORE_THAN_ONE, Reader, Runs, StackTables, Writer
+from siftfunnel.shared.wire.stack import MORE_THAN_ONE, Reader, Runs, StackTables
+from siftfunnel.shared.wire.tables import entropy_bits
 
 WORD_BYTES = 4
-SHORT_WALK = 12.0
-"""Mean level up to which a table that is walked through decodes faster: in half the time near level 0."""
+SHORT_WALK_BITS = 2.3
+"""Entropy up to which a table that is walked through decodes faster: in half the time near one bit."""
 _WORDS_LITTLE_ENDIAN = np.dtype("<u4")
 
 
@@ -32,8 +30,15 @@ def make_tables(counts: Sequence[NDArray[np.uint16]]) -> StackTables:
     return PlainAnsTables(counts) if find_spec("constriction") is None else AnsTables(counts)
 
 
-class AnsTables(StackTables):
-    """Codes levels with `constriction`."""
+class AnsTables:
+    """See `StackTables`; `constriction` does it.
+
+    Args:
+        counts: uint16, a row for each table, checked by `siftfunnel.shared.wire.tables`.
+    """
+
+    def __init__(self, counts: Sequence[NDArray[np.uint16]]) -> None:
+        self._counts = counts
 
     # built on first use: a party that only lists bundles never pays for it, nor one side for the other's
     @cached_property
@@ -45,39 +50,24 @@ class AnsTables(StackTables):
         # the same tables; a lazy one looks a level up by walking from 0, the others by halving
         return [
             _stream().model.Categorical(
-                row, perfect=False, lazy=bool(row @ np.arange(len(row)) <= SHORT_WALK * row.sum())
+                row.astype(np.float64), perfect=False, lazy=bool(bits <= SHORT_WALK_BITS)
             )
-            for row in (counts.astype(np.float64) for counts in self._counts)
+            for row, bits in ((row, entropy_bits(np.maximum(row, 1)[None])[0]) for row in self._counts)
         ]
 
-    def write(self, seed: int | None = None) -> Writer:
+    def write(self, symbols: NDArray[np.int32], runs: Runs, seed: int | None = None) -> bytes:
         """See `StackTables`."""
-        return _AnsWriter(self._writing, seed)
+        coder = _stream().stack.AnsCoder
+        # a one above the seed keeps its leading zeros
+        stack = coder() if seed is None else coder(np.array([seed], np.uint32), seal=True)
+        push, models = stack.encode_reverse, self._writing
+        for table, start, end in reversed(runs):
+            push(symbols[start:end], models[table])
+        return bytes(stack.get_compressed().astype(_WORDS_LITTLE_ENDIAN).tobytes())
 
     def read(self, body: bytes) -> Reader:
         """See `StackTables`."""
         return _AnsReader(self._reading, body)
-
-
-class _AnsWriter:
-    def __init__(self, models: list[Any], seed: int | None) -> None:
-        self._models = models
-        if seed is None:
-            self._coder = _stream().stack.AnsCoder()
-        else:
-            # a one above the seed keeps its leading zeros
-            self._coder = _stream().stack.AnsCoder(np.array([seed], np.uint32), seal=True)
-
-    def push(self, levels: NDArray[np.int32], table: int) -> None:
-        self._coder.encode_reverse(levels, self._models[table])
-
-    def push_runs(self, levels: NDArray[np.int32], runs: Runs) -> None:
-        push, models = self._coder.encode_reverse, self._models
-        for table, start, end in reversed(runs):
-            push(levels[start:end], models[table])
-
-    def finish(self) -> bytes:
-        return bytes(self._coder.get_compressed().astype(_WORDS_LITTLE_ENDIAN).tobytes())
 
 
 class _AnsReader:
@@ -91,10 +81,7 @@ class _AnsReader:
         except ValueError as error:
             raise _not_ours(error) from None
 
-    def pop(self, table: int, count: int) -> NDArray[np.int32]:
-        return self.pop_runs([(table, 0, count)])[0]
-
-    def pop_runs(self, runs: Runs) -> list[NDArray[np.int32]]:
+    def pop(self, runs: Runs) -> list[NDArray[np.int32]]:
         pop, models = self._coder.decode, self._models
         try:
             return [pop(models[table], end - start) for table, start, end in runs]

@@ -4,14 +4,15 @@ Every channel, phase, place and class could have a table of its own; most would 
 the pair first whose merging costs the fewest bits, until as many are left as wanted.
 """
 
-from binascii import crc32
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from siftfunnel.shared.manifest import CodecSpec, FeatureSpec
-from siftfunnel.shared.wire.bodies import encode_array, make_body
+from siftfunnel.shared.wire.context_body import ContextBody
+from siftfunnel.shared.wire.context_tables import SILENT
+from siftfunnel.shared.wire.kinds import encode_array, make_body
 from siftfunnel.shared.wire.lattice import (
     CONTEXTS,
     PHASES,
@@ -19,7 +20,6 @@ from siftfunnel.shared.wire.lattice import (
     Grid,
     coding_order,
 )
-from siftfunnel.shared.wire.lattice_body import SILENT, LatticeBody
 from siftfunnel.shared.wire.quantiser import Quantiser
 from siftfunnel.shared.wire.tables import PRECISION_BITS, counts_from_histogram
 
@@ -79,9 +79,9 @@ def calibrate_lattice(
         "mean_bytes": 0.0,
     }
     body = make_body(CodecSpec(name, "lattice", parameters), FeatureSpec(channels, height, width))
-    assert isinstance(body, LatticeBody)
+    assert isinstance(body, ContextBody)
     flat = features_NCHW[:_MEASURED].reshape(-1, channels, height * width)
-    mean_bytes = float(np.mean([len(body.write(feature, crc32)) for feature in flat]))
+    mean_bytes = body.mean_bytes(flat)
     parameters |= {"mean_bytes": round(mean_bytes, 2), "most_bytes": max(int(CEILING * mean_bytes), 24)}
     return CodecSpec(name, "lattice", parameters)
 

@@ -9,6 +9,7 @@ state, 32-bit words and 24 bits of precision.
 """
 
 from bisect import bisect_right
+from collections.abc import Sequence
 from functools import cached_property
 from itertools import accumulate
 
@@ -16,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from siftfunnel.shared.wire.errors import CodecError
-from siftfunnel.shared.wire.stack import MORE_THAN_ONE, Runs, StackTables
+from siftfunnel.shared.wire.stack import MORE_THAN_ONE, Reader, Runs
 
 PRECISION_BITS = 24
 WORD_BITS = 32
@@ -43,68 +44,57 @@ def left_edges(counts: NDArray[np.uint16]) -> list[int]:
     return edges
 
 
-class PlainAnsTables(StackTables):
-    """Codes levels in plain Python."""
+class PlainAnsTables:
+    """See `siftfunnel.shared.wire.stack.StackTables`; plain Python does it.
+
+    Args:
+        counts: uint16, a row for each table, checked by `siftfunnel.shared.wire.tables`.
+    """
+
+    def __init__(self, counts: Sequence[NDArray[np.uint16]]) -> None:
+        self._counts = counts
 
     @cached_property
     def _edges(self) -> list[list[int]]:
         return [left_edges(row) for row in self._counts]
 
-    def write(self, seed: int | None = None) -> "PlainAnsWriter":
-        """See `siftfunnel.shared.wire.stack.StackTables`."""
-        return PlainAnsWriter(self._edges, seed)
-
-    def read(self, body: bytes) -> "PlainAnsReader":
-        """See `siftfunnel.shared.wire.stack.StackTables`."""
-        return PlainAnsReader(self._edges, body)
-
-
-class PlainAnsWriter:
-    """A stack being filled; see `siftfunnel.shared.wire.stack.Writer`."""
-
-    def __init__(self, edges: list[list[int]], seed: int | None) -> None:
-        self._edges = edges
-        self._words: list[int] = []
-        # a one above the seed keeps its leading zeros
-        self._state = 0 if seed is None else 1 << WORD_BITS | seed
-
-    def push(self, levels: NDArray[np.int32], table: int) -> None:
-        """See `siftfunnel.shared.wire.stack.Writer`.
+    def write(self, symbols: NDArray[np.int32], runs: Runs, seed: int | None = None) -> bytes:
+        """See `siftfunnel.shared.wire.stack.StackTables`.
 
         Raises:
-            ValueError: a level that the table does not have.
+            ValueError: a symbol that its table does not have.
         """
-        edges = self._edges[table]
-        if levels.size and not 0 <= int(levels.min()) <= int(levels.max()) < len(edges) - 1:
-            raise ValueError(f"levels must be 0 to {len(edges) - 2}")
-        state = self._state
-        for level in reversed(levels.tolist()):
-            left = edges[level]
-            probability = edges[level + 1] - left
-            if state >> (STATE_BITS - PRECISION_BITS) >= probability:
-                self._words.append(state & _WORD_MASK)
-                state >>= WORD_BITS
-            quotient, rest = divmod(state, probability)
-            state = quotient << PRECISION_BITS | left + rest
-        self._state = state
-
-    def push_runs(self, levels: NDArray[np.int32], runs: Runs) -> None:
-        """See `siftfunnel.shared.wire.stack.Writer`."""
+        words: list[int] = []
+        # a one above the seed keeps its leading zeros
+        state = 0 if seed is None else 1 << WORD_BITS | seed
         for table, start, end in reversed(runs):
-            self.push(levels[start:end], table)
-
-    def finish(self) -> bytes:
-        """See `siftfunnel.shared.wire.stack.Writer`."""
-        words, state = list(self._words), self._state
+            state = _push(symbols[start:end], self._edges[table], words, state)
         while state:
             words.append(state & _WORD_MASK)
             state >>= WORD_BITS
         return np.array(words, dtype=_WORD).tobytes()
 
+    def read(self, body: bytes) -> Reader:
+        """See `siftfunnel.shared.wire.stack.StackTables`."""
+        return _PlainReader(self._edges, body)
 
-class PlainAnsReader:
-    """A stack being emptied; see `siftfunnel.shared.wire.stack.Reader`."""
 
+def _push(symbols: NDArray[np.int32], edges: list[int], words: list[int], state: int) -> int:
+    """The state after some symbols of one table; words that are full are appended."""
+    if symbols.size and not 0 <= int(symbols.min()) <= int(symbols.max()) < len(edges) - 1:
+        raise ValueError(f"levels must be 0 to {len(edges) - 2}")
+    for symbol in reversed(symbols.tolist()):
+        left = edges[symbol]
+        probability = edges[symbol + 1] - left
+        if state >> (STATE_BITS - PRECISION_BITS) >= probability:
+            words.append(state & _WORD_MASK)
+            state >>= WORD_BITS
+        quotient, rest = divmod(state, probability)
+        state = quotient << PRECISION_BITS | left + rest
+    return state
+
+
+class _PlainReader:
     def __init__(self, edges: list[list[int]], body: bytes) -> None:
         if len(body) % _WORD.itemsize:
             raise CodecError(
@@ -118,27 +108,23 @@ class PlainAnsReader:
         if self._words:
             self._state = self._state << WORD_BITS | self._words.pop()
 
-    def pop(self, table: int, count: int) -> NDArray[np.int32]:
-        """See `siftfunnel.shared.wire.stack.Reader`."""
-        edges, words, state = self._edges[table], self._words, self._state
-        found = []
-        for _ in range(count):
-            quantile = state & _QUANTILE_MASK
-            level = bisect_right(edges, quantile) - 1
-            left = edges[level]
-            state = (state >> PRECISION_BITS) * (edges[level + 1] - left) + quantile - left
-            if words and state >> WORD_BITS == 0:
-                state = state << WORD_BITS | words.pop()
-            found.append(level)
-        self._state = state
-        return np.array(found, dtype=np.int32)
-
-    def pop_runs(self, runs: Runs) -> list[NDArray[np.int32]]:
-        """See `siftfunnel.shared.wire.stack.Reader`."""
-        return [self.pop(table, end - start) for table, start, end in runs]
+    def pop(self, runs: Runs) -> list[NDArray[np.int32]]:
+        return [self._pop(self._edges[table], end - start) for table, start, end in runs]
 
     def finish(self, seeded: bool = False) -> int:
-        """See `siftfunnel.shared.wire.stack.Reader`."""
         if self._words or self._state >> WORD_BITS != int(seeded) or (self._state and not seeded):
             raise CodecError(MORE_THAN_ONE)
         return self._state & _WORD_MASK
+
+    def _pop(self, edges: list[int], count: int) -> NDArray[np.int32]:
+        words, state, found = self._words, self._state, []
+        for _ in range(count):
+            quantile = state & _QUANTILE_MASK
+            symbol = bisect_right(edges, quantile) - 1
+            left = edges[symbol]
+            state = (state >> PRECISION_BITS) * (edges[symbol + 1] - left) + quantile - left
+            if words and state >> WORD_BITS == 0:
+                state = state << WORD_BITS | words.pop()
+            found.append(symbol)
+        self._state = state
+        return np.array(found, dtype=np.int32)

@@ -17,6 +17,17 @@ MAX_LEVELS = 256
 LEAST_STEP, MOST_STEP = 1e-30, 1e30
 
 
+def check_steps(steps: NDArray[np.float32]) -> None:
+    """Refuse steps that a feature cannot be divided by.
+
+    Raises:
+        ValueError: a step outside [1e-30, 1e30].
+    """
+    # comparisons with NaN are false, so this refuses it too
+    if not bool(np.all((steps >= LEAST_STEP) & (steps <= MOST_STEP))):
+        raise ValueError(f"steps must lie in [{LEAST_STEP}, {MOST_STEP}]")
+
+
 @dataclass(frozen=True, eq=False)
 class Quantiser:
     """Frozen steps and zero levels.
@@ -39,9 +50,7 @@ class Quantiser:
             raise ValueError(f"levels must lie in [2, {MAX_LEVELS}], not {self.levels}")
         if self.steps.shape != self.zero_levels.shape or self.steps.ndim != 1:
             raise ValueError("steps and zero_levels must be lists of the same length")
-        # comparisons with NaN are false, so this refuses it too
-        if not bool(np.all((self.steps >= LEAST_STEP) & (self.steps <= MOST_STEP))):
-            raise ValueError(f"steps must lie in [{LEAST_STEP}, {MOST_STEP}]")
+        check_steps(self.steps)
         if not bool(np.all((self.zero_levels >= 0) & (self.zero_levels < self.levels))):
             raise ValueError(f"zero_levels must lie in [0, {self.levels - 1}]")
 

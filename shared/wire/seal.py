@@ -6,7 +6,7 @@
 is stored little endian. It catches corruption and a payload of another bundle or codec; it is
 no signature: whoever knows the bundle can make one. The parts of a packed payload are sealed one by one, with
 one byte more behind the codec's: the part's place, from 0. A codec that codes the checksum together with
-its levels takes it over those instead (`siftfunnel.shared.wire.lattice_body`).
+its levels takes it over those instead (`siftfunnel.shared.wire.context_body`).
 """
 
 import struct
@@ -27,7 +27,6 @@ class Seal:
     Args:
         digest: the bundle's, 64 lower-case hex digits.
         codec_index: position in the manifest's list, 0 to 255.
-
         places: where a part of a packed payload stands; none for a whole one.
 
     Raises:

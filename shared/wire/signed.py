@@ -39,7 +39,6 @@ DIGIT_VALUES, DIGITS = 16, 4
 MOST_KINDS = 64
 MOST_ACTIVITIES = 16
 MOST_BOUNDS = 62
-"""So few that 16 bits tell kind, activity and class."""
 
 
 @dataclass(frozen=True)
@@ -77,10 +76,10 @@ class SignedContexts:
         """Activities and classes, the first of which is that of even positions: as for masks."""
         return len(self.activities[0]) + 1, len(self.bounds) + 2
 
-    def class_of_sum(self) -> NDArray[np.uint16]:
+    def class_of_sum(self) -> NDArray[np.uint8]:
         """The class of every sum of four levels at an odd position, by the sum as an unsigned byte."""
         sums = np.abs(np.arange(256, dtype=np.uint8).view(np.int8).astype(np.intp))
-        return (1 + np.searchsorted(self.bounds, sums, side="right")).astype(np.uint16)
+        return (1 + np.searchsorted(self.bounds, sums, side="right")).astype(np.uint8)
 
 
 def most_of(symbols: int) -> int:
@@ -143,7 +142,7 @@ def digits_of(beyond: NDArray[np.int32]) -> NDArray[np.int32]:
     return (beyond[:, None] >> (4 * np.arange(DIGITS, dtype=np.int32)) & DIGIT_VALUES - 1).ravel()
 
 
-def from_digits(digits: NDArray[np.int32]) -> NDArray[np.int32]:
+def from_digits(digits: NDArray[np.uint8]) -> NDArray[np.int32]:
     """The numbers of some digits; see `digits_of`."""
     powers = (1 << (4 * np.arange(DIGITS))).astype(np.int32)
     numbers: NDArray[np.int32] = (digits.reshape(-1, DIGITS) * powers).sum(axis=1, dtype=np.int32)

@@ -6,15 +6,15 @@ symbols were counted for hold for fresh pictures as well, and few tables are few
 """
 
 import math
-from binascii import crc32
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from siftfunnel.shared.manifest import CodecSpec, FeatureSpec
-from siftfunnel.shared.wire.bodies import encode_array, make_body
-from siftfunnel.shared.wire.lattice_body import SILENT, LatticeBody
+from siftfunnel.shared.wire.context_body import ContextBody
+from siftfunnel.shared.wire.context_tables import SILENT
+from siftfunnel.shared.wire.kinds import encode_array, make_body
 from siftfunnel.shared.wire.quantiser import LEAST_STEP, MOST_STEP
 from siftfunnel.shared.wire.signed import (
     LEAST_SYMBOLS,
@@ -25,7 +25,7 @@ from siftfunnel.shared.wire.signed import (
     SignedContexts,
     first_masks,
 )
-from siftfunnel.shared.wire.signed_levels import SignedLayout, SignedLevels
+from siftfunnel.shared.wire.signed_levels import SignedScan
 from siftfunnel.shared.wire.tables import counts_from_histogram
 
 KINDS = 24
@@ -87,9 +87,9 @@ def calibrate_signed(name: str, features_NCHW: NDArray[np.float32], step: float)
         "mean_bytes": 0.0,
     }
     body = make_body(CodecSpec(name, "signed", parameters), FeatureSpec(channels, height, width))
-    assert isinstance(body, LatticeBody)
+    assert isinstance(body, ContextBody)
     flat = features_NCHW[:_MEASURED].reshape(-1, channels, height * width)
-    mean_bytes = float(np.mean([len(body.write(feature, crc32)) for feature in flat]))
+    mean_bytes = body.mean_bytes(flat)
     most_bytes = min(parameters["most_bytes"], max(int(CEILING * mean_bytes), 64))
     parameters |= {"mean_bytes": round(mean_bytes, 2), "most_bytes": most_bytes}
     return CodecSpec(name, "signed", parameters)
@@ -172,33 +172,16 @@ def _count(
 ) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
     """How often each mask and each level's symbol stands in each context: (contexts, symbols)."""
     _, channels, height, width = levels.shape
-    of_masks, of_levels = (
-        (int(kinds.max()) + 1, *shape) for shape in (contexts.of_masks, contexts.of_levels)
-    )
-    # each context is its own table
-    layout = SignedLayout(
-        channels=channels,
-        height=height,
-        width=width,
-        levels=symbols,
-        sent=np.arange(channels),
-        step=np.float32(1),
-        contexts=contexts,
-        kinds=kinds.astype(np.intp),
-        choices=np.arange(math.prod(of_levels)).reshape(of_levels),
-        tables=0,
-        mask_choices=np.arange(math.prod(of_masks)).reshape(of_masks),
-        mask_tables=0,
-    )
-    coder = SignedLevels(layout)
-    most, masks, found = np.int32(coder.most), [], []
+    count, most = int(kinds.max()) + 1, np.int32(symbols // 2)
+    scan = SignedScan(height, width, kinds.astype(np.intp), contexts, int(most))
+    masks, found = [], []
     for frame in levels.reshape(len(levels), channels, -1).clip(-most, most).astype(np.int8):
-        seen = coder.look(frame)
-        masks.append(seen.mask_keys * MASKS + coder.symbol_of_mask.take(seen.masks))
-        found.append(seen.keys * symbols + seen.symbols)
+        seen = scan.look(frame)
+        masks.append(seen.mask_contexts * MASKS + scan.symbol_of_mask.take(seen.masks))
+        found.append(seen.contexts * symbols + seen.symbols)
     return (
-        _histograms(masks, layout.mask_choices.size, MASKS),
-        _histograms(found, layout.choices.size, symbols),
+        _histograms(masks, math.prod((count, *contexts.of_masks)), MASKS),
+        _histograms(found, math.prod((count, *contexts.of_levels)), symbols),
     )
 
 

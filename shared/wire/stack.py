@@ -1,7 +1,8 @@
-"""What the fast and the plain entropy coder share: a stack of symbols under static tables."""
+"""What the fast and the plain entropy coder share: a stack of symbols under static tables.
 
-from abc import ABC, abstractmethod
-from collections.abc import Sequence
+What is pushed last is popped first; both coders take and give symbols in the order in which they are popped.
+"""
+
 from typing import Protocol
 
 import numpy as np
@@ -13,90 +14,51 @@ Runs = list[tuple[int, int, int]]
 MORE_THAN_ONE = "body holds more than one feature tensor"
 
 
-class Writer(Protocol):
-    """A stack of symbols being filled."""
-
-    def push(self, levels: NDArray[np.int32], table: int) -> None:
-        """Push levels so that they are popped in their order, all under one table."""
-
-    def push_runs(self, levels: NDArray[np.int32], runs: Runs) -> None:
-        """Push stretches of levels, each under its table; they are popped in the order of the list."""
-
-    def finish(self) -> bytes:
-        """What was pushed, as little-endian 32-bit words."""
-
-
 class Reader(Protocol):
     """A stack of symbols being emptied."""
 
-    def pop(self, table: int, count: int) -> NDArray[np.int32]:
-        """The next levels, all under one table.
+    def pop(self, runs: Runs) -> list[NDArray[np.int32]]:
+        """The next symbols of each stretch, where only the stretches' lengths matter.
 
         Raises:
-            CodecError: not what a writer wrote.
-        """
-
-    def pop_runs(self, runs: Runs) -> list[NDArray[np.int32]]:
-        """The levels of each stretch, where only their lengths matter.
-
-        Raises:
-            CodecError: not what a writer wrote.
+            CodecError: not what `StackTables.write` wrote.
         """
 
     def finish(self, seeded: bool = False) -> int:
         """Check that nothing is left but the seed, and give it; 0 where there was none.
+
+        Every body pops as some symbols; only what was written leaves the stack empty.
 
         Raises:
             CodecError: something else is left.
         """
 
 
-class StackTables(ABC):
-    """Static tables that writers and readers share.
+class StackTables(Protocol):
+    """Static tables, a row of counts each, that both ways share."""
 
-    Args:
-        counts: uint16, a row for each table, checked by `siftfunnel.shared.wire.tables`.
-    """
+    def write(self, symbols: NDArray[np.int32], runs: Runs, seed: int | None = None) -> bytes:
+        """Stretches of symbols, each under its table, as little-endian 32-bit words.
 
-    def __init__(self, counts: Sequence[NDArray[np.uint16]]) -> None:
-        self._counts = counts
-
-    @abstractmethod
-    def write(self, seed: int | None = None) -> Writer:
-        """A stack to push to: empty, or with a 32-bit number at its bottom.
-
-        Under the first symbols an empty coder loses some three bytes; one that begins with a number
-        that has to be sent anyway loses none.
+        Args:
+            symbols: all of them.
+            runs: which are under which table; popped in this order.
+            seed: a 32-bit number to begin with. Under its first symbols an empty coder loses some three
+                bytes; one that begins with a number that has to be sent anyway loses none.
         """
 
-    @abstractmethod
     def read(self, body: bytes) -> Reader:
         """A stack to pop from.
 
         Raises:
-            CodecError: not whole words, or not what a writer wrote.
+            CodecError: not whole words, or not what `write` wrote.
         """
 
-    def encode(self, levels: NDArray[np.int32]) -> bytes:
-        """Write levels, shape (tables, n), each row under its table, as little-endian 32-bit words."""
-        writer = self.write()
-        # a stack gives back last what was pushed first
-        for table in reversed(range(len(levels))):
-            writer.push(levels[table], table)
-        return writer.finish()
 
-    def decode(self, body: bytes, symbols_per_table: int) -> NDArray[np.int32]:
-        """Read levels, shape (tables, symbols_per_table).
+def one_run_each(tables: int, symbols: int) -> Runs:
+    """As many symbols under each of some tables, one table after the other.
 
-        Every body decodes to some levels; only what `encode` wrote leaves the coder empty,
-        and that is checked.
-
-        Raises:
-            CodecError: not whole words, or not what `encode` writes.
-        """
-        reader = self.read(body)
-        levels = np.empty((len(self._counts), symbols_per_table), dtype=np.int32)
-        for table, row in enumerate(levels):
-            row[:] = reader.pop(table, symbols_per_table)
-        reader.finish()
-        return levels
+    >>> one_run_each(2, 5)
+    [(0, 0, 5), (1, 5, 10)]
+    """
+    return [(table, table * symbols, (table + 1) * symbols) for table in range(tables)]

@@ -5,21 +5,23 @@ from dataclasses import dataclass, field
 from ipaddress import ip_address
 from pathlib import Path
 
-from siftfunnel.demo.selection import tasks_of
+from siftfunnel.demo.selection import codec_for, tasks_of
 from siftfunnel.shared.bundle import Bundle, Inverter, Problem, find_inverters
 from siftfunnel.shared.files import require_place
 from siftfunnel.shared.plain_words import how_to_invert
-from siftfunnel.shared.ports import LOOPBACK
+from siftfunnel.shared.ports import LOOPBACK, MAX_PORT
+from siftfunnel.shared.settings import check, setting
 from siftfunnel.shared.showing import printable
 from siftfunnel.shipped import Library
 
 EVERYWHERE = ("0.0.0.0", "::")  # listening there shows the page to other machines
+HEADLESS_FRAMES = 100
 _BOTH_HALVES = ("edge.onnx", "cloud.onnx")
 
 
 @dataclass(frozen=True)
 class DemoConfig:
-    """One run of the demo.
+    """One run of the demo; what is a setting is a flag.
 
     Attributes:
         images: folder of pictures, class folders or flat.
@@ -27,20 +29,9 @@ class DemoConfig:
         labelled: whether the folders' names are classes of the bundles.
         shipped_images: whether the pictures came with the package.
         inverters: folders with the attacker's decoders.
-        codec: codec name for every bundle; each bundle's default when None.
-        frames: frames per bundle and turn; None: a turn lasts ``turn_s``.
         rate_fps: frames per second; None: as fast as answers come.
-        tls: whether edge and cloud start out encrypted.
-        headless: play all bundles once, without a live view, and end.
-        summary: where the JSON summary goes.
-        http_port: port of the attacker's page; 0 takes a free one.
-        page_host: address the page listens on.
-        page_names: further names by which browsers may ask for it.
         page_token: what a visitor must bring; None: this machine alone may ask.
-        seed: of the picture order.
         turn_s: seconds of a turn where ``frames`` is None.
-        log_directory: in which each run makes a folder for its logs; a temporary one when None.
-        open_page: open the page in a browser.
 
     Raises:
         ValueError: a value outside its range.
@@ -51,31 +42,44 @@ class DemoConfig:
     labelled: bool = True
     shipped_images: bool = False
     inverters: tuple[Path, ...] = ()
-    codec: str | None = None
-    frames: int | None = None
-    rate_fps: float | None = 10.0
-    tls: bool = False
-    headless: bool = False
-    summary: Path | None = None
-    http_port: int = 8080
-    page_host: str = LOOPBACK
-    page_names: tuple[str, ...] = ()
+    codec: str | None = setting(None, "how features are encoded (default: each bundle's own)", metavar="NAME")
+    frames: int | None = setting(None, "frames through each network, per turn", metavar="N", least=1)
+    rate_fps: float | None = setting(
+        10.0, "frames per second; 0: no limit", flag="--rate", metavar="FPS", above=0, most=10_000
+    )
+    seed: int = setting(0, "of the order of the pictures")
+    tls: bool = setting(False, "encrypt the channel; the curious cloud still listens")
+    headless: bool = setting(
+        False,
+        f"play all networks once (--frames, default {HEADLESS_FRAMES}), without a live view, and end",
+    )
+    summary: Path | None = setting(None, "write what was measured as one JSON object")
+    http_port: int = setting(
+        0,
+        "of the page; 0: any (default: 8080, or any if it is taken)",
+        metavar="PORT",
+        least=0,
+        most=MAX_PORT,
+    )
+    page_host: str = setting(
+        LOOPBACK,
+        "show the page to other machines too, at this address of this one (0.0.0.0: at any), to whoever has "
+        "the address with the token that is printed",
+        metavar="HOST",
+    )
+    page_names: tuple[str, ...] = setting(
+        (), "a name by which browsers may ask for the page; repeatable", flag="--page-name"
+    )
+    open_page: bool = setting(False, "open the page in a browser", flag="--open")
+    log_directory: Path | None = setting(
+        None, "keep the parties' logs there, in a new folder per run", flag="--log-dir", metavar="DIR"
+    )
     page_token: str | None = field(default=None, repr=False)
-    seed: int = 0
     turn_s: float = 30.0
-    log_directory: Path | None = None
-    open_page: bool = False
 
     def __post_init__(self) -> None:
-        if self.frames is not None and self.frames < 1:
-            raise ValueError(f"--frames must be at least 1, got {self.frames}")
+        check(self)
         require_place(self.summary, "--summary")
-        if self.rate_fps is not None and not 0 < self.rate_fps <= 10_000:
-            raise ValueError(
-                f"--rate must be above 0 and at most 10000 frames per second, got {self.rate_fps}"
-            )
-        if not 0 <= self.http_port <= 65_535:
-            raise ValueError(f"--http-port must be 0 to 65535, got {self.http_port}")
         if not self.bundles:
             raise ValueError("the demo needs at least one bundle")
         if not is_loopback(self.page_host) and not self.page_token:
@@ -84,11 +88,7 @@ class DemoConfig:
         if len(set(names)) < len(names):
             raise ValueError(f"bundles must have different names, got {', '.join(names)}")
         for bundle in self.bundles:
-            if self.codec is not None and self.codec not in _codec_names(bundle):
-                raise ValueError(
-                    f"bundle {bundle.name} has no codec {self.codec!r}; it has "
-                    f"{', '.join(_codec_names(bundle))}"
-                )
+            codec_for(bundle, self.codec)
 
     @property
     def page_query(self) -> str:

@@ -15,13 +15,25 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from siftfunnel.demo.choice import (
+    EVERYWHERE,
+    HEADLESS_FRAMES,
+    DemoConfig,
+    about_inverters,
+    choose_bundles,
+    is_address,
+    is_loopback,
+    own_inverter,
+    pictures_below,
+)
+from siftfunnel.demo.ports import own_address, port_is_free
 from siftfunnel.shared.files import write_file
+from siftfunnel.shared.settings import add_flags, from_flags
+from siftfunnel.shipped import Library, images_directory
 
 if TYPE_CHECKING:
-    from siftfunnel.demo.choice import DemoConfig
     from siftfunnel.demo.conductor import Conductor
 
-HEADLESS_FRAMES = 100
 VERSIONS_TOLD = ("siftfunnel", "onnxruntime", "grpcio", "numpy")
 """Distributions that a summary's figures depend on."""
 _INTERRUPTED = 130
@@ -62,60 +74,15 @@ def add_demo_parser(subparsers: Any) -> None:
         help="folder of the attacker's decoder for a bundle of your own, from `siftfunnel lab inverter`; "
         "repeatable",
     )
-    what.add_argument("--codec", metavar="NAME", help="how features are encoded (default: each bundle's own)")
-    what.add_argument("--frames", type=int, metavar="N", help="frames through each network, per turn")
-    what.add_argument(
-        "--rate",
-        type=float,
-        default=10.0,
-        metavar="FPS",
-        help="frames per second; 0: no limit (default: %(default)g)",
-    )
-    what.add_argument(
-        "--seed", type=int, default=0, help="of the order of the pictures (default: %(default)s)"
-    )
-    what.add_argument(
-        "--tls", action="store_true", help="encrypt the channel; the curious cloud still listens"
-    )
+    add_flags(what, DemoConfig, "codec", "frames", "rate_fps", "seed", "tls")
     how = parser.add_argument_group("how it runs")
-    how.add_argument(
-        "--headless",
-        action="store_true",
-        help=f"play all networks once (--frames, default {HEADLESS_FRAMES}), without a live view, and end",
-    )
-    how.add_argument(
-        "--summary", type=Path, metavar="FILE", help="write what was measured as one JSON object"
-    )
-    how.add_argument(
-        "--http-port",
-        type=int,
-        metavar="PORT",
-        help="of the page; 0: any (default: 8080, or any if it is taken)",
-    )
-    how.add_argument(
-        "--page-host",
-        default="127.0.0.1",
-        metavar="HOST",
-        help="show the page to other machines too, at this address of this one (0.0.0.0: at any), to whoever "
-        "has the address with the token that is printed",
-    )
-    how.add_argument(
-        "--page-name",
-        action="append",
-        default=[],
-        metavar="NAME",
-        help="a name by which browsers may ask for the page; repeatable",
-    )
-    how.add_argument("--open", action="store_true", help="open the page in a browser")
-    how.add_argument(
-        "--log-dir", type=Path, metavar="DIR", help="keep the parties' logs there, in a new folder per run"
-    )
-    parser.set_defaults(run=run)
+    names = ("headless", "summary", "http_port", "page_host", "page_names", "open_page", "log_directory")
+    add_flags(how, DemoConfig, *names)
+    parser.set_defaults(run=run, http_port=None)
 
 
 def run(args: argparse.Namespace) -> int:
     """Run the demo; 0 when all its promises held, or when an endless run was ended with Ctrl-C."""
-    from siftfunnel.demo.choice import about_inverters
     from siftfunnel.demo.conductor import Conductor
     from siftfunnel.demo.view import make_view
 
@@ -136,7 +103,7 @@ def run(args: argparse.Namespace) -> int:
     return _conclude(conductor, config, interrupted=stop.is_set())
 
 
-def make_config(args: argparse.Namespace, say: Callable[[str], None]) -> "DemoConfig":
+def make_config(args: argparse.Namespace, say: Callable[[str], None]) -> DemoConfig:
     """Turn flags into a checked configuration.
 
     Args:
@@ -146,53 +113,33 @@ def make_config(args: argparse.Namespace, say: Callable[[str], None]) -> "DemoCo
     Raises:
         ValueError: a flag is out of range, or there is no bundle or picture.
     """
-    from siftfunnel import shipped
-    from siftfunnel.demo import ports
-    from siftfunnel.demo.choice import (
-        DemoConfig,
-        choose_bundles,
-        is_address,
-        is_loopback,
-        own_inverter,
-        pictures_below,
-    )
-
-    images = args.images or shipped.images_directory()
+    images = args.images or images_directory()
     if args.images is None and not images.is_dir():
         raise ValueError(f"the drawn faces are missing from this installation ({images}); give --images DIR")
     labels = {
         label for label in pictures_below(images, say if args.images else None).values() if label is not None
     }
-    library = shipped.Library.from_environment(os.environ)
-    inverters = tuple(own_inverter(path.resolve()) for path in args.inverter)
-    frames = args.frames
-    if args.headless and frames is None:
-        frames = HEADLESS_FRAMES
+    library = Library.from_environment(os.environ)
+    inverters = (*(own_inverter(path.resolve()) for path in args.inverter), *library.inverters)
     http_port = args.http_port
     if http_port is None:
-        http_port = 8080 if ports.port_is_free(8080, args.page_host) else 0
+        http_port = 8080 if port_is_free(8080, args.page_host) else 0
     chosen = choose_bundles(args.bundle, labels, library, args.codec)
     for note in chosen.notes:
         say(note)
-    return DemoConfig(
+    return from_flags(
+        DemoConfig,
+        args,
         images=images.resolve(),
         bundles=chosen.bundles,
         labelled=chosen.labelled,
         shipped_images=args.images is None,
-        inverters=(*inverters, *(path.resolve() for path in library.inverters)),
-        codec=args.codec,
-        frames=frames,
+        inverters=tuple(path.resolve() for path in inverters),
+        frames=HEADLESS_FRAMES if args.headless and args.frames is None else args.frames,
         rate_fps=args.rate or None,
-        tls=args.tls,
-        headless=args.headless,
-        summary=args.summary,
         http_port=http_port,
-        page_host=args.page_host,
         page_names=(*args.page_name, *([] if is_address(args.page_host) else [args.page_host])),
         page_token=None if is_loopback(args.page_host) else secrets.token_urlsafe(18),
-        seed=args.seed,
-        log_directory=args.log_dir,
-        open_page=args.open,
     )
 
 
@@ -239,10 +186,7 @@ def summary_of(conductor: "Conductor") -> dict[str, Any]:
     }
 
 
-def _announce(url: str, config: "DemoConfig", directory: Path) -> None:
-    from siftfunnel.demo.choice import EVERYWHERE
-    from siftfunnel.demo.ports import own_address
-
+def _announce(url: str, config: DemoConfig, directory: Path) -> None:
     if config.log_directory is not None:
         print(f"logs: {directory}")
     url += config.page_query
@@ -255,7 +199,7 @@ def _announce(url: str, config: "DemoConfig", directory: Path) -> None:
         webbrowser.open(url)
 
 
-def _conclude(conductor: "Conductor", config: "DemoConfig", interrupted: bool) -> int:
+def _conclude(conductor: "Conductor", config: DemoConfig, interrupted: bool) -> int:
     """Print and write the figures, and say loudly which promise did not hold."""
     from siftfunnel.demo.tally import shortfalls, violations
     from siftfunnel.demo.view import line

@@ -83,9 +83,13 @@ class Services:
         return ports.get_json(f"{self.meeting.page_url}summary{self._config.page_query}")
 
     def end(self) -> None:
-        """End the edge first, so that it can drain, then who listens, then who serves."""
+        """End the edge first, so that it can drain, then who listens and who serves at once."""
+        if self._edge is not None:
+            self._edge.end()
         lasting = [each.party for each in (self._attacker, self.cloud) if each is not None]
-        for party in (*([self._edge] if self._edge else []), *lasting):
+        for party in lasting:
+            party.ask_to_end()
+        for party in lasting:
             party.end()
         self._edge = self._attacker = self.cloud = None
 

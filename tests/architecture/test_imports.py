@@ -59,7 +59,7 @@ def test_the_console_starts_without_loading_anything_heavy() -> None:
         "onnxruntime",
         "grpc",
         "torch",
-        "starlette",
+        "fastapi",
         "rich",
         "cryptography",
         "google.protobuf",
@@ -73,7 +73,7 @@ def test_the_console_starts_without_loading_anything_heavy() -> None:
 
 
 def test_building_the_parser_of_a_command_loads_no_runtime() -> None:
-    heavy = {"onnxruntime", "grpc", "torch", "starlette", "onnx"}
+    heavy = {"onnxruntime", "grpc", "torch", "fastapi", "onnx"}
     code = (
         "import json, sys, siftfunnel.cli as cli, siftfunnel.commands as commands\n"
         "loaded = {}\n"

@@ -55,9 +55,13 @@ def index_is_reachable() -> bool:
     return subprocess.run(command, capture_output=True, timeout=170, check=False).returncode == 0
 
 
-@pytest.mark.parametrize("python", PYTHONS)
 @pytest.mark.parametrize(
-    ("machine", "tags"), [("aarch64", AARCH64), pytest.param("x86_64", X86_64, marks=pytest.mark.slow)]
+    ("machine", "tags", "python"),
+    [
+        ("aarch64", AARCH64, PYTHONS[0]),
+        *(pytest.param("aarch64", AARCH64, python, marks=pytest.mark.slow) for python in PYTHONS[1:]),
+        *(pytest.param("x86_64", X86_64, python, marks=pytest.mark.slow) for python in PYTHONS),
+    ],
 )
 def test_the_edge_extra_resolves_from_wheels(
     machine: str, tags: tuple[str, ...], python: str, tmp_path: Path

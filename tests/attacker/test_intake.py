@@ -15,7 +15,7 @@ from siftfunnel.attacker.tap.events import ConnectionClosed, Opaque, Overheard, 
 from siftfunnel.attacker.tap.shape import BATCH_METHOD
 from siftfunnel.shared.rpc import split_inference_pb2 as pb
 from tests.attacker.scene import Scene, heard, heard_frame, heard_reply
-from tests.ownbundle import make_own_bundle
+from tests.tinynetwork import make_own_bundle
 
 
 class Desk:

@@ -6,8 +6,9 @@ from pathlib import Path
 import pytest
 
 from siftfunnel.certs import make_certificates
+from siftfunnel.cli import main
 from siftfunnel.cloud_server.ceilings import Ceilings
-from siftfunnel.cloud_server.cli import add_cloud_parser, config_from, main
+from siftfunnel.cloud_server.cli import add_cloud_parser, config_from
 from siftfunnel.cloud_server.config import CloudConfig
 from siftfunnel.shared.bundle import Bundle, BundleError
 from siftfunnel.shared.bundle_search import bundle_directory
@@ -88,7 +89,7 @@ def test_a_bundle_is_named_as_the_device_names_it(bundle: Bundle, monkeypatch: p
 def test_wrong_input_ends_with_2_and_one_line(
     bundle: Bundle, capsys: pytest.CaptureFixture[str], flags: list[str], complaint: str
 ) -> None:
-    assert main(["--bundle", str(bundle.directory), "--listen", "127.0.0.1:0", *flags]) == 2
+    assert main(["cloud", "--bundle", str(bundle.directory), "--listen", "127.0.0.1:0", *flags]) == 2
     captured = capsys.readouterr()
     assert complaint in captured.err
     assert captured.err.count("\n") == 1
@@ -100,14 +101,14 @@ def test_an_address_that_is_none_is_refused_by_the_parser(
     capsys: pytest.CaptureFixture[str], address: str
 ) -> None:
     with pytest.raises(SystemExit) as ending:
-        main(["--listen", address])
+        main(["cloud", "--listen", address])
     assert ending.value.code == 2
     assert "argument --listen:" in capsys.readouterr().err
 
 
 def test_the_help_gives_examples_and_explains_the_ready_line(capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit) as ending:
-        main(["--help"])
+        main(["cloud", "--help"])
     assert ending.value.code == 0
     text = capsys.readouterr().out
     for phrase in ("examples:", "--tls-client-ca", '"ready": true', "exit codes:"):

@@ -12,7 +12,7 @@ from siftfunnel.edge_client.client import LIVE_WINDOW
 from siftfunnel.edge_client.errors import SourceError
 from siftfunnel.edge_client.outcome import Outcome, Superseded
 from siftfunnel.edge_client.picture import Picture
-from siftfunnel.edge_client.producer import Item, LatestSlot
+from siftfunnel.edge_client.producer import LatestSlot
 from siftfunnel.edge_client.sources.source import IterableSource, Limited, Paced
 from siftfunnel.shared.bundle import Bundle
 from tests.edge_client.conftest import pixels
@@ -46,7 +46,7 @@ def counts(outcomes: list[Outcome]) -> dict[str, int]:
 
 def test_a_slot_holds_the_newest_and_gives_back_the_older() -> None:
     slot = LatestSlot()
-    first, second = (Item(number, Picture(f"{number}", b""), 0.0, number) for number in (1, 2))
+    first, second = (Picture(f"{number}", b"", sequence=number) for number in (1, 2))
     assert slot.put(first) is None
     assert slot.put(second) == first
     assert slot.take() == second

@@ -6,9 +6,9 @@ from types import SimpleNamespace
 
 import pytest
 
+from siftfunnel.cli import main
 from siftfunnel.edge_client import redial as module
 from siftfunnel.edge_client.address import ServerAddress
-from siftfunnel.edge_client.cli import main
 from siftfunnel.edge_client.frame import EncodedFrame, Held
 from siftfunnel.edge_client.outcome import BUDGET_EXCEEDED, NO_REPLY
 from siftfunnel.edge_client.reconnection import Reconnection
@@ -65,5 +65,5 @@ def test_classify_tells_once_what_is_wrong_with_the_server_and_names_each_pictur
     assert main(["classify", *pictures, *of]) == 1
     told = capsys.readouterr().err.splitlines()
     assert told[-3:-1] == [f"{each}: not answered" for each in pictures]
-    assert len([line for line in told if line.startswith("edge_client: ") and server in line]) == 1
+    assert len([line for line in told if line.startswith("siftfunnel classify: ") and server in line]) == 1
     assert "is `siftfunnel cloud` running" in told[-1] or "nobody knows the name" in told[-1]

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 from PIL import Image
 
-from siftfunnel.edge_client.cli import main
+from siftfunnel.cli import main
 from siftfunnel.edge_client.errors import EdgeError
 from siftfunnel.edge_client.run import _require_answers
 from siftfunnel.edge_client.summary import Summary

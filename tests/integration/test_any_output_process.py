@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from siftfunnel.edge_client.cli import main
+from siftfunnel.cli import main
 from siftfunnel.shared.bundle import Bundle
 from siftfunnel.shared.preprocess import prepare
 from tests.conftest import Processes, run_siftfunnel

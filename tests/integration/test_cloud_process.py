@@ -20,7 +20,7 @@ from grpc_health.v1 import health_pb2, health_pb2_grpc
 
 from siftfunnel.certs import CertificateFiles, make_certificates
 from siftfunnel.shared.bundle import Bundle
-from siftfunnel.shared.flows import FlowRecord, read_flows
+from siftfunnel.shared.flows import FlowRecord, read_flow
 from siftfunnel.shared.rpc import split_inference_pb2 as pb
 from siftfunnel.shared.rpc import split_inference_pb2_grpc as rpc
 from tests.cloud_server.conftest import Frames, damaged, metadata
@@ -170,7 +170,7 @@ def test_the_curious_cloud_keeps_what_tls_hides_from_everyone_else(
 
 
 def recorded(path: Path) -> list[FlowRecord]:
-    return [record for record in read_flows(path.read_text().splitlines()) if isinstance(record, FlowRecord)]
+    return [read_flow(line) for line in path.read_text().splitlines()]
 
 
 @pytest.mark.parametrize("flag", ["--listen", "--http", "--tls-listen"])
@@ -392,7 +392,7 @@ def test_the_room_runs_on_its_own_where_the_product_is_not_installed(
     processes: Processes, bundle: Bundle
 ) -> None:
     child = processes.python(
-        "-m", "siftfunnel.cloud_server", f"--bundle={bundle.directory}", "--listen=127.0.0.1:0"
+        "-m", "siftfunnel.cli", "cloud", f"--bundle={bundle.directory}", "--listen=127.0.0.1:0"
     )
     child.wait_for('"ready": true')
     child.process.send_signal(signal.SIGTERM)

@@ -8,7 +8,7 @@ import socket
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -26,17 +26,35 @@ def stage(tmp_path_factory: pytest.TempPathFactory) -> Stage:
     return make_stage(tmp_path_factory.mktemp("stage"))
 
 
-@pytest.fixture
-def demo(stage: Stage, processes: Processes, tmp_path: Path) -> Child:
-    """A demo that plays, its logs in `tmp_path / "logs"` and its temporary files in `tmp_path / "tmp"`."""
-    (tmp_path / "tmp").mkdir()
+def start(stage: Stage, processes: Processes, folder: Path) -> Child:
+    """A demo that plays, its logs in `folder / "logs"` and its temporary files in `folder / "tmp"`."""
+    (folder / "tmp").mkdir()
     arguments = ["demo", "--images", stage.images, "--http-port=0", "--rate=20"]
     child = processes.siftfunnel(
-        *arguments, f"--log-dir={tmp_path / 'logs'}", TMPDIR=str(tmp_path / "tmp"), **stage.environment
+        *arguments, f"--log-dir={folder / 'logs'}", TMPDIR=str(folder / "tmp"), **stage.environment
     )
     child.wait_for("What the attacker sees: ", timeout_s=90)
     child.wait_for("playing tiny-unprotected (codec q6) | tiny-siftfunnel (codec q6)", timeout_s=30)
     return child
+
+
+@pytest.fixture
+def demo(stage: Stage, processes: Processes, tmp_path: Path) -> Child:
+    """A demo of one test's own, in its `tmp_path`."""
+    return start(stage, processes, tmp_path)
+
+
+@pytest.fixture(scope="module")
+def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("shared-demo")
+
+
+@pytest.fixture(scope="module")
+def shared_demo(stage: Stage, place: Path) -> Iterator[Child]:
+    """One demo, in `place`, for tests that leave it as they found it."""
+    children = Processes(place)
+    yield start(stage, children, place)
+    children.stop()
 
 
 def page_of(child: Child) -> str:
@@ -110,8 +128,8 @@ def frames_of(page: str, bundle: str, codec: str) -> int:
     return int(codecs[codec]["frames"]) if codec in codecs else 0
 
 
-def test_the_same_pictures_go_through_both_networks_until_the_page_switches(demo: Child) -> None:
-    page = page_of(demo)
+def test_the_same_pictures_go_through_both_networks_until_the_page_switches(shared_demo: Child) -> None:
+    page = page_of(shared_demo)
     eventually(lambda: all(intercepted(page, bundle) > 10 for bundle in BUNDLES))
     now = state(page)
     assert [network["title"] for network in now["pair"]] == ["Ordinary network", "SiftFunnel"]
@@ -128,6 +146,8 @@ def test_the_same_pictures_go_through_both_networks_until_the_page_switches(demo
     eventually(lambda: frames_of(page, "tiny-siftfunnel", "q4") > heard[0] + 40)
     assert ask(f"{page}/switch", {"in_turn": True})["in_turn"] is True
     eventually(lambda: len(playing(page)) == 2)
+    ask(f"{page}/switch", {"codec": {"tiny-siftfunnel": "q6"}, "in_turn": True})
+    eventually(lambda: playing(page) == {"tiny-unprotected": "q6", "tiny-siftfunnel": "q6"})
 
     with pytest.raises(urllib.error.HTTPError) as refused:
         ask(f"{page}/switch", {"codec": {"tiny-siftfunnel": "q99"}})
@@ -146,9 +166,9 @@ def test_a_switch_to_tls_is_heard_by_the_curious_cloud_only(demo: Child) -> None
 
 
 def test_a_picture_of_ones_own_is_played_next_and_lies_nowhere(
-    demo: Child, stage: Stage, tmp_path: Path
+    shared_demo: Child, stage: Stage, place: Path
 ) -> None:
-    page = page_of(demo)
+    page = page_of(shared_demo)
     eventually(lambda: intercepted(page, "tiny-siftfunnel") > 0)
     encoded = (stage.images / "circle" / "0.png").read_bytes()
     request = urllib.request.Request(f"{page}/picture", encoded, {"Content-Type": "image/png"})
@@ -157,23 +177,23 @@ def test_a_picture_of_ones_own_is_played_next_and_lies_nowhere(
     assert state(page)["pictures"] == "own"
 
     def outcomes() -> str:
-        return "".join(path.read_text() for path in (tmp_path / "logs").rglob("outcomes-*.jsonl"))
+        return "".join(path.read_text() for path in (place / "logs").rglob("outcomes-*.jsonl"))
 
     eventually(lambda: outcomes().count("own picture 1") == 2)  # one for each network
-    assert not [path for path in tmp_path.rglob("*") if path.is_file() and encoded in path.read_bytes()]
+    assert not [path for path in place.rglob("*") if path.is_file() and encoded in path.read_bytes()]
     assert ask(f"{page}/switch", {"pictures": "demo"})["pictures"] == "folder"
 
 
 @pytest.mark.parametrize("party", ["cloud", pytest.param("edge", marks=pytest.mark.slow)])
-def test_a_party_that_is_killed_is_seen_down_and_comes_back(party: str, demo: Child) -> None:
-    page = page_of(demo)
+def test_a_party_that_is_killed_is_seen_down_and_comes_back(party: str, shared_demo: Child) -> None:
+    page = page_of(shared_demo)
     eventually(lambda: intercepted(page, "tiny-siftfunnel") > 0)
     assert ask(f"{page}/end", {"party": party})["parties"][party] == "down"
-    demo.wait_for(f"{party} was killed by SIGKILL; it comes back in 3 s")
+    shared_demo.wait_for(f"{party} was killed by SIGKILL; it comes back in 3 s")
     eventually(lambda: state(page)["parties"][party] == "up")
     heard = intercepted(page, "tiny-siftfunnel")
     eventually(lambda: intercepted(page, "tiny-siftfunnel") > heard + 10)
-    assert demo.process.poll() is None
+    assert shared_demo.process.poll() is None
 
 
 @pytest.mark.slow

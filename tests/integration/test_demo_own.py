@@ -10,8 +10,7 @@ from PIL import Image
 
 from siftfunnel.shared.bundle import Bundle
 from tests.conftest import run_siftfunnel
-from tests.ownbundle import make_own_bundle, make_own_inverter
-from tests.tinynetwork import make_tiny_network
+from tests.tinynetwork import make_own_bundle, make_own_inverter, make_tiny_network
 
 
 @pytest.fixture(scope="module")

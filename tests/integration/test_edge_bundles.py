@@ -45,7 +45,7 @@ def pictures(tmp_path: Path) -> Path:
 
 
 def edge(server: str, *arguments: str | Path) -> list[str | Path]:
-    return ["-m", "siftfunnel.edge_client", "edge", "--server", server, *arguments]
+    return ["-m", "siftfunnel.cli", "edge", "--server", server, *arguments]
 
 
 def by_sequence(lines: list[dict[str, Any]]) -> dict[int, dict[str, str]]:

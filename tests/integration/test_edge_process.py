@@ -14,7 +14,7 @@ from typing import Any
 
 import pytest
 
-from siftfunnel.edge_client.cli import main
+from siftfunnel.cli import main
 from siftfunnel.shared.bundle import Bundle
 from tests.conftest import ROOT, Child, Processes
 from tests.edge_client.conftest import write_pictures
@@ -50,7 +50,7 @@ def server(bundle: Bundle, tmp_path_factory: pytest.TempPathFactory) -> Iterator
 def start_cloud(processes: Processes, bundle: Bundle, port: int = 0, *flags: str | Path) -> tuple[Child, str]:
     """Start a server and return it with its address."""
     child = processes.python(
-        "-m", "siftfunnel.cloud_server", "--bundle", bundle.directory, "--listen", f"127.0.0.1:{port}", *flags
+        "-m", "siftfunnel.cli", "cloud", "--bundle", bundle.directory, "--listen", f"127.0.0.1:{port}", *flags
     )
     output = child.wait_for('"ready"')
     line = next(line for line in output.splitlines() if '"ready"' in line)
@@ -60,7 +60,7 @@ def start_cloud(processes: Processes, bundle: Bundle, port: int = 0, *flags: str
 def edge(bundle: Bundle, server: str, *arguments: str | Path) -> list[str | Path]:
     return [
         "-m",
-        "siftfunnel.edge_client",
+        "siftfunnel.cli",
         "edge",
         "--bundle",
         bundle.directory,
@@ -272,7 +272,7 @@ def test_classify_answers_each_picture_and_fails_for_the_damaged_one(
     server: str, bundle: Bundle, pictures: Path
 ) -> None:
     good, bad = pictures / "cat" / "0.png", pictures / "cat" / "1.png"
-    command: list[str | Path] = ["-m", "siftfunnel.edge_client", "classify", good]
+    command: list[str | Path] = ["-m", "siftfunnel.cli", "classify", good]
     options: list[str | Path] = ["--bundle", "tiny", "--bundles", bundle.directory.parent, "--server", server]
     result = run([*command, *options, "--top-k", "2"])
     assert result.returncode == 0, result.stderr

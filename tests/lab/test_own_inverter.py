@@ -25,8 +25,8 @@ from siftfunnel.shared.bundle import Bundle, BundleError, load_bundle, load_inve
 from siftfunnel.shared.input_spec import InputSpec
 from siftfunnel.shared.tensors import OutputSpec
 from tests.lab.audit.own_pictures import drawn, write_pictures
-from tests.lab.audit.ownnetwork import own_bundle
 from tests.lab.audit.test_own_network import BYTES, PLAIN, funnelled
+from tests.tinynetwork import own_bundle
 
 CPU = torch.device("cpu")
 EMBEDDING = (OutputSpec("embedding", "embedding", (6,)),)

@@ -23,9 +23,8 @@ from tests.editable_halves import (
     own_files,
     renamed,
 )
-from tests.ownbundle import make_own_bundle
 from tests.tinybundle import make_tiny_bundle
-from tests.tinynetwork import make_tiny_network
+from tests.tinynetwork import make_own_bundle, make_tiny_network
 
 
 def refused(message, manifest=MANIFEST, **graphs):

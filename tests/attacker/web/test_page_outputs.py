@@ -21,7 +21,7 @@ from siftfunnel.shared.wire import codec_by_name, make_codecs
 from tests.attacker.scene import Scene, eventually, heard, heard_frame
 from tests.attacker.web.browser import PHONE, TOUCH, Open, expect, keep, lane
 from tests.attacker.web.live import LivePage
-from tests.ownbundle import make_own_bundle, make_own_inverter
+from tests.tinynetwork import make_own_bundle, make_own_inverter
 
 
 class Own:
@@ -50,7 +50,7 @@ class Own:
             tensors = self._edge.run(None, {"image": normalise(pixels[None], spec.input)})
             codecs = make_codecs(spec, self.bundle.digest)
             payload = codec_by_name(codecs, "fp32").encode(pack_arrays(tensors, spec.sent)[0])
-            given = self._cloud.run(None, dict(zip(("body", "neck"), tensors, strict=True)))
+            given = self._cloud.run(None, dict(zip(("t0", "t1"), tensors, strict=True)))
             answer = pb.Prediction()
             for position in outputs:
                 add_tensor(answer, position, given[position][0])
@@ -100,7 +100,7 @@ def test_tensors_stand_apart_and_answers_without_classes_are_shown_as_what_they_
     mine = lane(page, own.bundle)
     expect(mine.locator(".wire .maps img")).to_have_count(2)
     expect(mine.locator(".wire .maps figcaption")).to_have_text(
-        [shown("body", 8, 24, 32), shown("neck", 16, 1, 1)]
+        [shown("t0", 8, 24, 32), shown("t1", 16, 1, 1)]
     )
     expect(mine.locator(".says")).to_contain_text("8 maps of 24 x 32 numbers and 16 numbers")
     # what scores under 0.3 is no box, and one object is one box

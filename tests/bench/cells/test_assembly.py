@@ -11,7 +11,7 @@ from siftfunnel.bench.cells.load import Load
 from siftfunnel.bench.cells.pictures import read_pictures
 from siftfunnel.bench.cells.plan import PlannedCell
 from siftfunnel.bench.cells.record import RunRecord
-from siftfunnel.bench.cells.result import EarlyStopping
+from siftfunnel.bench.cells.result import BothWays, EarlyStopping, LayerBytes, Stages
 from siftfunnel.bench.links.probe import Calibration, Way
 from siftfunnel.bench.links.profiles import link_profile
 from siftfunnel.bench.stored import as_json, read
@@ -28,19 +28,9 @@ def run_record(**changes: Any) -> RunRecord:
         "warm_up_frames": 3,
         "seconds": 2.0,
         "latencies_ms": tuple(float(n) for n in range(100, 110)),
-        "stages_ms": {
-            "wait": 0.0,
-            "capture": 1.0,
-            "edge": 2.0,
-            "encode": 0.5,
-            "wire": 111.0,
-            "queue": 0.25,
-            "decode": 0.25,
-            "cloud": 4.0,
-        },
+        "stages_ms": Stages(0.0, 1.0, 2.0, 0.5, 111.0, 0.25, 0.25, 4.0, None),
         "residual": 0.01,
-        "bytes_up": {"payload": 900.0, "message": 1000.0, "tcp": 1200.0, "link": None},
-        "bytes_down": {"payload": 100.0, "message": 200.0, "tcp": 300.0, "link": 400.0},
+        "bytes": BothWays(LayerBytes(900.0, 1000.0, 1200.0, None), LayerBytes(100.0, 200.0, 300.0, 400.0)),
         "correct": 8,
         "judged": 9,
         "errors": {"INTERNAL": 1},
@@ -80,7 +70,7 @@ def test_a_cell_pools_its_runs(planned: PlannedCell) -> None:
 
 
 def test_a_layer_that_one_run_could_not_measure_is_not_measured(planned: PlannedCell) -> None:
-    lost = run_record(bytes_up={"payload": 900.0, "message": None, "tcp": None, "link": None})
+    lost = run_record(bytes=BothWays(LayerBytes(900.0, None, None, None), LayerBytes(9.0, None, None, None)))
     up = assemble(planned, [run_record(), lost], "tun", CALIBRATION).bytes_up
     assert (up.payload, up.message, up.tcp) == (90.0, None, None)
 

@@ -94,5 +94,5 @@ def test_the_rules_words_give_its_estimates() -> None:
     ],
 )
 def test_a_load_that_makes_no_sense_is_refused(wrong: dict[str, Any]) -> None:
-    with pytest.raises(ValueError, match=r"above 0|more than 0"):
+    with pytest.raises(ValueError, match=r"above 0|at least 1|more than at_most_s"):
         Load(**({"scenario": "Server", "seconds": 1.0, "at_most_s": 1.0} | wrong))

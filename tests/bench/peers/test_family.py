@@ -35,7 +35,9 @@ def test_a_family_is_paused_resumed_and_ended_together() -> None:
     assert first.stdout is not None
     try:
         worker = int(first.stdout.readline())
-        assert sorted(family.pids()) == sorted([first.pid, worker])
+        # a process that has just begun shows its environment a moment later
+        while sorted(family.pids()) != sorted([first.pid, worker]):
+            time.sleep(0.01)
         while family.cpu_s() == 0.0:
             time.sleep(0.02)
         family.pause()

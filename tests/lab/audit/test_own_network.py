@@ -9,7 +9,7 @@ import numpy as np
 import onnx
 import pytest
 import torch
-from onnx import TensorProto, helper, numpy_helper
+from onnx import helper, numpy_helper
 from onnx.reference import ReferenceEvaluator
 
 from siftfunnel.lab.attacks.registry import make_attack
@@ -28,13 +28,14 @@ from siftfunnel.shared.input_spec import InputSpec
 from siftfunnel.shared.preprocess import normalise
 from siftfunnel.shared.tensors import OutputSpec
 from tests.lab.audit.own_pictures import drawn, write_pictures
-from tests.lab.audit.ownnetwork import model, own_bundle
 from tests.lab.audit.test_audit import RESIDUAL, TINY, command, quiet
+from tests.tinynetwork import make_model, own_bundle
 
 CPU = torch.device("cpu")
 PLAIN = InputSpec(16, 16, (0.5,) * 3, (0.5,) * 3)
 BYTES = InputSpec(16, 24, (0,) * 3, (1,) * 3, scale=1, dtype="uint8", layout="NHWC", colour="BGR")
 TWO = ((4, 4, 4), (3, 2, 2))
+SCORES = [("scores", "float32", (3,))]
 SMALL = replace(TINY, suite=RESIDUAL)
 
 
@@ -144,9 +145,9 @@ def funnelled(folder: Path, step: int = 2) -> Path:
         helper.make_node("Flatten", ["wide"], ["flat"], axis=1),
         helper.make_node("MatMul", ["flat", "v"], ["scores"]),
     ]
-    ends = ([("t0", TensorProto.FLOAT, ["N", 8, 4, 4])], [("scores", TensorProto.FLOAT, ["N", 3])])
     held = {"w": rng.normal(size=(8, 5, step, step)), "v": rng.normal(size=(5 * 16 * step**2, 3))}
-    cloud = model(nodes, ends, **{name: value.astype(np.float32) for name, value in held.items()})
+    weights = {name: value.astype(np.float32) for name, value in held.items()}
+    cloud = make_model(nodes, weights, [("t0", "float32", (8, 4, 4))], SCORES)
     return own_bundle(folder, PLAIN, ((8, 4, 4),), cloud=cloud).directory
 
 
@@ -189,10 +190,10 @@ def test_each_tensor_of_a_frame_starts_from_its_own_funnel(tmp_path: Path) -> No
         helper.make_node("Concat", ["flat0", "flat1"], ["flat"], axis=1),
         helper.make_node("MatMul", ["flat", "v"], ["scores"]),
     ]
-    taken = [(f"t{index}", TensorProto.FLOAT, ["N", *shape]) for index, shape in enumerate(TWO)]
-    ends = (taken, [("scores", TensorProto.FLOAT, ["N", 3])])
+    taken = [(f"t{index}", "float32", shape) for index, shape in enumerate(TWO)]
     held = {"w": rng.normal(size=(4, 5, 2, 2)), "v": rng.normal(size=(5 * 64 + 12, 3))}
-    cloud = model(nodes, ends, **{name: value.astype(np.float32) for name, value in held.items()})
+    weights = {name: value.astype(np.float32) for name, value in held.items()}
+    cloud = make_model(nodes, weights, taken, SCORES)
     bundle = own_bundle(tmp_path / "mine", PLAIN, TWO, cloud=cloud)
     target = target_of_bundle(bundle.directory, CPU)
     z = target.victim.observe(torch.rand(2, 3, 16, 16))
@@ -261,8 +262,8 @@ def test_a_picture_codec_at_equal_bytes_uses_them_and_no_more(name: str) -> None
 
 def test_outputs_of_another_number_of_rows_are_refused(tmp_path: Path) -> None:
     nodes = [helper.make_node("NonZero", ["x"], ["places"])]
-    ends = ([("x", TensorProto.FLOAT, ["N", 2])], [("places", TensorProto.INT64, [2, "M"])])
-    (tmp_path / "cloud.onnx").write_bytes(model(nodes, ends))
+    given = [("places", "int64", (None,))]
+    (tmp_path / "cloud.onnx").write_bytes(make_model(nodes, {}, [("x", "float32", (2,))], given))
     with pytest.raises(ValueError, match=r"first axis of places .* is no batch"):
         OnnxHalf(tmp_path / "cloud.onnx", several=True).outputs(np.ones((3, 2), np.float32))
 

@@ -1,7 +1,5 @@
 """The quantiser in training counts, prices and quantises as the codec that is exported from it."""
 
-from binascii import crc32
-
 import numpy as np
 import pytest
 import torch
@@ -11,15 +9,16 @@ from siftfunnel.lab.defences.registry import defence_from_json
 from siftfunnel.lab.defences.siftfunnel_rate import MOST_WIDENED, SiftFunnelRate, fit_rate_point
 from siftfunnel.shared.manifest import FeatureSpec
 from siftfunnel.shared.wire import calibrate_lattice
-from siftfunnel.shared.wire.bodies import make_body
+from siftfunnel.shared.wire.kinds import make_body
 from siftfunnel.shared.wire.lattice import (
     CONTEXTS,
     PHASES,
     Grid,
     coding_order,
 )
-from siftfunnel.shared.wire.seal import SEAL_BYTES
+from siftfunnel.shared.wire.seal import SEAL_BYTES, Seal
 
+SEAL = Seal("0" * 64, 0)
 SHAPE = (3, 6, 8)
 
 
@@ -52,10 +51,10 @@ def test_in_evaluation_it_gives_what_the_exported_codec_gives(point):
     sent = stage(z)
     for feature, expected in zip(z.numpy(), sent.detach().numpy(), strict=True):
         flat = feature.reshape(3, -1)
-        written = body.write(flat, crc32)
+        written = body.write(flat, SEAL)
         if len(written) < body.most_bytes - 8:
             np.testing.assert_allclose(
-                body.read(written, crc32).reshape(SHAPE), expected, rtol=1e-5, atol=1e-6
+                body.read(written, SEAL).reshape(SHAPE), expected, rtol=1e-5, atol=1e-6
             )
 
 
@@ -99,7 +98,7 @@ def test_bits_of_training_agree_with_bytes_of_the_codec_within_a_byte():
     bits = stage.bits()
     spec = calibrate_lattice("r1", z.numpy(), stage.steps(0).numpy(), 16)
     body = make_body(spec, FeatureSpec(*SHAPE))
-    sizes = [len(body.write(feature.reshape(3, -1), crc32)) for feature in z.numpy()]
+    sizes = [len(body.write(feature.reshape(3, -1), SEAL)) for feature in z.numpy()]
     assert np.mean(sizes) == pytest.approx(4 + float(bits.sent_N.mean()) / 8, abs=1)
 
 

@@ -13,7 +13,7 @@ from tests.lab.split.test_brought import stored
 
 @pytest.fixture(scope="module")
 def pictures(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return cutnets.stored_pictures(tmp_path_factory.mktemp("pictures"), 160)
+    return cutnets.stored_pictures(tmp_path_factory.mktemp("pictures"), 110)
 
 
 def test_halves_become_a_trained_bundle(pictures: Path, tmp_path: Path) -> None:

@@ -15,7 +15,7 @@ from siftfunnel.lab.data.images import DataError
 from siftfunnel.lab.onnx_graphs import weights
 from siftfunnel.lab.split.exporting import export_run
 from siftfunnel.lab.split.finetuning import learned_names
-from siftfunnel.lab.split.folder import load_run
+from siftfunnel.lab.split.folder import SplitRun, load_run
 from siftfunnel.lab.split.halves import Halves
 from siftfunnel.lab.split.settings import FitSettings, TrainSettings, byte_targets
 from siftfunnel.lab.split.train import train_run
@@ -58,13 +58,27 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return _fitted(cutnets.classifier(), _pictures(home / "pictures", truth()), home / "run")
 
 
+@pytest.fixture(scope="module")
+def tuned(run: Path) -> tuple[SplitRun, Path]:
+    """A fine-tuned run and its folder."""
+    folder = run.with_name("tuned")
+    return train_run(run, folder, SETTINGS, quiet), folder
+
+
+@pytest.fixture(scope="module")
+def trained(run: Path) -> tuple[SplitRun, Path]:
+    """A run that was trained without labels, and its folder."""
+    folder = run.with_name("trained")
+    return train_run(run, folder, replace(SETTINGS, finetune=False), quiet), folder
+
+
 def test_accuracy_rises_and_the_bundle_says_that_the_network_is_another(
-    run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    tuned: tuple[SplitRun, Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    made = train_run(run, tmp_path / "tuned", SETTINGS, quiet)
+    made, folder = tuned
     told = made.about["train"]
     assert told["accuracy_finetuned"] > told["accuracy_frozen"] + 0.1
-    bundle = export_run(tmp_path / "tuned", tmp_path / "bundle", quiet)
+    bundle = export_run(folder, tmp_path / "bundle", quiet)
     report = bundle.report()
     assert bundle.manifest.original_sha256 == "0" * 64
     assert report["finetuned"]["accuracy_finetuned"] == told["accuracy_finetuned"]
@@ -76,9 +90,9 @@ def test_accuracy_rises_and_the_bundle_says_that_the_network_is_another(
     assert default["agreement"] < default["accuracy"]
 
 
-def test_only_the_learned_initialisers_of_the_cloud_half_change(run: Path, tmp_path: Path) -> None:
-    made = train_run(run, tmp_path / "tuned", SETTINGS, quiet)
-    again = load_run(tmp_path / "tuned")
+def test_only_the_learned_initialisers_of_the_cloud_half_change(tuned: tuple[SplitRun, Path]) -> None:
+    made, folder = tuned
+    again = load_run(folder)
     assert again.weights.keys() == made.weights.keys() == {"w", "v"}
     before, after = onnx.ModelProto(), onnx.ModelProto()
     before.CopyFrom(made.halves.cloud)
@@ -93,10 +107,11 @@ def test_only_the_learned_initialisers_of_the_cloud_half_change(run: Path, tmp_p
     assert again.own_halves.edge == made.halves.edge
 
 
-def test_without_the_flag_every_weight_stays_bit_for_bit(run: Path, tmp_path: Path) -> None:
-    train_run(run, tmp_path / "trained", replace(SETTINGS, finetune=False, steps=20), quiet)
+def test_without_the_flag_every_weight_stays_bit_for_bit(
+    run: Path, trained: tuple[SplitRun, Path], tmp_path: Path
+) -> None:
     original = weights(load_run(run).halves.cloud.graph)
-    bundle = export_run(tmp_path / "trained", tmp_path / "bundle", quiet)
+    bundle = export_run(trained[1], tmp_path / "bundle", quiet)
     assert bundle.report()["finetuned"] is None
     served = [
         numpy_helper.to_array(t) for t in onnx.load(tmp_path / "bundle" / "cloud.onnx").graph.initializer
@@ -107,9 +122,9 @@ def test_without_the_flag_every_weight_stays_bit_for_bit(run: Path, tmp_path: Pa
 
 
 def test_a_fine_tuning_goes_on_where_it_stopped(
-    run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    run: Path, tuned: tuple[SplitRun, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    whole = train_run(run, tmp_path / "whole", SETTINGS, quiet)
+    whole, _ = tuned
     original, left = FunnelTask.loss, [25]
 
     def stop_within(task: FunnelTask, batch: object) -> object:
@@ -153,9 +168,9 @@ def test_what_is_no_better_in_accuracy_is_not_kept(run: Path, tmp_path: Path) ->
     assert any("stays as it was" in line for line in said)
 
 
-def test_a_training_goes_on_from_a_trained_run(run: Path, tmp_path: Path) -> None:
-    first = train_run(run, tmp_path / "first", replace(SETTINGS, finetune=False), quiet)
-    second = train_run(tmp_path / "first", tmp_path / "second", replace(SETTINGS, steps=1), quiet)
+def test_a_training_goes_on_from_a_trained_run(trained: tuple[SplitRun, Path], tmp_path: Path) -> None:
+    first, folder = trained
+    second = train_run(folder, tmp_path / "second", replace(SETTINGS, steps=1), quiet)
     assert first.about["train"]["is_better"]
     # both are means over the rate points, whose steps were mended by real payloads in between
     assert second.about["train"]["divergence_linear"] == pytest.approx(

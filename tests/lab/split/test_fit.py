@@ -1,5 +1,6 @@
 """Fitting a run from pictures in a folder, and what is said when they are too few or the targets no good."""
 
+import shutil
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -13,7 +14,7 @@ from PIL import Image
 from siftfunnel.lab.data.images import DataError
 from siftfunnel.lab.split import picture_codecs
 from siftfunnel.lab.split.exporting import export_run
-from siftfunnel.lab.split.folder import load_run
+from siftfunnel.lab.split.folder import SplitRun, load_run
 from siftfunnel.lab.split.halves import Halves
 from siftfunnel.lab.split.pictures import read_parts
 from siftfunnel.lab.split.points import no_more_than, too_few
@@ -33,15 +34,23 @@ from tests.lab.split.cutnets import fitted, quiet
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return cutnets.stored_pictures(tmp_path_factory.mktemp("pictures"), 240)
+    return cutnets.stored_pictures(tmp_path_factory.mktemp("pictures"), 140)
 
 
-def test_byte_targets_are_met_by_real_payloads_on_held_out_pictures(folder: Path, tmp_path: Path) -> None:
-    run = fitted(cutnets.classifier(), folder, tmp_path / "run", FitSettings(targets=byte_targets("60,40")))
-    for point in run.points:
-        found = run.about["points"][point.target.name]["payload_bytes_mean"]
+@pytest.fixture(scope="module")
+def run(folder: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[SplitRun, Path]:
+    """A fitted run of a classifier with two byte targets, and its folder."""
+    place = tmp_path_factory.mktemp("fitted") / "run"
+    settings = FitSettings(targets=byte_targets("60,40"))
+    return fitted(cutnets.classifier(), folder, place, settings), place
+
+
+def test_byte_targets_are_met_by_real_payloads_on_held_out_pictures(run: tuple[SplitRun, Path]) -> None:
+    made, _ = run
+    for point in made.points:
+        found = made.about["points"][point.target.name]["payload_bytes_mean"]
         assert abs(found - (point.target.bytes or 0)) < 0.1 * (point.target.bytes or 0)
-    assert run.about["points"]["l60"]["divergence_mean"] < run.about["points"]["l40"]["divergence_mean"]
+    assert made.about["points"]["l60"]["divergence_mean"] < made.about["points"]["l40"]["divergence_mean"]
 
 
 def test_a_funnel_keeps_within_the_multiply_adds_that_are_left(folder: Path, tmp_path: Path) -> None:
@@ -97,9 +106,10 @@ def test_an_exported_bundle_says_what_it_does(
 
 
 def test_what_pictures_need_is_measured_once_for_a_network_and_its_pictures(
-    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    run: tuple[SplitRun, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    fitted(cutnets.classifier(), folder, tmp_path / "run", FitSettings(targets=byte_targets("40")), side=2)
+    place = tmp_path / "run"
+    shutil.copytree(run[1], place)
     measured: list[str] = []
     real = picture_codecs._measured
 
@@ -108,12 +118,12 @@ def test_what_pictures_need_is_measured_once_for_a_network_and_its_pictures(
         return real(kind, *rest)
 
     monkeypatch.setattr(picture_codecs, "_measured", noted)
-    first = export_run(tmp_path / "run", tmp_path / "first", quiet).report()
-    again = export_run(tmp_path / "run", tmp_path / "again", quiet).report()
+    first = export_run(place, tmp_path / "first", quiet).report()
+    again = export_run(place, tmp_path / "again", quiet).report()
     assert again["picture_codecs"] == first["picture_codecs"]
     assert measured == ["jpeg", "webp"]
     others = cutnets.stored_pictures(tmp_path / "others", 100, seed=8)
-    export_run(tmp_path / "run", tmp_path / "others-bundle", quiet, images=others)
+    export_run(place, tmp_path / "others-bundle", quiet, images=others)
     assert len(measured) == 4
 
 
@@ -162,11 +172,10 @@ def test_classes_that_do_not_fit_are_refused_before_pictures_are_read(
         fitted(cutnets.classifier(kind), tmp_path / "none", tmp_path, FitSettings("none", (), ("a", "b")))
 
 
-def test_a_training_leaves_files_of_no_split_alone(folder: Path, tmp_path: Path) -> None:
-    fitted(cutnets.classifier(), folder, tmp_path / "run", FitSettings(targets=byte_targets("40")))
+def test_a_training_leaves_files_of_no_split_alone(run: tuple[SplitRun, Path], tmp_path: Path) -> None:
     (tmp_path / "cloud.onnx").write_text("mine")
     with pytest.raises(RunFolderError, match=r"'cloud\.onnx', which is of no split"):
-        train_run(tmp_path / "run", tmp_path, TrainSettings(), quiet)
+        train_run(run[1], tmp_path, TrainSettings(), quiet)
 
 
 def test_it_is_said_when_an_answer_that_never_changes_agrees_as_well() -> None:

@@ -19,7 +19,7 @@ SETTINGS = FitSettings(targets=byte_targets("60,40"))
 
 @pytest.fixture(scope="module")
 def pictures(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return cutnets.stored_pictures(tmp_path_factory.mktemp("pictures"), 160)
+    return cutnets.stored_pictures(tmp_path_factory.mktemp("pictures"), 110)
 
 
 def fit(place: Path, out: Path, settings: FitSettings = SETTINGS, **changes: Any) -> SplitRun:
@@ -88,7 +88,7 @@ def test_a_folder_is_of_one_network_cut_and_pictures(
         fit(pictures, tmp_path / "run", cut="other")
     fewer = tmp_path / "fewer"
     fewer.mkdir()
-    for picture in sorted(pictures.iterdir())[:120]:
+    for picture in sorted(pictures.iterdir())[:100]:
         (fewer / picture.name).write_bytes(picture.read_bytes())
     with pytest.raises(RunFolderError, match="pictures"):
         fit(fewer, tmp_path / "run")

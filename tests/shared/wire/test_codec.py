@@ -13,7 +13,7 @@ from siftfunnel.shared.bundle import CodecSpec, FeatureSpec, Manifest
 from siftfunnel.shared.preprocess import InputSpec
 from siftfunnel.shared.wire import CodecError, calibrate, codec_by_name, describe, make_codecs
 from siftfunnel.shared.wire.bodies import AffineBody, TableBody
-from siftfunnel.shared.wire.seal import Seal
+from siftfunnel.shared.wire.seal import SEAL_BYTES, Seal
 
 SHAPE = (3, 4, 5)
 NAMES = ("fp32", "fp16", "int8", "q8", "q7", "q6", "q5", "q4")
@@ -184,7 +184,7 @@ def test_random_bytes_are_refused(codec, payload):
 @fewer
 @given(data=st.data())
 def test_bytes_with_a_fitting_checksum_decode_within_bounds_or_are_refused(codec, data):
-    length = data.draw(st.integers(codec.body.least_bytes, codec.body.most_bytes))
+    length = data.draw(st.integers(codec.min_payload_bytes, codec.max_payload_bytes)) - SEAL_BYTES
     body = data.draw(st.binary(min_size=length, max_size=length))
     try:
         decoded = codec.decode(Seal(DIGEST, codec.index).close(body))
@@ -248,7 +248,7 @@ def test_a_payload_longer_than_any_is_refused_by_its_length_alone(codec):
 @pytest.mark.parametrize(("name", "pattern"), [("fp32", "0000c07f"), ("fp32", "000080ff"), ("fp16", "007e")])
 def test_a_sealed_nan_or_infinity_is_refused(name, pattern):
     codec = codec_by_name(CODECS, name)
-    body = bytes.fromhex(pattern).ljust(codec.body.most_bytes, b"\0")
+    body = bytes.fromhex(pattern).ljust(codec.max_payload_bytes - SEAL_BYTES, b"\0")
     with pytest.raises(CodecError, match="NaN or infinity"):
         codec.decode(Seal(DIGEST, codec.index).close(body))
 
@@ -258,7 +258,7 @@ def test_a_sealed_body_that_the_coder_did_not_write_is_refused(name):
     codec = codec_by_name(CODECS, name)
     generator = random.Random(0)
     for _ in range(200):
-        words = generator.randbytes(4 * generator.randrange(20, codec.body.most_bytes // 4))
+        words = generator.randbytes(4 * generator.randrange(20, codec.max_payload_bytes // 4))
         with pytest.raises(CodecError, match=r"more than one|not one that this coder writes"):
             codec.decode(Seal(DIGEST, codec.index).close(words))
     with pytest.raises(CodecError, match="not made of 4-byte words"):

@@ -1,4 +1,3 @@
-import binascii
 import dataclasses
 import json
 
@@ -11,12 +10,13 @@ from siftfunnel.shared.input_spec import InputSpec
 from siftfunnel.shared.manifest import CodecSpec, FeatureSpec, Manifest
 from siftfunnel.shared.rpc import split_inference_pb2 as pb
 from siftfunnel.shared.tensors import pack, pack_arrays, unpack_array
-from siftfunnel.shared.wire import SealedCodec, codec_by_name, make_codecs
-from siftfunnel.shared.wire.bodies import make_body
+from siftfunnel.shared.wire import SealedCodec, codec_by_name, compiled, make_codecs, signed_levels
+from siftfunnel.shared.wire.kinds import make_body
 from tests.shared.golden import (
     HERE,
     PACKED,
     SHAPE,
+    PlainSeal,
     golden_bulk_messages,
     golden_features,
     golden_manifest,
@@ -149,13 +149,15 @@ def test_who_knows_no_outputs_reads_the_classes_beside_them():
     assert (list(read.class_index), list(read.score)) == ([1], [0.75])
 
 
-def test_the_stored_payload_of_the_stored_signed_codec_reads_and_writes_the_same_for_ever():
+@pytest.mark.parametrize("built", [compiled.native, None], ids=["as built", "numpy"])
+def test_the_stored_payload_of_the_stored_signed_codec_reads_and_writes_the_same_for_ever(built, monkeypatch):
+    monkeypatch.setattr(signed_levels, "native", built)
     stored = json.loads((HERE / "signed.json").read_text())
     spec = CodecSpec(stored["name"], stored["kind"], stored["parameters"])
     body = make_body(spec, FeatureSpec(*stored["shape"]))
     levels = np.array(stored["levels"], np.float32)
-    assert body.write(levels, binascii.crc32).hex() == stored["body"]
-    assert np.array_equal(body.read(bytes.fromhex(stored["body"]), binascii.crc32), levels)
+    assert body.write(levels, PlainSeal()).hex() == stored["body"]
+    assert np.array_equal(body.read(bytes.fromhex(stored["body"]), PlainSeal()), levels)
 
 
 def test_the_stored_packed_payload_reads_and_writes_the_same_for_ever():

@@ -1,6 +1,5 @@
 """The codec whose tables are chosen by context, against a reference that goes symbol by symbol."""
 
-import binascii
 import itertools
 import json
 
@@ -20,7 +19,7 @@ from siftfunnel.shared.wire import (
     lattice_levels,
     make_codecs,
 )
-from siftfunnel.shared.wire.bodies import encode_array, make_body
+from siftfunnel.shared.wire.kinds import encode_array, make_body
 from siftfunnel.shared.wire.lattice import (
     CONTEXTS,
     FIRST,
@@ -31,14 +30,14 @@ from siftfunnel.shared.wire.lattice import (
     phase_map,
     place_map,
 )
-from siftfunnel.shared.wire.lattice_body import LatticeBody
 from siftfunnel.shared.wire.lattice_calibration import merge_tables
 from siftfunnel.shared.wire.plain_ans import PlainAnsTables
-from tests.shared.golden import HERE
+from tests.shared.golden import HERE, PlainSeal
 from tests.shared.wire.test_codec import DIGEST, OTHER_DIGEST, manifest_with
 
 SHAPE = (4, 5, 6)
 STEPS = np.array([1, 0.5, 2, 0.25], np.float32)
+SEAL = PlainSeal()
 
 
 def sparse(seed: int, count: int = 150, shape=SHAPE) -> np.ndarray:
@@ -53,12 +52,7 @@ def sparse(seed: int, count: int = 150, shape=SHAPE) -> np.ndarray:
 SPEC = calibrate_lattice("r9", sparse(0), STEPS, 16)
 CODEC = make_codecs(manifest_with((SPEC,), SHAPE), DIGEST)[0]
 BODY = CODEC.body
-assert isinstance(BODY, LatticeBody)
 any_features = hnp.arrays(np.float32, SHAPE, elements=st.floats(-4, 40, width=32))
-
-
-def checksum(data: bytes) -> int:
-    return binascii.crc32(data)
 
 
 def flat(features: np.ndarray) -> np.ndarray:
@@ -121,7 +115,7 @@ def test_a_codec_that_does_not_say_its_contexts_has_the_first_ones():
     old = make_body(CodecSpec("r9", "lattice", unsaid), FeatureSpec(*SHAPE))
     new = make_body(first, FeatureSpec(*SHAPE))
     for feature in sparse(4, count=20):
-        assert old.write(flat(feature), checksum) == new.write(flat(feature), checksum)
+        assert old.write(flat(feature), SEAL) == new.write(flat(feature), SEAL)
 
 
 def test_finer_sums_and_the_edge_make_payloads_smaller_where_levels_are_dense():
@@ -140,9 +134,9 @@ def test_finer_sums_and_the_edge_make_payloads_smaller_where_levels_are_dense():
 @settings(max_examples=60, deadline=None)
 @given(any_features)
 def test_a_feature_comes_back_within_half_a_step_unless_the_ceiling_made_it_coarser(features):
-    body = BODY.write(flat(features), checksum)
+    body = BODY.write(flat(features), SEAL)
     assert len(body) <= BODY.most_bytes
-    restored = BODY.read(body, checksum).reshape(SHAPE)
+    restored = BODY.read(body, SEAL).reshape(SHAPE)
     for coarser in range(6):
         steps = STEPS[:, None, None] * 2**coarser
         wanted = np.rint(np.clip(features, 0, 15 * STEPS[:, None, None]) / steps) * steps
@@ -170,7 +164,7 @@ def test_what_was_decoded_encodes_to_the_same_payload_while_it_is_not_coarser(fe
 @example(b"\0")
 def test_any_body_is_read_or_refused_with_a_codec_error(body):
     try:
-        restored = BODY.read(body, checksum)
+        restored = BODY.read(body, SEAL)
     except CodecError:
         return
     assert restored.shape == (SHAPE[0], SHAPE[1] * SHAPE[2])
@@ -208,7 +202,7 @@ def test_the_dearest_feature_under_a_tight_ceiling_becomes_zeros():
     tight = CodecSpec("r1", "lattice", {**SPEC.parameters, "most_bytes": 8})
     body = make_body(tight, FeatureSpec(*SHAPE))
     noise = (np.random.default_rng(0).random(flat(sparse(0)[0]).shape) * 15).astype(np.float32)
-    assert not body.read(body.write(noise, checksum), checksum).any()
+    assert not body.read(body.write(noise, SEAL), SEAL).any()
 
 
 def test_a_ceiling_that_even_zeros_do_not_fit_is_refused():
@@ -236,12 +230,12 @@ def test_context_makes_payloads_smaller_than_one_table_per_channel():
 
 
 def test_the_plain_coder_writes_and_reads_the_same(monkeypatch):
-    monkeypatch.setattr("siftfunnel.shared.wire.lattice_body.make_tables", PlainAnsTables)
+    monkeypatch.setattr("siftfunnel.shared.wire.context_body.make_tables", PlainAnsTables)
     plain = make_body(SPEC, FeatureSpec(*SHAPE))
     for feature in sparse(5, count=20):
-        body = BODY.write(flat(feature), checksum)
-        assert plain.write(flat(feature), checksum) == body
-        assert np.array_equal(plain.read(body, checksum), BODY.read(body, checksum))
+        body = BODY.write(flat(feature), SEAL)
+        assert plain.write(flat(feature), SEAL) == body
+        assert np.array_equal(plain.read(body, SEAL), BODY.read(body, SEAL))
 
 
 @pytest.mark.parametrize(
@@ -312,5 +306,5 @@ def test_the_stored_payload_of_the_stored_codec_reads_and_writes_the_same_for_ev
     body = make_body(spec, FeatureSpec(*stored["shape"]))
     levels = np.array(stored["levels"], np.float32)
     steps = np.array(stored["steps"], np.float32)[:, None]
-    assert body.write(levels * steps, checksum).hex() == stored["body"]
-    assert np.array_equal(body.read(bytes.fromhex(stored["body"]), checksum), levels * steps)
+    assert body.write(levels * steps, SEAL).hex() == stored["body"]
+    assert np.array_equal(body.read(bytes.fromhex(stored["body"]), SEAL), levels * steps)

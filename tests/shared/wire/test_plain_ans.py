@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 from siftfunnel.shared.wire.entropy import AnsTables
 from siftfunnel.shared.wire.errors import CodecError
 from siftfunnel.shared.wire.plain_ans import PlainAnsTables, left_edges
+from siftfunnel.shared.wire.stack import StackTables, one_run_each
 from siftfunnel.shared.wire.tables import counts_from_histogram
 
 pytest.importorskip("constriction")
@@ -38,10 +39,13 @@ def test_both_coders_write_the_same_bytes_and_read_them_back(
     seed: int, channels: int, levels: int, precision_bits: int, symbols: int
 ) -> None:
     counts = tables(seed, channels, levels, precision_bits)
-    drawn = np.random.default_rng(seed).integers(0, levels, (channels, symbols)).astype(np.int32)
-    written = AnsTables(counts).encode(drawn)
-    assert PlainAnsTables(counts).encode(drawn) == written
-    np.testing.assert_array_equal(PlainAnsTables(counts).decode(written, symbols), drawn)
+    drawn = np.random.default_rng(seed).integers(0, levels, channels * symbols).astype(np.int32)
+    for start in (None, seed):
+        written = AnsTables(counts).write(drawn, one_run_each(channels, symbols), start)
+        assert PlainAnsTables(counts).write(drawn, one_run_each(channels, symbols), start) == written
+        reader = PlainAnsTables(counts).read(written)
+        np.testing.assert_array_equal(np.concatenate(reader.pop(one_run_each(channels, symbols))), drawn)
+        assert reader.finish(start is not None) == (start or 0)
 
 
 @settings(deadline=None, max_examples=150)
@@ -50,16 +54,23 @@ def test_both_coders_read_any_bytes_alike_or_both_refuse(
     seed: int, channels: int, levels: int, precision_bits: int, body: bytes, symbols: int
 ) -> None:
     counts = tables(seed, channels, levels, precision_bits)
+
+    def decoded(coder: StackTables) -> list[int]:
+        reader = coder.read(body)
+        levels = np.concatenate(reader.pop(one_run_each(channels, symbols)))
+        reader.finish()
+        return levels.tolist()
+
     try:
-        expected = AnsTables(counts).decode(body, symbols)
+        expected = decoded(AnsTables(counts))
     except CodecError:
         with pytest.raises(CodecError):
-            PlainAnsTables(counts).decode(body, symbols)
+            decoded(PlainAnsTables(counts))
     else:
-        np.testing.assert_array_equal(PlainAnsTables(counts).decode(body, symbols), expected)
+        assert decoded(PlainAnsTables(counts)) == expected
 
 
 def test_a_level_outside_the_table_is_refused() -> None:
     counts = tables(0, 2, 16, 12)
     with pytest.raises(ValueError, match="0 to 15"):
-        PlainAnsTables(counts).encode(np.array([[0], [16]], dtype=np.int32))
+        PlainAnsTables(counts).write(np.array([0, 16], dtype=np.int32), one_run_each(2, 1))

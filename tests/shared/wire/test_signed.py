@@ -16,8 +16,7 @@ from siftfunnel.shared.wire import (
     describe,
     make_codecs,
 )
-from siftfunnel.shared.wire.bodies import encode_array, make_body
-from siftfunnel.shared.wire.lattice_body import LatticeBody
+from siftfunnel.shared.wire.kinds import encode_array, make_body
 from siftfunnel.shared.wire.plain_ans import PlainAnsTables
 from siftfunnel.shared.wire.signed import (
     LIMIT,
@@ -30,11 +29,13 @@ from siftfunnel.shared.wire.signed import (
     symbol_of_level,
 )
 from siftfunnel.shared.wire.signed_calibration import cluster
-from siftfunnel.shared.wire.signed_levels import SignedLayout, SignedLevels
+from siftfunnel.shared.wire.signed_levels import SignedScan
+from tests.shared.golden import PlainSeal
 from tests.shared.wire.test_codec import DIGEST, OTHER_DIGEST, manifest_with
 
 SHAPE = (12, 5, 6)
 STEP = 0.5
+SEAL = PlainSeal()
 
 
 def decorrelated(seed: int, count: int = 120, shape=SHAPE, falls: float = 0.6) -> np.ndarray:
@@ -51,16 +52,10 @@ def decorrelated(seed: int, count: int = 120, shape=SHAPE, falls: float = 0.6) -
 SPEC = calibrate_signed("s1", decorrelated(0), STEP)
 CODEC = make_codecs(manifest_with((SPEC,), SHAPE), DIGEST)[0]
 BODY = CODEC.body
-assert isinstance(BODY, LatticeBody)
 SENT = np.frombuffer(binascii.a2b_base64(SPEC.parameters["flags"]), np.uint8) != 255
 FREE = make_body(
     CodecSpec("s2", "signed", {**SPEC.parameters, "most_bytes": 4 * 360 + 16}), FeatureSpec(*SHAPE)
 )
-assert isinstance(FREE, LatticeBody)
-
-
-def checksum(data: bytes) -> int:
-    return binascii.crc32(data)
 
 
 def flat(features: np.ndarray) -> np.ndarray:
@@ -92,7 +87,7 @@ def test_rare_large_levels_come_back_within_half_a_step_too(seed, count, size):
     features = decorrelated(seed, count=1)[0] * 0.3
     places = rng.integers(0, features.size, count)
     features.ravel()[places] = rng.normal(0, size, count).clip(-LIMIT * STEP, LIMIT * STEP)
-    restored = FREE.read(FREE.write(flat(features), checksum), checksum)
+    restored = FREE.read(FREE.write(flat(features), SEAL), SEAL)
     assert np.array_equal(restored, flat(wanted(features)))
     assert np.abs(restored - flat(features))[SENT].max() <= STEP / 2 * (1 + 1e-5)
 
@@ -146,7 +141,7 @@ def test_a_channel_of_zeros_costs_next_to_nothing():
     # every channel is sent in some frame
     features[0, 12:, 0, 0] = 1
     wide = make_body(calibrate_signed("s1", features, STEP), FeatureSpec(*more.shape))
-    assert len(wide.write(flat(more), checksum)) < len(FREE.write(flat(feature), checksum)) + 16
+    assert len(wide.write(flat(more), SEAL)) < len(FREE.write(flat(feature), SEAL)) + 16
 
 
 def test_contexts_are_those_of_the_definition():
@@ -155,15 +150,10 @@ def test_contexts_are_those_of_the_definition():
     contexts = SignedContexts((1, 3, 9), ((9, 60), (3, 6), (12, 20)))
     kinds = rng.integers(0, 3, sent)
     of_masks, of_levels = ((3, *shape) for shape in (contexts.of_masks, contexts.of_levels))
-    layout = SignedLayout(
-        channels=sent, height=height, width=width, levels=2 * most, sent=np.arange(sent), step=np.float32(1),
-        contexts=contexts, kinds=kinds, choices=np.arange(np.prod(of_levels)).reshape(of_levels), tables=0,
-        mask_choices=np.arange(np.prod(of_masks)).reshape(of_masks), mask_tables=0,
-    )  # fmt: skip
     shape = (sent, height, width)
     levels = rng.integers(-most, most + 1, shape) * (rng.random(shape) < 0.3)
     levels[5] = 0
-    seen = SignedLevels(layout).look(levels.reshape(sent, -1).astype(np.int8))
+    seen = SignedScan(height, width, kinds, contexts, most).look(levels.reshape(sent, -1).astype(np.int8))
     active = np.delete(np.arange(sent), 5)
     assert np.flatnonzero(seen.flags).tolist() == active.tolist()
     eights = [active[start : start + 8] for start in range(0, len(active), 8)]
@@ -187,7 +177,7 @@ def test_contexts_are_those_of_the_definition():
         mask_rows.append(np.ravel_multi_index((kinds[eight[0]], stage, activity(stage, busy)), of_masks))
         masks.append(sum(bit << 7 - at for at, bit in enumerate(lit(eight, place))))
     assert seen.masks.tolist() == masks
-    assert seen.mask_keys.tolist() == mask_rows
+    assert seen.mask_contexts.tolist() == mask_rows
 
     padded = np.pad(levels, ((0, 0), (1, 1), (1, 1)))
     values, symbols, rows = [], [], []
@@ -205,7 +195,8 @@ def test_contexts_are_those_of_the_definition():
             rows.append(np.ravel_multi_index((kinds[channel], its_activity, its_class), of_levels))
     assert seen.values.tolist() == values
     assert seen.symbols.tolist() == symbols
-    assert seen.keys.tolist() == rows
+    assert seen.contexts.tolist() == rows
+    assert seen.even == sum(row % of_levels[2] == 0 for row in rows)
 
 
 def test_masks_of_few_ones_come_first_and_each_once():
@@ -218,14 +209,12 @@ def test_masks_of_few_ones_come_first_and_each_once():
 def test_a_mask_that_names_a_channel_behind_the_last_one_is_refused():
     channels = int(SENT.sum())
     assert channels % 8
-    filling = BODY._levels.begin(b"\1" * channels)
 
-    def fill_with_ones():
-        filling.fill([np.full(end - start, 255, np.int32) for _, start, end in filling.runs])
+    def pop(runs):
+        return [np.full(end - start, 255, np.int32) for _, start, end in runs]
 
-    fill_with_ones()
     with pytest.raises(CodecError, match="behind the last one"):
-        fill_with_ones()
+        BODY._levels.fill(b"\1" * channels, 0, pop)
 
 
 @pytest.mark.parametrize("symbols", [18, 32, 62])
@@ -246,7 +235,7 @@ def test_digits_are_numbers(beyond):
 @example(b"\0")
 def test_any_body_is_read_or_refused_with_a_codec_error(body):
     try:
-        restored = BODY.read(body, checksum)
+        restored = BODY.read(body, SEAL)
     except CodecError:
         return
     assert restored.shape == (SHAPE[0], SHAPE[1] * SHAPE[2])
@@ -274,12 +263,12 @@ def test_a_payload_of_another_bundle_is_refused():
 
 
 def test_the_plain_coder_writes_and_reads_the_same(monkeypatch):
-    monkeypatch.setattr("siftfunnel.shared.wire.lattice_body.make_tables", PlainAnsTables)
+    monkeypatch.setattr("siftfunnel.shared.wire.context_body.make_tables", PlainAnsTables)
     plain = make_body(SPEC, FeatureSpec(*SHAPE))
     for feature in decorrelated(5, count=20):
-        body = BODY.write(flat(feature), checksum)
-        assert plain.write(flat(feature), checksum) == body
-        assert np.array_equal(plain.read(body, checksum), BODY.read(body, checksum))
+        body = BODY.write(flat(feature), SEAL)
+        assert plain.write(flat(feature), SEAL) == body
+        assert np.array_equal(plain.read(body, SEAL), BODY.read(body, SEAL))
 
 
 @pytest.mark.parametrize(

@@ -17,8 +17,8 @@ from siftfunnel.demo.choice import (
 from siftfunnel.shared.bundle import Bundle, write_bundle
 from siftfunnel.shared.manifest import CodecSpec
 from siftfunnel.shipped import Library
-from tests.ownbundle import make_own_bundle
 from tests.tinybundle import make_tiny_bundle, make_tiny_inverter
+from tests.tinynetwork import make_own_bundle
 
 
 def picture(path: Path) -> Path:
@@ -147,10 +147,10 @@ def test_without_any_bundle_the_error_says_what_to_give() -> None:
 @pytest.mark.parametrize(
     ("field", "value", "message"),
     [
-        ("frames", 0, "--frames"),
-        ("rate_fps", -1.0, "--rate"),
-        ("rate_fps", float("nan"), "--rate"),
-        ("http_port", 70_000, "--http-port"),
+        ("frames", 0, "frames must be at least 1"),
+        ("rate_fps", -1.0, "rate_fps must be above 0"),
+        ("rate_fps", float("nan"), "rate_fps must be above 0"),
+        ("http_port", 70_000, "http_port must be at least 0"),
         ("page_host", "0.0.0.0", "token"),
         ("codec", "q99", "fp32, fp16, int8, q8, q7, q6, q5, q4"),
     ],

@@ -7,8 +7,8 @@ import pytest
 
 from siftfunnel.demo.selection import Selection, WishError, pairs_of, tasks_of
 from siftfunnel.shared.bundle import Bundle
-from tests.ownbundle import make_own_bundle
 from tests.tinybundle import make_tiny_bundle
+from tests.tinynetwork import make_own_bundle
 
 
 @pytest.fixture(scope="module")
