@@ -18,7 +18,7 @@ from siftfunnel.attacker.inversion import InversionError, Reconstructor, load_de
 from siftfunnel.shared.bundle import Bundle, BundleError, Inverter, find_bundles, find_inverters
 from siftfunnel.shared.plain_words import codec_says, how_to_invert, says, title_of
 from siftfunnel.shared.rpc import split_inference_pb2 as pb
-from siftfunnel.shared.wire import Codec, CodecError, make_codecs
+from siftfunnel.shared.wire import CodecError, SealedCodec, make_codecs
 
 UNKNOWN_CODEC = "unknown"
 
@@ -35,7 +35,7 @@ class Target:
     """
 
     bundle: Bundle
-    codecs: tuple[Codec, ...]
+    codecs: tuple[SealedCodec, ...]
     reconstructor: Reconstructor | None = None
     inverter: Inverter | None = None
 

@@ -14,8 +14,8 @@ import torch
 from siftfunnel.attacker.targets import gather
 from siftfunnel.cli import main
 from siftfunnel.lab.data.images import DataError, ImageSet
-from siftfunnel.lab.export.folding import folded_copy
-from siftfunnel.lab.export.graph import write_onnx
+from siftfunnel.lab.graphs.folding import folded_copy
+from siftfunnel.lab.graphs.writing import write_onnx
 from siftfunnel.lab.inverter import InverterRecipe, as_packed, packed_features, train_inverter
 from siftfunnel.lab.networks.decoder import DecoderSettings, build_decoder, cropped
 from siftfunnel.lab.networks.rearranged import Parted
