@@ -6,12 +6,11 @@
 | ``naming`` | how a cell, its link and its task are called |
 | ``leakage`` | what an eavesdropper of a cell restores, from the nearest measurement there is |
 | ``reading`` | how near a decoded JPEG or WebP comes to the picture |
+| ``accuracy`` | how often a way answers rightly |
 | ``tables`` | cells as tables: latency, stages, bytes, accuracy and leakage |
-| ``terminal`` | tables as text for a terminal |
-| ``stages`` | drawing: stacked stages of every cell, one panel per link |
+| ``drawings`` | stages of every cell, throughput against streams, ours over each peer |
 | ``fronts`` | drawing and table: accuracy and leakage against bytes |
-| ``curves`` | drawings: throughput against streams, bars of ratios |
-| ``peers`` | drawing: ours over each peer |
 | ``summary`` | the same as nested JSON, whose figures prose can quote |
-| ``cli`` | ``siftfunnel bench report`` |
+| ``committed`` | every kind of committed result, and the pages that it becomes |
+| ``cli`` | ``siftfunnel bench report`` and ``bench tables`` |
 """

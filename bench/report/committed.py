@@ -22,11 +22,10 @@ from siftfunnel.bench.recommend.answers import (
 from siftfunnel.bench.recommend.cli import SCENARIO
 from siftfunnel.bench.recommend.prediction import Percentile, leave_one_link_out, prediction_error
 from siftfunnel.bench.recommend.verdicts import Limits
-from siftfunnel.bench.report.curves import throughput_drawing
+from siftfunnel.bench.report.drawings import peers_drawings, throughput_drawing
 from siftfunnel.bench.report.fronts import front_page
 from siftfunnel.bench.report.leakage import LeakageBook
 from siftfunnel.bench.report.naming import machine_line, task_of
-from siftfunnel.bench.report.peers import peers_drawings
 from siftfunnel.bench.report.sources import read_cells, read_fronts, read_inverters, read_json
 from siftfunnel.bench.report.summary import report_files
 from siftfunnel.bench.report.tables import configured_link

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from siftfunnel.bench.cells.result import Cell, CellFile, Skipped
+from siftfunnel.shared.json_fields import parse_object
 
 FRONT_SCHEMA = 1
 Front = Mapping[str, Any]
@@ -35,21 +36,13 @@ def read_json(path: Path) -> dict[str, Any]:
     """One JSON object, without NaN or infinities.
 
     Raises:
-        SourceError: no such file, no JSON, or no object.
+        SourceError: no such file.
+        FieldError: no JSON, or no object.
     """
     try:
-        value = json.loads(path.read_text(encoding="utf-8"), parse_constant=_reject_constant)
+        return parse_object(path.read_bytes(), str(path))
     except OSError as error:
         raise SourceError(f"{path}: cannot be read: {error.strerror or error}") from None
-    except ValueError as error:
-        raise SourceError(f"{path}: is no JSON ({error})") from None
-    if not isinstance(value, dict):
-        raise SourceError(f"{path}: holds no JSON object")
-    return value
-
-
-def _reject_constant(text: str) -> float:
-    raise ValueError(f"holds {text}, which is no figure")
 
 
 def read_cells(paths: Sequence[Path]) -> Measured:

@@ -11,10 +11,10 @@ from statistics import median
 from typing import Any
 
 from siftfunnel.bench.cells.result import Cell
+from siftfunnel.bench.report.drawings import stages_drawing
 from siftfunnel.bench.report.leakage import LeakageBook
 from siftfunnel.bench.report.naming import link_name, task_of, variant_words
 from siftfunnel.bench.report.sources import Measured
-from siftfunnel.bench.report.stages import stages_drawing
 from siftfunnel.bench.report.tables import pages
 from siftfunnel.lab.reports.pages import page_files
 

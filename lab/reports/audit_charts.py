@@ -48,7 +48,7 @@ class Bar:
 def comparison_chart(bars: Sequence[Bar], references: Mapping[str, float]) -> str:
     """One line per attack: mean PSNR with interval, worst 1 %; the reference rows as dashed lines."""
     spoken = ", ".join(f"{bar.label} {bar.mean:.1f} dB" for bar in bars)
-    sheet = Sheet(f"Mean PSNR of the attacks: {spoken}", [28.0 * len(bars)], _WIDTH, inside_page=True)
+    sheet = Sheet(f"Mean PSNR of the attacks: {spoken}", [28.0 * len(bars)], _WIDTH, theme=THEME)
     (axes,) = sheet.axes
     label_rows(axes, [bar.label for bar in bars], [bar.colour for bar in bars])
     ends = [end for bar in bars for end in (bar.mean, bar.low, bar.worst)]
@@ -61,12 +61,12 @@ def comparison_chart(bars: Sequence[Bar], references: Mapping[str, float]) -> st
         axes.plot(
             bar.worst, place, "o", markersize=8, markerfacecolor=PAPER, markeredgecolor=bar.colour, mew=1.5
         )
-    return sheet.svg(THEME)
+    return sheet.svg()
 
 
 def histogram(values_N: Sequence[float], references: Mapping[str, float], label: str) -> str:
     """How PSNR spreads over the pictures, with the reference rows as lines."""
-    sheet = Sheet(label, [150.0], _WIDTH, inside_page=True)
+    sheet = Sheet(label, [150.0], _WIDTH, theme=THEME)
     (axes,) = sheet.axes
     ends = (min(*values_N, *references.values()) - 0.5, max(*values_N, *references.values()) + 0.5)
     counts, edges = np.histogram(values_N, bins=min(36, max(8, len(values_N) // 4)), range=ends)
@@ -77,7 +77,7 @@ def histogram(values_N: Sequence[float], references: Mapping[str, float], label:
         if count:
             (bar,) = axes.bar(start, count, 0.94 * (stop - start), align="edge", color=BIN)
             sheet.tip(bar, f"{start:.1f} to {stop:.1f} dB: {count} pictures")
-    return sheet.svg(THEME)
+    return sheet.svg()
 
 
 def curves(
@@ -95,9 +95,9 @@ def curves(
         Series("", SERIES[index % len(SERIES)], _stretched(values, logarithmic))
         for index, values in enumerate(lines.values())
     ]
-    sheet = Sheet(f"{upward}: {', '.join(lines)}", [180.0], _WIDTH, inside_page=True)
+    sheet = Sheet(f"{upward}: {', '.join(lines)}", [180.0], _WIDTH, theme=THEME)
     draw_panel(sheet, sheet.axes[0], Panel(f"{across}, %", upward, series, log_y=logarithmic))
-    return sheet.svg(THEME)
+    return sheet.svg()
 
 
 def _stretched(values: Sequence[float], logarithmic: bool) -> tuple[Point, ...]:

@@ -61,7 +61,7 @@ def stacked_bars(
         ends = [end for row in rows for end in (row.mark, sum(part or 0.0 for part in row.parts.values()))]
         number_axis(axes, "x", [0.0, *ends], "")
         for place, row in enumerate(rows):
-            _stack(sheet, axes, place, row, colours)
+            _stack(sheet, axes, place, row, colours, unit)
         sheet.text(axes, (0, 1), heading, (0, 8), at="axes fraction")
         sheet.text(axes, (1, 1), told, (14, 8), at="axes fraction", colour=SOFT)
         sheet.text(axes, (0, 0), unit, (-8, -12), at="axes fraction", align="right")
@@ -84,12 +84,12 @@ def stacked_bars(
     return sheet.svg()
 
 
-def _stack(sheet: Sheet, axes: Axes, place: int, row: Stack, colours: Mapping[str, str]) -> None:
+def _stack(sheet: Sheet, axes: Axes, place: int, row: Stack, colours: Mapping[str, str], unit: str) -> None:
     start = 0.0
     for name, length in row.parts.items():
         if length:
             (bar,) = axes.barh(place, length, 0.65, left=start, color=colours[name])
-            sheet.tip(bar, f"{row.label}, {name}: {length:,.2f}")
+            sheet.tip(bar, f"{row.label}, {name}: {length:,.2f} {unit}")
             start += length
     axes.plot(row.mark, place, "|", color="#000000", markersize=15, markeredgewidth=2, clip_on=False)
     sheet.text(axes, (1, place), row.told, (14, 0), at=("axes fraction", "data"))
@@ -103,18 +103,18 @@ def ratio_bars(title: str, groups: Mapping[str, Mapping[str, float]], unit: str)
         groups: Group to name to ratio.
         unit: What a ratio is of, below the axis.
     """
-    labels = [label for group, members in groups.items() for label in (group, *members)]
+    labels = [label for group, members in groups.items() for label in (f"{group}:", *members)]
     sheet = Sheet(title, [ROW * len(labels)], 480.0)
     (axes,) = sheet.axes
-    label_rows(axes, ["" if label in groups else label for label in labels])
-    number_axis(
-        axes, "x", [0.0, 1.0, *(ratio for group in groups.values() for ratio in group.values())], unit
-    )
+    label_rows(axes, labels)
+    ratios = [ratio for group in groups.values() for ratio in group.values()]
+    number_axis(axes, "x", [0.0, 1.0, *ratios], unit)
     top = 0
     for number, (group, members) in enumerate(groups.items()):
-        sheet.text(axes, (0, top), group, (8, 0), at=("axes fraction", "data"))
+        colour = COLOURS[number % len(COLOURS)]
+        axes.get_yticklabels()[top].set(color=colour, weight="bold")
         for place, (name, ratio) in enumerate(members.items(), top + 1):
-            (bar,) = axes.barh(place, ratio, 0.65, color=COLOURS[number % len(COLOURS)])
+            (bar,) = axes.barh(place, ratio, 0.65, color=colour)
             sheet.tip(bar, f"{group}, {name}: {ratio:.3f}")
             sheet.text(axes, (ratio, place), f"{ratio:.2f}", (6, 0))
         top += 1 + len(members)

@@ -28,6 +28,8 @@ _STORED: dict[Any, Any] = {
     "svg.hashsalt": "siftfunnel",
     "font.sans-serif": ["DejaVu Sans", "Verdana", "Helvetica", "Arial"],
 }
+_NUMBERS = re.compile(r' (?:d|x|y|transform|width|height|viewBox)="[^"]*"')
+_SHAPE = re.compile(r'viewBox="[^"]*"')
 _DPI = 72.0
 """An SVG's pixels are points: sizes in pixels, places in points and display units are the same."""
 
@@ -55,7 +57,7 @@ class Sheet:
         heights: Of the axes, in pixels.
         width: Of all of them; what stands beside them makes the sheet larger.
         gap: Between two, for their numbers and names.
-        inside_page: Whether it takes the colours of the page that it stands in.
+        theme: Inside a page, what each colour is called there; None of a drawing in a file.
     """
 
     def __init__(
@@ -65,9 +67,9 @@ class Sheet:
         width: float,
         *,
         gap: float = 62.0,
-        inside_page: bool = False,
+        theme: Mapping[str, str] | None = None,
     ) -> None:
-        self.title, self.width, self._inside_page = title, width, inside_page
+        self.title, self.width, self._theme = title, width, theme
         self._tips: list[str] = []
         total = sum(heights) + gap * (len(heights) - 1)
         self.figure = Figure(figsize=(width / _DPI, total / _DPI), dpi=_DPI, facecolor=PAPER)
@@ -101,7 +103,7 @@ class Sheet:
         align: str = "left",
         size: float = LETTER,
     ) -> None:
-        """Text at a place and so many pixels from it; upright in the middle where it does not go above."""
+        """Text at a place and so many pixels from it: above it, else in the middle of its height."""
         axes.annotate(
             text,
             place,
@@ -121,12 +123,8 @@ class Sheet:
         artist.set_gid(f"tip-{len(self._tips)}")
         self._tips.append(text)
 
-    def svg(self, colours: Mapping[str, str] | None = None) -> str:
-        """The drawing as it stands in a file or a page.
-
-        Args:
-            colours: Inside a page, what each colour is called there.
-        """
+    def svg(self) -> str:
+        """The drawing as it stands in a file or a page."""
         stored = io.StringIO()
         with rc_context(_STORED):
             self.figure.savefig(
@@ -135,26 +133,28 @@ class Sheet:
                 bbox_inches="tight",
                 pad_inches=0.12,
                 metadata=dict.fromkeys(("Creator", "Date", "Format", "Type")),
-                facecolor="none" if self._inside_page else PAPER,
+                facecolor=PAPER if self._theme is None else "none",
             )
         text = stored.getvalue()
         # groups are numbered as they come, which two drawings inside one page would both do
         text = re.sub(r'<g id="([^"]*)"(/?)>', self._told, text[text.index("<svg") :])
-        head, _, body = text.partition(">")
-        if self._inside_page:
-            (shape,) = re.findall(r'viewBox="[^"]*"', head)
-            head = f'<svg role="img" aria-label="{escape(self.title, quote=True)}" {shape}'
+        head, _, body = _NUMBERS.sub(_in_hundredths, text).partition(">")
+        if self._theme is not None:
+            head = f'<svg role="img" aria-label="{escape(self.title, quote=True)}" {_SHAPE.findall(head)[0]}'
             body = re.sub(r"<style.*?</style>", "", body, flags=re.DOTALL)
+        for colour, name in (self._theme or {}).items():
+            body = re.sub(rf"(: ){colour}\b", rf"\1{name}", body)
         text = f"{head}>\n<title>{escape(self.title)}</title>{body}"
-        for colour, name in (colours or {}).items():
-            text = text.replace(colour, name)
-        # a path on one line, in hundredths of a pixel
-        text = re.sub(r"(\d\.\d\d)\d+", r"\1", re.sub(r"\n(?=[A-Za-z\"])", " ", text))
         return "".join(line.strip() + "\n" for line in text.splitlines())
 
     def _told(self, found: re.Match[str]) -> str:
         kind, _, number = found[1].partition("-")
         return f"<g><title>{escape(self._tips[int(number)])}</title>" if kind == "tip" else f"<g{found[2]}>"
+
+
+def _in_hundredths(found: re.Match[str]) -> str:
+    """An attribute's numbers in hundredths of a pixel, all on one line."""
+    return re.sub(r"(\.\d\d)\d+", r"\1", found[0].replace("\n", " "))
 
 
 def plain_number(value: float) -> str:

@@ -197,6 +197,12 @@ def test_an_image_leaves_out_what_its_party_does_not_need(
     assert missing_packages(service, name, ("siftfunnel.shared",)) == set()
 
 
+@pytest.mark.parametrize("name", SERVICES)
+def test_an_image_carries_the_compiled_codecs(everything: Stack, name: str) -> None:
+    program = "from siftfunnel.shared.wire.compiled import native; print(native is not None)"
+    assert everything.python(f"siftfunnel-{name}", program).strip() == "True"
+
+
 def test_the_edge_image_carries_edge_halves_and_nothing_of_the_others(service: Stack) -> None:
     program = (
         "import json, pathlib, siftfunnel; "

@@ -5,7 +5,6 @@ from dataclasses import dataclass
 
 from siftfunnel.lab.reports.study.paper import (
     EXTRA_DEFENCES,
-    EXTRA_ROWS,
     FAMILIES,
     PaperRow,
     Printed,
@@ -64,13 +63,9 @@ class Line:
 
     def figure(self, *path: str, digits: int, scale: float = 1.0, ci95: tuple[str, ...] = ()) -> Cell:
         """A number of our result; says *not run* where there is no result."""
-        if self.reference:
-            return NONE
-        return (
-            NOT_RUN
-            if self.ours is None
-            else measured(self.ours.figure(*path, ci95=ci95), digits, scale=scale)
-        )
+        if self.reference or self.ours is None:
+            return NONE if self.reference else NOT_RUN
+        return measured(self.ours.figure(*path, ci95=ci95), digits, scale=scale)
 
     def of_paper(self, read: Callable[[PaperRow], str]) -> Cell:
         """A figure of the paper; nothing where it has no such row."""
@@ -95,10 +90,12 @@ class Line:
         """
         if self.ours is None:
             return NOT_RUN
-        key = key if key is not None or self.reference else self.ours.strongest()
-        if key is None and not self.reference:
-            return NONE
-        where = ("references", self.reference) if self.reference else ("attacks", str(key), "scores")
+        where: tuple[str, ...] = ("references", self.reference)
+        if not self.reference:
+            key = self.ours.strongest() if key is None else key
+            if key is None:
+                return NONE
+            where = ("attacks", key, "scores")
         ends = (*where, *path[:-1], "ci95") if interval else ()
         return measured(self.ours.figure(*where, *path, ci95=ends), digits, scale=scale)
 
@@ -157,10 +154,8 @@ def standard_scores(key: str | None) -> tuple[Column, Column, Column, Column]:
 
 def strongest_name(line: Line) -> Cell | str:
     """What the strongest attack on a line is called."""
-    if line.reference:
-        return NONE
-    if line.ours is None:
-        return NOT_RUN
+    if line.reference or line.ours is None:
+        return NONE if line.reference else NOT_RUN
     key = line.ours.strongest()
     return NONE if key is None else attack_label([line.ours], key)
 
@@ -182,14 +177,16 @@ def attacks_of(rows: Sequence[RowResult]) -> list[str]:
 
 
 def table_lines(study: Study, table: str) -> tuple[Line, ...]:
-    """The paper's rows of a table, then our two."""
+    """The paper's rows of a table, then our two where it has one family of networks."""
     rows = paper_rows(table)
     several = len({row.model for row in rows}) > 1
-    shown = [(f"{row.method}, {row.model}" if several else row.method, row.row, row) for row in rows]
-    extra = [
-        (f"{EXTRA_DEFENCES[defence_of(name)]} (not in the paper)", name, None) for name in EXTRA_ROWS[table]
+    lines = [
+        _line(study, f"{row.method}, {row.model}" if several else row.method, row.row, row) for row in rows
     ]
-    return tuple(_line(study, *each) for each in (*shown, *extra))
+    for name, label in () if several else EXTRA_DEFENCES.items():
+        own_name = "-".join((*group_of(rows[0].row), name))
+        lines.append(_line(study, f"{label} (not in the paper)", own_name, None))
+    return tuple(lines)
 
 
 def _line(study: Study, label: str, name: str, paper: PaperRow | None) -> Line:

@@ -71,8 +71,7 @@ class PaperRow:
     """One row of a table of the paper; figures are texts as printed, empty where lost.
 
     Attributes:
-        table: 2 to 5.
-        dataset: As printed.
+        row: Name of our row.
         model: As printed.
         method: As printed, or inferred.
         inferred: Whether the method's name is inferred.
@@ -87,8 +86,7 @@ class PaperRow:
         edge_parameters: Of the edge half.
     """
 
-    table: str
-    dataset: str
+    row: str
     model: str
     method: str
     inferred: bool
@@ -101,47 +99,6 @@ class PaperRow:
     mutual_information: str
     effective_information: str
     edge_parameters: str
-
-    @property
-    def row(self) -> str:
-        """Name of our row.
-
-        Example:
-            >>> paper_rows("2")[0].row
-            'cifar10-cnn-none'
-        """
-        return PAPER_ROWS[self.table, self.model, self.method]
-
-
-def _rows_of(
-    table: str, dataset: str, model: str, methods: tuple[str, ...]
-) -> dict[tuple[str, str, str], str]:
-    prefix = f"{DATASETS[dataset]}-{FAMILIES[model]}"
-    return {(table, model, method): f"{prefix}-{METHODS[method]}" for method in methods}
-
-
-PAPER_ROWS: Mapping[tuple[str, str, str], str] = {
-    **_rows_of("2", "CIFAR-10", "CNN", tuple(METHODS)),
-    ("3", "CNN", "SiftFunnel"): "cifar10-cnn-siftfunnel",
-    ("3", "ResNet-18", "SiftFunnel"): "cifar10-resnet18-siftfunnel",
-    ("3", "VGG16", "SiftFunnel"): "cifar10-vgg16-siftfunnel",
-    **_rows_of("4", "CIFAR-10", "ResNet-18", tuple(METHODS)),
-    **_rows_of(
-        "5",
-        "FaceScrub",
-        "CNN",
-        ("Unprotected", "NLS", "MID", "BiDO", "VIB", "InfoSCISSORS", "AE-based", "SiftFunnel"),
-    ),
-}
-"""Our row for each row of the paper, by table, model and method."""
-
-EXTRA_ROWS: Mapping[str, tuple[str, ...]] = {
-    "2": tuple(f"cifar10-cnn-{name}" for name in EXTRA_DEFENCES),
-    "3": (),
-    "4": tuple(f"cifar10-resnet18-{name}" for name in EXTRA_DEFENCES),
-    "5": tuple(f"facescrub-cnn-{name}" for name in EXTRA_DEFENCES),
-}
-"""Our rows that each table has besides the paper's."""
 
 
 def unprotected_row(row: str) -> str:
@@ -202,40 +159,36 @@ def paper_rows(table: str) -> tuple[PaperRow, ...]:
 
     Raises:
         KeyError: no table of results has that number.
+
+    Example:
+        >>> paper_rows("4")[2].row
+        'cifar10-resnet18-feature-dropout'
     """
-    order = ("CNN", "ResNet-18", "VGG16")
-    merged: dict[tuple[str, str], list[dict[str, str]]] = {}
-    for line in csv_lines():
-        if line["table"] == f"T{table}":
-            merged.setdefault((line["model"], line["method"]), []).append(line)
     if table not in PAPER_TABLES:
         raise KeyError(table)
-    rows = [_joined(table, lines) for lines in merged.values()]
-    # the file has Table 3's CNN rows at its end
-    return tuple(sorted(rows, key=lambda row: order.index(row.model)))
-
-
-def csv_lines() -> list[dict[str, str]]:
-    """The lines of the file, by column."""
+    joined: dict[tuple[str, str], list[dict[str, str]]] = {}
     with SOURCE.open(newline="", encoding="utf-8") as file:
-        return list(csv.DictReader(file))
+        for line in csv.DictReader(file):
+            if line["table"] == f"T{table}":
+                joined.setdefault((line["model"], line["method"]), []).append(line)
+    # the file has Table 3's CNN rows at its end
+    order = [*FAMILIES]
+    return tuple(sorted(map(_joined, joined.values()), key=lambda row: order.index(row.model)))
 
 
-def _joined(table: str, lines: list[dict[str, str]]) -> PaperRow:
+def _joined(lines: list[dict[str, str]]) -> PaperRow:
     def first(column: str) -> str:
         return next((line[column] for line in lines if line[column]), "")
 
     def inverter(scenario: str) -> Printed | None:
-        for line in lines:
-            if line["gen_scenario"] == scenario:
-                return Printed(line["gen_mse"], line["gen_psnr"], line["gen_ssim"])
-        return None
+        found = (line for line in lines if line["gen_scenario"] == scenario)
+        return next((Printed(line["gen_mse"], line["gen_psnr"], line["gen_ssim"]) for line in found), None)
 
+    model, method = first("model"), first("method")
     return PaperRow(
-        table=table,
-        dataset=first("dataset"),
-        model=first("model"),
-        method=first("method"),
+        row=f"{DATASETS[first('dataset')]}-{FAMILIES[model]}-{METHODS[method]}",
+        model=model,
+        method=method,
         inferred=first("label_source") == "inferred",
         setting=first("row_label"),
         accuracy=first("test_acc"),

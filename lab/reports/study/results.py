@@ -4,7 +4,6 @@ A result may be half done: what has not been measured or attacked yet is missing
 that cannot be used are named and left out. Files of two profiles never meet in one ``Study``.
 """
 
-import json
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,6 +12,7 @@ from typing import Any
 
 from siftfunnel.lab.reports.study.paper import group_of
 from siftfunnel.lab.reports.table import Figure
+from siftfunnel.shared.json_fields import parse_object
 
 SCHEMA = 1
 RESULTS = Path(__file__).resolve().parents[2] / "results"
@@ -130,39 +130,31 @@ def read_results(root: Path, warn: Callable[[str], None]) -> dict[str, Study]:
     Raises:
         ResultsError: nothing to read.
     """
-    found: dict[str, list[tuple[Path, Result]]] = {}
+    found: dict[str, list[Result]] = {}
     for path in sorted(root.glob("*/*.json")):
         try:
             result = _read(path)
         except (OSError, ValueError) as error:
-            warn(f"{path}: {error}; left out")
+            warn(f"{error}; left out")
             continue
         if result is not None:
-            found.setdefault(path.parent.name, []).append((path, result))
+            found.setdefault(path.parent.name, []).append(result)
     if not found:
         raise ResultsError(
             f"no results in {root}: make some with `siftfunnel lab run cifar10-cnn-none --profile cpu`, or "
             "name another folder with --results"
         )
-    return {profile: _study(profile, files) for profile, files in found.items()}
-
-
-def _reject_constant(text: str) -> float:
-    raise ValueError(f"holds {text}, which is no figure")
+    return {profile: _study(profile, results) for profile, results in found.items()}
 
 
 def _read(path: Path) -> Result | None:
-    try:
-        result = json.loads(path.read_text(encoding="utf-8"), parse_constant=_reject_constant)
-    except (json.JSONDecodeError, UnicodeDecodeError) as error:
-        raise ValueError(f"is no JSON ({error})") from error
-    if not isinstance(result, dict):
-        raise ValueError("holds no JSON object")
+    result = parse_object(path.read_bytes(), str(path))
     if result.get("kind", "row") not in ("row", FIGURE2):
         return None
-    if result.get("schema") != SCHEMA:
-        raise ValueError(f"has schema {result.get('schema')!r}, this program reads {SCHEMA}; make it again")
-    check_result(path, result)
+    try:
+        check_result(path, result)
+    except ValueError as error:
+        raise ValueError(f"{path}: {error}") from None
     return in_fair_order(result)
 
 
@@ -192,6 +184,8 @@ def check_result(path: Path, result: Result) -> None:
     Raises:
         ValueError: says what is wrong.
     """
+    if result.get("schema") != SCHEMA:
+        raise ValueError(f"has schema {result.get('schema')!r}, this program reads {SCHEMA}; make it again")
     is_row = result.get("kind", "row") == "row"
     wanted: dict[str, type] = {"profile": str, "seed": int, "profile_settings": dict, "dataset": dict}
     wanted |= {"row": str, "attacks": dict} if is_row else {"family": str, "points": list}
@@ -208,26 +202,17 @@ def check_result(path: Path, result: Result) -> None:
     allowed = {name, f"{name}-seed{result['seed']}"}
     if path.stem not in allowed:
         raise ValueError(f"holds {name} of seed {result['seed']}, which its name does not say")
-    if is_row and _has_bad_scores(result):
+    attacks = result["attacks"].values() if is_row else ()
+    if any(dig_number(attack, "scores", "standard", "psnr_db", "mean") is None for attack in attacks):
         raise ValueError("has an attack whose scores lack the mean PSNR")
 
 
-def _has_bad_scores(result: Result) -> bool:
-    path = ("scores", "standard", "psnr_db", "mean")
-    return any(dig_number(attack, *path) is None for attack in result["attacks"].values())
-
-
-def _study(profile: str, files: list[tuple[Path, Result]]) -> Study:
+def _study(profile: str, results: list[Result]) -> Study:
     rows: dict[str, list[Result]] = {}
     figure2: dict[str, Result] = {}
-    for _, result in files:
+    for result in sorted(results, key=lambda result: int(result["seed"])):
         if result.get("kind") == FIGURE2:
-            known = figure2.setdefault(result["family"], result)
-            figure2[result["family"]] = min(known, result, key=lambda one: int(one["seed"]))
+            figure2.setdefault(result["family"], result)
         else:
             rows.setdefault(result["row"], []).append(result)
-    joined = {
-        name: RowResult(name, tuple(sorted(results, key=lambda result: int(result["seed"]))))
-        for name, results in rows.items()
-    }
-    return Study(profile, joined, figure2)
+    return Study(profile, {name: RowResult(name, tuple(seeds)) for name, seeds in rows.items()}, figure2)

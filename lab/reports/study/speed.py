@@ -36,12 +36,16 @@ def speed_table(study: Study) -> Page | None:
     return page_of(study, "speed", "How long it took", list(study.rows.values()), (_READING,), tables)
 
 
+def _minutes(seconds: float | None) -> Cell:
+    return NONE if seconds is None else number(seconds / 60, 1)
+
+
 _RATE = ("training", "images_per_s_median")
 _TRAINING: tuple[tuple[str, Callable[[RowResult], Cell | str]], ...] = (
     ("Row", lambda row: own_line(row).label),
     ("Pictures/s", lambda row: number(dig_number(row.first, *_RATE))),
     ("Epochs", lambda row: number(dig_number(row.first, "training", "epochs_done"))),
-    ("Minutes", lambda row: number(dig_number(row.first, "training", "seconds"), 1, 1 / 60)),
+    ("Minutes", lambda row: _minutes(dig_number(row.first, "training", "seconds"))),
 )
 _ATTACKS: tuple[tuple[str, Callable[[tuple[str, list[Result]]], Cell | str]], ...] = (
     ("Attack", lambda attack: attack[0]),

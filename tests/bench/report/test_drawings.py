@@ -4,10 +4,14 @@ from collections.abc import Iterator
 
 import pytest
 
-from siftfunnel.bench.report.curves import curves_in, throughput_drawing
+from siftfunnel.bench.report.drawings import (
+    curves_in,
+    peers_drawings,
+    ratios_of,
+    stages_drawing,
+    throughput_drawing,
+)
 from siftfunnel.bench.report.fronts import front_drawing
-from siftfunnel.bench.report.peers import peers_drawings, ratios_of
-from siftfunnel.bench.report.stages import stages_drawing
 from tests.bench.report import made
 from tests.drawn import overlapping, texts, tips
 

@@ -39,5 +39,5 @@ def test_a_broken_file_ends_with_one_clear_line(tmp_path: Path, capsys: pytest.C
     broken.write_text("{")
     assert main(["bench", "report", str(broken)]) == 2
     error = capsys.readouterr().err
-    assert "broken.json: is no JSON" in error
+    assert "broken.json: not valid JSON" in error
     assert error.count("\n") == 1

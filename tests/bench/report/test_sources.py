@@ -6,6 +6,7 @@ import pytest
 
 from siftfunnel.bench.report.sources import SourceError, read_cells, read_fronts, read_inverters
 from siftfunnel.bench.stored import StoredError
+from siftfunnel.shared.json_fields import FieldError
 from tests.bench.report import made
 
 
@@ -33,13 +34,13 @@ def test_the_same_cell_twice_is_refused(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("{", "is no JSON"),
-        ("[]", "holds no JSON object"),
-        ('{"schema": NaN}', "NaN, which is no figure"),
+        ("{", "not valid JSON"),
+        ("[]", "expected a JSON object"),
+        ('{"schema": NaN}', "NaN is not a JSON number"),
     ],
 )
 def test_what_is_no_json_object_is_named(tmp_path: Path, text: str, message: str) -> None:
-    with pytest.raises(SourceError, match=message) as raised:
+    with pytest.raises(FieldError, match=message) as raised:
         read_cells([written(tmp_path, text)])
     assert "file.json" in str(raised.value)
 

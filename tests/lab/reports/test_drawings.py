@@ -61,7 +61,7 @@ def test_the_same_results_give_the_same_text(study: Study) -> None:
 
 
 def test_words_are_shown_as_they_stand() -> None:
-    name = "a < b & $c_d$"
+    name = "a < b & $c_d$ 0.123456"
     svg = lines(name, [Panel(name, name, [Series(name, "#0072b2", (Point(1, 2, name),))])])
     assert texts(svg).count(name) == 4
     assert tips(svg) == [name]

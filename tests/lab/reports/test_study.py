@@ -209,11 +209,11 @@ def test_a_result_in_another_profiles_folder_is_named_and_left_out(
 @pytest.mark.parametrize(
     ("text", "complaint"),
     [
-        ("{", "is no JSON"),
-        ("[1]", "no JSON object"),
+        ("{", "not valid JSON"),
+        ("[1]", "expected a JSON object"),
         ('{"schema": 2, "row": "cifar10-cnn-vib"}', "has schema 2, this program reads 1"),
         ('{"schema": 1, "profile": "mini"}', "has no usable seed"),
-        ('{"schema": NaN}', "holds NaN"),
+        ('{"schema": NaN}', "NaN is not a JSON number"),
     ],
 )
 def test_a_file_that_cannot_be_used_is_named_and_the_rest_is_printed(

@@ -18,7 +18,7 @@ from tests.lab.study.test_study import CPU, PLAIN, TINY, places, quiet, without_
 
 
 def test_no_figure_changes_when_the_test_pictures_are_stored_in_another_order(tmp_path: Path) -> None:
-    splits = load_splits("cifar10", write_data_directory(tmp_path / "pictures", train=200, test=60))
+    splits = load_splits("cifar10", write_data_directory(tmp_path / "pictures", 200, 60, 16))
 
     def results(name: str, test: ImageSet) -> object:
         stored = tmp_path / name

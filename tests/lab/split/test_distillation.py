@@ -8,12 +8,11 @@ import numpy as np
 import pytest
 import torch
 
-from siftfunnel.lab.split import fitting
+from siftfunnel.lab.split.distillation import FunnelTask, thumbnails, train_funnel
 from siftfunnel.lab.split.features import Ends, Seen
-from siftfunnel.lab.split.fitting import Funnel, fit_funnel
+from siftfunnel.lab.split.funnel import Funnel, fit_funnel
 from siftfunnel.lab.split.points import Point, find_points
 from siftfunnel.lab.split.settings import TrainSettings, byte_targets
-from siftfunnel.lab.split.training import FunnelTask, thumbnails, train_funnel
 from siftfunnel.lab.training.checkpoints import RunFolderError
 from tests.lab.split import cutnets
 from tests.lab.split.cutnets import quiet
@@ -28,7 +27,7 @@ def linear() -> tuple[Ends, Funnel, tuple[Point, ...], Seen, Seen]:
     held_out = cutnets.seen(cutnets.classifier(), 60, seed=1)[1]
     with pytest.MonkeyPatch.context() as patch:
         # so that these pictures are many
-        patch.setattr(fitting, "possible_sides", lambda maps: (2,))
+        patch.setattr("siftfunnel.lab.split.funnel.possible_sides", lambda maps: (2,))
         funnel = fit_funnel(ends, fitted, held_out, 40, quiet)
     funnel, points = find_points(ends, funnel, fitted, held_out, byte_targets("50,30"), quiet)
     return ends, funnel, points, fitted, held_out
