@@ -7,7 +7,7 @@ Threads of one stream:
     delivery            _run     │
     watchdog            _watch  ─┘
 
-No feature leaves the device before the server has confirmed the bundle's digest.
+No feature leaves the device before the server has confirmed the bundle's digest on that connection.
 """
 
 import threading

@@ -5,11 +5,10 @@ and which extra brings them. That is enough for ``siftfunnel --help`` to be inst
 that carries the edge alone.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 from importlib import import_module
 from importlib.util import find_spec
-from pathlib import Path
 from typing import Any, cast
 
 
@@ -38,16 +37,13 @@ class Command:
         """The modules this command needs and this installation lacks; imports none of them."""
         return tuple(name for name in self.needs if not _is_installed(name))
 
-    def add_parser(self, subparsers: Any, models: Sequence[Path] = ()) -> None:
-        """Import the owner and let it add its parser to ``subparsers``.
-
-        Args:
-            subparsers: of the console's parser.
-            models: folders of bundles that the user named in the environment.
-        """
+    def add_parser(self, subparsers: Any) -> None:
+        """Import the owner and let it add its parser to the console's ``subparsers``."""
         adder = cast(Callable[..., None], getattr(import_module(self.module), f"add_{self.name}_parser"))
         if self.looks_up_models:
-            adder(subparsers, bundles_default=tuple(models))
+            from siftfunnel.shared.bundle_search import named_folders
+
+            adder(subparsers, bundles_default=named_folders("SIFTFUNNEL_MODELS"))
         else:
             adder(subparsers)
 

@@ -18,7 +18,7 @@ FRAMES = 12
 PLAYED = {"drawnfaces-unprotected", "drawnfaces-siftfunnel"}  # by default
 NET_RAW = 1 << 13  # CAP_NET_RAW of linux/capability.h
 CLOUD_PACKAGES = ("uvicorn", "starlette", "prometheus_client", "grpc_health", "grpc_reflection")
-ATTACKER_PACKAGES = ("skimage", "scipy", "dpkt", "hpack", "hyperframe")
+ATTACKER_PACKAGES = ("skimage", "scipy", "dpkt", "hpack", "hyperframe", "httpx")
 
 
 @pytest.fixture(scope="module")

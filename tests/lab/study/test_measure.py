@@ -10,10 +10,10 @@ import torch
 
 from siftfunnel.lab.data.datasets import load_splits
 from siftfunnel.lab.data.images import ImageSet
-from siftfunnel.lab.data.npz import save_parts_npz
 from siftfunnel.lab.study.measure import PAPER_DISTANCE_BATCH, distance_figures
 from siftfunnel.lab.study.study import run_row
 from tests.lab.pictures import write_data_directory
+from tests.lab.stored import save_parts_npz
 from tests.lab.study.test_study import CPU, PLAIN, TINY, places, quiet, without_times
 
 

@@ -1,11 +1,14 @@
+import hashlib
 import json
 from dataclasses import replace
+from importlib.resources import files
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 
+from siftfunnel.lab.attacks.fingerprint import tensor_digest
 from siftfunnel.lab.data.augment import augment
 from siftfunnel.lab.data.images import DataError, ImageSet, Splits
 from siftfunnel.lab.defences.registry import DEFENCES, make_defence
@@ -184,6 +187,18 @@ def test_a_run_that_is_not_finished_is_not_stored(tmp_path: Path, data: Path) ->
     (tmp_path / "run/run.json").write_text(json.dumps(stored))
     with pytest.raises(RunFolderError, match="training stands at epoch 1 of 2; finish it first"):
         store_run(tmp_path / "run", tmp_path / "weights.safetensors")
+
+
+STORED = sorted((Path(str(files("siftfunnel.lab"))) / "results").rglob("weights/*.safetensors"))
+
+
+@pytest.mark.parametrize("path", STORED, ids=lambda path: path.stem)
+def test_a_committed_network_is_the_one_that_its_result_was_measured_on(path: Path) -> None:
+    result = json.loads((path.parents[1] / f"{path.stem}.json").read_text())
+    wanted, network, _ = load_run(path)
+    assert wanted.defence.to_json()["name"] == result["defence"]["name"]
+    tensors = "".join(f"{name}={tensor_digest(value)};" for name, value in network.state_dict().items())
+    assert hashlib.sha256(tensors.encode()).hexdigest() == result["weights"]["tensors_sha256"]
 
 
 def test_a_file_that_is_no_stored_run_is_refused(tmp_path: Path) -> None:

@@ -91,6 +91,11 @@ def test_rare_large_levels_come_back_within_half_a_step_too(seed, count, size):
     assert np.abs(restored - flat(features))[SENT].max() <= STEP / 2 * (1 + 1e-5)
 
 
+def test_a_frame_without_a_single_level_comes_back_as_zeros():
+    """Such as a black picture's."""
+    assert not CODEC.decode(CODEC.encode(np.full(SHAPE, 0.01, np.float32))).any()
+
+
 def test_a_level_beyond_the_range_saturates():
     features = np.zeros(SHAPE, np.float32)
     features[0, 0, 0], features[1, 2, 3] = 1e9, -1e9
