@@ -2,12 +2,13 @@
 
 | module | what it does |
 | --- | --- |
-| ``target``, ``spec``, ``edges``, ``layout`` | what is audited: a run, a bundle, or a foreign edge half |
-| ``budgets`` | which attacks with which settings |
-| ``subject`` | the data cut into parts, the attacked pictures and what was overheard of them |
-| ``attacking``, ``probing`` | runs the attacks, and the extra runs that sanity checks need |
-| ``figures`` | accuracy, bytes, information |
-| ``checks``, ``verdict`` | rules on numbers: may the result be trusted, and what does it say |
+| ``budgets``, ``plan`` | how much is attacked and measured; which attacks run on a target |
+| ``subject`` | what the user asks for, and the data cut into parts |
+| ``measures``, ``judging``, ``equal_bytes`` | accuracy, bytes, information; a picture codec at those bytes |
+| ``verdict`` | in words, by rules from the numbers |
 | ``gallery`` | the pictures that the report shows, which ``lab.reports`` writes |
-| ``audit``, ``places``, ``cli`` | the order of steps, where results may lie, the command |
+| ``audit``, ``cli`` | the order of steps, the command |
+
+What is attacked becomes a victim in ``lab.targets``; attacks, checks and the folder's steps are those of
+``lab.evaluation``.
 """

@@ -14,20 +14,20 @@ from typing import Any
 from siftfunnel.lab.attacks.attack import Show
 from siftfunnel.lab.attacks.chunks import claim, write_json
 from siftfunnel.lab.audit.equal_bytes import picture_codec_figures
-from siftfunnel.lab.audit.figures import (
+from siftfunnel.lab.audit.gallery import choose_pictures, shown_pictures
+from siftfunnel.lab.audit.measures import (
     accuracy_figures,
     default_codec,
     information_figures,
     reference_auxiliary,
     wire_figures,
 )
-from siftfunnel.lab.audit.gallery import choose_pictures, shown_pictures
-from siftfunnel.lab.audit.places import require_private_place
 from siftfunnel.lab.audit.plan import plan_attacks
 from siftfunnel.lab.audit.subject import AuditSubject, Request, about_data, dataset_for, prepare_subject
 from siftfunnel.lab.audit.verdict import Attacker, give_verdict, leak_of
 from siftfunnel.lab.evaluation.attacking import run_attacks
 from siftfunnel.lab.evaluation.checks import run_checks
+from siftfunnel.lab.evaluation.places import require_private_place
 from siftfunnel.lab.evaluation.probing import by_heart, half_budget
 from siftfunnel.lab.evaluation.scores import reference_figures, strongest
 from siftfunnel.lab.evaluation.steps import Steps

@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from siftfunnel.lab.arguments import add_common, names, prepare_torch, say
-from siftfunnel.lab.audit.places import default_out
+from siftfunnel.lab.evaluation.places import default_out
 
 BUDGET_NAMES = ("quick", "cpu", "full")
 

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from siftfunnel.lab.audit.subject import AuditSubject
-from siftfunnel.lab.front.pictures import PictureCoding
+from siftfunnel.lab.data.picture_coding import PictureCoding
 from siftfunnel.lab.metrics.pictures import score_pictures, summarise
 
 FORMATS = ("jpeg", "webp")

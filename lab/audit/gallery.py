@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from siftfunnel.lab.audit.equal_bytes import best_within
-from siftfunnel.lab.audit.figures import reference_auxiliary
+from siftfunnel.lab.audit.measures import reference_auxiliary
 from siftfunnel.lab.audit.subject import AuditSubject
 from siftfunnel.lab.evaluation.scores import by_strength, reference_row
 from siftfunnel.lab.evaluation.steps import kept_pictures

@@ -14,6 +14,7 @@
 | ``information`` | what a feature says of a picture, without any attack | ``lab.metrics`` |
 | ``attacking`` | one attack on a subject, fitted, run, scored and kept | all of the above |
 | ``probing`` | extra runs for sanity checks: half the budget, learning by heart | ``steps``, ``scores`` |
+| ``places`` | where results that hold pictures of people may lie | nothing here |
 | ``checks``, ``flags`` | rules on numbers: may they be read as a property of the defence? | ``scores`` |
 
 Its users are thin: ``lab.study`` (rows of the paper's tables), ``lab.audit`` (one network, judged in words),

@@ -111,7 +111,7 @@ def run_front(args: argparse.Namespace) -> int:
     device = prepare_torch(args.device, args.threads)
     from siftfunnel.lab.front.front import FrontRequest, measure_front
     from siftfunnel.lab.front.leakage import LeakageSettings
-    from siftfunnel.lab.study.profiles import profile
+    from siftfunnel.lab.study.sizes import profile
 
     leakage = None
     if args.leakage_of or args.leakage_from:

@@ -15,7 +15,7 @@ import torch
 from numpy.typing import NDArray
 
 from siftfunnel.lab.data.images import DataError, ImageSet, Splits
-from siftfunnel.lab.front.pictures import PictureCoding
+from siftfunnel.lab.data.picture_coding import PictureCoding
 from siftfunnel.lab.front.points import Point, accuracy_fields
 from siftfunnel.lab.graphs.unfolding import load_from_bundle
 from siftfunnel.lab.provenance import provenance

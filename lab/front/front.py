@@ -8,14 +8,15 @@ from typing import Any
 import torch
 
 from siftfunnel.lab.attacks.attack import Show
-from siftfunnel.lab.audit.places import require_private_place
 from siftfunnel.lab.data.datasets import load_splits
 from siftfunnel.lab.data.images import ImageSet, Splits
+from siftfunnel.lab.data.picture_coding import CODINGS, PictureCoding
+from siftfunnel.lab.evaluation.places import require_private_place
 from siftfunnel.lab.front.coding import codec_points
 from siftfunnel.lab.front.finetuning import fine_tuned_fields
 from siftfunnel.lab.front.halves import Halves
 from siftfunnel.lab.front.leakage import LeakageSettings, Scenery, attack_codec, read_picture, with_attacks
-from siftfunnel.lab.front.pictures import CODINGS, PictureCoding, picture_points
+from siftfunnel.lab.front.pictures import picture_points
 from siftfunnel.lab.front.points import (
     FRONT,
     SCHEMA,

@@ -24,14 +24,14 @@ from siftfunnel.lab.attacks.residual import Residual
 from siftfunnel.lab.attacks.stored import StoredInverter
 from siftfunnel.lab.attacks.victim import to_floats
 from siftfunnel.lab.data.images import DataError, ImageSet, Splits
+from siftfunnel.lab.data.picture_coding import PictureCoding
 from siftfunnel.lab.evaluation.attacking import run_attacks
 from siftfunnel.lab.evaluation.scores import scores_of, strongest
 from siftfunnel.lab.evaluation.steps import Steps
 from siftfunnel.lab.evaluation.subject import Subject
-from siftfunnel.lab.front.pictures import PictureCoding
 from siftfunnel.lab.front.points import Point, last_doubling
 from siftfunnel.lab.provenance import provenance
-from siftfunnel.lab.study.profiles import Profile
+from siftfunnel.lab.study.sizes import Profile
 from siftfunnel.lab.targets.target import target_of_bundle
 from siftfunnel.shared.bundle import Inverter, find_inverters
 

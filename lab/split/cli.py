@@ -113,7 +113,7 @@ def run_inspect(args: argparse.Namespace) -> int:
 def _references(place: Path, network: "Network") -> dict[str, float]:
     from statistics import fmean
 
-    from siftfunnel.lab.front.pictures import PictureCoding
+    from siftfunnel.lab.data.picture_coding import PictureCoding
     from siftfunnel.lab.split.checking import read_pictures
     from siftfunnel.lab.split.presets import preset
     from siftfunnel.shared.preprocess import fit_image

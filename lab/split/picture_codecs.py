@@ -12,7 +12,7 @@ import PIL
 from numpy.typing import NDArray
 
 from siftfunnel.lab.attacks.chunks import write_json
-from siftfunnel.lab.front.pictures import PictureCoding
+from siftfunnel.lab.data.picture_coding import PictureCoding
 from siftfunnel.lab.split.features import Ends, Say, Seen
 from siftfunnel.shared.input_spec import InputSpec
 

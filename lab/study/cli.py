@@ -95,8 +95,8 @@ def run_rows(args: argparse.Namespace) -> int:
     """Run rows one after the other; one that fails is named and does not stop the others."""
     device = prepare_torch(args.device, args.threads)
     from siftfunnel.lab.attacks.registry import ATTACKS
-    from siftfunnel.lab.study.profiles import profile
     from siftfunnel.lab.study.rows import expand, row
+    from siftfunnel.lab.study.sizes import profile
     from siftfunnel.lab.study.study import chosen_attacks, run_row
 
     steps = _chosen(args.steps, STEP_NAMES, "step")
@@ -138,7 +138,7 @@ def run_figure2_command(args: argparse.Namespace) -> int:
     device = prepare_torch(args.device, args.threads)
     from siftfunnel.lab.attacks.registry import ATTACKS
     from siftfunnel.lab.study.figure2 import DEFAULT_ATTACKS, run_figure2
-    from siftfunnel.lab.study.profiles import profile
+    from siftfunnel.lab.study.sizes import profile
 
     attacks = _chosen(args.attacks, tuple(ATTACKS), "attack") or DEFAULT_ATTACKS
     size = profile(args.profile)

@@ -34,8 +34,8 @@ from siftfunnel.lab.evaluation.steps import finished
 from siftfunnel.lab.networks.split import SplitNetwork
 from siftfunnel.lab.provenance import provenance
 from siftfunnel.lab.study.measure import information_figures
-from siftfunnel.lab.study.profiles import Profile
 from siftfunnel.lab.study.rows import row
+from siftfunnel.lab.study.sizes import Profile
 from siftfunnel.lab.study.study import (
     Places,
     TrainedRow,

@@ -18,7 +18,7 @@ from siftfunnel.lab.metrics.cost import count_as_torchsummary, measure_edge
 from siftfunnel.lab.metrics.intervals import accuracy_interval, learned_nothing
 from siftfunnel.lab.metrics.mine import MutualInformation, authors_mine, mine
 from siftfunnel.lab.networks.split import SplitNetwork, count_parameters
-from siftfunnel.lab.study.profiles import MeasureBudget
+from siftfunnel.lab.study.sizes import MeasureBudget
 from siftfunnel.lab.training.classifier import evaluate_logits
 from siftfunnel.shared.preprocess import InputSpec
 

@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 
 from siftfunnel.lab.defences.defence import Defence
 from siftfunnel.lab.defences.registry import DEFENCES, FROM_SCRATCH, make_defence
-from siftfunnel.lab.study.profiles import Profile
+from siftfunnel.lab.study.sizes import Profile
 from siftfunnel.lab.training.recipes import Recipe
 
 EQUAL = "-equal"

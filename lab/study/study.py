@@ -34,8 +34,8 @@ from siftfunnel.lab.evaluation.subject import Subject
 from siftfunnel.lab.networks.split import SplitNetwork
 from siftfunnel.lab.provenance import provenance
 from siftfunnel.lab.study.measure import accuracy_figures, cost_figures, information_figures
-from siftfunnel.lab.study.profiles import Profile
 from siftfunnel.lab.study.rows import Row
+from siftfunnel.lab.study.sizes import Profile
 from siftfunnel.lab.training.checkpoints import RUN, RunFolderError
 from siftfunnel.lab.training.classifier import input_spec, steps_per_epoch
 from siftfunnel.lab.training.recipes import Recipe

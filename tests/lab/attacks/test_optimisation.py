@@ -24,13 +24,13 @@ from siftfunnel.lab.training.checkpoints import RunFolderError
 from tests.lab.attacks.faces import drawn_faces, untrained_victim
 from tests.lab.attacks.tiny import shapes, tiny_victim
 
-TARGETS = 4
+TARGETS = 2
 ONE = {
     "learning_rates": (0.5,),
     "tv_weights": (0.1,),
     "prior_weights": (0.1,),
     "spaces": ("whitened",),
-    "tuning_pictures": 2,
+    "tuning_pictures": 1,
 }
 QUICK: list[Attack] = [
     RMLE(iterations=60, restarts=2, **ONE),
@@ -40,7 +40,7 @@ QUICK: list[Attack] = [
         start=Residual(epochs=4, batch=16, widths=(16, 16, 8), blocks=(1, 0, 0)),
         **ONE,
     ),
-    DeepImagePrior(iterations=120, channels=4, learning_rate=0.05, tv_weights=(0.5,), tuning_pictures=2),
+    DeepImagePrior(iterations=100, channels=4, learning_rate=0.05, tv_weights=(0.5,), tuning_pictures=1),
 ]
 
 
@@ -219,7 +219,7 @@ def test_a_loss_that_is_no_number_stops_the_attack_and_says_where(
         made: Tensor = victim.edge(x_NCHW)
         return made * (float("nan") if calls > 5 else 1.0)
 
-    with pytest.raises(AttackDivergedError, match="4 of 4 pictures in chunk 0, start 0, iteration 5"):
+    with pytest.raises(AttackDivergedError, match="2 of 2 pictures in chunk 0, start 0, iteration 5"):
         attack.reconstruct(replace(victim, edge=breaks), z, tmp_path, quiet)
 
 
@@ -255,6 +255,7 @@ def test_sixteen_averaged_frames_give_a_better_picture_than_one(
             tv_weights=(0.1,),
             prior_weights=(0.1, 2.0),
             spaces=("whitened",),
+            tuning_pictures=2,
         )
         folder = tmp_path / str(frames)
         attack.fit(victim, auxiliary, folder, quiet)
@@ -265,7 +266,7 @@ def test_sixteen_averaged_frames_give_a_better_picture_than_one(
 
 def test_rmle_done_right_reaches_18_db_on_an_untrained_edge_of_width_32(tmp_path: Path) -> None:
     faces = drawn_faces()
-    assert _score_on_untrained(32, faces[:60], RMLE(iterations=120, restarts=1, **ONE), tmp_path) > 18
+    assert _score_on_untrained(32, faces[:60], RMLE(iterations=80, restarts=1, **ONE), tmp_path) > 18
 
 
 @pytest.mark.slow

@@ -14,10 +14,10 @@ from siftfunnel.lab.attacks.registry import ATTACKS
 from siftfunnel.lab.audit.audit import audit
 from siftfunnel.lab.audit.budgets import BUDGETS, Budget
 from siftfunnel.lab.audit.cli import add_audit_parser
-from siftfunnel.lab.audit.places import PlaceError
 from siftfunnel.lab.audit.subject import Request
 from siftfunnel.lab.data.images import DataError
 from siftfunnel.lab.defences.registry import make_defence
+from siftfunnel.lab.evaluation.places import PlaceError
 from siftfunnel.lab.evaluation.scores import mean_psnr
 from siftfunnel.lab.evaluation.suite import Suite
 from siftfunnel.lab.targets.edges import EdgeError

@@ -17,8 +17,8 @@ from siftfunnel.lab.audit.audit import audit
 from siftfunnel.lab.audit.budgets import BUDGETS, budget
 from siftfunnel.lab.audit.equal_bytes import best_within
 from siftfunnel.lab.audit.judging import make_judge
-from siftfunnel.lab.audit.places import PlaceError
 from siftfunnel.lab.audit.subject import Request, prepare_subject
+from siftfunnel.lab.evaluation.places import PlaceError
 from siftfunnel.lab.evaluation.subject import observed
 from siftfunnel.lab.graphs.graph_input import graph_input
 from siftfunnel.lab.targets.edges import OnnxHalf

@@ -11,7 +11,7 @@ from siftfunnel.lab.audit.budgets import BUDGETS
 from siftfunnel.lab.audit.cli import BUDGET_NAMES
 from siftfunnel.lab.evaluation.scores import by_strength, strongest
 from siftfunnel.lab.evaluation.suite import SUITES, Suite
-from siftfunnel.lab.study.profiles import PROFILES
+from siftfunnel.lab.study.sizes import PROFILES
 from tests.lab.attacks.tiny import tiny_victim
 
 RESULTS = Path(siftfunnel.lab.__file__).parent / "results" / "anew" / "cpu"

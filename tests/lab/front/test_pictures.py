@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from siftfunnel.lab.front.jpeg_scan import scan_of, shared_table_sizes
-from siftfunnel.lab.front.pictures import CODINGS, PictureCoding
+from siftfunnel.lab.data.jpeg_scan import scan_of, shared_table_sizes
+from siftfunnel.lab.data.picture_coding import CODINGS, PictureCoding
 from tests.lab.pictures import coloured_set
 
 PICTURES = coloured_set(12, 32).images_NHWC
@@ -50,7 +50,7 @@ def test_sizes_of_many_pictures_do_not_depend_on_their_neighbours_when_all_are_a
 
 
 def test_more_pictures_than_fit_in_one_file_are_all_counted(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("siftfunnel.lab.front.jpeg_scan.MAX_SIDE", 5 * 32)
+    monkeypatch.setattr("siftfunnel.lab.data.jpeg_scan.MAX_SIDE", 5 * 32)
     assert len(shared_table_sizes(PICTURES, 50)) == len(PICTURES)
 
 

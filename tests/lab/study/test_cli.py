@@ -3,7 +3,7 @@ from pathlib import Path
 
 import pytest
 
-from siftfunnel.lab.study import profiles
+from siftfunnel.lab.study import sizes
 from tests.lab.pictures import write_data_directory
 from tests.lab.study.test_study import TINY
 from tests.lab.test_cli import run
@@ -11,7 +11,7 @@ from tests.lab.test_cli import run
 
 @pytest.fixture
 def tiny_profile(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(profiles.PROFILES, "tiny", TINY)
+    monkeypatch.setitem(sizes.PROFILES, "tiny", TINY)
 
 
 def test_the_rows_are_listed_with_the_recipes(capsys: pytest.CaptureFixture[str]) -> None:

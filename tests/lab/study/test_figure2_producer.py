@@ -19,8 +19,8 @@ from siftfunnel.lab.networks.split import SplitNetwork
 from siftfunnel.lab.reports.study.results import read_results
 from siftfunnel.lab.reports.study.tables import make_pages, with_drawings
 from siftfunnel.lab.study.figure2 import block_names, block_victims, measure_blocks
-from siftfunnel.lab.study.profiles import PROFILES, MeasureBudget, Profile
 from siftfunnel.lab.study.rows import row
+from siftfunnel.lab.study.sizes import PROFILES, MeasureBudget, Profile
 from siftfunnel.lab.study.study import TrainedRow, chosen_attacks
 from siftfunnel.lab.training.recipes import Recipe
 

@@ -4,8 +4,8 @@ import pytest
 
 from siftfunnel.lab.defences.registry import DEFENCES, make_defence
 from siftfunnel.lab.networks.registry import NETWORKS
-from siftfunnel.lab.study.profiles import PROFILES, profile
 from siftfunnel.lab.study.rows import GROUPS, ROWS, expand, row
+from siftfunnel.lab.study.sizes import PROFILES, profile
 
 
 def test_table_2_has_every_defence_that_learns_from_scratch_in_order() -> None:

@@ -15,8 +15,8 @@ from siftfunnel.lab.data.datasets import DATASETS, load_splits
 from siftfunnel.lab.defences.registry import make_defence
 from siftfunnel.lab.evaluation.scores import mean_psnr
 from siftfunnel.lab.evaluation.suite import Suite
-from siftfunnel.lab.study.profiles import PROFILES, MeasureBudget, Profile
 from siftfunnel.lab.study.rows import ROWS, Row
+from siftfunnel.lab.study.sizes import PROFILES, MeasureBudget, Profile
 from siftfunnel.lab.study.study import Places, chosen_attacks, run_row
 from siftfunnel.lab.training.checkpoints import RunFolderError
 from siftfunnel.lab.training.classifier import input_spec

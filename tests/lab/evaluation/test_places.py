@@ -3,7 +3,7 @@ from pathlib import Path
 
 import pytest
 
-from siftfunnel.lab.audit.places import PlaceError, default_out, require_private_place
+from siftfunnel.lab.evaluation.places import PlaceError, default_out, require_private_place
 
 
 @pytest.fixture
