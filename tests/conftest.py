@@ -12,8 +12,9 @@ import pytest
 from hypothesis import settings
 
 # how long an example takes says something about the machine only
-settings.register_profile("siftfunnel", deadline=None, print_blob=True)
-settings.load_profile("siftfunnel")
+settings.register_profile("short", deadline=None, print_blob=True, max_examples=40)
+settings.register_profile("long", parent=settings.get_profile("short"), max_examples=200)
+settings.load_profile("short")
 
 ROOT = Path(__file__).resolve().parents[1]
 _STOP_TIMEOUT_S = 15.0
@@ -25,6 +26,12 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption(
         "--run-docker", action="store_true", help="run the tests marked docker too (needs Docker)"
     )
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Try more examples of each property where there is time."""
+    if config.getoption("--run-slow"):
+        settings.load_profile("long")
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
