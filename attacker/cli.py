@@ -7,7 +7,7 @@ import argparse
 import json
 import os
 import sys
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -150,11 +150,8 @@ def _token(path: Path | None) -> str | None:
         raise ValueError(f"cannot read the token (--page-token-file {path}): {error.strerror}") from None
 
 
-def _places(variable: str, folder: str) -> Iterator[Path]:
+def _places(variable: str, kind: str) -> tuple[Path, ...]:
     """Folders that a variable names, else the shipped ones."""
-    from siftfunnel.shared.bundle_search import shipped_assets
+    from siftfunnel.shared.bundle_search import named_folders, shipped_folder
 
-    if named := os.environ.get(variable):
-        yield from map(Path, filter(None, named.split(os.pathsep)))
-    elif (assets := shipped_assets()) is not None and (assets / folder).is_dir():
-        yield assets / folder
+    return named_folders(variable) or shipped_folder(kind)

@@ -3,12 +3,12 @@
 A pure state machine: no clock, no threads; times are those of the events. Its owner locks.
 """
 
-from collections import OrderedDict
+from collections import OrderedDict, deque
 from collections.abc import Callable, Collection
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from itertools import accumulate, pairwise
+from typing import Any
 
-from siftfunnel.attacker.ciphertext import Leftovers
 from siftfunnel.attacker.exchanges import (
     CallKey,
     Census,
@@ -19,13 +19,47 @@ from siftfunnel.attacker.exchanges import (
     answer_of,
     frame_key,
 )
-from siftfunnel.attacker.knowledge import Knowledge, Target
 from siftfunnel.attacker.ledger import BundleTally, Ledger
 from siftfunnel.attacker.outputs import outputs_of
 from siftfunnel.attacker.tap.events import ConnectionClosed, Event, Opaque, Overheard
+from siftfunnel.attacker.targets import Target, Targets
 from siftfunnel.shared.rpc import split_inference_pb2 as pb
 
 MAX_CONNECTIONS = 4096
+KEPT_RECORDS = 120
+
+
+@dataclass
+class Leftovers:
+    """What is left to see of an encrypted channel: the latest unreadable records of one tap.
+
+    Attributes:
+        records: (time in seconds, direction, bytes), oldest first.
+        reason: why the latest one cannot be read.
+        total_bytes: all that passed unreadable.
+    """
+
+    records: deque[tuple[float, str, int]] = field(default_factory=lambda: deque(maxlen=KEPT_RECORDS))
+    reason: str | None = None
+    total_bytes: int = 0
+
+    def heard(self, event: Opaque) -> None:
+        """Take one record into account."""
+        self.records.append((event.time_s, event.direction, event.byte_count))
+        self.reason = event.reason
+        self.total_bytes += event.byte_count
+
+    def as_json(self) -> dict[str, Any]:
+        """For the page: times relative to the latest record, seconds."""
+        latest = self.records[-1][0] if self.records else 0.0
+        return {
+            "reason": self.reason,
+            "total_bytes": self.total_bytes,
+            "latest_s": latest,
+            "records": [
+                [round(time_s - latest, 4), direction, size] for time_s, direction, size in self.records
+            ],
+        }
 
 
 @dataclass
@@ -41,13 +75,13 @@ class Intake:
 
     def __init__(
         self,
-        knowledge: Knowledge,
+        targets: Targets,
         ledger: Ledger,
         on_new: Callable[[Exchange], None],
         recordings: Collection[str] = (),
     ) -> None:
         """`on_new` receives every new exchange; `recordings` are the taps that read files, not a wire."""
-        self._knowledge = knowledge
+        self._targets = targets
         self._ledger = ledger
         self._on_new = on_new
         self._recordings = frozenset(recordings)
@@ -84,7 +118,7 @@ class Intake:
                 self._reply(tap, one, part, account)
 
     def _frame(self, tap: str, event: Overheard, frame: pb.Frame, account: _Account) -> None:
-        target = self._knowledge.target(event.digest) if event.digest else None
+        target = self._targets.get(event.digest) if event.digest else None
         if target is None:
             stranger = self._ledger.stranger(event.digest)
             stranger.frames += 1
@@ -148,7 +182,7 @@ class Intake:
             account.tally.wire_bytes += event.wire_bytes
 
     def _answered(self, tap: str, exchange: Exchange, heard: Heard) -> None:
-        target = self._knowledge.target(exchange.digest)
+        target = self._targets.get(exchange.digest)
         assert target is not None
         tally = self.tally(target)
         if exchange.tap == tap:
@@ -165,7 +199,7 @@ class Intake:
 
     def judge(self, exchange: Exchange) -> None:
         """Count whether an overheard answer was right, once it and the true class are known."""
-        target = self._knowledge.target(exchange.digest)
+        target = self._targets.get(exchange.digest)
         right = target.is_right(exchange.answer, exchange.label) if target is not None else None
         if target is not None and right is not None:
             self.tally(target).labelled(right)

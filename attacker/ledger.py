@@ -61,32 +61,37 @@ class RunningMean:
 
 @dataclass
 class CodecTally:
-    """What one codec of a bundle costs and gives away; the same figures as the bundle's."""
+    """What frames cost and give away.
 
-    frames: int = 0
+    Attributes:
+        frames_intercepted: frames heard, each once however often it was sent or tapped.
+        wire_bytes: TCP payload both ways without handshakes.
+        payload_bytes: codec payload, mean per frame.
+    """
+
+    frames_intercepted: int = 0
     wire_bytes: int = 0
     payload_bytes: RunningMean = field(default_factory=RunningMean)
     psnr_db: RunningMean = field(default_factory=RunningMean)
     ssim: RunningMean = field(default_factory=RunningMean)
 
-    def as_json(self) -> dict[str, Any]:
-        """Frames and means; null before their first value."""
+    def figures(self) -> dict[str, Any]:
+        """What `GET /summary` tells of a bundle and its codecs; means are null before their first value."""
+        frames = self.frames_intercepted
         return {
-            "frames": self.frames,
             "frames_scored": self.psnr_db.count,
             "payload_bytes_mean": self.payload_bytes.mean,
-            "wire_bytes_mean": self.wire_bytes / self.frames if self.frames else None,
+            "wire_bytes_mean": self.wire_bytes / frames if frames else None,
             "psnr_mean": self.psnr_db.mean,
             "ssim_mean": self.ssim.mean,
         }
 
 
 @dataclass
-class BundleTally:
+class BundleTally(CodecTally):
     """Counts and means of one bundle.
 
     Attributes:
-        frames_intercepted: frames heard, each once however often it was sent or tapped.
         frames_resent: hearings beyond the first.
         frames_undecodable: frames that no codec of the bundle decodes.
         frames_skipped: frames not rebuilt because the attacker had fallen behind.
@@ -97,13 +102,10 @@ class BundleTally:
         answers_labelled: those of them whose true class is known from the preview.
         answers_correct: those of them that were right.
         errors_overheard: replies that carried an error.
-        wire_bytes: TCP payload both ways without handshakes.
-        payload_bytes: codec payload, mean per frame.
         codecs: the same per codec name, without what passed outside of frames and answers.
         taps: the same per tap that decoded the frame, and codec name.
     """
 
-    frames_intercepted: int = 0
     frames_resent: int = 0
     frames_undecodable: int = 0
     frames_skipped: int = 0
@@ -114,12 +116,8 @@ class BundleTally:
     answers_labelled: int = 0
     answers_correct: int = 0
     errors_overheard: int = 0
-    wire_bytes: int = 0
-    payload_bytes: RunningMean = field(default_factory=RunningMean)
     jpeg_bytes: RunningMean = field(default_factory=RunningMean)
     mse: RunningMean = field(default_factory=RunningMean)
-    psnr_db: RunningMean = field(default_factory=RunningMean)
-    ssim: RunningMean = field(default_factory=RunningMean)
     codecs: dict[str, CodecTally] = field(default_factory=lambda: defaultdict(CodecTally))
     taps: dict[str, dict[str, CodecTally]] = field(
         default_factory=lambda: defaultdict(lambda: defaultdict(CodecTally))
@@ -127,23 +125,20 @@ class BundleTally:
 
     def heard(self, tap: str, codec: str, payload_bytes: int) -> None:
         """Count a frame that was not heard before."""
-        self.frames_intercepted += 1
-        self.payload_bytes.add(payload_bytes)
-        for tally in self._tallies(tap, codec):
-            tally.frames += 1
+        for tally in self._all(tap, codec):
+            tally.frames_intercepted += 1
             tally.payload_bytes.add(payload_bytes)
 
     def charge(self, tap: str, codec: str, wire_bytes: int) -> None:
         """Add what a frame or its answer took on the wire; negative to take it back."""
-        self.wire_bytes += wire_bytes
-        for tally in self._tallies(tap, codec):
+        for tally in self._all(tap, codec):
             tally.wire_bytes += wire_bytes
 
     def take_over(self, before: str, after: str, codec: str, payload_bytes: int) -> None:
         """Credit a frame to another tap than the one that heard it first."""
         for tap, count in ((before, -1), (after, 1)):
             tally = self.taps[tap][codec]
-            tally.frames += count
+            tally.frames_intercepted += count
             tally.payload_bytes.add(payload_bytes, count)
 
     def labelled(self, correct: bool) -> None:
@@ -153,51 +148,39 @@ class BundleTally:
 
     def scored(self, tap: str, codec: str, similarity: Similarity) -> None:
         """Take the similarity of one reconstruction into account."""
-        for tally in self._tallies(tap, codec):
+        self.mse.add(similarity.mse)
+        for tally in self._all(tap, codec):
             tally.psnr_db.add(similarity.psnr_db)
             tally.ssim.add(similarity.ssim)
-        self.mse.add(similarity.mse)
-        self.psnr_db.add(similarity.psnr_db)
-        self.ssim.add(similarity.ssim)
 
     def as_json(self) -> dict[str, Any]:
         """The figures of `GET /summary`; means are null before their first value."""
-        frames = self.frames_intercepted
+        counts = {name: count for name, count in vars(self).items() if isinstance(count, int)}
+        wire_bytes = counts.pop("wire_bytes")
+        labelled = self.answers_labelled
         return {
-            "frames_intercepted": frames,
-            "frames_resent": self.frames_resent,
-            "frames_undecodable": self.frames_undecodable,
-            "frames_skipped": self.frames_skipped,
-            "frames_failed": self.frames_failed,
-            "frames_reconstructed": self.frames_reconstructed,
-            "frames_scored": self.psnr_db.count,
-            "frames_without_truth": self.frames_without_truth,
+            **counts,
+            **self.figures(),
             "mse_mean": self.mse.mean,
-            "psnr_mean": self.psnr_db.mean,
             "psnr_deviation": self.psnr_db.deviation,
-            "ssim_mean": self.ssim.mean,
             "ssim_deviation": self.ssim.deviation,
-            "wire_bytes_total": self.wire_bytes,
-            "wire_bytes_mean": self.wire_bytes / frames if frames else None,
-            "payload_bytes_mean": self.payload_bytes.mean,
+            "wire_bytes_total": wire_bytes,
             "jpeg_bytes_mean": self.jpeg_bytes.mean,
-            "answers_overheard": self.answers_overheard,
-            "answers_labelled": self.answers_labelled,
-            "answers_correct": self.answers_correct,
-            "answers_accuracy": self.answers_correct / self.answers_labelled
-            if self.answers_labelled
-            else None,
-            "errors_overheard": self.errors_overheard,
+            "answers_accuracy": self.answers_correct / labelled if labelled else None,
             "codecs": _by_name(self.codecs),
             "taps": {tap: _by_name(codecs) for tap, codecs in self.taps.items()},
         }
 
-    def _tallies(self, tap: str, codec: str) -> tuple[CodecTally, CodecTally]:
-        return self.codecs[codec], self.taps[tap][codec]
+    def _all(self, tap: str, codec: str) -> tuple[CodecTally, ...]:
+        return self, self.codecs[codec], self.taps[tap][codec]
 
 
 def _by_name(codecs: dict[str, CodecTally]) -> dict[str, Any]:
-    return {name: tally.as_json() for name, tally in codecs.items() if tally.frames}
+    return {
+        name: {"frames": tally.frames_intercepted, **tally.figures()}
+        for name, tally in codecs.items()
+        if tally.frames_intercepted
+    }
 
 
 @dataclass

@@ -7,8 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from siftfunnel.attacker.gallery import Gallery
-from siftfunnel.attacker.maps import tensor_picture
-from siftfunnel.attacker.pictures import address
+from siftfunnel.attacker.pictures import address, tensor_picture
 from siftfunnel.attacker.preview import Truth
 from siftfunnel.shared.boxes import find_boxes
 from siftfunnel.shared.call_metadata import MAX_OUTPUT_BYTES

@@ -17,15 +17,15 @@ from siftfunnel.attacker.exchanges import Exchange
 from siftfunnel.attacker.feeds.recorder import Recorder
 from siftfunnel.attacker.gallery import Gallery
 from siftfunnel.attacker.intake import Intake
-from siftfunnel.attacker.knowledge import Knowledge, Target
 from siftfunnel.attacker.ledger import Ledger, Similarity
 from siftfunnel.attacker.outputs import learn
-from siftfunnel.attacker.pacing import Picks, Rate
 from siftfunnel.attacker.preview import Camera, NoCamera, Truth, TruthStore
 from siftfunnel.attacker.tap.events import Event, Feed, Opaque, Sink
+from siftfunnel.attacker.targets import Target, Targets
 from siftfunnel.attacker.views import camera_view, ciphertext_view, exchange_view
 from siftfunnel.attacker.workshop import (
     Backlog,
+    Picks,
     WaitingRoom,
     WorkshopConfig,
     decode_batch,
@@ -44,12 +44,32 @@ TICK_S = 0.05
 LIVE = frozenset({"relay", "sniff"})
 
 
+class Rate:
+    """Says at most so many times a second that something may happen.
+
+    >>> rate = Rate(2.0)
+    >>> [rate.allows(now) for now in (0.0, 0.1, 0.6)]
+    [True, False, True]
+    """
+
+    def __init__(self, per_s: float) -> None:
+        self._gap_s = 1 / per_s
+        self._next_s = float("-inf")
+
+    def allows(self, now_s: float) -> bool:
+        """Whether enough time has passed since it last said yes."""
+        if now_s < self._next_s:
+            return False
+        self._next_s = now_s + self._gap_s
+        return True
+
+
 class Pipeline:
     """Runs feeds, intake, reconstruction and scoring; `summary` is safe from any thread."""
 
     def __init__(
         self,
-        knowledge: Knowledge,
+        targets: Targets,
         feeds: Mapping[str, Feed],
         publish: Publish,
         camera: Camera | None = None,
@@ -60,7 +80,7 @@ class Pipeline:
         """Nothing runs before `start`.
 
         Args:
-            knowledge: bundles, codecs and inverters.
+            targets: bundles, codecs and inverters.
             feeds: by name; the name is what the page and the summary call the tap.
             publish: receives named views: "frame", "camera", "ciphertext", "problem"; must not block.
             camera: where originals come from.
@@ -68,7 +88,7 @@ class Pipeline:
             recorder: receives every event of the live feeds as well.
             clock: seconds, for waits and rates.
         """
-        self._knowledge, self._feeds, self._publish = knowledge, dict(feeds), publish
+        self._targets, self._feeds, self._publish = targets, dict(feeds), publish
         self._camera = camera or NoCamera()
         self._recorder, self._clock = recorder, clock
         self._config = config or WorkshopConfig()
@@ -77,7 +97,7 @@ class Pipeline:
         self._stopping = threading.Event()
         self._ledger = Ledger()
         recordings = [name for name, feed in self._feeds.items() if feed.state().kind not in LIVE]
-        self._intake = Intake(knowledge, self._ledger, self._queue, recordings)
+        self._intake = Intake(targets, self._ledger, self._queue, recordings)
         self._backlog = Backlog(self._config, Picks(PICTURES_PER_S), self._picture_bytes)
         self._truths = TruthStore()
         self._gallery = Gallery()
@@ -164,7 +184,7 @@ class Pipeline:
         return size.height * size.width * 3 * 4
 
     def _target(self, exchange: Exchange) -> Target:
-        target = self._knowledge.target(exchange.digest)
+        target = self._targets.get(exchange.digest)
         assert target is not None
         return target
 

@@ -4,7 +4,7 @@ import signal
 import socket
 import sys
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
@@ -12,20 +12,20 @@ from typing import Any
 import uvicorn
 
 from siftfunnel.attacker.config import AttackerConfig
-from siftfunnel.attacker.feeds.config import TapConfig
-from siftfunnel.attacker.feeds.opening import open_feed
+from siftfunnel.attacker.feeds.config import CloudConfig, PcapConfig, RelayConfig, SniffConfig, TapConfig
 from siftfunnel.attacker.feeds.recorder import Recorder
 from siftfunnel.attacker.inversion import Reconstructor
-from siftfunnel.attacker.knowledge import Knowledge, gather
 from siftfunnel.attacker.pipeline import Pipeline
 from siftfunnel.attacker.preview import Camera, NoCamera, PreviewClient
-from siftfunnel.attacker.tap.events import Feed, FeedError
+from siftfunnel.attacker.tap.events import Feed, FeedError, Settle
+from siftfunnel.attacker.targets import Targets, gather
 from siftfunnel.attacker.web.app import Face, make_app
-from siftfunnel.attacker.web.connections import MAX_CONNECTIONS, SilentConnections
 from siftfunnel.attacker.web.hub import Hub
 from siftfunnel.shared.ports import Endpoint, why_not_listening
 
 DRAIN_S = 3
+MAX_CONNECTIONS = 256
+REQUEST_WAIT_S = 10.0
 TICKS_PER_S = 10  # of uvicorn
 # What the kernel holds for a slow reader is what an event stream lags behind by.
 SEND_BUFFER_BYTES = 64 * 1024
@@ -57,8 +57,8 @@ def serve(
             network that is there.
         AddressError: the page's address is taken or not ours.
     """
-    knowledge = gather(config.bundles, config.inverters, reconstructors)
-    for problem in knowledge.problems:
+    targets = gather(config.bundles, config.inverters, reconstructors)
+    for problem in targets.problems:
         print(f"attacker: {problem}", file=sys.stderr)
     hub = Hub()
     with ExitStack() as stack:
@@ -66,12 +66,12 @@ def serve(
         recorder = None
         if config.record is not None:
             recorder = stack.enter_context(recording(config.record, config.retention_mb))
-        feeds = name_feeds(config.taps, lambda tap: open_feed(tap, knowledge.settle))
+        feeds = name_feeds(config.taps, lambda tap: open_feed(tap, targets.settle))
         camera: Camera = PreviewClient(config.preview) if config.preview else NoCamera()
-        pipeline = Pipeline(knowledge, feeds, hub.publish, camera, recorder=recorder)
+        pipeline = Pipeline(targets, feeds, hub.publish, camera, recorder=recorder)
         pipeline.start()
         stack.callback(pipeline.stop)
-        face = Face(knowledge, hub, pipeline.summary, config.control, config.page_names, config.page_token)
+        face = Face(targets, hub, pipeline.summary, config.control, config.page_names, config.page_token)
         _serve_page(face, listener, announce, feeds)
         if reason := deafness(feeds):
             raise FeedError(f"no tap is left to listen with: {reason}")
@@ -89,10 +89,32 @@ def _serve_page(face: Face, listener: socket.socket, announce: Announce, feeds: 
             limit_concurrency=2 * MAX_CONNECTIONS,
         ),
         face.hub,
-        lambda: announce(ready_line(listener, feeds, face.knowledge)),
+        lambda: announce(ready_line(listener, feeds, face.targets)),
         lambda: deafness(feeds) is not None,
     )
     server.run(sockets=[listener])
+
+
+class SilentConnections:
+    """Finds connections that ask for nothing and hold a place: uvicorn waits for a request for ever."""
+
+    def __init__(self) -> None:
+        self._since_s: dict[Any, float] = {}
+
+    def to_close(self, connections: Iterable[Any], now_s: float) -> list[Any]:
+        """Those that have been silent for too long, and the longest silent ones of too many.
+
+        Args:
+            connections: uvicorn's protocols; `cycle` is a request and its answer, None before the first one.
+            now_s: the time, on a steady clock.
+        """
+        all_of_them = list(connections)
+        silent = [each for each in all_of_them if each.cycle is None or each.cycle.response_complete]
+        self._since_s = {each: self._since_s.get(each, now_s) for each in silent}
+        silent.sort(key=self._since_s.__getitem__)
+        surplus = max(0, len(all_of_them) - MAX_CONNECTIONS)
+        late = [each for each in silent[surplus:] if now_s - self._since_s[each] > REQUEST_WAIT_S]
+        return silent[:surplus] + late
 
 
 class _Server(uvicorn.Server):
@@ -187,6 +209,29 @@ def recording(path: Path, retention_mb: float) -> Iterator[Recorder]:
             )
 
 
+def open_feed(config: TapConfig, settle: Settle | None = None) -> Feed:
+    """The feed for `config`, not yet started; `settle` tells the bundle of a connection joined midway.
+
+    The kinds are imported when used: packets need a parser of their own.
+    """
+    if isinstance(config, RelayConfig):
+        from siftfunnel.attacker.feeds.relay import RelayFeed
+
+        return RelayFeed(config, settle)
+    if isinstance(config, PcapConfig):
+        from siftfunnel.attacker.feeds.captured import PcapFeed
+
+        return PcapFeed(config, settle)
+    if isinstance(config, CloudConfig):
+        from siftfunnel.attacker.feeds.cloud import CloudFeed
+
+        return CloudFeed(config, settle)
+    from siftfunnel.attacker.feeds.captured import SniffFeed
+
+    assert isinstance(config, SniffConfig)
+    return SniffFeed(config, settle)
+
+
 def name_feeds(taps: tuple[TapConfig, ...], open_one: Callable[[TapConfig], Feed]) -> dict[str, Feed]:
     """Feeds by the name that page and summary use: the tap's text form.
 
@@ -202,7 +247,7 @@ def name_feeds(taps: tuple[TapConfig, ...], open_one: Callable[[TapConfig], Feed
     return feeds
 
 
-def ready_line(listener: socket.socket, feeds: Mapping[str, Feed], knowledge: Knowledge) -> dict[str, Any]:
+def ready_line(listener: socket.socket, feeds: Mapping[str, Feed], targets: Targets) -> dict[str, Any]:
     """What the process says once it is ready: addresses with real ports, taps, bundles."""
     return {
         "ready": True,
@@ -211,6 +256,6 @@ def ready_line(listener: socket.socket, feeds: Mapping[str, Feed], knowledge: Kn
             {"tap": name, "kind": state.kind, "address": state.address, "phase": state.phase}
             for name, state in ((name, feed.state()) for name, feed in feeds.items())
         ],
-        "bundles": {target.name: target.bundle.digest for target in knowledge.targets},
-        "inverters": [target.name for target in knowledge.targets if target.reconstructor is not None],
+        "bundles": {target.name: target.bundle.digest for target in targets},
+        "inverters": [target.name for target in targets if target.reconstructor is not None],
     }

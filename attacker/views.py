@@ -5,13 +5,19 @@ from typing import Any
 
 from siftfunnel.attacker.exchanges import Exchange
 from siftfunnel.attacker.gallery import Gallery
-from siftfunnel.attacker.knowledge import Target
 from siftfunnel.attacker.ledger import Similarity
-from siftfunnel.attacker.maps import MAX_TILES, tensor_picture
 from siftfunnel.attacker.outputs import outputs_view
-from siftfunnel.attacker.pictures import address, jpeg_bytes, noise_picture, rgb_picture
+from siftfunnel.attacker.pictures import (
+    MAX_TILES,
+    address,
+    jpeg_bytes,
+    noise_picture,
+    rgb_picture,
+    tensor_picture,
+)
 from siftfunnel.attacker.preview import Truth
 from siftfunnel.attacker.tap.events import Opaque
+from siftfunnel.attacker.targets import Target
 from siftfunnel.shared.tensors import TensorSpec, unpack_array
 
 MAX_GROUPS = 4

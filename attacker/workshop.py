@@ -6,18 +6,21 @@ Frames that are picked for the page come first, so that it shows what passes now
 the others follow as there is time. The backlog keeps the newest frames and counts those it lets go.
 """
 
-from collections import deque
+import random
+from collections import OrderedDict, deque
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, fields
 
 import numpy as np
 
 from siftfunnel.attacker.exchanges import Exchange, FrameKey
-from siftfunnel.attacker.knowledge import Target
 from siftfunnel.attacker.ledger import Similarity
-from siftfunnel.attacker.pacing import Picks
 from siftfunnel.attacker.preview import Truth
+from siftfunnel.attacker.targets import Target
 from siftfunnel.shared import similarity
+
+PICKED_FOR_S = 10.0
+MAX_PICKED = 256
 
 
 @dataclass(frozen=True)
@@ -51,6 +54,48 @@ class WorkshopConfig:
                 raise ValueError(f"{name} must be at least 1, not {getattr(self, name)}")
         if self.truth_wait_s < 0 or self.answer_wait_s < 0:
             raise ValueError("waits must not be negative")
+
+
+class Picks:
+    """Which frames get pictures: about so many sequences a second, each in every network or in none.
+
+    The gaps are uneven: of a few pictures that come in turn at a steady pace, even ones would meet always the
+    same.
+
+    >>> picks = Picks(2.0)
+    >>> [picks.wants(*frame) for frame in ((7, 0.0), (8, 0.1), (7, 0.2), (8, 0.9), (9, 0.9))]
+    [True, False, True, False, True]
+    >>> picks.wants(10, 9.0, room=False), picks.wants(10, 9.1), picks.wants(11, 9.2)
+    (False, False, True)
+    """
+
+    def __init__(self, per_s: float) -> None:
+        self._gap_s = 1 / per_s
+        self._next_s = float("-inf")
+        self._chance = random.Random(0)
+        self._decided: OrderedDict[int, tuple[bool, float]] = OrderedDict()
+
+    def wants(self, sequence: int, now_s: float, room: bool = True) -> bool:
+        """Whether to make pictures of a frame; a sequence is decided anew after some seconds.
+
+        Args:
+            sequence: the frame's number.
+            now_s: the time.
+            room: whether a sequence that is not decided yet may be picked.
+        """
+        wanted, since_s = self._decided.get(sequence, (False, float("-inf")))
+        if now_s - since_s > PICKED_FOR_S:
+            wanted = room and self._is_due(now_s)
+            self._decided[sequence] = wanted, now_s
+            if len(self._decided) > MAX_PICKED:
+                self._decided.popitem(last=False)
+        return wanted
+
+    def _is_due(self, now_s: float) -> bool:
+        if now_s < self._next_s:
+            return False
+        self._next_s = now_s + self._gap_s * self._chance.uniform(0.5, 1.5)
+        return True
 
 
 class Backlog:

@@ -18,7 +18,7 @@ from siftfunnel.cloud_server.rows import Rows
 from siftfunnel.cloud_server.settlement import Settlement
 from siftfunnel.cloud_server.ticket import Ahead, Ticket
 from siftfunnel.shared.rpc import split_inference_pb2 as pb
-from siftfunnel.shared.wire import Codec, CodecError
+from siftfunnel.shared.wire import CodecError, SealedCodec
 
 
 class _Decoded(NamedTuple):
@@ -58,7 +58,7 @@ class Inference:
 
     def __init__(
         self,
-        codecs: Sequence[Codec],
+        codecs: Sequence[SealedCodec],
         engine: Engine,
         reading: answers.Reading,
         metrics: BundleMetrics,

@@ -27,7 +27,7 @@ from siftfunnel.cloud_server.rows import Rows
 from siftfunnel.cloud_server.settlement import Settlement
 from siftfunnel.cloud_server.ticket import Owner, Ticket
 from siftfunnel.shared.rpc import split_inference_pb2 as pb
-from siftfunnel.shared.wire import Codec
+from siftfunnel.shared.wire import SealedCodec
 
 _log = logging.getLogger(__name__)
 
@@ -54,7 +54,7 @@ class Lane:
 
     def __init__(
         self,
-        codecs: Sequence[Codec],
+        codecs: Sequence[SealedCodec],
         engine: Engine,
         reading: Reading,
         policy: BatchPolicy,

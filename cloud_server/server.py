@@ -32,6 +32,9 @@ if TYPE_CHECKING:
 
 _log = logging.getLogger(__name__)
 
+Opener = Callable[[CloudConfig, Metrics, Callable[[Iterable[Owner]], None]], Catalogue]
+"""Opens bundles; its last argument wakes the owners of frames that are answered."""
+
 _HEARTBEAT_S = 0.5
 _STALLED_S = 5.0
 _POLL_S = 0.01
@@ -57,6 +60,7 @@ class CloudServer:
 
     Args:
         config: everything it is told.
+        open_bundles: opens what it serves; a bench serves the same bundles to clients that send pictures.
 
     Example:
         ```
@@ -65,8 +69,9 @@ class CloudServer:
         ```
     """
 
-    def __init__(self, config: CloudConfig) -> None:
+    def __init__(self, config: CloudConfig, open_bundles: Opener = open_catalogue) -> None:
         self._config = config
+        self._open_bundles = open_bundles
         self.metrics = Metrics()
         self._draining = False
         self._trouble: str | None = None
@@ -91,7 +96,7 @@ class CloudServer:
         """
         self._loop = asyncio.get_running_loop()
         # warming up runs the models, and some engines refuse to be waited for on an event loop
-        self._catalogue = await asyncio.to_thread(open_catalogue, self._config, self.metrics, self._wake)
+        self._catalogue = await asyncio.to_thread(self._open_bundles, self._config, self.metrics, self._wake)
         self._recorder = self._open_recorder()
         self._service = SplitInferenceService(
             self._catalogue,
@@ -286,18 +291,24 @@ class CloudServer:
         return AdminServer(self._config.http, view)
 
 
-async def serve(config: CloudConfig, stop: asyncio.Event, on_ready: Callable[[CloudServer], None]) -> bool:
+async def serve(
+    config: CloudConfig,
+    stop: asyncio.Event,
+    on_ready: Callable[[CloudServer], None],
+    open_bundles: Opener = open_catalogue,
+) -> bool:
     """Serve until told to stop, then drain.
 
     Args:
         config: everything the server is told.
         stop: set it to stop.
         on_ready: called once, when requests are answered.
+        open_bundles: see `CloudServer`.
 
     Returns:
         Whether every frame taken was answered within the configured time.
     """
-    server = CloudServer(config)
+    server = CloudServer(config, open_bundles)
     await server.start()
     on_ready(server)
     await stop.wait()

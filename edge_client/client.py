@@ -18,14 +18,13 @@ from siftfunnel.edge_client.address import ServerAddress
 from siftfunnel.edge_client.delivery import STOPPED, Delivery
 from siftfunnel.edge_client.encoder import Encoder
 from siftfunnel.edge_client.errors import FrameFailed
-from siftfunnel.edge_client.expected import Expected
-from siftfunnel.edge_client.kept import KeptConnection
 from siftfunnel.edge_client.model import EdgeModel
 from siftfunnel.edge_client.outcome import CANCELLED, Answer, Outcome
 from siftfunnel.edge_client.picture import Picture, as_picture
 from siftfunnel.edge_client.producer import OnHandedIn, Producer
 from siftfunnel.edge_client.reconnection import Reconnection
-from siftfunnel.edge_client.rotation import Rotation
+from siftfunnel.edge_client.replies import Expected
+from siftfunnel.edge_client.servers import KeptConnection, Rotation
 from siftfunnel.edge_client.settings import ClientSettings
 from siftfunnel.edge_client.settlement import Agreement
 from siftfunnel.edge_client.sources.source import IterableSource, Source

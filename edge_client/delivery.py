@@ -7,14 +7,13 @@ Threads of one stream:
     delivery            _run     │
     watchdog            _watch  ─┘
 
-No feature leaves the device before the server has confirmed the bundle's digest.
+No feature leaves the device before the server has confirmed the bundle's digest on that connection.
 """
 
 import threading
 import time
 from collections import deque
 from collections.abc import Callable, Iterator
-from typing import Protocol
 
 from siftfunnel.edge_client import outcome
 from siftfunnel.edge_client.address import ServerAddress
@@ -25,7 +24,7 @@ from siftfunnel.edge_client.reconnection import Reconnection
 from siftfunnel.edge_client.redial import Redial
 from siftfunnel.edge_client.settlement import Agreement, Terms, failure_of, message_of, take_reply
 from siftfunnel.edge_client.status import suspects_a_frame
-from siftfunnel.edge_client.transport import CallEnded
+from siftfunnel.edge_client.transport import CallEnded, StreamCall
 from siftfunnel.edge_client.window import Failed, Finish, InFlightWindow, Stalled, Wait
 from siftfunnel.shared.rpc import split_inference_pb2 as pb
 
@@ -36,26 +35,6 @@ _END_TIMEOUT_S = 2.0
 _UNCOLLECTED_MAX = 256
 _UNCOLLECTED_BYTES = 64 * 2**20
 """Outputs of answers that nobody has fetched, before no more frames are taken."""
-
-
-class Call(Protocol):
-    """One stream on one connection; `siftfunnel.edge_client.transport.StreamCall` is the real one."""
-
-    @property
-    def address(self) -> ServerAddress:
-        """The server that is called."""
-
-    def open(self, frames: Iterator[list[pb.Frame]]) -> Terms:
-        """Open it; see `StreamCall.open`."""
-
-    def replies(self) -> Iterator[bytes]:
-        """Serialised replies until the server ends the stream; `CallEnded` where not in order."""
-
-    def cancel(self) -> None:
-        """Make whoever waits in it get `CallEnded`."""
-
-    def close(self, broken: bool) -> None:
-        """Free the connection, unless it is one that others use and it is not broken."""
 
 
 class Delivery:
@@ -76,7 +55,7 @@ class Delivery:
 
     def __init__(
         self,
-        dial: Callable[[], Call],
+        dial: Callable[[], StreamCall],
         window: InFlightWindow,
         reconnection: Reconnection,
         agreement: Agreement,
@@ -97,7 +76,7 @@ class Delivery:
         self._news = threading.Condition(lock)
         self._outcomes: deque[Outcome] = deque()
         self._held_bytes = 0
-        self._call: Call | None = None
+        self._call: StreamCall | None = None
         self._opened = False
         self._dialled_s = 0.0
         self._done_s: float | None = None
@@ -106,15 +85,13 @@ class Delivery:
         self._was_connected = self._is_single = False
         self._over = threading.Event()
         self.error: EdgeError | None = None
-        self._threads = [
-            threading.Thread(target=self._run, name="edge-stream", daemon=True),
-            threading.Thread(target=self._watch, name="edge-watchdog", daemon=True),
-        ]
+        self._runner = threading.Thread(target=self._run, name="edge-stream", daemon=True)
+        self._watchdog = threading.Thread(target=self._watch, name="edge-watchdog", daemon=True)
 
     def start(self) -> None:
         """Dial the server and begin."""
-        for thread in self._threads:
-            thread.start()
+        self._runner.start()
+        self._watchdog.start()
 
     def deliver(self, frame: EncodedFrame) -> Answer | FrameFailure:
         """Send one frame and nothing else, and wait for its outcome; `error` tells what ended it early."""
@@ -124,9 +101,13 @@ class Delivery:
             )
         self._is_single = True
         self.finish()
-        self.start()
-        result = self.next_outcome()
-        assert isinstance(result, Answer | FrameFailure), "every frame that is handed in has an outcome"
+        self._runner.start()
+        while (result := self.next_outcome(self._look())) is None:
+            continue
+        assert isinstance(result, Answer | FrameFailure), "this frame's outcome is the only one"
+        if isinstance(result, FrameFailure):
+            # nobody is left to watch over the call
+            self.abandon(outcome.CANCELLED, STOPPED)
         return result
 
     def wait_for_room(self, limit: int | None = None) -> bool:
@@ -200,7 +181,7 @@ class Delivery:
 
     def join(self, timeout_s: float) -> None:
         """Wait for its threads after `finish` or `abandon`."""
-        for thread in self._threads:
+        for thread in (self._runner, self._watchdog):
             if thread.ident is not None:
                 thread.join(timeout_s)
 
@@ -318,12 +299,12 @@ class Delivery:
             while not self._window.done and (left_s := until_s - time.monotonic()) > 0:
                 self._work.wait(left_s)
 
-    def _frames(self, call: Call) -> Iterator[list[pb.Frame]]:
+    def _frames(self, call: StreamCall) -> Iterator[list[pb.Frame]]:
         """What gRPC's sender reads: frames as the window lets them go; ends when nothing more may be sent."""
         while frames := self._next_frames(call):
             yield frames
 
-    def _next_frames(self, call: Call) -> list[pb.Frame]:
+    def _next_frames(self, call: StreamCall) -> list[pb.Frame]:
         with self._work:
             while self._call is call:
                 now_s = time.monotonic()
@@ -344,16 +325,22 @@ class Delivery:
             return []
 
     def _watch(self) -> None:
-        """Notice what blocked threads cannot: a server that is silent, budgets that run out."""
-        until_due_s = 0.0
-        while not self._over.wait(min(until_due_s, _WATCH_EVERY_S)):
-            now_s = time.monotonic()
-            with self._work:
-                self._window.expire(now_s)
-                self._collect()
-                until_due_s = self._window.left_s(now_s)
-                if self._call is not None and self._is_overdue(now_s):
-                    self._call.cancel()
+        while not self._over.wait(self._look()):
+            pass
+
+    def _look(self) -> float:
+        """Notice what blocked threads cannot: a server that is silent, budgets that run out.
+
+        Returns:
+            When to look again, seconds from now.
+        """
+        now_s = time.monotonic()
+        with self._work:
+            self._window.expire(now_s)
+            self._collect()
+            if self._call is not None and self._is_overdue(now_s):
+                self._call.cancel()
+            return min(self._window.left_s(now_s), _WATCH_EVERY_S)
 
     def _is_overdue(self, now_s: float) -> bool:
         """Whether the server takes too long to open, to reply, or to end a stream that is done."""

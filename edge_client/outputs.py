@@ -1,20 +1,92 @@
-"""Where outcomes go: a line of JSON each, or a line for people."""
+"""Where outcomes go: a line of JSON each, a line for people, or outputs as files of numpy."""
 
 import errno
 import json
 import os
 import sys
+import zipfile
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any, Protocol, TextIO
 
-from siftfunnel.edge_client.archive import Archive
+import numpy as np
+from numpy.typing import NDArray
+
 from siftfunnel.edge_client.outcome import Answer, FrameFailure, Outcome, Superseded
-from siftfunnel.edge_client.showing import output_as_json, output_in_words
 from siftfunnel.shared.console import STANDARD_OUTPUT
 from siftfunnel.shared.files import naming
 from siftfunnel.shared.showing import printable
+
+MOST_VALUES = 1024
+"""Values of an output that a line of JSON holds; `--output npz:DIR` saves larger ones."""
+
+
+def output_as_json(array: NDArray[Any]) -> dict[str, Any]:
+    """Type, shape and values as nested lists; null for what is no number, and for too many of them.
+
+    >>> output_as_json(np.array([[1.5, np.nan]], np.float32))
+    {'dtype': 'float32', 'shape': [1, 2], 'values': [[1.5, None]]}
+    """
+    told = {"dtype": str(array.dtype), "shape": list(array.shape)}
+    if array.size > MOST_VALUES:
+        return {**told, "values": None, "saved_by": "--output npz:DIR"}
+    values = array.astype(object)
+    values[~np.isfinite(array)] = None
+    return {**told, "values": values.tolist()}
+
+
+def output_in_words(array: NDArray[Any]) -> str:
+    """Shape and range.
+
+    >>> [output_in_words(each) for each in (np.array([[0.0, 2.5]]), np.zeros((0, 4)), np.array(7))]
+    ['1x2 in [0, 2.5]', '0x4', '7']
+    """
+    shape = "x".join(map(str, array.shape))
+    finite = array[np.isfinite(array)]
+    if not finite.size:
+        return f"{shape} without a finite value" if array.size else shape
+    if array.size == 1:
+        return f"{finite[0]:.4g}"
+    low, high = float(finite.min()), float(finite.max())
+    return f"{shape} in [{low:.4g}, {high:.4g}]"
+
+
+class Archive:
+    """Writes `BUNDLE-SEQUENCE.npz` for each answer, an array for each output by its name.
+
+    `numpy.load(file, allow_pickle=False)` reads them. Answers without outputs, and other outcomes, have none.
+
+    Args:
+        place: a folder; made if need be.
+
+    Raises:
+        ValueError: it holds such files of an earlier run, which would be mixed with this one's.
+        OSError: it cannot be made.
+    """
+
+    for_people = False
+
+    def __init__(self, place: str) -> None:
+        self._folder = Path(place)
+        with naming(place):
+            self._folder.mkdir(parents=True, exist_ok=True)
+        if next(self._folder.glob("*.npz"), None) is not None:
+            raise ValueError(f"--output npz:{place}: holds outputs of an earlier run; name another folder")
+
+    def write(self, outcome: Outcome) -> None:
+        """See `Output`."""
+        if not isinstance(outcome, Answer) or not outcome.outputs:
+            return
+        path = self._folder / f"{outcome.bundle}-{outcome.sequence:08}.npz"
+        with naming(str(path)), zipfile.ZipFile(path, "w") as archive:
+            for name, array in outcome.outputs.items():
+                # numpy's own savez takes names as arguments, and some names are taken
+                with archive.open(f"{name}.npy", "w", force_zip64=True) as file:
+                    np.lib.format.write_array(file, array, allow_pickle=False)
+
+    def close(self) -> None:
+        """See `Output`."""
 
 
 class Output(Protocol):

@@ -14,6 +14,7 @@ import zlib
 from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from socket import AF_INET, AF_INET6
 from typing import Any
@@ -27,6 +28,8 @@ from siftfunnel.shared.hosts import names_this_machine
 from siftfunnel.shared.ports import why_not_listening
 
 _POLL_S = 10.0
+_LOOK_EVERY_S = 0.05
+"""Whether to stop."""
 _FRAMES_PER_ANSWER = 64
 _PIXEL_BYTES_PER_ANSWER = 1_000_000
 _CONNECTIONS = 16
@@ -160,7 +163,8 @@ class PreviewServer:
             f"WARNING: the preview at http://{self.address}/inputs shows every private picture that this "
             f"device sees, unencrypted, to {_AUDIENCE[config.anywhere]}; it is meant for demonstrations"
         )
-        self._thread = threading.Thread(target=self._server.serve_forever, name="edge-preview", daemon=True)
+        serve = partial(self._server.serve_forever, poll_interval=_LOOK_EVERY_S)
+        self._thread = threading.Thread(target=serve, name="edge-preview", daemon=True)
         self._thread.start()
 
     def close(self) -> None:

@@ -128,7 +128,7 @@ class Producer:
     def _run_blocking(self) -> None:
         with closing(self._pictures()) as pictures:
             for picture in pictures:
-                encoded = self._encode(picture)
+                encoded = self._encode(picture, is_frame=False)
                 if encoded is None:
                     continue
                 if not self._delivery.wait_for_room(self._limit) or self._stop.is_set():
@@ -146,7 +146,7 @@ class Producer:
         reader.start()
         try:
             while self._delivery.wait_for_room(self._limit) and (picture := self._slot.take()) is not None:
-                encoded = self._encode(picture)
+                encoded = self._encode(picture, is_frame=True)
                 if encoded is not None and not self._hand_in(picture, encoded):
                     self._supersede(picture)
         finally:
@@ -176,8 +176,12 @@ class Producer:
         given = picture.sequence
         return replace(picture, sequence=next(self._numbers)) if given is None else picture
 
-    def _encode(self, picture: Picture) -> Encoded | None:
+    def _encode(self, picture: Picture, is_frame: bool) -> Encoded | None:
         """Encode a picture; None where that failed, which is its outcome and nobody else's.
+
+        Args:
+            picture: what to encode; its number may have been given by whoever hands it to several streams.
+            is_frame: whether it was counted as a frame already.
 
         Raises:
             DeviceExhausted: it will not get better by waiting.
@@ -187,7 +191,7 @@ class Producer:
                 return self._encoder.encode(picture)
             except DeviceExhausted as error:
                 if wait_s is None or self._stop.is_set():
-                    self._fail(picture, DEVICE, str(error))
+                    self._fail(picture, DEVICE, str(error), is_frame)
                     if self._stop.is_set():
                         break
                     raise
@@ -195,7 +199,7 @@ class Producer:
                     _log.warning("%s: %s; trying again", picture.name, error)
                 self._stop.wait(wait_s)
             except Exception as error:
-                self._fail(picture, *_told(error))
+                self._fail(picture, *_told(error), is_frame)
                 break
         return None
 
@@ -207,7 +211,7 @@ class Producer:
                 self._on_handed_in(picture.sequence, encoded)
             return self._delivery.hand_in(encoded.frame(picture.sequence, self._budget_ms))
         except Exception as error:
-            self._fail(picture, INTERNAL, f"the frame could not be handed in: {error!r}")
+            self._fail(picture, INTERNAL, f"the frame could not be handed in: {error!r}", is_frame=True)
             return True
 
     def _supersede(self, picture: Picture) -> None:
@@ -217,10 +221,10 @@ class Producer:
             Superseded(picture.sequence, picture.name, picture.label, bundle, codec, picture.index)
         )
 
-    def _fail(self, picture: Picture, code: str, message: str) -> None:
+    def _fail(self, picture: Picture, code: str, message: str, is_frame: bool) -> None:
         """Report a failure; a picture that does not decode never becomes a frame, any other does."""
-        if picture.sequence is None and code != IMAGE:
-            picture = self._numbered(picture)
+        if not is_frame:
+            picture = replace(picture, sequence=None) if code == IMAGE else self._numbered(picture)
         bundle, codec = self._encoder.model.bundle.name, self._encoder.codec.name
         failure = FrameFailure(picture.sequence, picture.name, picture.label, code, message)
         self._delivery.report(replace(failure, bundle=bundle, codec=codec, index=picture.index))

@@ -4,10 +4,9 @@ from dataclasses import dataclass
 
 from google.protobuf.message import DecodeError
 
-from siftfunnel.edge_client.expected import Expected
 from siftfunnel.edge_client.frame import Held
 from siftfunnel.edge_client.outcome import Answer, FrameFailure
-from siftfunnel.edge_client.replies import Prediction, Rejection, read_reply
+from siftfunnel.edge_client.replies import Expected, Prediction, Rejection, read_reply
 from siftfunnel.edge_client.window import Failed, InFlightWindow, Send
 from siftfunnel.shared.reply_seal import ReplySeal
 from siftfunnel.shared.rpc import split_inference_pb2 as pb

@@ -26,9 +26,9 @@ from siftfunnel.lab.data.own import load_own
 from siftfunnel.lab.evaluation.scores import reference_row
 from siftfunnel.lab.evaluation.subject import observed
 from siftfunnel.lab.export.bundle import ExportError
-from siftfunnel.lab.export.folding import folded_copy, round_to_half
-from siftfunnel.lab.export.graph import write_onnx
 from siftfunnel.lab.export.trained_on import dataset_of
+from siftfunnel.lab.graphs.folding import folded_copy, round_to_half
+from siftfunnel.lab.graphs.writing import write_onnx
 from siftfunnel.lab.metrics.pictures import score_pictures
 from siftfunnel.lab.networks.decoder import DecoderSettings
 from siftfunnel.lab.networks.split import count_parameters

@@ -1,7 +1,7 @@
 """Find a bundle by its folder, or by its name among folders of bundles and the shipped ones."""
 
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -16,6 +16,17 @@ def shipped_assets() -> Path | None:
         if (assets := Path(place) / "assets").is_dir():
             return assets
     return None
+
+
+def named_folders(variable: str, environment: Mapping[str, str] = os.environ) -> tuple[Path, ...]:
+    """Folders that an environment variable lists; none where it is empty or not set."""
+    return tuple(Path(part) for part in environment.get(variable, "").split(os.pathsep) if part)
+
+
+def shipped_folder(kind: str) -> tuple[Path, ...]:
+    """The shipped folder of a kind ("bundles", "inverters"), where there is one."""
+    assets = shipped_assets()
+    return (assets / kind,) if assets is not None and (assets / kind).is_dir() else ()
 
 
 def bundle_directory(name_or_directory: str | Path, places: Iterable[str | Path] = ()) -> Path:

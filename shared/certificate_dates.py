@@ -1,7 +1,7 @@
 """From when until when a certificate is valid: the two dates of an X.509 certificate, and nothing else of it.
 
-Python's `ssl` tells them of a peer's certificate only. Where they stand is fixed (RFC 5280, section 4.1): a
-few fields are stepped over and two are read.
+Python's `ssl` tells them of a peer's certificate only, and a device carries no library that reads others.
+Where they stand is fixed (RFC 5280, section 4.1): a few fields are stepped over and two are read.
 """
 
 import re

@@ -5,11 +5,9 @@ the output went away.
 """
 
 import argparse
-import os
 import signal
 import sys
 from collections.abc import Callable, Sequence
-from pathlib import Path
 from typing import NoReturn, cast
 
 from siftfunnel import __version__
@@ -86,7 +84,7 @@ def build_parser(command: Command | None = None) -> argparse.ArgumentParser:
     subparsers = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
     for row in COMMANDS:
         if row is command:
-            row.add_parser(subparsers, _named_folders(os.environ.get("SIFTFUNNEL_MODELS", "")))
+            row.add_parser(subparsers)
         else:
             subparsers.add_parser(row.name, help=_summary(row), add_help=False)
     return parser
@@ -101,10 +99,6 @@ def _command_in(arguments: Sequence[str]) -> Command | None:
     """The command named by the first argument that is not an option, or None."""
     word = next((argument for argument in arguments if not argument.startswith("-")), None)
     return next((row for row in COMMANDS if row.name == word), None)
-
-
-def _named_folders(variable: str) -> list[Path]:
-    return [Path(part) for part in variable.split(os.pathsep) if part]
 
 
 def _summary(row: Command) -> str:

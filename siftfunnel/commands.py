@@ -5,11 +5,10 @@ and which extra brings them. That is enough for ``siftfunnel --help`` to be inst
 that carries the edge alone.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 from importlib import import_module
 from importlib.util import find_spec
-from pathlib import Path
 from typing import Any, cast
 
 
@@ -20,8 +19,8 @@ class Command:
     Attributes:
         name: what the user types after ``siftfunnel``.
         summary: one line for ``--help``.
-        module: the module that owns the parser.
-        adder: its function ``(subparsers) -> None``; the parser it adds sets ``run=callable(args) -> int``.
+        module: owns the parser: its function ``add_NAME_parser(subparsers) -> None`` adds one that sets
+            ``run=callable(args) -> int``.
         extra: the extra of this distribution that brings what the command needs.
         needs: modules that must be importable before the command can run.
         looks_up_models: whether the adder takes ``bundles_default``, folders in which bundles have names.
@@ -30,7 +29,6 @@ class Command:
     name: str
     summary: str
     module: str
-    adder: str
     extra: str
     needs: tuple[str, ...]
     looks_up_models: bool = False
@@ -39,16 +37,13 @@ class Command:
         """The modules this command needs and this installation lacks; imports none of them."""
         return tuple(name for name in self.needs if not _is_installed(name))
 
-    def add_parser(self, subparsers: Any, models: Sequence[Path] = ()) -> None:
-        """Import the owner and let it add its parser to ``subparsers``.
-
-        Args:
-            subparsers: of the console's parser.
-            models: folders of bundles that the user named in the environment.
-        """
-        adder = cast(Callable[..., None], getattr(import_module(self.module), self.adder))
+    def add_parser(self, subparsers: Any) -> None:
+        """Import the owner and let it add its parser to the console's ``subparsers``."""
+        adder = cast(Callable[..., None], getattr(import_module(self.module), f"add_{self.name}_parser"))
         if self.looks_up_models:
-            adder(subparsers, bundles_default=tuple(models))
+            from siftfunnel.shared.bundle_search import named_folders
+
+            adder(subparsers, bundles_default=named_folders("SIFTFUNNEL_MODELS"))
         else:
             adder(subparsers)
 
@@ -99,7 +94,6 @@ COMMANDS: tuple[Command, ...] = (
         "demo",
         "cloud, edge and attacker on this machine, with a page that shows what an eavesdropper gets",
         "siftfunnel.demo.cli",
-        "add_demo_parser",
         "demo",
         (*_EDGE, *_CLOUD, *_ATTACKER, "cryptography"),
     ),
@@ -107,7 +101,6 @@ COMMANDS: tuple[Command, ...] = (
         "edge",
         "run the device: images in, compressed features out, answers back",
         "siftfunnel.edge_client.cli",
-        "add_edge_parser",
         "edge",
         _EDGE,
         looks_up_models=True,
@@ -116,7 +109,6 @@ COMMANDS: tuple[Command, ...] = (
         "classify",
         "send one or more images once and print the answers",
         "siftfunnel.edge_client.cli",
-        "add_classify_parser",
         "edge",
         _EDGE,
         looks_up_models=True,
@@ -125,7 +117,6 @@ COMMANDS: tuple[Command, ...] = (
         "cloud",
         "run the service that finishes the inference",
         "siftfunnel.cloud_server.cli",
-        "add_cloud_parser",
         "cloud",
         _CLOUD,
     ),
@@ -133,7 +124,6 @@ COMMANDS: tuple[Command, ...] = (
         "attacker",
         "tap the channel and show what can be reconstructed",
         "siftfunnel.attacker.cli",
-        "add_attacker_parser",
         "attacker",
         _ATTACKER,
     ),
@@ -141,7 +131,6 @@ COMMANDS: tuple[Command, ...] = (
         "bundle",
         "list, show and verify bundles",
         "siftfunnel.bundle_cli",
-        "add_bundle_parser",
         "edge",
         ("siftfunnel.shared", "numpy", "PIL"),
     ),
@@ -149,7 +138,6 @@ COMMANDS: tuple[Command, ...] = (
         "certs",
         "make local certificates for TLS and mutual TLS",
         "siftfunnel.certs_cli",
-        "add_certs_parser",
         "demo",
         ("cryptography",),
     ),
@@ -157,7 +145,6 @@ COMMANDS: tuple[Command, ...] = (
         "lab",
         "train, export, attack and audit models; the paper's study",
         "siftfunnel.lab.cli",
-        "add_lab_parser",
         "lab",
         ("siftfunnel.lab", "siftfunnel.shared"),
     ),
@@ -165,7 +152,6 @@ COMMANDS: tuple[Command, ...] = (
         "split",
         "cut a network of your own and put a funnel at the cut",
         "siftfunnel.lab.split.cli",
-        "add_split_parser",
         "lab",
         ("siftfunnel.lab", "siftfunnel.shared", "onnx", "torch", "safetensors"),
     ),
@@ -173,7 +159,6 @@ COMMANDS: tuple[Command, ...] = (
         "data",
         "unpack the data sets that training and the demo can use",
         "siftfunnel.lab.cli",
-        "add_data_parser",
         "edge",
         ("siftfunnel.lab", "siftfunnel.shared", "numpy", "PIL"),
     ),
@@ -181,7 +166,6 @@ COMMANDS: tuple[Command, ...] = (
         "faces",
         "draw the labelled faces that the package carries",
         "siftfunnel.lab.faces.cli",
-        "add_faces_parser",
         "edge",
         ("siftfunnel.lab", "numpy", "PIL"),
     ),
@@ -189,7 +173,6 @@ COMMANDS: tuple[Command, ...] = (
         "bench",
         "measure the edge and the service on this machine",
         "siftfunnel.bench.cli",
-        "add_bench_parser",
         "bench",
         ("siftfunnel.bench", "siftfunnel.lab", *_EDGE, *_CLOUD),
         looks_up_models=True,

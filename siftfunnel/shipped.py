@@ -1,12 +1,17 @@
 """Where the package's own assets lie, and how a bundle is found by name or folder."""
 
-import os
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 from siftfunnel.shared.bundle import Bundle, Inverter, Problem, find_bundles, find_inverters
-from siftfunnel.shared.bundle_search import bundle_directory, find_bundle, shipped_assets
+from siftfunnel.shared.bundle_search import (
+    bundle_directory,
+    find_bundle,
+    named_folders,
+    shipped_assets,
+    shipped_folder,
+)
 
 MODELS_VARIABLE = "SIFTFUNNEL_MODELS"
 INVERTERS_VARIABLE = "SIFTFUNNEL_INVERTERS"
@@ -40,8 +45,8 @@ class Library:
     def from_environment(cls, environment: Mapping[str, str]) -> "Library":
         """The folders that SIFTFUNNEL_MODELS and SIFTFUNNEL_INVERTERS name, else the shipped ones."""
         return cls(
-            models=_folders(environment.get(MODELS_VARIABLE), assets_directory() / "bundles"),
-            inverters=_folders(environment.get(INVERTERS_VARIABLE), assets_directory() / "inverters"),
+            models=named_folders(MODELS_VARIABLE, environment) or shipped_folder("bundles"),
+            inverters=named_folders(INVERTERS_VARIABLE, environment) or shipped_folder("inverters"),
         )
 
     def bundles(self, need: Iterable[str] = ()) -> list[Bundle | Problem]:
@@ -68,9 +73,3 @@ class Library:
         """The decoder trained for exactly this bundle, or None."""
         found = (item for item in find_inverters(*self.inverters) if isinstance(item, Inverter))
         return next((item for item in found if item.bundle_digest == bundle.digest), None)
-
-
-def _folders(named: str | None, shipped: Path) -> tuple[Path, ...]:
-    if named:
-        return tuple(Path(part) for part in named.split(os.pathsep) if part)
-    return (shipped,) if shipped.is_dir() else ()

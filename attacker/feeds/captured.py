@@ -10,7 +10,6 @@ from siftfunnel.attacker.feeds.feed import ThreadFeed
 from siftfunnel.attacker.feeds.packet_ring import PacketRing
 from siftfunnel.attacker.tap.events import Dropped, Event, FeedError, Phase, Settle
 from siftfunnel.attacker.tap.flow_table import BY_PORT, FlowTable
-from siftfunnel.attacker.tap.limits import TapLimits
 from siftfunnel.attacker.tap.packets import LOST_FRAGMENT, RAW, Ignored, PacketReader, knows_link_type
 
 _TICK_PACKETS = 256
@@ -27,13 +26,12 @@ class PacketFeed(ThreadFeed[Capture]):
         self,
         config: PcapConfig | SniffConfig,
         settle: Settle | None,
-        limits: TapLimits | None,
         only_port: int | None = None,
     ) -> None:
         super().__init__(config)
         self._only_port = only_port
         self._reader = PacketReader()
-        self._table = FlowTable(config.port, settle, limits)
+        self._table = FlowTable(config.port, settle)
         self._packets = 0
         self._ignored: Counter[str] = Counter()
 
@@ -65,10 +63,8 @@ class PacketFeed(ThreadFeed[Capture]):
 class PcapFeed(PacketFeed[tuple[BinaryIO, PcapFile | PcapngFile]]):
     """`pcap:FILE`: all TCP connections of a capture file, with the times at which they were captured."""
 
-    def __init__(
-        self, config: PcapConfig, settle: Settle | None = None, limits: TapLimits | None = None
-    ) -> None:
-        super().__init__(config, settle, limits)
+    def __init__(self, config: PcapConfig, settle: Settle | None = None) -> None:
+        super().__init__(config, settle)
         self._path = config.path
         self._latest_s = 0.0
         self._played = False
@@ -137,9 +133,8 @@ class SniffFeed(PacketFeed[PacketRing]):
         config: SniffConfig,
         settle: Settle | None = None,
         ring_bytes: int = 64 << 20,
-        limits: TapLimits | None = None,
     ) -> None:
-        super().__init__(config, settle, limits, only_port=config.port)
+        super().__init__(config, settle, only_port=config.port)
         self._config, self._ring_bytes = config, ring_bytes
 
     def _open(self) -> PacketRing:

@@ -124,7 +124,8 @@ class Copier:
             found = socket.getaddrinfo(at.host, at.port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
             # A name such as localhost stands for both families; clients that try one only try IPv4.
             family, _, _, _, address = min(found, key=lambda info: info[0] != socket.AF_INET)
-            listener = socket.create_server(address, family=family, backlog=128)
+            both = family == socket.AF_INET6 and socket.has_dualstack_ipv6()
+            listener = socket.create_server(address, family=family, backlog=128, dualstack_ipv6=both)
         except OSError as error:
             raise FeedError(f"the relay cannot listen at {at}: {why_not_listening(error)}") from None
         self._server = await loop.create_server(lambda: _End(self, "up"), sock=listener)

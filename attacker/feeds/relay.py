@@ -14,7 +14,6 @@ from siftfunnel.attacker.feeds.feed import ThreadFeed
 from siftfunnel.attacker.feeds.spool import Chunk, Closed, Finished, Opened, read_item
 from siftfunnel.attacker.tap.connection import ConnectionTap
 from siftfunnel.attacker.tap.events import Dropped, Event, FeedError, Phase, Settle
-from siftfunnel.attacker.tap.limits import TapLimits
 from siftfunnel.shared.children import module_path, python_module
 
 DEFAULT_SPOOL_BYTES = 64 << 20
@@ -42,12 +41,10 @@ class RelayFeed(ThreadFeed[socket.socket]):
         config: RelayConfig,
         settle: Settle | None = None,
         spool_bytes: int = DEFAULT_SPOOL_BYTES,
-        limits: TapLimits | None = None,
     ) -> None:
         super().__init__(config)
         self._settle = settle
         self._spool_bytes = spool_bytes
-        self._limits = limits
         self._taps: dict[int, ConnectionTap] = {}
         self._process: subprocess.Popen[str] | None = None
         self._watcher: threading.Thread | None = None
@@ -140,9 +137,7 @@ class RelayFeed(ThreadFeed[socket.socket]):
     def _hear(self, item: Opened | Chunk | Closed) -> None:
         if isinstance(item, Opened):
             self._miss_connections(item.missed_connections)
-            tap = self._taps[item.number] = ConnectionTap(
-                f"{item.client}#{item.number}", settle=self._settle, limits=self._limits
-            )
+            tap = self._taps[item.number] = ConnectionTap(f"{item.client}#{item.number}", settle=self._settle)
             self._emit([tap.opened(item.time_s, item.client, item.server)])
         elif isinstance(item, Chunk):
             tap = self._taps[item.number]

@@ -85,14 +85,13 @@ class CallTable:
         """
         return self._calls.get(stream_id) or self._ended.get(stream_id)
 
-    def end(self, stream_id: int) -> Call | None:
-        """A call is over; None when it was over before, or never heard of."""
+    def end(self, stream_id: int) -> None:
+        """A call is over, if it was known and not over before."""
         call = self._calls.pop(stream_id, None)
         if call is not None:
             self._ended[stream_id] = call
             if len(self._ended) > _ENDED_REMEMBERED:
                 self._ended.popitem(last=False)[1].close()
-        return call
 
     def close(self) -> None:
         """Let go of everything."""
@@ -100,10 +99,6 @@ class CallTable:
             call.close()
         self._calls.clear()
         self._ended.clear()
-
-    def open_calls(self) -> list[Call]:
-        """Every call that has not ended."""
-        return list(self._calls.values())
 
     def lose_step(self, direction: Direction) -> list[MessageSkipped]:
         """A part of one direction was missed: the messages that were under way."""

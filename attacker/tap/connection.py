@@ -8,14 +8,12 @@ Whatever the bytes are, nothing here raises and memory stays within `TapLimits`.
 """
 
 from collections.abc import Callable
-from urllib.parse import unquote
 
 from hyperframe.frame import ContinuationFrame, DataFrame, HeadersFrame, PushPromiseFrame, RstStreamFrame
 
 from siftfunnel.attacker.tap import boundaries
 from siftfunnel.attacker.tap.calls import Call, CallTable
 from siftfunnel.attacker.tap.events import (
-    CallEnded,
     ConnectionClosed,
     ConnectionOpened,
     Direction,
@@ -99,11 +97,6 @@ class ConnectionTap:
         """What is held back until more comes."""
         return self._calls.buffered_bytes + sum(stream.buffered_bytes for stream in self._streams.values())
 
-    @property
-    def encrypted(self) -> bool:
-        """Whether TLS records were seen."""
-        return self._tls is not None
-
     def receive(self, direction: Direction, data: bytes, time_s: float) -> list[Event]:
         """Take the next bytes of one direction."""
         self._time_s = time_s
@@ -137,8 +130,6 @@ class ConnectionTap:
         events: list[Event] = []
         for way, stream in self._streams.items():
             events += self._understand(way, stream.close())
-        for call in self._calls.open_calls():
-            events += self._end_call(call.stream_id, None, "the connection ended")
         return events
 
     def _guarded(self, step: Callable[[], list[Event]]) -> list[Event]:
@@ -176,14 +167,13 @@ class ConnectionTap:
                 return self._on_headers(direction, block)
             return [] if block is None else [self._dropped(1, "header blocks", block)]
         if isinstance(frame, RstStreamFrame):
-            return self._end_call(frame.stream_id, None, "the call was reset")
+            self._calls.end(frame.stream_id)
         return []
 
     def _on_headers(self, direction: Direction, block: HeaderBlock) -> list[Event]:
-        status = block.fields.get("grpc-status")
-        if direction == "down" and (status is not None or block.ends_stream):
-            code = int(status) if status is not None and status.isdecimal() and len(status) < 4 else None
-            return self._end_call(block.stream_id, code, unquote(block.fields.get("grpc-message", "")))
+        if direction == "down" and ("grpc-status" in block.fields or block.ends_stream):
+            self._calls.end(block.stream_id)
+            return []
         self.sense += (":path" if direction == "up" else ":status") in block.fields
         call, events = self._call(block.stream_id, in_step=direction == "up")
         call.note_headers(direction, block.fields)
@@ -201,7 +191,7 @@ class ConnectionTap:
             else:
                 events.append(self._skipped_message(found))
         if direction == "down" and "END_STREAM" in frame.flags:
-            events += self._end_call(frame.stream_id, None, "the call ended without trailers")
+            self._calls.end(frame.stream_id)
         return events
 
     def _on_skipped_frame(self, direction: Direction, item: FrameSkipped) -> list[Event]:
@@ -224,12 +214,6 @@ class ConnectionTap:
         if forgot:
             events.append(self._dropped(1, "calls", "too many calls at once: the oldest was forgotten"))
         return call, events
-
-    def _end_call(self, stream_id: int, status: int | None, text: str) -> list[Event]:
-        call = self._calls.end(stream_id)
-        if call is None:
-            return []
-        return [CallEnded(self.connection, self._time_s, stream_id, call.method, status, text)]
 
     # -- messages -------------------------------------------------------------------------------------------
 

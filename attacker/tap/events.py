@@ -101,18 +101,6 @@ class Overheard:
 
 
 @dataclass(frozen=True, slots=True)
-class CallEnded:
-    """The server ended a call: `status` is grpc-status (None when the trailers could not be read)."""
-
-    connection: str
-    time_s: float
-    stream_id: int
-    method: str | None
-    status: int | None
-    status_message: str
-
-
-@dataclass(frozen=True, slots=True)
 class Opaque:
     """Bytes that passed and say nothing but their size, direction and time.
 
@@ -154,7 +142,7 @@ class ConnectionClosed:
     traffic: Traffic
 
 
-Event = ConnectionOpened | Overheard | CallEnded | Opaque | Dropped | ConnectionClosed
+Event = ConnectionOpened | Overheard | Opaque | Dropped | ConnectionClosed
 
 Sink = Callable[[Event], None]
 """Receives every event of a feed, in order, on the feed's own parsing thread.

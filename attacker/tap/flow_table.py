@@ -8,7 +8,6 @@ from siftfunnel.attacker.tap.boundaries import PREFACE, begins_with_settings
 from siftfunnel.attacker.tap.connection import ConnectionTap
 from siftfunnel.attacker.tap.events import Direction, Dropped, Event, Settle, other_way
 from siftfunnel.attacker.tap.half_flow import HalfFlow, Missed, ReassemblyLimits
-from siftfunnel.attacker.tap.limits import TapLimits
 from siftfunnel.attacker.tap.packets import Address, Segment
 
 _REMEMBER_CLOSED_S = 60.0
@@ -117,14 +116,12 @@ class FlowTable:
         self,
         server_port: int | None = None,
         settle: Settle | None = None,
-        limits: TapLimits | None = None,
         reassembly: ReassemblyLimits | None = None,
         flow_limits: FlowLimits | None = None,
     ) -> None:
         self._server_port = server_port
         self._server_ports: set[int] = set()
         self._settle = settle
-        self._limits = limits
         self._reassembly = reassembly or ReassemblyLimits()
         self._flow_limits = flow_limits or FlowLimits()
         self._flows: OrderedDict[FlowKey, _Flow] = OrderedDict()
@@ -213,7 +210,7 @@ class FlowTable:
         return flow
 
     def _tap(self, client: Address, joined_midway: bool = True) -> ConnectionTap:
-        return ConnectionTap(f"{client}#{self._made}", joined_midway, self._settle, self._limits)
+        return ConnectionTap(f"{client}#{self._made}", joined_midway, self._settle)
 
     def _ends(self, segment: Segment) -> tuple[Address, Address] | None:
         """Client and server of a new connection; None where its first segment leaves that open."""

@@ -19,11 +19,10 @@ UNKNOWN = b""
 
 @dataclass(frozen=True, slots=True)
 class HeaderBlock:
-    """One decoded block; `fields` maps names to their last value, `complete` means that none was blank."""
+    """One decoded block; `fields` maps names to their last value, those that were blank left out."""
 
     stream_id: int
     fields: dict[str, str]
-    complete: bool
     ends_stream: bool
 
 
@@ -86,8 +85,7 @@ class HeaderReader:
             self.lose_step()
             return f"header block cannot be decoded ({error or type(error).__name__})"
         fields = {n.decode("latin-1"): v.decode("utf-8", "replace") for n, v in pairs if n != UNKNOWN}
-        complete = all(name != UNKNOWN for name, _ in pairs)
-        return HeaderBlock(block.stream_id, fields, complete, block.ends_stream)
+        return HeaderBlock(block.stream_id, fields, block.ends_stream)
 
 
 def _decoder(joined_midway: bool, max_block_bytes: int) -> Decoder:

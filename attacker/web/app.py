@@ -20,9 +20,9 @@ from fastapi.staticfiles import StaticFiles
 from starlette.routing import Mount, Route
 
 from siftfunnel.attacker.asking import AskError, ask
-from siftfunnel.attacker.knowledge import Knowledge
 from siftfunnel.attacker.sheet import history_gif, pair_sheet
 from siftfunnel.attacker.side_by_side import Pair
+from siftfunnel.attacker.targets import Targets
 from siftfunnel.attacker.web.gate import Gate, Refusal, check_content_type, read_body
 from siftfunnel.attacker.web.hub import Hub, encode
 from siftfunnel.shared.plain_words import title_of
@@ -46,7 +46,7 @@ class Face:
     """What the application shows, and to whom.
 
     Attributes:
-        knowledge: bundles and what was wrong with some.
+        targets: bundles and what was wrong with some.
         hub: where news comes from.
         summary: the books.
         control: the conductor's address, None without one.
@@ -54,7 +54,7 @@ class Face:
         token: what a visitor must show, None where everyone may look.
     """
 
-    knowledge: Knowledge
+    targets: Targets
     hub: Hub
     summary: Callable[[], dict[str, Any]]
     control: str | None = None
@@ -125,7 +125,7 @@ def _keepsakes(face: Face) -> list[Route]:
     drawing = threading.Lock()
 
     def title(digest: str) -> str:
-        target = face.knowledge.target(digest)
+        target = face.targets.get(digest)
         assert target is not None
         return title_of(target.bundle.manifest)
 
@@ -253,8 +253,8 @@ async def _events(hub: Hub) -> AsyncIterator[bytes]:
 
 def _hello(face: Face) -> dict[str, Any]:
     return {
-        "bundles": [target.as_json() for target in face.knowledge.targets],
-        "problems": list(face.knowledge.problems),
+        "bundles": [target.as_json() for target in face.targets],
+        "problems": list(face.targets.problems),
         "control": face.control is not None,
     }
 

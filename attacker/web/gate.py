@@ -81,9 +81,9 @@ class Gate:
         hosts = headers.getlist("host")
         host = hosts[0] if len(hosts) == 1 else None
         if not names_this_machine(host, self._names, self._addresses):
-            known = "to addresses, and to names given with --page-name" if self._addresses else "and loopback"
+            known = ", to addresses, and to names given with --page-name" if self._addresses else " alone"
             asked = (host or "nobody")[:100]
-            raise Refusal(403, f"this page answers to localhost, {known}; it was asked as {asked!r}")
+            raise Refusal(403, f"this page answers to localhost{known}; it was asked as {asked!r}")
         if scope["method"] not in ("GET", "HEAD") and not is_own_origin(
             headers.get("origin"), host, self._names
         ):

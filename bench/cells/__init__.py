@@ -3,17 +3,15 @@
 | module | what it does |
 | --- | --- |
 | ``result`` | what a cell's measurement is, as JSON |
-| ``plan`` | which cells, in which order |
+| ``plan``, ``cli`` | which cells, in which order; `siftfunnel bench run` |
 | ``session`` | measures a plan, link by link, repeats interleaved |
 | ``journal`` | what is already measured, on disk after every run |
 | ``ends`` | the processes at a link's two ends, kept for all of its cells |
-| ``task``, ``device`` | one run, and the device's process that does it |
+| ``device`` | the device's process, which does one run after the other |
 | ``load`` | MLPerf's scenarios through LoadGen, and what its logs say |
-| ``paths``, ``frames`` | the ways from a picture to its class, and the moments a frame passes |
+| ``paths`` | the ways from a picture to its class, all on the device or through a server |
 | ``pictures`` | the device's pictures |
-| ``network`` | the whole network in one place, for edge-only and cloud-only |
 | ``picture_codec``, ``picture_cloud`` | cloud-only: JPEG and WebP, and the server that takes them |
 | ``counters`` | bytes that the kernel counted |
-| ``record``, ``assembly`` | figures of one run, and of a cell from its runs |
-| ``fault`` | a link that goes down |
+| ``record``, ``assembly`` | one run with its frames, and a cell from its runs |
 """

@@ -16,11 +16,11 @@ from siftfunnel.cloud_server.engine import EngineOptions, OnnxRuntimeEngine
 from siftfunnel.cloud_server.pieces import Outputs
 from siftfunnel.edge_client.address import ServerAddress
 from siftfunnel.edge_client.delivery import Delivery
-from siftfunnel.edge_client.expected import Expected
 from siftfunnel.edge_client.frame import EncodedFrame
 from siftfunnel.edge_client.model import EdgeModel
 from siftfunnel.edge_client.outcome import Answer, Outcome
 from siftfunnel.edge_client.reconnection import Reconnection
+from siftfunnel.edge_client.replies import Expected
 from siftfunnel.edge_client.settings import ReconnectPolicy, WindowPolicy
 from siftfunnel.edge_client.settlement import Agreement
 from siftfunnel.edge_client.transport import Ask, StreamCall

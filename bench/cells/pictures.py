@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from siftfunnel.edge_client.sources.directory import find_pictures, label_of
-from siftfunnel.lab.data.archives import open_class_tar, open_tar
+from siftfunnel.lab.data.archives import open_classes, open_tar
 from siftfunnel.lab.data.cifar10 import BATCHES, iterate_batches
 
 TEST_BATCH = BATCHES["test"][0]
@@ -83,7 +83,7 @@ def read_pictures(place: Path, at_most: int) -> PictureSet:
             for number, (pixels_HWC, label) in enumerate(pictures)
         ]
         return _drawn(place, files, at_most)
-    with open_class_tar(place) as stored:
+    with open_classes(place) as stored:
         return _drawn(place, [_Unread(each.where, each.label, each.read) for each in stored], at_most)
 
 

@@ -15,14 +15,13 @@ from siftfunnel.bench.links.namespaces import (
     LinkUnavailableError,
     Namespaces,
     ip,
-    missing_for_namespaces,
     netem_link,
     two_namespaces,
 )
 from siftfunnel.bench.links.probe import Bursts, Calibration
 from siftfunnel.bench.links.profiles import LinkProfile
 from siftfunnel.bench.links.relay import relay_link
-from siftfunnel.bench.links.tun import missing_for_tun, tun_link
+from siftfunnel.bench.links.tun import tun_link
 from siftfunnel.bench.stored import read
 from siftfunnel.shared.ports import LOOPBACK
 
@@ -193,8 +192,3 @@ _LAYERS: dict[
     "relay": _lay_nothing,
     "none": _lay_nothing,
 }
-
-
-def missing_for_packets() -> str | None:
-    """What this machine lacks to emulate packets, in words; None when it lacks nothing."""
-    return missing_for_namespaces() or missing_for_tun()

@@ -55,7 +55,7 @@ def run_peers(args: argparse.Namespace) -> int:
     if args.source is not None:
         print(render_peers(json.loads(args.source.read_text())), end="")
         return 0
-    from siftfunnel.bench.peers.comparison import compare
+    from siftfunnel.bench.peers.comparison import Comparison
     from siftfunnel.bench.peers.environment import cache_folder
     from siftfunnel.lab.provenance import provenance
 
@@ -67,7 +67,7 @@ def run_peers(args: argparse.Namespace) -> int:
             write_json(document, args.out)
 
     try:
-        compare(plan, document, cache_folder(), show, save)
+        Comparison(plan, document, cache_folder(), show, save).run()
     except KeyboardInterrupt:
         save()
         kept = f"; what was measured is in {args.out}" if args.out else ""

@@ -69,87 +69,86 @@ class Plan:
             raise ValueError(f"{self.rounds} rounds of {self.seconds:g} s measure nothing")
 
 
-def compare(plan: Plan, document: dict[str, Any], root: Path, show: Show, save: Callable[[], None]) -> None:
-    """Measure everything in the plan.
+class Comparison:
+    """All peers of a plan, one model after the other.
 
     Args:
-        plan: What.
+        plan: What is measured.
         document: Filled as figures come; ``complete`` turns true at the end.
         root: Where environments are kept.
         show: Takes a line of progress.
         save: Called after every round.
     """
-    document |= {
-        "bundle": plan.bundle.name,
-        "digest": plan.bundle.digest,
-        "feature_shape": list(plan.bundle.manifest.feature.shape),
-        "clients": list(plan.clients),
-        "seconds": plan.seconds,
-        "rounds": plan.rounds,
-        "server_core": plan.server_core,
-        "client_core": plan.client_core,
-        "complete": False,
-        "peers": [_about(PEERS[name]) for name in plan.peers],
-        "models": [],
-    }
-    features_NCHW = edge_features(plan.bundle)
-    pin_whole_process(plan.client_core)
-    with asyncio.Runner() as runner, tempfile.TemporaryDirectory(prefix="peers-") as folder:
-        for model in plan.models:
-            place = Path(folder) / model
-            served = plan.bundle if model == "real" else write_null_bundle(place / "null-bundle", plan.bundle)
-            with on_core(plan.server_core):
-                bare = BareModel(served)
-            scene = Scene(served, features_NCHW, bare, runner, plan.server_core, plan.seconds)
-            _compare_on(model, plan, scene, document, place, root, show, save)
-    document["complete"] = True
-    save()
 
+    def __init__(
+        self, plan: Plan, document: dict[str, Any], root: Path, show: Show, save: Callable[[], None]
+    ) -> None:
+        self._plan, self._document = plan, document
+        self._root, self._show, self._save = root, show, save
 
-def _compare_on(
-    model: str,
-    plan: Plan,
-    scene: Scene,
-    document: dict[str, Any],
-    folder: Path,
-    root: Path,
-    show: Show,
-    save: Callable[[], None],
-) -> None:
-    measured: dict[str, Any] = {"model": model, "bare": [], "rows": []}
-    document["models"].append(measured)
-    with _all_contending(plan, scene, document["peers"], folder, root, show) as contenders:
-        measured["rows"] += [row for contender in contenders for row in contender.rows]
-        for number in range(1, plan.rounds + 1):
-            with on_core(plan.server_core):
-                measured["bare"] += _bare_loops(scene, number)
-            for contender in contenders:
-                if not contender.stopped:
-                    contender.turn(number, plan.clients)
-                    if contender.stopped:
-                        show(f"{contender.peer.name} fell out: {contender.rows[0]['stopped']}")
-            show(f"{model} model, round {number} of {plan.rounds} done")
-            save()
+    def run(self) -> None:
+        """Measure everything in the plan."""
+        plan, bundle = self._plan, self._plan.bundle
+        self._document |= {
+            "bundle": bundle.name,
+            "digest": bundle.digest,
+            "feature_shape": list(bundle.manifest.feature.shape),
+            "clients": list(plan.clients),
+            "seconds": plan.seconds,
+            "rounds": plan.rounds,
+            "server_core": plan.server_core,
+            "client_core": plan.client_core,
+            "complete": False,
+            "peers": [_about(PEERS[name]) for name in plan.peers],
+            "models": [],
+        }
+        features_NCHW = edge_features(bundle)
+        pin_whole_process(plan.client_core)
+        with asyncio.Runner() as runner, tempfile.TemporaryDirectory(prefix="peers-") as folder:
+            for model in plan.models:
+                place = Path(folder) / model
+                served = bundle if model == "real" else write_null_bundle(place / "null-bundle", bundle)
+                with on_core(plan.server_core):
+                    bare = BareModel(served)
+                scene = Scene(served, features_NCHW, bare, runner, plan.server_core, plan.seconds)
+                self._compare_on(model, scene, place)
+        self._document["complete"] = True
+        self._save()
 
+    def _compare_on(self, model: str, scene: Scene, folder: Path) -> None:
+        measured: dict[str, Any] = {"model": model, "bare": [], "rows": []}
+        self._document["models"].append(measured)
+        with self._all_contending(scene, folder) as contenders:
+            measured["rows"] += [row for contender in contenders for row in contender.rows]
+            for number in range(1, self._plan.rounds + 1):
+                with on_core(scene.core):
+                    measured["bare"] += _bare_loops(scene, number)
+                for contender in contenders:
+                    if not contender.stopped:
+                        contender.turn(number, self._plan.clients)
+                        if contender.stopped:
+                            self._show(f"{contender.peer.name} fell out: {contender.rows[0]['stopped']}")
+                self._show(f"{model} model, round {number} of {self._plan.rounds} done")
+                self._save()
 
-@contextmanager
-def _all_contending(
-    plan: Plan, scene: Scene, about: list[dict[str, Any]], folder: Path, root: Path, show: Show
-) -> Iterator[list[Contender]]:
-    with ExitStack() as stack:
-        contenders = []
-        for each in about:
-            peer = PEERS[each["peer"]]
-            if each["unavailable"]:
-                continue
-            show(f"{peer.name}: starting")
-            context = contending(peer, _wires(peer, scene.bundle), scene, folder / peer.name, root, show)
-            try:
-                contenders.append(stack.enter_context(context))
-            except PeerUnavailableError as error:
-                each["unavailable"] = str(error)
-                show(f"{peer.name} is skipped: {error}")
-        yield contenders
+    @contextmanager
+    def _all_contending(self, scene: Scene, folder: Path) -> Iterator[list[Contender]]:
+        with ExitStack() as stack:
+            contenders = []
+            for each in self._document["peers"]:
+                peer = PEERS[each["peer"]]
+                if each["unavailable"]:
+                    continue
+                self._show(f"{peer.name}: starting")
+                serving = peer.serving(scene.bundle, folder / peer.name, self._root, self._show, scene.core)
+                try:
+                    contenders.append(
+                        stack.enter_context(contending(peer, _wires(peer, scene.bundle), serving, scene))
+                    )
+                except PeerUnavailableError as error:
+                    each["unavailable"] = str(error)
+                    self._show(f"{peer.name} is skipped: {error}")
+            yield contenders
 
 
 def _wires(peer: Peer, bundle: Bundle) -> tuple[Wire, ...]:

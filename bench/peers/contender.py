@@ -2,10 +2,9 @@
 
 import asyncio
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import asdict, dataclass
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -131,14 +130,14 @@ class Contender:
 
 @contextmanager
 def contending(
-    peer: Peer, wires: tuple[Wire, ...], scene: Scene, folder: Path, root: Path, show: Callable[[str], None]
+    peer: Peer, wires: tuple[Wire, ...], serving: AbstractContextManager[RunningPeer], scene: Scene
 ) -> Iterator[Contender]:
-    """Install, start and check a peer, then pause it; stop it afterwards.
+    """Start and check a peer, then pause it; stop it afterwards.
 
     Raises:
         PeerUnavailableError: it cannot be installed, does not come up, or answers wrongly.
     """
-    with peer.serving(scene.bundle, folder, root, show, scene.core) as running:
+    with serving as running:
         contender = Contender(peer, wires, running, scene)
         contender.check()
         running.family.pause()

@@ -5,7 +5,7 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from siftfunnel.bench.cells.result import Cell
-from siftfunnel.bench.links.profiles import PROFILES, LinkProfile
+from siftfunnel.bench.links.profiles import link_profile
 from siftfunnel.bench.recommend.candidates import candidates
 from siftfunnel.bench.recommend.prediction import (
     Network,
@@ -123,18 +123,14 @@ def _answer(
     error: PredictionError | None,
 ) -> Answer:
     here = [cell for cell in cells if link_name(cell) == link.name]
-    network = link.network or (Network.of_cells(here) if here else Network.of_profile(_profile(link.name)))
+    network = link.network or (
+        Network.of_cells(here) if here else Network.of_profile(link_profile(str(link.name)))
+    )
     ways = candidates(cells, link.name, network, leakage, percentile, error)
     verdicts = tuple(judge(ways, limits, error))
     told = link.told or str(link.name)
     task, scenario = task_of(cells[0].bundle), cells[0].scenario
     return Answer(task, scenario, told, network, bool(here), percentile, verdicts)
-
-
-def _profile(name: str | None) -> LinkProfile:
-    if name is None or name not in PROFILES:
-        raise ValueError(f"unknown link {name!r}; known: {', '.join(PROFILES)}")
-    return PROFILES[name]
 
 
 def network_words(network: Network, *, measured: bool) -> str:

@@ -1,7 +1,7 @@
 """The ways there are over one link: bundle, mode and codec, each with its figures."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from statistics import median
 
 from siftfunnel.bench.cells.result import Cell
@@ -68,55 +68,43 @@ def candidates(
         ways.setdefault((cell.bundle, cell.digest, cell.mode, cell.codec), []).append(cell)
     spreads = [_spread_ms(cell, percentile) for cell in cells if link_name(cell) == link]
     usual_ms = median(spreads) if spreads else 0.0
-    return [
-        _with_noise(
-            _candidate(way, group, link, network, leakage, percentile),
-            [cell for cell in group if link_name(cell) == link],
-            usual_ms,
-            percentile,
-            error,
+    made = []
+    for way, group in ways.items():
+        here = [cell for cell in group if link_name(cell) == link]
+        latency_ms, noise_ms = _latency(group, here, network, percentile, usual_ms, error)
+        made.append(
+            Candidate(
+                *way,
+                latency_ms=latency_ms,
+                measured=bool(here),
+                overloaded=bool(here) and here[0].overloaded,
+                accuracy=accuracy_of(leakage.fronts, *way[1:], group),
+                leakage=leakage.of_way(*way),
+                up_bytes=_up_bytes((here or group)[0]),
+                noise_ms=noise_ms,
+            )
         )
-        for way, group in ways.items()
-    ]
+    return made
 
 
-def _candidate(
-    way: tuple[str, str, str, str],
+def _latency(
     cells: Sequence[Cell],
-    link: str | None,
-    network: Network,
-    leakage: LeakageBook,
-    percentile: Percentile,
-) -> Candidate:
-    here = next((cell for cell in cells if link_name(cell) == link), None)
-    if here is None:
-        latency_ms = predict_ms(cells, network, percentile)
-    else:
-        latency_ms = float(getattr(here.latency_ms, percentile))
-    shown = here or cells[0]
-    return Candidate(
-        *way,
-        latency_ms=latency_ms,
-        measured=here is not None,
-        overloaded=here is not None and here.overloaded,
-        accuracy=accuracy_of(leakage.fronts, *way[1:], cells),
-        leakage=leakage.of_way(*way),
-        up_bytes=_up_bytes(shown),
-    )
-
-
-def _with_noise(
-    made: Candidate,
     here: Sequence[Cell],
-    usual_ms: float,
+    network: Network,
     percentile: Percentile,
+    usual_ms: float,
     error: PredictionError | None,
-) -> Candidate:
-    """The larger of the link's usual spread, for two repeats may agree by chance, and the cell's own."""
-    if made.measured:
-        return replace(made, noise_ms=max(usual_ms, *(_spread_ms(cell, percentile) for cell in here)))
-    share = 0.0 if error is None else error.median_share
-    return replace(made, noise_ms=share * (made.latency_ms or 0.0))
+) -> tuple[float | None, float]:
+    """A way's latency over a link, as measured or else as predicted, and its noise.
+
+    Of a measured one that is the larger of the link's usual spread, for two repeats may agree by chance, and
+    the way's own.
+    """
+    if here:
+        noise_ms = max(usual_ms, *(_spread_ms(cell, percentile) for cell in here))
+        return float(getattr(here[0].latency_ms, percentile)), noise_ms
+    predicted_ms = predict_ms(cells, network, percentile)
+    return predicted_ms, 0.0 if error is None else error.median_share * (predicted_ms or 0.0)
 
 
 def _spread_ms(cell: Cell, percentile: Percentile) -> float:

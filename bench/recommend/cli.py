@@ -3,16 +3,29 @@
 import argparse
 import json
 from collections.abc import Sequence
+from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any, get_args
 
+from siftfunnel.bench.cells.result import Cell
+from siftfunnel.bench.links.probe import measure
+from siftfunnel.bench.recommend.answers import (
+    AskedLink,
+    Recommendation,
+    answer_section,
+    measured_links,
+    recommend,
+    recommendation_json,
+    tasks_of,
+)
+from siftfunnel.bench.recommend.prediction import Network, Percentile
+from siftfunnel.bench.recommend.verdicts import Limits
 from siftfunnel.bench.report.cli import CELLS, add_leakage_arguments, leakage_of
-from siftfunnel.bench.report.naming import MODE_NAMES
-
-if TYPE_CHECKING:
-    from siftfunnel.bench.cells.result import Cell
-    from siftfunnel.bench.recommend.answers import AskedLink, Recommendation
-    from siftfunnel.bench.recommend.verdicts import Limits
+from siftfunnel.bench.report.naming import MODE_NAMES, task_of
+from siftfunnel.bench.report.sources import read_cells
+from siftfunnel.lab.reports.pages import table_text
+from siftfunnel.shared.ports import Endpoint
+from siftfunnel.shared.settings import add_flags, from_flags
 
 SCENARIO = "SingleStream"
 EPILOG = """\
@@ -61,12 +74,7 @@ def _add_link_arguments(parser: argparse.ArgumentParser) -> None:
 
 def _add_limit_arguments(parser: argparse.ArgumentParser) -> None:
     limits = parser.add_argument_group("limits")
-    limits.add_argument("--least-accuracy", type=float, metavar="SHARE", help="0 to 1")
-    limits.add_argument(
-        "--most-psnr", type=float, metavar="DB", help="of what the strongest attack measured restores"
-    )
-    limits.add_argument("--most-leak", type=float, metavar="SHARE", help="of pictures retrieved, 0 to 1")
-    limits.add_argument("--latency-budget-ms", type=float, metavar="MS", help="at the percentile")
+    add_flags(limits, Limits)
     limits.add_argument(
         "--without",
         action="append",
@@ -76,15 +84,9 @@ def _add_limit_arguments(parser: argparse.ArgumentParser) -> None:
     )
     limits.add_argument(
         "--percentile",
-        choices=("mean", "p50", "p90", "p99"),
+        choices=get_args(Percentile),
         default="p90",
         help="of latency (default: %(default)s)",
-    )
-    limits.add_argument(
-        "--prefer",
-        choices=("latency", "bytes", "leakage", "accuracy"),
-        default="latency",
-        help="what is best within the limits (default: %(default)s)",
     )
 
 
@@ -94,23 +96,12 @@ def run_recommend(args: argparse.Namespace) -> int:
     Raises:
         ValueError: a file, link, task or limit that cannot be used; says which and what to do.
     """
-    from siftfunnel.bench.recommend.answers import recommend
-    from siftfunnel.bench.recommend.verdicts import Limits
-    from siftfunnel.bench.report.sources import read_cells
-
-    limits = Limits(
-        args.latency_budget_ms,
-        args.least_accuracy,
-        args.most_psnr,
-        args.most_leak,
-        args.prefer,
-        tuple(args.without),
-    )
+    limits = from_flags(Limits, args, without=tuple(args.without))
     links = asked_links(args)
     cells = read_cells(_files(args.files)).cells
     leakage = leakage_of(args)
     made = {
-        task: recommend(group, links or _every_link(group), leakage, args.percentile, limits)
+        task: recommend(group, links or measured_links(group), leakage, args.percentile, limits)
         for task, group in _by_task(cells, args.task, args.scenario).items()
     }
     print(_json(made, limits, args.scenario) if args.json else _text(made), end="")
@@ -128,16 +119,7 @@ def _files(named: Sequence[Path]) -> Sequence[Path]:
     return [CELLS]
 
 
-def _every_link(cells: "Sequence[Cell]") -> "list[AskedLink]":
-    from siftfunnel.bench.recommend.answers import measured_links
-
-    return measured_links(cells)
-
-
-def _by_task(cells: "Sequence[Cell]", task: str | None, scenario: str) -> "dict[str, list[Cell]]":
-    from siftfunnel.bench.recommend.answers import tasks_of
-    from siftfunnel.bench.report.naming import task_of
-
+def _by_task(cells: Sequence[Cell], task: str | None, scenario: str) -> dict[str, list[Cell]]:
     tasks, scenarios = tasks_of(cells), list(dict.fromkeys(cell.scenario for cell in cells))
     if not cells:
         raise ValueError("the files hold no cells; measure some with `siftfunnel bench run`")
@@ -152,17 +134,13 @@ def _by_task(cells: "Sequence[Cell]", task: str | None, scenario: str) -> "dict[
     return {name: [cell for cell in chosen if task_of(cell.bundle) == name] for name in wanted}
 
 
-def asked_links(args: argparse.Namespace) -> "list[AskedLink]":
+def asked_links(args: argparse.Namespace) -> list[AskedLink]:
     """The links that the arguments name; none of them means every measured one.
 
     Raises:
         ValueError: figures of a link that are incomplete or impossible.
         OSError: no probe answers.
     """
-    from siftfunnel.bench.links.probe import measure
-    from siftfunnel.bench.recommend.answers import AskedLink
-    from siftfunnel.bench.recommend.prediction import Network
-
     links = [AskedLink(name) for name in args.link or ()]
     figures = (args.rtt_ms, args.up_kbit, args.down_kbit)
     if any(figure is not None for figure in figures):
@@ -170,27 +148,18 @@ def asked_links(args: argparse.Namespace) -> "list[AskedLink]":
             raise ValueError("a link by figures needs all of --up-kbit, --down-kbit and --rtt-ms")
         links.append(AskedLink(None, Network(*figures), "your link"))
     if args.probe is not None:
-        host, separator, port = args.probe.rpartition(":")
-        if not separator or not port.isdigit():
-            raise ValueError(f"--probe needs HOST:PORT, got {args.probe!r}")
-        network = Network.of_calibration(measure(host, int(port), None))
+        server = Endpoint.parse(args.probe)
+        network = Network.of_calibration(measure(server.host, server.port, None))
         links.append(AskedLink(None, network, f"the link to {args.probe}"))
     return links
 
 
-def _text(made: "dict[str, Recommendation]") -> str:
-    from siftfunnel.bench.recommend.answers import answer_section
-    from siftfunnel.lab.reports.pages import table_text
-
-    sections = [answer_section(answer, each.error) for each in made.values() for answer in each.answers]
-    return "\n\n".join(map(table_text, sections)) + "\n"
+def _text(made: dict[str, Recommendation]) -> str:
+    tables = [answer_section(answer, each.error) for each in made.values() for answer in each.answers]
+    return "\n\n".join(map(table_text, tables)) + "\n"
 
 
-def _json(made: "dict[str, Recommendation]", limits: "Limits", scenario: str) -> str:
-    from dataclasses import asdict
-
-    from siftfunnel.bench.recommend.answers import recommendation_json
-
+def _json(made: dict[str, Recommendation], limits: Limits, scenario: str) -> str:
     values = {
         "schema": 1,
         "scenario": scenario,

@@ -17,6 +17,8 @@ from dataclasses import dataclass
 from statistics import median
 from typing import Any, Literal
 
+import numpy as np
+
 from siftfunnel.bench.cells.result import Cell, LayerBytes
 from siftfunnel.bench.links.probe import Calibration
 from siftfunnel.bench.links.profiles import LinkProfile
@@ -154,16 +156,11 @@ def relative_line(points: Sequence[tuple[float, float]]) -> tuple[float, float] 
         >>> relative_line([(0.0, 5.0), (10.0, 15.0), (100.0, 105.0)])
         (5.0, 1.0)
     """
-    weights = [1 / y**2 for _, y in points]
-    total = sum(weights)
-    x_mean = sum(w * x for w, (x, _) in zip(weights, points, strict=True)) / total
-    y_mean = sum(w * y for w, (_, y) in zip(weights, points, strict=True)) / total
-    spread = sum(w * (x - x_mean) ** 2 for w, (x, _) in zip(weights, points, strict=True))
-    if spread <= 1e-12 * total * max(1.0, x_mean**2):
+    xs, ys = np.array(points, dtype=np.float64).T
+    if np.ptp(xs) <= 1e-6 * max(1.0, float(np.abs(xs).mean())):
         return None
-    shared = sum(w * (x - x_mean) * (y - y_mean) for w, (x, y) in zip(weights, points, strict=True))
-    slope = shared / spread
-    return round(y_mean - slope * x_mean, 9), round(slope, 9)
+    slope, intercept = np.polyfit(xs, ys, 1, w=1 / ys)
+    return round(float(intercept), 9), round(float(slope), 9)
 
 
 def predict_ms(

@@ -1,14 +1,15 @@
 """The best way within limits, and why each other one lost."""
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, get_args
 
 from siftfunnel.bench.recommend.candidates import Candidate
 from siftfunnel.bench.recommend.prediction import PredictionError
 from siftfunnel.bench.report.leakage import Basis, more_leaked_db
 from siftfunnel.bench.report.naming import MODE_NAMES
+from siftfunnel.shared.settings import check, setting
 
 Preference = Literal["latency", "bytes", "leakage", "accuracy"]
 Outcome = Literal["best", "runner-up", "dominated", "refused", "unknown"]
@@ -33,20 +34,19 @@ class Limits:
         ValueError: a share outside 0 to 1, or a budget that is not above 0.
     """
 
-    latency_budget_ms: float | None = None
-    least_accuracy: float | None = None
-    most_psnr_db: float | None = None
-    most_retrieved: float | None = None
-    prefer: Preference = "latency"
+    latency_budget_ms: float | None = setting(None, "at the percentile", metavar="MS", above=0)
+    least_accuracy: float | None = setting(None, "0 to 1", metavar="SHARE", least=0, most=1)
+    most_psnr_db: float | None = setting(
+        None, "of what the strongest attack measured restores", flag="--most-psnr", metavar="DB"
+    )
+    most_retrieved: float | None = setting(
+        None, "of pictures retrieved, 0 to 1", flag="--most-leak", metavar="SHARE", least=0, most=1
+    )
+    prefer: Preference = setting("latency", "what is best within the limits", choices=get_args(Preference))
     without: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
-        for name in ("least_accuracy", "most_retrieved"):
-            value = getattr(self, name)
-            if value is not None and not 0 <= value <= 1:
-                raise ValueError(f"{name.replace('_', ' ')} is a share from 0 to 1, got {value}")
-        if self.latency_budget_ms is not None and not self.latency_budget_ms > 0:
-            raise ValueError(f"a latency budget must be above 0 ms, got {self.latency_budget_ms}")
+        check(self)
 
 
 @dataclass(frozen=True)
@@ -99,12 +99,13 @@ def judge(
 
 def ranked(candidates: Sequence[Candidate], prefer: Preference) -> list[Candidate]:
     """The preferred first; those that are as good as the first of the rest stand by their other figures."""
-    left = sorted(candidates, key=_COSTS[prefer])
+    criterion = CRITERIA[prefer]
+    left = sorted(candidates, key=criterion.cost)
     order: list[Candidate] = []
     while left:
-        tied = [candidate for candidate in left if not _BETTER[prefer](left[0], candidate)]
-        tied = [one for one in tied if _COSTS[prefer](one)[0] == _COSTS[prefer](left[0])[0]]
-        order += sorted(tied, key=lambda one: tuple(_COSTS[name](one) for name in _TIE_BREAKS))
+        tied = [candidate for candidate in left if not criterion.is_better(left[0], candidate)]
+        tied = [one for one in tied if criterion.cost(one)[0] == criterion.cost(left[0])[0]]
+        order += sorted(tied, key=lambda one: tuple(CRITERIA[name].cost(one) for name in _TIE_BREAKS))
         left = [candidate for candidate in left if candidate not in tied]
     return order
 
@@ -178,6 +179,9 @@ _BASES: tuple[Basis, ...] = (
 """In the order in which they stand where leakage is preferred; they do not compare by decibels."""
 
 
+_TIE_BREAKS: tuple[Preference, ...] = ("bytes", "accuracy", "latency", "leakage")
+
+
 def _leak_cost(candidate: Candidate) -> tuple[float, ...]:
     if candidate.leakage is None:
         return len(_BASES), math.inf
@@ -186,17 +190,6 @@ def _leak_cost(candidate: Candidate) -> tuple[float, ...]:
 
 def _latency_cost(candidate: Candidate) -> tuple[float, ...]:
     return (0.0, math.inf if candidate.latency_ms is None else candidate.latency_ms)
-
-
-_COSTS: dict[Preference, Callable[[Candidate], tuple[float, ...]]] = {
-    "latency": _latency_cost,
-    "bytes": lambda candidate: (0.0, candidate.up_bytes),
-    "accuracy": lambda candidate: (0.0, 0.0 if candidate.accuracy is None else -candidate.accuracy.share),
-    "leakage": _leak_cost,
-}
-"""A kind, and within it a figure of which more is worse."""
-
-_TIE_BREAKS: tuple[Preference, ...] = ("bytes", "accuracy", "latency", "leakage")
 
 
 def _is_faster(one: Candidate, other: Candidate) -> bool:
@@ -217,41 +210,23 @@ def _leaks_less(one: Candidate, other: Candidate) -> bool:
     return apart is not None and apart < -LEAST_DB
 
 
-_BETTER: dict[Preference, Callable[[Candidate, Candidate], bool]] = {
-    "latency": _is_faster,
-    "bytes": lambda one, other: one.up_bytes < other.up_bytes,
-    "accuracy": _is_more_accurate,
-    "leakage": _leaks_less,
-}
-"""Whether the first is better by more than noise."""
-
-
 def dominates(one: Candidate, other: Candidate) -> bool:
     """Whether ``one`` is no worse than ``other`` in all four and better in one."""
     leaks = one.leakage, other.leakage
     if leaks[0] and leaks[1] and more_leaked_db(leaks[0], leaks[1]) is None:
         return False
-    return not any(better(other, one) for better in _BETTER.values()) and any(
-        better(one, other) for better in _BETTER.values()
-    )
+    return bool(_advantages(one, other)) and not _advantages(other, one)
 
 
 def _advantages(one: Candidate, other: Candidate) -> str:
-    words = {"latency": "faster", "bytes": "smaller", "leakage": "leaks less", "accuracy": "more accurate"}
-    return ", ".join(words[name] for name, better in _BETTER.items() if better(one, other))
+    return ", ".join(each.gain for each in CRITERIA.values() if each.is_better(one, other))
 
 
 def _distance(candidate: Candidate, best: Candidate, prefer: Preference) -> str:
-    gains = _advantages(candidate, best)
-    if prefer != "leakage" and not _BETTER[prefer](best, candidate):
+    gains, criterion = _advantages(candidate, best), CRITERIA[prefer]
+    if prefer != "leakage" and not criterion.is_better(best, candidate):
         return f"as good in {prefer} as the best" + (f", and {gains}" if gains else "")
-    loss = {
-        "latency": lambda: f"{(candidate.latency_ms or 0) - (best.latency_ms or 0):+,.1f} ms",
-        "bytes": lambda: f"{candidate.up_bytes - best.up_bytes:+,.0f} bytes",
-        "leakage": lambda: _leak_words(candidate, best),
-        "accuracy": lambda: _accuracy_words(candidate, best),
-    }[prefer]()
-    return f"{loss} against the best" + (f", but {gains}" if gains else "")
+    return f"{criterion.apart(candidate, best)} against the best" + (f", but {gains}" if gains else "")
 
 
 def _leak_words(candidate: Candidate, best: Candidate) -> str:
@@ -267,3 +242,43 @@ def _accuracy_words(candidate: Candidate, best: Candidate) -> str:
     if candidate.accuracy is None or best.accuracy is None:
         return "accuracy not measured"
     return f"{100 * (candidate.accuracy.share - best.accuracy.share):+.1f} points of accuracy"
+
+
+@dataclass(frozen=True)
+class Criterion:
+    """One of the four things that ways are compared by.
+
+    Attributes:
+        gain: What is said of whoever is better.
+        cost: A kind, and within it a figure of which more is worse.
+        is_better: Whether the first is better by more than noise.
+        apart: By how much the first lags behind the second, in words.
+    """
+
+    gain: str
+    cost: Callable[[Candidate], tuple[float, ...]]
+    is_better: Callable[[Candidate, Candidate], bool]
+    apart: Callable[[Candidate, Candidate], str]
+
+
+CRITERIA: Mapping[Preference, Criterion] = {
+    "latency": Criterion(
+        "faster",
+        _latency_cost,
+        _is_faster,
+        lambda one, best: f"{(one.latency_ms or 0) - (best.latency_ms or 0):+,.1f} ms",
+    ),
+    "bytes": Criterion(
+        "smaller",
+        lambda way: (0.0, way.up_bytes),
+        lambda one, other: one.up_bytes < other.up_bytes,
+        lambda one, best: f"{one.up_bytes - best.up_bytes:+,.0f} bytes",
+    ),
+    "accuracy": Criterion(
+        "more accurate",
+        lambda way: (0.0, 0.0 if way.accuracy is None else -way.accuracy.share),
+        _is_more_accurate,
+        _accuracy_words,
+    ),
+    "leakage": Criterion("leaks less", _leak_cost, _leaks_less, _leak_words),
+}

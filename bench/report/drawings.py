@@ -6,7 +6,7 @@ from typing import Any
 
 from siftfunnel.bench.cells.result import STAGES, Cell
 from siftfunnel.bench.peers.catalogue import OURS
-from siftfunnel.bench.peers.summary import tail_ratio, throughput_ratio
+from siftfunnel.bench.peers.table import tail_ratio, throughput_ratio
 from siftfunnel.bench.report.naming import cell_label, link_name
 from siftfunnel.bench.report.tables import grouped, measured_link
 from siftfunnel.lab.reports.bars import Stack, ratio_bars, stacked_bars

@@ -69,8 +69,3 @@ def check_pictures(victim: Victim, images_NHWC: Tensor, least: int) -> None:
             f"the attack needs {least} auxiliary pictures or more to train and choose its best epoch, "
             f"got {len(images_NHWC)}"
         )
-
-
-def auxiliary_digest(images_NHWC: Tensor) -> str:
-    """SHA-256 of the attacker's own pictures."""
-    return tensor_digest(images_NHWC)

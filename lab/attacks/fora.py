@@ -22,7 +22,7 @@ from siftfunnel.lab.attacks.chunks import memory_advice
 from siftfunnel.lab.attacks.fingerprint import check_pictures
 from siftfunnel.lab.attacks.inverter_training import LEAST_PICTURES, doublings_of, unlifted
 from siftfunnel.lab.attacks.residual import Residual
-from siftfunnel.lab.attacks.substitute import SubstituteSettings, SubstituteTask
+from siftfunnel.lab.attacks.substitute import SubstituteTask
 from siftfunnel.lab.attacks.victim import Victim, at_once, to_floats
 from siftfunnel.lab.data.images import seeded_parts
 from siftfunnel.lab.training.checkpoints import RunFolder
@@ -106,14 +106,17 @@ class Fora(Residual):
         self, victim: Victim, own_NHWC: Tensor, z_NCHW: Tensor, run: RunFolder
     ) -> tuple[nn.Module, dict[str, Any]]:
         """The substitute edge, frozen, and how its training went."""
-        settings = SubstituteSettings(
+        task = SubstituteTask(
+            victim,
+            own_NHWC,
+            z_NCHW,
+            doublings_of(unlifted(victim)),
             batch=self.substitute_batch,
             width=self.substitute_width,
             mmd_weight=self.mmd_weight,
             held_back_share=self.held_back_share,
             seed=self.seed,
         )
-        task = SubstituteTask(settings, victim, own_NHWC, z_NCHW, doublings_of(unlifted(victim)))
         schedule = FitSettings(self.substitute_epochs, self.substitute_rate, weight_decay=0.0, seed=self.seed)
         progress = fit(task, schedule, run)
         run.load_best(task.model)

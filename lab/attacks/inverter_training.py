@@ -22,7 +22,7 @@ from torch import Tensor, nn
 
 from siftfunnel.lab.attacks.attack import Attack, Reconstruction, Show
 from siftfunnel.lab.attacks.chunks import memory_advice, require_features
-from siftfunnel.lab.attacks.fingerprint import auxiliary_digest, check_pictures, victim_fingerprint
+from siftfunnel.lab.attacks.fingerprint import check_pictures, tensor_digest, victim_fingerprint
 from siftfunnel.lab.attacks.victim import Victim, at_once, to_floats
 from siftfunnel.lab.data.images import seeded_parts
 from siftfunnel.lab.networks.decoder import cropped, doublings_between
@@ -260,7 +260,7 @@ class TrainedInverter(Attack):
             "attack": self.name,
             "budget": self.budget(),
             "victim": victim_fingerprint(victim),
-            "auxiliary": auxiliary_digest(auxiliary_NHWC),
+            "auxiliary": tensor_digest(auxiliary_NHWC),
         }
 
     def train(self, victim: Victim, auxiliary_NHWC: Tensor, run: RunFolder) -> dict[str, Any]:

@@ -8,7 +8,6 @@ that one optimiser trains both. Features are compared in units of the overheard 
 """
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -142,55 +141,48 @@ class Pair(nn.Module):
         self.substitute = substitute
         self.discriminator = discriminator
 
-    def forward(self, x_NCHW: Tensor) -> Tensor:
-        """The substitute's features."""
-        z: Tensor = self.substitute(x_NCHW)
-        return z
 
+class SubstituteTask(Task):
+    """What the fitting loop runs: it sees own pictures and overheard features, never a pair.
 
-@dataclass(frozen=True)
-class SubstituteSettings:
-    """How a substitute is trained.
-
-    Attributes:
+    Args:
+        victim: Whose stage is public.
+        own_NHWC: The attacker's own pictures.
+        z_NCHW: Overheard features.
+        doublings: From the feature's side to the picture's.
         batch: Own pictures, and as many overheard features, per step.
         width: Channels of the substitute's hidden blocks and of the discriminator.
         mmd_weight: Share of MK-MMD in the loss; the rest is the discriminator's.
         held_back_share: Share of both kinds that chooses the epoch.
-        seed: Seed of everything random.
+        seed: Of everything random.
     """
-
-    batch: int
-    width: int
-    mmd_weight: float
-    held_back_share: float
-    seed: int
-
-
-class SubstituteTask(Task):
-    """What ``lab.training.fitting.fit`` runs: it sees own pictures and overheard features, never a pair."""
 
     def __init__(
         self,
-        settings: SubstituteSettings,
         victim: Victim,
         own_NHWC: Tensor,
         z_NCHW: Tensor,
         doublings: int,
+        *,
+        batch: int,
+        width: int,
+        mmd_weight: float,
+        held_back_share: float,
+        seed: int,
     ) -> None:
-        torch.manual_seed(settings.seed)
-        self._settings = settings
+        torch.manual_seed(seed)
+        self._mmd_weight = mmd_weight
         self._victim = victim
-        self.batch_size = settings.batch
-        held_own = max(2, round(len(own_NHWC) * settings.held_back_share))
-        held_heard = max(2, round(len(z_NCHW) * settings.held_back_share))
+        self.batch_size = batch
+        held_own = max(2, round(len(own_NHWC) * held_back_share))
+        held_heard = max(2, round(len(z_NCHW) * held_back_share))
         own = own_NHWC.to(victim.device)
         self._own, self._held_own = own[:-held_own], own[-held_own:]
         self._heard, self._held_heard = z_NCHW[:-held_heard], z_NCHW[-held_heard:]
         self._mean = torch.tensor(victim.mean, device=victim.device).view(1, -1, 1, 1)
         self._std = torch.tensor(victim.std, device=victim.device).view(1, -1, 1, 1)
-        substitute = SubstituteEdge(self._heard, settings.width, doublings)
-        self.pair = Pair(substitute, build_discriminator(z_NCHW.shape[1], settings.width))
+        substitute = SubstituteEdge(self._heard, width, doublings)
+        self.pair = Pair(substitute, build_discriminator(z_NCHW.shape[1], width))
         self.model: nn.Module = channels_last(self.pair.to(victim.device))
 
     @property
@@ -213,7 +205,7 @@ class SubstituteTask(Task):
 
     def _transmitted(self, x_NCHW: Tensor) -> Tensor:
         """The substitute's features after the device's stage, which is public, standardised."""
-        return self.pair.substitute.standardise(self._victim.transmit(self.pair(x_NCHW)))
+        return self.pair.substitute.standardise(self._victim.transmit(self.pair.substitute(x_NCHW)))
 
     def loss(self, batch: tuple[Tensor, Tensor]) -> tuple[Tensor, dict[str, float]]:
         """Share w of MK-MMD and 1 - w of the discriminator's cross-entropy, reversed for the substitute."""
@@ -225,7 +217,7 @@ class SubstituteTask(Task):
         told = self.pair.discriminator(torch.cat([reversed_ours, heard]))
         truth = torch.cat([torch.zeros(len(ours), 1), torch.ones(len(heard), 1)]).to(told.device)
         adversary = functional.binary_cross_entropy_with_logits(told, truth)
-        weight = self._settings.mmd_weight
+        weight = self._mmd_weight
         return weight * mmd + (1 - weight) * adversary, {
             "mmd": float(mmd.detach()),
             "discriminator": float(adversary.detach()),

@@ -2,7 +2,6 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
-from functools import partial
 from pathlib import Path
 from typing import Any, ClassVar, Literal
 
@@ -10,11 +9,24 @@ import torch
 from torch import Tensor
 
 from siftfunnel.lab.attacks.attack import Access, Attack, Reconstruction, Show, require_white_box
-from siftfunnel.lab.attacks.chunks import reconstruct_in_chunks
+from siftfunnel.lab.attacks.basis import measure_pictures
+from siftfunnel.lab.attacks.chunks import claim, memory_advice, reconstruct_in_chunks, write_tensors
 from siftfunnel.lab.attacks.descent import Descent, Objective, total_variation
-from siftfunnel.lab.attacks.features import FeatureDistance
-from siftfunnel.lab.attacks.tuning import Candidate, Settings, Tuning, drawn_indices, load_tuning, tune
-from siftfunnel.lab.attacks.victim import Victim
+from siftfunnel.lab.attacks.features import FeatureDistance, measure_features
+from siftfunnel.lab.attacks.fingerprint import check_pictures, tensor_digest, victim_fingerprint
+from siftfunnel.lab.attacks.tuning import (
+    ABOUT,
+    TUNING,
+    Candidate,
+    Settings,
+    Tuning,
+    choose,
+    load_tuning,
+    psnr_N,
+    widened,
+)
+from siftfunnel.lab.attacks.victim import Victim, to_floats
+from siftfunnel.lab.training.fitting import keep_freed_memory
 
 TUNING_CHUNK = -1
 
@@ -118,28 +130,82 @@ class TunedAttack(Attack):
 
     def held_out(self, total: int) -> Tensor:
         """Indices, of ``total``, of the auxiliary pictures on which settings are chosen."""
-        return drawn_indices(total, self.tuning_pictures, self.seed)
+        return torch.randperm(total, generator=torch.Generator().manual_seed(self.seed))[
+            : self.tuning_pictures
+        ]
 
     def fit(self, victim: Victim, auxiliary_NHWC: Tensor, folder: Path, show: Show) -> Mapping[str, Any]:
-        """Measure the scale of features and pictures, and choose the settings."""
+        """Measure the scale of features and pictures, and choose the settings; read back if that is done.
+
+        Raises:
+            ValueError: no gradients, or too few auxiliary pictures.
+            RunFolderError: the folder holds the tuning of another budget, victim or set of pictures.
+        """
         require_white_box(self, victim)
+        home, held_out_N = folder / self.name, self.held_out(len(auxiliary_NHWC))
+        check_pictures(victim, auxiliary_NHWC, len(held_out_N) + 2)
+        about = {
+            "budget": self.budget(),
+            "victim": victim_fingerprint(victim),
+            "auxiliary": tensor_digest(auxiliary_NHWC),
+        }
+        claim(home / ABOUT, about)
+        if not (home / TUNING).is_file():
+            if victim.device.type == "cpu":
+                keep_freed_memory()
+            is_measured = torch.ones(len(auxiliary_NHWC), dtype=torch.bool)
+            is_measured[held_out_N] = False
+            measured_NHWC = auxiliary_NHWC[is_measured.to(auxiliary_NHWC.device)]
+            statistics = measure_features(victim, measured_NHWC)
+            basis = measure_pictures(measured_NHWC, victim.device)
+            known = Tuning(statistics, basis, self.candidates()[0], [])
+            found = self._choice(victim, known, auxiliary_NHWC[held_out_N], folder, show)
+            write_tensors(home / TUNING, {**statistics.tensors(), **basis.tensors()}, found)
+        return load_tuning(home).summary()
 
-        def attempt(attack: TunedAttack, known: Tuning, z_NCHW: Tensor, settings: Settings) -> Tensor:
-            scene = Scene(victim, known, z_NCHW, settings, folder, show, TUNING_CHUNK)
-            return attack.descend(scene)[0].x_NCHW
+    def _choice(
+        self, victim: Victim, known: Tuning, images_NHWC: Tensor, folder: Path, show: Show
+    ) -> dict[str, Any]:
+        """The candidate that ``choose`` takes, all scores, and what twice the steps would gain."""
+        longer = replace(self, iterations=2 * self.iterations)
 
-        return tune(
-            self,
-            victim,
-            auxiliary_NHWC,
-            folder,
-            show,
-            batch=self.batch,
-            candidates=self.candidates(),
-            held_out_N=self.held_out(len(auxiliary_NHWC)),
-            attempt=partial(attempt, self),
-            longer=partial(attempt, replace(self, iterations=2 * self.iterations)),
-        )
+        def score(some: Sequence[Candidate], attack: TunedAttack = self) -> Tensor:
+            return attack._scores(victim, known, images_NHWC, some, folder, show)
+
+        tried, scores_KN = widened(self.candidates(), score)
+        best = choose(scores_KN, [candidate.anchor_weight for candidate in tried])
+        gain = float((score([tried[best]], longer) - score([tried[best]])).mean())
+        table = [
+            {**asdict(candidate), "psnr_db": mean}
+            for candidate, mean in zip(tried, scores_KN.mean(1).tolist(), strict=True)
+        ]
+        show(f"{self.name}  chosen of {len(tried)}: {table[best]}")
+        return {"chosen": asdict(tried[best]), "scores": table, "twice_as_long_db": gain}
+
+    def _scores(
+        self,
+        victim: Victim,
+        known: Tuning,
+        images_NHWC: Tensor,
+        candidates: Sequence[Candidate],
+        folder: Path,
+        show: Show,
+    ) -> Tensor:
+        """PSNR of every candidate on every picture, K x N; each runs on its own copy of the pictures."""
+        truth = to_floats(images_NHWC.to(victim.device))
+        with torch.no_grad():
+            z = victim.observe(truth)
+        pairs = [(candidate, index) for candidate in candidates for index in range(len(truth))]
+        made: list[Tensor] = []
+        with memory_advice(self.batch):
+            for at in range(0, len(pairs), self.batch):
+                part = pairs[at : at + self.batch]
+                settings = Settings.of([candidate for candidate, _ in part], victim.device)
+                z_NCHW = z[[index for _, index in part]]
+                scene = Scene(victim, known, z_NCHW, settings, folder, show, TUNING_CHUNK)
+                made.append(self.descend(scene)[0].x_NCHW)
+        every = torch.cat(made)
+        return psnr_N(every, truth.repeat(len(candidates), 1, 1, 1)).view(len(candidates), -1).cpu()
 
     def reconstruct(self, victim: Victim, z_NCHW: Tensor, folder: Path, show: Show) -> Reconstruction:
         """Descend and keep each picture's best; continues after an interrupt.

@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor, nn
 
-from siftfunnel.lab.export.folding import folded_copy
+from siftfunnel.lab.graphs.folding import folded_copy
 from siftfunnel.lab.networks.layout import channels_last
 from siftfunnel.lab.networks.split import SplitNetwork
 

@@ -18,7 +18,7 @@ from siftfunnel.lab.audit.subject import AuditSubject
 from siftfunnel.lab.data.images import ImageSet
 from siftfunnel.lab.evaluation.information import information_of
 from siftfunnel.lab.evaluation.subject import observed
-from siftfunnel.lab.export.graph_input import is_plain
+from siftfunnel.lab.graphs.graph_input import is_plain
 from siftfunnel.shared.preprocess import normalise
 from siftfunnel.shared.tensors import TensorSpec, pack
 from siftfunnel.shared.wire import SealedCodec, calibrate_tensors

@@ -6,6 +6,7 @@ import zlib
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path, PurePosixPath
 
 from siftfunnel.lab.data.images import DataError
@@ -20,18 +21,21 @@ class StoredPicture:
     """A picture that has not been read yet.
 
     Attributes:
-        label: Its class folder's name.
-        file: Its file's name.
-        where: Archive and member, for messages.
+        label: The name of the folder that it lies in; empty where there is none.
+        path: Where it lies within its folder or archive.
+        where: The same with the archive before it, for messages.
         read: Returns the encoded bytes; ``DataError`` when the archive is damaged.
-        folder: Its folder within a tar, without ``..``; empty elsewhere.
     """
 
     label: str
-    file: str
+    path: PurePosixPath
     where: str
     read: Callable[[], bytes]
-    folder: Path = Path()
+
+    @property
+    def file(self) -> str:
+        """Its file's name."""
+        return self.path.name
 
     @property
     def name(self) -> str:
@@ -58,21 +62,6 @@ def _refuse_empty_classes(found: Iterable[str], folders: Iterable[str], source: 
             + (f" (nor have {len(empty) - 5} more)" if len(empty) > 5 else "")
             + f"; add pictures ({', '.join(sorted(PICTURE_SUFFIXES))}) or remove the folder"
         )
-
-
-def list_class_folder(path: Path) -> list[StoredPicture]:
-    """The pictures of a directory whose sub-directories are the classes, sorted.
-
-    Raises:
-        DataError: no such directory, or a class without pictures.
-    """
-    if not path.is_dir():
-        raise DataError(f"{path}: no such directory")
-    files = sorted(p for p in path.glob("*/*") if is_picture(p.name) and not p.parent.name.startswith("."))
-    folders = [p.name for p in path.iterdir() if p.is_dir() and not p.name.startswith(".")]
-    if files:
-        _refuse_empty_classes({p.parent.name for p in files}, folders, path)
-    return [StoredPicture(p.parent.name, p.name, str(p), p.read_bytes) for p in files]
 
 
 @contextmanager
@@ -106,69 +95,91 @@ def read_member(archive: tarfile.TarFile, member: tarfile.TarInfo, path: Path) -
 
 
 @contextmanager
-def open_class_tar(path: Path) -> Iterator[list[StoredPicture]]:
-    """The pictures of a tar of ``<class>/<file>``, sorted by member; readable inside the ``with``.
-
-    Raises:
-        DataError: no tar archive, cut off, a picture outside a class folder, or a class without pictures.
-    """
-    with open_tar(path) as (archive, members):
-        pictures = sorted((m for m in members if m.isfile() and is_picture(m.name)), key=lambda m: m.name)
-        depths = set()
-        for member in pictures:
-            parts = Path(member.name).parts
-            if ".." in parts or Path(member.name).is_absolute():
-                raise DataError(f"{path}: member {member.name} points outside of the archive; pack it again")
-            if len(parts) < 2:
-                raise DataError(f"{path}: member {member.name} has no class folder; expected <class>/<file>")
-            depths.add(len(parts) - 1)
-        folders = [Path(m.name).name for m in members if m.isdir() and len(Path(m.name).parts) in depths]
-        _refuse_empty_classes({Path(m.name).parts[-2] for m in pictures}, folders, path)
-
-        def reader(member: tarfile.TarInfo) -> Callable[[], bytes]:
-            return lambda: read_member(archive, member, path)
-
-        yield [
-            StoredPicture(
-                Path(m.name).parts[-2], Path(m.name).name, f"{path}:{m.name}", reader(m), Path(m.name).parent
-            )
-            for m in pictures
-        ]
-
-
-@contextmanager
-def open_picture_zip(path: Path, label: str) -> Iterator[list[StoredPicture]]:
-    """The pictures of a zip, wherever in it they lie, sorted by name and all of one class.
-
-    Raises:
-        DataError: no zip archive, cut off, or no pictures in it.
-    """
+def _open_zip(path: Path) -> Iterator[zipfile.ZipFile]:
     require_file(path)
     try:
         archive = zipfile.ZipFile(path)
     except _ARCHIVE_ERRORS as error:
         raise DataError(f"{path}: cannot be opened as a zip archive ({error}): {FETCH_AGAIN}") from error
     with archive:
-        names = sorted(n for n in archive.namelist() if is_picture(n) and not n.startswith("__MACOSX/"))
-        if not names:
-            raise DataError(
-                f"{path}: no pictures in this zip ({len(archive.namelist())} other members); "
-                f"expected {', '.join(sorted(PICTURE_SUFFIXES))}"
-            )
-
-        def reader(name: str) -> Callable[[], bytes]:
-            def read() -> bytes:
-                try:
-                    return archive.read(name)
-                except (*_ARCHIVE_ERRORS, RuntimeError) as error:  # RuntimeError: encrypted
-                    raise DataError(f"{path}: {name} cannot be read ({error}): {FETCH_AGAIN}") from error
-
-            return read
-
-        yield [StoredPicture(label, PurePosixPath(n).name, f"{path}:{n}", reader(n)) for n in names]
+        yield archive
 
 
-def list_flat_folder(path: Path, label: str) -> list[StoredPicture]:
-    """The pictures anywhere below a directory, sorted by path and all of one class."""
-    files = sorted(p for p in path.rglob("*") if is_picture(p.name))
-    return [StoredPicture(label, p.name, str(p), p.read_bytes) for p in files]
+def _read_zipped(archive: zipfile.ZipFile, name: str, path: Path) -> bytes:
+    try:
+        return archive.read(name)
+    except (*_ARCHIVE_ERRORS, RuntimeError) as error:  # RuntimeError: encrypted
+        raise DataError(f"{path}: {name} cannot be read ({error}): {FETCH_AGAIN}") from error
+
+
+def _stored(name: str, where: str, read: Callable[[], bytes]) -> StoredPicture:
+    path = PurePosixPath(name)
+    return StoredPicture(path.parent.name, path, where, read)
+
+
+def _in_folder(files: Iterable[Path], place: Path) -> list[StoredPicture]:
+    found = sorted(path for path in files if is_picture(path.name) and path.is_file())
+    return [_stored(path.relative_to(place).as_posix(), str(path), path.read_bytes) for path in found]
+
+
+def _in_tar(archive: tarfile.TarFile, members: Iterable[tarfile.TarInfo], place: Path) -> list[StoredPicture]:
+    found = sorted((m for m in members if m.isfile() and is_picture(m.name)), key=lambda m: m.name)
+    return [_stored(m.name, f"{place}:{m.name}", partial(read_member, archive, m, place)) for m in found]
+
+
+@contextmanager
+def open_pictures(place: Path) -> Iterator[list[StoredPicture]]:
+    """Every picture below a folder, or in a tar or zip, sorted by path; readable inside the ``with``.
+
+    Raises:
+        DataError: nothing there, no such archive, cut off, or a zip without pictures.
+    """
+    if place.is_dir():
+        yield _in_folder(place.rglob("*"), place)
+    elif place.suffix == ".zip":
+        with _open_zip(place) as archive:
+            names = sorted(n for n in archive.namelist() if is_picture(n) and not n.startswith("__MACOSX/"))
+            if not names:
+                raise DataError(
+                    f"{place}: no pictures in this zip ({len(archive.namelist())} other members); "
+                    f"expected {', '.join(sorted(PICTURE_SUFFIXES))}"
+                )
+            yield [_stored(n, f"{place}:{n}", partial(_read_zipped, archive, n, place)) for n in names]
+    else:
+        with open_tar(place) as (opened, members):
+            yield _in_tar(opened, members, place)
+
+
+@contextmanager
+def open_classes(place: Path) -> Iterator[list[StoredPicture]]:
+    """The pictures of a folder or a tar of ``<class>/<file>``, sorted by path; readable inside the ``with``.
+
+    In a tar the class folders may lie deeper.
+
+    Raises:
+        DataError: no tar archive, cut off, a picture of a tar outside a class folder, or a class without
+            pictures.
+    """
+    if place.is_dir():
+        found = [p for p in _in_folder(place.glob("*/*"), place) if not p.label.startswith(".")]
+        folders = [p.name for p in place.iterdir() if p.is_dir() and not p.name.startswith(".")]
+        if found:
+            _refuse_empty_classes({p.label for p in found}, folders, place)
+        yield found
+        return
+    with open_tar(place) as (archive, members):
+        pictures = _in_tar(archive, members, place)
+        for picture in pictures:
+            if ".." in picture.path.parts or picture.path.is_absolute():
+                raise DataError(
+                    f"{place}: member {picture.path} points outside of the archive; pack it again"
+                )
+            if not picture.label:
+                raise DataError(
+                    f"{place}: member {picture.path} has no class folder; expected <class>/<file>"
+                )
+        depths = {len(picture.path.parts) - 1 for picture in pictures}
+        inside = [PurePosixPath(member.name) for member in members if member.isdir()]
+        folders = [path.name for path in inside if len(path.parts) in depths]
+        _refuse_empty_classes({picture.label for picture in pictures}, folders, place)
+        yield pictures

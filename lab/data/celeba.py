@@ -7,14 +7,13 @@ too; which ones is not published, so they are read from ``celeba_exclude.txt`` b
 name per line), where there is one.
 """
 
-from collections.abc import Iterator
-from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 from PIL import Image
 
-from siftfunnel.lab.data.archives import StoredPicture, list_flat_folder, open_picture_zip
+from siftfunnel.lab.data.archives import open_pictures
 from siftfunnel.lab.data.cache import cached_set
 from siftfunnel.lab.data.decoding import decode_pictures, resized
 from siftfunnel.lab.data.images import DataError, ImageSet, Splits, seeded_parts
@@ -57,15 +56,6 @@ def find_celeba(data: Path) -> Path | None:
     return find(data, (ZIP, FOLDER, NPZ), ROOMS)
 
 
-@contextmanager
-def _pictures(source: Path) -> Iterator[list[StoredPicture]]:
-    if source.is_dir():
-        yield list_flat_folder(source, CLASSES[0])
-    else:
-        with open_picture_zip(source, CLASSES[0]) as pictures:
-            yield pictures
-
-
 def _excluded(source: Path) -> tuple[list[Path], frozenset[str]]:
     path = source.parent / EXCLUDE
     if not path.is_file():
@@ -78,14 +68,14 @@ def _read(source: Path, excluded: frozenset[str], size: int) -> ImageSet:
         with open_npz(source) as arrays:
             images = arrays.pictures("celeba")
         return resized(ImageSet(images, np.zeros(len(images), np.int64), CLASSES), size)
-    with _pictures(source) as pictures:
+    with open_pictures(source) as pictures:
         unknown = excluded - {picture.file for picture in pictures}
         if unknown:
             raise DataError(
                 f"{source.parent / EXCLUDE}: {len(unknown)} names are no pictures of {source.name}, "
                 f"for instance {min(unknown)}"
             )
-        kept = [picture for picture in pictures if picture.file not in excluded]
+        kept = [replace(each, label=CLASSES[0]) for each in pictures if each.file not in excluded]
         return decode_pictures(kept, source, size, crop_celeba)
 
 

@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from siftfunnel.lab.data.archives import list_class_folder, open_class_tar
+from siftfunnel.lab.data.archives import open_classes
 from siftfunnel.lab.data.cache import cached_set
 from siftfunnel.lab.data.decoding import read_classes
 from siftfunnel.lab.data.images import DataError, ImageSet, Splits, grouped_parts
@@ -52,9 +52,7 @@ def read_groups(path: Path, names: Sequence[str]) -> NDArray[np.int64]:
 
 
 def _names(source: Path) -> list[str]:
-    if source.is_dir():
-        return [picture.name for picture in list_class_folder(source)]
-    with open_class_tar(source) as pictures:
+    with open_classes(source) as pictures:
         return [picture.name for picture in pictures]
 
 

@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from siftfunnel.lab.data.archives import StoredPicture, list_class_folder, open_class_tar
+from siftfunnel.lab.data.archives import StoredPicture, open_classes
 from siftfunnel.lab.data.images import DataError, ImageSet
 from siftfunnel.shared.pictures import PICTURE_SUFFIXES, ImageError, open_image
 
@@ -117,17 +117,11 @@ def _failures_text(failures: list[str], count: int, source: Path) -> str:
     )
 
 
-def read_class_tar(path: Path, size: int | None = None) -> ImageSet:
-    """Read a tar of class folders whole."""
-    with open_class_tar(path) as pictures:
-        return decode_pictures(pictures, path, size)
+def read_classes(place: Path, size: int | None = None) -> ImageSet:
+    """Read a tar or a directory of class folders whole.
 
-
-def read_class_folder(path: Path, size: int | None = None) -> ImageSet:
-    """Read a directory whose sub-directories are the classes."""
-    return decode_pictures(list_class_folder(path), path, size)
-
-
-def read_classes(path: Path, size: int | None = None) -> ImageSet:
-    """Read a tar or a directory of class folders."""
-    return read_class_folder(path, size) if path.is_dir() else read_class_tar(path, size)
+    Raises:
+        DataError: nothing there, or see ``archives.open_classes`` and ``decode_pictures``.
+    """
+    with open_classes(place) as pictures:
+        return decode_pictures(pictures, place, size)

@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from siftfunnel.lab.data.cache import cached_set
-from siftfunnel.lab.data.decoding import read_class_tar
+from siftfunnel.lab.data.decoding import read_classes
 from siftfunnel.lab.data.images import DataError, ImageSet, Splits, grouped_parts
 from siftfunnel.lab.data.places import find, require_data
 
@@ -23,7 +23,7 @@ def _read(data: Path, name: str, cache: Path | None, size: int | None) -> ImageS
     path = find(data, (f"{name}.tar",), ("faces",))
     if path is None:
         raise DataError(f"{data}: {name}.tar is not there, nor in {data / 'faces'}")
-    return cached_set(cache, f"faces-{name}", [path], size, lambda: read_class_tar(path, size))
+    return cached_set(cache, f"faces-{name}", [path], size, lambda: read_classes(path, size))
 
 
 def _load(data: Path | None, cache: Path | None, size: int | None, dataset: str, auxiliary: str) -> Splits:

@@ -1,4 +1,4 @@
-"""The npz layouts of the paper's released code, read without pickle, and a writer for whole splits.
+"""The npz layouts of the paper's released code, read without pickle.
 
     train_data, train_labels, test_data, test_labels, auxiliary_data, auxiliary_labels
 
@@ -171,18 +171,3 @@ def load_parts_npz(
     held_back = round(len(train) * VALIDATION_OF_TRAIN)
     rest, validation = seeded_parts(len(train), (len(train) - held_back, held_back), seed)
     return Splits(train.take(rest), train.take(validation), parts["test"], parts["auxiliary"])
-
-
-def save_parts_npz(splits: Splits, path: Path) -> None:
-    """Write splits as one compressed npz that ``load_parts_npz`` reads back as the same parts.
-
-    For carrying a small profile's pictures to another machine as one file.
-    """
-    arrays: dict[str, NDArray[Any]] = {
-        "classes": np.array(splits.train.classes),
-        "auxiliary_classes": np.array(splits.auxiliary.classes),
-    }
-    for name, part in splits.parts().items():
-        arrays[f"{name}_data"], arrays[f"{name}_labels"] = part.images_NHWC, part.labels
-    path.parent.mkdir(parents=True, exist_ok=True)
-    np.savez_compressed(path, **arrays)  # type: ignore[arg-type]  # no array is named allow_pickle

@@ -20,7 +20,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from siftfunnel.lab.data.archives import open_class_tar
+from siftfunnel.lab.data.archives import open_classes
 from siftfunnel.lab.data.cifar10 import BATCHES, iterate_batches
 from siftfunnel.lab.data.decoding import decode_rgb
 from siftfunnel.lab.data.images import DataError
@@ -115,14 +115,13 @@ def unpack_class_tar(archive: Path, out: Path, show: Show) -> int:
     Files of one folder that differ in their suffix alone keep it: ``1.jpg`` and ``1.bmp`` become
     ``1.jpg.png`` and ``1.bmp.png``.
     """
-    with open_class_tar(archive) as pictures:
+    with open_classes(archive) as pictures:
         if not pictures:
             raise DataError(f"{archive}: no pictures found; expected members <class>/<file>")
-        stems = Counter(picture.folder / Path(picture.file).stem for picture in pictures)
+        stems = Counter(picture.path.with_suffix("") for picture in pictures)
         for picture in pictures:
-            stem = Path(picture.file).stem
-            name = stem if stems[picture.folder / stem] == 1 else picture.file
-            _write_png(decode_rgb(picture.read(), picture.where), out / picture.folder / f"{name}.png")
+            name = picture.path.stem if stems[picture.path.with_suffix("")] == 1 else picture.file
+            _write_png(decode_rgb(picture.read(), picture.where), out / picture.path.parent / f"{name}.png")
     show(f"{archive.name}: {len(pictures)} pictures")
     return len(pictures)
 

@@ -23,8 +23,8 @@ from torch import nn
 from siftfunnel.lab.data.images import ImageSet
 from siftfunnel.lab.defences.losses import distance_correlation_unbiased
 from siftfunnel.lab.device import DeviceModel
-from siftfunnel.lab.export.folding import folded_copy, round_to_half
-from siftfunnel.lab.export.graph import write_onnx
+from siftfunnel.lab.graphs.folding import folded_copy, round_to_half
+from siftfunnel.lab.graphs.writing import write_onnx
 from siftfunnel.lab.networks.split import SplitNetwork, count_parameters
 from siftfunnel.lab.onnx_runner import Runner
 from siftfunnel.lab.provenance import provenance

@@ -8,8 +8,7 @@ from siftfunnel.lab.faces.beard import draw_beard
 from siftfunnel.lab.faces.canvas import Canvas
 from siftfunnel.lab.faces.clothing import draw_clothes, draw_glasses
 from siftfunnel.lab.faces.features import draw_brows, draw_eyes, draw_mouth, draw_nose
-from siftfunnel.lab.faces.hair import draw_front_hair
-from siftfunnel.lab.faces.hair_behind import draw_back_hair
+from siftfunnel.lab.faces.hair import draw_back_hair, draw_front_hair
 from siftfunnel.lab.faces.head import draw_ears, draw_face, draw_neck, face_outline, shade_map
 from siftfunnel.lab.faces.identity import Identity
 from siftfunnel.lab.faces.pose import Pose, Take, draw_take

@@ -6,7 +6,6 @@ import platform
 from importlib.metadata import version
 from pathlib import Path
 
-import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
 from siftfunnel.lab.faces.cast import TARGET_NAMES
@@ -123,8 +122,3 @@ def _rounded(picture_HWC: Pictures, zoom: int) -> Image.Image:
     ImageDraw.Draw(corners).rounded_rectangle((0, 0, 4 * side - 1, 4 * side - 1), radius=32 * zoom, fill=255)
     tile.putalpha(corners.resize((side, side), Image.Resampling.BOX))
     return tile
-
-
-def difference(first_HWC: Pictures, second_HWC: Pictures) -> float:
-    """Mean absolute difference of two pictures in grey levels; 0.0 for equal ones."""
-    return float(np.abs(first_HWC.astype(np.int16) - second_HWC.astype(np.int16)).mean())

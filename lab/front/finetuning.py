@@ -15,9 +15,9 @@ import torch
 from numpy.typing import NDArray
 
 from siftfunnel.lab.data.images import DataError, ImageSet, Splits
-from siftfunnel.lab.export.unfolding import load_from_bundle
 from siftfunnel.lab.front.pictures import PictureCoding
 from siftfunnel.lab.front.points import Point, accuracy_fields
+from siftfunnel.lab.graphs.unfolding import load_from_bundle
 from siftfunnel.lab.provenance import provenance
 from siftfunnel.lab.training.checkpoints import RunFolder
 from siftfunnel.lab.training.classifier import (

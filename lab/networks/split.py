@@ -3,8 +3,12 @@
     x --> edge --> stage --> z ~~ network ~~> cloud --> logits
 
 ``stage`` is what a defence does to the feature on the device; it acts in training and inference alike and is
-the identity elsewhere. ``companion`` is a network that a defence trains beside the classifier and that is
-never deployed.
+the identity elsewhere. One that draws noise says so (``stochastic``), and by which factor the mean of many
+observations of one picture must be multiplied to give the clean feature (``gain``): what an attacker who
+averages needs. It draws from PyTorch's global generator, so that a training can resume; a device draws from
+the operating system (``shared/stages.py``).
+
+``companion`` is a network that a defence trains beside the classifier and that is never deployed.
 """
 
 from typing import NamedTuple

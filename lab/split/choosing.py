@@ -9,6 +9,7 @@ from collections.abc import Callable, Sequence
 from functools import cache, partial
 from pathlib import Path
 
+from siftfunnel.lab.data.images import DataError
 from siftfunnel.lab.onnx_graphs import NetworkError
 from siftfunnel.lab.split.cuts import Cut, find_cuts
 from siftfunnel.lab.split.features import Say
@@ -106,12 +107,22 @@ def chosen_cut(
 
     def funnel_there(cut: Cut) -> int:
         say(f"what a funnel at {cut.name} costs the device:")
-        return funnel_macs(cut_only(network, cut, spec, place), settings, say)
+        try:
+            return funnel_macs(cut_only(network, cut, spec, place), settings, say)
+        except DataError:
+            raise
+        except ValueError as error:
+            # no step reaches a target there: another cut may
+            say(f"none at {cut.name}: {error}")
+            return _most_funnel(cut)
 
     if budget.link is None:
         cut = choose_cut(find_cuts(network), budget, funnel_there)
     else:
-        say("milliseconds of the device are those of one thread of this machine, the cloud's a quarter")
+        say(
+            "milliseconds of the device are those of one thread of this machine; the cloud is taken to be "
+            f"{CLOUD_SPEED:g} times as fast"
+        )
         whole = network.runner.milliseconds(network.random_frames(network.frames_per_run or 1))
         timed = partial(device_milliseconds, network)
         cut = choose_cut(find_cuts(network), budget, funnel_there, timed, whole)

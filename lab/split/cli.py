@@ -6,7 +6,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from siftfunnel.lab.arguments import say
-from siftfunnel.lab.split.asked import (
+from siftfunnel.lab.split.fit_cli import add_export, add_fit, add_train
+from siftfunnel.lab.split.network_flags import (
     DEFAULT_PRESET,
     LABELS_HELP,
     add_classes,
@@ -17,7 +18,6 @@ from siftfunnel.lab.split.asked import (
     changes,
     open_network,
 )
-from siftfunnel.lab.split.fit_cli import add_export, add_fit, add_train
 
 if TYPE_CHECKING:
     from siftfunnel.lab.split.checking import Finding, Pictures

@@ -12,15 +12,15 @@ from siftfunnel.lab.onnx_graphs import NetworkError, exceeds_protobuf
 from siftfunnel.lab.provenance import provenance
 from siftfunnel.lab.split.cuts import Cut, Flow
 from siftfunnel.lab.split.features import Ends, Say, Seen, see
-from siftfunnel.lab.split.fitting import Funnel, fit_funnel
+from siftfunnel.lab.split.fit_steps import FitSteps
 from siftfunnel.lab.split.folder import SCHEMA, SplitRun, load_run, require_own, save_run
+from siftfunnel.lab.split.funnel import Funnel, fit_funnel
 from siftfunnel.lab.split.halves import Halves, halves
 from siftfunnel.lab.split.network import Network
 from siftfunnel.lab.split.pictures import LEAST_FITTED, MOST_FITTED, MOST_HELD_OUT, grey_ones, read_parts
 from siftfunnel.lab.split.points import Point, find_points, told_points
 from siftfunnel.lab.split.prepare import draws_noise
 from siftfunnel.lab.split.settings import FitSettings
-from siftfunnel.lab.split.steps import Steps
 from siftfunnel.shared import manifest_fields as told
 from siftfunnel.shared.input_spec import InputSpec
 
@@ -90,7 +90,7 @@ def fit_run(run: SplitRun, settings: FitSettings, folder: Path, say: Say) -> Spl
         "outputs": [told.as_json(output) for output in run.halves.outputs],
         "pictures": pictures.sha256,
     }
-    keep = Steps(folder, about, asdict(settings))
+    keep = FitSteps(folder, about, asdict(settings))
     if keep.is_whole:
         say(f"{folder} holds this run already; delete it to fit it anew")
         return load_run(folder)
@@ -122,7 +122,7 @@ def funnel_macs(run: SplitRun, settings: FitSettings, say: Say) -> int:
     if settings.funnel == "none":
         return 0
     fitted, held_out = _seen(run, read_parts(run.pictures, run.spec), say)
-    whole = _whole_funnel(run.ends, fitted, held_out, settings, say, Steps())
+    whole = _whole_funnel(run.ends, fitted, held_out, settings, say, FitSteps())
     return find_points(run.ends, whole, fitted, held_out, settings.targets, say)[0].macs
 
 
@@ -137,7 +137,7 @@ def _seen(run: SplitRun, pictures: OwnPictures, say: Say) -> tuple[Seen, Seen]:
 
 
 def _fitted(
-    run: SplitRun, fitted: Seen, held_out: Seen, settings: FitSettings, say: Say, keep: Steps
+    run: SplitRun, fitted: Seen, held_out: Seen, settings: FitSettings, say: Say, keep: FitSteps
 ) -> tuple[Funnel | None, tuple[Point, ...], dict[str, Any]]:
     if settings.funnel == "none":
         return None, (), {}
@@ -153,7 +153,7 @@ def _fitted(
 
 
 def _whole_funnel(
-    ends: Ends, fitted: Seen, held_out: Seen, settings: FitSettings, say: Say, keep: Steps
+    ends: Ends, fitted: Seen, held_out: Seen, settings: FitSettings, say: Say, keep: FitSteps
 ) -> Funnel:
     wanted = [target.bytes for target in settings.targets if target.bytes is not None]
     return fit_funnel(ends, fitted, held_out, float(np.median(wanted)) if wanted else None, say, keep)

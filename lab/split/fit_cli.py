@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from siftfunnel.lab.arguments import add_settings, prepare_torch, say, settings_of
-from siftfunnel.lab.split.asked import (
+from siftfunnel.lab.split.network_flags import (
     LABELS_HELP,
     add_classes,
     add_images,

@@ -20,14 +20,15 @@ from safetensors import numpy as stored_arrays
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
+from siftfunnel.lab.attacks.chunks import write_json
 from siftfunnel.lab.onnx_graphs import copy_of
 from siftfunnel.lab.split.features import Ends
-from siftfunnel.lab.split.fitting import Funnel
+from siftfunnel.lab.split.fit_steps import ABOUT, STEPS
+from siftfunnel.lab.split.funnel import Funnel
 from siftfunnel.lab.split.halves import Halves, with_weights
 from siftfunnel.lab.split.linear import Refinement, TensorFunnel
 from siftfunnel.lab.split.points import Point
 from siftfunnel.lab.split.settings import Target
-from siftfunnel.lab.split.steps import ABOUT, STEPS
 from siftfunnel.lab.training.checkpoints import RUN, RunFolderError
 from siftfunnel.shared import manifest_fields as told
 from siftfunnel.shared.input_spec import InputSpec
@@ -129,25 +130,19 @@ def save_run(folder: Path, run: SplitRun) -> None:
     for name, half in ((EDGE, run.halves.edge), (CLOUD, run.halves.cloud)):
         onnx.save_model(copy_of(half), str(folder / name))
     if run.funnel is not None:
-        save_file(
-            {
-                f"{number}.{name}": getattr(part, name).contiguous()
-                for number, part in enumerate(run.funnel.parts)
-                for name in _PARTS
-            }
-            | {
-                f"{number}.{name}": value.contiguous()
-                for number, part in enumerate(run.funnel.parts)
-                if part.refinement is not None
-                for name, value in vars(part.refinement).items()
-            },
-            folder / FUNNEL,
-        )
+        save_file(_matrices(run.funnel), folder / FUNNEL)
     if run.weights:
         stored_arrays.save_file(dict(run.weights), folder / WEIGHTS)
-    partial = folder / (RUN + ".partial")
-    partial.write_text(json.dumps(_as_json(run), indent=1) + "\n")
-    partial.replace(folder / RUN)
+    write_json(folder / RUN, _as_json(run))
+
+
+def _matrices(funnel: Funnel) -> dict[str, Tensor]:
+    stored: dict[str, Tensor] = {}
+    for number, part in enumerate(funnel.parts):
+        refined = vars(part.refinement) if part.refinement else {}
+        values = {name: getattr(part, name) for name in _PARTS} | refined
+        stored |= {f"{number}.{name}": value.contiguous() for name, value in values.items()}
+    return stored
 
 
 def load_run(folder: Path) -> SplitRun:

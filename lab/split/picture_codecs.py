@@ -89,7 +89,7 @@ def picture_curves(
         say: Shows progress.
         folder: Where curves are kept; another network, input, pictures or encoder is measured anew.
     """
-    file = folder / f"{_key(ends, pixels_NHWC, spec)}.json"
+    file = folder / f"{_key(ends, pixels_NHWC, spec, seen.likeness.measure)}.json"
     if not file.is_file():
         curves = [_measured(kind, ends, pixels_NHWC, spec, seen, say) for kind in KINDS]
         folder.mkdir(parents=True, exist_ok=True)
@@ -98,9 +98,10 @@ def picture_curves(
     return tuple(Curve(kind, tuple(Quality(**each) for each in stored[kind])) for kind in KINDS)
 
 
-def _key(ends: Ends, pixels_NHWC: NDArray[np.uint8], spec: InputSpec) -> str:
+def _key(ends: Ends, pixels_NHWC: NDArray[np.uint8], spec: InputSpec, measure: str) -> str:
     """Of everything that a curve depends on."""
-    digest = sha256(repr((spec, QUALITIES, pixels_NHWC.shape, PIL.__version__)).encode())
+    words = (spec, ends.halves.outputs, measure, QUALITIES, pixels_NHWC.shape, PIL.__version__)
+    digest = sha256(repr(words).encode())
     for graph in (ends.halves.edge, ends.halves.cloud):
         digest.update(graph.SerializeToString(deterministic=True))
     digest.update(np.ascontiguousarray(pixels_NHWC).tobytes())

@@ -10,9 +10,9 @@ from numpy.typing import NDArray
 
 from siftfunnel.lab.metrics.intervals import accuracy_interval, ci95_of_mean
 from siftfunnel.lab.split.features import Arrays, Ends, Say, Seen
-from siftfunnel.lab.split.fitting import Funnel, estimated_bytes, quantised, step_for
+from siftfunnel.lab.split.fit_steps import FitSteps
+from siftfunnel.lab.split.funnel import Funnel, estimated_bytes, quantised, step_for
 from siftfunnel.lab.split.settings import Target
-from siftfunnel.lab.split.steps import Steps
 from siftfunnel.shared.json_fields import Fields
 from siftfunnel.shared.manifest import CodecSpec
 from siftfunnel.shared.manifest_fields import as_json, read_codec
@@ -75,14 +75,14 @@ def find_points(
     held_out: Seen,
     targets: Sequence[Target],
     say: Say,
-    keep: Steps | None = None,
+    keep: FitSteps | None = None,
 ) -> tuple[Funnel, tuple[Point, ...]]:
     """A step and a codec for each target, and the funnel with the channels that they need.
 
     Steps are found by estimates first, channels that are zero at the finest are dropped, then real payloads
     of held-out pictures mend the steps of byte targets. What is finished is kept, if there is where.
     """
-    keep = keep or Steps()
+    keep = keep or FitSteps()
     known, z = funnel.encode(fitted.tensors), funnel.encode(held_out.tensors)
     steps = [
         float(

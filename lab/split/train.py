@@ -10,13 +10,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from siftfunnel.lab.data.own import OwnPictures
+from siftfunnel.lab.split.distillation import FunnelTask, thumbnails, train_funnel
 from siftfunnel.lab.split.features import Say, Seen, see
+from siftfunnel.lab.split.fit_steps import FIT
 from siftfunnel.lab.split.folder import SplitRun, load_run, require_own, save_run
 from siftfunnel.lab.split.pictures import MOST_FITTED, MOST_HELD_OUT, read_parts, required_labels
 from siftfunnel.lab.split.points import find_points, told_points
 from siftfunnel.lab.split.settings import TrainSettings
-from siftfunnel.lab.split.steps import FIT
-from siftfunnel.lab.split.training import FunnelTask, thumbnails, train_funnel
 from siftfunnel.lab.training.checkpoints import RunFolderError
 from siftfunnel.shared.onnx_torch import UnsupportedOperatorError
 

@@ -12,8 +12,8 @@ from siftfunnel.lab.defences.losses import distance_correlation_squared, distanc
 from siftfunnel.lab.evaluation.information import Pairs, information_of
 from siftfunnel.lab.evaluation.scores import REFERENCE_SEED
 from siftfunnel.lab.evaluation.subject import observed
-from siftfunnel.lab.export.folding import folded_copy, round_to_half
-from siftfunnel.lab.export.graph import write_onnx
+from siftfunnel.lab.graphs.folding import folded_copy, round_to_half
+from siftfunnel.lab.graphs.writing import write_onnx
 from siftfunnel.lab.metrics.cost import count_as_torchsummary, measure_edge
 from siftfunnel.lab.metrics.intervals import accuracy_interval, learned_nothing
 from siftfunnel.lab.metrics.mine import MutualInformation, authors_mine, mine

@@ -11,7 +11,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from siftfunnel.lab.export.graph_input import graph_input, is_plain
+from siftfunnel.lab.graphs.graph_input import graph_input, is_plain
 from siftfunnel.lab.onnx_graphs import NetworkError
 from siftfunnel.lab.onnx_runner import End, Runner
 from siftfunnel.shared.digests import sha256_hex

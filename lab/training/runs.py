@@ -22,7 +22,7 @@ from torch import Tensor
 from siftfunnel.lab.arguments import say
 from siftfunnel.lab.data.datasets import load_splits
 from siftfunnel.lab.data.images import ImageSet, Splits
-from siftfunnel.lab.export.unfolding import load_from_bundle
+from siftfunnel.lab.graphs.unfolding import load_from_bundle
 from siftfunnel.lab.metrics.intervals import learned_nothing
 from siftfunnel.lab.networks.split import SplitNetwork
 from siftfunnel.lab.training.checkpoints import RUN, Progress, RunFolder, RunFolderError
@@ -273,8 +273,8 @@ def settled(wanted: Recipe, splits: Splits, folder: Path, start_from: Path | Non
     elif normalisation is None and wanted.dataset not in PAPER_STATISTICS:
         mean, std = splits.train.channel_statistics()
         normalisation = Normalisation(
-            _three(mean),
-            _three([max(value, LEAST_DEVIATION) for value in std]),
+            tuple(round(value, 4) for value in mean),
+            tuple(round(max(value, LEAST_DEVIATION), 4) for value in std),
             f"of the {len(splits.train):,} training pictures of {wanted.dataset} at "
             f"{wanted.input_size}x{wanted.input_size}",
         )
@@ -288,17 +288,7 @@ def _normalisation_of(start: Path) -> Normalisation | None:
     spec, paper = bundle.manifest.input, InputSpec(height=1, width=1)
     if (spec.mean, spec.std) == (paper.mean, paper.std):
         return None
-    return Normalisation(_of_three(spec.mean), _of_three(spec.std), f"that of the bundle {bundle.name}")
-
-
-def _of_three(values: tuple[float, ...]) -> tuple[float, float, float]:
-    one, two, three = values
-    return one, two, three
-
-
-def _three(values: Sequence[float]) -> tuple[float, float, float]:
-    one, two, three = (round(float(value), 4) for value in values)
-    return one, two, three
+    return Normalisation(spec.mean, spec.std, f"that of the bundle {bundle.name}")
 
 
 def _train_settled(

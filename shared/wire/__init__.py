@@ -9,11 +9,8 @@ Nothing is computed by a float network, and nothing in a payload says how large 
 
 from siftfunnel.shared.wire.calibrate import calibrate, calibrate_tensors, packed
 from siftfunnel.shared.wire.codec import (
-    Codec,
-    CodecSummary,
     SealedCodec,
     codec_by_name,
-    describe,
     make_codecs,
 )
 from siftfunnel.shared.wire.errors import CodecError
@@ -22,9 +19,7 @@ from siftfunnel.shared.wire.lattice_calibration import calibrate_lattice
 from siftfunnel.shared.wire.signed_calibration import calibrate_signed
 
 __all__ = [
-    "Codec",
     "CodecError",
-    "CodecSummary",
     "SealedCodec",
     "calibrate",
     "calibrate_lattice",
@@ -32,7 +27,6 @@ __all__ = [
     "calibrate_tensors",
     "check_codecs",
     "codec_by_name",
-    "describe",
     "make_codecs",
     "packed",
 ]

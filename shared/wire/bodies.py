@@ -11,7 +11,6 @@ from siftfunnel.shared.wire.errors import CodecError
 from siftfunnel.shared.wire.quantiser import Quantiser
 from siftfunnel.shared.wire.seal import SEAL_BYTES, Seal
 from siftfunnel.shared.wire.stack import one_run_each
-from siftfunnel.shared.wire.tables import entropy_bits
 
 HALF_MAX = 65504.0
 
@@ -26,14 +25,6 @@ class Body(Protocol):
     @property
     def most_bytes(self) -> int:
         """The longest payload that can be right."""
-
-    @property
-    def expected_bytes(self) -> float:
-        """The mean length on features like those it was calibrated on."""
-
-    @property
-    def precision(self) -> str:
-        """What a value becomes, for people."""
 
     def write(self, features: NDArray[np.float32], seal: Seal) -> bytes:
         """Encode finite float32 values, shape (channels, height * width)."""
@@ -53,8 +44,6 @@ class FloatBody:
         self._feature = feature
         self._dtype = np.dtype(dtype).newbyteorder("<")
         self.least_bytes = self.most_bytes = feature.size * self._dtype.itemsize + SEAL_BYTES
-        self.expected_bytes = float(self.most_bytes)
-        self.precision = dtype
 
     def write(self, features: NDArray[np.float32], seal: Seal) -> bytes:
         """See `Body`; float16 saturates instead of overflowing to infinity."""
@@ -77,8 +66,6 @@ class AffineBody:
         self._feature = feature
         self.quantiser = quantiser
         self.least_bytes = self.most_bytes = feature.size + SEAL_BYTES
-        self.expected_bytes = float(self.most_bytes)
-        self.precision = f"{quantiser.levels} levels, one step for all channels"
 
     def write(self, features: NDArray[np.float32], seal: Seal) -> bytes:
         """See `Body`."""
@@ -103,9 +90,6 @@ class TableBody:
         self.least_bytes = SEAL_BYTES
         # a level costs precision_bits at most, the coder loses less than one more, and ends in two words
         self.most_bytes = 4 * -(-feature.size * (precision_bits + 1) // 32) + 16 + SEAL_BYTES
-        # the tables' entropy, and half a word lost at the end
-        self.expected_bytes = float(entropy_bits(counts).sum()) * self._shape[1] / 8 + 2 + SEAL_BYTES
-        self.precision = f"{quantiser.levels} levels, one step and one table per channel, ANS"
 
     def write(self, features: NDArray[np.float32], seal: Seal) -> bytes:
         """See `Body`."""

@@ -7,8 +7,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from siftfunnel.shared.manifest import CodecSpec, TensorSpec
-from siftfunnel.shared.wire.kinds import AFFINE_LEVELS, encode_array
+from siftfunnel.shared.manifest import CodecKind, CodecSpec, FeatureSpec, TensorSpec
+from siftfunnel.shared.wire.context_body import ContextBody
+from siftfunnel.shared.wire.kinds import AFFINE_LEVELS, encode_array, make_body
 from siftfunnel.shared.wire.quantiser import Quantiser
 from siftfunnel.shared.wire.tables import PRECISION_BITS, counts_from_histogram
 
@@ -34,13 +35,7 @@ def calibrate(features_NCHW: NDArray[np.float32]) -> tuple[CodecSpec, ...]:
     Raises:
         ValueError: another rank or type, no features, NaN or infinity.
     """
-    if features_NCHW.ndim != 4 or features_NCHW.dtype != np.float32 or features_NCHW.size == 0:
-        raise ValueError(
-            "expected float32 features of shape (N, C, H, W), "
-            f"not {features_NCHW.dtype} {features_NCHW.shape}"
-        )
-    if not np.isfinite(features_NCHW).all():
-        raise ValueError("features hold NaN or infinity; check the edge half")
+    check_features(features_NCHW)
     channels = features_NCHW.shape[1]
     values = np.ascontiguousarray(features_NCHW.transpose(1, 0, 2, 3)).reshape(channels, -1)
     ranges = _candidate_ranges(values)
@@ -51,6 +46,49 @@ def calibrate(features_NCHW: NDArray[np.float32]) -> tuple[CodecSpec, ...]:
         _affine_codec(values),
         *tables,
     )
+
+
+def check_features(features_NCHW: NDArray[np.float32]) -> None:
+    """Refuse what no codec can be calibrated on.
+
+    Raises:
+        ValueError: another rank or type, no features, NaN or infinity.
+    """
+    if features_NCHW.ndim != 4 or features_NCHW.dtype != np.float32 or features_NCHW.size == 0:
+        raise ValueError(
+            "expected float32 features of shape (N, C, H, W), "
+            f"not {features_NCHW.dtype} {features_NCHW.shape}"
+        )
+    if not np.isfinite(features_NCHW).all():
+        raise ValueError("features hold NaN or infinity; check the edge half")
+
+
+def measured_codec(
+    name: str,
+    kind: CodecKind,
+    parameters: dict[str, Any],
+    features_NCHW: NDArray[np.float32],
+    times: float,
+    least_bytes: int,
+) -> CodecSpec:
+    """A codec that chooses tables by context, its mean payload on some features and its ceiling filled in.
+
+    Args:
+        name: of the codec.
+        kind: "lattice" or "signed".
+        parameters: all others of that kind.
+        features_NCHW: some hundred, on which the tables were counted.
+        times: the ceiling in mean payloads.
+        least_bytes: what the ceiling is at least, unless a payload is never as long.
+    """
+    channels, height, width = features_NCHW.shape[1:]
+    most_bytes = 4 * features_NCHW[0].size + 16
+    unmeasured = CodecSpec(name, kind, {**parameters, "most_bytes": most_bytes, "mean_bytes": 0.0})
+    body = make_body(unmeasured, FeatureSpec(channels, height, width))
+    assert isinstance(body, ContextBody)
+    mean_bytes = body.mean_bytes(features_NCHW.reshape(-1, channels, height * width))
+    ceiling = min(most_bytes, max(int(times * mean_bytes), least_bytes))
+    return CodecSpec(name, kind, {**parameters, "most_bytes": ceiling, "mean_bytes": round(mean_bytes, 2)})
 
 
 def calibrate_tensors(

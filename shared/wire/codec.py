@@ -1,7 +1,4 @@
-"""A codec as parties use it: `encode` and `decode`, checked on both ways, and what it does, for people."""
-
-from dataclasses import dataclass
-from typing import Protocol
+"""A codec as parties use it: `encode` and `decode`, checked on both ways."""
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,38 +10,8 @@ from siftfunnel.shared.wire.kinds import make_body
 from siftfunnel.shared.wire.seal import Seal
 
 
-class Codec(Protocol):
-    """Feature tensor to payload and back."""
-
-    @property
-    def name(self) -> str:
-        """What people call it: "q6"."""
-
-    @property
-    def index(self) -> int:
-        """What the wire calls it: its position in the manifest's list."""
-
-    @property
-    def max_payload_bytes(self) -> int:
-        """No payload of this codec is longer; known before a byte is decoded."""
-
-    def encode(self, features_CHW: NDArray[np.float32]) -> bytes:
-        """One sealed payload.
-
-        Raises:
-            CodecError: another shape or type, NaN or infinity.
-        """
-
-    def decode(self, payload: bytes) -> NDArray[np.float32]:
-        """The features of a payload, float32 CHW.
-
-        Raises:
-            CodecError: too long, truncated, damaged, or of another bundle or codec.
-        """
-
-
 class SealedCodec:
-    """The one implementation: a body coder of the codec's kind, sealed.
+    """Feature tensor to payload and back: a body coder of the codec's kind, sealed.
 
     Args:
         spec: from the manifest.
@@ -54,9 +21,10 @@ class SealedCodec:
         sent: the tensors that the feature is packed of; none where it is one tensor of this shape.
 
     Attributes:
-        max_payload_bytes: no payload of this codec is longer.
+        name: what people call it: "q6".
+        index: what the wire calls it: its position in the manifest's list.
+        max_payload_bytes: no payload of this codec is longer; known before a byte is decoded.
         min_payload_bytes: none is shorter.
-        expected_payload_bytes: mean length on features like those it was calibrated on.
 
     Raises:
         BundleError: a parameter of the spec is wrong.
@@ -78,10 +46,13 @@ class SealedCodec:
         self._seal = Seal(digest, index)
         self.max_payload_bytes = self.body.most_bytes
         self.min_payload_bytes = self.body.least_bytes
-        self.expected_payload_bytes = self.body.expected_bytes
 
     def encode(self, features_CHW: NDArray[np.float32]) -> bytes:
-        """See `Codec`."""
+        """One sealed payload.
+
+        Raises:
+            CodecError: another shape or type, NaN or infinity.
+        """
         if features_CHW.shape != self.feature.shape or features_CHW.dtype != np.float32:
             raise CodecError(
                 f"codec {self.name}: expected float32 features of shape {self.feature.shape}, "
@@ -92,7 +63,11 @@ class SealedCodec:
         return self.body.write(features_CHW.reshape(self.feature.channels, -1), self._seal)
 
     def decode(self, payload: bytes) -> NDArray[np.float32]:
-        """See `Codec`."""
+        """The features of a payload, float32 CHW.
+
+        Raises:
+            CodecError: too long, truncated, damaged, or of another bundle or codec.
+        """
         least, most = self.min_payload_bytes, self.max_payload_bytes
         if not least <= len(payload) <= most:
             wanted = str(least) if least == most else f"{least} to {most}"
@@ -134,49 +109,3 @@ def codec_by_name(codecs: tuple[SealedCodec, ...], name: str) -> SealedCodec:
             return codec
     known = ", ".join(codec.name for codec in codecs)
     raise CodecError(f"no codec {name!r} in this bundle; there are: {known}")
-
-
-@dataclass(frozen=True)
-class CodecSummary:
-    """What one codec does to a feature tensor.
-
-    Attributes:
-        index: on the wire.
-        name: for people.
-        kind: "float", "affine", "table", "lattice", "signed" or "packed".
-        precision: what a value becomes.
-        expected_payload_bytes: mean length on features like those it was calibrated on.
-        max_payload_bytes: no payload is longer.
-        bits_per_value: expected_payload_bytes spread over the tensor's values.
-    """
-
-    index: int
-    name: str
-    kind: str
-    precision: str
-    expected_payload_bytes: float
-    max_payload_bytes: int
-    bits_per_value: float
-
-    def __str__(self) -> str:
-        return (
-            f"{self.index} {self.name:<5} about {self.expected_payload_bytes:.0f} bytes a frame "
-            f"({self.bits_per_value:.2f} bits a value), at most {self.max_payload_bytes}: {self.precision}"
-        )
-
-
-def describe(codec: SealedCodec) -> CodecSummary:
-    """Summarise a codec.
-
-    The fp32 codec of a 12x8x8 feature has 3,076 expected bytes: 768 values of 4 bytes, and the seal.
-    """
-    expected = codec.expected_payload_bytes
-    return CodecSummary(
-        index=codec.index,
-        name=codec.name,
-        kind=codec.kind,
-        precision=codec.body.precision,
-        expected_payload_bytes=expected,
-        max_payload_bytes=codec.max_payload_bytes,
-        bits_per_value=8 * expected / codec.feature.size,
-    )

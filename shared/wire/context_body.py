@@ -47,24 +47,17 @@ class ContextBody:
         levels: Levels,
         most_level: int,
         tables: ContextTables,
-        precision: str,
         more: Iterable[NDArray[np.uint16]] = (),
     ) -> None:
         self._shape = (feature.channels, feature.height * feature.width)
         self._levels = levels
-        sent = tables.sent
-        self._head_runs = [(len(tables.counts), 0, 1), *_runs(tables.flags[sent], start=1)]
+        self._head_runs = [(len(tables.counts), 0, 1), *_runs(tables.flags[tables.sent], start=1)]
         # the largest level, halved that often, rounds to 0
         self._coarsest = (2 * most_level).bit_length()
         self._coder = make_tables([*_with_modes_and_digits(tables.counts, self._coarsest), *more])
         # the checksum and the one above it
         self.least_bytes = SEAL_BYTES + 1
         self.most_bytes = tables.most_bytes
-        self.expected_bytes = tables.mean_bytes
-        self.precision = (
-            f"{precision}, {len(tables.counts)} tables by context, ANS; "
-            f"{len(sent)} of {feature.channels} channels are ever sent"
-        )
         needed = len(self._write(np.zeros(self._shape, np.float32), self._coarsest, _FITS_ALWAYS))
         if needed > tables.most_bytes:
             raise ValueError(f"most_bytes is {tables.most_bytes}, but a feature of zeros takes {needed}")

@@ -22,7 +22,6 @@ class ContextTables:
             table of each level of a channel that is sent.
         counts: uint16, (tables, symbols), checked by `siftfunnel.shared.wire.tables`.
         most_bytes: the ceiling of a payload.
-        mean_bytes: the mean payload on the features that the tables were counted on.
 
     Raises:
         ValueError: a table that there is none of, no channel that is sent.
@@ -33,7 +32,6 @@ class ContextTables:
     choices: NDArray[np.uint8]
     counts: NDArray[np.uint16]
     most_bytes: int
-    mean_bytes: float
 
     def __post_init__(self) -> None:
         if not 1 <= len(self.counts) <= MAX_TABLES:

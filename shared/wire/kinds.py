@@ -68,8 +68,6 @@ class PackedBody:
         lengths = _LENGTH.size * len(parts)
         self.least_bytes = lengths + sum(body.least_bytes for body in bodies)
         self.most_bytes = lengths + sum(body.most_bytes for body in bodies)
-        self.expected_bytes = lengths + sum(body.expected_bytes for body in bodies)
-        self.precision = "; ".join(body.precision for body in bodies)
 
     def write(self, features: NDArray[np.float32], seal: Seal) -> bytes:
         """See `Body`."""
@@ -195,8 +193,8 @@ def _lattice_body(fields: Fields, feature: FeatureSpec) -> Body:
     contexts = _contexts(fields)
     precision_bits = fields.integer("precision_bits", 1, 24)
     tables = _tables(fields, feature, np.arange(channels), (channels, *contexts.shape), precision_bits)
-    levels, precision = lattice_levels(feature, steps, contexts, tables), f"{tables.symbols} levels"
-    return ContextBody(feature, levels, tables.symbols - 1, tables, f"{precision}, one step per channel")
+    levels = lattice_levels(feature, steps, contexts, tables)
+    return ContextBody(feature, levels, tables.symbols - 1, tables)
 
 
 def _signed_body(fields: Fields, feature: FeatureSpec) -> Body:
@@ -213,8 +211,7 @@ def _signed_body(fields: Fields, feature: FeatureSpec) -> Body:
     if mask_choices.max() >= len(mask_counts):
         raise ValueError(f"mask_choices name table {mask_choices.max()}; there are {len(mask_counts)}")
     levels = signed_levels(feature, step, contexts, tables, mask_choices)
-    precision = f"signed levels of {step:.4g} in all channels"
-    return ContextBody(feature, levels, LIMIT, tables, precision, mask_counts)
+    return ContextBody(feature, levels, LIMIT, tables, mask_counts)
 
 
 def _counts(fields: Fields, prefix: str, symbols: int, precision_bits: int) -> NDArray[np.uint16]:
@@ -227,13 +224,14 @@ def _counts(fields: Fields, prefix: str, symbols: int, precision_bits: int) -> N
 def _tables(
     fields: Fields, feature: FeatureSpec, kinds: NDArray[np.intp], shape: tuple[int, ...], precision_bits: int
 ) -> ContextTables:
+    # for who reads the manifest; nothing is decoded by it
+    fields.number("mean_bytes")
     return ContextTables(
         flags=_array(fields, "flags", "u1", feature.channels),
         kinds=kinds,
         choices=_array(fields, "choices", "u1", math.prod(shape)).reshape(shape),
         counts=_counts(fields, "", fields.integer("levels", 2, MAX_LEVELS), precision_bits),
         most_bytes=fields.integer("most_bytes", 1, 4 * feature.size + 16),
-        mean_bytes=fields.number("mean_bytes"),
     )
 
 

@@ -9,10 +9,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from siftfunnel.shared.manifest import CodecSpec, FeatureSpec
-from siftfunnel.shared.wire.context_body import ContextBody
+from siftfunnel.shared.manifest import CodecSpec
+from siftfunnel.shared.wire.calibrate import check_features, measured_codec
 from siftfunnel.shared.wire.context_tables import SILENT
-from siftfunnel.shared.wire.kinds import encode_array, make_body
+from siftfunnel.shared.wire.kinds import encode_array
 from siftfunnel.shared.wire.lattice import (
     CONTEXTS,
     PHASES,
@@ -28,6 +28,7 @@ CEILING = 2.5
 """Times the mean payload."""
 _PRIOR = 0.1
 _MEASURED = 1000
+_LEAST_CEILING = 24
 
 
 def calibrate_lattice(
@@ -50,9 +51,8 @@ def calibrate_lattice(
     Raises:
         ValueError: another rank or type, NaN or infinity, or every channel always rounds to zero.
     """
-    if features_NCHW.ndim != 4 or features_NCHW.dtype != np.float32 or not np.isfinite(features_NCHW).all():
-        raise ValueError("a lattice codec is calibrated on finite float32 features of shape (N, C, H, W)")
-    channels, height, width = features_NCHW.shape[1:]
+    check_features(features_NCHW)
+    channels = features_NCHW.shape[1]
     flag_rows, level_rows = _histograms(
         features_NCHW, Quantiser(levels, steps_C, np.zeros(channels, np.int32)), contexts
     )
@@ -75,15 +75,8 @@ def calibrate_lattice(
         "flags": encode_array(flags, "u1"),
         "choices": encode_array(choices, "u1"),
         "counts": encode_array(counts, "<u2"),
-        "most_bytes": 4 * features_NCHW[0].size,
-        "mean_bytes": 0.0,
     }
-    body = make_body(CodecSpec(name, "lattice", parameters), FeatureSpec(channels, height, width))
-    assert isinstance(body, ContextBody)
-    flat = features_NCHW[:_MEASURED].reshape(-1, channels, height * width)
-    mean_bytes = body.mean_bytes(flat)
-    parameters |= {"mean_bytes": round(mean_bytes, 2), "most_bytes": max(int(CEILING * mean_bytes), 24)}
-    return CodecSpec(name, "lattice", parameters)
+    return measured_codec(name, "lattice", parameters, features_NCHW[:_MEASURED], CEILING, _LEAST_CEILING)
 
 
 def _histograms(

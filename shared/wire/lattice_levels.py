@@ -61,7 +61,7 @@ class LatticeLevels:
         for phase in range(PHASES):
             symbols = frame.grid.flat.take(frame.positions(phase))
             stages.append(Stage(frame.tables(phase), symbols, symbols))
-        return sort_stages(np.array([coarser, *flags], np.uint8), stages)
+        return sort_stages(coarser, flags, stages)
 
     def fill(self, flags: bytes, coarser: int, pop: Pop) -> tuple[bytes, NDArray[np.float32]]:
         """See `Levels`."""

@@ -63,8 +63,9 @@ class Stage(NamedTuple):
     told: NDArray[np.uint8]
 
 
-def sort_stages(head: NDArray[np.uint8], stages: Sequence[Stage]) -> Sorted:
-    """Sort the symbols of every stage by their table, behind those of the head."""
+def sort_stages(coarser: int, flags: NDArray[np.bool_], stages: Sequence[Stage]) -> Sorted:
+    """Sort the symbols of every stage by their table, behind how coarse and the flags."""
+    head = np.append(np.uint8(coarser), flags.view(np.uint8))
     parts, runs, start = [head], [], len(head)
     for stage in stages:
         parts.append(stage.symbols.take(stage.tables.argsort(kind="stable")))

@@ -252,7 +252,8 @@ static int take(Frame *frame, int stage, PyObject *popped, size_t *at) {
     int wrong = (size_t)levels.len % sizeof(int32_t) || (uintptr_t)symbols % sizeof(int32_t) ||
                 count > frame->count - *at;
     uint32_t most = 0;
-    for (size_t i = 0; i < count && !wrong; i++) most = (uint32_t)symbols[i] > most ? (uint32_t)symbols[i] : most;
+    for (size_t i = 0; i < count && !wrong; i++)
+        most = (uint32_t)symbols[i] > most ? (uint32_t)symbols[i] : most; /* one below 0 is above all */
     wrong |= most >= (uint32_t)frame->coder->symbols[stage];
     for (size_t i = 0; i < count && !wrong; i++) frame->symbols[frame->order[(*at)++]] = (uint8_t)symbols[i];
     PyBuffer_Release(&levels);

@@ -24,11 +24,11 @@ typedef struct Frame Frame;
 
 /* What a kind of codec does in each stage; -1 is an error that has been set. */
 typedef struct {
-    int (*begin)(Frame *);        /* channels are known; when sorting, their levels too */
-    int (*look)(Frame *, int);    /* `reserve`s, and finds table and cell of each symbol, in coding order */
-    int (*tell)(Frame *, int);    /* sorting: the symbols, and what is told of them */
-    int (*place)(Frame *, int);   /* filling: puts the symbols where they belong, and what is told of them */
-    void (*restore)(Frame *); /* filling: puts what is still missing into the features */
+    int (*begin)(Frame *);      /* channels are known; when sorting, their levels too */
+    int (*look)(Frame *, int);  /* `reserve`s, and finds table and cell of each symbol, in coding order */
+    int (*tell)(Frame *, int);  /* sorting: the symbols, and what is told of them */
+    int (*place)(Frame *, int); /* filling: puts the symbols where they belong, and what is told of them */
+    void (*restore)(Frame *);   /* filling: puts what is still missing into the features */
 } Kind;
 
 /* What is the same for every feature of a codec; a kind puts more behind it. */
@@ -38,7 +38,7 @@ typedef struct {
     int first[MOST_STAGES], symbols[MOST_STAGES]; /* the first table of a stage, how many symbols it has */
     int channels, height, width;
     int sent;             /* channels that are ever sent */
-    int most, negative;   /* the largest level of a cell, whether there are negative ones */
+    int most, negative;   /* the largest level of a cell; whether there are negative ones */
     float limit;          /* the largest magnitude of a feature, in steps */
     const int32_t *index; /* sent: which channel of the feature, in the order of flags */
     const int32_t *order; /* sent: which of them, in coding order */
@@ -53,14 +53,14 @@ struct Frame {
     const float *features; /* what is being sorted; NULL where one is being filled */
     float *filled;         /* what is being filled: 0 where nothing has been put */
     int coarser, active;
-    int *channels;   /* active: which of the sent, in coding order */
-    uint8_t *flags;  /* sent */
-    int8_t *cells;   /* active x (height + 2) x (width + 2) levels, zeros around every channel */
+    int *channels;    /* active: which of the sent, in coding order */
+    uint8_t *flags;   /* sent */
+    int8_t *cells;    /* active x (height + 2) x (width + 2) levels, zeros around every channel */
     size_t count, room;
-    uint8_t *tables; /* of each symbol, counted from the stage's first */
-    uint32_t *found; /* the cell of each, where it has one */
+    uint8_t *tables;  /* of each symbol, counted from the stage's first */
+    uint32_t *found;  /* the cell of each, where it has one */
     uint32_t *values; /* where in the features each is, where it has a cell */
-    uint32_t *order; /* scratch */
+    uint32_t *order;  /* scratch */
     uint8_t *symbols, *told;
     /* of signed levels alone */
     float step;       /* of all channels, as coarse as it is */
@@ -89,7 +89,7 @@ static inline float nearest(float value, float lowest, float highest, float divi
     return (clipped / divisor + magic) - magic;
 }
 
-/* A codec whose arrays are checked: index and order of `sent` channels, steps of each. NULL with an error set. */
+/* A codec whose arrays are checked: index, order and steps of channels. NULL with an error set. */
 void *new_coder(size_t size, const Kind *kind, int channels, int height, int width, const Py_buffer *index,
                 const Py_buffer *order, const Py_buffer *steps);
 

@@ -97,16 +97,15 @@ PyObject *lattice(PyObject *module, PyObject *args) {
     Lattice *made = new_coder(sizeof *made, &LATTICE, channels, height, width, &index, &order, &steps);
     if (!made) goto done;
     Coder *coder = &made->coder;
-    made->places = places, made->sums = 4 * (levels - 1) + 1;
     coder->stages = PHASES, coder->most = levels - 1, coder->limit = (float)coder->most;
     for (int phase = 0; phase < PHASES; phase++) coder->symbols[phase] = levels;
+    made->places = places;
     if (levels < 2 || levels > 64 || places < 1 || places > 2 ||
-        tables.len != (Py_ssize_t)PHASES * coder->sent * places * made->sums) {
+        tables.len != (Py_ssize_t)PHASES * coder->sent * places * (made->sums = 4 * (levels - 1) + 1)) {
         PyErr_SetString(PyExc_ValueError, "sizes of a lattice's tables do not fit each other");
-        goto failed;
+    } else if ((made->tables = own(coder, tables.buf, (size_t)tables.len))) {
+        goto done;
     }
-    if ((made->tables = own(coder, tables.buf, (size_t)tables.len))) goto done;
-failed:
     free_coder(coder);
     made = NULL;
 done:

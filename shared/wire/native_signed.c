@@ -21,8 +21,8 @@ typedef struct {
     const int32_t *kind_of;        /* sent */
     const uint8_t *mask_tables;    /* kinds x 2 x activities */
     const uint8_t *level_tables;   /* kinds x activities x classes */
-    int8_t level_of[2][2 * MOST_LEVEL];  /* of a symbol, by whether its likelier sign is negative */
-    uint8_t symbol_of[2][256];     /* of a level as an unsigned byte: the other way round */
+    int8_t level_of[2][2 * MOST_LEVEL]; /* of a symbol, by whether its likelier sign is negative */
+    uint8_t symbol_of[2][256];          /* of a level as an unsigned byte: the other way round */
     const uint8_t *class_of_sum;   /* of a sum of four levels as an unsigned byte */
     const uint8_t *mask_of_symbol; /* MASKS */
     const uint8_t *symbol_of_mask; /* MASKS */
@@ -30,7 +30,10 @@ typedef struct {
     const uint32_t *cell_of;       /* the cell of each in its channel */
 } Signed;
 
-static size_t masks_of(const Frame *frame) { return (size_t)(frame->active + MASK_CHANNELS - 1) / MASK_CHANNELS; }
+/* How many masks a position has. */
+static size_t masks_of(const Frame *frame) {
+    return (size_t)(frame->active + MASK_CHANNELS - 1) / MASK_CHANNELS;
+}
 
 /* How many masks of a position the first stage tells. */
 static size_t first_of(const Frame *frame) {
@@ -109,7 +112,8 @@ static void range_of(const Frame *frame, int stage, size_t *start, size_t *end) 
 
 static int look_for_masks(Frame *frame, int stage) {
     const Signed *levels = (const Signed *)frame->coder;
-    const size_t positions = area(frame->coder), masks = masks_of(frame), activities = (size_t)levels->activities;
+    const size_t positions = area(frame->coder), masks = masks_of(frame);
+    const size_t activities = (size_t)levels->activities;
     size_t start, end, count = 0;
     range_of(frame, stage, &start, &end);
     if (reserve(frame, positions * (end - start))) return -1;
@@ -140,7 +144,8 @@ static int look_for_levels(Frame *frame, int odd) {
     if (reserve(frame, (size_t)ones_of(frame->masks + start * masks, (end - start) * masks))) return -1;
     uint32_t *found = frame->found, *values = frame->values;
     for (size_t p = start; p < end; p++) {
-        const uint8_t *mask = frame->masks + p * masks, *kinds = frame->kinds, *classes_of = levels->class_of_sum;
+        const uint8_t *mask = frame->masks + p * masks, *kinds = frame->kinds;
+        const uint8_t *classes_of = levels->class_of_sum;
         const size_t its_cell = levels->cell_of[p], its_position = levels->position_of[p];
         const int activity = activity_of(levels, BOUNDS - 1, ones_of(mask, masks));
         const uint8_t *tables = levels->level_tables + (size_t)activity * classes;
@@ -298,6 +303,14 @@ static void number_levels(Signed *levels) {
         }
 }
 
+/* The first table of each stage, in the order of levels, how coarse, digits and masks; how many symbols. */
+static void number_stages(Coder *coder, int tables) {
+    const int first[STAGES] = {tables + 2, tables + 2, 0, 0, tables + 1};
+    const int symbols[STAGES] = {MASKS, MASKS, 2 * coder->most, 2 * coder->most, 16};
+    memcpy(coder->first, first, sizeof first);
+    memcpy(coder->symbols, symbols, sizeof symbols);
+}
+
 /* Positions in coding order, the even ones first; -1 with an error set. */
 static int put_in_order(Signed *levels) {
     Coder *coder = &levels->coder;
@@ -327,8 +340,9 @@ static int put_in_order(Signed *levels) {
 static int fits(const Signed *levels, const Py_buffer *arrays) {
     const Py_ssize_t kinds = levels->kinds, activities = levels->activities, classes = levels->classes;
     const int most = levels->coder.most;
-    if (most < 1 || most > MOST_LEVEL || kinds < 1 || kinds > 255 || activities < 1 || activities > 255 || classes < 2 ||
-        classes > 255 || arrays[0].len != BOUNDS * (activities - 1) * (Py_ssize_t)sizeof(int32_t) ||
+    if (most < 1 || most > MOST_LEVEL || kinds < 1 || kinds > 255 || activities < 1 || activities > 255 ||
+        classes < 2 || classes > 255 ||
+        arrays[0].len != BOUNDS * (activities - 1) * (Py_ssize_t)sizeof(int32_t) ||
         arrays[1].len != levels->coder.sent * (Py_ssize_t)sizeof(int32_t) ||
         arrays[2].len != kinds * 2 * activities || arrays[3].len != kinds * activities * classes ||
         arrays[4].len != 256 || arrays[5].len != MASKS || arrays[6].len != MASKS)
@@ -347,17 +361,13 @@ PyObject *signed_levels(PyObject *module, PyObject *args) {
     int channels, height, width, most, tables, kinds, activities, classes;
     Py_buffer index, order, steps, arrays[7];
     (void)module;
-    if (!PyArg_ParseTuple(args, "iiiiiiiiy*y*y*y*y*y*y*y*y*y*", &channels, &height, &width, &most, &tables, &kinds,
-                          &activities, &classes, &index, &order, &steps, arrays, arrays + 1, arrays + 2,
-                          arrays + 3, arrays + 4, arrays + 5, arrays + 6))
+    if (!PyArg_ParseTuple(args, "iiiiiiiiy*y*y*y*y*y*y*y*y*y*", &channels, &height, &width, &most, &tables,
+                          &kinds, &activities, &classes, &index, &order, &steps, arrays, arrays + 1,
+                          arrays + 2, arrays + 3, arrays + 4, arrays + 5, arrays + 6))
         return NULL;
     Signed *made = new_coder(sizeof *made, &SIGNED, channels, height, width, &index, &order, &steps);
     if (!made) goto done;
     Coder *coder = &made->coder;
-    const int first[STAGES] = {tables + 2, tables + 2, 0, 0, tables + 1};
-    const int symbols[STAGES] = {MASKS, MASKS, 2 * most, 2 * most, 16};
-    memcpy(coder->first, first, sizeof first);
-    memcpy(coder->symbols, symbols, sizeof symbols);
     coder->stages = STAGES, coder->most = most, coder->negative = 1, coder->limit = (float)LIMIT;
     made->kinds = kinds, made->activities = activities, made->classes = classes;
     if (!fits(made, arrays)) {
@@ -371,6 +381,7 @@ PyObject *signed_levels(PyObject *module, PyObject *args) {
                (made->symbol_of_mask = own(coder, arrays[6].buf, MASKS)) &&
                !put_in_order(made)) {
         number_levels(made);
+        number_stages(coder, tables);
         goto done;
     }
     free_coder(coder);

@@ -11,11 +11,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from siftfunnel.shared.manifest import CodecSpec, FeatureSpec
-from siftfunnel.shared.wire.context_body import ContextBody
+from siftfunnel.shared.manifest import CodecSpec
+from siftfunnel.shared.wire.calibrate import check_features, measured_codec
 from siftfunnel.shared.wire.context_tables import SILENT
-from siftfunnel.shared.wire.kinds import encode_array, make_body
-from siftfunnel.shared.wire.quantiser import LEAST_STEP, MOST_STEP
+from siftfunnel.shared.wire.kinds import encode_array
+from siftfunnel.shared.wire.quantiser import check_steps
 from siftfunnel.shared.wire.signed import (
     LEAST_SYMBOLS,
     LIMIT,
@@ -39,6 +39,7 @@ CEILING = 4
 _PRIOR = 0.1
 _ROUNDS = 12
 _MEASURED = 300
+_LEAST_CEILING = 64
 
 
 def calibrate_signed(name: str, features_NCHW: NDArray[np.float32], step: float) -> CodecSpec:
@@ -53,7 +54,7 @@ def calibrate_signed(name: str, features_NCHW: NDArray[np.float32], step: float)
         ValueError: another rank or type, NaN or infinity, or every value always rounds to zero.
     """
     levels = _quantised(features_NCHW, step)
-    count, channels, height, width = levels.shape
+    count, channels = levels.shape[:2]
     active = levels.any(axis=(2, 3))
     flag_rows = np.stack([count - active.sum(axis=0), active.sum(axis=0)], axis=1)
     sent = flag_rows[:, 1] > 0
@@ -83,16 +84,8 @@ def calibrate_signed(name: str, features_NCHW: NDArray[np.float32], step: float)
         "mask_tables": len(mask_counts),
         "mask_choices": encode_array(mask_chosen, "u1"),
         "mask_counts": encode_array(np.stack(mask_counts), "<u2"),
-        "most_bytes": 4 * levels[0].size + 16,
-        "mean_bytes": 0.0,
     }
-    body = make_body(CodecSpec(name, "signed", parameters), FeatureSpec(channels, height, width))
-    assert isinstance(body, ContextBody)
-    flat = features_NCHW[:_MEASURED].reshape(-1, channels, height * width)
-    mean_bytes = body.mean_bytes(flat)
-    most_bytes = min(parameters["most_bytes"], max(int(CEILING * mean_bytes), 64))
-    parameters |= {"mean_bytes": round(mean_bytes, 2), "most_bytes": most_bytes}
-    return CodecSpec(name, "signed", parameters)
+    return measured_codec(name, "signed", parameters, features_NCHW[:_MEASURED], CEILING, _LEAST_CEILING)
 
 
 def cluster(histograms: NDArray[np.int64], most: int) -> tuple[NDArray[np.int64], NDArray[np.uint8]]:
@@ -129,13 +122,9 @@ def cluster(histograms: NDArray[np.int64], most: int) -> tuple[NDArray[np.int64]
 
 
 def _quantised(features_NCHW: NDArray[np.float32], step: float) -> NDArray[np.int32]:
-    if features_NCHW.ndim != 4 or features_NCHW.dtype != np.float32 or features_NCHW.size == 0:
-        raise ValueError("a signed codec is calibrated on float32 features of shape (N, C, H, W)")
-    if not np.isfinite(features_NCHW).all():
-        raise ValueError("features hold NaN or infinity; check the edge half")
-    if not LEAST_STEP <= step <= MOST_STEP:
-        raise ValueError(f"step must lie in [{LEAST_STEP}, {MOST_STEP}], not {step}")
+    check_features(features_NCHW)
     divisor = np.float32(step)
+    check_steps(np.array([divisor]))
     levels = np.clip(features_NCHW, -LIMIT * divisor, LIMIT * divisor)
     levels /= divisor
     rounded: NDArray[np.int32] = np.rint(levels, out=levels).astype(np.int32)

@@ -153,9 +153,10 @@ class SignedFrame:
     def contexts(self, masks: _Bytes, found: _Places) -> _Places:
         """Of each level that is not 0, by all masks of a position; the class at even positions is added."""
         activities, classes = self._scan.contexts.of_levels
-        place, channel = np.divmod(found, self.channels) if len(found) else (found, found)
         activity = self._scan.bounds[MASK_STAGES].searchsorted(_ones(masks), side="right")
-        return (self._kinds.take(channel) * activities + activity.take(place)) * classes
+        # 16 bits tell kind and activity, and numpy is through with them sooner
+        rows = (self._kinds * activities).astype(np.uint16) + activity.astype(np.uint16)[:, None]
+        return rows.ravel().take(found).astype(np.intp) * classes
 
     def even(self, found: _Places) -> int:
         """How many of some levels are at even positions."""
@@ -233,7 +234,7 @@ class SignedLevels:
             *(Stage(level_tables[its], seen.symbols[its], told[its]) for its in (np.s_[:even], np.s_[even:])),
             Stage(self._digit_tables(len(digits)), digits, digits),
         ]
-        return sort_stages(np.array([coarser, *seen.flags.take(self._of_flag)], np.uint8), stages)
+        return sort_stages(coarser, seen.flags.take(self._of_flag), stages)
 
     def fill(self, flags: bytes, coarser: int, pop: Pop) -> tuple[bytes, NDArray[np.float32]]:
         """See `Levels`."""

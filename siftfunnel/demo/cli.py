@@ -34,6 +34,8 @@ from siftfunnel.shipped import Library, images_directory
 if TYPE_CHECKING:
     from siftfunnel.demo.conductor import Conductor
 
+VERSIONS_TOLD = ("siftfunnel", "onnxruntime", "grpcio", "numpy")
+"""Distributions that a summary's figures depend on."""
 _INTERRUPTED = 130
 
 
@@ -173,13 +175,13 @@ def signals(stop: Callable[[], None]) -> Iterator[None]:
 
 def summary_of(conductor: "Conductor") -> dict[str, Any]:
     """The JSON object of ``--summary``."""
-    from siftfunnel.provenance import machine, versions
+    from siftfunnel.lab.provenance import machine, versions
 
     return {
         "bundles": conductor.books.as_json(),
         "settings": conductor.summary_settings(),
         "skipped": conductor.books.skipped.as_json(),
-        "versions": versions(),
+        "versions": versions(VERSIONS_TOLD),
         "machine": machine(),
     }
 

@@ -25,6 +25,7 @@ from siftfunnel.shared.ports import LOOPBACK
 MAX_ORDER_BYTES = 4096
 MAX_PICTURE_BYTES = 4 << 20
 PARTIES = ("cloud", "edge")
+_GRACE_S = 2
 _PATHS = "GET /state, POST /switch, POST /picture and POST /end"
 _MAGIC = (b"\xff\xd8\xff", b"\x89PNG\r\n\x1a\n")
 
@@ -51,7 +52,10 @@ class ControlServer:
     def __init__(self, orders: Orders, port: int = 0) -> None:
         listener = socket.create_server((LOOPBACK, port))
         self.url = f"http://{LOOPBACK}:{listener.getsockname()[1]}"
-        self._server = uvicorn.Server(uvicorn.Config(_app(orders), log_level="error", ws="none"))
+        config = uvicorn.Config(
+            _app(orders), log_level="error", ws="none", timeout_graceful_shutdown=_GRACE_S
+        )
+        self._server = uvicorn.Server(config)
         self._thread = threading.Thread(
             target=self._server.run, args=([listener],), name="control", daemon=True
         )

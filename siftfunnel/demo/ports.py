@@ -4,7 +4,6 @@ import json
 import socket
 from typing import Any
 
-from siftfunnel.attacker.asking import AskError, ask
 from siftfunnel.shared.ports import LOOPBACK
 
 
@@ -22,6 +21,8 @@ def port_is_free(port: int, host: str = LOOPBACK) -> bool:
 
 def get_json(url: str, timeout_s: float = 2.0) -> dict[str, Any] | None:
     """The JSON object at ``url``; None where nothing, or nothing of the kind, answers."""
+    from siftfunnel.attacker.asking import AskError, ask
+
     try:
         value = json.loads(ask(url, timeout_s)[1])
     except (AskError, ValueError):
@@ -31,6 +32,8 @@ def get_json(url: str, timeout_s: float = 2.0) -> dict[str, Any] | None:
 
 def answers(url: str, timeout_s: float = 2.0) -> bool:
     """Whether ``url`` answers with success."""
+    from siftfunnel.attacker.asking import AskError, ask
+
     try:
         return ask(url, timeout_s)[0] < 400
     except AskError:

@@ -10,10 +10,10 @@ import numpy as np
 import onnxruntime
 from numpy.typing import NDArray
 
-from siftfunnel.attacker.knowledge import Knowledge, gather
 from siftfunnel.attacker.preview import PreviewState, Truth
 from siftfunnel.attacker.tap.events import Direction, Event, FeedState, Overheard, Sink, Traffic
 from siftfunnel.attacker.tap.shape import read
+from siftfunnel.attacker.targets import Targets, gather
 from siftfunnel.shared.bundle import Bundle
 from siftfunnel.shared.preprocess import normalise
 from siftfunnel.shared.rpc import split_inference_pb2 as pb
@@ -34,7 +34,7 @@ class Scene:
     inverters: Path
     pictures_NHWC: NDArray[np.uint8]
 
-    def knowledge(self) -> Knowledge:
+    def targets(self) -> Targets:
         """All that an attacker may know of this scene."""
         return gather([self.bundles], [self.inverters])
 

@@ -1,21 +1,19 @@
 """A real gRPC service of the contract, without a model behind it, and a way to write down what passes."""
 
 import asyncio
-import datetime
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from functools import cache
+from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import grpc
-from cryptography import x509
-from cryptography.hazmat.primitives import hashes, serialization
-from cryptography.hazmat.primitives.asymmetric import ec
-from cryptography.x509.oid import NameOID
 
 from siftfunnel.attacker.feeds.copier import Copier
 from siftfunnel.attacker.feeds.spool import Chunk, SpoolItem
 from siftfunnel.attacker.tap.connection import ConnectionTap
 from siftfunnel.attacker.tap.events import Direction, Event, Overheard
+from siftfunnel.certs import make_certificates
 from siftfunnel.shared.ports import Endpoint
 from siftfunnel.shared.rpc import split_inference_pb2 as pb
 from siftfunnel.shared.rpc import split_inference_pb2_grpc as rpc
@@ -125,29 +123,15 @@ async def _record(play: Play, secure: bool) -> Transcript:
 
 
 @cache
-def certificate() -> tuple[bytes, bytes]:
-    """A certificate for localhost that signs itself, and its key; PEM."""
-    key = ec.generate_private_key(ec.SECP256R1())
-    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "localhost")])
-    now = datetime.datetime.now(datetime.UTC)
-    made = (
-        x509.CertificateBuilder()
-        .subject_name(name)
-        .issuer_name(name)
-        .public_key(key.public_key())
-        .serial_number(1)
-        .not_valid_before(now - datetime.timedelta(days=1))
-        .not_valid_after(now + datetime.timedelta(days=1))
-        .add_extension(x509.SubjectAlternativeName([x509.DNSName("localhost")]), critical=False)
-        .sign(key, hashes.SHA256())
-    )
-    pem = serialization.Encoding.PEM
-    unprotected = serialization.NoEncryption()
-    return made.public_bytes(pem), key.private_bytes(pem, serialization.PrivateFormat.PKCS8, unprotected)
+def certificate() -> tuple[bytes, bytes, bytes]:
+    """An authority's certificate, and a certificate of it for localhost with its key; PEM."""
+    with TemporaryDirectory() as folder:
+        files = make_certificates(Path(folder) / "certificates")
+        return files.ca.read_bytes(), files.server.read_bytes(), files.server_key.read_bytes()
 
 
 def server_credentials() -> grpc.ServerCredentials:
-    chain, key = certificate()
+    _, chain, key = certificate()
     return grpc.ssl_server_credentials([(key, chain)])
 
 

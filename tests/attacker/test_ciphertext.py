@@ -3,7 +3,7 @@ import io
 
 from PIL import Image
 
-from siftfunnel.attacker.ciphertext import KEPT_RECORDS, Leftovers
+from siftfunnel.attacker.intake import KEPT_RECORDS, Leftovers
 from siftfunnel.attacker.tap.events import Opaque, Traffic
 from siftfunnel.attacker.views import ciphertext_view
 from tests.attacker.service import Transcript, overhear

@@ -9,10 +9,10 @@ from hypothesis import strategies as st
 
 from siftfunnel.attacker.exchanges import Exchange
 from siftfunnel.attacker.intake import Intake
-from siftfunnel.attacker.knowledge import gather
 from siftfunnel.attacker.ledger import BundleTally, Ledger
 from siftfunnel.attacker.tap.events import ConnectionClosed, Opaque, Overheard, Traffic
 from siftfunnel.attacker.tap.shape import BATCH_METHOD
+from siftfunnel.attacker.targets import gather
 from siftfunnel.shared.rpc import split_inference_pb2 as pb
 from tests.attacker.scene import Scene, heard, heard_frame, heard_reply
 from tests.tinynetwork import make_own_bundle
@@ -23,7 +23,7 @@ class Desk:
 
     def __init__(self, scene: Scene) -> None:
         self.scene, self.ledger, self.new = scene, Ledger(), list[Exchange]()
-        self.intake = Intake(scene.knowledge(), self.ledger, self.new.append, recordings=["cloud"])
+        self.intake = Intake(scene.targets(), self.ledger, self.new.append, recordings=["cloud"])
 
     def tell(self, *events: object, tap: str = "relay") -> None:
         for event in events:

@@ -3,7 +3,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from siftfunnel.attacker.maps import MAX_SHEET_PIXELS, ZERO, tensor_picture, tile_grid
+from siftfunnel.attacker.pictures import MAX_SHEET_PIXELS, ZERO, tensor_picture, tile_grid
 
 
 @pytest.mark.parametrize(

@@ -5,9 +5,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from siftfunnel.attacker.knowledge import Knowledge, Target, gather
-from siftfunnel.attacker.pacing import Rate
-from siftfunnel.attacker.pipeline import Pipeline
+from siftfunnel.attacker.pipeline import Pipeline, Rate
+from siftfunnel.attacker.targets import Target, Targets, gather
 from siftfunnel.attacker.views import exchange_view
 from siftfunnel.attacker.workshop import WorkshopConfig
 from siftfunnel.shared.rpc import split_inference_pb2 as pb
@@ -17,12 +16,12 @@ from tests.attacker.scene import HandCamera, HandFeed, Scene, eventually, heard_
 class Run:
     """A pipeline fed by hand."""
 
-    def __init__(self, knowledge: Knowledge, with_camera: bool = True, **bounds: Any) -> None:
+    def __init__(self, targets: Targets, with_camera: bool = True, **bounds: Any) -> None:
         self.relay, self.cloud = HandFeed("relay:1:2"), HandFeed("cloud:flows", "cloud")
         self.camera = HandCamera()
         self.published: list[tuple[str, Mapping[str, Any]]] = []
         self.pipeline = Pipeline(
-            knowledge,
+            targets,
             {"relay": self.relay, "cloud": self.cloud},  # type: ignore[dict-item]
             lambda name, value: self.published.append((name, value)),
             self.camera if with_camera else None,
@@ -48,8 +47,8 @@ Start = Callable[..., Run]
 def start(scene: Scene) -> Iterator[Start]:
     runs: list[Run] = []
 
-    def begin(knowledge: Knowledge | None = None, **options: Any) -> Run:
-        runs.append(Run(knowledge or scene.knowledge(), **options))
+    def begin(targets: Targets | None = None, **options: Any) -> Run:
+        runs.append(Run(targets or scene.targets(), **options))
         return runs[-1]
 
     yield begin
@@ -168,9 +167,9 @@ def test_an_attack_that_fails_leaves_the_pipeline_running(start: Start, scene: S
         def reconstruct(self, features_NCHW):
             raise RuntimeError("out of luck")
 
-    known = scene.knowledge().target(scene.open.digest)
+    known = scene.targets().get(scene.open.digest)
     assert known is not None
-    run = start(Knowledge([Target(known.bundle, known.codecs, Broken())]))
+    run = start(Targets([Target(known.bundle, known.codecs, Broken())]))
     run.relay.tell(heard_frame(scene.frame(scene.open, 0), scene.open.digest), heard_reply(0, 0))
     run.camera.show(scene.truth(scene.open, 0))
     assert eventually(lambda: len(run.views()) == 1)
@@ -180,7 +179,7 @@ def test_an_attack_that_fails_leaves_the_pipeline_running(start: Start, scene: S
 
 
 def test_a_frame_that_an_attack_cannot_take_costs_itself_only(start: Start, scene: Scene) -> None:
-    known = scene.knowledge().target(scene.open.digest)
+    known = scene.targets().get(scene.open.digest)
     assert known is not None
     frames = [pb.Frame.FromString(scene.frame(scene.open, number, number % 3)) for number in range(6)]
     odd = known.decode(frames[1].codec, frames[1].payload)
@@ -191,7 +190,7 @@ def test_a_frame_that_an_attack_cannot_take_costs_itself_only(start: Start, scen
                 raise RuntimeError("not this one")
             return np.ones((len(features_NCHW), 32, 32, 3), np.float32)
 
-    picky = Knowledge([Target(known.bundle, known.codecs, Picky())])
+    picky = Targets([Target(known.bundle, known.codecs, Picky())])
     run = start(picky, answer_wait_s=0.0, truth_wait_s=0.0)
     run.relay.tell(*(heard_frame(frame.SerializeToString(), scene.open.digest) for frame in frames))
     assert eventually(run.is_done)

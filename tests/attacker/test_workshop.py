@@ -2,10 +2,10 @@ import numpy as np
 import pytest
 
 from siftfunnel.attacker.exchanges import Answer, Exchange, FrameKey
-from siftfunnel.attacker.pacing import Picks
 from siftfunnel.attacker.preview import Truth
 from siftfunnel.attacker.workshop import (
     Backlog,
+    Picks,
     WaitingRoom,
     WorkshopConfig,
     decode_batch,
@@ -103,7 +103,7 @@ def test_no_further_picture_is_picked_while_one_waits() -> None:
 
 
 def test_payloads_become_pictures_and_bad_ones_are_set_apart(scene: Scene) -> None:
-    target = scene.knowledge().target(scene.open.digest)
+    target = scene.targets().get(scene.open.digest)
     assert target is not None
     frame = pb.Frame.FromString(scene.frame(scene.open, 0))
     good = Exchange(0, "relay", "c1", 0.0, scene.open.digest, 0, frame.codec, frame.payload)

@@ -16,7 +16,7 @@ from siftfunnel.cloud_server.pieces import Outputs
 from siftfunnel.cloud_server.ticket import Owner, Ticket, Wish
 from siftfunnel.shared.rpc import split_inference_pb2 as pb
 from siftfunnel.shared.tensors import OutputSpec
-from siftfunnel.shared.wire import Codec
+from siftfunnel.shared.wire import SealedCodec
 
 Code = pb.FrameError
 
@@ -65,7 +65,9 @@ class PoisonedEngine:
 class Rig:
     """A lane with its metrics and a way to wait for replies."""
 
-    def __init__(self, codecs: Sequence[Codec], engine: Engine, policy: BatchPolicy, workers: int) -> None:
+    def __init__(
+        self, codecs: Sequence[SealedCodec], engine: Engine, policy: BatchPolicy, workers: int
+    ) -> None:
         self.metrics = Metrics()
         self._changed = threading.Condition()
         self.woken: set[Owner] = set()

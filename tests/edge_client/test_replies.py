@@ -6,9 +6,8 @@ from google.protobuf.message import DecodeError
 from hypothesis import given
 from hypothesis import strategies as st
 
-from siftfunnel.edge_client.expected import Expected
 from siftfunnel.edge_client.outcome import ClassScore, ServerTimings
-from siftfunnel.edge_client.replies import Prediction, Rejection, read_reply
+from siftfunnel.edge_client.replies import Expected, Prediction, Rejection, read_reply
 from siftfunnel.shared.rpc import split_inference_pb2 as pb
 from siftfunnel.shared.tensors import OutputSpec
 

@@ -1,10 +1,12 @@
 """A run from the command line: what it says, writes and ends with, whatever the pictures and the terminal."""
 
+import io
 import json
 import os
 import subprocess
 import sys
 from collections import Counter
+from collections.abc import Callable
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -35,19 +37,6 @@ def outcomes(path: Path) -> Counter[str]:
 
 def lines(path: Path) -> list[dict[str, Any]]:
     return [json.loads(line) for line in path.read_bytes().splitlines()]
-
-
-def start(
-    *arguments: str, encoding: str = "utf-8", stdout: int = subprocess.PIPE
-) -> "subprocess.Popen[bytes]":
-    return subprocess.Popen(
-        [sys.executable, "-m", "siftfunnel", *arguments],
-        cwd=ROOT,
-        env={**os.environ, "OMP_NUM_THREADS": "1", "PYTHONIOENCODING": encoding},
-        stdin=subprocess.DEVNULL,
-        stdout=stdout,
-        stderr=subprocess.PIPE,
-    )
 
 
 # a run that sent nothing
@@ -160,46 +149,65 @@ def test_names_that_are_no_utf_8_are_answered_and_written(
     assert len(text.read_text(encoding="utf-8").splitlines()) == 3
 
 
+@pytest.fixture
+def terminal(monkeypatch: pytest.MonkeyPatch) -> Callable[..., tuple[int, bytes, bytes]]:
+    """Runs a command on a terminal of some encoding: its exit code, and what it wrote to both outputs."""
+
+    def run(encoding: str, *command: str) -> tuple[int, bytes, bytes]:
+        written = io.BytesIO(), io.BytesIO()
+        for name, stream in zip(("stdout", "stderr"), written, strict=True):
+            monkeypatch.setattr(sys, name, io.TextIOWrapper(stream, encoding, write_through=True))
+        return main(command), written[0].getvalue(), written[1].getvalue()
+
+    return run
+
+
 @pytest.mark.parametrize(("encoding", "kind"), [("latin-1", "text"), ("ascii", "jsonl")])
 def test_any_terminal_shows_any_name(
-    bundle: Bundle, server: str, odd: Path, encoding: str, kind: str
+    bundle: Bundle,
+    server: str,
+    odd: Path,
+    terminal: Callable[..., tuple[int, bytes, bytes]],
+    encoding: str,
+    kind: str,
 ) -> None:
     (odd / "bad.png").write_bytes(b"no picture")
-    command = start(*edge(bundle, server, "--source", odd, "--output", f"{kind}:-"), encoding=encoding)
-    out, err = command.communicate(timeout=120)
-    assert command.returncode == 0, err
-    assert b"Traceback" not in err
+    code, out, err = terminal(encoding, *edge(bundle, server, "--source", odd, "--output", f"{kind}:-"))
+    assert code == 0, err
     assert len(out.splitlines()) == 4
     if kind == "jsonl":
         found = {os.fsencode(json.loads(line)["source"]) for line in out.splitlines()}
         assert found == {os.fsencode(path) for path in odd.rglob("*.png")}
 
 
-def test_classify_shows_any_name_on_any_terminal(bundle: Bundle, server: str, odd: Path) -> None:
+def test_classify_shows_any_name_on_any_terminal(
+    bundle: Bundle, server: str, odd: Path, terminal: Callable[..., tuple[int, bytes, bytes]]
+) -> None:
     pictures = [*map(str, odd.rglob("*.png")), str(odd / os.fsdecode(b"missing\xfe.png"))]
-    command = start(
-        *("classify", *pictures, "--bundle", str(bundle.directory), "--server", server), encoding="latin-1"
+    code, out, err = terminal(
+        "latin-1", "classify", *pictures, "--bundle", str(bundle.directory), "--server", server
     )
-    out, err = command.communicate(timeout=120)
-    assert command.returncode == 1
+    assert code == 1
     assert len(out.splitlines()) == 3
     assert rb"missing\udcfe.png: no such file" in err
     assert len(err.splitlines()) == 1
 
 
-@pytest.mark.parametrize("name", ["edge", "classify"])
-def test_a_reader_that_goes_away_ends_the_run_quietly(
-    bundle: Bundle, server: str, tmp_path: Path, name: str
-) -> None:
+def test_a_reader_that_goes_away_ends_the_run_quietly(bundle: Bundle, server: str, tmp_path: Path) -> None:
     (picture,) = write_pictures(tmp_path, ["a.png"])
     reading, writing = os.pipe()
     os.close(reading)
-    options = ("--bundle", str(bundle.directory), "--server", server, "--output", "jsonl:-")
-    where = ("--source", str(picture), "--quiet") if name == "edge" else (str(picture),)
-    command = start(name, *options, *where, stdout=writing)
+    command = edge(bundle, server, "--source", picture, "--output", "jsonl:-")
+    done = subprocess.run(
+        [sys.executable, "-m", "siftfunnel", *command],
+        cwd=ROOT,
+        stdout=writing,
+        stderr=subprocess.PIPE,
+        check=False,
+        timeout=120,
+    )
     os.close(writing)
-    _, err = command.communicate(timeout=120)
-    assert (command.returncode, err) == (141, b"")
+    assert (done.returncode, done.stderr) == (141, b"")
 
 
 def test_a_closed_standard_output_is_said(bundle: Bundle, server: str, tmp_path: Path) -> None:
@@ -217,19 +225,17 @@ def test_a_closed_standard_output_is_said(bundle: Bundle, server: str, tmp_path:
 
 
 def test_what_is_passed_over_is_counted_aloud(
-    bundle: Bundle, server: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    bundle: Bundle, server: str, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     Image.fromarray(pixels(0)).save(tmp_path / "a.jpg")
     (tmp_path / "a.jpg").rename(tmp_path / "a.jfif")
     (tmp_path / "clip.mov").touch()
     (tmp_path / "b.heic").write_bytes(b"\0\0\0\x18ftypheic")
     answers = tmp_path / "answers.jsonl"
-    command = edge(bundle, server, "--source", tmp_path, "--output", f"jsonl:{answers}")
-    done = subprocess.run(
-        [sys.executable, "-m", "siftfunnel", *command], cwd=ROOT, capture_output=True, check=False
-    )
-    assert done.returncode == 0
-    assert b"1 file passed over, not a picture by name: .mov 1" in done.stderr
+    assert main(edge(bundle, server, "--source", tmp_path, "--output", f"jsonl:{answers}")) == 0
+    # what is a warning is seen wherever nobody sets up a log
+    assert "1 file passed over, not a picture by name: .mov 1" in caplog.text
+    assert {record.levelname for record in caplog.records} == {"WARNING"}
     assert outcomes(answers) == {"answer": 1, "skipped": 1}
 
 

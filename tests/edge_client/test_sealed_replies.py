@@ -12,9 +12,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from siftfunnel.edge_client import Answer, FrameFailed, FrameFailure, SplitClient
-from siftfunnel.edge_client.expected import Expected
 from siftfunnel.edge_client.frame import EncodedFrame
 from siftfunnel.edge_client.outcome import Outcome
+from siftfunnel.edge_client.replies import Expected
 from siftfunnel.edge_client.settings import ClientSettings, WindowPolicy
 from siftfunnel.edge_client.settlement import Agreement, Terms, take_reply
 from siftfunnel.edge_client.window import InFlightWindow, Send

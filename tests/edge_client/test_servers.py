@@ -16,7 +16,7 @@ from siftfunnel.edge_client.client import SplitClient
 from siftfunnel.edge_client.errors import BundleMismatch, ServerUnreachable
 from siftfunnel.edge_client.outcome import Answer
 from siftfunnel.edge_client.reconnection import Reconnection
-from siftfunnel.edge_client.rotation import Rotation
+from siftfunnel.edge_client.servers import Rotation
 from siftfunnel.edge_client.settings import ReconnectPolicy
 from siftfunnel.edge_client.transport import open_channel
 from siftfunnel.shared.bundle import Bundle
@@ -85,6 +85,19 @@ def test_a_server_that_drains_hands_its_stream_to_the_next(bundle: Bundle, pictu
         client.close()
     assert all(isinstance(each, Answer) for each in told)
     assert [each.sequence for each in told] == list(range(stream.handed_in))
+
+
+def test_single_pictures_share_a_connection_until_it_breaks_and_go_to_no_other_bundle(
+    bundle: Bundle, other_bundle: Bundle, pictures: Pictures, free_port: Callable[[], int]
+) -> None:
+    port = free_port()
+    with client_of(bundle, f"127.0.0.1:{port}") as client:
+        for _ in range(2):
+            with serving(bundle, port=port):
+                answers = [client.classify(picture) for picture in pictures]
+            assert [answer.sends for answer in answers[1:]] == [1] * (len(pictures) - 1)
+        with serving(other_bundle, port=port), pytest.raises(BundleMismatch):
+            client.classify(pictures[0])
 
 
 def test_a_server_with_another_bundle_is_passed_over(

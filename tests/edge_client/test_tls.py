@@ -86,7 +86,7 @@ def test_a_certificate_that_is_not_valid_yet_is_waited_for_and_told(
     bundle: Bundle, serve: Serve, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     # certificates are valid from an hour before
-    soon = make_certificates(tmp_path / "soon", now=datetime.now(UTC) + timedelta(hours=1, seconds=3))
+    soon = make_certificates(tmp_path / "soon", now=datetime.now(UTC) + timedelta(hours=1, seconds=2))
     files = TlsFiles(certificate=soon.server, key=soon.server_key)
     with (
         serve(bundle, tls=files) as address,

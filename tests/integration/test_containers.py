@@ -18,7 +18,7 @@ FRAMES = 12
 PLAYED = {"drawnfaces-unprotected", "drawnfaces-siftfunnel"}  # by default
 NET_RAW = 1 << 13  # CAP_NET_RAW of linux/capability.h
 CLOUD_PACKAGES = ("uvicorn", "starlette", "prometheus_client", "grpc_health", "grpc_reflection")
-ATTACKER_PACKAGES = ("skimage", "scipy", "dpkt", "hpack", "hyperframe")
+ATTACKER_PACKAGES = ("skimage", "scipy", "dpkt", "hpack", "hyperframe", "httpx")
 
 
 @pytest.fixture(scope="module")
@@ -195,6 +195,12 @@ def test_an_image_leaves_out_what_its_party_does_not_need(
     assert missing_packages(service, name, left_out) == set(left_out)
     # the question itself is right: what an image carries is found by such a name
     assert missing_packages(service, name, ("siftfunnel.shared",)) == set()
+
+
+@pytest.mark.parametrize("name", SERVICES)
+def test_an_image_carries_the_compiled_codecs(everything: Stack, name: str) -> None:
+    program = "from siftfunnel.shared.wire.compiled import native; print(native is not None)"
+    assert everything.python(f"siftfunnel-{name}", program).strip() == "True"
 
 
 def test_the_edge_image_carries_edge_halves_and_nothing_of_the_others(service: Stack) -> None:

@@ -293,7 +293,7 @@ WRONG = {
         ["--source", "{pictures}", "--output", "xml:-"],
         "expected jsonl:FILE or text:FILE",
     ),
-    "an address without a port": (["--source", "{pictures}", "--server", "cloud"], "expected HOST:PORT"),
+    "an address without a port": (["--source", "{pictures}", "--server", "cloud"], "is not HOST:PORT"),
     "a public preview": (["--source", "{pictures}", "--preview", "0.0.0.0:0"], "--preview-anywhere"),
     "a preview switch alone": (["--source", "{pictures}", "--preview-anywhere"], "without --preview"),
     "a key without its certificate": (["--source", "{pictures}", "--tls-key", "k.pem"], "certificate"),

@@ -4,10 +4,13 @@ import io
 import tarfile
 import zipfile
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
+
+from siftfunnel.lab.data.images import Splits
 
 
 def noise(rng: np.random.Generator, width: int = 8, height: int = 8, grey: bool = False) -> NDArray[np.uint8]:
@@ -69,3 +72,15 @@ def cut_short(path: Path, keep: float = 0.5) -> Path:
     """Cut a file off, as an interrupted download leaves it."""
     path.write_bytes(path.read_bytes()[: int(path.stat().st_size * keep)])
     return path
+
+
+def save_parts_npz(splits: Splits, path: Path) -> None:
+    """Write splits as one compressed npz that ``load_parts_npz`` reads back as the same parts."""
+    arrays: dict[str, NDArray[Any]] = {
+        "classes": np.array(splits.train.classes),
+        "auxiliary_classes": np.array(splits.auxiliary.classes),
+    }
+    for name, part in splits.parts().items():
+        arrays[f"{name}_data"], arrays[f"{name}_labels"] = part.images_NHWC, part.labels
+    path.parent.mkdir(parents=True, exist_ok=True)
+    np.savez_compressed(path, **arrays)  # type: ignore[arg-type]  # no array is named allow_pickle

@@ -11,11 +11,11 @@ import numpy as np
 import pytest
 import torch
 
-from siftfunnel.attacker.knowledge import gather
+from siftfunnel.attacker.targets import gather
 from siftfunnel.cli import main
 from siftfunnel.lab.data.images import DataError, ImageSet
-from siftfunnel.lab.export.folding import folded_copy
-from siftfunnel.lab.export.graph import write_onnx
+from siftfunnel.lab.graphs.folding import folded_copy
+from siftfunnel.lab.graphs.writing import write_onnx
 from siftfunnel.lab.inverter import InverterRecipe, as_packed, packed_features, train_inverter
 from siftfunnel.lab.networks.decoder import DecoderSettings, build_decoder, cropped
 from siftfunnel.lab.networks.rearranged import Parted
@@ -54,11 +54,11 @@ def test_the_attacker_runs_the_decoder_of_any_network(kind: str, tmp_path: Path,
     assert list(made.report["codecs"]) == ["fp32", "fp16"]
     assert made.report["pictures"]["name"] == "holiday"
     assert str(pictures.parent) not in json.dumps(dict(made.report))
-    knowledge = gather([tmp_path / "models"], [tmp_path / "inverters"])
-    target = knowledge.target(bundle.digest)
+    targets = gather([tmp_path / "models"], [tmp_path / "inverters"])
+    target = targets.get(bundle.digest)
     assert target is not None
     assert target.reconstructor is not None
-    assert not knowledge.problems
+    assert not targets.problems
     spec = bundle.manifest.input
     pixels = np.stack([np.array(drawn(n, (spec.width, spec.height))) for n in range(3)])
     images = ImageSet(pixels, np.zeros(3, np.int64), ("picture",))

@@ -1,7 +1,6 @@
 """Real certificates, real handshakes on port 0."""
 
 import datetime
-import ipaddress
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
@@ -9,6 +8,7 @@ from pathlib import Path
 
 import grpc
 import pytest
+import trustme
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
@@ -28,57 +28,19 @@ class Authority:
 
     def __init__(self, directory: Path, name: str) -> None:
         self._directory = directory
-        self._key = ec.generate_private_key(ec.SECP256R1())
-        self._name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)])
-        basics = x509.BasicConstraints(ca=True, path_length=0)
-        self.path = self._save(f"{name}.pem", self._sign(self._name, self._key, basics))
+        self._ca = trustme.CA()
+        self.path = directory / f"{name}.pem"
+        self._ca.cert_pem.write_to_path(self.path)
 
     def pair(
-        self,
-        name: str,
-        passphrase: bytes | None = None,
-        start: datetime.datetime = NOW - DAY,
-        end: datetime.datetime = NOW + DAY,
+        self, name: str, start: datetime.datetime = NOW - DAY, end: datetime.datetime = NOW + DAY
     ) -> tuple[Path, Path]:
         """A certificate and its key; files of that name are replaced."""
-        key = ec.generate_private_key(ec.SECP256R1())
-        subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)])
-        basics = x509.BasicConstraints(ca=False, path_length=None)
-        certificate = self._sign(subject, key, basics, start, end)
-        hidden = (
-            serialization.BestAvailableEncryption(passphrase) if passphrase else serialization.NoEncryption()
-        )
-        stored = key.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, hidden)
-        key_path = self._directory / f"{name}.key"
-        key_path.write_bytes(stored)
-        return self._save(f"{name}.pem", certificate), key_path
-
-    def _sign(
-        self,
-        subject: x509.Name,
-        key,
-        basics: x509.BasicConstraints,
-        start: datetime.datetime = NOW - DAY,
-        end: datetime.datetime = NOW + DAY,
-    ) -> x509.Certificate:
-        loopback = x509.IPAddress(ipaddress.ip_address("127.0.0.1"))
-        return (
-            x509.CertificateBuilder()
-            .subject_name(subject)
-            .issuer_name(self._name)
-            .public_key(key.public_key())
-            .serial_number(x509.random_serial_number())
-            .not_valid_before(start)
-            .not_valid_after(end)
-            .add_extension(basics, critical=True)
-            .add_extension(x509.SubjectAlternativeName([loopback]), critical=False)
-            .sign(self._key, hashes.SHA256())
-        )
-
-    def _save(self, name: str, certificate: x509.Certificate) -> Path:
-        path = self._directory / name
-        path.write_bytes(certificate.public_bytes(serialization.Encoding.PEM))
-        return path
+        made = self._ca.issue_cert("127.0.0.1", not_before=start, not_after=end)
+        certificate, key = self._directory / f"{name}.pem", self._directory / f"{name}.key"
+        certificate.write_bytes(b"".join(blob.bytes() for blob in made.cert_chain_pems))
+        made.private_key_pem.write_to_path(key)
+        return certificate, key
 
 
 @pytest.fixture
@@ -235,8 +197,13 @@ def test_a_file_that_is_no_certificate_is_refused(authority, tmp_path):
 
 
 def test_a_key_with_a_passphrase_is_refused_without_asking_for_it(authority):
+    certificate, key = authority.pair("server")
+    plain = serialization.load_pem_private_key(key.read_bytes(), None)
+    hidden = serialization.BestAvailableEncryption(b"secret")
+    form = (serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8)
+    key.write_bytes(plain.private_bytes(*form, hidden))
     with pytest.raises(TlsError, match="not a certificate and a plain key"):
-        TlsFiles(None, *authority.pair("server", passphrase=b"secret"))
+        TlsFiles(None, certificate, key)
 
 
 def test_a_certificate_and_its_key_go_together(authority):

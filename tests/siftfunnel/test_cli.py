@@ -15,7 +15,7 @@ from siftfunnel.shared.bundle import BundleError
 
 def only_row(monkeypatch: pytest.MonkeyPatch, run: object, needs: tuple[str, ...] = ()) -> None:
     """Replace the console's table by one command, `try`, that runs `run`."""
-    row = Command("try", "try it", __name__, "add_try_parser", "edge", needs)
+    row = Command("try", "try it", __name__, "edge", needs)
     monkeypatch.setattr(cli, "COMMANDS", (row,))
     monkeypatch.setitem(globals(), "run_try", run)
 

@@ -14,8 +14,8 @@ from siftfunnel.attacker.feeds.config import (
     TapConfig,
     TapError,
 )
-from siftfunnel.attacker.feeds.opening import open_feed
 from siftfunnel.attacker.feeds.relay import RelayFeed
+from siftfunnel.attacker.serving import open_feed
 from siftfunnel.shared.ports import Endpoint
 
 LOCAL = "127.0.0.1"

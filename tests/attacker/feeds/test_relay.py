@@ -13,7 +13,6 @@ import pytest
 
 from siftfunnel.attacker.feeds.relay import RelayFeed
 from siftfunnel.attacker.tap.events import ConnectionClosed, ConnectionOpened, Dropped, Event, Opaque
-from siftfunnel.attacker.tap.limits import TapLimits
 from siftfunnel.shared.rpc import split_inference_pb2_grpc as rpc
 from tests.attacker.feeds.sockets import (
     connect,
@@ -273,20 +272,6 @@ def test_stopping_closes_connections_and_may_be_repeated() -> None:
     assert isinstance(events[-1], ConnectionClosed)
     assert events[-1].how == "the tap stopped"
     assert feed.state().phase == "stopped"
-
-
-def test_limits_reach_the_tap() -> None:
-    events: list[Event] = []
-
-    async def main() -> None:
-        async with serving() as port:
-            feed = RelayFeed(relay_config(port), limits=TapLimits(message_bytes=1000))
-            with relaying(feed, events.append):
-                await play_through(feed, frames_of(100, 2000, 100))
-
-    asyncio.run(main())
-    assert len(frames_heard(events)) == 2
-    assert [event.why for event in events if isinstance(event, Dropped)] == ["message over 1000 bytes"]
 
 
 def _ignore(event: object) -> None:

@@ -77,6 +77,19 @@ def test_an_ipv6_address_may_be_listened_at() -> None:
             assert receive_exactly(client, 3) == b"six"
 
 
+def test_every_address_of_ipv6_is_every_address_of_ipv4_too() -> None:
+    if not socket.has_ipv6 or not Path("/proc/net/if_inet6").exists():
+        pytest.skip("this machine has no IPv6")
+    tap = "relay:[::]:0"
+    with (
+        listening(echo) as target,
+        relaying(RelayFeed(TapConfig.parse(f"{tap}:{target}")), _ignore) as feed,
+        connect(feed) as client,
+    ):
+        client.sendall(b"four")
+        assert receive_exactly(client, 4) == b"four"
+
+
 def test_a_name_is_listened_at_over_ipv4() -> None:
     tap = "relay:localhost:0"
     with listening(echo) as target, relaying(RelayFeed(TapConfig.parse(f"{tap}:{target}")), _ignore) as feed:

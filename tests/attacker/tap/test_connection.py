@@ -4,14 +4,13 @@ import grpc
 import pytest
 
 from siftfunnel.attacker.tap.connection import ConnectionTap
-from siftfunnel.attacker.tap.events import CallEnded, ConnectionClosed, Dropped, Event, Opaque
+from siftfunnel.attacker.tap.events import ConnectionClosed, Dropped, Event, Opaque
 from tests.attacker.conftest import FRAMES
 from tests.attacker.service import (
     DESCRIBE,
     DIGEST,
     INFER,
     METADATA,
-    OTHER_DIGEST,
     STREAM,
     Transcript,
     answer,
@@ -106,26 +105,6 @@ def test_pieces_do_not_matter_to_a_tap_that_joined_midway(transcript: Transcript
         for at in range(0, len(data), 7):
             events += tap.receive(direction, data[at : at + 7], float(second))
     assert events + tap.close(float(len(rest)), "closed") == whole
-
-
-def test_a_call_ends_with_its_status(transcript: Transcript) -> None:
-    ended = [event for event in overhear(transcript) if isinstance(event, CallEnded)]
-    assert [(event.method, event.status) for event in ended] == [
-        (DESCRIBE, 0),
-        (STREAM, 0),
-        (STREAM, 0),
-        (INFER, 0),
-    ]
-
-
-def test_a_refused_bundle_is_heard_with_both_digests() -> None:
-    async def play(stub):
-        call = stub.Stream(metadata=(("siftfunnel-bundle", OTHER_DIGEST),))
-        await call.code()
-
-    ended = [event for event in overhear(record(play)) if isinstance(event, CallEnded)]
-    assert [event.status for event in ended] == [9]
-    assert ended[0].status_message == f"serving {DIGEST}, not {OTHER_DIGEST}"
 
 
 @pytest.mark.parametrize("compression", [grpc.Compression.Gzip, grpc.Compression.Deflate])
@@ -236,9 +215,7 @@ def test_a_hole_inside_one_frame_leaves_the_framing_alone(transcript: Transcript
 
 
 def test_tls_shows_sizes_and_times_only(secure_transcript: Transcript) -> None:
-    tap = ConnectionTap("c")
-    events = overhear(secure_transcript, tap)
-    assert tap.encrypted
+    events = overhear(secure_transcript)
     assert messages(events) == []
     opaque = [event for event in events if isinstance(event, Opaque)]
     assert {event.reason for event in opaque} == {"tls handshake", "tls"}

@@ -5,6 +5,7 @@ from typing import Any
 
 import pytest
 
+from siftfunnel.attacker.web import hub
 from tests.attacker.scene import Scene
 from tests.attacker.web.fakedemo import FakeDemo
 from tests.attacker.web.live import LivePage, chromium
@@ -33,7 +34,10 @@ def browser() -> Iterator[Any]:
 
 
 @pytest.fixture
-def live(scene: Scene) -> Iterator[Callable[..., LivePage]]:
+def live(scene: Scene, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[..., LivePage]]:
+    # as many pairs in a tenth of the time
+    monkeypatch.setattr(hub, "KEEP_EVERY_S", hub.KEEP_EVERY_S / 10)
+    monkeypatch.setattr(hub, "KEPT_AGAIN_S", hub.KEPT_AGAIN_S / 10)
     pages: list[LivePage] = []
 
     def serve(**options: Any) -> LivePage:

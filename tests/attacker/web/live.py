@@ -10,10 +10,10 @@ from pathlib import Path
 import pytest
 import uvicorn
 
-from siftfunnel.attacker.knowledge import Knowledge
 from siftfunnel.attacker.pipeline import Pipeline
 from siftfunnel.attacker.serving import listen
 from siftfunnel.attacker.tap.events import Opaque, Traffic
+from siftfunnel.attacker.targets import Targets
 from siftfunnel.attacker.web.app import Face, make_app
 from siftfunnel.attacker.web.hub import Hub
 from siftfunnel.shared.bundle import Bundle
@@ -39,14 +39,14 @@ def chromium() -> str:
 class LivePage:
     """Serves the page on a free port until it is closed."""
 
-    def __init__(self, scene: Scene, knowledge: Knowledge | None = None, control: str | None = None) -> None:
+    def __init__(self, scene: Scene, targets: Targets | None = None, control: str | None = None) -> None:
         self.scene = scene
         self.relay, self.cloud = (
             HandFeed("relay:50052:127.0.0.1:50051"),
             HandFeed("cloud:flows.jsonl", "cloud"),
         )
         self.camera, self.hub = HandCamera(), Hub()
-        known = knowledge or scene.knowledge()
+        known = targets or scene.targets()
         feeds = {self.relay.name: self.relay, self.cloud.name: self.cloud}
         self.pipeline = Pipeline(known, feeds, self.hub.publish, self.camera)  # type: ignore[arg-type]
         self.pipeline.start()

@@ -43,4 +43,4 @@ def face_of(
     scene: Scene, control: str | None = None, names: tuple[str, ...] = (), token: str | None = None
 ) -> Face:
     """A face with a hub of its own and books that do not change."""
-    return Face(scene.knowledge(), Hub(), lambda: dict(BOOKS), control, names, token)
+    return Face(scene.targets(), Hub(), lambda: dict(BOOKS), control, names, token)

@@ -3,7 +3,7 @@ import socket
 from dataclasses import dataclass
 from typing import Any
 
-from siftfunnel.attacker.web.connections import MAX_CONNECTIONS, REQUEST_WAIT_S, SilentConnections
+from siftfunnel.attacker.serving import MAX_CONNECTIONS, REQUEST_WAIT_S, SilentConnections
 
 
 @dataclass(eq=False)

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from siftfunnel.attacker.knowledge import gather
+from siftfunnel.attacker.targets import gather
 from siftfunnel.shared.bundle import Bundle
 from tests.attacker.scene import Scene, eventually
 from tests.attacker.web.browser import Open, expect, keep, lane
@@ -160,7 +160,7 @@ def test_nothing_of_another_picture_stands_beside_what_the_phone_sees(
 def test_without_an_inverter_the_page_says_so(
     live: Callable[..., LivePage], open_page: Open, scene: Scene
 ) -> None:
-    stage = live(knowledge=gather([scene.bundles], []))
+    stage = live(targets=gather([scene.bundles], []))
     page = open_page(stage)
     stage.play(scene.open, count=2)
     expect(lane(page, scene.open).locator(".wire img")).to_be_visible()
@@ -177,7 +177,7 @@ def test_names_are_text_whatever_they_say(
     hostile = ("<img src=x onerror=alert(1)>", "</script><script>alert(2)</script>", "a & b")
     bundle: Bundle = make_tiny_bundle(tmp_path / "bundles" / "odd", "odd", hostile)
     make_tiny_inverter(tmp_path / "inverters" / "odd", bundle)
-    stage = live(knowledge=gather([tmp_path / "bundles"], [tmp_path / "inverters"]))
+    stage = live(targets=gather([tmp_path / "bundles"], [tmp_path / "inverters"]))
     page = open_page(stage)
     stage.play(bundle)
     expect(page.locator("#answers strong")).to_have_text(hostile[0])

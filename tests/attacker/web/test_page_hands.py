@@ -4,7 +4,7 @@ from collections.abc import Callable
 
 import pytest
 
-from tests.attacker.scene import Scene
+from tests.attacker.scene import Scene, eventually
 from tests.attacker.web.browser import (
     NARROW,
     PHONE,
@@ -87,7 +87,8 @@ def test_a_page_that_comes_late_sees_the_latest_pictures(
     live: Callable[..., LivePage], open_page: Open, scene: Scene
 ) -> None:
     stage = live()
-    stage.play(scene.open, scene.shut, count=7, gap_s=0.55)
+    stage.play(scene.open, scene.shut, count=7, gap_s=0.15)
+    assert eventually(lambda: stage.pipeline.summary()["bundles"][scene.shut.name]["frames_scored"] == 7)
     page = open_page(stage)
     expect(page.locator("#history button")).to_have_count(len(stage.hub.pairs()))
     assert len(stage.hub.pairs()) >= 3
@@ -99,7 +100,7 @@ def test_pictures_can_be_held_stepped_through_chosen_and_taken_away(
 ) -> None:
     stage = live()
     page = open_page(stage)
-    stage.play(scene.open, scene.shut, count=7, gap_s=0.55)
+    stage.play(scene.open, scene.shut, count=7, gap_s=0.15)
     expect(page.locator("#history button").nth(2)).to_be_visible()
     page.keyboard.press("h")
     expect(page.locator("#hold")).to_have_attribute("aria-pressed", "true")
@@ -178,8 +179,9 @@ def test_everything_can_be_reached_with_a_keyboard_alone(
     demo.answer = state(scene)
     stage = live(control=demo.url)
     page = open_page(stage)
-    stage.play(scene.open, scene.shut, count=3, gap_s=0.6)
-    expect(page.locator("#history button").first).to_be_visible()
+    stage.play(scene.open, scene.shut, count=8, gap_s=0.15)
+    expect(page.locator("#table tr").first.locator("td").nth(3)).to_have_text("8")
+    expect(page.locator("#history button").nth(2)).to_be_visible()
     page.keyboard.press("h")  # still pictures, so that the list of what can be focused stands still
     reached: list[str] = []
     for _ in range(80):

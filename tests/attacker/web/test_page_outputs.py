@@ -10,8 +10,8 @@ import numpy as np
 import onnxruntime
 import pytest
 
-from siftfunnel.attacker.knowledge import gather
 from siftfunnel.attacker.preview import Truth
+from siftfunnel.attacker.targets import gather
 from siftfunnel.shared.bundle import Bundle
 from siftfunnel.shared.output_tensors import add_tensor
 from siftfunnel.shared.preprocess import normalise
@@ -81,7 +81,7 @@ def shown(name: str, *shape: int) -> str:
 
 def places(own: Own, inverters: bool = True) -> dict[str, object]:
     folder = own.bundle.directory.parents[1]
-    return {"knowledge": gather([folder / "bundles"], [folder / "inverters"] if inverters else [])}
+    return {"targets": gather([folder / "bundles"], [folder / "inverters"] if inverters else [])}
 
 
 def test_tensors_stand_apart_and_answers_without_classes_are_shown_as_what_they_are(

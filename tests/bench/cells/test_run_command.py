@@ -4,9 +4,9 @@ from pathlib import Path
 import pytest
 
 from siftfunnel.bench.cells.result import CellFile
-from siftfunnel.bench.links.link import missing_for_packets
 from siftfunnel.cli import main
 from tests.bench.cells.samples_of_pictures import make_pictures
+from tests.bench.links.test_link import needs_packets
 from tests.tinybundle import make_tiny_bundle
 
 pytest.importorskip("mlperf_loadgen", reason="needs the extra bench")
@@ -104,7 +104,7 @@ def test_bad_input_is_one_clear_error(
 
 
 @pytest.mark.slow
-@pytest.mark.skipif(missing_for_packets() is not None, reason="needs root, iproute2 and TUN")
+@needs_packets
 def test_a_link_that_drops_for_two_seconds_costs_time_and_no_frame(places: list[str], tmp_path: Path) -> None:
     out = tmp_path / "out.json"
     common = ["--modes", "split", "--seconds", "6", "--no-calibration", "--out", str(out)]
@@ -124,7 +124,7 @@ def test_a_link_that_drops_for_two_seconds_costs_time_and_no_frame(places: list[
 
 
 @pytest.mark.slow
-@pytest.mark.skipif(missing_for_packets() is not None, reason="needs root, iproute2 and TUN")
+@needs_packets
 def test_layers_agree_on_a_link_that_loses_nothing_and_an_overload_is_said(
     places: list[str], tmp_path: Path
 ) -> None:

@@ -12,7 +12,7 @@ import pytest
 from siftfunnel.bench.cores import two_cores
 from siftfunnel.bench.peers import comparison, contender, load
 from siftfunnel.bench.peers.catalogue import PEERS, PLAIN_GRPC
-from siftfunnel.bench.peers.comparison import Plan, compare
+from siftfunnel.bench.peers.comparison import Comparison, Plan
 from siftfunnel.bench.peers.peer import Place
 from siftfunnel.bench.peers.table import render_peers
 from siftfunnel.cli import main
@@ -96,7 +96,8 @@ def test_one_that_dies_one_that_lies_and_one_that_never_starts_leave_the_others_
     document: dict[str, Any] = {}
     saves = []
     names = ("siftfunnel", "plain-grpc", "mortal", "liar", "stillborn")
-    compare(plan(bundle, *names), document, tmp_path, quiet, lambda: saves.append(document["complete"]))
+    asked, save = plan(bundle, *names), lambda: saves.append(document["complete"])
+    Comparison(asked, document, tmp_path, quiet, save).run()
 
     assert saves == [False, False, True]
     unavailable = {each["peer"]: each["unavailable"] for each in document["peers"]}

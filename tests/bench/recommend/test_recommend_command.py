@@ -95,10 +95,10 @@ def test_where_no_way_is_within_the_limits_it_says_so_and_fails(
         (("--link", "carrier-pigeon"), "unknown link 'carrier-pigeon'; known: none, gprs"),
         (("--up-kbit", "5"), "needs all of --up-kbit, --down-kbit and --rtt-ms"),
         (("--up-kbit", "0", "--down-kbit", "1", "--rtt-ms", "1"), "must be above 0 kbit/s, got 0.0"),
-        (("--least-accuracy", "80"), "least accuracy is a share from 0 to 1, got 80.0"),
+        (("--least-accuracy", "80"), "least_accuracy must be at least 0 and at most 1, not 80.0"),
         (("--task", "cats"), "no cells of 'cats'; there are drawnfaces"),
         (("--scenario", "Server"), "no cells of scenario 'Server'; there are SingleStream"),
-        (("--probe", "somewhere"), "--probe needs HOST:PORT, got 'somewhere'"),
+        (("--probe", "somewhere"), "'somewhere' is not HOST:PORT"),
     ],
 )
 def test_wrong_input_is_named(

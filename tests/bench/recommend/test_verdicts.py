@@ -165,7 +165,7 @@ def test_leaks_of_two_bases_neither_rank_nor_dominate() -> None:
     "limits", [{"least_accuracy": 80.0}, {"most_retrieved": -0.1}, {"latency_budget_ms": 0.0}]
 )
 def test_impossible_limits_are_refused(limits: dict[str, float]) -> None:
-    with pytest.raises(ValueError, match="got"):
+    with pytest.raises(ValueError, match="must be"):
         Limits(**limits)  # type: ignore[arg-type]
 
 

@@ -100,6 +100,7 @@ def test_the_table_shows_every_row() -> None:
     assert "| 10 | 100 | 50 | 90 | 33 | 100 | 50 |" in page
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(len(os.sched_getaffinity(0)) < 2, reason="server and client need a core each")
 def test_the_command_measures_everything_it_shows(tiny: Bundle, tmp_path: Path) -> None:
     out, table = tmp_path / "results" / "serving.json", tmp_path / "serving.md"

@@ -18,6 +18,7 @@ from siftfunnel.lab.audit.places import PlaceError
 from siftfunnel.lab.audit.subject import Request
 from siftfunnel.lab.data.images import DataError
 from siftfunnel.lab.defences.registry import make_defence
+from siftfunnel.lab.evaluation.scores import mean_psnr
 from siftfunnel.lab.evaluation.suite import Suite
 from siftfunnel.lab.targets.edges import EdgeError
 from siftfunnel.lab.targets.target import Target, target_at, target_of_foreign
@@ -74,6 +75,15 @@ def audited(data: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path,
     folder = tmp_path_factory.mktemp("audited")
     target = target_at(tiny_bundle(folder / "bundle").directory, CPU)
     return folder / "out", target, audit(target, wanted(folder / "out", data), quiet)
+
+
+def test_the_figures_of_an_audit_are_those_that_every_version_of_the_lab_got(
+    audited: tuple[Path, Target, dict[str, Any]],
+) -> None:
+    found = {key: mean_psnr(entry) for key, entry in audited[2]["attacks"].items()}
+    assert found == pytest.approx(
+        {"generative-black-box": 13.536, "residual": 13.655, "rmle": 16.825}, abs=0.05
+    )
 
 
 class Page(HTMLParser):

@@ -20,7 +20,7 @@ from siftfunnel.lab.audit.judging import make_judge
 from siftfunnel.lab.audit.places import PlaceError
 from siftfunnel.lab.audit.subject import Request, prepare_subject
 from siftfunnel.lab.evaluation.subject import observed
-from siftfunnel.lab.export.graph_input import graph_input
+from siftfunnel.lab.graphs.graph_input import graph_input
 from siftfunnel.lab.targets.edges import OnnxHalf
 from siftfunnel.lab.targets.target import target_of_bundle, target_of_foreign
 from siftfunnel.lab.training.checkpoints import RunFolderError

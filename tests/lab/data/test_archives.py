@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from siftfunnel.lab.data.archives import open_picture_zip
+from siftfunnel.lab.data.archives import open_pictures
 from siftfunnel.lab.data.cache import cached_set, load_cache, save_cache
-from siftfunnel.lab.data.decoding import fit_square, read_class_folder, read_class_tar, resized
+from siftfunnel.lab.data.decoding import fit_square, read_classes, resized
 from siftfunnel.lab.data.images import DataError, ImageSet
 from tests.lab.stored import cut_short, pictures, png, write_files, write_tar, write_zip
 
@@ -16,23 +16,23 @@ from tests.lab.stored import cut_short, pictures, png, write_files, write_tar, w
 def test_a_class_folder_without_pictures_is_named(tmp_path: Path) -> None:
     write_files(tmp_path, {**pictures({"cat": 2}), "dog/notes.txt": b"none yet", ".git/x": b""})
     with pytest.raises(DataError, match="class 'dog' has no pictures"):
-        read_class_folder(tmp_path)
+        read_classes(tmp_path)
 
 
 def test_an_empty_class_in_a_tar_is_named_and_a_root_folder_is_none(tmp_path: Path) -> None:
     members = {f"set/{name}": data for name, data in pictures({"cat": 2}).items()}
     good = write_tar(tmp_path / "good.tar", members, folders=("set", "set/cat"))
-    assert read_class_tar(good).classes == ("cat",)
+    assert read_classes(good).classes == ("cat",)
     bad = write_tar(tmp_path / "bad.tar", members, folders=("set", "set/cat", "set/dog"))
     with pytest.raises(DataError, match="class 'dog' has no pictures"):
-        read_class_tar(bad)
+        read_classes(bad)
 
 
 def test_of_many_unreadable_pictures_the_first_are_named_and_the_rest_counted(tmp_path: Path) -> None:
     write_files(tmp_path, pictures({"cat": 3}))
     write_files(tmp_path, {f"cat/z{i}.png": b"no picture" for i in range(8)})
     with pytest.raises(DataError) as caught:
-        read_class_folder(tmp_path)
+        read_classes(tmp_path)
     text = str(caught.value)
     assert "8 of 11 pictures cannot be read" in text
     assert "z0.png" in text
@@ -45,53 +45,53 @@ def test_a_picture_cut_off_in_the_middle_is_unreadable(tmp_path: Path) -> None:
     whole = pictures({"cat": 2}, size=64)
     whole["cat/0001.png"] = whole["cat/0001.png"][:5000]
     with pytest.raises(DataError, match=r"1 of 2 pictures cannot be read: .*cat/0001\.png"):
-        read_class_folder(write_files(tmp_path, whole))
+        read_classes(write_files(tmp_path, whole))
 
 
 def test_hidden_files_are_no_pictures(tmp_path: Path) -> None:
     write_files(tmp_path, {**pictures({"cat": 2}), "cat/._0000.png": b"resource fork"})
-    assert len(read_class_folder(tmp_path)) == 2
+    assert len(read_classes(tmp_path)) == 2
 
 
 @pytest.mark.parametrize("mode", ["w", "w:gz"])
 def test_a_tar_cut_off_is_refused(tmp_path: Path, mode: str) -> None:
     path = cut_short(write_tar(tmp_path / "a.tar", pictures({"cat": 20}, size=32), mode))
     with pytest.raises(DataError, match="truncated or damaged"):
-        read_class_tar(path)
+        read_classes(path)
 
 
 def test_a_tar_cut_off_within_its_last_picture_is_refused(tmp_path: Path) -> None:
     path = write_tar(tmp_path / "a.tar", {"cat/0.png": b"x" * 100_000})
     with pytest.raises(DataError, match="truncated or damaged"):
-        read_class_tar(cut_short(path, 0.6))
+        read_classes(cut_short(path, 0.6))
 
 
 def test_archives_that_are_not_there_are_said_to_be_missing(tmp_path: Path) -> None:
     with pytest.raises(DataError, match="no such file"):
-        read_class_tar(tmp_path / "a.tar")
-    with pytest.raises(DataError, match="no such file"), open_picture_zip(tmp_path / "a.zip", "face"):
+        read_classes(tmp_path / "a.tar")
+    with pytest.raises(DataError, match="no such file"), open_pictures(tmp_path / "a.zip"):
         pass
 
 
 def test_a_zip_without_pictures_or_cut_off_is_refused(tmp_path: Path) -> None:
     empty = write_zip(tmp_path / "empty.zip", {"readme.txt": b"hello", "__MACOSX/1.png": b""})
-    with pytest.raises(DataError, match="no pictures in this zip"), open_picture_zip(empty, "face"):
+    with pytest.raises(DataError, match="no pictures in this zip"), open_pictures(empty):
         pass
     short = cut_short(write_zip(tmp_path / "short.zip", pictures({"a": 3})))
-    with pytest.raises(DataError, match="truncated or damaged"), open_picture_zip(short, "face"):
+    with pytest.raises(DataError, match="truncated or damaged"), open_pictures(short):
         pass
 
 
 def test_a_zip_with_a_damaged_member_is_refused_when_it_is_read(tmp_path: Path) -> None:
     path = write_zip(tmp_path / "a.zip", {"a/1.png": b"A" * 1000})
     path.write_bytes(path.read_bytes().replace(b"A" * 10, b"B" * 10, 1))
-    with open_picture_zip(path, "face") as found, pytest.raises(DataError, match=r"a/1\.png cannot be read"):
+    with open_pictures(path) as found, pytest.raises(DataError, match=r"a/1\.png cannot be read"):
         found[0].read()
 
 
 def test_grey_pictures_get_their_grey_in_all_channels(tmp_path: Path) -> None:
     write_files(tmp_path, pictures({"film": 3}, grey=True))
-    images = read_class_folder(tmp_path).images_NHWC
+    images = read_classes(tmp_path).images_NHWC
     assert images.shape == (3, 8, 8, 3)
     np.testing.assert_array_equal(images[..., 0], images[..., 1])
     np.testing.assert_array_equal(images[..., 0], images[..., 2])
@@ -120,10 +120,10 @@ def test_a_wide_picture_gives_its_centred_square() -> None:
 def test_pictures_of_differing_sizes_read_when_a_size_is_chosen(tmp_path: Path) -> None:
     write_files(tmp_path, {"a/1.png": png(np.zeros((9, 7, 3), np.uint8)), **pictures({"b": 1})})
     with pytest.raises(DataError, match=r"differ in size .*choose a size"):
-        read_class_folder(tmp_path)
-    assert read_class_folder(tmp_path, 5).images_NHWC.shape == (2, 5, 5, 3)
+        read_classes(tmp_path)
+    assert read_classes(tmp_path, 5).images_NHWC.shape == (2, 5, 5, 3)
     with pytest.raises(DataError, match="cannot be resized to 0x0"):
-        read_class_folder(tmp_path, 0)
+        read_classes(tmp_path, 0)
 
 
 def test_resizing_a_set_is_resizing_each_picture() -> None:
@@ -141,7 +141,7 @@ def test_a_cache_is_read_until_its_source_changes(tmp_path: Path) -> None:
     def read(size: int | None = None) -> ImageSet:
         def now() -> ImageSet:
             readings.append(1)
-            return read_class_tar(path, size)
+            return read_classes(path, size)
 
         return cached_set(cache, "set", [path], size, now)
 

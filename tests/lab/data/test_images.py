@@ -11,7 +11,7 @@ from PIL import Image
 from siftfunnel.lab.data.cache import load_cache, save_cache
 from siftfunnel.lab.data.cifar10 import CIFAR10_CLASSES, parse_cifar10_records, split_training_pictures
 from siftfunnel.lab.data.datasets import load_splits
-from siftfunnel.lab.data.decoding import read_class_folder, read_class_tar
+from siftfunnel.lab.data.decoding import read_classes
 from siftfunnel.lab.data.images import DataError, ImageSet, seeded_parts
 from tests.lab.pictures import CLASSES, coloured_set, write_class_folders, write_data_directory
 
@@ -35,7 +35,7 @@ def test_a_tar_of_class_folders_gives_classes_in_alphabetical_order(tmp_path: Pa
     path = write_tar(
         tmp_path / "a.tar", {"dog/1.png": png((9, 8, 7)), "cat/1.png": png((1, 2, 3)), "README": b"text"}
     )
-    images = read_class_tar(path)
+    images = read_classes(path)
     assert images.classes == ("cat", "dog")
     assert images.labels.tolist() == [0, 1]
     assert images.images_NHWC[:, 0, 0].tolist() == [[1, 2, 3], [9, 8, 7]]
@@ -43,10 +43,10 @@ def test_a_tar_of_class_folders_gives_classes_in_alphabetical_order(tmp_path: Pa
 
 def test_a_directory_reads_like_the_tar_of_it(tmp_path: Path) -> None:
     write_class_folders(coloured_set(9), tmp_path / "pictures")
-    folder = read_class_folder(tmp_path / "pictures")
+    folder = read_classes(tmp_path / "pictures")
     with tarfile.open(tmp_path / "p.tar", "w") as archive:
         archive.add(tmp_path / "pictures", arcname="pictures")
-    tarred = read_class_tar(tmp_path / "p.tar")
+    tarred = read_classes(tmp_path / "p.tar")
     assert folder.classes == tarred.classes == CLASSES
     np.testing.assert_array_equal(folder.images_NHWC, tarred.images_NHWC)
     np.testing.assert_array_equal(folder.labels, tarred.labels)
@@ -82,25 +82,25 @@ def test_a_label_beyond_the_classes_is_refused() -> None:
 def test_a_picture_that_does_not_decode_is_named(tmp_path: Path) -> None:
     path = write_tar(tmp_path / "a.tar", {"cat/broken.png": b"no picture"})
     with pytest.raises(DataError, match=r"cat/broken\.png"):
-        read_class_tar(path)
+        read_classes(path)
 
 
 def test_pictures_of_two_sizes_are_refused(tmp_path: Path) -> None:
     path = write_tar(tmp_path / "a.tar", {"cat/1.png": png((0, 0, 0)), "cat/2.png": png((0, 0, 0), (5, 4))})
     with pytest.raises(DataError, match="differ in size"):
-        read_class_tar(path)
+        read_classes(path)
 
 
 def test_what_is_no_tar_or_holds_no_picture_is_refused(tmp_path: Path) -> None:
     (tmp_path / "text.tar").write_text("hello")
     with pytest.raises(DataError, match="cannot be opened as a tar"):
-        read_class_tar(tmp_path / "text.tar")
+        read_classes(tmp_path / "text.tar")
     with pytest.raises(DataError, match="no pictures found"):
-        read_class_tar(write_tar(tmp_path / "empty.tar", {"notes.txt": b""}))
+        read_classes(write_tar(tmp_path / "empty.tar", {"notes.txt": b""}))
     with pytest.raises(DataError, match="no class folder"):
-        read_class_tar(write_tar(tmp_path / "flat.tar", {"1.png": png((0, 0, 0))}))
-    with pytest.raises(DataError, match="no such directory"):
-        read_class_folder(tmp_path / "nothing")
+        read_classes(write_tar(tmp_path / "flat.tar", {"1.png": png((0, 0, 0))}))
+    with pytest.raises(DataError, match="no such file"):
+        read_classes(tmp_path / "nothing")
 
 
 @given(st.integers(3, 300), st.integers(0, 2**32 - 1))

@@ -9,8 +9,8 @@ from siftfunnel.lab.data.cifar10 import CIFAR10_CLASSES
 from siftfunnel.lab.data.datasets import load_splits
 from siftfunnel.lab.data.facescrub import read_facescrub_npz
 from siftfunnel.lab.data.images import DataError, ImageSet
-from siftfunnel.lab.data.npz import load_parts_npz, save_parts_npz
-from tests.lab.stored import cut_short, pictures, write_files
+from siftfunnel.lab.data.npz import load_parts_npz
+from tests.lab.stored import cut_short, pictures, save_parts_npz, write_files
 
 COUNTS = {"train": 100, "test": 20, "auxiliary": 30}
 

@@ -13,7 +13,7 @@ from siftfunnel.lab.faces.hairstyles import HAIRSTYLES
 from siftfunnel.lab.faces.identity import BEARDS, GLASSES, OUTFITS
 from siftfunnel.lab.faces.pose import Take, draw_take
 from siftfunnel.lab.faces.rendering import render_take
-from siftfunnel.lab.faces.shipping import difference
+from tests.lab.faces.comparing import difference
 
 
 def _take(seed: int = 1) -> Take:

@@ -2,8 +2,8 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from siftfunnel.lab.export.folding import folded_copy
-from siftfunnel.lab.export.graph import write_onnx
+from siftfunnel.lab.graphs.folding import folded_copy
+from siftfunnel.lab.graphs.writing import write_onnx
 from siftfunnel.lab.metrics.cost import (
     count_as_torchsummary,
     measure_edge,

@@ -8,10 +8,9 @@ import onnx
 import pytest
 import torch
 from numpy.typing import NDArray
-from onnx import TensorProto, helper, numpy_helper
+from onnx import helper, numpy_helper
 from PIL import Image
 
-from siftfunnel.lab.split import fitting
 from siftfunnel.lab.split.features import Ends, Seen, see
 from siftfunnel.lab.split.fit import fit_run
 from siftfunnel.lab.split.folder import SplitRun
@@ -19,6 +18,7 @@ from siftfunnel.lab.split.halves import Halves
 from siftfunnel.lab.split.settings import FitSettings
 from siftfunnel.shared.input_spec import InputSpec
 from siftfunnel.shared.tensors import OutputSpec, TensorSpec
+from tests.tinynetwork import make_model
 
 SPEC = InputSpec(16, 16, mean=(0.5, 0.5, 0.5), std=(0.25, 0.25, 0.25))
 GENERATOR = np.random.default_rng(0)
@@ -46,14 +46,8 @@ def _model(
     outs: dict[str, tuple[int, ...]],
     weights: dict[str, NDArray[np.float32]],
 ) -> onnx.ModelProto:
-    def told(names: dict[str, tuple[int, ...]]) -> list[onnx.ValueInfoProto]:
-        return [helper.make_tensor_value_info(n, TensorProto.FLOAT, ["N", *s]) for n, s in names.items()]
-
-    stored = [numpy_helper.from_array(value.astype(np.float32), name) for name, value in weights.items()]
-    graph = helper.make_graph(nodes, "half", told(ins), told(outs), stored)
-    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)])
-    model.ir_version = 8
-    return model
+    taken, given = ([(name, "float32", shape) for name, shape in side.items()] for side in (ins, outs))
+    return onnx.load_from_string(make_model(nodes, weights, taken, given))
 
 
 def _drawn(*shape: int, seed: int) -> NDArray[np.float32]:
@@ -158,7 +152,7 @@ def fitted(
     run = SplitRun(spec=SPEC, halves=halves, pictures=pictures, **{**told, **changes})
     with pytest.MonkeyPatch.context() as patch:
         if side is not None:
-            patch.setattr(fitting, "possible_sides", lambda maps: (side,))
+            patch.setattr("siftfunnel.lab.split.funnel.possible_sides", lambda maps: (side,))
         return fit_run(run, settings, folder, quiet)
 
 

@@ -5,11 +5,23 @@ from pathlib import Path
 import pytest
 
 from siftfunnel.lab.onnx_graphs import NetworkError
+from siftfunnel.lab.split import choosing
 from siftfunnel.lab.split.choosing import choose_cut, guessed_bytes
 from siftfunnel.lab.split.cuts import Cut
+from siftfunnel.lab.split.folder import SplitRun
 from siftfunnel.lab.split.labels import read_classes
-from siftfunnel.lab.split.settings import Budget, Link, agreement_targets, byte_targets, read_link, share
+from siftfunnel.lab.split.presets import preset
+from siftfunnel.lab.split.settings import (
+    Budget,
+    FitSettings,
+    Link,
+    agreement_targets,
+    byte_targets,
+    read_link,
+    share,
+)
 from siftfunnel.shared.tensors import TensorSpec
+from tests.lab.split.smallnets import network, residual
 
 
 def cut(name: str, shape: tuple[int, ...], depth: int, mac_share: float) -> Cut:
@@ -102,3 +114,23 @@ def test_classes_are_names_or_ids_and_names(tmp_path: Path) -> None:
     file.write_text("cat\nn1,dog\n")
     with pytest.raises(ValueError, match="ID,NAME"):
         read_classes(file)
+
+
+def test_a_cut_at_which_a_target_cannot_be_reached_is_passed_over(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    net = network(residual())
+    spec = preset("zero-to-one", net.input)
+    tried: list[str] = []
+
+    def refusing(run: SplitRun, *rest: object) -> int:
+        tried.append(run.cut)
+        raise ValueError("no step gives 20 bytes")
+
+    monkeypatch.setattr(choosing, "funnel_macs", refusing)
+    said: list[str] = []
+    settings = FitSettings(targets=byte_targets("20"))
+    with pytest.raises(NetworkError, match="no cut fits the budget"):
+        choosing.chosen_cut(net, spec, tmp_path, settings, Budget(mac_share=0.5), said.append)
+    assert tried
+    assert any("no step gives 20 bytes" in line for line in said)

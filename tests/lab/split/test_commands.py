@@ -1,11 +1,15 @@
 """The commands as people give them: fit, train, export, from a file and a folder to a bundle."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import onnx
 import pytest
 
-from siftfunnel.cli import main
+from siftfunnel.cli import build_parser, main
+from siftfunnel.commands import COMMANDS
+from siftfunnel.lab.arguments import settings_of
+from siftfunnel.lab.split.settings import TrainSettings
 from siftfunnel.shared.bundle import load_bundle
 from tests.lab.split import cutnets
 from tests.lab.split.test_brought import stored
@@ -49,3 +53,14 @@ def test_without_a_network_both_halves_are_asked_for(
     elsewhere = [*arguments, "--cloud", str(tmp_path / "c.onnx"), "--cut", "elsewhere"]
     assert main(["split", "fit", *elsewhere]) != 0
     assert "cut at maps: leave out --cut" in capsys.readouterr().err
+
+
+def test_a_training_is_what_its_flags_say_and_its_defaults_where_they_say_nothing() -> None:
+    row = next(command for command in COMMANDS if command.name == "split")
+    parser = build_parser(row)
+    given = parser.parse_args(
+        ["split", "train", "run", "--steps", "3", "--weights-rate", "0.5", "--finetune"]
+    )
+    wanted = replace(TrainSettings(), steps=3, weights_rate=0.5, finetune=True)
+    assert settings_of(given, TrainSettings) == wanted
+    assert settings_of(parser.parse_args(["split", "train", "run"]), TrainSettings) == TrainSettings()

@@ -13,13 +13,13 @@ from PIL import Image
 from siftfunnel.cli import main
 from siftfunnel.lab.data.images import DataError
 from siftfunnel.lab.onnx_graphs import weights
+from siftfunnel.lab.split.distillation import FunnelTask
 from siftfunnel.lab.split.exporting import export_run
 from siftfunnel.lab.split.finetuning import learned_names
 from siftfunnel.lab.split.folder import SplitRun, load_run
 from siftfunnel.lab.split.halves import Halves
 from siftfunnel.lab.split.settings import FitSettings, TrainSettings, byte_targets
 from siftfunnel.lab.split.train import train_run
-from siftfunnel.lab.split.training import FunnelTask
 from siftfunnel.lab.training.checkpoints import RunFolderError
 from tests.lab.split import cutnets
 from tests.lab.split.cutnets import quiet

@@ -10,7 +10,7 @@ from onnx import TensorProto, helper
 
 from siftfunnel.lab.onnx_runner import Runner
 from siftfunnel.lab.split.features import Ends, Seen
-from siftfunnel.lab.split.fitting import Funnel, estimated_bytes, fit_funnel, quantised, step_for
+from siftfunnel.lab.split.funnel import Funnel, estimated_bytes, fit_funnel, quantised, step_for
 from siftfunnel.lab.split.funnel_graphs import funnelled_cloud, funnelled_edge
 from siftfunnel.lab.split.linear import (
     Refinement,

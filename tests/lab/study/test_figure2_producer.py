@@ -7,10 +7,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from siftfunnel.lab.networks.stages import GaussianNoise
 
 from siftfunnel.lab.attacks.victim import Victim, victim_of_network
 from siftfunnel.lab.data.images import ImageSet, Splits
+from siftfunnel.lab.defences.gaussian_noise import GaussianNoise
 from siftfunnel.lab.defences.none import NoDefence
 from siftfunnel.lab.evaluation.subject import Subject
 from siftfunnel.lab.evaluation.suite import Suite

@@ -10,15 +10,15 @@ import torch
 
 from siftfunnel.lab.data.datasets import load_splits
 from siftfunnel.lab.data.images import ImageSet
-from siftfunnel.lab.data.npz import save_parts_npz
 from siftfunnel.lab.study.measure import PAPER_DISTANCE_BATCH, distance_figures
 from siftfunnel.lab.study.study import run_row
 from tests.lab.pictures import write_data_directory
+from tests.lab.stored import save_parts_npz
 from tests.lab.study.test_study import CPU, PLAIN, TINY, places, quiet, without_times
 
 
 def test_no_figure_changes_when_the_test_pictures_are_stored_in_another_order(tmp_path: Path) -> None:
-    splits = load_splits("cifar10", write_data_directory(tmp_path / "pictures", train=200, test=60))
+    splits = load_splits("cifar10", write_data_directory(tmp_path / "pictures", 200, 60, 16))
 
     def results(name: str, test: ImageSet) -> object:
         stored = tmp_path / name

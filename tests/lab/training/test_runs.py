@@ -1,11 +1,14 @@
+import hashlib
 import json
 from dataclasses import replace
+from importlib.resources import files
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 
+from siftfunnel.lab.attacks.fingerprint import tensor_digest
 from siftfunnel.lab.data.augment import augment
 from siftfunnel.lab.data.images import DataError, ImageSet, Splits
 from siftfunnel.lab.defences.registry import DEFENCES, make_defence
@@ -25,10 +28,15 @@ from siftfunnel.lab.training.runs import load_run, settled, store_run, train_rec
 from siftfunnel.shared.bundle import load_bundle
 from siftfunnel.shared.preprocess import InputSpec
 from siftfunnel.shipped import assets_directory
-from tests.lab.export.test_unfolding import bundle_of
+from tests.lab.graphs.test_unfolding import bundle_of
 from tests.lab.pictures import coloured_set, write_data_directory
 
 CPU = torch.device("cpu")
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return write_data_directory(tmp_path_factory.mktemp("data"), train=96, test=12)
 
 
 def tiny(wanted: Recipe, **change: object) -> Recipe:
@@ -112,11 +120,12 @@ def test_an_unprotected_run_learns_colours_and_is_read_back(tmp_path: Path) -> N
 
 
 def test_a_funnel_run_goes_through_its_warm_start_and_resumes(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, data: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setitem(RECIPES, "start", lambda: tiny(recipe("cifar10_unprotected"), name="start", width=32))
-    data = write_data_directory(tmp_path / "data", train=120)
-    wanted = tiny(recipe("cifar10_siftfunnel"), warm_start=WarmStart(recipe="start", epochs=1))
+    monkeypatch.setitem(
+        RECIPES, "start", lambda: tiny(recipe("cifar10_unprotected"), name="start", width=32, input_size=16)
+    )
+    wanted = tiny(recipe("cifar10_siftfunnel"), warm_start=WarmStart(recipe="start", epochs=1), input_size=16)
     train_recipe(wanted, tmp_path / "run", data, None, CPU)
     assert {path.name for path in (tmp_path / "run").iterdir() if path.is_dir()} == {"start", "restoring"}
     before = (tmp_path / "run/best.safetensors").read_bytes()
@@ -131,8 +140,7 @@ def test_a_funnel_run_goes_through_its_warm_start_and_resumes(
     )
 
 
-def test_a_recipe_from_scratch_takes_no_start(tmp_path: Path) -> None:
-    data = write_data_directory(tmp_path / "data", train=60)
+def test_a_recipe_from_scratch_takes_no_start(tmp_path: Path, data: Path) -> None:
     with pytest.raises(ValueError, match="leave --start-from out"):
         train_recipe(tiny(recipe("cifar10_unprotected")), tmp_path / "r", data, None, CPU, tmp_path)
 
@@ -172,14 +180,25 @@ def test_842_pictures_make_as_many_steps_as_a_large_set(tmp_path: Path) -> None:
     assert (made.epochs, made.least_steps) == (150, None)
 
 
-def test_a_run_that_is_not_finished_is_not_stored(tmp_path: Path) -> None:
-    data = write_data_directory(tmp_path / "data", train=100)
+def test_a_run_that_is_not_finished_is_not_stored(tmp_path: Path, data: Path) -> None:
     train_recipe(tiny(recipe("cifar10_unprotected")), tmp_path / "run", data, None, CPU)
     stored = json.loads((tmp_path / "run/run.json").read_text())
     stored["about"]["recipe"]["epochs"] = 2
     (tmp_path / "run/run.json").write_text(json.dumps(stored))
     with pytest.raises(RunFolderError, match="training stands at epoch 1 of 2; finish it first"):
         store_run(tmp_path / "run", tmp_path / "weights.safetensors")
+
+
+STORED = sorted((Path(str(files("siftfunnel.lab"))) / "results").rglob("weights/*.safetensors"))
+
+
+@pytest.mark.parametrize("path", STORED, ids=lambda path: path.stem)
+def test_a_committed_network_is_the_one_that_its_result_was_measured_on(path: Path) -> None:
+    result = json.loads((path.parents[1] / f"{path.stem}.json").read_text())
+    wanted, network, _ = load_run(path)
+    assert wanted.defence.to_json()["name"] == result["defence"]["name"]
+    tensors = "".join(f"{name}={tensor_digest(value)};" for name, value in network.state_dict().items())
+    assert hashlib.sha256(tensors.encode()).hexdigest() == result["weights"]["tensors_sha256"]
 
 
 def test_a_file_that_is_no_stored_run_is_refused(tmp_path: Path) -> None:
@@ -242,16 +261,15 @@ def test_a_private_epoch_has_as_many_batches_as_another_of_as_many_pictures_on_a
     assert [len(batch) for batch in wanted.defence.batches(100, 100, 128, torch.Generator())] == [100]
 
 
-def test_a_rate_recipe_goes_on_from_a_bundle_or_a_run(tmp_path: Path) -> None:
+def test_a_rate_recipe_goes_on_from_a_bundle_or_a_run(tmp_path: Path, data: Path) -> None:
     torch.manual_seed(0)
-    funnel = build_network("cnn-siftfunnel", width=32, input_size=32, num_classes=3).eval()
+    funnel = build_network("cnn-siftfunnel", width=32, input_size=16, num_classes=3).eval()
     bundle_of(funnel, tmp_path / "bundle", classes="abc")
-    data = write_data_directory(tmp_path / "data", train=120)
-    start = tiny(untaught("cifar10_siftfunnel_rate_gentle"), width=32)
+    start = tiny(untaught("cifar10_siftfunnel_rate_gentle"), input_size=16)
     with pytest.raises(ValueError, match=r"goes on from cifar10_siftfunnel_longer: .* --start-from DIR"):
         train_recipe(start, tmp_path / "start", data, None, CPU)
     train_recipe(start, tmp_path / "start", data, None, CPU, start_from=tmp_path / "bundle")
-    on = tiny(untaught("cifar10_siftfunnel_rate_gentle"), width=32)
+    on = tiny(untaught("cifar10_siftfunnel_rate_gentle"), input_size=16)
     progress = train_recipe(on, tmp_path / "on", data, None, CPU, start_from=tmp_path / "start")
     assert progress.epochs_done == 1
     assert {"bytes_r1", "bytes_r4", "price"} <= set(progress.history[0])
@@ -260,10 +278,9 @@ def test_a_rate_recipe_goes_on_from_a_bundle_or_a_run(tmp_path: Path) -> None:
     assert not torch.equal(steps, rate_stage(load_run(tmp_path / "start")[1]).log_steps_RC)
 
 
-def test_a_rate_recipe_goes_on_from_a_run_without_a_quantiser(tmp_path: Path) -> None:
-    data = write_data_directory(tmp_path / "data", train=120)
-    train_recipe(tiny(recipe("cifar10_siftfunnel"), warm_start=None), tmp_path / "plain", data, None, CPU)
-    wanted = tiny(untaught("cifar10_siftfunnel_rate_gentle"), width=32)
+def test_a_rate_recipe_goes_on_from_a_run_without_a_quantiser(tmp_path: Path, data: Path) -> None:
+    train_recipe(tiny(recipe("cifar10_siftfunnel"), input_size=16), tmp_path / "plain", data, None, CPU)
+    wanted = tiny(untaught("cifar10_siftfunnel_rate_gentle"), input_size=16)
     progress = train_recipe(wanted, tmp_path / "on", data, None, CPU, start_from=tmp_path / "plain")
     assert progress.epochs_done == 1
     steps = rate_stage(load_run(tmp_path / "on")[1]).log_steps_RC
@@ -271,7 +288,11 @@ def test_a_rate_recipe_goes_on_from_a_run_without_a_quantiser(tmp_path: Path) ->
 
 
 def test_a_rate_trained_network_scores_the_mean_of_its_rate_points() -> None:
-    task = ClassifierTask(tiny(untaught("cifar10_siftfunnel_rate_gentle")), splits_of(coloured_set(64)), CPU)
+    task = ClassifierTask(
+        tiny(untaught("cifar10_siftfunnel_rate_gentle"), input_size=16),
+        splits_of(coloured_set(64, size=16)),
+        CPU,
+    )
     stage = rate_stage(task.model)
     with torch.no_grad():
         # the last rate point rounds everything to zero

@@ -15,7 +15,7 @@ from siftfunnel.lab.training.runs import train_recipe
 from siftfunnel.lab.training.teachers import soft_labels
 from siftfunnel.shared.bundle import Bundle
 from siftfunnel.shared.preprocess import normalise
-from tests.lab.export.test_unfolding import bundle_of, trained_like
+from tests.lab.graphs.test_unfolding import bundle_of, trained_like
 from tests.lab.pictures import coloured_set, write_data_directory
 from tests.lab.training.test_runs import tiny
 
@@ -81,7 +81,7 @@ def test_a_recipe_with_teachers_wants_all_of_them_and_is_trained_with_them(
 ) -> None:
     wanted = tiny(recipe("cifar10_siftfunnel_rate_gentle"), width=32, teachers=("one", "other"))
     assert recipe_from_json(wanted.to_json()) == wanted
-    data = write_data_directory(tmp_path / "data", train=120)
+    data = write_data_directory(tmp_path / "data", train=60, test=12)
     start = teachers[1].directory
     places = [teacher.directory for teacher in teachers]
     with pytest.raises(ValueError, match=r"has these teachers: one, other; give each one's .* got 1"):
@@ -95,7 +95,7 @@ def test_a_recipe_with_teachers_wants_all_of_them_and_is_trained_with_them(
 def test_a_recipe_without_teachers_refuses_one_instead_of_ignoring_it(
     teachers: list[Bundle], tmp_path
 ) -> None:
-    data = write_data_directory(tmp_path / "data", train=120)
+    data = write_data_directory(tmp_path / "data", train=60, test=12)
     scratch = tiny(recipe("cifar10_unprotected"))
     with pytest.raises(ValueError, match=r"has these teachers: none; .* got 1"):
         train_recipe(scratch, tmp_path / "run", data, None, CPU, teachers=[teachers[0].directory])

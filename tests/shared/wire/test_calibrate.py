@@ -4,7 +4,7 @@ import pytest
 from siftfunnel.shared.bundle import BundleError, CodecSpec, FeatureSpec
 from siftfunnel.shared.wire import calibrate
 from siftfunnel.shared.wire.kinds import make_body
-from siftfunnel.shared.wire.seal import SEAL_BYTES
+from siftfunnel.shared.wire.seal import SEAL_BYTES, Seal
 
 
 def quantiser_of(codecs, name, shape):
@@ -59,8 +59,10 @@ def test_channels_have_steps_of_their_own():
 def test_a_dead_channel_gets_a_step_of_one_and_costs_next_to_nothing():
     codecs = calibrate(np.zeros((4, 1, 8, 8), np.float32))
     assert quantiser_of(codecs, "q8", (1, 8, 8)).steps.tolist() == [1.0]
-    body = make_body(codecs[3], FeatureSpec(1, 8, 8))
-    assert body.expected_bytes - SEAL_BYTES < 5
+    payload = make_body(codecs[3], FeatureSpec(1, 8, 8)).write(
+        np.zeros((1, 64), np.float32), Seal("0" * 64, 3)
+    )
+    assert len(payload) - SEAL_BYTES < 5
 
 
 @pytest.mark.parametrize(

@@ -11,7 +11,7 @@ from hypothesis.extra import numpy as hnp
 
 from siftfunnel.shared.bundle import CodecSpec, FeatureSpec, Manifest
 from siftfunnel.shared.preprocess import InputSpec
-from siftfunnel.shared.wire import CodecError, calibrate, codec_by_name, describe, make_codecs
+from siftfunnel.shared.wire import CodecError, calibrate, codec_by_name, make_codecs
 from siftfunnel.shared.wire.bodies import AffineBody, TableBody
 from siftfunnel.shared.wire.seal import SEAL_BYTES, Seal
 
@@ -283,24 +283,6 @@ def test_a_feature_of_one_value_works():
     features = np.linspace(0, 1, 50, dtype=np.float32).reshape(50, 1, 1, 1)
     for codec in make_codecs(manifest_with(calibrate(features), (1, 1, 1)), DIGEST):
         assert codec.decode(codec.encode(features[49])).shape == (1, 1, 1)
-
-
-# for people
-
-
-def test_a_summary_tells_sizes_and_precision():
-    summary = describe(CODECS[0])
-    assert (summary.index, summary.name, summary.kind, summary.max_payload_bytes) == (0, "fp32", "float", 244)
-    assert str(summary) == "0 fp32  about 244 bytes a frame (32.53 bits a value), at most 244: float32"
-
-
-def test_the_expected_size_of_a_table_codec_is_near_what_features_like_these_take():
-    shape = (4, 16, 16)
-    rng = np.random.default_rng(0)
-    features = np.maximum(rng.normal(0, 1, (64, *shape)), 0).astype(np.float32)
-    for codec in make_codecs(manifest_with(calibrate(features), shape), DIGEST):
-        mean = np.mean([len(codec.encode(one)) for one in features])
-        assert describe(codec).expected_payload_bytes == pytest.approx(mean, rel=0.03)
 
 
 def test_one_codec_serves_many_threads_at_once():

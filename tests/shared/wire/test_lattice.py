@@ -15,7 +15,6 @@ from siftfunnel.shared.wire import (
     CodecError,
     calibrate_lattice,
     compiled,
-    describe,
     lattice_levels,
     make_codecs,
 )
@@ -125,7 +124,7 @@ def test_finer_sums_and_the_edge_make_payloads_smaller_where_levels_are_dense():
     dense[:, :, [0, -1]] *= 0.5
     steps = np.full(2, 0.5, np.float32)
     sizes = [
-        make_body(calibrate_lattice("r1", dense, steps, 16, contexts), FeatureSpec(2, 9, 9)).expected_bytes
+        calibrate_lattice("r1", dense, steps, 16, contexts).parameters["mean_bytes"]
         for contexts in (FIRST, Contexts(CONTEXTS.bounds, 1), CONTEXTS)
     ]
     assert sizes[0] > sizes[1] > sizes[2]
@@ -211,22 +210,20 @@ def test_a_ceiling_that_even_zeros_do_not_fit_is_refused():
         make_body(low, FeatureSpec(*SHAPE))
 
 
-def test_the_mean_payload_is_what_the_description_says():
+def test_the_mean_payload_is_what_the_manifest_says():
     payloads = [CODEC.encode(feature) for feature in sparse(0)]
-    assert describe(CODEC).expected_payload_bytes == pytest.approx(
-        np.mean([len(p) for p in payloads]), abs=0.1
-    )
-    assert "3 of 4 channels are ever sent" in describe(CODEC).precision
+    assert SPEC.parameters["mean_bytes"] == pytest.approx(np.mean([len(p) for p in payloads]), abs=0.1)
 
 
 def test_context_makes_payloads_smaller_than_one_table_per_channel():
     smooth = np.repeat(np.repeat(sparse(1)[:, :, ::2, ::2], 2, axis=2), 2, axis=3)[:, :, :5, :6]
-    with_context = make_body(calibrate_lattice("r1", smooth, STEPS, 16), FeatureSpec(*SHAPE))
     shuffled = (
         np.random.default_rng(0).permuted(smooth.reshape(len(smooth), 4, -1), axis=2).reshape(smooth.shape)
     )
-    without = make_body(calibrate_lattice("r1", shuffled, STEPS, 16), FeatureSpec(*SHAPE))
-    assert with_context.expected_bytes < 0.9 * without.expected_bytes
+    with_context, without = (
+        calibrate_lattice("r1", its, STEPS, 16).parameters["mean_bytes"] for its in (smooth, shuffled)
+    )
+    assert with_context < 0.9 * without
 
 
 def test_the_plain_coder_writes_and_reads_the_same(monkeypatch):

@@ -51,7 +51,6 @@ def tables_for(random: np.random.Generator, channels: int, kinds: int, shape: tu
         choices=random.integers(0, tables, (kinds, *shape), dtype=np.uint8),
         counts=np.ones((tables, symbols), np.uint16),
         most_bytes=1,
-        mean_bytes=1.0,
     )
 
 

@@ -13,7 +13,6 @@ from siftfunnel.shared.manifest import BundleError, CodecSpec, FeatureSpec
 from siftfunnel.shared.wire import (
     CodecError,
     calibrate_signed,
-    describe,
     make_codecs,
 )
 from siftfunnel.shared.wire.kinds import encode_array, make_body
@@ -92,6 +91,11 @@ def test_rare_large_levels_come_back_within_half_a_step_too(seed, count, size):
     assert np.abs(restored - flat(features))[SENT].max() <= STEP / 2 * (1 + 1e-5)
 
 
+def test_a_frame_without_a_single_level_comes_back_as_zeros():
+    """Such as a black picture's."""
+    assert not CODEC.decode(CODEC.encode(np.full(SHAPE, 0.01, np.float32))).any()
+
+
 def test_a_level_beyond_the_range_saturates():
     features = np.zeros(SHAPE, np.float32)
     features[0, 0, 0], features[1, 2, 3] = 1e9, -1e9
@@ -116,12 +120,11 @@ def test_calibration_is_deterministic():
 def test_channels_that_never_have_a_level_are_left_out():
     assert SENT[:6].all()
     assert not SENT[-2:].any()
-    assert f"{SENT.sum()} of 12 channels are ever sent" in describe(CODEC).precision
 
 
 def test_fresh_features_take_about_what_was_counted():
     sizes = [len(CODEC.encode(feature)) for feature in decorrelated(1)]
-    assert np.mean(sizes) == pytest.approx(describe(CODEC).expected_payload_bytes, rel=0.1)
+    assert np.mean(sizes) == pytest.approx(SPEC.parameters["mean_bytes"], rel=0.1)
 
 
 def test_context_makes_payloads_smaller_than_the_same_levels_in_any_order():

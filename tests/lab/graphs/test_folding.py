@@ -2,7 +2,7 @@ import pytest
 import torch
 from torch import nn
 
-from siftfunnel.lab.export.folding import folded_copy, round_to_half
+from siftfunnel.lab.graphs.folding import folded_copy, round_to_half
 from siftfunnel.lab.networks.necks import GaussianBottleneck
 from siftfunnel.lab.networks.registry import NETWORKS
 from siftfunnel.lab.networks.split import count_parameters

@@ -7,7 +7,7 @@ from torch import nn
 
 from siftfunnel.lab.defences.siftfunnel import SiftFunnel
 from siftfunnel.lab.export.bundle import convert
-from siftfunnel.lab.export.unfolding import load_from_bundle
+from siftfunnel.lab.graphs.unfolding import load_from_bundle
 from siftfunnel.lab.networks.registry import build_network
 from siftfunnel.shared.bundle import Bundle, load_bundle, write_bundle
 from siftfunnel.shared.manifest import FeatureSpec, Manifest
@@ -36,7 +36,7 @@ def bundle_of(network, folder, classes="abcdefghij") -> Bundle:
         architecture="cnn",
         defence="none",
         split_point=network.split_point,
-        input=InputSpec(32, 32),
+        input=InputSpec(network.input_size, network.input_size),
         feature=FeatureSpec(*network.feature_shape),
         classes=tuple(classes),
         label_kind="category",

@@ -4,7 +4,7 @@ Kerckhoffs: only the picture is secret. Edge halves are deployed on devices that
 codec tables and the shape of everything count as known.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -18,7 +18,7 @@ from siftfunnel.attacker.inversion import InversionError, Reconstructor, load_de
 from siftfunnel.shared.bundle import Bundle, BundleError, Inverter, find_bundles, find_inverters
 from siftfunnel.shared.plain_words import codec_says, how_to_invert, says, title_of
 from siftfunnel.shared.rpc import split_inference_pb2 as pb
-from siftfunnel.shared.wire import Codec, CodecError, make_codecs
+from siftfunnel.shared.wire import CodecError, SealedCodec, make_codecs
 
 UNKNOWN_CODEC = "unknown"
 
@@ -35,7 +35,7 @@ class Target:
     """
 
     bundle: Bundle
-    codecs: tuple[Codec, ...]
+    codecs: tuple[SealedCodec, ...]
     reconstructor: Reconstructor | None = None
     inverter: Inverter | None = None
 
@@ -102,19 +102,18 @@ class Target:
         }
 
 
-class Knowledge:
-    """Bundles by digest, and what was wrong with those that could not be used."""
+class Targets:
+    """What the attacker knows beforehand: bundles by digest, and what was wrong with those it cannot use."""
 
     def __init__(self, targets: Iterable[Target], problems: Sequence[str] = ()) -> None:
         self._targets = {target.bundle.digest: target for target in targets}
         self.problems = tuple(problems)
 
-    @property
-    def targets(self) -> tuple[Target, ...]:
-        """All known bundles, in the order in which they were found."""
-        return tuple(self._targets.values())
+    def __iter__(self) -> Iterator[Target]:
+        """In the order in which they were found."""
+        return iter(self._targets.values())
 
-    def target(self, digest: str) -> Target | None:
+    def get(self, digest: str) -> Target | None:
         """The bundle with this digest, if it is known."""
         return self._targets.get(digest)
 
@@ -124,7 +123,7 @@ class Knowledge:
         The checksum covers digest, codec and body, so a payload fits one bundle and a wrong match is one in
         four thousand million per bundle tried.
         """
-        fitting = [target.bundle.digest for target in self.targets if _fits(target, frame)]
+        fitting = [target.bundle.digest for target in self if _fits(target, frame)]
         return fitting[0] if len(fitting) == 1 else None
 
 
@@ -155,7 +154,7 @@ def gather(
     bundles: Sequence[Path],
     inverters: Sequence[Path],
     reconstructors: Mapping[str, Reconstructor] | None = None,
-) -> Knowledge:
+) -> Targets:
     """Load every bundle and inverter of some directories; what fails becomes a problem, not an end.
 
     Args:
@@ -191,7 +190,7 @@ def gather(
                 f"the inverter in {inverter.directory} was trained for another export of "
                 f"{inverter.bundle_name} ({digest[:12]}…): it is not used"
             )
-    return Knowledge(targets.values(), problems)
+    return Targets(targets.values(), problems)
 
 
 def _target(

@@ -1,5 +1,5 @@
-from siftfunnel.attacker.pacing import MAX_PICKED, Picks
 from siftfunnel.attacker.pipeline import PICTURES_PER_S
+from siftfunnel.attacker.workshop import MAX_PICKED, Picks
 
 
 def test_a_sequence_is_shown_through_every_network_or_through_none() -> None:

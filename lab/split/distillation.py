@@ -24,7 +24,7 @@ from torch import Tensor, nn
 from siftfunnel.lab.defences.losses import channel_correlation, distance_correlation_squared
 from siftfunnel.lab.split.features import Arrays, Ends, Seen
 from siftfunnel.lab.split.finetuning import Tuning
-from siftfunnel.lab.split.fitting import Funnel, estimated_bytes, quantised, step_for
+from siftfunnel.lab.split.funnel import Funnel, estimated_bytes, quantised, step_for
 from siftfunnel.lab.split.halves import with_weights
 from siftfunnel.lab.split.likeness import comparable
 from siftfunnel.lab.split.mixing import Mixing

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from siftfunnel.attacker.exchanges import Answer
 from siftfunnel.attacker.inversion import InversionError, OnnxDecoder, load_decoder
-from siftfunnel.attacker.knowledge import Target, gather, mean_picture
+from siftfunnel.attacker.targets import Target, gather, mean_picture
 from siftfunnel.shared.bundle import Bundle, Inverter, load_inverter, write_inverter
 from siftfunnel.shared.rpc import split_inference_pb2 as pb
 from siftfunnel.shared.wire import CodecError, make_codecs
@@ -17,39 +17,37 @@ from tests.shared.test_manifest_2 import own
 
 
 def test_every_bundle_gets_its_own_inverter(scene: Scene) -> None:
-    knowledge = scene.knowledge()
-    assert knowledge.problems == ()
-    assert {
-        target.name: target.inverter and target.inverter.bundle_digest for target in knowledge.targets
-    } == {
+    targets = scene.targets()
+    assert targets.problems == ()
+    assert {target.name: target.inverter and target.inverter.bundle_digest for target in targets} == {
         scene.open.name: scene.open.digest,
         scene.shut.name: scene.shut.digest,
     }
 
 
 def test_a_bundle_without_an_inverter_is_known_and_the_lack_is_told(scene: Scene) -> None:
-    knowledge = gather([scene.bundles], [scene.inverters / scene.open.name])
-    shut = knowledge.target(scene.shut.digest)
+    targets = gather([scene.bundles], [scene.inverters / scene.open.name])
+    shut = targets.get(scene.shut.digest)
     assert shut is not None
     assert shut.reconstructor is None
     assert not shut.as_json()["inverter"]
-    (problem,) = knowledge.problems
+    (problem,) = targets.problems
     assert problem.startswith(f"no inverter for bundle {scene.shut.name}")
     assert "siftfunnel lab inverter" in problem
 
 
 def test_an_inverter_of_a_bundle_that_is_not_attacked_is_no_problem(scene: Scene) -> None:
-    knowledge = gather([scene.bundles / scene.open.name], [scene.inverters])
-    assert [target.name for target in knowledge.targets] == [scene.open.name]
-    assert knowledge.problems == ()
+    targets = gather([scene.bundles / scene.open.name], [scene.inverters])
+    assert [target.name for target in targets] == [scene.open.name]
+    assert targets.problems == ()
 
 
 def test_an_inverter_of_another_export_of_the_bundle_is_told(scene: Scene, tmp_path: Path) -> None:
     model = (scene.inverters / scene.open.name / "inverter.onnx").read_bytes()
     write_inverter(tmp_path / "old", scene.open.name, "ab" * 32, model, {})
-    knowledge = gather([scene.bundles / scene.open.name], [tmp_path])
-    assert [target.reconstructor for target in knowledge.targets] == [None]
-    assert any("another export of people-unprotected (abababababab…)" in told for told in knowledge.problems)
+    targets = gather([scene.bundles / scene.open.name], [tmp_path])
+    assert [target.reconstructor for target in targets] == [None]
+    assert any("another export of people-unprotected (abababababab…)" in told for told in targets.problems)
 
 
 def test_an_inverter_never_serves_another_bundle(scene: Scene) -> None:
@@ -75,9 +73,9 @@ def test_a_changed_inverter_becomes_a_problem_and_the_bundle_stays(scene: Scene,
     shutil.copytree(scene.inverters / scene.open.name, tmp_path / "inverter")
     with (tmp_path / "inverter" / "inverter.onnx").open("ab") as model:
         model.write(b"!")
-    knowledge = gather([scene.bundles / scene.open.name], [tmp_path / "inverter"])
-    assert [target.reconstructor for target in knowledge.targets] == [None]
-    assert "has changed" in knowledge.problems[0]
+    targets = gather([scene.bundles / scene.open.name], [tmp_path / "inverter"])
+    assert [target.reconstructor for target in targets] == [None]
+    assert "has changed" in targets.problems[0]
 
 
 def test_a_bad_inverter_among_good_ones_costs_itself_only(scene: Scene, tmp_path: Path) -> None:
@@ -86,9 +84,9 @@ def test_a_bad_inverter_among_good_ones_costs_itself_only(scene: Scene, tmp_path
     write_inverter(tmp_path / "c", scene.open.name, scene.open.digest, b"no graph", {})
     with (tmp_path / "b" / "inverter.onnx").open("ab") as model:
         model.write(b"!")
-    knowledge = gather([scene.bundles / scene.open.name], [tmp_path])
-    assert [target.inverter and target.inverter.directory.name for target in knowledge.targets] == ["a"]
-    told = " ".join(knowledge.problems)
+    targets = gather([scene.bundles / scene.open.name], [tmp_path])
+    assert [target.inverter and target.inverter.directory.name for target in targets] == ["a"]
+    told = " ".join(targets.problems)
     assert "has changed" in told
     assert "does not load" in told
 
@@ -101,10 +99,10 @@ def test_a_bundle_whose_codecs_cannot_be_made_costs_itself_only(
             raise CodecError("tables that do not add up")
         return make_codecs(manifest, digest)
 
-    monkeypatch.setattr("siftfunnel.attacker.knowledge.make_codecs", make)
-    knowledge = scene.knowledge()
-    assert [target.name for target in knowledge.targets] == [scene.shut.name]
-    assert any("tables that do not add up" in problem for problem in knowledge.problems)
+    monkeypatch.setattr("siftfunnel.attacker.targets.make_codecs", make)
+    targets = scene.targets()
+    assert [target.name for target in targets] == [scene.shut.name]
+    assert any("tables that do not add up" in problem for problem in targets.problems)
 
 
 def test_a_reconstructor_from_outside_wins_over_the_inverter(scene: Scene) -> None:
@@ -113,26 +111,26 @@ def test_a_reconstructor_from_outside_wins_over_the_inverter(scene: Scene) -> No
             return np.ones((len(features_NCHW), 32, 32, 3), np.float32)
 
     given_one = White()
-    knowledge = gather([scene.bundles], [scene.inverters], {scene.open.digest: given_one})
-    target = knowledge.target(scene.open.digest)
+    targets = gather([scene.bundles], [scene.inverters], {scene.open.digest: given_one})
+    target = targets.get(scene.open.digest)
     assert target is not None
     assert target.reconstructor is given_one
 
 
 @pytest.mark.parametrize("codec", ["fp32", "fp16", "int8", "q6", "q4"])
 def test_the_checksum_settles_which_bundle_a_payload_belongs_to(scene: Scene, codec: str) -> None:
-    knowledge = scene.knowledge()
+    targets = scene.targets()
     for bundle in (scene.open, scene.shut):
-        assert knowledge.settle(pb.Frame.FromString(scene.frame(bundle, 7, codec=codec))) == bundle.digest
+        assert targets.settle(pb.Frame.FromString(scene.frame(bundle, 7, codec=codec))) == bundle.digest
 
 
 @given(st.binary(max_size=300))
 def test_no_rubbish_settles_a_bundle_or_raises(scene: Scene, rubbish: bytes) -> None:
-    assert scene.knowledge().settle(pb.Frame(sequence=1, codec=2, payload=rubbish)) is None
+    assert scene.targets().settle(pb.Frame(sequence=1, codec=2, payload=rubbish)) is None
 
 
 def test_what_has_no_name_is_called_by_its_number(scene: Scene) -> None:
-    target = scene.knowledge().targets[0]
+    target = next(iter(scene.targets()))
     assert target.codec_name(99) == "unknown"
     assert target.class_name(99) == "class 99 (unknown)"
     assert target.class_name(1) == "boris"

@@ -8,12 +8,11 @@ import numpy as np
 import pytest
 import torch
 
-from siftfunnel.lab.split import fitting
+from siftfunnel.lab.split.distillation import FunnelTask, thumbnails, train_funnel
 from siftfunnel.lab.split.features import Ends, Seen
-from siftfunnel.lab.split.fitting import Funnel, fit_funnel
+from siftfunnel.lab.split.funnel import Funnel, fit_funnel
 from siftfunnel.lab.split.points import Point, find_points
 from siftfunnel.lab.split.settings import TrainSettings, byte_targets
-from siftfunnel.lab.split.training import FunnelTask, thumbnails, train_funnel
 from siftfunnel.lab.training.checkpoints import RunFolderError
 from tests.lab.split import cutnets
 from tests.lab.split.cutnets import quiet
@@ -28,7 +27,7 @@ def linear() -> tuple[Ends, Funnel, tuple[Point, ...], Seen, Seen]:
     held_out = cutnets.seen(cutnets.classifier(), 60, seed=1)[1]
     with pytest.MonkeyPatch.context() as patch:
         # so that these pictures are many
-        patch.setattr(fitting, "possible_sides", lambda maps: (2,))
+        patch.setattr("siftfunnel.lab.split.funnel.possible_sides", lambda maps: (2,))
         funnel = fit_funnel(ends, fitted, held_out, 40, quiet)
     funnel, points = find_points(ends, funnel, fitted, held_out, byte_targets("50,30"), quiet)
     return ends, funnel, points, fitted, held_out
@@ -59,16 +58,22 @@ def test_the_folded_funnel_sends_and_gives_what_was_trained() -> None:
     np.testing.assert_allclose(funnel.decode(z)[0], expected, atol=1e-3)
 
 
-def test_training_diverges_less_at_equal_bytes_on_held_out_pictures(tmp_path: Path) -> None:
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory: pytest.TempPathFactory) -> tuple[FunnelTask, float]:
+    """A training from its beginning to its end, and its best score."""
     made = task()
-    before = made.validate()["score"]
-    progress = train_funnel(made, tmp_path, SETTINGS, {})
-    assert progress.best_score > before
-    assert made.validate()["score"] == pytest.approx(progress.best_score, abs=1e-4)
+    return made, train_funnel(made, tmp_path_factory.mktemp("whole"), SETTINGS, {}).best_score
 
 
-def test_a_training_goes_on_where_it_stopped_and_other_settings_are_refused(tmp_path: Path) -> None:
-    whole = train_funnel(task(), tmp_path / "whole", SETTINGS, {})
+def test_training_diverges_less_at_equal_bytes_on_held_out_pictures(whole: tuple[FunnelTask, float]) -> None:
+    made, best = whole
+    assert best > task().validate()["score"]
+    assert made.validate()["score"] == pytest.approx(best, abs=1e-4)
+
+
+def test_a_training_goes_on_where_it_stopped_and_other_settings_are_refused(
+    whole: tuple[FunnelTask, float], tmp_path: Path
+) -> None:
     made = task()
     original, left = made.loss, [25]
 
@@ -82,7 +87,7 @@ def test_a_training_goes_on_where_it_stopped_and_other_settings_are_refused(tmp_
     with pytest.raises(KeyboardInterrupt):
         train_funnel(made, tmp_path / "run", SETTINGS, {})
     again = train_funnel(task(), tmp_path / "run", SETTINGS, {})
-    assert again.best_score == pytest.approx(whole.best_score, abs=1e-4)
+    assert again.best_score == pytest.approx(whole[1], abs=1e-4)
     with pytest.raises(RunFolderError, match="other settings"):
         train_funnel(task(), tmp_path / "run", replace(SETTINGS, learning_rate=2e-3), {})
 

@@ -24,7 +24,7 @@ LANES = 8
 
 
 class Writer(Protocol):
-    """What is used of ``siftfunnel.lab.export.graph.GraphWriter``."""
+    """What is used of ``siftfunnel.lab.graphs.writing.GraphWriter``."""
 
     def node(self, operator: str, *inputs: str, **attributes: Any) -> str:
         """Append a node with one output."""

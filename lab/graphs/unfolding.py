@@ -14,8 +14,8 @@ import torch
 from onnx import numpy_helper
 from torch import Tensor, nn
 
-from siftfunnel.lab.export.folding import folded_copy
-from siftfunnel.lab.export.graph import GraphWriter, record_shapes
+from siftfunnel.lab.graphs.folding import folded_copy
+from siftfunnel.lab.graphs.writing import GraphWriter, record_shapes
 from siftfunnel.lab.networks.attention import CBAM, PlaneGate
 from siftfunnel.lab.networks.split import SplitNetwork
 from siftfunnel.shared.bundle import Bundle

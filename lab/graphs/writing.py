@@ -15,7 +15,7 @@ import torch
 from onnx import TensorProto, helper, numpy_helper
 from torch import Tensor, nn
 
-from siftfunnel.lab.export.graph_gates import write_cbam, write_triplet
+from siftfunnel.lab.graphs.gates import write_cbam, write_triplet
 from siftfunnel.lab.networks.attention import CBAM, SqueezeExcite, TripletAttention
 from siftfunnel.lab.networks.decoder import Crop, Standardise
 from siftfunnel.lab.networks.necks import GaussianBottleneck
@@ -95,7 +95,7 @@ class GraphWriter:
         emitter = EMITTERS.get(type(module))
         if emitter is None:
             kind = type(module).__name__
-            raise ValueError(f"no ONNX emitter for {kind}; add one to siftfunnel.lab.export.graph.EMITTERS")
+            raise ValueError(f"no ONNX emitter for {kind}; add one to siftfunnel.lab.graphs.writing.EMITTERS")
         return emitter(self, module, x)
 
 
@@ -310,7 +310,7 @@ def write_onnx(
     """Write a folded module as a checked ONNX model with a free batch axis ``N``.
 
     Args:
-        module: From ``lab.export.folding.folded_copy``, weights already rounded when ``half_weights``.
+        module: From ``lab.graphs.folding.folded_copy``, weights already rounded when ``half_weights``.
         input_name: Name of the graph's input.
         input_shape: Shape of one input, without the batch axis.
         output_name: Name of the graph's output.

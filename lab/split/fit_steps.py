@@ -22,7 +22,7 @@ FIT, STEPS, ABOUT = "fit.json", "steps", "about.json"
 Made = tuple[dict[str, Tensor], dict[str, Any]]
 
 
-class Steps:
+class FitSteps:
     """Finished steps of a fit.
 
     Args:
@@ -56,7 +56,7 @@ class Steps:
         claim(folder / STEPS / ABOUT, about or {})
         self._stage = sha256(json.dumps(settings, sort_keys=True).encode()).hexdigest()[:12]
 
-    def of(self, stage: str) -> "Steps":
+    def of(self, stage: str) -> "FitSteps":
         """Steps of the same settings that have a name of their own."""
         other = copy(self)
         other._stage = f"{self._stage}/{stage}"

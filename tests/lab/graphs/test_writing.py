@@ -7,8 +7,8 @@ import torch
 from onnx import TensorProto
 from torch import nn
 
-from siftfunnel.lab.export.folding import folded_copy, round_to_half
-from siftfunnel.lab.export.graph import write_onnx
+from siftfunnel.lab.graphs.folding import folded_copy, round_to_half
+from siftfunnel.lab.graphs.writing import write_onnx
 from siftfunnel.lab.networks.decoder import DecoderSettings, build_decoder
 from siftfunnel.lab.networks.necks import GaussianBottleneck
 from siftfunnel.lab.networks.registry import NETWORKS

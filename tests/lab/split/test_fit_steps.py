@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from siftfunnel.lab.split import fitting, points
+from siftfunnel.lab.split import funnel, points
 from siftfunnel.lab.split.folder import SplitRun, load_run
 from siftfunnel.lab.split.settings import FitSettings, byte_targets
 from siftfunnel.lab.training.checkpoints import RunFolderError
@@ -44,7 +44,7 @@ def stops_at(call: int, function: Callable[..., Any], calls: list[int]) -> Calla
 @pytest.mark.parametrize(
     ("module", "name", "call"),
     # importance is one call; patches, steps and points are two each, of which the second is left
-    [(fitting, "importance", 1), (fitting, "_best", 2), (points, "_first_step", 2), (points, "_mended", 2)],
+    [(funnel, "importance", 1), (funnel, "_best", 2), (points, "_first_step", 2), (points, "_mended", 2)],
 )
 def test_a_fit_that_was_stopped_goes_on_and_ends_as_one_that_was_not(
     pictures: Path,
@@ -93,7 +93,7 @@ def test_a_folder_is_of_one_network_cut_and_pictures(
     with pytest.raises(RunFolderError, match="pictures"):
         fit(fewer, tmp_path / "run")
     # other targets are asked for of what the outputs want all the same
-    monkeypatch.setattr(fitting, "importance", stops_at(1, fitting.importance, []))
+    monkeypatch.setattr(funnel, "importance", stops_at(1, funnel.importance, []))
     run = fit(pictures, tmp_path / "run", replace(SETTINGS, targets=byte_targets("50")))
     assert [point.target.name for point in run.points] == ["l50"]
 

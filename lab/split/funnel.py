@@ -14,9 +14,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from siftfunnel.lab.split.features import Arrays, Ends, Say, Seen
+from siftfunnel.lab.split.fit_steps import FitSteps, Made
 from siftfunnel.lab.split.linear import TensorFunnel, fit_tensor, maps_spec, possible_sides, unit_of
 from siftfunnel.lab.split.sensitivity import Importance, importance
-from siftfunnel.lab.split.steps import Made, Steps
 from siftfunnel.shared.tensors import TensorSpec
 
 IMPORTANCE_PICTURES = 240
@@ -178,7 +178,7 @@ def fit_funnel(
     held_out: Seen,
     target_bytes: float | None,
     say: Say,
-    keep: Steps | None = None,
+    keep: FitSteps | None = None,
 ) -> Funnel:
     """The funnel of a cut, with all its channels.
 
@@ -190,7 +190,7 @@ def fit_funnel(
         say: Shows progress.
         keep: Where what is finished is kept; None keeps nothing.
     """
-    keep = keep or Steps()
+    keep = keep or FitSteps()
     tensors = ends.halves.tensors
     sides = [possible_sides(maps_spec(tensor)) for tensor in tensors]
     found = _importance(ends, fitted, sides, say, keep)
@@ -212,7 +212,7 @@ def fit_funnel(
 
 
 def _importance(
-    ends: Ends, fitted: Seen, sides: Sequence[Sequence[int]], say: Say, keep: Steps
+    ends: Ends, fitted: Seen, sides: Sequence[Sequence[int]], say: Say, keep: FitSteps
 ) -> Importance:
     def make() -> Made:
         few = fitted.take(slice(0, IMPORTANCE_PICTURES), ends)

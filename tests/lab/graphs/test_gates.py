@@ -9,9 +9,9 @@ from hypothesis import strategies as st
 from torch import nn
 from torch.nn import functional
 
-from siftfunnel.lab.export.folding import folded_copy
-from siftfunnel.lab.export.graph import write_onnx
-from siftfunnel.lab.export.graph_gates import phased_kernel, phases_of
+from siftfunnel.lab.graphs.folding import folded_copy
+from siftfunnel.lab.graphs.gates import phased_kernel, phases_of
+from siftfunnel.lab.graphs.writing import write_onnx
 from siftfunnel.lab.networks.attention import CBAM, SqueezeExcite, TripletAttention
 from siftfunnel.lab.onnx_runner import Runner
 from tests.lab.tinynetwork import shaken

@@ -1,0 +1,1 @@
+"""Networks as ONNX graphs: folded, written, read back to be trained on."""
