@@ -1,6 +1,6 @@
 """Verdicts for all tasks and links that were asked for, as tables and as JSON."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -19,7 +19,7 @@ from siftfunnel.bench.recommend.verdicts import Limits, Verdict, judge
 from siftfunnel.bench.report.leakage import LeakageBook
 from siftfunnel.bench.report.naming import drop_seconds, link_name, task_of
 from siftfunnel.bench.report.tables import grouped
-from siftfunnel.lab.reports.table import NONE, Table, number
+from siftfunnel.lab.reports.table import NONE, Column, Table, number
 from siftfunnel.lab.reports.table import Cell as Entry
 
 
@@ -145,7 +145,7 @@ def network_words(network: Network, *, measured: bool) -> str:
 
 def answer_section(answer: Answer, error: PredictionError | None) -> Table:
     """Every way over one link, its figures, and why it won or lost."""
-    columns: tuple[Column, ...] = (
+    columns: tuple[Column[Verdict], ...] = (
         ("who runs what, codec", lambda verdict: verdict.candidate.label),
         ("verdict", lambda verdict: verdict.outcome),
         (f"{answer.percentile}, ms", _latency),
@@ -174,9 +174,6 @@ def error_words(error: PredictionError | None) -> str:
     return f"Predictions are off by this much: {error}."
 
 
-Column = tuple[str, Callable[[Verdict], Entry | str]]
-
-
 def _latency(verdict: Verdict) -> Entry:
     return number(verdict.candidate.latency_ms, 1)
 
@@ -196,7 +193,7 @@ def _leakage(verdict: Verdict) -> str:
     return "not measured" if known is None else str(known)
 
 
-_KNOWN: tuple[Column, ...] = (
+_KNOWN: tuple[Column[Verdict], ...] = (
     ("accuracy", _accuracy),
     ("leakage", _leakage),
     ("bytes up", lambda verdict: number(verdict.candidate.up_bytes)),
@@ -206,11 +203,11 @@ _KNOWN: tuple[Column, ...] = (
 def overview_section(recommendation: Recommendation, title: str) -> Table:
     """One row per link: the best way and the one that comes next."""
 
-    def of_best(column: Column) -> tuple[str, Callable[[Answer], Entry | str]]:
+    def of_best(column: Column[Verdict]) -> Column[Answer]:
         heading, read = column
         return heading, lambda answer: NONE if answer.best is None else read(answer.best)
 
-    columns: tuple[tuple[str, Callable[[Answer], Entry | str]], ...] = (
+    columns: tuple[Column[Answer], ...] = (
         ("link", lambda answer: answer.link),
         (
             "best",

@@ -33,7 +33,7 @@ from siftfunnel.bench.stored import read
 from siftfunnel.lab.reports.own_front import front_page as own_front_page
 from siftfunnel.lab.reports.own_networks import networks_page
 from siftfunnel.lab.reports.pages import page_files
-from siftfunnel.lab.reports.table import Drawing, Page, Table
+from siftfunnel.lab.reports.table import Column, Drawing, Page, Table
 
 Files = dict[str, str]
 """What is written, by file name."""
@@ -108,7 +108,7 @@ def _links(result: Mapping[str, Any]) -> Page:
     def profile(each: Mapping[str, Any]) -> LinkProfile:
         return read(LinkProfile, each["link"], "links.json")
 
-    columns: tuple[tuple[str, Callable[[Mapping[str, Any]], str]], ...] = (
+    columns: tuple[Column[Mapping[str, Any]], ...] = (
         ("link", lambda each: profile(each).name),
         ("asked for", lambda each: configured_link(each["link"])),
         ("measured", lambda each: str(read(Calibration, each["measured"], "links.json"))),

@@ -9,7 +9,7 @@ from siftfunnel.bench.report.sources import Front
 from siftfunnel.lab.reports.charts import Panel, Series, lines
 from siftfunnel.lab.reports.charts import Point as Place
 from siftfunnel.lab.reports.sheet import COLOURS
-from siftfunnel.lab.reports.table import NONE, Cell, Drawing, Page, Table, number
+from siftfunnel.lab.reports.table import NONE, Cell, Column, Drawing, Page, Table, number
 
 Point = Mapping[str, Any]
 KIND_NAMES = {
@@ -40,7 +40,7 @@ def front_page(front: Front) -> Page:
     dataset = str(front["dataset"])
     usual = usual_pictures(front["points"])
     points = sorted(front["points"], key=lambda point: (series_of(point), -point["payload_bytes_mean"]))
-    columns: tuple[tuple[str, Callable[[Point], Cell | str]], ...] = (
+    columns: tuple[Column[Point], ...] = (
         ("what is sent", series_of),
         ("codec", lambda point: str(point["codec"])),
         ("payload, bytes", lambda point: number(point["payload_bytes_mean"], 1)),

@@ -8,11 +8,10 @@ from siftfunnel.bench.cells.result import LAYERS, STAGES, Cell, Skipped
 from siftfunnel.bench.report.leakage import LeakageBook
 from siftfunnel.bench.report.naming import cell_label, link_name, machine_line, task_of, way_label
 from siftfunnel.bench.report.sources import Measured
-from siftfunnel.lab.reports.table import NONE, Page, Table, number
+from siftfunnel.lab.reports.table import NONE, Column, Page, Table, number
 from siftfunnel.lab.reports.table import Cell as Entry
 
-Column = tuple[str, Callable[[Cell], Entry | str]]
-WAY: Column = ("who runs what, codec", cell_label)
+WAY: Column[Cell] = ("who runs what, codec", cell_label)
 
 
 def pages(measured: Measured, leakage: LeakageBook) -> list[Page]:
@@ -114,7 +113,7 @@ def links_section(cells: Sequence[Cell]) -> Table:
     by_link: dict[str, list[Cell]] = {}
     for group in grouped(cells):
         by_link.setdefault(link_name(group[0]), []).extend(group)
-    columns: tuple[tuple[str, Callable[[list[Cell]], str]], ...] = (
+    columns: tuple[Column[list[Cell]], ...] = (
         ("link", lambda group: link_name(group[0])),
         ("asked for", lambda group: configured_link(group[0].link)),
         ("measured (median over its cells)", measured_link),
@@ -133,7 +132,7 @@ def matrix_section(cells: Sequence[Cell], scenario: str) -> Table:
         return lambda label: _latency(at.get((label, link)), "p90", claims=False)
 
     labels = dict.fromkeys(cell_label(cell) for cell in cells)
-    columns: list[tuple[str, Callable[[str], Entry | str]]] = [(WAY[0], str)]
+    columns: list[Column[str]] = [(WAY[0], str)]
     columns += [(name, over(name)) for name in names]
     title = f"{scenario}: 90th percentile of latency over the links, ms"
     return Table.of(f"p90-{scenario}", title, labels, columns, notes=_overload_note(cells))
@@ -146,7 +145,7 @@ def latency_section(cells: Sequence[Cell], leakage: LeakageBook) -> Table:
         known = leakage.of(cell)
         return NONE if known is None else Entry(str(known), known.psnr_db)
 
-    columns: tuple[Column, ...] = (
+    columns: tuple[Column[Cell], ...] = (
         (WAY[0], lambda cell: cell_label(cell) + (" ‡" if cell.overloaded else "")),
         ("p50, ms", lambda cell: _latency(cell, "p50")),
         ("p90, ms", lambda cell: _latency(cell, "p90")),
@@ -210,7 +209,7 @@ def _faults(cell: Cell) -> list[str]:
 
 def stages_section(cells: Sequence[Cell]) -> Table:
     """Where a frame's time went."""
-    columns: tuple[Column, ...] = (
+    columns: tuple[Column[Cell], ...] = (
         WAY,
         *((stage, _time_of(stage)) for stage in STAGES),
         ("sum", lambda cell: number(cell.stages_ms.total_ms(), 2)),
@@ -246,7 +245,7 @@ def skipped_section(skipped: Sequence[Skipped]) -> Table:
     def said(each: Skipped, key: str) -> str:
         return str(each.cell.get(key, ""))
 
-    columns: tuple[tuple[str, Callable[[Skipped], str]], ...] = (
+    columns: tuple[Column[Skipped], ...] = (
         ("cell", lambda each: way_label(said(each, "bundle"), said(each, "mode"), said(each, "codec"))),
         ("link", lambda each: said(each, "link")),
         ("scenario", lambda each: said(each, "scenario")),

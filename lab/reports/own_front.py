@@ -1,19 +1,18 @@
 """One network's front, agreement against bytes at several cuts beside JPEG and WebP, as page and drawing."""
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 from siftfunnel.lab.reports.charts import Panel, Point, Series, lines
 from siftfunnel.lab.reports.own_networks import PER_CENT, agreement, at_equal_agreement
 from siftfunnel.lab.reports.pages import grid
 from siftfunnel.lab.reports.sheet import COLOURS
-from siftfunnel.lab.reports.table import Cell, Drawing, Page, Table, number
+from siftfunnel.lab.reports.table import Cell, Column, Drawing, Page, Table, number
 
 Place = tuple[Mapping[str, Any], Mapping[str, Any]]
 """A funnel, and one of its points."""
-Column = tuple[str, Callable[[Place], Cell | str]]
 
-_NEEDED: tuple[Column, ...] = (
+_NEEDED: tuple[Column[Place], ...] = (
     ("JPEG at equal agreement, bytes", lambda at: at_equal_agreement(at[1]["equal"].get("jpeg"))),
     ("WebP at equal agreement, bytes", lambda at: at_equal_agreement(at[1]["equal"].get("webp"))),
 )
@@ -36,7 +35,7 @@ def front_page(result: Mapping[str, Any]) -> Page:
         "were neither fitted to nor trained on; brackets and bars are 95 % intervals, of which two that "
         "overlap say little. *Linear* is the closed form, *trained* the same gone on by distillation."
     )
-    columns: tuple[Column, ...] = (
+    columns: tuple[Column[Place], ...] = (
         ("sent", _sent),
         ("work on the device, %", lambda at: number(at[0]["edge_mac_share"], 1, PER_CENT)),
         ("bytes a frame", lambda at: number(at[1]["payload_bytes_mean"])),
@@ -68,7 +67,7 @@ def best_points(result: Mapping[str, Any], wanted: float = 0.9) -> str:
         for of_set in result["sets"]
         for funnel in of_set["funnels"]
     ]
-    columns: tuple[tuple[str, Callable[[tuple[str, Any, Any]], Cell | str]], ...] = (
+    columns: tuple[Column[tuple[str, Any, Any]], ...] = (
         (
             f"{result['network']}, {wanted:.0%} agreement or the best there is",
             lambda at: f"{at[0]}, {_sent(at[1:])}",

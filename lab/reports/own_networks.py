@@ -4,11 +4,10 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from siftfunnel.lab.reports.study.results import dig, dig_number
-from siftfunnel.lab.reports.table import NONE, Cell, Figure, Page, Table, measured, number
+from siftfunnel.lab.reports.table import NONE, Cell, Column, Figure, Page, Table, measured, number
 
 PER_CENT = 100.0
 Network = Mapping[str, Any]
-Column = tuple[str, Callable[[Network], Cell | str]]
 
 
 def networks_page(result: Mapping[str, Any]) -> Page:
@@ -95,7 +94,7 @@ def _score(*path: str, digits: int) -> Callable[[Network], Cell]:
     return read
 
 
-def _equal_bytes(kind: str) -> tuple[Column, Column]:
+def _equal_bytes(kind: str) -> tuple[Column[Network], Column[Network]]:
     return (
         (
             f"{'JPEG' if kind == 'jpeg' else 'WebP'} of these bytes, dB",
@@ -105,12 +104,12 @@ def _equal_bytes(kind: str) -> tuple[Column, Column]:
     )
 
 
-_NETWORK: tuple[Column, ...] = (
+_NETWORK: tuple[Column[Network], ...] = (
     ("network", lambda row: str(row["network"])),
     ("pictures", lambda row: str(row["pictures"]["name"])),
 )
-_BYTES: Column = ("bytes a frame", lambda row: number(_point(row)["payload_bytes_mean"]))
-_COSTS: tuple[Column, ...] = (
+_BYTES: Column[Network] = ("bytes a frame", lambda row: number(_point(row)["payload_bytes_mean"]))
+_COSTS: tuple[Column[Network], ...] = (
     *_NETWORK,
     ("cut at", lambda row: " + ".join(f"`{name}`" for name in row["cut"])),
     ("work on the device, %", lambda row: number(row["edge_mac_share"], 1, PER_CENT)),
@@ -126,7 +125,7 @@ _COSTS: tuple[Column, ...] = (
         lambda row: f"{row['edge_milliseconds']:.1f} + {row['cloud_milliseconds']:.1f}",
     ),
 )
-_LEAKS: tuple[Column, ...] = (
+_LEAKS: tuple[Column[Network], ...] = (
     *_NETWORK,
     _BYTES,
     ("strongest attack", lambda row: str(row["audit"]["attack"]) if row["audit"] else "not run"),
@@ -136,7 +135,7 @@ _LEAKS: tuple[Column, ...] = (
     *_equal_bytes("jpeg"),
     *_equal_bytes("webp"),
 )
-_ABOUT: tuple[Column, ...] = (
+_ABOUT: tuple[Column[Network], ...] = (
     _NETWORK[0],
     ("from", lambda row: str(row["wheel"])),
     ("licence", lambda row: str(row["licence"])),

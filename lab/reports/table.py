@@ -50,6 +50,8 @@ NOT_RUN = Cell("not run")
 
 Row = tuple[Cell, ...]
 Item = TypeVar("Item")
+Column = tuple[str, Callable[[Item], Cell | str]]
+"""A column's heading, and what gives its cell of an item."""
 
 
 @dataclass(frozen=True)
@@ -81,7 +83,7 @@ class Table:
         name: str,
         title: str,
         items: Iterable[Item],
-        columns: "Sequence[tuple[str, Callable[[Item], Cell | str]]]",
+        columns: "Sequence[Column[Item]]",
         *,
         intro: str = "",
         notes: Iterable[str] = (),

@@ -14,7 +14,7 @@ from siftfunnel.lab.reports.study.paper import (
     paper_rows,
 )
 from siftfunnel.lab.reports.study.results import Result, RowResult, Study, dig
-from siftfunnel.lab.reports.table import NONE, NOT_RUN, Cell, measured
+from siftfunnel.lab.reports.table import NONE, NOT_RUN, Cell, Column, measured
 
 REFERENCES = {
     "mean_image": "mean image",
@@ -100,40 +100,37 @@ class Line:
         return measured(self.ours.figure(*where, *path, ci95=ends), digits, scale=scale)
 
 
-Column = tuple[str, Callable[[Line], Cell | str]]
-"""A column's heading and what a line says in it."""
-
-ACCURACY: Column = (
+ACCURACY: Column[Line] = (
     "Accuracy %",
     lambda line: line.figure("accuracy", "test", digits=1, scale=PER_CENT, ci95=("accuracy", "ci95")),
 )
-BITS: Column = (
+BITS: Column[Line] = (
     "Feature, bits",
     lambda line: line.figure("information", "entropy_coded_bits", "mean", digits=0),
 )
 
 
-def named(heading: str, column: Column) -> Column:
+def named(heading: str, column: Column[Line]) -> Column[Line]:
     """A column under another heading."""
     return heading, column[1]
 
 
-def label_column(heading: str) -> Column:
+def label_column(heading: str) -> Column[Line]:
     """The first column: what a line is called."""
     return heading, lambda line: line.label
 
 
-def own(heading: str, *path: str, digits: int, scale: float = 1.0) -> Column:
+def own(heading: str, *path: str, digits: int, scale: float = 1.0) -> Column[Line]:
     """A number of our results."""
     return heading, lambda line: line.figure(*path, digits=digits, scale=scale)
 
 
-def information(heading: str, *path: str, digits: int, scale: float = 1.0) -> Column:
+def information(heading: str, *path: str, digits: int, scale: float = 1.0) -> Column[Line]:
     """A number of what was measured at the cut."""
     return own(heading, "information", *path, digits=digits, scale=scale)
 
 
-def paper_scores(key: str | None) -> tuple[Column, Column, Column]:
+def paper_scores(key: str | None) -> tuple[Column[Line], Column[Line], Column[Line]]:
     """MSE, PSNR and SSIM of an attack by the paper's definition."""
     return (
         ("MSE†", lambda line: line.score(key, "paper", "mse", digits=4)),
@@ -142,7 +139,7 @@ def paper_scores(key: str | None) -> tuple[Column, Column, Column]:
     )
 
 
-def standard_scores(key: str | None) -> tuple[Column, Column, Column, Column]:
+def standard_scores(key: str | None) -> tuple[Column[Line], Column[Line], Column[Line], Column[Line]]:
     """PSNR with interval, its worst 5 %, SSIM and rank-1 of an attack, by the standard definitions."""
     return (
         ("PSNR dB", lambda line: line.score(key, "standard", "psnr_db", "mean", digits=2, interval=True)),

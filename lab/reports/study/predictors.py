@@ -15,7 +15,7 @@ from scipy.stats import rankdata
 from siftfunnel.lab.reports.study.further import page_of
 from siftfunnel.lab.reports.study.lines import group_label, groups
 from siftfunnel.lab.reports.study.results import EQUAL, RowResult, Study
-from siftfunnel.lab.reports.table import NONE, Cell, Figure, Page, Table
+from siftfunnel.lab.reports.table import NONE, Cell, Column, Figure, Page, Table
 
 LEAST_ROWS = 5
 RESAMPLES = 9_999
@@ -180,7 +180,7 @@ def _rho(made: RankCorrelation) -> Cell:
     return Cell(text, made.rho, made.low, made.high)
 
 
-_COLUMNS: tuple[tuple[str, Callable[[tuple[str, RankCorrelation | None]], Cell | str]], ...] = (
+_COLUMNS: tuple[Column[tuple[str, RankCorrelation | None]], ...] = (
     ("Figure", lambda each: each[0]),
     ("Spearman's rho", _column(_rho)),
     ("p", _column(_p)),

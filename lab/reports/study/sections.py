@@ -9,7 +9,6 @@ from siftfunnel.lab.reports.study.lines import (
     ACCURACY,
     BITS,
     PER_CENT,
-    Column,
     Line,
     attack_label,
     attacks_of,
@@ -29,7 +28,7 @@ from siftfunnel.lab.reports.study.lines import (
 from siftfunnel.lab.reports.study.paper import MISPRINTS, PAPER_TABLES, unprotected_row
 from siftfunnel.lab.reports.study.profiles import chance, preamble
 from siftfunnel.lab.reports.study.results import RowResult, Study, dig
-from siftfunnel.lab.reports.table import NONE, NOT_RUN, Cell, Figure, Page, Table, measured, number
+from siftfunnel.lab.reports.table import NONE, NOT_RUN, Cell, Column, Figure, Page, Table, measured, number
 
 DEFINITIONS = (
     "Figures marked † are by the paper's definitions: squared error summed over the colours (three times "
@@ -56,7 +55,7 @@ FLAGS = {
 """Kinds of flags, as columns name them."""
 
 DEFENCE = label_column("Defence")
-PAPER_ACCURACY: Column = ("Accuracy %, paper", lambda line: line.of_paper(lambda paper: paper.accuracy))
+PAPER_ACCURACY: Column[Line] = ("Accuracy %, paper", lambda line: line.of_paper(lambda paper: paper.accuracy))
 
 
 def paper_table(study: Study, table: str) -> Page | None:
@@ -213,7 +212,7 @@ def ceilings(rows: Sequence[RowResult]) -> str:
 def _papers_attack(lines: Sequence[Line], key: str) -> Table:
     """One of the paper's attacks: the paper, ours by its definition, ours by the standard one."""
     title, scenario = PAPER_ATTACKS[key]
-    beside: list[Column] = []
+    beside: list[Column[Line]] = []
     for score, (heading, ours) in zip(("mse", "psnr", "ssim"), paper_scores(key), strict=True):
         beside += [(f"{heading}, paper", _papers_score(scenario, score)), (f"{heading}, ours", ours)]
     was_run = key in attacks_of(run_rows(lines))
@@ -334,12 +333,12 @@ def _averaged(lines: Sequence[Line]) -> Table:
         if (frames := _frames(run_rows([line]), key)) != 1
     ]
 
-    def of_both(score: int) -> Iterator[tuple[str, Callable[[_Repeated], Cell | str]]]:
+    def of_both(score: int) -> Iterator[Column[_Repeated]]:
         heading = standard_scores("")[score][0]
         yield f"{heading}, one", lambda each: standard_scores(each.single)[score][1](each.line)
         yield f"{heading}, averaged", lambda each: standard_scores(each.key)[score][1](each.line)
 
-    columns: tuple[tuple[str, Callable[[_Repeated], Cell | str]], ...] = (
+    columns: tuple[Column[_Repeated], ...] = (
         ("Defence", lambda each: each.line.label),
         ("Attack", lambda each: attack_label(run_rows([each.line]), each.single)),
         ("Observations", lambda each: number(each.frames)),

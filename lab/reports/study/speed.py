@@ -1,13 +1,13 @@
 """How long trainings and attacks took: what a profile costs, and what a larger one would."""
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from statistics import median
 from typing import Any
 
 from siftfunnel.lab.reports.study.further import page_of
 from siftfunnel.lab.reports.study.lines import attack_label, attacks_of, group_label, groups, own_line
 from siftfunnel.lab.reports.study.results import Result, RowResult, Study, dig_number
-from siftfunnel.lab.reports.table import NONE, Cell, Page, Table, number
+from siftfunnel.lab.reports.table import NONE, Cell, Column, Page, Table, number
 
 _READING = (
     "Median over rows [least, most], as the study ran: other processes shared the machine, and the range "
@@ -41,13 +41,13 @@ def _minutes(seconds: float | None) -> Cell:
 
 
 _RATE = ("training", "images_per_s_median")
-_TRAINING: tuple[tuple[str, Callable[[RowResult], Cell | str]], ...] = (
+_TRAINING: tuple[Column[RowResult], ...] = (
     ("Row", lambda row: own_line(row).label),
     ("Pictures/s", lambda row: number(dig_number(row.first, *_RATE))),
     ("Epochs", lambda row: number(dig_number(row.first, "training", "epochs_done"))),
     ("Minutes", lambda row: _minutes(dig_number(row.first, "training", "seconds"))),
 )
-_ATTACKS: tuple[tuple[str, Callable[[tuple[str, list[Result]]], Cell | str]], ...] = (
+_ATTACKS: tuple[Column[tuple[str, list[Result]]], ...] = (
     ("Attack", lambda attack: attack[0]),
     ("Rows", lambda attack: number(len(attack[1]))),
     ("Fit, s", lambda attack: _range(map(fit_seconds, attack[1]))),
