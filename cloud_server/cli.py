@@ -196,7 +196,7 @@ async def _serve(config: CloudConfig) -> int:
 
     signals.install()
     in_time = await serve(config, stop, on_ready)
-    signals.over = True
+    signals.finish()
     if not in_time:
         # A model that still runs in its thread would crash an orderly exit.
         logging.shutdown()

@@ -28,13 +28,12 @@ class StopSignals:
 
     Attributes:
         ready: whether the server takes frames.
-        over: whether it has drained; signals mean nothing from then on.
     """
 
     def __init__(self, drain: Callable[[], object]) -> None:
         self._drain = drain
         self._draining = False
-        self.ready = self.over = False
+        self.ready = False
 
     def install(self) -> None:
         """Take the signals; again after something else has taken them.
@@ -47,9 +46,15 @@ class StopSignals:
         if hasattr(signal, "SIGHUP") and signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN:
             signal.signal(signal.SIGHUP, self._on_signal)
 
+    def finish(self) -> None:
+        """Mean nothing by any of them from here on: what has drained well is not killed while it ends.
+
+        They are ignored, not handled: Python gives its own handlers back before the process is gone.
+        """
+        for number in (signal.SIGTERM, signal.SIGINT, getattr(signal, "SIGHUP", signal.SIGINT)):
+            signal.signal(number, signal.SIG_IGN)
+
     def _on_signal(self, number: int, frame: object) -> None:
-        if self.over:
-            return
         if not self.ready:
             _end(_STOPPED, "stopped before it was ready")
         if not self._draining:
