@@ -41,8 +41,8 @@ def _preamble(result: Mapping[str, Any]) -> str:
 _COST_NOTES = (
     "*Work on the device* is its share of the uncut network's multiplications, the funnel's included.",
     "*Agreement* is with the uncut network: the share of pictures with the same best class, the F1 of boxes "
-    "where a detector's can be told, or 1 less the relative error of the outputs where they are neither. It is "
-    "worth what it exceeds that *of a constant answer* by, the commonest class or the mean output.",
+    "where a detector's can be told, or 1 less the relative error of the outputs where they are neither. It "
+    "is worth what it exceeds that *of a constant answer* by, the commonest class or the mean output.",
     "Seconds are those of the clock over inspect, check, fit, export and verify, with what else the machine "
     "did: *load* is how many processes wanted its cores.",
     "JPEG and WebP are files as Pillow writes them (optimised tables, method 6) of the picture at the "
