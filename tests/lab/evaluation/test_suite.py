@@ -14,7 +14,7 @@ from siftfunnel.lab.evaluation.suite import SUITES, Suite
 from siftfunnel.lab.study.sizes import PROFILES
 from tests.lab.attacks.tiny import tiny_victim
 
-RESULTS = Path(siftfunnel.lab.__file__).parent / "results" / "anew" / "cpu"
+RESULTS = Path(siftfunnel.lab.__file__).parent / "results" / "cpu"
 
 
 @pytest.mark.parametrize("path", sorted(RESULTS.glob("*.json")), ids=lambda path: path.stem)
