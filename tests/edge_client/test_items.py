@@ -158,10 +158,11 @@ def test_a_device_without_descriptors_says_so_and_blames_no_picture(
     def starving() -> Iterator[object]:
         yield pixels(0)
         assert connected.wait(10)
-        with no_descriptors():
-            yield from paths
+        held.enter_context(no_descriptors())
+        yield from paths
 
-    with SplitClient(bundle, server) as client:
+    # given back by the test, whenever the stream lets go of its source
+    with ExitStack() as held, SplitClient(bundle, server) as client:
         client.classify(paths[0])
         with no_descriptors(), pytest.raises(DeviceExhausted, match="ulimit -n"):
             client.classify(paths[0])
@@ -175,14 +176,13 @@ def test_a_picture_waits_for_descriptors_to_come_free(
 ) -> None:
     monkeypatch.setattr(producing, "_EXHAUSTED_WAITS_S", (0.05,) * 100)
     (path,) = write_pictures(tmp_path, ["a.png"])
-    held = ExitStack()
 
     def starving() -> Iterator[object]:
         held.enter_context(no_descriptors())
         threading.Timer(0.2, held.close).start()
         yield path
 
-    with SplitClient(bundle, server) as client:
+    with ExitStack() as held, SplitClient(bundle, server) as client:
         assert [type(outcome) for outcome in client.stream(starving())] == [Answer]
 
 
