@@ -13,7 +13,7 @@ from hypothesis import settings
 
 # how long an example takes says something about the machine only
 settings.register_profile("short", deadline=None, print_blob=True, max_examples=40)
-settings.register_profile("long", parent=settings.get_profile("short"), max_examples=200)
+settings.register_profile("long", parent=settings.get_profile("short"), max_examples=100)
 settings.load_profile("short")
 
 ROOT = Path(__file__).resolve().parents[1]
