@@ -1,20 +1,16 @@
 """Arguments that the lab's commands share, and the start of PyTorch."""
 
 import argparse
-import inspect
 import os
 import sys
-from collections.abc import Collection
-from dataclasses import fields
 from pathlib import Path
-from typing import TYPE_CHECKING, TypeVar, get_type_hints
+from typing import TYPE_CHECKING
 
 from siftfunnel.shared.extras import how_to_install
 
 if TYPE_CHECKING:
     import torch
 
-T = TypeVar("T")
 CACHE_VARIABLE = "SIFTFUNNEL_CACHE"
 
 
@@ -45,45 +41,6 @@ def names(text: str) -> tuple[str, ...]:
         ('residual', 'rmle')
     """
     return tuple(name.strip() for name in text.split(",") if name.strip())
-
-
-def add_settings(parser: argparse.ArgumentParser, settings: type, leave: Collection[str] = ()) -> None:
-    """Add a flag for each field of a dataclass of numbers and switches; what is not given stays its default.
-
-    Help is what the class's docstring says of the field under ``Attributes:``.
-
-    Args:
-        parser: Gets ``--field-name`` for each.
-        settings: The dataclass; every field has a default.
-        leave: Fields that the command line does not set.
-    """
-    kinds, told = get_type_hints(settings), _attributes(settings)
-    for field in fields(settings):
-        if field.name in leave:
-            continue
-        flag, text = f"--{field.name.replace('_', '-')}", told[field.name].replace("%", "%%")
-        if kinds[field.name] is bool:
-            parser.add_argument(flag, action="store_true", help=text)
-        else:
-            parser.add_argument(
-                flag,
-                type=kinds[field.name],
-                metavar="N" if kinds[field.name] is int else "X",
-                help=f"{text} (default: {field.default:g})",
-            )
-
-
-def _attributes(settings: type) -> dict[str, str]:
-    """What a class's docstring says of its attributes: lower case first, without the stop."""
-    lines = inspect.cleandoc(settings.__doc__ or "").partition("Attributes:\n")[2].splitlines()
-    pairs = [line.strip().partition(": ") for line in lines if line.startswith("    ")]
-    return {name: text[:1].lower() + text[1:].removesuffix(".") for name, _, text in pairs}
-
-
-def settings_of(args: argparse.Namespace, settings: type[T]) -> T:
-    """The dataclass that `add_settings` has asked for."""
-    given = {field.name: getattr(args, field.name, None) for field in fields(settings)}  # type: ignore[arg-type]  # a dataclass
-    return settings(**{name: value for name, value in given.items() if value is not None})
 
 
 def say(text: str) -> None:

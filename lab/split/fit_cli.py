@@ -4,7 +4,7 @@ import argparse
 from pathlib import Path
 from typing import Any
 
-from siftfunnel.lab.arguments import add_settings, prepare_torch, say, settings_of
+from siftfunnel.lab.arguments import prepare_torch, say
 from siftfunnel.lab.split.network_flags import (
     LABELS_HELP,
     add_classes,
@@ -25,6 +25,7 @@ from siftfunnel.lab.split.settings import (
     read_link,
     share,
 )
+from siftfunnel.shared.settings import add_flags, from_flags
 
 
 def add_fit(commands: Any) -> None:
@@ -78,7 +79,7 @@ def add_train(commands: Any) -> None:
     parser.add_argument("--images", type=Path, metavar="DIR", help="other pictures than those of `fit`")
     parser.add_argument("--most-pictures", type=int, metavar="N", help="to train on (default: 600)")
     parser.add_argument("--labels", type=Path, metavar="CSV", help=LABELS_HELP)
-    add_settings(parser, TrainSettings, leave=("steps_per_check", "seed"))
+    add_flags(parser, TrainSettings)
     add_threads(parser)
     parser.set_defaults(run=run_train)
 
@@ -135,7 +136,7 @@ def run_train(args: argparse.Namespace) -> int:
     from siftfunnel.lab.split.pictures import MOST_FITTED
     from siftfunnel.lab.split.train import train_run
 
-    settings = settings_of(args, TrainSettings)
+    settings = from_flags(TrainSettings, args)
     folder = args.out or args.source.with_name(f"{args.source.name}-trained")
     most = args.most_pictures or MOST_FITTED
     run = train_run(

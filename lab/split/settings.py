@@ -3,6 +3,8 @@
 from dataclasses import dataclass
 from typing import Literal
 
+from siftfunnel.shared.settings import check, setting
+
 DEFAULT_AGREEMENTS = "95%,91%,85%"
 
 
@@ -171,38 +173,29 @@ class FitSettings:
 class TrainSettings:
     """How to go on.
 
-    Attributes:
-        steps: Of the optimiser.
-        steps_per_check: Between two looks at held-out pictures, after which a checkpoint is written.
-        batch_size: Pictures in a step.
-        learning_rate: Of A and B, whose entries begin at 0, at its peak.
-        feature_weight: Weight of the error of the transmitted channels.
-        distance_correlation: Weight of Eq. 12, between pictures and what is sent.
-        channel_correlation: Weight of Eq. 13, between channels of what is sent.
-        adversary: Weight of the term by which a linear attacker's picture gets worse.
-        finetune: Train the cloud half's own weights too, with labels; kept where accuracy is better.
-        label_weight: Weight of the labels' cross-entropy, where they do.
-        weights_rate: The weights' learning rate, as a share of A's and B's.
-        seed: Of what is drawn.
+    Raises:
+        ValueError: a value out of range.
+        TypeError: something else than a number.
     """
 
-    steps: int = 400
-    steps_per_check: int = 50
-    batch_size: int = 12
-    learning_rate: float = 3e-4
-    feature_weight: float = 0.0
-    distance_correlation: float = 0.0
-    channel_correlation: float = 0.0
-    adversary: float = 0.0
-    finetune: bool = False
-    label_weight: float = 1.0
-    weights_rate: float = 0.1
-    seed: int = 1
+    steps: int = setting(400, "of the optimiser", least=1)
+    steps_per_check: int = setting(
+        50, "between two looks at held-out pictures, after which a checkpoint is written", flag="", least=1
+    )
+    batch_size: int = setting(12, "pictures in a step", least=1)
+    learning_rate: float = setting(3e-4, "of A and B, whose entries begin at 0, at its peak", above=0)
+    feature_weight: float = setting(0.0, "weight of the error of the transmitted channels", least=0)
+    distance_correlation: float = setting(0.0, "weight of Eq. 12, between pictures and what is sent", least=0)
+    channel_correlation: float = setting(0.0, "weight of Eq. 13, between channels of what is sent", least=0)
+    adversary: float = setting(
+        0.0, "weight of the term by which a linear attacker's picture gets worse", least=0
+    )
+    finetune: bool = setting(
+        False, "train the cloud half's own weights too, with labels; kept where accuracy is better"
+    )
+    label_weight: float = setting(1.0, "weight of the labels' cross-entropy, where they do", least=0)
+    weights_rate: float = setting(0.1, "the weights' learning rate, as a share of A's and B's", above=0)
+    seed: int = setting(1, "of what is drawn", flag="")
 
     def __post_init__(self) -> None:
-        rates = (self.learning_rate, self.weights_rate)
-        if min(self.steps, self.steps_per_check, self.batch_size) < 1 or not min(rates) > 0:
-            raise ValueError("steps, steps between checks, batch size and learning rates must be above 0")
-        weights = (self.feature_weight, self.distance_correlation, self.channel_correlation, self.adversary)
-        if min(*weights, self.label_weight) < 0:
-            raise ValueError("weights of terms must not be below 0")
+        check(self)

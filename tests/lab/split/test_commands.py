@@ -8,9 +8,9 @@ import pytest
 
 from siftfunnel.cli import build_parser, main
 from siftfunnel.commands import COMMANDS
-from siftfunnel.lab.arguments import settings_of
 from siftfunnel.lab.split.settings import TrainSettings
 from siftfunnel.shared.bundle import load_bundle
+from siftfunnel.shared.settings import from_flags
 from tests.lab.split import cutnets
 from tests.lab.split.test_brought import stored
 
@@ -62,5 +62,5 @@ def test_a_training_is_what_its_flags_say_and_its_defaults_where_they_say_nothin
         ["split", "train", "run", "--steps", "3", "--weights-rate", "0.5", "--finetune"]
     )
     wanted = replace(TrainSettings(), steps=3, weights_rate=0.5, finetune=True)
-    assert settings_of(given, TrainSettings) == wanted
-    assert settings_of(parser.parse_args(["split", "train", "run"]), TrainSettings) == TrainSettings()
+    assert from_flags(TrainSettings, given) == wanted
+    assert from_flags(TrainSettings, parser.parse_args(["split", "train", "run"])) == TrainSettings()
