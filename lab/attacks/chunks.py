@@ -22,6 +22,7 @@ from siftfunnel.lab.attacks.fingerprint import tensor_digest
 from siftfunnel.lab.attacks.victim import Victim
 from siftfunnel.lab.training.checkpoints import RunFolderError
 from siftfunnel.lab.training.fitting import keep_freed_memory
+from siftfunnel.shared.files import write_file
 
 ABOUT = "reconstruction.json"
 PER_IMAGE = "_per_image"
@@ -66,9 +67,7 @@ def memory_advice(batch: int) -> Iterator[None]:
 
 def write_json(path: Path, values: Mapping[str, Any]) -> None:
     """Replace a JSON file in one step."""
-    partial = path.with_suffix(".partial")
-    partial.write_text(json.dumps(values, indent=1) + "\n")
-    partial.replace(path)
+    write_file(path, json.dumps(values, indent=1) + "\n")
 
 
 def write_tensors(path: Path, tensors: Mapping[str, Tensor], details: Mapping[str, Any]) -> None:

@@ -17,6 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from siftfunnel.lab.metrics.intervals import accuracy_interval, paired_difference
+from siftfunnel.shared.files import write_file
 
 SCHEMA = 1
 FRONT = "front"
@@ -162,6 +163,4 @@ def read_front(path: Path) -> Front:
 def write_front(path: Path, front: Mapping[str, Any]) -> None:
     """Replace a front's file in one step."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_suffix(".partial")
-    partial.write_text(json.dumps(front, indent=1, allow_nan=False) + "\n", encoding="utf-8")
-    partial.replace(path)
+    write_file(path, json.dumps(front, indent=1, allow_nan=False) + "\n")

@@ -14,6 +14,7 @@ from PIL import Image
 
 from siftfunnel.lab.reports.audit_charts import Bar, comparison_chart, curves, histogram
 from siftfunnel.lab.reports.pages import ENVIRONMENT
+from siftfunnel.shared.files import write_file
 
 PAGE = "report.html"
 LONGEST_SIDE = 160
@@ -77,9 +78,8 @@ class Shown:
 
 def write_page(report: Mapping[str, Any], shown: Shown, codec: str, out: Path) -> Path:
     """Write ``report.html`` into ``out``; see ``render``."""
-    partial = out / "report.partial"
-    partial.write_text(render(report, shown, codec), encoding="utf-8")
-    return partial.replace(out / PAGE)
+    write_file(out / PAGE, render(report, shown, codec))
+    return out / PAGE
 
 
 def render(report: Mapping[str, Any], shown: Shown, codec: str) -> str:

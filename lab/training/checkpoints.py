@@ -17,6 +17,7 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
 from siftfunnel.lab.provenance import provenance
+from siftfunnel.shared.files import write_file
 
 LAST, BEST, RUN = "last.safetensors", "best.safetensors", "run.json"
 
@@ -121,9 +122,7 @@ class RunFolder:
             json.dumps({"about": self.about, **vars(progress), "provenance": self._made_with}, indent=1)
             + "\n"
         )
-        partial = self.folder / (RUN + ".partial")
-        partial.write_text(text)
-        partial.replace(self.folder / RUN)
+        write_file(self.folder / RUN, text)
 
     def restore(
         self, model: nn.Module, optimizer: torch.optim.Optimizer, generator: torch.Generator
