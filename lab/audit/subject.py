@@ -109,8 +109,7 @@ def prepare_subject(target: Target, wanted: Request) -> AuditSubject:
     if found != (height, width):
         raise DataError(
             f"{target.name} takes {height}x{width} pictures, those of {dataset} are {found[0]}x{found[1]}; "
-            "give "
-            "a data set of that size"
+            "give a data set of that size"
         )
     held_out: ImageSet = getattr(splits, wanted.evaluate_on)
     attacked = held_out.spread(_checked_pictures(wanted.pictures or wanted.budget.pictures, len(held_out)))
@@ -171,8 +170,7 @@ def _auxiliary(auxiliary: ImageSet, wanted: Request, dataset: str) -> ImageSet:
     if len(chosen) < LEAST_AUXILIARY:
         raise DataError(
             f"the attacker needs {LEAST_AUXILIARY} pictures of its own or more, {len(chosen)} are there; "
-            "raise "
-            "--auxiliary or add data"
+            "raise --auxiliary or add data"
         )
     return chosen
 
@@ -182,8 +180,7 @@ def _notes(target: Target, splits: Splits) -> list[str]:
     if target.kind == "foreign":
         return [
             "Whether this network was trained on the pictures that are attacked here is not known; if it "
-            "was, "
-            "its accuracy is too high."
+            "was, its accuracy is too high."
         ]
     if trained_on is not None and {**trained_on} != splits.sizes() and target.limits is None:
         told = ", ".join(f"{name} {count}" for name, count in trained_on.items())

@@ -182,8 +182,7 @@ def headline_of(leak: Leak, level: int, *, conclusive: bool) -> str:
 
 ANSWER_LEAKS = (
     "The network answers who is in the picture. That answer leaks by design: whoever reads it, or can "
-    "compute it "
-    "with the cloud half, knows the person, however little of the picture is left in the feature."
+    "compute it with the cloud half, knows the person, however little of the picture is left in the feature."
 )
 
 
@@ -220,10 +219,8 @@ def _traced(leak: Leak) -> str:
         )
     return (
         f"Compared with all {leak.pictures} originals, a reconstruction is nearest to its own in {share} of "
-        "the "
-        f"cases; chance is {chance}. Whoever holds candidate pictures can tell which one was sent that "
-        "often, even "
-        "where the reconstruction itself shows little."
+        f"the cases; chance is {chance}. Whoever holds candidate pictures can tell which one was sent that "
+        "often, even where the reconstruction itself shows little."
     )
 
 
@@ -265,8 +262,7 @@ def _limits(attacker: Attacker) -> str:
         "follows only weakly whether people recognise a picture, so look at the galleries. Not tried: "
         "generative "
         "priors (diffusion, GAN) trained on far more pictures, larger inverters, and the combination of "
-        "several "
-        "frames of one scene"
+        "several frames of one scene"
     )
     if attacker.not_tried:
         text += f"; and of the lab's own attacks: {'; '.join(attacker.not_tried)}"

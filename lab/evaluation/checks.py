@@ -104,8 +104,7 @@ def feature_loss_reached(attacks: Attacks, *, stochastic: bool) -> Check:
     title = "The white-box descent matches the overheard feature"
     means = (
         "The search ended before it found a picture whose feature is the overheard one. More steps or a "
-        "better "
-        "optimiser may find the picture itself; the white-box rows are then no evidence of privacy."
+        "better optimiser may find the picture itself; the white-box rows are then no evidence of privacy."
     )
     found = {
         key: float(attack["details"]["relative_feature_loss_median"])
@@ -134,8 +133,7 @@ def start_does_not_matter(attacks: Attacks) -> Check:
     title = "A mean start and a random start end alike"
     means = (
         "Where the descent ends depends on where it starts, so it is caught in local minima: more starts, "
-        "or a "
-        "start from an inverter's guess, would find more."
+        "or a start from an inverter's guess, would find more."
     )
     found = {
         key: [float(value) for value in attack["details"][BY_START]]
@@ -165,8 +163,7 @@ def budget_is_enough(half: Mapping[str, Any] | None) -> Check:
     title = "More budget no longer helps"
     means = (
         "The strongest attack was still improving when its budget ended, so a patient attacker gets more "
-        "than "
-        "this report shows."
+        "than this report shows."
     )
     if half is None:
         return Check("budget", title, "NOT APPLICABLE", "The strongest attack has no budget to halve.", means)
@@ -187,16 +184,14 @@ def learns_by_heart(memory: Mapping[str, Any] | None) -> Check:
     title = "The inverter can learn a few pictures by heart"
     means = (
         "An inverter that cannot even restore pictures that it was trained on has a fault, too little "
-        "budget or "
-        "too little capacity, or the features of different pictures are the same."
+        "budget or too little capacity, or the features of different pictures are the same."
     )
     if memory is None:
         return Check("by_heart", title, "NOT APPLICABLE", "No inverter ran.", means)
     reached = float(memory["psnr_db"])
     finding = (
         f"{memory['label']}, trained on {memory['pictures']} of the attacker's pictures alone, restores "
-        "them at "
-        f"{reached:.1f} dB ({BY_HEART_DB:.0f} dB or more counts as learned)."
+        f"them at {reached:.1f} dB ({BY_HEART_DB:.0f} dB or more counts as learned)."
     )
     return Check(
         "by_heart", title, "PASS" if reached >= BY_HEART_DB else "FAIL", finding, means, dict(memory)
@@ -222,8 +217,7 @@ def auxiliary_is_alike(attacks: Attacks) -> Check:
     held_back, reached = float(inverters[key]["fit"]["held_back_psnr"]), mean_psnr(inverters[key])
     finding = (
         f"{inverters[key]['label']}: {held_back:.2f} dB on the attacker's pictures held back, {reached:.2f} "
-        "dB on "
-        f"the target's (a gap of up to {DOMAIN_GAP_DB:.0f} dB is allowed)."
+        f"dB on the target's (a gap of up to {DOMAIN_GAP_DB:.0f} dB is allowed)."
     )
     status: Status = "PASS" if held_back - reached <= DOMAIN_GAP_DB else "FAIL"
     figures = {"attack": key, "held_back_psnr_db": held_back, "target_psnr_db": reached}
@@ -235,8 +229,7 @@ def beats_mean_image(attacks: Attacks, references: Attacks) -> Check:
     title = "Every attack is at least as good as the mean picture"
     means = (
         "Whoever ignores the feature and answers the mean of the attacker's own pictures does better. Such "
-        "a row "
-        "says nothing of the defence."
+        "a row says nothing of the defence."
     )
     guess = float(references["mean_image"]["standard"]["psnr_db"]["mean"])
     below = {key: mean_psnr(attack) for key, attack in attacks.items() if mean_psnr(attack) < guess}
