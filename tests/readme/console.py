@@ -23,7 +23,7 @@ SHORTER = {
 
 def use_archive(path: Path) -> None:
     """Let `siftfunnel data` take a file for the official archive, address and checksum included."""
-    from siftfunnel.lab.data.images import unpack
+    from siftfunnel.lab.data import unpack
 
     unpack.CIFAR10_URL = path.as_uri()
     unpack.CIFAR10_BYTES = path.stat().st_size
