@@ -5,7 +5,6 @@ from pathlib import Path
 from typing import Any
 
 from siftfunnel.lab.arguments import add_common, names, prepare_torch, say
-from siftfunnel.lab.certify.claims import Claim, try_claims
 from siftfunnel.lab.evaluation.places import default_out
 
 BUDGET_NAMES = ("quick", "cpu", "full")
@@ -87,6 +86,8 @@ def run_audit(args: argparse.Namespace) -> int:
     is_foreign = args.edge is not None or args.spec is not None
     if is_foreign == (args.target is not None) or (is_foreign and None in (args.edge, args.spec)):
         raise ValueError("give either a bundle or run folder, or both --edge FILE and --spec FILE")
+    from siftfunnel.lab.certify.claims import Claim, try_claims
+
     claims = [Claim.parse(text) for text in args.claim]
     device = prepare_torch(args.device, args.threads)
     from siftfunnel.lab.audit.audit import audit

@@ -31,9 +31,10 @@ from siftfunnel.lab.certify.opponent import require_unbroken
 from siftfunnel.lab.certify.request import Request, Sources
 from siftfunnel.lab.certify.sender import Noise
 from siftfunnel.lab.provenance import provenance
+from siftfunnel.lab.reports.certificates import KIND, SCHEMA
 from siftfunnel.shared.bundle import EDGE, load_bundle, write_bundle
 
-SCHEMA, KIND, RESULT = 1, "certificate", "certificate.json"
+RESULT = "certificate.json"
 LISTS = ("psnr_db_per_set", "found_per_picture")
 """What a bundle's report leaves out."""
 

@@ -2,11 +2,15 @@
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from math import log10
+from pathlib import Path
 from typing import Any
 
-from siftfunnel.lab.reports.study.results import dig, dig_number
+from siftfunnel.lab.reports.pages import page_files
+from siftfunnel.lab.reports.study.results import ResultsError, dig, dig_number
 from siftfunnel.lab.reports.table import NONE, Cell, Column, Page, Table, number
+from siftfunnel.shared.json_fields import parse_object
 
+SCHEMA, KIND = 1, "certificate"
 Result = Mapping[str, Any]
 PER_CENT = 100.0
 PIXEL_DB = 60.0
@@ -24,6 +28,27 @@ def decibels(mse: float | None) -> Cell:
         return NONE
     value = -10 * log10(mse) if mse > 0 else float("inf")
     return Cell("nothing") if value > PIXEL_DB else number(value, 1)
+
+
+def read_certificates(folder: Path) -> list[Result]:
+    """Every certificate in a folder, by file name.
+
+    Raises:
+        ResultsError: a file that is none.
+    """
+    found = []
+    for path in sorted(folder.glob("*.json")):
+        result = parse_object(path.read_bytes(), str(path))
+        if (result.get("kind"), result.get("schema")) != (KIND, SCHEMA):
+            raise ResultsError(f"{path}: no certificate of schema {SCHEMA}; make it again with `lab certify`")
+        found.append(result)
+    return found
+
+
+def certificate_files(results: Path) -> dict[str, str]:
+    """The page of the certificates among results, by file name; none where there are none."""
+    found = read_certificates(results / "certificates")
+    return page_files(certificates_page(found), "certificates") if found else {}
 
 
 def certificate_page(result: Result) -> Page:
