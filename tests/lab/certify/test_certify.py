@@ -197,6 +197,8 @@ def test_what_is_missing_is_said(make: Callable[..., Bundle], data: Path, tmp_pa
     (bundle.directory / "edge.onnx").unlink()
     with pytest.raises(BundleError, match=r"edge\.onnx"):
         run(bundle, data)
+    with pytest.raises(DataError, match="256 of the attacker's, not 16x16 and 60"):
+        run(make(), data, natural=True)
     with pytest.raises(ValueError, match="iterations must be at least 10"):
         Request(iterations=3)
 
