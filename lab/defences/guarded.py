@@ -1,0 +1,193 @@
+"""Guarded: a rate-trained neck that an inverter, trained beside it, fails to undo. Ours.
+
+    min over edge, cloud, steps   max over inverter      KL(labels || prediction) + price bits(z') - weight D
+    D = mean over pictures of ln |inverter(z') - x|^2
+
+The inverter is an attacker's own, smaller: it learns on what is sent, and its gradient reaches the edge with
+its sign turned (Ganin and Lempitsky, arXiv 1409.7495; against inverters ResSFL, Li et al., CVPR 2022), in one
+pass. What it pushes out of the feature no longer costs bits, and what bits are spent on has to serve the
+label: the two pull the same way. Fresh attackers, not this one, say how much is left.
+
+Noise is optional, a size for each channel, before the rounding; ``allocation.py`` finds the sizes.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, ClassVar
+
+import torch
+from torch import Tensor, nn
+
+from siftfunnel.lab.defences.defence import Defence, Step
+from siftfunnel.lab.defences.losses import Loss, LossWeights
+from siftfunnel.lab.defences.quantiser import RateQuantiser
+from siftfunnel.lab.defences.siftfunnel_rate import SiftFunnelRate, rate_stage
+from siftfunnel.lab.networks.decoder import DecoderSettings, build_decoder, doublings_between
+from siftfunnel.lab.networks.split import SplitNetwork
+from siftfunnel.shared.manifest import EdgeStage
+
+LEAST_ERROR = 1e-6
+
+
+@dataclass(frozen=True)
+class LabelsOnly(LossWeights):
+    """Weights of Eq. 15 that leave its first term alone, at 1 and without smoothing."""
+
+    kl: float = 1.0
+    distance_correlation: float = 0.0
+    channel_correlation: float = 0.0
+    l1: float = 0.0
+    smoothing: float = 0.0
+
+
+class NoisyQuantiser(RateQuantiser):
+    """A quantiser of features with noise; see ``RateQuantiser`` for the other arguments.
+
+    Args:
+        sigmas: Deviation of each channel's noise.
+    """
+
+    stochastic = True
+    sigmas_C: Tensor
+
+    def __init__(self, channels: int, height: int, width: int, sigmas: Sequence[float], **more: Any) -> None:
+        super().__init__(channels, height, width, **more)
+        if len(sigmas) != channels or min(sigmas) < 0:
+            raise ValueError(f"noise needs a size of 0 or more for each of {channels} channels, got {sigmas}")
+        self.register_buffer("sigmas_C", torch.tensor(sigmas))
+
+    def forward(self, z_NCHW: Tensor) -> Tensor:
+        """What the cloud gets of the feature with fresh noise."""
+        return super().forward(z_NCHW + self.sigmas_C[:, None, None] * torch.randn_like(z_NCHW))
+
+
+class _Turned(torch.autograd.Function):
+    """The identity, whose gradient comes back times minus ``weight``."""
+
+    @staticmethod
+    def forward(ctx: Any, z: Tensor, weight: float) -> Tensor:
+        ctx.weight = weight
+        return z.view_as(z)
+
+    @staticmethod
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None]:  # type: ignore[override]
+        return -ctx.weight * gradient, None
+
+
+def turned(z: Tensor, weight: float) -> Tensor:
+    """``z``, so that whoever lowers a loss of it raises ``weight`` times that loss before it.
+
+    Example:
+        >>> z = torch.ones(1, requires_grad=True)
+        >>> turned(z, 0.5).sum().backward()
+        >>> z.grad.tolist()
+        [-0.5]
+    """
+    made: Tensor = _Turned.apply(z, weight)
+    return made
+
+
+class Standardised(nn.Module):
+    """A picture without its mean colour and contrast: the same for every exposure of it, but for clipping.
+
+    Each channel's mean is taken off and all are divided by one deviation.
+    """
+
+    def forward(self, x_NCHW: Tensor) -> Tensor:
+        """The same shape."""
+        centred = x_NCHW - x_NCHW.mean(dim=(2, 3), keepdim=True)
+        return centred / (centred.square().mean(dim=(1, 2, 3), keepdim=True) + 1e-2).sqrt()
+
+
+@dataclass(frozen=True)
+class Guarded(SiftFunnelRate):
+    """A rate-trained network against an inverter.
+
+    Attributes:
+        adversary: Weight of the inverter's failure, of the mean over pictures of the logarithm of its error.
+        adversary_widths: The inverter's channels at the feature's side, at twice and at four times that.
+        adversary_blocks: Its residual blocks there.
+        standardise: Whether the edge begins by taking mean colour and contrast out of the picture.
+        sigmas: Deviation of each channel's noise; none for no noise.
+    """
+
+    payload_bytes: tuple[float, ...] = (78.0,)
+    shares: tuple[float, ...] = (1.0,)
+    price_speed: float = 0.02
+    first_steps: tuple[float, float] = (0.6, 0.6)
+    first_log_price: float = -8.0
+    weights: LossWeights = field(default_factory=LabelsOnly)
+    adversary: float = 0.3
+    adversary_widths: tuple[int, int, int] = (32, 16, 8)
+    adversary_blocks: tuple[int, int, int] = (1, 0, 0)
+    standardise: bool = False
+    sigmas: tuple[float, ...] = ()
+
+    name: ClassVar[str] = "guarded"
+    label: ClassVar[str] = "Guarded, rate-trained"
+    source: ClassVar[str] = "ours, after ResSFL (CVPR 2022); see guarded.py"
+    variant: ClassVar[str] = "slim"
+    goes_on: ClassVar[bool] = False
+    origins: ClassVar[Mapping[str, str]] = {
+        **SiftFunnelRate.origins,
+        "weights": "ours",
+        "adversary": "ours",
+        "adversary_widths": "ours",
+        "adversary_blocks": "ours",
+        "standardise": "ours",
+        "sigmas": "ours",
+    }
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.adversary < 0:
+            raise ValueError(f"the adversary's weight is 0 or more, got {self.adversary}")
+
+    @classmethod
+    def variations(cls) -> Mapping[str, Defence]:
+        """Along the front: the rate alone, and more and less of the adversary."""
+        return {
+            "guarded-rate-only": cls(adversary=0.0),
+            "guarded-1": cls(adversary=1.0),
+            "guarded-standardised": cls(standardise=True),
+        }
+
+    def furnish(self, network: SplitNetwork) -> None:
+        """Put the quantiser at the cut, the inverter beside the network, the standardisation before it."""
+        super().furnish(network)
+        channels, height, width = network.feature_shape
+        stage = rate_stage(network)
+        stage.set_steps(torch.linspace(*self.first_steps, stage.points)[:, None].expand(-1, channels))
+        if self.standardise:
+            network.edge.insert(0, Standardised())
+        size = network.input_size
+        decoder = build_decoder(
+            torch.zeros(channels),
+            torch.ones(channels),
+            DecoderSettings(self.adversary_widths, self.adversary_blocks),
+            doublings_between((size, size), (height, width)),
+        )
+        # the pictures that a loss sees are normalised: no sigmoid at the end
+        network.companion = nn.Sequential(nn.BatchNorm2d(channels, affine=False), *decoder[:-1])
+
+    def quantiser(self, network: SplitNetwork) -> RateQuantiser:
+        """With its noise, if there is any."""
+        settings = self.quantiser_settings()
+        if not self.sigmas:
+            return RateQuantiser(*network.feature_shape, **settings)
+        return NoisyQuantiser(*network.feature_shape, self.sigmas, **settings)
+
+    def edge_stages(self, network: SplitNetwork) -> tuple[EdgeStage, ...]:
+        """The noise as a manifest names it; the rounding is the codec's."""
+        if not self.sigmas:
+            return ()
+        return (EdgeStage("channel-gaussian-noise", {"sigmas": list(self.sigmas)}),)
+
+    def loss(self, step: Step) -> Loss:
+        """Labels, price, and the inverter's error, whose gradient turns where the inverter begins."""
+        made = super().loss(step)
+        assert step.network.companion is not None
+        guess_NCHW = step.network.companion(turned(step.z_NCHW, self.adversary))
+        error = (guess_NCHW - step.x_NCHW).square().mean(dim=(1, 2, 3))
+        inverter = (error + LEAST_ERROR).log().mean()
+        return Loss(made.total + inverter, {**made.parts, "inverter": inverter})
