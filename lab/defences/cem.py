@@ -80,7 +80,8 @@ class ClassMixtures(nn.Module):
         centre = self.centre_KMD.view(len(mass), -1)
         mass.mul_(FORGETTING).index_add_(0, cells, torch.ones_like(z_ND[:, 0]))
         per_N = 1 / mass[cells]
-        moved_N = distance_NM.gather(1, near_N[:, None])[:, 0] - variance[cells]
+        # the centre moves towards the picture by the same share (Welford)
+        moved_N = distance_NM.gather(1, near_N[:, None])[:, 0] * (1 - per_N) - variance[cells]
         step_ND = z_ND - centre[cells]
         variance.index_add_(0, cells, moved_N * per_N)
         centre.index_add_(0, cells, step_ND * per_N[:, None])

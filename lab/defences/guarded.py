@@ -8,17 +8,20 @@ its sign turned (Ganin and Lempitsky, arXiv 1409.7495; against inverters ResSFL,
 pass. What it pushes out of the feature no longer costs bits, and what bits are spent on has to serve the
 label: the two pull the same way. Fresh attackers, not this one, say how much is left.
 
-Noise is optional, a size for each channel, before the rounding; ``allocation.py`` finds the sizes.
+Noise before the rounding is optional. From scratch it is the same on every channel, which are all alike;
+where training goes on from other weights, ``allocation.py`` finds each channel's own.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, ClassVar
 
 import torch
 from torch import Tensor, nn
 
+from siftfunnel.lab.defences.allocation import allocated_sigmas
 from siftfunnel.lab.defences.defence import Defence, Step
+from siftfunnel.lab.defences.gaussian_noise import FixedChannelNoise
 from siftfunnel.lab.defences.losses import Loss, LossWeights
 from siftfunnel.lab.defences.quantiser import RateQuantiser
 from siftfunnel.lab.defences.siftfunnel_rate import SiftFunnelRate, rate_stage
@@ -44,21 +47,18 @@ class NoisyQuantiser(RateQuantiser):
     """A quantiser of features with noise; see ``RateQuantiser`` for the other arguments.
 
     Args:
-        sigmas: Deviation of each channel's noise.
+        sigma: Deviation of the noise, the same for each channel at first.
     """
 
     stochastic = True
-    sigmas_C: Tensor
 
-    def __init__(self, channels: int, height: int, width: int, sigmas: Sequence[float], **more: Any) -> None:
+    def __init__(self, channels: int, height: int, width: int, sigma: float, **more: Any) -> None:
         super().__init__(channels, height, width, **more)
-        if len(sigmas) != channels or min(sigmas) < 0:
-            raise ValueError(f"noise needs a size of 0 or more for each of {channels} channels, got {sigmas}")
-        self.register_buffer("sigmas_C", torch.tensor(sigmas))
+        self.noise = FixedChannelNoise([sigma] * channels)
 
     def forward(self, z_NCHW: Tensor) -> Tensor:
         """What the cloud gets of the feature with fresh noise."""
-        return super().forward(z_NCHW + self.sigmas_C[:, None, None] * torch.randn_like(z_NCHW))
+        return super().forward(self.noise(z_NCHW))
 
 
 class _Turned(torch.autograd.Function):
@@ -108,7 +108,7 @@ class Guarded(SiftFunnelRate):
         adversary_widths: The inverter's channels at the feature's side, at twice and at four times that.
         adversary_blocks: Its residual blocks there.
         standardise: Whether the edge begins by taking mean colour and contrast out of the picture.
-        sigmas: Deviation of each channel's noise; none for no noise.
+        noise: Deviation of the noise on every channel, or what does the same harm; 0 for none.
     """
 
     payload_bytes: tuple[float, ...] = (78.0,)
@@ -121,7 +121,7 @@ class Guarded(SiftFunnelRate):
     adversary_widths: tuple[int, int, int] = (32, 16, 8)
     adversary_blocks: tuple[int, int, int] = (1, 0, 0)
     standardise: bool = False
-    sigmas: tuple[float, ...] = ()
+    noise: float = 0.0
 
     name: ClassVar[str] = "guarded"
     label: ClassVar[str] = "Guarded, rate-trained"
@@ -135,13 +135,13 @@ class Guarded(SiftFunnelRate):
         "adversary_widths": "ours",
         "adversary_blocks": "ours",
         "standardise": "ours",
-        "sigmas": "ours",
+        "noise": "ours",
     }
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        if self.adversary < 0:
-            raise ValueError(f"the adversary's weight is 0 or more, got {self.adversary}")
+        if self.adversary < 0 or self.noise < 0:
+            raise ValueError("the adversary's weight and the noise are 0 or more")
 
     @classmethod
     def variations(cls) -> Mapping[str, Defence]:
@@ -173,15 +173,21 @@ class Guarded(SiftFunnelRate):
     def quantiser(self, network: SplitNetwork) -> RateQuantiser:
         """With its noise, if there is any."""
         settings = self.quantiser_settings()
-        if not self.sigmas:
+        if not self.noise:
             return RateQuantiser(*network.feature_shape, **settings)
-        return NoisyQuantiser(*network.feature_shape, self.sigmas, **settings)
+        return NoisyQuantiser(*network.feature_shape, self.noise, **settings)
+
+    def start(self, network: SplitNetwork, x_NCHW: Tensor) -> None:
+        """Set the first steps, and let the certificate divide the noise among the channels."""
+        super().start(network, x_NCHW)
+        if isinstance(network.stage, NoisyQuantiser):
+            sigmas_C = allocated_sigmas(network.edge, network.cloud, x_NCHW, self.noise)
+            network.stage.noise.sigmas_C.copy_(sigmas_C)
 
     def edge_stages(self, network: SplitNetwork) -> tuple[EdgeStage, ...]:
         """The noise as a manifest names it; the rounding is the codec's."""
-        if not self.sigmas:
-            return ()
-        return (EdgeStage("channel-gaussian-noise", {"sigmas": list(self.sigmas)}),)
+        stage = network.stage
+        return (stage.noise.as_manifest(),) if isinstance(stage, NoisyQuantiser) else ()
 
     def loss(self, step: Step) -> Loss:
         """Labels, price, and the inverter's error, whose gradient turns where the inverter begins."""
