@@ -67,7 +67,8 @@ class ClassMixtures(nn.Module):
         variance = mixed * batch + (1 - mixed) * self.variance_KM.view(-1)
         told = functional.relu((variance + GAMMA).log() - math.log(TAU * noise**2 + GAMMA))
         share = (self.mass_KM / self.mass_KM.sum(dim=1, keepdim=True).clamp_min(1e-6)).view(-1)
-        return (share * told * (count > 0)).sum() / labels_N.unique().numel()
+        classes = (count.view_as(self.mass_KM).sum(dim=1) > 0).sum()
+        return (share * told * (count > 0)).sum() / classes
 
     @torch.no_grad()
     def follow(self, z_ND: Tensor, labels_N: Tensor) -> Tensor:
@@ -91,9 +92,11 @@ class ClassMixtures(nn.Module):
         own_NK = functional.one_hot(labels_N, len(self.mass_KM))
         place_N = (own_NK.cumsum(dim=0) * own_NK).sum(dim=1) - 1
         place_N += (self.mass_KM > 0).sum(dim=1)[labels_N]
-        new_N = place_N < self.centres
-        self.centre_KMD[labels_N[new_N], place_N[new_N]] = z_ND[new_N]
-        self.mass_KM[labels_N[new_N], place_N[new_N]] = 1e-3
+        new_N = (place_N < self.centres).to(z_ND.dtype)
+        cells = labels_N * self.centres + place_N.clamp_max(self.centres - 1)
+        # a centre that nobody has founded is at 0
+        self.centre_KMD.view(-1, z_ND.shape[1]).index_add_(0, cells, new_N[:, None] * z_ND)
+        self.mass_KM.view(-1).index_add_(0, cells, 1e-3 * new_N)
 
 
 @dataclass(frozen=True)
