@@ -137,7 +137,7 @@ class CEM(Defence):
     @classmethod
     def variations(cls) -> Mapping[str, Defence]:
         """Two paths, and the noise alone."""
-        return {"cem-two-paths": cls(sigmas=(0.05, 0.5)), "cem-noise-only": cls(weight=0.0)}
+        return {"cem-two-paths": cls(sigmas=(0.05, 0.5)), "cem-without-price": cls(weight=0.0)}
 
     def furnish(self, network: SplitNetwork) -> None:
         """Put the noise at the cut and a mixture beside the network for each path."""

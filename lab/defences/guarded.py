@@ -147,7 +147,7 @@ class Guarded(SiftFunnelRate):
     def variations(cls) -> Mapping[str, Defence]:
         """Along the front: the rate alone, and more and less of the adversary."""
         return {
-            "guarded-rate-only": cls(adversary=0.0),
+            "guarded-without-adversary": cls(adversary=0.0),
             "guarded-1": cls(adversary=1.0),
             "guarded-standardised": cls(standardise=True),
         }

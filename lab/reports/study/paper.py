@@ -42,8 +42,10 @@ FAMILIES: Mapping[str, str] = {"CNN": "cnn", "ResNet-18": "resnet18", "VGG16": "
 EXTRA_DEFENCES: Mapping[str, str] = {
     "funnel-cross-entropy": "Funnel, cross-entropy only",
     "nopeek": "NoPeek",
+    "cem": "CEM",
+    "guarded": "Guarded, rate-trained",
 }
-"""Ours, not in the paper, which should have had them."""
+"""Not in the paper: what it should have had, what came after it, and ours."""
 
 MISPRINTS: Mapping[tuple[str, str], str] = {
     ("2", "MID"): "rMLE PSNR lies 1.9 dB below what the printed MSE implies, which averaging cannot cause",
