@@ -25,6 +25,7 @@ from siftfunnel.lab.defences.gaussian_noise import FixedChannelNoise
 from siftfunnel.lab.defences.losses import Loss, LossWeights
 from siftfunnel.lab.defences.quantiser import RateQuantiser
 from siftfunnel.lab.defences.siftfunnel_rate import SiftFunnelRate, rate_stage
+from siftfunnel.lab.networks.canonical import Oriented, Standardised
 from siftfunnel.lab.networks.decoder import DecoderSettings, build_decoder, doublings_between
 from siftfunnel.lab.networks.split import SplitNetwork
 from siftfunnel.shared.manifest import EdgeStage
@@ -87,18 +88,6 @@ def turned(z: Tensor, weight: float) -> Tensor:
     return made
 
 
-class Standardised(nn.Module):
-    """A picture without its mean colour and contrast: the same for every exposure of it, but for clipping.
-
-    Each channel's mean is taken off and all are divided by one deviation.
-    """
-
-    def forward(self, x_NCHW: Tensor) -> Tensor:
-        """The same shape."""
-        centred = x_NCHW - x_NCHW.mean(dim=(2, 3), keepdim=True)
-        return centred / (centred.square().mean(dim=(1, 2, 3), keepdim=True) + 1e-2).sqrt()
-
-
 @dataclass(frozen=True)
 class Guarded(SiftFunnelRate):
     """A rate-trained network against an inverter.
@@ -108,6 +97,7 @@ class Guarded(SiftFunnelRate):
         adversary_widths: The inverter's channels at the feature's side, at twice and at four times that.
         adversary_blocks: Its residual blocks there.
         standardise: Whether the edge begins by taking mean colour and contrast out of the picture.
+        orient: Whether it begins by turning the picture to one of its two orientations.
         noise: Deviation of the noise on every channel, or what does the same harm; 0 for none.
     """
 
@@ -121,6 +111,7 @@ class Guarded(SiftFunnelRate):
     adversary_widths: tuple[int, int, int] = (32, 16, 8)
     adversary_blocks: tuple[int, int, int] = (1, 0, 0)
     standardise: bool = False
+    orient: bool = False
     noise: float = 0.0
 
     name: ClassVar[str] = "guarded"
@@ -135,6 +126,7 @@ class Guarded(SiftFunnelRate):
         "adversary_widths": "ours",
         "adversary_blocks": "ours",
         "standardise": "ours",
+        "orient": "ours",
         "noise": "ours",
     }
 
@@ -149,7 +141,7 @@ class Guarded(SiftFunnelRate):
         return {
             "guarded-without-adversary": cls(adversary=0.0),
             "guarded-1": cls(adversary=1.0),
-            "guarded-standardised": cls(standardise=True),
+            "guarded-canonical": cls(standardise=True, orient=True),
         }
 
     def furnish(self, network: SplitNetwork) -> None:
@@ -158,8 +150,9 @@ class Guarded(SiftFunnelRate):
         channels, height, width = network.feature_shape
         stage = rate_stage(network)
         stage.set_steps(torch.linspace(*self.first_steps, stage.points)[:, None].expand(-1, channels))
-        if self.standardise:
-            network.edge.insert(0, Standardised())
+        for wanted, layer in ((self.standardise, Standardised), (self.orient, Oriented)):
+            if wanted:
+                network.edge.insert(0, layer())
         size = network.input_size
         decoder = build_decoder(
             torch.zeros(channels),

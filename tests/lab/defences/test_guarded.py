@@ -4,9 +4,14 @@ import torch
 from torch import Tensor
 
 from siftfunnel.lab.defences.allocation import answer_harm
-from siftfunnel.lab.defences.guarded import Guarded, NoisyQuantiser, Standardised, turned
+from siftfunnel.lab.defences.guarded import Guarded, NoisyQuantiser, turned
+from siftfunnel.lab.graphs.folding import folded_copy
+from siftfunnel.lab.graphs.writing import write_onnx
+from siftfunnel.lab.networks.canonical import Oriented, Standardised
 from siftfunnel.lab.networks.split import SplitNetwork
-from tests.lab.defences.steps import batch, loss_of, number, tiny
+from siftfunnel.lab.onnx_runner import Runner
+from siftfunnel.shared.onnx_torch import OnnxModule
+from tests.lab.defences.steps import SIZE, batch, loss_of, number, tiny
 
 
 def _gradients(adversary: float) -> tuple[SplitNetwork, dict[str, Tensor]]:
@@ -54,6 +59,32 @@ def test_every_exposure_of_a_picture_is_the_same() -> None:
     x_NCHW = 2 * torch.randn(2, 3, 8, 8)
     shifted = 3 * x_NCHW + torch.tensor([1.0, -2.0, 0.5])[:, None, None]
     torch.testing.assert_close(Standardised()(shifted), Standardised()(x_NCHW), rtol=0.01, atol=1e-3)
+
+
+def test_a_picture_and_its_mirror_image_send_the_same() -> None:
+    network = tiny(Guarded(standardise=True, orient=True)).eval()
+    x_NCHW, _ = batch(16)
+    plain = tiny(Guarded()).eval()
+    with torch.no_grad():
+        torch.testing.assert_close(network.edge(x_NCHW.flip(3)), network.edge(x_NCHW), rtol=0, atol=0)
+        assert not torch.equal(plain.edge(x_NCHW.flip(3)), plain.edge(x_NCHW))
+    kept = Oriented()(x_NCHW)
+    assert ((kept == x_NCHW).flatten(1).all(1) | (kept == x_NCHW.flip(3)).flatten(1).all(1)).all()
+
+
+def test_the_whole_edge_is_a_graph_that_a_device_runs() -> None:
+    network = tiny(Guarded(standardise=True, orient=True)).eval()
+    x_NCHW, _ = batch(4)
+    given = np.concatenate([x_NCHW.numpy(), x_NCHW.flip(3).numpy()])
+    edge = folded_copy(network.edge)
+    names = {"input_name": "image", "output_name": "feature"}
+    model = write_onnx(edge, input_shape=(3, SIZE, SIZE), half_weights=False, **names)  # type: ignore[arg-type]
+    sent = Runner(model).first(given)
+    with torch.no_grad():
+        np.testing.assert_allclose(sent, edge(torch.from_numpy(given)), atol=1e-5)
+    np.testing.assert_array_equal(sent[:4], sent[4:])
+    read = OnnxModule(model)(torch.from_numpy(given))
+    np.testing.assert_allclose(sent, read.detach(), atol=1e-5)
 
 
 def test_noise_comes_before_the_rounding_and_is_named() -> None:

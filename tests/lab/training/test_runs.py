@@ -91,7 +91,7 @@ def test_the_two_recipes_of_a_data_set_share_width_and_size() -> None:
 
 
 def test_an_unknown_recipe_lists_the_known_ones() -> None:
-    with pytest.raises(ValueError, match="known: cifar10_guarded, cifar10_guarded_noisy, cifar10_siftfunnel, "):
+    with pytest.raises(ValueError, match="known: cifar10_guarded, cifar10_guarded_noisy, "):
         recipe("resnet")
 
 
