@@ -71,7 +71,7 @@ class _Turned(torch.autograd.Function):
         return z.view_as(z)
 
     @staticmethod
-    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None]:  # type: ignore[override]
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None]:
         return -ctx.weight * gradient, None
 
 
@@ -84,7 +84,7 @@ def turned(z: Tensor, weight: float) -> Tensor:
         >>> z.grad.tolist()
         [-0.5]
     """
-    made: Tensor = _Turned.apply(z, weight)
+    made: Tensor = _Turned.apply(z, weight)  # type: ignore[no-untyped-call]
     return made
 
 
@@ -137,10 +137,11 @@ class Guarded(SiftFunnelRate):
 
     @classmethod
     def variations(cls) -> Mapping[str, Defence]:
-        """Along the front: the rate alone, and more and less of the adversary."""
+        """Along the front: no adversary, more of it, a price that begins near nothing, canonical pictures."""
         return {
             "guarded-without-adversary": cls(adversary=0.0),
             "guarded-1": cls(adversary=1.0),
+            "guarded-gentle": cls(first_log_price=-11.0),
             "guarded-canonical": cls(standardise=True, orient=True),
         }
 
@@ -161,7 +162,7 @@ class Guarded(SiftFunnelRate):
             doublings_between((size, size), (height, width)),
         )
         # the pictures that a loss sees are normalised: no sigmoid at the end
-        network.companion = nn.Sequential(nn.BatchNorm2d(channels, affine=False), *decoder[:-1])
+        network.companion = nn.Sequential(nn.BatchNorm2d(channels, affine=False), *list(decoder)[:-1])
 
     def quantiser(self, network: SplitNetwork) -> RateQuantiser:
         """With its noise, if there is any."""

@@ -276,7 +276,7 @@ def cifar10_guarded() -> Recipe:
         cifar10_unprotected(),
         name="cifar10_guarded",
         bundle="cifar10-guarded",
-        defence=make_defence("guarded"),
+        defence=make_defence("guarded", first_log_price=-11.0),
         epochs=25,
         warmup_share=0.1,
     )
