@@ -13,6 +13,7 @@ from siftfunnel.bench.cores import two_cores
 from siftfunnel.bench.peers import comparison, contender, load
 from siftfunnel.bench.peers.catalogue import PEERS, PLAIN_GRPC
 from siftfunnel.bench.peers.comparison import Comparison, Plan
+from siftfunnel.bench.peers.contender import Scene
 from siftfunnel.bench.peers.peer import Place
 from siftfunnel.bench.peers.table import render_peers
 from siftfunnel.cli import main
@@ -140,7 +141,7 @@ def test_ctrl_c_keeps_the_rounds_that_are_measured(
 ) -> None:
     loops = comparison._bare_loops
 
-    def interrupted(scene: comparison.Scene, number: int) -> Any:
+    def interrupted(scene: Scene, number: int) -> Any:
         if number == 2:
             raise KeyboardInterrupt
         return loops(scene, number)
