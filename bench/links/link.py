@@ -5,7 +5,6 @@ import subprocess
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
-from typing import Literal
 
 from siftfunnel.bench.children import NotStartedError, announced, asked, child
 from siftfunnel.bench.links import probe
@@ -19,15 +18,13 @@ from siftfunnel.bench.links.namespaces import (
     two_namespaces,
 )
 from siftfunnel.bench.links.probe import Bursts, Calibration
-from siftfunnel.bench.links.profiles import LinkProfile
+from siftfunnel.bench.links.profiles import Emulation, LinkProfile
 from siftfunnel.bench.links.relay import relay_link
 from siftfunnel.bench.links.tun import tun_link
 from siftfunnel.bench.stored import read
 from siftfunnel.shared.ports import LOOPBACK
 
 CALIBRATION_TIMEOUT_S = 300
-
-Emulation = Literal["netem", "tun", "relay", "none"]
 
 LIMITS: dict[Emulation, str] = {
     "netem": "the kernel (netem), packet by packet",
@@ -131,6 +128,22 @@ class Link:
                     f"the link {self.profile.name} carries nothing: {error}"
                 ) from error
         return read(Calibration, made, "calibration")
+
+
+@dataclass(frozen=True)
+class MeasuredLink:
+    """What `siftfunnel bench links` writes of one link.
+
+    Attributes:
+        link: As asked for.
+        emulation, refused: As in `Link`.
+        measured: What it did.
+    """
+
+    link: LinkProfile
+    emulation: Emulation
+    refused: tuple[str, ...]
+    measured: Calibration
 
 
 def told(link: Link) -> str:

@@ -7,8 +7,9 @@ from typing import Any
 from siftfunnel.bench.cells.result import STAGES, Cell
 from siftfunnel.bench.peers.catalogue import OURS
 from siftfunnel.bench.peers.table import tail_ratio, throughput_ratio
-from siftfunnel.bench.report.naming import cell_label, link_name
+from siftfunnel.bench.report.naming import cell_label
 from siftfunnel.bench.report.tables import grouped, measured_link
+from siftfunnel.bench.stored import as_json
 from siftfunnel.lab.reports.bars import Stack, ratio_bars, stacked_bars
 from siftfunnel.lab.reports.charts import Panel, Point, Series, lines
 from siftfunnel.lab.reports.sheet import COLOURS
@@ -36,7 +37,7 @@ def stages_drawing(cells: Sequence[Cell], task: str, scenario: str) -> Drawing |
     if not chosen:
         return None
     panels = [
-        (f"{link_name(group[0])}: {measured_link(group)}", [_stack(cell) for cell in group])
+        (f"{group[0].link.name}: {measured_link(group)}", [_stack(cell) for cell in group])
         for group in grouped(chosen)
     ]
     title = f"{task}, {scenario}: where a frame's time goes, per link"
@@ -52,7 +53,7 @@ def stages_drawing(cells: Sequence[Cell], task: str, scenario: str) -> Drawing |
 def _stack(cell: Cell) -> Stack:
     latency = cell.latency_ms
     label = cell_label(cell) + (" ‡" if cell.overloaded else "")
-    return Stack(label, cell.stages_ms.to_json(), latency.p90, f"{latency.p50:,.1f} · {latency.p90:,.1f}")
+    return Stack(label, as_json(cell.stages_ms), latency.p90, f"{latency.p50:,.1f} · {latency.p90:,.1f}")
 
 
 Curves = dict[str, list[tuple[float, float]]]
