@@ -13,9 +13,9 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, features
 
-from siftfunnel.bench.turns import interleaved_times_ms, quartiles_ms
 from siftfunnel.edge_client.model import EdgeModel
 from siftfunnel.lab.onnx_runner import Runner
+from siftfunnel.lab.turns import interleaved_times_ms, on_each, quartiles_ms
 from siftfunnel.shared.bundle import Bundle
 from siftfunnel.shared.wire import SealedCodec, make_codecs
 from siftfunnel.shared.wire.compiled import native
@@ -122,10 +122,10 @@ def measure_against_jpeg(
     payloads = {codec.name: [codec.encode(feature) for feature in sent_CHW] for codec in codecs}
     calls: dict[tuple[str, str], Callable[[], object]] = {}
     for quality in QUALITIES:
-        calls[f"jpeg {quality}", "encode"] = _each(partial(_jpeg, quality=quality), pictures)
+        calls[f"jpeg {quality}", "encode"] = on_each(partial(_jpeg, quality=quality), pictures)
     for codec in codecs:
-        calls[codec.name, "encode"] = _each(codec.encode, sent_CHW)
-        calls[codec.name, "decode"] = _each(codec.decode, payloads[codec.name])
+        calls[codec.name, "encode"] = on_each(codec.encode, sent_CHW)
+        calls[codec.name, "decode"] = on_each(codec.decode, payloads[codec.name])
     times = interleaved_times_ms(calls, rounds)
     jpeg_ms = {quality: float(np.median(times[f"jpeg {quality}", "encode"])) for quality in QUALITIES}
     return {
@@ -154,12 +154,6 @@ def measure_against_jpeg(
             for codec in codecs
         },
     }
-
-
-def _each(call: Callable[[Any], object], values: Sequence[Any]) -> Callable[[], object]:
-    """A call that takes the next value every time."""
-    following = cycle(values)
-    return lambda: call(next(following))
 
 
 def _jpeg(picture: Image.Image, quality: int) -> bytes:

@@ -51,7 +51,7 @@ def plan(bundle: Bundle, *names: str, **changes: Any) -> Plan:
         "peers": names,
         "models": ("real",),
         "clients": (1, 3),
-        "seconds": 0.1,
+        "seconds": 0.3,
         "rounds": 2,
         "server_core": server,
         "client_core": client,

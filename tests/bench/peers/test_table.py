@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from siftfunnel.bench.peers.table import Spread, render_peers, spread, tail_ratio, throughput_ratio
+from siftfunnel.bench.peers.table import Spread, ratio, render_peers, spread
 
 
 def cell(number: int, clients: int, rate: float, p99_ms: float) -> dict[str, Any]:
@@ -69,9 +69,9 @@ def document(**changes: Any) -> dict[str, Any]:
 
 
 def test_ratios_are_of_the_same_round() -> None:
-    assert throughput_ratio(OURS, DEAD, 8) == Spread(2.0, 2.0, 2.0)
-    assert tail_ratio(OURS, DEAD, 8) == Spread(4.0, 4.0, 4.0)
-    assert throughput_ratio(OURS, DEAD, 16) is None
+    assert ratio("throughput", OURS, DEAD, 8) == Spread(2.0, 2.0, 2.0)
+    assert ratio("p99", OURS, DEAD, 8) == Spread(4.0, 4.0, 4.0)
+    assert ratio("throughput", OURS, DEAD, 16) is None
     assert spread(OURS, 8, "frames_per_s") == Spread(210.0, 200.0, 220.0)
 
 

@@ -5,10 +5,10 @@ from collections.abc import Iterator
 import pytest
 
 from siftfunnel.bench.report.drawings import (
-    curves_in,
     peers_drawings,
     ratios_of,
     stages_drawing,
+    throughput_curves,
     throughput_drawing,
 )
 from siftfunnel.bench.report.fronts import front_drawing
@@ -42,7 +42,8 @@ def peers_document() -> dict[str, object]:
 def serving_document() -> dict[str, object]:
     points = [{"streams": each, "frames_per_s": 1_000 * each**0.3} for each in STREAMS]
     slower = [{"streams": each, "frames_per_s": 200 - each / 10} for each in STREAMS]
-    return {"provenance": made.PROVENANCE, "null_model": points, "bundle": {"q4": slower, "fp32": slower}}
+    layouts = [{**row, "layout": "server", "codec": codec} for codec in ("q4", "fp32") for row in slower]
+    return {"throughput": layouts, "null": [], "growth": {"null": points, "model": slower[:1]}}
 
 
 def drawings() -> Iterator[tuple[str, str]]:
@@ -94,23 +95,17 @@ def test_a_point_far_below_the_best_is_left_to_the_table() -> None:
 def test_there_is_no_drawing_of_nothing() -> None:
     assert stages_drawing([], "drawnfaces", "SingleStream") is None
     assert front_drawing(made.front() | {"points": []}) is None
-    assert throughput_drawing({"provenance": {}, "latency": {"p50": 3.0}}) is None
+    empty = {"throughput": [], "null": [], "growth": {"null": [], "model": []}}
+    assert throughput_drawing(empty) is None
     assert peers_drawings({"peers": [], "models": [{"model": "real", "rows": []}]}) == ()
 
 
-def test_series_are_found_wherever_they_lie() -> None:
-    value = {
-        "one": {"points": [{"streams": 4, "frames_per_s": 9}, {"streams": 1, "frames_per_s": 5}]},
-        "two": [{"engine": "onnx", "streams": s, "frames_per_s": s} for s in (1, 2)]
-        + [{"engine": "torch", "streams": s, "frames_per_s": s} for s in (1, 2)],
-        "alone": {"streams": 1, "frames_per_s": 5},
-        "no number": [{"streams": "many", "frames_per_s": 1}],
-    }
-    assert curves_in(value, "streams", "frames_per_s") == {
-        "one points": [(1.0, 5.0), (4.0, 9.0)],
-        "two onnx": [(1.0, 1.0), (2.0, 2.0)],
-        "two torch": [(1.0, 1.0), (2.0, 2.0)],
-    }
+def test_one_number_of_streams_is_no_series() -> None:
+    assert list(throughput_curves(serving_document())) == [
+        "throughput server q4",
+        "throughput server fp32",
+        "growth null",
+    ]
 
 
 def test_ratios_of_peers_are_medians_over_rounds_and_above_1_is_ours_ahead() -> None:
