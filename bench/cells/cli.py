@@ -2,6 +2,7 @@
 
 import argparse
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -124,7 +125,9 @@ def _loads(scenario: Scenario, args: argparse.Namespace) -> list[Load]:
         queries=QUERIES_FOR_P90 if claims else 1,
         target_frames_per_s=args.target if scenario == "Server" else None,
     )
-    return [load, load.overloading(OVERLOAD_SHARE)] if scenario == "Server" and args.overload else [load]
+    if scenario == "Server" and args.overload:
+        return [load, replace(load, target_frames_per_s=None, capacity_share=OVERLOAD_SHARE)]
+    return [load]
 
 
 def _pictures_for(bundle: Bundle, sets: Sequence[PictureSet]) -> PictureSet:

@@ -15,6 +15,7 @@ from siftfunnel.bench.cells.paths import EdgeOnly, Upload
 from siftfunnel.bench.cells.record import Frame, Task
 from siftfunnel.bench.cells.result import BothWays, LayerBytes, joined
 from siftfunnel.bench.links.namespaces import INTERFACE
+from siftfunnel.shared.ports import Endpoint
 
 _IP_AND_TCP_BYTES = 40
 _TIMESTAMPS_BYTES = 12
@@ -59,12 +60,12 @@ def tcp_totals(connection: socket.socket) -> Totals | None:
 
 def count_connection(server: str) -> Totals | None:
     """Totals of this process's connection to HOST:PORT; None where there is not exactly one."""
-    host, _, port = server.rpartition(":")
+    wanted = Endpoint.parse(server)
     found = []
     for connection in _own_connections():
         with connection:
-            peer = connection.getpeername()
-            if (str(peer[0]).removeprefix("::ffff:"), peer[1]) == (host, int(port)):
+            host, port, *_ = connection.getpeername()
+            if Endpoint(host.removeprefix("::ffff:"), port) == wanted:
                 found.append(tcp_totals(connection))
     return found[0] if len(found) == 1 else None
 

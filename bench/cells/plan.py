@@ -2,7 +2,7 @@
 
 import itertools
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 from siftfunnel.bench.cells.load import Load
@@ -149,7 +149,7 @@ class Wish:
         read=_some_of(SCENARIOS, "scenario"),
     )
     repeats: int = setting(1, "runs per cell, interleaved", least=1)
-    emulation: Emulation | None = None
+    emulation: Emulation | None = setting(None, flag="")
     drop_s: float = setting(
         0.0, "take the link down for so long in every run", flag="--drop", metavar="SECONDS", least=0
     )
@@ -179,7 +179,7 @@ def make_plan(wish: Wish) -> tuple[list[PlannedCell], list[Skipped]]:
     skipped: list[Skipped] = []
     unprotected = any(bundle.manifest.defence == UNPROTECTED for bundle, _ in wish.bundles)
     for link, asked, (bundle, pictures) in itertools.product(wish.links, wish.loads, wish.bundles):
-        load = asked.with_limit(asked.latency_limit_ms + link.round_trip_ms)
+        load = replace(asked, latency_limit_ms=asked.latency_limit_ms + link.round_trip_ms)
         for mode in wish.modes:
             planned += [
                 PlannedCell(

@@ -3,6 +3,7 @@
 import threading
 import time
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from itertools import groupby
 
 from siftfunnel.bench.cells.assembly import assemble, percentiles
@@ -89,7 +90,7 @@ class Session:
         load, earlier = cell.load, self._journal.runs_of(cell)
         if load.scenario == "Server" and earlier and earlier[0].target_frames_per_s is not None:
             # all repeats of a cell have the arrivals that the first one found
-            load = load.with_target(earlier[0].target_frames_per_s)
+            load = replace(load, target_frames_per_s=earlier[0].target_frames_per_s)
         if cell.drop_s:
             link.check_can_drop()
         started_s, timers = time.monotonic(), list[threading.Timer]()

@@ -69,7 +69,7 @@ def measure_codecs(
             {
                 "name": codec.name,
                 "kind": codec.kind,
-                "payload_bytes_mean": round(float(np.mean([len(p) for p in payloads[codec.name]])), 1),
+                "payload_bytes_mean": _mean_size(payloads[codec.name]),
                 **{
                     which: _step_times(
                         {step: times[codec.name, step, which] for step in STEPS}, float(np.median(edge_ms))
@@ -136,24 +136,28 @@ def measure_against_jpeg(
         "jpeg": {
             str(quality): {
                 "encode_ms": quartiles_ms(times[f"jpeg {quality}", "encode"]),
-                "bytes_mean": round(float(np.mean([len(_jpeg(p, quality)) for p in pictures])), 1),
+                "bytes_mean": _mean_size([_jpeg(picture, quality) for picture in pictures]),
             }
             for quality in QUALITIES
         },
         "codecs": {
             codec.name: {
                 "kind": codec.kind,
-                "payload_bytes_mean": round(float(np.mean([len(p) for p in payloads[codec.name]])), 1),
-                **{f"{step}_ms": quartiles_ms(times[codec.name, step]) for step in ("encode", "decode")},
+                "payload_bytes_mean": _mean_size(payloads[codec.name]),
+                **{f"{step}_ms": quartiles_ms(times[codec.name, step]) for step in STEPS},
                 **{
                     f"{step}_to_jpeg_{quality}": round(float(np.median(times[codec.name, step])) / its_ms, 3)
-                    for step in ("encode", "decode")
+                    for step in STEPS
                     for quality, its_ms in jpeg_ms.items()
                 },
             }
             for codec in codecs
         },
     }
+
+
+def _mean_size(files: Sequence[bytes]) -> float:
+    return round(float(np.mean([len(file) for file in files])), 1)
 
 
 def _jpeg(picture: Image.Image, quality: int) -> bytes:

@@ -119,8 +119,7 @@ class Link:
             announced(self.at_cloud(child(probe.serve, host=self.host))) as served,
             self.towards(f"{self.host}:{served.told['port']}") as server,
         ):
-            host, _, port = server.rpartition(":")
-            command = child(probe.tell_measured, host=host, port=int(port), bursts=small, bulk_s=bulk_s)
+            command = child(probe.tell_measured, server=server, bursts=small, bulk_s=bulk_s)
             try:
                 made = asked(self.at_device(command), CALIBRATION_TIMEOUT_S)
             except (NotStartedError, subprocess.TimeoutExpired) as error:

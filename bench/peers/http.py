@@ -9,6 +9,8 @@ import re
 from dataclasses import dataclass
 from typing import Self
 
+from siftfunnel.shared.ports import Endpoint
+
 _END_OF_HEAD = b"\r\n\r\n"
 _OK = re.compile(rb"HTTP/1\.[01] 200\b")
 _LENGTH = re.compile(rb"\r\ncontent-length:[ \t]*(\d+)[ \t]*\r\n", re.IGNORECASE)
@@ -43,8 +45,8 @@ class HttpConnection:
     @classmethod
     async def open(cls, address: str) -> Self:
         """Connect to HOST:PORT."""
-        host, _, port = address.rpartition(":")
-        return cls(*await asyncio.open_connection(host, int(port), limit=_HEAD_LIMIT_BYTES))
+        server = Endpoint.parse(address)
+        return cls(*await asyncio.open_connection(server.host, server.port, limit=_HEAD_LIMIT_BYTES))
 
     async def ask(self, request: bytes) -> bytes:
         """Send a request and wait for the body of its reply.

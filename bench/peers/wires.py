@@ -19,7 +19,7 @@ from siftfunnel.cloud_server.open_inference import SERVICE as OPEN_INFERENCE
 from siftfunnel.cloud_server.service import SERVICE
 from siftfunnel.shared.bundle import Bundle
 from siftfunnel.shared.call_metadata import BUNDLE_KEY
-from siftfunnel.shared.ports import STRAIGHT
+from siftfunnel.shared.ports import STRAIGHT, Endpoint
 from siftfunnel.shared.rpc import open_inference_pb2 as oip
 from siftfunnel.shared.rpc import split_inference_pb2 as pb
 from siftfunnel.shared.wire import codec_by_name, make_codecs
@@ -185,8 +185,8 @@ class HttpBytes(_Exact):
 
     def ready(self, address: str, bundle: Bundle) -> bool:
         """Whether it would answer now."""
-        host, _, port = address.rpartition(":")
-        with closing(HTTPConnection(host, int(port), timeout=_READY_TIMEOUT_S)) as connection:
+        server = Endpoint.parse(address)
+        with closing(HTTPConnection(server.host, server.port, timeout=_READY_TIMEOUT_S)) as connection:
             connection.request("POST", self.path, super().encode(bundle, _no_feature(bundle)), HEADERS)
             return connection.getresponse().status == HTTPStatus.OK
 

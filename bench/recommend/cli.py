@@ -20,7 +20,7 @@ from siftfunnel.bench.recommend.answers import (
 )
 from siftfunnel.bench.recommend.prediction import Network, Percentile
 from siftfunnel.bench.recommend.verdicts import Limits
-from siftfunnel.bench.report.cli import CELLS, add_leakage_arguments, leakage_of
+from siftfunnel.bench.report.cli import CELLS, LeakageSources
 from siftfunnel.bench.report.naming import MODE_NAMES
 from siftfunnel.bench.report.sources import read_cells
 from siftfunnel.lab.reports.pages import table_text
@@ -59,7 +59,7 @@ def add_recommend_parser(verbs: Any) -> None:
     _add_link_arguments(parser)
     _add_limit_arguments(parser)
     parser.add_argument("--json", action="store_true", help="print JSON instead of tables")
-    add_leakage_arguments(parser)
+    add_flags(parser, LeakageSources)
     parser.set_defaults(run=run_recommend)
 
 
@@ -99,7 +99,7 @@ def run_recommend(args: argparse.Namespace) -> int:
     limits = from_flags(Limits, args, without=tuple(args.without))
     links = asked_links(args)
     cells = read_cells(_files(args.files)).cells
-    leakage = leakage_of(args)
+    leakage = from_flags(LeakageSources, args).book()
     made = {
         task: recommend(group, links or measured_links(group), leakage, args.percentile, limits)
         for task, group in _wanted(cells, args.task, args.scenario).items()
@@ -149,8 +149,7 @@ def asked_links(args: argparse.Namespace) -> Links:
             raise ValueError("a link by figures needs all of --up-kbit, --down-kbit and --rtt-ms")
         links["your link"] = Network(*figures)
     if args.probe is not None:
-        server = Endpoint.parse(args.probe)
-        made = measure(server.host, server.port, None)
+        made = measure(Endpoint.parse(args.probe), None)
         links[f"the link to {args.probe}"] = Network.of_calibration(made)
     return links
 

@@ -181,9 +181,13 @@ def _faults(cell: Cell) -> list[str]:
 
 def stages_section(cells: Sequence[Cell]) -> Table:
     """Where a frame's time went."""
+
+    def took(stage: str) -> Callable[[Cell], Entry]:
+        return lambda cell: number(as_json(cell.stages_ms)[stage], 2)
+
     columns: tuple[Column[Cell], ...] = (
         WAY,
-        *((stage, _time_of(stage)) for stage in STAGES),
+        *((stage, took(stage)) for stage in STAGES),
         ("sum", lambda cell: number(cell.stages_ms.total_ms(), 2)),
         ("residual", lambda cell: Entry(f"{cell.stage_residual:.1%}", cell.stage_residual)),
     )
@@ -193,18 +197,14 @@ def stages_section(cells: Sequence[Cell]) -> Table:
     return Table.of(*_named("stages", "Stages: ", cells), cells, columns, intro=intro)
 
 
-def _time_of(stage: str) -> Callable[[Cell], Entry]:
-    return lambda cell: number(as_json(cell.stages_ms)[stage], 2)
-
-
 def bytes_section(cells: Sequence[Cell]) -> Table:
     """Bytes per frame at the four layers, up and down."""
-    layers = ((f"{layer} {way}", _bytes_of(way, layer)) for way in ("up", "down") for layer in LAYERS)
+
+    def sent(way: str, layer: str) -> Callable[[Cell], Entry]:
+        return lambda cell: number(getattr(getattr(cell.bytes, way), layer))
+
+    layers = ((f"{layer} {way}", sent(way, layer)) for way in ("up", "down") for layer in LAYERS)
     return Table.of(*_named("bytes", "Bytes per frame: ", cells), cells, (WAY, *layers))
-
-
-def _bytes_of(way: str, layer: str) -> Callable[[Cell], Entry]:
-    return lambda cell: number(getattr(getattr(cell.bytes, way), layer))
 
 
 def _skipped_task(skipped: Skipped) -> str:
