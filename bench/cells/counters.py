@@ -15,13 +15,13 @@ from siftfunnel.bench.cells.paths import EdgeOnly, Upload
 from siftfunnel.bench.cells.record import Frame, Task
 from siftfunnel.bench.cells.result import BothWays, LayerBytes, joined
 from siftfunnel.bench.links.namespaces import INTERFACE
+from siftfunnel.bench.links.profiles import PACKETS
 from siftfunnel.shared.ports import Endpoint
 
 _IP_AND_TCP_BYTES = 40
 _TIMESTAMPS_BYTES = 12
 _OPTION_TIMESTAMPS = 1
 _TCP_INFO_BYTES = 216
-_PACKETS = ("tun", "netem")
 _INTERNET = (socket.AF_INET, socket.AF_INET6)
 
 
@@ -125,7 +125,7 @@ class Counts:
         if task.emulation == "relay":
             # a relay ends the connection: the segments on this side are not those of the link
             up, down = replace(up, tcp=None), replace(down, tcp=None)
-        if task.emulation in _PACKETS and task.cloud_process is not None:
+        if task.emulation in PACKETS and task.cloud_process is not None:
             up = replace(up, link=interface_sent_bytes(INTERFACE))
             down = replace(down, link=interface_sent_bytes(INTERFACE, task.cloud_process))
         replies = way.reply_bytes if isinstance(way, Upload) else 0

@@ -54,18 +54,13 @@ class Session:
         try:
             with open_link(profile, wanted) as link:
                 self._show(f"link {told(link)}")
-                calibration = self._calibrate(link)
+                calibration = link.calibrate() if self._calibrates else None
+                if calibration is not None:
+                    self._show(f"  measured {calibration}")
                 with open_ends(link, cells) as ends:
                     self._measure_cells(cells, link, ends, calibration)
         except (NotStartedError, RunFailedError) as error:
             self._skip([cell for cell in cells if not self._journal.has(cell)], str(error))
-
-    def _calibrate(self, link: Link) -> Calibration | None:
-        if not self._calibrates:
-            return None
-        made = link.calibrate()
-        self._show(f"  measured {made}")
-        return made
 
     def _measure_cells(
         self, cells: list[PlannedCell], link: Link, ends: Ends, calibration: Calibration | None

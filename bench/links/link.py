@@ -3,7 +3,7 @@
 import contextlib
 import subprocess
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 
 from siftfunnel.bench.children import NotStartedError, announced, asked, child
@@ -18,7 +18,7 @@ from siftfunnel.bench.links.namespaces import (
     two_namespaces,
 )
 from siftfunnel.bench.links.probe import Bursts, Calibration
-from siftfunnel.bench.links.profiles import Emulation, LinkProfile
+from siftfunnel.bench.links.profiles import PACKETS, Emulation, LinkProfile
 from siftfunnel.bench.links.relay import relay_link
 from siftfunnel.bench.links.tun import tun_link
 from siftfunnel.bench.stored import read
@@ -170,7 +170,7 @@ def open_link(profile: LinkProfile, wanted: Emulation | None = None, *, seed: in
     with contextlib.ExitStack() as stack:
         for emulation in choices:
             try:
-                ends = stack.enter_context(_LAYERS[emulation](profile, seed))
+                ends = stack.enter_context(_laid(emulation, profile, seed))
             except NotStartedError as error:
                 refused.append(f"{emulation}: {error}")
                 continue
@@ -180,27 +180,13 @@ def open_link(profile: LinkProfile, wanted: Emulation | None = None, *, seed: in
 
 
 @contextlib.contextmanager
-def _lay_netem(profile: LinkProfile, seed: int) -> Iterator[Namespaces]:
-    with two_namespaces() as ends, netem_link(profile, ends):
+def _laid(emulation: Emulation, profile: LinkProfile, seed: int) -> Iterator[Namespaces | None]:
+    """Without packets both ends stay here, and a relay is started for each server (``Link.towards``)."""
+    if emulation not in PACKETS:
+        yield None
+        return
+    with two_namespaces() as ends, contextlib.ExitStack() as stack:
+        stack.enter_context(
+            netem_link(profile, ends) if emulation == "netem" else tun_link(profile, ends, seed=seed)
+        )
         yield ends
-
-
-@contextlib.contextmanager
-def _lay_tun(profile: LinkProfile, seed: int) -> Iterator[Namespaces]:
-    with two_namespaces() as ends, tun_link(profile, ends, seed=seed):
-        yield ends
-
-
-def _lay_nothing(profile: LinkProfile, seed: int) -> contextlib.nullcontext[None]:
-    """Both ends stay here; a relay is started for each server (``Link.towards``)."""
-    return contextlib.nullcontext()
-
-
-_LAYERS: dict[
-    Emulation, Callable[[LinkProfile, int], contextlib.AbstractContextManager[Namespaces | None]]
-] = {
-    "netem": _lay_netem,
-    "tun": _lay_tun,
-    "relay": _lay_nothing,
-    "none": _lay_nothing,
-}

@@ -13,6 +13,8 @@ from typing import Literal
 
 Emulation = Literal["netem", "tun", "relay", "none"]
 """Who keeps a link: the kernel, a process between two interfaces, a relay of TCP, nobody."""
+PACKETS: tuple[Emulation, ...] = ("netem", "tun")
+"""Those that emulate packets, between two network namespaces."""
 
 QUEUE_PACKETS = 1000
 """Packets that wait for a direction's transmitter at most: netem's own default."""

@@ -3,8 +3,10 @@ from typing import Any
 
 import pytest
 
-from siftfunnel.bench.links.probe import settled_rate_kbit_s
+from siftfunnel.bench.links.namespaces import netem_arguments
+from siftfunnel.bench.links.probe import Bursts, settled_rate_kbit_s
 from siftfunnel.bench.links.profiles import PROFILES, Direction, LinkProfile, link_profile
+from siftfunnel.bench.links.relay import segments_at_most, without_loss
 from siftfunnel.bench.stored import as_json, read
 
 
@@ -42,6 +44,28 @@ def test_an_unknown_link_is_answered_with_the_known_ones() -> None:
 def test_a_link_that_cannot_be_is_refused(figures: dict[str, Any], message: str) -> None:
     with pytest.raises(ValueError, match=message):
         Direction(**figures)
+
+
+def test_the_kernel_is_told_the_same_figures() -> None:
+    up = link_profile("5g-like").up
+    assert netem_arguments(up) == [
+        *("netem", "limit", "1000", "delay", "10ms", "3ms", "loss", "0.05%", "rate", "30000kbit"),
+    ]
+    assert netem_arguments(Direction()) == ["netem", "limit", "1000", "delay", "0ms"]
+
+
+def test_a_relay_keeps_rate_and_delay_and_says_so_by_its_direction() -> None:
+    up = link_profile("5g-like").up
+    kept = without_loss(up)
+    assert (kept.rate_kbit_s, kept.delay_ms, kept.jitter_ms, kept.loss) == (30_000, 10, 3, 0)
+    assert segments_at_most(Direction(1_448, delay_ms=100)) == 37
+    assert segments_at_most(Direction()) == 1000
+
+
+def test_probing_packets_do_not_fill_a_slow_link() -> None:
+    slow, fast = Bursts.for_rate(20), Bursts.for_rate(30_000)
+    assert (slow.count, slow.interval_s) == (40, 0.256)  # 128 bytes every 256 ms: 4 of 20 kbit/s
+    assert (fast.count, fast.interval_s) == (400, 0.005)
 
 
 def test_slow_start_is_left_out_of_the_rate() -> None:
