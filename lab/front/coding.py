@@ -1,6 +1,6 @@
 """Points of a bundle: each codec's bytes, accuracy after it, and time beside the edge half's."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import numpy as np
@@ -9,12 +9,14 @@ from numpy.typing import NDArray
 from siftfunnel.lab.data.images import ImageSet
 from siftfunnel.lab.front.halves import Halves
 from siftfunnel.lab.front.points import Point, accuracy_fields, byte_fields, kind_of_codec
-from siftfunnel.lab.front.timing import ROUNDS, Timed, interleaved_medians_us
 from siftfunnel.lab.provenance import provenance
+from siftfunnel.lab.turns import interleaved_times_ms, on_each
 from siftfunnel.shared.wire import SealedCodec
 
 FLOAT_BYTES = 4
 TIMED_FRAMES = 64
+ROUNDS = 300
+WARM_UP = 20
 
 Show = Callable[[str], None]
 
@@ -79,21 +81,22 @@ def _identity(halves: Halves, codec: SealedCodec) -> dict[str, Any]:
 def _times_us(
     halves: Halves, images: ImageSet, features: NDArray[np.float32], rounds: int
 ) -> dict[str, float]:
-    frames = min(TIMED_FRAMES, len(images))
-    chosen = np.linspace(0, len(images) - 1, frames).astype(int)
+    chosen = np.linspace(0, len(images) - 1, min(TIMED_FRAMES, len(images))).astype(int)
     x_N1CHW = halves.normalised(images.images_NHWC[chosen])[:, None]
     z_NCHW = [np.ascontiguousarray(features[index]) for index in chosen]
-    calls: dict[str, Timed] = {"edge": lambda frame: halves.edge(x_N1CHW[frame])}
+    calls: dict[str, Callable[[], object]] = {"edge": on_each(halves.edge, x_N1CHW)}
     for codec in halves.codecs:
-        payloads = [codec.encode(z) for z in z_NCHW]
-        calls[f"encode {codec.name}"] = _encoding(codec, z_NCHW)
-        calls[f"decode {codec.name}"] = _decoding(codec, payloads)
-    return interleaved_medians_us(calls, frames=frames, rounds=rounds)
+        calls[f"encode {codec.name}"] = on_each(codec.encode, z_NCHW)
+        calls[f"decode {codec.name}"] = on_each(codec.decode, [codec.encode(z) for z in z_NCHW])
+    return medians_us(calls, rounds)
 
 
-def _encoding(codec: SealedCodec, z_NCHW: list[NDArray[np.float32]]) -> Timed:
-    return lambda frame: codec.encode(z_NCHW[frame])
+def medians_us(calls: Mapping[str, Callable[[], object]], rounds: int) -> dict[str, float]:
+    """Median microseconds of each call, taking turns.
 
-
-def _decoding(codec: SealedCodec, payloads: list[bytes]) -> Timed:
-    return lambda frame: codec.decode(payloads[frame])
+    Args:
+        calls: What to time, by name.
+        rounds: Timed turns of each, after at most 20 that are not timed.
+    """
+    times_ms = interleaved_times_ms(calls, rounds, min(WARM_UP, rounds))
+    return {name: round(1000 * float(np.median(taken)), 1) for name, taken in times_ms.items()}

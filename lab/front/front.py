@@ -12,7 +12,7 @@ from siftfunnel.lab.data.datasets import load_splits
 from siftfunnel.lab.data.images import ImageSet, Splits
 from siftfunnel.lab.data.picture_coding import CODINGS, PictureCoding
 from siftfunnel.lab.evaluation.places import require_private_place
-from siftfunnel.lab.front.coding import codec_points
+from siftfunnel.lab.front.coding import ROUNDS, codec_points
 from siftfunnel.lab.front.finetuning import fine_tuned_fields
 from siftfunnel.lab.front.halves import Halves
 from siftfunnel.lab.front.leakage import LeakageSettings, Scenery, attack_codec, read_picture, with_attacks
@@ -28,7 +28,6 @@ from siftfunnel.lab.front.points import (
     read_front,
     write_front,
 )
-from siftfunnel.lab.front.timing import ROUNDS
 from siftfunnel.lab.provenance import provenance
 from siftfunnel.shared.bundle import Bundle, load_bundle
 

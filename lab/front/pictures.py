@@ -4,18 +4,19 @@
 two sides agreed on all that repeats.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Sequence
+from functools import partial
 
 import numpy as np
 from numpy.typing import NDArray
 
 from siftfunnel.lab.data.images import ImageSet
 from siftfunnel.lab.data.picture_coding import CODINGS, PictureCoding
-from siftfunnel.lab.front.coding import TIMED_FRAMES, Show
+from siftfunnel.lab.front.coding import ROUNDS, TIMED_FRAMES, Show, medians_us
 from siftfunnel.lab.front.halves import Halves
 from siftfunnel.lab.front.points import Point, accuracy_fields, byte_fields
-from siftfunnel.lab.front.timing import ROUNDS, Timed, interleaved_medians_us
 from siftfunnel.lab.provenance import provenance
+from siftfunnel.lab.turns import on_each
 
 
 def picture_points(
@@ -76,12 +77,11 @@ def _times_us(
 ) -> dict[str, float]:
     frames = min(TIMED_FRAMES, len(images_NHWC))
     pictures = images_NHWC[np.linspace(0, len(images_NHWC) - 1, frames).astype(int)]
-    calls = {name: call for coding in codings for name, call in _calls(coding, pictures)}
-    return interleaved_medians_us(calls, frames=frames, rounds=rounds)
-
-
-def _calls(coding: PictureCoding, pictures: NDArray[np.uint8]) -> Iterator[tuple[str, Timed]]:
-    payloads = [coding.encode(picture) for picture in pictures]
-    shape = pictures.shape[1:]
-    yield f"encode {coding.name}", lambda frame: coding.encode(pictures[frame])
-    yield f"decode {coding.name}", lambda frame: coding.decode(payloads[frame], shape)
+    calls: dict[str, Callable[[], object]] = {}
+    for coding in codings:
+        payloads = [coding.encode(picture) for picture in pictures]
+        calls[f"encode {coding.name}"] = on_each(coding.encode, pictures)
+        calls[f"decode {coding.name}"] = on_each(
+            partial(coding.decode, shape_HWC=pictures.shape[1:]), payloads
+        )
+    return medians_us(calls, rounds)
