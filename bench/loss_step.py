@@ -14,7 +14,7 @@ import numpy as np
 
 from siftfunnel.bench.children import asked, child, tell
 from siftfunnel.bench.output import add_out, write_json
-from siftfunnel.bench.turns import interleaved_times_ms
+from siftfunnel.lab.turns import interleaved_times_ms
 
 BATCH, PICTURE, FEATURE = 128, (3, 64, 64), (12, 16, 16)
 """The paper's batch, picture and funnel feature: 12,288 and 3,072 values."""

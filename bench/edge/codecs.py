@@ -13,9 +13,9 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, features
 
-from siftfunnel.bench.turns import interleaved_times_ms, quartiles_ms
 from siftfunnel.edge_client.model import EdgeModel
 from siftfunnel.lab.onnx_runner import Runner
+from siftfunnel.lab.turns import interleaved_times_ms, quartiles_ms
 from siftfunnel.shared.bundle import Bundle
 from siftfunnel.shared.wire import SealedCodec, make_codecs
 from siftfunnel.shared.wire.compiled import native

@@ -16,10 +16,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from siftfunnel.bench.children import announced, cloud_command
-from siftfunnel.bench.turns import quartiles_ms
 from siftfunnel.edge_client.encoder import Encoder
 from siftfunnel.edge_client.model import EdgeModel
 from siftfunnel.edge_client.picture import Picture
+from siftfunnel.lab.turns import quartiles_ms
 from siftfunnel.shared.bundle import Bundle
 from siftfunnel.shared.children import python_module
 from siftfunnel.shared.preprocess import prepare

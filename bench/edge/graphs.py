@@ -23,11 +23,11 @@ import onnxruntime
 import torch
 from numpy.typing import NDArray
 
-from siftfunnel.bench.turns import interleaved_times_ms, quartiles_ms
 from siftfunnel.lab.export.bundle import convert
 from siftfunnel.lab.networks.registry import build_network
 from siftfunnel.lab.networks.split import SplitNetwork, count_parameters
 from siftfunnel.lab.onnx_runner import Runner
+from siftfunnel.lab.turns import interleaved_times_ms, quartiles_ms
 from siftfunnel.shared.bundle import Bundle
 
 COMPARED = ("cnn-unprotected", "cnn-siftfunnel")

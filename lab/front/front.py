@@ -1,7 +1,6 @@
 """Measuring a front: what is missing of it is measured, and the file is written after every step."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -10,13 +9,12 @@ import torch
 from siftfunnel.lab.attacks.attack import Show
 from siftfunnel.lab.data.datasets import load_splits
 from siftfunnel.lab.data.images import ImageSet, Splits
-from siftfunnel.lab.data.picture_coding import CODINGS, PictureCoding
+from siftfunnel.lab.data.picture_coding import PictureCoding
 from siftfunnel.lab.evaluation.places import require_private_place
-from siftfunnel.lab.front.coding import codec_points
+from siftfunnel.lab.front.coding import codec_points, picture_points
 from siftfunnel.lab.front.finetuning import fine_tuned_fields
 from siftfunnel.lab.front.halves import Halves
-from siftfunnel.lab.front.leakage import LeakageSettings, Scenery, attack_codec, read_picture, with_attacks
-from siftfunnel.lab.front.pictures import picture_points
+from siftfunnel.lab.front.leakage import Scenery, attack_codec, read_picture, with_attacks
 from siftfunnel.lab.front.points import (
     FRONT,
     SCHEMA,
@@ -28,52 +26,9 @@ from siftfunnel.lab.front.points import (
     read_front,
     write_front,
 )
-from siftfunnel.lab.front.timing import ROUNDS
+from siftfunnel.lab.front.request import ALL, FrontRequest
 from siftfunnel.lab.provenance import provenance
 from siftfunnel.shared.bundle import Bundle, load_bundle
-
-ALL = "all"
-
-
-@dataclass(frozen=True)
-class FrontRequest:
-    """What the user asks for.
-
-    Attributes:
-        bundles: Folders of the bundles whose codecs are measured.
-        unprotected: Folder of the bundle that answers JPEG, WebP and raw pictures; None leaves those out.
-        dataset: Name in ``siftfunnel.lab.data.datasets``.
-        out: The front's file; what it holds already is kept.
-        data: Data directory; None for a data set that is drawn.
-        cache: Directory for decoded pictures, or None.
-        pictures: Test pictures to measure on; None takes all.
-        again: Measure bytes, accuracy and time of points anew that the file has.
-        leakage: How to attack; None leaves leakage out.
-        leakage_of: Codecs to attack, of every bundle; ``("all",)`` for all of them.
-        leakage_from: Other fronts, measured on another machine say, whose attacks on the same codecs of the
-            same bundles are taken over.
-        runs: Where attacks keep what they make; pictures of people among it.
-        codings: Ways of sending the picture itself.
-        rounds: Timed frames.
-        fine_tune: Epochs for which the unprotected network is trained on with compressed pictures, so that
-            its answers stand beside those of the network as it is; None leaves that out.
-    """
-
-    bundles: tuple[Path, ...]
-    dataset: str
-    out: Path
-    unprotected: Path | None = None
-    data: Path | None = None
-    cache: Path | None = None
-    pictures: int | None = None
-    again: bool = False
-    leakage: LeakageSettings | None = None
-    leakage_of: tuple[str, ...] = (ALL,)
-    leakage_from: tuple[Path, ...] = ()
-    runs: Path = Path("runs/front")
-    codings: tuple[PictureCoding, ...] = CODINGS
-    rounds: int = ROUNDS
-    fine_tune: int | None = None
 
 
 def measure_front(wanted: FrontRequest, device: torch.device, show: Show) -> Front:

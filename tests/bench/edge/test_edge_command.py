@@ -20,7 +20,7 @@ from siftfunnel.bench.edge.graphs import (
     quantise,
 )
 from siftfunnel.bench.edge.table import render_edge
-from siftfunnel.bench.turns import interleaved_times_ms
+from siftfunnel.lab.turns import interleaved_times_ms
 from siftfunnel.cli import main
 from siftfunnel.lab.export.bundle import convert
 from siftfunnel.lab.onnx_runner import Runner

@@ -11,20 +11,21 @@ Name = TypeVar("Name")
 
 
 def interleaved_times_ms(
-    calls: Mapping[Name, Callable[[], object]], rounds: int
+    calls: Mapping[Name, Callable[[], object]], rounds: int, warm_up: int | None = None
 ) -> dict[Name, NDArray[np.float64]]:
     """Milliseconds of each call, taking turns so that a slow moment of the machine meets all of them.
 
     Args:
         calls: what to time, by name.
-        rounds: timed turns of each call, after a tenth as many that are not timed.
+        rounds: timed turns of each call.
+        warm_up: turns before that are not timed; None: a tenth as many.
 
     Example:
         >>> {name: len(times) for name, times in interleaved_times_ms({"a": dict, "b": list}, 10).items()}
         {'a': 10, 'b': 10}
     """
     times_ms: dict[Name, list[float]] = {name: [] for name in calls}
-    for turn in range(-max(1, rounds // 10), rounds):
+    for turn in range(-(max(1, rounds // 10) if warm_up is None else warm_up), rounds):
         for name, call in calls.items():
             started = time.perf_counter()
             call()
