@@ -106,17 +106,7 @@ class Fora(Residual):
         self, victim: Victim, own_NHWC: Tensor, z_NCHW: Tensor, run: RunFolder
     ) -> tuple[nn.Module, dict[str, Any]]:
         """The substitute edge, frozen, and how its training went."""
-        task = SubstituteTask(
-            victim,
-            own_NHWC,
-            z_NCHW,
-            doublings_of(unlifted(victim)),
-            batch=self.substitute_batch,
-            width=self.substitute_width,
-            mmd_weight=self.mmd_weight,
-            held_back_share=self.held_back_share,
-            seed=self.seed,
-        )
+        task = SubstituteTask(self, victim, own_NHWC, z_NCHW, doublings_of(unlifted(victim)))
         schedule = FitSettings(self.substitute_epochs, self.substitute_rate, weight_decay=0.0, seed=self.seed)
         progress = fit(task, schedule, run)
         run.load_best(task.model)
@@ -127,4 +117,4 @@ class Fora(Residual):
             "seconds": round(progress.seconds, 1),
             "history": progress.history,
         }
-        return task.pair.substitute.eval().requires_grad_(False), matched
+        return task.substitute.eval().requires_grad_(False), matched

@@ -3,12 +3,12 @@
     own pictures --substitute--> z'  ~  z <-- overheard, pictures unknown
 
 Two terms make z' look like z in distribution: the multi-kernel maximum mean discrepancy (MK-MMD) and a
-discriminator that tells z from z', whose gradient reaches the substitute reversed (Ganin et al., 2016), so
-that one optimiser trains both. Features are compared in units of the overheard ones' mean and deviation.
+discriminator that tells z from z', whose gradient reaches the substitute reversed, so that one optimiser
+trains both. Features are compared in units of the overheard ones' mean and deviation.
 """
 
 from collections.abc import Iterator
-from typing import Any
+from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor, nn
@@ -16,7 +16,11 @@ from torch.nn import functional
 
 from siftfunnel.lab.attacks.victim import BATCH, Victim, to_floats
 from siftfunnel.lab.networks.layout import channels_last
+from siftfunnel.lab.networks.reversal import ReversedGradient
 from siftfunnel.lab.training.fitting import Task
+
+if TYPE_CHECKING:
+    from siftfunnel.lab.attacks.fora import Fora
 
 WIDEST, KERNELS = 4.0, 5
 """Kernel widths in units of the mean squared distance: 4, 2, 1, 1/2, 1/4."""
@@ -62,20 +66,6 @@ def feature_discrepancy(ours_NCHW: Tensor, heard_NCHW: Tensor) -> Tensor:
         z.permute(0, 2, 3, 1).flatten(0, 2)[step // 2 :: step] for z in (ours_NCHW, heard_NCHW)
     )
     return (whole + mk_mmd(ours_PC, heard_PC)) / 2
-
-
-class ReversedGradient(torch.autograd.Function):
-    """The identity, whose gradient changes its sign and is held to ``REVERSED_SHARE``."""
-
-    @staticmethod
-    def forward(ctx: Any, x: Tensor) -> Tensor:
-        """The input as it is."""
-        return x.view_as(x)
-
-    @staticmethod
-    def backward(ctx: Any, *gradients: Tensor) -> Tensor:
-        """The gradient, reversed and shortened."""
-        return -REVERSED_SHARE * gradients[0]
 
 
 class SubstituteEdge(nn.Module):
@@ -133,57 +123,36 @@ def build_discriminator(channels: int, width: int) -> nn.Sequential:
     )
 
 
-class Pair(nn.Module):
-    """Substitute and discriminator, trained together."""
-
-    def __init__(self, substitute: SubstituteEdge, discriminator: nn.Module) -> None:
-        super().__init__()
-        self.substitute = substitute
-        self.discriminator = discriminator
-
-
 class SubstituteTask(Task):
     """What the fitting loop runs: it sees own pictures and overheard features, never a pair.
 
     Args:
+        attack: Whose settings; a share of both kinds is held back to choose the epoch.
         victim: Whose stage is public.
         own_NHWC: The attacker's own pictures.
         z_NCHW: Overheard features.
         doublings: From the feature's side to the picture's.
-        batch: Own pictures, and as many overheard features, per step.
-        width: Channels of the substitute's hidden blocks and of the discriminator.
-        mmd_weight: Share of MK-MMD in the loss; the rest is the discriminator's.
-        held_back_share: Share of both kinds that chooses the epoch.
-        seed: Of everything random.
     """
 
     def __init__(
-        self,
-        victim: Victim,
-        own_NHWC: Tensor,
-        z_NCHW: Tensor,
-        doublings: int,
-        *,
-        batch: int,
-        width: int,
-        mmd_weight: float,
-        held_back_share: float,
-        seed: int,
+        self, attack: "Fora", victim: Victim, own_NHWC: Tensor, z_NCHW: Tensor, doublings: int
     ) -> None:
-        torch.manual_seed(seed)
-        self._mmd_weight = mmd_weight
+        torch.manual_seed(attack.seed)
+        self._mmd_weight = attack.mmd_weight
         self._victim = victim
-        self.batch_size = batch
-        held_own = max(2, round(len(own_NHWC) * held_back_share))
-        held_heard = max(2, round(len(z_NCHW) * held_back_share))
+        self.batch_size, width = attack.substitute_batch, attack.substitute_width
+        held_own, held_heard = (
+            max(2, round(len(values) * attack.held_back_share)) for values in (own_NHWC, z_NCHW)
+        )
         own = own_NHWC.to(victim.device)
         self._own, self._held_own = own[:-held_own], own[-held_own:]
         self._heard, self._held_heard = z_NCHW[:-held_heard], z_NCHW[-held_heard:]
         self._mean = torch.tensor(victim.mean, device=victim.device).view(1, -1, 1, 1)
         self._std = torch.tensor(victim.std, device=victim.device).view(1, -1, 1, 1)
-        substitute = SubstituteEdge(self._heard, width, doublings)
-        self.pair = Pair(substitute, build_discriminator(z_NCHW.shape[1], width))
-        self.model: nn.Module = channels_last(self.pair.to(victim.device))
+        self.substitute = SubstituteEdge(self._heard, width, doublings)
+        self.discriminator = build_discriminator(z_NCHW.shape[1], width)
+        pair = nn.ModuleDict({"substitute": self.substitute, "discriminator": self.discriminator})
+        self.model: nn.Module = channels_last(pair.to(victim.device))
 
     @property
     def samples_per_epoch(self) -> int:
@@ -205,16 +174,16 @@ class SubstituteTask(Task):
 
     def _transmitted(self, x_NCHW: Tensor) -> Tensor:
         """The substitute's features after the device's stage, which is public, standardised."""
-        return self.pair.substitute.standardise(self._victim.transmit(self.pair.substitute(x_NCHW)))
+        return self.substitute.standardise(self._victim.transmit(self.substitute(x_NCHW)))
 
     def loss(self, batch: tuple[Tensor, Tensor]) -> tuple[Tensor, dict[str, float]]:
         """Share w of MK-MMD and 1 - w of the discriminator's cross-entropy, reversed for the substitute."""
         x_NCHW, heard_NCHW = batch
         ours = self._transmitted(x_NCHW)
-        heard = self.pair.substitute.standardise(heard_NCHW)
+        heard = self.substitute.standardise(heard_NCHW)
         mmd = feature_discrepancy(ours, heard)
-        reversed_ours: Tensor = ReversedGradient.apply(ours)  # type: ignore[no-untyped-call]
-        told = self.pair.discriminator(torch.cat([reversed_ours, heard]))
+        reversed_ours: Tensor = ReversedGradient.apply(ours, REVERSED_SHARE)  # type: ignore[no-untyped-call]
+        told = self.discriminator(torch.cat([reversed_ours, heard]))
         truth = torch.cat([torch.zeros(len(ours), 1), torch.ones(len(heard), 1)]).to(told.device)
         adversary = functional.binary_cross_entropy_with_logits(told, truth)
         weight = self._mmd_weight
@@ -229,6 +198,6 @@ class SubstituteTask(Task):
         ours = torch.cat(
             [self._transmitted(self._normalised(p)) for p in torch.split(self._held_own[:count], BATCH)]
         )
-        heard = self.pair.substitute.standardise(self._held_heard[:count])
+        heard = self.substitute.standardise(self._held_heard[:count])
         mmd = float(feature_discrepancy(ours, heard))
         return {"held_back_mmd": mmd, "score": -mmd}
