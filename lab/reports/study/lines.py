@@ -174,7 +174,7 @@ def attacks_of(rows: Sequence[RowResult]) -> list[str]:
 
 
 def table_lines(study: Study, table: str) -> tuple[Line, ...]:
-    """The paper's rows of a table, then those of defences that it lacks where it has one family of networks."""
+    """The paper's rows of a table, then those of defences that it lacks, in tables of one family."""
     rows = paper_rows(table)
     several = len({row.model for row in rows}) > 1
     lines = [
