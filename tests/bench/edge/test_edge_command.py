@@ -20,10 +20,10 @@ from siftfunnel.bench.edge.graphs import (
     quantise,
 )
 from siftfunnel.bench.edge.table import render_edge
-from siftfunnel.lab.turns import interleaved_times_ms
 from siftfunnel.cli import main
 from siftfunnel.lab.export.bundle import convert
 from siftfunnel.lab.onnx_runner import Runner
+from siftfunnel.lab.turns import interleaved_times_ms
 from siftfunnel.shared.bundle import Bundle
 from siftfunnel.shared.wire import calibrate_signed, make_codecs
 from tests.shared.wire.test_codec import DIGEST, manifest_with

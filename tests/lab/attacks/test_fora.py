@@ -7,11 +7,10 @@ import torch
 from safetensors.torch import load_file
 from torch import Tensor
 
-from siftfunnel.lab.attacks.fora import Fora
+from siftfunnel.lab.attacks.fora import Fora, SubstituteTask
 from siftfunnel.lab.attacks.substitute import (
     REVERSED_SHARE,
     SubstituteEdge,
-    SubstituteTask,
     mk_mmd,
 )
 from siftfunnel.lab.attacks.victim import to_floats
