@@ -9,5 +9,5 @@
 | ``prose`` | text whose figures, tables and drawings are those of results |
 | ``study/`` | the paper's tables beside ours |
 | ``audit_page`` | the audit's report |
-| ``cuts``, ``own_networks``, ``own_front`` | networks that people bring |
+| ``own_networks``, ``own_front`` | networks that people bring |
 """

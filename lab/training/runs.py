@@ -16,7 +16,7 @@ from typing import Any
 
 import torch
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file
 from torch import Tensor
 
 from siftfunnel.lab.arguments import say
@@ -25,7 +25,7 @@ from siftfunnel.lab.data.images import ImageSet, Splits
 from siftfunnel.lab.graphs.unfolding import load_from_bundle
 from siftfunnel.lab.metrics.intervals import learned_nothing
 from siftfunnel.lab.networks.split import SplitNetwork
-from siftfunnel.lab.training.checkpoints import RUN, Progress, RunFolder, RunFolderError
+from siftfunnel.lab.training.checkpoints import RUN, Progress, RunFolder, RunFolderError, write_tensors
 from siftfunnel.lab.training.classifier import ClassifierTask, fit_settings, input_spec, steps_per_epoch
 from siftfunnel.lab.training.fitting import fit
 from siftfunnel.lab.training.recipes import Normalisation, Recipe, WarmStart, recipe, recipe_from_json
@@ -42,14 +42,7 @@ RECORD, HALF_TOLERANCE = "run", 1e-3
 
 def splits_of(wanted: Recipe, data: Path | None, cache: Path | None) -> Splits:
     """The recipe's data set, resized and limited as the recipe says."""
-    limits = wanted.limits
-    splits = load_splits(wanted.dataset, data, cache, size=wanted.input_size)
-    return splits.limited(
-        train=limits.train,
-        validation=limits.validation,
-        test=limits.test,
-        auxiliary=limits.auxiliary,
-    )
+    return load_splits(wanted.dataset, data, cache, size=wanted.input_size).limited(**vars(wanted.limits))
 
 
 def load_run(place: Path) -> tuple[Recipe, SplitNetwork, dict[str, Any]]:
@@ -98,19 +91,17 @@ def store_run(folder: Path, path: Path) -> None:
             f"{folder}: training stands at epoch {stored['epochs_done']} of {wanted.epochs}; finish it first"
         )
     path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_suffix(".partial")
     weights = {name: _compact(value) for name, value in network.state_dict().items()}
-    save_file(weights, partial, metadata={RECORD: json.dumps(stored)})
-    partial.replace(path)
+    write_tensors(path, weights, {RECORD: json.dumps(stored)})
 
 
 def _compact(value: Tensor) -> Tensor:
     """In float16 where that keeps a tensor to a thousandth; a funnel's small variances would not survive."""
     if value.dim() < 2 or not value.is_floating_point():
-        return value.contiguous()
+        return value
     half = value.half()
     kept = (half.float() - value).norm() <= HALF_TOLERANCE * value.norm()
-    return (half if kept else value).contiguous()
+    return half if kept else value
 
 
 def _load_stored(path: Path) -> tuple[Recipe, SplitNetwork, dict[str, Any]]:

@@ -176,6 +176,22 @@ def test_a_single_call_is_made_again_when_the_server_drains(bundle: Bundle) -> N
     assert servicer.received == [0, 0, 0]
 
 
+def test_single_pictures_go_through_one_call_and_a_lost_one_is_made_again(bundle: Bundle) -> None:
+    def script(call: int, frames: Iterator[pb.Frame], context: Any) -> Iterator[pb.Reply]:
+        for frame in frames:
+            yield prediction(frame)
+            if frame.sequence == 2:
+                context.abort(grpc.StatusCode.UNAVAILABLE, "gives way")
+
+    with (
+        scripted(bundle, script) as (address, servicer),
+        SplitClient(bundle, address, settings=settings()) as client,
+    ):
+        answers = [client.classify(pixels(0)) for _ in range(6)]
+    assert [answer.sequence for answer in answers] == list(range(6))
+    assert servicer.calls == 2
+
+
 def test_replies_said_twice_or_to_nobody_make_no_second_outcome(bundle: Bundle) -> None:
     def script(call: int, frames: Iterator[pb.Frame], context: Any) -> Iterator[pb.Reply]:
         for frame in frames:

@@ -11,7 +11,8 @@ from siftfunnel.lab.data.images import DataError
 from siftfunnel.lab.data.picture_coding import PictureCoding
 from siftfunnel.lab.export.bundle import export_run
 from siftfunnel.lab.front.finetuning import through_codings
-from siftfunnel.lab.front.front import FrontRequest, measure_front
+from siftfunnel.lab.front.front import measure_front
+from siftfunnel.lab.front.request import FrontRequest
 from siftfunnel.lab.training.recipes import RECIPES, recipe
 from siftfunnel.lab.training.runs import train_recipe
 from siftfunnel.shared.bundle import Bundle

@@ -10,6 +10,7 @@ import torch
 
 from siftfunnel.lab.split.distillation import FunnelTask, thumbnails, train_funnel
 from siftfunnel.lab.split.features import Ends, Seen
+from siftfunnel.lab.split.fit_steps import Fitting
 from siftfunnel.lab.split.funnel import Funnel, fit_funnel
 from siftfunnel.lab.split.points import Point, find_points
 from siftfunnel.lab.split.settings import TrainSettings, byte_targets
@@ -28,8 +29,8 @@ def linear() -> tuple[Ends, Funnel, tuple[Point, ...], Seen, Seen]:
     with pytest.MonkeyPatch.context() as patch:
         # so that these pictures are many
         patch.setattr("siftfunnel.lab.split.funnel.possible_sides", lambda maps: (2,))
-        funnel = fit_funnel(ends, fitted, held_out, 40, quiet)
-    funnel, points = find_points(ends, funnel, fitted, held_out, byte_targets("50,30"), quiet)
+        funnel = fit_funnel(Fitting(ends, fitted, held_out, quiet), 40)
+    funnel, points = find_points(Fitting(ends, fitted, held_out, quiet), funnel, byte_targets("50,30"))
     return ends, funnel, points, fitted, held_out
 
 
