@@ -29,6 +29,7 @@ from siftfunnel.lab.networks.registry import build_network
 from siftfunnel.lab.networks.split import SplitNetwork, count_parameters
 from siftfunnel.lab.onnx_runner import Runner
 from siftfunnel.shared.bundle import Bundle
+from siftfunnel.shared.graphs import session_options
 
 COMPARED = ("cnn-unprotected", "cnn-siftfunnel")
 OURS, PLAIN, INT8 = "ours", "plain", "int8"
@@ -133,11 +134,10 @@ def quantise(edge_onnx: bytes, pictures_NCHW: NDArray[np.float32]) -> bytes:
 
     with tempfile.TemporaryDirectory() as folder, _quiet():
         float_path, int8_path = Path(folder) / "float.onnx", Path(folder) / "int8.onnx"
-        options = onnxruntime.SessionOptions()
+        options = session_options()
         # the quantiser looks for weights as constants, not behind the Cast that stores them in half precision
         options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_ENABLE_BASIC
         options.optimized_model_filepath = str(float_path)
-        options.log_severity_level = 3
         onnxruntime.InferenceSession(edge_onnx, options, providers=["CPUExecutionProvider"])
         quantization.quantize_static(
             float_path,
@@ -226,9 +226,7 @@ def operator_times(model: bytes, picture_NCHW: NDArray[np.float32], rounds: int)
 
 def _profile(model: bytes, picture_NCHW: NDArray[np.float32], rounds: int) -> list[dict[str, Any]]:
     with tempfile.TemporaryDirectory() as folder:
-        options = onnxruntime.SessionOptions()
-        options.intra_op_num_threads = options.inter_op_num_threads = 1
-        options.log_severity_level = 3
+        options = session_options()
         options.enable_profiling = True
         options.profile_file_prefix = str(Path(folder) / "profile")
         session = onnxruntime.InferenceSession(model, options, providers=["CPUExecutionProvider"])
