@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from siftfunnel.shared.bundle import Bundle, Inverter
+from siftfunnel.shared.graphs import GraphError, open_session
 from siftfunnel.shared.plain_words import how_to_invert
 
 Features = NDArray[np.float32]
@@ -41,16 +42,9 @@ class OnnxDecoder:
         Raises:
             InversionError: the file does not load, or gives another shape.
         """
-        import onnxruntime as ort
-
-        options = ort.SessionOptions()
-        options.intra_op_num_threads = 1
-        options.inter_op_num_threads = 1
-        options.add_session_config_entry("session.intra_op.allow_spinning", "0")
-        options.log_severity_level = 3
         try:
-            self._session = ort.InferenceSession(str(model), options, providers=["CPUExecutionProvider"])
-        except Exception as error:
+            self._session = open_session(model.read_bytes(), str(model))
+        except (OSError, GraphError) as error:
             raise InversionError(f"{model} does not load as an ONNX decoder: {error}") from error
         self._feature_shape = feature_shape
         self._image_shape = (*image_shape, 3)
