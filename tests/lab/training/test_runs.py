@@ -122,9 +122,8 @@ def test_an_unprotected_run_learns_colours_and_is_read_back(tmp_path: Path) -> N
 def test_a_funnel_run_goes_through_its_warm_start_and_resumes(
     tmp_path: Path, data: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setitem(
-        RECIPES, "start", lambda: tiny(recipe("cifar10_unprotected"), name="start", width=32, input_size=16)
-    )
+    start = tiny(recipe("cifar10_unprotected"), name="start", width=32, input_size=16)
+    monkeypatch.setitem(RECIPES, "start", start)
     wanted = tiny(recipe("cifar10_siftfunnel"), warm_start=WarmStart(recipe="start", epochs=1), input_size=16)
     train_recipe(wanted, tmp_path / "run", data, None, CPU)
     assert {path.name for path in (tmp_path / "run").iterdir() if path.is_dir()} == {"start", "restoring"}
