@@ -56,7 +56,7 @@ def accuracy_of(
         return None
     share = sum(cell.correct for cell in cells) / judged
     # a picture that comes again gets the same answer again, so only different ones make it more certain
-    different = max(int(cell.settings.get("asked", {}).get("number_of_pictures", judged)) for cell in cells)
+    different = max(int(cell.asked.get("number_of_pictures", judged)) for cell in cells)
     pictures = min(judged, different)
     low, high = accuracy_interval(round(share * pictures), pictures)
     return Accuracy(share, low, high, pictures, "cells")

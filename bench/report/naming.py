@@ -45,8 +45,7 @@ def variant_words(cell: "Cell") -> str:
 
 def drop_seconds(cell: "Cell") -> float:
     """For how long its link was taken down in the middle of a run."""
-    asked = cell.settings.get("asked")
-    return float(asked.get("drop_s") or 0.0) if isinstance(asked, dict) else 0.0
+    return float(cell.asked.get("drop_s") or 0.0)
 
 
 def way_label(bundle: str, mode: str, codec: str) -> str:
@@ -58,11 +57,6 @@ def way_label(bundle: str, mode: str, codec: str) -> str:
     """
     who = bundle.partition("-")[2] or bundle
     return f"{who}, {MODE_NAMES.get(mode, mode)}" + (f" {codec}" if codec else "")
-
-
-def link_name(cell: "Cell") -> str:
-    """The profile's name."""
-    return str(cell.link["name"])
 
 
 def machine_line(provenance: object) -> str:

@@ -7,7 +7,6 @@ unprotected network on what arrives: ``payload_bytes`` counts the file as Pillow
 
 from collections.abc import Callable, Sequence
 from functools import partial
-from itertools import cycle
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -19,7 +18,7 @@ from siftfunnel.lab.front.halves import Halves
 from siftfunnel.lab.front.points import Point, accuracy_fields, byte_fields, kind_of_codec
 from siftfunnel.lab.front.request import ROUNDS
 from siftfunnel.lab.provenance import provenance
-from siftfunnel.lab.turns import interleaved_times_ms
+from siftfunnel.lab.turns import interleaved_times_ms, on_each
 
 FLOAT_BYTES = 4
 TIMED_FRAMES = 64
@@ -148,10 +147,6 @@ def _times_us(
         calls[f"encode {way.name}"] = way.encode, frames
         calls[f"decode {way.name}"] = way.decode, [way.encode(frame) for frame in frames]
     # every turn takes the next frame, the same for all
-    turns = {name: partial(_next, call, cycle(given)) for name, (call, given) in calls.items()}
+    turns = {name: on_each(call, given) for name, (call, given) in calls.items()}
     found = interleaved_times_ms(turns, rounds)
     return {name: round(1000 * float(np.median(times)), 1) for name, times in found.items()}
-
-
-def _next(call: Callable[[Any], object], given: Any) -> None:
-    call(next(given))

@@ -53,7 +53,7 @@ def test_an_answer_of_the_preview_becomes_pictures() -> None:
         ({}, "session"),
         (batch(cursor="3"), "cursor"),
         (batch(missed=True), "missed"),
-        (batch("x"), "list of objects"),  # type: ignore[arg-type]
+        (batch("x"), "list of objects"),
         (batch(told(digest="xyz")), "digest"),
         (batch(told(height=0)), "height"),
         (batch(told(height=100_000)), "height"),

@@ -25,7 +25,7 @@ Script = Callable[[int, Iterator[pb.Frame], Any], Iterator[pb.Reply]]
 """(number of the call, frames, context) -> replies."""
 
 
-class Scripted(SplitInferenceServicer):  # type: ignore[misc]
+class Scripted(SplitInferenceServicer):
     """Plays a script per call and keeps what it received."""
 
     def __init__(self, digest: str, script: Script, metadata: tuple[tuple[str, str], ...] | None) -> None:
@@ -55,7 +55,7 @@ def scripted(
 ) -> Iterator[tuple[str, Scripted]]:
     servicer = Scripted(bundle.digest, script, metadata)
     server = grpc.server(ThreadPoolExecutor(8))
-    add_SplitInferenceServicer_to_server(servicer, server)  # type: ignore[no-untyped-call]
+    add_SplitInferenceServicer_to_server(servicer, server)
     port = server.add_insecure_port("127.0.0.1:0")
     server.start()
     try:
@@ -176,6 +176,22 @@ def test_a_single_call_is_made_again_when_the_server_drains(bundle: Bundle) -> N
     assert servicer.received == [0, 0, 0]
 
 
+def test_single_pictures_go_through_one_call_and_a_lost_one_is_made_again(bundle: Bundle) -> None:
+    def script(call: int, frames: Iterator[pb.Frame], context: Any) -> Iterator[pb.Reply]:
+        for frame in frames:
+            yield prediction(frame)
+            if frame.sequence == 2:
+                context.abort(grpc.StatusCode.UNAVAILABLE, "gives way")
+
+    with (
+        scripted(bundle, script) as (address, servicer),
+        SplitClient(bundle, address, settings=settings()) as client,
+    ):
+        answers = [client.classify(pixels(0)) for _ in range(6)]
+    assert [answer.sequence for answer in answers] == list(range(6))
+    assert servicer.calls == 2
+
+
 def test_replies_said_twice_or_to_nobody_make_no_second_outcome(bundle: Bundle) -> None:
     def script(call: int, frames: Iterator[pb.Frame], context: Any) -> Iterator[pb.Reply]:
         for frame in frames:
@@ -223,7 +239,7 @@ def test_a_reply_that_breaks_the_contract_is_an_error_of_its_frame(bundle: Bundl
 def test_a_code_that_this_device_does_not_know_is_still_an_error_of_its_frame(bundle: Bundle) -> None:
     def script(call: int, frames: Iterator[pb.Frame], context: Any) -> Iterator[pb.Reply]:
         for frame in frames:
-            yield error(frame, 77)  # type: ignore[arg-type]
+            yield error(frame, 77)
 
     with scripted(bundle, script) as (address, _):
         (outcome,) = send(bundle, address, 1)
@@ -327,7 +343,7 @@ def test_a_reply_that_is_no_message_is_an_error_of_its_frame(bundle: Bundle) -> 
 def test_a_message_over_the_servers_limit_is_an_error_of_its_frame(bundle: Bundle) -> None:
     servicer = Scripted(bundle.digest, lambda call, frames, context: map(prediction, frames), None)
     server = grpc.server(ThreadPoolExecutor(4), options=[("grpc.max_receive_message_length", 600)])
-    add_SplitInferenceServicer_to_server(servicer, server)  # type: ignore[no-untyped-call]
+    add_SplitInferenceServicer_to_server(servicer, server)
     port = server.add_insecure_port("127.0.0.1:0")
     server.start()
     try:
@@ -357,7 +373,7 @@ def test_a_compressed_message_is_refused_and_not_inflated(bundle: Bundle) -> Non
 
     servicer = Scripted(bundle.digest, script, None)
     server = grpc.server(ThreadPoolExecutor(4), compression=grpc.Compression.Gzip)
-    add_SplitInferenceServicer_to_server(servicer, server)  # type: ignore[no-untyped-call]
+    add_SplitInferenceServicer_to_server(servicer, server)
     port = server.add_insecure_port("127.0.0.1:0")
     server.start()
     # gRPC ends the call, unless the message is faster

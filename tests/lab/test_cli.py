@@ -8,7 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from siftfunnel.lab.cli import add_data_parser, add_lab_parser, prepare_torch
+from siftfunnel.lab.arguments import prepare_torch
+from siftfunnel.lab.cli import add_data_parser, add_lab_parser
 from siftfunnel.lab.data.images import DataError
 from tests.lab.pictures import coloured_set, write_class_folders, write_data_directory
 

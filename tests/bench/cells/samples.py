@@ -1,6 +1,5 @@
 """A cell as it could be measured, for tests that need one."""
 
-from dataclasses import asdict
 from typing import Any
 
 from siftfunnel.bench.cells.result import BothWays, Cell, EarlyStopping, Latency, LayerBytes, Repeat, Stages
@@ -15,7 +14,7 @@ def sample_cell(**changes: Any) -> Cell:
         "defence": "siftfunnel",
         "mode": "split",
         "codec": "q4",
-        "link": asdict(link_profile("slow-4g")),
+        "link": link_profile("slow-4g"),
         "emulation": "tun",
         "calibration": None,
         "scenario": "SingleStream",

@@ -62,8 +62,8 @@ def test_a_cell_pools_its_runs(planned: PlannedCell) -> None:
     cell = assemble(planned, [run_record(), run_record(frames=30, seconds=3.0)], "tun", CALIBRATION)
     assert (cell.frames, cell.correct, cell.judged, cell.errors) == (40, 16, 18, {"INTERNAL": 2})
     assert cell.frames_per_s == (40 - 2) / 5
-    assert cell.bytes_up.payload == 1800 / 40
-    assert (cell.bytes_up.link, cell.bytes_down.link) == (None, 20.0)
+    assert cell.bytes.up.payload == 1800 / 40
+    assert (cell.bytes.up.link, cell.bytes.down.link) == (None, 20.0)
     assert cell.latency_ms.p50 == 105.0
     assert [each.frames_per_s for each in cell.per_repeat] == [4.5, round(29 / 3, 3)]
     assert planned.is_done_by(cell)
@@ -71,7 +71,7 @@ def test_a_cell_pools_its_runs(planned: PlannedCell) -> None:
 
 def test_a_layer_that_one_run_could_not_measure_is_not_measured(planned: PlannedCell) -> None:
     lost = run_record(bytes=BothWays(LayerBytes(900.0, None, None, None), LayerBytes(9.0, None, None, None)))
-    up = assemble(planned, [run_record(), lost], "tun", CALIBRATION).bytes_up
+    up = assemble(planned, [run_record(), lost], "tun", CALIBRATION).bytes.up
     assert (up.payload, up.message, up.tcp) == (90.0, None, None)
 
 

@@ -123,7 +123,7 @@ def test_mk_mmd_of_two_points_is_the_formula() -> None:
 
 def test_the_gradient_is_reversed_and_shortened() -> None:
     x = torch.tensor([2.0], requires_grad=True)
-    (3 * ReversedGradient.apply(x, REVERSED_SHARE)).backward()  # type: ignore[no-untyped-call]
+    (3 * ReversedGradient.apply(x, REVERSED_SHARE)).backward()
     assert x.grad is not None
     assert x.grad.item() == pytest.approx(-3 * REVERSED_SHARE)
 
