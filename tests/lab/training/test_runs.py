@@ -62,30 +62,17 @@ def splits_of(images: ImageSet) -> Splits:
 
 
 @pytest.mark.parametrize("name", sorted(RECIPES))
-def test_every_recipe_is_named_as_it_is_registered_and_survives_json(name: str) -> None:
+def test_every_recipe_survives_json(name: str) -> None:
     made = recipe(name)
-    assert made.name == name
-    # a later part of a training makes the same bundle
-    assert made.bundle == name.removesuffix("_taught").removesuffix("_gentle").replace("_", "-")
     assert recipe_from_json(json.loads(json.dumps(made.to_json()))) == made
 
 
 @pytest.mark.parametrize("name", sorted(RECIPES))
 def test_every_protected_recipe_uses_the_papers_weights(name: str) -> None:
-    made = recipe(name)
-    _, _, kind = name.partition("_")
-    kind = kind.removesuffix("_longer")
-    expected = {"unprotected": "none", "siftfunnel": "siftfunnel"}.get(kind, "siftfunnel-rate")
-    assert made.defence.name == expected
-    if isinstance(made.defence, SiftFunnel | SiftFunnelRate):
-        weights = made.defence.weights
+    defence = recipe(name).defence
+    if isinstance(defence, SiftFunnel | SiftFunnelRate):
+        weights = defence.weights
         assert (weights.kl, weights.distance_correlation, weights.channel_correlation) == (3.5, 0.8, 0.6)
-
-
-def test_the_two_recipes_of_a_data_set_share_width_and_size() -> None:
-    for dataset in ("cifar10", "drawnfaces"):
-        one, other = recipe(f"{dataset}_unprotected"), recipe(f"{dataset}_siftfunnel")
-        assert (one.width, one.input_size, one.dataset) == (other.width, other.input_size, other.dataset)
 
 
 def test_an_unknown_recipe_lists_the_known_ones() -> None:
