@@ -153,11 +153,10 @@ def run_recipes(args: argparse.Namespace) -> int:
     """List the recipes with their first line."""
     require_lab_extra()
     from siftfunnel.lab.study.rows import ROWS
-    from siftfunnel.lab.training.recipes import RECIPES
+    from siftfunnel.lab.training.recipes import RECIPES, SAYS
 
-    for name, make in RECIPES.items():
-        summary = (make.__doc__ or "").strip().splitlines()[0]
-        print(f"{name:31} {make().epochs:3d} epochs  {summary}")
+    for name, recipe in RECIPES.items():
+        print(f"{name:31} {recipe.epochs:3d} epochs  {SAYS[name].splitlines()[0]}")
     print("\nRows of the study (siftfunnel lab run ROW... --profile cpu|full):")
     for name, row in ROWS.items():
         print(f"  {name:44} {row.defence.label}")

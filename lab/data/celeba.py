@@ -101,4 +101,4 @@ def load_celeba(data: Path | None, cache: Path | None, size: int | None = None) 
     validation = (len(images) - test - auxiliary) // 10
     train = len(images) - test - auxiliary - validation
     parts = seeded_parts(len(images), (train, validation, test, auxiliary), SPLIT_SEED)
-    return Splits(*(images.take(part) for part in parts))
+    return Splits.of(images.take(part) for part in parts)

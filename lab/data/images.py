@@ -5,8 +5,8 @@ The readers are in ``siftfunnel.lab.data``, the list of all data sets in ``siftf
 """
 
 import hashlib
-from collections.abc import Callable
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
 from itertools import pairwise
 from typing import Any
 
@@ -111,7 +111,13 @@ class Splits:
 
     def each(self, change: Callable[[ImageSet], ImageSet]) -> "Splits":
         """The same with every part changed."""
-        return replace(self, **{name: change(part) for name, part in self.parts().items()})
+        return Splits.of((change(part) for part in self.parts().values()), self.notes)
+
+    @classmethod
+    def of(cls, parts: Iterable[ImageSet], notes: tuple[str, ...] = ()) -> "Splits":
+        """From the four parts in their order."""
+        train, validation, test, auxiliary = parts
+        return cls(train, validation, test, auxiliary, notes)
 
     def sizes(self) -> dict[str, int]:
         """Number of pictures per split, for provenance."""
@@ -133,7 +139,8 @@ class Splits:
         Raises:
             DataError: a number below 1.
         """
-        return replace(self, **{name: self.parts()[name].spread(count) for name, count in most.items()})
+        parts = self.parts()
+        return Splits.of((part.spread(most.get(name)) for name, part in parts.items()), self.notes)
 
 
 def evenly_spread(labels_N: NDArray[np.int64], count: int) -> NDArray[np.int64]:

@@ -125,38 +125,13 @@ def _about(wanted: Recipe, splits: Splits, **more: Any) -> dict[str, Any]:
     }
 
 
-def _train_one(
-    wanted: Recipe, folder: Path, splits: Splits, device: torch.device, stage: str = ""
-) -> Progress:
-    task = ClassifierTask(wanted, splits, device)
-    settings = replace(fit_settings(wanted), stage=stage)
-    return fit(task, settings, RunFolder(folder, _about(wanted, splits)), task.make_optimizer)
-
-
-def _train_on(
-    wanted: Recipe,
-    folder: Path,
-    start_from: Path | None,
-    teachers: Sequence[Path],
-    splits: Splits,
-    device: torch.device,
-) -> Progress:
-    """Go on from a bundle's weights; what stands in the run folder goes first."""
-    taught_NK = soft_labels(teachers, splits.train) if teachers else None
-    task = ClassifierTask(wanted, splits, device, taught_NK)
-    run = RunFolder(folder, _about(wanted, splits))
-    if run.is_fresh():
-        if start_from is None:
-            raise ValueError(
-                f"recipe {wanted.name} goes on from {wanted.begin_with}: "
-                "give that bundle's or that run's directory, --start-from DIR"
-            )
-        _begin_with(task, start_from, splits)
-        task.model.to(device)
-    return fit(task, fit_settings(wanted), run, task.make_optimizer)
-
-
-def _begin_with(task: ClassifierTask, start_from: Path, splits: Splits) -> None:
+def _begin_with(task: ClassifierTask, start_from: Path | None, splits: Splits) -> None:
+    """Go on from a run's or a bundle's weights."""
+    if start_from is None:
+        raise ValueError(
+            f"recipe {task.recipe.name} goes on from {task.recipe.begin_with}: "
+            "give that bundle's or that run's directory, --start-from DIR"
+        )
     model = task.model.cpu()
     pictures = splits.train.images_NHWC[:STATISTICS_PICTURES]
     x = torch.from_numpy(normalise(pictures, input_spec(task.recipe)))
@@ -170,31 +145,6 @@ def _begin_with(task: ClassifierTask, start_from: Path, splits: Splits) -> None:
     else:
         load_from_bundle(model, load_bundle(start_from), x)
     task.recipe.defence.start(model.eval(), x)
-
-
-def _restored_network(
-    wanted: Recipe,
-    warm_start: WarmStart,
-    folder: Path,
-    start: Path,
-    splits: Splits,
-    device: torch.device,
-    stage: str,
-) -> SplitNetwork:
-    """The funnel after the fit of its restored feature; trains what is missing."""
-    fitting = replace(
-        wanted,
-        name=f"{wanted.name}:restoring",
-        epochs=warm_start.epochs,
-        learning_rate=warm_start.learning_rate,
-        warm_start=None,
-    )
-    _, trained, _ = load_run(start)
-    task = RestoringTask(fitting, splits, device, trained)
-    run = RunFolder(folder, _about(fitting, splits))
-    fit(task, replace(fit_settings(fitting), stage=stage), run)
-    run.load_best(task.model)
-    return task.model
 
 
 def train_recipe(
@@ -288,28 +238,56 @@ def _train_settled(
     splits: Splits,
     device: torch.device,
     start_from: Path | None,
-    teachers: Sequence[Path],
+    teachers: Sequence[Path] = (),
+    stage: str = "",
 ) -> Progress:
-    if wanted.begin_with is not None:
-        return _train_on(wanted, folder, start_from, teachers, splits, device)
-    if wanted.warm_start is None:
-        if start_from is not None:
-            raise ValueError(f"recipe {wanted.name} starts from scratch; leave --start-from out")
-        return _train_one(wanted, folder, splits, device)
-    task = ClassifierTask(wanted, splits, device)
+    """Train; what stands in the run folder goes before any other weights."""
+    taught_NK = soft_labels(teachers, splits.train) if teachers else None
+    task = ClassifierTask(wanted, splits, device, taught_NK)
     run = RunFolder(folder, _about(wanted, splits))
-    start = start_from or folder / START
-    before = [] if start_from else [settled(recipe(wanted.warm_start.recipe), splits, start, None)]
-    stages = [*(each.name for each in before), f"{wanted.name}:restoring", wanted.name]
-    epochs = [*(each.epochs for each in before), wanted.warm_start.epochs, wanted.epochs]
-    labels = [f"[{place}/{len(stages)} {name}] " for place, name in enumerate(stages, start=1)]
+    if wanted.begin_with is not None:
+        if run.is_fresh():
+            _begin_with(task, start_from, splits)
+            task.model.to(device)
+    elif wanted.warm_start is not None:
+        stage = _warm(task, wanted.warm_start, run, splits, device, start_from)
+    elif start_from is not None:
+        raise ValueError(f"recipe {wanted.name} starts from scratch; leave --start-from out")
+    return fit(task, replace(fit_settings(wanted), stage=stage), run, task.make_optimizer)
+
+
+def _warm(
+    task: ClassifierTask,
+    warm_start: WarmStart,
+    run: RunFolder,
+    splits: Splits,
+    device: torch.device,
+    start_from: Path | None,
+) -> str:
+    """Give a fresh task the funnel after the fit of its restored feature, and train what is missing for that.
+
+    Returns:
+        What stands before each line of the recipe's own training.
+    """
+    wanted, start = task.recipe, start_from or run.folder / START
+    restoring = replace(
+        wanted,
+        name=f"{wanted.name}:restoring",
+        epochs=warm_start.epochs,
+        learning_rate=warm_start.learning_rate,
+        warm_start=None,
+    )
+    before = [] if start_from else [settled(recipe(warm_start.recipe), splits, start, None)]
+    trainings = [*before, restoring, wanted]
+    labels = [f"[{place}/{len(trainings)} {each.name}] " for place, each in enumerate(trainings, start=1)]
     if run.is_fresh():
-        parts = ", ".join(f"{name} ({count} epochs)" for name, count in zip(stages, epochs, strict=True))
-        say(f"{len(stages)} trainings, one after the other: {parts}; what is finished is not done again")
+        parts = ", ".join(f"{each.name} ({each.epochs} epochs)" for each in trainings)
+        say(f"{len(trainings)} trainings, one after the other: {parts}; what is finished is not done again")
         for each in before:
-            _train_one(each, start, splits, device, labels[0])
-        network = _restored_network(
-            wanted, wanted.warm_start, folder / RESTORING, start, splits, device, labels[-2]
-        )
-        task.model.load_state_dict(network.state_dict())
-    return fit(task, replace(fit_settings(wanted), stage=labels[-1]), run, task.make_optimizer)
+            _train_settled(each, start, splits, device, None, stage=labels[0])
+        fitting = RestoringTask(restoring, splits, device, load_run(start)[1])
+        fitted = RunFolder(run.folder / RESTORING, _about(restoring, splits))
+        fit(fitting, replace(fit_settings(restoring), stage=labels[-2]), fitted)
+        fitted.load_best(fitting.model)
+        task.model.load_state_dict(fitting.model.state_dict())
+    return labels[-1]

@@ -65,7 +65,7 @@ def test_a_picture_is_answered_by_the_network_as_it_is_and_by_one_trained_on_wit
     network: Bundle, data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     small = tiny(recipe("cifar10_unprotected"))
-    monkeypatch.setitem(RECIPES, "cifar10_unprotected", lambda: small)
+    monkeypatch.setitem(RECIPES, "cifar10_unprotected", small)
     wanted = request_for(network.directory, data, tmp_path)
     points = measure_front(wanted, CPU, quiet)["points"]
     assert [point["codec"] for point in points] == ["jpeg-q5", "raw"]
