@@ -52,7 +52,7 @@ from siftfunnel.lab.study.study import (
 from siftfunnel.lab.training.checkpoints import RunFolderError
 
 KIND = "figure2"
-DEFAULT_ATTACKS = ("rmle", "generative-black-box", "residual")
+DEFAULT_ATTACKS = ("rmle", "generative-gray-box", "residual")
 
 BLOCK_NAMES = {
     "cnn": ("block 1", "block 2", "block 3", "block 4"),
