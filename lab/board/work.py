@@ -1,0 +1,72 @@
+"""What an edge half costs the device: parameters and multiply-adds, counted in its graph."""
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+from siftfunnel.shared.bundle import EDGE, Bundle
+
+
+@dataclass(frozen=True)
+class Work:
+    """Parameters and multiply-adds for one picture, and where the network is cut."""
+
+    parameters: int
+    macs: int | None
+    cut: str
+
+
+def work_of_bundle(bundle: Bundle) -> Work:
+    """Of a bundle's edge half; parameters as they were trained, where its report says so."""
+    parameters, macs = _counted_file(bundle.path(EDGE), bundle.digest)
+    trained = bundle.report().get("edge_parameters", parameters)
+    return Work(trained, macs, bundle.manifest.split_point)
+
+
+def work_of_recipe(stored: Mapping[str, Any]) -> Work:
+    """Of the network that a recipe trains, as it would be exported."""
+    chosen = {key: stored[key] for key in ("family", "defence", "width", "input_size")}
+    return _of_network(json.dumps(chosen, sort_keys=True))
+
+
+@cache
+def _of_network(chosen: str) -> Work:
+    from siftfunnel.lab.defences.registry import defence_from_json
+    from siftfunnel.lab.graphs.folding import folded_copy
+    from siftfunnel.lab.graphs.writing import write_onnx
+    from siftfunnel.lab.networks.split import count_parameters
+
+    recipe = json.loads(chosen)
+    side, defence = recipe["input_size"], defence_from_json(recipe["defence"])
+    # how many classes there are is the cloud half's business
+    network = defence.build(recipe["family"], width=recipe["width"], input_size=side, num_classes=10).eval()
+    graph = write_onnx(
+        folded_copy(network.edge), input_name="image", input_shape=(3, side, side), output_name="feature"
+    )
+    return Work(count_parameters(network.edge), _counted(graph)[1], network.split_point)
+
+
+@cache
+def _counted_file(path: Path, digest: str) -> tuple[int, int | None]:
+    return _counted(path.read_bytes())
+
+
+def _counted(graph: bytes) -> tuple[int, int | None]:
+    """Parameters, and multiply-adds of one picture; None where a shape that they depend on is not known."""
+    import onnx
+
+    from siftfunnel.lab.onnx_graphs import weights
+    from siftfunnel.lab.split.cuts import MULTIPLY_ADDS, multiply_adds, parameter_counts
+
+    model = onnx.load_from_string(graph)
+    batch = model.graph.input[0].type.tensor_type.shape.dim[0]
+    batch.dim_value = frames = batch.dim_value or 1
+    known = onnx.shape_inference.infer_shapes(model, data_prop=True).graph
+    seen = [*known.input, *known.value_info, *known.output]
+    shapes = {one.name: tuple(dim.dim_value for dim in one.type.tensor_type.shape.dim) for one in seen}
+    shapes |= {name: tuple(tensor.dims) for name, tensor in weights(model.graph).items()}
+    works = [multiply_adds(node, shapes) for node in known.node if node.op_type in MULTIPLY_ADDS]
+    return sum(parameter_counts(model.graph).values()), sum(works) // frames if all(works) else None
