@@ -7,11 +7,15 @@ board. A claim counts where the lower end of its 95 % interval lies above our be
 
 import hashlib
 from collections.abc import Iterable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
+from pydantic import TypeAdapter
+from pydantic.dataclasses import dataclass
+
 from siftfunnel.lab.board.entry import (
-    MOST_ENTRY_BYTES,
+    CONFIG,
     BoardError,
     Count,
     Digest,
@@ -20,39 +24,29 @@ from siftfunnel.lab.board.entry import (
     Leak,
     Link,
     Name,
-    Part,
     Text,
-    made,
-    parsed,
+    naming,
     read_board,
-    read_text,
+    read_file,
 )
 from siftfunnel.lab.metrics.intervals import accuracy_interval
-from siftfunnel.shared.files import write_file
 
 if TYPE_CHECKING:
     from torch import Tensor
 
-CLAIMS = "attacks"
-TENSOR = "x_NCHW"
+CLAIMS, TENSOR = "attacks", "x_NCHW"
 
 
-class Claim(Part):
+@dataclass(config=CONFIG, frozen=True)
+class Claim:
     """An outside attack on an entry: the form, and what scoring found.
 
     Attributes:
-        id: Its own name, and its file's.
-        entry: The entry that it is about.
         digest: Of the entry's bundle, so that a claim about another version does not count; None without one.
-        attack: What it is called.
-        by: Whose it is.
-        source: Where it is described, and its code to be had.
-        licence: Of that code.
+        source: Where it is described, and its code to be had, under ``licence``.
         access: What the attacker needs of the edge half.
-        frames: Observations of each picture that it uses.
         owns: Which pictures and what else the attacker has, in words.
-        restored_sha256: Of the file of restored pictures; None in a form that is handed in.
-        figures: What scoring found; None in a form that is handed in.
+        restored_sha256, figures: What scoring found; None in a form that is handed in.
         reproduced_by: Who ran the code and got the same; None while nobody else has.
     """
 
@@ -71,65 +65,66 @@ class Claim(Part):
     figures: Leak | None = None
     reproduced_by: Text | None = None
 
-    def beats(self, entry: Entry) -> tuple[str, ...]:
+    def beats(self, entry: Entry) -> list[str]:
         """What it beats of an entry as its file has it: ``decibels``, ``retrieval``, both or none."""
-        ours = entry.best_known
-        found: list[str] = []
-        if self.figures is None or ours is None or entry.suite is None or self.digest != entry.origin.digest:
-            return ()
-        if self.figures.psnr_ci95[0] > ours.psnr_db:
-            found.append("decibels")
-        best, share = entry.best_identity, self.figures.retrieval
-        pictures = entry.suite.attacked
-        if best and best.retrieval is not None and share is not None:
-            least = accuracy_interval(round(share * pictures), pictures)[0]
-            found += ["retrieval"] if least > best.retrieval else []
-        return tuple(found)
-
-    def known(self) -> Known:
-        """As the best known attack of an entry."""
-        assert self.figures is not None
-        told = self.figures.model_dump(mode="json")
-        told |= {"by": self.by, "source": self.source, "is_reproduced": self.reproduced_by is not None}
-        return made(Known, self.id, told)
+        ours, identity, suite, figures = entry.best_known, entry.best_identity, entry.suite, self.figures
+        if figures is None or ours is None or suite is None or self.digest != entry.origin.digest:
+            return []
+        found = ["decibels"] if figures.psnr_ci95[0] > ours.leak.psnr_db else []
+        if identity and figures.retrieval is not None:
+            least = accuracy_interval(round(figures.retrieval * suite.attacked), suite.attacked)[0]
+            found += ["retrieval"] if least > (identity.leak.identified or 0) else []
+        return found
 
 
 def with_claims(entry: Entry, claims: Iterable[Claim]) -> Entry:
     """An entry as the page shows it: with outside attacks that beat what its file knows."""
-    scored = [claim for claim in claims if claim.entry == entry.id and claim.figures]
-    of_it = [(claim.beats(entry), claim.known()) for claim in scored]
-    best = [known for what, known in of_it if "decibels" in what]
-    identity = [known for what, known in of_it if "retrieval" in what]
-    changed = {}
-    if best:
-        changed["best_known"] = max(best, key=lambda known: known.psnr_db)
-    if identity:
-        changed["best_identity"] = max(identity, key=lambda known: known.retrieval or 0)
-    return entry.model_copy(update=changed)
+    fields = {"decibels": ("best_known", "psnr_db"), "retrieval": ("best_identity", "retrieval")}
+    for what, (field, figure) in fields.items():
+        better = [each for each in claims if each.entry == entry.id and what in each.beats(entry)]
+        if better:
+            best = max(better, key=lambda each: getattr(each.figures, figure))
+            assert best.figures is not None
+            known = Known(best.figures, best.by, best.source, best.reproduced_by is not None)
+            entry = replace(entry, **{field: known})
+    return entry
 
 
 def read_claims(board: Path) -> list[Claim]:
     """Every outside attack on a board.
 
     Raises:
-        BoardError: one that cannot be used, or was not scored.
+        BoardError: one that cannot be used.
     """
-    found = [read_claim(path) for path in sorted((board / CLAIMS).glob("*.json"))]
-    for claim in found:
-        if claim.figures is None:
-            raise BoardError(
-                f"{board / CLAIMS}: claim {claim.id!r} was not scored; run `siftfunnel lab board add-attack`"
-            )
-    return found
+    return [read_file(Claim, path) for path in sorted((board / CLAIMS).glob("*.json"))]
 
 
-def read_claim(path: Path) -> Claim:
-    """A form that is handed in, or a claim on the board.
+def read_form(path: Path) -> Claim:
+    """A form that is handed in, however it is written.
 
     Raises:
-        BoardError: a field that is missing, unknown or ill-typed.
+        BoardError: it cannot be read, or a field is missing, unknown or ill-typed.
     """
-    return parsed(Claim, read_text(path, MOST_ENTRY_BYTES), str(path))
+    try:
+        text = path.read_text(encoding="utf-8")
+    except (OSError, ValueError) as error:
+        raise BoardError(f"{path}: cannot be read: {error}") from None
+    with naming(str(path)):
+        return TypeAdapter(Claim).validate_json(text)
+
+
+def check_claims(board: Path) -> Iterator[str]:
+    """What is wrong with the outside attacks on a board: one a line."""
+    entries = {entry.id: entry for entry in read_board(board)}
+    for claim in read_claims(board):
+        entry = entries.get(claim.entry)
+        if entry is None:
+            yield f"attack {claim.id}: there is no entry {claim.entry!r}"
+        elif not claim.beats(entry):
+            yield (
+                f"attack {claim.id}: does not beat {claim.entry} beyond its interval, is not scored, or is of "
+                "another bundle; score it with `siftfunnel lab board add-attack`, or take it off"
+            )
 
 
 def score_claim(claim: Claim, entry: Entry, restored: Path, originals_NCHW: "Tensor") -> Claim:
@@ -144,58 +139,48 @@ def score_claim(claim: Claim, entry: Entry, restored: Path, originals_NCHW: "Ten
     Raises:
         BoardError: the file is no such file, or is of other pictures.
     """
-    from siftfunnel.lab.attacks.victim import to_floats
-    from siftfunnel.lab.evaluation.scores import scores_of
-
-    pixels = _restored(restored)
-    wanted = tuple(originals_NCHW.shape)
-    if str(pixels.dtype) != "torch.uint8" or tuple(pixels.shape) != wanted:
-        raise BoardError(
-            f"{restored}: {TENSOR} is {pixels.dtype} {tuple(pixels.shape)}; an attack on {entry.id} hands in "
-            f"uint8 {wanted}, one picture for each that was attacked, in their order"
-        )
-    scores = scores_of(originals_NCHW, to_floats(pixels.permute(0, 2, 3, 1)))
-    standard = scores["standard"]
-    figures = {
-        "attack": claim.attack,
-        "frames": claim.frames,
-        "psnr_db": standard["psnr_db"]["mean"],
-        "psnr_ci95": standard["psnr_db"]["ci95"],
-        "ssim": standard["ssim"]["mean"],
-        "retrieval": scores["retrieval_rank1"],
-        "identity": {},
-    }
-    digest = hashlib.sha256(restored.read_bytes()).hexdigest()
-    return claim.model_copy(update={"restored_sha256": digest, "figures": made(Leak, claim.id, figures)})
-
-
-def _restored(path: Path) -> "Tensor":
+    import torch
     from safetensors import SafetensorError
     from safetensors.torch import load_file
 
+    from siftfunnel.lab.evaluation.scores import scores_of
+
     try:
-        return load_file(path)[TENSOR]
+        pixels = load_file(restored)[TENSOR]
     except (OSError, SafetensorError, KeyError) as error:
-        raise BoardError(f"{path}: is no safetensors file with a tensor {TENSOR} ({error})") from None
+        raise BoardError(f"{restored}: is no safetensors file with a tensor {TENSOR} ({error})") from None
+    if pixels.dtype != torch.uint8 or pixels.shape != originals_NCHW.shape:
+        raise BoardError(
+            f"{restored}: {TENSOR} is {pixels.dtype} {tuple(pixels.shape)}; an attack on {entry.id} hands in "
+            f"uint8 {tuple(originals_NCHW.shape)}, one picture for each that was attacked, in their order"
+        )
+    scores = scores_of(originals_NCHW, pixels.float() / 255)
+    psnr, ssim = (scores["standard"][key] for key in ("psnr_db", "ssim"))
+    figures = Leak(
+        claim.attack, claim.frames, psnr["mean"], psnr["ci95"], ssim["mean"], scores["retrieval_rank1"], {}
+    )
+    return replace(claim, figures=figures, restored_sha256=hashlib.sha256(restored.read_bytes()).hexdigest())
 
 
-def write_claim(board: Path, claim: Claim) -> Path:
-    """Put a claim on the board and say where it lies."""
-    path = board / CLAIMS / f"{claim.id}.json"
-    path.parent.mkdir(parents=True, exist_ok=True)
-    write_file(path, claim.model_dump_json(indent=1) + "\n")
-    return path
+def attacked_pictures(entry: Entry, data: Path | None, cache: Path | None) -> "Tensor":
+    """The attacked pictures of an entry in [0, 1], in their order.
 
+    Raises:
+        BoardError: no suite attacked it, or its pictures are not those that are here.
+        DataError: the data set is not here.
+    """
+    import torch
 
-def check_claims(board: Path) -> Iterator[str]:
-    """What is wrong with the outside attacks on a board: one a line."""
-    entries = {entry.id: entry for entry in read_board(board)}
-    for claim in read_claims(board):
-        entry = entries.get(claim.entry)
-        if entry is None:
-            yield f"attack {claim.id}: there is no entry {claim.entry!r}"
-        elif not claim.beats(entry):
-            yield (
-                f"attack {claim.id}: no longer beats {claim.entry} beyond its interval, or is of another "
-                "bundle; take it off, or score it anew"
-            )
+    from siftfunnel.lab.attacks.victim import to_floats
+    from siftfunnel.lab.data.datasets import load_splits
+
+    if entry.suite is None:
+        raise BoardError(f"{entry.id}: no suite has attacked it, so there is nothing to beat yet")
+    splits = load_splits(entry.dataset, data, cache, size=entry.input[0])
+    images, wanted = splits.test.spread(entry.suite.attacked), entry.suite.attacked_sha256
+    if wanted is not None and images.pixels_sha256() != wanted:
+        raise BoardError(
+            f"{entry.id}: the pictures of {entry.dataset} here are not those that were attacked (SHA-256 "
+            f"{images.pixels_sha256()[:12]}, not {wanted[:12]}); use the files that its data set names"
+        )
+    return to_floats(torch.from_numpy(images.images_NHWC))

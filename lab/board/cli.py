@@ -1,7 +1,6 @@
 """``siftfunnel lab board``: put a network on the board, check entries, make the page."""
 
 import argparse
-from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -12,12 +11,16 @@ if TYPE_CHECKING:
     from siftfunnel.lab.board.entry import Entry
     from siftfunnel.lab.board.sources import Bundles
 
-ADD_EPILOG = """\
+EPILOG = """\
 SOURCE is a bundle (its folder or name), which is attacked by the suite as far as that is not done yet; or a
 result: a row of `siftfunnel lab run`, a front, a table of own networks, an audit's report.json. Without one,
-every result that the repository keeps is read. Examples:
-  siftfunnel lab board add my-bundle --images PICTURES
-  siftfunnel lab board add lab/results/cpu/cifar10-cnn-siftfunnel.json"""
+every result that the repository keeps is read, and entries that none gives any more are taken off."""
+ACTIONS = {
+    "add": "make entries of a bundle, measuring what is missing, or of results",
+    "add-attack": "score an attack from outside, and put it on the board where it beats ours",
+    "check": "hold entries against the results and bundles that they name; exit 1 where one differs",
+    "page": "make one page of all entries, which needs nothing but itself",
+}
 
 
 def add_board_parser(commands: Any) -> None:
@@ -29,78 +32,48 @@ def add_board_parser(commands: Any) -> None:
         "entries and attacks from outside in board/README.md, and a page made of them.",
     )
     actions = parser.add_subparsers(title="actions", metavar="ACTION", required=True)
-    _add_add(actions)
-    _add_attack(actions)
-    check = actions.add_parser(
-        "check",
-        help="hold entries against the results and bundles that they name",
-        description="Hold entries against the results and bundles that they name; exit 1 where one differs.",
+    made = {name: actions.add_parser(name, help=told, description=told) for name, told in ACTIONS.items()}
+    for name, action in made.items():
+        action.add_argument("--board", type=Path, metavar="DIR", help="the board (default: the repository's)")
+        action.set_defaults(run=RUNS[name])
+        if name != "page":
+            action.add_argument(
+                "--bundles", type=Path, nargs="+", default=[], metavar="DIR", help="besides the shipped ones"
+            )
+            add_common(action)
+    _add_add(made["add"])
+    made["add-attack"].add_argument("claim", type=Path, metavar="CLAIM", help="the form; see board/README.md")
+    made["add-attack"].add_argument(
+        "restored", type=Path, metavar="RESTORED", help="restored pictures, safetensors with uint8 x_NCHW"
     )
-    check.add_argument("entries", nargs="*", metavar="ENTRY", help="names of entries (default: all)")
-    check.add_argument("--measure", action="store_true", help="measure bytes and accuracy of bundles anew")
-    page = actions.add_parser(
-        "page",
-        help="make the page",
-        description="Make one page of all entries, which needs nothing but itself.",
+    made["add-attack"].add_argument("--reproduced-by", metavar="NAME", help="who ran the attack's code")
+    made["check"].add_argument("entries", nargs="*", metavar="ENTRY", help="names of entries (default: all)")
+    made["check"].add_argument(
+        "--measure", action="store_true", help="measure bytes and accuracy of bundles anew"
     )
-    page.add_argument(
+    made["page"].add_argument(
         "--out", type=Path, default=Path("runs") / "board.html", metavar="FILE", help="(default: %(default)s)"
     )
-    for action, run in ((check, run_check), (page, run_page)):
-        _add_places(action)
-        action.set_defaults(run=run)
-    add_common(check)
 
 
-def _add_places(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--board", type=Path, metavar="DIR", help="the board (default: the repository's)")
-    parser.add_argument(
-        "--bundles", type=Path, nargs="+", default=[], metavar="DIR", help="bundles, besides the shipped ones"
-    )
-
-
-def _add_add(actions: Any) -> None:
-    add = actions.add_parser(
-        "add",
-        help="make entries of a bundle or of results",
-        description="Make the entry of a bundle, measuring what is missing, or entries of results.",
-        epilog=ADD_EPILOG,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
+def _add_add(add: argparse.ArgumentParser) -> None:
+    add.epilog = EPILOG
     add.add_argument(
         "sources", nargs="*", metavar="SOURCE", help="a bundle or a result (default: all results)"
     )
     add.add_argument("--only", type=names, default=(), metavar="ENTRY,...", help="of several, these alone")
     add.add_argument("--images", type=Path, metavar="DIR", help="your own pictures, for a bundle")
     add.add_argument("--dataset", metavar="NAME", help="data set for a bundle (default: its own)")
+    add.add_argument("--codec", metavar="NAME", help="the codec that is overheard (default: recommended)")
+    default = "standard" if "standard" in BUDGET_NAMES else "cpu"
     add.add_argument(
-        "--codec", metavar="NAME", help="the bundle's codec that is overheard (default: recommended)"
-    )
-    add.add_argument(
-        "--budget", choices=BUDGET_NAMES, default="cpu", help="of the suite's (default: %(default)s)"
+        "--budget", choices=BUDGET_NAMES, default=default, help="the suite's (default: %(default)s)"
     )
     add.add_argument("--by", metavar="NAME", help="who makes the entry")
     add.add_argument("--licence", metavar="TEXT", help="of the bundle")
     add.add_argument(
         "--link", dest="links", action="append", metavar="URL", help="where the bundle can be had"
     )
-    _add_places(add)
-    add_common(add)
-    add.set_defaults(run=run_add)
-
-
-def _add_attack(actions: Any) -> None:
-    attack = actions.add_parser(
-        "add-attack",
-        help="score an attack from outside, and put it on the board where it beats ours",
-        description="Score what an attack restored, and put it on the board where it beats ours.",
-    )
-    attack.add_argument("claim", type=Path, metavar="CLAIM", help="the form, JSON; see board/README.md")
-    attack.add_argument("restored", type=Path, metavar="RESTORED", help="safetensors with uint8 x_NCHW")
-    attack.add_argument("--reproduced-by", metavar="NAME", help="who ran the attack's code to get these")
-    _add_places(attack)
-    add_common(attack)
-    attack.set_defaults(run=run_add_attack)
 
 
 def _board(args: argparse.Namespace) -> Path:
@@ -109,63 +82,79 @@ def _board(args: argparse.Namespace) -> Path:
     return Path(args.board or BOARD)
 
 
-def _bundles(places: Sequence[Path]) -> "Bundles":
-    """Every bundle at hand by digest: the shipped ones, and those of these folders."""
+def _bundles(args: argparse.Namespace) -> "Bundles":
+    """Every bundle at hand by digest: the shipped ones, and those of ``--bundles``."""
     from siftfunnel.shared.bundle import EDGE, Bundle, find_bundles
     from siftfunnel.shared.bundle_search import shipped_folder
 
-    found = find_bundles(*shipped_folder("bundles"), *places, need=(EDGE,))
+    found = find_bundles(*shipped_folder("bundles"), *args.bundles, need=(EDGE,))
     return {each.digest: each for each in found if isinstance(each, Bundle)}
+
+
+def _audited(named: str, args: argparse.Namespace, bundles: "Bundles") -> "tuple[Path, Bundles]":
+    """The report of a bundle, attacked as far as its run folder does not say so, and it among the bundles."""
+    device = prepare_torch(args.device, args.threads)
+    from siftfunnel.lab.audit.audit import REPORT, audit
+    from siftfunnel.lab.audit.budgets import budget
+    from siftfunnel.lab.audit.subject import Request
+    from siftfunnel.lab.evaluation.places import default_out
+    from siftfunnel.lab.targets.target import target_at
+    from siftfunnel.shared.bundle_search import find_bundle
+
+    bundle, target = find_bundle(named), target_at(named, device)
+    heard = args.codec or target.heard or "features"
+    out = default_out(f"{target.name}-{heard}-{args.budget}", target.digest)
+    told = {key: getattr(args, key) for key in ("data", "cache", "dataset", "images", "codec")}
+    audit(target, Request(out=out, budget=budget(args.budget), **told), say)
+    return out / REPORT, {**bundles, bundle.digest: bundle}
 
 
 def run_add(args: argparse.Namespace) -> int:
     """Make entries and say where they lie."""
-    from siftfunnel.lab.board.adding import Maker, add_bundle, repository_results, told_by
-    from siftfunnel.lab.board.entry import BoardError, write_entry
+    from siftfunnel.lab.board.entry import BoardError, put_file, said_by
     from siftfunnel.lab.board.sheets import write_sheet
-    from siftfunnel.lab.board.sources import entries_of
+    from siftfunnel.lab.board.sources import entries_of, repository_results, take_off
 
-    bundles, maker = _bundles(args.bundles), Maker(args.by, args.licence, tuple(args.links or ()))
-    written = 0
-    for source in args.sources or [str(path) for path in repository_results()]:
-        if Path(source).is_file():
-            entries = entries_of(Path(source), bundles)
-        else:
-            device = prepare_torch(args.device, args.threads)
-            entries, bundles = add_bundle(source, args, device, bundles)
-        for entry in entries:
+    bundles, written = _bundles(args), []
+    for source in args.sources or repository_results():
+        path = Path(source)
+        if not path.is_file():
+            path, bundles = _audited(source, args, bundles)
+        for entry in entries_of(path, bundles):
             if not args.only or entry.id in args.only:
-                place = write_entry(_board(args), told_by(entry, maker))
-                write_sheet(_board(args), entry, bundles)
-                written += 1
-                print(place)
+                told = said_by(entry, args.by, args.licence, args.links)
+                print(put_file(_board(args) / "entries", told))
+                write_sheet(_board(args), told, bundles)
+                written.append(entry.id)
     if not written:
-        raise BoardError("no entry was made: no source gives one that --only names")
+        raise BoardError("no entry was made: no source gives one, or none that --only names")
+    for gone in () if args.sources or args.only else take_off(_board(args), written):
+        print(f"{gone}: taken off, for no result gives it any more")
     return 0
 
 
 def run_add_attack(args: argparse.Namespace) -> int:
     """Score a claim; exit 1 where it beats nothing."""
-    from siftfunnel.lab.board.adding import attacked_pictures
-    from siftfunnel.lab.board.claims import read_claim, score_claim, write_claim
-    from siftfunnel.lab.board.entry import read_entry
+    from dataclasses import replace
 
-    claim = read_claim(args.claim)
-    entry = read_entry(_board(args) / "entries" / f"{claim.entry}.json")
+    from siftfunnel.lab.board.claims import CLAIMS, attacked_pictures, read_form, score_claim
+    from siftfunnel.lab.board.entry import Entry, put_file, read_file
+
+    claim = read_form(args.claim)
+    entry = read_file(Entry, _board(args) / "entries" / f"{claim.entry}.json")
     originals = attacked_pictures(entry, args.data, args.cache)
-    scored = score_claim(claim, entry, args.restored, originals)
-    scored = scored.model_copy(update={"reproduced_by": args.reproduced_by})
+    scored = replace(score_claim(claim, entry, args.restored, originals), reproduced_by=args.reproduced_by)
     beaten, figures, ours = scored.beats(entry), scored.figures, entry.best_known
     assert figures is not None
     assert ours is not None
     print(
-        f"{claim.attack}: {figures.psnr_db} dB {list(figures.psnr_ci95)}, retrieval {figures.retrieval}; "
-        f"best known for {entry.id}: {ours.psnr_db} dB ({ours.attack})"
+        f"{claim.attack}: {figures.psnr_db} dB {list(figures.psnr_ci95)}, {figures.retrieval} found again; "
+        f"best known for {entry.id}: {ours.leak.psnr_db} dB ({ours.leak.attack})"
     )
     if not beaten:
         print("it beats neither beyond its 95 % interval, so nothing is put on the board")
         return 1
-    print(f"{write_claim(_board(args), scored)}: beats ours in {' and '.join(beaten)}")
+    print(f"{put_file(_board(args) / CLAIMS, scored)}: beats ours in {' and '.join(beaten)}")
     return 0
 
 
@@ -173,9 +162,8 @@ def _chosen(args: argparse.Namespace) -> "list[Entry]":
     from siftfunnel.lab.board.entry import BoardError, read_board
 
     entries = read_board(_board(args))
-    missing = set(args.entries) - {entry.id for entry in entries}
-    if missing:
-        raise BoardError(f"no entry {sorted(missing)[0]!r} is on the board in {_board(args)}")
+    if missing := set(args.entries) - {entry.id for entry in entries}:
+        raise BoardError(f"no entry {min(missing)!r} is on the board in {_board(args)}")
     return [entry for entry in entries if not args.entries or entry.id in args.entries]
 
 
@@ -184,18 +172,15 @@ def run_check(args: argparse.Namespace) -> int:
     from siftfunnel.lab.board.checking import check_entry, measured_again
     from siftfunnel.lab.board.claims import check_claims
 
-    bundles, refused = _bundles(args.bundles), 0
+    bundles, refused = _bundles(args), 0
     for entry in _chosen(args):
-        checked = check_entry(entry, bundles)
-        differences = list(checked.differences)
+        says, differences = check_entry(entry, bundles)
         bundle = bundles.get(entry.origin.digest or "")
         if args.measure and bundle is not None:
             say(f"{entry.id}: measuring")
             differences += measured_again(entry, bundle, args.data, args.cache)
         refused += bool(differences)
-        print(f"{entry.id}: " + ("refused" if differences else f"follows from {checked.says}"))
-        for difference in differences:
-            print(f"  {difference}")
+        print("\n  ".join([f"{entry.id}: " + ("refused" if differences else says), *differences]))
     for problem in check_claims(_board(args)):
         refused += 1
         print(problem)
@@ -214,3 +199,6 @@ def run_page(args: argparse.Namespace) -> int:
     write_page(entries, board, args.out)
     print(f"{args.out}: {len(entries)} entries")
     return 0
+
+
+RUNS = {"add": run_add, "add-attack": run_add_attack, "check": run_check, "page": run_page}

@@ -1,27 +1,27 @@
 """An entry of the board: one small JSON file, its declared fields, and what must be true among them.
 
-Figures are rounded as they are read, so that an entry made twice of the same results is the same bytes.
+Figures are rounded as they are read, so that an entry made twice of the same results is the same bytes; a
+file that is not written in this one way (order, digits, types) is refused, whatever it says.
 """
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, Any, Literal, TypeVar
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import AfterValidator, ConfigDict, Field, TypeAdapter, ValidationError
+from pydantic.dataclasses import dataclass
 
 from siftfunnel.lab.metrics.intervals import accuracy_interval
 from siftfunnel.shared.files import read_regular, write_file
 
-SCHEMA = 1
-MANY_FRAMES = 16
-MOST_ENTRY_BYTES = 64 * 1024
-ROUNDING = 1e-9
 BOARD = Path(__file__).resolve().parents[2] / "board"
 """The repository's own board; a package that was installed without the repository has none."""
-
-
-Kind = TypeVar("Kind", bound=BaseModel)
+MOST_ENTRY_BYTES = 64 * 1024
+ROUNDED_SHARE = 2e-3
+CONFIG = ConfigDict(extra="forbid", allow_inf_nan=False)
 
 
 class BoardError(ValueError):
@@ -29,45 +29,22 @@ class BoardError(ValueError):
 
 
 def _rounded(digits: int) -> AfterValidator:
-    return AfterValidator(lambda value: round(float(value), digits))
+    return AfterValidator(lambda value: round(value, digits))
 
 
 Decibels = Annotated[float, Field(ge=-20, le=100), _rounded(2)]
 Share = Annotated[float, Field(ge=0, le=1), _rounded(4)]
-Bytes = Annotated[float, Field(gt=0), _rounded(1)]
 Text = Annotated[str, Field(min_length=1, max_length=600)]
 Name = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9.@_-]{0,99}$")]
 Digest = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
 Count = Annotated[int, Field(ge=1)]
+Work = Annotated[int, Field(ge=0)]
 Link = Annotated[str, Field(pattern=r"^https://[^\s\"<>]+$", max_length=300)]
 
 
-class Part(BaseModel):
-    """What all parts of an entry are: nothing unknown, nothing converted, no NaN."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True, strict=True, allow_inf_nan=False)
-
-
-class Network(Part):
-    """What runs on the device.
-
-    Attributes:
-        name: As its authors call it.
-        cut: After which part of it the feature leaves the device.
-        input: Height and width of a picture in pixels.
-        edge_parameters: On the device; None of a picture codec.
-        edge_macs: Multiply-adds on the device for one picture.
-    """
-
-    name: Text
-    cut: Text
-    input: tuple[Count, Count]
-    edge_parameters: Annotated[int, Field(ge=0)] | None
-    edge_macs: Annotated[int, Field(ge=0)] | None
-
-
-class Answers(Part):
-    """How good the answers are: by labels, by the whole network's best class, or by how far outputs move."""
+@dataclass(config=CONFIG, frozen=True)
+class Answers:
+    """How good answers are: by labels, by the whole network's best class, or by how far outputs move."""
 
     measure: Literal["accuracy", "agreement", "likeness"]
     value: Share
@@ -75,55 +52,51 @@ class Answers(Part):
     pictures: Count
 
 
-class Sent(Part):
-    """Mean bytes of a frame, and what makes them: a codec's name, or an estimate where there is no codec."""
+@dataclass(config=CONFIG, frozen=True)
+class Leak:
+    """What one attack restored: means over the attacked pictures, ``retrieval`` the share found again.
 
-    mean: Bytes
-    codec: Text
-    is_estimate: bool
-
-
-class Leak(Part):
-    """What one attack restored.
-
-    Attributes:
-        attack: What it is called.
-        frames: Observations of each picture that it averages.
-        psnr_db: Mean over the attacked pictures.
-        psnr_ci95: Its 95 % interval over pictures.
-        ssim: Mean.
-        retrieval: Share of pictures found again among all attacked ones by what was restored of them.
-        identity: Further figures of identity by name, as the suite calls them.
+    ``frames`` are the observations of each picture that it averages; ``identity`` has what else of identity
+    the suite measures, by the suite's names.
     """
 
     attack: Text
     frames: Count
     psnr_db: Decibels
     psnr_ci95: tuple[Decibels, Decibels]
-    ssim: Annotated[float, Field(ge=-1, le=1), _rounded(3)] | None
+    ssim: Annotated[float, Field(ge=-1, le=1), _rounded(3)]
     retrieval: Share | None
     identity: dict[Text, Annotated[float, _rounded(4)]]
 
+    @property
+    def identified(self) -> float | None:
+        """Share of pictures that it betrays, by pixels or by a judge's embedding, whichever is more."""
+        shares = (self.retrieval, self.identity.get("reidentified_rank1"))
+        return max((share for share in shares if share is not None), default=None)
 
-class Known(Leak):
+
+@dataclass(config=CONFIG, frozen=True)
+class Known:
     """The best known attack: whose it is, where it can be had, and whether somebody else got the same."""
 
+    leak: Leak
     by: Text
     source: Text
-    is_reproduced: bool
+    is_reproduced: bool = True
 
 
-class Suite(Part):
+@dataclass(config=CONFIG, frozen=True)
+class Suite:
     """The attacks, on equal terms for all entries of one name, version and budget.
 
     Attributes:
         attacks: Names of those that ran.
-        attacked: Pictures attacked.
-        attacked_sha256: Of their pixels, where the result says it.
-        auxiliary: The attacker's own pictures, where there are any.
+        attacked: Pictures attacked, and where the result says it the SHA-256 of their pixels.
+        auxiliary: The attacker's own pictures, where that is known.
         heard: What is overheard: a codec's name, or that there is none.
         from_1: The strongest from one frame of each picture.
         from_16: The strongest from up to sixteen, where the device draws noise; else None.
+        telling: The one that betrays most pictures, from however many frames; None where none is counted.
         agreement: How well this budget agrees with the thorough one, where that was measured.
     """
 
@@ -137,19 +110,21 @@ class Suite(Part):
     heard: Text
     from_1: Leak
     from_16: Leak | None
-    agreement: Text | None
+    telling: Leak | None
+    agreement: Text | None = None
+
+    @property
+    def leak(self) -> Leak:
+        """The strongest, however many frames it takes."""
+        return self.from_16 or self.from_1
 
 
-class Bound(Part):
-    """One statement of a certificate: what no attacker can beat, in dB of the mean MSE (less is stronger).
+@dataclass(config=CONFIG, frozen=True)
+class Bound:
+    """A statement of a certificate: no attacker's mean error is below this, in dB of the mean MSE.
 
-    Attributes:
-        kind: Which theorem.
-        says: What is bounded, on which pictures, and what is not said.
-        frames: Frames of each picture for which it holds.
-        pictures: How many it is about.
-        mse_db: No attacker's mean error is smaller than this.
-        attack_mse_db: The attack's on the same pictures.
+    ``says`` has what is bounded, on which pictures, and what is not said; ``attack_mse_db`` is the attack's
+    on the same pictures.
     """
 
     kind: Text
@@ -160,7 +135,8 @@ class Bound(Part):
     attack_mse_db: Decibels | None
 
 
-class Flag(Part):
+@dataclass(config=CONFIG, frozen=True)
+class Flag:
     """What has to be said aloud of a figure."""
 
     about: Text
@@ -168,42 +144,48 @@ class Flag(Part):
     text: Text
 
 
-class Origin(Part):
-    """Where the figures come from.
+@dataclass(config=CONFIG, frozen=True)
+class Origin:
+    """Where figures come from: a result below the repository's root, if it is there, a bundle, a maker."""
 
-    Attributes:
-        kind: What was read.
-        file: The result in the repository that they follow from, below its root; None where it is not there.
-        pick: Which part of that file.
-        bundle: The bundle's name, with its digest.
-        by: Who made the entry.
-        links: Where bundle, code or paper can be had.
-    """
-
-    kind: Literal["study", "front", "own-networks", "audit"]
+    kind: Text
     file: Text | None
-    pick: Text | None
     bundle: Text | None
     digest: Digest | None
     by: Text
     licence: Text
     links: tuple[Link, ...]
     commit: Text | None
-    processor: Text | None
 
 
-class Entry(Part):
-    """One line of the board."""
+@dataclass(config=CONFIG, frozen=True)
+class Entry:
+    """One line of the board.
+
+    Attributes:
+        kind: What sends: a bundle, a trained row of the study, a network of somebody's own, a picture codec.
+        input: Height and width of a picture in pixels.
+        cut: After which part of the network the feature leaves the device.
+        edge_parameters, edge_macs: On the device; multiply-adds for one picture.
+        bytes_mean: Of a frame; ``codec`` says what makes them, or that they are an estimate.
+        best_known, best_identity: Of all that was tried, by mean PSNR and by pictures betrayed.
+    """
 
     schema_version: Literal[1]
     id: Name
     title: Text
     kind: Literal["bundle", "study", "own-network", "picture-codec"]
     dataset: Text
-    network: Network
+    input: tuple[Count, Count]
+    network: Text
+    cut: Text
+    edge_parameters: Work | None
+    edge_macs: Work | None
     defence: Text
     answers: Answers | None
-    sent: Sent
+    bytes_mean: Annotated[float, Field(gt=0), _rounded(1)]
+    codec: Text
+    is_estimate: bool
     suite: Suite | None
     best_known: Known | None
     best_identity: Known | None
@@ -211,133 +193,90 @@ class Entry(Part):
     flags: tuple[Flag, ...]
     origin: Origin
 
-    @model_validator(mode="after")
-    def _is_consistent(self) -> "Entry":
+    def __post_init__(self) -> None:
         if wrong := list(faults(self)):
             raise ValueError("; ".join(wrong))
-        return self
-
-    def to_text(self) -> str:
-        """The one way in which its file is written."""
-        return json.dumps(self.model_dump(mode="json"), indent=1, ensure_ascii=False) + "\n"
-
-    def leaks(self) -> dict[str, Leak]:
-        """Every figure of an attack, by the field that holds it."""
-        suite = self.suite
-        found = {"suite.from_1": suite and suite.from_1, "suite.from_16": suite and suite.from_16}
-        found |= {"best_known": self.best_known, "best_identity": self.best_identity}
-        return {name: leak for name, leak in found.items() if leak is not None}
 
 
 def faults(entry: Entry) -> Iterator[str]:
     """What cannot be true at once in an entry."""
-    for name, leak in entry.leaks().items():
+    suite, known, answers = entry.suite, entry.best_known, entry.answers
+    best = [each.leak for each in (known, entry.best_identity) if each]
+    for leak in [*best, *([suite.from_1, suite.leak] if suite else [])]:
         if not leak.psnr_ci95[0] <= leak.psnr_db <= leak.psnr_ci95[1]:
-            yield f"{name}: the mean PSNR {leak.psnr_db} lies outside of its interval {leak.psnr_ci95}"
-    if entry.answers is not None:
-        yield from _answer_faults(entry.answers)
-    if entry.suite is None:
-        if entry.best_known or entry.best_identity or entry.certificate:
+            yield f"{leak.attack}: mean PSNR {leak.psnr_db} lies outside of its interval {leak.psnr_ci95}"
+    if answers is not None and answers.measure != "likeness":
+        right = round(answers.value * answers.pictures)
+        wilson = [round(end, 4) for end in accuracy_interval(right, answers.pictures)]
+        if any(abs(one - end) > ROUNDED_SHARE for one, end in zip(answers.ci95, wilson, strict=True)):
+            yield f"answers: {right} of {answers.pictures} have the interval {wilson}, not {answers.ci95}"
+    if suite is None:
+        if known or entry.best_identity or entry.certificate:
             yield "best known attacks and certificates need a suite's figures beside them"
-    else:
-        yield from _suite_faults(entry, entry.suite)
+    elif suite.from_1.frames != 1 or suite.leak.psnr_db < suite.from_1.psnr_db:
+        yield "suite: from_1 takes one frame, and whoever has sixteen has the one too and cannot be weaker"
+    elif known is None or known.leak.psnr_db < suite.leak.psnr_db:
+        yield f"best_known: must be no weaker than the suite's {suite.leak.psnr_db} dB"
     for bound in entry.certificate:
-        if None not in (bound.mse_db, bound.attack_mse_db) and bound.attack_mse_db > bound.mse_db:  # type: ignore[operator]
-            yield (
-                f"certificate {bound.kind!r} is broken: an attack reaches {bound.attack_mse_db} dB, and none was "
-                f"to come nearer than {bound.mse_db} dB"
-            )
+        if bound.mse_db and bound.attack_mse_db and bound.attack_mse_db > bound.mse_db:
+            yield f"certificate {bound.kind!r} is broken: {bound.attack_mse_db} dB beat its {bound.mse_db} dB"
 
 
-def _answer_faults(answers: Answers) -> Iterator[str]:
-    low, high = answers.ci95
-    if not low <= answers.value <= high:
-        yield f"answers: {answers.value} lies outside of its interval {answers.ci95}"
-    elif answers.measure != "likeness":
-        wanted = accuracy_interval(round(answers.value * answers.pictures), answers.pictures)
-        if any(abs(one - other) > 2e-3 for one, other in zip(answers.ci95, wanted, strict=True)):
-            told = ", ".join(f"{end:.4f}" for end in wanted)
-            yield (
-                f"answers: {answers.value} of {answers.pictures} pictures has the interval [{told}] "
-                f"(Wilson), not {list(answers.ci95)}"
-            )
+Kind = TypeVar("Kind")
 
 
-def _suite_faults(entry: Entry, suite: Suite) -> Iterator[str]:
-    if suite.from_1.frames != 1:
-        yield f"suite.from_1: is of {suite.from_1.frames} frames"
-    if suite.from_16 is not None and suite.from_16.psnr_db < suite.from_1.psnr_db:
-        yield "suite.from_16: an attacker of sixteen frames has the one frame too, and cannot be weaker"
-    strongest = max(leak.psnr_db for leak in (suite.from_1, suite.from_16 or suite.from_1))
-    if entry.best_known is None or entry.best_known.psnr_db < strongest - ROUNDING:
-        yield f"best_known: must be no weaker than the suite's {strongest} dB"
+def to_text(value: Any) -> str:
+    """The one way in which an entry's or a claim's file is written."""
+    return json.dumps(as_json(value), indent=1, ensure_ascii=False) + "\n"
 
 
-def read_entry(path: Path) -> Entry:
-    """The entry in a file, which must be named after it and written as ``Entry.to_text`` does.
+def as_json(value: Any) -> Any:
+    """JSON values of a declared type's."""
+    return TypeAdapter(type(value)).dump_python(value, mode="json")
+
+
+@contextmanager
+def naming(place: str) -> Iterator[None]:
+    """Turn what a declared type refuses into a ``BoardError`` that names the place and the first field."""
+    try:
+        yield
+    except ValidationError as error:
+        first = error.errors(include_url=False)[0]
+        where, why = ".".join(map(str, first["loc"])), first.get("ctx", {}).get("error") or first["msg"]
+        raise BoardError(f"{place}: " + (f"field {where!r}: {why}" if where else str(why))) from None
+
+
+def read_file(kind: type[Kind], path: Path) -> Kind:
+    """A declared type in a file, which is named after its ``id`` and written as ``to_text`` does.
 
     Raises:
         BoardError: anything else; the text names file and field.
     """
-    text = read_text(path, MOST_ENTRY_BYTES)
-    entry = parsed(Entry, text, str(path))
-    if path.stem != entry.id:
-        raise BoardError(f"{path}: holds the entry {entry.id!r}; name the file {entry.id}.json")
-    if text != entry.to_text():
-        raise BoardError(
-            f"{path}: is not written as `siftfunnel lab board` writes it (order, digits, spaces), so changes "
-            "could not be read; make it with `siftfunnel lab board add`"
-        )
-    return entry
-
-
-def read_text(path: Path, most_bytes: int) -> str:
-    """A small file's text.
-
-    Raises:
-        BoardError: it is missing, too large or no file.
-    """
     try:
-        return read_regular(path, most_bytes).decode("utf-8", "replace")
+        text = read_regular(path, MOST_ENTRY_BYTES).decode("utf-8", "replace")
     except (OSError, ValueError) as error:
         raise BoardError(f"{path}: cannot be read: {error}") from None
+    with naming(str(path)):
+        value = TypeAdapter(kind).validate_json(text)
+    if text != to_text(value) or path.stem != value.id:  # type: ignore[attr-defined]  # all kinds have one
+        raise BoardError(
+            f"{path}: is not written or not named as `siftfunnel lab board` does it (order, digits, types, "
+            "spaces), so that changes could not be read; make it with that command"
+        )
+    return value
 
 
-def parsed(kind: type[Kind], text: str, place: str) -> Kind:
-    """JSON text as a declared type.
-
-    Raises:
-        BoardError: the first field that is missing, unknown, ill-typed or inconsistent.
-    """
-    try:
-        return kind.model_validate_json(text)
-    except ValidationError as error:
-        raise BoardError(f"{place}: {_first(error)}") from None
-
-
-def made(kind: type[Kind], place: str, values: Mapping[str, Any]) -> Kind:
-    """A declared type of values; the error names where they come from."""
-    return parsed(kind, json.dumps(values), place)
-
-
-def _first(error: ValidationError) -> str:
-    first: Mapping[str, Any] = error.errors(include_url=False)[0]
-    where = ".".join(str(part) for part in first["loc"])
-    why = str(first.get("ctx", {}).get("error") or first["msg"])
-    return f"field {where!r}: {why}" if where else why
-
-
-def write_entry(board: Path, entry: Entry) -> Path:
-    """Write an entry into ``BOARD/entries`` and say where.
+def put_file(folder: Path, value: Any) -> Path:
+    """Write an entry or a claim into a folder of the board and say where.
 
     Raises:
         BoardError: somebody else's entry has that name.
     """
-    path = board / "entries" / f"{entry.id}.json"
-    if path.is_file() and read_entry(path).origin.by != entry.origin.by:
+    path = folder / f"{value.id}.json"
+    if isinstance(value, Entry) and path.is_file() and read_file(Entry, path).origin.by != value.origin.by:
         raise BoardError(f"{path}: is an entry of somebody else; give your bundle another name")
-    path.parent.mkdir(parents=True, exist_ok=True)
-    write_file(path, entry.to_text())
+    folder.mkdir(parents=True, exist_ok=True)
+    write_file(path, to_text(value))
     return path
 
 
@@ -350,4 +289,12 @@ def read_board(board: Path) -> list[Entry]:
     paths = sorted((board / "entries").glob("*.json"))
     if not paths:
         raise BoardError(f"{board}: no board is here (entries/*.json); name another folder with --board")
-    return [read_entry(path) for path in paths]
+    return [read_file(Entry, path) for path in paths]
+
+
+def said_by(entry: Entry, by: str | None, licence: str | None, links: list[str] | None) -> Entry:
+    """An entry with what its maker says of it besides figures; None keeps what is there."""
+    said = {"by": by, "licence": licence, "links": links}
+    with naming("--by, --licence, --link"):
+        told = as_json(entry.origin) | {key: value for key, value in said.items() if value}
+        return replace(entry, origin=Origin(**told))

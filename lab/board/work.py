@@ -4,7 +4,6 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cache
-from pathlib import Path
 from typing import Any
 
 from siftfunnel.shared.bundle import EDGE, Bundle
@@ -21,7 +20,7 @@ class Work:
 
 def work_of_bundle(bundle: Bundle) -> Work:
     """Of a bundle's edge half; parameters as they were trained, where its report says so."""
-    parameters, macs = _counted_file(bundle.path(EDGE), bundle.digest)
+    parameters, macs = _counted(bundle.read(EDGE))
     trained = bundle.report().get("edge_parameters", parameters)
     return Work(trained, macs, bundle.manifest.split_point)
 
@@ -43,17 +42,12 @@ def _of_network(chosen: str) -> Work:
     side, defence = recipe["input_size"], defence_from_json(recipe["defence"])
     # how many classes there are is the cloud half's business
     network = defence.build(recipe["family"], width=recipe["width"], input_size=side, num_classes=10).eval()
-    graph = write_onnx(
-        folded_copy(network.edge), input_name="image", input_shape=(3, side, side), output_name="feature"
-    )
+    names = {"input_name": "image", "output_name": "feature"}
+    graph = write_onnx(folded_copy(network.edge), input_shape=(3, side, side), **names)
     return Work(count_parameters(network.edge), _counted(graph)[1], network.split_point)
 
 
 @cache
-def _counted_file(path: Path, digest: str) -> tuple[int, int | None]:
-    return _counted(path.read_bytes())
-
-
 def _counted(graph: bytes) -> tuple[int, int | None]:
     """Parameters, and multiply-adds of one picture; None where a shape that they depend on is not known."""
     import onnx

@@ -42,5 +42,11 @@ for (const button of find("thead button")) {
 }
 order.addEventListener("change", () => { const [key, way] = order.value.split(" "); sort(key, way === "up"); });
 for (const field of [words, dataset, clean]) field.addEventListener("input", filter);
+const open = () => {
+  const told = location.hash && document.getElementById(decodeURIComponent(location.hash.slice(1)));
+  if (told) told.querySelector("details").open = true;
+};
+addEventListener("hashchange", open);
+open();
 document.querySelector(".filters").hidden = false;
 filter();
