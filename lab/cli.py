@@ -9,7 +9,7 @@ from siftfunnel.lab.audit.cli import add_audit_parser
 from siftfunnel.lab.board.cli import add_board_parser
 from siftfunnel.lab.front.cli import add_front_parser
 from siftfunnel.lab.reports.study.cli import add_tables_parser
-from siftfunnel.lab.study.cli import add_figure2_parser, add_run_parser
+from siftfunnel.lab.study.cli import add_agreement_parser, add_figure2_parser, add_run_parser
 
 if TYPE_CHECKING:
     from siftfunnel.shared.bundle import Inverter
@@ -30,6 +30,7 @@ def add_lab_parser(subparsers: Any) -> None:
     _add_inverter(commands)
     add_run_parser(commands)
     add_figure2_parser(commands)
+    add_agreement_parser(commands)
     add_tables_parser(commands)
     add_audit_parser(commands)
     add_front_parser(commands)

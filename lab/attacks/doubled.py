@@ -65,6 +65,9 @@ class Doubled(TrainedInverter):
 
     def task(self, victim: Victim, auxiliary_NHWC: Tensor, root: Path) -> InverterTask:
         """The inverter's network with its weights."""
-        task = super().task(victim, auxiliary_NHWC, root)
+        return self.started(super().task(victim, auxiliary_NHWC, root), victim, root)
+
+    def started(self, task: InverterTask, victim: Victim, root: Path) -> InverterTask:
+        """The same task, its network with the inverter's weights."""
         task.model.load_state_dict(self.start.load(victim, root / self.start.name).state_dict())
         return task

@@ -25,11 +25,14 @@ from siftfunnel.lab.audit.measures import (
 from siftfunnel.lab.audit.plan import plan_attacks
 from siftfunnel.lab.audit.subject import AuditSubject, Request, about_data, dataset_for, prepare_subject
 from siftfunnel.lab.audit.verdict import Attacker, give_verdict, leak_of
+from siftfunnel.lab.evaluation.agreement import agreement_with
 from siftfunnel.lab.evaluation.attacking import run_attacks
 from siftfunnel.lab.evaluation.checks import run_checks
+from siftfunnel.lab.evaluation.flags import flags_of
 from siftfunnel.lab.evaluation.places import require_private_place
 from siftfunnel.lab.evaluation.probing import by_heart, half_budget
-from siftfunnel.lab.evaluation.scores import reference_figures, strongest
+from siftfunnel.lab.evaluation.ranking import columns_of, strongest
+from siftfunnel.lab.evaluation.scores import identity_references, reference_figures
 from siftfunnel.lab.evaluation.steps import Steps
 from siftfunnel.lab.evaluation.suite import Planned, key_of
 from siftfunnel.lab.provenance import provenance
@@ -109,8 +112,11 @@ def audit(target: Target, wanted: Request, show: Show) -> dict[str, Any]:
         "dataset": data,
         "budget": wanted.budget.name,
         "budget_is_fitted": wanted.budget.is_fitted,
+        "suite": wanted.budget.suite.to_json(),
+        "agreement": agreement_with(wanted.budget.suite),
         "verdict": verdict.to_json(),
         "strongest": best,
+        "columns": columns_of(attacks, wanted.budget.suite.frames),
         **measured,
         "attacks": attacks,
         "not_tried": [entry.to_json() for entry in skipped],
@@ -122,6 +128,7 @@ def audit(target: Target, wanted: Request, show: Show) -> dict[str, Any]:
         },
         "provenance": provenance(),
     }
+    report["flags"] = flags_of(report)
     write_json(wanted.out / REPORT, report)
     shown = shown_pictures(report, subject, choice, wanted.out)
     write_page(report, shown, default_codec(measured["wire"]), wanted.out)
@@ -171,10 +178,15 @@ def _measure(subject: AuditSubject, wanted: Request, steps: Steps) -> dict[str, 
         codec = subject.target.heard or default_codec(wire)
         return picture_codec_figures(subject, wire["codecs"][codec]["payload_bytes_mean"])
 
+    def identity() -> dict[str, Any]:
+        assert subject.judge is not None
+        return identity_references(subject.x_NCHW, reference_auxiliary(subject), subject.judge)
+
     makers = {
         "accuracy": lambda: accuracy_figures(subject),
         "information": lambda: information_figures(subject, wanted.budget),
         "references": lambda: reference_figures(subject.x_NCHW, reference_auxiliary(subject)),
+        "identity": identity,
         "picture_codecs": equal_bytes,
     }
     return {"wire": wire} | {name: steps.once(name, make) for name, make in makers.items()}

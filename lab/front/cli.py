@@ -82,6 +82,11 @@ def _add_leakage_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--profile", default="cpu", help="cpu or full: the study's (default: %(default)s)")
     parser.add_argument(
+        "--suite",
+        choices=("fast", "standard", "thorough"),
+        help="budget of AutoInvert, whose attacks --attacks names (default: the profile's)",
+    )
+    parser.add_argument(
         "--attacked", type=int, metavar="N", help="pictures whose features are attacked (default: profile's)"
     )
     parser.add_argument(
@@ -115,8 +120,9 @@ def run_front(args: argparse.Namespace) -> int:
 
     leakage = None
     if args.leakage_of or args.leakage_from:
+        size = profile(args.profile)
         leakage = LeakageSettings.of_profile(
-            profile(args.profile),
+            size.under(args.suite) if args.suite else size,
             args.attacks,
             attacked=args.attacked,
             auxiliary=args.auxiliary,

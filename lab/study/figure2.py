@@ -50,7 +50,7 @@ from siftfunnel.lab.training.checkpoints import RunFolderError
 
 SCHEMA = 1
 KIND = "figure2"
-DEFAULT_ATTACKS = ("rmle", "generative-black-box", "residual")
+DEFAULT_ATTACKS = ("rmle", "generative-gray-box", "residual")
 
 BLOCK_NAMES = {
     "cnn": ("block 1", "block 2", "block 3", "block 4"),
@@ -173,6 +173,7 @@ def write_figure2(
         "kind": KIND,
         "profile": profile.name,
         "profile_settings": profile.settings(),
+        "suite": profile.suite.to_json(),
         "seed": recipe.seed,
         "dataset": {"name": recipe.dataset, **trained.splits.sizes()},
         "family": recipe.family,

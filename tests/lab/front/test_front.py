@@ -219,8 +219,8 @@ def test_victims_of_two_codecs_are_not_taken_for_each_other(bundle: Bundle) -> N
 
 def test_the_studys_budgets_are_found_by_name_in_its_order() -> None:
     settings = LeakageSettings.of_profile(PROFILES["cpu"], ("refined-rmle", "residual", "rmle"))
-    assert [attack.name for attack in settings.attacks] == ["rmle", "residual", "refined-rmle"]
-    assert (settings.attacked, settings.auxiliary) == (256, 10_000)
+    assert [attack.name for attack in settings.attacks] == ["residual", "rmle", "refined-rmle"]
+    assert (settings.attacked, settings.auxiliary) == (128, 10_000)
     with pytest.raises(ValueError, match="no attack 'guess' in profile cpu"):
         LeakageSettings.of_profile(PROFILES["cpu"], ("guess",))
 
