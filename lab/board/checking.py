@@ -10,35 +10,47 @@ from siftfunnel.lab.board.entry import BOARD, Entry, as_json
 from siftfunnel.lab.board.sources import Bundles, entries_of, of_bundle
 from siftfunnel.shared.bundle import Bundle
 
-LEAST_BYTES, LEAST_SHARE = 0.06, 6e-5
-"""What rounding makes of a bundle's report, which has one digit of bytes and four of a share."""
+LEAST_BYTES, LEAST_SHARE = 0.11, 1.1e-4
+"""What rounding twice makes of a bundle's report, which has one digit of bytes and four of a share."""
 
 
-def check_entry(entry: Entry, bundles: Bundles, root: Path = BOARD.parent) -> tuple[str, list[str]]:
-    """Hold an entry against what it names.
+class Checker:
+    """Holds entries against what they name; each result is read once.
 
     Args:
-        entry: One that is consistent in itself, as reading made sure.
         bundles: Those at hand, by digest.
-        root: The repository, below which an entry's result is looked for.
-
-    Returns:
-        What it follows from, in words, and what differs from that.
+        root: The repository, below which results are looked for.
     """
-    origin, bundle = entry.origin, bundles.get(entry.origin.digest or "")
-    differences = list(_from_bundle(entry, bundle)) if bundle else []
-    if origin.file is None or not (root / origin.file).is_file() or (origin.digest and bundle is None):
-        alone = "is consistent in itself; neither its result nor its bundle is here"
-        return f"fits its bundle {bundle.name}" if bundle else alone, differences
-    derived = {each.id: each for each in entries_of(root / origin.file, bundles)}
-    if entry.id not in derived:
-        return "", [*differences, f"{origin.file} gives no entry {entry.id!r}"]
-    ours, theirs = _leaves(as_json(entry)), _leaves(as_json(derived[entry.id]))
-    return f"follows from {origin.file}", differences + [
-        f"{name} is {ours.get(name)!r}, by {origin.file} it is {theirs.get(name)!r}"
-        for name in sorted(ours.keys() | theirs.keys())
-        if ours.get(name) != theirs.get(name)
-    ]
+
+    def __init__(self, bundles: Bundles, root: Path = BOARD.parent) -> None:
+        self._bundles, self._root = bundles, root
+        self._derived: dict[str, dict[str, Entry]] = {}
+
+    def __call__(self, entry: Entry) -> tuple[str, list[str]]:
+        """What an entry, consistent in itself, follows from, in words, and what differs from that."""
+        origin, bundle = entry.origin, self._bundles.get(entry.origin.digest or "")
+        differences = list(_from_bundle(entry, bundle)) if bundle else []
+        if (
+            origin.file is None
+            or not (self._root / origin.file).is_file()
+            or (origin.digest and bundle is None)
+        ):
+            alone = "is consistent in itself; neither its result nor its bundle is here"
+            return f"fits its bundle {bundle.name}" if bundle else alone, differences
+        derived = self._entries(origin.file).get(entry.id)
+        if derived is None:
+            return "", [*differences, f"{origin.file} gives no entry {entry.id!r}"]
+        ours, theirs = _leaves(as_json(entry)), _leaves(as_json(derived))
+        return f"follows from {origin.file}", differences + [
+            f"{name} is {ours.get(name)!r}, by {origin.file} it is {theirs.get(name)!r}"
+            for name in sorted(ours.keys() | theirs.keys())
+            if ours.get(name) != theirs.get(name)
+        ]
+
+    def _entries(self, file: str) -> dict[str, Entry]:
+        if file not in self._derived:
+            self._derived[file] = {one.id: one for one in entries_of(self._root / file, self._bundles)}
+        return self._derived[file]
 
 
 def _leaves(value: Any, path: str = "") -> dict[str, Any]:

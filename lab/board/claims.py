@@ -122,7 +122,7 @@ def check_claims(board: Path) -> Iterator[str]:
             yield f"attack {claim.id}: there is no entry {claim.entry!r}"
         elif not claim.beats(entry):
             yield (
-                f"attack {claim.id}: does not beat {claim.entry} beyond its interval, is not scored, or is of "
+                f"attack {claim.id}: does not beat {claim.entry} beyond its interval, is not scored, or of "
                 "another bundle; score it with `siftfunnel lab board add-attack`, or take it off"
             )
 

@@ -65,9 +65,8 @@ def _add_add(add: argparse.ArgumentParser) -> None:
     add.add_argument("--images", type=Path, metavar="DIR", help="your own pictures, for a bundle")
     add.add_argument("--dataset", metavar="NAME", help="data set for a bundle (default: its own)")
     add.add_argument("--codec", metavar="NAME", help="the codec that is overheard (default: recommended)")
-    default = "standard" if "standard" in BUDGET_NAMES else "cpu"
     add.add_argument(
-        "--budget", choices=BUDGET_NAMES, default=default, help="the suite's (default: %(default)s)"
+        "--budget", choices=BUDGET_NAMES, default="standard", help="the suite's (default: %(default)s)"
     )
     add.add_argument("--by", metavar="NAME", help="who makes the entry")
     add.add_argument("--licence", metavar="TEXT", help="of the bundle")
@@ -169,12 +168,13 @@ def _chosen(args: argparse.Namespace) -> "list[Entry]":
 
 def run_check(args: argparse.Namespace) -> int:
     """Check entries; exit 1 where one does not follow from what it names."""
-    from siftfunnel.lab.board.checking import check_entry, measured_again
+    from siftfunnel.lab.board.checking import Checker, measured_again
     from siftfunnel.lab.board.claims import check_claims
 
     bundles, refused = _bundles(args), 0
+    checker = Checker(bundles)
     for entry in _chosen(args):
-        says, differences = check_entry(entry, bundles)
+        says, differences = checker(entry)
         bundle = bundles.get(entry.origin.digest or "")
         if args.measure and bundle is not None:
             say(f"{entry.id}: measuring")

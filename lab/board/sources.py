@@ -9,6 +9,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
+from siftfunnel.lab.board.certificate import certificate_of
 from siftfunnel.lab.board.entry import (
     BOARD,
     Answers,
@@ -21,6 +22,7 @@ from siftfunnel.lab.board.entry import (
     read_board,
 )
 from siftfunnel.lab.board.work import work_of_bundle, work_of_recipe
+from siftfunnel.lab.reports.audit_page import PICTURE_CODECS
 from siftfunnel.shared.bundle import Bundle
 from siftfunnel.shared.json_fields import parse_object
 
@@ -164,7 +166,6 @@ def _suite_of(result: Result, before: str, budget: str) -> dict[str, Any]:
 def _agreement(suite: Result) -> str | None:
     """How far a budget is from longer ones, as results of it are told."""
     from siftfunnel.lab.evaluation.agreement import agreement_with
-
     from siftfunnel.lab.evaluation.suite import SUITES
 
     return " ".join(agreement_with(SUITES[suite["budget"]])) or None
@@ -205,7 +206,6 @@ def _study(result: Result, _: Bundles) -> Iterator[dict[str, Any]]:
             "is_noisy": any(attack["frames"] > 1 for attack in attacks.values()),
         },
         "source": lambda key: attacks[key]["source"],
-        "certificate": result.get("certificate", ()),
         "flags": [flag for flag in result["flags"] if flag["about"] not in weak],
         "origin": {"links": [f"https://arxiv.org/abs/{one}" for one in paper], **_commit(result)},
     }
@@ -231,11 +231,11 @@ def _point(point: Result, front: Result, bundle: Bundle | None) -> dict[str, Any
     first = next(iter(attacks.values()))
     gain = point["leakage"].get("convergence") or {"more_helps": False}
     more = f"twice the training gains {gain.get('gain_db', 0):.2f} dB, and more may still help"
-    suite = {"name": "front", "budget": first["profile"]} if bundle else {"name": READING, "budget": "none"}
+    suite = _front_suite(attacks) if bundle else {"name": READING, "version": 1, "budget": "none"}
     device = of_bundle(bundle) if bundle else PICTURE | {"network": point["architecture"]}
     return {
         "id": f"{point['bundle'] or front['dataset']}-{codec}",
-        "title": f"{bundle.name}, {codec}" if bundle else codec.replace("-q", ", quality "),
+        "title": f"{bundle.name}, {codec}" if bundle else _picture(codec),
         "kind": "bundle" if bundle else "picture-codec",
         "dataset": front["dataset"],
         "input": front["picture_shape"][:2],
@@ -247,21 +247,38 @@ def _point(point: Result, front: Result, bundle: Bundle | None) -> dict[str, Any
         "is_estimate": False,
         "leaks": {key: _of_front(attack) for key, attack in attacks.items()},
         "suite": {
-            **suite,
-            "version": 1,
             "attacks": attacks,
+            **suite,
             "attacked": point["leakage"]["pictures"],
             "attacked_sha256": first["attacked_sha256"],
             "auxiliary": max(attack.get("auxiliary_pictures") or 0 for attack in attacks.values()) or None,
             "heard": codec,
         },
         "source": lambda _: "siftfunnel lab front",
+        "certificate": certificate_of(bundle, codec) if bundle else (),
         "flags": [{"about": "doubled", "kind": "not-converged", "text": more}] if gain["more_helps"] else [],
         "origin": {"bundle": bundle and bundle.name, "digest": bundle and bundle.digest, **_commit(point)},
     }
 
 
+def _front_suite(attacks: Result) -> dict[str, Any]:
+    """AutoInvert's, where some of its attacks ran; else what fronts were attacked with before it."""
+    from siftfunnel.lab.evaluation.suite import SUITES
+
+    for attack in attacks.values():
+        told = re.fullmatch(r"(\w+) v(\d+), (\w+)", attack.get("suite") or "")
+        own = set(attacks) & set(SUITES[told[3]].every) if told else set()
+        if told and own:
+            return {"name": told[1], "version": int(told[2]), "budget": told[3], "attacks": own}
+    return {"name": "front", "version": 1, "budget": next(iter(attacks.values()))["profile"]}
+
+
 PICTURE = {"cut": "the picture itself is sent", "edge_parameters": 0, "edge_macs": None}
+
+
+def _picture(codec: str) -> str:
+    kind, _, quality = codec.partition("-q")
+    return f"{PICTURE_CODECS[kind]}, quality {quality}"
 
 
 def _of_front(attack: Result) -> Leak:
@@ -278,18 +295,15 @@ def of_bundle(bundle: Bundle) -> dict[str, Any]:
     }
 
 
-OWN_MEASURES = {"same best class": "agreement", "1 - relative error": "likeness"}
+OWN_MEASURES: dict[str, Any] = {"same best class": "agreement", "1 - relative error": "likeness"}
 
 
 def _own_networks(result: Result, _: Bundles) -> Iterator[dict[str, Any]]:
-    from siftfunnel.lab.audit.budgets import budget
-
     for row in result["rows"]:
-        codec, audit, pictures = row["codec"], row["audit"] or {"attacks": {}, "flags": []}, row["pictures"]
-        point, flags = row["points"][codec], dict(zip(audit["flags"][::2], audit["flags"][1::2], strict=True))
-        size = flags.get("--budget", "quick")
-        differs = {"about": "input", "kind": "differs", "text": f"its own program {row['differs']}"}
+        codec, audit, pictures = row["codec"], row["audit"], row["pictures"]
+        point, attacks = row["points"][codec], audit["attacks"] if audit else {}
         measure = OWN_MEASURES[row["agreement_is"]]
+        differs = {"about": "input", "kind": "differs", "text": f"its own program {row['differs']}"}
         yield {
             "id": f"own-{row['network']}-{pictures['name']}-{codec}",
             "title": f"{row['network']}, {codec}",
@@ -302,23 +316,24 @@ def _own_networks(result: Result, _: Bundles) -> Iterator[dict[str, Any]]:
             # the share has four digits
             "edge_macs": int(float(f"{row['macs'] * row['edge_mac_share']:.3g}")),
             "defence": "funnel in closed form",
-            "answers": Answers(measure, point["agreement"], point["agreement_ci95"], pictures["held_out"]),  # type: ignore[arg-type]
+            "answers": Answers(measure, point["agreement"], point["agreement_ci95"], pictures["held_out"]),
             "bytes_mean": point["payload_bytes_mean"],
             "codec": codec,
             "is_estimate": False,
-            "leaks": {key: _of_own(key, attack) for key, attack in audit["attacks"].items()},
-            "suite": {
-                "name": f"audit-{size}",
-                "version": 1,
-                "budget": size,
-                "attacks": audit["attacks"],
-                "attacked": int(flags.get("--pictures") or budget(size).at(*row["input"]).pictures),
-                "heard": codec,
-            },
+            "leaks": {key: _of_own(key, attack) for key, attack in attacks.items()},
+            "suite": audit and {**_audit_terms(audit), "attacks": attacks, "heard": codec},
             "source": lambda _: "siftfunnel lab audit",
             "flags": [differs] if row["differs"] else [],
             "origin": {"licence": row["licence"], **_commit(row)},
         }
+
+
+def _audit_terms(audit: Result) -> Result:
+    """Suite and pictures of an audit of which the row keeps only its command line and its verdict."""
+    flags = dict(zip(audit["flags"][::2], audit["flags"][1::2], strict=True))
+    told = re.search(r"(\d+) pictures\)", audit["verdict"]["paragraphs"][0]["text"])
+    size = flags["--budget"]
+    return {"name": f"audit-{size}", "version": 1, "budget": size, "attacked": told and int(told[1])}
 
 
 def _of_own(key: str, attack: Result) -> Leak:
@@ -363,7 +378,7 @@ def _audit(report: Result, bundles: Bundles) -> Iterator[dict[str, Any]]:
             "is_noisy": target["stochastic"],
         },
         "source": lambda key: attacks[key]["source"],
-        "certificate": report.get("certificate", ()),
+        "certificate": certificate_of(bundle, codec) if bundle else (),
         "flags": [*report.get("flags", []), *flags],
         "origin": {"bundle": target["name"], "digest": target["digest"], **_commit(report)},
     }

@@ -20,7 +20,7 @@ class Work:
 
 def work_of_bundle(bundle: Bundle) -> Work:
     """Of a bundle's edge half; parameters as they were trained, where its report says so."""
-    parameters, macs = _counted(bundle.read(EDGE))
+    parameters, macs = _counted(bundle.read(EDGE), bundle.manifest.input.tensor_shape)
     trained = bundle.report().get("edge_parameters", parameters)
     return Work(trained, macs, bundle.manifest.split_point)
 
@@ -44,11 +44,11 @@ def _of_network(chosen: str) -> Work:
     network = defence.build(recipe["family"], width=recipe["width"], input_size=side, num_classes=10).eval()
     names = {"input_name": "image", "output_name": "feature"}
     graph = write_onnx(folded_copy(network.edge), input_shape=(3, side, side), **names)
-    return Work(count_parameters(network.edge), _counted(graph)[1], network.split_point)
+    return Work(count_parameters(network.edge), _counted(graph, (3, side, side))[1], network.split_point)
 
 
 @cache
-def _counted(graph: bytes) -> tuple[int, int | None]:
+def _counted(graph: bytes, shape: tuple[int, ...]) -> tuple[int, int | None]:
     """Parameters, and multiply-adds of one picture; None where a shape that they depend on is not known."""
     import onnx
 
@@ -56,8 +56,10 @@ def _counted(graph: bytes) -> tuple[int, int | None]:
     from siftfunnel.lab.split.cuts import MULTIPLY_ADDS, multiply_adds, parameter_counts
 
     model = onnx.load_from_string(graph)
-    batch = model.graph.input[0].type.tensor_type.shape.dim[0]
-    batch.dim_value = frames = batch.dim_value or 1
+    axes = model.graph.input[0].type.tensor_type.shape.dim
+    frames = axes[0].dim_value or 1
+    for axis, size in zip(axes, (frames, *shape), strict=True):
+        axis.dim_value = size
     known = onnx.shape_inference.infer_shapes(model, data_prop=True).graph
     seen = [*known.input, *known.value_info, *known.output]
     shapes = {one.name: tuple(dim.dim_value for dim in one.type.tensor_type.shape.dim) for one in seen}
