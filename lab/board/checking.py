@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from siftfunnel.lab.board.entry import BOARD, Entry, as_json
-from siftfunnel.lab.board.sources import Bundles, entries_of, of_bundle
+from siftfunnel.lab.board.sources import DEVICE, Bundles, entries_of, of_bundle
 from siftfunnel.shared.bundle import Bundle
 
 LEAST_BYTES, LEAST_SHARE = 0.11, 1.1e-4
@@ -70,7 +70,8 @@ def _leaves(value: Any, path: str = "") -> dict[str, Any]:
 def _from_bundle(entry: Entry, bundle: Bundle) -> Iterator[str]:
     """What of an entry does not fit its bundle's manifest, graph and report."""
     size = bundle.manifest.input
-    wanted = of_bundle(bundle) | {"input": (size.height, size.width), "defence": bundle.manifest.defence}
+    wanted: dict[str, Any] = dict(zip(DEVICE, of_bundle(bundle), strict=True))
+    wanted |= {"input": (size.height, size.width), "defence": bundle.manifest.defence}
     for name, value in wanted.items():
         if getattr(entry, name) != value:
             yield f"{name} is {getattr(entry, name)!r}, the bundle's is {value!r}"

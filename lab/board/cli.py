@@ -110,9 +110,9 @@ def _audited(named: str, args: argparse.Namespace, bundles: "Bundles") -> "tuple
 
 def run_add(args: argparse.Namespace) -> int:
     """Make entries and say where they lie."""
-    from siftfunnel.lab.board.entry import BoardError, put_file, said_by
+    from siftfunnel.lab.board.entry import BoardError, put_file, said_by, take_off
     from siftfunnel.lab.board.sheets import write_sheet
-    from siftfunnel.lab.board.sources import entries_of, repository_results, take_off
+    from siftfunnel.lab.board.sources import US, entries_of, repository_results
 
     bundles, written = _bundles(args), []
     for source in args.sources or repository_results():
@@ -127,7 +127,7 @@ def run_add(args: argparse.Namespace) -> int:
                 written.append(entry.id)
     if not written:
         raise BoardError("no entry was made: no source gives one, or none that --only names")
-    for gone in () if args.sources or args.only else take_off(_board(args), written):
+    for gone in () if args.sources or args.only else take_off(_board(args), US, written):
         print(f"{gone}: taken off, for no result gives it any more")
     return 0
 

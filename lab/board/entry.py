@@ -5,7 +5,7 @@ file that is not written in this one way (order, digits, types) is refused, what
 """
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -36,7 +36,7 @@ def _rounded(digits: int) -> AfterValidator:
 
 Decibels = Annotated[float, Field(ge=-20, le=100), _rounded(2)]
 Share = Annotated[float, Field(ge=0, le=1), _rounded(4)]
-Text = Annotated[str, Field(min_length=1, max_length=600)]
+Text = Annotated[str, Field(min_length=1, max_length=1000)]
 Name = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9.@_-]{0,99}$")]
 Digest = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
 Count = Annotated[int, Field(ge=1)]
@@ -96,8 +96,9 @@ class Suite:
         attacked: Pictures attacked, and where the result says it the SHA-256 of their pixels.
         auxiliary: The attacker's own pictures, where that is known.
         heard: What is overheard: a codec's name, or that there is none.
+        is_noisy: Whether the device draws noise, so that many frames say more than one.
         from_1: The strongest from one frame of each picture.
-        from_16: The strongest from up to sixteen, where the device draws noise; else None.
+        from_16: The strongest from up to sixteen; None where that was not tried.
         telling: The one that betrays most pictures, from however many frames; None where none is counted.
         agreement: How well this budget agrees with the thorough one, where that was measured.
     """
@@ -110,6 +111,7 @@ class Suite:
     attacked_sha256: Digest | None
     auxiliary: Count | None
     heard: Text
+    is_noisy: bool
     from_1: Leak
     from_16: Leak | None
     telling: Leak | None
@@ -300,3 +302,13 @@ def said_by(entry: Entry, by: str | None, licence: str | None, links: list[str] 
     with naming("--by, --licence, --link"):
         told = as_json(entry.origin) | {key: value for key, value in said.items() if value}
         return replace(entry, origin=Origin(**told))
+
+
+def take_off(board: Path, by: str, kept: Iterable[str]) -> list[str]:
+    """Take what somebody's results gave off the board, but for what is kept; names what went."""
+    gone = [one.id for one in read_board(board) if one.origin.by == by and one.origin.file]
+    gone = sorted(set(gone) - set(kept))
+    for name in gone:
+        (board / "entries" / f"{name}.json").unlink()
+        (board / "sheets" / f"{name}.webp").unlink(missing_ok=True)
+    return gone

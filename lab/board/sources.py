@@ -4,7 +4,7 @@ An entry is derived from a result and nothing else, so that checking one is deri
 """
 
 import re
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -28,7 +28,7 @@ from siftfunnel.shared.json_fields import parse_object
 
 RESULTS = BOARD.parent / "lab" / "results"
 US, LICENCE = "siftfunnel", "Apache-2.0"
-NO_CODEC = "no codec"
+NO_CODEC, AUTOINVERT = "no codec", "AutoInvert"
 READING = "reading"
 """The suite of a picture that is sent itself: whoever overhears it has it."""
 SHOWN_CODECS = re.compile(r"(r\d+|(jpeg|webp)-q(10|20|50|90))$")
@@ -84,9 +84,19 @@ def repository_results() -> list[Path]:
     return [path for path in paths if _reader_of(_read(path))]
 
 
+WHAT = ("title", "kind", "dataset", "input")
+DEVICE = ("network", "cut", "edge_parameters", "edge_macs")
+SENT = ("bytes_mean", "codec", "is_estimate")
+"""Fields of an entry that readers give together."""
+
+
 def _entry(
     about: Result,
     *,
+    name: str,
+    what: Sequence[Any],
+    device: Sequence[Any],
+    sent: Sequence[Any],
     leaks: Leaks,
     suite: Result | None,
     source: Callable[[str], str],
@@ -97,6 +107,8 @@ def _entry(
 
     Args:
         about: What of the origin is the same for all of a file.
+        name: The entry's, to which the budget is added.
+        what, device, sent: See ``WHAT``, ``DEVICE`` and ``SENT``.
         leaks: What each attack restored, by its key.
         suite: What ``Suite`` holds besides figures, with all its attacks' names and whether noise is drawn.
         source: Where an attack is described, by its key.
@@ -106,28 +118,42 @@ def _entry(
     none = dict.fromkeys(("bundle", "digest", "commit"))
     best, identity = _strongest(leaks.values()), _strongest(leaks.values(), "identified")
     keys = {id(leak): key for key, leak in leaks.items()}
-    return Entry(
-        schema_version=1,
-        suite=_suite(leaks, **suite) if leaks and suite else None,
-        best_known=best and Known(best, US, source(keys[id(best)])),
-        best_identity=identity and Known(identity, US, source(keys[id(identity)])),
-        origin={**none, "by": US, "licence": LICENCE, "links": (), **about, **origin},  # type: ignore[arg-type]
-        **{"certificate": (), "flags": (), **more},
-    )
+    given = dict(zip((*WHAT, *DEVICE, *SENT), (*what, *device, *sent), strict=True))
+    ran = _suite(leaks, **suite) if suite else None
+    size = f"-{ran.budget.split(',')[0]}" if ran and ran.name == AUTOINVERT else ""
+    values = {
+        "certificate": (),
+        "flags": (),
+        **given,
+        **more,
+        "schema_version": 1,
+        "id": name.lower() + size,
+        "suite": ran,
+        "best_known": Known(best, US, source(keys[id(best)])) if ran and best else None,
+        "best_identity": Known(identity, US, source(keys[id(identity)])) if ran and identity else None,
+        "origin": {**none, "by": US, "licence": LICENCE, "links": (), **about, **origin},
+    }
+    return Entry(**values)
 
 
-def _suite(leaks: Leaks, *, attacks: Iterable[str], is_noisy: bool = False, **about: Any) -> Suite:
-    """The figures of a suite's own attacks; others that ran too are none of its."""
-    own = {key: leak for key, leak in leaks.items() if key.split("-averaged-")[0] in attacks}
+def _suite(leaks: Leaks, *, attacks: Iterable[str], is_noisy: bool, **about: Any) -> Suite | None:
+    """The figures of a suite's own attacks; others that ran too are none of its. None where none ran yet."""
+    own = {key: leak for key, leak in leaks.items() if _attack(key) in attacks}
     once = _strongest(leak for leak in own.values() if leak.frames == 1)
-    assert once is not None
-    return Suite(
-        attacks=tuple(sorted({key.split("-averaged-")[0] for key in own})),
+    many = any(leak.frames > 1 for leak in own.values())
+    return once and Suite(
+        attacks=tuple(sorted(set(map(_attack, own)))),
+        is_noisy=is_noisy,
         from_1=once,
-        from_16=_strongest(own.values()) if is_noisy else None,
+        from_16=_strongest(own.values()) if many else None,
         telling=_strongest(own.values(), "identified"),
         **{"attacked_sha256": None, "auxiliary": None, **about},
     )
+
+
+def _attack(key: str) -> str:
+    """Name of the attack that a result's key is of, however many observations it averages."""
+    return key.split("-averaged-")[0]
 
 
 def _strongest(leaks: Iterable[Leak], by: str = "psnr_db") -> Leak | None:
@@ -180,22 +206,18 @@ def _study(result: Result, _: Bundles) -> Iterator[dict[str, Any]]:
     stopped = ", stopped at an accuracy" if result["row"].endswith("-equal") else ""
     weak = {key for key, attack in attacks.items() if attack["as_the_paper"]}
     paper = re.findall(r"arXiv:? ?(\d{4}\.\d{5})", result["defence"]["source"])
-    seed, suite = "" if result["seed"] == 1 else f"-seed{result['seed']}", result.get("suite")
+    seed = "" if result["seed"] == 1 else f"-seed{result['seed']}"
     yield {
-        "id": f"{result['row']}{seed}-{profile}" + (f"-{suite['budget']}" if suite else ""),
-        "title": result["defence"]["label"] + stopped,
-        "kind": "study",
-        "dataset": data["name"],
-        "input": [network["input_size"]] * 2,
-        "network": f"{network['architecture']}, width {network['width']}",
-        "cut": work.cut,
-        "edge_parameters": work.parameters,
-        "edge_macs": work.macs,
+        "name": f"{result['row']}{seed}-{profile}",
+        "what": (result["defence"]["label"] + stopped, "study", data["name"], [network["input_size"]] * 2),
+        "device": (f"{network['architecture']}, width {network['width']}", *work[:3]),
         "defence": result["defence"]["name"],
         "answers": Answers("accuracy", accuracy["test"], accuracy["ci95"], data["test"]),
-        "bytes_mean": result["information"]["entropy_coded_bits"]["mean"] / 8,
-        "codec": "an entropy coder's estimate",
-        "is_estimate": True,
+        "sent": (
+            result["information"]["entropy_coded_bits"]["mean"] / 8,
+            "an entropy coder's estimate",
+            True,
+        ),
         "leaks": {key: _scored(attack) for key, attack in attacks.items()},
         "suite": {
             **_suite_of(result, f"study-{profile}", profile),
@@ -203,7 +225,7 @@ def _study(result: Result, _: Bundles) -> Iterator[dict[str, Any]]:
             "attacked": next(iter(attacks.values()))["scores"]["pictures"],
             "auxiliary": data["auxiliary"],
             "heard": NO_CODEC,
-            "is_noisy": any(attack["frames"] > 1 for attack in attacks.values()),
+            "is_noisy": work.is_noisy,
         },
         "source": lambda key: attacks[key]["source"],
         "flags": [flag for flag in result["flags"] if flag["about"] not in weak],
@@ -232,19 +254,14 @@ def _point(point: Result, front: Result, bundle: Bundle | None) -> dict[str, Any
     gain = point["leakage"].get("convergence") or {"more_helps": False}
     more = f"twice the training gains {gain.get('gain_db', 0):.2f} dB, and more may still help"
     suite = _front_suite(attacks) if bundle else {"name": READING, "version": 1, "budget": "none"}
-    device = of_bundle(bundle) if bundle else PICTURE | {"network": point["architecture"]}
+    named = (f"{bundle.name}, {codec}", "bundle") if bundle else (_picture(codec), "picture-codec")
     return {
-        "id": f"{point['bundle'] or front['dataset']}-{codec}",
-        "title": f"{bundle.name}, {codec}" if bundle else _picture(codec),
-        "kind": "bundle" if bundle else "picture-codec",
-        "dataset": front["dataset"],
-        "input": front["picture_shape"][:2],
-        **device,
+        "name": f"{point['bundle'] or front['dataset']}-{codec}",
+        "what": (*named, front["dataset"], front["picture_shape"][:2]),
+        "device": of_bundle(bundle) if bundle else (point["architecture"], *PICTURE),
         "defence": point["defence"] or "none",
         "answers": Answers("accuracy", point["accuracy"], point["accuracy_interval"], point["pictures"]),
-        "bytes_mean": point["payload_bytes_mean"],
-        "codec": codec,
-        "is_estimate": False,
+        "sent": (point["payload_bytes_mean"], codec, False),
         "leaks": {key: _of_front(attack) for key, attack in attacks.items()},
         "suite": {
             "attacks": attacks,
@@ -253,6 +270,7 @@ def _point(point: Result, front: Result, bundle: Bundle | None) -> dict[str, Any
             "attacked_sha256": first["attacked_sha256"],
             "auxiliary": max(attack.get("auxiliary_pictures") or 0 for attack in attacks.values()) or None,
             "heard": codec,
+            "is_noisy": bundle is not None and work_of_bundle(bundle).is_noisy,
         },
         "source": lambda _: "siftfunnel lab front",
         "certificate": certificate_of(bundle, codec) if bundle else (),
@@ -273,7 +291,7 @@ def _front_suite(attacks: Result) -> dict[str, Any]:
     return {"name": "front", "version": 1, "budget": next(iter(attacks.values()))["profile"]}
 
 
-PICTURE = {"cut": "the picture itself is sent", "edge_parameters": 0, "edge_macs": None}
+PICTURE = ("the picture itself is sent", 0, None)
 
 
 def _picture(codec: str) -> str:
@@ -286,13 +304,9 @@ def _of_front(attack: Result) -> Leak:
     return Leak(attack["label"], 1, *figures, identity=_shares(attack))
 
 
-def of_bundle(bundle: Bundle) -> dict[str, Any]:
-    """The fields that say what of a bundle runs on the device."""
-    work = work_of_bundle(bundle)
-    return {"network": bundle.manifest.architecture, "cut": work.cut} | {
-        "edge_parameters": work.parameters,
-        "edge_macs": work.macs,
-    }
+def of_bundle(bundle: Bundle) -> tuple[str, str, int, int | None]:
+    """What of a bundle runs on the device, as ``DEVICE`` names it."""
+    return bundle.manifest.architecture, *work_of_bundle(bundle)[:3]
 
 
 OWN_MEASURES: dict[str, Any] = {"same best class": "agreement", "1 - relative error": "likeness"}
@@ -303,23 +317,16 @@ def _own_networks(result: Result, _: Bundles) -> Iterator[dict[str, Any]]:
         codec, audit, pictures = row["codec"], row["audit"], row["pictures"]
         point, attacks = row["points"][codec], audit["attacks"] if audit else {}
         measure = OWN_MEASURES[row["agreement_is"]]
+        # the share has four digits
+        macs = int(float(f"{row['macs'] * row['edge_mac_share']:.3g}"))
         differs = {"about": "input", "kind": "differs", "text": f"its own program {row['differs']}"}
         yield {
-            "id": f"own-{row['network']}-{pictures['name']}-{codec}",
-            "title": f"{row['network']}, {codec}",
-            "kind": "own-network",
-            "dataset": pictures["name"],
-            "input": row["input"],
-            "network": f"{row['network']} ({row['wheel']})",
-            "cut": " + ".join(row["cut"]),
-            "edge_parameters": None,
-            # the share has four digits
-            "edge_macs": int(float(f"{row['macs'] * row['edge_mac_share']:.3g}")),
+            "name": f"own-{row['network']}-{pictures['name']}-{codec}",
+            "what": (f"{row['network']}, {codec}", "own-network", pictures["name"], row["input"]),
+            "device": (f"{row['network']} ({row['wheel']})", " + ".join(row["cut"]), None, macs),
             "defence": "funnel in closed form",
             "answers": Answers(measure, point["agreement"], point["agreement_ci95"], pictures["held_out"]),
-            "bytes_mean": point["payload_bytes_mean"],
-            "codec": codec,
-            "is_estimate": False,
+            "sent": (point["payload_bytes_mean"], codec, False),
             "leaks": {key: _of_own(key, attack) for key, attack in attacks.items()},
             "suite": audit and {**_audit_terms(audit), "attacks": attacks, "heard": codec},
             "source": lambda _: "siftfunnel lab audit",
@@ -333,7 +340,9 @@ def _audit_terms(audit: Result) -> Result:
     flags = dict(zip(audit["flags"][::2], audit["flags"][1::2], strict=True))
     told = re.search(r"(\d+) pictures\)", audit["verdict"]["paragraphs"][0]["text"])
     size = flags["--budget"]
-    return {"name": f"audit-{size}", "version": 1, "budget": size, "attacked": told and int(told[1])}
+    return {"name": f"audit-{size}", "version": 1, "budget": size, "attacked": told and int(told[1])} | {
+        "is_noisy": False
+    }
 
 
 def _of_own(key: str, attack: Result) -> Leak:
@@ -349,28 +358,20 @@ def _audit(report: Result, bundles: Bundles) -> Iterator[dict[str, Any]]:
     failed = [check for check in report["checks"] if check["status"] == "FAIL"]
     flags = [{"about": "attacks", "kind": check["key"], "text": check["finding"]} for check in failed]
     size = report["budget"]
-    told = {"network": target["architecture"] or target["name"], "cut": target["split_point"] or "not told"}
-    unknown = {"edge_parameters": None, "edge_macs": None}
+    unknown = (target["architecture"] or target["name"], target["split_point"] or "not told", None, None)
     yield {
-        "id": re.sub(r"[^a-z0-9._-]", "-", f"{target['name']}-{codec}".lower()),
-        "title": f"{target['name']}, {codec}",
-        "kind": "bundle",
-        "dataset": data["name"],
-        "input": target["input"][1:],
-        **(of_bundle(bundle) if bundle else told | unknown),
+        "name": f"{target['name']}-{codec}",
+        "what": (f"{target['name']}, {codec}", "bundle", data["name"], target["input"][1:]),
+        "device": of_bundle(bundle) if bundle else unknown,
         "defence": target["defence"] or "not told",
         "answers": Answers(*(answers[key] for key in ("kind", "mean", "ci95", "pictures")))
         if answers["measured"]
         else None,
-        "bytes_mean": wire["codecs"][codec]["payload_bytes_mean"],
-        "codec": codec,
-        "is_estimate": wire["default"] is None,
+        "sent": (wire["codecs"][codec]["payload_bytes_mean"], codec, wire["default"] is None),
         "leaks": {key: _scored(attack) for key, attack in attacks.items()},
         "suite": {
             **_suite_of(report, f"audit-{size}", size),
-            "attacks": (report.get("suite") or {"attacks": {key.split("-averaged-")[0] for key in attacks}})[
-                "attacks"
-            ],
+            "attacks": (report.get("suite") or {}).get("attacks", set(map(_attack, attacks))),
             "attacked": data["attacked_pictures"],
             "attacked_sha256": data["attacked_sha256"],
             "auxiliary": data["auxiliary_pictures"],
@@ -391,18 +392,3 @@ def _reader_of(result: Result) -> Callable[[Result, Bundles], Iterator[dict[str,
     if "verdict" in result and "target" in result:
         return _audit
     return {"front": _front, "own-networks": _own_networks}.get(result.get("kind", ""))
-
-
-def take_off(board: Path, kept: Iterable[str]) -> list[Path]:
-    """Take entries of ours that a result here gave off the board, but for those that are kept."""
-    gone = [
-        entry
-        for entry in read_board(board)
-        if entry.origin.by == US and entry.origin.file and entry.id not in set(kept)
-    ]
-    for entry in gone:
-        (board / "sheets" / f"{entry.id}.webp").unlink(missing_ok=True)
-    paths = [board / "entries" / f"{entry.id}.json" for entry in gone]
-    for path in paths:
-        path.unlink()
-    return paths

@@ -2,27 +2,26 @@
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
 from functools import cache
-from typing import Any
+from typing import Any, NamedTuple
 
 from siftfunnel.shared.bundle import EDGE, Bundle
 
 
-@dataclass(frozen=True)
-class Work:
-    """Parameters and multiply-adds for one picture, and where the network is cut."""
+class Work(NamedTuple):
+    """Where a network is cut, its parameters and multiply-adds before that, and whether it draws noise."""
 
+    cut: str
     parameters: int
     macs: int | None
-    cut: str
+    is_noisy: bool
 
 
 def work_of_bundle(bundle: Bundle) -> Work:
     """Of a bundle's edge half; parameters as they were trained, where its report says so."""
     parameters, macs = _counted(bundle.read(EDGE), bundle.manifest.input.tensor_shape)
     trained = bundle.report().get("edge_parameters", parameters)
-    return Work(trained, macs, bundle.manifest.split_point)
+    return Work(bundle.manifest.split_point, trained, macs, bool(bundle.manifest.edge_stages))
 
 
 def work_of_recipe(stored: Mapping[str, Any]) -> Work:
@@ -44,7 +43,9 @@ def _of_network(chosen: str) -> Work:
     network = defence.build(recipe["family"], width=recipe["width"], input_size=side, num_classes=10).eval()
     names = {"input_name": "image", "output_name": "feature"}
     graph = write_onnx(folded_copy(network.edge), input_shape=(3, side, side), **names)
-    return Work(count_parameters(network.edge), _counted(graph, (3, side, side))[1], network.split_point)
+    _, macs = _counted(graph, (3, side, side))
+    is_noisy = bool(defence.edge_stages(network))
+    return Work(network.split_point, count_parameters(network.edge), macs, is_noisy)
 
 
 @cache

@@ -57,7 +57,9 @@ def _leak(leak: "Leak | None", small: str = "") -> Cell:
 
 def _many(entry: "Entry") -> Cell:
     suite = entry.suite
-    return _leak(suite and suite.leak, "" if suite and suite.from_16 else "no noise: the same")
+    if suite is not None and suite.from_16 is None and suite.is_noisy:
+        return Cell(small="not tried")
+    return _leak(suite.leak if suite else None, "" if suite and suite.from_16 else "no noise: the same")
 
 
 def _answers(entry: "Entry") -> Cell:
@@ -102,7 +104,7 @@ def _macs(entry: "Entry") -> Cell:
 COLUMNS = (
     Column("accuracy", "Accuracy", False, _answers),
     Column("bytes", "Bytes a frame", True, _bytes),
-    Column("one", "Leak, 1 frame", True, lambda entry: _leak(entry.suite and entry.suite.from_1)),
+    Column("one", "Leak, 1 frame", True, lambda entry: _leak(entry.suite.from_1 if entry.suite else None)),
     Column("many", "Leak, 16 frames", True, _many),
     Column("found", "Found again", True, _found),
     Column("best", "Best known attack", True, _best),

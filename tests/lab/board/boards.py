@@ -25,6 +25,7 @@ SUITE = {
     "attacked_sha256": None,
     "auxiliary": 100,
     "heard": "r1",
+    "is_noisy": False,
     "from_1": LEAK,
     "from_16": None,
     "telling": LEAK,
