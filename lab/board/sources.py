@@ -19,7 +19,6 @@ from siftfunnel.lab.board.entry import (
     Leak,
     Suite,
     naming,
-    read_board,
 )
 from siftfunnel.lab.board.work import work_of_bundle, work_of_recipe
 from siftfunnel.lab.reports.audit_page import PICTURE_CODECS
