@@ -6,12 +6,13 @@ what happens to it on its way: noise, by whose variance its error is divided, or
 cell every value is as likely.
 """
 
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from typing import Any
 
 import torch
 from torch import Tensor
 
+from siftfunnel.lab.attacks.basis import Tensors
 from siftfunnel.lab.attacks.victim import Victim, at_once, to_floats
 
 CHANNEL_FLOOR, FEATURE_FLOOR = 0.3, 0.01
@@ -27,7 +28,7 @@ CELL_QUANTILE = 0.99
 
 
 @dataclass(frozen=True)
-class FeatureStatistics:
+class FeatureStatistics(Tensors):
     """What auxiliary pictures say about a victim's features.
 
     Attributes:
@@ -51,14 +52,6 @@ class FeatureStatistics:
         varying = self.scale_CHW.square()
         weight = 1 / (self.noise_CHW + EXACT_SHARE * varying)
         return weight / (weight * varying).mean()
-
-    def to(self, device: torch.device) -> "FeatureStatistics":
-        """The same on another device."""
-        return FeatureStatistics(**{name: value.to(device) for name, value in self.tensors().items()})
-
-    def tensors(self) -> dict[str, Tensor]:
-        """The fields by name."""
-        return {field.name: getattr(self, field.name) for field in fields(self)}
 
     def summary(self) -> dict[str, Any]:
         """What a result says about the features."""

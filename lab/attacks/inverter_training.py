@@ -23,6 +23,7 @@ from torch import Tensor, nn
 from siftfunnel.lab.attacks.attack import Attack, Reconstruction, Show
 from siftfunnel.lab.attacks.chunks import memory_advice, require_features
 from siftfunnel.lab.attacks.fingerprint import check_pictures, tensor_digest, victim_fingerprint
+from siftfunnel.lab.attacks.tuning import psnr_N
 from siftfunnel.lab.attacks.victim import Victim, at_once, to_floats
 from siftfunnel.lab.data.images import seeded_parts
 from siftfunnel.lab.networks.decoder import cropped, doublings_between
@@ -174,8 +175,7 @@ class InverterTask(Task):
 
     def judged(self, guess_NCHW: Tensor, x_NCHW: Tensor) -> dict[str, float]:
         """Mean PSNR per picture, in dB, which also chooses the epoch."""
-        error_N = (guess_NCHW - x_NCHW).square().mean(dim=(1, 2, 3))
-        decibels = float((-10 * error_N.clamp_min(1e-10).log10()).mean())
+        decibels = float(psnr_N(guess_NCHW, x_NCHW).mean())
         return {"held_back_psnr": decibels, "score": decibels}
 
 

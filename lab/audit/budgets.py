@@ -28,6 +28,7 @@ class Budget:
         measured: Pictures on which accuracy and codecs are measured; None takes all.
         information_pictures: Pictures that the information figures' critic trains on.
         information_steps: Its training steps.
+        has_curve: Whether the leak is also measured with fewer of the attacker's pictures.
         by_heart_epochs: Passes in which an inverter must learn a few pictures by heart.
         half_pictures: Pictures on which an attack that descends per picture is repeated at half its budget.
     """
@@ -38,6 +39,7 @@ class Budget:
     information_pictures: int = 2_000
     information_steps: int = 300
     by_heart_epochs: int = 60
+    has_curve: bool = True
     half_pictures: int = 64
 
     @property
@@ -77,6 +79,7 @@ BUDGETS: dict[str, Budget] = {
         information_pictures=1_000,
         information_steps=100,
         by_heart_epochs=40,
+        has_curve=False,
     ),
     "standard": Budget("standard", suite("standard")),
     "thorough": Budget(

@@ -62,7 +62,7 @@ class Judge:
         """
         parts = [self._seen(one.float()) for one in picture_pairs(x_NCHW, y_NCHW)]
         (own, is_own, acts), (found, is_found, acts_of_found) = parts
-        credit_N = first_place_credit(found @ own.T, torch.arange(len(own)))
+        credit_N = _credit(own, found)
         apart = [perceptual_distance([one], [other]) for one, other in zip(acts, acts_of_found, strict=True)]
         distance_N = (torch.stack(apart).mean(0) / self.another).double().numpy()
         figures: dict[str, Any] = {
@@ -78,12 +78,27 @@ class Judge:
             }
         return figures
 
+    @torch.no_grad()
+    def credit(self, x_NCHW: Array, y_NCHW: Array) -> Tensor:
+        """For each restored picture 1 where its nearest original is its own; see ``first_place_credit``."""
+        own, found = (self._seen(one.float())[0] for one in picture_pairs(x_NCHW, y_NCHW))
+        return _credit(own, found)
+
+    @torch.no_grad()
+    def likeness(self, x_NCHW: Tensor, y_NCHW: Tensor) -> Tensor:
+        """Cosine of the embeddings of each of some pictures and each of others, N x M."""
+        return self._seen(x_NCHW)[0] @ self._seen(y_NCHW)[0].T
+
     def _seen(self, x_NCHW: Tensor) -> tuple[Tensor, Tensor | None, list[Tensor]]:
         """Embeddings, classes and every stage's activations."""
         parts = [self.recogniser.activations(part) for part in torch.split(x_NCHW, PICTURES_AT_ONCE)]
         activations = [torch.cat(stage) for stage in zip(*parts, strict=True)]
         embedded, logits = self.recogniser.said(activations)
         return embedded, None if logits is None else logits.argmax(1), activations
+
+
+def _credit(own_ND: Tensor, found_ND: Tensor) -> Tensor:
+    return first_place_credit(found_ND @ own_ND.T, torch.arange(len(own_ND)))
 
 
 def judge_of(images: ImageSet, folder: Path | None = None, settings: RecogniserSettings = JUDGE) -> Judge:

@@ -47,6 +47,8 @@ from siftfunnel.lab.training.runs import load_run, splits_of, store_run, train_r
 
 SCHEMA = 1
 NETWORK, WEIGHTS, BEFORE, RECOGNISERS = "network", "weights", "before", "recognisers"
+ATTACK = "attack-"
+"""Before an attack's key, in the name of its step."""
 
 StepName = Literal["train", "measure", "attack"]
 STEPS: tuple[StepName, ...] = ("train", "measure", "attack")
@@ -281,7 +283,7 @@ def _known(path: Path, profile: Profile, trained: TrainedRow) -> dict[str, Any]:
             key: found["network"][key] for key in PARAMETERS if key in found["network"]
         }
     attacks = found["attacks"] if is_same_suite else {}
-    return measured | {f"attack-{key}": entry for key, entry in attacks.items()}
+    return measured | {f"{ATTACK}{key}": entry for key, entry in attacks.items()}
 
 
 def _made(measuring: Steps, attacking: Steps) -> dict[str, Any]:
@@ -299,7 +301,7 @@ def set_aside(path: Path, profile: Profile, trained: TrainedRow, show: Show) -> 
     known = _known(path, profile, trained)
     if not path.is_file() or not json.loads(path.read_text())["attacks"]:
         return known
-    if any(key.startswith("attack-") for key in known):
+    if any(key.startswith(ATTACK) for key in known):
         return known
     kept = path.parent / BEFORE / path.name
     kept.parent.mkdir(exist_ok=True)
@@ -316,30 +318,24 @@ def write_result(
     Returns:
         What has to be said aloud of it.
     """
-    done = dict(sorted(found.items()))
-    attacks = {key.removeprefix("attack-"): value for key, value in done.items() if key.startswith("attack-")}
+    done, attacks = measures_and_attacks(dict(sorted(found.items())))
     recipe, network = trained.recipe, trained.network
+    if "cost" in done:
+        done["cost"] = dict(done["cost"])  # what stands there is written again after the next step
     parameters = done.get("cost", {}).pop("parameters", {})
+    head = header(trained, profile, row=row.name)
     result = {
-        "schema": SCHEMA,
-        "row": row.name,
-        "profile": profile.name,
-        "profile_settings": profile.settings(),
-        "seed": recipe.seed,
-        "dataset": {"name": recipe.dataset, **trained.splits.sizes(), "parts": trained.parts},
+        **head,
+        "dataset": {**head["dataset"], "parts": trained.parts},
         "defence": recipe.defence.describe(),
         "network": {
-            "family": recipe.family,
-            "architecture": recipe.architecture,
-            "width": recipe.width,
-            "input_size": recipe.input_size,
+            **network_figures(trained),
             "feature_shape": list(network.feature_shape),
             **parameters,
         },
         "weights": dict(trained.weights),
         "training": training_figures(trained),
         **{key: done[key] for key in (*MEASURES, *SCALES) if key in done},
-        "suite": profile.suite.to_json(),
         "attacks": attacks,
         "strongest": strongest(attacks),
         "columns": columns_of(attacks, profile.suite.frames),
@@ -349,6 +345,31 @@ def write_result(
     path.parent.mkdir(parents=True, exist_ok=True)
     write_json(path, {**result, "flags": flags})
     return flags
+
+
+def header(trained: TrainedRow, profile: Profile, **what: str) -> dict[str, Any]:
+    """What a result begins with."""
+    return {
+        "schema": SCHEMA,
+        **what,
+        "profile": profile.name,
+        "profile_settings": profile.settings(),
+        "suite": profile.suite.to_json(),
+        "seed": trained.recipe.seed,
+        "dataset": {"name": trained.recipe.dataset, **trained.splits.sizes()},
+    }
+
+
+def network_figures(trained: TrainedRow) -> dict[str, Any]:
+    """Which network it is."""
+    words = ("family", "architecture", "width", "input_size")
+    return {word: getattr(trained.recipe, word) for word in words}
+
+
+def measures_and_attacks(done: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Finished steps by name, and entries of attacks by key."""
+    attacks = {key.removeprefix(ATTACK): entry for key, entry in done.items() if key.startswith(ATTACK)}
+    return {key: value for key, value in done.items() if not key.startswith(ATTACK)}, attacks
 
 
 def training_figures(trained: TrainedRow) -> dict[str, Any]:
