@@ -320,6 +320,8 @@ def write_result(
     """
     done, attacks = measures_and_attacks(dict(sorted(found.items())))
     recipe, network = trained.recipe, trained.network
+    if "cost" in done:
+        done["cost"] = dict(done["cost"])  # what stands there is written again after the next step
     parameters = done.get("cost", {}).pop("parameters", {})
     head = header(trained, profile, row=row.name)
     result = {
