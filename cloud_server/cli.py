@@ -176,7 +176,13 @@ def run(args: argparse.Namespace) -> int:
     if args.log_level != "debug":
         # gRPC writes a line for every client that fails to shake hands or compresses: a flood, if one likes
         os.environ.setdefault("GRPC_VERBOSITY", "NONE")
-    return asyncio.run(_serve(config_from(args)))
+    config = config_from(args)
+    code = asyncio.run(_serve(config))
+    if config.tls is not None:
+        from siftfunnel.cloud_server.process import release_memory
+
+        release_memory()
+    return code
 
 
 async def _serve(config: CloudConfig) -> int:

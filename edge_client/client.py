@@ -5,6 +5,7 @@ import itertools
 import random
 import time
 from collections.abc import AsyncIterator, Callable, Iterable, Iterator
+from contextlib import suppress
 from dataclasses import replace
 from os import PathLike
 from pathlib import Path
@@ -36,6 +37,8 @@ from siftfunnel.shared.reply_seal import ReplySeal
 from siftfunnel.shared.tls import TlsFiles
 
 LIVE_WINDOW = 4
+_MOST_IDLE = 4
+"""Streams for single pictures that stay open when nobody needs them."""
 
 
 class SplitClient:
@@ -118,6 +121,7 @@ class SplitClient:
         self._ask = Ask(self.bundle.digest, settings.top_k, settings.outputs, settings.max_output_bytes)
         self._kept = KeptConnection(self._servers, self._ask, settings.window.reply_timeout_s)
         self._singles: set[Delivery] = set()
+        self._idle: list[Delivery] = []
         self._streams: set[OutcomeStream] = set()
         self._closed = False
 
@@ -151,22 +155,34 @@ class SplitClient:
             ServerUnreachable: no server within the connect timeout.
             ServerRefused: it does not serve this bundle (`BundleMismatch`), or not this client.
         """
-        return self._classify(picture, label, self._single())
+        delivery = self._single()
+        try:
+            return self._classify(picture, label, delivery)
+        finally:
+            self._give_back(delivery)
 
     def _single(self) -> Delivery:
-        """A stream for one frame, on the connection that all of these share."""
+        """A stream for one frame at a time, open already where one is idle; all share a connection."""
         self._check_open()
+        while self._idle:
+            with suppress(IndexError):
+                if (delivery := self._idle.pop()).open:
+                    return delivery
         delivery = self._delivery(self._kept.call)
         self._singles.add(delivery)
         return delivery
 
+    def _give_back(self, delivery: Delivery) -> None:
+        if delivery.open and len(self._idle) < _MOST_IDLE:
+            self._idle.append(delivery)
+        else:
+            delivery.finish()
+            self._singles.discard(delivery)
+
     def _classify(self, picture: object, label: str | None, delivery: Delivery) -> Answer:
         read_s = time.monotonic()
-        try:
-            encoded = self._encoder.encode(replace(as_picture(picture, label), index=0, read_s=read_s))
-            outcome = delivery.deliver(encoded.frame(next(self._numbers), self.settings.budget_ms))
-        finally:
-            self._singles.discard(delivery)
+        encoded = self._encoder.encode(replace(as_picture(picture, label), index=0, read_s=read_s))
+        outcome = delivery.deliver(encoded.frame(next(self._numbers), self.settings.budget_ms))
         if isinstance(outcome, Answer):
             return outcome
         raise delivery.error or FrameFailed(outcome)
@@ -201,6 +217,8 @@ class SplitClient:
         except asyncio.CancelledError:
             delivery.abandon(CANCELLED, STOPPED)
             raise
+        finally:
+            self._give_back(delivery)
 
     async def astream(
         self, source: Source | Iterable[object], *, on_handed_in: OnHandedIn | None = None

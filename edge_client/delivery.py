@@ -7,7 +7,7 @@ Threads of one stream:
     delivery            _run     │
     watchdog            _watch  ─┘
 
-No feature leaves the device before the server has confirmed the bundle's digest on that connection.
+No feature leaves the device before the server has confirmed the bundle's digest on that call.
 """
 
 import threading
@@ -94,14 +94,17 @@ class Delivery:
         self._watchdog.start()
 
     def deliver(self, frame: EncodedFrame) -> Answer | FrameFailure:
-        """Send one frame and nothing else, and wait for its outcome; `error` tells what ended it early."""
+        """Send one frame and wait for its outcome, before the next one; `error` tells what ended it early.
+
+        The stream stays open after an answer, and ends with anything else.
+        """
+        self._is_single = True
         if not self.hand_in(frame):
             return failure_of(
                 Failed(Held(frame), outcome.CANCELLED, STOPPED), self._agreement, time.monotonic()
             )
-        self._is_single = True
-        self.finish()
-        self._runner.start()
+        if self._runner.ident is None:
+            self._runner.start()
         while (result := self.next_outcome(self._look())) is None:
             continue
         assert isinstance(result, Answer | FrameFailure), "this frame's outcome is the only one"
@@ -173,6 +176,11 @@ class Delivery:
         """The next outcome if there is one."""
         with self._news:
             return self._pop()
+
+    @property
+    def open(self) -> bool:
+        """Whether it takes more frames."""
+        return not self._window.closed
 
     @property
     def over(self) -> bool:
@@ -338,6 +346,7 @@ class Delivery:
         with self._work:
             self._window.expire(now_s)
             self._collect()
+            self._rouse()
             if self._call is not None and self._is_overdue(now_s):
                 self._call.cancel()
             return min(self._window.left_s(now_s), _WATCH_EVERY_S)
@@ -360,12 +369,18 @@ class Delivery:
             result = take_reply(self._window, reply, self._agreement, self._terms, now_s)
             if result is not None:
                 self._publish(result)
-            elif self._is_single and self._window.in_flight:
-                # the one reply that can come has another frame's number
+            elif self._is_single and self._window.in_flight and self._call is not None:
+                # the one reply that can come has another frame's number: what comes next may be this frame's
                 self._window.damaged(now_s)
+                self._call.cancel()
             if self._window.in_flight < in_flight and not self._window.draining:
                 self._reconnection.answered()
             self._collect()
+            self._rouse()
+
+    def _rouse(self) -> None:
+        """Wake the sender if it has something to do; woken for nothing it would delay a lone frame."""
+        if self._window.waiting or self._window.done or self._window.draining:
             self._work.notify_all()
 
     def _collect(self) -> None:

@@ -133,13 +133,11 @@ class Connection:
         message_bytes: the largest message that is taken.
 
     Attributes:
-        terms: what the server told when it took the first call on it.
         closed: whether it is of no use any more.
     """
 
     def __init__(self, address: ServerAddress, message_bytes: int) -> None:
         self.address = address
-        self.terms: Terms | None = None
         self.closed = False
         self._message_bytes = message_bytes
         self._lock = threading.Lock()
@@ -195,11 +193,10 @@ class StreamCall:
         self._ask = ask
         self._several = several
         self._message_bytes = 0
-        self._assumed: Terms | None = None
         self._call: Any = None
 
     def open(self, frames: Iterator[list[pb.Frame]]) -> Terms:
-        """Open the stream and wait until the server has agreed on the bundle, unless it has on this channel.
+        """Open the stream and wait until the server has agreed on the bundle.
 
         Args:
             frames: those of one message each, none before this returns; gRPC reads them on its own thread.
@@ -216,11 +213,7 @@ class StreamCall:
         except ValueError as error:
             # another call closed the channel after a failure of its own
             raise CallEnded("CANCELLED", str(error)) from None
-        if (terms := self._connection.terms) is None:
-            terms = self._connection.terms = self._agreed()
-        else:
-            self._assumed = terms
-        return terms
+        return self._agreed()
 
     def _agreed(self) -> Terms:
         told = dict(self._call.initial_metadata() or ())
@@ -264,9 +257,6 @@ class StreamCall:
             CallEnded: it ended in another way.
         """
         for message in self._received():
-            if self._assumed is not None and self._agreed() != self._assumed:
-                raise CallEnded("UNAVAILABLE", "another server answers on this connection")
-            self._assumed = None
             self._connection.replied()
             if self._several:
                 yield from _replies_of(message)

@@ -87,7 +87,12 @@ class InFlightWindow:
     @property
     def unanswered(self) -> int:
         """Frames handed in and not settled."""
-        return len(self._queue) + len(self._delayed) + len(self._flight)
+        return self.waiting + len(self._flight)
+
+    @property
+    def waiting(self) -> int:
+        """Frames that are to be sent."""
+        return len(self._queue) + len(self._delayed)
 
     @property
     def in_flight(self) -> int:

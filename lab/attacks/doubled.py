@@ -41,10 +41,6 @@ class Doubled(TrainedInverter):
         """With as many passes as ``start`` has had."""
         return cls(epochs=max(1, start.epochs), least_steps=getattr(start, "least_steps", 0), start=start)
 
-    def budget(self) -> dict[str, Any]:
-        """The fields as JSON values, the inverter's with its name."""
-        return {**super().budget(), "start": {"name": self.start.name, **self.start.budget()}}
-
     def fit(self, victim: Victim, auxiliary_NHWC: Tensor, folder: Path, show: Show) -> Mapping[str, Any]:
         """Fit the inverter unless it is, then train it on."""
         self.start.fit(victim, auxiliary_NHWC, folder, show)
@@ -65,6 +61,9 @@ class Doubled(TrainedInverter):
 
     def task(self, victim: Victim, auxiliary_NHWC: Tensor, root: Path) -> InverterTask:
         """The inverter's network with its weights."""
-        task = super().task(victim, auxiliary_NHWC, root)
+        return self.started(super().task(victim, auxiliary_NHWC, root), victim, root)
+
+    def started(self, task: InverterTask, victim: Victim, root: Path) -> InverterTask:
+        """The same task, its network with the inverter's weights."""
         task.model.load_state_dict(self.start.load(victim, root / self.start.name).state_dict())
         return task

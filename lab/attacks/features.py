@@ -1,42 +1,57 @@
 """How far two features are apart, in the units in which features differ between pictures.
 
 A funnel's features are tiny and unequal (standard deviations of 0.007 to 0.017 and many zeros): squared error
-leaves Adam with nothing to follow. The attacker owns pictures, so he knows how much every element varies.
+leaves Adam with nothing to follow. The attacker owns pictures, so he knows how much every element varies, and
+what happens to it on its way: noise, by whose variance its error is divided, or a quantiser, within whose
+cell every value is as likely.
 """
 
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from typing import Any
 
 import torch
 from torch import Tensor
 
+from siftfunnel.lab.attacks.basis import Tensors
 from siftfunnel.lab.attacks.victim import Victim, at_once, to_floats
 
 CHANNEL_FLOOR, FEATURE_FLOOR = 0.3, 0.01
 """An element counts as varying at least by these shares of its channel's and of the whole feature's root mean
 square deviation: places where few auxiliary pictures differ would rule the distance otherwise. The second is
 small because the channels of a trained funnel differ by a factor of 30."""
+EXACT_SHARE = 0.01
+"""A descent cannot match a noiseless element better than to a tenth of its deviation: what is added to the
+variance of noise, in shares of the element's own."""
+MOST_VALUES = 100_000
+CELL_QUANTILE = 0.99
+"""Of how far a quantiser moves values of a channel, this quantile is half its cell: some are clipped."""
 
 
 @dataclass(frozen=True)
-class FeatureStatistics:
+class FeatureStatistics(Tensors):
     """What auxiliary pictures say about a victim's features.
 
     Attributes:
         scale_CHW: Standard deviation of each element over pictures and noise, with the two floors.
         zero_weight_CHW: How much a received zero says: 1, or under feature dropout the chance that it is one.
+        noise_CHW: Variance of the noise on values that arrive; 0 where the stage draws none.
+        cell_CHW: Half of the quantiser's cell, 0 where there is none.
     """
 
     scale_CHW: Tensor
     zero_weight_CHW: Tensor
+    noise_CHW: Tensor
+    cell_CHW: Tensor
 
-    def to(self, device: torch.device) -> "FeatureStatistics":
-        """The same on another device."""
-        return FeatureStatistics(**{name: value.to(device) for name, value in self.tensors().items()})
+    @property
+    def weight_CHW(self) -> Tensor:
+        """What a squared error is multiplied by: 1 / noise variance, or 1 / scale^2 where there is no noise.
 
-    def tensors(self) -> dict[str, Tensor]:
-        """The fields by name."""
-        return {field.name: getattr(self, field.name) for field in fields(self)}
+        Scaled so that the features of another picture are about 2 away, as without noise.
+        """
+        varying = self.scale_CHW.square()
+        weight = 1 / (self.noise_CHW + EXACT_SHARE * varying)
+        return weight / (weight * varying).mean()
 
     def summary(self) -> dict[str, Any]:
         """What a result says about the features."""
@@ -44,6 +59,8 @@ class FeatureStatistics:
             "feature_scale_median": float(self.scale_CHW.median()),
             "feature_scale_max": float(self.scale_CHW.max()),
             "zero_weight_mean": float(self.zero_weight_CHW.mean()),
+            "noise_share": float((self.noise_CHW / self.scale_CHW.square()).mean()),
+            "cell_share": float((self.cell_CHW / self.scale_CHW).mean()),
         }
 
 
@@ -58,6 +75,7 @@ def measure_features(victim: Victim, auxiliary_NHWC: Tensor) -> FeatureStatistic
     """
     total = torch.zeros(victim.feature_shape, dtype=torch.float64, device=victim.device)
     square, noise, arrived, zeros = (total.clone() for _ in range(4))
+    cells: list[Tensor] = []
     for part in torch.split(auxiliary_NHWC, at_once(victim.image_shape)):
         z = victim.features(to_floats(part.to(victim.device)))
         received = victim.transmit(z)
@@ -67,6 +85,11 @@ def measure_features(victim: Victim, auxiliary_NHWC: Tensor) -> FeatureStatistic
         noise += ((received - z).double().square() * is_there).sum(0)
         arrived += is_there.sum(0)
         zeros += (z == 0).sum(0)
+        if not victim.stochastic:
+            moved = (received - z).abs().transpose(0, 1).flatten(1)
+            cells.append(
+                torch.quantile(moved[:, :: max(1, moved.shape[1] // MOST_VALUES)], CELL_QUANTILE, dim=1)
+            )
     count = len(auxiliary_NHWC)
     between = (square / count - (total / count).square()).clamp_min(0)
     scale = (between + noise / arrived.clamp_min(1)).sqrt()
@@ -74,7 +97,9 @@ def measure_features(victim: Victim, auxiliary_NHWC: Tensor) -> FeatureStatistic
     of_feature = FEATURE_FLOOR * scale.square().mean().sqrt()
     scale = scale.maximum(of_channel).maximum(of_feature).clamp_min(1e-12).float()
     weight = _weight_of_zeros(zeros / count, victim).float()
-    return FeatureStatistics(scale, weight)
+    drawn = noise / arrived.clamp_min(1) if victim.stochastic else torch.zeros_like(noise)
+    cell = torch.stack(cells).mean(0).view(-1, 1, 1) if cells else torch.zeros_like(scale[:, :1, :1])
+    return FeatureStatistics(scale, weight, drawn.float(), cell.expand_as(scale).contiguous())
 
 
 def _weight_of_zeros(true_share: Tensor, victim: Victim) -> Tensor:
@@ -87,16 +112,21 @@ def _weight_of_zeros(true_share: Tensor, victim: Victim) -> Tensor:
 class FeatureDistance:
     """Distance between the features of candidate pictures and the features that were overheard.
 
-    d_i = sum_j w_ij ((f(x_i)_j - z_ij) / s_j)^2 / sum_j w_ij: 0 for a match, about 2 for the features of
-    another picture.
+    d_i = sum_j w_ij max(0, |f(x_i)_j - z_ij| - c_j)^2 v_j / sum_j w_ij, with v the weights of
+    ``FeatureStatistics.weight_CHW`` and c half the quantiser's cell: 0 for a match, about 2 for the features
+    of another picture.
     """
 
     def __init__(self, statistics: FeatureStatistics, z_NCHW: Tensor) -> None:
         self.z_NCHW = z_NCHW
         weight = torch.where(z_NCHW == 0, statistics.zero_weight_CHW, torch.ones_like(z_NCHW))
         total = weight.sum((1, 2, 3), keepdim=True).clamp_min(1e-12)
-        self.weight_NCHW = weight / total / statistics.scale_CHW.square()
+        self.weight_NCHW = weight / total * statistics.weight_CHW
+        self.cell_CHW = statistics.cell_CHW if bool((statistics.cell_CHW > 0).any()) else None
 
     def __call__(self, features_NCHW: Tensor) -> Tensor:
         """One distance per picture."""
-        return ((features_NCHW - self.z_NCHW).square() * self.weight_NCHW).sum((1, 2, 3))
+        apart = features_NCHW - self.z_NCHW
+        if self.cell_CHW is not None:
+            apart = (apart.abs() - self.cell_CHW).clamp_min(0)
+        return (apart.square() * self.weight_NCHW).sum((1, 2, 3))

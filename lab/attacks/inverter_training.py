@@ -23,6 +23,7 @@ from torch import Tensor, nn
 from siftfunnel.lab.attacks.attack import Attack, Reconstruction, Show
 from siftfunnel.lab.attacks.chunks import memory_advice, require_features
 from siftfunnel.lab.attacks.fingerprint import check_pictures, tensor_digest, victim_fingerprint
+from siftfunnel.lab.attacks.tuning import psnr_N
 from siftfunnel.lab.attacks.victim import Victim, at_once, to_floats
 from siftfunnel.lab.data.images import seeded_parts
 from siftfunnel.lab.networks.decoder import cropped, doublings_between
@@ -164,13 +165,17 @@ class InverterTask(Task):
         return loss, {"mse": error}
 
     def validate(self) -> dict[str, float]:
-        """Mean PSNR per picture, in dB, on the pictures held back."""
-        errors: list[Tensor] = []
+        """What ``judged`` says of the pictures held back."""
+        guesses, pictures = [], []
         for part in torch.split(torch.arange(len(self._held_back), device=self._device), self._at_once):
             z, x_NCHW = self._held_back.batch(part)
-            guess = self.model(z.contiguous(memory_format=torch.channels_last))
-            errors.append((guess - x_NCHW).square().mean(dim=(1, 2, 3)).cpu())
-        decibels = float((-10 * torch.cat(errors).clamp_min(1e-10).log10()).mean())
+            guesses.append(self.model(z.contiguous(memory_format=torch.channels_last)))
+            pictures.append(x_NCHW)
+        return self.judged(torch.cat(guesses), torch.cat(pictures))
+
+    def judged(self, guess_NCHW: Tensor, x_NCHW: Tensor) -> dict[str, float]:
+        """Mean PSNR per picture, in dB, which also chooses the epoch."""
+        decibels = float(psnr_N(guess_NCHW, x_NCHW).mean())
         return {"held_back_psnr": decibels, "score": decibels}
 
 
@@ -309,9 +314,10 @@ class TrainedInverter(Attack):
         require_features(victim, z_NCHW)
         model = self.load(victim, folder / self.name)
         stored = json.loads((folder / self.name / RUN).read_text())
+        best = stored["best_epoch"]
         return Reconstruction(
             invert(model, z_NCHW, victim),
-            {"best_epoch": stored["best_epoch"], "held_back_psnr": stored["best_score"]},
+            {"best_epoch": best, "held_back_psnr": stored["history"][best - 1]["held_back_psnr"]},
         )
 
 
@@ -320,7 +326,7 @@ def learned_from(progress: Progress, task: InverterTask) -> dict[str, Any]:
     return {
         "epochs": progress.epochs_done,
         "best_epoch": progress.best_epoch,
-        "held_back_psnr": progress.best_score,
+        "held_back_psnr": progress.history[progress.best_epoch - 1]["held_back_psnr"],
         "parameters": count_parameters(task.model),
         "seconds": round(progress.seconds, 1),
         "history": progress.history,

@@ -7,6 +7,7 @@ from siftfunnel.lab.attacks.deep_image_prior import DeepImagePrior
 from siftfunnel.lab.attacks.doubled import Doubled
 from siftfunnel.lab.attacks.fora import Fora
 from siftfunnel.lab.attacks.generative import GenerativeBlackBox, GenerativeGrayBox
+from siftfunnel.lab.attacks.identity import IdentitySeeker
 from siftfunnel.lab.attacks.refined import RefinedRMLE
 from siftfunnel.lab.attacks.residual import Residual
 from siftfunnel.lab.attacks.rmle import RMLE
@@ -24,6 +25,7 @@ ATTACKS: dict[str, type[Attack]] = {
         Residual,
         UNet,
         RefinedRMLE,
+        IdentitySeeker,
         DeepImagePrior,
         Fora,
         StoredInverter,

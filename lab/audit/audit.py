@@ -4,6 +4,7 @@ OUT/audit.json    what the folder is bound to: target, data, seed
 OUT/done/         figures and reconstructions of finished steps
 OUT/report.json   every number
 OUT/report.html   the same for people
+OUT/annex.md      for a data-protection impact assessment
 """
 
 from collections.abc import Mapping, Sequence
@@ -13,6 +14,7 @@ from typing import Any
 
 from siftfunnel.lab.attacks.attack import Show
 from siftfunnel.lab.attacks.chunks import claim, write_json
+from siftfunnel.lab.audit.curve import curve_figures
 from siftfunnel.lab.audit.equal_bytes import picture_codec_figures
 from siftfunnel.lab.audit.gallery import choose_pictures, shown_pictures
 from siftfunnel.lab.audit.measures import (
@@ -20,19 +22,25 @@ from siftfunnel.lab.audit.measures import (
     default_codec,
     information_figures,
     reference_auxiliary,
+    risks_of,
+    sizes_of_frames,
     wire_figures,
 )
 from siftfunnel.lab.audit.plan import plan_attacks
 from siftfunnel.lab.audit.subject import AuditSubject, Request, about_data, dataset_for, prepare_subject
 from siftfunnel.lab.audit.verdict import Attacker, give_verdict, leak_of
+from siftfunnel.lab.evaluation.agreement import agreement_with
 from siftfunnel.lab.evaluation.attacking import run_attacks
 from siftfunnel.lab.evaluation.checks import run_checks
+from siftfunnel.lab.evaluation.flags import flags_of
 from siftfunnel.lab.evaluation.places import require_private_place
 from siftfunnel.lab.evaluation.probing import by_heart, half_budget
-from siftfunnel.lab.evaluation.scores import reference_figures, strongest
-from siftfunnel.lab.evaluation.steps import Steps
+from siftfunnel.lab.evaluation.ranking import columns_of, strongest
+from siftfunnel.lab.evaluation.scores import identity_references, reference_figures
+from siftfunnel.lab.evaluation.steps import Steps, kept_pictures
 from siftfunnel.lab.evaluation.suite import Planned, key_of
 from siftfunnel.lab.provenance import provenance
+from siftfunnel.lab.reports.audit_annex import write_annex
 from siftfunnel.lab.reports.audit_page import write_page
 from siftfunnel.lab.targets.target import Target
 
@@ -85,6 +93,8 @@ def audit(target: Target, wanted: Request, show: Show) -> dict[str, Any]:
     assert best is not None
     probes = _probe(subject, plan, attacks, wanted, steps)
     skipped += stopped
+    risks = _risks(subject, attacks, wanted, steps)
+    curve = curve_figures(subject, wanted.budget.suite, entries, steps) if wanted.budget.has_curve else []
     checks = run_checks(attacks, measured["references"], stochastic=target.victim.stochastic, **probes)
     verdict = give_verdict(
         leak_of(attacks[best], measured["references"]),
@@ -109,9 +119,14 @@ def audit(target: Target, wanted: Request, show: Show) -> dict[str, Any]:
         "dataset": data,
         "budget": wanted.budget.name,
         "budget_is_fitted": wanted.budget.is_fitted,
+        "suite": wanted.budget.suite.to_json(),
+        "agreement": agreement_with(wanted.budget.suite),
         "verdict": verdict.to_json(),
         "strongest": best,
+        "columns": columns_of(attacks, wanted.budget.suite.frames),
         **measured,
+        "risks": risks,
+        "curve": curve,
         "attacks": attacks,
         "not_tried": [entry.to_json() for entry in skipped],
         "checks": [check.to_json() for check in checks],
@@ -122,9 +137,11 @@ def audit(target: Target, wanted: Request, show: Show) -> dict[str, Any]:
         },
         "provenance": provenance(),
     }
+    report["flags"] = flags_of(report)
     write_json(wanted.out / REPORT, report)
     shown = shown_pictures(report, subject, choice, wanted.out)
     write_page(report, shown, default_codec(measured["wire"]), wanted.out)
+    write_annex(report, wanted.out)
     return report
 
 
@@ -171,11 +188,17 @@ def _measure(subject: AuditSubject, wanted: Request, steps: Steps) -> dict[str, 
         codec = subject.target.heard or default_codec(wire)
         return picture_codec_figures(subject, wire["codecs"][codec]["payload_bytes_mean"])
 
+    def identity() -> dict[str, Any]:
+        assert subject.judge is not None
+        return identity_references(subject.x_NCHW, reference_auxiliary(subject), subject.judge)
+
     makers = {
         "accuracy": lambda: accuracy_figures(subject),
         "information": lambda: information_figures(subject, wanted.budget),
         "references": lambda: reference_figures(subject.x_NCHW, reference_auxiliary(subject)),
+        "identity": identity,
         "picture_codecs": equal_bytes,
+        "lengths": lambda: sizes_of_frames(subject, wire),
     }
     return {"wire": wire} | {name: steps.once(name, make) for name, make in makers.items()}
 
@@ -191,6 +214,15 @@ def _named(plan: Sequence[Planned], entries: Mapping[str, Mapping[str, Any]]) ->
         for attack, frames in plan
         if (key := key_of(attack, frames)) in entries
     }
+
+
+def _risks(
+    subject: AuditSubject, attacks: Mapping[str, Mapping[str, Any]], wanted: Request, steps: Steps
+) -> dict[str, Any]:
+    """The risks of what the attack that identifies most has restored, from as many frames as there are."""
+    key = columns_of(attacks, wanted.budget.suite.frames)[str(wanted.budget.suite.frames)]["identity_attack"]
+    made = steps.once(f"risks-{key}", lambda: risks_of(subject, kept_pictures(wanted.out, f"attack-{key}")))
+    return {"attack": key, **made}
 
 
 def _probe(

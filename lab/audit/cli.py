@@ -7,7 +7,7 @@ from typing import Any
 from siftfunnel.lab.arguments import add_common, names, prepare_torch, say
 from siftfunnel.lab.evaluation.places import default_out
 
-BUDGET_NAMES = ("quick", "cpu", "full")
+BUDGET_NAMES = ("fast", "standard", "thorough", "quick", "cpu", "full")
 
 EPILOG = """\
 A foreign edge half is audited black-box: --edge edge.onnx --spec spec.json, where the spec says at least
@@ -41,16 +41,19 @@ def add_audit_parser(commands: Any) -> None:
     )
     parser.add_argument("--codec", metavar="NAME", help="overhear features after this codec of the bundle")
     parser.add_argument(
-        "--budget", choices=BUDGET_NAMES, default="cpu", help="how much to attack (default: %(default)s)"
+        "--budget",
+        choices=BUDGET_NAMES,
+        default="standard",
+        help="of AutoInvert, the suite of attacks (default: %(default)s); quick, cpu, full are old names",
     )
     parser.add_argument(
-        "--attacks", type=names, default=(), metavar="NAME,...", help="other attacks than the budget's"
+        "--attacks", type=names, default=(), metavar="NAME,...", help="other attacks than the suite's"
     )
     parser.add_argument(
-        "--pictures", type=int, metavar="N", help="attacked (default: 256, fewer where they are large)"
+        "--pictures", type=int, metavar="N", help="attacked (default: 128, fewer where they are large)"
     )
     parser.add_argument(
-        "--auxiliary", type=int, metavar="N", help="the attacker's pictures (default: budget's)"
+        "--auxiliary", type=int, metavar="N", help="the attacker's pictures (default: suite's)"
     )
     parser.add_argument(
         "--evaluate-on",

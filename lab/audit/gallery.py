@@ -13,7 +13,8 @@ from torch import Tensor
 from siftfunnel.lab.audit.equal_bytes import best_within
 from siftfunnel.lab.audit.measures import reference_auxiliary
 from siftfunnel.lab.audit.subject import AuditSubject
-from siftfunnel.lab.evaluation.scores import by_strength, reference_row
+from siftfunnel.lab.evaluation.ranking import by_strength
+from siftfunnel.lab.evaluation.scores import reference_row
 from siftfunnel.lab.evaluation.steps import kept_pictures
 from siftfunnel.lab.reports.audit_page import PICTURE_CODECS, Shown, Strip
 from siftfunnel.shared.similarity import psnr

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from PIL import Image
 from torch import Tensor
 from torch.nn import functional
@@ -14,6 +15,8 @@ from torch.nn import functional
 from siftfunnel.lab.attacks.victim import to_floats
 from siftfunnel.lab.audit.budgets import Budget
 from siftfunnel.lab.audit.judging import Judge, make_judge
+from siftfunnel.lab.audit.lengths import length_figures
+from siftfunnel.lab.audit.risks import risk_figures
 from siftfunnel.lab.audit.subject import AuditSubject
 from siftfunnel.lab.data.images import ImageSet
 from siftfunnel.lab.evaluation.information import information_of
@@ -25,6 +28,7 @@ from siftfunnel.shared.wire import SealedCodec, calibrate_tensors
 
 CALIBRATION_PICTURES = 500
 CODED_PICTURES = 500
+CONTROL_PICTURES = 1_000
 JPEG_QUALITY = 75
 FULL_PIXELS = 64 * 64
 CRITIC_SIDE = 64
@@ -65,6 +69,42 @@ def wire_figures(subject: AuditSubject) -> dict[str, Any]:
         "pictures": len(images),
         f"jpeg_quality_{JPEG_QUALITY}": _jpeg(subject, images, judge),
     }
+
+
+def sizes_of_frames(subject: AuditSubject, wire: Mapping[str, Any]) -> dict[str, Any]:
+    """What the lengths of frames tell an observer, with and without padding; see ``length_figures``."""
+    images = subject.measured.spread(min(CODED_PICTURES, len(subject.measured)))
+    name = subject.target.heard or default_codec(wire)
+    codec = next(each for each in _codecs(subject)[0] if each.name == name)
+    maps = observed(subject.target.sender, images)
+    values = subject.target.layout.to_own(maps).numpy().reshape(len(maps), *_as_three(subject))
+    sizes_N = np.array([len(codec.encode(np.ascontiguousarray(feature))) for feature in values])
+    classes_N = images.labels if subject.is_labelled else None
+    return {"codec": name, "pictures": len(images), "paddings": length_figures(sizes_N, classes_N)}
+
+
+def answers_of(subject: AuditSubject, images: ImageSet) -> NDArray[np.int64] | None:
+    """What the network answers to what is overheard of pictures; None where it gives no class scores."""
+    if subject.target.logits is None:
+        return None
+    own = subject.target.layout.to_own(observed(subject.target.victim, images)).contiguous().numpy()
+    return np.asarray(subject.target.logits(own).argmax(1), dtype=np.int64)
+
+
+def risks_of(subject: AuditSubject, restored_NCHW: Tensor) -> dict[str, Any]:
+    """The risks of what an attack restored, ``uint8``; see ``risk_figures``."""
+    own = subject.auxiliary.spread(min(CONTROL_PICTURES, len(subject.auxiliary)))
+    assert subject.judge is not None
+    is_person = subject.target.label_kind == "identity" and subject.is_labelled
+    return risk_figures(
+        subject.x_NCHW,
+        restored_NCHW.float() / 255,
+        to_floats(torch.from_numpy(own.images_NHWC)),
+        subject.judge,
+        answers_N=answers_of(subject, subject.attacked),
+        own_answers_N=answers_of(subject, own),
+        people_N=subject.attacked.labels if is_person else None,
+    )
 
 
 def default_codec(wire: Mapping[str, Any]) -> str:

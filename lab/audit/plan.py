@@ -35,7 +35,7 @@ def plan_attacks(
         attack = budget.suite.attack(name)
         reason = _obstacle(attack, target)
         if reason is None and name not in wanted:
-            reason = "not among --attacks" if chosen else f"not part of the budget {budget.name!r}"
+            reason = "not among --attacks" if chosen else f"not part of {budget.suite.title}"
         if reason is None:
             runs.append(attack)
         else:

@@ -115,6 +115,7 @@ def prepare_subject(target: Target, wanted: Request) -> AuditSubject:
     attacked = held_out.spread(_checked_pictures(wanted.pictures or wanted.budget.pictures, len(held_out)))
     return AuditSubject(
         victim=target.victim,
+        recognisers=wanted.cache or wanted.out,
         seed=wanted.seed,
         target=target,
         dataset=dataset,
@@ -140,6 +141,7 @@ def _own_subject(target: Target, wanted: Request, place: Path) -> AuditSubject:
     }
     return AuditSubject(
         victim=target.victim,
+        recognisers=wanted.cache or wanted.out,
         seed=wanted.seed,
         target=target,
         dataset=own.name,

@@ -48,7 +48,6 @@ class Autoencoder(Defence):
     label: ClassVar[str] = "AE-based"
     source: ClassVar[str] = "Azizian and Bajic, Privacy-preserving autoencoder for object detection, 2022"
     variant: ClassVar[str] = "autoencoder"
-    further: ClassVar[bool] = True
     origins: ClassVar[Mapping[str, str]] = {"weight": "ours"}
 
     def loss(self, step: Step) -> Loss:

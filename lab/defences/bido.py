@@ -97,7 +97,6 @@ class BiDO(Defence):
     name: ClassVar[str] = "bido"
     label: ClassVar[str] = "BiDO"
     source: ClassVar[str] = "Peng et al., Bilateral dependency optimization, KDD 2022"
-    further: ClassVar[bool] = True
     origins: ClassVar[Mapping[str, str]] = {
         "lambda_x": "paper",
         "lambda_y": "paper",

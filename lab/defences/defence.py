@@ -69,7 +69,6 @@ class Defence:
         variant: Which network of a family it trains (``siftfunnel.lab.networks.registry``).
         origins: For each field where its value comes from: one of ``ORIGINS``.
         goes_on: Learns nothing from scratch: its recipes go on from a trained network.
-        further: Whether the study runs the slower of its attacks on it as well.
     """
 
     name: ClassVar[str]
@@ -78,7 +77,6 @@ class Defence:
     variant: ClassVar[str] = "unprotected"
     origins: ClassVar[Mapping[str, str]] = {}
     goes_on: ClassVar[bool] = False
-    further: ClassVar[bool] = False
 
     @classmethod
     def for_family(cls, family: str) -> "Defence":

@@ -17,4 +17,3 @@ class FunnelCrossEntropy(Defence):
     label: ClassVar[str] = "Funnel, cross-entropy only"
     source: ClassVar[str] = "ours: the ablation that the paper lacks"
     variant: ClassVar[str] = "siftfunnel"
-    further: ClassVar[bool] = True

@@ -13,4 +13,3 @@ class NoDefence(Defence):
     name: ClassVar[str] = "none"
     label: ClassVar[str] = "Unprotected"
     source: ClassVar[str] = "Yang et al., CCS 2019: the network of the attack that the paper builds on"
-    further: ClassVar[bool] = True

@@ -9,13 +9,15 @@
 | --- | --- | --- |
 | ``steps`` | a run folder's finished steps, each made once | nothing here |
 | ``subject`` | what is attacked: victim, pictures on both sides, what was overheard | ``lab.attacks`` |
-| ``suite`` | frozen, named lists of attacks with budgets and looks; the declared ones | ``lab.attacks`` |
-| ``scores`` | what is said of restored pictures, reference rows, the strongest attack | ``lab.metrics`` |
+| ``suite`` | AutoInvert: the frozen, named list of attacks, at three budgets | ``lab.attacks`` |
+| ``scores`` | what is said of restored pictures, and of those that no attack restored | ``lab.metrics`` |
+| ``ranking`` | the strongest by decibels and by identity, from one frame and many | nothing here |
+| ``agreement`` | how far the suite's short budgets are from its long ones, measured | ``suite`` |
 | ``information`` | what a feature says of a picture, without any attack | ``lab.metrics`` |
 | ``attacking`` | one attack on a subject, fitted, run, scored and kept | all of the above |
 | ``probing`` | extra runs for sanity checks: half the budget, learning by heart | ``steps``, ``scores`` |
 | ``places`` | where results that hold pictures of people may lie | nothing here |
-| ``checks``, ``flags`` | rules on numbers: may they be read as a property of the defence? | ``scores`` |
+| ``checks``, ``flags`` | rules on numbers: may they be read as a property of the defence? | ``ranking`` |
 
 Its users are thin: ``lab.study`` (rows of the paper's tables), ``lab.audit`` (one network, judged in words),
 ``lab.front`` (what codecs leave); ``lab.inverter`` trains the live page's decoder with the attacks' trainer.

@@ -12,7 +12,8 @@ import torch
 
 from siftfunnel.lab.attacks.attack import Attack
 from siftfunnel.lab.attacks.chunks import AttackDivergedError
-from siftfunnel.lab.evaluation.scores import PAPER_BATCHES, mean_psnr, scores_of
+from siftfunnel.lab.evaluation.ranking import mean_psnr
+from siftfunnel.lab.evaluation.scores import PAPER_BATCHES, scores_of
 from siftfunnel.lab.evaluation.steps import Steps
 from siftfunnel.lab.evaluation.subject import Subject
 from siftfunnel.lab.evaluation.suite import Planned, key_of
@@ -63,11 +64,11 @@ def run_attack(
         z_NCHW = subject.overheard(frames, steps.folder)
         # noise that an attack draws must not depend on which ran before it
         torch.manual_seed(subject.seed)
-        begun = time.monotonic()
+        begun, used = time.monotonic(), time.process_time()
         learned = attack.fit(victim, subject.auxiliary_NHWC, folder, show)
         fitted = time.monotonic()
         restored = attack.reconstruct(victim, z_NCHW, folder, show)
-        ended = time.monotonic()
+        ended, used = time.monotonic(), time.process_time() - used
         if keep_pictures:
             steps.keep_pictures(step, restored.x_NCHW)
         return {
@@ -82,7 +83,8 @@ def run_attack(
             "details": dict(restored.details),
             "fit_seconds": round(fitted - begun, 1),
             "reconstruct_seconds": round(ended - fitted, 1),
-            "scores": scores_of(subject.x_NCHW, restored.x_NCHW, PAPER_BATCHES[attack.kind]),
+            "cpu_seconds": round(used, 1),
+            "scores": scores_of(subject.x_NCHW, restored.x_NCHW, PAPER_BATCHES[attack.kind], subject.judge),
             "provenance": provenance(),
         }
 

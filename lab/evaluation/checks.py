@@ -10,7 +10,7 @@ from typing import Any, Literal
 
 import numpy as np
 
-from siftfunnel.lab.evaluation.scores import mean_psnr, strongest
+from siftfunnel.lab.evaluation.ranking import mean_psnr, strongest
 from siftfunnel.lab.metrics.intervals import paired_difference
 
 Status = Literal["PASS", "FAIL", "NOT APPLICABLE"]

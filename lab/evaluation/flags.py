@@ -4,6 +4,7 @@
 ``lost-to-guessing``  an attack restores no better than the mean picture
 ``edge-of-grid``      a setting was chosen at the end of what was tried
 ``not-converged``     twice the budget gets more, or a trained inverter was still gaining when it ended
+``white-box-weaker``  the best attack with gradients restores less than the best without
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -12,6 +13,7 @@ from typing import Any
 import numpy as np
 
 from siftfunnel.lab.attacks.convergence import ends, second_half_db
+from siftfunnel.lab.evaluation.checks import white_box_not_weaker
 from siftfunnel.lab.metrics.intervals import paired_difference
 
 WORTH_MENTIONING_DB = 0.1
@@ -26,7 +28,7 @@ def flags_of(result: Mapping[str, Any]) -> list[Flag]:
         result: The row's result; what it does not have yet is not flagged.
 
     Returns:
-        One ``{"about", "kind", "text"}`` each; ``about`` is ``training`` or an attack's key.
+        One ``{"about", "kind", "text"}`` each; ``about`` is ``training``, ``suite`` or an attack's key.
     """
     found = []
     accuracy = result.get("accuracy", {})
@@ -39,7 +41,19 @@ def flags_of(result: Mapping[str, Any]) -> list[Flag]:
     guess = result.get("references", {}).get("mean_image", {}).get("psnr_db_per_image")
     for key, attack in result.get("attacks", {}).items():
         found += [{"about": key, "kind": kind, "text": text} for kind, text in _of_attack(attack, guess)]
+    gradients = white_box_not_weaker(_scored(result))
+    if gradients.status == "FAIL":
+        text = f"white box weaker than black box, which measures the optimiser: {gradients.finding}"
+        found.append({"about": "suite", "kind": "white-box-weaker", "text": text})
     return found
+
+
+def _scored(result: Mapping[str, Any]) -> dict[str, Any]:
+    """The attacks that have figures of each picture."""
+    attacks = result.get("attacks", {})
+    return {
+        key: one for key, one in attacks.items() if "access" in one and "psnr_db_per_image" in one["scores"]
+    }
 
 
 def _of_attack(attack: Mapping[str, Any], guess_N: Sequence[float] | None) -> Iterator[tuple[str, str]]:

@@ -14,7 +14,7 @@ from siftfunnel.lab.attacks.convergence import second_half_db
 from siftfunnel.lab.attacks.inverter_training import TrainedInverter
 from siftfunnel.lab.attacks.victim import to_floats
 from siftfunnel.lab.evaluation.checks import SATURATED_DB
-from siftfunnel.lab.evaluation.scores import strongest
+from siftfunnel.lab.evaluation.ranking import strongest
 from siftfunnel.lab.evaluation.steps import Steps
 from siftfunnel.lab.evaluation.subject import Subject, observed
 from siftfunnel.lab.metrics.pictures import score_pictures
@@ -110,7 +110,10 @@ def by_heart(
     inverters = {
         key: entries[key]
         for key, attack in attacks.items()
-        if isinstance(attack, TrainedInverter) and attack.access != "no-query" and key in entries
+        if isinstance(attack, TrainedInverter)
+        and attack.access != "no-query"
+        and not hasattr(attack, "start")
+        and key in entries
     }
     key = strongest(inverters)
     if key is None:

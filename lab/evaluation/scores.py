@@ -1,6 +1,5 @@
-"""What is said of restored pictures, what one scores without attacking, and which attack is the strongest."""
+"""What is said of restored pictures, and what one scores without attacking."""
 
-from collections.abc import Callable, Mapping
 from typing import Any
 
 import torch
@@ -9,6 +8,7 @@ from torch import Tensor
 from siftfunnel.lab.attacks.victim import to_floats
 from siftfunnel.lab.data.images import ImageSet
 from siftfunnel.lab.metrics.authors import PAPER_BATCH, paper_scores
+from siftfunnel.lab.metrics.identity import Judge
 from siftfunnel.lab.metrics.pictures import score_pictures, summarise
 from siftfunnel.lab.metrics.references import REFERENCES, reference_pictures
 from siftfunnel.lab.metrics.retrieval import retrieval_rank1
@@ -17,16 +17,19 @@ REFERENCE_SEED = 1
 PAPER_BATCHES = {"inverter": PAPER_BATCH, "optimisation": 64}
 """Over how many pictures the paper takes its PSNR and SSIM, by kind of attack."""
 
-Entry = Mapping[str, Any]
+IDENTITY_REFERENCES = ("mean_image", "nearest_auxiliary")
 
 
-def scores_of(x_NCHW: Tensor, y_NCHW: Tensor, paper_batch: int = PAPER_BATCH) -> dict[str, Any]:
+def scores_of(
+    x_NCHW: Tensor, y_NCHW: Tensor, paper_batch: int = PAPER_BATCH, judge: Judge | None = None
+) -> dict[str, Any]:
     """What is said of restored pictures: standard scores, the paper's, retrieval, and each picture's PSNR.
 
     Args:
         x_NCHW: Originals.
         y_NCHW: Restored pictures.
         paper_batch: See ``PAPER_BATCHES``.
+        judge: Says whether they show the same, where there is one.
     """
     scores = score_pictures(x_NCHW, y_NCHW)
     return {
@@ -35,6 +38,7 @@ def scores_of(x_NCHW: Tensor, y_NCHW: Tensor, paper_batch: int = PAPER_BATCH) ->
         "retrieval_rank1": retrieval_rank1(y_NCHW, x_NCHW),
         "pictures": len(scores),
         "psnr_db_per_image": [round(float(value), 2) for value in scores.psnr_db_N],
+        **({} if judge is None else {"identity": judge.figures(x_NCHW, y_NCHW)}),
     }
 
 
@@ -49,25 +53,13 @@ def reference_figures(x_NCHW: Tensor, auxiliary: ImageSet) -> dict[str, Any]:
     return {name: scores_of(x_NCHW, reference_row(name, x_NCHW, auxiliary)) for name in REFERENCES}
 
 
-def mean_psnr(attack: Entry) -> float:
-    """Mean PSNR in dB of an attack's entry."""
-    return float(attack["scores"]["standard"]["psnr_db"]["mean"])
+def identity_references(x_NCHW: Tensor, auxiliary: ImageSet, judge: Judge) -> dict[str, Any]:
+    """What the judge says of pictures that no attack restored: the scale on which identity is read.
 
-
-def by_strength(attacks: Mapping[str, Entry], psnr_db: Callable[[Entry], float] = mean_psnr) -> list[str]:
-    """Keys from the strongest attack to the weakest: the highest mean PSNR first.
-
-    Args:
-        attacks: Entries by key.
-        psnr_db: Where an entry has it.
-
-    Example:
-        >>> by_strength({"a": {"psnr_db": 10}, "b": {"psnr_db": 20}}, lambda entry: entry["psnr_db"])
-        ['b', 'a']
+    Returns:
+        ``judge``: how it was trained; ``references``: its figures on the mean picture, on the attacker's
+        nearest one and on the original itself.
     """
-    return sorted(attacks, key=lambda key: -psnr_db(attacks[key]))
-
-
-def strongest(attacks: Mapping[str, Entry], psnr_db: Callable[[Entry], float] = mean_psnr) -> str | None:
-    """Key of the strongest attack; None without attacks."""
-    return next(iter(by_strength(attacks, psnr_db)), None)
+    shown = {name: reference_row(name, x_NCHW, auxiliary) for name in IDENTITY_REFERENCES}
+    figures = {name: judge.figures(x_NCHW, made) for name, made in {**shown, "original": x_NCHW}.items()}
+    return {"judge": judge.about, "references": figures}

@@ -11,6 +11,7 @@ from torch import Tensor
 from siftfunnel.lab.attacks.chunks import write_tensors
 from siftfunnel.lab.attacks.victim import Victim, at_once, to_floats
 from siftfunnel.lab.data.images import ImageSet
+from siftfunnel.lab.metrics.identity import Judge, judge_of
 
 
 @torch.no_grad()
@@ -37,6 +38,7 @@ class Subject:
         seed: Of the noise in what is overheard.
         together: Pictures that are overheard in one piece, on which the noise that is drawn depends; None
             takes what fits into memory.
+        recognisers: Folder that keeps the judge of identity; None has none.
     """
 
     victim: Victim
@@ -44,6 +46,12 @@ class Subject:
     auxiliary: ImageSet
     seed: int
     together: int | None = None
+    recognisers: Path | None = None
+
+    @cached_property
+    def judge(self) -> Judge | None:
+        """Says whether a restored picture shows the same; trained when it is asked for."""
+        return None if self.recognisers is None else judge_of(self.auxiliary, self.recognisers)
 
     @cached_property
     def x_NCHW(self) -> Tensor:

@@ -26,7 +26,8 @@ from siftfunnel.lab.attacks.victim import to_floats
 from siftfunnel.lab.data.images import DataError, ImageSet, Splits
 from siftfunnel.lab.data.picture_coding import PictureCoding
 from siftfunnel.lab.evaluation.attacking import run_attacks
-from siftfunnel.lab.evaluation.scores import scores_of, strongest
+from siftfunnel.lab.evaluation.ranking import strongest
+from siftfunnel.lab.evaluation.scores import scores_of
 from siftfunnel.lab.evaluation.steps import Steps
 from siftfunnel.lab.evaluation.subject import Subject
 from siftfunnel.lab.front.points import Point, last_doubling
@@ -47,7 +48,8 @@ class LeakageSettings:
             comes after it.
         attacked: Test pictures whose features are overheard, evenly spread over the classes.
         auxiliary: The attacker's own pictures; None takes all.
-        profile: Name of the study's profile that the budgets are those of.
+        profile: Name of the study's profile that the pictures are those of.
+        suite: The suite that the attacks are those of, as results write it.
         inverters: Folders in which a bundle's stored inverter is looked for, by its digest.
     """
 
@@ -55,6 +57,7 @@ class LeakageSettings:
     attacked: int
     auxiliary: int | None
     profile: str
+    suite: str = ""
     inverters: tuple[Path, ...] = ()
 
     @classmethod
@@ -82,9 +85,10 @@ class LeakageSettings:
             )
         return cls(
             attacks=tuple(attack for name, attack in known.items() if name in names),
-            attacked=attacked or profile.attacked_pictures,
+            attacked=attacked or profile.suite.attacked,
             auxiliary=auxiliary or profile.limits.auxiliary,
             profile=profile.name,
+            suite=profile.suite.title,
             inverters=tuple(inverters),
         )
 
@@ -160,26 +164,27 @@ def attack_codec(
     ]
     if not runnable:
         raise ValueError(f"{target.name}: no attack is left to run ({target.access})")
-    subject = Subject(target.victim, scenery.attacked, scenery.auxiliary, seed=1)
+    subject = Subject(target.victim, scenery.attacked, scenery.auxiliary, seed=1, recognisers=runs)
     out = runs / f"{_safe(target.name)}-{target.digest[:12]}" / f"{_safe(codec)}-{scenery.key()}"
     figures, stopped = run_attacks(subject, [(attack, 1) for attack in runnable], Steps(out, show))
     for one in stopped:
         show(f"{one.name} is missing from this point: {one.reason}")
-    return {name: _entry(values, scenery, settings.profile) for name, values in figures.items()}
+    return {name: _entry(values, scenery, settings) for name, values in figures.items()}
 
 
 def _safe(name: str) -> str:
     return re.sub(r"[^\w.-]", "_", name)
 
 
-def _entry(figures: Mapping[str, Any], scenery: Scenery, profile: str) -> dict[str, Any]:
+def _entry(figures: Mapping[str, Any], scenery: Scenery, settings: LeakageSettings) -> dict[str, Any]:
     seconds = {key: figures[key] for key in ("fit_seconds", "reconstruct_seconds")}
     about = {key: figures[key] for key in ("label", "access", "budget")}
     return {
         **about,
         **_scores(figures["scores"]),
         **seconds,
-        "profile": profile,
+        "profile": settings.profile,
+        "suite": settings.suite,
         "attacked_sha256": scenery.attacked.pixels_sha256(),
         "auxiliary_pictures": len(scenery.auxiliary),
         "auxiliary_sha256": scenery.auxiliary.pixels_sha256(),
@@ -200,6 +205,7 @@ def _scores(scores: Mapping[str, Any]) -> dict[str, Any]:
         "retrieved": scores["retrieval_rank1"],
         "pictures": scores["pictures"],
         "psnr_db_per_image": scores["psnr_db_per_image"],
+        **({"identity": scores["identity"]} if "identity" in scores else {}),
     }
 
 

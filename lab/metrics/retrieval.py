@@ -25,6 +25,18 @@ def first_place_credit(similarity_QN: Tensor, own_Q: Tensor) -> Tensor:
 def retrieval_rank1(query_Nd: Array, gallery_Nd: Array) -> float:
     """Share of queries whose nearest neighbour in the gallery is their own partner; chance is 1 / N.
 
+    See ``retrieval_credit``.
+
+    Example:
+        >>> [retrieval_rank1(torch.eye(4), found) for found in (2 * torch.eye(4), torch.eye(4).roll(1, 0))]
+        [1.0, 0.0]
+    """
+    return float(retrieval_credit(query_Nd, gallery_Nd).mean())
+
+
+def retrieval_credit(query_Nd: Array, gallery_Nd: Array) -> Tensor:
+    """For each query 1 where its nearest neighbour is its own partner, less where others are as near.
+
     Both sides are flattened and standardised per dimension with the gallery's statistics; a dimension that
     never changes in the gallery is only centred. The same query for every picture scores exactly chance.
 
@@ -34,10 +46,6 @@ def retrieval_rank1(query_Nd: Array, gallery_Nd: Array) -> float:
 
     Raises:
         ValueError: shapes that differ, NaN.
-
-    Example:
-        >>> [retrieval_rank1(torch.eye(4), found) for found in (2 * torch.eye(4), torch.eye(4).roll(1, 0))]
-        [1.0, 0.0]
     """
     query, gallery = _standardised(query_Nd, gallery_Nd)
     squares = gallery.square().sum(dim=1)
@@ -50,7 +58,7 @@ def retrieval_rank1(query_Nd: Array, gallery_Nd: Array) -> float:
             strict=True,
         )
     ]
-    return float(torch.cat(credits_N).mean())
+    return torch.cat(credits_N)
 
 
 def _standardised(query_Nd: Array, gallery_Nd: Array) -> tuple[Tensor, Tensor]:

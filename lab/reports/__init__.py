@@ -10,5 +10,5 @@
 | ``study/`` | the paper's tables beside ours |
 | ``audit_page`` | the audit's report |
 | ``certificates``, ``contact_sheet`` | what no attacker can beat; rows of pictures |
-| ``cuts``, ``own_networks``, ``own_front`` | networks that people bring |
+| ``own_networks``, ``own_front`` | networks that people bring |
 """

@@ -12,6 +12,7 @@ from markupsafe import Markup
 from numpy.typing import NDArray
 from PIL import Image
 
+from siftfunnel.lab.reports.audit_annex import length_rows, risk_rows
 from siftfunnel.lab.reports.audit_charts import Bar, comparison_chart, curves, histogram
 from siftfunnel.lab.reports.pages import ENVIRONMENT
 from siftfunnel.shared.files import write_file
@@ -112,8 +113,24 @@ def render(report: Mapping[str, Any], shown: Shown, codec: str) -> str:
             for name, row in report["picture_codecs"]["formats"].items()
         ],
         jpeg=wire["jpeg_quality_75"],
+        risks=risk_rows(report),
+        lengths=length_rows(report),
+        shown_identity=_identity_rows(report),
         tally={status: sum(check["status"] == status for check in report["checks"]) for status in STATUSES},
     )
+
+
+def _identity_rows(report: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """What the judge says of each attack, and of what no attack restored."""
+    names = {name: label for name, (label, _) in REFERENCES.items()} | {"original": "The original"}
+    attacks = report["attacks"].values()
+    rows = [
+        {"label": one["label"], "is_reference": False, **one["scores"]["identity"]}
+        for one in attacks
+        if "identity" in one["scores"]
+    ]
+    found = report.get("identity", {}).get("references", {})
+    return rows + [{"label": names[name], "is_reference": True, **figures} for name, figures in found.items()]
 
 
 def data_uri(pixels_HWC: NDArray[np.uint8]) -> str:

@@ -1,18 +1,19 @@
 """``siftfunnel lab run`` and ``lab figure2``: train, attack and measure what the study consists of."""
 
 import argparse
-import sys
 import traceback
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from siftfunnel.lab.arguments import add_common, prepare_torch
+from siftfunnel.lab.arguments import add_common, names, prepare_torch, say
 
 if TYPE_CHECKING:
+    from siftfunnel.lab.study.sizes import Profile
     from siftfunnel.lab.study.study import Places
 
 RESULTS = Path(__file__).resolve().parents[1] / "results"
 STEP_NAMES = ("train", "measure", "attack")
+SUITE_NAMES = ("fast", "standard", "thorough")
 FAMILY_NAMES = ("cnn", "resnet18", "vgg16")
 
 
@@ -50,11 +51,36 @@ def add_figure2_parser(commands: Any) -> None:
     parser.set_defaults(run=run_figure2_command)
 
 
+def add_agreement_parser(commands: Any) -> None:
+    """Add ``lab agreement``."""
+    parser = commands.add_parser(
+        "agreement",
+        help="measure how far the suite's shorter budgets are from its longer ones",
+        description="Compare results of AutoInvert's budgets on the rows that several of them attacked, and "
+        "write what every result of a shorter budget prints. Make them with `siftfunnel lab run ROW... "
+        "--steps attack --suite NAME`.",
+    )
+    parser.add_argument("--profile", default="cpu", help="cpu or full (default: %(default)s)")
+    parser.add_argument(
+        "--results",
+        type=Path,
+        default=RESULTS,
+        metavar="DIR",
+        help="where results are, and the file goes (default: lab/results of this checkout)",
+    )
+    parser.set_defaults(run=run_agreement)
+
+
 def _add_study_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--profile", default="cpu", help="cpu or full (default: %(default)s)")
+    parser.add_argument(
+        "--suite",
+        choices=SUITE_NAMES,
+        help="budget of AutoInvert, the suite of attacks (default: standard for cpu, thorough for full)",
+    )
     parser.add_argument("--seed", type=int, default=1, metavar="N", help="seed of training (default: 1)")
     parser.add_argument(
-        "--attacks", default="", metavar="NAMES", help="only these attacks, separated by commas"
+        "--attacks", default="", metavar="NAMES", help="only these of the suite's, separated by commas"
     )
     parser.add_argument(
         "--runs",
@@ -74,15 +100,11 @@ def _add_study_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def _chosen(text: str, known: tuple[str, ...], what: str) -> tuple[str, ...]:
-    names = tuple(name for name in text.split(",") if name)
-    unknown = [name for name in names if name not in known]
+    chosen = names(text)
+    unknown = [name for name in chosen if name not in known]
     if unknown:
         raise ValueError(f"unknown {what} {', '.join(unknown)}; known: {', '.join(known)}")
-    return names
-
-
-def _show(text: str) -> None:
-    print(text, file=sys.stderr, flush=True)
+    return chosen
 
 
 def _places(args: argparse.Namespace) -> "Places":
@@ -91,18 +113,24 @@ def _places(args: argparse.Namespace) -> "Places":
     return Places(args.data, args.cache, args.runs, args.results)
 
 
+def _profile(args: argparse.Namespace) -> "Profile":
+    from siftfunnel.lab.study.sizes import profile
+
+    size = profile(args.profile)
+    return size.under(args.suite) if args.suite else size
+
+
 def run_rows(args: argparse.Namespace) -> int:
     """Run rows one after the other; one that fails is named and does not stop the others."""
     device = prepare_torch(args.device, args.threads)
     from siftfunnel.lab.attacks.registry import ATTACKS
     from siftfunnel.lab.study.rows import expand, row
-    from siftfunnel.lab.study.sizes import profile
     from siftfunnel.lab.study.study import chosen_attacks, run_row
 
     steps = _chosen(args.steps, STEP_NAMES, "step")
     attacks = _chosen(args.attacks, tuple(ATTACKS), "attack")
     rows = [row(name) for name in expand(args.rows)]
-    size, places = profile(args.profile), _places(args)
+    size, places = _profile(args), _places(args)
     for wanted in rows:
         chosen_attacks(wanted, size, attacks)  # refused before any work, not after the first rows
     failed = []
@@ -113,13 +141,13 @@ def run_rows(args: argparse.Namespace) -> int:
                 size,
                 places,
                 device,
-                _show,
+                say,
                 seed=args.seed,
                 steps=steps,  # type: ignore[arg-type]  # checked against the same names
                 attacks=attacks,
             )
         except KeyboardInterrupt:
-            _show(f"\nstopped; what is finished is kept in {args.runs}, the same command continues")
+            say(f"\nstopped; what is finished is kept in {args.runs}, the same command continues")
             raise
         except (RuntimeError, ValueError, MemoryError) as error:
             if len(rows) == 1:
@@ -129,8 +157,18 @@ def run_rows(args: argparse.Namespace) -> int:
             continue
         print(path)
     for line in failed:
-        _show(f"failed: {line}")
+        say(f"failed: {line}")
     return 1 if failed else 0
+
+
+def run_agreement(args: argparse.Namespace) -> int:
+    """Measure the agreement, print it and write it."""
+    from siftfunnel.lab.evaluation.agreement import AGREEMENT, told, write_agreement
+
+    made = write_agreement(args.results / args.profile, args.results / AGREEMENT.name)
+    for pair in made["pairs"]:
+        print(told(pair))
+    return 0
 
 
 def run_figure2_command(args: argparse.Namespace) -> int:
@@ -138,9 +176,8 @@ def run_figure2_command(args: argparse.Namespace) -> int:
     device = prepare_torch(args.device, args.threads)
     from siftfunnel.lab.attacks.registry import ATTACKS
     from siftfunnel.lab.study.figure2 import DEFAULT_ATTACKS, run_figure2
-    from siftfunnel.lab.study.sizes import profile
 
     attacks = _chosen(args.attacks, tuple(ATTACKS), "attack") or DEFAULT_ATTACKS
-    size = profile(args.profile)
-    print(run_figure2(args.family, size, _places(args), device, _show, seed=args.seed, attacks=attacks))
+    size = _profile(args)
+    print(run_figure2(args.family, size, _places(args), device, say, seed=args.seed, attacks=attacks))
     return 0

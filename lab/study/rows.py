@@ -23,7 +23,6 @@ class Row:
         family: Family of networks.
         defence: What is trained into the network.
         label_kind: ``category`` or ``identity``.
-        further: Whether the profile's further attacks are run on it as well.
         epochs_factor: Training epochs relative to the profile's.
         stop_at_accuracy: Validation accuracy at which training ends, for comparisons at equal accuracy.
         pictures_per_epoch: Finer epochs, so that training can end near an accuracy.
@@ -34,7 +33,6 @@ class Row:
     family: str
     defence: Defence
     label_kind: str = "category"
-    further: bool = False
     epochs_factor: float = 1.0
     stop_at_accuracy: float | None = None
     pictures_per_epoch: int | None = None
@@ -65,7 +63,7 @@ class Row:
 
 def _rows() -> dict[str, Row]:
     made = [DEFENCES[name] for name in FROM_SCRATCH]
-    rows = [Row(f"cifar10-cnn-{each.name}", "cifar10", "cnn", each(), further=each.further) for each in made]
+    rows = [Row(f"cifar10-cnn-{each.name}", "cifar10", "cnn", each()) for each in made]
     rows += [
         Row(f"cifar10-cnn-{name}", "cifar10", "cnn", defence)
         for tried in (ABLATIONS, *(each.variations() for each in made))
@@ -129,5 +127,4 @@ def stopped(base: Row, accuracy: float) -> Row:
         stop_at_accuracy=accuracy,
         pictures_per_epoch=1_280,
         epochs_factor=24.0,
-        further=True,
     )

@@ -9,7 +9,7 @@ from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 from siftfunnel.lab.data.augment import PAPER_AUGMENTATION, Augmentation
-from siftfunnel.lab.evaluation.suite import SUITES, Suite
+from siftfunnel.lab.evaluation.suite import Suite, suite
 from siftfunnel.lab.training.recipes import NATURAL, Limits
 
 
@@ -46,8 +46,7 @@ class Profile:
         learning_rate: Peak of the one-cycle schedule.
         weight_decay: Decoupled weight decay.
         augmentation: Changes of the training pictures.
-        attacked_pictures: Test pictures whose features are attacked, evenly spread over the classes.
-        suite: Attacks on every row, and further ones on those that ask for more.
+        suite: What every row is attacked with; its pictures under attack are evenly spread over the classes.
         measure: Budget of the information figures.
     """
 
@@ -57,7 +56,6 @@ class Profile:
     input_size: int
     limits: Limits
     epochs: int
-    attacked_pictures: int
     suite: Suite
     measure: MeasureBudget
     batch_size: int = 128
@@ -67,46 +65,42 @@ class Profile:
     least_steps: int = 0
 
     def settings(self) -> dict[str, Any]:
-        """Every field as JSON values, attacks as name and budget."""
-        suite = self.suite
-        values = asdict(replace(self, suite=None))  # type: ignore[arg-type]  # what follows stands for it
+        """Every field but the suite, which results tell beside them, as JSON values."""
+        values = asdict(replace(self, suite=None))  # type: ignore[arg-type]
         del values["suite"]
-        return values | {
-            "attacks": {attack.name: attack.budget() for attack in suite.attacks},
-            "further_attacks": {attack.name: attack.budget() for attack in suite.further},
-            "frames": suite.frames,
-            "averaged": suite.averaged,
-        }
+        return values | {"attacked_pictures": self.suite.attacked}
+
+    def under(self, budget: str) -> "Profile":
+        """The same study under AutoInvert at another budget."""
+        return replace(self, suite=suite(budget).at(self.input_size, self.input_size))
 
 
 PROFILES: dict[str, Profile] = {
     "cpu": Profile(
         name="cpu",
-        label="CPU profile: 32x32, width 32, 10,000 training pictures, 12 epochs, 256 attacked pictures",
+        label="CPU profile: 32x32, width 32, 10,000 training pictures, 12 epochs",
         widths={"cnn": 32, "resnet18": 16, "vgg16": 16},
         input_size=32,
         limits=Limits(train=10_000, validation=2_000, auxiliary=10_000),
         epochs=12,
         least_steps=900,
-        attacked_pictures=256,
-        suite=SUITES["study-cpu"],
+        suite=suite("standard"),
         measure=MeasureBudget(pictures=1_000, authors_epochs=4, steps=200, latency_runs=200),
     ),
     "full": Profile(
         name="full",
-        label="Full profile: 64x64, width 128, 36,000 training pictures, 60 epochs, 1,000 attacked pictures",
+        label="Full profile: 64x64, width 128, 36,000 training pictures, 60 epochs",
         widths={"cnn": 128, "resnet18": 64, "vgg16": 64},
         input_size=64,
         limits=Limits(),
         epochs=60,
         least_steps=10_000,
-        attacked_pictures=1_000,
-        suite=SUITES["study-full"],
+        suite=suite("thorough"),
         measure=MeasureBudget(pictures=10_000, authors_epochs=100, steps=5_000, latency_runs=1_000),
         augmentation=PAPER_AUGMENTATION,
     ),
 }
-"""Every profile by name: for two CPU cores, about twenty core-minutes a row, and for a GPU."""
+"""Every profile by name: for two CPU cores, and for a GPU."""
 
 
 def profile(name: str) -> Profile:

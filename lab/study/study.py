@@ -1,9 +1,11 @@
 """Carrying out rows: train, attack, measure, and write the result, each step resumable.
 
 RUNS/<profile>/<row>/network/     the training's run folder
-RUNS/<profile>/<row>/attacks/     one folder per attack
-RUNS/<profile>/<row>/done/        one JSON file per finished step
+RUNS/<profile>/<row>/done/        one JSON file per finished step of measuring
+RUNS/<profile>/<row>/<budget>/    the same of attacks, and what those keep, for each budget of the suite
+RUNS/<profile>/recognisers/       judges of identity
 RESULTS/<profile>/<row>.json      the result, written anew after every step
+RESULTS/<profile>/<budget>/       the same under another budget than the profile's
 RESULTS/<profile>/before/         results of other networks or settings that stood there
 RESULTS/<profile>/weights/        each row's trained network as one small file, to attack without training
 
@@ -26,23 +28,27 @@ from siftfunnel.lab.attacks.fingerprint import tensor_digest
 from siftfunnel.lab.attacks.generative import GenerativeGrayBox
 from siftfunnel.lab.attacks.victim import victim_of_network
 from siftfunnel.lab.data.images import Splits
+from siftfunnel.lab.evaluation.agreement import agreement_with
 from siftfunnel.lab.evaluation.attacking import run_attack
 from siftfunnel.lab.evaluation.flags import Flag, flags_of
-from siftfunnel.lab.evaluation.scores import reference_figures, strongest
+from siftfunnel.lab.evaluation.ranking import columns_of, strongest
+from siftfunnel.lab.evaluation.scores import identity_references, reference_figures
 from siftfunnel.lab.evaluation.steps import Steps, finished
 from siftfunnel.lab.evaluation.subject import Subject
 from siftfunnel.lab.networks.split import SplitNetwork
 from siftfunnel.lab.provenance import provenance
 from siftfunnel.lab.study.measure import accuracy_figures, cost_figures, information_figures
 from siftfunnel.lab.study.rows import Row
-from siftfunnel.lab.study.sizes import Profile
+from siftfunnel.lab.study.sizes import PROFILES, Profile
 from siftfunnel.lab.training.checkpoints import RUN, RunFolderError
 from siftfunnel.lab.training.classifier import input_spec, steps_per_epoch
 from siftfunnel.lab.training.recipes import Recipe
 from siftfunnel.lab.training.runs import load_run, splits_of, store_run, train_recipe
 
 SCHEMA = 1
-NETWORK, WEIGHTS, BEFORE = "network", "weights", "before"
+NETWORK, WEIGHTS, BEFORE, RECOGNISERS = "network", "weights", "before", "recognisers"
+ATTACK = "attack-"
+"""Before an attack's key, in the name of its step."""
 
 StepName = Literal["train", "measure", "attack"]
 STEPS: tuple[StepName, ...] = ("train", "measure", "attack")
@@ -130,13 +136,13 @@ def run_row(
         show(f"{row.name}: training")
         train_recipe(recipe, folder / NETWORK, places.data, places.cache, device)
     trained = prepare(row, seed, profile, places, device)
-    result = places.results / profile.name / f"{run_name(row, seed)}.json"
+    result = results_of(profile, places) / f"{run_name(row, seed)}.json"
     said: set[str] = set()
-    set_aside(result, profile, trained, show)
-    done = steps_in(folder, show)
+    known = set_aside(result, profile, trained, show)
+    measuring, attacking = steps_in(folder, show), Steps(folder / profile.suite.budget, show)
 
     def write() -> None:
-        for flag in write_result(result, row, profile, trained, done):
+        for flag in write_result(result, row, profile, trained, known | _made(measuring, attacking)):
             text = f"{row.name}, {flag['about']}: {flag['text']}"
             if text not in said:
                 said.add(text)
@@ -145,13 +151,24 @@ def run_row(
     write()
     if "measure" in steps:
         for name, measure in MEASURES.items():
-            done.once(name, partial(measure, trained, profile))
+            measuring.once(name, partial(measure, trained, profile))
             write()
     if "attack" in steps:
+        for name, measure in SCALES.items():
+            attacking.once(name, partial(measure, trained, profile))
         for attack, frames in profile.suite.planned(trained.subject.victim, chosen):
-            run_attack(trained.subject, attack, frames, done)
+            run_attack(trained.subject, attack, frames, attacking)
             write()
+        for line in agreement_with(profile.suite):
+            show(line)
     return result
+
+
+def results_of(profile: Profile, places: Places) -> Path:
+    """Where results lie: a budget that is not the profile's own has a folder of its own in the profile's."""
+    usual = PROFILES.get(profile.name)
+    own = usual is None or usual.suite.budget == profile.suite.budget
+    return places.results / profile.name / ("" if own else profile.suite.budget)
 
 
 def steps_in(folder: Path, show: Show) -> Steps:
@@ -183,8 +200,16 @@ def prepare(row: Row, seed: int, profile: Profile, places: Places, device: torch
     splits = splits_of(recipe, places.data, places.cache)
     spec = input_spec(recipe)
     victim = victim_of_network(network, mean=spec.mean, std=spec.std, device=device)
-    attacked = splits.test.spread(min(profile.attacked_pictures, len(splits.test)))
-    subject = Subject(victim, attacked, splits.auxiliary, recipe.seed, together=len(attacked))
+    suite = profile.suite
+    attacked = splits.test.spread(min(suite.attacked, len(splits.test)))
+    subject = Subject(
+        victim,
+        attacked,
+        splits.auxiliary.spread(suite.auxiliary),
+        recipe.seed,
+        together=len(attacked),
+        recognisers=places.runs / profile.name / RECOGNISERS,
+    )
     tensors = "".join(f"{name}={tensor_digest(value)};" for name, value in network.state_dict().items())
     digest = hashlib.sha256(tensors.encode()).hexdigest()
     named = {"file": f"{WEIGHTS}/{weights.name}", "tensors_sha256": digest}
@@ -195,32 +220,41 @@ MEASURES: dict[str, Callable[[TrainedRow, Profile], dict[str, Any]]] = {
     "accuracy": lambda t, p: accuracy_figures(
         t.network, t.splits.test, input_spec(t.recipe), t.subject.victim.device
     ),
-    "references": lambda t, p: reference_figures(t.subject.x_NCHW, t.splits.auxiliary),
     "cost": lambda t, p: cost_figures(t.network, p.measure),
     "information": lambda t, p: information_figures(t.subject.victim, t.splits, p.measure, t.recipe.seed),
 }
-"""What is measured of every row besides attacks, by the result's key."""
+"""What is measured of every row whatever attacks it, by the result's key."""
+
+
+def _identity(trained: TrainedRow, profile: Profile) -> dict[str, Any]:
+    subject, judge = trained.subject, trained.subject.judge
+    assert judge is not None
+    return identity_references(subject.x_NCHW, subject.auxiliary, judge)
+
+
+SCALES: dict[str, Callable[[TrainedRow, Profile], dict[str, Any]]] = {
+    "references": lambda t, p: reference_figures(t.subject.x_NCHW, t.subject.auxiliary),
+    "identity": _identity,
+}
+"""On what the suite's figures are read: the same scores of what needs no attack, on the same pictures."""
 
 PARAMETERS = ("edge_parameters", "edge_parameters_torchsummary", "cloud_parameters")
 
 
 def chosen_attacks(row: Row, profile: Profile, names: Sequence[str] = ()) -> tuple[Attack, ...]:
-    """The profile's attacks on a row, or those of these names, shaped for the row's family.
-
-    An attack that is named is run though it is one of the further ones and the row did not ask for more.
+    """The suite's attacks on a row, or those of these names, shaped for the row's family.
 
     Raises:
         ValueError: names the attacks that the profile has no budget for.
     """
-    suite, known = profile.suite, profile.suite.every
+    known = profile.suite.every
     unknown = [name for name in names if name not in known]
     if unknown:
         raise ValueError(
-            f"profile {profile.name} has no budget for attack {', '.join(unknown)}, so {row.name} cannot be "
-            f"attacked with it; it has {', '.join(known)}"
+            f"{profile.suite.title} has no attack {', '.join(unknown)}, so {row.name} cannot be attacked "
+            f"with it; it has {', '.join(known)}"
         )
-    usual = [*suite.attacks, *(suite.further if row.further else ())]
-    attacks = [known[name] for name in names] or usual
+    attacks = [known[name] for name in names] or list(known.values())
     width = profile.widths[row.family]
     return tuple(
         replace(attack, width=width, victim_width=width) if isinstance(attack, GenerativeGrayBox) else attack
@@ -229,73 +263,113 @@ def chosen_attacks(row: Row, profile: Profile, names: Sequence[str] = ()) -> tup
 
 
 def _known(path: Path, profile: Profile, trained: TrainedRow) -> dict[str, Any]:
-    """Steps of the result that stands at ``path``, if it is of the same weights, pictures and settings."""
+    """Steps of the result that stands at ``path``, if it is of the same weights, pictures and settings.
+
+    What needs no attack also counts where the result is of another suite, or of none.
+    """
     if not path.is_file():
         return {}
     found = json.loads(path.read_text())
-    same = {
-        "weights": dict(trained.weights),
-        "profile_settings": json.loads(json.dumps(profile.settings())),
-    }
-    if any(found.get(key) != value for key, value in same.items()):
+    if found.get("weights") != trained.weights or found["dataset"].get("parts") != trained.parts:
         return {}
-    if found["dataset"].get("parts") != trained.parts:
+    settings = json.loads(json.dumps(profile.settings()))
+    if any(found["profile_settings"].get(key) != settings[key] for key in ("limits", "measure")):
         return {}
-    measured = {key: found[key] for key in MEASURES if key in found}
+    is_same_suite = found.get("suite") == json.loads(json.dumps(profile.suite.to_json()))
+    kept = [*MEASURES, *(SCALES if is_same_suite else ())]
+    measured = {key: found[key] for key in kept if key in found}
     if "cost" in measured:
         measured["cost"]["parameters"] = {
             key: found["network"][key] for key in PARAMETERS if key in found["network"]
         }
-    return measured | {f"attack-{key}": entry for key, entry in found["attacks"].items()}
+    attacks = found["attacks"] if is_same_suite else {}
+    return measured | {f"{ATTACK}{key}": entry for key, entry in attacks.items()}
 
 
-def set_aside(path: Path, profile: Profile, trained: TrainedRow, show: Show) -> None:
-    """Keep a result of another network or other settings, which this row's is about to replace."""
-    if not path.is_file() or _known(path, profile, trained) or not json.loads(path.read_text())["attacks"]:
-        return
+def _made(measuring: Steps, attacking: Steps) -> dict[str, Any]:
+    """What finished steps found; attacks in the first folder are those of results before AutoInvert."""
+    measured = {key: value for key, value in finished(measuring.folder).items() if key in MEASURES}
+    return measured | finished(attacking.folder)
+
+
+def set_aside(path: Path, profile: Profile, trained: TrainedRow, show: Show) -> dict[str, Any]:
+    """Keep a result of another network, other settings or another suite, which is about to be replaced.
+
+    Returns:
+        What of it still holds: see ``_known``.
+    """
+    known = _known(path, profile, trained)
+    if not path.is_file() or not json.loads(path.read_text())["attacks"]:
+        return known
+    if any(key.startswith(ATTACK) for key in known):
+        return known
     kept = path.parent / BEFORE / path.name
     kept.parent.mkdir(exist_ok=True)
     path.replace(kept)
-    show(f"{path} is of another network, other pictures or settings; kept as {kept}")
+    show(f"{path} is of another network, suite, other pictures or settings; kept as {kept}")
+    return known
 
 
-def write_result(path: Path, row: Row, profile: Profile, trained: TrainedRow, steps: Steps) -> list[Flag]:
+def write_result(
+    path: Path, row: Row, profile: Profile, trained: TrainedRow, found: Mapping[str, Any]
+) -> list[Flag]:
     """Write what is known of a row so far, what an earlier result says of the same weights included.
 
     Returns:
         What has to be said aloud of it.
     """
-    done = dict(sorted({**_known(path, profile, trained), **finished(steps.folder)}.items()))
-    attacks = {key.removeprefix("attack-"): value for key, value in done.items() if key.startswith("attack-")}
+    done, attacks = measures_and_attacks(dict(sorted(found.items())))
     recipe, network = trained.recipe, trained.network
+    if "cost" in done:
+        done["cost"] = dict(done["cost"])  # what stands there is written again after the next step
     parameters = done.get("cost", {}).pop("parameters", {})
+    head = header(trained, profile, row=row.name)
     result = {
-        "schema": SCHEMA,
-        "row": row.name,
-        "profile": profile.name,
-        "profile_settings": profile.settings(),
-        "seed": recipe.seed,
-        "dataset": {"name": recipe.dataset, **trained.splits.sizes(), "parts": trained.parts},
+        **head,
+        "dataset": {**head["dataset"], "parts": trained.parts},
         "defence": recipe.defence.describe(),
         "network": {
-            "family": recipe.family,
-            "architecture": recipe.architecture,
-            "width": recipe.width,
-            "input_size": recipe.input_size,
+            **network_figures(trained),
             "feature_shape": list(network.feature_shape),
             **parameters,
         },
         "weights": dict(trained.weights),
         "training": training_figures(trained),
-        **{key: done[key] for key in MEASURES if key in done},
+        **{key: done[key] for key in (*MEASURES, *SCALES) if key in done},
         "attacks": attacks,
         "strongest": strongest(attacks),
+        "columns": columns_of(attacks, profile.suite.frames),
         "provenance": provenance(),
     }
     flags = flags_of(result)
     path.parent.mkdir(parents=True, exist_ok=True)
     write_json(path, {**result, "flags": flags})
     return flags
+
+
+def header(trained: TrainedRow, profile: Profile, **what: str) -> dict[str, Any]:
+    """What a result begins with."""
+    return {
+        "schema": SCHEMA,
+        **what,
+        "profile": profile.name,
+        "profile_settings": profile.settings(),
+        "suite": profile.suite.to_json(),
+        "seed": trained.recipe.seed,
+        "dataset": {"name": trained.recipe.dataset, **trained.splits.sizes()},
+    }
+
+
+def network_figures(trained: TrainedRow) -> dict[str, Any]:
+    """Which network it is."""
+    words = ("family", "architecture", "width", "input_size")
+    return {word: getattr(trained.recipe, word) for word in words}
+
+
+def measures_and_attacks(done: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Finished steps by name, and entries of attacks by key."""
+    attacks = {key.removeprefix(ATTACK): entry for key, entry in done.items() if key.startswith(ATTACK)}
+    return {key: value for key, value in done.items() if not key.startswith(ATTACK)}, attacks
 
 
 def training_figures(trained: TrainedRow) -> dict[str, Any]:

@@ -15,17 +15,14 @@ from siftfunnel.edge_client.outcome import Outcome
 from siftfunnel.edge_client.settings import ClientSettings, ReconnectPolicy, WindowPolicy
 from siftfunnel.shared.bundle import Bundle
 from siftfunnel.shared.rpc import split_inference_pb2 as pb
-from siftfunnel.shared.rpc.split_inference_pb2_grpc import (
-    SplitInferenceServicer,
-    add_SplitInferenceServicer_to_server,
-)
 from tests.edge_client.conftest import pixels
+from tests.split_inference import serve_calls
 
 Script = Callable[[int, Iterator[pb.Frame], Any], Iterator[pb.Reply]]
 """(number of the call, frames, context) -> replies."""
 
 
-class Scripted(SplitInferenceServicer):  # type: ignore[misc]
+class Scripted:
     """Plays a script per call and keeps what it received."""
 
     def __init__(self, digest: str, script: Script, metadata: tuple[tuple[str, str], ...] | None) -> None:
@@ -55,7 +52,7 @@ def scripted(
 ) -> Iterator[tuple[str, Scripted]]:
     servicer = Scripted(bundle.digest, script, metadata)
     server = grpc.server(ThreadPoolExecutor(8))
-    add_SplitInferenceServicer_to_server(servicer, server)  # type: ignore[no-untyped-call]
+    serve_calls(servicer, server)
     port = server.add_insecure_port("127.0.0.1:0")
     server.start()
     try:
@@ -174,6 +171,22 @@ def test_a_single_call_is_made_again_when_the_server_drains(bundle: Bundle) -> N
     ):
         assert client.classify(pixels(0)).sends == 3
     assert servicer.received == [0, 0, 0]
+
+
+def test_single_pictures_go_through_one_call_and_a_lost_one_is_made_again(bundle: Bundle) -> None:
+    def script(call: int, frames: Iterator[pb.Frame], context: Any) -> Iterator[pb.Reply]:
+        for frame in frames:
+            yield prediction(frame)
+            if frame.sequence == 2:
+                context.abort(grpc.StatusCode.UNAVAILABLE, "gives way")
+
+    with (
+        scripted(bundle, script) as (address, servicer),
+        SplitClient(bundle, address, settings=settings()) as client,
+    ):
+        answers = [client.classify(pixels(0)) for _ in range(6)]
+    assert [answer.sequence for answer in answers] == list(range(6))
+    assert servicer.calls == 2
 
 
 def test_replies_said_twice_or_to_nobody_make_no_second_outcome(bundle: Bundle) -> None:
@@ -327,7 +340,7 @@ def test_a_reply_that_is_no_message_is_an_error_of_its_frame(bundle: Bundle) -> 
 def test_a_message_over_the_servers_limit_is_an_error_of_its_frame(bundle: Bundle) -> None:
     servicer = Scripted(bundle.digest, lambda call, frames, context: map(prediction, frames), None)
     server = grpc.server(ThreadPoolExecutor(4), options=[("grpc.max_receive_message_length", 600)])
-    add_SplitInferenceServicer_to_server(servicer, server)  # type: ignore[no-untyped-call]
+    serve_calls(servicer, server)
     port = server.add_insecure_port("127.0.0.1:0")
     server.start()
     try:
@@ -357,7 +370,7 @@ def test_a_compressed_message_is_refused_and_not_inflated(bundle: Bundle) -> Non
 
     servicer = Scripted(bundle.digest, script, None)
     server = grpc.server(ThreadPoolExecutor(4), compression=grpc.Compression.Gzip)
-    add_SplitInferenceServicer_to_server(servicer, server)  # type: ignore[no-untyped-call]
+    serve_calls(servicer, server)
     port = server.add_insecure_port("127.0.0.1:0")
     server.start()
     # gRPC ends the call, unless the message is faster

@@ -4,6 +4,7 @@ import math
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
+from siftfunnel.lab.evaluation.ranking import suite_told
 from siftfunnel.lab.reports.study.paper import FAMILIES
 from siftfunnel.lab.reports.study.results import EQUAL, LEFT_OUT, Result, RowResult, Study, dig
 
@@ -128,7 +129,10 @@ def rows_on_other_terms(study: Study) -> dict[str, list[str]]:
 def preamble(study: Study, rows: Sequence[RowResult], family: str | None = None) -> tuple[str, ...]:
     """The paragraphs that head a document."""
     results = [result for row in rows for result in row.results]
-    parts = [profile_words(study, rows, family), provenance_line(results or study.every_result())]
+    shown_results = results or list(study.every_result())
+    suites = dict.fromkeys(suite_told(result) for result in shown_results)
+    parts = [profile_words(study, rows, family), f"Attacks: {'; '.join(suites)}."]
+    parts.append(provenance_line(shown_results))
     shown = {row.name for row in rows}
     others = {name: keys for name, keys in rows_on_other_terms(study).items() if name in shown}
     if others:

@@ -51,11 +51,11 @@ def test_a_trained_inverter_beats_the_mean_image(attack: Attack, tmp_path: Path)
 class Interrupting(InverterTask):
     """Stops like Ctrl-C when its third epoch is judged."""
 
-    judged = 0
+    calls = 0
 
     def validate(self) -> dict[str, float]:
-        self.judged += 1
-        if self.judged == 3:
+        self.calls += 1
+        if self.calls == 3:
             raise KeyboardInterrupt
         return super().validate()
 

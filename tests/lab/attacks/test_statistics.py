@@ -29,6 +29,18 @@ class DropStage(nn.Module):
         return z_NCHW * (torch.rand(z_NCHW.shape, generator=self.generator) >= self.rate)
 
 
+class NoiseStage(nn.Module):
+    """Adds noise of one deviation."""
+
+    def __init__(self, sigma: float) -> None:
+        super().__init__()
+        self.sigma, self.generator = sigma, torch.Generator().manual_seed(0)
+
+    def forward(self, z_NCHW: Tensor) -> Tensor:
+        """All values, each moved."""
+        return z_NCHW + self.sigma * torch.randn(z_NCHW.shape, generator=self.generator)
+
+
 def pixels_victim(stage: nn.Module | None = None, gain: float = 1.0) -> Victim:
     """A victim that sends the normalised picture itself."""
     return Victim(
@@ -78,8 +90,40 @@ def test_a_received_zero_counts_as_much_as_the_chance_that_it_is_one() -> None:
     assert averaged.zero_weight_CHW[0, 0, 0].item() == pytest.approx(0.25 / (0.25 + 0.75 * 0.8**16))
 
 
+def statistics(
+    scale: Tensor, *, zero_weight: float = 1.0, noise: Tensor | None = None, cell: float = 0.0
+) -> FeatureStatistics:
+    ones = torch.ones_like(scale)
+    return FeatureStatistics(scale, zero_weight * ones, 0 * ones if noise is None else noise, cell * ones)
+
+
+def test_an_error_counts_by_the_noise_that_it_hides_in() -> None:
+    known = statistics(torch.ones(1, 1, 2), noise=torch.tensor([[[0.01, 1.0]]]))
+    distance = FeatureDistance(known, torch.tensor([[[[5.0, 5.0]]]]))
+    quiet, loud = (float(distance(torch.tensor([[[values]]]))) for values in ([6.0, 5.0], [5.0, 6.0]))
+    assert quiet / loud == pytest.approx(1.01 / 0.02)
+    # another picture, a deviation of 1 away in both, is as far as without noise
+    assert quiet + loud == pytest.approx(1)
+
+
+def test_noise_is_measured_where_there_is_some_and_a_quantisers_cell_where_there_is_none() -> None:
+    images = shapes(60)
+    noisy = measure_features(pixels_victim(NoiseStage(0.05)), images)
+    assert float(noisy.noise_CHW.mean()) == pytest.approx(0.05**2, rel=0.05)
+    assert float(noisy.cell_CHW.max()) == 0
+    rounded = measure_features(replace(pixels_victim(), stage=lambda z: (z * 8).round() / 8), images)
+    assert float(rounded.noise_CHW.max()) == 0
+    assert float(rounded.cell_CHW.mean()) == pytest.approx(1 / 16, rel=0.1)
+
+
+def test_nothing_is_paid_within_the_cell() -> None:
+    distance = FeatureDistance(statistics(torch.ones(1, 1, 1), cell=0.5), torch.tensor([[[[5.0]]]]))
+    paid = [float(distance(torch.tensor([[[[value]]]]))) for value in (5.0, 5.49, 4.5, 6.5)]
+    assert paid == pytest.approx([0, 0, 0, 1])
+
+
 def test_dropped_values_say_nothing_and_others_are_exact() -> None:
-    known = FeatureStatistics(torch.full((1, 1, 3), 2.0), torch.zeros(1, 1, 3))
+    known = statistics(torch.full((1, 1, 3), 2.0), zero_weight=0.0)
     distance = FeatureDistance(known, torch.tensor([[[[4.0, 0.0, 2.0]]]]))
     apart = distance(torch.tensor([[[[8.0, 99.0, 2.0]]]]))
     assert apart.tolist() == [2.0]  # ((8 - 4) / 2)^2 over the two values that arrived
@@ -98,7 +142,7 @@ def test_coordinates_and_pictures_are_inverse_and_gradients_go_through_the_adjoi
     again = basis.pictures(c)
     assert torch.allclose(again, x, atol=1e-4)
     weight = torch.randn(x.shape, generator=torch.Generator().manual_seed(0))
-    (again * weight).sum().backward()  # type: ignore[no-untyped-call]
+    (again * weight).sum().backward()
     assert c.grad is not None
     assert torch.allclose(basis.pull_back(weight), c.grad, atol=1e-4)
 
@@ -119,7 +163,7 @@ def test_each_picture_net_has_weights_of_its_own() -> None:
     three = nets(3)
     noise = torch.randn(3, 4, 16, 16, generator=torch.Generator().manual_seed(1))
     made = three(noise)
-    made[1].sum().backward()  # type: ignore[no-untyped-call]
+    made[1].sum().backward()
     assert made.shape == (3, 3, 16, 16)
     assert [norm > 0 for norm in three.gradient_norm_N().tolist()] == [False, True, False]
 

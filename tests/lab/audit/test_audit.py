@@ -18,7 +18,7 @@ from siftfunnel.lab.audit.subject import Request
 from siftfunnel.lab.data.images import DataError
 from siftfunnel.lab.defences.registry import make_defence
 from siftfunnel.lab.evaluation.places import PlaceError
-from siftfunnel.lab.evaluation.scores import mean_psnr
+from siftfunnel.lab.evaluation.ranking import mean_psnr
 from siftfunnel.lab.evaluation.suite import Suite
 from siftfunnel.lab.targets.edges import EdgeError
 from siftfunnel.lab.targets.target import Target, target_at, target_of_foreign
@@ -39,8 +39,8 @@ TINY = Budget(
             "residual": {"epochs": 2, "widths": (8, 8, 8), "blocks": (1, 0, 0), "batch": 8},
             "rmle": {"iterations": 4, "restarts": 2, "learning_rates": (0.1,), "tv_weights": (0.0,)},
         },
+        auxiliary=40,
     ),
-    auxiliary=40,
     measured=12,
     information_pictures=24,
     information_steps=2,
@@ -308,7 +308,7 @@ def test_the_command_says_where_the_report_lies(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     out, _, report = audited
-    monkeypatch.setitem(BUDGETS, "cpu", TINY)
+    monkeypatch.setitem(BUDGETS, "standard", TINY)
     words = command(
         out.parent / "bundle", "--data", data, "--out", out, "--pictures", "10", "--device", "cpu"
     )

@@ -271,7 +271,7 @@ def test_outputs_of_another_number_of_rows_are_refused(tmp_path: Path) -> None:
 def test_the_command_takes_a_folder_and_a_codec(
     tmp_path: Path, pictures: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setitem(BUDGETS, "cpu", SMALL)
+    monkeypatch.setitem(BUDGETS, "standard", SMALL)
     bundle = own_bundle(tmp_path / "mine", PLAIN, TWO)
     words = command(
         bundle.directory,

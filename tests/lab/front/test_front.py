@@ -17,9 +17,10 @@ from siftfunnel.lab.attacks.stored import StoredInverter
 from siftfunnel.lab.attacks.victim import Victim
 from siftfunnel.lab.data.images import DataError
 from siftfunnel.lab.data.picture_coding import PictureCoding
-from siftfunnel.lab.front.front import FrontRequest, measure_front
+from siftfunnel.lab.front.front import measure_front
 from siftfunnel.lab.front.leakage import LeakageSettings
 from siftfunnel.lab.front.points import Front, FrontError, find_point, read_front
+from siftfunnel.lab.front.request import FrontRequest
 from siftfunnel.lab.study.sizes import PROFILES
 from siftfunnel.lab.targets import through_codec as wire_module
 from siftfunnel.lab.targets.target import target_of_bundle
@@ -219,8 +220,8 @@ def test_victims_of_two_codecs_are_not_taken_for_each_other(bundle: Bundle) -> N
 
 def test_the_studys_budgets_are_found_by_name_in_its_order() -> None:
     settings = LeakageSettings.of_profile(PROFILES["cpu"], ("refined-rmle", "residual", "rmle"))
-    assert [attack.name for attack in settings.attacks] == ["rmle", "residual", "refined-rmle"]
-    assert (settings.attacked, settings.auxiliary) == (256, 10_000)
+    assert [attack.name for attack in settings.attacks] == ["residual", "rmle", "refined-rmle"]
+    assert (settings.attacked, settings.auxiliary) == (128, 10_000)
     with pytest.raises(ValueError, match="no attack 'guess' in profile cpu"):
         LeakageSettings.of_profile(PROFILES["cpu"], ("guess",))
 

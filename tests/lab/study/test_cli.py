@@ -51,7 +51,7 @@ def test_a_row_that_fails_is_named_and_the_others_run(
     [
         (("cifar10-cnn-none", "--steps", "train,rest"), "unknown step rest; known: train, measure, attack"),
         (("cifar10-cnn-none", "--attacks", "magic"), "unknown attack magic; known: rmle-authors, rmle"),
-        (("cifar10-cnn-none", "--attacks", "rmle,doubled"), "profile cpu has no budget for attack doubled"),
+        (("cifar10-cnn-none", "--attacks", "rmle,doubled"), "AutoInvert v1, standard has no attack doubled"),
         (("cifar10-cnn-siftfunnel-rate",), "unknown row 'cifar10-cnn-siftfunnel-rate'"),
         (("cifar10-cnn-none", "--profile", "huge"), "unknown profile 'huge'"),
         (("cifar10-cnn-none",), "needs --data DIR"),

@@ -103,7 +103,7 @@ def test_blocks_have_the_names_of_their_family() -> None:
 
 def test_an_attack_that_the_profile_lacks_is_refused_by_name() -> None:
     wanted = row("cifar10-cnn-none")
-    with pytest.raises(ValueError, match="no budget for attack unet, so cifar10-cnn-none cannot"):
+    with pytest.raises(ValueError, match="has no attack unet, so cifar10-cnn-none cannot"):
         chosen_attacks(wanted, tiny_profile(), ("unet",))
 
 
