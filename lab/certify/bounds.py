@@ -72,7 +72,7 @@ def noise_figures(case: Case, noise: Noise) -> dict[str, Any]:
     x_NCHW = case.ruler.draw(2 * half, case.request.seed + 2)
     features = own_features(case.target, case.bundle.manifest.feature.shape)
     with torch.no_grad():
-        clean = torch.cat([features(part) for part in x_NCHW.split(100)]) / noise.deviations_CHW
+        clean = torch.cat([features(part) for part in torch.split(x_NCHW, 100)]) / noise.deviations_CHW
     flat = clean.flatten(1).double().numpy()
     reason = _no_gradients(case)
     passes = None if reason else _sketches(case, noise, features, x_NCHW)

@@ -71,7 +71,7 @@ class _Denoising(Task):
 
     def batches(self, generator: torch.Generator) -> Iterator[tuple[Tensor, Tensor, Tensor]]:
         span = np.log(MOST_SIGMA / LEAST_SIGMA)
-        for part in torch.randperm(len(self._images), generator=generator).split(BATCH):
+        for part in torch.split(torch.randperm(len(self._images), generator=generator), BATCH):
             x = to_floats(self._images[part])
             if torch.rand((), generator=generator) < 0.5:
                 x = x.flip(3)
