@@ -22,8 +22,9 @@ from siftfunnel.lab.certify.sender import Cells, Noise, Sender, noise_of
 from siftfunnel.lab.data.datasets import load_splits
 from siftfunnel.lab.data.images import DataError
 from siftfunnel.lab.evaluation.steps import kept_pictures
-from siftfunnel.lab.reports.certificates import certificate_page, certificates_page
-from siftfunnel.lab.reports.pages import to_markdown, to_text
+from siftfunnel.lab.reports.certificates import certificate_files, certificate_page
+from siftfunnel.lab.reports.pages import to_text
+from siftfunnel.lab.reports.study.results import ResultsError
 from siftfunnel.lab.training.checkpoints import RunFolderError
 from siftfunnel.shared.bundle import Bundle, BundleError, load_bundle, write_bundle
 from siftfunnel.shared.manifest import CodecSpec, EdgeStage, FeatureSpec
@@ -184,8 +185,14 @@ def test_the_command_prints_tables_and_writes_the_report(
     assert "certificates" not in load_bundle(bundle.directory).report()
     assert main(["lab", "certify", *place, *sizes, "--codec", "q5"]) == 0
     assert set(load_bundle(bundle.directory).report()["certificates"]) == {"q5"}
-    result = json.loads((out / "certificate.json").read_text())
-    assert "certify.md" in to_markdown(certificates_page([result]))
+    kept = out / "results" / "certificates"
+    kept.mkdir(parents=True)
+    assert certificate_files(out / "results") == {}
+    (kept / "tiny-q5.json").write_text((out / "certificate.json").read_text())
+    assert "cifar10-tiny q5" in certificate_files(out / "results")["certificates.md"]
+    (kept / "other.json").write_text("{}")
+    with pytest.raises(ResultsError, match=r"other\.json: no certificate"):
+        certificate_files(out / "results")
 
 
 def test_what_is_missing_is_said(make: Callable[..., Bundle], data: Path, tmp_path: Path) -> None:
