@@ -109,6 +109,7 @@ def _statements(results: Sequence[Result]) -> Table:
         ("attack on the ruler", _error("attack_on_ruler", "by_frames", "1", "mse")),
         ("the mean picture, ruler", _error("ruler", "mean_picture_mse")),
         ("s", lambda result: number(result["seconds"])),
+        ("of a core, s", lambda result: number(result.get("cpu_seconds"))),
     )
     return Table.of(
         "bracket",
