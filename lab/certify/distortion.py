@@ -58,7 +58,8 @@ def upper_limit(values_N: NDArray[np.float64], confidence: float) -> float:
     if count < 2:
         raise ValueError(f"a limit of a mean needs two pictures or more, got {count}")
     error = float(values_N.std(ddof=1)) / count**0.5
-    return float(values_N.mean()) + float(student.ppf(confidence, count - 1)) * error
+    spread: float = student.ppf(confidence, count - 1) * error
+    return float(values_N.mean()) + spread
 
 
 def payload_nats(

@@ -70,7 +70,8 @@ class _Denoising(Task):
 
     def batches(self, generator: torch.Generator) -> Iterator[tuple[Tensor, Tensor, Tensor]]:
         span = np.log(MOST_SIGMA / LEAST_SIGMA)
-        for part in torch.randperm(len(self._images), generator=generator).split(BATCH):
+        parts = torch.randperm(len(self._images), generator=generator)
+        for part in parts.split(BATCH):  # type: ignore[no-untyped-call]
             x = to_floats(self._images[part])
             if torch.rand((), generator=generator) < 0.5:
                 x = x.flip(3)

@@ -94,7 +94,8 @@ class Opponent:
         torch.manual_seed(self.seed)
         sent = (x_NCHW.clamp(0, 1) * 255).round() / 255
         victim = self.target.victim.averaging(self.frames)
-        heard = torch.cat([victim.observe(part.to(victim.device)).cpu() for part in sent.split(100)])
+        parts = sent.split(100)  # type: ignore[no-untyped-call]
+        heard = torch.cat([victim.observe(part.to(victim.device)).cpu() for part in parts])
         difference = (self._reconstruct(heard) - x_NCHW).double()
         return np.asarray(difference.square().mean((1, 2, 3)).numpy())
 

@@ -45,7 +45,7 @@ class _Leaking(torch.autograd.Function):
         return x.clamp_min(0)
 
     @staticmethod
-    def backward(ctx: Any, *gradients: Tensor) -> Tensor:  # type: ignore[override]
+    def backward(ctx: Any, *gradients: Tensor) -> Tensor:
         (x,) = ctx.saved_tensors
         return torch.where(x > 0, gradients[0], LEAK * gradients[0])
 
@@ -56,7 +56,7 @@ class LeakingRectifiers(TorchFunctionMode):
     def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         """See PyTorch."""
         if func in (torch.relu, torch.nn.functional.relu, Tensor.relu):
-            return _Leaking.apply(args[0])
+            return _Leaking.apply(args[0])  # type: ignore[no-untyped-call]
         return func(*args, **(kwargs or {}))
 
 

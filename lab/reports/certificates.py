@@ -36,7 +36,7 @@ def read_certificates(folder: Path) -> list[Result]:
     Raises:
         ResultsError: a file that is none.
     """
-    found = []
+    found: list[Mapping[str, Any]] = []
     for path in sorted(folder.glob("*.json")):
         result = parse_object(path.read_bytes(), str(path))
         if (result.get("kind"), result.get("schema")) != (KIND, SCHEMA):

@@ -164,7 +164,8 @@ def test_pictures_of_other_bytes_that_pass_for_twins_break_it_too(
     make: Callable[..., Bundle], data: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A perfect attacker answers each of them rightly: only equal bytes keep him from it."""
-    from siftfunnel.lab.certify.equal_bytes import Answered, Twins, _figures_of, _pairs
+    from siftfunnel.lab.certify.equal_bytes import Answered, _figures_of, _pairs
+    from siftfunnel.lab.certify.twins import Twins
 
     pixels = np.random.default_rng(0).integers(0, 256, (2, 3, 16, 16, 3), dtype=np.uint8)
     real, other = (Answered(each, each / 255, np.ones(3, dtype=bool)) for each in pixels)
