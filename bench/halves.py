@@ -75,24 +75,16 @@ def null_model(shape: tuple[int, int, int], classes: int) -> bytes:
     Raises:
         ValueError: there are fewer than K values.
     """
-    from onnx import TensorProto, checker, helper
+    from onnx import checker, parser
 
     channels, height, width = shape
     if classes > channels * height * width:
         raise ValueError(f"a feature of {shape} has fewer values than there are classes ({classes})")
-    numbers = {"begin": 0, "end": classes, "axis": 1}
-    constants = [helper.make_tensor(name, TensorProto.INT64, [1], [value]) for name, value in numbers.items()]
-    nodes = [
-        helper.make_node("Flatten", ["feature"], ["flat"], axis=1),
-        helper.make_node("Slice", ["flat", *numbers], ["logits"]),
-    ]
-    graph = helper.make_graph(
-        nodes,
-        "null",
-        [helper.make_tensor_value_info("feature", TensorProto.FLOAT, ["N", *shape])],
-        [helper.make_tensor_value_info("logits", TensorProto.FLOAT, ["N", classes])],
-        constants,
-    )
-    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", _OPSET)], ir_version=_IR_VERSION)
+    model = parser.parse_model(f"""
+        <ir_version: {_IR_VERSION}, opset_import: ["": {_OPSET}]>
+        null (float[N, {channels}, {height}, {width}] feature) => (float[N, {classes}] logits)
+        <int64[1] begin = {{0}}, int64[1] end = {{{classes}}}, int64[1] axis = {{1}}>
+        {{ flat = Flatten <axis = 1> (feature)  logits = Slice (flat, begin, end, axis) }}
+    """)
     checker.check_model(model, full_check=True)
     return bytes(model.SerializeToString())

@@ -14,7 +14,7 @@ import numpy as np
 
 from siftfunnel.bench.children import asked, child, tell
 from siftfunnel.bench.output import add_out, write_json
-from siftfunnel.bench.turns import interleaved_times_ms
+from siftfunnel.lab.turns import interleaved_times_ms
 
 BATCH, PICTURE, FEATURE = 128, (3, 64, 64), (12, 16, 16)
 """The paper's batch, picture and funnel feature: 12,288 and 3,072 values."""
@@ -79,10 +79,7 @@ def _literal_pearson(z: Any) -> Any:
     channels = rows.shape[1]
     for i in range(channels):
         for j in range(channels):
-            a, b = (
-                rows[:, i] - rows[:, i].mean(1, keepdim=True),
-                rows[:, j] - rows[:, j].mean(1, keepdim=True),
-            )
+            a, b = (rows[:, k] - rows[:, k].mean(1, keepdim=True) for k in (i, j))
             covariance = (a * b).mean(1)
             deviations = ((a * a).mean(1) + 1e-10).sqrt() * ((b * b).mean(1) + 1e-10).sqrt()
             total = total + (covariance / deviations).square().mean()
@@ -105,11 +102,6 @@ def peak_resident_bytes() -> int:
         if line.startswith("VmHWM:"):
             return 1024 * int(line.split()[1])
     raise RuntimeError("/proc/self/status has no VmHWM; the peak memory can only be measured on Linux")
-
-
-def peak_memory_bytes(name: str, batch: int, feature: tuple[int, int, int]) -> int:
-    """Growth of the peak resident memory by one step, in a process of its own."""
-    return int(asked(child(tell_peak_memory, name=name, batch=batch, feature=feature))["bytes"])
 
 
 def tell_peak_memory(name: str, batch: int, feature: tuple[int, int, int]) -> None:
@@ -150,7 +142,10 @@ def measure_loss_step(
         medians = {name: float(np.median(taken_ms)) for name, taken_ms in times_ms.items()}
     finally:
         torch.set_num_threads(threads)
-    memory = {name: peak_memory_bytes(name, batch, feature) for name in LOSSES}
+    memory = {
+        name: int(asked(child(tell_peak_memory, name=name, batch=batch, feature=feature))["bytes"])
+        for name in LOSSES
+    }
     return {
         "batch": batch,
         "picture_values": int(np.prod(PICTURE)),

@@ -379,7 +379,7 @@ class Delivery:
             self._rouse()
 
     def _rouse(self) -> None:
-        """Wake the sender if it has something to do; woken for nothing it would delay a lone frame's answer."""
+        """Wake the sender if it has something to do; woken for nothing it would delay a lone frame."""
         if self._window.waiting or self._window.done or self._window.draining:
             self._work.notify_all()
 

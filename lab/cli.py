@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from siftfunnel.lab.arguments import add_common, prepare_torch, require_lab_extra, say
 from siftfunnel.lab.audit.cli import add_audit_parser
+from siftfunnel.lab.certify.cli import add_certify_parser
 from siftfunnel.lab.front.cli import add_front_parser
 from siftfunnel.lab.reports.study.cli import add_tables_parser
 from siftfunnel.lab.study.cli import add_figure2_parser, add_run_parser
@@ -31,6 +32,7 @@ def add_lab_parser(subparsers: Any) -> None:
     add_figure2_parser(commands)
     add_tables_parser(commands)
     add_audit_parser(commands)
+    add_certify_parser(commands)
     add_front_parser(commands)
 
 
@@ -151,11 +153,10 @@ def run_recipes(args: argparse.Namespace) -> int:
     """List the recipes with their first line."""
     require_lab_extra()
     from siftfunnel.lab.study.rows import ROWS
-    from siftfunnel.lab.training.recipes import RECIPES
+    from siftfunnel.lab.training.recipes import RECIPES, SAYS
 
-    for name, make in RECIPES.items():
-        summary = (make.__doc__ or "").strip().splitlines()[0]
-        print(f"{name:31} {make().epochs:3d} epochs  {summary}")
+    for name, recipe in RECIPES.items():
+        print(f"{name:31} {recipe.epochs:3d} epochs  {SAYS[name].splitlines()[0]}")
     print("\nRows of the study (siftfunnel lab run ROW... --profile cpu|full):")
     for name, row in ROWS.items():
         print(f"  {name:44} {row.defence.label}")

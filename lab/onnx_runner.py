@@ -4,9 +4,7 @@ run = Runner(Path("half.onnx"))
 (scores,) = run(frames)             # arrays in, arrays out; the first axis of each is the batch
 """
 
-import statistics
 import tempfile
-import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,6 +16,7 @@ import onnxruntime
 from numpy.typing import NDArray
 
 from siftfunnel.lab.onnx_graphs import NetworkError, copy_of, exceeds_protobuf
+from siftfunnel.lab.turns import interleaved_times_ms
 from siftfunnel.shared import graphs
 
 BATCH = 100
@@ -145,13 +144,8 @@ class Runner:
         """Median time of one frame on this machine, of runs of as few frames as the graph takes."""
         step = self.frames_per_run or 1
         once = [array[:step] for array in arrays]
-        self(*once)
-        times = []
-        for _ in range(TIMED_RUNS):
-            started = time.perf_counter()
-            self(*once)
-            times.append(time.perf_counter() - started)
-        return round(1000 * statistics.median(times) / step, 3)
+        times_ms = interleaved_times_ms({"run": lambda: self(*once)}, TIMED_RUNS)["run"]
+        return round(float(np.median(times_ms)) / step, 3)
 
 
 def frames_at_once(arrays: Sequence[NDArray[Any]]) -> int:

@@ -11,6 +11,9 @@ from pathlib import Path
 import pytest
 from hypothesis import settings
 
+# pytest runs a process to a core: threads of one would only wait, at full speed, for those of another
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+
 # how long an example takes says something about the machine only
 settings.register_profile("short", deadline=None, print_blob=True, max_examples=40)
 settings.register_profile("long", parent=settings.get_profile("short"), max_examples=100)
@@ -76,7 +79,7 @@ class Processes:
             process = subprocess.Popen(
                 [sys.executable, *map(str, arguments)],
                 cwd=ROOT,
-                env={**os.environ, "PYTHONUNBUFFERED": "1", "OMP_NUM_THREADS": "1", **environment},
+                env={**os.environ, "PYTHONUNBUFFERED": "1", **environment},
                 stdin=subprocess.DEVNULL,
                 stdout=output,
                 stderr=subprocess.STDOUT,
@@ -144,7 +147,7 @@ def run_siftfunnel(arguments: Sequence[str | Path], **environment: str) -> subpr
     return subprocess.run(
         [sys.executable, "-m", "siftfunnel", *map(str, arguments)],
         cwd=ROOT,
-        env={**os.environ, "OMP_NUM_THREADS": "1", **environment},
+        env={**os.environ, **environment},
         stdin=subprocess.DEVNULL,
         capture_output=True,
         text=True,

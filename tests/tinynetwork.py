@@ -258,7 +258,7 @@ def _cloud(rng: np.random.Generator, given: Sequence[OutputSpec], frames: int | 
             helper.make_node("Unsqueeze", ["rows", "first"], ["spots"]),
         ],
     }
-    constants = {
+    constants: dict[str, np.ndarray] = {
         "w": rng.normal(0, 4 * values**-0.5, (values, 3)).astype(np.float32),
         "v": rng.normal(0, 1, (6, 4)).astype(np.float32),
         "bright": np.array(BRIGHT, np.float32),

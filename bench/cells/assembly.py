@@ -2,7 +2,7 @@
 
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import asdict, replace
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -12,7 +12,6 @@ from siftfunnel.bench.cells.record import RunRecord
 from siftfunnel.bench.cells.result import (
     BothWays,
     Cell,
-    EmulationName,
     Latency,
     LayerBytes,
     Repeat,
@@ -20,6 +19,7 @@ from siftfunnel.bench.cells.result import (
     joined,
 )
 from siftfunnel.bench.links.probe import Calibration, Way
+from siftfunnel.bench.links.profiles import Emulation
 
 _SPLIT_MEASURED = (
     "wire and return are measured together; each has its calibrated delay and its bytes at the calibrated "
@@ -74,7 +74,7 @@ def _least_ms(way: Way, size_bytes: float, half_round_trip_ms: float) -> float:
 def assemble(
     planned: PlannedCell,
     runs: Sequence[RunRecord],
-    emulation: EmulationName,
+    emulation: Emulation,
     calibration: Calibration | None,
 ) -> Cell:
     """A cell of its runs: latencies pooled, the rest weighted by frames."""
@@ -94,9 +94,9 @@ def assemble(
         defence=planned.bundle.manifest.defence,
         mode=planned.mode,
         codec=planned.codec,
-        link=asdict(planned.link),
+        link=planned.link,
         emulation=emulation,
-        calibration=None if calibration is None else asdict(calibration),
+        calibration=calibration,
         scenario=planned.load.scenario,
         settings=_settings(planned, runs, calibration),
         frames=frames,
@@ -154,6 +154,5 @@ def _stages(
     made = joined([run.stages_ms for run in runs], lambda values: round(_weighted(values, runs), 4))
     if made.wire is None:
         return made
-    sizes = [layers.message or layers.payload or 0.0 for layers in (up, down)]
-    wire_ms, return_ms = split_way(made.wire, sizes[0], sizes[1], calibration)
+    wire_ms, return_ms = split_way(made.wire, up.carried, down.carried, calibration)
     return replace(made, wire=round(wire_ms, 4), return_=round(return_ms, 4))

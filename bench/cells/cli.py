@@ -2,15 +2,15 @@
 
 import argparse
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from siftfunnel.bench.cells.load import AT_MOST_S, QUERIES_FOR_P90, Load
 from siftfunnel.bench.cells.pictures import PictureSet, read_pictures
-from siftfunnel.bench.cells.plan import Wish, make_plan
-from siftfunnel.bench.cells.result import MODES, SCENARIOS, Scenario
+from siftfunnel.bench.cells.plan import Wish, make_plan, names_in
+from siftfunnel.bench.cells.result import Scenario
 from siftfunnel.bench.links.cli import add_emulation
-from siftfunnel.bench.links.profiles import PROFILES, link_profile
 from siftfunnel.bench.output import show
 from siftfunnel.shared.bundle import Bundle
 from siftfunnel.shared.bundle_search import find_bundle, shipped_assets
@@ -18,7 +18,6 @@ from siftfunnel.shared.settings import add_flags, from_flags
 
 OVERLOAD_SHARE = 1.5
 DEFAULT_BUNDLES = ("drawnfaces-siftfunnel", "drawnfaces-unprotected")
-DEFAULT_LINKS = "wifi,fast-4g,slow-4g"
 _DESCRIPTION = (
     "Measures cells: bundle x mode x codec x link x scenario, each with a real server and a real client "
     "at the two ends of an emulated link. Without arguments: the shipped drawn faces over three links, about "
@@ -39,13 +38,7 @@ def add_run_parser(verbs: Any) -> None:
         help=f"bundles or names of shipped ones ({','.join(DEFAULT_BUNDLES)}); the unprotected one among "
         "them is what edge-only and cloud-only run",
     )
-    what.add_argument("--modes", default=",".join(MODES), help="of %(default)s")
-    what.add_argument(
-        "--codecs",
-        help="of the bundles, and jpeg-Q and webp-Q for cloud-only (each bundle's default, jpeg-75, webp-75)",
-    )
-    what.add_argument("--links", default=DEFAULT_LINKS, help=f"of {', '.join(PROFILES)} (%(default)s)")
-    what.add_argument("--scenarios", default="SingleStream", help=f"of {', '.join(SCENARIOS)} (%(default)s)")
+    add_flags(what, Wish, "modes", "codecs", "links", "scenarios")
     what.add_argument(
         "--images",
         type=Path,
@@ -59,7 +52,7 @@ def add_run_parser(verbs: Any) -> None:
     )
     how = parser.add_argument_group("how")
     add_flags(how, Load)
-    how.add_argument("--repeats", type=int, default=1, help="runs per cell, interleaved (%(default)s)")
+    add_flags(how, Wish, "repeats", "drop_s")
     how.add_argument(
         "--until-claim",
         action="store_true",
@@ -73,13 +66,6 @@ def add_run_parser(verbs: Any) -> None:
     )
     add_emulation(how)
     how.add_argument("--no-calibration", action="store_true", help="do not measure the links first")
-    how.add_argument(
-        "--drop",
-        type=float,
-        default=0.0,
-        metavar="SECONDS",
-        help="take the link down for so long in every run",
-    )
     parser.add_argument(
         "--out", type=Path, default=Path("bench-run.json"), metavar="FILE.json", help="(%(default)s)"
     )
@@ -117,34 +103,15 @@ def read_wish(args: argparse.Namespace) -> Wish:
     Raises:
         ValueError: a name that is not known, a value out of range.
     """
-    names = [name for text in args.bundle or [",".join(DEFAULT_BUNDLES)] for name in split_list(text)]
+    names = [name for text in args.bundle or [",".join(DEFAULT_BUNDLES)] for name in names_in(text)]
     sets = [read_pictures(place, args.pictures) for place in args.images or [_shipped_pictures()]]
     bundles = [find_bundle(name) for name in names]
-    links = [link_profile(name) for name in split_list(args.links)]
-    return Wish(
+    return from_flags(
+        Wish,
+        args,
         bundles=[(bundle, _pictures_for(bundle, sets)) for bundle in bundles],
-        modes=[_one_of(name, MODES, "mode") for name in split_list(args.modes)],
-        codecs=None if args.codecs is None else split_list(args.codecs),
-        links=links,
-        loads=[
-            load
-            for name in split_list(args.scenarios)
-            for load in _loads(_one_of(name, SCENARIOS, "scenario"), args)
-        ],
-        repeats=args.repeats,
-        emulation=args.emulation,
-        drop_s=args.drop,
+        loads=[load for scenario in args.scenarios for load in _loads(scenario, args)],
     )
-
-
-def split_list(text: str) -> list[str]:
-    """Names between commas.
-
-    Example:
-        >>> split_list("wifi, slow-4g,")
-        ['wifi', 'slow-4g']
-    """
-    return [name.strip() for name in text.split(",") if name.strip()]
 
 
 def _loads(scenario: Scenario, args: argparse.Namespace) -> list[Load]:
@@ -158,13 +125,9 @@ def _loads(scenario: Scenario, args: argparse.Namespace) -> list[Load]:
         queries=QUERIES_FOR_P90 if claims else 1,
         target_frames_per_s=args.target if scenario == "Server" else None,
     )
-    return [load, load.overloading(OVERLOAD_SHARE)] if scenario == "Server" and args.overload else [load]
-
-
-def _one_of(name: str, known: Sequence[Any], what: str) -> Any:
-    if name not in known:
-        raise ValueError(f"unknown {what} {name!r}; known: {', '.join(known)}")
-    return name
+    if scenario == "Server" and args.overload:
+        return [load, replace(load, target_frames_per_s=None, capacity_share=OVERLOAD_SHARE)]
+    return [load]
 
 
 def _pictures_for(bundle: Bundle, sets: Sequence[PictureSet]) -> PictureSet:

@@ -8,13 +8,15 @@ import os
 import socket
 import struct
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Self
 
 from siftfunnel.bench.cells.paths import EdgeOnly, Upload
 from siftfunnel.bench.cells.record import Frame, Task
-from siftfunnel.bench.cells.result import BothWays, LayerBytes
+from siftfunnel.bench.cells.result import BothWays, LayerBytes, joined
+from siftfunnel.bench.links.namespaces import INTERFACE
+from siftfunnel.bench.links.profiles import PACKETS
+from siftfunnel.shared.ports import Endpoint
 
 _IP_AND_TCP_BYTES = 40
 _TIMESTAMPS_BYTES = 12
@@ -23,61 +25,48 @@ _TCP_INFO_BYTES = 216
 _INTERNET = (socket.AF_INET, socket.AF_INET6)
 
 
-@dataclass(frozen=True)
-class TcpCount:
-    """Totals of one connection since it was opened.
+Totals = tuple[int, LayerBytes, LayerBytes]
+"""A connection's number within this machine, and what it carried up and down since it was opened."""
 
-    Attributes:
-        inode: Names the connection within this machine.
-        bytes_sent: Of the stream, each once.
-        bytes_received: Likewise.
-        segments_sent: Without repeated ones.
-        segments_received: All that arrived.
-        header_bytes: IP and TCP of one segment, selective acknowledgements not included.
+
+def tcp_totals(connection: socket.socket) -> Totals | None:
+    """Messages are the bytes of the stream, each once; segments count once, with their IP and TCP headers.
+
+    Selective acknowledgements are not in those headers. None where this system's TCP_INFO has not all of it
+    (Linux has since 4.19).
     """
-
-    inode: int
-    bytes_sent: int
-    bytes_received: int
-    segments_sent: int
-    segments_received: int
-    header_bytes: int
-
-    @classmethod
-    def of(cls, connection: socket.socket) -> Self | None:
-        """Read them; None where this system's TCP_INFO has not all of them (Linux has since 4.19)."""
-        option = getattr(socket, "TCP_INFO", None)
-        if option is None:
-            return None
-        try:
-            raw = connection.getsockopt(socket.IPPROTO_TCP, option, _TCP_INFO_BYTES)
-        except OSError:
-            return None
-        if len(raw) < _TCP_INFO_BYTES:
-            return None
-        options, total_retransmitted = raw[5], *struct.unpack_from("=I", raw, 100)
-        received, segments_out, segments_in = struct.unpack_from("=QII", raw, 128)
-        sent, repeated = struct.unpack_from("=QQ", raw, 200)
-        header_bytes = _IP_AND_TCP_BYTES + (_TIMESTAMPS_BYTES if options & _OPTION_TIMESTAMPS else 0)
-        return cls(
-            os.fstat(connection.fileno()).st_ino,
-            sent - repeated,
-            received,
-            segments_out - total_retransmitted,
-            segments_in,
-            header_bytes,
+    option = getattr(socket, "TCP_INFO", None)
+    if option is None:
+        return None
+    try:
+        raw = connection.getsockopt(socket.IPPROTO_TCP, option, _TCP_INFO_BYTES)
+    except OSError:
+        return None
+    if len(raw) < _TCP_INFO_BYTES:
+        return None
+    options, total_retransmitted = raw[5], *struct.unpack_from("=I", raw, 100)
+    received, segments_out, segments_in = struct.unpack_from("=QII", raw, 128)
+    sent, repeated = struct.unpack_from("=QQ", raw, 200)
+    header_bytes = _IP_AND_TCP_BYTES + (_TIMESTAMPS_BYTES if options & _OPTION_TIMESTAMPS else 0)
+    up, down = (
+        LayerBytes(None, stream, stream + segments * header_bytes, None)
+        for stream, segments in (
+            (sent - repeated, segments_out - total_retransmitted),
+            (received, segments_in),
         )
+    )
+    return os.fstat(connection.fileno()).st_ino, up, down
 
 
-def count_connection(server: str) -> TcpCount | None:
+def count_connection(server: str) -> Totals | None:
     """Totals of this process's connection to HOST:PORT; None where there is not exactly one."""
-    host, _, port = server.rpartition(":")
+    wanted = Endpoint.parse(server)
     found = []
     for connection in _own_connections():
         with connection:
-            peer = connection.getpeername()
-            if (str(peer[0]).removeprefix("::ffff:"), peer[1]) == (host, int(port)):
-                found.append(TcpCount.of(connection))
+            host, port, *_ = connection.getpeername()
+            if Endpoint(host.removeprefix("::ffff:"), port) == wanted:
+                found.append(tcp_totals(connection))
     return found[0] if len(found) == 1 else None
 
 
@@ -121,22 +110,26 @@ def interface_sent_bytes(interface: str, process: str | int = "self") -> int | N
 
 @dataclass(frozen=True)
 class Counts:
-    """The kernel's and the client's counters at one moment."""
+    """Totals at one moment: the kernel's, and the client's of replies."""
 
-    tcp: TcpCount | None
-    link_up: int | None
-    link_down: int | None
-    replies: int
+    connection: int | None
+    up: LayerBytes
+    down: LayerBytes
 
     @classmethod
     def now(cls, task: Task, way: EdgeOnly | Upload) -> "Counts":
         """Read them."""
-        link_up = link_down = None
-        if task.interface is not None and task.cloud_process is not None:
-            link_up = interface_sent_bytes(task.interface)
-            link_down = interface_sent_bytes(task.interface, task.cloud_process)
-        tcp = None if task.server is None else count_connection(task.server)
-        return cls(tcp, link_up, link_down, way.reply_bytes if isinstance(way, Upload) else 0)
+        unknown = LayerBytes(None, None, None, None)
+        found = None if task.server is None else count_connection(task.server)
+        connection, up, down = found or (None, unknown, unknown)
+        if task.emulation == "relay":
+            # a relay ends the connection: the segments on this side are not those of the link
+            up, down = replace(up, tcp=None), replace(down, tcp=None)
+        if task.emulation in PACKETS and task.cloud_process is not None:
+            up = replace(up, link=interface_sent_bytes(INTERFACE))
+            down = replace(down, link=interface_sent_bytes(INTERFACE, task.cloud_process))
+        replies = way.reply_bytes if isinstance(way, Upload) else 0
+        return cls(connection, replace(up, payload=0), replace(down, payload=replies))
 
 
 def totals_between(before: Counts, after: Counts, frames: Sequence[Frame], task: Task) -> BothWays:
@@ -144,19 +137,8 @@ def totals_between(before: Counts, after: Counts, frames: Sequence[Frame], task:
     if task.server is None:
         nothing = LayerBytes(0.0, 0.0, 0.0, 0.0)
         return BothWays(nothing, nothing)
-    sent = received = sent_tcp = received_tcp = None
-    old, new = before.tcp, after.tcp
-    if old is not None and new is not None and old.inode == new.inode:
-        sent, received = new.bytes_sent - old.bytes_sent, new.bytes_received - old.bytes_received
-        if task.counts_segments:
-            sent_tcp = sent + (new.segments_sent - old.segments_sent) * new.header_bytes
-            received_tcp = received + (new.segments_received - old.segments_received) * new.header_bytes
-    payload, replies = sum(frame.payload_bytes for frame in frames), after.replies - before.replies
-    return BothWays(
-        LayerBytes(payload, sent, sent_tcp, _difference(before.link_up, after.link_up)),
-        LayerBytes(replies, received, received_tcp, _difference(before.link_down, after.link_down)),
-    )
-
-
-def _difference(before: int | None, after: int | None) -> int | None:
-    return None if before is None or after is None else after - before
+    pairs = ((after.up, before.up), (after.down, before.down))
+    up, down = (joined(pair, lambda values: values[0] - values[1]) for pair in pairs)
+    if before.connection != after.connection:
+        up, down = (replace(each, message=None, tcp=None) for each in (up, down))
+    return BothWays(replace(up, payload=float(sum(frame.payload_bytes for frame in frames))), down)

@@ -10,6 +10,7 @@ import queue
 import sys
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from pathlib import Path
 from time import perf_counter
 from typing import Any
@@ -19,7 +20,7 @@ import numpy as np
 from siftfunnel.bench.cells import record
 from siftfunnel.bench.cells.counters import Counts, totals_between
 from siftfunnel.bench.cells.load import complete, generate
-from siftfunnel.bench.cells.paths import EdgeOnly, Upload, picture_encoder, split_encoder
+from siftfunnel.bench.cells.paths import EdgeOnly, Upload, encoder_of
 from siftfunnel.bench.cells.pictures import PictureSet, read_pictures
 from siftfunnel.bench.cells.record import MEASURING, Frame, RunRecord, Task
 from siftfunnel.bench.stored import as_json, read
@@ -29,49 +30,11 @@ WARM_UP_FRAMES, WARM_UP_S = 3, 0.5
 BURSTS, BURST_S = (8, 32, 128, 512), 1.0
 
 
-class Worker:
-    """The one thread that computes on the device: takes frames in the order of their arrival."""
-
-    def __init__(self, take: Callable[[Frame], None]) -> None:
-        self._take = take
-        self._thread = ThreadPoolExecutor(1, "bench-device")
-        self.failure: BaseException | None = None
-
-    def put(self, frame: Frame) -> None:
-        """Hand a frame over; returns at once."""
-        frame.issued_s = perf_counter()
-        self._thread.submit(self._guarded, frame)
-
-    def do(self, frame: Frame) -> None:
-        """Do a frame's work on the caller's thread, which would only wait for it."""
-        frame.issued_s = perf_counter()
-        self._guarded(frame)
-
-    def stop(self) -> None:
-        """End after what was handed over."""
-        self._thread.shutdown()
-
-    def check(self) -> None:
-        """Complain if a frame's work failed.
-
-        Raises:
-            RuntimeError: it did.
-        """
-        if self.failure is not None:
-            raise RuntimeError(f"the device failed: {self.failure}") from self.failure
-
-    def _guarded(self, frame: Frame) -> None:
-        try:
-            self._take(frame)
-        except Exception as error:
-            # LoadGen waits for every frame; what failed is told when the run is over
-            self.failure = error
-            if frame.identity is not None:
-                complete(frame.identity)
-
-
 class Run:
-    """One run: opens the way, warms it up, measures, closes."""
+    """One run: opens the way, warms it up, measures, closes.
+
+    One thread computes on the device: it takes frames in the order of their arrival.
+    """
 
     def __init__(
         self, task: Task, bundle: Bundle, pictures: PictureSet, on_measuring: Callable[[], None]
@@ -81,19 +44,13 @@ class Run:
         self._files = pictures.files
         self._news: queue.SimpleQueue[Frame] = queue.SimpleQueue()
         self._warm_up_frames = 0
-        self._way = self._open(bundle)
-
-    def _open(self, bundle: Bundle) -> EdgeOnly | Upload:
-        task = self._task
-        if task.mode == "edge-only":
-            return EdgeOnly(bundle, self._on_done)
-        assert task.server is not None
-        encoder = (
-            picture_encoder(bundle, task.codec, task.codec_index)
-            if task.mode == "cloud-only"
-            else split_encoder(bundle, task.codec)
-        )
-        return Upload(bundle, task.server, task.codec, encoder, self._on_done)
+        self._failure: BaseException | None = None
+        if task.server is None:
+            self._way: EdgeOnly | Upload = EdgeOnly(bundle, self._on_done)
+        else:
+            encoder = encoder_of(bundle, task.mode, task.codec, task.codec_index)
+            self._way = Upload(bundle, task.server, task.codec, encoder, self._on_done)
+        self._thread = ThreadPoolExecutor(1, "bench-device")
 
     def _on_done(self, frame: Frame) -> None:
         if frame.identity is None:
@@ -101,29 +58,51 @@ class Run:
         else:
             complete(frame.identity)
 
+    def _put(self, frame: Frame) -> None:
+        """Hand a frame over; returns at once."""
+        frame.issued_s = perf_counter()
+        self._thread.submit(self._guarded, frame)
+
+    def _do(self, frame: Frame) -> None:
+        """Do a frame's work on the caller's thread, which would only wait for it."""
+        frame.issued_s = perf_counter()
+        self._guarded(frame)
+
+    def _guarded(self, frame: Frame) -> None:
+        try:
+            self._way.take(frame)
+        except Exception as error:
+            # LoadGen waits for every frame; what failed is told when the run is over
+            self._failure = error
+            if frame.identity is not None:
+                complete(frame.identity)
+
+    def _check(self) -> None:
+        if self._failure is not None:
+            raise RuntimeError(f"the device failed: {self._failure}") from self._failure
+
     def measure(self) -> RunRecord:
         """Run the task.
 
         Raises:
             RuntimeError: the way does not work, or no frame was answered.
         """
-        worker = Worker(self._way.take)
         try:
-            return self._measure(worker)
+            return self._measure()
         finally:
-            worker.stop()
+            self._thread.shutdown()
             self._way.close()
 
-    def _measure(self, worker: Worker) -> RunRecord:
+    def _measure(self) -> RunRecord:
         task, load = self._task, self._task.load
-        frames_per_s, capacity = self._warm_up(worker), None
+        frames_per_s, capacity = self._warm_up(), None
         if load.scenario != "SingleStream" and not (load.scenario == "Server" and load.target_frames_per_s):
-            capacity = frames_per_s = self._capacity(worker)
+            capacity = frames_per_s = self._capacity()
         if load.scenario == "Server" and load.target_frames_per_s is None:
             assert capacity is not None
-            load = load.with_target(capacity * load.capacity_share)
+            load = replace(load, target_frames_per_s=capacity * load.capacity_share)
         frames: list[Frame] = []
-        hand_over = worker.do if load.scenario == "SingleStream" else worker.put
+        hand_over = self._do if load.scenario == "SingleStream" else self._put
 
         def issue(samples: Sequence[Any]) -> None:
             for sample in samples:
@@ -135,7 +114,7 @@ class Run:
         before = Counts.now(task, self._way)
         measured = generate(load, issue, len(self._files), frames_per_s)
         totals = totals_between(before, Counts.now(task, self._way), frames, task)
-        worker.check()
+        self._check()
         record.check_order(frames, measured, self._files)
         stages_ms, residual = record.mean_stages(frames, measured.samples, task.mode)
         correct, judged, errors = record.judge(frames)
@@ -160,19 +139,19 @@ class Run:
             overloaded=overloaded,
         )
 
-    def _warm_up(self, worker: Worker) -> float:
+    def _warm_up(self) -> float:
         """One frame after the other; frames per second from their median latency."""
         until_s, latencies_s = perf_counter() + WARM_UP_S, list[float]()
         while len(latencies_s) < WARM_UP_FRAMES or perf_counter() < until_s:
-            (frame,) = self._send(worker, 1)
+            (frame,) = self._send(1)
             latencies_s.append(frame.answered_s - frame.issued_s)
         return 1 / float(np.median(latencies_s))
 
-    def _capacity(self, worker: Worker) -> float:
+    def _capacity(self) -> float:
         """Frames per second when the way is kept full, from bursts that grow until one lasts long enough."""
         rate = 0.0
         for size in BURSTS:
-            burst = self._send(worker, size)
+            burst = self._send(size)
             answers_s = sorted(frame.answered_s for frame in burst)
             # from answer to answer: the first one's way is no work that others wait for
             rate = (size - 1) / max(answers_s[-1] - answers_s[0], 1e-6)
@@ -180,18 +159,18 @@ class Run:
                 break
         return rate
 
-    def _send(self, worker: Worker, count: int) -> list[Frame]:
+    def _send(self, count: int) -> list[Frame]:
         """Frames that are not measured, answered."""
         first = self._warm_up_frames
         self._warm_up_frames += count
         for number in range(first, first + count):
-            worker.put(Frame(self._files[number % len(self._files)]))
+            self._put(Frame(self._files[number % len(self._files)]))
         frames: list[Frame] = []
         while len(frames) < count:
             try:
                 frames.append(self._news.get(timeout=0.5))
             except queue.Empty:
-                worker.check()
+                self._check()
         failed = [frame for frame in frames if frame.error is not None]
         if failed:
             why = self._way.failure if isinstance(self._way, Upload) else None

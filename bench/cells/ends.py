@@ -12,11 +12,9 @@ from siftfunnel.bench.cells.plan import PlannedCell
 from siftfunnel.bench.cells.record import MEASURING, RunRecord, Task
 from siftfunnel.bench.children import Child, announced, child, cloud_command
 from siftfunnel.bench.links.link import Link
-from siftfunnel.bench.links.namespaces import INTERFACE
 from siftfunnel.bench.stored import as_json, read
 
 START_TIMEOUT_S = 120.0
-_PACKETS = ("tun", "netem")
 
 
 class RunFailedError(RuntimeError):
@@ -90,7 +88,6 @@ class Ends:
 
     def _task(self, cell: PlannedCell, load: Load) -> Task:
         server = {"edge-only": None, "cloud-only": self.pictures}.get(cell.mode, self.features)
-        packets = self.link.emulation in _PACKETS
         return Task(
             bundle=str(cell.bundle.directory),
             pictures=cell.pictures.place,
@@ -100,10 +97,8 @@ class Ends:
             codec_index=self.picture_codecs.index(cell.codec) if cell.mode == "cloud-only" else 0,
             server=None if server is None else server.address,
             load=load,
-            interface=INTERFACE if packets else None,
+            emulation=self.link.emulation,
             cloud_process=None if server is None else server.child.process.pid,
-            # a relay ends the connection: the segments on this side are not those of the link
-            counts_segments=self.link.emulation != "relay",
         )
 
     def _start_device(self) -> Child:

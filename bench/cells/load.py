@@ -4,7 +4,7 @@ import json
 import re
 import tempfile
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from itertools import groupby
 from pathlib import Path
 from typing import Any, cast
@@ -61,18 +61,6 @@ class Load:
         check(self)
         if not self.at_most_s >= self.seconds:
             raise ValueError(f"a run of {self.seconds:g} s lasts more than at_most_s, {self.at_most_s:g}")
-
-    def with_target(self, frames_per_s: float) -> "Load":
-        """The same with its arrivals decided."""
-        return replace(self, target_frames_per_s=frames_per_s)
-
-    def overloading(self, share: float) -> "Load":
-        """The same with arrivals at a share of the capacity that the way cannot carry."""
-        return replace(self, target_frames_per_s=None, capacity_share=share)
-
-    def with_limit(self, latency_limit_ms: float) -> "Load":
-        """The same with another limit."""
-        return replace(self, latency_limit_ms=latency_limit_ms)
 
 
 @dataclass(frozen=True)

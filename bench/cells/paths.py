@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from siftfunnel.bench.cells.picture_codec import PictureCodec
 from siftfunnel.bench.cells.record import Done, Frame
+from siftfunnel.bench.cells.result import Mode
 from siftfunnel.cloud_server.answers import Reading
 from siftfunnel.cloud_server.engine import EngineOptions, OnnxRuntimeEngine
 from siftfunnel.cloud_server.pieces import Outputs
@@ -96,9 +97,25 @@ Encode = Callable[[Frame, NDArray[np.uint8]], bytes]
 """From pixels to payload, stamping the frame's `edged_s`."""
 
 
-def split_encoder(bundle: Bundle, codec_name: str) -> tuple[Encode, int]:
-    """Edge half and codec of a bundle, and the codec's position on the wire."""
-    model, spec = EdgeModel(bundle), bundle.manifest.input
+def encoder_of(bundle: Bundle, mode: Mode, codec_name: str, index: int) -> tuple[Encode, int]:
+    """What the device does with the pixels before it sends them, and the codec's position on the wire.
+
+    Args:
+        bundle: Loaded.
+        mode: In cloud-only the device compresses the picture; else it runs the edge half and a codec.
+        codec_name: The codec.
+        index: Position of a picture codec.
+    """
+    spec = bundle.manifest.input
+    if mode == "cloud-only":
+        pictures = PictureCodec(codec_name, index, spec)
+
+        def compress(frame: Frame, pixels_HWC: NDArray[np.uint8]) -> bytes:
+            frame.edged_s = frame.captured_s
+            return pictures.encode(pixels_HWC)
+
+        return compress, index
+    model = EdgeModel(bundle)
     codec = codec_by_name(make_codecs(bundle.manifest, bundle.digest), codec_name)
 
     def encode(frame: Frame, pixels_HWC: NDArray[np.uint8]) -> bytes:
@@ -107,17 +124,6 @@ def split_encoder(bundle: Bundle, codec_name: str) -> tuple[Encode, int]:
         return codec.encode(features_NCHW[0])
 
     return encode, codec.index
-
-
-def picture_encoder(bundle: Bundle, codec_name: str, index: int) -> tuple[Encode, int]:
-    """Cloud-only: the device compresses the picture."""
-    codec = PictureCodec(codec_name, index, bundle.manifest.input)
-
-    def encode(frame: Frame, pixels_HWC: NDArray[np.uint8]) -> bytes:
-        frame.edged_s = frame.captured_s
-        return codec.encode(pixels_HWC)
-
-    return encode, index
 
 
 class CountingCall(StreamCall):

@@ -19,8 +19,6 @@ _HEADROOM_BYTES = 8192
 class PictureCodec:
     """Pixels to a picture file and back to the model's input.
 
-    JPEG is written with Huffman tables of its own (`optimize`), which at these sizes saves a fifth.
-
     Attributes:
         name: "jpeg-75", "webp-50".
         index: Its position on the wire.
@@ -40,15 +38,7 @@ class PictureCodec:
     spec: InputSpec
 
     def __post_init__(self) -> None:
-        self._parts()
-
-    def _parts(self) -> tuple[str, int]:
-        found = _NAME.fullmatch(self.name)
-        if not found or not 1 <= int(found[2]) <= 100:
-            raise ValueError(
-                f"a picture is sent as jpeg-QUALITY or webp-QUALITY, 1 to 100, not {self.name!r}"
-            )
-        return found[1].upper(), int(found[2])
+        kind_and_quality(self.name)
 
     @property
     def max_payload_bytes(self) -> int:
@@ -57,10 +47,7 @@ class PictureCodec:
 
     def encode(self, pixels_HWC: NDArray[np.uint8]) -> bytes:
         """The picture file."""
-        kind, quality = self._parts()
-        stored = io.BytesIO()
-        Image.fromarray(pixels_HWC).save(stored, kind, quality=quality, optimize=True)
-        return stored.getvalue()
+        return as_file(Image.fromarray(pixels_HWC), self.name)
 
     def decode(self, payload: bytes) -> NDArray[np.float32]:
         """The model's input, float32 CHW, normalised.
@@ -81,6 +68,29 @@ class PictureCodec:
             )
         picture_CHW: NDArray[np.float32] = normalise(pixels_HWC[None], self.spec)[0]
         return picture_CHW
+
+
+def kind_and_quality(name: str) -> tuple[str, int]:
+    """Pillow's name of the format, and the quality.
+
+    Raises:
+        ValueError: no such format, or a quality outside 1 to 100.
+    """
+    found = _NAME.fullmatch(name)
+    if not found or not 1 <= int(found[2]) <= 100:
+        raise ValueError(f"a picture is sent as jpeg-QUALITY or webp-QUALITY, 1 to 100, not {name!r}")
+    return found[1].upper(), int(found[2])
+
+
+def as_file(picture: Image.Image, name: str) -> bytes:
+    """A picture as cloud-only sends it, with Pillow's defaults apart from the quality.
+
+    JPEG is written with Huffman tables of its own (`optimize`), which at these sizes saves a fifth.
+    """
+    kind, quality = kind_and_quality(name)
+    stored = io.BytesIO()
+    picture.save(stored, kind, quality=quality, optimize=True)
+    return stored.getvalue()
 
 
 def is_picture_codec(name: str) -> bool:

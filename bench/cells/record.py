@@ -10,6 +10,7 @@ import numpy as np
 from siftfunnel.bench.cells.load import Load, Measured, Sample
 from siftfunnel.bench.cells.pictures import LabelledFile
 from siftfunnel.bench.cells.result import BothWays, EarlyStopping, Mode, Scenario, Stages, joined
+from siftfunnel.bench.links.profiles import Emulation
 
 MEASURING = {"measuring": True}
 """What the device's process says when a run's warm-up is over."""
@@ -29,9 +30,8 @@ class Task:
         codec_index: Position of a picture codec on the wire; unused elsewhere.
         server: HOST:PORT as the device reaches it; None in edge-only.
         load: What LoadGen does.
-        interface: The link's, at both ends; None where the link is none of packets.
+        emulation: Who keeps the link.
         cloud_process: Lives at the cloud's end; its namespace's counters are read.
-        counts_segments: Whether the connection's segments are those of the link.
     """
 
     bundle: str
@@ -42,9 +42,8 @@ class Task:
     codec_index: int
     server: str | None
     load: Load
-    interface: str | None
+    emulation: Emulation
     cloud_process: int | None
-    counts_segments: bool
 
 
 @dataclass(slots=True, eq=False)

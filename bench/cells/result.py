@@ -6,13 +6,14 @@ from typing import Annotated, Any, Literal, TypeVar, cast, get_args
 
 from annotated_types import Ge, Gt, Interval, MinLen
 
+from siftfunnel.bench.links.probe import Calibration
+from siftfunnel.bench.links.profiles import Emulation, LinkProfile
 from siftfunnel.bench.stored import as_json, read
 
 SCHEMA = 1
 
 Mode = Literal["edge-only", "cloud-only", "raw-features", "split"]
 Scenario = Literal["SingleStream", "MultiStream", "Server", "Offline"]
-EmulationName = Literal["tun", "netem", "relay", "none"]
 
 Text = Annotated[str, MinLen(1)]
 Count = Annotated[int, Ge(0)]
@@ -98,11 +99,7 @@ class Stages:
 
     def total_ms(self) -> float:
         """Sum of what there is."""
-        return float(sum(value for value in self.to_json().values() if value is not None))
-
-    def to_json(self) -> dict[str, float | None]:
-        """JSON values under the names of `STAGES`."""
-        return as_json(self)
+        return float(sum(value for value in astuple(self) if value is not None))
 
 
 @dataclass(frozen=True)
@@ -121,6 +118,11 @@ class LayerBytes:
     message: Amount | None
     tcp: Amount | None
     link: Amount | None
+
+    @property
+    def carried(self) -> float:
+        """Bytes that the TCP stream carries; the payload's where messages were not counted; 0 for none."""
+        return self.message if self.message is not None else self.payload or 0.0
 
 
 PartsT = TypeVar("PartsT", Stages, LayerBytes)
@@ -165,9 +167,9 @@ class Cell:
         defence: Of the bundle.
         mode: Who runs what.
         codec: The bundle's codec; "jpeg-75", "webp-75" and the like in cloud-only; "" in edge-only.
-        link: `LinkProfile` as JSON values.
+        link: As asked for.
         emulation: Who kept the link.
-        calibration: `siftfunnel.bench.links.probe.Calibration` as JSON; None without a link or unmeasured.
+        calibration: The link as measured; None without a link or unmeasured.
         scenario: Of MLPerf.
         settings: What the run was told: seconds, frames per query, limits, how wire and return were split.
         frames: Measured, over all repeats.
@@ -193,9 +195,9 @@ class Cell:
     defence: Text
     mode: Mode
     codec: str
-    link: dict[str, Any]
-    emulation: EmulationName
-    calibration: dict[str, Any] | None
+    link: LinkProfile
+    emulation: Emulation
+    calibration: Calibration | None
     scenario: Scenario
     settings: dict[str, Any]
     frames: Count
@@ -235,14 +237,9 @@ class Cell:
         return as_json(self) | {"accuracy": self.accuracy}
 
     @property
-    def bytes_up(self) -> LayerBytes:
-        """From device to cloud."""
-        return self.bytes.up
-
-    @property
-    def bytes_down(self) -> LayerBytes:
-        """From cloud to device."""
-        return self.bytes.down
+    def asked(self) -> dict[str, Any]:
+        """What besides bundle, mode, codec and link it was asked for, as `PlannedCell.asked` tells."""
+        return dict(self.settings.get("asked") or {})
 
 
 @dataclass(frozen=True)

@@ -3,6 +3,7 @@
 import threading
 import time
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from itertools import groupby
 
 from siftfunnel.bench.cells.assembly import assemble, percentiles
@@ -53,18 +54,13 @@ class Session:
         try:
             with open_link(profile, wanted) as link:
                 self._show(f"link {told(link)}")
-                calibration = self._calibrate(link)
+                calibration = link.calibrate() if self._calibrates else None
+                if calibration is not None:
+                    self._show(f"  measured {calibration}")
                 with open_ends(link, cells) as ends:
                     self._measure_cells(cells, link, ends, calibration)
         except (NotStartedError, RunFailedError) as error:
             self._skip([cell for cell in cells if not self._journal.has(cell)], str(error))
-
-    def _calibrate(self, link: Link) -> Calibration | None:
-        if not self._calibrates:
-            return None
-        made = link.calibrate()
-        self._show(f"  measured {made}")
-        return made
 
     def _measure_cells(
         self, cells: list[PlannedCell], link: Link, ends: Ends, calibration: Calibration | None
@@ -89,7 +85,7 @@ class Session:
         load, earlier = cell.load, self._journal.runs_of(cell)
         if load.scenario == "Server" and earlier and earlier[0].target_frames_per_s is not None:
             # all repeats of a cell have the arrivals that the first one found
-            load = load.with_target(earlier[0].target_frames_per_s)
+            load = replace(load, target_frames_per_s=earlier[0].target_frames_per_s)
         if cell.drop_s:
             link.check_can_drop()
         started_s, timers = time.monotonic(), list[threading.Timer]()

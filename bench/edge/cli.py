@@ -108,8 +108,7 @@ def _splits(name: str, args: argparse.Namespace) -> Any:
     from siftfunnel.lab.training.recipes import RECIPES
     from siftfunnel.lab.training.runs import splits_of
 
-    for make in RECIPES.values():
-        recipe = make()
+    for recipe in RECIPES.values():
         if recipe.bundle == name:
             return splits_of(recipe, args.data, args.cache)
     raise ValueError(

@@ -13,9 +13,9 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, features
 
-from siftfunnel.bench.turns import interleaved_times_ms, quartiles_ms
 from siftfunnel.edge_client.model import EdgeModel
 from siftfunnel.lab.onnx_runner import Runner
+from siftfunnel.lab.turns import interleaved_times_ms, on_each, quartiles_ms
 from siftfunnel.shared.bundle import Bundle
 from siftfunnel.shared.wire import SealedCodec, make_codecs
 from siftfunnel.shared.wire.compiled import native
@@ -69,7 +69,7 @@ def measure_codecs(
             {
                 "name": codec.name,
                 "kind": codec.kind,
-                "payload_bytes_mean": round(float(np.mean([len(p) for p in payloads[codec.name]])), 1),
+                "payload_bytes_mean": _mean_size(payloads[codec.name]),
                 **{
                     which: _step_times(
                         {step: times[codec.name, step, which] for step in STEPS}, float(np.median(edge_ms))
@@ -122,10 +122,10 @@ def measure_against_jpeg(
     payloads = {codec.name: [codec.encode(feature) for feature in sent_CHW] for codec in codecs}
     calls: dict[tuple[str, str], Callable[[], object]] = {}
     for quality in QUALITIES:
-        calls[f"jpeg {quality}", "encode"] = _each(partial(_jpeg, quality=quality), pictures)
+        calls[f"jpeg {quality}", "encode"] = on_each(partial(_jpeg, quality=quality), pictures)
     for codec in codecs:
-        calls[codec.name, "encode"] = _each(codec.encode, sent_CHW)
-        calls[codec.name, "decode"] = _each(codec.decode, payloads[codec.name])
+        calls[codec.name, "encode"] = on_each(codec.encode, sent_CHW)
+        calls[codec.name, "decode"] = on_each(codec.decode, payloads[codec.name])
     times = interleaved_times_ms(calls, rounds)
     jpeg_ms = {quality: float(np.median(times[f"jpeg {quality}", "encode"])) for quality in QUALITIES}
     return {
@@ -136,18 +136,18 @@ def measure_against_jpeg(
         "jpeg": {
             str(quality): {
                 "encode_ms": quartiles_ms(times[f"jpeg {quality}", "encode"]),
-                "bytes_mean": round(float(np.mean([len(_jpeg(p, quality)) for p in pictures])), 1),
+                "bytes_mean": _mean_size([_jpeg(picture, quality) for picture in pictures]),
             }
             for quality in QUALITIES
         },
         "codecs": {
             codec.name: {
                 "kind": codec.kind,
-                "payload_bytes_mean": round(float(np.mean([len(p) for p in payloads[codec.name]])), 1),
-                **{f"{step}_ms": quartiles_ms(times[codec.name, step]) for step in ("encode", "decode")},
+                "payload_bytes_mean": _mean_size(payloads[codec.name]),
+                **{f"{step}_ms": quartiles_ms(times[codec.name, step]) for step in STEPS},
                 **{
                     f"{step}_to_jpeg_{quality}": round(float(np.median(times[codec.name, step])) / its_ms, 3)
-                    for step in ("encode", "decode")
+                    for step in STEPS
                     for quality, its_ms in jpeg_ms.items()
                 },
             }
@@ -156,10 +156,8 @@ def measure_against_jpeg(
     }
 
 
-def _each(call: Callable[[Any], object], values: Sequence[Any]) -> Callable[[], object]:
-    """A call that takes the next value every time."""
-    following = cycle(values)
-    return lambda: call(next(following))
+def _mean_size(files: Sequence[bytes]) -> float:
+    return round(float(np.mean([len(file) for file in files])), 1)
 
 
 def _jpeg(picture: Image.Image, quality: int) -> bytes:

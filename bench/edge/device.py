@@ -8,6 +8,8 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Callable
+from itertools import cycle
 from pathlib import Path
 from statistics import median
 from typing import Any
@@ -16,10 +18,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from siftfunnel.bench.children import announced, cloud_command
-from siftfunnel.bench.turns import quartiles_ms
 from siftfunnel.edge_client.encoder import Encoder
 from siftfunnel.edge_client.model import EdgeModel
 from siftfunnel.edge_client.picture import Picture
+from siftfunnel.lab.turns import interleaved_times_ms, quartiles_ms
 from siftfunnel.shared.bundle import Bundle
 from siftfunnel.shared.children import python_module
 from siftfunnel.shared.preprocess import prepare
@@ -44,31 +46,30 @@ def measure_frame(bundle: Bundle, *, codec: str | None = None, rounds: int = 200
         Quartiles per stage, of the whole as the device's `Encoder` does it, and the payload's size.
     """
     encoder = Encoder(EdgeModel(bundle), codec)
-    frames = [_frame(seed) for seed in range(8)]
-    stages = ("prepare", "model", "encode", "whole")
-    times_ms: dict[str, list[float]] = {stage: [] for stage in stages}
-    payload_bytes = []
-    for turn in range(-max(1, rounds // 10), rounds):
-        picture = Picture("frame", frames[turn % len(frames)])
-        marks_s = [time.perf_counter()]
-        prepared = prepare(picture.decodable(), bundle.manifest.input)
-        marks_s.append(time.perf_counter())
-        features_NCHW = encoder.model.features(prepared.tensor)
-        marks_s.append(time.perf_counter())
-        payload = encoder.codec.encode(features_NCHW[0])
-        marks_s.append(time.perf_counter())
-        encoder.encode(picture)
-        marks_s.append(time.perf_counter())
-        if turn >= 0:
-            payload_bytes.append(len(payload))
-            for stage, taken_s in zip(stages, np.diff(marks_s), strict=True):
-                times_ms[stage].append(float(taken_s) * 1000)
+    pictures = cycle([Picture("frame", _frame(seed)) for seed in range(8)])
+    made: dict[str, Any] = {}
+    payload_bytes: list[int] = []
+
+    def prepare_next() -> None:
+        made["picture"] = next(pictures)
+        made["tensor"] = prepare(made["picture"].decodable(), bundle.manifest.input).tensor
+
+    def run_model() -> None:
+        made["feature"] = encoder.model.features(made["tensor"])[0]
+
+    stages: dict[str, Callable[[], object]] = {
+        "prepare": prepare_next,
+        "model": run_model,
+        "encode": lambda: payload_bytes.append(len(encoder.codec.encode(made["feature"]))),
+        "whole": lambda: encoder.encode(made["picture"]),
+    }
+    times_ms = interleaved_times_ms(stages, rounds)
     return {
         "bundle": bundle.manifest.name,
         "codec": encoder.codec.name,
         "rounds": rounds,
-        "payload_bytes_mean": round(float(np.mean(payload_bytes)), 1),
-        "stages_ms": {stage: quartiles_ms(np.array(taken)) for stage, taken in times_ms.items()},
+        "payload_bytes_mean": round(float(np.mean(payload_bytes[-rounds:])), 1),
+        "stages_ms": {stage: quartiles_ms(taken) for stage, taken in times_ms.items()},
     }
 
 

@@ -23,13 +23,12 @@ import onnxruntime
 import torch
 from numpy.typing import NDArray
 
-from siftfunnel.bench.turns import interleaved_times_ms, quartiles_ms
 from siftfunnel.lab.export.bundle import convert
 from siftfunnel.lab.networks.registry import build_network
 from siftfunnel.lab.networks.split import SplitNetwork, count_parameters
-from siftfunnel.lab.onnx_runner import Runner
+from siftfunnel.lab.onnx_runner import Runner, open_session, session_options
+from siftfunnel.lab.turns import interleaved_times_ms, quartiles_ms
 from siftfunnel.shared.bundle import Bundle
-from siftfunnel.shared.graphs import session_options
 
 COMPARED = ("cnn-unprotected", "cnn-siftfunnel")
 OURS, PLAIN, INT8 = "ours", "plain", "int8"
@@ -63,7 +62,7 @@ def measure_edge(*, width: int = 128, input_size: int = 64, rounds: int = 200) -
             variant: round(
                 times[f"cnn-siftfunnel/{variant}"]["p50"] / times[f"cnn-unprotected/{variant}"]["p50"], 3
             )
-            for variant in ("plain", "ours", "int8")
+            for variant in (PLAIN, OURS, INT8)
         },
         "operators": {name: operator_times(graph, picture, rounds) for name, graph in graphs.items()},
     }
@@ -134,11 +133,10 @@ def quantise(edge_onnx: bytes, pictures_NCHW: NDArray[np.float32]) -> bytes:
 
     with tempfile.TemporaryDirectory() as folder, _quiet():
         float_path, int8_path = Path(folder) / "float.onnx", Path(folder) / "int8.onnx"
-        options = session_options()
         # the quantiser looks for weights as constants, not behind the Cast that stores them in half precision
-        options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_ENABLE_BASIC
+        options = session_options(onnxruntime.GraphOptimizationLevel.ORT_ENABLE_BASIC)
         options.optimized_model_filepath = str(float_path)
-        onnxruntime.InferenceSession(edge_onnx, options, providers=["CPUExecutionProvider"])
+        open_session(edge_onnx, options)
         quantization.quantize_static(
             float_path,
             int8_path,
@@ -226,10 +224,10 @@ def operator_times(model: bytes, picture_NCHW: NDArray[np.float32], rounds: int)
 
 def _profile(model: bytes, picture_NCHW: NDArray[np.float32], rounds: int) -> list[dict[str, Any]]:
     with tempfile.TemporaryDirectory() as folder:
-        options = session_options()
+        options = session_options(onnxruntime.GraphOptimizationLevel.ORT_ENABLE_ALL)
         options.enable_profiling = True
         options.profile_file_prefix = str(Path(folder) / "profile")
-        session = onnxruntime.InferenceSession(model, options, providers=["CPUExecutionProvider"])
+        session = open_session(model, options)
         for _ in range(rounds):
             session.run(None, {"image": picture_NCHW})
         events: list[dict[str, Any]] = json.loads(Path(session.end_profiling()).read_text())

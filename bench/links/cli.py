@@ -36,11 +36,10 @@ def run_links(args: argparse.Namespace) -> int:
     Raises:
         ValueError: an unknown link, or one that cannot be laid here in the way asked for.
     """
-    from dataclasses import asdict
-
     from siftfunnel.bench.children import NotStartedError
-    from siftfunnel.bench.links.link import open_link, told
+    from siftfunnel.bench.links.link import MeasuredLink, open_link, told
     from siftfunnel.bench.links.profiles import PROFILES, link_profile
+    from siftfunnel.bench.stored import as_json
     from siftfunnel.lab.provenance import provenance
 
     if not args.names:
@@ -56,14 +55,7 @@ def run_links(args: argparse.Namespace) -> int:
         except NotStartedError as error:
             raise ValueError(f"link {profile.name}: {error}") from error
         print(f"  measured {made}")
-        measured.append(
-            {
-                "link": asdict(profile),
-                "emulation": link.emulation,
-                "refused": list(link.refused),
-                "measured": asdict(made),
-            }
-        )
+        measured.append(as_json(MeasuredLink(profile, link.emulation, link.refused, made)))
     if args.out is not None:
         write_json({"provenance": provenance(), "links": measured}, args.out)
     return 0

@@ -3,9 +3,8 @@
 import contextlib
 import subprocess
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import asdict, dataclass
-from typing import Literal
 
 from siftfunnel.bench.children import NotStartedError, announced, asked, child
 from siftfunnel.bench.links import probe
@@ -19,15 +18,13 @@ from siftfunnel.bench.links.namespaces import (
     two_namespaces,
 )
 from siftfunnel.bench.links.probe import Bursts, Calibration
-from siftfunnel.bench.links.profiles import LinkProfile
+from siftfunnel.bench.links.profiles import PACKETS, Emulation, LinkProfile
 from siftfunnel.bench.links.relay import relay_link
 from siftfunnel.bench.links.tun import tun_link
 from siftfunnel.bench.stored import read
 from siftfunnel.shared.ports import LOOPBACK
 
 CALIBRATION_TIMEOUT_S = 300
-
-Emulation = Literal["netem", "tun", "relay", "none"]
 
 LIMITS: dict[Emulation, str] = {
     "netem": "the kernel (netem), packet by packet",
@@ -122,8 +119,7 @@ class Link:
             announced(self.at_cloud(child(probe.serve, host=self.host))) as served,
             self.towards(f"{self.host}:{served.told['port']}") as server,
         ):
-            host, _, port = server.rpartition(":")
-            command = child(probe.tell_measured, host=host, port=int(port), bursts=small, bulk_s=bulk_s)
+            command = child(probe.tell_measured, server=server, bursts=small, bulk_s=bulk_s)
             try:
                 made = asked(self.at_device(command), CALIBRATION_TIMEOUT_S)
             except (NotStartedError, subprocess.TimeoutExpired) as error:
@@ -131,6 +127,22 @@ class Link:
                     f"the link {self.profile.name} carries nothing: {error}"
                 ) from error
         return read(Calibration, made, "calibration")
+
+
+@dataclass(frozen=True)
+class MeasuredLink:
+    """What `siftfunnel bench links` writes of one link.
+
+    Attributes:
+        link: As asked for.
+        emulation, refused: As in `Link`.
+        measured: What it did.
+    """
+
+    link: LinkProfile
+    emulation: Emulation
+    refused: tuple[str, ...]
+    measured: Calibration
 
 
 def told(link: Link) -> str:
@@ -158,7 +170,7 @@ def open_link(profile: LinkProfile, wanted: Emulation | None = None, *, seed: in
     with contextlib.ExitStack() as stack:
         for emulation in choices:
             try:
-                ends = stack.enter_context(_LAYERS[emulation](profile, seed))
+                ends = stack.enter_context(_laid(emulation, profile, seed))
             except NotStartedError as error:
                 refused.append(f"{emulation}: {error}")
                 continue
@@ -168,27 +180,13 @@ def open_link(profile: LinkProfile, wanted: Emulation | None = None, *, seed: in
 
 
 @contextlib.contextmanager
-def _lay_netem(profile: LinkProfile, seed: int) -> Iterator[Namespaces]:
-    with two_namespaces() as ends, netem_link(profile, ends):
+def _laid(emulation: Emulation, profile: LinkProfile, seed: int) -> Iterator[Namespaces | None]:
+    """Without packets both ends stay here, and a relay is started for each server (``Link.towards``)."""
+    if emulation not in PACKETS:
+        yield None
+        return
+    with two_namespaces() as ends, contextlib.ExitStack() as stack:
+        stack.enter_context(
+            netem_link(profile, ends) if emulation == "netem" else tun_link(profile, ends, seed=seed)
+        )
         yield ends
-
-
-@contextlib.contextmanager
-def _lay_tun(profile: LinkProfile, seed: int) -> Iterator[Namespaces]:
-    with two_namespaces() as ends, tun_link(profile, ends, seed=seed):
-        yield ends
-
-
-def _lay_nothing(profile: LinkProfile, seed: int) -> contextlib.nullcontext[None]:
-    """Both ends stay here; a relay is started for each server (``Link.towards``)."""
-    return contextlib.nullcontext()
-
-
-_LAYERS: dict[
-    Emulation, Callable[[LinkProfile, int], contextlib.AbstractContextManager[Namespaces | None]]
-] = {
-    "netem": _lay_netem,
-    "tun": _lay_tun,
-    "relay": _lay_nothing,
-    "none": _lay_nothing,
-}

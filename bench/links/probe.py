@@ -17,6 +17,7 @@ from typing import Any
 import numpy as np
 
 from siftfunnel.bench.children import tell
+from siftfunnel.shared.ports import Endpoint
 
 PINGS = 20
 DATAGRAM_BYTES = 100
@@ -227,20 +228,20 @@ def serve(host: str, told: Callable[[int], None] = lambda port: tell(port=port))
         threading.Thread(target=_answer, args=(_End(connection), host), daemon=True).start()
 
 
-def tell_measured(host: str, port: int, bursts: dict[str, Any] | None, bulk_s: float) -> None:
+def tell_measured(server: str, bursts: dict[str, Any] | None, bulk_s: float) -> None:
     """The device's end in a process of its own: measure and tell."""
-    tell(**asdict(measure(host, port, None if bursts is None else Bursts(**bursts), bulk_s)))
+    tell(**asdict(measure(Endpoint.parse(server), None if bursts is None else Bursts(**bursts), bulk_s)))
 
 
-def measure(host: str, port: int, bursts: Bursts | None, bulk_s: float = BULK_S) -> Calibration:
+def measure(server: Endpoint, bursts: Bursts | None, bulk_s: float = BULK_S) -> Calibration:
     """The device's end: measure one after the other, so that nothing queues behind something else.
 
     Args:
-        host, port: Of the cloud's end.
+        server: The cloud's end.
         bursts: Single small packets; None where the link carries TCP only.
         bulk_s: How long each direction is flooded.
     """
-    with socket.create_connection((host, port)) as connection:
+    with socket.create_connection((server.host, server.port)) as connection:
         end = _End(connection)
         end.send(["ping"])
         round_trips_ms = []
@@ -249,7 +250,9 @@ def measure(host: str, port: int, bursts: Bursts | None, bulk_s: float = BULK_S)
             connection.sendall(b"!")
             end.read(1)
             round_trips_ms.append((time.monotonic() - started_s) * 1000)
-        delays_up, delays_down = (None, None) if bursts is None else _measure_datagrams(end, host, bursts)
+        delays_up, delays_down = (
+            (None, None) if bursts is None else _measure_datagrams(end, server.host, bursts)
+        )
         end.send(["down", bulk_s])
         rate_down = end.sink()
         end.send(["up"])

@@ -9,6 +9,12 @@ packets or has jitter.
 from collections.abc import Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
+from typing import Literal
+
+Emulation = Literal["netem", "tun", "relay", "none"]
+"""Who keeps a link: the kernel, a process between two interfaces, a relay of TCP, nobody."""
+PACKETS: tuple[Emulation, ...] = ("netem", "tun")
+"""Those that emulate packets, between two network namespaces."""
 
 QUEUE_PACKETS = 1000
 """Packets that wait for a direction's transmitter at most: netem's own default."""
@@ -74,23 +80,30 @@ class LinkProfile:
         """Whether there is nothing to emulate."""
         return self.up == self.down == Direction()
 
-    @property
-    def loses(self) -> bool:
-        """Whether packets are lost by intent."""
-        return self.up.loss > 0 or self.down.loss > 0
-
     def __str__(self) -> str:
-        """In words, for tables."""
-
-        def rate(direction: Direction) -> str:
-            return "no limit" if direction.rate_kbit_s is None else f"{direction.rate_kbit_s:,.0f} kbit/s"
-
-        parts = [f"{rate(self.up)} up", f"{rate(self.down)} down", f"{self.round_trip_ms:g} ms round trip"]
-        if self.up.jitter_ms or self.down.jitter_ms:
-            parts.append(f"jitter {self.up.jitter_ms:g} ms each way")
-        if self.loses:
-            parts.append(f"loss {self.up.loss:.2%} up, {self.down.loss:.2%} down")
+        """In words."""
+        if self.is_unlimited:
+            return "nothing emulated"
+        up, down = self.up, self.down
+        parts = [f"{self.round_trip_ms:g} ms round trip"]
+        parts += [f"{rate_words(way.rate_kbit_s)} {name}" for name, way in (("up", up), ("down", down))]
+        if up.jitter_ms or down.jitter_ms:
+            parts.append(f"jitter {up.jitter_ms:g} ms")
+        if up.loss or down.loss:
+            parts.append(f"loss {up.loss:.2%}")
         return ", ".join(parts)
+
+
+def rate_words(kbit_s: float | None) -> str:
+    """A rate for a table.
+
+    Example:
+        >>> rate_words(750), rate_words(30_000), rate_words(None)
+        ('750 kbit/s', '30 Mbit/s', 'no limit')
+    """
+    if kbit_s is None:
+        return "no limit"
+    return f"{kbit_s / 1000:,.3g} Mbit/s" if kbit_s >= 10_000 else f"{kbit_s:,.0f} kbit/s"
 
 
 def _table(source: str, rows: Mapping[str, tuple[float, float, float]]) -> dict[str, LinkProfile]:

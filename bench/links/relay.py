@@ -17,7 +17,7 @@ from siftfunnel.bench.links.pipe import Pipe, pipes
 from siftfunnel.bench.links.profiles import Direction, LinkProfile
 from siftfunnel.bench.output import show
 from siftfunnel.bench.stored import as_json, read
-from siftfunnel.shared.ports import LOOPBACK
+from siftfunnel.shared.ports import LOOPBACK, Endpoint
 
 SEGMENT_BYTES = 1448
 HEADER_BYTES = 52
@@ -94,13 +94,13 @@ def relay(profile: dict[str, Any], target: str, seed: int) -> None:
 
 
 async def _relay(profile: LinkProfile, target: str, seed: int) -> None:
-    host, _, port = target.rpartition(":")
+    to = Endpoint.parse(target)
 
     async def connected(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         try:
             outgoing = small_buffers(socket.socket())
             outgoing.setblocking(False)
-            await asyncio.get_running_loop().sock_connect(outgoing, (host, int(port)))
+            await asyncio.get_running_loop().sock_connect(outgoing, (to.host, to.port))
             there, back = await asyncio.open_connection(sock=outgoing, limit=SEGMENT_BYTES)
         except OSError as error:
             show(f"the relay cannot reach {target}: {error}")

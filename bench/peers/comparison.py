@@ -23,6 +23,7 @@ from siftfunnel.bench.peers.peer import Peer
 from siftfunnel.bench.peers.table import BARE_BATCHES
 from siftfunnel.bench.peers.wires import SplitInferenceWire, Wire
 from siftfunnel.shared.bundle import Bundle
+from siftfunnel.shared.settings import check, setting
 
 MODELS = ("real", "null")
 _BARE_SHARE = 0.5
@@ -52,12 +53,13 @@ class Plan:
     peers: tuple[str, ...]
     models: tuple[str, ...]
     clients: tuple[int, ...]
-    seconds: float
-    rounds: int
     server_core: int
     client_core: int
+    seconds: float = setting(2.0, "length of one load", above=0)
+    rounds: int = setting(4, "turns of each peer", least=1)
 
     def __post_init__(self) -> None:
+        check(self)
         for names, known, what in ((self.peers, PEERS, "peer"), (self.models, MODELS, "model")):
             if unknown := [name for name in names if name not in known]:
                 raise ValueError(f"unknown {what} {', '.join(unknown)}; known: {', '.join(known)}")
@@ -65,8 +67,6 @@ class Plan:
                 raise ValueError(f"name at least one {what}: {', '.join(known)}")
         if not self.clients or min(self.clients) < 1:
             raise ValueError("a load needs at least one client")
-        if not self.seconds > 0 or self.rounds < 1:
-            raise ValueError(f"{self.rounds} rounds of {self.seconds:g} s measure nothing")
 
 
 class Comparison:

@@ -2,9 +2,10 @@
 
 import asyncio
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import asdict, dataclass
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -12,7 +13,7 @@ from numpy.typing import NDArray
 
 from siftfunnel.bench.halves import BareModel
 from siftfunnel.bench.peers.environment import PeerUnavailableError
-from siftfunnel.bench.peers.load import Load, run_load
+from siftfunnel.bench.peers.load import Measured, run_load
 from siftfunnel.bench.peers.peer import Peer, RunningPeer
 from siftfunnel.bench.peers.wires import Wire, expected_logits
 from siftfunnel.shared.bundle import Bundle
@@ -46,27 +47,19 @@ class Contender:
     """A running peer and what it measured; ``rows`` grows with every load."""
 
     def __init__(self, peer: Peer, wires: tuple[Wire, ...], running: RunningPeer, scene: Scene) -> None:
-        self._running = running
-        self._scene = scene
-        self._loads = [
-            Load(
-                wire,
-                running.address,
-                scene.bundle,
-                [wire.encode(scene.bundle, feature) for feature in scene.features_NCHW],
-            )
-            for wire in wires
-        ]
-        self.peer = peer
+        self.peer, self._running, self._scene = peer, running, scene
+        self._requests = {
+            wire: [wire.encode(scene.bundle, feature) for feature in scene.features_NCHW] for wire in wires
+        }
         self.rows: list[dict[str, Any]] = [
             {
                 "peer": peer.name,
-                "wire": load.wire.title,
-                "request_bytes": round(sum(map(len, load.requests)) / len(load.requests)),
+                "wire": wire.title,
+                "request_bytes": round(sum(map(len, requests)) / len(requests)),
                 "stopped": None,
                 "cells": [],
             }
-            for load in self._loads
+            for wire, requests in self._requests.items()
         ]
 
     @property
@@ -80,29 +73,29 @@ class Contender:
         Raises:
             PeerUnavailableError: they differ, or there are none.
         """
-        for load in self._loads:
+        for wire, requests in self._requests.items():
             try:
-                self._scene.runner.run(self._check(load))
+                self._scene.runner.run(self._check(wire, requests))
             except Exception as error:
                 raise PeerUnavailableError(f"{self.peer.name}: {_described(error)}") from error
 
-    async def _check(self, load: Load) -> None:
+    async def _check(self, wire: Wire, requests: Sequence[bytes]) -> None:
         scene = self._scene
-        logits = expected_logits(load.wire, scene.bundle, scene.features_NCHW[:_CHECKED], scene.model)
-        async with load.wire.connected(load.address, load.bundle) as ask:
-            for request, logits_K in zip(load.requests, logits, strict=False):
-                if not load.wire.agrees(await ask(request), logits_K):
+        logits = expected_logits(wire, scene.bundle, scene.features_NCHW[:_CHECKED], scene.model)
+        async with wire.connected(self._running.address, scene.bundle) as ask:
+            for request, logits_K in zip(requests, logits, strict=False):
+                if not wire.agrees(await ask(request), logits_K):
                     raise ValueError("it does not answer what ONNX Runtime answers")
 
     def turn(self, round_number: int, clients: tuple[int, ...]) -> None:
         """Every load once; a failure is noted in its row and ends the contender's part."""
         with self._awake():
-            for row, load in zip(self.rows, self._loads, strict=True):
+            for row, wire in zip(self.rows, self._requests, strict=True):
                 try:
-                    self._scene.runner.run(run_load(load, _SETTLE_CLIENTS, _SETTLE_S))
+                    self._load(wire, _SETTLE_CLIENTS, _SETTLE_S)
                     for count in clients:
                         row["cells"].append(
-                            {"round": round_number, "clients": count, **self._cell(load, count)}
+                            {"round": round_number, "clients": count, **self._cell(wire, count)}
                         )
                 except Exception as error:
                     said = "" if self._running.alive else f"; it ended: {self._running.last_words()}"
@@ -117,9 +110,13 @@ class Contender:
         finally:
             self._running.family.pause()
 
-    def _cell(self, load: Load, clients: int) -> dict[str, Any]:
+    def _load(self, wire: Wire, clients: int, seconds: float) -> Measured:
+        connect = partial(wire.connected, self._running.address, self._scene.bundle)
+        return self._scene.runner.run(run_load(connect, self._requests[wire], clients, seconds))
+
+    def _cell(self, wire: Wire, clients: int) -> dict[str, Any]:
         cpu_s, started_s = self._running.family.cpu_s(), time.perf_counter()
-        measured = self._scene.runner.run(run_load(load, clients, self._scene.seconds))
+        measured = self._load(wire, clients, self._scene.seconds)
         wall_s, used_s = time.perf_counter() - started_s, self._running.family.cpu_s() - cpu_s
         return {
             **asdict(measured),

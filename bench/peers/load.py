@@ -2,35 +2,17 @@
 
 import asyncio
 import time
-from collections.abc import Sequence
-from contextlib import AsyncExitStack
+from collections.abc import Callable, Sequence
+from contextlib import AbstractAsyncContextManager, AsyncExitStack
 from dataclasses import dataclass, field
 from itertools import cycle
 
 import numpy as np
 
-from siftfunnel.bench.peers.wires import Ask, Wire
-from siftfunnel.shared.bundle import Bundle
+from siftfunnel.bench.peers.wires import Ask
 
 WARM_UP_S = 0.3
 _PATIENCE_S = 30.0
-
-
-@dataclass(frozen=True)
-class Load:
-    """What is sent to whom.
-
-    Attributes:
-        wire: How.
-        address: HOST:PORT.
-        bundle: Whose cloud half answers.
-        requests: Made by the wire beforehand; clients go through them in turn, each from another place.
-    """
-
-    wire: Wire
-    address: str
-    bundle: Bundle
-    requests: Sequence[bytes]
 
 
 @dataclass(frozen=True)
@@ -54,32 +36,38 @@ class Measured:
     answered: int
 
 
-async def run_load(load: Load, clients: int, seconds: float) -> Measured:
+Connect = Callable[[], AbstractAsyncContextManager[Ask]]
+"""Opens a connection of a client's own."""
+
+
+async def run_load(connect: Connect, requests: Sequence[bytes], clients: int, seconds: float) -> Measured:
     """Drive a peer for ``seconds`` after a warm-up.
+
+    Args:
+        connect: To it.
+        requests: Made beforehand; clients go through them in turn, each from another place.
+        clients: How many.
+        seconds: For so long.
 
     Raises:
         TimeoutError: it stopped answering.
         Exception: whatever the wire raises for an answer that is none.
     """
     async with asyncio.timeout(WARM_UP_S + seconds + _PATIENCE_S):
-        return await _run(load, clients, seconds)
+        return await _run(connect, requests, clients, seconds)
 
 
-async def _run(load: Load, clients: int, seconds: float) -> Measured:
+async def _run(connect: Connect, requests: Sequence[bytes], clients: int, seconds: float) -> Measured:
     answers = _Answers()
     async with AsyncExitStack() as stack:
-        asks = [
-            await stack.enter_async_context(load.wire.connected(load.address, load.bundle))
-            for _ in range(clients)
-        ]
+        asks = [await stack.enter_async_context(connect()) for _ in range(clients)]
         answers.counted_from_s = time.perf_counter() + WARM_UP_S
         answers.until_s = answers.counted_from_s + seconds
         watch = asyncio.create_task(_client_cpu_s(WARM_UP_S, seconds))
         async with asyncio.TaskGroup() as group:
             for place, ask in enumerate(asks):
-                first = place * len(load.requests) // clients
-                requests = [*load.requests[first:], *load.requests[:first]]
-                group.create_task(_client(ask, requests, answers))
+                first = place * len(requests) // clients
+                group.create_task(_client(ask, [*requests[first:], *requests[:first]], answers))
         client_cpu_s, watched_s = await watch
     latencies_s = answers.latencies_s
     if not latencies_s:

@@ -1,6 +1,6 @@
 """From the cells of a comparison to what a reader wants: medians, spreads, ratios to ours, as Markdown."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from statistics import median
 from typing import Any
@@ -46,21 +46,18 @@ def spread(row: Row, clients: int, figure: str) -> Spread | None:
     return Spread.of(list(over_rounds(row, clients, figure).values()))
 
 
-def throughput_ratio(ours: Row, peer: Row, clients: int) -> Spread | None:
-    """Our frames per second over the peer's, round by round; above 1 is ours ahead."""
-    return _ratio(ours, peer, clients, "frames_per_s", lambda mine, other: mine / other)
+def ratio(figure: str, ours: Row, peer: Row, clients: int) -> Spread | None:
+    """Ours to the peer's, round by round; above 1 is ours ahead.
 
-
-def tail_ratio(ours: Row, peer: Row, clients: int) -> Spread | None:
-    """The peer's 99th percentile over ours, round by round; above 1 is ours ahead."""
-    return _ratio(ours, peer, clients, "p99_ms", lambda mine, other: other / mine)
-
-
-def _ratio(
-    ours: Row, peer: Row, clients: int, figure: str, divide: Callable[[float, float], float]
-) -> Spread | None:
-    mine, other = over_rounds(ours, clients, figure), over_rounds(peer, clients, figure)
-    return Spread.of([divide(mine[number], other[number]) for number in sorted(mine.keys() & other.keys())])
+    Args:
+        figure: ``throughput``, ours over the peer's, or ``p99``, the peer's over ours.
+        ours, peer: Rows of one model.
+        clients: The load.
+    """
+    name = {"throughput": "frames_per_s", "p99": "p99_ms"}[figure]
+    mine, other = over_rounds(ours, clients, name), over_rounds(peer, clients, name)
+    ratios = [mine[number] / other[number] for number in sorted(mine.keys() & other.keys())]
+    return Spread.of(ratios if figure == "throughput" else [1 / each for each in ratios])
 
 
 def render_peers(document: Mapping[str, Any]) -> str:
@@ -75,8 +72,7 @@ def render_peers(document: Mapping[str, Any]) -> str:
         "middle": middle,
         "share": _share,
         "spread": spread,
-        "throughput_ratio": throughput_ratio,
-        "tail_ratio": tail_ratio,
+        "ratio": ratio,
     }
     labels = {peer["peer"]: peer["label"] for peer in document["peers"]}
     return render("peers", **document, **functions, labels=labels)

@@ -19,7 +19,7 @@ from siftfunnel.cloud_server.open_inference import SERVICE as OPEN_INFERENCE
 from siftfunnel.cloud_server.service import SERVICE
 from siftfunnel.shared.bundle import Bundle
 from siftfunnel.shared.call_metadata import BUNDLE_KEY
-from siftfunnel.shared.ports import STRAIGHT
+from siftfunnel.shared.ports import STRAIGHT, Endpoint
 from siftfunnel.shared.rpc import open_inference_pb2 as oip
 from siftfunnel.shared.rpc import split_inference_pb2 as pb
 from siftfunnel.shared.wire import codec_by_name, make_codecs
@@ -54,15 +54,12 @@ async def open_stream(address: str, digest: str, method: str = "Stream") -> Asyn
             call.cancel()
 
 
-def _ask_once(address: str, path: str, request: Any, reply: Any) -> Any:
-    """One call of a method on a channel of its own, waited for; ``reply`` is the type of its answer."""
+def _ask_once(address: str, path: str, request: bytes) -> bytes:
+    """One call of a method on a channel of its own, waited for."""
     import grpc
 
     with grpc.insecure_channel(address, options=(STRAIGHT,)) as channel:
-        ask = channel.unary_unary(
-            path, request_serializer=type(request).SerializeToString, response_deserializer=reply.FromString
-        )
-        return ask(request, timeout=_READY_TIMEOUT_S)
+        return bytes(channel.unary_unary(path)(request, timeout=_READY_TIMEOUT_S))
 
 
 class WrongAnswerError(RuntimeError):
@@ -128,11 +125,7 @@ class GrpcBytes(_Exact):
 
     def ready(self, address: str, bundle: Bundle) -> bool:
         """Whether it would answer now."""
-        import grpc
-
-        with grpc.insecure_channel(address, options=(STRAIGHT,)) as channel:
-            ask = channel.unary_unary(self.method)
-            return bool(ask(self.encode(bundle, _no_feature(bundle)), timeout=_READY_TIMEOUT_S))
+        return bool(_ask_once(address, self.method, self.encode(bundle, _no_feature(bundle))))
 
     @asynccontextmanager
     async def connected(self, address: str, bundle: Bundle) -> AsyncIterator[Ask]:
@@ -149,8 +142,9 @@ class OpenInferenceWire(_Exact):
 
     def ready(self, address: str, bundle: Bundle) -> bool:
         """Whether it would answer now."""
-        asked = oip.ModelReadyRequest(name=bundle.name)
-        return bool(_ask_once(address, f"/{OPEN_INFERENCE}/ModelReady", asked, oip.ModelReadyResponse).ready)
+        asked = oip.ModelReadyRequest(name=bundle.name).SerializeToString()
+        reply = _ask_once(address, f"/{OPEN_INFERENCE}/ModelReady", asked)
+        return bool(oip.ModelReadyResponse.FromString(reply).ready)
 
     def encode(self, bundle: Bundle, feature_CHW: NDArray[np.float32]) -> bytes:
         """A request with one frame."""
@@ -185,8 +179,8 @@ class HttpBytes(_Exact):
 
     def ready(self, address: str, bundle: Bundle) -> bool:
         """Whether it would answer now."""
-        host, _, port = address.rpartition(":")
-        with closing(HTTPConnection(host, int(port), timeout=_READY_TIMEOUT_S)) as connection:
+        server = Endpoint.parse(address)
+        with closing(HTTPConnection(server.host, server.port, timeout=_READY_TIMEOUT_S)) as connection:
             connection.request("POST", self.path, super().encode(bundle, _no_feature(bundle)), HEADERS)
             return connection.getresponse().status == HTTPStatus.OK
 
@@ -217,8 +211,8 @@ class SplitInferenceWire:
 
     def ready(self, address: str, bundle: Bundle) -> bool:
         """Whether it would answer now."""
-        asked = pb.DescribeRequest()
-        return bool(_ask_once(address, f"/{SERVICE}/Describe", asked, pb.DescribeReply).bundles)
+        reply = _ask_once(address, f"/{SERVICE}/Describe", pb.DescribeRequest().SerializeToString())
+        return bool(pb.DescribeReply.FromString(reply).bundles)
 
     def received(self, bundle: Bundle, feature_CHW: NDArray[np.float32]) -> NDArray[np.float32]:
         """The tensor that the peer sees."""

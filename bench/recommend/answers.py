@@ -1,11 +1,11 @@
 """Verdicts for all tasks and links that were asked for, as tables and as JSON."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
 from siftfunnel.bench.cells.result import Cell
-from siftfunnel.bench.links.profiles import link_profile
+from siftfunnel.bench.links.profiles import link_profile, rate_words
 from siftfunnel.bench.recommend.candidates import candidates
 from siftfunnel.bench.recommend.prediction import (
     Network,
@@ -13,29 +13,16 @@ from siftfunnel.bench.recommend.prediction import (
     PredictionError,
     Trial,
     leave_one_link_out,
-    prediction_error,
 )
 from siftfunnel.bench.recommend.verdicts import Limits, Verdict, judge
 from siftfunnel.bench.report.leakage import LeakageBook
-from siftfunnel.bench.report.naming import drop_seconds, link_name, task_of
+from siftfunnel.bench.report.naming import drop_seconds, task_of
 from siftfunnel.bench.report.tables import grouped
 from siftfunnel.lab.reports.table import NONE, Column, Table, number
 from siftfunnel.lab.reports.table import Cell as Entry
 
-
-@dataclass(frozen=True)
-class AskedLink:
-    """A link to recommend for.
-
-    Attributes:
-        name: Of a profile, so that its measured cells are used; None for a link known by figures only.
-        network: Its figures; None for a profile, whose cells or own figures say them.
-        told: In words, where ``network`` is given.
-    """
-
-    name: str | None
-    network: Network | None = None
-    told: str = ""
+Links = Mapping[str, Network | None]
+"""Links to recommend for, and their figures; None for one whose cells, or whose profile, say them."""
 
 
 @dataclass(frozen=True)
@@ -82,23 +69,21 @@ class Recommendation:
     trials: tuple[Trial, ...]
 
 
-def tasks_of(cells: Sequence[Cell]) -> list[str]:
-    """Tasks in the order of the cells."""
-    return list(dict.fromkeys(task_of(cell.bundle) for cell in cells))
+def by_task(cells: Iterable[Cell]) -> dict[str, list[Cell]]:
+    """Cells of each task, in their order."""
+    found: dict[str, list[Cell]] = {}
+    for cell in cells:
+        found.setdefault(task_of(cell.bundle), []).append(cell)
+    return found
 
 
-def measured_links(cells: Sequence[Cell]) -> list[AskedLink]:
+def measured_links(cells: Sequence[Cell]) -> Links:
     """Every link that has a cell, from slow to fast."""
-    names = dict.fromkeys(link_name(group[0]) for group in grouped(cells))
-    return [AskedLink(name) for name in names]
+    return {group[0].link.name: None for group in grouped(cells)}
 
 
 def recommend(
-    cells: Sequence[Cell],
-    links: Sequence[AskedLink],
-    leakage: LeakageBook,
-    percentile: Percentile,
-    limits: Limits,
+    cells: Sequence[Cell], links: Links, leakage: LeakageBook, percentile: Percentile, limits: Limits
 ) -> Recommendation:
     """Answers for cells of one task and one scenario; those whose link was taken down are left out.
 
@@ -109,38 +94,24 @@ def recommend(
     if not cells:
         raise ValueError("in all of these cells the link was taken down; recommend from others")
     trials = tuple(leave_one_link_out(cells, percentile))
-    error = prediction_error(trials)
-    answers = tuple(_answer(cells, link, leakage, percentile, limits, error) for link in links)
-    return Recommendation(answers, error, trials)
+    error = PredictionError.of(trials)
 
+    def answer(link: str, network: Network | None) -> Answer:
+        here = [cell for cell in cells if cell.link.name == link]
+        if network is None:
+            network = Network.of_cells(here) if here else Network.of_profile(link_profile(link))
+        verdicts = tuple(judge(candidates(cells, link, network, leakage, percentile, error), limits, error))
+        task, scenario = task_of(cells[0].bundle), cells[0].scenario
+        return Answer(task, scenario, link, network, bool(here), percentile, verdicts)
 
-def _answer(
-    cells: Sequence[Cell],
-    link: AskedLink,
-    leakage: LeakageBook,
-    percentile: Percentile,
-    limits: Limits,
-    error: PredictionError | None,
-) -> Answer:
-    here = [cell for cell in cells if link_name(cell) == link.name]
-    network = link.network or (
-        Network.of_cells(here) if here else Network.of_profile(link_profile(str(link.name)))
-    )
-    ways = candidates(cells, link.name, network, leakage, percentile, error)
-    verdicts = tuple(judge(ways, limits, error))
-    told = link.told or str(link.name)
-    task, scenario = task_of(cells[0].bundle), cells[0].scenario
-    return Answer(task, scenario, told, network, bool(here), percentile, verdicts)
+    return Recommendation(tuple(answer(*link) for link in links.items()), error, trials)
 
 
 def network_words(network: Network, *, measured: bool) -> str:
     """A link's figures for a heading."""
-    rates = [
-        "no limit" if rate is None else f"{rate:,.0f} kbit/s"
-        for rate in (network.up_kbit_s, network.down_kbit_s)
-    ]
     how = "as measured" if measured else "not measured: predicted from"
-    return f"{how} {network.round_trip_ms:,.4g} ms round trip, {rates[0]} up, {rates[1]} down"
+    up, down = map(rate_words, (network.up_kbit_s, network.down_kbit_s))
+    return f"{how} {network.round_trip_ms:,.4g} ms round trip, {up} up, {down} down"
 
 
 def answer_section(answer: Answer, error: PredictionError | None) -> Table:

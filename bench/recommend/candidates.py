@@ -5,10 +5,16 @@ from dataclasses import dataclass
 from statistics import median
 
 from siftfunnel.bench.cells.result import Cell
-from siftfunnel.bench.recommend.prediction import Network, Percentile, PredictionError, predict_ms
+from siftfunnel.bench.recommend.prediction import (
+    Network,
+    Percentile,
+    PredictionError,
+    latency_ms,
+    predict_ms,
+)
 from siftfunnel.bench.report.accuracy import Accuracy, accuracy_of
 from siftfunnel.bench.report.leakage import Leakage, LeakageBook
-from siftfunnel.bench.report.naming import link_name, way_label
+from siftfunnel.bench.report.naming import way_label
 
 
 @dataclass(frozen=True)
@@ -47,7 +53,7 @@ class Candidate:
 
 def candidates(
     cells: Sequence[Cell],
-    link: str | None,
+    link: str,
     network: Network,
     leakage: LeakageBook,
     percentile: Percentile,
@@ -57,7 +63,7 @@ def candidates(
 
     Args:
         cells: Of one task and one scenario.
-        link: Name of the link; None for one that no cell can have.
+        link: Name of the link.
         network: The link's figures, for ways that were not measured over it.
         leakage: What eavesdroppers restore, and the fronts that say how accurate a way is.
         percentile: Of latency.
@@ -66,16 +72,16 @@ def candidates(
     ways: dict[tuple[str, str, str, str], list[Cell]] = {}
     for cell in sorted(cells, key=lambda cell: cell.overloaded):
         ways.setdefault((cell.bundle, cell.digest, cell.mode, cell.codec), []).append(cell)
-    spreads = [_spread_ms(cell, percentile) for cell in cells if link_name(cell) == link]
+    spreads = [_spread_ms(cell, percentile) for cell in cells if cell.link.name == link]
     usual_ms = median(spreads) if spreads else 0.0
     made = []
     for way, group in ways.items():
-        here = [cell for cell in group if link_name(cell) == link]
-        latency_ms, noise_ms = _latency(group, here, network, percentile, usual_ms, error)
+        here = [cell for cell in group if cell.link.name == link]
+        taken_ms, noise_ms = _latency(group, here, network, percentile, usual_ms, error)
         made.append(
             Candidate(
                 *way,
-                latency_ms=latency_ms,
+                latency_ms=taken_ms,
                 measured=bool(here),
                 overloaded=bool(here) and here[0].overloaded,
                 accuracy=accuracy_of(leakage.fronts, *way[1:], group),
@@ -102,7 +108,7 @@ def _latency(
     """
     if here:
         noise_ms = max(usual_ms, *(_spread_ms(cell, percentile) for cell in here))
-        return float(getattr(here[0].latency_ms, percentile)), noise_ms
+        return latency_ms(here[0], percentile), noise_ms
     predicted_ms = predict_ms(cells, network, percentile)
     return predicted_ms, 0.0 if error is None else error.median_share * (predicted_ms or 0.0)
 
@@ -115,5 +121,5 @@ def _spread_ms(cell: Cell, percentile: Percentile) -> float:
 
 
 def _up_bytes(cell: Cell) -> float:
-    layers = (cell.bytes_up.link, cell.bytes_up.tcp, cell.bytes_up.message, cell.bytes_up.payload)
+    layers = (cell.bytes.up.link, cell.bytes.up.tcp, cell.bytes.up.message, cell.bytes.up.payload)
     return next((value for value in layers if value is not None), 0.0)

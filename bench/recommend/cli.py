@@ -7,21 +7,20 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any, get_args
 
-from siftfunnel.bench.cells.result import Cell
+from siftfunnel.bench.cells.result import MODES, Cell
 from siftfunnel.bench.links.probe import measure
 from siftfunnel.bench.recommend.answers import (
-    AskedLink,
+    Links,
     Recommendation,
     answer_section,
+    by_task,
     measured_links,
     recommend,
     recommendation_json,
-    tasks_of,
 )
 from siftfunnel.bench.recommend.prediction import Network, Percentile
 from siftfunnel.bench.recommend.verdicts import Limits
-from siftfunnel.bench.report.cli import CELLS, add_leakage_arguments, leakage_of
-from siftfunnel.bench.report.naming import MODE_NAMES, task_of
+from siftfunnel.bench.report.cli import CELLS, LeakageSources
 from siftfunnel.bench.report.sources import read_cells
 from siftfunnel.lab.reports.pages import table_text
 from siftfunnel.shared.ports import Endpoint
@@ -59,7 +58,7 @@ def add_recommend_parser(verbs: Any) -> None:
     _add_link_arguments(parser)
     _add_limit_arguments(parser)
     parser.add_argument("--json", action="store_true", help="print JSON instead of tables")
-    add_leakage_arguments(parser)
+    add_flags(parser, LeakageSources)
     parser.set_defaults(run=run_recommend)
 
 
@@ -78,7 +77,7 @@ def _add_limit_arguments(parser: argparse.ArgumentParser) -> None:
     limits.add_argument(
         "--without",
         action="append",
-        choices=tuple(MODE_NAMES),
+        choices=MODES,
         default=[],
         help="not this mode (repeatable), as edge-only where the device must not hold the whole network",
     )
@@ -99,10 +98,10 @@ def run_recommend(args: argparse.Namespace) -> int:
     limits = from_flags(Limits, args, without=tuple(args.without))
     links = asked_links(args)
     cells = read_cells(_files(args.files)).cells
-    leakage = leakage_of(args)
+    leakage = from_flags(LeakageSources, args).book()
     made = {
         task: recommend(group, links or measured_links(group), leakage, args.percentile, limits)
-        for task, group in _by_task(cells, args.task, args.scenario).items()
+        for task, group in _wanted(cells, args.task, args.scenario).items()
     }
     print(_json(made, limits, args.scenario) if args.json else _text(made), end="")
     answered = any(answer.best for each in made.values() for answer in each.answers)
@@ -119,38 +118,38 @@ def _files(named: Sequence[Path]) -> Sequence[Path]:
     return [CELLS]
 
 
-def _by_task(cells: Sequence[Cell], task: str | None, scenario: str) -> dict[str, list[Cell]]:
-    tasks, scenarios = tasks_of(cells), list(dict.fromkeys(cell.scenario for cell in cells))
+def _wanted(cells: Sequence[Cell], task: str | None, scenario: str) -> dict[str, list[Cell]]:
+    """Cells of the scenario by task, or those of one."""
     if not cells:
         raise ValueError("the files hold no cells; measure some with `siftfunnel bench run`")
-    if task is not None and task not in tasks:
-        raise ValueError(f"no cells of {task!r}; there are {', '.join(tasks)}")
-    if scenario not in scenarios:
-        raise ValueError(f"no cells of scenario {scenario!r}; there are {', '.join(scenarios)}")
-    chosen = [cell for cell in cells if cell.scenario == scenario]
-    wanted = [name for name in tasks_of(chosen) if task in (None, name)]
-    if not wanted:
+    for what, wanted, known in (
+        ("", task, by_task(cells)),
+        ("scenario ", scenario, dict.fromkeys(cell.scenario for cell in cells)),
+    ):
+        if wanted is not None and wanted not in known:
+            raise ValueError(f"no cells of {what}{wanted!r}; there are {', '.join(known)}")
+    found = by_task(cell for cell in cells if cell.scenario == scenario)
+    if task is not None and task not in found:
         raise ValueError(f"no cells of {task!r} in scenario {scenario!r}")
-    return {name: [cell for cell in chosen if task_of(cell.bundle) == name] for name in wanted}
+    return {name: group for name, group in found.items() if task in (None, name)}
 
 
-def asked_links(args: argparse.Namespace) -> list[AskedLink]:
+def asked_links(args: argparse.Namespace) -> Links:
     """The links that the arguments name; none of them means every measured one.
 
     Raises:
         ValueError: figures of a link that are incomplete or impossible.
         OSError: no probe answers.
     """
-    links = [AskedLink(name) for name in args.link or ()]
+    links: dict[str, Network | None] = dict.fromkeys(args.link or ())
     figures = (args.rtt_ms, args.up_kbit, args.down_kbit)
     if any(figure is not None for figure in figures):
         if any(figure is None for figure in figures):
             raise ValueError("a link by figures needs all of --up-kbit, --down-kbit and --rtt-ms")
-        links.append(AskedLink(None, Network(*figures), "your link"))
+        links["your link"] = Network(*figures)
     if args.probe is not None:
-        server = Endpoint.parse(args.probe)
-        network = Network.of_calibration(measure(server.host, server.port, None))
-        links.append(AskedLink(None, network, f"the link to {args.probe}"))
+        made = measure(Endpoint.parse(args.probe), None)
+        links[f"the link to {args.probe}"] = Network.of_calibration(made)
     return links
 
 

@@ -12,14 +12,14 @@ since a link's measured rate is that of a TCP connection's payload. ``leave_one_
 model is off: the very model that predicts, with its constants found without the link.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from statistics import median
-from typing import Any, Literal
+from typing import Literal
 
 import numpy as np
 
-from siftfunnel.bench.cells.result import Cell, LayerBytes
+from siftfunnel.bench.cells.result import Cell
 from siftfunnel.bench.links.probe import Calibration
 from siftfunnel.bench.links.profiles import LinkProfile
 
@@ -77,54 +77,36 @@ class Network:
         """One link as its cells calibrated it (medians), or as configured where none did."""
         made = [cell.calibration for cell in cells if cell.calibration is not None]
         if not made:
-            link: Mapping[str, Any] = cells[0].link
-            delay_ms = float(link["up"]["delay_ms"]) + float(link["down"]["delay_ms"])
-            return cls(delay_ms, link["up"]["rate_kbit_s"], link["down"]["rate_kbit_s"])
+            return cls.of_profile(cells[0].link)
         return cls(
-            median(float(each["round_trip_ms_p50"]) for each in made),
-            median(float(each["up"]["rate_kbit_s"]) for each in made) or None,
-            median(float(each["down"]["rate_kbit_s"]) for each in made) or None,
+            median(each.round_trip_ms_p50 for each in made),
+            median(each.up.rate_kbit_s for each in made) or None,
+            median(each.down.rate_kbit_s for each in made) or None,
         )
-
-
-def message_bytes(layers: LayerBytes) -> float:
-    """Bytes that the TCP stream carries; the payload's where messages were not counted; 0 for none."""
-    return layers.message if layers.message is not None else (layers.payload or 0.0)
 
 
 def carrying_ms(cell: Cell, network: Network) -> float:
     """A link's part of a cell's latency: none in edge-only."""
     if cell.mode == "edge-only":
         return 0.0
-    return network.carrying_ms(message_bytes(cell.bytes_up), message_bytes(cell.bytes_down))
+    return network.carrying_ms(cell.bytes.up.carried, cell.bytes.down.carried)
 
 
 @dataclass(frozen=True)
 class Fit:
-    """One way's model.
-
-    Attributes:
-        own_ms: See above.
-        stretch: Likewise.
-        links: Names of the links behind it.
-    """
+    """One way's model; see above."""
 
     own_ms: float
     stretch: float
-    links: tuple[str, ...]
 
 
 def has_stretch(cells: Sequence[Cell], percentile: Percentile) -> bool:
     """Whether the cells of one way are over links enough for a model with ``stretch``."""
-    return len(_links(_usable(cells, percentile))) >= _LINKS_FOR_A_LINE
+    return len({cell.link.name for cell in _usable(cells, percentile)}) >= _LINKS_FOR_A_LINE
 
 
 def _usable(cells: Sequence[Cell], percentile: Percentile) -> list[Cell]:
-    return [cell for cell in cells if not cell.overloaded and _latency(cell, percentile) > 0]
-
-
-def _links(cells: Sequence[Cell]) -> tuple[str, ...]:
-    return tuple(dict.fromkeys(str(cell.link["name"]) for cell in cells))
+    return [cell for cell in cells if not cell.overloaded and latency_ms(cell, percentile) > 0]
 
 
 def fit(cells: Sequence[Cell], percentile: Percentile, *, stretched: bool | None = None) -> Fit | None:
@@ -135,15 +117,15 @@ def fit(cells: Sequence[Cell], percentile: Percentile, *, stretched: bool | None
         percentile: Of latency.
         stretched: Whether ``stretch`` is fitted; None decides by the number of links.
     """
-    usable = _usable(cells, percentile)
-    if not usable:
+    points = [
+        (carrying_ms(cell, Network.of_cells([cell])), latency_ms(cell, percentile))
+        for cell in _usable(cells, percentile)
+    ]
+    if not points:
         return None
-    points = [(carrying_ms(cell, Network.of_cells([cell])), _latency(cell, percentile)) for cell in usable]
     wanted = has_stretch(cells, percentile) if stretched is None else stretched
     line = relative_line(points) if wanted else None
-    if line is None:
-        return Fit(median(latency - carried for carried, latency in points), 1.0, _links(usable))
-    return Fit(*line, _links(usable))
+    return Fit(*line) if line else Fit(median(latency - carried for carried, latency in points), 1.0)
 
 
 def relative_line(points: Sequence[tuple[float, float]]) -> tuple[float, float] | None:
@@ -177,7 +159,8 @@ def predict_ms(
     return max(0.0, made.own_ms + made.stretch * carried)
 
 
-def _latency(cell: Cell, percentile: Percentile) -> float:
+def latency_ms(cell: Cell, percentile: Percentile) -> float:
+    """As measured."""
     return float(getattr(cell.latency_ms, percentile))
 
 
@@ -216,12 +199,12 @@ def leave_one_link_out(cells: Sequence[Cell], percentile: Percentile) -> list[Tr
     for group in ways.values():
         stretched = has_stretch(group, percentile)
         for cell in group:
-            others = [other for other in group if other.link["name"] != cell.link["name"]]
-            predicted = predict_ms(others, Network.of_cells([cell]), percentile, stretched=stretched)
-            measured = _latency(cell, percentile)
-            if predicted is not None and measured > 0:
+            others = [other for other in group if other.link.name != cell.link.name]
+            predicted_ms = predict_ms(others, Network.of_cells([cell]), percentile, stretched=stretched)
+            measured_ms = latency_ms(cell, percentile)
+            if predicted_ms is not None and measured_ms > 0:
                 way = (cell.bundle, cell.mode, cell.codec)
-                trials.append(Trial(way, str(cell.link["name"]), measured, predicted))
+                trials.append(Trial(way, cell.link.name, measured_ms, predicted_ms))
     return trials
 
 
@@ -246,10 +229,8 @@ class PredictionError:
             "cells, each predicted from the other links"
         )
 
-
-def prediction_error(trials: Sequence[Trial]) -> PredictionError | None:
-    """Of some trials; None without any."""
-    if not trials:
-        return None
-    off = [abs(trial.relative) for trial in trials]
-    return PredictionError(len(off), median(off), max(off))
+    @classmethod
+    def of(cls, trials: Sequence[Trial]) -> "PredictionError | None":
+        """Of some trials; None without any."""
+        off = [abs(trial.relative) for trial in trials]
+        return cls(len(off), median(off), max(off)) if off else None

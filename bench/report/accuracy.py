@@ -48,7 +48,7 @@ def accuracy_of(
         cells: Its cells over any links: a link changes when answers come, not what they say.
     """
     point = find_point(fronts, digest, mode, codec)
-    if point is not None and _is_answered_by(point, digest):
+    if point is not None and (point.get("network") or {}).get("digest", digest) == digest:
         low, high = point["accuracy_interval"]
         return Accuracy(point["accuracy"], low, high, point["pictures"], "test set")
     judged = sum(cell.judged for cell in cells)
@@ -56,12 +56,7 @@ def accuracy_of(
         return None
     share = sum(cell.correct for cell in cells) / judged
     # a picture that comes again gets the same answer again, so only different ones make it more certain
-    different = max(int(cell.settings.get("asked", {}).get("number_of_pictures", judged)) for cell in cells)
+    different = max(int(cell.asked.get("number_of_pictures", judged)) for cell in cells)
     pictures = min(judged, different)
     low, high = accuracy_interval(round(share * pictures), pictures)
     return Accuracy(share, low, high, pictures, "cells")
-
-
-def _is_answered_by(point: Front, digest: str) -> bool:
-    network = point.get("network")
-    return network is None or network.get("digest") == digest

@@ -2,8 +2,11 @@
 
 import argparse
 import sys
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+
+from siftfunnel.shared.settings import add_flags, from_flags, setting
 
 if TYPE_CHECKING:
     from siftfunnel.bench.report.leakage import LeakageBook
@@ -26,53 +29,51 @@ def add_report_parser(verbs: Any) -> None:
     )
     parser.add_argument("files", nargs="+", type=Path, metavar="FILE", help="result files of `bench run`")
     parser.add_argument("--out", type=Path, metavar="DIR", help="write there instead of printing")
-    add_leakage_arguments(parser)
+    add_flags(parser, LeakageSources)
     parser.set_defaults(run=run_report)
 
 
-def add_leakage_arguments(parser: argparse.ArgumentParser) -> None:
-    """Where leakage is looked for."""
-    parser.add_argument(
-        "--fronts",
-        type=Path,
-        action="append",
-        metavar="DIR",
-        help="folder with fronts of `siftfunnel lab front` (repeatable; default: lab/results/rates)",
-    )
-    parser.add_argument(
-        "--inverters",
-        type=Path,
-        action="append",
-        metavar="DIR",
-        help="folder with inverters of bundles (repeatable; default: those that ship with siftfunnel)",
-    )
-    parser.add_argument(
-        "--pictures",
-        type=Path,
-        metavar="DIR",
-        help="holds a folder of pictures per data set, to measure what JPEG and WebP leave of them where no "
-        "front says it (default: those that ship with siftfunnel)",
-    )
+@dataclass(frozen=True)
+class LeakageSources:
+    """Where leakage is looked for.
 
-
-def leakage_of(args: argparse.Namespace) -> "LeakageBook":
-    """The book that the arguments ask for.
-
-    Raises:
-        ValueError: a folder that was named and is not there, or a file in it that cannot be used.
+    Attributes:
+        fronts: Folders with the lab's fronts.
+        inverters: Folders with inverters of bundles.
+        pictures: Holds a folder of pictures per task.
     """
-    from siftfunnel.bench.report.leakage import LeakageBook
-    from siftfunnel.bench.report.sources import SourceError, read_fronts, read_inverters
 
-    named = (*(args.fronts or ()), *(args.inverters or ()), *([args.pictures] if args.pictures else ()))
-    for folder in named:
-        if not folder.is_dir():
-            raise SourceError(f"{folder}: no such folder")
-    return LeakageBook(
-        read_fronts(args.fronts or [FRONTS]),
-        read_inverters(args.inverters or [INVERTERS]),
-        args.pictures or PICTURES,
+    fronts: tuple[Path, ...] = setting(
+        (),
+        "folder with fronts of `siftfunnel lab front` (repeatable; default: lab/results/rates)",
+        metavar="DIR",
     )
+    inverters: tuple[Path, ...] = setting(
+        (),
+        "folder with inverters of bundles (repeatable; default: those that ship with siftfunnel)",
+        metavar="DIR",
+    )
+    pictures: Path | None = setting(
+        None,
+        "holds a folder of pictures per data set, to measure what JPEG and WebP leave of them where no front "
+        "says it (default: those that ship with siftfunnel)",
+        metavar="DIR",
+    )
+
+    def book(self) -> "LeakageBook":
+        """What lies there.
+
+        Raises:
+            ValueError: a folder that was named and is not there, or a file in it that cannot be used.
+        """
+        from siftfunnel.bench.report.leakage import LeakageBook
+        from siftfunnel.bench.report.sources import SourceError, read_fronts, read_inverters
+
+        for folder in (*self.fronts, *self.inverters, *filter(None, [self.pictures])):
+            if not folder.is_dir():
+                raise SourceError(f"{folder}: no such folder")
+        fronts, inverters = self.fronts or (FRONTS,), self.inverters or (INVERTERS,)
+        return LeakageBook(read_fronts(fronts), read_inverters(inverters), self.pictures or PICTURES)
 
 
 def run_report(args: argparse.Namespace) -> int:
@@ -86,7 +87,7 @@ def run_report(args: argparse.Namespace) -> int:
     from siftfunnel.lab.reports.pages import to_text, write_files
 
     measured = read_cells(args.files)
-    leakage = leakage_of(args)
+    leakage = from_flags(LeakageSources, args).book()
     if args.out is None:
         print("\n".join(map(to_text, pages(measured, leakage))), end="")
         return 0

@@ -6,29 +6,26 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from siftfunnel.bench.cells.result import Cell
 from siftfunnel.bench.edge.table import render_edge
-from siftfunnel.bench.links.probe import Calibration
-from siftfunnel.bench.links.profiles import LinkProfile
+from siftfunnel.bench.links.link import MeasuredLink
 from siftfunnel.bench.pages import render_serving
 from siftfunnel.bench.peers.table import render_peers
 from siftfunnel.bench.recommend.answers import (
+    by_task,
     measured_links,
     overview_section,
     recommend,
     recommendation_json,
-    tasks_of,
 )
 from siftfunnel.bench.recommend.cli import SCENARIO
-from siftfunnel.bench.recommend.prediction import Percentile, leave_one_link_out, prediction_error
+from siftfunnel.bench.recommend.prediction import Percentile, PredictionError, Trial, leave_one_link_out
 from siftfunnel.bench.recommend.verdicts import Limits
-from siftfunnel.bench.report.drawings import peers_drawings, throughput_drawing
+from siftfunnel.bench.report.drawings import peers_drawings, throughput_drawings
 from siftfunnel.bench.report.fronts import front_page
 from siftfunnel.bench.report.leakage import LeakageBook
-from siftfunnel.bench.report.naming import machine_line, task_of
+from siftfunnel.bench.report.naming import machine_line
 from siftfunnel.bench.report.sources import read_cells, read_fronts, read_inverters, read_json
 from siftfunnel.bench.report.summary import report_files
-from siftfunnel.bench.report.tables import configured_link
 from siftfunnel.bench.stored import read
 from siftfunnel.lab.reports.own_front import front_page as own_front_page
 from siftfunnel.lab.reports.own_networks import networks_page
@@ -71,24 +68,21 @@ def _cells(file: Path, root: Path) -> Files:
 def _recommended(file: Path, root: Path) -> Files:
     """The best way over each measured link for every wish, per task, and all verdicts as JSON."""
     cells = [cell for cell in read_cells([file]).cells if cell.scenario == SCENARIO]
-    by_task: dict[str, list[Cell]] = {task: [] for task in tasks_of(cells)}
-    for cell in cells:
-        by_task[task_of(cell.bundle)].append(cell)
     book = _book(root)
     files: Files = {}
     values: dict[str, Any] = {}
-    for task, group in by_task.items():
+    trials: list[Trial] = []
+    for task, group in by_task(cells).items():
         links = measured_links(group)
         made = {
             name: recommend(group, links, book, PERCENTILE, limits) for name, (_, limits) in WISHES.items()
         }
         sections = tuple(overview_section(made[name], title) for name, (title, _) in WISHES.items())
         values[task] = {name: recommendation_json(each) for name, each in made.items()}
-        files |= page_files(
-            Page("recommend", task, f"What to run: {task}", (), sections), f"recommend-{task}"
-        )
-    trials = [trial for group in by_task.values() for trial in leave_one_link_out(group, PERCENTILE)]
-    error = prediction_error(trials)
+        page = Page("recommend", task, f"What to run: {task}", (), sections)
+        files |= page_files(page, f"recommend-{task}")
+        trials += leave_one_link_out(group, PERCENTILE)
+    error = PredictionError.of(trials)
     everything = {"schema": 1, "prediction_error": error and asdict(error), "tasks": values}
     return files | {"recommend.json": json.dumps(everything, indent=1, allow_nan=False) + "\n"}
 
@@ -104,18 +98,15 @@ def _fronts(folder: Path, root: Path) -> Files:
 
 def _links(result: Mapping[str, Any]) -> Page:
     """Links as asked for and as measured, from `siftfunnel bench links NAME... --out`."""
-
-    def profile(each: Mapping[str, Any]) -> LinkProfile:
-        return read(LinkProfile, each["link"], "links.json")
-
-    columns: tuple[Column[Mapping[str, Any]], ...] = (
-        ("link", lambda each: profile(each).name),
-        ("asked for", lambda each: configured_link(each["link"])),
-        ("measured", lambda each: str(read(Calibration, each["measured"], "links.json"))),
-        ("kept by", lambda each: str(each["emulation"])),
-        ("source", lambda each: profile(each).source),
+    links = [read(MeasuredLink, each, "links.json") for each in result["links"]]
+    columns: tuple[Column[MeasuredLink], ...] = (
+        ("link", lambda each: each.link.name),
+        ("asked for", lambda each: str(each.link)),
+        ("measured", lambda each: str(each.measured)),
+        ("kept by", lambda each: each.emulation),
+        ("source", lambda each: each.link.source),
     )
-    table = Table.of("links", "Asked for and measured", result["links"], columns)
+    table = Table.of("links", "Asked for and measured", links, columns)
     preamble = (f"Measured on {machine_line(result.get('provenance'))}.",)
     return Page("links", "links-all", "Emulated links", preamble, (table,))
 
@@ -151,11 +142,6 @@ def _text_of(
     return render
 
 
-def _throughput(result: Mapping[str, Any]) -> Sequence[Drawing]:
-    made = throughput_drawing(result)
-    return (made,) if made else ()
-
-
 @dataclass(frozen=True)
 class Kind:
     """One kind of result.
@@ -182,7 +168,7 @@ REGISTRY: Mapping[str, Kind] = {
     ),
     "serving": Kind(
         "bench/results/serving.json",
-        _text_of("serving", render_serving, _throughput),
+        _text_of("serving", render_serving, throughput_drawings),
         "throughput and latency of the serving path",
     ),
     "peers": Kind(

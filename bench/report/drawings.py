@@ -1,14 +1,14 @@
 """Drawings of what was measured: stages of cells, throughput against streams, ours over each peer."""
 
-import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 from siftfunnel.bench.cells.result import STAGES, Cell
 from siftfunnel.bench.peers.catalogue import OURS
-from siftfunnel.bench.peers.table import tail_ratio, throughput_ratio
-from siftfunnel.bench.report.naming import cell_label, link_name
+from siftfunnel.bench.peers.table import ratio
+from siftfunnel.bench.report.naming import cell_label
 from siftfunnel.bench.report.tables import grouped, measured_link
+from siftfunnel.bench.stored import as_json
 from siftfunnel.lab.reports.bars import Stack, ratio_bars, stacked_bars
 from siftfunnel.lab.reports.charts import Panel, Point, Series, lines
 from siftfunnel.lab.reports.sheet import COLOURS
@@ -36,7 +36,7 @@ def stages_drawing(cells: Sequence[Cell], task: str, scenario: str) -> Drawing |
     if not chosen:
         return None
     panels = [
-        (f"{link_name(group[0])}: {measured_link(group)}", [_stack(cell) for cell in group])
+        (f"{group[0].link.name}: {measured_link(group)}", [_stack(cell) for cell in group])
         for group in grouped(chosen)
     ]
     title = f"{task}, {scenario}: where a frame's time goes, per link"
@@ -52,59 +52,36 @@ def stages_drawing(cells: Sequence[Cell], task: str, scenario: str) -> Drawing |
 def _stack(cell: Cell) -> Stack:
     latency = cell.latency_ms
     label = cell_label(cell) + (" ‡" if cell.overloaded else "")
-    return Stack(label, cell.stages_ms.to_json(), latency.p90, f"{latency.p50:,.1f} · {latency.p90:,.1f}")
+    return Stack(label, as_json(cell.stages_ms), latency.p90, f"{latency.p50:,.1f} · {latency.p90:,.1f}")
 
 
-Curves = dict[str, list[tuple[float, float]]]
+def throughput_curves(document: Mapping[str, Any]) -> dict[str, list[tuple[float, float]]]:
+    """Streams and frames per second of everything that was served with several numbers of streams.
 
-
-def curves_in(value: object, x: str, y: str) -> Curves:
-    """Every series of objects that have a number under ``x`` and one under ``y``.
-
-    A series is named by the keys that lead to its list and by the words in its objects, so that two engines
-    in one list are two series. Points stand in the order of ``x``.
-
-    Example:
-        >>> curves_in({"null": [{"streams": 2, "fps": 9}, {"streams": 1, "fps": 5}]}, "streams", "fps")
-        {'null': [(1.0, 5.0), (2.0, 9.0)]}
+    Args:
+        document: What `siftfunnel bench serving` wrote.
     """
-    found: Curves = {}
-    _walk(value, (), x, y, found)
+    rows = [(f"throughput {row['layout']} {row['codec']}", row) for row in document["throughput"]]
+    rows += [(f"null {row['what']}", row) for row in document["null"]]
+    rows += [(f"growth {what}", row) for what in ("null", "model") for row in document["growth"][what]]
+    found: dict[str, list[tuple[float, float]]] = {}
+    for name, row in rows:
+        found.setdefault(name, []).append((float(row["streams"]), float(row["frames_per_s"])))
     return {name: sorted(points) for name, points in found.items() if len(points) > 1}
 
 
-def _walk(value: object, path: tuple[str, ...], x: str, y: str, found: Curves) -> None:
-    if isinstance(value, Mapping):
-        if _is_number(value.get(x)) and _is_number(value.get(y)):
-            words = [str(each) for each in value.values() if isinstance(each, str)]
-            name = " ".join([*path, *words]).replace("_", " ") or y.replace("_", " ")
-            found.setdefault(name, []).append((float(value[x]), float(value[y])))
-        for key, each in value.items():
-            _walk(each, (*path, str(key)), x, y, found)
-    elif isinstance(value, Sequence) and not isinstance(value, str):
-        for each in value:
-            _walk(each, path, x, y, found)
-
-
-def _is_number(value: Any) -> bool:
-    return (
-        isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value) and value > 0
-    )
-
-
-def throughput_drawing(document: Mapping[str, Any]) -> Drawing | None:
-    """Frames per second against the number of streams, both logarithmic; None without a series."""
-    body = {key: value for key, value in document.items() if key != "provenance"}
-    curves = curves_in(body, "streams", "frames_per_s")
+def throughput_drawings(document: Mapping[str, Any]) -> tuple[Drawing, ...]:
+    """Frames per second against the number of streams, both logarithmic; none without a series."""
+    curves = throughput_curves(document)
     if not curves:
-        return None
+        return ()
     series = [
         Series(name, COLOURS[number % len(COLOURS)], tuple(_point(name, *each) for each in curve))
         for number, (name, curve) in enumerate(curves.items())
     ]
     panel = Panel("streams", "frames per second", series, log_x=True, log_y=True)
     caption = "Answered frames per second as streams grow; both axes logarithmic."
-    return Drawing("throughput.svg", caption, lines("Throughput against streams", [panel], (440, 300)))
+    return (Drawing("throughput.svg", caption, lines("Throughput against streams", [panel], (440, 300))),)
 
 
 def _point(name: str, streams: float, speed: float) -> Point:
@@ -112,8 +89,6 @@ def _point(name: str, streams: float, speed: float) -> Point:
 
 
 MODELS = {"real": "the cloud half", "null": "a null model"}
-FIGURES = {"throughput": throughput_ratio, "p99": tail_ratio}
-"""Ratios to ours in which above 1 is ours ahead."""
 
 
 def peers_drawings(document: Mapping[str, Any]) -> tuple[Drawing, ...]:
@@ -149,11 +124,11 @@ def ratios_of(measured: Mapping[str, Any], labels: Mapping[str, str]) -> dict[st
     ours = rows.pop(OURS.name, None)
     if ours is None:
         return {}
-    found: dict[str, dict[str, float]] = {}
+    made: dict[str, dict[str, float]] = {}
     for clients in sorted({cell["clients"] for cell in ours["cells"]}):
-        for figure, ratio_of in FIGURES.items():
-            ratios = {labels.get(peer, peer): ratio_of(ours, row, clients) for peer, row in rows.items()}
-            group = {label: ratio.middle for label, ratio in ratios.items() if ratio is not None}
+        for figure in ("throughput", "p99"):
+            ratios = {labels.get(peer, peer): ratio(figure, ours, row, clients) for peer, row in rows.items()}
+            group = {label: found.middle for label, found in ratios.items() if found is not None}
             if group:
-                found[f"{figure}, {clients} client{'s' if clients > 1 else ''}"] = group
-    return found
+                made[f"{figure}, {clients} client{'s' if clients > 1 else ''}"] = group
+    return made

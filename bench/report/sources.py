@@ -56,12 +56,12 @@ def read_cells(paths: Sequence[Path]) -> Measured:
     cells = tuple(cell for file in files for cell in file.cells)
     seen: set[tuple[str, ...]] = set()
     for cell in cells:
-        asked = json.dumps(cell.settings.get("asked"), sort_keys=True)
-        key = (cell.digest, cell.mode, cell.codec, str(cell.link.get("name")), cell.scenario, asked)
+        asked = json.dumps(cell.asked, sort_keys=True)
+        key = (cell.digest, cell.mode, cell.codec, cell.link.name, cell.scenario, asked)
         if key in seen:
             raise SourceError(
                 f"{', '.join(map(str, paths))}: two cells of {cell.bundle}, {cell.mode} {cell.codec}, link "
-                f"{cell.link.get('name')}, {cell.scenario}; name one of the files only"
+                f"{cell.link.name}, {cell.scenario}; name one of the files only"
             )
         seen.add(key)
     skipped = tuple(each for file in files for each in file.skipped)

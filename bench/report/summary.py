@@ -13,7 +13,7 @@ from typing import Any
 from siftfunnel.bench.cells.result import Cell
 from siftfunnel.bench.report.drawings import stages_drawing
 from siftfunnel.bench.report.leakage import LeakageBook
-from siftfunnel.bench.report.naming import link_name, task_of, variant_words
+from siftfunnel.bench.report.naming import task_of, variant_words
 from siftfunnel.bench.report.sources import Measured
 from siftfunnel.bench.report.tables import pages
 from siftfunnel.lab.reports.pages import page_files
@@ -38,7 +38,7 @@ def summary(measured: Measured, leakage: LeakageBook) -> dict[str, Any]:
     for cell in measured.cells:
         place = tasks
         who = cell.bundle.partition("-")[2] or cell.bundle
-        for step in (task_of(cell.bundle), cell.scenario, link_name(cell), who, cell.mode):
+        for step in (task_of(cell.bundle), cell.scenario, cell.link.name, who, cell.mode):
             place = place.setdefault(step, {})
         name = " ".join(filter(None, (cell.codec or "none", variant_words(cell).replace(".", "_"))))
         place[name] = cell_summary(cell, leakage)
@@ -56,7 +56,7 @@ def totals(cells: Sequence[Cell]) -> dict[str, Any]:
     residuals = [cell.stage_residual for cell in cells] or [0.0]
     return {
         "cells": len(cells),
-        "links": len({link_name(cell) for cell in cells}),
+        "links": len({cell.link.name for cell in cells}),
         "frames": sum(cell.frames for cell in cells),
         "frames_lost": sum(sum(cell.errors.values()) for cell in cells),
         "frames_resent": sum(cell.frames_resent for cell in cells),
@@ -74,7 +74,7 @@ def cell_summary(cell: Cell, leakage: LeakageBook) -> dict[str, Any]:
     known = leakage.of(cell)
     return {
         **kept,
-        "link": link_name(cell),
+        "link": cell.link.name,
         "stages_total_ms": round(cell.stages_ms.total_ms(), 4),
         "leakage": None if known is None else asdict(known),
     }

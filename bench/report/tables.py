@@ -5,9 +5,11 @@ from collections.abc import Callable, Sequence
 from statistics import median
 
 from siftfunnel.bench.cells.result import LAYERS, STAGES, Cell, Skipped
+from siftfunnel.bench.links.profiles import rate_words
 from siftfunnel.bench.report.leakage import LeakageBook
-from siftfunnel.bench.report.naming import cell_label, link_name, machine_line, task_of, way_label
+from siftfunnel.bench.report.naming import cell_label, machine_line, task_of, way_label
 from siftfunnel.bench.report.sources import Measured
+from siftfunnel.bench.stored import as_json
 from siftfunnel.lab.reports.table import NONE, Column, Page, Table, number
 from siftfunnel.lab.reports.table import Cell as Entry
 
@@ -51,16 +53,12 @@ def grouped(cells: Sequence[Cell]) -> list[list[Cell]]:
     """Cells of the same link and scenario together, links from slow to fast."""
     groups: dict[tuple[str, str], list[Cell]] = {}
     for cell in cells:
-        groups.setdefault((cell.scenario, link_name(cell)), []).append(cell)
+        groups.setdefault((cell.scenario, cell.link.name), []).append(cell)
     scenarios: list[str] = list(dict.fromkeys(cell.scenario for cell in cells))
 
     def place(key: tuple[str, str]) -> tuple[int, float, float]:
         link = groups[key][0].link
-        return (
-            scenarios.index(key[0]),
-            -(link["up"]["delay_ms"] + link["down"]["delay_ms"]),
-            link["up"]["rate_kbit_s"] or math.inf,
-        )
+        return scenarios.index(key[0]), -link.round_trip_ms, link.up.rate_kbit_s or math.inf
 
     return [groups[key] for key in sorted(groups, key=place)]
 
@@ -73,38 +71,12 @@ def measured_link(cells: Sequence[Cell]) -> str:
     made = [cell.calibration for cell in cells if cell.calibration is not None]
     if not made:
         return "not calibrated"
-
-    def middle(read: Callable[[dict[str, float]], object], way: str) -> float | None:
-        values = [value for each in made if isinstance(value := read(each[way]), (int, float))]
-        return median(values) if values else None
-
-    parts = [f"{median(float(each['round_trip_ms_p50']) for each in made):,.3g} ms round trip"]
-    for way in ("up", "down"):
-        rate = middle(lambda values: values.get("rate_kbit_s"), way)
-        loss = middle(lambda values: values.get("loss"), way)
-        parts.append(f"{_rate(rate)} {way}" + (f" ({loss:.2%} lost)" if loss else ""))
-    return ", ".join(parts)
-
-
-def _rate(kbit_s: float | None) -> str:
-    if kbit_s is None:
-        return "unmeasured rate"
-    return f"{kbit_s / 1000:,.3g} Mbit/s" if kbit_s >= 10_000 else f"{kbit_s:,.0f} kbit/s"
-
-
-def configured_link(link: dict[str, object]) -> str:
-    """What a link was asked to be."""
-    up, down = link.get("up"), link.get("down")
-    assert isinstance(up, dict)
-    assert isinstance(down, dict)
-    if all(way.get("rate_kbit_s") is None and not way.get("delay_ms") for way in (up, down)):
-        return "nothing emulated"
-    parts = [f"{up['delay_ms'] + down['delay_ms']:g} ms round trip"]
-    parts += [f"{_rate(way['rate_kbit_s'])} {name}" for name, way in (("up", up), ("down", down))]
-    if up["jitter_ms"] or down["jitter_ms"]:
-        parts.append(f"jitter {up['jitter_ms']:g} ms")
-    if up["loss"] or down["loss"]:
-        parts.append(f"loss {up['loss']:.2%}")
+    parts = [f"{median(each.round_trip_ms_p50 for each in made):,.3g} ms round trip"]
+    for name in ("up", "down"):
+        ways = [getattr(each, name) for each in made]
+        loss = median([way.loss for way in ways if way.loss is not None] or [0])
+        rate = rate_words(median(way.rate_kbit_s for way in ways))
+        parts.append(f"{rate} {name}" + (f" ({loss:.2%} lost)" if loss else ""))
     return ", ".join(parts)
 
 
@@ -112,10 +84,10 @@ def links_section(cells: Sequence[Cell]) -> Table:
     """Each link: asked for, measured, by whom emulated."""
     by_link: dict[str, list[Cell]] = {}
     for group in grouped(cells):
-        by_link.setdefault(link_name(group[0]), []).extend(group)
+        by_link.setdefault(group[0].link.name, []).extend(group)
     columns: tuple[Column[list[Cell]], ...] = (
-        ("link", lambda group: link_name(group[0])),
-        ("asked for", lambda group: configured_link(group[0].link)),
+        ("link", lambda group: group[0].link.name),
+        ("asked for", lambda group: str(group[0].link)),
         ("measured (median over its cells)", measured_link),
         ("kept by", lambda group: ", ".join(dict.fromkeys(cell.emulation for cell in group))),
         ("cells", lambda group: str(len(group))),
@@ -125,8 +97,8 @@ def links_section(cells: Sequence[Cell]) -> Table:
 
 def matrix_section(cells: Sequence[Cell], scenario: str) -> Table:
     """The 90th percentile of every way over every link."""
-    names = [link_name(group[0]) for group in grouped(cells)]
-    at = {(cell_label(cell), link_name(cell)): cell for cell in cells}
+    names = [group[0].link.name for group in grouped(cells)]
+    at = {(cell_label(cell), cell.link.name): cell for cell in cells}
 
     def over(link: str) -> Callable[[str], Entry | str]:
         return lambda label: _latency(at.get((label, link)), "p90", claims=False)
@@ -151,19 +123,19 @@ def latency_section(cells: Sequence[Cell], leakage: LeakageBook) -> Table:
         ("p90, ms", lambda cell: _latency(cell, "p90")),
         ("p99, ms", lambda cell: _latency(cell, "p99")),
         ("frames/s", _speed),
-        ("payload up, bytes", lambda cell: number(cell.bytes_up.payload)),
-        ("link up, bytes", lambda cell: number(cell.bytes_up.link)),
+        ("payload up, bytes", lambda cell: number(cell.bytes.up.payload)),
+        ("link up, bytes", lambda cell: number(cell.bytes.up.link)),
         ("accuracy", _accuracy),
         ("leakage: PSNR of the strongest attack measured", leak),
     )
     notes = [*_overload_note(cells), *(note for cell in cells for note in _faults(cell))]
-    intro = f"Link {link_name(cells[0])} as measured: {measured_link(cells)}; kept by {cells[0].emulation}."
+    intro = f"Link {cells[0].link.name} as measured: {measured_link(cells)}; kept by {cells[0].emulation}."
     return Table.of(*_named("latency", "", cells), cells, columns, intro=intro, notes=notes)
 
 
 def _named(kind: str, title: str, cells: Sequence[Cell]) -> tuple[str, str]:
     """Name and title of a table of one scenario over one link."""
-    scenario, link = cells[0].scenario, link_name(cells[0])
+    scenario, link = cells[0].scenario, cells[0].link.name
     return f"{kind}-{scenario}-{link}", f"{title}{scenario}, {link}"
 
 
@@ -209,9 +181,13 @@ def _faults(cell: Cell) -> list[str]:
 
 def stages_section(cells: Sequence[Cell]) -> Table:
     """Where a frame's time went."""
+
+    def took(stage: str) -> Callable[[Cell], Entry]:
+        return lambda cell: number(as_json(cell.stages_ms)[stage], 2)
+
     columns: tuple[Column[Cell], ...] = (
         WAY,
-        *((stage, _time_of(stage)) for stage in STAGES),
+        *((stage, took(stage)) for stage in STAGES),
         ("sum", lambda cell: number(cell.stages_ms.total_ms(), 2)),
         ("residual", lambda cell: Entry(f"{cell.stage_residual:.1%}", cell.stage_residual)),
     )
@@ -221,18 +197,14 @@ def stages_section(cells: Sequence[Cell]) -> Table:
     return Table.of(*_named("stages", "Stages: ", cells), cells, columns, intro=intro)
 
 
-def _time_of(stage: str) -> Callable[[Cell], Entry]:
-    return lambda cell: number(cell.stages_ms.to_json()[stage], 2)
-
-
 def bytes_section(cells: Sequence[Cell]) -> Table:
     """Bytes per frame at the four layers, up and down."""
-    layers = ((f"{layer} {way}", _bytes_of(way, layer)) for way in ("up", "down") for layer in LAYERS)
+
+    def sent(way: str, layer: str) -> Callable[[Cell], Entry]:
+        return lambda cell: number(getattr(getattr(cell.bytes, way), layer))
+
+    layers = ((f"{layer} {way}", sent(way, layer)) for way in ("up", "down") for layer in LAYERS)
     return Table.of(*_named("bytes", "Bytes per frame: ", cells), cells, (WAY, *layers))
-
-
-def _bytes_of(way: str, layer: str) -> Callable[[Cell], Entry]:
-    return lambda cell: number(getattr(getattr(cell, f"bytes_{way}"), layer))
 
 
 def _skipped_task(skipped: Skipped) -> str:

@@ -5,7 +5,7 @@ victim share that folder's parent, so that an attack that starts from another's 
 """
 
 from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 from typing import Any, ClassVar, Literal
 
@@ -82,8 +82,14 @@ class Attack:
         raise NotImplementedError
 
     def budget(self) -> dict[str, Any]:
-        """The fields as JSON values."""
-        return asdict(self)
+        """The fields as JSON values; an attack that it starts from is told by its name and budget."""
+        starts = {each.name: getattr(self, each.name) for each in fields(self)}
+        told = {
+            key: {"name": start.name, **start.budget()}
+            for key, start in starts.items()
+            if isinstance(start, Attack)
+        }
+        return {**asdict(self), **told}
 
 
 def require_white_box(attack: Attack, victim: Victim) -> None:

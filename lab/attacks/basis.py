@@ -10,6 +10,7 @@ pictures. On trained edges this is worth more than anything else in the attack
 import math
 from collections.abc import Callable
 from dataclasses import dataclass, fields
+from typing import Self
 
 import torch
 from torch import Tensor
@@ -36,7 +37,20 @@ def cosine_matrix(size: int, device: torch.device | None = None) -> Tensor:
 
 
 @dataclass(frozen=True)
-class PictureBasis:
+class Tensors:
+    """What is measured once: a dataclass of tensors."""
+
+    def tensors(self) -> dict[str, Tensor]:
+        """The fields by name."""
+        return {field.name: getattr(self, field.name) for field in fields(self)}
+
+    def to(self, device: torch.device) -> Self:
+        """The same on another device."""
+        return type(self)(**{name: value.to(device) for name, value in self.tensors().items()})
+
+
+@dataclass(frozen=True)
+class PictureBasis(Tensors):
     """Whitened coordinates of pictures.
 
     Attributes:
@@ -76,14 +90,6 @@ class PictureBasis:
     def _transform(self, x_NCHW: Tensor) -> Tensor:
         colours = torch.einsum("dc,ndhw->nchw", self.colours_CC, x_NCHW)
         return self._rows @ colours @ self._columns.T  # type: ignore[attr-defined, no-any-return]
-
-    def tensors(self) -> dict[str, Tensor]:
-        """The fields by name."""
-        return {field.name: getattr(self, field.name) for field in fields(self)}
-
-    def to(self, device: torch.device) -> "PictureBasis":
-        """The same on another device."""
-        return PictureBasis(**{name: value.to(device) for name, value in self.tensors().items()})
 
 
 @dataclass(frozen=True)

@@ -14,13 +14,12 @@ from typing import Any
 import numpy as np
 import torch
 from safetensors import safe_open
-from safetensors.torch import save_file
 from torch import Tensor
 
 from siftfunnel.lab.attacks.attack import Attack, Reconstruction, Show
 from siftfunnel.lab.attacks.fingerprint import tensor_digest
 from siftfunnel.lab.attacks.victim import Victim
-from siftfunnel.lab.training.checkpoints import RunFolderError
+from siftfunnel.lab.training import checkpoints
 from siftfunnel.lab.training.fitting import keep_freed_memory
 from siftfunnel.shared.files import write_file
 
@@ -72,10 +71,7 @@ def write_json(path: Path, values: Mapping[str, Any]) -> None:
 
 def write_tensors(path: Path, tensors: Mapping[str, Tensor], details: Mapping[str, Any]) -> None:
     """Replace a safetensors file in one step, with JSON details in its header."""
-    partial = path.with_suffix(".partial")
-    ready = {name: value.detach().cpu().contiguous() for name, value in tensors.items()}
-    save_file(ready, partial, metadata={"details": json.dumps(details)})
-    partial.replace(path)
+    checkpoints.write_tensors(path, tensors, {"details": json.dumps(details)})
 
 
 def read_tensors(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
@@ -93,16 +89,10 @@ def claim(path: Path, about: Mapping[str, Any]) -> None:
     """
     wanted = json.loads(json.dumps(about))
     path.parent.mkdir(parents=True, exist_ok=True)
-    if not path.is_file():
+    if path.is_file():
+        checkpoints.require_same(path.parent, json.loads(path.read_text()), wanted)
+    else:
         write_json(path, wanted)
-        return
-    stored = json.loads(path.read_text())
-    differing = sorted(key for key in {*stored, *wanted} if stored.get(key) != wanted.get(key))
-    if differing:
-        raise RunFolderError(
-            f"{path.parent} holds results of other settings ({', '.join(differing)}); "
-            "choose another folder or delete it"
-        )
 
 
 def merge_details(parts: Sequence[Mapping[str, Any]], sizes: Sequence[int]) -> dict[str, Any]:

@@ -41,10 +41,6 @@ class Doubled(TrainedInverter):
         """With as many passes as ``start`` has had."""
         return cls(epochs=max(1, start.epochs), least_steps=getattr(start, "least_steps", 0), start=start)
 
-    def budget(self) -> dict[str, Any]:
-        """The fields as JSON values, the inverter's with its name."""
-        return {**super().budget(), "start": {"name": self.start.name, **self.start.budget()}}
-
     def fit(self, victim: Victim, auxiliary_NHWC: Tensor, folder: Path, show: Show) -> Mapping[str, Any]:
         """Fit the inverter unless it is, then train it on."""
         self.start.fit(victim, auxiliary_NHWC, folder, show)

@@ -4,12 +4,13 @@ A funnel's features are tiny and unequal (standard deviations of 0.007 to 0.017 
 leaves Adam with nothing to follow. The attacker owns pictures, so he knows how much every element varies.
 """
 
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from typing import Any
 
 import torch
 from torch import Tensor
 
+from siftfunnel.lab.attacks.basis import Tensors
 from siftfunnel.lab.attacks.victim import Victim, at_once, to_floats
 
 CHANNEL_FLOOR, FEATURE_FLOOR = 0.3, 0.01
@@ -19,7 +20,7 @@ small because the channels of a trained funnel differ by a factor of 30."""
 
 
 @dataclass(frozen=True)
-class FeatureStatistics:
+class FeatureStatistics(Tensors):
     """What auxiliary pictures say about a victim's features.
 
     Attributes:
@@ -29,14 +30,6 @@ class FeatureStatistics:
 
     scale_CHW: Tensor
     zero_weight_CHW: Tensor
-
-    def to(self, device: torch.device) -> "FeatureStatistics":
-        """The same on another device."""
-        return FeatureStatistics(**{name: value.to(device) for name, value in self.tensors().items()})
-
-    def tensors(self) -> dict[str, Tensor]:
-        """The fields by name."""
-        return {field.name: getattr(self, field.name) for field in fields(self)}
 
     def summary(self) -> dict[str, Any]:
         """What a result says about the features."""

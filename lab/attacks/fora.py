@@ -9,26 +9,114 @@ the victim's traffic (the attack gets the features and drops the pictures), the 
 ``victim.observe`` is called on the first part alone. The stage at the cut (noise) is public, as everywhere.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, ClassVar
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional
 
 from siftfunnel.lab.attacks.attack import Access, Show
 from siftfunnel.lab.attacks.chunks import memory_advice
 from siftfunnel.lab.attacks.fingerprint import check_pictures
 from siftfunnel.lab.attacks.inverter_training import LEAST_PICTURES, doublings_of, unlifted
 from siftfunnel.lab.attacks.residual import Residual
-from siftfunnel.lab.attacks.substitute import SubstituteTask
-from siftfunnel.lab.attacks.victim import Victim, at_once, to_floats
+from siftfunnel.lab.attacks.substitute import (
+    REVERSED_SHARE,
+    SubstituteEdge,
+    build_discriminator,
+    feature_discrepancy,
+)
+from siftfunnel.lab.attacks.victim import BATCH, Victim, at_once, to_floats
 from siftfunnel.lab.data.images import seeded_parts
+from siftfunnel.lab.networks.layout import channels_last
+from siftfunnel.lab.networks.reversal import ReversedGradient
 from siftfunnel.lab.training.checkpoints import RunFolder
-from siftfunnel.lab.training.fitting import FitSettings, fit
+from siftfunnel.lab.training.fitting import FitSettings, Task, fit
 
 SUBSTITUTE = "substitute"
+
+
+class SubstituteTask(Task):
+    """What the fitting loop runs: it sees own pictures and overheard features, never a pair.
+
+    Args:
+        attack: Whose settings; a share of both kinds is held back to choose the epoch.
+        victim: Whose stage is public.
+        own_NHWC: The attacker's own pictures.
+        z_NCHW: Overheard features.
+        doublings: From the feature's side to the picture's.
+    """
+
+    def __init__(
+        self, attack: "Fora", victim: Victim, own_NHWC: Tensor, z_NCHW: Tensor, doublings: int
+    ) -> None:
+        torch.manual_seed(attack.seed)
+        self._mmd_weight = attack.mmd_weight
+        self._victim = victim
+        self.batch_size, width = attack.substitute_batch, attack.substitute_width
+        held_own, held_heard = (
+            max(2, round(len(values) * attack.held_back_share)) for values in (own_NHWC, z_NCHW)
+        )
+        own = own_NHWC.to(victim.device)
+        self._own, self._held_own = own[:-held_own], own[-held_own:]
+        self._heard, self._held_heard = z_NCHW[:-held_heard], z_NCHW[-held_heard:]
+        self._mean = torch.tensor(victim.mean, device=victim.device).view(1, -1, 1, 1)
+        self._std = torch.tensor(victim.std, device=victim.device).view(1, -1, 1, 1)
+        self.substitute = SubstituteEdge(self._heard, width, doublings)
+        self.discriminator = build_discriminator(z_NCHW.shape[1], width)
+        pair = nn.ModuleDict({"substitute": self.substitute, "discriminator": self.discriminator})
+        self.model: nn.Module = channels_last(pair.to(victim.device))
+
+    @property
+    def samples_per_epoch(self) -> int:
+        """Own pictures without those held back."""
+        return len(self._own)
+
+    def batches(self, generator: torch.Generator) -> Iterator[tuple[Tensor, Tensor]]:
+        """Own pictures, normalised, and as many overheard features, drawn independently."""
+        order = torch.randperm(len(self._own), generator=generator)
+        for part in torch.split(order, self.batch_size):
+            mirrored = torch.rand(len(part), generator=generator) < 0.5
+            images = self._own[part.to(self._own.device)]
+            images = torch.where(mirrored.to(images.device)[:, None, None, None], images.flip(2), images)
+            heard = torch.randint(len(self._heard), (len(part),), generator=generator)
+            yield self._normalised(images), self._heard[heard.to(self._heard.device)]
+
+    def _normalised(self, images_NHWC: Tensor) -> Tensor:
+        return (to_floats(images_NHWC) - self._mean) / self._std
+
+    def _transmitted(self, x_NCHW: Tensor) -> Tensor:
+        """The substitute's features after the device's stage, which is public, standardised."""
+        return self.substitute.standardise(self._victim.transmit(self.substitute(x_NCHW)))
+
+    def loss(self, batch: tuple[Tensor, Tensor]) -> tuple[Tensor, dict[str, float]]:
+        """Share w of MK-MMD and 1 - w of the discriminator's cross-entropy, reversed for the substitute."""
+        x_NCHW, heard_NCHW = batch
+        ours = self._transmitted(x_NCHW)
+        heard = self.substitute.standardise(heard_NCHW)
+        mmd = feature_discrepancy(ours, heard)
+        reversed_ours: Tensor = ReversedGradient.apply(ours, REVERSED_SHARE)  # type: ignore[no-untyped-call]
+        told = self.discriminator(torch.cat([reversed_ours, heard]))
+        truth = torch.cat([torch.zeros(len(ours), 1), torch.ones(len(heard), 1)]).to(told.device)
+        adversary = functional.binary_cross_entropy_with_logits(told, truth)
+        weight = self._mmd_weight
+        return weight * mmd + (1 - weight) * adversary, {
+            "mmd": float(mmd.detach()),
+            "discriminator": float(adversary.detach()),
+        }
+
+    def validate(self) -> dict[str, float]:
+        """MK-MMD between the two kinds held back, negated for the score."""
+        count = min(len(self._held_own), len(self._held_heard), 2 * BATCH)
+        ours = torch.cat(
+            [self._transmitted(self._normalised(p)) for p in torch.split(self._held_own[:count], BATCH)]
+        )
+        heard = self.substitute.standardise(self._held_heard[:count])
+        mmd = float(feature_discrepancy(ours, heard))
+        return {"held_back_mmd": mmd, "score": -mmd}
 
 
 @dataclass(frozen=True)
@@ -106,17 +194,7 @@ class Fora(Residual):
         self, victim: Victim, own_NHWC: Tensor, z_NCHW: Tensor, run: RunFolder
     ) -> tuple[nn.Module, dict[str, Any]]:
         """The substitute edge, frozen, and how its training went."""
-        task = SubstituteTask(
-            victim,
-            own_NHWC,
-            z_NCHW,
-            doublings_of(unlifted(victim)),
-            batch=self.substitute_batch,
-            width=self.substitute_width,
-            mmd_weight=self.mmd_weight,
-            held_back_share=self.held_back_share,
-            seed=self.seed,
-        )
+        task = SubstituteTask(self, victim, own_NHWC, z_NCHW, doublings_of(unlifted(victim)))
         schedule = FitSettings(self.substitute_epochs, self.substitute_rate, weight_decay=0.0, seed=self.seed)
         progress = fit(task, schedule, run)
         run.load_best(task.model)
@@ -127,4 +205,4 @@ class Fora(Residual):
             "seconds": round(progress.seconds, 1),
             "history": progress.history,
         }
-        return task.pair.substitute.eval().requires_grad_(False), matched
+        return task.substitute.eval().requires_grad_(False), matched

@@ -23,6 +23,7 @@ from torch import Tensor, nn
 from siftfunnel.lab.attacks.attack import Attack, Reconstruction, Show
 from siftfunnel.lab.attacks.chunks import memory_advice, require_features
 from siftfunnel.lab.attacks.fingerprint import check_pictures, tensor_digest, victim_fingerprint
+from siftfunnel.lab.attacks.tuning import psnr_N
 from siftfunnel.lab.attacks.victim import Victim, at_once, to_floats
 from siftfunnel.lab.data.images import seeded_parts
 from siftfunnel.lab.networks.decoder import cropped, doublings_between
@@ -165,12 +166,12 @@ class InverterTask(Task):
 
     def validate(self) -> dict[str, float]:
         """Mean PSNR per picture, in dB, on the pictures held back."""
-        errors: list[Tensor] = []
+        found: list[Tensor] = []
         for part in torch.split(torch.arange(len(self._held_back), device=self._device), self._at_once):
             z, x_NCHW = self._held_back.batch(part)
             guess = self.model(z.contiguous(memory_format=torch.channels_last))
-            errors.append((guess - x_NCHW).square().mean(dim=(1, 2, 3)).cpu())
-        decibels = float((-10 * torch.cat(errors).clamp_min(1e-10).log10()).mean())
+            found.append(psnr_N(guess, x_NCHW).cpu())
+        decibels = float(torch.cat(found).mean())
         return {"held_back_psnr": decibels, "score": decibels}
 
 

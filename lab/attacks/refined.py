@@ -60,10 +60,6 @@ class RefinedRMLE(RMLE):
             for weight in self.anchor_weights
         ]
 
-    def budget(self) -> dict[str, Any]:
-        """The fields as JSON values, the inverter's with its name."""
-        return {**super().budget(), "start": {"name": self.start.name, **self.start.budget()}}
-
     def fit(self, victim: Victim, auxiliary_NHWC: Tensor, folder: Path, show: Show) -> Mapping[str, Any]:
         """Fit the inverter, then choose step size and weights."""
         require_white_box(self, victim)

@@ -20,15 +20,6 @@ from siftfunnel.lab.attacks.chunks import reconstruct_in_chunks
 from siftfunnel.lab.attacks.descent import curve_iterations, require_numbers
 from siftfunnel.lab.attacks.victim import Victim
 
-ORIGINS = {
-    "learning_rate": "released code's default; the paper says 'adjusted to the best', values lost",
-    "momentum": "released code",
-    "iterations": "released code's default; lost in the paper",
-    "tv_weight": "released code's default; lost in the paper",
-    "batch": "released code",
-    "seed": "ours",
-}
-
 
 def squared_variation(x_NCHW: Tensor) -> Tensor:
     """The released code's TV: squared differences, each direction averaged over its elements, then added.
@@ -46,7 +37,16 @@ def squared_variation(x_NCHW: Tensor) -> Tensor:
 
 @dataclass(frozen=True)
 class RMLEAuthors(Attack):
-    """rMLE with the released code's settings; ``ORIGINS`` says of each where it comes from."""
+    """rMLE with the released code's settings.
+
+    Attributes:
+        learning_rate: The code's default; the paper says 'adjusted to the best', values lost.
+        momentum: The code's.
+        iterations: The code's default; lost in the paper.
+        tv_weight: The code's default; lost in the paper.
+        batch: The code's.
+        seed: Ours.
+    """
 
     learning_rate: float = 0.01
     momentum: float = 0.9

@@ -3,20 +3,12 @@
     own pictures --substitute--> z'  ~  z <-- overheard, pictures unknown
 
 Two terms make z' look like z in distribution: the multi-kernel maximum mean discrepancy (MK-MMD) and a
-discriminator that tells z from z', whose gradient reaches the substitute reversed (Ganin et al., 2016), so
-that one optimiser trains both. Features are compared in units of the overheard ones' mean and deviation.
+discriminator that tells z from z', whose gradient reaches the substitute reversed, so that one optimiser
+trains both. Features are compared in units of the overheard ones' mean and deviation.
 """
-
-from collections.abc import Iterator
-from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional
-
-from siftfunnel.lab.attacks.victim import BATCH, Victim, to_floats
-from siftfunnel.lab.networks.layout import channels_last
-from siftfunnel.lab.training.fitting import Task
 
 WIDEST, KERNELS = 4.0, 5
 """Kernel widths in units of the mean squared distance: 4, 2, 1, 1/2, 1/4."""
@@ -62,20 +54,6 @@ def feature_discrepancy(ours_NCHW: Tensor, heard_NCHW: Tensor) -> Tensor:
         z.permute(0, 2, 3, 1).flatten(0, 2)[step // 2 :: step] for z in (ours_NCHW, heard_NCHW)
     )
     return (whole + mk_mmd(ours_PC, heard_PC)) / 2
-
-
-class ReversedGradient(torch.autograd.Function):
-    """The identity, whose gradient changes its sign and is held to ``REVERSED_SHARE``."""
-
-    @staticmethod
-    def forward(ctx: Any, x: Tensor) -> Tensor:
-        """The input as it is."""
-        return x.view_as(x)
-
-    @staticmethod
-    def backward(ctx: Any, *gradients: Tensor) -> Tensor:
-        """The gradient, reversed and shortened."""
-        return -REVERSED_SHARE * gradients[0]
 
 
 class SubstituteEdge(nn.Module):
@@ -131,104 +109,3 @@ def build_discriminator(channels: int, width: int) -> nn.Sequential:
         nn.Flatten(),
         nn.Linear(4 * width, 1),
     )
-
-
-class Pair(nn.Module):
-    """Substitute and discriminator, trained together."""
-
-    def __init__(self, substitute: SubstituteEdge, discriminator: nn.Module) -> None:
-        super().__init__()
-        self.substitute = substitute
-        self.discriminator = discriminator
-
-
-class SubstituteTask(Task):
-    """What the fitting loop runs: it sees own pictures and overheard features, never a pair.
-
-    Args:
-        victim: Whose stage is public.
-        own_NHWC: The attacker's own pictures.
-        z_NCHW: Overheard features.
-        doublings: From the feature's side to the picture's.
-        batch: Own pictures, and as many overheard features, per step.
-        width: Channels of the substitute's hidden blocks and of the discriminator.
-        mmd_weight: Share of MK-MMD in the loss; the rest is the discriminator's.
-        held_back_share: Share of both kinds that chooses the epoch.
-        seed: Of everything random.
-    """
-
-    def __init__(
-        self,
-        victim: Victim,
-        own_NHWC: Tensor,
-        z_NCHW: Tensor,
-        doublings: int,
-        *,
-        batch: int,
-        width: int,
-        mmd_weight: float,
-        held_back_share: float,
-        seed: int,
-    ) -> None:
-        torch.manual_seed(seed)
-        self._mmd_weight = mmd_weight
-        self._victim = victim
-        self.batch_size = batch
-        held_own = max(2, round(len(own_NHWC) * held_back_share))
-        held_heard = max(2, round(len(z_NCHW) * held_back_share))
-        own = own_NHWC.to(victim.device)
-        self._own, self._held_own = own[:-held_own], own[-held_own:]
-        self._heard, self._held_heard = z_NCHW[:-held_heard], z_NCHW[-held_heard:]
-        self._mean = torch.tensor(victim.mean, device=victim.device).view(1, -1, 1, 1)
-        self._std = torch.tensor(victim.std, device=victim.device).view(1, -1, 1, 1)
-        substitute = SubstituteEdge(self._heard, width, doublings)
-        self.pair = Pair(substitute, build_discriminator(z_NCHW.shape[1], width))
-        self.model: nn.Module = channels_last(self.pair.to(victim.device))
-
-    @property
-    def samples_per_epoch(self) -> int:
-        """Own pictures without those held back."""
-        return len(self._own)
-
-    def batches(self, generator: torch.Generator) -> Iterator[tuple[Tensor, Tensor]]:
-        """Own pictures, normalised, and as many overheard features, drawn independently."""
-        order = torch.randperm(len(self._own), generator=generator)
-        for part in torch.split(order, self.batch_size):
-            mirrored = torch.rand(len(part), generator=generator) < 0.5
-            images = self._own[part.to(self._own.device)]
-            images = torch.where(mirrored.to(images.device)[:, None, None, None], images.flip(2), images)
-            heard = torch.randint(len(self._heard), (len(part),), generator=generator)
-            yield self._normalised(images), self._heard[heard.to(self._heard.device)]
-
-    def _normalised(self, images_NHWC: Tensor) -> Tensor:
-        return (to_floats(images_NHWC) - self._mean) / self._std
-
-    def _transmitted(self, x_NCHW: Tensor) -> Tensor:
-        """The substitute's features after the device's stage, which is public, standardised."""
-        return self.pair.substitute.standardise(self._victim.transmit(self.pair.substitute(x_NCHW)))
-
-    def loss(self, batch: tuple[Tensor, Tensor]) -> tuple[Tensor, dict[str, float]]:
-        """Share w of MK-MMD and 1 - w of the discriminator's cross-entropy, reversed for the substitute."""
-        x_NCHW, heard_NCHW = batch
-        ours = self._transmitted(x_NCHW)
-        heard = self.pair.substitute.standardise(heard_NCHW)
-        mmd = feature_discrepancy(ours, heard)
-        reversed_ours: Tensor = ReversedGradient.apply(ours)  # type: ignore[no-untyped-call]
-        told = self.pair.discriminator(torch.cat([reversed_ours, heard]))
-        truth = torch.cat([torch.zeros(len(ours), 1), torch.ones(len(heard), 1)]).to(told.device)
-        adversary = functional.binary_cross_entropy_with_logits(told, truth)
-        weight = self._mmd_weight
-        return weight * mmd + (1 - weight) * adversary, {
-            "mmd": float(mmd.detach()),
-            "discriminator": float(adversary.detach()),
-        }
-
-    def validate(self) -> dict[str, float]:
-        """MK-MMD between the two kinds held back, negated for the score."""
-        count = min(len(self._held_own), len(self._held_heard), 2 * BATCH)
-        ours = torch.cat(
-            [self._transmitted(self._normalised(p)) for p in torch.split(self._held_own[:count], BATCH)]
-        )
-        heard = self.pair.substitute.standardise(self._held_heard[:count])
-        mmd = float(feature_discrepancy(ours, heard))
-        return {"held_back_mmd": mmd, "score": -mmd}

@@ -54,37 +54,6 @@ class FeatureUNet(nn.Module):
         return h
 
 
-def build_unet(
-    mean_C: Tensor,
-    std_C: Tensor,
-    doublings: int,
-    *,
-    widths: tuple[int, ...],
-    tail: tuple[int, ...],
-    blocks: int,
-    is_point: bool = False,
-) -> nn.Sequential:
-    """The inverter for features with these statistics.
-
-    Args:
-        mean_C: Mean of each of the feature's channels.
-        std_C: Standard deviation of each.
-        doublings: The picture's side is the feature's times ``2 ** doublings``.
-        widths: Channels at the feature's side and at each halving of it.
-        tail: Channels after each doubling; the last repeats.
-        blocks: Residual blocks of every level, one after each doubling.
-        is_point: Whether the feature has one place only; see ``stem``.
-    """
-    first, doublings = stem(len(mean_C), widths[0], doublings, is_point=is_point)
-    layers: list[nn.Module] = [Standardise(mean_C, std_C), *first, FeatureUNet(widths, blocks)]
-    width = widths[0]
-    for level in range(doublings):
-        wider = tail[min(level, len(tail) - 1)]
-        layers += [upsample(width, wider), residual_block(wider)]
-        width = wider
-    return channels_last(nn.Sequential(*layers, nn.Conv2d(width, 3, kernel_size=3, padding=1), nn.Sigmoid()))
-
-
 @dataclass(frozen=True)
 class UNet(TrainedInverter):
     """The larger inverter: 2.4 million parameters on 64 channels, five times the residual one's.
@@ -118,16 +87,17 @@ class UNet(TrainedInverter):
             raise ValueError(f"{self.name}: widths and tail must not be empty, and ssim_weight lie in [0, 1]")
 
     def build(self, victim: Victim, mean_C: Tensor, std_C: Tensor) -> nn.Module:
-        """The U-Net at the victim's factor."""
-        return build_unet(
-            mean_C,
-            std_C,
-            doublings_of(victim),
-            widths=tuple(self.widths),
-            tail=tuple(self.tail),
-            blocks=self.blocks,
-            is_point=is_point(victim),
-        )
+        """The U-Net at the victim's factor, and a residual block after each doubling to the picture."""
+        width = self.widths[0]
+        first, doublings = stem(len(mean_C), width, doublings_of(victim), is_point=is_point(victim))
+        unet = FeatureUNet(tuple(self.widths), self.blocks)
+        layers: list[nn.Module] = [Standardise(mean_C, std_C), *first, unet]
+        for level in range(doublings):
+            wider = self.tail[min(level, len(self.tail) - 1)]
+            layers += [upsample(width, wider), residual_block(wider)]
+            width = wider
+        last = nn.Conv2d(width, 3, kernel_size=3, padding=1)
+        return channels_last(nn.Sequential(*layers, last, nn.Sigmoid()))
 
     def loss(self, guess_NCHW: Tensor, x_NCHW: Tensor) -> tuple[Tensor, float]:
         """(1 - w) L1 + w (1 - SSIM)."""

@@ -101,9 +101,4 @@ def load_celeba(data: Path | None, cache: Path | None, size: int | None = None) 
     validation = (len(images) - test - auxiliary) // 10
     train = len(images) - test - auxiliary - validation
     parts = seeded_parts(len(images), (train, validation, test, auxiliary), SPLIT_SEED)
-    return Splits(
-        train=images.take(parts[0]),
-        validation=images.take(parts[1]),
-        test=images.take(parts[2]),
-        auxiliary=images.take(parts[3]),
-    )
+    return Splits.of(images.take(part) for part in parts)

@@ -58,10 +58,7 @@ def _names(source: Path) -> list[str]:
 
 def split_films(films: ImageSet, groups_N: NDArray[np.int64], seed: int = SPLIT_SEED) -> Splits:
     """Cut films by group into train, validation, test and auxiliary, 60 : 6.7 : 16.7 : 16.7 of each class."""
-    train, validation, test, auxiliary = (
-        films.take(part) for part in grouped_parts(films.labels, groups_N, SHARES, seed)
-    )
-    return Splits(train, validation, test, auxiliary)
+    return Splits.of(films.take(part) for part in grouped_parts(films.labels, groups_N, SHARES, seed))
 
 
 def load_chest(data: Path | None, cache: Path | None, size: int | None = None) -> Splits:

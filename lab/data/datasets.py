@@ -1,7 +1,6 @@
 """The data sets that recipes name, each cut into the four parts of ``Splits``."""
 
 from collections.abc import Callable
-from dataclasses import replace
 from pathlib import Path
 
 from siftfunnel.lab.data.celeba import load_celeba
@@ -10,7 +9,7 @@ from siftfunnel.lab.data.cifar10 import load_cifar10, load_cifar10_npz
 from siftfunnel.lab.data.drawnfaces import load_drawnfaces
 from siftfunnel.lab.data.faces import load_faces, load_faces_other_domain
 from siftfunnel.lab.data.facescrub import load_facescrub
-from siftfunnel.lab.data.images import DataError, Splits
+from siftfunnel.lab.data.images import DataError, ImageSet, Splits
 
 DATASETS: dict[str, Callable[[Path | None, Path | None, int | None], Splits]] = {
     "cifar10": load_cifar10,
@@ -45,13 +44,7 @@ def load_splits(
         raise DataError(f"unknown data set {dataset!r}; known: {', '.join(sorted(DATASETS))}")
     splits = DATASETS[dataset](data, cache, size)
     check_usable(splits, dataset)
-    return replace(
-        splits,
-        train=splits.train.in_fair_order(),
-        validation=splits.validation.in_fair_order(),
-        test=splits.test.in_fair_order(),
-        auxiliary=splits.auxiliary.in_fair_order(),
-    )
+    return splits.each(ImageSet.in_fair_order)
 
 
 def check_usable(splits: Splits, dataset: str) -> None:

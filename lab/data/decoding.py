@@ -20,10 +20,11 @@ def decode_rgb(data: bytes, source: str) -> NDArray[np.uint8]:
     try:
         return np.array(open_image(data))
     except ImageError as error:
-        raise DataError(f"{source}: {_reason(error)}") from error
+        raise DataError(f"{source}: {reason(error)}") from error
 
 
-def _reason(error: Exception) -> str:
+def reason(error: Exception) -> str:
+    """Why a picture was not read, where it is named already."""
     return str(error).removeprefix("picture: ")
 
 
@@ -86,7 +87,7 @@ def decode_pictures(
             image = open_image(picture.read())
             found = fit_square(image if cut is None else cut(image), size)
         except (ImageError, OSError) as error:
-            failures.append(f"{picture.where} ({_reason(error)})")
+            failures.append(f"{picture.where} ({reason(error)})")
             continue
         if pixels is None:
             pixels = np.empty((len(pictures), *found.shape), dtype=np.uint8)

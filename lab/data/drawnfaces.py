@@ -27,11 +27,11 @@ def load_drawnfaces(data: Path | None, cache: Path | None, size: int | None = No
         return ImageSet(*draw_auxiliary(STRANGERS, PICTURES_PER_STRANGER, FACES_SEED), names)
 
     def cached(name: str, draw: Callable[[], ImageSet]) -> ImageSet:
-        place = None if cache is None else cache / f"drawnfaces-{name}"
+        stored = cache and cache / f"drawnfaces-{name}"
         if size is None:
-            return through_cache(place, draw)
-        sized = None if cache is None else cache / f"drawnfaces-{name}-{size}"
-        return through_cache(sized, lambda: resized(through_cache(place, draw), size))
+            return through_cache(stored, draw)
+        sized = cache and cache / f"drawnfaces-{name}-{size}"
+        return through_cache(sized, lambda: resized(through_cache(stored, draw), size))
 
     return Splits(
         train=cached("train", lambda: target("train", 150)),

@@ -5,6 +5,7 @@ The readers are in ``siftfunnel.lab.data``, the list of all data sets in ``siftf
 """
 
 import hashlib
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from itertools import pairwise
 from typing import Any
@@ -106,12 +107,17 @@ class Splits:
 
     def parts(self) -> dict[str, ImageSet]:
         """The four parts by name."""
-        return {
-            "train": self.train,
-            "validation": self.validation,
-            "test": self.test,
-            "auxiliary": self.auxiliary,
-        }
+        return {name: getattr(self, name) for name in ("train", "validation", "test", "auxiliary")}
+
+    def each(self, change: Callable[[ImageSet], ImageSet]) -> "Splits":
+        """The same with every part changed."""
+        return Splits.of((change(part) for part in self.parts().values()), self.notes)
+
+    @classmethod
+    def of(cls, parts: Iterable[ImageSet], notes: tuple[str, ...] = ()) -> "Splits":
+        """From the four parts in their order."""
+        train, validation, test, auxiliary = parts
+        return cls(train, validation, test, auxiliary, notes)
 
     def sizes(self) -> dict[str, int]:
         """Number of pictures per split, for provenance."""
@@ -125,13 +131,7 @@ class Splits:
         }
         return {**parts, "notes": list(self.notes)}
 
-    def limited(
-        self,
-        train: int | None = None,
-        validation: int | None = None,
-        test: int | None = None,
-        auxiliary: int | None = None,
-    ) -> "Splits":
+    def limited(self, **most: int | None) -> "Splits":
         """The same parts with at most so many pictures each, for small profiles; None keeps a part whole.
 
         The choice is ``evenly_spread``: it depends on nothing but the part and the number.
@@ -139,13 +139,8 @@ class Splits:
         Raises:
             DataError: a number below 1.
         """
-        return Splits(
-            self.train.spread(train),
-            self.validation.spread(validation),
-            self.test.spread(test),
-            self.auxiliary.spread(auxiliary),
-            self.notes,
-        )
+        parts = self.parts()
+        return Splits.of((part.spread(most.get(name)) for name, part in parts.items()), self.notes)
 
 
 def evenly_spread(labels_N: NDArray[np.int64], count: int) -> NDArray[np.int64]:

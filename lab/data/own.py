@@ -8,16 +8,18 @@ an attacker who owns an attacked picture in another coding would say nothing of 
 """
 
 import hashlib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Generic, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
 from siftfunnel.lab.data.archives import StoredPicture, open_pictures
+from siftfunnel.lab.data.decoding import reason
 from siftfunnel.lab.data.images import DataError, ImageSet
 from siftfunnel.shared.pictures import ImageError
 from siftfunnel.shared.preprocess import InputSpec, prepare
@@ -30,6 +32,7 @@ NOBODY = ("picture",)
 _THUMBNAIL, _ALIKE_LEVELS = 16, 6.0
 _ROWS_AT_ONCE = 512
 _NAMED = 3
+Image_ = TypeVar("Image_")
 
 
 @dataclass(frozen=True)
@@ -78,8 +81,9 @@ def load_own(
                 f"{place}: no pictures in it, by the ends of their names; give a folder or a tar of them"
             )
         room = max(attacker + attacked, min(MOST_PICTURES, MOST_BYTES // (3 * spec.height * spec.width)))
-        chosen = _at_most(stored, room)
-        pixels, found, failures = _prepared(chosen, spec, labels)
+        chosen = at_most(stored, room)
+        read = read_each(chosen, lambda data: prepare(data, spec).pixels_HWC, labels)
+    pixels, found, failures = read.images, read.labels, read.skipped
     notes = (
         []
         if len(chosen) == len(stored)
@@ -123,26 +127,46 @@ def stored_pictures(place: Path) -> Iterator[list[StoredPicture]]:
         yield [replace(each, where=each.file) for each in pictures]
 
 
-def _at_most(stored: Sequence[StoredPicture], count: int) -> list[StoredPicture]:
+def at_most(stored: Sequence[StoredPicture], count: int) -> list[StoredPicture]:
     """``count`` of the files, evenly spread over their names."""
     if len(stored) <= count:
         return list(stored)
     return [stored[index * len(stored) // count] for index in range(count)]
 
 
-def _prepared(
-    stored: Sequence[StoredPicture], spec: InputSpec, table: Mapping[str, str] | None
-) -> tuple[list[NDArray[np.uint8]], list[str], list[str]]:
-    """Pixels and labels of the pictures that can be read, and what is wrong with the others."""
-    pixels, labels, failures = [], [], []
+@dataclass(frozen=True)
+class Read(Generic[Image_]):
+    """Pictures that were read.
+
+    Attributes:
+        images: What was made of each.
+        names: Of their files.
+        labels: Of their folders or of a table; empty where a picture has none.
+        skipped: What could not be read, with why.
+    """
+
+    images: tuple[Image_, ...]
+    names: tuple[str, ...]
+    labels: tuple[str, ...]
+    skipped: tuple[str, ...]
+
+
+def read_each(
+    stored: Sequence[StoredPicture], make: Callable[[bytes], Image_], table: Mapping[str, str] | None
+) -> Read[Image_]:
+    """The pictures of which something can be made, with the labels that a table or their folders give."""
+    found: list[tuple[Image_, StoredPicture]] = []
+    skipped = []
     for picture in stored:
         try:
-            pixels.append(prepare(picture.read(), spec).pixels_HWC)
+            found.append((make(picture.read()), picture))
         except (ImageError, OSError) as error:
-            failures.append(f"{picture.where}: {str(error).removeprefix('picture: ')}")
-            continue
-        labels.append(picture.label if table is None else table.get(picture.where, ""))
-    return pixels, labels, failures
+            skipped.append(f"{picture.where}: {reason(error)}")
+    names = tuple(picture.where for _, picture in found)
+    labels = tuple(picture.label for _, picture in found)
+    if table is not None:
+        labels = tuple(table.get(name, "") for name in names)
+    return Read(tuple(image for image, _ in found), names, labels, tuple(skipped))
 
 
 def _distinct(pixels: Sequence[NDArray[np.uint8]]) -> tuple[list[int], list[str]]:

@@ -10,7 +10,7 @@ with fresh noise from the operating system, as the cloud receives them.
 import io
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -26,7 +26,7 @@ from siftfunnel.lab.device import DeviceModel
 from siftfunnel.lab.graphs.folding import folded_copy, round_to_half
 from siftfunnel.lab.graphs.writing import write_onnx
 from siftfunnel.lab.networks.split import SplitNetwork, count_parameters
-from siftfunnel.lab.onnx_runner import Runner
+from siftfunnel.lab.onnx_runner import Runner, relative_difference
 from siftfunnel.lab.provenance import provenance
 from siftfunnel.lab.training.checkpoints import BEST, RUN
 from siftfunnel.lab.training.classifier import evaluate_logits, input_spec
@@ -86,8 +86,8 @@ def verify(exported: ExportedNetwork, x_NCHW: NDArray[np.float32]) -> dict[str, 
     feature = Runner(exported.edge_onnx).first(x_NCHW)
     logits = Runner(exported.cloud_onnx).first(feature)
     differences = {
-        "feature": _relative_difference(feature, expected_feature.numpy()),
-        "logits": _relative_difference(logits, expected_logits),
+        "feature": relative_difference(feature, expected_feature.numpy()),
+        "logits": relative_difference(logits, expected_logits),
     }
     for what, difference in differences.items():
         if not difference <= RELATIVE_TOLERANCE:
@@ -99,10 +99,6 @@ def verify(exported: ExportedNetwork, x_NCHW: NDArray[np.float32]) -> dict[str, 
     if changed:
         raise ExportError(f"{changed} of {len(logits)} answers differ from PyTorch's; nothing was written")
     return differences
-
-
-def _relative_difference(value: NDArray[np.float32], expected: NDArray[np.float32]) -> float:
-    return float(np.abs(value - expected).max() / np.abs(expected).max())
 
 
 def accuracy(logits: NDArray[np.float32], labels: NDArray[np.int64]) -> float:
@@ -229,7 +225,7 @@ def export_run(
     validation_features = edge(normalise(splits.validation.images_NHWC, spec))
     manifest = _manifest(name, recipe, network, splits.train.classes, validation_features)
     on_validation = measure_codecs(manifest, cloud, validation_features, splits.validation.labels)
-    manifest = _with_default(manifest, choose_default(on_validation))
+    manifest = replace(manifest, default_codec=choose_default(on_validation))
     position = [codec.name for codec in manifest.codecs].index(manifest.default_codec)
     recipe.defence.use_codec(network, position)
 
@@ -262,10 +258,6 @@ def export_run(
     files = {"edge.onnx": exported.edge_onnx, "cloud.onnx": exported.cloud_onnx}
     check_halves(manifest, files)
     return write_bundle(out, manifest, files, report)
-
-
-def _with_default(manifest: Manifest, codec: str) -> Manifest:
-    return Manifest(**{**vars(manifest), "default_codec": codec})
 
 
 def _distance_correlation(

@@ -5,7 +5,7 @@ from collections.abc import Callable
 import numpy as np
 from PIL import Image
 
-from siftfunnel.lab.faces.canvas import Canvas, ellipse
+from siftfunnel.lab.faces.canvas import BLUNT, Canvas, ellipse
 from siftfunnel.lab.faces.palette import Colour, jittered, mix, scaled
 
 PAIRS: tuple[tuple[Colour, Colour], ...] = (
@@ -37,9 +37,8 @@ def draw_backdrop(canvas: Canvas, rng: np.random.Generator) -> None:
 def _gradient(canvas: Canvas, rng: np.random.Generator, first: Colour, second: Colour) -> None:
     angle, size = rng.uniform(0, 2 * np.pi), canvas.size
     steps = (np.arange(size) + 0.5) / size - 0.5
-    along = np.clip(0.5 + 0.8 * (steps[None, :] * np.cos(angle) + steps[:, None] * np.sin(angle)), 0, 1)[
-        ..., None
-    ]
+    slope = steps[None, :] * np.cos(angle) + steps[:, None] * np.sin(angle)
+    along = np.clip(0.5 + 0.8 * slope, 0, 1)[..., None]
     blend = np.array(first) * (1 - along) + np.array(second) * along
     image = Image.fromarray(np.round(blend).astype(np.uint8))
     canvas.image.paste(image.resize((canvas.side, canvas.side), Image.Resampling.BILINEAR))
@@ -65,17 +64,14 @@ def _stripes(canvas: Canvas, rng: np.random.Generator, first: Colour, second: Co
     for i in range(-8, 16):
         x = i * step
         line = np.array(((x, 0.0), (x + slope * canvas.side, 1.0 * canvas.side)))
-        canvas.stroke(line, 0.45 * step, tint, 0.5, (1.0, 1.0))
+        canvas.stroke(line, 0.45 * step, tint, 0.5, BLUNT)
 
 
 def _sun(canvas: Canvas, rng: np.random.Generator, first: Colour, second: Colour) -> None:
     x, y = rng.uniform(0.3, 0.7) * canvas.side, rng.uniform(0.32, 0.55) * canvas.side
     for radius, amount in ((0.50, 0.25), (0.42, 0.4), (0.34, 0.6)):
-        canvas.fill(
-            ellipse((x, y), (radius * canvas.side, radius * canvas.side), 48),
-            mix(second, (255, 246, 226), amount),
-            0.7,
-        )
+        disc = ellipse((x, y), (radius * canvas.side, radius * canvas.side), 48)
+        canvas.fill(disc, mix(second, (255, 246, 226), amount), 0.7)
 
 
 def _hills(canvas: Canvas, rng: np.random.Generator, first: Colour, second: Colour) -> None:
@@ -102,14 +98,9 @@ def _window(canvas: Canvas, rng: np.random.Generator, first: Colour, second: Col
     canvas.fill(pane * canvas.side, mix(second, (226, 242, 255), 0.75))
     frame = scaled(first, 0.62)
     for start, stop in ((0, 1), (1, 2), (2, 3), (3, 0)):
-        canvas.stroke(pane[[start, stop]] * canvas.side, 0.035 * canvas.side, frame, 1.0, (1.0, 1.0))
-    canvas.stroke(
-        np.array(((left + 0.21, top), (left + 0.21, top + 0.62))) * canvas.side,
-        0.025 * canvas.side,
-        frame,
-        1.0,
-        (1.0, 1.0),
-    )
+        canvas.stroke(pane[[start, stop]] * canvas.side, 0.035 * canvas.side, frame, 1.0, BLUNT)
+    bar = np.array(((left + 0.21, top), (left + 0.21, top + 0.62)))
+    canvas.stroke(bar * canvas.side, 0.025 * canvas.side, frame, 1.0, BLUNT)
 
 
 def _leaves(canvas: Canvas, rng: np.random.Generator, first: Colour, second: Colour) -> None:

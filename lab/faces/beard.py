@@ -26,13 +26,8 @@ def draw_beard(
         edge = np.concatenate((half, (half * (-1.0, 1.0))[-2::-1], inner * (-1.0, 1.0), inner[-2::-1]))
         outline = closed_curve(pose.on_face(edge, 0.02))
         if person.beard == "stubble":
-            canvas.glow(
-                outline,
-                0.05 * pose.unit,
-                mix(scaled(colour, 0.9), person.skin, 0.35),
-                0.42,
-                canvas.mask(face),
-            )
+            tint = mix(scaled(colour, 0.9), person.skin, 0.35)
+            canvas.glow(outline, 0.05, tint, 0.42, canvas.mask(face))
             return
         if person.beard == "long":
             chin = ellipse((0.0, 0.95 + drop), (0.62 * person.width, 0.46), 24)
@@ -47,10 +42,9 @@ def draw_beard(
         canvas.fill(curled(closed_curve(pose.on_face(patch, 0.1)), 0.015 * pose.unit, 1), colour, 0.94)
     y, wide = person.mouth_height - 0.075, person.mouth_width * 1.12
     for side in (-1.0, 1.0):
-        lip = np.array(
-            ((0.0, y - 0.03), (side * 0.4 * wide, y - 0.03), (side * wide, y + 0.05 - 0.06 * take.smile))
-        )
-        canvas.stroke(open_curve(pose.on_face(lip, 0.08)), 0.12 * pose.unit, colour, 0.97, (0.7, 0.2))
+        end = (side * wide, y + 0.05 - 0.06 * take.smile)
+        lip = pose.on_face(((0.0, y - 0.03), (side * 0.4 * wide, y - 0.03), end), 0.08)
+        canvas.stroke(open_curve(lip), 0.12, colour, 0.97, (0.7, 0.2))
 
 
 def _grown(face: Points, pose: Pose) -> Points:
@@ -62,10 +56,5 @@ def _draw_whiskers(canvas: Canvas, person: Identity, pose: Pose) -> None:
     rng = np.random.default_rng(person.seed + 3)
     for i in range(16):
         x, y = rng.uniform(-0.75, 0.75) * person.width, rng.uniform(0.78, 0.98)
-        line = np.array(((x, y), (0.93 * x, y + 0.12)))
-        canvas.stroke(
-            pose.on_face(line, 0.02),
-            0.035 * pose.unit,
-            bright(person.beard_colour) if i % 2 else dark(person.beard_colour),
-            0.45,
-        )
+        tint = bright(person.beard_colour) if i % 2 else dark(person.beard_colour)
+        canvas.stroke(pose.on_face(((x, y), (0.93 * x, y + 0.12)), 0.02), 0.035, tint, 0.45)

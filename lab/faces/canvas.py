@@ -17,6 +17,8 @@ from siftfunnel.lab.faces.palette import Colour
 Points = NDArray[np.float64]
 
 OVERSAMPLING = 4
+BLUNT = (1.0, 1.0)
+"""Of a stroke that is as wide at its ends as in its middle."""
 _SAMPLES = 6
 
 _T = np.arange(_SAMPLES)[:, None] / _SAMPLES
@@ -66,9 +68,8 @@ def ribbon(line: Points, width: float, taper: tuple[float, float] = (0.0, 0.0)) 
 def spike(line: Points, width: float) -> Points:
     """Outline a lock of hair along a line: as wide as given at its root, pointed at its end."""
     steps = np.gradient(line, axis=0)
-    normals = np.stack((-steps[:, 1], steps[:, 0]), axis=1) / (
-        np.hypot(steps[:, 0], steps[:, 1])[:, None] + 1e-9
-    )
+    length = np.hypot(steps[:, 0], steps[:, 1])[:, None] + 1e-9
+    normals = np.stack((-steps[:, 1], steps[:, 0]), axis=1) / length
     t = np.linspace(0.0, 1.0, len(line))
     offset = normals * (0.5 * width * (1 - t**1.6))[:, None]
     return np.concatenate((line + offset, (line - offset)[::-1]))
@@ -87,10 +88,13 @@ class Canvas:
 
     Args:
         size: side of the finished picture in pixels.
+
+    Attributes:
+        unit: canvas pixels in which widths, radii and blurs are told; a head unit once a head is drawn.
     """
 
     def __init__(self, size: int) -> None:
-        self.size = size
+        self.size, self.unit = size, 1.0
         self.side = size * OVERSAMPLING
         self.image = Image.new("RGB", (self.side, self.side))
         self._pen = ImageDraw.Draw(self.image, "RGBA")
@@ -107,8 +111,14 @@ class Canvas:
         alpha: float = 1.0,
         taper: tuple[float, float] = (0.0, 0.0),
     ) -> None:
-        """Draw a tapered brush stroke of a width in canvas pixels along a line."""
-        self.fill(ribbon(line, width, taper), colour, alpha)
+        """Draw a tapered brush stroke of a width in units along a line."""
+        self.fill(ribbon(line, width * self.unit, taper), colour, alpha)
+
+    def dot(
+        self, at: Points, wide: float, tall: float, colour: Colour, alpha: float = 1.0, n: int = 24
+    ) -> None:
+        """Fill an ellipse of ``n`` corners around a point, its radii in units."""
+        self.fill(ellipse((at[0], at[1]), (wide * self.unit, tall * self.unit), n), colour, alpha)
 
     def mask(self, *outlines: Points) -> Image.Image:
         """The union of polygons as a full-size 8-bit mask."""
@@ -132,14 +142,12 @@ class Canvas:
         alpha: float = 1.0,
         within: Image.Image | None = None,
     ) -> None:
-        """Fill a polygon with edges soft over ``blur`` canvas pixels, shown only inside a mask."""
+        """Fill a polygon with edges soft over ``blur`` units, shown only inside a mask."""
+        blur *= self.unit
         reach = 2.5 * blur
-        left, top = (
-            np.floor((outline.min(axis=0) - reach) / OVERSAMPLING).astype(int).clip(0, self.size).tolist()
-        )
-        right, bottom = (
-            np.ceil((outline.max(axis=0) + reach) / OVERSAMPLING).astype(int).clip(0, self.size).tolist()
-        )
+        near, far = ((outline.min(axis=0) - reach), (outline.max(axis=0) + reach))
+        left, top = np.floor(near / OVERSAMPLING).astype(int).clip(0, self.size).tolist()
+        right, bottom = np.ceil(far / OVERSAMPLING).astype(int).clip(0, self.size).tolist()
         if left >= right or top >= bottom:
             return
         low = Image.new("L", (right - left, bottom - top))

@@ -35,7 +35,7 @@ def draw_back_hair(canvas: Canvas, person: Identity, pose: Pose, take: Take, sha
             other = open_curve(pose.on_outline(mirrored[:-1] * (share, 1.0), -0.22))
             tint = bright(colour) if i % 2 else dark(colour)
             for strand in (line, other):
-                canvas.stroke(strand, 0.04 * pose.unit, tint, 0.4)
+                canvas.stroke(strand, 0.04, tint, 0.4)
 
 
 def _draw_knot(canvas: Canvas, person: Identity, pose: Pose, take: Take, style: HairStyle) -> None:
@@ -51,10 +51,9 @@ def _draw_knot(canvas: Canvas, person: Identity, pose: Pose, take: Take, style: 
         outline = curled(outline, (0.05 if style.extra == "puffs" else 0.0) * pose.unit, person.seed)
         canvas.fill(outline, scaled(colour, 0.86))
         for i, share in enumerate((0.75, 0.5, 0.25)):
-            arc = pose.on_outline(
-                ellipse(centre, (radii[0] * share, radii[1] * (0.4 + 0.6 * share)), 36)[16:34], -0.3
-            )
-            canvas.stroke(arc, 0.05 * pose.unit, bright(colour) if i % 2 == 0 else dark(colour), 0.5)
+            ring = ellipse(centre, (radii[0] * share, radii[1] * (0.4 + 0.6 * share)), 36)
+            arc = pose.on_outline(ring[16:34], -0.3)
+            canvas.stroke(arc, 0.05, bright(colour) if i % 2 == 0 else dark(colour), 0.5)
 
 
 def _draw_braids(canvas: Canvas, person: Identity, pose: Pose, take: Take) -> None:
@@ -65,8 +64,8 @@ def _draw_braids(canvas: Canvas, person: Identity, pose: Pose, take: Take) -> No
             x = side * (person.width * 1.08 + 0.03 * i) + 0.02 * i * take.hair_sway
             bead = pose.on_outline(ellipse((x, 0.28 + 0.2 * i), (0.14 - 0.004 * i, 0.13), 14), -0.05)
             canvas.fill(bead, colour if i % 2 else scaled(colour, 0.86))
-            canvas.stroke(bead[7:13], 0.045 * pose.unit, bright(colour), 0.55)
-            canvas.stroke(bead[1:7], 0.045 * pose.unit, dark(colour), 0.6)
+            canvas.stroke(bead[7:13], 0.045, bright(colour), 0.55)
+            canvas.stroke(bead[1:7], 0.045, dark(colour), 0.6)
 
 
 def draw_front_hair(
@@ -83,7 +82,7 @@ def draw_front_hair(
     outline = curled(np.concatenate((outer, inner[::-1])), style.curl * pose.unit, person.seed)
     if style.alpha == 1.0:
         drop = outline + np.array((0.02, 0.07)) * pose.unit
-        canvas.glow(drop, 0.04 * pose.unit, shadow_of(person.skin, 1.2), 0.6, face)
+        canvas.glow(drop, 0.04, shadow_of(person.skin, 1.2), 0.6, face)
     mask = canvas.mask(outline)
     if style.alpha < 1.0:
         mask = mask.point([round(i * style.alpha) for i in range(256)])
@@ -128,11 +127,11 @@ def _draw_scarf(
     outer = pose.on_outline(ring, 0.06)
     band = np.concatenate((outer, outer[:1], hole[:1], hole[::-1]))
     drop = np.array((0.0, 0.05 * pose.unit))
-    canvas.glow(band + drop, 0.05 * pose.unit, shadow_of(person.skin, 1.2), 0.6, face)
+    canvas.glow(band + drop, 0.05, shadow_of(person.skin, 1.2), 0.6, face)
     mask = canvas.mask(band)
     canvas.paint(mask, cloth)
     canvas.tone(shades[0], dark(cloth), mask)
     canvas.tone(shades[1], bright(cloth), mask)
     for i, share in enumerate((0.25, 0.55, 0.8)):
         fold = (outer * (1 - share) + hole * share)[14:29]
-        canvas.stroke(fold, 0.05 * pose.unit, dark(cloth) if i % 2 == 0 else bright(cloth), 0.5)
+        canvas.stroke(fold, 0.05, dark(cloth) if i % 2 == 0 else bright(cloth), 0.5)

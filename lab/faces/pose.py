@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 from siftfunnel.lab.faces.canvas import OVERSAMPLING, Points
 
@@ -88,21 +89,22 @@ class Pose:
         self._body = self.side * np.array((0.5 + 0.7 * take.shift[0], 0.515 + take.shift[1]))
         self._body_turn = self.unit * np.array(((1.0, 0.25 * sin), (-0.0, 1.0)))
 
-    def on_face(self, points: Points, lift: float | Points = 0.0) -> Points:
+    def on_face(self, places: ArrayLike, lift: ArrayLike = 0.0) -> Points:
         """Points on the face's curved surface, raised by ``lift`` towards the viewer: (N, 2) pixels."""
+        points = np.asarray(places)
         x, y = points[:, 0], points[:, 1]
-        depth = 0.62 * np.sqrt(np.maximum(1 - (x / 0.88) ** 2 - (y / 1.25) ** 2, 0.0)) + lift
+        depth = 0.62 * np.sqrt(np.maximum(1 - (x / 0.88) ** 2 - (y / 1.25) ** 2, 0.0)) + np.asarray(lift)
         turned = points * self._foreshortening + depth[:, None] * self._parallax
         return np.asarray(turned @ self._turn + self._centre)
 
-    def on_outline(self, points: Points, lift: float | Points = 0.0) -> Points:
+    def on_outline(self, places: ArrayLike, lift: ArrayLike = 0.0) -> Points:
         """Points of the silhouette, which a turn does not foreshorten: (N, 2) pixels."""
-        turned = points + np.asarray(lift)[..., None] * self._parallax
+        turned = np.asarray(places) + np.asarray(lift)[..., None] * self._parallax
         return np.asarray(turned @ self._turn + self._centre)
 
-    def on_body(self, points: Points) -> Points:
+    def on_body(self, places: ArrayLike) -> Points:
         """Points of neck and shoulders, which follow the head's shift, hardly its turn: (N, 2) pixels."""
-        return np.asarray(points @ self._body_turn + self._body)
+        return np.asarray(np.asarray(places) @ self._body_turn + self._body)
 
     def head_grid(self, size: int) -> tuple[Points, Points]:
         """Head coordinates (x, y) of each pixel of a size x size picture, for shading."""

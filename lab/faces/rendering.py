@@ -40,6 +40,7 @@ def render_take(identity: Identity, take: Take, size: int = 64) -> NDArray[np.ui
     shades = shade_map(pose, take, size)
     outline = face_outline(identity, pose)
     draw_backdrop(canvas, scene)
+    canvas.unit = pose.unit
     draw_back_hair(canvas, identity, pose, take, shades)
     draw_neck(canvas, identity, pose, outline)
     draw_clothes(canvas, identity, pose, take, scene)

@@ -34,9 +34,8 @@ def curled(outline: Points, depth: float, seed: int) -> Points:
     bumps = max(8, round(along[-1] / (depth * 4.2)))
     wave = np.abs(np.sin(np.linspace(0, np.pi * bumps, 160, endpoint=False) + seed % 7))
     tangent = np.gradient(points, axis=0)
-    normal = np.stack((tangent[:, 1], -tangent[:, 0]), axis=1) / (
-        np.hypot(tangent[:, 0], tangent[:, 1])[:, None] + 1e-9
-    )
+    length = np.hypot(tangent[:, 0], tangent[:, 1])[:, None] + 1e-9
+    normal = np.stack((tangent[:, 1], -tangent[:, 0]), axis=1) / length
     return np.asarray(points + normal * (depth * (wave - 0.3))[:, None])
 
 
@@ -69,16 +68,14 @@ def _draw_combed(canvas: Canvas, person: Identity, pose: Pose, outer: Points, in
         line = inn * (1 - share) + out * share
         tint = high if i in (2, 5) else low
         stop = rng.integers(0, 4)
-        width = rng.uniform(0.03, 0.055) * pose.unit
+        width = rng.uniform(0.03, 0.055)
         if part - stop > 4:
             canvas.stroke(line[stop : part + 1], width, tint, 0.42)
         if count - stop - part > 4:
             canvas.stroke(line[part : count - stop], width, tint, 0.42)
-    canvas.stroke(
-        np.stack((inn[part], 0.45 * inn[part] + 0.55 * out[part])), 0.035 * pose.unit, low, 0.8, (1.0, 0.0)
-    )
-    shine = (out * 0.62 + inn * 0.38)[6:27]
-    canvas.stroke(shine, 0.11 * pose.unit, light_of(high, 0.3), 0.22)
+    parting = np.stack((inn[part], 0.45 * inn[part] + 0.55 * out[part]))
+    canvas.stroke(parting, 0.035, low, 0.8, (1.0, 0.0))
+    canvas.stroke((out * 0.62 + inn * 0.38)[6:27], 0.11, light_of(high, 0.3), 0.22)
 
 
 def _draw_radial(canvas: Canvas, person: Identity, pose: Pose, outer: Points, inner: Points) -> None:
@@ -91,11 +88,8 @@ def _draw_radial(canvas: Canvas, person: Identity, pose: Pose, outer: Points, in
         bend = (rng.uniform(-0.04, 0.04) + 0.04 * person.parting) * pose.unit
         a, b = out[i] * (1 - near) + inn[i] * near, out[i] * (1 - far) + inn[i] * far
         middle = 0.5 * (a + b) + (bend, 0)
-        canvas.stroke(
-            open_curve(np.stack((a, middle, b))), 0.042 * pose.unit, high if i % 3 == 0 else low, 0.34
-        )
-    shine = (out * 0.6 + inn * 0.4)[7:22]
-    canvas.stroke(shine, 0.11 * pose.unit, light_of(high, 0.3), 0.22)
+        canvas.stroke(open_curve(np.stack((a, middle, b))), 0.042, high if i % 3 == 0 else low, 0.34)
+    canvas.stroke((out * 0.6 + inn * 0.4)[7:22], 0.11, light_of(high, 0.3), 0.22)
 
 
 def _draw_curls(canvas: Canvas, person: Identity, pose: Pose, outer: Points, inner: Points) -> None:
@@ -108,7 +102,7 @@ def _draw_curls(canvas: Canvas, person: Identity, pose: Pose, outer: Points, inn
         radius = rng.uniform(0.06, 0.10) * pose.unit
         start = int(rng.integers(0, 8))
         arc = ellipse((x, y), (radius, 0.9 * radius), 16)[start : start + 9]
-        canvas.stroke(arc, 0.042 * pose.unit, high if i % 2 else low, 0.5)
+        canvas.stroke(arc, 0.042, high if i % 2 else low, 0.5)
 
 
 def draw_locks(
@@ -117,11 +111,8 @@ def draw_locks(
     """Locks over the hairline and tufts beyond the silhouette, which make short hair look like hair."""
     rng = np.random.default_rng(person.seed + 7)
     sway = 0.5 * person.parting + 0.35 * take.hair_sway
-    tints = (
-        person.hair_colour,
-        scaled(person.hair_colour, 0.9),
-        mix(person.hair_colour, bright(person.hair_colour), 0.25),
-    )
+    colour = person.hair_colour
+    tints = (colour, scaled(colour, 0.9), mix(colour, bright(colour), 0.25))
     out, inn = resampled(outer, 30), resampled(inner, 30)
     centre = out.mean(axis=0)
     for i in range(9, 22, 2) if style.tufts else ():

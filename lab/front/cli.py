@@ -6,6 +6,8 @@ from pathlib import Path
 from typing import Any
 
 from siftfunnel.lab.arguments import add_common, names, prepare_torch, say
+from siftfunnel.lab.front.request import FrontRequest
+from siftfunnel.shared.settings import add_flags, from_flags
 
 EPILOG = """\
 Points that FILE has already are kept; --again measures their bytes, accuracy and time anew. Leakage is
@@ -25,38 +27,13 @@ def add_front_parser(commands: Any) -> None:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("bundles", nargs="*", type=Path, metavar="BUNDLE", help="bundle folders")
-    parser.add_argument(
-        "--unprotected",
-        type=Path,
-        metavar="BUNDLE",
-        help="measure JPEG, WebP and raw pixels with this whole network",
-    )
-    parser.add_argument(
-        "--fine-tune",
-        type=int,
-        metavar="EPOCHS",
-        help="train the whole network on with compressed pictures, and measure its answers beside those of "
-        "the network as it is (default: only as it is)",
-    )
-    parser.add_argument("--dataset", required=True, metavar="NAME", help="data set that is measured on")
-    parser.add_argument("--out", type=Path, required=True, metavar="FILE", help="the front, JSON")
-    parser.add_argument(
-        "--pictures", type=int, metavar="N", help="test pictures, for a quick look (default: all)"
-    )
-    parser.add_argument("--again", action="store_true", help="measure anew what FILE has")
+    add_flags(parser, FrontRequest)
     _add_leakage_arguments(parser)
     add_common(parser)
     parser.set_defaults(run=run_front)
 
 
 def _add_leakage_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument(
-        "--leakage-of",
-        type=names,
-        default=(),
-        metavar="CODEC,...",
-        help="attack these codecs of every BUNDLE; `all` for all of them (default: none)",
-    )
     parser.add_argument(
         "--leakage-from",
         type=Path,
@@ -87,13 +64,6 @@ def _add_leakage_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--auxiliary", type=int, metavar="N", help="the attacker's own pictures (default: the profile's)"
     )
-    parser.add_argument(
-        "--runs",
-        type=Path,
-        default=Path("runs") / "front",
-        metavar="DIR",
-        help="what attacks keep; restored pictures too (default: %(default)s)",
-    )
 
 
 def _beside(bundles: Sequence[Path]) -> list[Path]:
@@ -109,7 +79,7 @@ def run_front(args: argparse.Namespace) -> int:
         ValueError: see ``siftfunnel.lab.front.front.measure_front``; an unknown profile or attack.
     """
     device = prepare_torch(args.device, args.threads)
-    from siftfunnel.lab.front.front import FrontRequest, measure_front
+    from siftfunnel.lab.front.front import measure_front
     from siftfunnel.lab.front.leakage import LeakageSettings
     from siftfunnel.lab.study.sizes import profile
 
@@ -122,20 +92,14 @@ def run_front(args: argparse.Namespace) -> int:
             auxiliary=args.auxiliary,
             inverters=args.inverters or _beside(args.bundles),
         )
-    wanted = FrontRequest(
+    wanted = from_flags(
+        FrontRequest,
+        args,
         bundles=tuple(args.bundles),
-        unprotected=args.unprotected,
-        dataset=args.dataset,
-        out=args.out,
         data=args.data,
         cache=args.cache,
-        pictures=args.pictures,
-        again=args.again,
         leakage=leakage,
-        leakage_of=args.leakage_of,
         leakage_from=tuple(args.leakage_from),
-        runs=args.runs,
-        fine_tune=args.fine_tune,
     )
     try:
         front = measure_front(wanted, device, say)

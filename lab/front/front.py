@@ -1,7 +1,6 @@
 """Measuring a front: what is missing of it is measured, and the file is written after every step."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -10,13 +9,12 @@ import torch
 from siftfunnel.lab.attacks.attack import Show
 from siftfunnel.lab.data.datasets import load_splits
 from siftfunnel.lab.data.images import ImageSet, Splits
-from siftfunnel.lab.data.picture_coding import CODINGS, PictureCoding
+from siftfunnel.lab.data.picture_coding import PictureCoding
 from siftfunnel.lab.evaluation.places import require_private_place
-from siftfunnel.lab.front.coding import codec_points
+from siftfunnel.lab.front.coding import codec_points, picture_points
 from siftfunnel.lab.front.finetuning import fine_tuned_fields
 from siftfunnel.lab.front.halves import Halves
 from siftfunnel.lab.front.leakage import LeakageSettings, Scenery, attack_codec, read_picture, with_attacks
-from siftfunnel.lab.front.pictures import picture_points
 from siftfunnel.lab.front.points import (
     FRONT,
     SCHEMA,
@@ -28,52 +26,9 @@ from siftfunnel.lab.front.points import (
     read_front,
     write_front,
 )
-from siftfunnel.lab.front.timing import ROUNDS
+from siftfunnel.lab.front.request import ALL, FrontRequest
 from siftfunnel.lab.provenance import provenance
 from siftfunnel.shared.bundle import Bundle, load_bundle
-
-ALL = "all"
-
-
-@dataclass(frozen=True)
-class FrontRequest:
-    """What the user asks for.
-
-    Attributes:
-        bundles: Folders of the bundles whose codecs are measured.
-        unprotected: Folder of the bundle that answers JPEG, WebP and raw pictures; None leaves those out.
-        dataset: Name in ``siftfunnel.lab.data.datasets``.
-        out: The front's file; what it holds already is kept.
-        data: Data directory; None for a data set that is drawn.
-        cache: Directory for decoded pictures, or None.
-        pictures: Test pictures to measure on; None takes all.
-        again: Measure bytes, accuracy and time of points anew that the file has.
-        leakage: How to attack; None leaves leakage out.
-        leakage_of: Codecs to attack, of every bundle; ``("all",)`` for all of them.
-        leakage_from: Other fronts, measured on another machine say, whose attacks on the same codecs of the
-            same bundles are taken over.
-        runs: Where attacks keep what they make; pictures of people among it.
-        codings: Ways of sending the picture itself.
-        rounds: Timed frames.
-        fine_tune: Epochs for which the unprotected network is trained on with compressed pictures, so that
-            its answers stand beside those of the network as it is; None leaves that out.
-    """
-
-    bundles: tuple[Path, ...]
-    dataset: str
-    out: Path
-    unprotected: Path | None = None
-    data: Path | None = None
-    cache: Path | None = None
-    pictures: int | None = None
-    again: bool = False
-    leakage: LeakageSettings | None = None
-    leakage_of: tuple[str, ...] = (ALL,)
-    leakage_from: tuple[Path, ...] = ()
-    runs: Path = Path("runs/front")
-    codings: tuple[PictureCoding, ...] = CODINGS
-    rounds: int = ROUNDS
-    fine_tune: int | None = None
 
 
 def measure_front(wanted: FrontRequest, device: torch.device, show: Show) -> Front:
@@ -92,20 +47,20 @@ def measure_front(wanted: FrontRequest, device: torch.device, show: Show) -> Fro
     side = _side_of([*bundles, *([unprotected] if unprotected is not None else [])])
     splits = load_splits(wanted.dataset, wanted.data, wanted.cache, size=side)
     images = splits.test.spread(wanted.pictures)
-    front = open_front(wanted, images)
+    made = _Measuring(wanted, images, device, show)
     for bundle in bundles:
-        _measure_bundle(front, Halves(bundle, images.classes), images, wanted, show)
+        made.bundle(Halves(bundle, images.classes))
     if unprotected is not None:
-        _measure_pictures(front, Halves(unprotected, images.classes), images, wanted, show)
+        made.pictures(Halves(unprotected, images.classes))
         if wanted.fine_tune is not None:
-            _fine_tune(front, unprotected, splits, images, wanted.fine_tune, wanted, device, show)
+            made.fine_tuned(unprotected, splits, wanted.fine_tune)
     if wanted.leakage is not None:
         scenery = Scenery.of_splits(wanted.dataset, splits, wanted.leakage)
-        _read_pictures(front, scenery, wanted)
-        _take_over(front, scenery, wanted, show)
+        made.read_pictures(scenery)
+        made.take_over(scenery)
         for place, bundle in zip(wanted.bundles, bundles, strict=True):
-            _attack_bundle(front, place, bundle, scenery, wanted, device, show)
-    return front
+            made.attacked(place, bundle, scenery, wanted.leakage)
+    return made.front
 
 
 def _check_codecs(bundles: Sequence[Bundle], wanted: FrontRequest) -> None:
@@ -155,101 +110,91 @@ def open_front(wanted: FrontRequest, images: ImageSet) -> Front:
     return {**about, "points": stored["points"]}
 
 
-def _measure_bundle(front: Front, halves: Halves, images: ImageSet, wanted: FrontRequest, show: Show) -> None:
-    bundle = halves.bundle
-    for point in [one for one in front["points"] if one["bundle"] == bundle.name]:
-        if point["digest"] != bundle.digest:
-            show(f"{bundle.name} {point['codec']}: dropped, it was of another bundle of that name")
-            front["points"].remove(point)
-    names = [codec.name for codec in halves.codecs]
-    if wanted.again or any(find_point(front, bundle.name, name) is None for name in names):
-        _put(front, codec_points(halves, images, show, rounds=wanted.rounds), wanted)
+class _Measuring:
+    """A front while it is measured; the file is written after every step."""
 
+    def __init__(self, wanted: FrontRequest, images: ImageSet, device: torch.device, show: Show) -> None:
+        self.wanted, self.images, self.device, self.show = wanted, images, device, show
+        self.front = open_front(wanted, images)
 
-def _measure_pictures(
-    front: Front, halves: Halves, images: ImageSet, wanted: FrontRequest, show: Show
-) -> None:
-    def is_there(coding: PictureCoding) -> bool:
-        point = find_point(front, None, coding.name)
-        return point is not None and point["network"]["digest"] == halves.bundle.digest
+    def bundle(self, halves: Halves) -> None:
+        """Points of a bundle's codecs, where one is missing."""
+        bundle = halves.bundle
+        for point in [one for one in self.front["points"] if one["bundle"] == bundle.name]:
+            if point["digest"] != bundle.digest:
+                self.show(f"{bundle.name} {point['codec']}: dropped, it was of another bundle of that name")
+                self.front["points"].remove(point)
+        missing = any(find_point(self.front, bundle.name, codec.name) is None for codec in halves.codecs)
+        if self.wanted.again or missing:
+            self._put(codec_points(halves, self.images, self.show, rounds=self.wanted.rounds))
 
-    missing = [coding for coding in wanted.codings if wanted.again or not is_there(coding)]
-    if missing:
-        _put(front, picture_points(halves, images, show, codings=missing, rounds=wanted.rounds), wanted)
+    def pictures(self, halves: Halves) -> None:
+        """Points of sending the picture itself, those that are missing."""
 
+        def is_there(coding: PictureCoding) -> bool:
+            point = find_point(self.front, None, coding.name)
+            return point is not None and point["network"]["digest"] == halves.bundle.digest
 
-def _fine_tune(
-    front: Front,
-    network: Bundle,
-    splits: Splits,
-    images: ImageSet,
-    epochs: int,
-    wanted: FrontRequest,
-    device: torch.device,
-    show: Show,
-) -> None:
-    """The answers of a network trained for the ways of sending, beside those of the network as it is."""
-    trained = {"bundle": network.name, "digest": network.digest, "epochs": epochs}
-    points = [point for coding in wanted.codings if (point := find_point(front, None, coding.name))]
-    missing = [point for point in points if point.get("fine_tuned", {}).get("network") != trained]
-    if not missing:
-        return
-    made = fine_tuned_fields(network, splits, images, wanted.codings, epochs, wanted.runs, device)
-    for point in missing:
-        tuned = made[point["codec"]]
-        show(
-            f"{point['codec']}: accuracy {100 * tuned['accuracy']:.2f} % of a network trained on with "
-            f"compressed pictures, {100 * point['accuracy']:.2f} % without"
-        )
-        _put(front, [{**point, "fine_tuned": tuned}], wanted)
+        asked = self.wanted
+        missing = [coding for coding in asked.codings if asked.again or not is_there(coding)]
+        if missing:
+            made = picture_points(halves, self.images, self.show, codings=missing, rounds=asked.rounds)
+            self._put(made)
 
+    def fine_tuned(self, network: Bundle, splits: Splits, epochs: int) -> None:
+        """The answers of a network trained for the ways of sending, beside those of the network as it is."""
+        trained = {"bundle": network.name, "digest": network.digest, "epochs": epochs}
+        asked = self.wanted
+        points = [point for coding in asked.codings if (point := find_point(self.front, None, coding.name))]
+        missing = [point for point in points if point.get("fine_tuned", {}).get("network") != trained]
+        if not missing:
+            return
+        made = fine_tuned_fields(network, splits, self.images, asked.codings, epochs, asked.runs, self.device)
+        for point in missing:
+            tuned = made[point["codec"]]
+            self.show(
+                f"{point['codec']}: accuracy {100 * tuned['accuracy']:.2f} % of a network trained on with "
+                f"compressed pictures, {100 * point['accuracy']:.2f} % without"
+            )
+            self._put([{**point, "fine_tuned": tuned}])
 
-def _put(front: Front, points: Sequence[Point], wanted: FrontRequest) -> None:
-    for point in points:
-        put_point(front, point)
-    write_front(wanted.out, front)
+    def read_pictures(self, scenery: Scenery) -> None:
+        """What whoever overhears the picture itself has of it."""
+        for coding in self.wanted.codings:
+            point = find_point(self.front, None, coding.name)
+            if point is not None:
+                self._put([with_attacks(point, {"reading": read_picture(coding, scenery)})])
 
+    def take_over(self, scenery: Scenery) -> None:
+        """Entries of other fronts, where bundle, codec and attacked pictures are the same."""
+        attacked = scenery.attacked.pixels_sha256()
+        for path in self.wanted.leakage_from:
+            for theirs in read_front(path)["points"]:
+                named = (theirs["bundle"], theirs["codec"])
+                ours = None if theirs["bundle"] is None else find_point(self.front, *named)
+                if ours is None or ours["digest"] != theirs["digest"] or theirs["leakage"] is None:
+                    continue
+                entries = theirs["leakage"]["all"]
+                if any(entry["attacked_sha256"] != attacked for entry in entries.values()):
+                    raise FrontError(
+                        f"{path}: {' '.join(named)} was attacked on other pictures than here; give the same "
+                        "--attacked and --profile"
+                    )
+                self.show(f"{' '.join(named)}: {', '.join(entries)} taken over from {path}")
+                self._put([with_attacks(ours, entries)])
 
-def _read_pictures(front: Front, scenery: Scenery, wanted: FrontRequest) -> None:
-    for coding in wanted.codings:
-        point = find_point(front, None, coding.name)
-        if point is not None:
-            _put(front, [with_attacks(point, {"reading": read_picture(coding, scenery)})], wanted)
-
-
-def _take_over(front: Front, scenery: Scenery, wanted: FrontRequest, show: Show) -> None:
-    """Entries of other fronts, where bundle, codec and attacked pictures are the same."""
-    attacked = scenery.attacked.pixels_sha256()
-    for path in wanted.leakage_from:
-        for theirs in read_front(path)["points"]:
-            ours = None if theirs["bundle"] is None else find_point(front, theirs["bundle"], theirs["codec"])
-            if ours is None or ours["digest"] != theirs["digest"] or theirs["leakage"] is None:
+    def attacked(self, place: Path, bundle: Bundle, scenery: Scenery, how: LeakageSettings) -> None:
+        """What attacks restore behind each codec that is to be attacked."""
+        for spec in bundle.manifest.codecs:
+            if ALL not in self.wanted.leakage_of and spec.name not in self.wanted.leakage_of:
                 continue
-            entries = theirs["leakage"]["all"]
-            if any(entry["attacked_sha256"] != attacked for entry in entries.values()):
-                raise FrontError(
-                    f"{path}: {theirs['bundle']} {theirs['codec']} was attacked on other pictures than here; "
-                    "give the same --attacked and --profile"
-                )
-            show(f"{theirs['bundle']} {theirs['codec']}: {', '.join(entries)} taken over from {path}")
-            _put(front, [with_attacks(ours, entries)], wanted)
+            point = find_point(self.front, bundle.name, spec.name)
+            assert point is not None, (bundle.name, spec.name)
+            self.show(f"{bundle.name} {spec.name}: attacks")
+            entries = attack_codec(place, spec.name, scenery, how, self.wanted.runs, self.device, self.show)
+            self._put([with_attacks(point, entries)])
 
-
-def _attack_bundle(
-    front: Front,
-    place: Path,
-    bundle: Bundle,
-    scenery: Scenery,
-    wanted: FrontRequest,
-    device: torch.device,
-    show: Show,
-) -> None:
-    assert wanted.leakage is not None
-    for spec in bundle.manifest.codecs:
-        if ALL not in wanted.leakage_of and spec.name not in wanted.leakage_of:
-            continue
-        point = find_point(front, bundle.name, spec.name)
-        assert point is not None, (bundle.name, spec.name)
-        show(f"{bundle.name} {spec.name}: attacks")
-        entries = attack_codec(place, spec.name, scenery, wanted.leakage, wanted.runs, device, show)
-        _put(front, [with_attacks(point, entries)], wanted)
+    def _put(self, points: Sequence[Point]) -> None:
+        for point in points:
+            put_point(self.front, point)
+        write_front(self.wanted.out, self.front)

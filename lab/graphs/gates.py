@@ -12,34 +12,15 @@ Each step is exact but for rounding:
 """
 
 from collections.abc import Sequence
-from typing import Any, Protocol
 
 import torch
 from torch import Tensor, nn
 
+from siftfunnel.lab.graphs.writer import GraphWriter
 from siftfunnel.lab.networks.attention import CBAM, SqueezeExcite, TripletAttention
 
 LANES = 8
 """Output channels that a convolution computes at once."""
-
-
-class Writer(Protocol):
-    """What is used of ``siftfunnel.lab.graphs.writing.GraphWriter``."""
-
-    def node(self, operator: str, *inputs: str, **attributes: Any) -> str:
-        """Append a node with one output."""
-
-    def weight(self, value: Tensor) -> str:
-        """A float tensor."""
-
-    def constant(self, value: Tensor) -> str:
-        """A ``float32`` constant that is no trained weight."""
-
-    def integers(self, *values: int) -> str:
-        """An ``int64`` constant."""
-
-    def scalar(self, value: float) -> str:
-        """A ``float32`` scalar constant."""
 
 
 def phases_of(rows: int) -> int:
@@ -71,7 +52,7 @@ def phased_kernel(weight: Tensor, phases: int, *, interleaved: bool) -> Tensor:
 
 
 def _plane_gate(
-    writer: Writer,
+    writer: GraphWriter,
     conv: nn.Conv2d,
     maps: str,
     rows: int,
@@ -113,17 +94,17 @@ def _plane_gate(
     return writer.node("Reshape", gate, writer.integers(0, *shape))
 
 
-def _excitation(writer: Writer, excite: SqueezeExcite, mean_NC: str) -> str:
+def _excitation(writer: GraphWriter, excite: SqueezeExcite, mean_NC: str) -> str:
     hidden = writer.node("Relu", _linear(writer, excite.squeeze.weight, mean_NC))
     return writer.node("Sigmoid", _linear(writer, excite.excite.weight, hidden))
 
 
-def _linear(writer: Writer, weight: Tensor, x: str) -> str:
+def _linear(writer: GraphWriter, weight: Tensor, x: str) -> str:
     return writer.node("Gemm", x, writer.weight(weight), transB=1)
 
 
 def write_triplet(
-    writer: Writer, triplet: TripletAttention, excite: SqueezeExcite | None, x: str, shape: Sequence[int]
+    writer: GraphWriter, triplet: TripletAttention, excite: SqueezeExcite | None, x: str, shape: Sequence[int]
 ) -> str:
     """Triplet attention, behind a squeeze-and-excitation if there is one.
 
@@ -172,13 +153,13 @@ def write_triplet(
     return writer.node("Mul", x, total)
 
 
-def _interleaved(writer: Writer, maximum: str, mean: str, channels: int, length: int) -> str:
+def _interleaved(writer: GraphWriter, maximum: str, mean: str, channels: int, length: int) -> str:
     """Two maps N x C x length with their rows in turn, N x 1 x 2C x length."""
     both = writer.node("Concat", maximum, mean, axis=2)
     return writer.node("Reshape", both, writer.integers(0, 1, 2 * channels, length))
 
 
-def _channel_maps(writer: Writer, x: str, shape: Sequence[int]) -> str:
+def _channel_maps(writer: GraphWriter, x: str, shape: Sequence[int]) -> str:
     """Maximum and mean over the channels, N x 2 x H x W."""
     channels, height, width = shape
     groups = phases_of(channels)
@@ -191,7 +172,9 @@ def _channel_maps(writer: Writer, x: str, shape: Sequence[int]) -> str:
     return writer.node("Reshape", both, writer.integers(0, 2, height, width))
 
 
-def write_cbam(writer: Writer, cbam: CBAM, excite: SqueezeExcite | None, x: str, shape: Sequence[int]) -> str:
+def write_cbam(
+    writer: GraphWriter, cbam: CBAM, excite: SqueezeExcite | None, x: str, shape: Sequence[int]
+) -> str:
     """CBAM, behind a squeeze-and-excitation if there is one; arguments as for ``write_triplet``.
 
     Both gates over channels are multiplied before they meet the map. The shared network sees mean and maximum

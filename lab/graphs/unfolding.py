@@ -15,7 +15,8 @@ from onnx import numpy_helper
 from torch import Tensor, nn
 
 from siftfunnel.lab.graphs.folding import folded_copy
-from siftfunnel.lab.graphs.writing import GraphWriter, record_shapes
+from siftfunnel.lab.graphs.writer import GraphWriter
+from siftfunnel.lab.graphs.writing import emit, record_shapes
 from siftfunnel.lab.networks.attention import CBAM, PlaneGate
 from siftfunnel.lab.networks.split import SplitNetwork
 from siftfunnel.shared.bundle import Bundle
@@ -38,7 +39,7 @@ class _Recorder(GraphWriter):
 def _as_written(folded: nn.Module, input_shape: tuple[int, ...]) -> list[Tensor]:
     """What today's graphs store: kernels of gates repeated for several rows, with zeros between."""
     recorder = _Recorder(record_shapes(folded, input_shape)[0])
-    recorder.emit(folded, "input")
+    emit(recorder, folded, "input")
     return recorder.recorded
 
 

@@ -5,18 +5,18 @@ tracer would not: weights stored in half precision behind a ``Cast`` that ONNX R
 model, a free batch axis, and gates that reduce over the axis they need instead of permuting a full map.
 """
 
-from collections.abc import Callable, Mapping
-from types import MappingProxyType
+from collections.abc import Callable
 from typing import Any
 
-import numpy as np
 import onnx
 import torch
-from onnx import TensorProto, helper, numpy_helper
-from torch import Tensor, nn
+from onnx import TensorProto, helper
+from torch import nn
 
 from siftfunnel.lab.graphs.gates import write_cbam, write_triplet
+from siftfunnel.lab.graphs.writer import GraphWriter
 from siftfunnel.lab.networks.attention import CBAM, SqueezeExcite, TripletAttention
+from siftfunnel.lab.networks.canonical import LEAST_VARIANCE, Oriented, Standardised, sides
 from siftfunnel.lab.networks.decoder import Crop, Standardise
 from siftfunnel.lab.networks.necks import GaussianBottleneck
 from siftfunnel.lab.networks.rearranged import Parted, Rearranged
@@ -26,81 +26,17 @@ OPSET = 17
 IR_VERSION = 8
 
 
-class GraphWriter:
-    """Collects nodes and initialisers; ``node`` returns the name of a node's output.
-
-    Args:
-        half_weights: Store weights in half precision.
-        shapes: Input shape of every module, without the batch axis.
-    """
-
-    def __init__(
-        self, *, half_weights: bool, shapes: Mapping[nn.Module, tuple[int, ...]] = MappingProxyType({})
-    ) -> None:
-        self.half_weights = half_weights
-        self.shapes = shapes
-        self.nodes: list[onnx.NodeProto] = []
-        self.initializers: list[onnx.TensorProto] = []
-        self._count = 0
-        self._constants: dict[tuple[Any, ...], str] = {}
-
-    def _name(self, stem: str) -> str:
-        self._count += 1
-        return f"{stem}_{self._count}"
-
-    def node(self, operator: str, *inputs: str, **attributes: Any) -> str:
-        """Append a node with one output."""
-        output = self._name(operator.lower())
-        self.nodes.append(helper.make_node(operator, list(inputs), [output], name=output, **attributes))
-        return output
-
-    def weight(self, value: Tensor) -> str:
-        """A float tensor, stored in half precision when asked for."""
-        array = value.detach().cpu().contiguous().numpy()
-        name = self._name("weight")
-        if not self.half_weights:
-            self.initializers.append(numpy_helper.from_array(array.astype(np.float32), name))
-            return name
-        self.initializers.append(numpy_helper.from_array(array.astype(np.float16), name))
-        return self.node("Cast", name, to=TensorProto.FLOAT)
-
-    def constant(self, value: Tensor) -> str:
-        """A ``float32`` constant that is no trained weight."""
-        name = self._name("constant")
-        self.initializers.append(numpy_helper.from_array(value.numpy(), name))
-        return name
-
-    def integers(self, *values: int) -> str:
-        """A one-dimensional ``int64`` constant, stored once."""
-        key = ("integers", *values)
-        if key not in self._constants:
-            self._constants[key] = self._name("integers")
-            self.initializers.append(
-                numpy_helper.from_array(np.array(values, dtype=np.int64), self._constants[key])
-            )
-        return self._constants[key]
-
-    def scalar(self, value: float) -> str:
-        """A ``float32`` scalar constant, stored once."""
-        key = ("scalar", value)
-        if key not in self._constants:
-            self._constants[key] = self._name("scalar")
-            self.initializers.append(
-                numpy_helper.from_array(np.array(value, dtype=np.float32), self._constants[key])
-            )
-        return self._constants[key]
-
-    def emit(self, module: nn.Module, x: str) -> str:
-        """Append a module; the name of its output."""
-        emitter = EMITTERS.get(type(module))
-        if emitter is None:
-            kind = type(module).__name__
-            raise ValueError(f"no ONNX emitter for {kind}; add one to siftfunnel.lab.graphs.writing.EMITTERS")
-        return emitter(self, module, x)
-
-
 Emitter = Callable[[GraphWriter, Any, str], str]
 """Appends a module's nodes after the named value; the name of the result."""
+
+
+def emit(writer: GraphWriter, module: nn.Module, x: str) -> str:
+    """Append a module; the name of its output."""
+    emitter = EMITTERS.get(type(module))
+    if emitter is None:
+        kind = type(module).__name__
+        raise ValueError(f"no ONNX emitter for {kind}; add one to siftfunnel.lab.graphs.writing.EMITTERS")
+    return emitter(writer, module, x)
 
 
 _BEHIND_EXCITATION: dict[type[nn.Module], Callable[..., str]] = {
@@ -119,7 +55,7 @@ def _sequential(writer: GraphWriter, module: Any, x: str) -> str:
             block = children.pop(0)
             x = write(writer, block, child, x, writer.shapes[block])
         else:
-            x = writer.emit(child, x)
+            x = emit(writer, child, x)
     return x
 
 
@@ -154,7 +90,7 @@ def _parted(writer: GraphWriter, module: Any, x: str) -> str:
     flat, start, parts = writer.node("Flatten", x, axis=1), 0, []
     for size, way in zip(module.sizes, module.ways, strict=True):
         ends = (writer.integers(start), writer.integers(start + size), writer.integers(1))
-        parts.append(writer.emit(way, writer.node("Slice", flat, *ends)))
+        parts.append(emit(writer, way, writer.node("Slice", flat, *ends)))
         start += size
     return writer.node("Concat", *parts, axis=1)
 
@@ -224,8 +160,8 @@ def _scale_channels(writer: GraphWriter, x: str, gate_NC: str) -> str:
 
 
 def _squeeze_excite(writer: GraphWriter, module: Any, x: str) -> str:
-    hidden = writer.node("Relu", writer.emit(module.squeeze, _channel_mean(writer, x)))
-    return _scale_channels(writer, x, writer.node("Sigmoid", writer.emit(module.excite, hidden)))
+    hidden = writer.node("Relu", emit(writer, module.squeeze, _channel_mean(writer, x)))
+    return _scale_channels(writer, x, writer.node("Sigmoid", emit(writer, module.excite, hidden)))
 
 
 def _attention(write: Callable[..., str]) -> Emitter:
@@ -238,8 +174,24 @@ def _standardise(writer: GraphWriter, module: Any, x: str) -> str:
     )
 
 
+def _standardised(writer: GraphWriter, module: Any, x: str) -> str:
+    centred = writer.node("Sub", x, writer.node("ReduceMean", x, axes=[2, 3]))
+    variance = writer.node("ReduceMean", writer.node("Mul", centred, centred), axes=[1, 2, 3])
+    floored = writer.node("Add", variance, writer.scalar(LEAST_VARIANCE))
+    return writer.node("Div", centred, writer.node("Sqrt", floored))
+
+
+def _oriented(writer: GraphWriter, module: Any, x: str) -> str:
+    width = writer.shapes[module][2]
+    columns = writer.node("ReduceMean", x, axes=[1, 2], keepdims=0)
+    brighter = writer.node("MatMul", columns, writer.constant(sides(width)[:, None]))
+    turn = writer.node("Unsqueeze", writer.node("Less", brighter, writer.scalar(0.0)), writer.integers(2, 3))
+    backwards = writer.integers(*range(width - 1, -1, -1))
+    return writer.node("Where", turn, writer.node("Gather", x, backwards, axis=3), x)
+
+
 def _residual_sum(writer: GraphWriter, module: Any, x: str) -> str:
-    return writer.node("Add", writer.emit(module.skip, x), writer.emit(module.body, x))
+    return writer.node("Add", emit(writer, module.skip, x), emit(writer, module.body, x))
 
 
 def _nothing(writer: GraphWriter, module: Any, x: str) -> str:
@@ -271,11 +223,13 @@ EMITTERS: dict[type[nn.Module], Emitter] = {
     TripletAttention: _attention(write_triplet),
     CBAM: _attention(write_cbam),
     Standardise: _standardise,
+    Standardised: _standardised,
+    Oriented: _oriented,
     Rearranged: _rearranged,
     Parted: _parted,
     Crop: _crop,
     ResidualSum: _residual_sum,
-    GaussianBottleneck: lambda writer, module, x: writer.emit(module.mean, x),
+    GaussianBottleneck: lambda writer, module, x: emit(writer, module.mean, x),
 }
 """How each kind of layer is written; a layer without an entry cannot be exported."""
 
@@ -321,7 +275,7 @@ def write_onnx(
     """
     shapes, output_shape = record_shapes(module, input_shape)
     writer = GraphWriter(half_weights=half_weights, shapes=shapes)
-    result = writer.emit(module, input_name)
+    result = emit(writer, module, input_name)
     assert writer.nodes[-1].output[0] == result
     writer.nodes[-1].output[0] = output_name
     graph = helper.make_graph(

@@ -5,7 +5,6 @@ names. Times depend on the machine and say so in their result; all the other fig
 """
 
 import platform
-import time
 import weakref
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
@@ -18,6 +17,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
 from siftfunnel.lab.onnx_runner import Runner
+from siftfunnel.lab.turns import interleaved_times_ms
 
 WARM_UP_RUNS = 10
 
@@ -165,13 +165,7 @@ def time_runs(run: Callable[[], object], *, device: str, runs: int, warm_up: int
     """
     if runs < 1 or warm_up < 0:
         raise ValueError(f"need one timed run or more and no negative warm-up, got {runs} and {warm_up}")
-    for _ in range(warm_up):
-        run()
-    times_ms = np.empty(runs)
-    for index in range(runs):
-        started = time.perf_counter_ns()
-        run()
-        times_ms[index] = (time.perf_counter_ns() - started) / 1e6
+    times_ms = interleaved_times_ms({"": run}, runs, warm_up)[""]
     p5, median, p95 = (float(value) for value in np.percentile(times_ms, (5, 50, 95)))
     return {"median_ms": median, "p5_ms": p5, "p95_ms": p95, "runs": runs, "device": device}
 

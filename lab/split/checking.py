@@ -13,32 +13,19 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from siftfunnel.lab.data.images import DataError
-from siftfunnel.lab.data.own import stored_pictures
+from siftfunnel.lab.data.own import Read, at_most, read_each, stored_pictures
 from siftfunnel.lab.split.labels import class_places, label_table, sorted_places
 from siftfunnel.lab.split.network import Network
 from siftfunnel.shared.input_spec import InputSpec
-from siftfunnel.shared.pictures import ImageError, open_image
+from siftfunnel.shared.pictures import open_image
 from siftfunnel.shared.preprocess import prepare
 from siftfunnel.shared.tensors import OutputSpec
 
 MOST_PICTURES = 200
 
 
-@dataclass(frozen=True)
-class Pictures:
-    """Pictures as they are stored, decoded.
-
-    Attributes:
-        images: RGB, each of its own size.
-        names: of their files.
-        labels: of their folders or of a table; empty where a picture has none.
-        skipped: what could not be read, with why.
-    """
-
-    images: tuple[Image.Image, ...]
-    names: tuple[str, ...]
-    labels: tuple[str, ...]
-    skipped: tuple[str, ...]
+Pictures = Read[Image.Image]
+"""As they are stored, decoded: each of its own size."""
 
 
 @dataclass(frozen=True)
@@ -67,26 +54,12 @@ def read_pictures(place: Path, labels: Path | None, most: int = MOST_PICTURES) -
     Raises:
         DataError: no picture there, or none that can be read.
     """
-    told = label_table(labels) if labels else None
-    images: list[Image.Image] = []
-    names: list[str] = []
-    found: list[str] = []
-    skipped: list[str] = []
     with stored_pictures(place) as stored:
-        step = max(1, len(stored) / most) if stored else 1
-        chosen = [stored[int(index * step)] for index in range(min(most, len(stored)))]
-        for picture in chosen:
-            try:
-                images.append(open_image(picture.read()))
-            except (ImageError, OSError) as error:
-                skipped.append(f"{picture.where}: {str(error).removeprefix('picture: ')}")
-                continue
-            names.append(picture.where)
-            found.append(told.get(picture.where, "") if told is not None else picture.label)
-    if not images:
-        reasons = f"; {skipped[0]}" if skipped else ""
+        read = read_each(at_most(stored, most), open_image, label_table(labels) if labels else None)
+    if not read.images:
+        reasons = f"; {read.skipped[0]}" if read.skipped else ""
         raise DataError(f"{place}: no picture in it that can be read{reasons}; give a folder or tar of them")
-    return Pictures(tuple(images), tuple(names), tuple(found), tuple(skipped))
+    return read
 
 
 def odd(pictures: Pictures, network: Network) -> tuple[str, ...]:

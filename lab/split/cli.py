@@ -87,9 +87,8 @@ def _add_check(commands: Any) -> None:
 def run_inspect(args: argparse.Namespace) -> int:
     """List the cuts."""
     network, brought = open_network(args)
-    from siftfunnel.lab.reports.cuts import svg, terminal
     from siftfunnel.lab.split.cuts import find_cuts
-    from siftfunnel.lab.split.inspecting import as_json, heading, measured, table
+    from siftfunnel.lab.split.inspecting import as_json, heading, measured, svg, table, terminal
     from siftfunnel.shared.files import write_file
 
     if brought is not None:
@@ -105,7 +104,7 @@ def run_inspect(args: argparse.Namespace) -> int:
         print(json.dumps(as_json(network, cuts, references), indent=1))
         return 0
     drawing = ["", "bytes of a frame along the network (bars are logarithmic), by the work before the cut:"]
-    lines = [*heading(network), "", *table(cuts), *drawing, *terminal(cuts, references)]
+    lines = [*heading(network), "", table(cuts), *drawing, *terminal(cuts, references)]
     print("\n".join(lines))
     return 0
 

@@ -22,6 +22,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from siftfunnel.lab.defences.losses import channel_correlation, distance_correlation_squared
+from siftfunnel.lab.networks.reversal import ReversedGradient
 from siftfunnel.lab.split.features import Arrays, Ends, Seen
 from siftfunnel.lab.split.finetuning import Tuning
 from siftfunnel.lab.split.funnel import Funnel, estimated_bytes, quantised, step_for
@@ -37,19 +38,6 @@ from siftfunnel.lab.training.fitting import FitSettings, Task, adamw, fit
 STEP_JITTER = (0.85, 1.2)
 THUMBNAIL = 28
 """Pixels a side of what the adversarial term's attacker wants."""
-
-
-class _Reversed(torch.autograd.Function):
-    """The same value; its gradient turned round and weighed."""
-
-    @staticmethod
-    def forward(ctx: Any, x: Tensor, weight: float) -> Tensor:
-        ctx.weight = weight
-        return x.view_as(x)
-
-    @staticmethod
-    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None]:
-        return -ctx.weight * gradient, None
 
 
 class FunnelTask(Task):
@@ -185,7 +173,7 @@ class FunnelTask(Task):
             maps = [values.transpose(1, 2).unsqueeze(3) for values in sent if values.shape[1] > 1]
             terms["ccor"] = how.channel_correlation * sum(map(channel_correlation, maps), torch.zeros(()))
         if how.adversary:
-            turned = _Reversed.apply(flat, how.adversary)  # type: ignore[no-untyped-call]
+            turned = ReversedGradient.apply(flat, how.adversary)  # type: ignore[no-untyped-call]
             guess = self.adversary(turned)
             terms["adversary"] = (guess - pictures).square().mean()
         return terms

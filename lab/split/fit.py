@@ -11,8 +11,8 @@ from siftfunnel.lab.data.own import OwnPictures
 from siftfunnel.lab.onnx_graphs import NetworkError, exceeds_protobuf
 from siftfunnel.lab.provenance import provenance
 from siftfunnel.lab.split.cuts import Cut, Flow
-from siftfunnel.lab.split.features import Ends, Say, Seen, see
-from siftfunnel.lab.split.fit_steps import FitSteps
+from siftfunnel.lab.split.features import Say, see
+from siftfunnel.lab.split.fit_steps import FitSteps, Fitting
 from siftfunnel.lab.split.folder import SCHEMA, SplitRun, load_run, require_own, save_run
 from siftfunnel.lab.split.funnel import Funnel, fit_funnel
 from siftfunnel.lab.split.halves import Halves, halves
@@ -96,13 +96,13 @@ def fit_run(run: SplitRun, settings: FitSettings, folder: Path, say: Say) -> Spl
         return load_run(folder)
     for note in (*pictures.notes, *grey_ones(pictures, run.spec)):
         say(note)
-    fitted, held_out = _seen(run, pictures, say)
-    funnel, points, figures = _fitted(run, fitted, held_out, settings, say, keep)
+    by = _fitting(run, pictures, say, keep)
+    funnel, points, figures = _fitted(run, by, settings)
     seen = {
         "pictures": pictures.name,
         "pictures_sha256": pictures.sha256,
-        "fitted": len(fitted),
-        "held_out": len(held_out),
+        "fitted": len(by.fitted),
+        "held_out": len(by.held_out),
         "provenance": provenance(),
     }
     run = replace(run, funnel=funnel, points=points, about={**seen, **figures})
@@ -121,42 +121,37 @@ def funnel_macs(run: SplitRun, settings: FitSettings, say: Say) -> int:
     """
     if settings.funnel == "none":
         return 0
-    fitted, held_out = _seen(run, read_parts(run.pictures, run.spec), say)
-    whole = _whole_funnel(run.ends, fitted, held_out, settings, say, FitSteps())
-    return find_points(run.ends, whole, fitted, held_out, settings.targets, say)[0].macs
+    by = _fitting(run, read_parts(run.pictures, run.spec), say, FitSteps())
+    return find_points(by, _whole_funnel(by, settings), settings.targets)[0].macs
 
 
-def _seen(run: SplitRun, pictures: OwnPictures, say: Say) -> tuple[Seen, Seen]:
+def _fitting(run: SplitRun, pictures: OwnPictures, say: Say, keep: FitSteps) -> Fitting:
     held = min(MOST_HELD_OUT, len(pictures.attacked))
     count = min(MOST_FITTED, len(pictures.attacker), max(run.ends.most_pictures - held, LEAST_FITTED))
     say(f"{count} pictures to fit to, {held} held out")
-    return (
-        see(run.ends, pictures.attacker.images_NHWC[:count], run.spec),
-        see(run.ends, pictures.attacked.images_NHWC[:held], run.spec),
-    )
+    fitted = see(run.ends, pictures.attacker.images_NHWC[:count], run.spec)
+    held_out = see(run.ends, pictures.attacked.images_NHWC[:held], run.spec)
+    return Fitting(run.ends, fitted, held_out, say, keep)
 
 
 def _fitted(
-    run: SplitRun, fitted: Seen, held_out: Seen, settings: FitSettings, say: Say, keep: FitSteps
+    run: SplitRun, by: Fitting, settings: FitSettings
 ) -> tuple[Funnel | None, tuple[Point, ...], dict[str, Any]]:
     if settings.funnel == "none":
         return None, (), {}
-    ends, targets = run.ends, settings.targets
-    whole = _whole_funnel(ends, fitted, held_out, settings, say, keep)
-    funnel, points = find_points(ends, whole, fitted, held_out, targets, say, keep)
+    whole = _whole_funnel(by, settings)
+    funnel, points = find_points(by, whole, settings.targets)
     on_device, of_all = run.macs
     if settings.mac_share is not None and on_device + funnel.macs > settings.mac_share * of_all:
-        say(f"{funnel.macs:,} multiply-adds of the funnel do not fit: its faintest channels are left out")
+        by.say(f"{funnel.macs:,} multiply-adds of the funnel do not fit: its faintest channels are left out")
         small = whole.within(settings.mac_share * of_all - on_device)
-        funnel, points = find_points(ends, small, fitted, held_out, targets, say, keep.of("within"))
-    return funnel, points, told_points(ends, funnel, points, fitted, held_out, say)
+        funnel, points = find_points(replace(by, keep=by.keep.of("within")), small, settings.targets)
+    return funnel, points, told_points(by, funnel, points)
 
 
-def _whole_funnel(
-    ends: Ends, fitted: Seen, held_out: Seen, settings: FitSettings, say: Say, keep: FitSteps
-) -> Funnel:
+def _whole_funnel(by: Fitting, settings: FitSettings) -> Funnel:
     wanted = [target.bytes for target in settings.targets if target.bytes is not None]
-    return fit_funnel(ends, fitted, held_out, float(np.median(wanted)) if wanted else None, say, keep)
+    return fit_funnel(by, float(np.median(wanted)) if wanted else None)
 
 
 def _classes(made: Halves, classes: Sequence[str]) -> tuple[str, ...]:

@@ -9,6 +9,7 @@ import json
 import shutil
 from collections.abc import Callable, Mapping
 from copy import copy
+from dataclasses import dataclass, field
 from hashlib import sha256
 from pathlib import Path
 from typing import Any
@@ -16,6 +17,7 @@ from typing import Any
 from torch import Tensor
 
 from siftfunnel.lab.attacks.chunks import claim, read_tensors, write_json, write_tensors
+from siftfunnel.lab.split.features import Ends, Say, Seen
 from siftfunnel.lab.training.checkpoints import RUN, RunFolderError
 
 FIT, STEPS, ABOUT = "fit.json", "steps", "about.json"
@@ -92,3 +94,22 @@ class FitSteps:
         """Forget the steps: the run is written."""
         if self._folder is not None:
             shutil.rmtree(self._folder / STEPS)
+
+
+@dataclass(frozen=True)
+class Fitting:
+    """What a funnel is fitted with.
+
+    Attributes:
+        ends: The cut network.
+        fitted: Pictures to fit to.
+        held_out: Others, by which sides of patches and rate points are judged.
+        say: Shows progress.
+        keep: Where what is finished is kept.
+    """
+
+    ends: Ends
+    fitted: Seen
+    held_out: Seen
+    say: Say
+    keep: FitSteps = field(default_factory=FitSteps)

@@ -13,8 +13,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from siftfunnel.lab.split.features import Arrays, Ends, Say, Seen
-from siftfunnel.lab.split.fit_steps import FitSteps, Made
+from siftfunnel.lab.split.features import Arrays
+from siftfunnel.lab.split.fit_steps import Fitting, Made
 from siftfunnel.lab.split.linear import TensorFunnel, fit_tensor, maps_spec, possible_sides, unit_of
 from siftfunnel.lab.split.sensitivity import Importance, importance
 from siftfunnel.shared.tensors import TensorSpec
@@ -172,28 +172,16 @@ def quantised(z: Sequence[NDArray[np.float32]], step: float) -> Arrays:
     return tuple(levels_of(values, step).astype(np.float32) * np.float32(step) for values in z)
 
 
-def fit_funnel(
-    ends: Ends,
-    fitted: Seen,
-    held_out: Seen,
-    target_bytes: float | None,
-    say: Say,
-    keep: FitSteps | None = None,
-) -> Funnel:
+def fit_funnel(by: Fitting, target_bytes: float | None) -> Funnel:
     """The funnel of a cut, with all its channels.
 
     Args:
-        ends: The cut network.
-        fitted: Pictures to fit to.
-        held_out: Others, by which sides of patches are compared.
-        target_bytes: Of a frame; None compares at a nominal rate.
-        say: Shows progress.
-        keep: Where what is finished is kept; None keeps nothing.
+        by: The cut network, its pictures and where steps are kept.
+        target_bytes: Of a frame; None compares sides of patches at a nominal rate.
     """
-    keep = keep or FitSteps()
-    tensors = ends.halves.tensors
+    tensors = by.ends.halves.tensors
     sides = [possible_sides(maps_spec(tensor)) for tensor in tensors]
-    found = _importance(ends, fitted, sides, say, keep)
+    found = _importance(by, sides)
     values = [tensor.size for tensor in tensors]
     budget = target_bytes or sum(values) * NOMINAL_BITS_PER_VALUE / 8
     parts: list[TensorFunnel] = []
@@ -201,23 +189,21 @@ def fit_funnel(
         share = budget * values[position] / sum(values)
 
         def part(side: int, position: int = position, tensor: TensorSpec = tensor) -> TensorFunnel:
-            return fit_tensor(fitted.tensors[position], tensor, side, found.matrices[position][side])
+            return fit_tensor(by.fitted.tensors[position], tensor, side, found.matrices[position][side])
 
         def best(position: int = position, share: float = share, part: Any = part) -> dict[str, Any]:
             candidates = [part(side) for side in sides[position]]
-            return {"side": _best(candidates, position, ends, fitted, held_out, share, say).side}
+            return {"side": _best(candidates, position, by, share).side}
 
-        parts.append(part(keep.values(f"patches-{position}", best)["side"]))
+        parts.append(part(by.keep.values(f"patches-{position}", best)["side"]))
     return Funnel(tuple(parts), found.how)
 
 
-def _importance(
-    ends: Ends, fitted: Seen, sides: Sequence[Sequence[int]], say: Say, keep: FitSteps
-) -> Importance:
+def _importance(by: Fitting, sides: Sequence[Sequence[int]]) -> Importance:
     def make() -> Made:
-        few = fitted.take(slice(0, IMPORTANCE_PICTURES), ends)
-        say(f"what the outputs ask of {len(sides)} tensor(s), by {len(few)} pictures")
-        found = importance(ends, few, sides)
+        few = by.fitted.take(slice(0, IMPORTANCE_PICTURES), by.ends)
+        by.say(f"what the outputs ask of {len(sides)} tensor(s), by {len(few)} pictures")
+        found = importance(by.ends, few, sides)
         named = {
             f"{position}.{side}": matrix
             for position, matrices in enumerate(found.matrices)
@@ -225,27 +211,21 @@ def _importance(
         }
         return named, {"how": found.how}
 
-    named, details = keep.tensors("importance", make)
+    named, details = by.keep.tensors("importance", make)
     matrices = tuple({side: named[f"{n}.{side}"] for side in chosen} for n, chosen in enumerate(sides))
     return Importance(matrices, details["how"])
 
 
 def _best(
-    candidates: Sequence[TensorFunnel],
-    position: int,
-    ends: Ends,
-    fitted: Seen,
-    held_out: Seen,
-    target_bytes: float,
-    say: Say,
+    candidates: Sequence[TensorFunnel], position: int, by: Fitting, target_bytes: float
 ) -> TensorFunnel:
     """The funnel whose patches diverge least at equal bytes on held-out pictures, all else untouched."""
     if len(candidates) == 1:
         return candidates[0]
-    some = held_out.take(slice(0, SCORING_PICTURES), ends)
+    some = by.held_out.take(slice(0, SCORING_PICTURES), by.ends)
     scores = []
     for part in candidates:
-        known, z = part.encode(fitted.tensors[position]), part.encode(some.tensors[position])
+        known, z = part.encode(by.fitted.tensors[position]), part.encode(some.tensors[position])
 
         def size(step: float, known: Any = known, z: Any = z) -> float:
             return estimated_bytes([known], [z], step)
@@ -253,7 +233,7 @@ def _best(
         step = step_for(size, max(target_bytes, 12), unit_of([part]), tolerance=0.03)
         tensors = list(some.tensors)
         tensors[position] = part.decode(quantised([z], step)[0])
-        divergence = float(some.likeness.divergence_N(ends.cloud(tensors)).mean())
-        say(f"{part.tensor.name}: patches of {part.side}x{part.side} diverge by {divergence:.4f}")
+        divergence = float(some.likeness.divergence_N(by.ends.cloud(tensors)).mean())
+        by.say(f"{part.tensor.name}: patches of {part.side}x{part.side} diverge by {divergence:.4f}")
         scores.append(divergence)
     return candidates[int(np.argmin(scores))]

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from siftfunnel.lab.metrics.intervals import accuracy_interval, ci95_of_mean
 from siftfunnel.lab.split.features import Arrays, Ends, Say, Seen
-from siftfunnel.lab.split.fit_steps import FitSteps
+from siftfunnel.lab.split.fit_steps import Fitting
 from siftfunnel.lab.split.funnel import Funnel, estimated_bytes, quantised, step_for
 from siftfunnel.lab.split.settings import Target
 from siftfunnel.shared.json_fields import Fields
@@ -68,64 +68,47 @@ def through(spec: CodecSpec, tensors: Sequence[TensorSpec], z: Arrays) -> tuple[
     return np.array([len(payload) for payload in sent], np.int64), unpack_array(arrived, tuple(tensors))
 
 
-def find_points(
-    ends: Ends,
-    funnel: Funnel,
-    fitted: Seen,
-    held_out: Seen,
-    targets: Sequence[Target],
-    say: Say,
-    keep: FitSteps | None = None,
-) -> tuple[Funnel, tuple[Point, ...]]:
+def find_points(by: Fitting, funnel: Funnel, targets: Sequence[Target]) -> tuple[Funnel, tuple[Point, ...]]:
     """A step and a codec for each target, and the funnel with the channels that they need.
 
     Steps are found by estimates first, channels that are zero at the finest are dropped, then real payloads
     of held-out pictures mend the steps of byte targets. What is finished is kept, if there is where.
     """
-    keep = keep or FitSteps()
-    known, z = funnel.encode(fitted.tensors), funnel.encode(held_out.tensors)
-    steps = [
-        float(
-            keep.values(
-                f"step-{target.name}",
-                lambda target=target: {  # type: ignore[misc]  # bound at once
-                    "step": _first_step(ends, funnel, known, z, held_out, target, say)
-                },
-            )["step"]
-        )
-        for target in targets
-    ]
+    known, z = funnel.encode(by.fitted.tensors), funnel.encode(by.held_out.tensors)
+    steps = []
+    for target in targets:
+
+        def find(target: Target = target) -> dict[str, Any]:
+            return {"step": _first_step(by, funnel, known, z, target)}
+
+        steps.append(float(by.keep.values(f"step-{target.name}", find)["step"]))
     # somewhat finer than the finest, so that mending a step needs no channel that was dropped
     small = funnel.without_unused(known, 0.85 * min(steps))
-    known, z = small.encode(fitted.tensors), small.encode(held_out.tensors)
+    known, z = small.encode(by.fitted.tensors), small.encode(by.held_out.tensors)
     tensors = [part.sent for part in small.parts]
     points = []
     for target, step in zip(targets, steps, strict=True):
 
         def mend(target: Target = target, step: float = step) -> dict[str, Any]:
             mended, spec = _mended(target, step, tensors, known, z)
-            say(f"{target.name}: step {mended / funnel.unit:.3g} of a deviation")
+            by.say(f"{target.name}: step {mended / funnel.unit:.3g} of a deviation")
             return {"step": mended, "codec": as_json(spec)}
 
-        found = keep.values(f"point-{target.name}", mend)
+        found = by.keep.values(f"point-{target.name}", mend)
         points.append(Point(target, found["step"], read_codec(Fields(dict(found["codec"]), "a kept step"))))
     return small, tuple(points)
 
 
-def _first_step(
-    ends: Ends, funnel: Funnel, known: Arrays, z: Arrays, held_out: Seen, target: Target, say: Say
-) -> float:
+def _first_step(by: Fitting, funnel: Funnel, known: Arrays, z: Arrays, target: Target) -> float:
     if target.bytes is not None:
         return step_for(lambda step: estimated_bytes(known, z, step), target.bytes, funnel.unit)
     assert target.agreement is not None
-    return step_of_agreement(
-        lambda step: float(
-            held_out.likeness.agreement_N(ends.cloud(funnel.decode(quantised(z, step)))).mean()
-        ),
-        target.agreement,
-        funnel.unit,
-        say,
-    )
+
+    def agreement(step: float) -> float:
+        outputs = by.ends.cloud(funnel.decode(quantised(z, step)))
+        return float(by.held_out.likeness.agreement_N(outputs).mean())
+
+    return step_of_agreement(agreement, target.agreement, funnel.unit, by.say)
 
 
 def step_of_agreement(
@@ -188,10 +171,9 @@ def figures(spec: CodecSpec, ends: Ends, funnel: Funnel | None, seen: Seen) -> t
     return told, outputs
 
 
-def told_points(
-    ends: Ends, funnel: Funnel, points: Sequence[Point], fitted: Seen, held_out: Seen, say: Say
-) -> dict[str, Any]:
+def told_points(by: Fitting, funnel: Funnel, points: Sequence[Point]) -> dict[str, Any]:
     """Figures of rate points on held-out pictures and, for the first, on as many that were fitted to."""
+    ends, fitted, held_out, say = by.ends, by.fitted, by.held_out, by.say
     found = {point.target.name: _with_divergence(point.spec, ends, funnel, held_out) for point in points}
     for name, figure in found.items():
         low, high = figure["agreement_ci95"]

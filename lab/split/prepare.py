@@ -27,6 +27,7 @@ from siftfunnel.lab.onnx_graphs import (
     given_inputs,
     rename,
     set_shape,
+    subgraphs,
     weights,
 )
 from siftfunnel.lab.onnx_runner import (
@@ -229,11 +230,7 @@ def _notes(
         )
     if stochastic:
         notes.append("it draws noise, so two runs differ and nothing can be compared value by value")
-    flow = sorted({node.op_type for node in all_nodes(after.graph) if list(_bodies(node))})
+    flow = sorted({node.op_type for node in all_nodes(after.graph) if any(subgraphs(node))})
     if flow:
         notes.append(f"control flow ({', '.join(flow)}) is kept whole: a cut goes before or after it")
     return tuple(notes)
-
-
-def _bodies(node: onnx.NodeProto) -> Iterator[Any]:
-    return (a for a in node.attribute if a.type in (onnx.AttributeProto.GRAPH, onnx.AttributeProto.GRAPHS))

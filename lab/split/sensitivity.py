@@ -14,7 +14,6 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor
 
 from siftfunnel.lab.split.features import Ends, Seen
@@ -62,49 +61,36 @@ class TorchCloud:
         return tuple(values[place] for place in self._places)
 
 
-class Gradients:
-    """Differentiates what a cloud half says.
+def gradients(halves: Halves, seen: Seen, generator: torch.Generator) -> Iterator[tuple[Tensor, ...]]:
+    """Gradients of what a cloud half says at each feature, batch by batch, one like each tensor at the cut.
 
-    Args:
-        halves: The cut network.
-        scales: From `Likeness`, for outputs that are no scores.
+    Where the number of frames is fixed, the last ones that do not fill a run are left out.
 
     Raises:
         UnsupportedOperatorError: an operator that cannot be differentiated here; the text names it.
     """
+    cloud, features = TorchCloud(halves), seen.tensors
+    scales = [torch.from_numpy(scale) for scale in seen.likeness.scales]
+    step, count = halves.frames_per_run or BATCH, len(features[0])
+    for start in range(0, count - count % step if halves.frames_per_run else count, step):
+        at = [torch.from_numpy(f[start : start + step]).requires_grad_(True) for f in features]
+        values = cloud(at)
+        drawn = [
+            _drawn(values[place], halves.outputs[place], scale, generator)
+            for place, scale in zip(judged(halves.outputs), scales, strict=True)
+        ]
+        for last, scalar in zip([*[False] * (len(drawn) - 1), True], drawn, strict=True):
+            found = torch.autograd.grad(scalar, at, retain_graph=not last, materialize_grads=True)
+            yield _of_unit_length(found)
 
-    def __init__(self, halves: Halves, scales: Sequence[NDArray[np.float32]]) -> None:
-        self._cloud, self._frames = TorchCloud(halves), halves.frames_per_run
-        self._outputs, self._positions = halves.outputs, judged(halves.outputs)
-        self._scales = [torch.from_numpy(scale) for scale in scales]
 
-    def of(
-        self, features: Sequence[NDArray[np.float32]], generator: torch.Generator
-    ) -> Iterator[tuple[Tensor, ...]]:
-        """Gradients at each feature, batch by batch, one tensor like each of ``features``.
-
-        Where the number of frames is fixed, the last ones that do not fill a run are left out.
-        """
-        step, count = self._frames or BATCH, len(features[0])
-        for start in range(0, count - count % step if self._frames else count, step):
-            at = [torch.from_numpy(f[start : start + step]).requires_grad_(True) for f in features]
-            values = self._cloud(at)
-            drawn = [
-                self._drawn(values[p], self._outputs[p], scale, generator)
-                for p, scale in zip(self._positions, self._scales, strict=True)
-            ]
-            for last, scalar in zip([*[False] * (len(drawn) - 1), True], drawn, strict=True):
-                gradients = torch.autograd.grad(scalar, at, retain_graph=not last, materialize_grads=True)
-                yield _of_unit_length(gradients)
-
-    @staticmethod
-    def _drawn(values: Tensor, output: OutputSpec, scale: Tensor, generator: torch.Generator) -> Tensor:
-        if output.is_scores:
-            logs = log_scores(values, output, TEMPERATURE)
-            drawn = torch.multinomial(logs.detach().exp(), 1, generator=generator)
-            return logs.gather(1, drawn).sum()
-        vector = comparable(values, output, scale)
-        return (vector * torch.randn(vector.shape, generator=generator)).sum()
+def _drawn(values: Tensor, output: OutputSpec, scale: Tensor, generator: torch.Generator) -> Tensor:
+    if output.is_scores:
+        logs = log_scores(values, output, TEMPERATURE)
+        drawn = torch.multinomial(logs.detach().exp(), 1, generator=generator)
+        return logs.gather(1, drawn).sum()
+    vector = comparable(values, output, scale)
+    return (vector * torch.randn(vector.shape, generator=generator)).sum()
 
 
 def _of_unit_length(gradients: Sequence[Tensor]) -> tuple[Tensor, ...]:
@@ -135,8 +121,8 @@ def importance(ends: Ends, seen: Seen, sides: Sequence[Sequence[int]], seed: int
         seed: Of what is drawn.
     """
     try:
-        gradients = Gradients(ends.halves, seen.likeness.scales)
-        matrices = _from_gradients(gradients, ends.halves.tensors, sides, seen.tensors, seed)
+        found = gradients(ends.halves, seen, torch.Generator().manual_seed(seed))
+        matrices = _from_gradients(found, ends.halves.tensors, sides)
         return Importance(matrices, f"Fisher matrix of the outputs, {len(seen)} pictures")
     except (UnsupportedOperatorError, RuntimeError) as error:
         weights = _by_differences(ends, seen, seed)
@@ -152,14 +138,10 @@ def _short(error: Exception) -> str:
 
 
 def _from_gradients(
-    gradients: Gradients,
-    tensors: Sequence[TensorSpec],
-    sides: Sequence[Sequence[int]],
-    features: Sequence[NDArray[np.float32]],
-    seed: int,
+    found: Iterator[tuple[Tensor, ...]], tensors: Sequence[TensorSpec], sides: Sequence[Sequence[int]]
 ) -> tuple[dict[int, Tensor], ...]:
     sums: tuple[dict[int, Tensor], ...] = tuple({} for _ in tensors)
-    for batch in gradients.of(features, torch.Generator().manual_seed(seed)):
+    for batch in found:
         for tensor, chosen, total, gradient in zip(tensors, sides, sums, batch, strict=True):
             maps = to_maps(gradient, tensor)
             for side in chosen:

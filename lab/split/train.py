@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from siftfunnel.lab.data.own import OwnPictures
 from siftfunnel.lab.split.distillation import FunnelTask, thumbnails, train_funnel
 from siftfunnel.lab.split.features import Say, Seen, see
-from siftfunnel.lab.split.fit_steps import FIT
+from siftfunnel.lab.split.fit_steps import FIT, Fitting
 from siftfunnel.lab.split.folder import SplitRun, load_run, require_own, save_run
 from siftfunnel.lab.split.pictures import MOST_FITTED, MOST_HELD_OUT, read_parts, required_labels
 from siftfunnel.lab.split.points import find_points, told_points
@@ -143,9 +143,9 @@ def _classes(
 def _with_trained(
     run: SplitRun, task: FunnelTask, fitted: Seen, held_out: Seen, told: dict[str, Any], say: Say
 ) -> SplitRun:
-    ends, targets = task.ends(), [point.target for point in run.points]
-    funnel, points = find_points(ends, task.funnel(), fitted, held_out, targets, say)
-    figures = told_points(ends, funnel, points, fitted, held_out, say)
+    by = Fitting(task.ends(), fitted, held_out, say)
+    funnel, points = find_points(by, task.funnel(), [point.target for point in run.points])
+    figures = told_points(by, funnel, points)
     about = {**run.about, **figures, "linear": run.about.get("points"), "train": told}
     weights = task.tuning.arrays() if task.tuning is not None else run.weights
     return replace(run, funnel=funnel, points=points, about=about, weights=weights)

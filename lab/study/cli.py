@@ -1,12 +1,11 @@
 """``siftfunnel lab run`` and ``lab figure2``: train, attack and measure what the study consists of."""
 
 import argparse
-import sys
 import traceback
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from siftfunnel.lab.arguments import add_common, prepare_torch
+from siftfunnel.lab.arguments import add_common, names, prepare_torch, say
 
 if TYPE_CHECKING:
     from siftfunnel.lab.study.study import Places
@@ -74,15 +73,11 @@ def _add_study_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def _chosen(text: str, known: tuple[str, ...], what: str) -> tuple[str, ...]:
-    names = tuple(name for name in text.split(",") if name)
-    unknown = [name for name in names if name not in known]
+    chosen = names(text)
+    unknown = [name for name in chosen if name not in known]
     if unknown:
         raise ValueError(f"unknown {what} {', '.join(unknown)}; known: {', '.join(known)}")
-    return names
-
-
-def _show(text: str) -> None:
-    print(text, file=sys.stderr, flush=True)
+    return chosen
 
 
 def _places(args: argparse.Namespace) -> "Places":
@@ -113,13 +108,13 @@ def run_rows(args: argparse.Namespace) -> int:
                 size,
                 places,
                 device,
-                _show,
+                say,
                 seed=args.seed,
                 steps=steps,  # type: ignore[arg-type]  # checked against the same names
                 attacks=attacks,
             )
         except KeyboardInterrupt:
-            _show(f"\nstopped; what is finished is kept in {args.runs}, the same command continues")
+            say(f"\nstopped; what is finished is kept in {args.runs}, the same command continues")
             raise
         except (RuntimeError, ValueError, MemoryError) as error:
             if len(rows) == 1:
@@ -129,7 +124,7 @@ def run_rows(args: argparse.Namespace) -> int:
             continue
         print(path)
     for line in failed:
-        _show(f"failed: {line}")
+        say(f"failed: {line}")
     return 1 if failed else 0
 
 
@@ -142,5 +137,5 @@ def run_figure2_command(args: argparse.Namespace) -> int:
 
     attacks = _chosen(args.attacks, tuple(ATTACKS), "attack") or DEFAULT_ATTACKS
     size = profile(args.profile)
-    print(run_figure2(args.family, size, _places(args), device, _show, seed=args.seed, attacks=attacks))
+    print(run_figure2(args.family, size, _places(args), device, say, seed=args.seed, attacks=attacks))
     return 0

@@ -16,7 +16,7 @@ RESULTS/<profile>/figure2-<family>.json  the result, written anew after every st
      "provenance"}
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -40,6 +40,9 @@ from siftfunnel.lab.study.study import (
     Places,
     TrainedRow,
     chosen_attacks,
+    header,
+    measures_and_attacks,
+    network_figures,
     prepare,
     run_name,
     run_row,
@@ -48,7 +51,6 @@ from siftfunnel.lab.study.study import (
 )
 from siftfunnel.lab.training.checkpoints import RunFolderError
 
-SCHEMA = 1
 KIND = "figure2"
 DEFAULT_ATTACKS = ("rmle", "generative-black-box", "residual")
 
@@ -162,38 +164,19 @@ def write_figure2(
     path: Path, trained: TrainedRow, profile: Profile, victims: Sequence[Victim], folder: Path
 ) -> None:
     """Write what is known so far; blocks without a finished step are left out."""
-    recipe, network = trained.recipe, trained.network
-    names = block_names(recipe.family, len(victims))
+    family = trained.recipe.family
     points = []
-    for number, (name, victim) in enumerate(zip(names, victims, strict=True), start=1):
+    for number, (name, victim) in enumerate(zip(block_names(family, len(victims)), victims, strict=True), 1):
         if done := finished(folder / str(number)):
-            points.append(_point(name, victim, done))
+            measures, attacks = measures_and_attacks(done)
+            shape = list(victim.feature_shape)
+            points.append({"block": name, "feature_shape": shape, **measures, "attacks": attacks})
     result = {
-        "schema": SCHEMA,
-        "kind": KIND,
-        "profile": profile.name,
-        "profile_settings": profile.settings(),
-        "seed": recipe.seed,
-        "dataset": {"name": recipe.dataset, **trained.splits.sizes()},
-        "family": recipe.family,
-        "network": {
-            "family": recipe.family,
-            "architecture": recipe.architecture,
-            "width": network.width,
-            "input_size": network.input_size,
-        },
+        **header(trained, profile, kind=KIND),
+        "family": family,
+        "network": network_figures(trained),
         "points": points,
         "provenance": provenance(),
     }
     path.parent.mkdir(parents=True, exist_ok=True)
     write_json(path, result)
-
-
-def _point(name: str, victim: Victim, done: Mapping[str, Any]) -> dict[str, Any]:
-    prefix = "attack-"
-    return {
-        "block": name,
-        "feature_shape": list(victim.feature_shape),
-        **{key: value for key, value in done.items() if not key.startswith(prefix)},
-        "attacks": {key.removeprefix(prefix): value for key, value in done.items() if key.startswith(prefix)},
-    }

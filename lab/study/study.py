@@ -43,6 +43,8 @@ from siftfunnel.lab.training.runs import load_run, splits_of, store_run, train_r
 
 SCHEMA = 1
 NETWORK, WEIGHTS, BEFORE = "network", "weights", "before"
+ATTACK = "attack-"
+"""Before an attack's key, in the name of its step."""
 
 StepName = Literal["train", "measure", "attack"]
 STEPS: tuple[StepName, ...] = ("train", "measure", "attack")
@@ -246,7 +248,7 @@ def _known(path: Path, profile: Profile, trained: TrainedRow) -> dict[str, Any]:
         measured["cost"]["parameters"] = {
             key: found["network"][key] for key in PARAMETERS if key in found["network"]
         }
-    return measured | {f"attack-{key}": entry for key, entry in found["attacks"].items()}
+    return measured | {f"{ATTACK}{key}": entry for key, entry in found["attacks"].items()}
 
 
 def set_aside(path: Path, profile: Profile, trained: TrainedRow, show: Show) -> None:
@@ -265,23 +267,17 @@ def write_result(path: Path, row: Row, profile: Profile, trained: TrainedRow, st
     Returns:
         What has to be said aloud of it.
     """
-    done = dict(sorted({**_known(path, profile, trained), **finished(steps.folder)}.items()))
-    attacks = {key.removeprefix("attack-"): value for key, value in done.items() if key.startswith("attack-")}
+    known = {**_known(path, profile, trained), **finished(steps.folder)}
+    done, attacks = measures_and_attacks(dict(sorted(known.items())))
     recipe, network = trained.recipe, trained.network
     parameters = done.get("cost", {}).pop("parameters", {})
+    head = header(trained, profile, row=row.name)
     result = {
-        "schema": SCHEMA,
-        "row": row.name,
-        "profile": profile.name,
-        "profile_settings": profile.settings(),
-        "seed": recipe.seed,
-        "dataset": {"name": recipe.dataset, **trained.splits.sizes(), "parts": trained.parts},
+        **head,
+        "dataset": {**head["dataset"], "parts": trained.parts},
         "defence": recipe.defence.describe(),
         "network": {
-            "family": recipe.family,
-            "architecture": recipe.architecture,
-            "width": recipe.width,
-            "input_size": recipe.input_size,
+            **network_figures(trained),
             "feature_shape": list(network.feature_shape),
             **parameters,
         },
@@ -296,6 +292,30 @@ def write_result(path: Path, row: Row, profile: Profile, trained: TrainedRow, st
     path.parent.mkdir(parents=True, exist_ok=True)
     write_json(path, {**result, "flags": flags})
     return flags
+
+
+def header(trained: TrainedRow, profile: Profile, **what: str) -> dict[str, Any]:
+    """What a result begins with."""
+    return {
+        "schema": SCHEMA,
+        **what,
+        "profile": profile.name,
+        "profile_settings": profile.settings(),
+        "seed": trained.recipe.seed,
+        "dataset": {"name": trained.recipe.dataset, **trained.splits.sizes()},
+    }
+
+
+def network_figures(trained: TrainedRow) -> dict[str, Any]:
+    """Which network it is."""
+    words = ("family", "architecture", "width", "input_size")
+    return {word: getattr(trained.recipe, word) for word in words}
+
+
+def measures_and_attacks(done: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Finished steps by name, and entries of attacks by key."""
+    attacks = {key.removeprefix(ATTACK): entry for key, entry in done.items() if key.startswith(ATTACK)}
+    return {key: value for key, value in done.items() if not key.startswith(ATTACK)}, attacks
 
 
 def training_figures(trained: TrainedRow) -> dict[str, Any]:

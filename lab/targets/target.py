@@ -157,7 +157,7 @@ def target_of_run(folder: Path, device: torch.device) -> Target:
         label_kind=recipe.label_kind,  # type: ignore[arg-type]  # Recipe checks the same two words
         dataset=recipe.dataset,
         trained_on=stored["about"]["splits"],
-        limits={part: getattr(recipe.limits, part) for part in ("train", "validation", "test", "auxiliary")},
+        limits=dict(vars(recipe.limits)),
     )
 
 

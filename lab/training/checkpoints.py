@@ -7,6 +7,7 @@ know. Nothing is pickled.
 
 import json
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -42,7 +43,22 @@ class Progress:
     history: list[dict[str, float]] = field(default_factory=list)
 
 
-def _write_tensors(path: Path, tensors: dict[str, Tensor], header: dict[str, str]) -> None:
+def require_same(folder: Path, stored: Mapping[str, Any], wanted: Mapping[str, Any]) -> None:
+    """Refuse a folder whose results are of something else than what is wanted.
+
+    Raises:
+        RunFolderError: names what differs.
+    """
+    differing = sorted(key for key in {*stored, *wanted} if stored.get(key) != wanted.get(key))
+    if differing:
+        raise RunFolderError(
+            f"{folder} holds results of other settings ({', '.join(differing)}); choose another folder or "
+            "delete it"
+        )
+
+
+def write_tensors(path: Path, tensors: Mapping[str, Tensor], header: dict[str, str]) -> None:
+    """Replace a safetensors file in one step."""
     partial = path.with_suffix(".partial")
     save_file(
         {name: value.detach().cpu().contiguous() for name, value in tensors.items()}, partial, metadata=header
@@ -83,13 +99,7 @@ class RunFolder:
         self._made_with = provenance()
         folder.mkdir(parents=True, exist_ok=True)
         if (folder / RUN).is_file():
-            stored = json.loads((folder / RUN).read_text())["about"]
-            differing = sorted(k for k in {*stored, *self.about} if stored.get(k) != self.about.get(k))
-            if differing:
-                raise RunFolderError(
-                    f"{folder} holds a run with other settings ({', '.join(differing)}); "
-                    "choose another folder or delete it"
-                )
+            require_same(folder, json.loads((folder / RUN).read_text())["about"], self.about)
 
     def save(
         self,
@@ -111,18 +121,15 @@ class RunFolder:
         """
         weights = model.state_dict()
         if is_best:
-            _write_tensors(self.folder / BEST, weights, {"epoch": str(progress.epochs_done)})
+            write_tensors(self.folder / BEST, weights, {"epoch": str(progress.epochs_done)})
         tensors = {f"model.{name}": value for name, value in weights.items()}
         tensors |= _optimizer_tensors(optimizer)
         tensors |= {"random.global": torch.get_rng_state(), "random.data": order}
         if torch.cuda.is_available():
             tensors["random.cuda"] = torch.cuda.get_rng_state()
-        _write_tensors(self.folder / LAST, tensors, {"progress": json.dumps(vars(progress))})
-        text = (
-            json.dumps({"about": self.about, **vars(progress), "provenance": self._made_with}, indent=1)
-            + "\n"
-        )
-        write_file(self.folder / RUN, text)
+        write_tensors(self.folder / LAST, tensors, {"progress": json.dumps(vars(progress))})
+        told = {"about": self.about, **vars(progress), "provenance": self._made_with}
+        write_file(self.folder / RUN, json.dumps(told, indent=1) + "\n")
 
     def restore(
         self, model: nn.Module, optimizer: torch.optim.Optimizer, generator: torch.Generator

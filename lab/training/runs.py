@@ -16,7 +16,7 @@ from typing import Any
 
 import torch
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file
 from torch import Tensor
 
 from siftfunnel.lab.arguments import say
@@ -25,7 +25,7 @@ from siftfunnel.lab.data.images import ImageSet, Splits
 from siftfunnel.lab.graphs.unfolding import load_from_bundle
 from siftfunnel.lab.metrics.intervals import learned_nothing
 from siftfunnel.lab.networks.split import SplitNetwork
-from siftfunnel.lab.training.checkpoints import RUN, Progress, RunFolder, RunFolderError
+from siftfunnel.lab.training.checkpoints import RUN, Progress, RunFolder, RunFolderError, write_tensors
 from siftfunnel.lab.training.classifier import ClassifierTask, fit_settings, input_spec, steps_per_epoch
 from siftfunnel.lab.training.fitting import fit
 from siftfunnel.lab.training.recipes import Normalisation, Recipe, WarmStart, recipe, recipe_from_json
@@ -42,14 +42,7 @@ RECORD, HALF_TOLERANCE = "run", 1e-3
 
 def splits_of(wanted: Recipe, data: Path | None, cache: Path | None) -> Splits:
     """The recipe's data set, resized and limited as the recipe says."""
-    limits = wanted.limits
-    splits = load_splits(wanted.dataset, data, cache, size=wanted.input_size)
-    return splits.limited(
-        train=limits.train,
-        validation=limits.validation,
-        test=limits.test,
-        auxiliary=limits.auxiliary,
-    )
+    return load_splits(wanted.dataset, data, cache, size=wanted.input_size).limited(**vars(wanted.limits))
 
 
 def load_run(place: Path) -> tuple[Recipe, SplitNetwork, dict[str, Any]]:
@@ -98,19 +91,17 @@ def store_run(folder: Path, path: Path) -> None:
             f"{folder}: training stands at epoch {stored['epochs_done']} of {wanted.epochs}; finish it first"
         )
     path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_suffix(".partial")
     weights = {name: _compact(value) for name, value in network.state_dict().items()}
-    save_file(weights, partial, metadata={RECORD: json.dumps(stored)})
-    partial.replace(path)
+    write_tensors(path, weights, {RECORD: json.dumps(stored)})
 
 
 def _compact(value: Tensor) -> Tensor:
     """In float16 where that keeps a tensor to a thousandth; a funnel's small variances would not survive."""
     if value.dim() < 2 or not value.is_floating_point():
-        return value.contiguous()
+        return value
     half = value.half()
     kept = (half.float() - value).norm() <= HALF_TOLERANCE * value.norm()
-    return (half if kept else value).contiguous()
+    return half if kept else value
 
 
 def _load_stored(path: Path) -> tuple[Recipe, SplitNetwork, dict[str, Any]]:
@@ -134,38 +125,13 @@ def _about(wanted: Recipe, splits: Splits, **more: Any) -> dict[str, Any]:
     }
 
 
-def _train_one(
-    wanted: Recipe, folder: Path, splits: Splits, device: torch.device, stage: str = ""
-) -> Progress:
-    task = ClassifierTask(wanted, splits, device)
-    settings = replace(fit_settings(wanted), stage=stage)
-    return fit(task, settings, RunFolder(folder, _about(wanted, splits)), task.make_optimizer)
-
-
-def _train_on(
-    wanted: Recipe,
-    folder: Path,
-    start_from: Path | None,
-    teachers: Sequence[Path],
-    splits: Splits,
-    device: torch.device,
-) -> Progress:
-    """Go on from a bundle's weights; what stands in the run folder goes first."""
-    taught_NK = soft_labels(teachers, splits.train) if teachers else None
-    task = ClassifierTask(wanted, splits, device, taught_NK)
-    run = RunFolder(folder, _about(wanted, splits))
-    if run.is_fresh():
-        if start_from is None:
-            raise ValueError(
-                f"recipe {wanted.name} goes on from {wanted.begin_with}: "
-                "give that bundle's or that run's directory, --start-from DIR"
-            )
-        _begin_with(task, start_from, splits)
-        task.model.to(device)
-    return fit(task, fit_settings(wanted), run, task.make_optimizer)
-
-
-def _begin_with(task: ClassifierTask, start_from: Path, splits: Splits) -> None:
+def _begin_with(task: ClassifierTask, start_from: Path | None, splits: Splits) -> None:
+    """Go on from a run's or a bundle's weights."""
+    if start_from is None:
+        raise ValueError(
+            f"recipe {task.recipe.name} goes on from {task.recipe.begin_with}: "
+            "give that bundle's or that run's directory, --start-from DIR"
+        )
     model = task.model.cpu()
     pictures = splits.train.images_NHWC[:STATISTICS_PICTURES]
     x = torch.from_numpy(normalise(pictures, input_spec(task.recipe)))
@@ -179,31 +145,6 @@ def _begin_with(task: ClassifierTask, start_from: Path, splits: Splits) -> None:
     else:
         load_from_bundle(model, load_bundle(start_from), x)
     task.recipe.defence.start(model.eval(), x)
-
-
-def _restored_network(
-    wanted: Recipe,
-    warm_start: WarmStart,
-    folder: Path,
-    start: Path,
-    splits: Splits,
-    device: torch.device,
-    stage: str,
-) -> SplitNetwork:
-    """The funnel after the fit of its restored feature; trains what is missing."""
-    fitting = replace(
-        wanted,
-        name=f"{wanted.name}:restoring",
-        epochs=warm_start.epochs,
-        learning_rate=warm_start.learning_rate,
-        warm_start=None,
-    )
-    _, trained, _ = load_run(start)
-    task = RestoringTask(fitting, splits, device, trained)
-    run = RunFolder(folder, _about(fitting, splits))
-    fit(task, replace(fit_settings(fitting), stage=stage), run)
-    run.load_best(task.model)
-    return task.model
 
 
 def train_recipe(
@@ -297,28 +238,56 @@ def _train_settled(
     splits: Splits,
     device: torch.device,
     start_from: Path | None,
-    teachers: Sequence[Path],
+    teachers: Sequence[Path] = (),
+    stage: str = "",
 ) -> Progress:
-    if wanted.begin_with is not None:
-        return _train_on(wanted, folder, start_from, teachers, splits, device)
-    if wanted.warm_start is None:
-        if start_from is not None:
-            raise ValueError(f"recipe {wanted.name} starts from scratch; leave --start-from out")
-        return _train_one(wanted, folder, splits, device)
-    task = ClassifierTask(wanted, splits, device)
+    """Train; what stands in the run folder goes before any other weights."""
+    taught_NK = soft_labels(teachers, splits.train) if teachers else None
+    task = ClassifierTask(wanted, splits, device, taught_NK)
     run = RunFolder(folder, _about(wanted, splits))
-    start = start_from or folder / START
-    before = [] if start_from else [settled(recipe(wanted.warm_start.recipe), splits, start, None)]
-    stages = [*(each.name for each in before), f"{wanted.name}:restoring", wanted.name]
-    epochs = [*(each.epochs for each in before), wanted.warm_start.epochs, wanted.epochs]
-    labels = [f"[{place}/{len(stages)} {name}] " for place, name in enumerate(stages, start=1)]
+    if wanted.begin_with is not None:
+        if run.is_fresh():
+            _begin_with(task, start_from, splits)
+            task.model.to(device)
+    elif wanted.warm_start is not None:
+        stage = _warm(task, wanted.warm_start, run, splits, device, start_from)
+    elif start_from is not None:
+        raise ValueError(f"recipe {wanted.name} starts from scratch; leave --start-from out")
+    return fit(task, replace(fit_settings(wanted), stage=stage), run, task.make_optimizer)
+
+
+def _warm(
+    task: ClassifierTask,
+    warm_start: WarmStart,
+    run: RunFolder,
+    splits: Splits,
+    device: torch.device,
+    start_from: Path | None,
+) -> str:
+    """Give a fresh task the funnel after the fit of its restored feature, and train what is missing for that.
+
+    Returns:
+        What stands before each line of the recipe's own training.
+    """
+    wanted, start = task.recipe, start_from or run.folder / START
+    restoring = replace(
+        wanted,
+        name=f"{wanted.name}:restoring",
+        epochs=warm_start.epochs,
+        learning_rate=warm_start.learning_rate,
+        warm_start=None,
+    )
+    before = [] if start_from else [settled(recipe(warm_start.recipe), splits, start, None)]
+    trainings = [*before, restoring, wanted]
+    labels = [f"[{place}/{len(trainings)} {each.name}] " for place, each in enumerate(trainings, start=1)]
     if run.is_fresh():
-        parts = ", ".join(f"{name} ({count} epochs)" for name, count in zip(stages, epochs, strict=True))
-        say(f"{len(stages)} trainings, one after the other: {parts}; what is finished is not done again")
+        parts = ", ".join(f"{each.name} ({each.epochs} epochs)" for each in trainings)
+        say(f"{len(trainings)} trainings, one after the other: {parts}; what is finished is not done again")
         for each in before:
-            _train_one(each, start, splits, device, labels[0])
-        network = _restored_network(
-            wanted, wanted.warm_start, folder / RESTORING, start, splits, device, labels[-2]
-        )
-        task.model.load_state_dict(network.state_dict())
-    return fit(task, replace(fit_settings(wanted), stage=labels[-1]), run, task.make_optimizer)
+            _train_settled(each, start, splits, device, None, stage=labels[0])
+        fitting = RestoringTask(restoring, splits, device, load_run(start)[1])
+        fitted = RunFolder(run.folder / RESTORING, _about(restoring, splits))
+        fit(fitting, replace(fit_settings(restoring), stage=labels[-2]), fitted)
+        fitted.load_best(fitting.model)
+        task.model.load_state_dict(fitting.model.state_dict())
+    return labels[-1]

@@ -148,7 +148,7 @@ class HandFeed:
         pass
 
     def state(self) -> FeedState:
-        return FeedState(self.name, self.kind, "running")  # type: ignore[arg-type]
+        return FeedState(self.name, self.kind, "running")
 
     def tell(self, *events: Event) -> None:
         assert self.sink is not None

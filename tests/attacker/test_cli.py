@@ -115,11 +115,11 @@ def test_a_bad_tap_lists_the_forms(capsys: pytest.CaptureFixture[str]) -> None:
 
 def test_the_same_tap_twice_is_refused_but_two_relays_on_free_ports_are_two() -> None:
     relay = RelayConfig(Endpoint("127.0.0.1", 0), Endpoint("127.0.0.1", 9))
-    feeds = name_feeds((relay, relay), lambda tap: HandFeed(str(tap)))  # type: ignore[arg-type, return-value]
+    feeds = name_feeds((relay, relay), lambda tap: HandFeed(str(tap)))
     assert list(feeds) == [str(relay), f"{relay} (2)"]
     config = config_from(parse("--tap", "pcap:x", "--tap", "pcap:x"))
     with pytest.raises(ValueError, match="given twice"):
-        name_feeds(config.taps, lambda tap: HandFeed(str(tap)))  # type: ignore[arg-type, return-value]
+        name_feeds(config.taps, lambda tap: HandFeed(str(tap)))
 
 
 def test_a_port_in_use_names_the_flag_and_says_what_to_do(capsys: pytest.CaptureFixture[str]) -> None:

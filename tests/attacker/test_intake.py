@@ -27,7 +27,7 @@ class Desk:
 
     def tell(self, *events: object, tap: str = "relay") -> None:
         for event in events:
-            self.intake.take(tap, event)  # type: ignore[arg-type]
+            self.intake.take(tap, event)
 
     @property
     def tally(self) -> BundleTally:
@@ -199,7 +199,7 @@ def test_an_answer_outside_the_classes_is_wrong_and_no_accident(desk: Desk, scen
 
 def test_ciphertext_leaves_sizes_directions_and_times(desk: Desk) -> None:
     for time_s, direction, size in ((10.0, "up", 1200), (10.5, "down", 90)):
-        desk.tell(Opaque("c1", time_s, direction, size, "tls", Traffic()))  # type: ignore[arg-type]
+        desk.tell(Opaque("c1", time_s, direction, size, "tls", Traffic()))
     told = desk.intake.leftovers["relay"].as_json()
     assert told["records"] == [[-0.5, "up", 1200], [0.0, "down", 90]]
     assert (told["total_bytes"], told["reason"]) == (1290, "tls")

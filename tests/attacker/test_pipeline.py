@@ -22,7 +22,7 @@ class Run:
         self.published: list[tuple[str, Mapping[str, Any]]] = []
         self.pipeline = Pipeline(
             targets,
-            {"relay": self.relay, "cloud": self.cloud},  # type: ignore[dict-item]
+            {"relay": self.relay, "cloud": self.cloud},
             lambda name, value: self.published.append((name, value)),
             self.camera if with_camera else None,
             WorkshopConfig(**bounds),

@@ -35,7 +35,7 @@ def pair(number: int, networks: int = 2, scored: bool = True, level: int = 40) -
     return Pair(number, number, 0.0, views)
 
 
-def colours(sheet: Image.Image) -> set[tuple[int, ...]]:
+def colours(sheet: Image.Image) -> set[object]:
     return {colour for _, colour in sheet.convert("RGB").getcolors(1 << 20) or ()}
 
 
@@ -49,7 +49,7 @@ def test_several_tensors_lie_in_one_tile_each_in_its_own_colour() -> None:
     made = pair(1, networks=1)
     levels = (10, 60, 90, 150)
     groups = [{"name": str(level), "shape": [1], "picture": address(level)} for level in levels]
-    made.views["network 0"]["pictures"]["features"] = groups  # type: ignore[index]
+    made.views["network 0"]["pictures"]["features"] = groups
     seen = colours(pair_sheet(made, str))
     assert all((level, level, level) in seen for level in levels)
 

@@ -148,7 +148,7 @@ class Room:
 
     def __init__(self, with_truths: bool = True, **bounds: float) -> None:
         self.truths: dict[int, Truth] = {}
-        config = WorkshopConfig(**bounds)  # type: ignore[arg-type]
+        config = WorkshopConfig(**bounds)
         self.room = WaitingRoom(config, self.take if with_truths else None)
 
     def take(self, key: FrameKey) -> Truth | None:

@@ -151,7 +151,7 @@ def test_clearing_gives_back_everything() -> None:
 )
 def test_a_policy_out_of_range_is_refused(fields: dict[str, float], complaint: str) -> None:
     with pytest.raises(ValueError, match=complaint):
-        BatchPolicy(**fields)  # type: ignore[arg-type]
+        BatchPolicy(**fields)
 
 
 Step = tuple[str, int, int, int]

@@ -26,7 +26,7 @@ def nobody(owners: Iterable[Owner]) -> None:
 
 
 def opened(config: CloudConfig, **changes: object) -> Catalogue:
-    return open_catalogue(replace(config, **changes), Metrics(), nobody)  # type: ignore[arg-type]
+    return open_catalogue(replace(config, **changes), Metrics(), nobody)
 
 
 def test_every_bundle_of_a_model_directory_is_served(config: CloudConfig, tmp_path: Path) -> None:

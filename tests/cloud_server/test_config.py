@@ -56,7 +56,7 @@ def test_what_is_no_address_is_refused_with_an_example_or_a_range(text: str, com
 )
 def test_a_value_out_of_range_is_refused_by_name(fields: dict[str, object], complaint: str) -> None:
     with pytest.raises(ValueError, match=complaint):
-        CloudConfig(**{"bundles": SOMEWHERE, **fields})  # type: ignore[arg-type]
+        CloudConfig(**{"bundles": SOMEWHERE, **fields})
 
 
 def test_an_address_for_tls_without_a_certificate_is_refused() -> None:

@@ -28,7 +28,7 @@ async def stream(
     return replies
 
 
-async def failure(call: object) -> tuple[Status, str]:
+async def failure(call: object) -> tuple[grpc.StatusCode, str]:
     with pytest.raises(grpc.aio.AioRpcError) as caught:
         await call  # type: ignore[misc]
     return caught.value.code(), caught.value.details() or ""

@@ -51,7 +51,7 @@ async def test_a_stream_that_cannot_be_read_further_does_not_end_as_if_all_was_t
 ) -> None:
     context, seal = BrokenContext(frames.frame(5).SerializeToString()), ReplySeal(frames.bundle.digest)
     async with serve() as (server, _):
-        session = StreamSession(context, only_lane(server), seal, window=4, wish=Wish())  # type: ignore[arg-type]
+        session = StreamSession(context, only_lane(server), seal, window=4, wish=Wish())
         with pytest.raises(AbortedError, match="send what is unanswered"):
             async with asyncio.timeout(5):
                 await session.run()

@@ -227,7 +227,7 @@ ONE_PICTURE: dict[str, object] = {
 @pytest.mark.parametrize("what", ONE_PICTURE)
 def test_a_stream_of_one_picture_is_refused_with_what_to_do(bundle: Bundle, what: str) -> None:
     with SplitClient(bundle, "127.0.0.1:1") as client, pytest.raises(TypeError, match="`classify`"):
-        client.open_stream(ONE_PICTURE[what])  # type: ignore[arg-type]
+        client.open_stream(ONE_PICTURE[what])
 
 
 def test_an_array_of_pictures_is_several(bundle: Bundle, server: str) -> None:

@@ -73,9 +73,9 @@ def test_a_run_in_which_no_frame_was_answered_fails(bundle: Bundle) -> None:
     summary.add(FAILURE)
     part = SimpleNamespace(summary=summary, handed_in=1)
     with pytest.raises(EdgeError, match=r"no frame was answered: 1 frame: 0 answered, 1 error$"):
-        _require_answers(part)  # type: ignore[arg-type]
+        _require_answers(part)
     summary.add(ANSWER)
-    _require_answers(part)  # type: ignore[arg-type]
+    _require_answers(part)
 
 
 # files

@@ -209,7 +209,7 @@ def test_tls_to_a_plain_server_says_so(bundle: Bundle, server: str, certificates
 
 def test_a_text_for_certificate_files_is_refused_with_what_to_give(bundle: Bundle) -> None:
     with pytest.raises(TypeError, match=r"TlsFiles\(ca=...\), True or None, not 'ca\.pem'"):
-        SplitClient(bundle, "127.0.0.1:1", tls="ca.pem")  # type: ignore[arg-type]
+        SplitClient(bundle, "127.0.0.1:1", tls="ca.pem")
 
 
 def test_a_name_without_tls_is_refused(bundle: Bundle) -> None:

@@ -11,7 +11,7 @@ from siftfunnel.edge_client.window import Finish, InFlightWindow, Send, Stalled,
 
 
 def make_window(**limits: float) -> InFlightWindow:
-    return InFlightWindow(WindowPolicy(**{"limit": 4, **limits}), lambda: 0.0)  # type: ignore[arg-type]
+    return InFlightWindow(WindowPolicy(**{"limit": 4, **limits}), lambda: 0.0)
 
 
 def frame(sequence: int, deadline_s: float | None = None) -> EncodedFrame:

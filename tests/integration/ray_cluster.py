@@ -90,7 +90,7 @@ class RayCluster:
         with log.open("wb") as output:
             node = subprocess.Popen(
                 command,
-                env={**os.environ, **self.environment, "OMP_NUM_THREADS": "1"},
+                env={**os.environ, **self.environment},
                 stdin=subprocess.DEVNULL,
                 stdout=output,
                 stderr=subprocess.STDOUT,

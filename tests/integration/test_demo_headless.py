@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from siftfunnel.cli import main
 from tests.conftest import run_siftfunnel
 from tests.integration.demo_stage import BUNDLES, Stage, make_stage
 
@@ -125,13 +126,21 @@ def test_a_flat_folder_has_no_accuracy_and_cycles_when_frames_exceed_it(stage: S
         (["--images={images}", "--rate=-3"], "rate_fps must be above 0"),
     ],
 )
-def test_bad_input_is_refused_before_anything_starts(flags: list[str], message: str, stage: Stage) -> None:
+def test_bad_input_is_refused_before_anything_starts(
+    flags: list[str],
+    message: str,
+    stage: Stage,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    for name, value in stage.environment.items():
+        monkeypatch.setenv(name, value)
     filled = [flag.format(flat=stage.flat, images=stage.images) for flag in flags]
-    result = run_siftfunnel(["demo", "--headless", *filled], **stage.environment)
-    assert result.returncode == 2
-    assert result.stderr.startswith("siftfunnel demo: ")
-    assert message in result.stderr
-    assert "Traceback" not in result.stderr
+    assert main(["demo", "--headless", *filled]) == 2
+    said = capsys.readouterr().err
+    assert said.startswith("siftfunnel demo: ")
+    assert message in said
+    assert "Traceback" not in said
 
 
 def test_pictures_of_something_else_play_without_labels_and_that_is_said(

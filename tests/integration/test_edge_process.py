@@ -2,7 +2,6 @@
 
 import http.client
 import json
-import os
 import signal
 import subprocess
 import sys
@@ -75,7 +74,6 @@ def run(arguments: list[str | Path], stdin: str | bytes | None = None) -> subpro
     done = subprocess.run(
         [sys.executable, *map(str, arguments)],
         cwd=ROOT,
-        env={**os.environ, "OMP_NUM_THREADS": "1"},
         input=stdin.encode() if isinstance(stdin, str) else stdin,
         stdin=subprocess.DEVNULL if stdin is None else None,
         capture_output=True,
@@ -102,7 +100,7 @@ def wait_for_lines(path: Path, count: int, child: Child) -> None:
 def test_a_server_killed_during_a_stream_costs_no_frame(
     processes: Processes, bundle: Bundle, pictures: Path, tmp_path: Path, free_port: Callable[[], int]
 ) -> None:
-    port, frames = free_port(), 1000
+    port, frames = free_port(), 400
     cloud, server = start_cloud(processes, bundle, port)
     answers, summary = tmp_path / "answers.jsonl", tmp_path / "summary.json"
     device = processes.python(
@@ -111,7 +109,7 @@ def test_a_server_killed_during_a_stream_costs_no_frame(
         ),
         *("--output", f"jsonl:{answers}", "--summary", summary),
     )
-    for count in (150, 450):
+    for count in (60, 180):
         wait_for_lines(answers, count, device)
         cloud.process.kill()
         cloud.process.wait()

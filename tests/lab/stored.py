@@ -83,4 +83,4 @@ def save_parts_npz(splits: Splits, path: Path) -> None:
     for name, part in splits.parts().items():
         arrays[f"{name}_data"], arrays[f"{name}_labels"] = part.images_NHWC, part.labels
     path.parent.mkdir(parents=True, exist_ok=True)
-    np.savez_compressed(path, **arrays)  # type: ignore[arg-type]  # no array is named allow_pickle
+    np.savez_compressed(path, **arrays)  # no array is named allow_pickle

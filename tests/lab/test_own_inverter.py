@@ -1,7 +1,6 @@
 """The live page's decoder for anybody's network: any input, any tensors, pictures of one's own."""
 
 import json
-import os
 import subprocess
 import sys
 from pathlib import Path
@@ -120,9 +119,8 @@ def test_pictures_too_large_for_an_inverter_are_refused(tmp_path: Path, pictures
 
 
 def siftfunnel(folder: Path, *words: str | Path) -> Any:
-    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
     argv = [sys.executable, "-m", "siftfunnel", *map(str, words)]
-    return subprocess.run(argv, cwd=folder, env=environment, capture_output=True, text=True, check=False)
+    return subprocess.run(argv, cwd=folder, capture_output=True, text=True, check=False)
 
 
 def test_a_command_trains_and_measures_an_inverter_with_a_folder(

@@ -84,7 +84,6 @@ class Journey:
             cwd=ROOT,
             env={
                 **os.environ,
-                "OMP_NUM_THREADS": "1",
                 "PYTHONPATH": os.pathsep.join(self.network.python_path()),
             },
             stdin=subprocess.DEVNULL,

@@ -15,8 +15,8 @@ from PIL import Image
 from siftfunnel.cli import build_parser
 from siftfunnel.commands import COMMANDS
 from siftfunnel.lab.faces.sets import draw_auxiliary
-from siftfunnel.lab.split.cli import changes
 from siftfunnel.lab.split.facts import InputFacts
+from siftfunnel.lab.split.network_flags import changes
 from siftfunnel.lab.split.presets import preset
 from siftfunnel.shared.bundle import Bundle
 from siftfunnel.shared.pictures import is_picture_name

@@ -93,7 +93,6 @@ class Scratch:
             "PATH": f"{self.folder / 'bin'}{os.pathsep}{os.environ['PATH']}",
             "PYTHONPATH": str(ROOT),
             "PYTHONUNBUFFERED": "1",
-            "OMP_NUM_THREADS": "1",
             ARCHIVE_VARIABLE: str(self.folder / "archive.tar.gz"),
         }
         with self._log(len(self._running)).open("wb") as log:

@@ -141,7 +141,7 @@ def test_nothing_is_written_when_a_codec_is_wrong(bundle, tmp_path):
 
 def test_a_failed_write_leaves_the_old_bundle_as_it_was(bundle):
     with pytest.raises(TypeError):
-        write_bundle(bundle.directory, bundle.manifest, {"edge.onnx": "text"}, {})  # type: ignore[dict-item]
+        write_bundle(bundle.directory, bundle.manifest, {"edge.onnx": "text"}, {})
     assert load_bundle(bundle.directory) == bundle
 
 

@@ -10,8 +10,7 @@ from hypothesis import strategies as st
 from siftfunnel.shared.input_spec import InputSpec
 from siftfunnel.shared.manifest import BundleError, CodecSpec, Manifest
 from siftfunnel.shared.tensors import FeatureSpec, OutputSpec, TensorSpec, pack
-from tests.shared.golden import stored_manifest as golden_stored
-from tests.shared.test_manifest import stored_manifest
+from tests.shared.golden import stored_manifest
 
 FP32 = CodecSpec("fp32", "float", {"dtype": "float32"})
 
@@ -157,7 +156,7 @@ def test_a_field_of_any_type_is_read_or_refused_by_the_one_typed_error(field, va
 
 @given(place=st.integers(0, 10_000), value=st.integers(0, 255))
 def test_a_damaged_byte_of_the_golden_manifest_gives_a_manifest_or_the_one_typed_error(place, value):
-    data = bytearray(golden_stored(2))
+    data = bytearray(stored_manifest(2))
     data[place % len(data)] = value
     try:
         read = Manifest.from_json(bytes(data))

@@ -13,7 +13,10 @@ from siftfunnel.shared.manifest import BundleError
 from siftfunnel.shared.selftest_files import Form, arrays_from_bytes, arrays_to_bytes, limit_bytes
 
 FORMS = {"a": Form("float32", (1, 3, 4)), "b": Form("int64", (1, None), 100)}
-ARRAYS = {"a": np.arange(12, dtype=np.float32).reshape(1, 3, 4), "b": np.arange(7)[None]}
+ARRAYS: dict[str, np.ndarray] = {
+    "a": np.arange(12, dtype=np.float32).reshape(1, 3, 4),
+    "b": np.arange(7)[None],
+}
 GOOD = arrays_to_bytes(ARRAYS)
 
 

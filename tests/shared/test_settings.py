@@ -78,13 +78,13 @@ def test_what_cannot_be_read_names_its_flag(
 )
 def test_a_value_out_of_bounds_is_refused_by_name(field: str, value: object) -> None:
     with pytest.raises(ValueError, match=field):
-        Oven(**{field: value})  # type: ignore[arg-type]
+        Oven(**{field: value})
 
 
 @pytest.mark.parametrize(("field", "value"), [("heat", "hot"), ("heat", 51.5), ("bake_s", "1")])
 def test_what_is_no_number_is_refused_by_name(field: str, value: object) -> None:
     with pytest.raises(TypeError, match=field):
-        Oven(**{field: value})  # type: ignore[arg-type]
+        Oven(**{field: value})
 
 
 def test_help_tells_the_default(capsys: pytest.CaptureFixture[str]) -> None:

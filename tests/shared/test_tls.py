@@ -160,8 +160,8 @@ def test_dates_are_those_that_a_library_reads(one, other):
     start, end = sorted(moment.replace(microsecond=0, tzinfo=datetime.UTC) for moment in (one, other))
     key = ec.generate_private_key(ec.SECP256R1())
     name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "n" * 64)])
-    made = x509.CertificateBuilder().subject_name(name).issuer_name(name).public_key(key.public_key())
-    made = made.serial_number(1).not_valid_before(start).not_valid_after(end).sign(key, hashes.SHA256())
+    wanted = x509.CertificateBuilder().subject_name(name).issuer_name(name).public_key(key.public_key())
+    made = wanted.serial_number(1).not_valid_before(start).not_valid_after(end).sign(key, hashes.SHA256())
     pem = made.public_bytes(serialization.Encoding.PEM).decode()
     assert list(validity(f"text\n{pem}{pem}")) == [(start, end)] * 2
 

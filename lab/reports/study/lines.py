@@ -4,8 +4,8 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 from siftfunnel.lab.reports.study.paper import (
-    EXTRA_DEFENCES,
     FAMILIES,
+    METHODS,
     PaperRow,
     Printed,
     defence_of,
@@ -174,15 +174,16 @@ def attacks_of(rows: Sequence[RowResult]) -> list[str]:
 
 
 def table_lines(study: Study, table: str) -> tuple[Line, ...]:
-    """The paper's rows of a table, then our two where it has one family of networks."""
+    """The paper's rows of a table, then those of defences that it lacks, in tables of one family."""
     rows = paper_rows(table)
     several = len({row.model for row in rows}) > 1
     lines = [
         _line(study, f"{row.method}, {row.model}" if several else row.method, row.row, row) for row in rows
     ]
-    for name, label in () if several else EXTRA_DEFENCES.items():
-        own_name = "-".join((*group_of(rows[0].row), name))
-        lines.append(_line(study, f"{label} (not in the paper)", own_name, None))
+    for row in () if several else groups(study).get(group_of(rows[0].row), ()):
+        defence = dig(row.first, "defence") or {}
+        if defence.get("name") == defence_of(row.name) and defence["name"] not in METHODS.values():
+            lines.append(_line(study, f"{defence['label']} (not in the paper)", row.name, None))
     return tuple(lines)
 
 

@@ -11,7 +11,7 @@ from siftfunnel.attacker.feeds.spool import Chunk, Closed, Finished, Opened, Spo
 
 
 def chunk(kilobytes: int, direction: str = "up", number: int = 1) -> Chunk:
-    return Chunk(number, 0.0, direction, bytes(1000 * kilobytes))  # type: ignore[arg-type]
+    return Chunk(number, 0.0, direction, bytes(1000 * kilobytes))
 
 
 def drain(spool: Spool) -> list[SpoolItem]:

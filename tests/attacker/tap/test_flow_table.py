@@ -189,7 +189,7 @@ def test_where_nothing_tells_the_port_numbers_are_taken_and_that_is_said(
 def test_any_bytes_of_an_unsure_connection_are_accounted_for(
     parts: list[tuple[Direction, bytes, int]],
 ) -> None:
-    ends = [Address(b"\x7f\0\0\1", port) for port in (1, 2)]
+    ends = Address(b"\x7f\0\0\1", 1), Address(b"\x7f\0\0\1", 2)
     tap = UnsureTap(lambda client: ConnectionTap(str(client), joined_midway=True), *ends, 0.0)
     events: list[Event] = []
     for direction, data, lost_bytes in parts:

@@ -20,7 +20,7 @@ def segment(
 
 
 def half(first: int | None = 100, **limits: float) -> HalfFlow:
-    flow = HalfFlow(ReassemblyLimits(**limits))  # type: ignore[arg-type]
+    flow = HalfFlow(ReassemblyLimits(**limits))
     if first is not None:
         flow.begin(first)
     return flow

@@ -20,7 +20,7 @@ REPLIES = [
 
 
 def kind_of(method: str | None, direction: str, message: bytes) -> str:
-    return read(method, direction, message).kind  # type: ignore[arg-type]
+    return read(method, direction, message).kind
 
 
 def recognise(direction: str, message: bytes) -> str:

@@ -11,7 +11,7 @@ from siftfunnel.attacker.tap.connection import (
 
 def classified(*records: tuple[str, int]) -> list[bool]:
     progress = TlsProgress()
-    return [progress.record(direction, kind) for direction, kind in records]  # type: ignore[arg-type]
+    return [progress.record(direction, kind) for direction, kind in records]
 
 
 def test_tls13_ends_its_handshake_with_the_clients_finished() -> None:

@@ -48,7 +48,7 @@ class LivePage:
         self.camera, self.hub = HandCamera(), Hub()
         known = targets or scene.targets()
         feeds = {self.relay.name: self.relay, self.cloud.name: self.cloud}
-        self.pipeline = Pipeline(known, feeds, self.hub.publish, self.camera)  # type: ignore[arg-type]
+        self.pipeline = Pipeline(known, feeds, self.hub.publish, self.camera)
         self.pipeline.start()
         self._listener = listen(Endpoint("127.0.0.1", 0))
         app = make_app(Face(known, self.hub, self.pipeline.summary, control))
@@ -96,7 +96,7 @@ class LivePage:
         for _ in range(count):
             for direction, size in (("up", 1400), ("down", 90)):
                 sample = random.Random(size).randbytes(size)
-                record = Opaque("c9", time.time(), direction, size, "tls", Traffic(), sample)  # type: ignore[arg-type]
+                record = Opaque("c9", time.time(), direction, size, "tls", Traffic(), sample)
                 self.relay.tell(record)
 
     def close(self) -> None:

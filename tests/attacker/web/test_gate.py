@@ -177,4 +177,4 @@ async def test_a_proxy_is_told_to_pass_the_event_stream_on_as_it_comes(scene: Sc
 
 
 def test_a_face_shows_its_token_to_nobody(scene: Scene) -> None:
-    assert TOKEN not in repr(Face(scene.targets(), None, dict, token=TOKEN))  # type: ignore[arg-type]
+    assert TOKEN not in repr(Face(scene.targets(), None, dict, token=TOKEN))

@@ -1,5 +1,4 @@
 import json
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -7,16 +6,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from siftfunnel.bench.cells.assembly import assemble, percentiles, split_way
-from siftfunnel.bench.cells.load import Load
-from siftfunnel.bench.cells.pictures import read_pictures
 from siftfunnel.bench.cells.plan import PlannedCell
 from siftfunnel.bench.cells.record import RunRecord
 from siftfunnel.bench.cells.result import BothWays, EarlyStopping, LayerBytes, Stages
 from siftfunnel.bench.links.probe import Calibration, Way
-from siftfunnel.bench.links.profiles import link_profile
 from siftfunnel.bench.stored import as_json, read
-from tests.bench.cells.samples_of_pictures import make_pictures
-from tests.tinybundle import make_tiny_bundle
 
 CALIBRATION = Calibration(100.0, Way(800.0, 60.0, 61.0, 0.0), Way(1_600.0, 40.0, 41.0, 0.0))
 
@@ -45,25 +39,12 @@ def run_record(**changes: Any) -> RunRecord:
     return RunRecord(**(values | changes))
 
 
-@pytest.fixture
-def planned(tmp_path: Path) -> PlannedCell:
-    return PlannedCell(
-        make_tiny_bundle(tmp_path / "tiny"),
-        "split",
-        "q6",
-        link_profile("slow-4g"),
-        Load("SingleStream", 2.0, 2.0),
-        read_pictures(make_pictures(tmp_path / "pictures"), 6),
-        2,
-    )
-
-
 def test_a_cell_pools_its_runs(planned: PlannedCell) -> None:
     cell = assemble(planned, [run_record(), run_record(frames=30, seconds=3.0)], "tun", CALIBRATION)
     assert (cell.frames, cell.correct, cell.judged, cell.errors) == (40, 16, 18, {"INTERNAL": 2})
     assert cell.frames_per_s == (40 - 2) / 5
-    assert cell.bytes_up.payload == 1800 / 40
-    assert (cell.bytes_up.link, cell.bytes_down.link) == (None, 20.0)
+    assert cell.bytes.up.payload == 1800 / 40
+    assert (cell.bytes.up.link, cell.bytes.down.link) == (None, 20.0)
     assert cell.latency_ms.p50 == 105.0
     assert [each.frames_per_s for each in cell.per_repeat] == [4.5, round(29 / 3, 3)]
     assert planned.is_done_by(cell)
@@ -71,7 +52,7 @@ def test_a_cell_pools_its_runs(planned: PlannedCell) -> None:
 
 def test_a_layer_that_one_run_could_not_measure_is_not_measured(planned: PlannedCell) -> None:
     lost = run_record(bytes=BothWays(LayerBytes(900.0, None, None, None), LayerBytes(9.0, None, None, None)))
-    up = assemble(planned, [run_record(), lost], "tun", CALIBRATION).bytes_up
+    up = assemble(planned, [run_record(), lost], "tun", CALIBRATION).bytes.up
     assert (up.payload, up.message, up.tcp) == (90.0, None, None)
 
 

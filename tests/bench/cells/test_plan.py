@@ -90,7 +90,7 @@ def test_links_come_one_after_the_other_and_allow_servers_their_round_trip(sets:
     [
         ({"codecs": ["q99"]}, "q99"),
         ({"codecs": ["jpeg-0"]}, "jpeg-0"),
-        ({"repeats": 0}, "at least once"),
+        ({"repeats": 0}, "at least 1"),
         ({"modes": []}, "nothing to measure"),
     ],
 )

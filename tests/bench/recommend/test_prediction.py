@@ -6,18 +6,16 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from siftfunnel.bench.cells.result import Cell, Latency
-from siftfunnel.bench.links.probe import Calibration
 from siftfunnel.bench.links.profiles import PROFILES
 from siftfunnel.bench.recommend.prediction import (
     Network,
+    PredictionError,
     carrying_ms,
     fit,
     leave_one_link_out,
     predict_ms,
-    prediction_error,
     relative_line,
 )
-from siftfunnel.bench.stored import read
 from tests.bench.report import made
 
 Q4 = made.WAYS[3]
@@ -48,8 +46,8 @@ def test_a_link_counts_as_measured_and_as_configured_only_where_it_was_not() -> 
     assert Network.of_cells([cell]) == Network(20.2, 2_880.0, 3_840.0)
     assert Network.of_cells([replace(cell, calibration=None)]) == Network(20.0, 3_000, 4_000)
     assert Network.of_profile(PROFILES["lte"]) == Network(20.0, 3_000, 4_000)
-    probed = read(Calibration, cell.calibration, "a cell")
-    assert Network.of_calibration(probed) == Network(20.2, 2_880.0, 3_840.0)
+    assert cell.calibration is not None
+    assert Network.of_calibration(cell.calibration) == Network(20.2, 2_880.0, 3_840.0)
 
 
 def test_a_prediction_from_other_links_meets_the_measured_cell() -> None:
@@ -75,7 +73,6 @@ def test_with_fewer_than_four_links_the_way_adds_a_constant(links: tuple[str, ..
     found = fit(stretched(links), "p50")
     assert found is not None
     assert found.stretch == 1.0
-    assert found.links == links
 
 
 @pytest.mark.parametrize("links", [("gprs", "lte", "wifi"), ("gprs", "good-3g", "lte", "wifi")])
@@ -93,7 +90,7 @@ def test_leaving_links_out_tries_the_very_model_that_predicts(links: tuple[str, 
         assert tried.stretch == pytest.approx(model.stretch)
         carried = carrying_ms(cell, Network.of_cells([cell]))
         assert trial.predicted_ms == pytest.approx(tried.own_ms + tried.stretch * carried)
-    error = prediction_error(trials)
+    error = PredictionError.of(trials)
     assert error is not None
     assert (error.worst_share < 1e-6) == (len(links) == 4)
 
@@ -145,11 +142,9 @@ def test_every_cell_that_is_sent_is_left_out_once() -> None:
     cells = made.cells()
     trials = leave_one_link_out(cells, "p50")
     sent = [cell for cell in cells if cell.mode != "edge-only"]
-    assert {(trial.way[2], trial.link) for trial in trials} == {
-        (cell.codec, cell.link["name"]) for cell in sent
-    }
+    assert {(trial.way[2], trial.link) for trial in trials} == {(cell.codec, cell.link.name) for cell in sent}
     assert len(trials) == len(sent)
-    error = prediction_error(trials)
+    error = PredictionError.of(trials)
     assert error is not None
     assert error.worst_share < 1e-6
 
@@ -160,7 +155,7 @@ def test_the_error_is_the_share_by_which_predictions_are_off() -> None:
     (first, second) = leave_one_link_out([cells[0], off], "p50")
     assert first.relative > 0
     assert second.relative == pytest.approx(cells[1].latency_ms.p50 / off.latency_ms.p50 - 1)
-    error = prediction_error([first, second])
+    error = PredictionError.of([first, second])
     assert error is not None
     assert error.trials == 2
     assert error.worst_share == max(abs(first.relative), abs(second.relative))
@@ -168,4 +163,4 @@ def test_the_error_is_the_share_by_which_predictions_are_off() -> None:
 
 def test_with_one_link_nothing_can_be_left_out() -> None:
     assert leave_one_link_out(made.cells(["wifi"]), "p50") == []
-    assert prediction_error([]) is None
+    assert PredictionError.of([]) is None

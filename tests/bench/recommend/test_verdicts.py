@@ -166,7 +166,7 @@ def test_leaks_of_two_bases_neither_rank_nor_dominate() -> None:
 )
 def test_impossible_limits_are_refused(limits: dict[str, float]) -> None:
     with pytest.raises(ValueError, match="must be"):
-        Limits(**limits)  # type: ignore[arg-type]
+        Limits(**limits)
 
 
 WAYS = st.builds(

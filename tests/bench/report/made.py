@@ -1,7 +1,7 @@
 """Cells, fronts and inverter reports that were made up, for tests only: arithmetic, not measurements."""
 
 from collections.abc import Sequence
-from dataclasses import asdict, replace
+from dataclasses import replace
 from typing import Any
 
 from siftfunnel.bench.cells.result import (
@@ -15,6 +15,7 @@ from siftfunnel.bench.cells.result import (
     Scenario,
     Stages,
 )
+from siftfunnel.bench.links.probe import Calibration, Way
 from siftfunnel.bench.links.profiles import PROFILES, LinkProfile
 
 DIGESTS = {"drawnfaces-siftfunnel": "a" * 64, "drawnfaces-unprotected": "b" * 64}
@@ -34,13 +35,9 @@ def rate(kbit_s: float | None) -> float:
     return 400_000.0 if kbit_s is None else kbit_s * 0.96
 
 
-def calibration(profile: LinkProfile) -> dict[str, Any]:
-    way = {"delay_ms_p50": 1.0, "delay_ms_p99": 2.0, "loss": 0.0}
-    return {
-        "round_trip_ms_p50": profile.round_trip_ms + 0.2,
-        "up": {"rate_kbit_s": rate(profile.up.rate_kbit_s), **way},
-        "down": {"rate_kbit_s": rate(profile.down.rate_kbit_s), **way},
-    }
+def calibration(profile: LinkProfile) -> Calibration:
+    ways = (Way(rate(way.rate_kbit_s), 1.0, 2.0, 0.0) for way in (profile.up, profile.down))
+    return Calibration(profile.round_trip_ms + 0.2, *ways)
 
 
 def network_ms(profile: LinkProfile, up_bytes: float, down_bytes: float) -> float:
@@ -70,7 +67,7 @@ def cell(
         defence=bundle.partition("-")[2],
         mode=mode,
         codec=codec,
-        link=asdict(profile),
+        link=profile,
         emulation="tun",
         calibration=calibration(profile),
         scenario=scenario,

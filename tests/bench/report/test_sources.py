@@ -21,7 +21,7 @@ def test_cells_of_two_files_stand_together(tmp_path: Path) -> None:
     slow = written(tmp_path, made.file_of(made.cells(["gprs"])), "slow.json")
     fast = written(tmp_path, made.file_of(made.cells(["wifi"])), "fast.json")
     found = read_cells([slow, fast])
-    assert [cell.link["name"] for cell in found.cells] == ["gprs"] * 5 + ["wifi"] * 5
+    assert [cell.link.name for cell in found.cells] == ["gprs"] * 5 + ["wifi"] * 5
     assert len(found.provenances) == 2
 
 

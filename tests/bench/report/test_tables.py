@@ -1,13 +1,15 @@
 from dataclasses import replace
 from pathlib import Path
 
+import pytest
+
 from siftfunnel.bench.cells.result import STAGES, Cell
 from siftfunnel.bench.report.fronts import front_page
 from siftfunnel.bench.report.leakage import LeakageBook
 from siftfunnel.bench.report.sources import Measured, read_cells
 from siftfunnel.bench.report.summary import summary
 from siftfunnel.bench.report.tables import pages
-from siftfunnel.lab.reports.pages import to_markdown, to_text
+from siftfunnel.lab.reports.pages import to_markdown
 from siftfunnel.lab.reports.table import Page, Table
 from tests.bench.report import made
 
@@ -53,12 +55,6 @@ def test_stages_come_with_their_sum_and_residual(cells_file: Path) -> None:
         assert row[11].text.endswith("%")
 
 
-def test_bytes_are_shown_at_four_layers_both_ways(cells_file: Path) -> None:
-    found = section(document(cells_file), "Bytes per frame: SingleStream, wifi")
-    q4 = next(row for row in texts(found) if row[0].endswith("q4"))
-    assert q4[1:] == ["613", "673", "725", "673", "40", "80", "132", "132"]
-
-
 def test_an_overload_and_lost_frames_are_said(cells_file: Path) -> None:
     cells = (made.overloaded(made.cell(*made.WAYS[3])),)
     (found,) = pages(Measured(cells, (), ()), BOOK)
@@ -91,14 +87,6 @@ def test_what_was_skipped_is_named_with_its_reason(cells_file: Path) -> None:
     assert "no \\| time" in to_markdown(found)
 
 
-def test_a_terminal_gets_aligned_columns(cells_file: Path) -> None:
-    lines = to_text(document(cells_file)).splitlines()
-    start = next(number for number, line in enumerate(lines) if line.startswith("link  "))
-    rule, row = lines[start + 1], lines[start + 2]
-    assert set(rule) == {"-", " "}
-    assert row.index("500 ms") == rule.index("  ") + 2
-
-
 def test_a_figure_has_an_address_in_the_summary(cells_file: Path) -> None:
     found = summary(read_cells([cells_file]), BOOK)
     cell = found["cells"]["drawnfaces"]["SingleStream"]["wifi"]["siftfunnel"]["split"]["q4"]
@@ -110,8 +98,23 @@ def test_a_figure_has_an_address_in_the_summary(cells_file: Path) -> None:
     assert found["totals"]["links"] == 4
 
 
-def test_a_front_says_bytes_accuracy_and_leakage_of_every_point() -> None:
-    (found,) = front_page(made.front()).sections
+@pytest.fixture(scope="module")
+def front() -> Page:
+    """A front of attacks that were trained on, trained enough and neither, one on other pictures."""
+    front = made.front()
+    settled, growing, _, _, elsewhere, _, tuned, *_ = front["points"]
+    settled["leakage"]["convergence"] = {"gain_db": 0.02, "interval_db": [0.01, 0.03], "more_helps": False}
+    growing["leakage"]["convergence"] = {"gain_db": 0.2, "interval_db": [0.17, 0.23], "more_helps": True}
+    tuned["fine_tuned"] = {"accuracy": 0.99, "accuracy_interval": [0.98, 0.995], "pictures": 1_000}
+    for point in front["points"]:
+        if point["leakage"] is not None:
+            own = "f" * 64 if point is elsewhere else "a" * 64
+            point["leakage"]["all"][point["leakage"]["attack"]]["attacked_sha256"] = own
+    return front_page(front)
+
+
+def test_a_front_says_bytes_accuracy_and_leakage_of_every_point(front: Page) -> None:
+    (found,) = front.sections
     rows = {row[1]: row for row in texts(found)}
     assert rows["r1"][5:9] == ["1/81.9", "96.50 % [95.5, 97.5]", "-", "15.90 [15.60, 16.20] ?"]
     assert rows["r2"][7:] == ["-", "-", "-", "-"]
@@ -119,36 +122,19 @@ def test_a_front_says_bytes_accuracy_and_leakage_of_every_point() -> None:
     assert len(rows) == len(made.front()["points"]) - 1  # both bundles have a q4
 
 
-def test_a_leak_says_where_more_training_of_the_attack_helps_and_where_nobody_tried() -> None:
-    front = made.front()
-    settled, growing, untried, elsewhere = (front["points"][place] for place in (0, 1, 2, 4))
-    settled["leakage"]["convergence"] = {"gain_db": 0.02, "interval_db": [0.01, 0.03], "more_helps": False}
-    growing["leakage"]["convergence"] = {"gain_db": 0.2, "interval_db": [0.17, 0.23], "more_helps": True}
-    for point in front["points"]:
-        if point["leakage"] is not None:
-            own = "f" * 64 if point is elsewhere else "a" * 64
-            point["leakage"]["all"][point["leakage"]["attack"]]["attacked_sha256"] = own
-    page = front_page(front)
-    (section,) = page.sections
-    levels = [row[8].rpartition("]")[2].strip() for row in texts(section)]
-    by_codec = dict(zip([row[1] for row in texts(section)], levels, strict=True))
+def test_a_leak_says_where_more_training_of_the_attack_helps_and_where_nobody_tried(front: Page) -> None:
+    (section,) = front.sections
+    levels = [(row[1], row[8].rpartition("]")[2].strip()) for row in texts(section)]
+    by_codec = dict(levels)
     assert (by_codec["q8"], by_codec["r1"], by_codec["jpeg-q75"]) == ("", "?", "")
-    assert sorted(level for row, level in zip(texts(section), levels, strict=True) if row[1] == "q4") == [
-        "?‡",
-        "↑",
-    ]
+    assert sorted(level for codec, level in levels if codec == "q4") == ["?‡", "↑"]
     assert [note[0] for note in section.notes] == ["↑", "?", "‡"]
-    assert untried["leakage"].get("convergence") is None
-    (drawing,) = page.drawings
+    (drawing,) = front.drawings
     assert ">↑<" in drawing.svg
 
 
-def test_a_picture_is_shown_as_answered_without_and_with_training_on_such_files() -> None:
-    front = made.front()
-    tuned = {"accuracy": 0.99, "accuracy_interval": [0.98, 0.995], "pictures": 1_000}
-    front["points"][6]["fine_tuned"] = tuned
-    page = front_page(front)
-    rows = {row[1]: row for row in texts(page.sections[0])}
+def test_a_picture_is_shown_as_answered_without_and_with_training_on_such_files(front: Page) -> None:
+    rows = {row[1]: row for row in texts(front.sections[0])}
     assert rows["jpeg-q20"][6:8] == ["95.00 % [94.0, 96.0]", "99.00 % [98.0, 99.5]"]
-    (drawing,) = page.drawings
+    (drawing,) = front.drawings
     assert "JPEG of the picture, network trained on it" in drawing.svg

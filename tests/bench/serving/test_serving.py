@@ -57,49 +57,6 @@ def test_arrivals_are_poisson_and_repeatable() -> None:
     assert abs(len(times) - 2000) < 200
 
 
-def test_the_table_shows_every_row() -> None:
-    figures = {"frames_per_s": 100.0, "server_cpu_us_per_frame": 50.0, "client_cpu_us_per_frame": 40.0}
-    percentiles = {"p50": 1.0, "p99": 2.0}
-    row = {"streams": 10, **figures, "resident_mib_open": 90.0, "kib_per_stream": 33.0}
-    result = {
-        "provenance": {"machine": {"processor": "a processor", "cores": 2}},
-        "bundle": "tiny",
-        "pinned": {"model_core": 0, "client_core": 1, "layouts": {"server": "all of it"}},
-        "settings": {"rounds": 5, "frames_per_round": 100, "max_batch": 16, "window_frames": 32},
-        "throughput": [
-            {
-                **figures,
-                "layout": "server",
-                "codec": "q4",
-                "streams": 16,
-                "frames_per_message": 4,
-                "mean_batch": 15.9,
-                "bare_frames_per_s_by_batch": {"1": 90.0, "16": 110.0},
-                "ratio_by_batch": {"1": 1.111, "16": 0.909},
-            }
-        ],
-        "null": [
-            {"what": "one", "streams": 1, "messages_per_s": 100.0, "added_us_per_frame": 9.0, **figures}
-        ],
-        "latency": [
-            {
-                "codec": "q4",
-                "offered_frames_per_s": 50.0,
-                "capacity_frames_per_s": 100.0,
-                "plain_grpc_ms": {"p50": 0.5, "p99": 0.7},
-                **dict.fromkeys(("served_ms", "compute_alone_ms", "queue_alone_ms"), percentiles),
-            }
-        ],
-        "growth": {"null": [row], "model": [row]},
-    }
-    page = render_serving(result)
-    assert "| server | q4 | 16 | 4 | 100 | 0.909 of 110 | 1.111 of 90 | 15.9 | 50 |" in page
-    assert "| one | 1 | 100 | 100 | 9 | 50 | 40 |" in page
-    both = "1.00 ms | 2.00 ms"
-    assert f"| q4 | 50/s of 100 | {both} | 0.50 ms | 0.70 ms | {both} | {both} |" in page
-    assert "| 10 | 100 | 50 | 90 | 33 | 100 | 50 |" in page
-
-
 @pytest.mark.slow
 @pytest.mark.skipif(len(os.sched_getaffinity(0)) < 2, reason="server and client need a core each")
 def test_the_command_measures_everything_it_shows(tiny: Bundle, tmp_path: Path) -> None:

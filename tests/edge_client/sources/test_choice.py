@@ -74,7 +74,7 @@ def test_a_place_that_is_nothing_lists_what_it_may_be() -> None:
 @pytest.mark.parametrize("choice", [{"watch": True}, {"shuffle_seed": 1}])
 def test_only_a_directory_can_be_watched_or_shuffled(choice: dict[str, bool]) -> None:
     with pytest.raises(SourceError, match="not a directory"):
-        open_source(SourceChoice("-", **choice))  # type: ignore[arg-type]
+        open_source(SourceChoice("-", **choice))
 
 
 def test_combinations_that_make_no_sense_are_refused() -> None:

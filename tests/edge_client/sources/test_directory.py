@@ -3,6 +3,8 @@
 import errno
 import os
 import threading
+from collections.abc import Iterator
+from contextlib import AbstractContextManager
 from itertools import islice
 from pathlib import Path
 
@@ -148,7 +150,7 @@ def unreadable(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Let a folder be one that may not be read, for root too."""
     scan = os.scandir
 
-    def refuse(path: str) -> "os.ScandirIterator[str]":
+    def refuse(path: str) -> AbstractContextManager[Iterator["os.DirEntry[str]"]]:
         if Path(path) == folder:
             raise PermissionError(errno.EACCES, "Permission denied", str(path))
         return scan(path)

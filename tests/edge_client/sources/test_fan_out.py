@@ -3,6 +3,7 @@
 import threading
 import time
 from collections.abc import Iterator
+from typing import Any
 
 import pytest
 
@@ -43,7 +44,7 @@ class Reader(threading.Thread):
 
     def __init__(self, fan_out: FanOut, branch: int, at_most: int = 1000) -> None:
         super().__init__(daemon=True)
-        self._pictures = fan_out.branches[branch].pictures(threading.Event())
+        self._pictures: Any = fan_out.branches[branch].pictures(threading.Event())
         self._at_most = at_most
         self.seen: list[tuple[int | None, str]] = []
         self.error: Exception | None = None

@@ -50,7 +50,7 @@ def test_paths_and_bytes_mix_and_keep_name_and_label() -> None:
 def test_a_path_that_is_no_text_arrives_as_it_is() -> None:
     name = os.fsdecode(b"\xff\xfe.png")
     (picture,) = read(line(path=name))
-    assert os.fsencode(picture.image) == b"\xff\xfe.png"  # type: ignore[arg-type]
+    assert os.fsencode(picture.image) == b"\xff\xfe.png"
 
 
 def test_empty_lines_are_skipped_and_the_last_needs_no_end() -> None:

@@ -26,7 +26,7 @@ class InterruptedError_(Exception):
     """The user pressed Ctrl-C."""
 
 
-def interrupt_after(count: int):  # type: ignore[no-untyped-def]
+def interrupt_after(count: int):
     """A progress line that stops the attack after ``count`` lines."""
     lines = []
 
@@ -70,7 +70,7 @@ def solve_to_grey(z_NCHW: Tensor, chunk: int) -> Reconstruction:
     )
 
 
-def run_chunks(folder: Path, z_NCHW: Tensor, attack: Attack, solve=solve_to_grey) -> Reconstruction:  # type: ignore[no-untyped-def]
+def run_chunks(folder: Path, z_NCHW: Tensor, attack: Attack, solve=solve_to_grey) -> Reconstruction:
     return reconstruct_in_chunks(attack, tiny_victim(), z_NCHW, folder, quiet, batch=2, solve=solve)
 
 

@@ -2,6 +2,7 @@
 
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -85,5 +86,5 @@ def test_an_inverter_behind_a_lift_is_trained_on_as_it_is(tmp_path: Path) -> Non
     attack.fit(lifted, AUXILIARY, tmp_path, silent)
     z = lifted.observe(torch.rand(2, 3, SIDE, SIDE))
     assert attack.reconstruct(lifted, z, tmp_path, silent).x_NCHW.shape == (2, 3, SIDE, SIDE)
-    kept = attack.load(lifted, tmp_path / attack.name)[0]
-    assert torch.equal(kept.weight, lift.weight)
+    kept: Any = attack.load(lifted, tmp_path / attack.name)
+    assert torch.equal(kept[0].weight, lift.weight)

@@ -7,15 +7,14 @@ import torch
 from safetensors.torch import load_file
 from torch import Tensor
 
-from siftfunnel.lab.attacks.fora import Fora
+from siftfunnel.lab.attacks.fora import Fora, SubstituteTask
 from siftfunnel.lab.attacks.substitute import (
     REVERSED_SHARE,
-    ReversedGradient,
     SubstituteEdge,
-    SubstituteTask,
     mk_mmd,
 )
 from siftfunnel.lab.attacks.victim import to_floats
+from siftfunnel.lab.networks.reversal import ReversedGradient
 from siftfunnel.lab.training.checkpoints import LAST, RUN, RunFolderError
 from tests.lab.attacks.tiny import mean_error, shapes, tiny_victim
 
@@ -124,7 +123,7 @@ def test_mk_mmd_of_two_points_is_the_formula() -> None:
 
 def test_the_gradient_is_reversed_and_shortened() -> None:
     x = torch.tensor([2.0], requires_grad=True)
-    (3 * ReversedGradient.apply(x)).backward()  # type: ignore[no-untyped-call]
+    (3 * ReversedGradient.apply(x, REVERSED_SHARE)).backward()
     assert x.grad is not None
     assert x.grad.item() == pytest.approx(-3 * REVERSED_SHARE)
 

@@ -60,4 +60,4 @@ def test_the_layout_is_told_by_the_channels(channels: int, doublings: int, width
 def test_a_layout_can_be_named_and_an_unknown_one_is_refused() -> None:
     assert parameters(GenerativeGrayBox(layout="unprotected"), (12, 16, 16)) == 31_107
     with pytest.raises(ValueError, match="known: auto, unprotected, funnel, autoencoder"):
-        GenerativeGrayBox(layout="mystery")  # type: ignore[arg-type]
+        GenerativeGrayBox(layout="mystery")

@@ -226,7 +226,7 @@ def test_a_loss_that_is_no_number_stops_the_attack_and_says_where(
 @pytest.mark.parametrize("settings", [{"iterations": 0}, {"learning_rates": ()}, {"tv_weights": ()}])
 def test_a_budget_of_nothing_is_refused(settings: dict[str, object]) -> None:
     with pytest.raises(ValueError, match="rmle: "):
-        RMLE(**settings)  # type: ignore[arg-type]
+        RMLE(**settings)
 
 
 class GaussianStage(torch.nn.Module):

@@ -98,7 +98,7 @@ def test_coordinates_and_pictures_are_inverse_and_gradients_go_through_the_adjoi
     again = basis.pictures(c)
     assert torch.allclose(again, x, atol=1e-4)
     weight = torch.randn(x.shape, generator=torch.Generator().manual_seed(0))
-    (again * weight).sum().backward()  # type: ignore[no-untyped-call]
+    (again * weight).sum().backward()
     assert c.grad is not None
     assert torch.allclose(basis.pull_back(weight), c.grad, atol=1e-4)
 
@@ -119,7 +119,7 @@ def test_each_picture_net_has_weights_of_its_own() -> None:
     three = nets(3)
     noise = torch.randn(3, 4, 16, 16, generator=torch.Generator().manual_seed(1))
     made = three(noise)
-    made[1].sum().backward()  # type: ignore[no-untyped-call]
+    made[1].sum().backward()
     assert made.shape == (3, 3, 16, 16)
     assert [norm > 0 for norm in three.gradient_norm_N().tolist()] == [False, True, False]
 

@@ -110,4 +110,4 @@ def test_the_same_generator_state_repeats() -> None:
 )
 def test_impossible_settings_are_refused(change: dict[str, float]) -> None:
     with pytest.raises(ValueError, match="half-widths"):
-        Augmentation(**change)  # type: ignore[arg-type]
+        Augmentation(**change)

@@ -171,4 +171,4 @@ def test_an_image_set_checks_its_arrays(change: dict[str, object]) -> None:
         "classes": ("a",),
     }
     with pytest.raises(DataError):
-        ImageSet(**{**good, **change})  # type: ignore[arg-type]
+        ImageSet(**{**good, **change})

@@ -3,7 +3,8 @@
 import torch
 from torch import Tensor
 
-from siftfunnel.lab.defences.defence import Defence, Loss, Step
+from siftfunnel.lab.defences.defence import Defence, Step
+from siftfunnel.lab.defences.losses import Loss
 from siftfunnel.lab.networks.layout import channels_last
 from siftfunnel.lab.networks.split import SplitNetwork
 from tests.lab.pictures import coloured_set

@@ -1,4 +1,5 @@
 import math
+from collections.abc import Callable
 
 import pytest
 import torch
@@ -55,18 +56,20 @@ def test_the_surprise_is_the_gaussians_without_its_constant() -> None:
     torch.testing.assert_close(gaussian_surprise(mean, log_variance, z), wanted)
 
 
-def _fitted_bound(make_feature: object) -> float:
+def _fitted_bound(make_feature: Callable[[Tensor], Tensor]) -> float:
     """CLUB on fresh pictures after fitting the conditional."""
     companion = PatchGaussian(channels=2, side=4, input_size=8, hidden=32)
     optimizer = torch.optim.Adam(companion.parameters(), lr=1e-2)
     for _ in range(80):
         x_NCHW = torch.randn(32, 3, 8, 8)
         optimizer.zero_grad()
-        gaussian_surprise(*companion(x_NCHW), make_feature(x_NCHW)).backward()  # type: ignore[operator]
+        mean, log_variance = companion(x_NCHW)
+        gaussian_surprise(mean, log_variance, make_feature(x_NCHW)).backward()
         optimizer.step()
     x_NCHW = torch.randn(256, 3, 8, 8)
     with torch.no_grad():
-        return float(gaussian_club(*companion(x_NCHW), make_feature(x_NCHW)))  # type: ignore[operator]
+        mean, log_variance = companion(x_NCHW)
+        return float(gaussian_club(mean, log_variance, make_feature(x_NCHW)))
 
 
 def _dependent(x_NCHW: Tensor) -> Tensor:
@@ -88,7 +91,7 @@ def _gradients(name: str) -> dict[str, float]:
     """Size of the gradient that one part sends to each part of the network."""
     defence = InfoScissors()
     network = tiny(defence)
-    loss_of(defence, network, *batch()).parts[name].backward()  # type: ignore[no-untyped-call]
+    loss_of(defence, network, *batch()).parts[name].backward()
     assert network.companion is not None
     return {
         part: sum(float(p.grad.abs().sum()) for p in module.parameters() if p.grad is not None)

@@ -5,19 +5,23 @@ import torch
 from torch import Tensor
 
 from siftfunnel.lab.defences.bido import BiDO
-from siftfunnel.lab.defences.defence import Defence, Loss
+from siftfunnel.lab.defences.cem import CEM
+from siftfunnel.lab.defences.defence import Defence
 from siftfunnel.lab.defences.infoscissors import InfoScissors
+from siftfunnel.lab.defences.losses import Loss
 from siftfunnel.lab.defences.registry import DEFENCES, make_defence
 from siftfunnel.lab.defences.siftfunnel import ABLATIONS, SiftFunnel
 from siftfunnel.lab.defences.siftfunnel_rate import SiftFunnelRate
 from siftfunnel.lab.networks.split import SplitNetwork
 from tests.lab.defences.steps import batch, loss_of, number, tiny
 
-EVERY = {**{name: make_defence(name) for name in DEFENCES}, **ABLATIONS}
+# few centres: each picture of so small a batch would be one
+EVERY = {**{name: make_defence(name) for name in DEFENCES}, **ABLATIONS, "cem": CEM(centres=2)}
 STAGES = {
     "gaussian-noise": ("gaussian-noise", {"sigma": 0.8}),
     "feature-dropout": ("feature-dropout", {"rate": 0.8}),
     "vib": ("channel-gaussian-noise", {"sigmas": pytest.approx([0.1] * 64)}),
+    "cem": ("channel-gaussian-noise", {"sigmas": pytest.approx([0.15] * 12)}),
 }
 
 
@@ -42,7 +46,7 @@ def descend(defence: Defence, network: SplitNetwork, steps: int, rate: float, *,
     for _ in range(steps):
         optimizer.zero_grad()
         loss = loss_of(defence, network, x_NCHW, labels_N)
-        (loss.total if whole else own_term(defence, loss)).backward()  # type: ignore[no-untyped-call]
+        (loss.total if whole else own_term(defence, loss)).backward()
         optimizer.step()
 
 
@@ -91,7 +95,7 @@ def test_loss_and_gradients_stay_finite_in_degenerate_cases(name: str, case: str
     if case == "saturated":
         x_NCHW = 1e4 * x_NCHW
     loss = loss_of(defence, network, x_NCHW, labels_N)
-    loss.total.backward()  # type: ignore[no-untyped-call]
+    loss.total.backward()
     assert torch.isfinite(loss.total)
     for key, parameter in network.named_parameters():
         assert parameter.grad is None or torch.isfinite(parameter.grad).all(), key

@@ -103,7 +103,7 @@ def test_graphs_that_compute_something_else_are_refused_before_anything_is_writt
     run_folder: Path, data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def convert_with_another_edge(network: object) -> ExportedNetwork:
-        good = convert(network)  # type: ignore[arg-type]
+        good = convert(network)
         torch.manual_seed(9)
         other = convert(build_network("cnn-siftfunnel", width=32, input_size=32, num_classes=3))
         return replace(good, edge_onnx=other.edge_onnx)

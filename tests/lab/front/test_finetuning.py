@@ -11,7 +11,8 @@ from siftfunnel.lab.data.images import DataError
 from siftfunnel.lab.data.picture_coding import PictureCoding
 from siftfunnel.lab.export.bundle import export_run
 from siftfunnel.lab.front.finetuning import through_codings
-from siftfunnel.lab.front.front import FrontRequest, measure_front
+from siftfunnel.lab.front.front import measure_front
+from siftfunnel.lab.front.request import FrontRequest
 from siftfunnel.lab.training.recipes import RECIPES, recipe
 from siftfunnel.lab.training.runs import train_recipe
 from siftfunnel.shared.bundle import Bundle
@@ -64,7 +65,7 @@ def test_a_picture_is_answered_by_the_network_as_it_is_and_by_one_trained_on_wit
     network: Bundle, data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     small = tiny(recipe("cifar10_unprotected"))
-    monkeypatch.setitem(RECIPES, "cifar10_unprotected", lambda: small)
+    monkeypatch.setitem(RECIPES, "cifar10_unprotected", small)
     wanted = request_for(network.directory, data, tmp_path)
     points = measure_front(wanted, CPU, quiet)["points"]
     assert [point["codec"] for point in points] == ["jpeg-q5", "raw"]

@@ -17,9 +17,10 @@ from siftfunnel.lab.attacks.stored import StoredInverter
 from siftfunnel.lab.attacks.victim import Victim
 from siftfunnel.lab.data.images import DataError
 from siftfunnel.lab.data.picture_coding import PictureCoding
-from siftfunnel.lab.front.front import FrontRequest, measure_front
+from siftfunnel.lab.front.front import measure_front
 from siftfunnel.lab.front.leakage import LeakageSettings
 from siftfunnel.lab.front.points import Front, FrontError, find_point, read_front
+from siftfunnel.lab.front.request import FrontRequest
 from siftfunnel.lab.study.sizes import PROFILES
 from siftfunnel.lab.targets import through_codec as wire_module
 from siftfunnel.lab.targets.target import target_of_bundle

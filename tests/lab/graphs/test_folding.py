@@ -27,14 +27,14 @@ def test_a_folded_network_computes_the_same_without_normalisation_dropout_or_bot
 
 @pytest.mark.parametrize("architecture", ["cnn-unprotected", "cnn-siftfunnel", "cnn-bottleneck"])
 def test_linear_layers_without_an_activation_between_them_become_one(architecture: str) -> None:
-    head = folded_copy(trained_like(architecture).cloud)[-1]
-    assert [type(module) for module in head] == [nn.Flatten, nn.Linear]
-    assert head[1].weight.shape == (10, 1024)
+    *_, head = folded_copy(trained_like(architecture).cloud).children()
+    assert [type(module) for module in head.children()] == [nn.Flatten, nn.Linear]
+    assert head.get_parameter("1.weight").shape == (10, 1024)
 
 
 def test_linear_layers_with_an_activation_between_them_stay() -> None:
-    head = folded_copy(trained_like("vgg16-unprotected").cloud)[-1]
-    assert [type(module) for module in head] == [
+    *_, head = folded_copy(trained_like("vgg16-unprotected").cloud).children()
+    assert [type(module) for module in head.children()] == [
         nn.Flatten,
         nn.Linear,
         nn.ReLU,
@@ -54,8 +54,8 @@ def test_folding_leaves_the_original_alone() -> None:
 
 def test_consecutive_convolutions_are_left_alone() -> None:
     network = trained_like("cnn-siftfunnel")
-    neck = folded_copy(network.edge)[4]
-    assert sum(isinstance(module, nn.Conv2d) for module in neck) == 5
+    neck = list(folded_copy(network.edge).children())[4]
+    assert sum(isinstance(module, nn.Conv2d) for module in neck.children()) == 5
 
 
 def test_rounding_makes_every_weight_a_half_precision_number() -> None:

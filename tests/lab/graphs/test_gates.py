@@ -72,7 +72,7 @@ def test_an_excitation_before_anything_else_is_written_by_itself() -> None:
 def test_a_relu_behind_a_pool_is_taken_before_it() -> None:
     module = nn.Sequential(nn.Conv2d(3, 4, 3), nn.MaxPool2d(2), nn.ReLU())
     folded = folded_copy(module)
-    assert [type(child) for child in folded] == [nn.Conv2d, nn.ReLU, nn.MaxPool2d]
+    assert [type(child) for child in folded.children()] == [nn.Conv2d, nn.ReLU, nn.MaxPool2d]
     x = torch.randn(2, 3, 8, 8)
     assert torch.equal(folded(x), module(x))
     graph = write_onnx(folded, input_name="in", input_shape=(3, 8, 8), output_name="out")

@@ -68,7 +68,7 @@ def test_normalisations_hold_the_statistics_of_their_input(tmp_path):
     bundle = bundle_of(trained_like("cnn-siftfunnel"), tmp_path / "bundle")
     fresh = build_network("cnn-siftfunnel", width=32, input_size=32, num_classes=10)
     load_from_bundle(fresh, bundle, pictures())
-    conv, norm = fresh.edge[0][0], fresh.edge[0][1]
+    conv, norm = list(fresh.edge[0].children())[:2]
     with torch.no_grad():
         inside = conv(pictures())
     np.testing.assert_allclose(norm.running_mean, inside.mean(dim=(0, 2, 3)), atol=1e-5)

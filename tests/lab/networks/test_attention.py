@@ -82,7 +82,9 @@ def test_cbam_gates_channels_then_places() -> None:
     x = torch.randn(1, 6, 5, 5)
     first, _, second = block.shared
     average, maximum = x[0].mean(dim=(1, 2)), x[0].amax(dim=(1, 2))
-    logits = sum(second.weight @ (first.weight @ v).clamp_min(0) for v in (average, maximum))
+    logits = sum(
+        (second.weight @ (first.weight @ v).clamp_min(0) for v in (average, maximum)), torch.zeros(())
+    )
     y = x[0] * torch.sigmoid(logits)[:, None, None]
     maps = torch.stack((y.mean(dim=0), y.amax(dim=0)))[None]
     place = torch.sigmoid(functional.conv2d(maps, block.spatial.weight, padding=3))[0]

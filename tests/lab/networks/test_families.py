@@ -1,5 +1,7 @@
 """What every network of every family promises."""
 
+from typing import Any
+
 import pytest
 import torch
 from torch import nn
@@ -69,7 +71,8 @@ def test_group_normalisation_replaces_every_batch_normalisation_one_for_one(arch
 def test_a_bottleneck_draws_noise_in_training_only(architecture: str) -> None:
     network = trained_like(architecture)
     (layer,) = [module for module in network.modules() if isinstance(module, GaussianBottleneck)]
-    assert network.cloud[-1][1] is layer
+    head: Any = network.cloud[-1]
+    assert head[1] is layer
     assert network.trace(torch.zeros(1, 3, 32, 32)).hidden[-1][0].numel() == layer.mean.in_features
     assert layer.mean.out_features == layer.mean.in_features // 2
     x = torch.randn(3, layer.mean.in_features)
@@ -124,7 +127,7 @@ def test_sizes_that_cannot_work_are_refused(family: str, settings: dict[str, int
 
 
 def test_an_unknown_architecture_lists_the_known_ones() -> None:
-    with pytest.raises(ValueError, match="cnn-siftfunnel, cnn-unprotected"):
+    with pytest.raises(ValueError, match="cnn-siftfunnel, cnn-slim, cnn-unprotected"):
         build_network("resnet", width=32, input_size=32, num_classes=10)
 
 

@@ -4,6 +4,8 @@ torchsummary adds a layer's weight and bias each time the layer runs, so that CB
 twice. The networks are built on the meta device, as shapes; only the edge that runs gets values.
 """
 
+from typing import Any
+
 import pytest
 import torch
 from torch import nn
@@ -65,8 +67,9 @@ def test_a_vgg_edge_cut_after_the_second_stage_would_have_260928() -> None:
 
 
 def test_the_heads_are_those_of_the_paper() -> None:
-    assert paper_network("resnet18-unprotected").cloud[-1][1].weight.shape == (10, 512 * 2 * 2)
-    head = paper_network("vgg16-unprotected", num_classes=530).cloud[-1]
+    linear: Any = paper_network("resnet18-unprotected").cloud[-1]
+    assert linear[1].weight.shape == (10, 512 * 2 * 2)
+    head: Any = paper_network("vgg16-unprotected", num_classes=530).cloud[-1]
     shapes = [tuple(layer.weight.shape) for layer in head if isinstance(layer, nn.Linear)]
     assert shapes == [(4096, 2048), (4096, 4096), (530, 4096)]
 
@@ -94,7 +97,7 @@ def test_the_cloud_after_the_restored_feature_is_the_unprotected_one(family: str
 
 def test_the_cnns_cloud_restores_256_channels_with_617984_parameters() -> None:
     cloud = paper_network("cnn-siftfunnel").cloud
-    assert [count_parameters(part) for part in cloud[:2]] == [617_984, 300]
+    assert [count_parameters(part) for part in list(cloud)[:2]] == [617_984, 300]
 
 
 def test_half_the_width_has_a_quarter_of_the_unprotected_edge() -> None:

@@ -86,7 +86,10 @@ def classifier(kind: str = "logits", *, ignored: int = 0, operator: str | None =
         nodes.append(helper.make_node(last.get(kind, "Identity"), ["d"], ["e"]))
     nodes.append(helper.make_node(operator or "Identity", ["e"], ["out"]))
     cloud = _model(nodes, {"maps": (6, 8, 8)}, {"out": (5,)}, {"w": second, "v": 6 * _drawn(5, 128, seed=3)})
-    tensors, outputs = (TensorSpec("maps", (6, 8, 8)),), (OutputSpec("out", kind, (5,)),)  # type: ignore[arg-type]  # a word of OutputKind
+    tensors, outputs = (
+        (TensorSpec("maps", (6, 8, 8)),),
+        (OutputSpec("out", kind, (5,)),),
+    )  # a word of OutputKind
     return Halves(edge, cloud, tensors, outputs, None, None, 0.0)
 
 

@@ -96,7 +96,7 @@ def test_a_share_that_is_none_is_refused(text: str) -> None:
 )
 def test_a_budget_of_nothing_is_refused(limits: dict[str, float]) -> None:
     with pytest.raises(ValueError, match="must be above 0"):
-        Budget(**limits)  # type: ignore[arg-type]  # names of limits only
+        Budget(**limits)  # names of limits only
 
 
 @pytest.mark.parametrize("text", ["", "a", "20", "20:x", "0:5"])

@@ -46,7 +46,7 @@ def test_every_cut_of_one_tensor_is_found_with_its_cost() -> None:
         ([node("MatMul", "image w", "a")], {"w": drawn(8, 6)}, 3 * 8 * 6 * 8),
     ],
 )
-def test_multiply_adds_are_counted(nodes: list, weights: dict, macs: int) -> None:  # type: ignore[type-arg]
+def test_multiply_adds_are_counted(nodes: list, weights: dict, macs: int) -> None:
     net = network(graph([*nodes, node("Relu", "a", "out")], weights))
     assert find_cuts(net)[0].macs == macs
 
@@ -183,7 +183,7 @@ def _with_loop() -> object:
 
 
 def test_a_loop_is_kept_whole_and_cut_around() -> None:
-    net = network(_with_loop())  # type: ignore[arg-type]
+    net = network(_with_loop())
     assert any("Loop" in note for note in net.notes)
     for name in ("a", "b"):
         assert halves(net, cut_named(net, name)).difference < 1e-6

@@ -10,6 +10,7 @@ import torch
 
 from siftfunnel.lab.split.distillation import FunnelTask, thumbnails, train_funnel
 from siftfunnel.lab.split.features import Ends, Seen
+from siftfunnel.lab.split.fit_steps import Fitting
 from siftfunnel.lab.split.funnel import Funnel, fit_funnel
 from siftfunnel.lab.split.points import Point, find_points
 from siftfunnel.lab.split.settings import TrainSettings, byte_targets
@@ -28,8 +29,8 @@ def linear() -> tuple[Ends, Funnel, tuple[Point, ...], Seen, Seen]:
     with pytest.MonkeyPatch.context() as patch:
         # so that these pictures are many
         patch.setattr("siftfunnel.lab.split.funnel.possible_sides", lambda maps: (2,))
-        funnel = fit_funnel(ends, fitted, held_out, 40, quiet)
-    funnel, points = find_points(ends, funnel, fitted, held_out, byte_targets("50,30"), quiet)
+        funnel = fit_funnel(Fitting(ends, fitted, held_out, quiet), 40)
+    funnel, points = find_points(Fitting(ends, fitted, held_out, quiet), funnel, byte_targets("50,30"))
     return ends, funnel, points, fitted, held_out
 
 
@@ -96,12 +97,12 @@ def test_a_training_goes_on_where_it_stopped_and_other_settings_are_refused(
     "term", ["distance_correlation", "channel_correlation", "adversary", "feature_weight"]
 )
 def test_every_term_reaches_the_funnel(term: str) -> None:
-    settings = replace(SETTINGS, **{term: 1.0})  # type: ignore[arg-type]  # a term's weight
+    settings = replace(SETTINGS, **{term: 1.0})  # a term's weight
     made = task(settings)
     made._prices = [0.0, 0.0]
-    made._diverging = lambda tensors, batch: torch.zeros(())  # type: ignore[method-assign]
+    made._diverging = lambda given, batch: torch.zeros(())  # type: ignore[method-assign]
     loss, _ = made.loss(torch.arange(16))
-    loss.backward()  # type: ignore[no-untyped-call]
+    loss.backward()
     (mixing,) = made._typed()
     gradient = mixing.a_KK.grad if term != "feature_weight" else None
     assert term == "feature_weight" or (gradient is not None and float(gradient.abs().max()) > 0)
@@ -110,13 +111,13 @@ def test_every_term_reaches_the_funnel(term: str) -> None:
 def test_the_adversary_learns_what_the_funnel_unlearns() -> None:
     made = task(replace(SETTINGS, adversary=1.0))
     made._prices = [0.0, 0.0]
-    made._diverging = lambda tensors, batch: torch.zeros(())  # type: ignore[method-assign]
+    made._diverging = lambda given, batch: torch.zeros(())  # type: ignore[method-assign]
     torch.manual_seed(0)
     loss, _ = made.loss(torch.arange(32))
-    loss.backward()  # type: ignore[no-untyped-call]
+    loss.backward()
     (mixing,) = made._typed()
     assert mixing.a_KK.grad is not None
     with torch.no_grad():
-        mixing.a_KK -= 1e-2 * mixing.a_KK.grad
+        mixing.a_KK.sub_(1e-2 * mixing.a_KK.grad)
     torch.manual_seed(0)
     assert float(made.loss(torch.arange(32))[0].detach()) > float(loss.detach())

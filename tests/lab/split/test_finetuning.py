@@ -131,7 +131,7 @@ def test_a_fine_tuning_goes_on_where_it_stopped(
         left[0] -= 1
         if left[0] == 0:
             raise KeyboardInterrupt
-        return original(task, batch)  # type: ignore[arg-type]  # a batch
+        return original(task, batch)  # a batch
 
     with monkeypatch.context() as patch:
         patch.setattr(FunnelTask, "loss", stop_within)

@@ -10,6 +10,7 @@ import pytest
 
 from siftfunnel.lab.split import funnel, points
 from siftfunnel.lab.split.folder import SplitRun, load_run
+from siftfunnel.lab.split.sensitivity import importance
 from siftfunnel.lab.split.settings import FitSettings, byte_targets
 from siftfunnel.lab.training.checkpoints import RunFolderError
 from tests.lab.split import cutnets
@@ -93,7 +94,7 @@ def test_a_folder_is_of_one_network_cut_and_pictures(
     with pytest.raises(RunFolderError, match="pictures"):
         fit(fewer, tmp_path / "run")
     # other targets are asked for of what the outputs want all the same
-    monkeypatch.setattr(funnel, "importance", stops_at(1, funnel.importance, []))
+    monkeypatch.setattr(funnel, "importance", stops_at(1, importance, []))
     run = fit(pictures, tmp_path / "run", replace(SETTINGS, targets=byte_targets("50")))
     assert [point.target.name for point in run.points] == ["l50"]
 

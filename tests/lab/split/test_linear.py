@@ -10,6 +10,7 @@ from onnx import TensorProto, helper
 
 from siftfunnel.lab.onnx_runner import Runner
 from siftfunnel.lab.split.features import Ends, Seen
+from siftfunnel.lab.split.fit_steps import Fitting
 from siftfunnel.lab.split.funnel import Funnel, estimated_bytes, fit_funnel, quantised, step_for
 from siftfunnel.lab.split.funnel_graphs import funnelled_cloud, funnelled_edge
 from siftfunnel.lab.split.linear import (
@@ -88,7 +89,7 @@ def test_patches_have_the_mean_and_the_covariance_that_numpy_finds() -> None:
 
 def test_nothing_is_spent_on_what_the_cloud_half_ignores() -> None:
     ends, fitted = cutnets.seen(cutnets.classifier(ignored=3), 64)
-    funnel = fit_funnel(ends, fitted, fitted, 30, quiet)
+    funnel = fit_funnel(Fitting(ends, fitted, fitted, quiet), 30)
     (part,) = funnel.parts
     by_channel = part.encode_KI.reshape(-1, 6, part.side**2).square().sum(dim=(0, 2))
     assert float(by_channel[:3].max()) < 0.1 * float(by_channel[3:].min())
@@ -98,7 +99,7 @@ def test_nothing_is_spent_on_what_the_cloud_half_ignores() -> None:
 def test_what_the_outputs_ask_for_diverges_less_at_equal_bytes_than_what_varies(kind: str) -> None:
     ends, fitted = cutnets.seen(cutnets.classifier(kind, ignored=3), 200)
     others = cutnets.seen(cutnets.classifier(kind, ignored=3), 100, seed=1)[1]
-    funnel = fit_funnel(ends, fitted, others, 30, quiet)
+    funnel = fit_funnel(Fitting(ends, fitted, others, quiet), 30)
     side = funnel.parts[0].side
     plain = Funnel(
         (
@@ -122,7 +123,7 @@ def divergence(ends: Ends, funnel: Funnel, fitted: Seen, others: Seen) -> float:
 
 def test_an_operator_that_cannot_be_differentiated_falls_back_to_shifting_channels_and_says_so() -> None:
     ends, fitted = cutnets.seen(cutnets.classifier("tensor", ignored=3, operator="Round"), 64)
-    funnel = fit_funnel(ends, fitted, fitted, 30, quiet)
+    funnel = fit_funnel(Fitting(ends, fitted, fitted, quiet), 30)
     assert "by shifting it" in funnel.importance
     assert "Round" in funnel.importance
     by_channel = funnel.parts[0].encode_KI.reshape(-1, 6, funnel.parts[0].side ** 2).square().sum(dim=(0, 2))
@@ -131,7 +132,7 @@ def test_an_operator_that_cannot_be_differentiated_falls_back_to_shifting_channe
 
 def test_two_tensors_share_one_step() -> None:
     ends, fitted = cutnets.seen(cutnets.two_tensors(), 100)
-    funnel = fit_funnel(ends, fitted, fitted, 40, quiet)
+    funnel = fit_funnel(Fitting(ends, fitted, fitted, quiet), 40)
     z = funnel.encode(fitted.tensors)
     steps = [step_for(lambda s: estimated_bytes(z, z, s), size, funnel.unit) for size in (20, 30, 40)]
     errors = [
@@ -142,7 +143,7 @@ def test_two_tensors_share_one_step() -> None:
 
 def test_channels_that_are_always_zero_are_not_computed() -> None:
     ends, fitted = cutnets.seen(cutnets.classifier(), 100)
-    funnel = fit_funnel(ends, fitted, fitted, 20, quiet)
+    funnel = fit_funnel(Fitting(ends, fitted, fitted, quiet), 20)
     z = funnel.encode(fitted.tensors)
     step = step_for(lambda s: estimated_bytes(z, z, s), 20, funnel.unit)
     small = funnel.without_unused(z, step)

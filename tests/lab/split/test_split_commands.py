@@ -6,8 +6,8 @@ import pytest
 from PIL import Image
 
 from siftfunnel.cli import main
-from siftfunnel.lab.reports.cuts import BAR, svg, terminal
 from siftfunnel.lab.split.cuts import find_cuts
+from siftfunnel.lab.split.inspecting import BAR, svg, terminal
 from tests.lab.split.smallnets import network, residual, save
 
 

@@ -8,6 +8,7 @@ import torch
 
 from siftfunnel.lab.data.images import DataError
 from siftfunnel.lab.defences.losses import LossWeights, label_divergence, siftfunnel_loss, smoothed_labels
+from siftfunnel.lab.defences.siftfunnel_rate import SiftFunnelRate
 from siftfunnel.lab.networks.registry import build_network
 from siftfunnel.lab.onnx_runner import Runner
 from siftfunnel.lab.training.recipes import recipe, recipe_from_json
@@ -87,6 +88,7 @@ def test_a_recipe_with_teachers_wants_all_of_them_and_is_trained_with_them(
     with pytest.raises(ValueError, match=r"has these teachers: one, other; give each one's .* got 1"):
         train_recipe(wanted, tmp_path / "run", data, None, CPU, start, places[:1])
     taught = train_recipe(wanted, tmp_path / "run", data, None, CPU, start, places)
+    assert isinstance(wanted.defence, SiftFunnelRate)
     alone = replace(wanted, teachers=(), defence=replace(wanted.defence, taught_share=0.0))
     without = train_recipe(alone, tmp_path / "alone", data, None, CPU, start)
     assert taught.history[0]["kl"] != without.history[0]["kl"]

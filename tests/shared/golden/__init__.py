@@ -44,12 +44,12 @@ class PlainSeal(Seal):
 def golden_features() -> NDArray[np.float32]:
     """Eighths from -1 to 2, 13 of 24 zero: exact in every float format."""
     eighths = [(7 * i) % 25 - 8 if i % 2 else 0 for i in range(24)]
-    return (np.array(eighths, dtype=np.float32) / 8).reshape(SHAPE)
+    return np.array(eighths, dtype=np.float32).reshape(SHAPE) / np.float32(8)
 
 
 def golden_tensors() -> tuple[NDArray[np.float32], NDArray[np.float32]]:
     """One frame of the tensors of schema 2: the values above, and seven more in a vector."""
-    return golden_features()[None], (np.arange(7, dtype=np.float32) / 4 - 1)[None]
+    return golden_features()[None], (np.arange(7, dtype=np.float32) / np.float32(4) - np.float32(1))[None]
 
 
 def golden_manifest(version: int = 1) -> Manifest:

@@ -1,3 +1,5 @@
+from typing import Any
+
 import numpy as np
 import pytest
 
@@ -9,7 +11,8 @@ from siftfunnel.shared.wire.seal import SEAL_BYTES, Seal
 
 def quantiser_of(codecs, name, shape):
     spec = next(codec for codec in codecs if codec.name == name)
-    return make_body(spec, FeatureSpec(*shape)).quantiser
+    body: Any = make_body(spec, FeatureSpec(*shape))
+    return body.quantiser
 
 
 def test_the_codecs_and_their_kinds():

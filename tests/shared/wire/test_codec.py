@@ -2,6 +2,7 @@
 
 import random
 from concurrent.futures import ThreadPoolExecutor
+from typing import Any
 
 import numpy as np
 import pytest
@@ -149,7 +150,7 @@ def test_another_type_is_refused(codec, dtype):
 
 @pytest.mark.parametrize("name", ["int8", "q8", "q6", "q4"])
 def test_values_outside_the_calibrated_range_saturate_at_its_ends(name):
-    codec = codec_by_name(CODECS, name)
+    codec: Any = codec_by_name(CODECS, name)
     quantiser = codec.body.quantiser
     for value, end in ((3e38, quantiser.highest), (-3e38, quantiser.lowest)):
         decoded = codec.decode(codec.encode(np.full(SHAPE, value, np.float32)))

@@ -1,5 +1,6 @@
 import dataclasses
 import json
+from typing import Any
 
 import numpy as np
 import pytest
@@ -145,7 +146,7 @@ def test_who_knows_no_outputs_reads_the_classes_beside_them():
     pool.Add(file)
     before = message_factory.GetMessageClass(pool.FindMessageTypeByName("before.Prediction"))
     reply = pb.Reply.FromString(stored_hex("output_messages.json")["answer_with_outputs"])
-    read = before.FromString(reply.prediction.SerializeToString())
+    read: Any = before.FromString(reply.prediction.SerializeToString())
     assert (list(read.class_index), list(read.score)) == ([1], [0.75])
 
 

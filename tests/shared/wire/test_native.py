@@ -249,9 +249,9 @@ def test_sizes_that_do_not_fit_are_refused() -> None:
             for value in (3, -1):
                 with pytest.raises(ValueError, match="channel that the feature does not have"):
                     make(*sizes, *changed(arrays, place, np.array([value, 0], np.int32)))
-    for place, value in ((4, np.array([0, 2], np.int32)), (7, np.full(256, 3, np.uint8))):
+    for place, longer in ((4, np.array([0, 2], np.int32)), (7, np.full(256, 3, np.uint8))):
         with pytest.raises(ValueError, match="sizes"):
-            native.signed(*SIGNED, *changed(signed_arrays(), place, value))
+            native.signed(*SIGNED, *changed(signed_arrays(), place, longer))
 
 
 @needs_native
@@ -287,9 +287,9 @@ def test_features_flags_and_symbols_that_do_not_fit_are_refused(kind: str) -> No
     ):
         with pytest.raises(ValueError, match="symbols"):
             fill(lambda runs, popped=popped: popped)
-    for popped in (None, (), [None], ["a"]):
+    for not_arrays in (None, (), [None], ["a"]):
         with pytest.raises((TypeError, SystemError)):
-            fill(lambda runs, popped=popped: popped)
+            fill(lambda runs, popped=not_arrays: popped)
 
     def failing(runs: Runs) -> list[NDArray[np.int32]]:
         raise CodecError("as the decoder does")

@@ -2,6 +2,7 @@
 
 import binascii
 import itertools
+from typing import Any
 
 import numpy as np
 import pytest
@@ -216,8 +217,9 @@ def test_a_mask_that_names_a_channel_behind_the_last_one_is_refused():
     def pop(runs):
         return [np.full(end - start, 255, np.int32) for _, start, end in runs]
 
+    body: Any = BODY
     with pytest.raises(CodecError, match="behind the last one"):
-        BODY._levels.fill(b"\1" * channels, 0, pop)
+        body._levels.fill(b"\1" * channels, 0, pop)
 
 
 @pytest.mark.parametrize("symbols", [18, 32, 62])
