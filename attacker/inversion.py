@@ -1,40 +1,25 @@
 """Inversion: from an intercepted feature tensor back to a picture.
 
-The one seam that an attack must fill is `Reconstructor`. The live page uses a decoder network that was
-trained beforehand on auxiliary pictures and exported to ONNX (`OnnxDecoder`); slower attacks, such as
-white-box optimisation, live in the lab and are handed in from outside as objects with the same method.
+By a decoder network that was trained beforehand on auxiliary pictures and exported to ONNX; slower attacks,
+such as white-box optimisation, live in the lab.
 """
 
 from pathlib import Path
-from typing import Protocol, cast
+from typing import cast
 
 import numpy as np
 from numpy.typing import NDArray
 
 from siftfunnel.shared.bundle import Bundle, Inverter
+from siftfunnel.shared.graphs import GraphError, open_session
 from siftfunnel.shared.plain_words import how_to_invert
 
 Features = NDArray[np.float32]
 Images = NDArray[np.float32]
 
 
-class Reconstructor(Protocol):
-    """Anything that turns features into pictures."""
-
-    def reconstruct(self, features_NCHW: Features) -> Images:
-        """Pictures that the attacker believes were seen.
-
-        Args:
-            features_NCHW: float32, one decoded feature tensor per row.
-
-        Returns:
-            float32 NHWC in [0, 1], RGB, at the size of the model's input.
-        """
-        ...
-
-
 class InversionError(RuntimeError):
-    """A reconstructor that cannot be loaded or does not fit the bundle; the text says which and why."""
+    """A decoder that cannot be loaded or does not fit the bundle; the text says which and why."""
 
 
 class OnnxDecoder:
@@ -57,23 +42,23 @@ class OnnxDecoder:
         Raises:
             InversionError: the file does not load, or gives another shape.
         """
-        import onnxruntime as ort
-
-        options = ort.SessionOptions()
-        options.intra_op_num_threads = 1
-        options.inter_op_num_threads = 1
-        options.add_session_config_entry("session.intra_op.allow_spinning", "0")
-        options.log_severity_level = 3
         try:
-            self._session = ort.InferenceSession(str(model), options, providers=["CPUExecutionProvider"])
-        except Exception as error:
+            self._session = open_session(model.read_bytes(), str(model))
+        except (OSError, GraphError) as error:
             raise InversionError(f"{model} does not load as an ONNX decoder: {error}") from error
         self._feature_shape = feature_shape
         self._image_shape = (*image_shape, 3)
         self._check(model)
 
     def reconstruct(self, features_NCHW: Features) -> Images:
-        """See `Reconstructor.reconstruct`; values are clipped to [0, 1]."""
+        """Pictures that the attacker believes were seen.
+
+        Args:
+            features_NCHW: float32, one decoded feature tensor per row.
+
+        Returns:
+            float32 NHWC, clipped to [0, 1], RGB, at the size of the model's input.
+        """
         images_NCHW = cast(Images, self._session.run(["image"], {"feature": features_NCHW})[0])
         images_NHWC = np.ascontiguousarray(images_NCHW.transpose(0, 2, 3, 1), dtype=np.float32)
         return np.clip(np.nan_to_num(images_NHWC), 0.0, 1.0)

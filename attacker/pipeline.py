@@ -19,7 +19,7 @@ from siftfunnel.attacker.gallery import Gallery
 from siftfunnel.attacker.intake import Intake
 from siftfunnel.attacker.ledger import Ledger, Similarity
 from siftfunnel.attacker.outputs import learn
-from siftfunnel.attacker.preview import Camera, NoCamera, Truth, TruthStore
+from siftfunnel.attacker.preview import NO_PREVIEW, PreviewClient, Truth, TruthStore
 from siftfunnel.attacker.tap.events import Event, Feed, Opaque, Sink
 from siftfunnel.attacker.targets import Target, Targets
 from siftfunnel.attacker.views import camera_view, ciphertext_view, exchange_view
@@ -72,7 +72,7 @@ class Pipeline:
         targets: Targets,
         feeds: Mapping[str, Feed],
         publish: Publish,
-        camera: Camera | None = None,
+        camera: PreviewClient | None = None,
         config: WorkshopConfig | None = None,
         recorder: Recorder | None = None,
         clock: Callable[[], float] = time.monotonic,
@@ -83,14 +83,13 @@ class Pipeline:
             targets: bundles, codecs and inverters.
             feeds: by name; the name is what the page and the summary call the tap.
             publish: receives named views: "frame", "camera", "ciphertext", "problem"; must not block.
-            camera: where originals come from.
+            camera: where originals come from; None: nothing is scored.
             config: bounds.
             recorder: receives every event of the live feeds as well.
             clock: seconds, for waits and rates.
         """
         self._targets, self._feeds, self._publish = targets, dict(feeds), publish
-        self._camera = camera or NoCamera()
-        self._recorder, self._clock = recorder, clock
+        self._camera, self._recorder, self._clock = camera, recorder, clock
         self._config = config or WorkshopConfig()
         self._lock = threading.Lock()
         self._wake = threading.Event()
@@ -101,9 +100,7 @@ class Pipeline:
         self._backlog = Backlog(self._config, Picks(PICTURES_PER_S), self._picture_bytes)
         self._truths = TruthStore()
         self._gallery = Gallery()
-        self._waiting = WaitingRoom(
-            self._config, None if isinstance(self._camera, NoCamera) else self._truths.take
-        )
+        self._waiting = WaitingRoom(self._config, self._truths.take if camera else None)
         self._in_hand = 0
         self._cameras = Rate(CAMERA_PER_S)
         self._ciphertexts, self._problems = Rate(CAMERA_PER_S), Rate(PROBLEMS_PER_S)
@@ -111,7 +108,8 @@ class Pipeline:
 
     def start(self) -> None:
         """Start everything; a feed that cannot start raises `FeedError` and stops what ran already."""
-        self._camera.start(self._truth)
+        if self._camera is not None:
+            self._camera.start(self._truth)
         self._thread.start()
         try:
             for name, feed in self._feeds.items():
@@ -124,7 +122,8 @@ class Pipeline:
         """Stop feeds first, then finish what is queued as far as it can be finished at once."""
         for feed in self._feeds.values():
             feed.stop()
-        self._camera.stop()
+        if self._camera is not None:
+            self._camera.stop()
         self._stopping.set()
         self._wake.set()
         if self._thread.is_alive():
@@ -162,7 +161,7 @@ class Pipeline:
             "taps": taps,
             **books,
             "pending": pending,
-            "preview": asdict(self._camera.state()),
+            "preview": asdict(self._camera.state() if self._camera else NO_PREVIEW),
             "record": self._recorder.state() if self._recorder else None,
         }
 

@@ -10,7 +10,7 @@ import threading
 from collections import OrderedDict
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from typing import Any, Literal, Protocol
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -161,36 +161,9 @@ class PreviewState:
     missed: int = 0
 
 
-class Camera(Protocol):
-    """What the pipeline needs of a preview."""
-
-    def start(self, on_truth: Callable[[Truth], None]) -> None:
-        """Begin to hand over inputs on a thread of its own."""
-        ...
-
-    def stop(self) -> None:
-        """Stop and wait for the thread."""
-        ...
-
-    def state(self) -> PreviewState:
-        """How it is doing now."""
-        ...
-
-
-class NoCamera:
-    """There is no preview: originals are unknown and nothing is scored."""
-
-    def start(self, on_truth: Callable[[Truth], None]) -> None:
-        """Nothing to start."""
-
-    def stop(self) -> None:
-        """Nothing to stop."""
-
-    def state(self) -> PreviewState:
-        """Says that there is none, and what to do about it."""
-        return PreviewState(
-            None, "off", "no preview was given (--preview): originals are unknown, nothing can be scored"
-        )
+NO_PREVIEW = PreviewState(
+    None, "off", "no preview was given (--preview): originals are unknown, nothing can be scored"
+)
 
 
 class PreviewClient:

@@ -14,9 +14,8 @@ import uvicorn
 from siftfunnel.attacker.config import AttackerConfig
 from siftfunnel.attacker.feeds.config import CloudConfig, PcapConfig, RelayConfig, SniffConfig, TapConfig
 from siftfunnel.attacker.feeds.recorder import Recorder
-from siftfunnel.attacker.inversion import Reconstructor
 from siftfunnel.attacker.pipeline import Pipeline
-from siftfunnel.attacker.preview import Camera, NoCamera, PreviewClient
+from siftfunnel.attacker.preview import PreviewClient
 from siftfunnel.attacker.tap.events import Feed, FeedError, Settle
 from siftfunnel.attacker.targets import Targets, gather
 from siftfunnel.attacker.web.app import Face, make_app
@@ -41,15 +40,12 @@ class RecordError(OSError):
     """The record cannot be written; the text names the flag."""
 
 
-def serve(
-    config: AttackerConfig, announce: Announce, reconstructors: Mapping[str, Reconstructor] | None = None
-) -> int:
+def serve(config: AttackerConfig, announce: Announce) -> int:
     """Run until SIGTERM or Ctrl-C; 0 when it ended as asked.
 
     Args:
         config: what to do.
         announce: called once everything listens, with what the ready line says.
-        reconstructors: attacks by bundle digest, instead of inverters.
 
     Raises:
         ValueError: bad input.
@@ -57,7 +53,7 @@ def serve(
             network that is there.
         AddressError: the page's address is taken or not ours.
     """
-    targets = gather(config.bundles, config.inverters, reconstructors)
+    targets = gather(config.bundles, config.inverters)
     for problem in targets.problems:
         print(f"attacker: {problem}", file=sys.stderr)
     hub = Hub()
@@ -67,7 +63,7 @@ def serve(
         if config.record is not None:
             recorder = stack.enter_context(recording(config.record, config.retention_mb))
         feeds = name_feeds(config.taps, lambda tap: open_feed(tap, targets.settle))
-        camera: Camera = PreviewClient(config.preview) if config.preview else NoCamera()
+        camera = PreviewClient(config.preview) if config.preview else None
         pipeline = Pipeline(targets, feeds, hub.publish, camera, recorder=recorder)
         pipeline.start()
         stack.callback(pipeline.stop)

@@ -4,7 +4,6 @@
 | --- | --- |
 | ``children``, ``cores`` | processes under measurement: started, told ready, watched, ended; on which cores |
 | ``halves`` | a bundle's halves under measurement: features, the bare cloud half, one that does nothing |
-| ``turns`` | calls timed in turns |
 | ``stored`` | dataclasses as JSON and back, read by their declared types |
 | ``pages``, ``output`` | results as pages, and what every command says and writes |
 | ``cli`` | `siftfunnel bench`, whose verbs the rooms below bring |

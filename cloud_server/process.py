@@ -83,8 +83,8 @@ def settle_memory() -> None:
 def release_memory() -> None:
     """Let go of what a server and its calls have left in circles, also of what `settle_memory` set aside.
 
-    Before a process that spoke TLS ends, gRPC waits two seconds for servers and calls that are still held; this
-    takes a tenth of that. What is left is set aside again, for the interpreter's own last round.
+    Before a process that spoke TLS ends, gRPC waits two seconds for servers and calls that are still held;
+    this takes a tenth of that. What is left is set aside again, for the interpreter's own last round.
     """
     gc.unfreeze()
     gc.collect()

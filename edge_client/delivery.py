@@ -346,6 +346,7 @@ class Delivery:
         with self._work:
             self._window.expire(now_s)
             self._collect()
+            self._rouse()
             if self._call is not None and self._is_overdue(now_s):
                 self._call.cancel()
             return min(self._window.left_s(now_s), _WATCH_EVERY_S)
@@ -375,9 +376,12 @@ class Delivery:
             if self._window.in_flight < in_flight and not self._window.draining:
                 self._reconnection.answered()
             self._collect()
-            if self._window.waiting or self._window.done or self._window.draining:
-                # whoever has nothing to send is left asleep: to wake it costs a lone frame's answer time
-                self._work.notify_all()
+            self._rouse()
+
+    def _rouse(self) -> None:
+        """Wake the sender if it has something to do; woken for nothing it would delay a lone frame."""
+        if self._window.waiting or self._window.done or self._window.draining:
+            self._work.notify_all()
 
     def _collect(self) -> None:
         """Publish what the window has failed and let the producer go on; the lock is held."""

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from siftfunnel.lab.arguments import add_common, prepare_torch, require_lab_extra, say
 from siftfunnel.lab.audit.cli import add_audit_parser
+from siftfunnel.lab.certify.cli import add_certify_parser
 from siftfunnel.lab.front.cli import add_front_parser
 from siftfunnel.lab.reports.study.cli import add_tables_parser
 from siftfunnel.lab.study.cli import add_figure2_parser, add_run_parser
@@ -31,6 +32,7 @@ def add_lab_parser(subparsers: Any) -> None:
     add_figure2_parser(commands)
     add_tables_parser(commands)
     add_audit_parser(commands)
+    add_certify_parser(commands)
     add_front_parser(commands)
 
 

@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 
 from siftfunnel.lab.onnx_graphs import NetworkError, copy_of, exceeds_protobuf
 from siftfunnel.lab.turns import interleaved_times_ms
+from siftfunnel.shared import graphs
 
 BATCH = 100
 VALUES_AT_ONCE = 2**22
@@ -166,8 +167,7 @@ def _told_batch(inputs: Sequence[End]) -> int | None:
 
 def session_options(level: Any, threads: int = 1) -> Any:
     """Options for quiet, single-minded sessions."""
-    options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads = options.inter_op_num_threads = threads
+    options = graphs.session_options(threads, spins=True)
     options.log_severity_level = 4
     options.graph_optimization_level = level
     return options

@@ -24,8 +24,6 @@ from siftfunnel.shared.selftest import (
     EDGE_TEST,
     CloudTest,
     EdgeTest,
-    RunCloud,
-    RunEdge,
     difference,
 )
 from siftfunnel.shared.selftest_picture import reference_picture
@@ -82,15 +80,6 @@ def check_halves(manifest: Manifest, files: Mapping[str, bytes]) -> Checked:
             CloudTest.from_bytes(files[CLOUD_TEST], manifest).check(manifest, cloud.run)
             tests.append("cloud")
     return Checked(tuple(halves), tuple(tests), frames_per_run)
-
-
-def open_halves(manifest: Manifest, files: Mapping[str, bytes]) -> tuple[RunEdge, RunCloud]:
-    """Both halves of a bundle that is about to be written, as `make_selftest` wants them.
-
-    Raises:
-        GraphError: a graph does not open or has other ends than the manifest's.
-    """
-    return _Edge(files[EDGE], manifest).run, _Cloud(files[CLOUD], manifest).run
 
 
 def _random_features(manifest: Manifest) -> list[NDArray[np.float32]]:

@@ -58,17 +58,32 @@ def open_session(model: bytes, place: str, threads: int = 1) -> Any:
     if reads_other_files(model):
         raise GraphError(f"{place}: keeps weights in other files; export it again as one file")
     onnxruntime.set_default_logger_severity(_ERRORS_ONLY)
+    try:
+        return onnxruntime.InferenceSession(
+            model, session_options(threads), providers=["CPUExecutionProvider"]
+        )
+    except Exception as error:
+        # ONNX Runtime's exceptions share no base class below Exception
+        raise GraphError(f"{place}: {_reason(str(error), onnxruntime.__version__)}") from error
+
+
+def session_options(threads: int = 1, spins: bool = False) -> Any:
+    """How ONNX Runtime runs a graph: one node at a time, telling errors only.
+
+    Args:
+        threads: for one node.
+        spins: whether they wait by spinning, which is a little faster and takes the core that gRPC and the
+            codec need.
+    """
+    import onnxruntime
+
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = threads
     options.inter_op_num_threads = 1
     options.log_severity_level = _ERRORS_ONLY
-    # threads that wait by spinning take the core that gRPC and the codec need
-    options.add_session_config_entry("session.intra_op.allow_spinning", "0")
-    try:
-        return onnxruntime.InferenceSession(model, options, providers=["CPUExecutionProvider"])
-    except Exception as error:
-        # ONNX Runtime's exceptions share no base class below Exception
-        raise GraphError(f"{place}: {_reason(str(error), onnxruntime.__version__)}") from error
+    if not spins:
+        options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+    return options
 
 
 def _reason(text: str, version: str) -> str:

@@ -36,3 +36,12 @@ def counted(count: int, thing: str) -> str:
     ('1 picture', '0 frames')
     """
     return f"{count} {thing}" if count == 1 else f"{count} {thing}s"
+
+
+def figure(value: float | None, form: str = ".1f", unit: str = "") -> str:
+    """A number for people, or a dash.
+
+    >>> figure(0.5, ".0%"), figure(None)
+    ('50%', '-')
+    """
+    return "-" if value is None else f"{value:{form}}{unit}"

@@ -5,10 +5,7 @@ import json
 import os
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
-
-if TYPE_CHECKING:
-    from siftfunnel.shared.bundle import Problem
+from typing import Any
 
 
 def add_bundle_parser(subparsers: Any) -> None:
@@ -57,7 +54,8 @@ def run_list(args: argparse.Namespace) -> int:
     else:
         _print_table([bundle_facts.row(fact) for fact in facts])
     if not args.json:
-        _print_problems(problems)
+        for problem in problems:
+            print(f"unusable: {problem.reason}")
     return 1 if problems else 0
 
 
@@ -107,8 +105,3 @@ def _print_table(rows: Sequence[dict[str, str]]) -> None:
     print("  ".join(key.ljust(width) for key, width in widths.items()).rstrip())
     for row in rows:
         print("  ".join(row[key].ljust(width) for key, width in widths.items()).rstrip())
-
-
-def _print_problems(problems: Sequence["Problem"]) -> None:
-    for problem in problems:
-        print(f"unusable: {problem.reason}")

@@ -8,6 +8,7 @@ from siftfunnel.shared.bundle import CHECKSUM, REPORT, Bundle
 from siftfunnel.shared.manifest_fields import as_json
 from siftfunnel.shared.plain_words import input_says
 from siftfunnel.shared.selftest import CLOUD_TEST, EDGE_TEST
+from siftfunnel.shared.showing import figure
 from siftfunnel.shared.storage import read_object
 from siftfunnel.shipped import Library
 
@@ -45,35 +46,35 @@ def facts(bundle: Bundle, library: Library) -> dict[str, Any]:
         "files": {name: entry.size_bytes for name, entry in manifest.files.items()},
         "figures": {
             codec.name: {
-                "accuracy": figure(report, "codecs", codec.name, "accuracy"),
-                "agreement": figure(report, "codecs", codec.name, "agreement"),
+                "accuracy": reported(report, "codecs", codec.name, "accuracy"),
+                "agreement": reported(report, "codecs", codec.name, "agreement"),
                 "pictures": _pictures_instead(report, codec.name),
-                "payload_bytes": figure(report, "codecs", codec.name, "payload_bytes_mean"),
-                "inverter_psnr_db": figure(inverter_report, "codecs", codec.name, "psnr_mean"),
-                "inverter_ssim": figure(inverter_report, "codecs", codec.name, "ssim_mean"),
+                "payload_bytes": reported(report, "codecs", codec.name, "payload_bytes_mean"),
+                "inverter_psnr_db": reported(inverter_report, "codecs", codec.name, "psnr_mean"),
+                "inverter_ssim": reported(inverter_report, "codecs", codec.name, "ssim_mean"),
             }
             for codec in manifest.codecs
         },
-        "jpeg_payload_bytes": figure(report, "jpeg_quality_75", "payload_bytes_mean"),
+        "jpeg_payload_bytes": reported(report, "jpeg_quality_75", "payload_bytes_mean"),
         "inverter": None if inverter is None else str(inverter.directory),
-        "guess_psnr_db": figure(inverter_report, "mean_picture_instead", "psnr_mean"),
-        "guess_ssim": figure(inverter_report, "mean_picture_instead", "ssim_mean"),
+        "guess_psnr_db": reported(inverter_report, "mean_picture_instead", "psnr_mean"),
+        "guess_ssim": reported(inverter_report, "mean_picture_instead", "ssim_mean"),
     }
 
 
 def _pictures_instead(report: Mapping[str, Any], codec: str) -> dict[str, float]:
     """Bytes that JPEG and WebP need for the agreement that a codec reaches, where that was measured."""
     needed = {
-        kind: figure(report, "pictures_at_equal_agreement", codec, kind.lower(), "bytes_mean")
+        kind: reported(report, "pictures_at_equal_agreement", codec, kind.lower(), "bytes_mean")
         for kind in ("JPEG", "WebP")
     }
     return {kind: size for kind, size in needed.items() if size is not None}
 
 
-def figure(report: Mapping[str, Any], *keys: str) -> float | None:
+def reported(report: Mapping[str, Any], *keys: str) -> float | None:
     """A number from a report, by the keys that lead to it; None where the report has none.
 
-    >>> figure({"codecs": {"q4": {"psnr_mean": 28}}}, "codecs", "q4", "psnr_mean")
+    >>> reported({"codecs": {"q4": {"psnr_mean": 28}}}, "codecs", "q4", "psnr_mean")
     28.0
     """
     value: Any = report
@@ -102,9 +103,9 @@ def row(fact: dict[str, Any]) -> dict[str, str]:
         "classes": str(len(fact["classes"]) or "-"),
         "codec": fact["default_codec"],
         "accuracy": _worth(figures),
-        "bytes": _whole(figures["payload_bytes"]),
-        "inverter PSNR": _decibel(figures["inverter_psnr_db"]),
-        "inverter SSIM": _number(figures["inverter_ssim"]),
+        "bytes": figure(figures["payload_bytes"], ",.0f"),
+        "inverter PSNR": figure(figures["inverter_psnr_db"], ".1f", " dB"),
+        "inverter SSIM": figure(figures["inverter_ssim"], ".3f"),
         "size": f"{size_bytes / 1e6:.2f} MB",
         "digest": fact["digest"][:12],
     }
@@ -135,13 +136,15 @@ def lines(fact: dict[str, Any]) -> Iterator[tuple[str, str]]:
     yield "inverter", fact["inverter"] or "none shipped for this digest"
     for codec, figures in fact["figures"].items():
         rebuilt = _similarity(figures["inverter_psnr_db"], figures["inverter_ssim"])
-        accuracy = _percent(figures["accuracy"])
+        accuracy = figure(figures["accuracy"], ".2%")
         if figures["agreement"] is not None:
-            accuracy += f", agreement with the uncut network {_number(figures['agreement'])}"
+            accuracy += f", agreement with the uncut network {figure(figures['agreement'], '.3f')}"
             accuracy += "".join(
-                f", {kind} needs {_whole(size)} bytes for that" for kind, size in figures["pictures"].items()
+                f", {kind} needs {figure(needed, ',.0f')} bytes for that"
+                for kind, needed in figures["pictures"].items()
             )
-        yield codec, f"{_whole(figures['payload_bytes'])} bytes, accuracy {accuracy}, rebuilt {rebuilt}"
+        size = figure(figures["payload_bytes"], ",.0f")
+        yield codec, f"{size} bytes, accuracy {accuracy}, rebuilt {rebuilt}"
 
 
 def _class_names(fact: Mapping[str, Any]) -> str:
@@ -173,8 +176,8 @@ def _markdown_cells(fact: dict[str, Any]) -> dict[str, str]:
         "input": _shape(fact["input"][1:]),
         "codec": fact["default_codec"],
         "accuracy": _worth(figures),
-        "bytes per frame": _whole(figures["payload_bytes"]),
-        "as JPEG": _whole(fact["jpeg_payload_bytes"]),
+        "bytes per frame": figure(figures["payload_bytes"], ",.0f"),
+        "as JPEG": figure(fact["jpeg_payload_bytes"], ",.0f"),
         "rebuilt from the frame": _similarity(figures["inverter_psnr_db"], figures["inverter_ssim"]),
         "guessed without it": _similarity(fact["guess_psnr_db"], fact["guess_ssim"]),
     }
@@ -183,29 +186,13 @@ def _markdown_cells(fact: dict[str, Any]) -> dict[str, str]:
 def _worth(figures: Mapping[str, Any]) -> str:
     """Accuracy, or how far a network whose pictures had no labels agrees with the uncut one."""
     if figures["accuracy"] is None and figures["agreement"] is not None:
-        return f"agrees {_number(figures['agreement'])}"
-    return _percent(figures["accuracy"])
+        return f"agrees {figure(figures['agreement'], '.3f')}"
+    return figure(figures["accuracy"], ".2%")
 
 
 def _similarity(psnr_db: float | None, ssim: float | None) -> str:
-    return "-" if psnr_db is None else f"{_decibel(psnr_db)}, SSIM {_number(ssim)}"
-
-
-def _whole(value: float | None) -> str:
-    return "-" if value is None else f"{value:,.0f}"
+    return "-" if psnr_db is None else f"{figure(psnr_db, '.1f', ' dB')}, SSIM {figure(ssim, '.3f')}"
 
 
 def _shape(sides: Sequence[int | None]) -> str:
     return "x".join("?" if side is None else str(side) for side in sides) or "one value"
-
-
-def _percent(value: float | None) -> str:
-    return "-" if value is None else f"{value:.2%}"
-
-
-def _decibel(value: float | None) -> str:
-    return "-" if value is None else f"{value:.1f} dB"
-
-
-def _number(value: float | None) -> str:
-    return "-" if value is None else f"{value:.3f}"

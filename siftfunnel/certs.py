@@ -9,9 +9,9 @@ import ipaddress
 import os
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import NamedTuple
 
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
@@ -26,45 +26,24 @@ _DNS_NAME = re.compile(
 _CLOCK_SKEW = timedelta(hours=1)
 
 
-@dataclass(frozen=True)
-class CertificateFiles:
-    """Where the six PEM files of one local authority lie."""
+class CertificateFiles(NamedTuple):
+    """Where the six PEM files of one local authority lie, certificates before keys.
 
-    directory: Path
+    Attributes:
+        ca: the authority's certificate; both sides trust it.
+        server: the server's certificate.
+        client: the client's certificate, for mutual TLS.
+        ca_key: the authority's private key; neither party needs it.
+        server_key: the server's private key.
+        client_key: the client's private key.
+    """
 
-    @property
-    def ca(self) -> Path:
-        """The authority's certificate; both sides trust it."""
-        return self.directory / "ca.pem"
-
-    @property
-    def ca_key(self) -> Path:
-        """The authority's private key; neither party needs it."""
-        return self.directory / "ca.key"
-
-    @property
-    def server(self) -> Path:
-        """The server's certificate."""
-        return self.directory / "server.pem"
-
-    @property
-    def server_key(self) -> Path:
-        """The server's private key."""
-        return self.directory / "server.key"
-
-    @property
-    def client(self) -> Path:
-        """The client's certificate, for mutual TLS."""
-        return self.directory / "client.pem"
-
-    @property
-    def client_key(self) -> Path:
-        """The client's private key."""
-        return self.directory / "client.key"
-
-    def all(self) -> tuple[Path, ...]:
-        """Every file of the set, certificates before keys."""
-        return (self.ca, self.server, self.client, self.ca_key, self.server_key, self.client_key)
+    ca: Path
+    server: Path
+    client: Path
+    ca_key: Path
+    server_key: Path
+    client_key: Path
 
 
 def make_certificates(
@@ -93,8 +72,9 @@ def make_certificates(
     if not names:
         raise ValueError("a server certificate needs at least one name; give --name localhost")
     alternatives = [subject_name(name) for name in names]
-    files = CertificateFiles(directory)
-    present = [path.name for path in files.all() if path.exists()]
+    names_in_order = [f"{owner}.{kind}" for kind in ("pem", "key") for owner in ("ca", "server", "client")]
+    files = CertificateFiles(*(directory / name for name in names_in_order))
+    present = [path.name for path in files if path.exists()]
     if present and not force:
         raise FileExistsError(
             f"{directory} already has {', '.join(present)}; choose another --out or replace with --force"
@@ -116,9 +96,9 @@ def make_certificates(
     client = client.add_extension(x509.ExtendedKeyUsage([ExtendedKeyUsageOID.CLIENT_AUTH]), critical=False)
 
     directory.mkdir(parents=True, exist_ok=True)
-    for path, key in ((files.ca_key, ca_key), (files.server_key, server_key), (files.client_key, client_key)):
+    for path, key in zip(files[3:], (ca_key, server_key, client_key), strict=True):
         _write(path, _key_pem(key), mode=0o600)
-    for path, certificate in ((files.ca, ca), (files.server, server), (files.client, client)):
+    for path, certificate in zip(files[:3], (ca, server, client), strict=True):
         signed = certificate.sign(ca_key, hashes.SHA256())
         _write(path, signed.public_bytes(serialization.Encoding.PEM), mode=0o644)
     return files

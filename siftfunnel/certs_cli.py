@@ -31,9 +31,7 @@ def run(args: argparse.Namespace) -> int:
 
     names = args.name or list(DEFAULT_NAMES)
     files = make_certificates(args.out, names=names, valid_days=args.days, force=args.force)
-    print(
-        f"wrote {len(files.all())} files to {files.directory} (server: {', '.join(names)}; {args.days} days)"
-    )
+    print(f"wrote {len(files)} files to {args.out} (server: {', '.join(names)}; {args.days} days)")
     print("\nTLS, the server proves who it is:")
     print(f"  siftfunnel cloud --tls-cert {files.server} --tls-key {files.server_key} ...")
     print(f"  siftfunnel edge --tls-ca {files.ca} ...")

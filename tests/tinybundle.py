@@ -10,11 +10,11 @@ from pathlib import Path
 
 import numpy as np
 import onnx
-import onnxruntime
 from numpy.typing import NDArray
 from onnx import TensorProto, helper, numpy_helper
 
 from siftfunnel.shared.bundle import Bundle, Inverter, write_bundle, write_inverter
+from siftfunnel.shared.graphs import open_session
 from siftfunnel.shared.manifest import FeatureSpec, LabelKind, Manifest
 from siftfunnel.shared.preprocess import InputSpec, normalise
 from siftfunnel.shared.wire import calibrate
@@ -73,9 +73,7 @@ def make_tiny_inverter(directory: str | Path, bundle: Bundle, seed: int = 1) -> 
 
 def run_model(model: bytes, batch: NDArray[np.float32]) -> NDArray[np.float32]:
     """Run a model of one input and one output, one thread."""
-    options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads = options.inter_op_num_threads = 1
-    session = onnxruntime.InferenceSession(model, options, providers=["CPUExecutionProvider"])
+    session = open_session(model, "a graph of the tests")
     (output,) = session.run(None, {session.get_inputs()[0].name: batch})
     return np.asarray(output, dtype=np.float32)
 

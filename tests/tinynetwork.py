@@ -12,10 +12,10 @@ from typing import Any
 
 import numpy as np
 import onnx
-import onnxruntime
 from numpy.typing import ArrayLike, NDArray
 from onnx import TensorProto, helper, numpy_helper
 
+from siftfunnel.shared import graphs
 from siftfunnel.shared.bundle import Bundle, Inverter, write_bundle, write_inverter
 from siftfunnel.shared.input_spec import InputSpec
 from siftfunnel.shared.manifest import CodecSpec, Manifest
@@ -100,18 +100,24 @@ def make_tiny_network(
         **changes,
     )
     edge, cloud = _edge(rng), _cloud(rng, given, frames_per_run)
-    sent, wanted = [tensor.name for tensor in SENT], [output.name for output in given]
+    files = {"edge.onnx": edge, "cloud.onnx": cloud}
+    return write_bundle(directory, manifest, files | self_test(manifest, files), {})
+
+
+def self_test(manifest: Manifest, files: Mapping[str, bytes]) -> dict[str, bytes]:
+    """The self-test's files of two halves."""
+    sent, wanted = [tensor.name for tensor in manifest.sent], [output.name for output in manifest.given]
+
+    def run_edge(tensor: NDArray[Any]) -> NDArray[np.float32]:
+        return pack_arrays(run(files["edge.onnx"], {"image": tensor}, sent), manifest.sent)
 
     def run_cloud(feature: NDArray[np.float32]) -> list[NDArray[Any]]:
-        tensors = unpack_array(feature, SENT)
-        fill = frames_per_run or 1
+        tensors = unpack_array(feature, manifest.sent)
+        fill = manifest.frames_per_run or 1
         feeds = {name: each.repeat(fill, axis=0) for name, each in zip(sent, tensors, strict=True)}
-        return [array[:1] for array in run(cloud, feeds, wanted)]
+        return [array[:1] for array in run(files["cloud.onnx"], feeds, wanted)]
 
-    tests = make_selftest(
-        manifest, lambda tensor: pack_arrays(run(edge, {"image": tensor}, sent), SENT), run_cloud
-    )
-    return write_bundle(directory, manifest, {"edge.onnx": edge, "cloud.onnx": cloud, **tests}, {})
+    return make_selftest(manifest, run_edge, run_cloud)
 
 
 def own_bundle(
@@ -204,10 +210,8 @@ def make_own_inverter(directory: str | Path, bundle: Bundle) -> Inverter:
 
 def run(model: bytes, feeds: dict[str, NDArray[Any]], names: Sequence[str]) -> list[NDArray[Any]]:
     """Outputs by name, one thread."""
-    options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads = options.inter_op_num_threads = 1
-    session = onnxruntime.InferenceSession(model, options, providers=["CPUExecutionProvider"])
-    return [np.asarray(array) for array in session.run(list(names), feeds)]
+    session = graphs.open_session(model, "a graph of the tests")
+    return graphs.run(session, feeds, names, "a graph of the tests")
 
 
 def said_of(bundle: Bundle, tensor: NDArray[np.uint8]) -> dict[str, NDArray[Any]]:

@@ -52,11 +52,6 @@ class RelayFeed(ThreadFeed[socket.socket]):
         self._latest_s = 0.0
         self._address: str | None = None
 
-    @property
-    def process_id(self) -> int | None:
-        """The process that copies, while there is one."""
-        return None if self._process is None else self._process.pid
-
     def stop(self) -> None:
         """Close every connection and hand over what is left; see `Feed.stop`."""
         self.stopping.set()

@@ -167,21 +167,18 @@ def _orders(control: str) -> list[Route]:
     async def state(_request: Request) -> Response:
         return await _forward(control, "GET", "/state")
 
-    async def order(request: Request) -> Response:
-        content_type = check_content_type(request, "application/json")
-        body = await read_body(request, MAX_ORDER_BYTES)
-        return await _forward(control, "POST", request.url.path, body, content_type)
+    def order(path: str, kind: str, most_bytes: int) -> Route:
+        async def pass_on(request: Request) -> Response:
+            content_type = check_content_type(request, kind)
+            body = await read_body(request, most_bytes)
+            return await _forward(control, "POST", path, body, content_type)
 
-    async def picture(request: Request) -> Response:
-        content_type = check_content_type(request, "image/")
-        body = await read_body(request, MAX_PICTURE_BYTES)
-        return await _forward(control, "POST", "/picture", body, content_type)
+        return Route(path, pass_on, methods=["POST"])
 
     return [
         Route("/state", state),
-        Route("/switch", order, methods=["POST"]),
-        Route("/end", order, methods=["POST"]),
-        Route("/picture", picture, methods=["POST"]),
+        *(order(path, "application/json", MAX_ORDER_BYTES) for path in ("/switch", "/end")),
+        order("/picture", "image/", MAX_PICTURE_BYTES),
     ]
 
 

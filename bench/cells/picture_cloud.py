@@ -6,7 +6,6 @@ path. Decoding is done by the workers.
 
 import asyncio
 from collections.abc import Callable, Iterable
-from functools import partial
 from pathlib import Path
 from typing import Any, cast
 
@@ -40,14 +39,13 @@ def serve(host: str, bundles: list[str], codecs: list[str]) -> None:
     def on_ready(running: server.CloudServer) -> None:
         tell(grpc=str(running.addresses.grpc))
 
+    def open_all(config: CloudConfig, metrics: Metrics, wake: Wake) -> Catalogue:
+        return Catalogue(_open(directory, config, metrics, wake, codecs) for directory in config.bundles)
+
     async def run() -> None:
-        await server.serve(config, until_told(), on_ready, partial(_open_all, names=codecs))
+        await server.serve(config, until_told(), on_ready, open_all)
 
     asyncio.run(run())
-
-
-def _open_all(config: CloudConfig, metrics: Metrics, wake: Wake, names: list[str]) -> Catalogue:
-    return Catalogue(_open(directory, config, metrics, wake, names) for directory in config.bundles)
 
 
 def _open(

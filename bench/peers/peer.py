@@ -126,11 +126,12 @@ class RunningPeer:
         Raises:
             PeerUnavailableError: it ended, or was not ready in time.
         """
+        own = {"OMP_NUM_THREADS": "1", "TMPDIR": str(self._place.scratch), **self.family.variables}
         with (self._place.folder / _LOG).open("ab") as output, on_core(self._core):
             self._process = subprocess.Popen(
                 self._command,
                 cwd=self._place.folder,
-                env=self._variables(),
+                env=os.environ | self._peer.variables | own,
                 stdin=subprocess.DEVNULL,
                 stdout=output,
                 stderr=subprocess.STDOUT,
@@ -144,10 +145,6 @@ class RunningPeer:
             time.sleep(_POLL_S)
         self.stop()
         raise PeerUnavailableError(f"{self._peer.name} did not come up: {self.last_words()}")
-
-    def _variables(self) -> dict[str, str]:
-        own = {"OMP_NUM_THREADS": "1", "TMPDIR": str(self._place.scratch), **self.family.variables}
-        return {**os.environ, **self._peer.variables, **own}
 
     def _ready(self) -> bool:
         # refused, reset, not found, unavailable: each wire has its own words for "not yet"

@@ -5,7 +5,7 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from siftfunnel.bench.cells.result import Cell
-from siftfunnel.bench.links.profiles import link_profile
+from siftfunnel.bench.links.profiles import link_profile, rate_words
 from siftfunnel.bench.recommend.candidates import candidates
 from siftfunnel.bench.recommend.prediction import (
     Network,
@@ -109,12 +109,9 @@ def recommend(
 
 def network_words(network: Network, *, measured: bool) -> str:
     """A link's figures for a heading."""
-    rates = [
-        "no limit" if rate is None else f"{rate:,.0f} kbit/s"
-        for rate in (network.up_kbit_s, network.down_kbit_s)
-    ]
     how = "as measured" if measured else "not measured: predicted from"
-    return f"{how} {network.round_trip_ms:,.4g} ms round trip, {rates[0]} up, {rates[1]} down"
+    up, down = map(rate_words, (network.up_kbit_s, network.down_kbit_s))
+    return f"{how} {network.round_trip_ms:,.4g} ms round trip, {up} up, {down} down"
 
 
 def answer_section(answer: Answer, error: PredictionError | None) -> Table:

@@ -7,7 +7,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any, get_args
 
-from siftfunnel.bench.cells.result import Cell
+from siftfunnel.bench.cells.result import MODES, Cell
 from siftfunnel.bench.links.probe import measure
 from siftfunnel.bench.recommend.answers import (
     Links,
@@ -21,7 +21,6 @@ from siftfunnel.bench.recommend.answers import (
 from siftfunnel.bench.recommend.prediction import Network, Percentile
 from siftfunnel.bench.recommend.verdicts import Limits
 from siftfunnel.bench.report.cli import CELLS, LeakageSources
-from siftfunnel.bench.report.naming import MODE_NAMES
 from siftfunnel.bench.report.sources import read_cells
 from siftfunnel.lab.reports.pages import table_text
 from siftfunnel.shared.ports import Endpoint
@@ -78,7 +77,7 @@ def _add_limit_arguments(parser: argparse.ArgumentParser) -> None:
     limits.add_argument(
         "--without",
         action="append",
-        choices=tuple(MODE_NAMES),
+        choices=MODES,
         default=[],
         help="not this mode (repeatable), as edge-only where the device must not hold the whole network",
     )

@@ -8,7 +8,6 @@ from typing import Literal, get_args
 from siftfunnel.bench.recommend.candidates import Candidate
 from siftfunnel.bench.recommend.prediction import PredictionError
 from siftfunnel.bench.report.leakage import Basis, more_leaked_db
-from siftfunnel.bench.report.naming import MODE_NAMES
 from siftfunnel.shared.settings import check, setting
 
 Preference = Literal["latency", "bytes", "leakage", "accuracy"]
@@ -119,7 +118,7 @@ def _doubt(candidate: Candidate, limits: Limits) -> str:
 
 def _refusal(candidate: Candidate, limits: Limits, error: PredictionError | None) -> Verdict | None:
     if candidate.mode in limits.without:
-        return Verdict(candidate, "refused", f"not wanted: {MODE_NAMES.get(candidate.mode, candidate.mode)}")
+        return Verdict(candidate, "refused", f"not wanted: {candidate.mode.replace('-', ' ')}")
     if candidate.latency_ms is None:
         return Verdict(candidate, "unknown", "not measured: no usable cell of it over any link")
     if candidate.overloaded:

@@ -5,7 +5,6 @@
 | ``sources`` | reads cells, fronts and inverters' reports, or says what is wrong with a file |
 | ``naming`` | how a cell, its link and its task are called |
 | ``leakage`` | what an eavesdropper of a cell restores, from the nearest measurement there is |
-| ``reading`` | how near a decoded JPEG or WebP comes to the picture |
 | ``accuracy`` | how often a way answers rightly |
 | ``tables`` | cells as tables: latency, stages, bytes, accuracy and leakage |
 | ``drawings`` | stages of every cell, throughput against streams, ours over each peer |

@@ -48,7 +48,7 @@ def accuracy_of(
         cells: Its cells over any links: a link changes when answers come, not what they say.
     """
     point = find_point(fronts, digest, mode, codec)
-    if point is not None and _is_answered_by(point, digest):
+    if point is not None and (point.get("network") or {}).get("digest", digest) == digest:
         low, high = point["accuracy_interval"]
         return Accuracy(point["accuracy"], low, high, point["pictures"], "test set")
     judged = sum(cell.judged for cell in cells)
@@ -60,8 +60,3 @@ def accuracy_of(
     pictures = min(judged, different)
     low, high = accuracy_interval(round(share * pictures), pictures)
     return Accuracy(share, low, high, pictures, "cells")
-
-
-def _is_answered_by(point: Front, digest: str) -> bool:
-    network = point.get("network")
-    return network is None or network.get("digest") == digest

@@ -20,7 +20,7 @@ from siftfunnel.bench.recommend.answers import (
 from siftfunnel.bench.recommend.cli import SCENARIO
 from siftfunnel.bench.recommend.prediction import Percentile, PredictionError, Trial, leave_one_link_out
 from siftfunnel.bench.recommend.verdicts import Limits
-from siftfunnel.bench.report.drawings import peers_drawings, throughput_drawing
+from siftfunnel.bench.report.drawings import peers_drawings, throughput_drawings
 from siftfunnel.bench.report.fronts import front_page
 from siftfunnel.bench.report.leakage import LeakageBook
 from siftfunnel.bench.report.naming import machine_line
@@ -142,11 +142,6 @@ def _text_of(
     return render
 
 
-def _throughput(result: Mapping[str, Any]) -> Sequence[Drawing]:
-    made = throughput_drawing(result)
-    return (made,) if made else ()
-
-
 @dataclass(frozen=True)
 class Kind:
     """One kind of result.
@@ -173,7 +168,7 @@ REGISTRY: Mapping[str, Kind] = {
     ),
     "serving": Kind(
         "bench/results/serving.json",
-        _text_of("serving", render_serving, _throughput),
+        _text_of("serving", render_serving, throughput_drawings),
         "throughput and latency of the serving path",
     ),
     "peers": Kind(

@@ -70,18 +70,18 @@ def throughput_curves(document: Mapping[str, Any]) -> dict[str, list[tuple[float
     return {name: sorted(points) for name, points in found.items() if len(points) > 1}
 
 
-def throughput_drawing(document: Mapping[str, Any]) -> Drawing | None:
-    """Frames per second against the number of streams, both logarithmic; None without a series."""
+def throughput_drawings(document: Mapping[str, Any]) -> tuple[Drawing, ...]:
+    """Frames per second against the number of streams, both logarithmic; none without a series."""
     curves = throughput_curves(document)
     if not curves:
-        return None
+        return ()
     series = [
         Series(name, COLOURS[number % len(COLOURS)], tuple(_point(name, *each) for each in curve))
         for number, (name, curve) in enumerate(curves.items())
     ]
     panel = Panel("streams", "frames per second", series, log_x=True, log_y=True)
     caption = "Answered frames per second as streams grow; both axes logarithmic."
-    return Drawing("throughput.svg", caption, lines("Throughput against streams", [panel], (440, 300)))
+    return (Drawing("throughput.svg", caption, lines("Throughput against streams", [panel], (440, 300))),)
 
 
 def _point(name: str, streams: float, speed: float) -> Point:

@@ -21,13 +21,20 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
+import numpy as np
+
+from siftfunnel.bench.cells.picture_codec import as_file, is_picture_codec
 from siftfunnel.bench.cells.result import Cell
 from siftfunnel.bench.report.naming import task_of
-from siftfunnel.bench.report.reading import reading_psnr_db
 from siftfunnel.bench.report.sources import Front
+from siftfunnel.shared.pictures import is_picture_name, open_image
+from siftfunnel.shared.similarity import psnr
 
 Basis = Literal["nothing sent", "through this codec", "shipped inverter alone", "picture on the wire"]
 
+MOST_PICTURES = 100
+LOSSLESS_DB = 99.0
+"""What a picture counts as that lost nothing."""
 READING, STORED = "reading", "stored-inverter"
 """Names of attacks, as the lab's fronts have them."""
 
@@ -183,3 +190,29 @@ def picture_codec(name: str) -> str:
         ('jpeg-75', 'webp-75', 'raw')
     """
     return re.sub(r"-q(\d+)$", r"-\1", name)
+
+
+def reading_psnr_db(folder: Path, codec: str) -> tuple[float, int] | None:
+    """Mean PSNR of decoded pictures against their originals, and how many there were.
+
+    Files are written as the cells write them, at the size in which they lie in the folder.
+
+    Args:
+        folder: Pictures, also in its folders; evenly spread ones of more than ``MOST_PICTURES``.
+        codec: ``jpeg-75``, ``webp-50``.
+
+    Returns:
+        None for another codec, or a folder without pictures.
+
+    Raises:
+        ImageError: a file that is no picture.
+    """
+    files = sorted(path for path in folder.rglob("*") if is_picture_name(path.name))
+    if not is_picture_codec(codec) or not files:
+        return None
+    chosen = [files[round(place)] for place in np.linspace(0, len(files) - 1, min(len(files), MOST_PICTURES))]
+    levels = []
+    for original in map(open_image, chosen):
+        pair = (np.asarray(one) / 255 for one in (original, open_image(as_file(original, codec))))
+        levels.append(min(psnr(*pair), LOSSLESS_DB))
+    return round(float(np.mean(levels)), 2), len(levels)

@@ -5,13 +5,6 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from siftfunnel.bench.cells.result import Cell
 
-MODE_NAMES = {
-    "edge-only": "edge only",
-    "cloud-only": "cloud only",
-    "raw-features": "raw features",
-    "split": "split",
-}
-
 
 def task_of(bundle: str) -> str:
     """What bundles must share for their figures to compare: the data set that their name begins with.
@@ -56,7 +49,7 @@ def way_label(bundle: str, mode: str, codec: str) -> str:
         ('siftfunnel, split q4', 'unprotected, edge only')
     """
     who = bundle.partition("-")[2] or bundle
-    return f"{who}, {MODE_NAMES.get(mode, mode)}" + (f" {codec}" if codec else "")
+    return f"{who}, {mode.replace('-', ' ')}" + (f" {codec}" if codec else "")
 
 
 def machine_line(provenance: object) -> str:

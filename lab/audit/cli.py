@@ -65,19 +65,30 @@ def add_audit_parser(commands: Any) -> None:
         "--allow-tracked-folder", action="store_true", help="write pictures where git would track them"
     )
     parser.add_argument("--seed", type=int, default=1, metavar="N", help="(default: %(default)s)")
+    parser.add_argument(
+        "--claim",
+        action="append",
+        default=[],
+        metavar="TEXT",
+        help='try to falsify a stated number, such as "mean PSNR at most 18 dB"; exit 1 when an attack does',
+    )
     add_common(parser)
     parser.set_defaults(run=run_audit)
 
 
 def run_audit(args: argparse.Namespace) -> int:
-    """Audit and say where the report lies.
+    """Audit and say where the report lies; 1 when a claim was falsified.
 
     Raises:
+        ClaimError: a claim that no audit can test.
         ValueError: neither a target nor an edge half and spec, or both; see ``siftfunnel.lab.audit.audit``.
     """
     is_foreign = args.edge is not None or args.spec is not None
     if is_foreign == (args.target is not None) or (is_foreign and None in (args.edge, args.spec)):
         raise ValueError("give either a bundle or run folder, or both --edge FILE and --spec FILE")
+    from siftfunnel.lab.certify.claims import Claim, try_claims
+
+    claims = [Claim.parse(text) for text in args.claim]
     device = prepare_torch(args.device, args.threads)
     from siftfunnel.lab.audit.audit import audit
     from siftfunnel.lab.audit.budgets import budget
@@ -106,4 +117,7 @@ def run_audit(args: argparse.Namespace) -> int:
         say(f"\nstopped; what is finished is kept in {wanted.out}, the same command continues")
         raise
     print(f"{wanted.out / 'report.html'}: {report['verdict']['headline']}")
-    return 0
+    tried = try_claims(claims, report["attacks"])
+    for each in tried:
+        print(each.says())
+    return 1 if any(each.falsified for each in tried) else 0

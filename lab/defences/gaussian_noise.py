@@ -4,7 +4,7 @@ z = f + sigma n,  n ~ N(0, 1)        cross-entropy
 """
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import ClassVar
 
@@ -34,6 +34,31 @@ class GaussianNoise(nn.Module):
     def forward(self, z_NCHW: Tensor) -> Tensor:
         """The feature with fresh noise."""
         return z_NCHW + self.sigma * torch.randn_like(z_NCHW)
+
+
+class FixedChannelNoise(nn.Module):
+    """Independent Gaussian noise of a given size for each channel.
+
+    Raises:
+        ValueError: a sigma that is not a positive number.
+    """
+
+    stochastic, gain = True, 1.0
+    sigmas_C: Tensor
+
+    def __init__(self, sigmas: Sequence[float]) -> None:
+        super().__init__()
+        if not sigmas or not all(0 < sigma < math.inf for sigma in sigmas):
+            raise ValueError(f"each channel's sigma must be a positive number, got {tuple(sigmas)}")
+        self.register_buffer("sigmas_C", torch.tensor(sigmas))
+
+    def forward(self, z_NCHW: Tensor) -> Tensor:
+        """The feature with fresh noise."""
+        return z_NCHW + self.sigmas_C[:, None, None] * torch.randn_like(z_NCHW)
+
+    def as_manifest(self) -> EdgeStage:
+        """The noise as a manifest names it."""
+        return EdgeStage("channel-gaussian-noise", {"sigmas": self.sigmas_C.tolist()})
 
 
 @dataclass(frozen=True)

@@ -122,7 +122,12 @@ class RateQuantiser(nn.Module):
         """Set every step to so many of its channel's standard deviations; a few hundred pictures tell."""
         deviation_C = z_NCHW.std(dim=(0, 2, 3)).clamp_min(1e-3)
         deviations_R = torch.linspace(*self._first_steps, self.points, device=z_NCHW.device)
-        self.log_steps_RC.copy_((deviation_C[None] * deviations_R[:, None]).log())
+        self.set_steps(deviation_C[None] * deviations_R[:, None])
+
+    @torch.no_grad()
+    def set_steps(self, steps_RC: Tensor) -> None:
+        """Set every step."""
+        self.log_steps_RC.copy_(steps_RC.log())
 
     @staticmethod
     def name(point: int) -> str:

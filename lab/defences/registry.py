@@ -5,11 +5,13 @@ from typing import Any
 
 from siftfunnel.lab.defences.autoencoder import Autoencoder
 from siftfunnel.lab.defences.bido import BiDO
+from siftfunnel.lab.defences.cem import CEM
 from siftfunnel.lab.defences.defence import Defence
 from siftfunnel.lab.defences.dpsgd import DPSGD
 from siftfunnel.lab.defences.feature_dropout import FeatureDropoutDefence
 from siftfunnel.lab.defences.funnel_cross_entropy import FunnelCrossEntropy
 from siftfunnel.lab.defences.gaussian_noise import GaussianNoiseDefence
+from siftfunnel.lab.defences.guarded import Guarded
 from siftfunnel.lab.defences.infoscissors import InfoScissors
 from siftfunnel.lab.defences.mid import MID
 from siftfunnel.lab.defences.negative_label_smoothing import NegativeLabelSmoothing
@@ -35,7 +37,9 @@ DEFENCES: dict[str, type[Defence]] = {
         SiftFunnel,
         FunnelCrossEntropy,
         NoPeek,
+        CEM,
         SiftFunnelRate,
+        Guarded,
     )
 }
 """In the order of the paper's Table 2, then those that the paper lacks."""

@@ -13,7 +13,7 @@ values are ours.
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import numpy as np
 import torch
@@ -93,14 +93,21 @@ class SiftFunnelRate(Defence):
 
     def furnish(self, network: SplitNetwork) -> None:
         """Put the quantiser at the cut."""
-        network.stage = RateQuantiser(
-            *network.feature_shape,
-            levels=self.levels,
-            target_bits=tuple(body_bits(size) for size in self.payload_bytes),
-            shares=self.shares,
-            first_steps=self.first_steps,
-            first_log_price=self.first_log_price,
-        )
+        network.stage = self.quantiser(network)
+
+    def quantiser(self, network: SplitNetwork) -> RateQuantiser:
+        """What stands at the cut."""
+        return RateQuantiser(*network.feature_shape, **self.quantiser_settings())
+
+    def quantiser_settings(self) -> dict[str, Any]:
+        """What a quantiser takes besides the feature's shape."""
+        return {
+            "levels": self.levels,
+            "target_bits": tuple(body_bits(size) for size in self.payload_bytes),
+            "shares": self.shares,
+            "first_steps": self.first_steps,
+            "first_log_price": self.first_log_price,
+        }
 
     def loss(self, step: Step) -> Loss:
         """Eq. 15 on the quantised feature, and the price of its bits."""

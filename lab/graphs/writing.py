@@ -16,6 +16,7 @@ from torch import nn
 from siftfunnel.lab.graphs.gates import write_cbam, write_triplet
 from siftfunnel.lab.graphs.writer import GraphWriter
 from siftfunnel.lab.networks.attention import CBAM, SqueezeExcite, TripletAttention
+from siftfunnel.lab.networks.canonical import LEAST_VARIANCE, Oriented, Standardised, sides
 from siftfunnel.lab.networks.decoder import Crop, Standardise
 from siftfunnel.lab.networks.necks import GaussianBottleneck
 from siftfunnel.lab.networks.rearranged import Parted, Rearranged
@@ -173,6 +174,22 @@ def _standardise(writer: GraphWriter, module: Any, x: str) -> str:
     )
 
 
+def _standardised(writer: GraphWriter, module: Any, x: str) -> str:
+    centred = writer.node("Sub", x, writer.node("ReduceMean", x, axes=[2, 3]))
+    variance = writer.node("ReduceMean", writer.node("Mul", centred, centred), axes=[1, 2, 3])
+    floored = writer.node("Add", variance, writer.scalar(LEAST_VARIANCE))
+    return writer.node("Div", centred, writer.node("Sqrt", floored))
+
+
+def _oriented(writer: GraphWriter, module: Any, x: str) -> str:
+    width = writer.shapes[module][2]
+    columns = writer.node("ReduceMean", x, axes=[1, 2], keepdims=0)
+    brighter = writer.node("MatMul", columns, writer.constant(sides(width)[:, None]))
+    turn = writer.node("Unsqueeze", writer.node("Less", brighter, writer.scalar(0.0)), writer.integers(2, 3))
+    backwards = writer.integers(*range(width - 1, -1, -1))
+    return writer.node("Where", turn, writer.node("Gather", x, backwards, axis=3), x)
+
+
 def _residual_sum(writer: GraphWriter, module: Any, x: str) -> str:
     return writer.node("Add", emit(writer, module.skip, x), emit(writer, module.body, x))
 
@@ -206,6 +223,8 @@ EMITTERS: dict[type[nn.Module], Emitter] = {
     TripletAttention: _attention(write_triplet),
     CBAM: _attention(write_cbam),
     Standardise: _standardise,
+    Standardised: _standardised,
+    Oriented: _oriented,
     Rearranged: _rearranged,
     Parted: _parted,
     Crop: _crop,

@@ -9,7 +9,6 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.stats import binomtest, bootstrap
 
 _INDICES_AT_ONCE = 4_000_000
 
@@ -27,6 +26,9 @@ def accuracy_interval(right: int, total: int) -> list[float]:
     """
     if not 0 <= right <= total or total < 1:
         raise ValueError(f"a share needs 0 to {total} successes of one trial or more, not {right}")
+    # takes a second, which commands that only read their flags need not wait for
+    from scipy.stats import binomtest
+
     interval = binomtest(right, total).proportion_ci(method="wilson")
     return [float(interval.low), float(interval.high)]
 
@@ -70,6 +72,8 @@ def ci95_of_mean(values_N: NDArray[Any], *, resamples: int = 1000, seed: int = 0
         )
     if values.size == 1:
         return [float(values[0])] * 2
+    from scipy.stats import bootstrap
+
     interval = bootstrap(
         (values,),
         np.mean,

@@ -4,6 +4,7 @@
     siftfunnel    entry -> gates -> narrow -> squeeze -> gates   |cut|  restore -> gate -> cloud
     plainfunnel   entry -> narrow -> squeeze                     |cut|  restore -> cloud
     autoencoder   edge -> encoder                                |cut|  decoder -> cloud
+    slim          edge -> 1x1 to the funnel's channels           |cut|  restore -> cloud
     bottleneck    edge                                           |cut|  cloud, noise in its head
     groupnorm     unprotected, with group normalisation: DPSGD needs gradients per picture
 
@@ -134,6 +135,27 @@ def autoencoder(cut: Cut) -> Cut:
     )
 
 
+def slim(cut: Cut) -> Cut:
+    """As few channels as the family's funnel sends, of the unprotected edge by one convolution; ours.
+
+    Batch normalisation gives the feature a scale, so that noise and steps of a known size mean something from
+    the first step of training; a funnel's feature begins a hundred times smaller.
+    """
+    channels, few = cut.feature_shape[0], cut.funnel.channels
+
+    def neck() -> nn.Module:
+        layers = nn.Conv2d(channels, few, kernel_size=1, bias=False), nn.BatchNorm2d(few), nn.ReLU()
+        return nn.Sequential(*layers)
+
+    return replace(
+        cut,
+        before=(*cut.before, neck),
+        after=(lambda: restore_channels(few, channels), *cut.after),
+        split_point=f"{cut.split_point}, in {few} channels",
+        restoring=1,
+    )
+
+
 class GaussianBottleneck(nn.Module):
     """MID's stochastic layer (Wang et al., 2021): a Gaussian whose mean and deviation the input decides.
 
@@ -197,6 +219,7 @@ VARIANTS: Mapping[str, Callable[[Cut], Cut]] = {
     "siftfunnel": funnel,
     "plainfunnel": partial(funnel, attention=False),
     "autoencoder": autoencoder,
+    "slim": slim,
     "bottleneck": bottleneck,
     "groupnorm": group_norm,
 }

@@ -9,5 +9,6 @@
 | ``prose`` | text whose figures, tables and drawings are those of results |
 | ``study/`` | the paper's tables beside ours |
 | ``audit_page`` | the audit's report |
+| ``certificates``, ``contact_sheet`` | what no attacker can beat; rows of pictures |
 | ``own_networks``, ``own_front`` | networks that people bring |
 """

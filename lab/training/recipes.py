@@ -271,6 +271,25 @@ _declare(
     begin_with="drawnfaces-siftfunnel",
 )
 _declare(
+    "cifar10_guarded",
+    "CIFAR-10 at 32x32, width 32, against an inverter, at 78 bytes a picture; from scratch.",
+    like="cifar10_unprotected",
+    bundle="cifar10-guarded",
+    defence=make_defence("guarded", first_log_price=-11.0),
+    epochs=25,
+    warmup_share=0.1,
+)
+_declare(
+    "cifar10_guarded_noisy",
+    "The same, trained on with noise that the certificate has divided among the channels.",
+    like="cifar10_guarded",
+    bundle="cifar10-guarded-noisy",
+    defence=make_defence("guarded", noise=0.2),
+    epochs=8,
+    learning_rate=5e-4,
+    begin_with="cifar10_guarded",
+)
+_declare(
     "faces_unprotected",
     "Twenty real people at the paper's 64x64, width 32, cross-entropy.",
     like="drawnfaces_unprotected",

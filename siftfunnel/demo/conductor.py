@@ -4,11 +4,10 @@ import threading
 import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from siftfunnel.demo.books import Books
 from siftfunnel.demo.choice import DemoConfig, pictures_below
-from siftfunnel.demo.parties import Turn
 from siftfunnel.demo.pictures import Feeder, Pictures
 from siftfunnel.demo.playing import Playing
 from siftfunnel.demo.processes import Restarts
@@ -17,9 +16,6 @@ from siftfunnel.demo.services import Services
 from siftfunnel.demo.tally import Tally
 from siftfunnel.demo.view import Snapshot, View
 from siftfunnel.shared.showing import printable
-
-if TYPE_CHECKING:
-    from siftfunnel.demo.control import ControlServer
 
 SETTLE_TIMEOUT_S = 60.0
 SETTLE_STILL_S = 4.0
@@ -132,7 +128,11 @@ class Conductor:
         Raises:
             PartyError: a party did not come up, or died too often.
         """
-        control = None if self._config.headless else self._controlled()
+        control = None
+        if not self._config.headless:
+            from siftfunnel.demo.control import ControlServer
+
+            control = ControlServer(self)
         try:
             self._services.start(control.url if control else None)
             if not self._stop.is_set():
@@ -146,11 +146,6 @@ class Conductor:
             self._services.end()
             if control:
                 control.close()
-
-    def _controlled(self) -> "ControlServer":
-        from siftfunnel.demo.control import ControlServer
-
-        return ControlServer(self)
 
     def summary_settings(self) -> dict[str, Any]:
         """What the figures depend on, for the summary."""
@@ -178,18 +173,18 @@ class Conductor:
             self._look()
 
     def _begin_turn(self) -> None:
-        turn = Turn(self._selection.begin(), self._next_sequence)
+        choice = self._selection.begin()
         self._turns += 1
         self._turn_began_s = time.monotonic()
         outcomes = self._directory / f"outcomes-{self._turns}.jsonl"
         summary = self._directory / f"edge-{self._turns}.json"
-        for bundle in turn.choice.pair.bundles:
-            self.books.begin_turn(bundle, turn.codecs[bundle.name])
-        edge = self._services.start_edge(turn, outcomes, summary)
+        for bundle in choice.pair.bundles:
+            self.books.begin_turn(bundle, choice.codecs[bundle.name])
+        edge = self._services.start_edge(choice, self._next_sequence, outcomes, summary)
         feeder = Feeder(self._pictures, edge.input, self._config.rate_fps, self._frames_left)
-        self._playing = Playing(turn, edge, feeder, outcomes, summary)
-        networks = " | ".join(f"{name} (codec {codec})" for name, codec in turn.codecs.items())
-        self._view.say(f"playing {networks}{', TLS' if turn.choice.tls else ''}")
+        self._playing = Playing(choice, edge, feeder, outcomes, summary)
+        networks = " | ".join(f"{name} (codec {codec})" for name, codec in choice.playing.items())
+        self._view.say(f"playing {networks}{', TLS' if choice.tls else ''}")
 
     def _mind(self, playing: Playing) -> None:
         """Read what the edge wrote; end its turn when it is over."""
@@ -238,7 +233,7 @@ class Conductor:
         playing.feeder.join()
         self._next_sequence += playing.feeder.fed
         sent = playing.sent() or {}
-        for key in playing.turn.codecs.items():
+        for key in playing.choice.playing.items():
             self._account(self.books.tallies[key], playing, sent.get(key[0]), key[0])
         playing.remove_files()
         if playing.asked_to_end:
@@ -295,14 +290,14 @@ class Conductor:
 
     def _snapshot(self) -> Snapshot:
         playing = self._playing
-        active = playing.turn.codecs if playing is not None else {}
-        choice = playing.turn.choice if playing is not None else self._selection.choice
+        choice = playing.choice if playing is not None else self._selection.choice
+        wanted = self._config.frames if self._config.headless else None
         in_turn = self._selection.in_turn and not self._config.headless
         return Snapshot(
             page_url=self._services.meeting.page_url + self._config.page_query,
             tls=choice.tls,
             headline=f"siftfunnel demo, {'pairs in turn' if in_turn else ' | '.join(choice.pair.titles)}",
-            rows=self.books.rows(active, self._config.frames if self._config.headless else None),
+            rows=self.books.rows(choice.playing if playing else {}, wanted),
         )
 
 

@@ -53,24 +53,6 @@ class Meeting:
         return f"http://{host}:{self.page}/"
 
 
-@dataclass(frozen=True)
-class Turn:
-    """One run of the edge.
-
-    Attributes:
-        choice: what it plays.
-        first_sequence: number of its first frame.
-    """
-
-    choice: Choice
-    first_sequence: int
-
-    @property
-    def codecs(self) -> dict[str, str]:
-        """The codec of each bundle that plays."""
-        return {name: self.choice.codecs[name] for name in self.choice.pair.names}
-
-
 def cloud_arguments(bundles: tuple[Bundle, ...], meeting: Meeting) -> list[str]:
     """``siftfunnel cloud``: every bundle, in plaintext and over TLS, recording what it hears."""
     certificates = meeting.certificates
@@ -102,9 +84,10 @@ def attacker_arguments(config: DemoConfig, meeting: Meeting, control: str | None
     ]
 
 
-def edge_arguments(turn: Turn, meeting: Meeting, outcomes: Path, summary: Path) -> list[str]:
+def edge_arguments(
+    choice: Choice, first_sequence: int, meeting: Meeting, outcomes: Path, summary: Path
+) -> list[str]:
     """``siftfunnel edge``: the bundles of one turn at once, through the attacker's relay."""
-    choice = turn.choice
     places = [(str(bundle.directory), choice.codecs[bundle.name]) for bundle in choice.pair.bundles]
     return [
         "edge",
@@ -112,7 +95,7 @@ def edge_arguments(turn: Turn, meeting: Meeting, outcomes: Path, summary: Path) 
         *(f"--bundle={place}" for place, _ in places),
         *(f"--codec={place}={codec}" for place, codec in places),
         "--source=jsonl:-",
-        f"--first-sequence={turn.first_sequence}",
+        f"--first-sequence={first_sequence}",
         f"--preview={LOOPBACK}:{meeting.preview}",
         f"--output=jsonl:{outcomes}",
         f"--summary={summary}",

@@ -5,16 +5,16 @@ from collections import Counter
 from pathlib import Path
 from typing import Any
 
-from siftfunnel.demo.parties import Turn
 from siftfunnel.demo.pictures import Feeder
 from siftfunnel.demo.processes import Party
+from siftfunnel.demo.selection import Choice
 
 
 class Playing:
     """The edge that plays now.
 
     Args:
-        turn: what it plays.
+        choice: what it plays.
         edge: its process.
         feeder: hands it pictures.
         outcomes: the file it writes its outcomes to.
@@ -24,15 +24,15 @@ class Playing:
         asked_to_end: whether its end is no surprise.
     """
 
-    def __init__(self, turn: Turn, edge: Party, feeder: Feeder, outcomes: Path, summary: Path) -> None:
-        self.turn = turn
+    def __init__(self, choice: Choice, edge: Party, feeder: Feeder, outcomes: Path, summary: Path) -> None:
+        self.choice = choice
         self.edge = edge
         self.feeder = feeder
         self.asked_to_end = False
         self._reader = OutcomeReader(outcomes)
         self._summary = summary
-        self._settled: Counter[str] = Counter(dict.fromkeys(turn.codecs, 0))
-        self._skipped: Counter[str] = Counter(dict.fromkeys(turn.codecs, 0))
+        self._settled: Counter[str] = Counter(dict.fromkeys(choice.pair.names, 0))
+        self._skipped: Counter[str] = Counter(dict.fromkeys(choice.pair.names, 0))
 
     @property
     def up(self) -> bool:

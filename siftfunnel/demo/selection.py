@@ -92,6 +92,11 @@ class Choice:
     codecs: Mapping[str, str]
     tls: bool
 
+    @property
+    def playing(self) -> dict[str, str]:
+        """The codec of each network that plays."""
+        return {name: self.codecs[name] for name in self.pair.names}
+
 
 def codec_for(bundle: Bundle, wanted: str | None) -> str:
     """The wanted codec, or the bundle's default.

@@ -11,6 +11,7 @@ from siftfunnel.demo import parties, ports
 from siftfunnel.demo.choice import DemoConfig
 from siftfunnel.demo.parties import Meeting
 from siftfunnel.demo.processes import Party, PartyError, Supervised
+from siftfunnel.demo.selection import Choice
 from siftfunnel.shared.hosts import TOKEN_VARIABLE
 from siftfunnel.shared.ports import LOOPBACK
 
@@ -62,9 +63,9 @@ class Services:
         self._wait_until_up(self.cloud.party, f"http://{LOOPBACK}:{self.meeting.cloud_http}/healthz")
         self._wait_until_up(self._attacker.party, f"{self.meeting.page_url}healthz")
 
-    def start_edge(self, turn: parties.Turn, outcomes: Path, summary: Path) -> Party:
+    def start_edge(self, choice: Choice, first_sequence: int, outcomes: Path, summary: Path) -> Party:
         """Start an edge for one turn; the one before it must have ended."""
-        arguments = parties.edge_arguments(turn, self.meeting, outcomes, summary)
+        arguments = parties.edge_arguments(choice, first_sequence, self.meeting, outcomes, summary)
         self._edge = self._party("edge", arguments, takes_input=True)
         return self._edge
 

@@ -4,9 +4,9 @@ import sys
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Protocol, TextIO
+from typing import TYPE_CHECKING, TextIO
 
-from siftfunnel.shared.showing import counted
+from siftfunnel.shared.showing import counted, figure
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -63,42 +63,6 @@ class Snapshot:
     rows: Sequence[Row]
 
 
-class View(Protocol):
-    """Shows snapshots; ``close`` gives the terminal back."""
-
-    def show(self, snapshot: Snapshot) -> None:
-        """Show the latest state."""
-        ...
-
-    def say(self, text: str) -> None:
-        """Add one line that stays."""
-        ...
-
-    def close(self) -> None:
-        """End the live part."""
-        ...
-
-
-def make_view(headless: bool, every_s: float = 2.0, output: TextIO | None = None) -> View:
-    """A live table on a terminal that has rich, else plain lines."""
-    stream = output or sys.stdout
-    if headless or not stream.isatty():
-        return PlainView(stream, every_s)
-    try:
-        return LiveView()
-    except ImportError:
-        return PlainView(stream, every_s)
-
-
-def figure(value: float | None, form: str = ".1f", unit: str = "") -> str:
-    """A number for people, or a dash.
-
-    >>> figure(0.5, ".0%"), figure(None)
-    ('50%', '-')
-    """
-    return "-" if value is None else f"{value:{form}}{unit}"
-
-
 def cells(row: Row) -> dict[str, str]:
     """A row's figures under the headings of the table."""
     wanted = f"/{row.frames_wanted}" if row.frames_wanted is not None else ""
@@ -128,41 +92,41 @@ def line(row: Row) -> str:
     )
 
 
-class PlainView:
-    """One line about the active networks every few seconds."""
+class View:
+    """One line about the active networks every few seconds; ``close`` gives the terminal back."""
 
     def __init__(self, output: TextIO, every_s: float = 2.0) -> None:
         self._output = output
         self._every_s = every_s
-        self._clock = time.monotonic
         self._last_s = -every_s
         self._last_text = ""
 
     def show(self, snapshot: Snapshot) -> None:
         """Print the active rows if the last ones are old enough."""
-        if self._clock() - self._last_s < self._every_s:
+        if time.monotonic() - self._last_s < self._every_s:
             return
         text = "\n".join(line(row) for row in snapshot.rows if row.active)
         if text and text != self._last_text:
-            self._last_s = self._clock()
+            self._last_s = time.monotonic()
             self._last_text = text
             self.say(text)
 
     def say(self, text: str) -> None:
-        """Print one line now."""
+        """Print one line that stays."""
         print(text, file=self._output, flush=True)
 
     def close(self) -> None:
         """Nothing to give back."""
 
 
-class LiveView:
+class LiveView(View):
     """A table that is drawn again in place."""
 
-    def __init__(self) -> None:
+    def __init__(self, output: TextIO) -> None:
         from rich.console import Console
         from rich.live import Live
 
+        super().__init__(output)
         self._live = Live(console=Console(), auto_refresh=False, transient=False)
         self._live.start()
 
@@ -177,6 +141,17 @@ class LiveView:
     def close(self) -> None:
         """Leave the last table standing."""
         self._live.stop()
+
+
+def make_view(headless: bool, every_s: float = 2.0, output: TextIO | None = None) -> View:
+    """A live table on a terminal that has rich, else plain lines."""
+    stream = output or sys.stdout
+    if headless or not stream.isatty():
+        return View(stream, every_s)
+    try:
+        return LiveView(stream)
+    except ImportError:
+        return View(stream, every_s)
 
 
 def table(snapshot: Snapshot) -> "Table":

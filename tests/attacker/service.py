@@ -16,7 +16,7 @@ from siftfunnel.attacker.tap.events import Direction, Event, Overheard
 from siftfunnel.certs import make_certificates
 from siftfunnel.shared.ports import Endpoint
 from siftfunnel.shared.rpc import split_inference_pb2 as pb
-from siftfunnel.shared.rpc import split_inference_pb2_grpc as rpc
+from tests.split_inference import SplitInferenceStub, serve_calls
 
 DIGEST = "ab" * 32
 OTHER_DIGEST = "cd" * 32
@@ -28,10 +28,10 @@ DESCRIBE = "/siftfunnel.v1.SplitInference/Describe"
 Transcript = list[tuple[Direction, bytes]]
 """What passed in which direction, in order."""
 
-Play = Callable[[rpc.SplitInferenceStub], Awaitable[None]]
+Play = Callable[[SplitInferenceStub], Awaitable[None]]
 
 
-class Parrot(rpc.SplitInferenceServicer):
+class Parrot:
     """Answers every frame with the length of its payload as the class."""
 
     async def Describe(self, request, context):
@@ -71,7 +71,7 @@ def payload(size: int) -> bytes:
 async def serving(credentials: grpc.ServerCredentials | None = None) -> AsyncIterator[int]:
     """The port of a running `Parrot`."""
     server = grpc.aio.server()
-    rpc.add_SplitInferenceServicer_to_server(Parrot(), server)
+    serve_calls(Parrot(), server)
     if credentials is None:
         port = server.add_insecure_port("127.0.0.1:0")
     else:
@@ -83,7 +83,7 @@ async def serving(credentials: grpc.ServerCredentials | None = None) -> AsyncIte
         await server.stop(0)
 
 
-async def stream(stub: rpc.SplitInferenceStub, frames: list[pb.Frame], window: int = 1) -> list[pb.Reply]:
+async def stream(stub: SplitInferenceStub, frames: list[pb.Frame], window: int = 1) -> list[pb.Reply]:
     """Play frames through one Stream call, `window` of them in flight."""
     call = stub.Stream(metadata=METADATA)
     replies: list[pb.Reply] = []
@@ -117,7 +117,7 @@ async def _record(play: Play, secure: bool) -> Transcript:
             grpc.aio.secure_channel(address, credentials) if secure else grpc.aio.insecure_channel(address)
         )
         async with channel:
-            await play(rpc.SplitInferenceStub(channel))
+            await play(SplitInferenceStub(channel))
         await copier.stop()
     return transcript
 

@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from siftfunnel.attacker.preview import NoCamera, PreviewClient, Truth, TruthStore, read_batch
+from siftfunnel.attacker.preview import PreviewClient, Truth, TruthStore, read_batch
 from siftfunnel.shared.json_fields import FieldError, parse_object
 from tests.attacker.scene import eventually
 
@@ -124,14 +124,6 @@ def test_a_store_is_bounded_by_bytes_too_and_keeps_the_newest() -> None:
     store.put(Truth(DIGEST, 9, 0.0, None, np.zeros((300, 400, 3), np.uint8), 5))
     assert len(store) == 1
     assert store.take((DIGEST, 9, 5)) is not None
-
-
-def test_without_a_preview_the_state_says_what_to_do() -> None:
-    camera = NoCamera()
-    camera.start(lambda truth: None)
-    camera.stop()
-    assert camera.state().phase == "off"
-    assert "--preview" in camera.state().detail
 
 
 class Edge:

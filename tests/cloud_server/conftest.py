@@ -21,9 +21,9 @@ from siftfunnel.cloud_server.server import CloudServer
 from siftfunnel.shared.bundle import Bundle
 from siftfunnel.shared.ports import Endpoint
 from siftfunnel.shared.rpc import split_inference_pb2 as pb
-from siftfunnel.shared.rpc import split_inference_pb2_grpc as rpc
 from siftfunnel.shared.wire import codec_by_name, make_codecs
 from tests.cloud_server.lane_rig import MakeRig, Rig
+from tests.split_inference import SplitInferenceStub
 from tests.tinybundle import make_tiny_bundle, run_model
 
 LOOPBACK = Endpoint("127.0.0.1", 0)
@@ -93,7 +93,7 @@ def make_rig(frames: Frames, engine: Engine) -> Iterator[MakeRig]:
         rig.lane.close(10.0)
 
 
-Served = tuple[CloudServer, rpc.SplitInferenceStub]
+Served = tuple[CloudServer, SplitInferenceStub]
 Serve = Callable[..., AbstractAsyncContextManager[Served]]
 
 
@@ -105,7 +105,7 @@ def serve(config: CloudConfig) -> Serve:
     async def run(**changes: object) -> AsyncIterator[Served]:
         server = CloudServer(replace(config, **changes))
         async with server, grpc.aio.insecure_channel(str(server.addresses.grpc)) as channel:
-            yield server, rpc.SplitInferenceStub(channel)
+            yield server, SplitInferenceStub(channel)
 
     return run
 

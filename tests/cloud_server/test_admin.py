@@ -19,8 +19,8 @@ from siftfunnel.cloud_server.server import CloudServer
 from siftfunnel.shared.bundle import Bundle
 from siftfunnel.shared.ports import Endpoint
 from siftfunnel.shared.rpc import split_inference_pb2 as pb
-from siftfunnel.shared.rpc.split_inference_pb2_grpc import SplitInferenceStub
 from tests.cloud_server.conftest import LOOPBACK, Frames, Serve, damaged, metadata
+from tests.split_inference import SplitInferenceStub
 
 
 def get(endpoint: Endpoint | None, path: str) -> tuple[int, bytes]:

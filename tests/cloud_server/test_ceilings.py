@@ -13,8 +13,8 @@ from siftfunnel.cloud_server.ceilings import Ceilings, Gate, client_of, peer_of
 from siftfunnel.cloud_server.session import GIVES_WAY
 from siftfunnel.shared.bundle import Bundle
 from siftfunnel.shared.rpc import split_inference_pb2 as pb
-from siftfunnel.shared.rpc.split_inference_pb2_grpc import SplitInferenceStub
 from tests.cloud_server.conftest import Frames, Serve, metadata, wait_until_taken
+from tests.split_inference import SplitInferenceStub
 
 UNAVAILABLE = grpc.StatusCode.UNAVAILABLE
 

@@ -20,10 +20,10 @@ from siftfunnel.cloud_server.cli import add_cloud_parser, config_from
 from siftfunnel.cloud_server.config import CloudConfig
 from siftfunnel.cloud_server.service import SERVICE
 from siftfunnel.shared.bundle import Bundle
-from siftfunnel.shared.rpc import split_inference_pb2_grpc as rpc
 from tests.cloud_server.conftest import Frames, metadata
 from tests.conftest import ROOT, Processes
 from tests.integration.compose import answered_frames, fetch
+from tests.split_inference import SplitInferenceStub
 
 DEPLOY = ROOT / "cloud_server" / "deploy"
 BASE = DEPLOY / "kubernetes" / "base"
@@ -194,7 +194,7 @@ def test_streams_through_the_proxy_go_to_both_servers_and_to_the_one_that_is_lef
 ) -> None:
     def stream(channel: grpc.Channel, first: int) -> list[int]:
         sent = [frames.frame(first + step) for step in range(5)]
-        stub = rpc.SplitInferenceStub(channel)
+        stub = SplitInferenceStub(channel)
         call = stub.Stream(iter(sent), metadata=metadata(bundle), timeout=30, wait_for_ready=True)
         return [reply.sequence for reply in call if reply.HasField("prediction")]
 

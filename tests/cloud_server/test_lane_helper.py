@@ -167,9 +167,9 @@ def test_a_budget_that_runs_out_is_answered_while_every_worker_is_inside_the_mod
 
 def test_a_budget_still_runs_out_for_a_frame_that_was_decoded_ahead(busy: Busy, frames: Frames) -> None:
     rig, gated, running = busy
-    late = rig.submit(frames.frame(1), budget_ms=20)
+    late = rig.submit(frames.frame(1), budget_ms=400)
     eventually(lambda: late.ahead is not None)
-    time.sleep(0.025)
+    time.sleep(0.41)
     gated.gate.set()
     assert errors(rig.replies(running, late)) == [0, Code.BUDGET_EXCEEDED]
 

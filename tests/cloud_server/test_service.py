@@ -11,15 +11,15 @@ from hypothesis import strategies as st
 from siftfunnel.cloud_server.batching import BatchPolicy
 from siftfunnel.shared.bundle import Bundle
 from siftfunnel.shared.rpc import split_inference_pb2 as pb
-from siftfunnel.shared.rpc import split_inference_pb2_grpc as rpc
 from tests.cloud_server.conftest import Frames, Serve, damaged, metadata
+from tests.split_inference import SplitInferenceStub
 
 Code = pb.FrameError
 Status = grpc.StatusCode
 
 
 async def stream(
-    stub: rpc.SplitInferenceStub, bundle: Bundle, frames: Iterable[pb.Frame], top_k: int | None = None
+    stub: SplitInferenceStub, bundle: Bundle, frames: Iterable[pb.Frame], top_k: int | None = None
 ) -> list[pb.Reply]:
     """Send frames on one stream while reading its replies; the stream must end well."""
     call = stub.Stream(iter(frames), metadata=metadata(bundle, top_k))

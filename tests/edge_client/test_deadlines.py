@@ -191,6 +191,31 @@ def test_a_frame_that_a_busy_server_skips_has_its_outcome_while_the_stream_goes_
     assert servicer.calls == 1
 
 
+def test_a_frame_that_is_skipped_is_sent_again_when_nothing_else_is_under_way(bundle: Bundle) -> None:
+    skipped: list[int] = []
+
+    def script(call: int, frames: Iterator[pb.Frame], context: Any) -> Iterator[pb.Reply]:
+        for frame in frames:
+            if frame.sequence == 1 and not skipped:
+                skipped.append(1)
+            else:
+                yield prediction(frame)
+
+    def source() -> Iterator[object]:
+        yield from (pixels(0), pixels(1), pixels(2))
+        assert answered.wait(PATIENCE_S)
+
+    answered = Event()
+    patient = settings(passed_over_s=0.2, reply_timeout_s=60.0)
+    with scripted(bundle, script) as (address, _), SplitClient(bundle, address, settings=patient) as client:
+        outcomes = []
+        for outcome in client.stream(source()):
+            outcomes.append(outcome)
+            if outcome.sequence == 1:
+                answered.set()
+    assert {each.sequence: each.sends for each in outcomes if isinstance(each, Answer)} == {0: 1, 1: 2, 2: 1}
+
+
 def test_a_hint_of_seven_weeks_is_cut_to_the_longest_wait(bundle: Bundle) -> None:
     def script(call: int, frames: Iterator[pb.Frame], context: Any) -> Iterator[pb.Reply]:
         for frame in frames:

@@ -15,17 +15,14 @@ from siftfunnel.edge_client.outcome import Outcome
 from siftfunnel.edge_client.settings import ClientSettings, ReconnectPolicy, WindowPolicy
 from siftfunnel.shared.bundle import Bundle
 from siftfunnel.shared.rpc import split_inference_pb2 as pb
-from siftfunnel.shared.rpc.split_inference_pb2_grpc import (
-    SplitInferenceServicer,
-    add_SplitInferenceServicer_to_server,
-)
 from tests.edge_client.conftest import pixels
+from tests.split_inference import serve_calls
 
 Script = Callable[[int, Iterator[pb.Frame], Any], Iterator[pb.Reply]]
 """(number of the call, frames, context) -> replies."""
 
 
-class Scripted(SplitInferenceServicer):
+class Scripted:
     """Plays a script per call and keeps what it received."""
 
     def __init__(self, digest: str, script: Script, metadata: tuple[tuple[str, str], ...] | None) -> None:
@@ -55,7 +52,7 @@ def scripted(
 ) -> Iterator[tuple[str, Scripted]]:
     servicer = Scripted(bundle.digest, script, metadata)
     server = grpc.server(ThreadPoolExecutor(8))
-    add_SplitInferenceServicer_to_server(servicer, server)
+    serve_calls(servicer, server)
     port = server.add_insecure_port("127.0.0.1:0")
     server.start()
     try:
@@ -239,7 +236,7 @@ def test_a_reply_that_breaks_the_contract_is_an_error_of_its_frame(bundle: Bundl
 def test_a_code_that_this_device_does_not_know_is_still_an_error_of_its_frame(bundle: Bundle) -> None:
     def script(call: int, frames: Iterator[pb.Frame], context: Any) -> Iterator[pb.Reply]:
         for frame in frames:
-            yield error(frame, 77)
+            yield error(frame, 77)  # type: ignore[arg-type]
 
     with scripted(bundle, script) as (address, _):
         (outcome,) = send(bundle, address, 1)
@@ -343,7 +340,7 @@ def test_a_reply_that_is_no_message_is_an_error_of_its_frame(bundle: Bundle) -> 
 def test_a_message_over_the_servers_limit_is_an_error_of_its_frame(bundle: Bundle) -> None:
     servicer = Scripted(bundle.digest, lambda call, frames, context: map(prediction, frames), None)
     server = grpc.server(ThreadPoolExecutor(4), options=[("grpc.max_receive_message_length", 600)])
-    add_SplitInferenceServicer_to_server(servicer, server)
+    serve_calls(servicer, server)
     port = server.add_insecure_port("127.0.0.1:0")
     server.start()
     try:
@@ -373,7 +370,7 @@ def test_a_compressed_message_is_refused_and_not_inflated(bundle: Bundle) -> Non
 
     servicer = Scripted(bundle.digest, script, None)
     server = grpc.server(ThreadPoolExecutor(4), compression=grpc.Compression.Gzip)
-    add_SplitInferenceServicer_to_server(servicer, server)
+    serve_calls(servicer, server)
     port = server.add_insecure_port("127.0.0.1:0")
     server.start()
     # gRPC ends the call, unless the message is faster

@@ -22,10 +22,10 @@ from siftfunnel.certs import CertificateFiles, make_certificates
 from siftfunnel.shared.bundle import Bundle
 from siftfunnel.shared.flows import FlowRecord, read_flow
 from siftfunnel.shared.rpc import split_inference_pb2 as pb
-from siftfunnel.shared.rpc import split_inference_pb2_grpc as rpc
 from tests.cloud_server.conftest import Frames, damaged, metadata
 from tests.cloud_server.slowbundle import make_slow_bundle
 from tests.conftest import Child, Processes, run_siftfunnel
+from tests.split_inference import SplitInferenceStub
 from tests.tinybundle import make_tiny_bundle
 
 SERVING = health_pb2.HealthCheckResponse.SERVING
@@ -102,11 +102,11 @@ def get(http: str, path: str) -> str:
 
 
 def ask(channel: grpc.Channel, bundle: Bundle, frame: pb.Frame) -> pb.Reply:
-    return rpc.SplitInferenceStub(channel).Infer(frame, metadata=metadata(bundle), timeout=20)
+    return SplitInferenceStub(channel).Infer(frame, metadata=metadata(bundle), timeout=20)
 
 
 def stream(channel: grpc.Channel, bundle: Bundle, frames: list[pb.Frame]) -> list[pb.Reply]:
-    return list(rpc.SplitInferenceStub(channel).Stream(iter(frames), metadata=metadata(bundle), timeout=20))
+    return list(SplitInferenceStub(channel).Stream(iter(frames), metadata=metadata(bundle), timeout=20))
 
 
 def trusting(certificates: CertificateFiles, *own: Path) -> grpc.ChannelCredentials:
@@ -233,7 +233,7 @@ def test_a_stop_in_the_middle_of_a_stream_loses_nothing_and_tells_watchers(
             health_pb2.HealthCheckRequest(service="siftfunnel.v1.SplitInference"), timeout=30
         )
         assert next(watch).status == SERVING
-        call = rpc.SplitInferenceStub(channel).Stream(endless(), metadata=metadata(bundle), timeout=30)
+        call = SplitInferenceStub(channel).Stream(endless(), metadata=metadata(bundle), timeout=30)
         with pytest.raises(grpc.RpcError) as ending:
             read(call)
         assert [response.status for response in watch] == [NOT_SERVING]
@@ -256,7 +256,7 @@ def test_a_model_that_hangs_cannot_keep_a_stop_from_ending(
     features[0, 0, 0] = FOREVER
     frame = pb.Frame(payload=Frames(slow_bundle).codecs[0].encode(features))
     with grpc.insecure_channel(ready["grpc"]) as channel:
-        call = rpc.SplitInferenceStub(channel).Infer.future(frame, metadata=metadata(slow_bundle), timeout=60)
+        call = SplitInferenceStub(channel).Infer.future(frame, metadata=metadata(slow_bundle), timeout=60)
         taken = f'siftfunnel_payload_bytes_total{{bundle="slow",codec="fp32"}} {len(frame.payload)}'
         deadline = time.monotonic() + 20
         while taken not in get(ready["http"], "/metrics"):
@@ -384,7 +384,7 @@ def test_a_client_that_only_pings_is_not_turned_away(cloud: Cloud, bundle: Bundl
             time.sleep(quiet_until - time.monotonic())
             yield frames.frame(2)
 
-        replies = rpc.SplitInferenceStub(channel).Stream(two(), metadata=metadata(bundle), timeout=80)
+        replies = SplitInferenceStub(channel).Stream(two(), metadata=metadata(bundle), timeout=80)
         assert [reply.sequence for reply in replies] == [1, 2]
 
 

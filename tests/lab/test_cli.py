@@ -139,5 +139,5 @@ def test_bad_archives_and_devices_are_refused(tmp_path: Path) -> None:
         run("data", "cifar10", "--archive", str(tmp_path / "none.tar"), "--out", str(tmp_path))
     with pytest.raises(ValueError, match="1 or more"):
         prepare_torch("cpu", 0)
-    with pytest.raises(ValueError, match="known: cifar10_siftfunnel"):
+    with pytest.raises(ValueError, match="known: cifar10_guarded"):
         run("lab", "train", "resnet")

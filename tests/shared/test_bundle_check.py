@@ -8,10 +8,10 @@ import pytest
 from onnx import TensorProto, helper
 
 from siftfunnel.shared.bundle import CLOUD, EDGE, BundleError
-from siftfunnel.shared.bundle_check import check_halves, open_halves
+from siftfunnel.shared.bundle_check import check_halves
 from siftfunnel.shared.graphs import GraphError
 from siftfunnel.shared.manifest import EdgeStage
-from siftfunnel.shared.selftest import EDGE_TEST, SelfTestError, make_selftest
+from siftfunnel.shared.selftest import EDGE_TEST, SelfTestError
 from siftfunnel.shared.tensors import OutputSpec, TensorSpec, pack
 from tests.editable_halves import (
     MANIFEST,
@@ -24,7 +24,7 @@ from tests.editable_halves import (
     renamed,
 )
 from tests.tinybundle import make_tiny_bundle
-from tests.tinynetwork import make_own_bundle, make_tiny_network
+from tests.tinynetwork import make_own_bundle, make_tiny_network, self_test
 
 
 def refused(message, manifest=MANIFEST, **graphs):
@@ -281,7 +281,7 @@ def test_a_picture_that_becomes_nan_is_blamed_on_the_input():
 
 @pytest.fixture(scope="module")
 def tested():
-    return {**own_files(), **make_selftest(MANIFEST, *open_halves(MANIFEST, own_files()))}
+    return {**own_files(), **self_test(MANIFEST, own_files())}
 
 
 def test_a_self_test_is_passed_by_the_halves_that_made_it(tested):

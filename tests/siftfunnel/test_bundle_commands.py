@@ -9,12 +9,11 @@ import pytest
 
 from siftfunnel import bundle_facts, cli
 from siftfunnel.shared.bundle import Bundle, write_bundle, write_inverter
-from siftfunnel.shared.bundle_check import open_halves
-from siftfunnel.shared.selftest import make_selftest
 from siftfunnel.shared.tensors import OutputSpec
 from siftfunnel.shipped import Library
 from tests.editable_halves import MANIFEST, cloud_graph, own_files
 from tests.tinybundle import make_tiny_bundle, make_tiny_inverter
+from tests.tinynetwork import self_test
 
 
 @pytest.fixture
@@ -184,7 +183,7 @@ def test_verify_as_json_tells_what_is_missing(library: Bundle, capsys: pytest.Ca
 def own(tmp_path: Path) -> Path:
     """A bundle of schema 2 with its self-test."""
     files = own_files()
-    files |= make_selftest(MANIFEST, *open_halves(MANIFEST, files))
+    files |= self_test(MANIFEST, files)
     return write_bundle(tmp_path / "own", MANIFEST, files, {}).directory
 
 

@@ -20,7 +20,7 @@ def load(path: Path) -> x509.Certificate:
 
 def test_private_keys_are_for_their_owner_alone(tmp_path: Path) -> None:
     files = make_certificates(tmp_path / "certs")
-    modes = {path.name: stat.S_IMODE(path.stat().st_mode) for path in files.all()}
+    modes = {path.name: stat.S_IMODE(path.stat().st_mode) for path in files}
     assert modes == {
         "ca.pem": 0o644,
         "server.pem": 0o644,

@@ -47,6 +47,7 @@ def run_tables(args: argparse.Namespace) -> int:
     Raises:
         ResultsError: no results, or none of the profile asked for.
     """
+    from siftfunnel.lab.reports.certificates import certificate_files
     from siftfunnel.lab.reports.pages import write_files
     from siftfunnel.lab.reports.study.results import RESULTS, ResultsError, read_results
     from siftfunnel.lab.reports.study.tables import make_pages, rendered, written
@@ -68,7 +69,8 @@ def run_tables(args: argparse.Namespace) -> int:
     if not pages:
         raise ResultsError(f"no result in {root} belongs to table {args.table}; run its rows first")
     if args.out is not None:
-        write_files(args.out, written(studies, pages, args.format))
+        beside = certificate_files(root) if (args.table, args.format) == ("all", "markdown") else {}
+        write_files(args.out, written(studies, pages, args.format) | beside)
     else:
         print(rendered([page for made in pages.values() for page in made], args.format), end="")
     return 1 if problems else 0

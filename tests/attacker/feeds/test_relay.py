@@ -13,7 +13,6 @@ import pytest
 
 from siftfunnel.attacker.feeds.relay import RelayFeed
 from siftfunnel.attacker.tap.events import ConnectionClosed, ConnectionOpened, Dropped, Event, Opaque
-from siftfunnel.shared.rpc import split_inference_pb2_grpc as rpc
 from tests.attacker.feeds.sockets import (
     connect,
     echo,
@@ -36,6 +35,7 @@ from tests.attacker.service import (
     serving,
     stream,
 )
+from tests.split_inference import SplitInferenceStub
 
 ROOT = Path(__file__).resolve().parents[3]
 
@@ -46,7 +46,7 @@ async def play_through(feed: RelayFeed, frames: list, window: int = 4, streams: 
     async def one(number: int) -> list:
         options = [("grpc.use_local_subchannel_pool", 1)]
         async with grpc.aio.insecure_channel(feed.state().address, options) as channel:
-            return await stream(rpc.SplitInferenceStub(channel), frames, window)
+            return await stream(SplitInferenceStub(channel), frames, window)
 
     return await asyncio.gather(*(one(number) for number in range(streams)))
 
@@ -89,7 +89,7 @@ async def test_an_encrypted_stream_passes_unread() -> None:
             credentials = grpc.ssl_channel_credentials(certificate()[0])
             address = f"localhost:{feed.state().address.rpartition(':')[2]}"
             async with grpc.aio.secure_channel(address, credentials) as channel:
-                replies = await stream(rpc.SplitInferenceStub(channel), frames)
+                replies = await stream(SplitInferenceStub(channel), frames)
     assert replies == [answer(frame) for frame in frames]
     assert messages(events) == []
     assert sum(event.byte_count for event in events if isinstance(event, Opaque)) == feed.state().bytes_seen
@@ -146,7 +146,7 @@ async def test_behind_a_hole_the_frames_of_the_same_stream_are_heard_again() -> 
     async with serving() as port:
         with relaying(RelayFeed(relay_config(port), spool_bytes=100_000), sink) as feed:
             async with grpc.aio.insecure_channel(feed.state().address) as channel:
-                call = rpc.SplitInferenceStub(channel).Stream(metadata=METADATA)
+                call = SplitInferenceStub(channel).Stream(metadata=METADATA)
 
                 async def exchange(count: int) -> int:
                     """Play some frames; the sequence of the last one."""

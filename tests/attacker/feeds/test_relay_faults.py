@@ -122,8 +122,8 @@ def test_a_relay_process_that_dies_is_told_and_its_connections_are_closed() -> N
             client.sendall(b"no HTTP/2 at all")
             assert receive_exactly(client, 16) == b"no HTTP/2 at all"
             assert eventually(lambda: feed.state().opaque_bytes == 32)
-            assert feed.process_id is not None
-            os.kill(feed.process_id, signal.SIGKILL)
+            assert feed._process is not None
+            os.kill(feed._process.pid, signal.SIGKILL)
             assert eventually(lambda: feed.state().phase == "failed")
         assert feed.state().detail.startswith("the relay's process ended")
     assert isinstance(events[-1], ConnectionClosed)
@@ -136,7 +136,7 @@ from siftfunnel.attacker.feeds.config import TapConfig
 from siftfunnel.attacker.feeds.relay import RelayFeed
 feed = RelayFeed(TapConfig.parse("relay:0:1"))
 feed.start(print)
-print(feed.process_id, flush=True)
+print(feed._process.pid, flush=True)
 os.kill(os.getpid(), 9)
 """
 

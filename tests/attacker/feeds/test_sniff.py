@@ -13,7 +13,6 @@ import pytest
 from siftfunnel.attacker.feeds.captured import SniffFeed
 from siftfunnel.attacker.feeds.config import SniffConfig
 from siftfunnel.attacker.tap.events import ConnectionClosed, ConnectionOpened, Event, FeedError, Opaque
-from siftfunnel.shared.rpc import split_inference_pb2_grpc as rpc
 from tests.attacker.feeds.sockets import echo, eventually, listening, receive_exactly
 from tests.attacker.service import (
     METADATA,
@@ -25,6 +24,7 @@ from tests.attacker.service import (
     serving,
     stream,
 )
+from tests.split_inference import SplitInferenceStub
 
 ROOT = Path(__file__).resolve().parents[3]
 
@@ -50,9 +50,7 @@ async def test_a_grpc_stream_is_overheard_without_being_touched(interface: str) 
         feed.start(events.append)
         assert feed.state().detail == f"listening; no packet of port {port} yet"
         async with grpc.aio.insecure_channel(f"127.0.0.1:{port}") as channel:
-            assert await stream(rpc.SplitInferenceStub(channel), FRAMES) == [
-                answer(frame) for frame in FRAMES
-            ]
+            assert await stream(SplitInferenceStub(channel), FRAMES) == [answer(frame) for frame in FRAMES]
     assert eventually(lambda: feed.state().connections_open == 0)
     feed.stop()
     assert frames_heard(events) == FRAMES
@@ -68,7 +66,7 @@ async def test_an_open_connection_is_joined_midway() -> None:
     async with serving() as port:
         feed = SniffFeed(SniffConfig("lo", port))
         async with grpc.aio.insecure_channel(f"127.0.0.1:{port}") as channel:
-            call = rpc.SplitInferenceStub(channel).Stream(metadata=METADATA)
+            call = SplitInferenceStub(channel).Stream(metadata=METADATA)
             for number, frame in enumerate(frames_of(*[3000] * 20)):
                 if number == 5:
                     feed.start(events.append)

@@ -126,7 +126,10 @@ def test_silence_and_a_dead_attacker_are_told_without_a_conductor(
 ) -> None:
     stage = live()
     page = open_page(stage)
+    page.clock.install()
     stage.play(scene.open, scene.shut, count=2)
+    expect(page.locator("#lanes .lane")).to_have_count(2)
+    page.clock.fast_forward(10_000)
     expect(page.locator("#alarm")).to_contain_text("Nothing crosses the wire at the moment")
     stage.play(scene.open, scene.shut, count=2)
     expect(page.locator("#alarm")).to_be_hidden()

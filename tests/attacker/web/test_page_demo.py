@@ -48,12 +48,14 @@ def test_a_refused_switch_is_told_and_then_forgotten(
 ) -> None:
     demo.answer = state(scene)
     page = open_page(live(control=demo.url))
+    page.clock.install()
     expect(page.locator("#switches")).to_be_visible()
     page.evaluate("import('./switches.js').then((it) => it.ask({ tls: 'perhaps' }))")
     demo.answer = 422, b'{"error": "tls must be true or false"}'
     page.evaluate("import('./switches.js').then((it) => it.ask({ tls: 'perhaps' }))")
     expect(page.locator("#wish")).to_have_text("Not done: tls must be true or false")
     demo.answer = state(scene)
+    page.clock.fast_forward(10_000)
     expect(page.locator("#wish")).to_have_text("")
 
 

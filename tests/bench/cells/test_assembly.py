@@ -1,5 +1,4 @@
 import json
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -7,16 +6,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from siftfunnel.bench.cells.assembly import assemble, percentiles, split_way
-from siftfunnel.bench.cells.load import Load
-from siftfunnel.bench.cells.pictures import read_pictures
 from siftfunnel.bench.cells.plan import PlannedCell
 from siftfunnel.bench.cells.record import RunRecord
 from siftfunnel.bench.cells.result import BothWays, EarlyStopping, LayerBytes, Stages
 from siftfunnel.bench.links.probe import Calibration, Way
-from siftfunnel.bench.links.profiles import link_profile
 from siftfunnel.bench.stored import as_json, read
-from tests.bench.cells.samples_of_pictures import make_pictures
-from tests.tinybundle import make_tiny_bundle
 
 CALIBRATION = Calibration(100.0, Way(800.0, 60.0, 61.0, 0.0), Way(1_600.0, 40.0, 41.0, 0.0))
 
@@ -43,19 +37,6 @@ def run_record(**changes: Any) -> RunRecord:
         "overloaded": False,
     }
     return RunRecord(**(values | changes))
-
-
-@pytest.fixture
-def planned(tmp_path: Path) -> PlannedCell:
-    return PlannedCell(
-        make_tiny_bundle(tmp_path / "tiny"),
-        "split",
-        "q6",
-        link_profile("slow-4g"),
-        Load("SingleStream", 2.0, 2.0),
-        read_pictures(make_pictures(tmp_path / "pictures"), 6),
-        2,
-    )
 
 
 def test_a_cell_pools_its_runs(planned: PlannedCell) -> None:

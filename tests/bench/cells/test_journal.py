@@ -7,23 +7,11 @@ import pytest
 from siftfunnel.bench.cells.assembly import assemble
 from siftfunnel.bench.cells.journal import Journal
 from siftfunnel.bench.cells.load import Load
-from siftfunnel.bench.cells.pictures import read_pictures
 from siftfunnel.bench.cells.plan import PlannedCell
 from siftfunnel.bench.cells.result import CellFile
 from siftfunnel.bench.links.profiles import link_profile
 from siftfunnel.bench.stored import StoredError
-from tests.bench.cells.samples_of_pictures import make_pictures
 from tests.bench.cells.test_assembly import run_record
-from tests.tinybundle import make_tiny_bundle
-
-
-@pytest.fixture
-def planned(tmp_path: Path) -> PlannedCell:
-    pictures = read_pictures(make_pictures(tmp_path / "pictures"), 6)
-    load = Load("SingleStream", 2.0, 2.0)
-    return PlannedCell(
-        make_tiny_bundle(tmp_path / "tiny"), "split", "q6", link_profile("wifi"), load, pictures, 2
-    )
 
 
 def test_runs_and_cells_outlive_an_interrupt(tmp_path: Path, planned: PlannedCell) -> None:

@@ -34,7 +34,7 @@ def bundle(tmp_path_factory: pytest.TempPathFactory) -> Bundle:
 @pytest.fixture(autouse=True)
 def little_warming_up(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(load, "WARM_UP_S", 0.05)
-    monkeypatch.setattr(contender, "_SETTLE_S", 0.05)
+    monkeypatch.setattr(contender, "_SETTLE_S", 0.3)
 
 
 @pytest.fixture(autouse=True)

@@ -14,7 +14,7 @@ from siftfunnel.bench.report.cli import PROJECT
 from siftfunnel.bench.report.committed import REGISTRY, all_files
 from siftfunnel.bench.stored import as_json
 from siftfunnel.cli import main
-from siftfunnel.lab.reports.prose import ProseError, render_prose
+from siftfunnel.lab.reports.prose import render_prose
 from tests.bench.report import made
 
 DOCS = PROJECT / "docs"
@@ -119,12 +119,6 @@ def test_the_page_regenerates_with_results(checkout: Path, written: dict[str, st
     assert "*Not measured yet: `docs/tables/bench/peers.md`.*" in page
     assert "{{" not in page
     assert "<!--" not in page
-
-
-def test_a_reference_that_no_result_answers_is_an_error(checkout: Path) -> None:
-    template = "<!-- if bench/results/cells.json -->\n{{bench/results/cells : nothing : d}}\n<!-- end -->\n"
-    with pytest.raises(ProseError, match="stopped at nothing"):
-        render_prose(template, checkout, checkout / "docs")
 
 
 def test_a_block_without_its_result_quotes_nothing(tmp_path: Path) -> None:

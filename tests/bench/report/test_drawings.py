@@ -7,7 +7,7 @@ from siftfunnel.bench.report.drawings import (
     ratios_of,
     stages_drawing,
     throughput_curves,
-    throughput_drawing,
+    throughput_drawings,
 )
 from siftfunnel.bench.report.fronts import front_drawing
 from tests.bench.report import made
@@ -67,7 +67,7 @@ def test_there_is_no_drawing_of_nothing() -> None:
     assert stages_drawing([], "drawnfaces", "SingleStream") is None
     assert front_drawing(made.front() | {"points": []}) is None
     empty = {"throughput": [], "null": [], "growth": {"null": [], "model": []}}
-    assert throughput_drawing(empty) is None
+    assert throughput_drawings(empty) == ()
     assert peers_drawings({"peers": [], "models": [{"model": "real", "rows": []}]}) == ()
 
 

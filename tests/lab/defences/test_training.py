@@ -5,6 +5,7 @@ import torch
 from torch import Tensor
 
 from siftfunnel.lab.defences.bido import BiDO
+from siftfunnel.lab.defences.cem import CEM
 from siftfunnel.lab.defences.defence import Defence
 from siftfunnel.lab.defences.infoscissors import InfoScissors
 from siftfunnel.lab.defences.losses import Loss
@@ -14,11 +15,13 @@ from siftfunnel.lab.defences.siftfunnel_rate import SiftFunnelRate
 from siftfunnel.lab.networks.split import SplitNetwork
 from tests.lab.defences.steps import batch, loss_of, number, tiny
 
-EVERY = {**{name: make_defence(name) for name in DEFENCES}, **ABLATIONS}
+# few centres: each picture of so small a batch would be one
+EVERY = {**{name: make_defence(name) for name in DEFENCES}, **ABLATIONS, "cem": CEM(centres=2)}
 STAGES = {
     "gaussian-noise": ("gaussian-noise", {"sigma": 0.8}),
     "feature-dropout": ("feature-dropout", {"rate": 0.8}),
     "vib": ("channel-gaussian-noise", {"sigmas": pytest.approx([0.1] * 64)}),
+    "cem": ("channel-gaussian-noise", {"sigmas": pytest.approx([0.15] * 12)}),
 }
 
 

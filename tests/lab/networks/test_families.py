@@ -127,7 +127,7 @@ def test_sizes_that_cannot_work_are_refused(family: str, settings: dict[str, int
 
 
 def test_an_unknown_architecture_lists_the_known_ones() -> None:
-    with pytest.raises(ValueError, match="cnn-siftfunnel, cnn-unprotected"):
+    with pytest.raises(ValueError, match="cnn-siftfunnel, cnn-slim, cnn-unprotected"):
         build_network("resnet", width=32, input_size=32, num_classes=10)
 
 

@@ -5,7 +5,7 @@ from dataclasses import replace
 
 from rich.console import Console
 
-from siftfunnel.demo.view import PlainView, Row, Snapshot, figure, line, make_view, table
+from siftfunnel.demo.view import LiveView, Row, Snapshot, View, line, make_view, table
 
 ROW = Row(
     name="bare",
@@ -39,7 +39,6 @@ def test_a_row_as_one_line_has_every_figure_with_its_unit() -> None:
 
 
 def test_a_figure_that_is_not_there_yet_is_a_dash() -> None:
-    assert figure(None) == "-"
     assert line(EMPTY) == (
         "shield (q4): 0 frames, accuracy -, edge - ms, round trip - ms, payload - B, wire - B; "
         "attacker: 0 rebuilt, PSNR - dB, SSIM -"
@@ -48,7 +47,7 @@ def test_a_figure_that_is_not_there_yet_is_a_dash() -> None:
 
 def test_plain_lines_come_no_more_often_than_asked() -> None:
     output = io.StringIO()
-    view = PlainView(output, every_s=3600)
+    view = View(output, every_s=3600)
     view.show(snapshot(ROW, EMPTY))
     view.show(snapshot(EMPTY, ROW))
     assert output.getvalue().count("\n") == 1
@@ -58,7 +57,7 @@ def test_plain_lines_come_no_more_often_than_asked() -> None:
 
 def test_networks_that_play_together_have_a_line_each() -> None:
     output = io.StringIO()
-    PlainView(output).show(snapshot(ROW, replace(EMPTY, active=True)))
+    View(output).show(snapshot(ROW, replace(EMPTY, active=True)))
     assert [line.split(" ")[0] for line in output.getvalue().splitlines()] == ["bare", "shield"]
 
 
@@ -75,4 +74,4 @@ def test_the_table_shows_both_bundles_and_the_page() -> None:
 
 
 def test_without_a_terminal_the_view_is_plain_lines() -> None:
-    assert isinstance(make_view(headless=False, output=io.StringIO()), PlainView)
+    assert not isinstance(make_view(headless=False, output=io.StringIO()), LiveView)
