@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from siftfunnel.lab.arguments import add_common, prepare_torch, require_lab_extra, say
 from siftfunnel.lab.audit.cli import add_audit_parser
+from siftfunnel.lab.board.cli import add_board_parser
 from siftfunnel.lab.certify.cli import add_certify_parser
 from siftfunnel.lab.front.cli import add_front_parser
 from siftfunnel.lab.reports.study.cli import add_tables_parser
@@ -35,6 +36,7 @@ def add_lab_parser(subparsers: Any) -> None:
     add_audit_parser(commands)
     add_certify_parser(commands)
     add_front_parser(commands)
+    add_board_parser(commands)
 
 
 def add_data_parser(subparsers: Any) -> None:
