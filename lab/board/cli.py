@@ -125,7 +125,7 @@ def run_add(args: argparse.Namespace) -> int:
     for source in args.sources or repository_results():
         path = Path(source)
         if not path.is_file():
-            path, bundles = _audited(source, args, bundles)
+            path, bundles = _audited(str(source), args, bundles)
         for entry in entries_of(path, bundles):
             if not args.only or entry.id in args.only:
                 told = said_by(entry, args.by, args.licence, args.links)
