@@ -75,7 +75,7 @@ def test_each_path_has_its_own_noise_and_mixture() -> None:
     network = tiny(CEM(sigmas=(0.05, 0.5)))
     assert isinstance(network.stage, FixedChannelNoise)
     torch.testing.assert_close(network.stage.sigmas_C, torch.tensor([0.05] * 6 + [0.5] * 6))
-    assert len(list(network.companion.children())) == 2  # type: ignore[union-attr]
+    assert len(list(network.companion.children())) == 2
     assert CEM(sigmas=(0.05, 0.5)).edge_stages(network)[0].parameters["sigmas"][-1] == 0.5
     with pytest.raises(ValueError, match="cannot be divided"):
         tiny(CEM(sigmas=(0.1,) * 5))
@@ -84,6 +84,6 @@ def test_each_path_has_its_own_noise_and_mixture() -> None:
 def test_the_bank_of_centres_trains_nobody() -> None:
     defence = CEM()
     network = tiny(defence)
-    assert list(network.companion.parameters()) == []  # type: ignore[union-attr]
+    assert list(network.companion.parameters()) == []
     loss_of(defence, network, *batch()).total.backward()
-    assert network.edge[0][0].weight.grad is not None  # type: ignore[index,union-attr]
+    assert network.edge[0][0].weight.grad is not None  # type: ignore[index]

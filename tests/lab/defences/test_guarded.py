@@ -27,7 +27,7 @@ def test_the_inverter_learns_and_the_edge_is_pushed_the_other_way_by_the_weight(
     pushed = two[name] - none[name]
     torch.testing.assert_close(pushed, 2 * (one[name] - none[name]), rtol=0.01, atol=1e-5)
     assert pushed.abs().max() > 1e-3
-    for name, _ in network.companion.named_parameters(prefix="companion"):  # type: ignore[union-attr]
+    for name, _ in network.companion.named_parameters(prefix="companion"):
         torch.testing.assert_close(none[name], two[name])
     assert (
         none["companion.1.1.weight" if "companion.1.1.weight" in none else "companion.2.weight"].abs().max()
@@ -78,7 +78,7 @@ def test_the_whole_edge_is_a_graph_that_a_device_runs() -> None:
     given = np.concatenate([x_NCHW.numpy(), x_NCHW.flip(3).numpy()])
     edge = folded_copy(network.edge)
     names = {"input_name": "image", "output_name": "feature"}
-    model = write_onnx(edge, input_shape=(3, SIZE, SIZE), half_weights=False, **names)  # type: ignore[arg-type]
+    model = write_onnx(edge, input_shape=(3, SIZE, SIZE), half_weights=False, **names)
     sent = Runner(model).first(given)
     with torch.no_grad():
         np.testing.assert_allclose(sent, edge(torch.from_numpy(given)), atol=1e-5)
@@ -120,4 +120,4 @@ def test_going_on_divides_the_noise_at_the_same_harm() -> None:
 @pytest.mark.parametrize("wrong", [{"adversary": -1.0}, {"noise": -0.1}])
 def test_weights_below_nothing_are_refused(wrong: dict[str, float]) -> None:
     with pytest.raises(ValueError, match="0 or more"):
-        Guarded(**wrong)  # type: ignore[arg-type]
+        Guarded(**wrong)
