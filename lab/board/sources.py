@@ -301,8 +301,8 @@ def _picture(codec: str) -> str:
 
 
 def _of_front(attack: Result) -> Leak:
-    figures = [attack[key] for key in ("psnr_db", "psnr_interval", "ssim", "retrieved")]
-    return Leak(attack["label"], 1, *figures, _shares(attack))
+    psnr, interval, ssim, found = (attack[key] for key in ("psnr_db", "psnr_interval", "ssim", "retrieved"))
+    return Leak(attack["label"], 1, psnr, interval, ssim, found, _shares(attack))
 
 
 def of_bundle(bundle: Bundle) -> tuple[str, str, int, int | None]:
