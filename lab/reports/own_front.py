@@ -4,7 +4,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from siftfunnel.lab.reports.charts import Panel, Point, Series, lines
-from siftfunnel.lab.reports.own_networks import PER_CENT, agreement, at_equal_agreement
+from siftfunnel.lab.reports.own_networks import LEAK_NOTES, LEAKS, PER_CENT, agreement, at_equal_agreement
 from siftfunnel.lab.reports.pages import grid
 from siftfunnel.lab.reports.sheet import COLOURS
 from siftfunnel.lab.reports.table import Cell, Column, Drawing, Page, Table, number
@@ -20,6 +20,13 @@ _NEEDED: tuple[Column[Place], ...] = (
 
 def _sent(at: Place) -> str:
     return f"{at[0]['funnel']} funnel, {at[0]['cut']}"
+
+
+_AUDITED: tuple[Column[Mapping[str, Any]], ...] = (
+    ("sent", lambda row: _sent(row["place"])),
+    ("pictures", lambda row: str(row["pictures"])),
+    ("bytes a frame", lambda row: number(row["place"][1]["payload_bytes_mean"])),
+)
 
 
 def front_page(result: Mapping[str, Any]) -> Page:
@@ -51,8 +58,16 @@ def front_page(result: Mapping[str, Any]) -> Page:
         )
         for of_set in result["sets"]
     )
+    audited = [
+        {"place": (funnel, point), "pictures": of_set["name"], "audit": point["audit"]}
+        for of_set in result["sets"]
+        for funnel in of_set["funnels"]
+        for point in funnel["points"]
+        if point["audit"]
+    ]
+    leaks = Table.of("leaks", "What an eavesdropper gets", audited, (*_AUDITED, *LEAKS), notes=LEAK_NOTES)
     drawings = tuple(_drawing(result["network"], of_set) for of_set in result["sets"])
-    return Page("own-front", "own-front", "Bytes and agreement", (preamble,), sections, drawings)
+    return Page("own-front", "own-front", "Bytes and agreement", (preamble,), (*sections, leaks), drawings)
 
 
 def best_points(result: Mapping[str, Any], wanted: float = 0.9) -> str:

@@ -21,7 +21,7 @@ def networks_page(result: Mapping[str, Any]) -> Page:
         Table.of(
             "cost", "Bytes, work and agreement", rows, _COSTS, notes=(*_COST_NOTES, *_constant_notes(rows))
         ),
-        Table.of("leaks", "What an eavesdropper gets", rows, _LEAKS, notes=_LEAK_NOTES),
+        Table.of("leaks", "What an eavesdropper gets", rows, (*_NETWORK, _BYTES, *LEAKS), notes=LEAK_NOTES),
         Table.of("networks", "The networks", rows, _ABOUT),
     )
     title = "Networks that nobody here wrote"
@@ -48,7 +48,7 @@ _COST_NOTES = (
     "JPEG and WebP are files as Pillow writes them (optimised tables, method 6) of the picture at the "
     "network's size. Of a small picture most of a JPEG is header and tables.",
 )
-_LEAK_NOTES = (
+LEAK_NOTES = (
     "Pictures that neither the funnel nor the attacker saw; the guess is the mean picture.",
     "JPEG and WebP of these bytes: the best of all qualities and sizes that fits, picture for picture; - "
     "where no file is that small.",
@@ -125,9 +125,7 @@ _COSTS: tuple[Column[Network], ...] = (
         lambda row: f"{row['edge_milliseconds']:.1f} + {row['cloud_milliseconds']:.1f}",
     ),
 )
-_LEAKS: tuple[Column[Network], ...] = (
-    *_NETWORK,
-    _BYTES,
+LEAKS: tuple[Column[Network], ...] = (
     ("strongest attack", lambda row: str(row["audit"]["attack"]) if row["audit"] else "not run"),
     ("its PSNR, dB", _score("psnr_db", digits=1)),
     ("SSIM", _score("ssim", digits=3)),
@@ -135,6 +133,7 @@ _LEAKS: tuple[Column[Network], ...] = (
     *_equal_bytes("jpeg"),
     *_equal_bytes("webp"),
 )
+"""Of whatever has an ``audit``, or None in its place."""
 _ABOUT: tuple[Column[Network], ...] = (
     _NETWORK[0],
     ("from", lambda row: str(row["wheel"])),

@@ -107,21 +107,24 @@ def _points(report: Mapping[str, Any]) -> dict[str, Any]:
 def _audit(journey: Journey, pictures: Path, flags: list[str]) -> dict[str, Any]:
     place = journey.folder / "audit"
     journey.run("audit", "lab", "audit", journey.bundle, "--images", pictures, "--out", place, *flags)
-    report = json.loads((place / "report.json").read_text())
-    attack = report["attacks"][report["strongest"]]
+    figures = audit_figures(place / "report.json")
+    return {"flags": flags, **figures, "seconds": journey.seconds["audit"]}
+
+
+def audit_figures(report_file: Path) -> dict[str, Any]:
+    """What tables say of an audit, by the report that it wrote."""
+    report = json.loads(report_file.read_text())
     formats = report["picture_codecs"]["formats"]
     return {
-        "flags": flags,
         "attack": report["strongest"],
         "attacks": {name: _scores(each["scores"]) for name, each in report["attacks"].items()},
         "pictures": report["dataset"].get("attacked"),
-        **_scores(attack["scores"]),
+        **_scores(report["attacks"][report["strongest"]]["scores"]),
         "guess_psnr_db": report["references"]["mean_image"]["standard"]["psnr_db"]["mean"],
         "equal_bytes": {
             kind: _scores(formats[kind]) for kind in PICTURE_KINDS if "standard" in formats[kind]
         },
         "verdict": report["verdict"],
-        "seconds": journey.seconds["audit"],
     }
 
 

@@ -16,6 +16,16 @@ SHORTER = {
     ("faces",): ["--per-identity", "8"],
     ("lab", "train"): ["--epochs", "2"],
     ("lab", "inverter"): ["--epochs", "2"],
+    ("lab", "certify"): [
+        "--pictures",
+        "2",
+        "--iterations",
+        "20",
+        "--ruler-pictures",
+        "400",
+        "--gallery",
+        "200",
+    ],
     ("lab", "audit"): ["--pictures", "16", "--attacks", "residual"],
 }
 """What is added to commands that would go on for long; everything else runs as it is written."""
