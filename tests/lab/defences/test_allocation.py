@@ -65,10 +65,10 @@ def test_the_precision_is_that_of_independent_pixels() -> None:
 
 def test_more_noise_goes_where_pictures_are_told_and_answers_are_not() -> None:
     torch.manual_seed(2)
-    edge, head = nn.Conv2d(3, 2, kernel_size=1), nn.Linear(8, 4)
-    cloud = nn.Sequential(nn.Flatten(), head)
+    edge, last = nn.Conv2d(3, 2, kernel_size=1), nn.Linear(8, 4)
+    cloud = nn.Sequential(nn.Flatten(), last)
     with torch.no_grad():
-        head.weight[:, 4:] *= 0.3
+        last.weight[:, 4:] *= 0.3
         edge.weight[1] = -edge.weight[0].flip(0)
     x_NCHW = torch.randn(400, 3, 2, 2)
     quiet, loud = allocated_sigmas(edge, cloud, x_NCHW, 0.2).tolist()

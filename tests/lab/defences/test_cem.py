@@ -86,4 +86,4 @@ def test_the_bank_of_centres_trains_nobody() -> None:
     network = tiny(defence)
     assert list(network.companion.parameters()) == []
     loss_of(defence, network, *batch()).total.backward()
-    assert network.get_parameter("edge.0.0.weight").grad is not None
+    assert network.edge[0][0].weight.grad is not None  # type: ignore[index]
