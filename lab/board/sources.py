@@ -301,8 +301,10 @@ def _picture(codec: str) -> str:
 
 
 def _of_front(attack: Result) -> Leak:
-    psnr, interval, ssim, found = (attack[key] for key in ("psnr_db", "psnr_interval", "ssim", "retrieved"))
-    return Leak(attack["label"], 1, psnr, interval, ssim, found, _shares(attack))
+    psnr_db, interval, ssim, retrieved = (
+        attack[key] for key in ("psnr_db", "psnr_interval", "ssim", "retrieved")
+    )
+    return Leak(attack["label"], 1, psnr_db, interval, ssim, retrieved, _shares(attack))
 
 
 def of_bundle(bundle: Bundle) -> tuple[str, str, int, int | None]:
