@@ -1,11 +1,12 @@
 """Inversion: from an intercepted feature tensor back to a picture.
 
-By a decoder network that was trained beforehand on auxiliary pictures and exported to ONNX; slower attacks,
-such as white-box optimisation, live in the lab.
+The one seam that an attack must fill is `Reconstructor`. The live page uses a decoder network that was
+trained beforehand on auxiliary pictures and exported to ONNX (`OnnxDecoder`); slower attacks, such as
+white-box optimisation, live in the lab and are handed in from outside as objects with the same method.
 """
 
 from pathlib import Path
-from typing import cast
+from typing import Protocol, cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,8 +19,23 @@ Features = NDArray[np.float32]
 Images = NDArray[np.float32]
 
 
+class Reconstructor(Protocol):
+    """Anything that turns features into pictures."""
+
+    def reconstruct(self, features_NCHW: Features) -> Images:
+        """Pictures that the attacker believes were seen.
+
+        Args:
+            features_NCHW: float32, one decoded feature tensor per row.
+
+        Returns:
+            float32 NHWC in [0, 1], RGB, at the size of the model's input.
+        """
+        ...
+
+
 class InversionError(RuntimeError):
-    """A decoder that cannot be loaded or does not fit the bundle; the text says which and why."""
+    """A reconstructor that cannot be loaded or does not fit the bundle; the text says which and why."""
 
 
 class OnnxDecoder:
@@ -51,14 +67,7 @@ class OnnxDecoder:
         self._check(model)
 
     def reconstruct(self, features_NCHW: Features) -> Images:
-        """Pictures that the attacker believes were seen.
-
-        Args:
-            features_NCHW: float32, one decoded feature tensor per row.
-
-        Returns:
-            float32 NHWC, clipped to [0, 1], RGB, at the size of the model's input.
-        """
+        """See `Reconstructor.reconstruct`; values are clipped to [0, 1]."""
         images_NCHW = cast(Images, self._session.run(["image"], {"feature": features_NCHW})[0])
         images_NHWC = np.ascontiguousarray(images_NCHW.transpose(0, 2, 3, 1), dtype=np.float32)
         return np.clip(np.nan_to_num(images_NHWC), 0.0, 1.0)

@@ -14,6 +14,7 @@ import uvicorn
 from siftfunnel.attacker.config import AttackerConfig
 from siftfunnel.attacker.feeds.config import CloudConfig, PcapConfig, RelayConfig, SniffConfig, TapConfig
 from siftfunnel.attacker.feeds.recorder import Recorder
+from siftfunnel.attacker.inversion import Reconstructor
 from siftfunnel.attacker.pipeline import Pipeline
 from siftfunnel.attacker.preview import PreviewClient
 from siftfunnel.attacker.tap.events import Feed, FeedError, Settle
@@ -40,12 +41,15 @@ class RecordError(OSError):
     """The record cannot be written; the text names the flag."""
 
 
-def serve(config: AttackerConfig, announce: Announce) -> int:
+def serve(
+    config: AttackerConfig, announce: Announce, reconstructors: Mapping[str, Reconstructor] | None = None
+) -> int:
     """Run until SIGTERM or Ctrl-C; 0 when it ended as asked.
 
     Args:
         config: what to do.
         announce: called once everything listens, with what the ready line says.
+        reconstructors: attacks by bundle digest, instead of inverters.
 
     Raises:
         ValueError: bad input.
@@ -53,7 +57,7 @@ def serve(config: AttackerConfig, announce: Announce) -> int:
             network that is there.
         AddressError: the page's address is taken or not ours.
     """
-    targets = gather(config.bundles, config.inverters)
+    targets = gather(config.bundles, config.inverters, reconstructors)
     for problem in targets.problems:
         print(f"attacker: {problem}", file=sys.stderr)
     hub = Hub()

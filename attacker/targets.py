@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from siftfunnel.attacker.exchanges import Answer
-from siftfunnel.attacker.inversion import InversionError, OnnxDecoder, load_decoder
+from siftfunnel.attacker.inversion import InversionError, Reconstructor, load_decoder
 from siftfunnel.shared.bundle import Bundle, BundleError, Inverter, find_bundles, find_inverters
 from siftfunnel.shared.plain_words import codec_says, how_to_invert, says, title_of
 from siftfunnel.shared.rpc import split_inference_pb2 as pb
@@ -31,12 +31,12 @@ class Target:
         bundle: manifest and digest; neither half of the network is needed.
         codecs: in wire order.
         reconstructor: None where there is no inverter for this digest.
-        inverter: the artefact behind it.
+        inverter: the artefact behind it, None when handed in from outside.
     """
 
     bundle: Bundle
     codecs: tuple[SealedCodec, ...]
-    reconstructor: OnnxDecoder | None = None
+    reconstructor: Reconstructor | None = None
     inverter: Inverter | None = None
 
     @property
@@ -150,12 +150,17 @@ def mean_picture(inverter: Inverter | None) -> dict[str, float] | None:
     return {name: float(value) for name, value in told.items() if isinstance(value, (int, float))}
 
 
-def gather(bundles: Sequence[Path], inverters: Sequence[Path]) -> Targets:
+def gather(
+    bundles: Sequence[Path],
+    inverters: Sequence[Path],
+    reconstructors: Mapping[str, Reconstructor] | None = None,
+) -> Targets:
     """Load every bundle and inverter of some directories; what fails becomes a problem, not an end.
 
     Args:
         bundles: directories of bundles.
         inverters: directories of inverters; the artefact's digest decides which bundle it attacks.
+        reconstructors: attacks made elsewhere, by bundle digest; they win over inverters.
     """
     problems: list[str] = []
     artefacts: dict[str, list[Inverter]] = {}
@@ -169,8 +174,9 @@ def gather(bundles: Sequence[Path], inverters: Sequence[Path]) -> Targets:
         if not isinstance(found_bundle, Bundle):
             problems.append(found_bundle.reason)
         elif found_bundle.digest not in targets:
+            given = (reconstructors or {}).get(found_bundle.digest)
             try:
-                target = _target(found_bundle, artefacts.get(found_bundle.digest, ()), problems)
+                target = _target(found_bundle, artefacts.get(found_bundle.digest, ()), given, problems)
             except ValueError as error:
                 problems.append(f"{found_bundle.directory}: cannot be used: {error}")
                 continue
@@ -187,9 +193,13 @@ def gather(bundles: Sequence[Path], inverters: Sequence[Path]) -> Targets:
     return Targets(targets.values(), problems)
 
 
-def _target(bundle: Bundle, trained: Sequence[Inverter], problems: list[str]) -> Target:
-    """A bundle with the last of its inverters that can be used."""
+def _target(
+    bundle: Bundle, trained: Sequence[Inverter], given: Reconstructor | None, problems: list[str]
+) -> Target:
+    """A bundle with the attack handed in for it, else with the last of its inverters that can be used."""
     codecs = make_codecs(bundle.manifest, bundle.digest)
+    if given is not None:
+        return Target(bundle, codecs, given)
     if not trained:
         problems.append(
             f"no inverter for bundle {bundle.name} ({bundle.digest[:12]}…): its features are shown, "

@@ -18,7 +18,7 @@ from siftfunnel.cloud_server.ceilings import Ceilings
 from siftfunnel.cloud_server.config import DEFAULT_LISTEN, CloudConfig
 from siftfunnel.cloud_server.engine import EngineOptions
 from siftfunnel.cloud_server.recorder import RecorderConfig
-from siftfunnel.shared.bundle_search import bundle_directory, shipped_assets
+from siftfunnel.shared.bundle_search import bundle_directory, named_folders, shipped_folder
 from siftfunnel.shared.ports import Endpoint
 from siftfunnel.shared.settings import add_flags, from_flags
 from siftfunnel.shared.tls import TlsFiles
@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from siftfunnel.cloud_server.server import CloudServer
 
 SUMMARY = "run the service that finishes the inference"
+MODELS = "SIFTFUNNEL_MODELS"
 _FORCED = 1
 
 _log = logging.getLogger(__name__)
@@ -149,7 +150,7 @@ def config_from(args: argparse.Namespace) -> CloudConfig:
     return from_flags(
         CloudConfig,
         args,
-        bundles=(*args.bundles, *_named(args)) or tuple(_default_bundles()),
+        bundles=(*args.bundles, *_named(args)) or named_folders(MODELS) or shipped_folder("bundles"),
         listen=listen,
         tls_listen=tls_listen,
         tls=tls,
@@ -238,18 +239,6 @@ def _tls_from(args: argparse.Namespace) -> TlsFiles | None:
 
 def _named(args: argparse.Namespace) -> Iterator[Path]:
     """Where the bundles of `--bundle` lie; a folder without a manifest is left to the checks."""
-    places = (*args.bundles, *map(Path, _environment()))
+    places = (*args.bundles, *named_folders(MODELS))
     for name in args.bundle:
         yield Path(name) if os.path.isdir(name) else bundle_directory(name, places)
-
-
-def _environment() -> list[str]:
-    return [part for part in os.environ.get("SIFTFUNNEL_MODELS", "").split(os.pathsep) if part]
-
-
-def _default_bundles() -> Iterator[Path]:
-    """Folders of SIFTFUNNEL_MODELS, else the shipped bundles."""
-    if named := _environment():
-        yield from map(Path, named)
-    elif assets := shipped_assets():
-        yield assets / "bundles"

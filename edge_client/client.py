@@ -163,17 +163,20 @@ class SplitClient:
 
     def _single(self) -> Delivery:
         """A stream for one frame at a time, open already where one is idle; all share a connection."""
-        self._check_open()
         while self._idle:
-            with suppress(IndexError):
-                if (delivery := self._idle.pop()).open:
+            with suppress(IndexError):  # another thread may take the last one
+                delivery = self._idle.pop()
+                if delivery.idle:
                     return delivery
+                self._singles.discard(delivery)
         delivery = self._delivery(self._kept.call)
         self._singles.add(delivery)
+        # here, so that `close` either has seen it or is seen
+        self._check_open()
         return delivery
 
     def _give_back(self, delivery: Delivery) -> None:
-        if delivery.open and len(self._idle) < _MOST_IDLE:
+        if delivery.idle and len(self._idle) < _MOST_IDLE:
             self._idle.append(delivery)
         else:
             delivery.finish()

@@ -7,6 +7,7 @@ Threads of one stream:
     delivery            _run     │
     watchdog            _watch  ─┘
 
+A stream for single pictures (`deliver`) stays open between them, and whoever waits for one is its watchdog.
 No feature leaves the device before the server has confirmed the bundle's digest on that call.
 """
 
@@ -178,9 +179,10 @@ class Delivery:
             return self._pop()
 
     @property
-    def open(self) -> bool:
-        """Whether it takes more frames."""
-        return not self._window.closed
+    def idle(self) -> bool:
+        """Whether it takes more frames and owes nothing for those that it had."""
+        with self._work:
+            return not (self._window.closed or self._window.unanswered or self._outcomes)
 
     @property
     def over(self) -> bool:

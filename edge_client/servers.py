@@ -1,4 +1,4 @@
-"""Which of several servers is dialled next, and the connection to one that single pictures share."""
+"""Which of several servers is dialled next, and the connection that streams for single pictures share."""
 
 import threading
 

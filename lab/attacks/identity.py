@@ -82,7 +82,6 @@ class IdentitySeeker(Doubled):
     epochs: int = 4
     batch: int = 32
     learning_rate: float = 5e-4
-    seed: int = 7
     start: TrainedInverter | StoredInverter = field(default_factory=Residual)
     identity_weight: float = 0.7
     temperature: float = 0.2

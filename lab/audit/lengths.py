@@ -83,6 +83,6 @@ def _by_length(padded_N: Sizes, classes_N: NDArray[np.int64]) -> dict[str, Any]:
     }
     nearest = [int(lengths[np.abs(lengths - length).argmin()]) for length in padded_N[asked]]
     right = np.array([known[length] for length in nearest]) == classes_N[asked]
-    usual = commonest == classes_N[asked]
+    usual = classes_N[asked] == commonest
     apart = paired_difference(right.astype(float), usual.astype(float))
     return {"right": float(right.mean()), "commonest": float(usual.mean()), "gain_ci95": apart["ci95"]}

@@ -122,9 +122,9 @@ def _size_of(edge: nn.Module | str | Path, pictures: Any) -> tuple[int, int]:
         height, width = np.shape(pictures[0])[:2]
         return int(height), int(width)
     if not isinstance(edge, nn.Module):
-        sides = Runner(Path(edge)).inputs[0].shape[2:]
-        if len(sides) == 2 and all(isinstance(side, int) for side in sides):
-            return int(sides[0]), int(sides[1])
+        sides = [side for side in Runner(Path(edge)).inputs[0].shape[2:] if isinstance(side, int)]
+        if len(sides) == 2:
+            return sides[0], sides[1]
     raise ValueError("say which pictures the edge half takes: size=(height, width)")
 
 
@@ -165,7 +165,7 @@ def target_of_module(module: nn.Module, spec: InputSpec, device: torch.device) -
         stochastic=noisy,
         noisy_edge=noisy,
     )
-    about = {"defence": None, "architecture": None, "split_point": None, "edge_stages": []}
+    about: dict[str, Any] = {"defence": None, "architecture": None, "split_point": None, "edge_stages": []}
     digest = victim_fingerprint(victim)
     return Target(name, "foreign", victim, WHITE_BOX, layout, spec, digest, about)
 

@@ -101,13 +101,14 @@ def measured_again(entry: Entry, bundle: Bundle, data: Path | None, cache: Path 
         DataError: the data set is not here or does not fit.
     """
     from siftfunnel.lab.data.datasets import load_splits
-    from siftfunnel.lab.front.coding import through
+    from siftfunnel.lab.front.coding import Way
     from siftfunnel.lab.front.halves import Halves
 
     splits = load_splits(entry.dataset, data, cache, size=entry.input[0])
     images = splits.test.spread(entry.answers.pictures if entry.answers else None)
     halves = Halves(bundle, images.classes)
     codec = next(codec for codec in halves.codecs if codec.name == entry.codec)
-    sizes, decoded = through(codec, halves.features(images.images_NHWC))
-    share = float(halves.right(decoded, images.labels).mean())
-    return list(_apart(entry, float(np.mean(sizes)), share, "measured anew it is"))
+    way = Way(codec.name, codec.encode, codec.decode)
+    payloads, arrived = way.through(halves.features(images.images_NHWC))
+    share = float(halves.right(arrived, images.labels).mean())
+    return list(_apart(entry, float(np.mean(list(map(len, payloads)))), share, "measured anew it is"))

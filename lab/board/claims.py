@@ -9,7 +9,7 @@ import hashlib
 from collections.abc import Iterable, Iterator
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from pydantic import TypeAdapter
 from pydantic.dataclasses import dataclass
@@ -86,7 +86,8 @@ def with_claims(entry: Entry, claims: Iterable[Claim]) -> Entry:
             best = max(better, key=lambda each: getattr(each.figures, figure))
             assert best.figures is not None
             known = Known(best.figures, best.by, best.source, best.reproduced_by is not None)
-            entry = replace(entry, **{field: known})
+            changed: dict[str, Any] = {field: known}
+            entry = replace(entry, **changed)
     return entry
 
 

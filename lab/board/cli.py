@@ -91,16 +91,23 @@ def _bundles(args: argparse.Namespace) -> "Bundles":
 
 
 def _audited(named: str, args: argparse.Namespace, bundles: "Bundles") -> "tuple[Path, Bundles]":
-    """The report of a bundle, attacked as far as its run folder does not say so, and it among the bundles."""
+    """The report of a bundle, attacked as far as its run folder does not say so, and it among the bundles.
+
+    Raises:
+        BoardError: it is none of the shipped ones, and nobody is named who makes the entry.
+    """
     device = prepare_torch(args.device, args.threads)
     from siftfunnel.lab.audit.audit import REPORT, audit
     from siftfunnel.lab.audit.budgets import budget
     from siftfunnel.lab.audit.subject import Request
+    from siftfunnel.lab.board.entry import BoardError
     from siftfunnel.lab.evaluation.places import default_out
     from siftfunnel.lab.targets.target import target_at
     from siftfunnel.shared.bundle_search import find_bundle
 
     bundle, target = find_bundle(named), target_at(named, device)
+    if args.by is None and bundle.digest not in bundles:
+        raise BoardError(f"{named} is no bundle of ours: say who makes the entry, --by NAME --licence TEXT")
     heard = args.codec or target.heard or "features"
     out = default_out(f"{target.name}-{heard}-{args.budget}", target.digest)
     told = {key: getattr(args, key) for key in ("data", "cache", "dataset", "images", "codec")}
@@ -118,7 +125,7 @@ def run_add(args: argparse.Namespace) -> int:
     for source in args.sources or repository_results():
         path = Path(source)
         if not path.is_file():
-            path, bundles = _audited(source, args, bundles)
+            path, bundles = _audited(str(source), args, bundles)
         for entry in entries_of(path, bundles):
             if not args.only or entry.id in args.only:
                 told = said_by(entry, args.by, args.licence, args.links)

@@ -140,7 +140,9 @@ def _suite(leaks: Leaks, *, attacks: Iterable[str], is_noisy: bool, **about: Any
     own = {key: leak for key, leak in leaks.items() if _attack(key) in attacks}
     once = _strongest(leak for leak in own.values() if leak.frames == 1)
     many = any(leak.frames > 1 for leak in own.values())
-    return once and Suite(
+    if once is None:
+        return None
+    return Suite(
         attacks=tuple(sorted(set(map(_attack, own)))),
         is_noisy=is_noisy,
         from_1=once,
@@ -299,8 +301,8 @@ def _picture(codec: str) -> str:
 
 
 def _of_front(attack: Result) -> Leak:
-    figures = [attack[key] for key in ("psnr_db", "psnr_interval", "ssim", "retrieved")]
-    return Leak(attack["label"], 1, *figures, identity=_shares(attack))
+    psnr, interval, ssim, found = (attack[key] for key in ("psnr_db", "psnr_interval", "ssim", "retrieved"))
+    return Leak(attack["label"], 1, psnr, interval, ssim, found, _shares(attack))
 
 
 def of_bundle(bundle: Bundle) -> tuple[str, str, int, int | None]:

@@ -41,8 +41,9 @@ def _of_network(chosen: str) -> Work:
     side, defence = recipe["input_size"], defence_from_json(recipe["defence"])
     # how many classes there are is the cloud half's business
     network = defence.build(recipe["family"], width=recipe["width"], input_size=side, num_classes=10).eval()
-    names = {"input_name": "image", "output_name": "feature"}
-    graph = write_onnx(folded_copy(network.edge), input_shape=(3, side, side), **names)
+    graph = write_onnx(
+        folded_copy(network.edge), input_name="image", input_shape=(3, side, side), output_name="feature"
+    )
     _, macs = _counted(graph, (3, side, side))
     is_noisy = bool(defence.edge_stages(network))
     return Work(network.split_point, count_parameters(network.edge), macs, is_noisy)

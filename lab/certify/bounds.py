@@ -1,6 +1,6 @@
 """The parts of a certificate as figures: each of them one step of the run folder."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import Any
 
@@ -64,12 +64,18 @@ def rate_figures(case: Case) -> dict[str, Any]:
 
 
 def noise_figures(case: Case, noise: Noise) -> dict[str, Any]:
-    """What the noise leaves open: both bounds at each number of frames, and the better."""
+    """What the noise leaves open: both bounds at each number of frames, and the better.
+
+    Both are of pictures as the ruler has them: van Trees needs what is smooth, and 8 bits are not.
+    """
     half = case.request.ruler_pictures // 2
-    clean = case.sender.features(case.ruler_pixels(2 * half)) / noise.deviations_CHW.numpy()
-    flat = clean.reshape(2 * half, -1).astype(np.float64)
+    x_NCHW = case.ruler.draw(2 * half, case.request.seed + 2)
+    features = own_features(case.target, case.bundle.manifest.feature.shape)
+    with torch.no_grad():
+        clean = torch.cat([features(part) for part in torch.split(x_NCHW, 100)]) / noise.deviations_CHW
+    flat = clean.flatten(1).double().numpy()
     reason = _no_gradients(case)
-    passes = None if reason else _sketches(case, noise, half)
+    passes = None if reason else _sketches(case, noise, features, x_NCHW)
     by_frames = {}
     for frames in case.frames:
         case.steps.show(f"noise: bounds at {frames} frames")
@@ -99,9 +105,10 @@ def _no_gradients(case: Case) -> str:
     return ""
 
 
-def _sketches(case: Case, noise: Noise, half: int) -> tuple[Sketch, Sketch]:
-    features = own_features(case.target, case.bundle.manifest.feature.shape)
-    x_NCHW = case.ruler.draw(2 * half, case.request.seed + 2)
+def _sketches(
+    case: Case, noise: Noise, features: Callable[[Tensor], Tensor], x_NCHW: Tensor
+) -> tuple[Sketch, Sketch]:
+    half = len(x_NCHW) // 2
     generator = torch.Generator().manual_seed(case.request.seed)
     parts = ((x_NCHW[:half], FIT_PROBES), (x_NCHW[half:], SCORE_PROBES))
     fitted, scored = (
@@ -125,6 +132,6 @@ def guarantees(case: Case, rate: Mapping[str, Any], noise: Mapping[str, Any]) ->
     """What published guarantees are worth here."""
     images = case.scene.certified.spread(LIVE_OF).images_NHWC
     by_noise = noise.get("by_frames", {}).get("1", {}).get("nats_upper", np.inf)
-    fisher = noise.get("fisher_trace") or np.inf
+    fisher = noise.get("fisher_trace", np.inf)
     nats, live = min(rate["nats_upper"], by_noise), live_values(case.sender.features(images))
     return {"guarantees": published_figures(Known(case.ruler, nats, fisher, live))}

@@ -7,6 +7,7 @@ import torch
 
 from siftfunnel.lab.attacks.attack import Show
 from siftfunnel.lab.attacks.chunks import claim
+from siftfunnel.lab.certify.natural import require_natural
 from siftfunnel.lab.certify.opponent import Opponent, attack_for
 from siftfunnel.lab.certify.request import Request, Sources
 from siftfunnel.lab.certify.ruler import Ruler, fit_ruler
@@ -69,6 +70,8 @@ class Case:
         is_own, name = sources.images is not None, dataset_of(target, sources)
         require_private_place(sources.out, name, is_own=is_own, allow=sources.allow_tracked_folder)
         scene, steps = load_scene(target, sources), Steps(sources.out, show)
+        if request.natural:
+            require_natural(scene.attacker)
         bound = {"bundle": bundle.digest, "codec": named, "request": request.to_json()}
         claim(sources.out / ABOUT, {**bound, "pictures": scene.about()})
         attack = attack_for(bundle.digest, sources.inverter, bundle.directory)

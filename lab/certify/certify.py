@@ -80,7 +80,7 @@ def certify(
         "pictures": case.scene.about(),
         "request": request.to_json(),
         **found,
-        "seconds": round(sum(part["seconds"] for part in found.values()), 1),
+        **{name: round(sum(part[name] for part in found.values()), 1) for name in ("seconds", "cpu_seconds")},
         "provenance": provenance(),
     }
     write_json(sources.out / RESULT, result)
@@ -92,8 +92,9 @@ def _parts(case: Case) -> dict[str, dict[str, Any]]:
 
     def once(step: str, make: Callable[[], Mapping[str, Any]]) -> dict[str, Any]:
         def made() -> dict[str, Any]:
-            begun = time.monotonic()
-            return {**make(), "seconds": round(time.monotonic() - begun, 1)}
+            clocks = {"seconds": time.monotonic, "cpu_seconds": time.process_time}
+            begun = {name: clock() for name, clock in clocks.items()}
+            return {**make(), **{name: round(clock() - begun[name], 1) for name, clock in clocks.items()}}
 
         entry: dict[str, Any] = case.steps.once(step, made)
         return entry

@@ -57,7 +57,7 @@ def upper_limit(values_N: NDArray[np.float64], confidence: float) -> float:
     count = len(values_N)
     if count < 2:
         raise ValueError(f"a limit of a mean needs two pictures or more, got {count}")
-    error = float(values_N.std(ddof=1)) / count**0.5
+    error = float(values_N.std(ddof=1) / np.sqrt(count))
     return float(values_N.mean()) + float(student.ppf(confidence, count - 1)) * error
 
 

@@ -31,7 +31,7 @@ def payload_figures(sender: Sender, gallery_NHWC: Pixels) -> dict[str, Any]:
     return {
         "gallery": total,
         "distinct_payloads": distinct,
-        "identified": {"1": {"share": distinct / total, "ci95": accuracy_interval(distinct, total)}},
+        "identified": {"1": {"share": distinct / total}},
         "chance": 1 / total,
     }
 
@@ -56,7 +56,7 @@ def noisy_figures(
 def _credit(clean_Nm: Tensor, deviation: float, generator: torch.Generator) -> float:
     squares = clean_Nm.square().sum(1) / 2
     credit = 0.0
-    for own in torch.arange(len(clean_Nm)).split(_AT_ONCE):
+    for own in torch.split(torch.arange(len(clean_Nm)), _AT_ONCE):
         noisy = clean_Nm[own]
         noisy = noisy + deviation * torch.randn(noisy.shape, generator=generator, dtype=noisy.dtype)
         credit += float(first_place_credit(noisy @ clean_Nm.T - squares, own).sum())

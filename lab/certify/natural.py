@@ -25,7 +25,7 @@ from siftfunnel.lab.attacks.fingerprint import tensor_digest
 from siftfunnel.lab.attacks.victim import to_floats
 from siftfunnel.lab.certify.sender import Cells, Pixels
 from siftfunnel.lab.certify.twins import Search, Twins
-from siftfunnel.lab.data.images import ImageSet
+from siftfunnel.lab.data.images import DataError, ImageSet
 from siftfunnel.lab.training.checkpoints import RunFolder
 from siftfunnel.lab.training.fitting import FitSettings, Task, epochs_of, fit
 
@@ -51,9 +51,10 @@ class Denoiser(nn.Module):
 
     def forward(self, noisy_NCHW: Tensor, sigma_N: Tensor) -> Tensor:
         """The picture without its noise; sides are even."""
-        small = functional.pixel_unshuffle(noisy_NCHW, 2)
+        small = functional.pixel_unshuffle(2 * noisy_NCHW - 1, 2)
         level = (10 * sigma_N).view(-1, 1, 1, 1).expand(-1, 1, *small.shape[2:])
-        return noisy_NCHW - functional.pixel_shuffle(self.body(torch.cat([small, level], 1)), 2)
+        noise = functional.pixel_shuffle(self.body(torch.cat([small, level], 1)), 2)
+        return noisy_NCHW - sigma_N.view(-1, 1, 1, 1) * noise
 
 
 class _Denoising(Task):
@@ -70,7 +71,7 @@ class _Denoising(Task):
 
     def batches(self, generator: torch.Generator) -> Iterator[tuple[Tensor, Tensor, Tensor]]:
         span = np.log(MOST_SIGMA / LEAST_SIGMA)
-        for part in torch.randperm(len(self._images), generator=generator).split(BATCH):
+        for part in torch.split(torch.randperm(len(self._images), generator=generator), BATCH):
             x = to_floats(self._images[part])
             if torch.rand((), generator=generator) < 0.5:
                 x = x.flip(3)
@@ -108,17 +109,7 @@ class Judges:
 
     @classmethod
     def trained(cls, images: ImageSet, folder: Path, seed: int) -> "Judges":
-        """Each on half of the pictures; continues where ``folder`` stands.
-
-        Raises:
-            ValueError: sides that are not even, or too few pictures.
-        """
-        count, height, width = images.images_NHWC.shape[:3]
-        if height % 2 or width % 2 or count < 4 * HELD_BACK:
-            raise ValueError(
-                f"--natural needs even sides and {4 * HELD_BACK} pictures of the attacker, not "
-                f"{height}x{width} and {count}"
-            )
+        """Each on half of the pictures; continues where ``folder`` stands."""
         pictures = torch.from_numpy(np.ascontiguousarray(images.images_NHWC))
         return cls(
             *(_trained(pictures[half::2], folder / f"denoiser-{half}", seed + half) for half in (0, 1))
@@ -153,6 +144,20 @@ class Judges:
             if (kept := twins.found_N).any()
         }
         return {"strangeness_ratio_median": medians, "tolerance": TOLERANCE}
+
+
+def require_natural(images: ImageSet) -> None:
+    """Refuse pictures that no two denoisers can be trained on.
+
+    Raises:
+        DataError: sides that are not even, or too few pictures.
+    """
+    count, height, width = images.images_NHWC.shape[:3]
+    if height % 2 or width % 2 or count < 4 * HELD_BACK:
+        raise DataError(
+            f"--natural needs pictures of even sides and {4 * HELD_BACK} of the attacker's, not "
+            f"{height}x{width} and {count}"
+        )
 
 
 def _floats(pixels_NHWC: Pixels) -> Tensor:

@@ -94,7 +94,7 @@ class Opponent:
         torch.manual_seed(self.seed)
         sent = (x_NCHW.clamp(0, 1) * 255).round() / 255
         victim = self.target.victim.averaging(self.frames)
-        heard = torch.cat([victim.observe(part.to(victim.device)).cpu() for part in sent.split(100)])
+        heard = torch.cat([victim.observe(part.to(victim.device)).cpu() for part in torch.split(sent, 100)])
         difference = (self._reconstruct(heard) - x_NCHW).double()
         return np.asarray(difference.square().mean((1, 2, 3)).numpy())
 

@@ -27,13 +27,14 @@ class Known:
     Attributes:
         ruler: The prior.
         nats: Upper limit of the information that is sent; None where none is known.
-        fisher: Mean of Tr I(x) over the ruler's pictures; infinite without noise.
+        fisher: Mean of Tr I(x) over the ruler's pictures; infinite without noise, None where it has no
+            gradients to be had of.
         live: Mean number of values of a feature that are not 0: no Jacobian has a higher rank.
     """
 
     ruler: Ruler
     nats: float | None
-    fisher: float
+    fisher: float | None
     live: float
 
 
@@ -45,8 +46,8 @@ def published_figures(known: Known) -> list[dict[str, Any]]:
     nothing = size / prior
     entropy = float(np.log(spectrum).sum() / 2)
     made = [
-        _entry("scalar", size / (known.fisher + prior), nothing, variance),
-        _entry("dfil", size / known.fisher if known.fisher else None, None, variance),
+        _entry("scalar", known.fisher and size / (known.fisher + prior), nothing, variance),
+        _entry("dfil", known.fisher and size / known.fisher, None, variance),
         _entry(
             "cem",
             None if known.nats is None else _cem(entropy - known.nats, size),

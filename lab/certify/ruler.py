@@ -29,7 +29,7 @@ ROUNDING = (1 / 255) ** 2 / 12
 LEAST_SIDE, MOST_SIDE = 8, 32
 """Lowest frequencies that are correlated, along each side and in all colours: at least, at most."""
 MOST_PICTURES = 20_000
-_AT_ONCE = 1_000
+_AT_ONCE, _DRAWN_AT_ONCE = 1_000, 200
 
 
 @dataclass(frozen=True)
@@ -90,8 +90,9 @@ class Ruler:
 
     def draw(self, count: int, seed: int) -> Tensor:
         """Pictures of the prior, N x 3 x H x W, neither cut to [0, 1] nor rounded."""
-        generator = torch.Generator().manual_seed(seed)
-        return self.pictures_of(torch.randn(count, self.variances_CHW.size, generator=generator))
+        generator, size = torch.Generator().manual_seed(seed), self.variances_CHW.size
+        parts = [len(part) for part in torch.split(torch.empty(count), _DRAWN_AT_ONCE)]
+        return torch.cat([self.pictures_of(torch.randn(n, size, generator=generator)) for n in parts])
 
     def pictures_of(self, t_Nd: Tensor) -> Tensor:
         """Pictures at coordinates; differentiable."""

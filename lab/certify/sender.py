@@ -162,10 +162,11 @@ def noise_of(stages: Sequence[EdgeStage], shape: tuple[int, int, int], *, noisy_
 
 
 def own_features(target: Target, shape: tuple[int, int, int]) -> Callable[[Tensor], Tensor]:
-    """Pictures in [0, 1] to clean features as codecs take them; differentiable."""
+    """Pictures in [0, 1] to clean features as codecs take them, on the CPU; differentiable."""
 
     def features(x_NCHW: Tensor) -> Tensor:
-        own = target.layout.to_own(target.sender.features(x_NCHW))
+        victim = target.sender
+        own = target.layout.to_own(victim.features(x_NCHW.to(victim.device))).cpu()
         return own.reshape(len(own), *shape)
 
     return features

@@ -45,7 +45,7 @@ class _Leaking(torch.autograd.Function):
         return x.clamp_min(0)
 
     @staticmethod
-    def backward(ctx: Any, *gradients: Tensor) -> Tensor:  # type: ignore[override]
+    def backward(ctx: Any, *gradients: Tensor) -> Tensor:
         (x,) = ctx.saved_tensors
         return torch.where(x > 0, gradients[0], LEAK * gradients[0])
 
@@ -56,7 +56,7 @@ class LeakingRectifiers(TorchFunctionMode):
     def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         """See PyTorch."""
         if func in (torch.relu, torch.nn.functional.relu, Tensor.relu):
-            return _Leaking.apply(args[0])
+            return _Leaking.apply(args[0])  # type: ignore[no-untyped-call]
         return func(*args, **(kwargs or {}))
 
 
@@ -116,9 +116,8 @@ class Search:
         for step in range(self.iterations):
             done = step / self.iterations
             x = self.ruler.pictures_of(t)
-            loss = self._loss(x, cells, done) + anchor * max(0.0, 1 - 1.5 * done) * (t - first).square().mean(
-                1
-            )
+            held = anchor * max(0.0, 1 - 1.5 * done)
+            loss = self._loss(x, cells, done) + held * (t - first).square().mean(1)
             if prior is not None:
                 loss = loss + prior(x)
             optimizer.zero_grad()
@@ -128,9 +127,8 @@ class Search:
             if (step + 1) % CHECKED_EVERY == 0:
                 self._keep(t, pixels_NHWC, payloads, cells, prior, best, farthest)
             if (step + 1) % (10 * CHECKED_EVERY) == 0:
-                self.show(
-                    f"equal bytes: {int((farthest > 0).sum())}/{len(t)} found, {done:.0%} of the search"
-                )
+                found = int((farthest > 0).sum())
+                self.show(f"equal bytes: {found}/{len(t)} found, {done:.0%} of the search")
         return Twins(best, farthest > 0)
 
     def _loss(self, x_NCHW: Tensor, cells: Cells, done: float) -> Tensor:

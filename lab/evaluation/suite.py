@@ -22,7 +22,7 @@ Left out, with the figures that decided (five rows of the study before AutoInver
 queries (FORA) gets 14.0 dB where nothing protects, 9 dB behind the paper's generator, and 9.8 to 11.2 dB on
 the four protected rows, where the mean picture has 12.8; the two-layer black-box generator is never ahead of
 the gray-box one; rMLE as its authors released it gets 6.8 dB on every row, which measures its optimiser. All
-can be run by name.
+can be run by name in an audit.
 """
 
 from collections.abc import Iterable, Mapping, Sequence

@@ -47,8 +47,9 @@ def _add_leakage_arguments(parser: argparse.ArgumentParser) -> None:
         type=names,
         default=("stored-inverter", "doubled"),
         metavar="NAME,...",
-        help="attacks, with the budgets of the profile; `doubled` trains the bundle's stored inverter on, or "
-        "the residual one where it has none, for as many passes again (default: stored-inverter,doubled)",
+        help="attacks of the suite; `doubled` trains the bundle's stored inverter on, or "
+        "the residual one where it has none, for as many passes again; `autoinvert` stands for the whole "
+        "suite (default: stored-inverter,doubled)",
     )
     parser.add_argument(
         "--inverters",

@@ -26,8 +26,9 @@ from siftfunnel.lab.attacks.victim import to_floats
 from siftfunnel.lab.data.images import DataError, ImageSet, Splits
 from siftfunnel.lab.data.picture_coding import PictureCoding
 from siftfunnel.lab.evaluation.attacking import run_attacks
+from siftfunnel.lab.evaluation.flags import flags_of
 from siftfunnel.lab.evaluation.ranking import strongest
-from siftfunnel.lab.evaluation.scores import scores_of
+from siftfunnel.lab.evaluation.scores import reference_row, scores_of
 from siftfunnel.lab.evaluation.steps import Steps
 from siftfunnel.lab.evaluation.subject import Subject
 from siftfunnel.lab.front.points import Point, last_doubling
@@ -37,6 +38,7 @@ from siftfunnel.lab.targets.target import target_of_bundle
 from siftfunnel.shared.bundle import Inverter, find_inverters
 
 READING = "reading the picture"
+WHOLE_SUITE = "autoinvert"
 
 
 @dataclass(frozen=True)
@@ -70,7 +72,9 @@ class LeakageSettings:
         auxiliary: int | None = None,
         inverters: Sequence[Path] = (),
     ) -> "LeakageSettings":
-        """Attacks of a study's profile by name, and the front's own: a stored inverter, and one doubled.
+        """Attacks of a profile's suite by name, and the front's own: a stored inverter, and one doubled.
+
+        ``autoinvert`` among the names stands for all of the suite's.
 
         Raises:
             ValueError: the profile has no such attack.
@@ -78,6 +82,7 @@ class LeakageSettings:
         studied = profile.suite.every
         own = (StoredInverter(), Doubled.of(studied.get("residual") or Residual()))  # type: ignore[arg-type]
         known = studied | {attack.name: attack for attack in own}
+        names = [each for name in names for each in (studied if name == WHOLE_SUITE else (name,))]
         unknown = [name for name in names if name not in known]
         if unknown:
             raise ValueError(
@@ -86,7 +91,7 @@ class LeakageSettings:
         return cls(
             attacks=tuple(attack for name, attack in known.items() if name in names),
             attacked=attacked or profile.suite.attacked,
-            auxiliary=auxiliary or profile.limits.auxiliary,
+            auxiliary=auxiliary or profile.suite.auxiliary,
             profile=profile.name,
             suite=profile.suite.title,
             inverters=tuple(inverters),
@@ -101,7 +106,7 @@ class LeakageSettings:
         place = next((one.directory for one in found if one.bundle_digest == digest), None)
         made: list[Attack] = []
         for attack in self.attacks:
-            if isinstance(attack, Doubled):
+            if isinstance(attack, Doubled) and attack.name == Doubled.name:
                 doubled = attack if place is None else Doubled.of(StoredInverter(place))
                 made += [one for one in (doubled.start, doubled) if one not in made]
             elif not isinstance(attack, StoredInverter):
@@ -169,7 +174,13 @@ def attack_codec(
     figures, stopped = run_attacks(subject, [(attack, 1) for attack in runnable], Steps(out, show))
     for one in stopped:
         show(f"{one.name} is missing from this point: {one.reason}")
-    return {name: _entry(values, scenery, settings) for name, values in figures.items()}
+    guess = scores_of(subject.x_NCHW, reference_row("mean_image", subject.x_NCHW, subject.auxiliary))
+    flags = flags_of({"attacks": figures, "references": {"mean_image": guess}})
+    return {
+        name: _entry(values, scenery, settings)
+        | {"flags": [flag for flag in flags if flag["about"] in (name, "suite")]}
+        for name, values in figures.items()
+    }
 
 
 def _safe(name: str) -> str:

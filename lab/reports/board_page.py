@@ -67,7 +67,7 @@ def _answers(entry: "Entry") -> Cell:
         return Cell()
     low, high = (f"{100 * end:.1f}" for end in answers.ci95)
     kind = "" if answers.measure == "accuracy" else f", {answers.measure}"
-    return Cell(f"{100 * answers.value:.1f} %", f"{low} to {high}{kind}", answers.value)
+    return Cell(f"{100 * answers.value:.1f} %", f"{low}\u00a0to\u00a0{high}{kind}", answers.value)
 
 
 def _found(entry: "Entry") -> Cell:

@@ -7,7 +7,7 @@ from typing import Any
 
 from siftfunnel.lab.reports.pages import page_files
 from siftfunnel.lab.reports.study.results import ResultsError, dig, dig_number
-from siftfunnel.lab.reports.table import NONE, Cell, Column, Page, Table, number
+from siftfunnel.lab.reports.table import NONE, Cell, Column, Figure, Page, Table, measured, number
 from siftfunnel.shared.json_fields import parse_object
 
 SCHEMA, KIND = 1, "certificate"
@@ -36,7 +36,7 @@ def read_certificates(folder: Path) -> list[Result]:
     Raises:
         ResultsError: a file that is none.
     """
-    found = []
+    found: list[Result] = []
     for path in sorted(folder.glob("*.json")):
         result = parse_object(path.read_bytes(), str(path))
         if (result.get("kind"), result.get("schema")) != (KIND, SCHEMA):
@@ -109,6 +109,7 @@ def _statements(results: Sequence[Result]) -> Table:
         ("attack on the ruler", _error("attack_on_ruler", "by_frames", "1", "mse")),
         ("the mean picture, ruler", _error("ruler", "mean_picture_mse")),
         ("s", lambda result: number(result["seconds"])),
+        ("of a core, s", lambda result: number(result.get("cpu_seconds"))),
     )
     return Table.of(
         "bracket",
@@ -239,9 +240,7 @@ def _identification(results: Sequence[Result]) -> Table:
 
     def share(row: tuple[Result, str]) -> Cell:
         found = row[0]["identification"]["identified"][row[1]]
-        low, high = found["ci95"]
-        text = f"{PER_CENT * found['share']:.1f} [{PER_CENT * low:.1f}, {PER_CENT * high:.1f}]"
-        return Cell(text, PER_CENT * found["share"], PER_CENT * low, PER_CENT * high)
+        return measured(Figure(found["share"], *found.get("ci95", ())), 1, scale=PER_CENT)
 
     columns: tuple[Column[tuple[Result, str]], ...] = (
         ("bundle, codec", lambda row: _name(row[0])),
@@ -260,7 +259,8 @@ def _identification(results: Sequence[Result]) -> Table:
         rows,
         columns,
         intro="What the best of all attackers gets who holds the gallery and knows that the picture is in "
-        "it: an exact figure, not an attack's. A poor likeness is no anonymity.",
+        "it: an exact figure, not an attack's; with noise, of as many draws of it. A poor likeness is no "
+        "anonymity.",
     )
 
 

@@ -1,6 +1,7 @@
 import shutil
 from pathlib import Path
 
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -102,6 +103,18 @@ def test_a_bundle_whose_codecs_cannot_be_made_costs_itself_only(
     targets = scene.targets()
     assert [target.name for target in targets] == [scene.shut.name]
     assert any("tables that do not add up" in problem for problem in targets.problems)
+
+
+def test_a_reconstructor_from_outside_wins_over_the_inverter(scene: Scene) -> None:
+    class White:
+        def reconstruct(self, features_NCHW):
+            return np.ones((len(features_NCHW), 32, 32, 3), np.float32)
+
+    given_one = White()
+    targets = gather([scene.bundles], [scene.inverters], {scene.open.digest: given_one})
+    target = targets.get(scene.open.digest)
+    assert target is not None
+    assert target.reconstructor is given_one
 
 
 @pytest.mark.parametrize("codec", ["fp32", "fp16", "int8", "q6", "q4"])

@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 from siftfunnel.edge_client import Answer, FrameFailed, FrameFailure, SplitClient
+from siftfunnel.edge_client.delivery import Delivery
 from siftfunnel.edge_client.settings import ClientSettings
 from siftfunnel.shared.bundle import Bundle
 from siftfunnel.shared.rpc import split_inference_pb2 as pb
@@ -189,6 +190,26 @@ def test_a_frame_that_a_busy_server_skips_has_its_outcome_while_the_stream_goes_
     assert (failure.sequence, failure.code, failure.sends) == (1, "NO_REPLY", 2)
     assert sequences(outcomes) == list(range(len(outcomes)))
     assert servicer.calls == 1
+
+
+def test_who_stops_waiting_leaves_no_answer_for_the_next(
+    bundle: Bundle, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def script(call: int, frames: Iterator[pb.Frame], context: Any) -> Iterator[pb.Reply]:
+        for frame in frames:
+            time.sleep(0.05)
+            yield prediction(frame)
+
+    def interrupted(delivery: Delivery, timeout_s: float | None = None) -> None:
+        raise KeyboardInterrupt
+
+    with scripted(bundle, script) as (address, _), SplitClient(bundle, address) as client:
+        assert client.classify(pixels(0)).sequence == 0
+        with monkeypatch.context() as patched:
+            patched.setattr(Delivery, "next_outcome", interrupted)
+            with pytest.raises(KeyboardInterrupt):
+                client.classify(pixels(0))
+        assert client.classify(pixels(0)).sequence == 2
 
 
 def test_a_frame_that_is_skipped_is_sent_again_when_nothing_else_is_under_way(bundle: Bundle) -> None:

@@ -236,7 +236,7 @@ def test_a_reply_that_breaks_the_contract_is_an_error_of_its_frame(bundle: Bundl
 def test_a_code_that_this_device_does_not_know_is_still_an_error_of_its_frame(bundle: Bundle) -> None:
     def script(call: int, frames: Iterator[pb.Frame], context: Any) -> Iterator[pb.Reply]:
         for frame in frames:
-            yield error(frame, 77)  # type: ignore[arg-type]
+            yield error(frame, 77)
 
     with scripted(bundle, script) as (address, _):
         (outcome,) = send(bundle, address, 1)

@@ -1,13 +1,13 @@
 """A made-up entry, and ways to spoil it."""
 
-import copy
+import json
 from pathlib import Path
 from typing import Any
 
 from siftfunnel.lab.board.entry import Entry, as_json, put_file
 from siftfunnel.lab.metrics.intervals import accuracy_interval
 
-LEAK = {
+LEAK: dict[str, Any] = {
     "attack": "An inverter",
     "frames": 1,
     "psnr_db": 17.5,
@@ -16,7 +16,7 @@ LEAK = {
     "retrieval": 0.75,
     "identity": {},
 }
-SUITE = {
+SUITE: dict[str, Any] = {
     "name": "AutoInvert",
     "version": 1,
     "budget": "standard",
@@ -73,7 +73,8 @@ VALUES: dict[str, Any] = {
 
 def changed(path: str, value: Any, values: dict[str, Any] = VALUES) -> dict[str, Any]:
     """The values with another one at a path of keys."""
-    made = copy.deepcopy(values)
+    # no two places share an object, as they would in a deep copy
+    made = json.loads(json.dumps(values))
     *keys, last = path.split(".")
     place = made
     for key in keys:
@@ -84,7 +85,7 @@ def changed(path: str, value: Any, values: dict[str, Any] = VALUES) -> dict[str,
 
 def entry(**others: Any) -> Entry:
     """The entry, with some top fields changed."""
-    return Entry(**{**copy.deepcopy(VALUES), **others})
+    return Entry(**{**VALUES, **others})
 
 
 def a_board(folder: Path, *entries: Entry) -> Path:
@@ -96,8 +97,6 @@ def a_board(folder: Path, *entries: Entry) -> Path:
 
 def tampered(board: Path, one: Entry, path: str, value: Any) -> Path:
     """The file of an entry, with a value changed as an editor would."""
-    import json
-
     place = board / "entries" / f"{one.id}.json"
     place.write_text(json.dumps(changed(path, value, as_json(one)), indent=1, ensure_ascii=False) + "\n")
     return place

@@ -1,14 +1,17 @@
 """Entries: what one may hold, and whether its figures follow from what it names."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
-from siftfunnel.lab.board.checking import Checker
+from siftfunnel.lab.board.checking import Checker, measured_again
 from siftfunnel.lab.board.entry import (
     BOARD,
+    Answers,
     BoardError,
     Entry,
     as_json,
@@ -19,10 +22,14 @@ from siftfunnel.lab.board.entry import (
     said_by,
 )
 from siftfunnel.lab.board.sources import entries_of, repository_results
+from siftfunnel.lab.data import datasets
+from siftfunnel.lab.front.coding import codec_points
+from siftfunnel.lab.front.halves import Halves
 from siftfunnel.shared.bundle import Bundle, find_bundles
 from siftfunnel.shared.bundle_search import shipped_folder
 from tests.conftest import ROOT
 from tests.lab.board.boards import LEAK, SUITE, a_board, changed, entry, tampered
+from tests.lab.pictures import CLASSES, coloured_set
 from tests.tinybundle import make_tiny_bundle
 
 ROW = ROOT / "lab/results/cpu/cifar10-cnn-siftfunnel.json"
@@ -120,7 +127,7 @@ def test_the_suites_figures_are_its_own_attacks_and_the_best_known_is_of_all() -
     (one,) = entries_of(ROW, {})
     assert one.suite is not None
     assert one.best_known is not None
-    assert set(one.suite.attacks) == set(result["profile_settings"]["attacks"])
+    assert set(one.suite.attacks) == set((result.get("suite") or result["profile_settings"])["attacks"])
     every = [attack["scores"]["standard"]["psnr_db"]["mean"] for attack in result["attacks"].values()]
     assert one.best_known.leak.psnr_db == round(max(every), 2)
 
@@ -140,6 +147,24 @@ def test_an_entry_that_does_not_fit_its_bundle_is_told_what_differs(tmp_path: Pa
     says, differences = Checker({})(entry(origin=named))
     assert "consistent in itself" in says
     assert differences == []
+
+
+def test_bytes_and_accuracy_are_measured_anew_on_the_data_sets_pictures(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    bundle = make_tiny_bundle(tmp_path / "tiny", classes=CLASSES)
+    images = coloured_set(30)
+    monkeypatch.setattr(datasets, "load_splits", lambda *_, **__: SimpleNamespace(test=images))
+    (point,) = [
+        one for one in codec_points(Halves(bundle, CLASSES), images, print, rounds=1) if one["codec"] == "q6"
+    ]
+    measured = Answers("accuracy", point["accuracy"], tuple(point["accuracy_interval"]), 30)
+    right = replace(
+        entry(), input=(32, 32), codec="q6", bytes_mean=point["payload_bytes_mean"], answers=measured
+    )
+    assert measured_again(right, bundle, None, None) == []
+    wrong = replace(right, bytes_mean=9.0)
+    assert [told.split()[0] for told in measured_again(wrong, bundle, None, None)] == ["bytes_mean"]
 
 
 def test_a_file_that_is_no_result_says_what_would_be(tmp_path: Path) -> None:

@@ -12,12 +12,12 @@ from tests.attacker.web.browser import PHONE, TOUCH
 from tests.lab.board.boards import LEAK, SUITE, a_board, entry
 
 
-def with_leak(name: str, psnr_db: float, accuracy: float, **suite: object):
+def with_leak(label: str, /, psnr_db: float, accuracy: float, **suite: object):
     leak = {**LEAK, "psnr_db": psnr_db, "psnr_ci95": [psnr_db, psnr_db]}
     known = {"leak": leak, "by": "siftfunnel", "source": "a paper"}
     answers = {"measure": "likeness", "value": accuracy, "ci95": [accuracy, accuracy], "pictures": 100}
     terms = {**SUITE, **suite, "from_1": leak}
-    return entry(id=name, title=name, answers=answers, suite=terms, best_known=known)
+    return entry(id=label, title=label, answers=answers, suite=terms, best_known=known)
 
 
 def test_other_suites_versions_budgets_and_pictures_never_share_a_table() -> None:

@@ -22,8 +22,9 @@ from siftfunnel.lab.certify.sender import Cells, Noise, Sender, noise_of
 from siftfunnel.lab.data.datasets import load_splits
 from siftfunnel.lab.data.images import DataError
 from siftfunnel.lab.evaluation.steps import kept_pictures
-from siftfunnel.lab.reports.certificates import certificate_page, certificates_page
-from siftfunnel.lab.reports.pages import to_markdown, to_text
+from siftfunnel.lab.reports.certificates import certificate_files, certificate_page
+from siftfunnel.lab.reports.pages import to_text
+from siftfunnel.lab.reports.study.results import ResultsError
 from siftfunnel.lab.training.checkpoints import RunFolderError
 from siftfunnel.shared.bundle import Bundle, BundleError, load_bundle, write_bundle
 from siftfunnel.shared.manifest import CodecSpec, EdgeStage, FeatureSpec
@@ -164,13 +165,12 @@ def test_pictures_of_other_bytes_that_pass_for_twins_break_it_too(
     make: Callable[..., Bundle], data: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A perfect attacker answers each of them rightly: only equal bytes keep him from it."""
-    from siftfunnel.lab.certify.equal_bytes import Answered, Twins, _figures_of, _pairs
+    from siftfunnel.lab.certify.equal_bytes import Answered, _figures_of, _pairs
 
     pixels = np.random.default_rng(0).integers(0, 256, (2, 3, 16, 16, 3), dtype=np.uint8)
     real, other = (Answered(each, each / 255, np.ones(3, dtype=bool)) for each in pixels)
     with pytest.raises(CertificateBrokenError, match="do not send equal bytes"):
         _figures_of(_pairs(real, other))
-    assert Twins(pixels[0], real.kept_N).found_N.all()
 
 
 def test_the_command_prints_tables_and_writes_the_report(
@@ -185,8 +185,14 @@ def test_the_command_prints_tables_and_writes_the_report(
     assert "certificates" not in load_bundle(bundle.directory).report()
     assert main(["lab", "certify", *place, *sizes, "--codec", "q5"]) == 0
     assert set(load_bundle(bundle.directory).report()["certificates"]) == {"q5"}
-    result = json.loads((out / "certificate.json").read_text())
-    assert "certify.md" in to_markdown(certificates_page([result]))
+    kept = out / "results" / "certificates"
+    kept.mkdir(parents=True)
+    assert certificate_files(out / "results") == {}
+    (kept / "tiny-q5.json").write_text((out / "certificate.json").read_text())
+    assert "cifar10-tiny q5" in certificate_files(out / "results")["certificates.md"]
+    (kept / "other.json").write_text("{}")
+    with pytest.raises(ResultsError, match=r"other\.json: no certificate"):
+        certificate_files(out / "results")
 
 
 def test_what_is_missing_is_said(make: Callable[..., Bundle], data: Path, tmp_path: Path) -> None:
@@ -197,6 +203,8 @@ def test_what_is_missing_is_said(make: Callable[..., Bundle], data: Path, tmp_pa
     (bundle.directory / "edge.onnx").unlink()
     with pytest.raises(BundleError, match=r"edge\.onnx"):
         run(bundle, data)
+    with pytest.raises(DataError, match="256 of the attacker's, not 16x16 and 60"):
+        run(make(), data, natural=True)
     with pytest.raises(ValueError, match="iterations must be at least 10"):
         Request(iterations=3)
 

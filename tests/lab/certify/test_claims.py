@@ -1,6 +1,12 @@
+from pathlib import Path
+from typing import Any
+
 import pytest
 
+from siftfunnel.cli import main
+from siftfunnel.lab.audit import audit as audit_module
 from siftfunnel.lab.certify.claims import Claim, ClaimError, try_claims
+from tests.tinybundle import make_tiny_bundle
 
 
 def entry(psnr: float, half: float, ssim: float = 0.3, rank1: float = 0.5) -> dict:
@@ -57,3 +63,23 @@ def test_the_attack_that_refutes_a_claim_is_named_though_a_vaguer_one_gets_more(
 def test_a_claim_that_cannot_be_tested_is_refused_with_what_can_be(text: str, why: str) -> None:
     with pytest.raises(ClaimError, match=f"{why}.*mean PSNR at most 18 dB"):
         Claim.parse(text)
+
+
+@pytest.mark.parametrize(("claim", "code"), [("mean PSNR at most 17 dB", 1), ("mean PSNR at most 21 dB", 0)])
+def test_an_audit_ends_with_1_when_it_falsifies_a_claim(
+    claim: str, code: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def audited(*_: Any) -> dict[str, Any]:
+        return {"attacks": ATTACKS, "verdict": {"headline": "a headline"}}
+
+    monkeypatch.setattr(audit_module, "audit", audited)
+    bundle = make_tiny_bundle(tmp_path / "cifar10-tiny")
+    assert main(["lab", "audit", str(bundle.directory), "--claim", claim, "--device", "cpu"]) == code
+    assert ("FALSIFIED" in capsys.readouterr().out) == bool(code)
+
+
+def test_an_audit_refuses_a_claim_that_is_no_number_before_any_work(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    assert main(["lab", "audit", "nowhere", "--claim", "nobody can see anything"]) != 0
+    assert "cannot be tested" in capsys.readouterr().err
