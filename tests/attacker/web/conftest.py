@@ -23,8 +23,9 @@ BROWSER_ARGUMENTS = [
 ]
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def browser() -> Iterator[Any]:
+    # not for longer: while Playwright runs, its event loop is the thread's, and other files' tests need theirs
     sync_api = pytest.importorskip("playwright.sync_api")
     executable = chromium()
     with sync_api.sync_playwright() as playwright:
