@@ -25,7 +25,7 @@ BROWSER_ARGUMENTS = [
 
 @pytest.fixture(scope="module")
 def browser() -> Iterator[Any]:
-    # not for longer: while Playwright runs, its event loop is the thread's, and other files' tests need theirs
+    # not for longer: while Playwright runs, the thread's event loop is its own, and other files need theirs
     sync_api = pytest.importorskip("playwright.sync_api")
     executable = chromium()
     with sync_api.sync_playwright() as playwright:
