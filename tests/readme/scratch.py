@@ -21,7 +21,7 @@ from tests.readme.console import ARCHIVE_VARIABLE
 
 READY = '"ready": true'
 PATIENCE_S = 600.0
-RECORDS_PER_FILE = 48
+RECORDS_PER_FILE = 96
 PICTURES = 4
 
 
