@@ -27,7 +27,7 @@ from siftfunnel.lab.audit.measures import (
     wire_figures,
 )
 from siftfunnel.lab.audit.plan import plan_attacks
-from siftfunnel.lab.audit.subject import AuditSubject, Request, about_data, dataset_for, prepare_subject
+from siftfunnel.lab.audit.subject import AuditSubject, Request, about_data, prepare_subject
 from siftfunnel.lab.audit.verdict import Attacker, give_verdict, leak_of
 from siftfunnel.lab.evaluation.agreement import agreement_with
 from siftfunnel.lab.evaluation.attacking import run_attacks
@@ -42,6 +42,7 @@ from siftfunnel.lab.evaluation.suite import Planned, key_of
 from siftfunnel.lab.provenance import provenance
 from siftfunnel.lab.reports.audit_annex import write_annex
 from siftfunnel.lab.reports.audit_page import write_page
+from siftfunnel.lab.targets.pictures import name_of_pictures
 from siftfunnel.lab.targets.target import Target
 
 SCHEMA = 1
@@ -64,7 +65,7 @@ def audit(target: Target, wanted: Request, show: Show) -> dict[str, Any]:
     _require_size(target)
     require_private_place(
         wanted.out,
-        dataset_for(target, wanted),
+        name_of_pictures(target, wanted.dataset, wanted.images),
         is_own=wanted.images is not None,
         allow=wanted.allow_tracked_folder,
     )

@@ -8,10 +8,10 @@ from typing import Any, Literal
 import numpy as np
 
 from siftfunnel.lab.audit.budgets import Budget
-from siftfunnel.lab.data.datasets import DATASETS, load_splits
 from siftfunnel.lab.data.images import DataError, ImageSet, Splits
 from siftfunnel.lab.data.own import load_own
 from siftfunnel.lab.evaluation.subject import Subject
+from siftfunnel.lab.targets.pictures import name_of_pictures, splits_for
 from siftfunnel.lab.targets.target import Target
 
 LEAST_PICTURES, LEAST_AUXILIARY = 8, 40
@@ -73,44 +73,16 @@ class AuditSubject(Subject):
     told: Mapping[str, Any] = field(default_factory=dict)
 
 
-def dataset_for(target: Target, wanted: Request) -> str:
-    """The data set to audit with, or the name of the user's own folder.
-
-    Raises:
-        DataError: none is given and the target names none, or both.
-    """
-    if wanted.images is not None:
-        if wanted.dataset is not None:
-            raise DataError("give either --images or --dataset: an audit has one set of pictures")
-        return wanted.images.resolve().name
-    dataset = wanted.dataset or target.dataset
-    if dataset is None:
-        raise DataError(
-            f"{target.name} does not say which pictures it is for; give --images FOLDER, or --dataset, one "
-            f"of {', '.join(sorted(DATASETS))}"
-        )
-    return dataset
-
-
 def prepare_subject(target: Target, wanted: Request) -> AuditSubject:
     """Load the data and choose pictures.
 
     Raises:
         DataError: data that is missing or does not fit, or too few pictures.
     """
-    dataset = dataset_for(target, wanted)
+    dataset = name_of_pictures(target, wanted.dataset, wanted.images)
     if wanted.images is not None:
         return _own_subject(target, wanted, wanted.images)
-    height, width = target.input.height, target.input.width
-    splits = load_splits(dataset, wanted.data, wanted.cache, size=height if height == width else None)
-    if target.limits is not None:
-        splits = splits.limited(**target.limits)
-    found = splits.test.images_NHWC.shape[1:3]
-    if found != (height, width):
-        raise DataError(
-            f"{target.name} takes {height}x{width} pictures, those of {dataset} are {found[0]}x{found[1]}; "
-            "give a data set of that size"
-        )
+    splits = splits_for(target, dataset, wanted.data, wanted.cache)
     held_out: ImageSet = getattr(splits, wanted.evaluate_on)
     attacked = held_out.spread(_checked_pictures(wanted.pictures or wanted.budget.pictures, len(held_out)))
     return AuditSubject(

@@ -11,10 +11,11 @@ from siftfunnel.lab.certify.natural import require_natural
 from siftfunnel.lab.certify.opponent import Opponent, attack_for
 from siftfunnel.lab.certify.request import Request, Sources
 from siftfunnel.lab.certify.ruler import Ruler, fit_ruler
-from siftfunnel.lab.certify.scene import Scene, dataset_of, load_scene
+from siftfunnel.lab.certify.scene import Scene, load_scene
 from siftfunnel.lab.certify.sender import Noise, Pixels, Sender, noise_of
 from siftfunnel.lab.evaluation.places import require_private_place
 from siftfunnel.lab.evaluation.steps import Steps
+from siftfunnel.lab.targets.pictures import name_of_pictures
 from siftfunnel.lab.targets.target import Target, target_of_bundle
 from siftfunnel.shared.bundle import Bundle
 
@@ -67,7 +68,7 @@ class Case:
         manifest = bundle.manifest
         named = codec or manifest.default_codec
         target = target_of_bundle(bundle.directory, device).hearing(named)
-        is_own, name = sources.images is not None, dataset_of(target, sources)
+        is_own, name = sources.images is not None, name_of_pictures(target, sources.dataset, sources.images)
         require_private_place(sources.out, name, is_own=is_own, allow=sources.allow_tracked_folder)
         scene, steps = load_scene(target, sources), Steps(sources.out, show)
         if request.natural:

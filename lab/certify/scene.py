@@ -5,9 +5,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from siftfunnel.lab.certify.request import Sources
-from siftfunnel.lab.data.datasets import DATASETS, load_splits
-from siftfunnel.lab.data.images import DataError, ImageSet
+from siftfunnel.lab.data.images import ImageSet
 from siftfunnel.lab.data.own import load_own
+from siftfunnel.lab.targets.pictures import name_of_pictures, splits_for
 from siftfunnel.lab.targets.target import Target
 
 LEAST_ATTACKER, LEAST_CERTIFIED = 192, 8
@@ -42,41 +42,16 @@ class Scene:
         }
 
 
-def dataset_of(target: Target, sources: Sources) -> str:
-    """Name of the data set, or of the folder of one's own.
-
-    Raises:
-        DataError: both are given, or neither and the bundle does not say.
-    """
-    if sources.images is not None:
-        if sources.dataset is not None:
-            raise DataError("give either --images or --dataset: a certificate has one set of pictures")
-        return sources.images.resolve().name
-    found = sources.dataset or target.dataset
-    if found is None:
-        raise DataError(
-            f"{target.name} does not say which pictures it is for; give --images FOLDER, or --dataset, one "
-            f"of {', '.join(sorted(DATASETS))}"
-        )
-    return found
-
-
 def load_scene(target: Target, sources: Sources) -> Scene:
     """Load the pictures at the size that the network takes.
 
     Raises:
         DataError: pictures that are missing, too few, or of another size.
     """
-    name, (height, width) = dataset_of(target, sources), (target.input.height, target.input.width)
+    name = name_of_pictures(target, sources.dataset, sources.images)
     if sources.images is not None:
         own = load_own(sources.images, target.input, attacker=LEAST_ATTACKER, attacked=LEAST_CERTIFIED)
         told = {"pixels_sha256": own.sha256, "notes": list(own.notes)}
         return Scene(name, own.attacked, own.attacker, own.attacker, told)
-    splits = load_splits(name, sources.data, sources.cache, size=height if height == width else None)
-    found = splits.test.images_NHWC.shape[1:3]
-    if found != (height, width):
-        raise DataError(
-            f"{target.name} takes {height}x{width} pictures, those of {name} are {found[0]}x{found[1]}; give "
-            "a data set of that size"
-        )
+    splits = splits_for(target, name, sources.data, sources.cache)
     return Scene(name, splits.test, splits.auxiliary, splits.train, {"notes": list(splits.notes)})

@@ -27,6 +27,7 @@ from siftfunnel.lab.defences.quantiser import RateQuantiser
 from siftfunnel.lab.defences.siftfunnel_rate import SiftFunnelRate, rate_stage
 from siftfunnel.lab.networks.canonical import Oriented, Standardised
 from siftfunnel.lab.networks.decoder import DecoderSettings, build_decoder, doublings_between
+from siftfunnel.lab.networks.reversal import ReversedGradient
 from siftfunnel.lab.networks.split import SplitNetwork
 from siftfunnel.shared.manifest import EdgeStage
 
@@ -62,19 +63,6 @@ class NoisyQuantiser(RateQuantiser):
         return super().forward(self.noise(z_NCHW))
 
 
-class _Turned(torch.autograd.Function):
-    """The identity, whose gradient comes back times minus ``weight``."""
-
-    @staticmethod
-    def forward(ctx: Any, z: Tensor, weight: float) -> Tensor:
-        ctx.weight = weight
-        return z.view_as(z)
-
-    @staticmethod
-    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None]:
-        return -ctx.weight * gradient, None
-
-
 def turned(z: Tensor, weight: float) -> Tensor:
     """``z``, so that whoever lowers a loss of it raises ``weight`` times that loss before it.
 
@@ -84,7 +72,7 @@ def turned(z: Tensor, weight: float) -> Tensor:
         >>> z.grad.tolist()
         [-0.5]
     """
-    made: Tensor = _Turned.apply(z, weight)  # type: ignore[no-untyped-call]
+    made: Tensor = ReversedGradient.apply(z, weight)  # type: ignore[no-untyped-call]
     return made
 
 
