@@ -68,7 +68,7 @@ def columns_of(attacks: Mapping[str, Entry], frames: int = 16) -> dict[str, dict
 
 
 def _column(attacks: Mapping[str, Entry]) -> dict[str, Any]:
-    best = max(attacks, key=lambda key: mean_psnr(attacks[key]))
+    best = by_strength(attacks)[0]
     telling = max(attacks, key=lambda key: (identified(attacks[key]), mean_psnr(attacks[key])))
     psnr = attacks[best]["scores"]["standard"]["psnr_db"]
     return {
