@@ -78,7 +78,7 @@ class ConnectionTap:
         self._calls = CallTable(limits)
         self._tls: TlsProgress | None = None
         self._handshake_bytes: int | None = None
-        self._accounted_bytes = 0
+        self._accounted: dict[Direction, int] = {"up": 0, "down": 0}
         self._time_s = 0.0
         self._fault = ""
         self.sense = 0
@@ -228,6 +228,7 @@ class ConnectionTap:
             self.sense += 1
             if self._handshake_bytes is None:
                 self._handshake_bytes = message.start.own + message.start.elsewhere
+                self._accounted = {direction: message.start.own, other_way(direction): message.start.elsewhere}
             wire_bytes = self._newly_passed(direction, message.end)
         return Overheard(
             connection=self.connection,
@@ -244,11 +245,15 @@ class ConnectionTap:
             traffic=self._traffic(direction, message.end),
         )
 
-    def _newly_passed(self, direction: Direction, position: int) -> int:
-        """Bytes both ways, without the handshake, that no earlier frame or reply was charged for."""
-        now = self._traffic(direction, position).wire_bytes
-        new, self._accounted_bytes = now - self._accounted_bytes, max(now, self._accounted_bytes)
-        return max(0, new)
+    def _newly_passed(self, direction: Direction, end: int) -> int:
+        """Bytes of this direction that no earlier message was charged for.
+
+        Each way counts by itself: a reply that is overheard while the next frame is half through must not be
+        charged for that frame, which may be another bundle's.
+        """
+        new = max(0, end - self._accounted[direction])
+        self._accounted[direction] += new
+        return new
 
     def _skipped_message(self, skipped: MessageSkipped) -> Dropped:
         return self._dropped(1, "messages", skipped.why)

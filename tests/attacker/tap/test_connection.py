@@ -49,10 +49,22 @@ def test_wire_bytes_add_up_to_the_traffic_without_the_handshake(transcript: Tran
     up_bytes = sum(len(data) for direction, data in transcript if direction == "up")
     down_bytes = sum(len(data) for direction, data in transcript if direction == "down")
     assert (closed.traffic.up_bytes, closed.traffic.down_bytes) == (up_bytes, down_bytes)
-    last = messages(events)[-1]
-    assert sum(event.wire_bytes for event in messages(events)) == last.traffic.wire_bytes
-    behind_the_last_reply = closed.traffic.total_bytes - last.traffic.total_bytes
-    assert last.traffic.wire_bytes == closed.traffic.wire_bytes - behind_the_last_reply
+    last_frame, last_reply = messages(events, "frame")[-1], messages(events, "reply")[-1]
+    behind = up_bytes - last_frame.traffic.up_bytes + down_bytes - last_reply.traffic.down_bytes
+    assert sum(event.wire_bytes for event in messages(events)) == closed.traffic.wire_bytes - behind
+
+
+def test_a_reply_is_not_charged_for_the_half_of_a_frame_that_is_under_way(transcript: Transcript) -> None:
+    tap = ConnectionTap("c")
+    whole, halved = overhear(transcript), []
+    second, third = (where_frame_passes(transcript, number) for number in (1, 2))
+    between, data = transcript[second + 1 : third], transcript[third][1]
+    moved = [*transcript[: second + 1], ("up", data[:-100]), *between, ("up", data[-100:])]
+    for direction, piece in [*moved, *transcript[third + 1 :]]:
+        halved += tap.receive(direction, piece, 0.0)
+    costs = [[event.wire_bytes for event in messages(events, "reply")] for events in (whole, halved)]
+    assert "down" in [direction for direction, _ in between] and len(data) > 1000
+    assert costs[0] == costs[1]
 
 
 def test_the_handshake_ends_where_the_first_frame_begins(transcript: Transcript) -> None:
