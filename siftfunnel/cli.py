@@ -5,6 +5,7 @@ the output went away.
 """
 
 import argparse
+import os
 import signal
 import sys
 from collections.abc import Callable, Sequence
@@ -12,6 +13,7 @@ from typing import NoReturn, cast
 
 from siftfunnel import __version__
 from siftfunnel.commands import COMMANDS, Command
+from siftfunnel.configuration import VARIABLE, Configuration, with_configuration
 from siftfunnel.shared.console import on_console
 from siftfunnel.shared.extras import EXTRA_OF, how_to_install
 from siftfunnel.shared.showing import without_credentials
@@ -19,6 +21,7 @@ from siftfunnel.shared.showing import without_credentials
 _BAD_INPUT = (ValueError, FileNotFoundError, FileExistsError, NotADirectoryError, IsADirectoryError)
 _RUNTIME_FAILURE = (OSError, RuntimeError)
 _INTERRUPTED = 128 + signal.SIGINT
+WRONG_INPUT = 2
 
 
 class _Parser(argparse.ArgumentParser):
@@ -47,8 +50,13 @@ def _run(arguments: list[str]) -> int:
     asks_for_help = not {"-h", "--help"}.isdisjoint(arguments)
     if command is not None and not asks_for_help and (missing := command.missing()):
         return _fail(command.name, _missing_message(missing[0], command.extra), 1)
+    added: list[str] = []
     try:
         parser = build_parser(command)
+        if not asks_for_help and command is not None and command.name != "config":
+            arguments, added = with_configuration(parser, arguments, Configuration.found(os.environ))
+            # what we start is told all it needs by its command line
+            os.environ[VARIABLE] = ""
         args = parser.parse_args(arguments)
         run = cast(Callable[[argparse.Namespace], int] | None, getattr(args, "run", None))
         if run is None:
@@ -57,6 +65,10 @@ def _run(arguments: list[str]) -> int:
         return run(args)
     except KeyboardInterrupt:
         return _INTERRUPTED
+    except SystemExit as ended:
+        if ended.code == WRONG_INPUT and added:
+            print(_also_from(added), file=sys.stderr)
+        raise
     except BrokenPipeError:
         raise
     except ModuleNotFoundError as error:
@@ -67,7 +79,9 @@ def _run(arguments: list[str]) -> int:
     except Exception as error:
         if "--traceback" in arguments or not _is_expected(error):
             raise
-        return _fail(command.name if command else "", _message_of(error), exit_code_of(error))
+        code = exit_code_of(error)
+        also = f"\n{_also_from(added)}" if added and code == WRONG_INPUT else ""
+        return _fail(command.name if command else "", _message_of(error) + also, code)
 
 
 def build_parser(command: Command | None = None) -> argparse.ArgumentParser:
@@ -75,7 +89,8 @@ def build_parser(command: Command | None = None) -> argparse.ArgumentParser:
     parser = _Parser(
         prog="siftfunnel",
         description="Split inference that runs: an edge half, a cloud half, and an attacker on the wire.",
-        epilog="`siftfunnel COMMAND --help` explains a command.",
+        epilog="`siftfunnel COMMAND --help` explains a command. Every flag may stand in siftfunnel.toml or "
+        "in the environment as well: `siftfunnel config show COMMAND`.",
     )
     parser.add_argument("--version", action="version", version=f"siftfunnel {__version__}")
     parser.add_argument(
@@ -92,7 +107,7 @@ def build_parser(command: Command | None = None) -> argparse.ArgumentParser:
 
 def exit_code_of(error: BaseException) -> int:
     """2 when the caller can mend it by other input, 1 when the run failed."""
-    return 2 if isinstance(error, _BAD_INPUT) else 1
+    return WRONG_INPUT if isinstance(error, _BAD_INPUT) else 1
 
 
 def _command_in(arguments: Sequence[str]) -> Command | None:
@@ -123,6 +138,10 @@ def _message_of(error: Exception) -> str:
         where = f": {error.filename}" if error.filename is not None else ""
         return f"{error.strerror}{where}"
     return str(error).strip() or type(error).__name__
+
+
+def _also_from(added: Sequence[str]) -> str:
+    return f"(not typed: {', '.join(added)})"
 
 
 def _fail(command: str, message: str, code: int) -> int:

@@ -135,6 +135,13 @@ COMMANDS: tuple[Command, ...] = (
         ("siftfunnel.shared", "numpy", "PIL"),
     ),
     Command(
+        "config",
+        "show what siftfunnel.toml and the environment set, and all that they could",
+        "siftfunnel.config_cli",
+        "edge",
+        ("siftfunnel.shared",),
+    ),
+    Command(
         "certs",
         "make local certificates for TLS and mutual TLS",
         "siftfunnel.certs_cli",
