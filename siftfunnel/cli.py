@@ -22,6 +22,7 @@ _BAD_INPUT = (ValueError, FileNotFoundError, FileExistsError, NotADirectoryError
 _RUNTIME_FAILURE = (OSError, RuntimeError)
 _INTERRUPTED = 128 + signal.SIGINT
 WRONG_INPUT = 2
+_READ_SETTINGS_THEMSELVES = ("config", "doctor")
 
 
 class _Parser(argparse.ArgumentParser):
@@ -53,7 +54,7 @@ def _run(arguments: list[str]) -> int:
     added: list[str] = []
     try:
         parser = build_parser(command)
-        if not asks_for_help and command is not None and command.name != "config":
+        if not asks_for_help and command is not None and command.name not in _READ_SETTINGS_THEMSELVES:
             arguments, added = with_configuration(parser, arguments, Configuration.found(os.environ))
             # what we start is told all it needs by its command line
             os.environ[VARIABLE] = ""

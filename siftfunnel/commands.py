@@ -142,6 +142,13 @@ COMMANDS: tuple[Command, ...] = (
         ("siftfunnel.shared",),
     ),
     Command(
+        "doctor",
+        "look at this machine, its packages, bundles and settings, and say what to mend",
+        "siftfunnel.doctor_cli",
+        "edge",
+        ("siftfunnel.shared",),
+    ),
+    Command(
         "certs",
         "make local certificates for TLS and mutual TLS",
         "siftfunnel.certs_cli",
