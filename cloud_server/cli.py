@@ -189,6 +189,7 @@ def run(args: argparse.Namespace) -> int:
 async def _serve(config: CloudConfig) -> int:
     from siftfunnel.cloud_server.process import StopSignals, settle_memory
     from siftfunnel.cloud_server.server import serve
+    from siftfunnel.cloud_server.supervisor import Supervisor
 
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
@@ -202,7 +203,7 @@ async def _serve(config: CloudConfig) -> int:
         announce(server)
 
     signals.install()
-    in_time = await serve(config, stop, on_ready)
+    in_time = await serve(config, stop, on_ready, supervisor=Supervisor(os.environ))
     signals.finish()
     if not in_time:
         # A model that still runs in its thread would crash an orderly exit.

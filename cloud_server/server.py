@@ -24,6 +24,7 @@ from siftfunnel.cloud_server.ports import ListenError, listening_sockets
 from siftfunnel.cloud_server.process import allow_open_files
 from siftfunnel.cloud_server.recorder import FlowRecorder
 from siftfunnel.cloud_server.service import SERVICE, SplitInferenceService
+from siftfunnel.cloud_server.supervisor import UNSUPERVISED, Supervisor
 from siftfunnel.cloud_server.ticket import Owner
 from siftfunnel.shared.ports import Endpoint
 
@@ -61,6 +62,7 @@ class CloudServer:
     Args:
         config: everything it is told.
         open_bundles: opens what it serves; a bench serves the same bundles to clients that send pictures.
+        supervisor: is told how the server is.
 
     Example:
         ```
@@ -69,13 +71,19 @@ class CloudServer:
         ```
     """
 
-    def __init__(self, config: CloudConfig, open_bundles: Opener = open_catalogue) -> None:
+    def __init__(
+        self,
+        config: CloudConfig,
+        open_bundles: Opener = open_catalogue,
+        supervisor: Supervisor = UNSUPERVISED,
+    ) -> None:
         self._config = config
         self._open_bundles = open_bundles
         self.metrics = Metrics()
         self._draining = False
         self._trouble: str | None = None
         self._beat_s = time.monotonic()
+        self._supervisor = supervisor
 
     async def __aenter__(self) -> "CloudServer":
         await self.start()
@@ -127,6 +135,7 @@ class CloudServer:
         self._say_serving(True)
         for served in self._catalogue:
             _log.info("serving %s, digest %s", served.label, served.bundle.digest)
+        self._supervisor.ready(f"serving {', '.join(served.label for served in self._catalogue)}")
 
     @property
     def catalogue(self) -> Catalogue:
@@ -144,6 +153,7 @@ class CloudServer:
             Whether every frame taken was answered in time.
         """
         self._draining = True
+        self._supervisor.stopping()
         self._say_serving(False)
         self._service.drain()
         await self._calls_end(self._config.drain_s)
@@ -194,6 +204,8 @@ class CloudServer:
         while True:
             self._beat_s = time.monotonic()
             self._watch_workers()
+            if self._trouble is None:
+                self._supervisor.alive()
             await asyncio.sleep(_HEARTBEAT_S)
 
     def _watch_workers(self) -> None:
@@ -208,6 +220,7 @@ class CloudServer:
             _log.warning("serving again")
         else:
             _log.error("not serving: %s", trouble)
+        self._supervisor.status("serving again" if trouble is None else f"not serving: {trouble}")
 
     def _say_serving(self, serving: bool) -> None:
         self._health.set_serving(serving)
@@ -296,6 +309,7 @@ async def serve(
     stop: asyncio.Event,
     on_ready: Callable[[CloudServer], None],
     open_bundles: Opener = open_catalogue,
+    supervisor: Supervisor = UNSUPERVISED,
 ) -> bool:
     """Serve until told to stop, then drain.
 
@@ -304,11 +318,12 @@ async def serve(
         stop: set it to stop.
         on_ready: called once, when requests are answered.
         open_bundles: see `CloudServer`.
+        supervisor: likewise.
 
     Returns:
         Whether every frame taken was answered within the configured time.
     """
-    server = CloudServer(config, open_bundles)
+    server = CloudServer(config, open_bundles, supervisor)
     await server.start()
     on_ready(server)
     await stop.wait()

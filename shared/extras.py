@@ -22,6 +22,7 @@ EXTRA_OF = {
     "pydantic": "bench",
     "rich": "demo",
     "safetensors": "lab",
+    "shtab": "completion",
     "skimage": "attacker",
     "starlette": "cloud",
     "torch": "lab",

@@ -53,7 +53,7 @@ def _run(arguments: list[str]) -> int:
         return _fail(command.name, _missing_message(missing[0], command.extra), 1)
     added: list[str] = []
     try:
-        parser = build_parser(command)
+        parser = build_parser(*filter(None, [command]))
         if not asks_for_help and command is not None and command.name not in _READ_SETTINGS_THEMSELVES:
             arguments, added = with_configuration(parser, arguments, Configuration.found(os.environ))
             # what we start is told all it needs by its command line
@@ -85,8 +85,8 @@ def _run(arguments: list[str]) -> int:
         return _fail(command.name if command else "", _message_of(error) + also, code)
 
 
-def build_parser(command: Command | None = None) -> argparse.ArgumentParser:
-    """Build the top-level parser with only ``command`` imported; the others are rows of the help text."""
+def build_parser(*commands: Command) -> argparse.ArgumentParser:
+    """Build the top-level parser with only these commands imported; the others are rows of the help text."""
     parser = _Parser(
         prog="siftfunnel",
         description="Split inference that runs: an edge half, a cloud half, and an attacker on the wire.",
@@ -99,7 +99,7 @@ def build_parser(command: Command | None = None) -> argparse.ArgumentParser:
     )
     subparsers = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
     for row in COMMANDS:
-        if row is command:
+        if row in commands:
             row.add_parser(subparsers)
         else:
             subparsers.add_parser(row.name, help=_summary(row), add_help=False)

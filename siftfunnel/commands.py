@@ -149,6 +149,13 @@ COMMANDS: tuple[Command, ...] = (
         ("siftfunnel.shared",),
     ),
     Command(
+        "completion",
+        "print a script with which a shell completes commands, flags and files",
+        "siftfunnel.completion_cli",
+        "completion",
+        ("shtab",),
+    ),
+    Command(
         "certs",
         "make local certificates for TLS and mutual TLS",
         "siftfunnel.certs_cli",

@@ -43,7 +43,7 @@ def test_help_lists_every_command(capsys: pytest.CaptureFixture[str]) -> None:
         cli.main(["--help"])
     assert ended.value.code == 0
     text = capsys.readouterr().out
-    assert all(f"\n    {row.name} " in text for row in COMMANDS)
+    assert {row.name for row in COMMANDS} <= set(text.split())
 
 
 @pytest.mark.parametrize("name", [row.name for row in COMMANDS])
@@ -71,7 +71,7 @@ def test_whoever_names_no_command_gets_those_there_are(
     with pytest.raises(SystemExit):
         cli.main(arguments)
     told = capsys.readouterr().err
-    assert all(f"\n    {name} " in told for name in listed)
+    assert set(listed) <= set(told.split())
 
 
 @pytest.mark.parametrize(
