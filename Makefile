@@ -23,7 +23,7 @@ PYTHON ?= $(eval PYTHON := $(shell for python in python3.11 python3.12 python3.1
 # one process to a core; the tests of a file stay together, since they share what is dear to make
 PYTEST = $(BIN)/python -m pytest -n auto --maxprocesses 8 --dist loadfile
 
-.PHONY: help demo test test-slow docker-test check format stubs faces page-picture readme-table lab-tables bench-tables install-demo install-dev clean
+.PHONY: help demo test test-slow docker-test check format stubs faces page-picture readme-table lab-tables bench-tables site install-demo install-dev clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -70,6 +70,9 @@ lab-tables: $(VENV)/dev.stamp ## write docs/tables and docs/findings.md from lab
 bench-tables: $(VENV)/dev.stamp ## write docs/tables/bench and docs/bench.md from bench/results and lab/results
 	$(BIN)/siftfunnel bench tables --out docs/tables/bench
 	$(BIN)/python docs/make_prose.py bench
+
+site: $(VENV)/dev.stamp ## build the documentation site in build/site; warnings are errors
+	NO_MKDOCS_2_WARNING=1 $(BIN)/python docs/make_site.py
 
 install-demo: $(VENV)/demo.stamp ## only install what the demo needs
 

@@ -52,7 +52,11 @@ class SplitClient:
         tls: certificate files, True for the authorities that ship with grpc, None for plain text.
         tls_name: the name in the server's certificate where it is not the host's.
         settings: everything else; keyword arguments below replace single values of it.
-        top_k, outputs, budget_ms, first_sequence, threads: see `ClientSettings`.
+        top_k: see `ClientSettings`, like the next four.
+        outputs: likewise.
+        budget_ms: likewise.
+        first_sequence: likewise.
+        threads: likewise.
         connect_timeout_s: time without a server after which calls give up; what may pass by itself, such as a
             clock that is not set or certificates that are being renewed, is told and waited for as long.
         bundles: folders in which a bundle's name is looked up besides the shipped ones.

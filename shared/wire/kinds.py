@@ -2,29 +2,29 @@
 
 A payload ends in its checksum. Those of "lattice" and "signed" have it inside; of "packed" each part has one.
 
-"float"    parameters {"dtype": "float32" | "float16"}
-           the values, little endian; float16 saturates at +-65504
-"affine"   parameters {"step": number, "zero_level": 0..255}
-           one byte per value: its level under one step for the whole tensor
-"table"    parameters {"levels": L, "precision_bits": 14, "steps": base64 float32[C],
-           "zero_levels": base64 uint8[C], "counts": base64 uint16[C][L]}, little endian
-           levels under one step per channel, entropy coded with the channel's table
-"lattice"  parameters {"levels": L, "precision_bits": 14, "steps": base64 float32[C], "tables": T,
-           "bounds": integers[B], "places": P, "flags": base64 uint8[C],
-           "choices": base64 uint8[C][3][P][B + 1], "counts": base64 uint16[T][L],
-           "most_bytes": integer, "mean_bytes": number}, little endian
-           levels from zero under one step per channel, entropy coded with tables chosen by context
-           (`siftfunnel.shared.wire.lattice`); without "bounds" and "places" they are its `FIRST`
-"signed"   parameters {"levels": L, "precision_bits": 16, "step": number, "tables": T, "bounds": integers[B],
-           "activities": integers[3][A - 1], "flags": base64 uint8[C], "kinds": base64 uint8[C],
-           "choices": base64 uint8[K][A][B + 2], "counts": base64 uint16[T][L], "mask_tables": S,
-           "mask_choices": base64 uint8[K][2][A], "mask_counts": base64 uint16[S][256],
-           "most_bytes": integer, "mean_bytes": number}, little endian
-           signed levels under one step for all channels, entropy coded with tables chosen by context
-           (`siftfunnel.shared.wire.signed`)
-"packed"   parameters {"parts": [{"kind": ..., "parameters": {...}}, one for each tensor]}
-           for each tensor the length of its payload, 4 bytes, little endian, and the payload, sealed with its
-           place
+    "float"    parameters {"dtype": "float32" | "float16"}
+               the values, little endian; float16 saturates at +-65504
+    "affine"   parameters {"step": number, "zero_level": 0..255}
+               one byte per value: its level under one step for the whole tensor
+    "table"    parameters {"levels": L, "precision_bits": 14, "steps": base64 float32[C],
+               "zero_levels": base64 uint8[C], "counts": base64 uint16[C][L]}, little endian
+               levels under one step per channel, entropy coded with the channel's table
+    "lattice"  parameters {"levels": L, "precision_bits": 14, "steps": base64 float32[C], "tables": T,
+               "bounds": integers[B], "places": P, "flags": base64 uint8[C],
+               "choices": base64 uint8[C][3][P][B + 1], "counts": base64 uint16[T][L],
+               "most_bytes": integer, "mean_bytes": number}, little endian
+               levels from zero under one step per channel, entropy coded with tables chosen by context
+               (`siftfunnel.shared.wire.lattice`); without "bounds" and "places" they are its `FIRST`
+    "signed"   parameters {"levels": L, "precision_bits": 16, "step": number, "tables": T,
+               "bounds": integers[B], "activities": integers[3][A - 1], "flags": base64 uint8[C],
+               "kinds": base64 uint8[C], "choices": base64 uint8[K][A][B + 2], "counts": base64 uint16[T][L],
+               "mask_tables": S, "mask_choices": base64 uint8[K][2][A], "mask_counts": base64 uint16[S][256],
+               "most_bytes": integer, "mean_bytes": number}, little endian
+               signed levels under one step for all channels, entropy coded with tables chosen by context
+               (`siftfunnel.shared.wire.signed`)
+    "packed"   parameters {"parts": [{"kind": ..., "parameters": {...}}, one for each tensor]}
+               for each tensor the length of its payload, 4 bytes, little endian, and the payload,
+               sealed with its place
 """
 
 import base64
