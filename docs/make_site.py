@@ -99,8 +99,8 @@ def settings(entries: list[dict[str, str]], names: list[str]) -> Path:
     text = (ROOT / "docs" / "mkdocs.yml").read_text()
     config = yaml.safe_load(text)
     for section in config["nav"]:
-        for parts in section.values() if isinstance(section, dict) else ():
-            for part in parts:
+        for parts in section.values():
+            for part in parts if isinstance(parts, list) else ():
                 if part.get("Python") == "reference/":
                     part["Python"] = entries
                 if part.get("Tables") == "docs/tables/":
@@ -116,9 +116,8 @@ def main() -> int:
     files = tracked()
     stage(names := pages(files))
     made = settings(reference(files), names)
-    built = subprocess.run(
-        [sys.executable, "-m", "mkdocs", "build", "--strict", "--clean", "-f", str(made)], check=False
-    )
+    build = python_module("mkdocs", "build", "--strict", "--clean", "-f", str(made))
+    built = subprocess.run(build, check=False)
     if built.returncode == 0:
         board = python_module(
             "siftfunnel", "lab", "board", "page", "--out", str(SITE / "board" / "board.html")
