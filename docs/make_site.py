@@ -19,7 +19,7 @@ import yaml
 from siftfunnel.shared.children import python_module
 
 ROOT = Path(__file__).resolve().parents[1]
-PAGES, SITE = ROOT / "build" / "pages", ROOT / "build" / "site"
+PAGES = ROOT / "build" / "pages"
 NOT_PAGES = ("tests/", "bench/pages/", "lab/reports/templates/")
 REFERENCE: dict[str, str | tuple[str, ...]] = {
     "edge_client": "edge_client/",
@@ -115,15 +115,14 @@ def main() -> int:
     shutil.rmtree(PAGES, ignore_errors=True)
     files = tracked()
     stage(names := pages(files))
+    board = python_module("siftfunnel", "lab", "board", "page", "--out", str(PAGES / "board" / "board.html"))
+    subprocess.run(board, check=True, cwd=ROOT)
     made = settings(reference(files), names)
-    build = python_module("mkdocs", "build", "--strict", "--clean", "-f", str(made))
-    built = subprocess.run(build, check=False)
+    built = subprocess.run(
+        python_module("mkdocs", "build", "--strict", "--clean", "-f", str(made)), check=False
+    )
     if built.returncode == 0:
-        board = python_module(
-            "siftfunnel", "lab", "board", "page", "--out", str(SITE / "board" / "board.html")
-        )
-        subprocess.run(board, check=True, cwd=ROOT)
-        print(f"{SITE / 'index.html'}")
+        print(ROOT / "build" / "site" / "index.html")
     return built.returncode
 
 
