@@ -57,10 +57,10 @@ stubs: $(VENV)/dev.stamp ## generate shared/rpc from proto/ again
 faces: $(VENV)/demo.stamp ## draw the demo's labelled faces again (same seed, same pictures)
 	$(BIN)/siftfunnel faces --out siftfunnel/assets/images/drawnfaces $(ARGS)
 
-page-picture: $(VENV)/dev.stamp ## photograph the attacker's page for the README (needs Chromium)
+page-picture: $(VENV)/dev.stamp ## photograph the attacker's page for README.md (needs Chromium)
 	$(BIN)/python docs/pictures/make_page.py $(ARGS)
 
-readme-table: $(VENV)/demo.stamp ## write the table of shipped bundles into the README
+readme-table: $(VENV)/demo.stamp ## write the tables of README.md and docs/split.md
 	$(BIN)/python docs/make_table.py
 
 lab-tables: $(VENV)/dev.stamp ## write docs/tables and docs/findings.md from lab/results

@@ -1,4 +1,4 @@
-"""Writes the README's tables: of shipped bundles, and of the front of somebody's own network.
+"""Writes two tables: of shipped bundles into README.md, of somebody's own network into docs/split.md.
 
 python docs/make_table.py        (or: make readme-table)
 """
@@ -12,11 +12,11 @@ from siftfunnel.lab.reports.own_front import best_points
 from siftfunnel.shared.children import python_module
 
 ROOT = Path(__file__).resolve().parents[1]
-README, FRONT = ROOT / "README.md", ROOT / "lab/results/own/front.json"
+README, SPLIT, FRONT = ROOT / "README.md", ROOT / "docs/split.md", ROOT / "lab/results/own/front.json"
 
 
-def with_table(readme: str, mark: str, table: str) -> str:
-    """The README with another table between its marks.
+def write_table(page: Path, mark: str, table: str) -> None:
+    """Put another table between a page's marks.
 
     Raises:
         SystemExit: the marks are not there.
@@ -24,9 +24,10 @@ def with_table(readme: str, mark: str, table: str) -> str:
     place = re.compile(
         rf"(?<=^<!-- {mark}: )(?P<about>.*?) -->\n.*?(?=^<!-- /{mark} -->$)", re.MULTILINE | re.DOTALL
     )
-    if not place.search(readme):
-        raise SystemExit(f"{README}: no `<!-- {mark}: ... -->` and `<!-- /{mark} -->` to write between")
-    return place.sub(lambda found: f"{found['about']} -->\n{table}", readme)
+    text = page.read_text(encoding="utf-8")
+    if not place.search(text):
+        raise SystemExit(f"{page}: no `<!-- {mark}: ... -->` and `<!-- /{mark} -->` to write between")
+    page.write_text(place.sub(lambda found: f"{found['about']} -->\n{table}", text), encoding="utf-8")
 
 
 def main() -> None:
@@ -34,8 +35,8 @@ def main() -> None:
     command = python_module("siftfunnel", "bundle", "list", "--markdown")
     table = subprocess.run(command, capture_output=True, text=True, check=True).stdout
     front = best_points(json.loads(FRONT.read_text(encoding="utf-8")))
-    readme = with_table(README.read_text(encoding="utf-8"), "bundles", table)
-    README.write_text(with_table(readme, "own-front", front), encoding="utf-8")
+    write_table(README, "bundles", table)
+    write_table(SPLIT, "own-front", front)
     print(table, front, sep="\n", end="")
 
 

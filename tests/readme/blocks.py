@@ -1,4 +1,4 @@
-"""The code blocks of README.md. Each names the story it belongs to in a comment that readers do not see:
+"""The code blocks of pages. Each names the story it belongs to in a comment that readers do not see:
 
 <!-- test: service, in the background -->
 ```sh
@@ -12,6 +12,14 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
 README = ROOT / "README.md"
+PAGES = (
+    README,
+    *(
+        ROOT / "docs" / f"{name}.md"
+        for name in ("split", "demo", "parts", "deciding", "operating", "containers")
+    ),
+)
+"""Pages whose stories are executed by `test_readme.py`, in order; the long guides have tests of their own."""
 
 _FENCE = re.compile(
     r"(?:^<!-- test: (?P<story>\w+)(?P<background>, in the background)? -->\n)?"
@@ -55,5 +63,5 @@ def blocks(markdown: str) -> list[Block]:
 
 
 def story(name: str) -> list[Block]:
-    """The README's blocks of one story, in order."""
-    return [block for block in blocks(README.read_text(encoding="utf-8")) if block.story == name]
+    """The pages' blocks of one story, in order."""
+    return [block for page in PAGES for block in blocks(page.read_text("utf-8")) if block.story == name]

@@ -1,7 +1,8 @@
-"""Everything README.md shows is executed, here or by .ci/run, and every file and figure it names is there."""
+"""Everything that README.md and the short pages show is executed, and every file and figure is there."""
 
 import json
 import re
+import tomllib
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -11,11 +12,11 @@ from siftfunnel.lab.reports.own_front import best_points
 from siftfunnel.shared.bundle import Bundle
 from siftfunnel.shipped import Library
 from tests.conftest import run_siftfunnel
-from tests.readme.blocks import README, ROOT, blocks, story
+from tests.readme.blocks import PAGES, README, ROOT, blocks, story
 from tests.readme.scratch import PICTURES, Scratch
 
 BY_CI, BY_THE_CONTAINER_TEST = "ci", "docker"
-QUICK, LONG = ("service", "tls", "bundles"), ("pictures", "lab", "network")
+QUICK, LONG = ("service", "tls", "bundles", "doctor", "settings"), ("pictures", "lab", "network")
 TIMEOUT_S = 1200
 
 
@@ -26,8 +27,8 @@ def scratch(tmp_path: Path) -> Iterator[Scratch]:
     place.close()
 
 
-def text() -> str:
-    return README.read_text(encoding="utf-8")
+def text(*pages: Path) -> str:
+    return "\n".join(page.read_text(encoding="utf-8") for page in pages or PAGES)
 
 
 def test_every_block_belongs_to_a_story_that_somebody_executes() -> None:
@@ -109,6 +110,15 @@ def check_bundles(printed: str, folder: Path) -> None:
     assert re.search(r"^ok +drawnfaces-siftfunnel", printed, re.MULTILINE)
 
 
+def check_doctor(printed: str, folder: Path) -> None:
+    assert "drawnfaces-siftfunnel" in printed
+
+
+def check_settings(printed: str, folder: Path) -> None:
+    assert set(tomllib.loads(printed)["cloud"]) == {"max-batch"}
+    assert tomllib.loads((folder / "siftfunnel.toml").read_text()) == {"cloud": {}}
+
+
 def check_lab(printed: str, folder: Path) -> None:
     assert "cifar10_siftfunnel" in printed
     assert (folder / "bundles/funnel/manifest.json").is_file()
@@ -124,6 +134,8 @@ CHECKS: dict[str, Callable[[str, Path], None]] = {
     "tls": check_tls,
     "bundles": check_bundles,
     "lab": check_lab,
+    "doctor": check_doctor,
+    "settings": check_settings,
     "network": check_network,
 }
 
@@ -152,8 +164,9 @@ def test_the_figures_of_the_table_were_measured_on_test_pictures() -> None:
     assert measured_on == dict.fromkeys(measured_on, "test")
 
 
-def test_every_file_that_the_readme_links_to_is_there() -> None:
-    links = re.findall(r"\]\(([^)\s]+)\)", text())
-    files = [link for link in links if "://" not in link]
-    assert "docs/pictures/page.png" in files
-    assert [link for link in files if not (ROOT / link).is_file()] == []
+def test_every_file_that_a_page_links_to_is_there() -> None:
+    for page in PAGES:
+        links = re.findall(r"\]\(([^)\s]+)\)", text(page))
+        files = [link for link in links if "://" not in link]
+        assert page != README or "docs/pictures/page.png" in files
+        assert [link for link in files if not (page.parent / link.partition("#")[0]).is_file()] == []
