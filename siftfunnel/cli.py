@@ -5,6 +5,7 @@ the output went away.
 """
 
 import argparse
+import contextlib
 import os
 import signal
 import sys
@@ -104,6 +105,17 @@ def build_parser(*commands: Command) -> argparse.ArgumentParser:
         else:
             subparsers.add_parser(row.name, help=_summary(row), add_help=False)
     return parser
+
+
+def usable_commands() -> list[Command]:
+    """The commands whose parsers can be built with what is installed here."""
+    usable = []
+    for row in COMMANDS:
+        with contextlib.suppress(ModuleNotFoundError):
+            if not row.missing():
+                build_parser(row)
+                usable.append(row)
+    return usable
 
 
 def exit_code_of(error: BaseException) -> int:

@@ -23,11 +23,10 @@ def run(args: argparse.Namespace) -> int:
     """Print the script for every command that is installed here."""
     import shtab
 
-    from siftfunnel.cli import build_parser
-    from siftfunnel.commands import COMMANDS
+    from siftfunnel.cli import build_parser, usable_commands
     from siftfunnel.configuration import leaves
 
-    parser = build_parser(*(row for row in COMMANDS if not row.missing()))
+    parser = build_parser(*usable_commands())
     for _, leaf in leaves(parser):
         for action in leaf._actions:
             if action.type is Path and action.choices is None:

@@ -4,7 +4,6 @@ import argparse
 import os
 from typing import Any
 
-from siftfunnel.commands import COMMANDS
 from siftfunnel.configuration import VARIABLE, Configuration, ConfigurationError, leaves, shown
 
 _ABOUT = f"""\
@@ -33,12 +32,12 @@ def run(args: argparse.Namespace) -> int:
     Raises:
         ConfigurationError: there is no such command, or the file says what no flag of it does.
     """
-    from siftfunnel.cli import build_parser
+    from siftfunnel.cli import build_parser, usable_commands
 
     configuration, wanted = Configuration.found(os.environ), tuple(args.command)
     tables = []
-    for row in COMMANDS:
-        if row.missing() or row.name == "config" or wanted[:1] not in ((), (row.name,)):
+    for row in usable_commands():
+        if row.name == "config" or wanted[:1] not in ((), (row.name,)):
             continue
         for command, parser in leaves(build_parser(row)):
             if command[:1] == (row.name,) and command[: len(wanted)] == wanted:
