@@ -10,7 +10,7 @@ import numpy as np
 
 from siftfunnel.cloud_server.answers import Reading
 from siftfunnel.cloud_server.config import CloudConfig, default_workers
-from siftfunnel.cloud_server.engine import open_engine, warm_up
+from siftfunnel.cloud_server.engine import LOCAL_ENGINES, batch_invariant, open_engine, warm_up
 from siftfunnel.cloud_server.lane import Lane
 from siftfunnel.cloud_server.metrics import BundleMetrics, Metrics
 from siftfunnel.cloud_server.ticket import Owner
@@ -39,6 +39,7 @@ class ServedBundle:
         codecs: in wire order.
         lane: takes its frames.
         metrics: its instruments.
+        batch_invariant: whether answers are known to be the same, to the last bit, at any load.
     """
 
     bundle: Bundle
@@ -46,6 +47,7 @@ class ServedBundle:
     codecs: tuple[SealedCodec, ...]
     lane: Lane
     metrics: BundleMetrics
+    batch_invariant: bool = False
 
     def describe(self, default: bool) -> pb.BundleDescription:
         """As `Describe` tells it."""
@@ -70,6 +72,7 @@ class ServedBundle:
                 )
                 for each in manifest.given
             ],
+            batch_invariant=self.batch_invariant,
         )
 
     def summary(self) -> dict[str, Any]:
@@ -91,6 +94,7 @@ class ServedBundle:
                 for codec in self.codecs
             ],
             "default_codec": manifest.default_codec,
+            "batch_invariant": self.batch_invariant,
             "queued_frames": len(self.lane),
         }
 
@@ -181,4 +185,6 @@ def _open(
     workers = config.workers or engine.batches_in_flight or default_workers()
     reading = Reading(manifest.given, config.max_output_bytes)
     lane = Lane(codecs, engine, reading, config.batching, workers, instruments, wake, label)
-    return ServedBundle(bundle, label, codecs, lane, instruments)
+    local = config.engine in LOCAL_ENGINES
+    same = local and batch_invariant(engine, manifest.feature.shape, config.batching.max_batch_size)
+    return ServedBundle(bundle, label, codecs, lane, instruments, same)

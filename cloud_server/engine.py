@@ -200,6 +200,8 @@ ENGINES: Mapping[str, EngineFactory] = {
     "open-inference": _open_inference,
     "ray-serve": _ray_serve,
 }
+LOCAL_ENGINES = frozenset({"onnxruntime", "torch"})
+"""Those whose batches are ours; a model server or a cluster may put others together."""
 
 
 def open_engine(name: str, model_path: Path, manifest: Manifest, options: EngineOptions) -> Engine:
@@ -233,6 +235,9 @@ def when_ready(do: Callable[[], Result], patience_s: float) -> Result:
         time.sleep(_ASK_AGAIN_S)
 
 
+_TRIED_SIZES, _COMPARED = (2, 3, 5, 8), 8
+
+
 def warm_up(
     engine: Engine,
     shape: tuple[int, ...],
@@ -262,6 +267,35 @@ def warm_up(
             raise EngineError(f"the model does not take features of shape {shape}: {error}") from error
         for output, rows in zip(given, outputs, strict=True):
             _require_output(output, rows, batch_size)
+
+
+def batch_invariant(engine: Engine, shape: tuple[int, ...], max_batch_size: int) -> bool:
+    """Whether a frame's outputs are the same to the last bit alone and in batches of some sizes.
+
+    Matrix products of one row and of many may round differently, so not every model is.
+
+    Args:
+        engine: the one to run.
+        shape: of a feature.
+        max_batch_size: frames of a full batch.
+    """
+    sizes = sorted({size for size in (*_TRIED_SIZES, max_batch_size) if 1 < size <= max_batch_size})
+    features = np.random.default_rng(0).standard_normal((max([1, *sizes]), *shape), np.float32)
+    try:
+        alone = [
+            _bits(engine.run(features[one : one + 1]), 0) for one in range(min(len(features), _COMPARED))
+        ]
+        for size in sizes:
+            together = engine.run(features[:size])
+            if any(_bits(together, number) != bits for number, bits in enumerate(alone[:size])):
+                return False
+    except Exception:  # a model is a program, and what it was given is no feature of any picture
+        return False
+    return True
+
+
+def _bits(outputs: Sequence[PerFrame], number: int) -> list[bytes]:
+    return [np.asarray(rows[number]).tobytes() for rows in outputs]
 
 
 def _require_output(output: OutputSpec, rows: PerFrame, batch_size: int) -> None:

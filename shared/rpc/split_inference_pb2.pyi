@@ -131,7 +131,7 @@ class DescribeReply(_message.Message):
     def __init__(self, bundles: _Optional[_Iterable[_Union[BundleDescription, _Mapping]]] = ..., server_version: _Optional[str] = ..., max_message_bytes: _Optional[int] = ..., window: _Optional[int] = ..., max_output_bytes: _Optional[int] = ...) -> None: ...
 
 class BundleDescription(_message.Message):
-    __slots__ = ("name", "digest", "classes", "codecs", "feature_shape", "default", "default_codec", "class_ids", "tensors", "outputs")
+    __slots__ = ("name", "digest", "classes", "codecs", "feature_shape", "default", "default_codec", "class_ids", "tensors", "outputs", "batch_invariant")
     NAME_FIELD_NUMBER: _ClassVar[int]
     DIGEST_FIELD_NUMBER: _ClassVar[int]
     CLASSES_FIELD_NUMBER: _ClassVar[int]
@@ -142,6 +142,7 @@ class BundleDescription(_message.Message):
     CLASS_IDS_FIELD_NUMBER: _ClassVar[int]
     TENSORS_FIELD_NUMBER: _ClassVar[int]
     OUTPUTS_FIELD_NUMBER: _ClassVar[int]
+    BATCH_INVARIANT_FIELD_NUMBER: _ClassVar[int]
     name: str
     digest: str
     classes: _containers.RepeatedScalarFieldContainer[str]
@@ -152,7 +153,8 @@ class BundleDescription(_message.Message):
     class_ids: _containers.RepeatedScalarFieldContainer[str]
     tensors: _containers.RepeatedCompositeFieldContainer[TensorDescription]
     outputs: _containers.RepeatedCompositeFieldContainer[OutputDescription]
-    def __init__(self, name: _Optional[str] = ..., digest: _Optional[str] = ..., classes: _Optional[_Iterable[str]] = ..., codecs: _Optional[_Iterable[str]] = ..., feature_shape: _Optional[_Iterable[int]] = ..., default: _Optional[bool] = ..., default_codec: _Optional[int] = ..., class_ids: _Optional[_Iterable[str]] = ..., tensors: _Optional[_Iterable[_Union[TensorDescription, _Mapping]]] = ..., outputs: _Optional[_Iterable[_Union[OutputDescription, _Mapping]]] = ...) -> None: ...
+    batch_invariant: bool
+    def __init__(self, name: _Optional[str] = ..., digest: _Optional[str] = ..., classes: _Optional[_Iterable[str]] = ..., codecs: _Optional[_Iterable[str]] = ..., feature_shape: _Optional[_Iterable[int]] = ..., default: _Optional[bool] = ..., default_codec: _Optional[int] = ..., class_ids: _Optional[_Iterable[str]] = ..., tensors: _Optional[_Iterable[_Union[TensorDescription, _Mapping]]] = ..., outputs: _Optional[_Iterable[_Union[OutputDescription, _Mapping]]] = ..., batch_invariant: _Optional[bool] = ...) -> None: ...
 
 class TensorDescription(_message.Message):
     __slots__ = ("name", "shape")

@@ -5,17 +5,20 @@ from pathlib import Path
 import numpy as np
 import onnx
 import pytest
+from numpy.typing import NDArray
 
 from siftfunnel.cloud_server.engine import (
     ENGINES,
     EngineError,
     EngineOptions,
     OnnxRuntimeEngine,
+    batch_invariant,
     open_engine,
     warm_up,
 )
-from siftfunnel.shared.bundle import Bundle
+from siftfunnel.shared.bundle import Bundle, load_bundle
 from siftfunnel.shared.tensors import OutputSpec
+from siftfunnel.shipped import assets_directory
 from tests.cloud_server.conftest import Frames, model_file
 
 
@@ -86,3 +89,26 @@ def test_a_fixed_batch_that_the_manifest_does_not_tell_is_refused(bundle: Bundle
     onnx.save(model, path)
     with pytest.raises(EngineError, match=r"takes 1 frames at once, .* the manifest says any number"):
         OnnxRuntimeEngine(path, bundle.manifest, EngineOptions())
+
+
+@pytest.mark.parametrize("name", sorted(path.name for path in (assets_directory() / "bundles").iterdir()))
+def test_what_is_said_of_batches_holds_for_every_size(name: str) -> None:
+    shipped = load_bundle(assets_directory() / "bundles" / name, need=("cloud.onnx",))
+    engine = OnnxRuntimeEngine(model_file(shipped), shipped.manifest, EngineOptions())
+    features = np.random.default_rng(7).standard_normal((64, *shipped.manifest.feature.shape), np.float32)
+    alone = np.concatenate([engine.run(features[one : one + 1])[0] for one in range(64)])
+    together = [engine.run(features[:size])[0] for size in range(2, 65)]
+    same = all(np.array_equal(rows, alone[: len(rows)]) for rows in together)
+    assert batch_invariant(engine, shipped.manifest.feature.shape, 64) == same
+    assert max(np.abs(rows - alone[: len(rows)]).max() for rows in together) < 1e-5
+
+
+def test_of_a_model_that_looks_at_its_neighbours_it_is_said() -> None:
+    class Neighbourly:
+        batches_in_flight = None
+
+        def run(self, features: NDArray[np.float32]) -> list[NDArray[np.float32]]:
+            return [features.reshape(len(features), -1) - features.mean()]
+
+    assert not batch_invariant(Neighbourly(), (3, 2, 2), 8)
+    assert batch_invariant(Neighbourly(), (3, 2, 2), 1)

@@ -149,6 +149,8 @@ async def test_describe_tells_what_a_client_needs_to_know(serve: Serve, bundle: 
     assert list(only.codecs) == ["fp32", "fp16", "int8", "q8", "q7", "q6", "q5", "q4"]
     assert only.codecs[only.default_codec] == "q6"
     assert list(only.feature_shape) == [12, 8, 8]
+    # the tiny network's products are so small that they are taken in one order whatever the batch
+    assert only.batch_invariant
     assert described.window == 7
     assert described.max_message_bytes > 12 * 8 * 8 * 4
 
