@@ -160,7 +160,7 @@ def run_recipes(args: argparse.Namespace) -> int:
 
     for name, recipe in RECIPES.items():
         print(f"{name:31} {recipe.epochs:3d} epochs  {SAYS[name].splitlines()[0]}")
-    print("\nRows of the study (siftfunnel lab run ROW... --profile cpu|full):")
+    print("\nRows of the study (siftfunnel lab run ROW... --profile brief|cpu|full):")
     for name, row in ROWS.items():
         print(f"  {name:44} {row.defence.label}")
     return 0

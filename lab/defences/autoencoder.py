@@ -48,6 +48,7 @@ class Autoencoder(Defence):
     label: ClassVar[str] = "AE-based"
     source: ClassVar[str] = "Azizian and Bajic, Privacy-preserving autoencoder for object detection, 2022"
     variant: ClassVar[str] = "autoencoder"
+    own_weight: ClassVar[tuple[str, ...]] = ("weight",)
     origins: ClassVar[Mapping[str, str]] = {"weight": "ours"}
 
     def loss(self, step: Step) -> Loss:

@@ -97,6 +97,7 @@ class BiDO(Defence):
     name: ClassVar[str] = "bido"
     label: ClassVar[str] = "BiDO"
     source: ClassVar[str] = "Peng et al., Bilateral dependency optimization, KDD 2022"
+    own_weight: ClassVar[tuple[str, ...]] = ("lambda_x", "lambda_y")
     origins: ClassVar[Mapping[str, str]] = {
         "lambda_x": "paper",
         "lambda_y": "paper",

@@ -123,6 +123,7 @@ class CEM(Defence):
     label: ClassVar[str] = "CEM"
     source: ClassVar[str] = "Xia et al., CVPR 2025, arXiv 2503.00383, and its released code; see cem.py"
     variant: ClassVar[str] = "slim"
+    own_weight: ClassVar[tuple[str, ...]] = ("weight",)
     origins: ClassVar[Mapping[str, str]] = {
         "sigmas": "released code",
         "weight": "released code",

@@ -8,8 +8,9 @@ Nothing else in the lab knows one defence from another: whatever one of them nee
 all others do as its default.
 """
 
+import math
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import asdict, dataclass, fields, is_dataclass
+from dataclasses import asdict, dataclass, fields, is_dataclass, replace
 from typing import Any, ClassVar
 
 import numpy as np
@@ -69,6 +70,8 @@ class Defence:
         variant: Which network of a family it trains (``siftfunnel.lab.networks.registry``).
         origins: For each field where its value comes from: one of ``ORIGINS``.
         goes_on: Learns nothing from scratch: its recipes go on from a trained network.
+        own_weight: The fields that say how much it protects, ``field.field`` inside a field; all of them are
+            multiplied together where it is swept to a front.
     """
 
     name: ClassVar[str]
@@ -77,6 +80,7 @@ class Defence:
     variant: ClassVar[str] = "unprotected"
     origins: ClassVar[Mapping[str, str]] = {}
     goes_on: ClassVar[bool] = False
+    own_weight: ClassVar[tuple[str, ...]] = ()
 
     @classmethod
     def for_family(cls, family: str) -> "Defence":
@@ -92,6 +96,24 @@ class Defence:
     def ablations(cls) -> Mapping[str, "Defence"]:
         """The same for parts of it that are switched off."""
         return {}
+
+    def weighted(self, factor: float) -> "Defence":
+        """With so many times its own weight and all else as it is.
+
+        Raises:
+            ValueError: it has no weight of its own, or the factor is not above 0.
+        """
+        if not self.own_weight:
+            raise ValueError(f"{self.name} has no weight of its own that could be swept")
+        if not 0 < factor < math.inf:
+            raise ValueError(f"a weight is multiplied by a number above 0, got {factor}")
+        made = self
+        for path in self.own_weight:
+            outer, _, inner = path.partition(".")
+            value = getattr(made, outer)
+            value = replace(value, **{inner: factor * getattr(value, inner)}) if inner else factor * value
+            made = replace(made, **{outer: value})
+        return made
 
     def architecture(self, family: str) -> str:
         """Name of the network it trains in a family such as ``cnn``."""

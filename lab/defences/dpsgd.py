@@ -151,6 +151,7 @@ class DPSGD(Defence):
     label: ClassVar[str] = "DPSGD"
     source: ClassVar[str] = "Abadi et al., Deep learning with differential privacy, CCS 2016; Opacus"
     variant: ClassVar[str] = "groupnorm"
+    own_weight: ClassVar[tuple[str, ...]] = ("noise_multiplier",)
     origins: ClassVar[Mapping[str, str]] = {"clip": "ours", "noise_multiplier": "ours", "delta": "ours"}
 
     def __post_init__(self) -> None:

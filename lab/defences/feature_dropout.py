@@ -4,7 +4,7 @@ z = f b,  b ~ Bernoulli(1 - r)        cross-entropy
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import ClassVar
 
 import torch
@@ -55,6 +55,10 @@ class FeatureDropoutDefence(Defence):
     label: ClassVar[str] = "Drop features"
     source: ClassVar[str] = "He et al., IEEE IoT Journal 2020"
     origins: ClassVar[Mapping[str, str]] = {"rate": "paper"}
+
+    def weighted(self, factor: float) -> "FeatureDropoutDefence":
+        """With the share that stays divided by the factor."""
+        return replace(self, rate=1 - (1 - self.rate) / factor)
 
     def furnish(self, network: SplitNetwork) -> None:
         """Put the mask at the cut."""

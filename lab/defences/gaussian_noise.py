@@ -77,6 +77,7 @@ class GaussianNoiseDefence(Defence):
     name: ClassVar[str] = "gaussian-noise"
     label: ClassVar[str] = "Add noise"
     source: ClassVar[str] = "He et al., ACSAC 2019 and IEEE IoT Journal 2020"
+    own_weight: ClassVar[tuple[str, ...]] = ("sigma",)
     origins: ClassVar[Mapping[str, str]] = {"sigma": "released code"}
 
     def furnish(self, network: SplitNetwork) -> None:

@@ -107,6 +107,7 @@ class Guarded(SiftFunnelRate):
     source: ClassVar[str] = "ours, after ResSFL (CVPR 2022); see guarded.py"
     variant: ClassVar[str] = "slim"
     goes_on: ClassVar[bool] = False
+    own_weight: ClassVar[tuple[str, ...]] = ("adversary",)
     origins: ClassVar[Mapping[str, str]] = {
         **SiftFunnelRate.origins,
         "weights": "ours",

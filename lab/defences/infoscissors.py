@@ -140,6 +140,7 @@ class InfoScissors(Defence):
     name: ClassVar[str] = "infoscissors"
     label: ClassVar[str] = "InfoSCISSORS"
     source: ClassVar[str] = "Duan et al., Reimagining mutual information, NeurIPS 2024"
+    own_weight: ClassVar[tuple[str, ...]] = ("lambda_x",)
     origins: ClassVar[Mapping[str, str]] = {"lambda_x": "ours", "lambda_y": "ours", "hidden": "ours"}
 
     def furnish(self, network: SplitNetwork) -> None:

@@ -29,6 +29,7 @@ class MID(Defence):
     label: ClassVar[str] = "MID"
     source: ClassVar[str] = "Wang et al., Improving robustness to model inversion attacks, AAAI 2021"
     variant: ClassVar[str] = "bottleneck"
+    own_weight: ClassVar[tuple[str, ...]] = ("beta",)
     origins: ClassVar[Mapping[str, str]] = {"beta": "paper"}
 
     def loss(self, step: Step) -> Loss:

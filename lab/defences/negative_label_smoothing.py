@@ -28,6 +28,7 @@ class NegativeLabelSmoothing(Defence):
     name: ClassVar[str] = "negative-label-smoothing"
     label: ClassVar[str] = "NLS"
     source: ClassVar[str] = "Struppek et al., Be careful what you smooth for, ICLR 2024"
+    own_weight: ClassVar[tuple[str, ...]] = ("alpha",)
     origins: ClassVar[Mapping[str, str]] = {
         "alpha": "source",
         "start_share": "source",

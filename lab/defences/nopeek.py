@@ -25,6 +25,7 @@ class NoPeek(Defence):
     name: ClassVar[str] = "nopeek"
     label: ClassVar[str] = "NoPeek"
     source: ClassVar[str] = "Vepakomma et al., NoPeek, ICDM workshops 2020"
+    own_weight: ClassVar[tuple[str, ...]] = ("alpha",)
     origins: ClassVar[Mapping[str, str]] = {"alpha": "ours"}
 
     def loss(self, step: Step) -> Loss:

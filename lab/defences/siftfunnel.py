@@ -28,6 +28,11 @@ class SiftFunnel(Defence):
     name: ClassVar[str] = "siftfunnel"
     label: ClassVar[str] = "SiftFunnel"
     source: ClassVar[str] = "arXiv 2501.00824v1, Eq. 12 to 15, weights of section 6.1(3)"
+    own_weight: ClassVar[tuple[str, ...]] = (
+        "weights.distance_correlation",
+        "weights.channel_correlation",
+        "weights.l1",
+    )
     origins: ClassVar[Mapping[str, str]] = {
         "weights": "paper",  # but for the L1 weight, 5e-3: ours inside the paper's bound of 1e-2
         "funnel": "paper",

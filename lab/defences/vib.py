@@ -66,6 +66,7 @@ class VIB(Defence):
     name: ClassVar[str] = "vib"
     label: ClassVar[str] = "VIB"
     source: ClassVar[str] = "Wang et al., arXiv 2312.03252 (likely the paper's source), without its adversary"
+    own_weight: ClassVar[tuple[str, ...]] = ("beta",)
     origins: ClassVar[Mapping[str, str]] = {"beta": "ours", "initial_sigma": "ours"}
 
     def furnish(self, network: SplitNetwork) -> None:

@@ -24,7 +24,8 @@ def add_run_parser(commands: Any) -> None:
         help="train, attack and measure rows of the study",
         description="Train, attack and measure rows of the paper's study, and write each as JSON with its "
         "provenance. Everything is resumable: stop with Ctrl-C, the same command continues. "
-        "`siftfunnel lab recipes` lists the rows; ROW-equal@0.50 is a row stopped at a validation accuracy.",
+        "`siftfunnel lab recipes` lists the rows; ROW-equal@0.50 is a row stopped at a validation accuracy, "
+        "ROW-weight@4 one whose defence has four times its own weight.",
     )
     parser.add_argument("rows", nargs="+", metavar="ROW", help="rows; `table2` stands for all of that table")
     parser.add_argument(
@@ -60,7 +61,7 @@ def add_agreement_parser(commands: Any) -> None:
         "write what every result of a shorter budget prints. Make them with `siftfunnel lab run ROW... "
         "--steps attack --suite NAME`.",
     )
-    parser.add_argument("--profile", default="cpu", help="cpu or full (default: %(default)s)")
+    parser.add_argument("--profile", default="cpu", help="brief, cpu or full (default: %(default)s)")
     parser.add_argument(
         "--results",
         type=Path,
@@ -72,11 +73,12 @@ def add_agreement_parser(commands: Any) -> None:
 
 
 def _add_study_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--profile", default="cpu", help="cpu or full (default: %(default)s)")
+    parser.add_argument("--profile", default="cpu", help="brief, cpu or full (default: %(default)s)")
     parser.add_argument(
         "--suite",
         choices=SUITE_NAMES,
-        help="budget of AutoInvert, the suite of attacks (default: standard for cpu, thorough for full)",
+        help="budget of AutoInvert, the suite of attacks (default: the profile's; fast, standard, thorough "
+        "for brief, cpu, full)",
     )
     parser.add_argument("--seed", type=int, default=1, metavar="N", help="seed of training (default: 1)")
     parser.add_argument(

@@ -8,7 +8,7 @@ from siftfunnel.lab.defences.registry import DEFENCES, FROM_SCRATCH, make_defenc
 from siftfunnel.lab.study.sizes import Profile
 from siftfunnel.lab.training.recipes import Recipe
 
-EQUAL = "-equal"
+EQUAL, WEIGHT = "-equal", "-weight"
 ABLATIONS = {name: made for each in DEFENCES.values() for name, made in each.ablations().items()}
 """Every defence with a part of it switched off, by the end of the row's name."""
 
@@ -91,13 +91,23 @@ ROWS: dict[str, Row] = _rows()
 
 
 def row(name: str) -> Row:
-    """The row of that name; ``<row>-equal@0.50`` is the row stopped at a validation accuracy of 0.50."""
-    base, _, accuracy = name.partition(EQUAL + "@")
+    """The row of that name.
+
+    ``<row>-equal@0.50`` is the row stopped at a validation accuracy of 0.50, ``<row>-weight@4`` the row whose
+    defence has four times its own weight.
+    """
+    base, _, wanted = name.partition("@")
+    kind = next((kind for kind in (EQUAL, WEIGHT) if wanted and base.endswith(kind)), "")
+    base = base.removesuffix(kind) if kind else name
     if base not in ROWS:
         raise ValueError(f"unknown row {base!r}; `siftfunnel lab recipes` lists the known ones")
-    if not accuracy:
+    if not kind:
         return ROWS[base]
-    return stopped(ROWS[base], float(accuracy))
+    try:
+        value = float(wanted)
+    except ValueError:
+        raise ValueError(f"{name}: after @ stands a number, got {wanted!r}") from None
+    return stopped(ROWS[base], value) if kind == EQUAL else reweighted(ROWS[base], value)
 
 
 TABLE_2 = tuple(f"cifar10-cnn-{name}" for name in FROM_SCRATCH)
@@ -128,3 +138,13 @@ def stopped(base: Row, accuracy: float) -> Row:
         pictures_per_epoch=1_280,
         epochs_factor=24.0,
     )
+
+
+def reweighted(base: Row, factor: float) -> Row:
+    """A row whose defence has so many times its own weight, for fronts.
+
+    Example:
+        >>> reweighted(ROWS["cifar10-cnn-nopeek"], 4.0).name
+        'cifar10-cnn-nopeek-weight-4'
+    """
+    return replace(base, name=f"{base.name}{WEIGHT}-{factor:g}", defence=base.defence.weighted(factor))

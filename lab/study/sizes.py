@@ -76,6 +76,18 @@ class Profile:
 
 
 PROFILES: dict[str, Profile] = {
+    "brief": Profile(
+        name="brief",
+        label="Brief profile: 32x32, width 32, 10,000 training pictures, 4 epochs, AutoInvert fast",
+        widths={"cnn": 32, "resnet18": 16, "vgg16": 16},
+        input_size=32,
+        limits=Limits(train=10_000, validation=2_000, auxiliary=10_000),
+        epochs=4,
+        least_steps=600,
+        batch_size=64,
+        suite=suite("fast"),
+        measure=MeasureBudget(pictures=500, authors_epochs=2, steps=100, latency_runs=100),
+    ),
     "cpu": Profile(
         name="cpu",
         label="CPU profile: 32x32, width 32, 10,000 training pictures, 12 epochs",
@@ -100,7 +112,7 @@ PROFILES: dict[str, Profile] = {
         augmentation=PAPER_AUGMENTATION,
     ),
 }
-"""Every profile by name: for two CPU cores, and for a GPU."""
+"""Every profile by name: for minutes a row on one CPU core, for two cores, and for a GPU."""
 
 
 def profile(name: str) -> Profile:
