@@ -11,10 +11,11 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from scipy.stats import spearmanr
+from scipy.stats import permutation_test, spearmanr
 
+from siftfunnel.lab.evaluation.ranking import agreement_told
 from siftfunnel.lab.evaluation.suite import AUTOINVERT, SUITES, VERSION, Suite
-from siftfunnel.lab.metrics.intervals import ci95_of_mean
+from siftfunnel.lab.metrics.intervals import ci95_of_few
 from siftfunnel.lab.provenance import provenance
 from siftfunnel.shared.files import write_file
 
@@ -48,8 +49,8 @@ def agreement_of(results: Path) -> dict[str, Any]:
     Returns:
         ``{"suite", "pairs": [{"budget", "beside", "rows", "columns": {"1": {"psnr_db": FIGURE, "identified":
         FIGURE}, "16": ...}}], "provenance"}``; a FIGURE is ``{"rank_correlation" (Spearman, or None where all
-        rows are equal), "offset", "ci95", "by_row"}``, the offset being the longer budget's minus the shorter
-        one's mean over rows.
+        rows are equal), "p" (the share of all orders of the rows that agree as well), "offset", "ci95",
+        "by_row"}``, the offset being the longer budget's minus the shorter one's mean over rows.
 
     Raises:
         ValueError: no two budgets share ``LEAST_ROWS`` rows.
@@ -87,11 +88,28 @@ def _figure(rows: Sequence[str], short: Sequence[float], long: Sequence[float]) 
     gained_N = np.asarray(long) - np.asarray(short)
     is_flat = len(set(short)) < 2 or len(set(long)) < 2
     return {
-        "rank_correlation": None if is_flat else float(spearmanr(short, long).statistic),
+        "rank_correlation": None if is_flat else _spearman(short, long),
+        "p": None if is_flat else _chance(short, long),
         "offset": float(gained_N.mean()),
-        "ci95": ci95_of_mean(gained_N),
+        "ci95": ci95_of_few(gained_N.tolist()),
         "by_row": dict(zip(rows, [round(float(value), 4) for value in gained_N], strict=True)),
     }
+
+
+def _spearman(first_N: Sequence[float], second_N: Sequence[float]) -> float:
+    return float(spearmanr(first_N, second_N).statistic)
+
+
+def _chance(short: Sequence[float], long: Sequence[float]) -> float:
+    made = permutation_test(
+        (short,),
+        lambda order: _spearman(order, long),
+        permutation_type="pairings",
+        alternative="greater",
+        vectorized=False,
+        rng=0,
+    )
+    return float(made.pvalue)
 
 
 def write_agreement(results: Path, out: Path = AGREEMENT) -> dict[str, Any]:
@@ -111,23 +129,10 @@ def agreement_with(suite: Suite, place: Path = AGREEMENT) -> list[str]:
         return []
     stored = json.loads(place.read_text()) if place.is_file() else {"suite": None, "pairs": []}
     is_known = stored["suite"] == f"{AUTOINVERT} v{VERSION}"
-    lines = [told(pair) for pair in stored["pairs"] if is_known and pair["budget"] == suite.budget]
+    lines = [agreement_told(pair) for pair in stored["pairs"] if is_known and pair["budget"] == suite.budget]
     if not lines:
         return [f"{suite.title}: how far it is from {' and '.join(longer)} has not been measured"]
     return [
         *lines,
         *(["(measured on 32x32; this suite was fitted to larger pictures)"] if suite.is_fitted else []),
     ]
-
-
-def told(pair: Mapping[str, Any]) -> str:
-    """A pair in a line."""
-    figures = pair["columns"]["1"]
-    psnr, found = figures["psnr_db"], figures["identified"]
-    low, high = psnr["ci95"]
-    rank = "none" if psnr["rank_correlation"] is None else f"{psnr['rank_correlation']:.2f}"
-    return (
-        f"{AUTOINVERT} {pair['budget']} beside {pair['beside']} on {len(pair['rows'])} rows: rank "
-        f"correlation {rank}, {pair['beside']} gets {psnr['offset']:+.2f} dB [{low:+.2f}, {high:+.2f}] and "
-        f"finds {100 * found['offset']:+.1f} % more of the pictures"
-    )

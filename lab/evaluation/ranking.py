@@ -95,3 +95,18 @@ def suite_told(result: Mapping[str, Any]) -> str:
         return f"{suite['name']} v{suite['version']}, {suite['budget']}"
     kind = f"study-{result['profile']}" if "profile" in result else f"audit-{result.get('budget', 'cpu')}"
     return f"{kind}, before AutoInvert"
+
+
+def agreement_told(pair: Mapping[str, Any]) -> str:
+    """How far a budget of AutoInvert is from a longer one (``agreement.py``'s pair), in a line."""
+    figures = pair["columns"]["1"]
+    psnr, found = figures["psnr_db"], figures["identified"]
+    rank = "none"
+    if psnr["rank_correlation"] is not None:
+        rank = f"{psnr['rank_correlation']:.2f} (p = {psnr['p']:.2g})"
+    low, high = psnr["ci95"]
+    return (
+        f"AutoInvert {pair['budget']} beside {pair['beside']} on {len(pair['rows'])} rows: rank "
+        f"correlation {rank}, {pair['beside']} gets {psnr['offset']:+.2f} dB [{low:+.2f}, {high:+.2f}] and "
+        f"finds {100 * found['offset']:+.1f} % more of the pictures"
+    )

@@ -3,8 +3,10 @@
 ``accuracy_interval``  of a share of right answers
 ``ci95_of_mean``       of a mean over pictures
 ``paired_difference``  of the mean difference of two things over the same pictures
+``ci95_of_few``        of a mean over trainings or rows, of which there are few
 """
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -111,3 +113,21 @@ def paired_difference(
         "ci95": ci95_of_mean(a - b, resamples=resamples, seed=seed),
         "pictures": len(a),
     }
+
+
+def ci95_of_few(values_N: Sequence[float]) -> list[float] | None:
+    """Student's interval of a mean over rows or trainings, [2.5 %, 97.5 %]; None with fewer than two.
+
+    A bootstrap over so few is far too narrow.
+
+    Example:
+        >>> [round(end, 2) for end in ci95_of_few([1.0, 2.0, 3.0])]
+        [-0.48, 4.48]
+    """
+    if len(values_N) < 2:
+        return None
+    from scipy.stats import t
+
+    half = float(t.ppf(0.975, len(values_N) - 1) * np.std(values_N, ddof=1) / len(values_N) ** 0.5)
+    mean = float(np.mean(values_N))
+    return [mean - half, mean + half]

@@ -165,11 +165,12 @@ def run_rows(args: argparse.Namespace) -> int:
 
 def run_agreement(args: argparse.Namespace) -> int:
     """Measure the agreement, print it and write it."""
-    from siftfunnel.lab.evaluation.agreement import AGREEMENT, told, write_agreement
+    from siftfunnel.lab.evaluation.agreement import AGREEMENT, write_agreement
+    from siftfunnel.lab.evaluation.ranking import agreement_told
 
     made = write_agreement(args.results / args.profile, args.results / AGREEMENT.name)
     for pair in made["pairs"]:
-        print(told(pair))
+        print(agreement_told(pair))
     return 0
 
 

@@ -14,7 +14,7 @@ What is measured and attacked is always the network of that file, whoever traine
 
 import hashlib
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
@@ -138,7 +138,8 @@ def run_row(
     trained = prepare(row, seed, profile, places, device)
     result = results_of(profile, places) / f"{run_name(row, seed)}.json"
     said: set[str] = set()
-    known = set_aside(result, profile, trained, show)
+    own = places.results / profile.name / result.name
+    known = _known(own, profile, trained, kept=MEASURES) | set_aside(result, profile, trained, show)
     measuring, attacking = steps_in(folder, show), Steps(folder / profile.suite.budget, show)
 
     def write() -> None:
@@ -262,10 +263,18 @@ def chosen_attacks(row: Row, profile: Profile, names: Sequence[str] = ()) -> tup
     )
 
 
-def _known(path: Path, profile: Profile, trained: TrainedRow) -> dict[str, Any]:
+def _known(
+    path: Path, profile: Profile, trained: TrainedRow, kept: Iterable[str] | None = None
+) -> dict[str, Any]:
     """Steps of the result that stands at ``path``, if it is of the same weights, pictures and settings.
 
     What needs no attack also counts where the result is of another suite, or of none.
+
+    Args:
+        path: The result.
+        profile: The size of the study.
+        trained: The row.
+        kept: Only these steps.
     """
     if not path.is_file():
         return {}
@@ -276,13 +285,13 @@ def _known(path: Path, profile: Profile, trained: TrainedRow) -> dict[str, Any]:
     if any(found["profile_settings"].get(key) != settings[key] for key in ("limits", "measure")):
         return {}
     is_same_suite = found.get("suite") == json.loads(json.dumps(profile.suite.to_json()))
-    kept = [*MEASURES, *(SCALES if is_same_suite else ())]
-    measured = {key: found[key] for key in kept if key in found}
+    wanted = [*MEASURES, *(SCALES if is_same_suite else ())] if kept is None else kept
+    measured = {key: found[key] for key in wanted if key in found}
     if "cost" in measured:
         measured["cost"]["parameters"] = {
             key: found["network"][key] for key in PARAMETERS if key in found["network"]
         }
-    attacks = found["attacks"] if is_same_suite else {}
+    attacks = found["attacks"] if is_same_suite and kept is None else {}
     return measured | {f"{ATTACK}{key}": entry for key, entry in attacks.items()}
 
 

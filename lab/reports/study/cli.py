@@ -5,7 +5,10 @@ import sys
 from pathlib import Path
 from typing import Any
 
-TABLES = ("2", "3", "4", "5", "figure2", "equal", "references", "information", "predictors", "speed")
+TABLES = (
+    *("2", "3", "4", "5", "figure2", "ablations", "front", "equal", "budgets", "before"),
+    *("references", "information", "predictors", "speed"),
+)
 FORMATS = ("markdown", "csv", "json")
 
 

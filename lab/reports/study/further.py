@@ -21,7 +21,7 @@ from siftfunnel.lab.reports.study.lines import (
     paper_scores,
     reference_lines,
     standard_scores,
-    strongest_name,
+    strongest_columns,
 )
 from siftfunnel.lab.reports.study.profiles import preamble
 from siftfunnel.lab.reports.study.results import EQUAL, RowResult, Study, dig, dig_number
@@ -119,8 +119,7 @@ def equal_table(study: Study) -> Page | None:
         ACCURACY,
         own("Validation %", "training", "validation_accuracy", digits=1, scale=PER_CENT),
         own("Epochs", "training", "epochs_done", digits=0),
-        ("Strongest attack", strongest_name),
-        *standard_scores(None),
+        *strongest_columns(),
         BITS,
     )
     intro = (

@@ -13,8 +13,8 @@ from siftfunnel.lab.reports.study.paper import (
     order_of,
     paper_rows,
 )
-from siftfunnel.lab.reports.study.results import Result, RowResult, Study, dig
-from siftfunnel.lab.reports.table import NONE, NOT_RUN, Cell, Column, measured
+from siftfunnel.lab.reports.study.results import MANY, ONE, Result, RowResult, Study, dig, dig_number
+from siftfunnel.lab.reports.table import NONE, NOT_RUN, Cell, Column, Figure, measured
 
 REFERENCES = {
     "mean_image": "mean image",
@@ -99,6 +99,35 @@ class Line:
         ends = (*where, *path[:-1], "ci95") if interval else ()
         return measured(self.ours.figure(*where, *path, ci95=ends), digits, scale=scale)
 
+    def column(self, frames: str, key: str, *, digits: int, scale: float = 1.0, ci95: str = "") -> Cell:
+        """A figure of the strongest attack from one frame or from many; a reference's own, whatever looks."""
+        if self.ours is None:
+            return NOT_RUN
+        if not self.reference:
+            return measured(self.ours.column(frames, key, ci95=ci95), digits, scale=scale)
+        if key != "identified":
+            statistic = {"psnr_db": "mean", "worst_5pct_db": "worst_5pct_mean"}[key]
+            return self.score("", "standard", "psnr_db", statistic, digits=digits, interval=bool(ci95))
+        first, name = self.ours.first, self.reference
+        shares = (
+            dig_number(first, "references", name, "retrieval_rank1"),
+            dig_number(first, "identity", "references", name, "reidentified_rank1"),
+        )
+        known = [share for share in shares if share is not None]
+        return measured(Figure(max(known)), digits, scale=scale) if known else NONE
+
+    def judged(self, frames: str, key: str, *, digits: int, scale: float = 1.0) -> Cell:
+        """What the judge of identity says of the attack that betrays most, or of a reference."""
+        if self.ours is None:
+            return NOT_RUN
+        attack = self.ours.chosen(frames, "identity_attack")
+        if self.reference:
+            return measured(
+                self.ours.figure("identity", "references", self.reference, key), digits, scale=scale
+            )
+        where = ("attacks", attack or "", "scores", "identity", key)
+        return measured(self.ours.figure(*where), digits, scale=scale)
+
 
 ACCURACY: Column[Line] = (
     "Accuracy %",
@@ -151,10 +180,36 @@ def standard_scores(key: str | None) -> tuple[Column[Line], Column[Line], Column
 
 def strongest_name(line: Line) -> Cell | str:
     """What the strongest attack on a line is called."""
+    return _named(line, line.ours.strongest() if line.ours else None)
+
+
+def _named(line: Line, key: str | None) -> Cell | str:
     if line.reference or line.ours is None:
         return NONE if line.reference else NOT_RUN
-    key = line.ours.strongest()
     return NONE if key is None else attack_label([line.ours], key)
+
+
+def chosen_name(frames: str, key: str = "attack") -> Callable[[Line], Cell | str]:
+    """What the attack of a column is called."""
+    return lambda line: _named(line, line.ours.chosen(frames, key) if line.ours else None)
+
+
+def strongest_columns() -> tuple[Column[Line], ...]:
+    """The strongest attack from one frame and from sixteen, by decibels and by who is identified."""
+
+    def of(frames: str, words: str) -> tuple[Column[Line], ...]:
+        return (
+            (f"PSNR dB, {words}", lambda line: line.column(frames, "psnr_db", digits=2, ci95="ci95")),
+            (
+                f"Identified %, {words}",
+                lambda line: line.column(frames, "identified", digits=1, scale=PER_CENT),
+            ),
+        )
+
+    worst = ("Worst 5 % dB", lambda line: line.column(ONE, "worst_5pct_db", digits=2))
+    name: Column[Line] = ("Strongest attack, one frame", chosen_name(ONE))
+    first, *others = of(ONE, "one frame")
+    return (name, first, worst, *others, *of(MANY, "16 frames"))
 
 
 def attack_label(rows: Sequence[RowResult], key: str) -> str:

@@ -14,8 +14,8 @@ from scipy.stats import rankdata
 
 from siftfunnel.lab.reports.study.further import page_of
 from siftfunnel.lab.reports.study.lines import group_label, groups
-from siftfunnel.lab.reports.study.results import EQUAL, RowResult, Study
-from siftfunnel.lab.reports.table import NONE, Cell, Column, Figure, Page, Table
+from siftfunnel.lab.reports.study.results import EQUAL, ONE, WEIGHT, RowResult, Study
+from siftfunnel.lab.reports.table import NONE, Cell, Column, Page, Table
 
 LEAST_ROWS = 5
 RESAMPLES = 9_999
@@ -31,19 +31,18 @@ PREDICTORS: dict[str, tuple[str, ...]] = {
     "dCor², unbiased": ("information", "distance_correlation_unbiased"),
     "Entropy-coded bits": ("information", "entropy_coded_bits", "mean"),
     "Test accuracy": ("accuracy", "test"),
-    "PSNR of the authors' rMLE": ("attacks", "rmle-authors", "scores", "standard", "psnr_db", "mean"),
-    "PSNR of the generative inverter": (
-        *("attacks", "generative-black-box", "scores"),
+    "PSNR of the paper's inverter": (
+        *("attacks", "generative-gray-box", "scores"),
         *("standard", "psnr_db", "mean"),
     ),
 }
 """Figures that may foretell the leak, by where a result has them."""
 
 TARGETS = {
-    "PSNR of the strongest attack": ("standard", "psnr_db", "mean"),
-    "Rank-1 of the strongest attack": ("retrieval_rank1",),
+    "PSNR of the strongest attack": ("columns", ONE, "psnr_db"),
+    "Pictures identified": ("columns", ONE, "identified"),
 }
-"""What leaks, by where an attack's scores have it."""
+"""What leaks in one frame, by where a result has it."""
 
 
 @dataclass(frozen=True)
@@ -111,14 +110,10 @@ def pairs_of(
     """Predictor and leak of the rows that have both."""
     x_N, y_N = [], []
     for row in rows:
-        key = row.strongest()
-        figures: tuple[Figure | None, Figure | None] = (
-            row.figure(*predictor),
-            row.figure("attacks", key, "scores", *target) if key else None,
-        )
-        if figures[0] is not None and figures[1] is not None:
-            x_N.append(figures[0].value)
-            y_N.append(figures[1].value)
+        told, leaked = row.figure(*predictor), row.figure(*target)
+        if told is not None and leaked is not None:
+            x_N.append(told.value)
+            y_N.append(leaked.value)
     return x_N, y_N
 
 
@@ -127,7 +122,8 @@ def predictor_values(study: Study, group: str) -> dict[str, dict[str, dict[str, 
 
     Args:
         study: One profile's results.
-        group: Data set and family, as in ``cifar10-cnn``; rows at equal accuracy are left out.
+        group: Data set and family, as in ``cifar10-cnn``; rows at equal accuracy and at other weights are left
+            out.
     """
     kept = _kept(groups(study).get(tuple(group.rsplit("-", 1)), []))  # type: ignore[arg-type]
     return {
@@ -141,7 +137,7 @@ def predictor_values(study: Study, group: str) -> dict[str, dict[str, dict[str, 
 
 
 def _kept(rows: Sequence[RowResult]) -> list[RowResult]:
-    return [row for row in rows if not row.name.endswith(EQUAL)]
+    return [row for row in rows if not row.name.endswith(EQUAL) and WEIGHT not in row.name]
 
 
 def predictors_table(study: Study) -> Page | None:
@@ -151,7 +147,7 @@ def predictors_table(study: Study) -> Page | None:
         kept = _kept(rows)
         if len(kept) < LEAST_ROWS:
             continue
-        for short, (target, path) in zip(("psnr", "rank1"), TARGETS.items(), strict=True):
+        for short, (target, path) in zip(("psnr", "identified"), TARGETS.items(), strict=True):
             made = {label: rank_correlation(*pairs_of(kept, one, path)) for label, one in PREDICTORS.items()}
             ranked = sorted(made.items(), key=lambda each: -abs(each[1].rho) if each[1] else 1.0)
             name = f"predictors-{'-'.join(group)}-{short}"
@@ -163,7 +159,7 @@ def predictors_table(study: Study) -> Page | None:
 _READING = (
     "Spearman's rank correlation over rows, with a bootstrap interval over rows and p from permutations; "
     "no correction for the number of figures tried. Figures that are attacks themselves take part in the "
-    "maximum that they are to foretell. Rows at equal accuracy are left out."
+    "maximum that they are to foretell. Rows at equal accuracy and at other weights are left out."
 )
 
 

@@ -130,8 +130,12 @@ def preamble(study: Study, rows: Sequence[RowResult], family: str | None = None)
     """The paragraphs that head a document."""
     results = [result for row in rows for result in row.results]
     shown_results = results or list(study.every_result())
-    suites = dict.fromkeys(suite_told(result) for result in shown_results)
-    parts = [profile_words(study, rows, family), f"Attacks: {'; '.join(suites)}."]
+    attacked = [result for result in shown_results if result.get("attacks") or result.get("points")]
+    suites = dict.fromkeys(suite_told(result) for result in attacked) or ("none",)
+    told = "".join(
+        f" {line}." for line in study.agreement if any(result.get("suite") for result in shown_results)
+    )
+    parts = [profile_words(study, rows, family), f"Attacks: {'; '.join(suites)}.{told}"]
     parts.append(provenance_line(shown_results))
     shown = {row.name for row in rows}
     others = {name: keys for name, keys in rows_on_other_terms(study).items() if name in shown}

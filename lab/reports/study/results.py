@@ -1,23 +1,31 @@
 """Reading result files: ``RESULTS/<profile>/<row>.json``, with ``-seed2`` and so on for further seeds.
 
 A result may be half done: what has not been measured or attacked yet is missing and stays missing. Files
-that cannot be used are named and left out. Files of two profiles never meet in one ``Study``.
+that cannot be used are named and left out. Files of two profiles never meet in one ``Study``, and attacks of
+two suites or budgets never in one table: ``RESULTS/<profile>/<budget>/`` has those under other budgets than
+the profile's own, ``RESULTS/<profile>/before/`` those that AutoInvert replaced.
 """
 
-from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from statistics import fmean, stdev
 from typing import Any
 
+from siftfunnel.lab.evaluation.ranking import agreement_told, columns_of
 from siftfunnel.lab.reports.study.paper import group_of
 from siftfunnel.lab.reports.table import Figure
 from siftfunnel.shared.json_fields import parse_object
 
 SCHEMA = 1
 RESULTS = Path(__file__).resolve().parents[2] / "results"
-EQUAL = "-equal"
+EQUAL, WEIGHT = "-equal", "-weight-"
 FIGURE2 = "figure2"
+BEFORE = "before"
+BUDGETS = ("fast", "standard", "thorough")
+"""Of AutoInvert, the shortest first."""
+ONE, MANY = "1", "16"
+"""Columns of a result: the strongest attack from one frame, and from as many as attackers average."""
 
 Result = Mapping[str, Any]
 
@@ -92,6 +100,15 @@ class RowResult:
         """Attacks that any seed ran, in the order of the files."""
         return tuple(dict.fromkeys(key for result in self.results for key in result["attacks"]))
 
+    def column(self, frames: str, key: str, *, ci95: str = "") -> Figure | None:
+        """A figure of the strongest attack from one frame or from many, each seed's own."""
+        return self.figure("columns", frames, key, ci95=("columns", frames, ci95) if ci95 else ())
+
+    def chosen(self, frames: str, key: str = "attack") -> str | None:
+        """The attack that a column is of, or its ``identity_attack``; of the first seed."""
+        found = dig(self.first, "columns", frames, key)
+        return found if isinstance(found, str) else None
+
     def strongest(self) -> str | None:
         """The attack with the highest mean PSNR; None before any has run."""
         scored = {key: self.standard(key, "psnr_db") for key in self.attack_keys()}
@@ -105,14 +122,22 @@ class Study:
 
     Attributes:
         profile: Its name.
-        rows: Rows by name.
+        rows: Rows by name, all attacked by one suite with one budget: AutoInvert with the one that most rows
+            have, the longest of those, or the attacks before it where there is no other. A row that was not
+            attacked so has no attacks.
         figure2: Contents of ``figure2-<family>.json`` by family, of the lowest seed; schema in
             ``siftfunnel.lab.study.figure2``.
+        budgets: AutoInvert's rows by budget, the shortest first.
+        earlier: Rows as they were attacked before AutoInvert.
+        agreement: How far the rows' budget is from longer ones, in words.
     """
 
     profile: str
     rows: Mapping[str, RowResult]
     figure2: Mapping[str, Result]
+    budgets: Mapping[str, Mapping[str, RowResult]] = field(default_factory=dict)
+    earlier: Mapping[str, RowResult] = field(default_factory=dict)
+    agreement: tuple[str, ...] = ()
 
     def every_result(self) -> Iterator[Result]:
         """Each file's contents, Figure 2 included."""
@@ -131,20 +156,23 @@ def read_results(root: Path, warn: Callable[[str], None]) -> dict[str, Study]:
         ResultsError: nothing to read.
     """
     found: dict[str, list[Result]] = {}
-    for path in sorted(root.glob("*/*.json")):
+    places = ("", *(f"{folder}/" for folder in (BEFORE, *BUDGETS)))
+    for path in sorted(path for place in places for path in root.glob(f"*/{place}*.json")):
         try:
             result = _read(path)
         except (OSError, ValueError) as error:
             warn(f"{error}; left out")
             continue
         if result is not None:
-            found.setdefault(path.parent.name, []).append(result)
+            found.setdefault(result["profile"], []).append(result)
     if not found:
         raise ResultsError(
             f"no results in {root}: make some with `siftfunnel lab run cifar10-cnn-none --profile cpu`, or "
             "name another folder with --results"
         )
-    return {profile: _study(profile, results) for profile, results in found.items()}
+    stored = root / "agreement.json"
+    pairs = parse_object(stored.read_bytes(), str(stored))["pairs"] if stored.is_file() else []
+    return {profile: _study(profile, results, pairs) for profile, results in found.items()}
 
 
 def _read(path: Path) -> Result | None:
@@ -155,6 +183,9 @@ def _read(path: Path) -> Result | None:
         check_result(path, result)
     except ValueError as error:
         raise ValueError(f"{path}: {error}") from None
+    attacks = result.get("attacks", {})
+    if "columns" not in result and all("frames" in attack for attack in attacks.values()):
+        result = {**result, "columns": columns_of(attacks)}
     return in_fair_order(result)
 
 
@@ -192,9 +223,10 @@ def check_result(path: Path, result: Result) -> None:
     wrong = [key for key, kind in wanted.items() if not isinstance(result.get(key), kind)]
     if wrong:
         raise ValueError(f"has no usable {', '.join(wrong)}")
-    if result["profile"] != path.parent.name:
+    folder = path.parent.parent if path.parent.name in (BEFORE, *BUDGETS) else path.parent
+    if result["profile"] != folder.name:
         raise ValueError(
-            f"is of profile {result['profile']!r} but lies in {path.parent.name!r}; profiles are never mixed"
+            f"is of profile {result['profile']!r} but lies in {folder.name!r}; profiles are never mixed"
         )
     if is_row:
         group_of(result["row"])
@@ -207,12 +239,35 @@ def check_result(path: Path, result: Result) -> None:
         raise ValueError("has an attack whose scores lack the mean PSNR")
 
 
-def _study(profile: str, results: list[Result]) -> Study:
-    rows: dict[str, list[Result]] = {}
+def _study(profile: str, results: list[Result], pairs: Sequence[Result]) -> Study:
+    by_suite: dict[str, dict[str, list[Result]]] = {}
     figure2: dict[str, Result] = {}
     for result in sorted(results, key=lambda result: int(result["seed"])):
         if result.get("kind") == FIGURE2:
             figure2.setdefault(result["family"], result)
         else:
-            rows.setdefault(result["row"], []).append(result)
-    return Study(profile, {name: RowResult(name, tuple(seeds)) for name, seeds in rows.items()}, figure2)
+            suite = dig(result, "suite", "budget") or BEFORE
+            by_suite.setdefault(str(suite), {}).setdefault(result["row"], []).append(result)
+    made = {
+        suite: {name: RowResult(name, tuple(seeds)) for name, seeds in rows.items()}
+        for suite, rows in by_suite.items()
+    }
+    budgets = {budget: made[budget] for budget in BUDGETS if budget in made}
+    earlier = made.get(BEFORE, {})
+    budget = max(reversed(budgets), key=lambda one: _attacked(budgets[one]), default="")
+    shown = budgets.get(budget, earlier)
+    others = [made[suite] for suite in made if made[suite] is not shown]
+    rows = {name: _unattacked(row) for other in others for name, row in other.items()} | dict(shown)
+    agreement = tuple(agreement_told(pair) for pair in pairs if pair["budget"] == budget)
+    return Study(profile, rows, figure2, budgets, earlier if budgets else {}, agreement)
+
+
+def _attacked(rows: Mapping[str, RowResult]) -> int:
+    return sum(bool(result["attacks"]) for row in rows.values() for result in row.results)
+
+
+def _unattacked(row: RowResult) -> RowResult:
+    """A row without the attacks of another suite; what needed none is what it is."""
+    bare = ("suite", "columns", "strongest", "flags", "identity")
+    kept = [{key: value for key, value in one.items() if key not in bare} for one in row.results]
+    return RowResult(row.name, tuple({**one, "attacks": {}} for one in kept))

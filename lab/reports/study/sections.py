@@ -12,6 +12,7 @@ from siftfunnel.lab.reports.study.lines import (
     Line,
     attack_label,
     attacks_of,
+    chosen_name,
     information,
     label_column,
     named,
@@ -22,12 +23,13 @@ from siftfunnel.lab.reports.study.lines import (
     references_differ,
     run_rows,
     standard_scores,
+    strongest_columns,
     strongest_name,
     table_lines,
 )
 from siftfunnel.lab.reports.study.paper import MISPRINTS, PAPER_TABLES, unprotected_row
 from siftfunnel.lab.reports.study.profiles import chance, preamble
-from siftfunnel.lab.reports.study.results import RowResult, Study, dig
+from siftfunnel.lab.reports.study.results import MANY, ONE, RowResult, Study, dig
 from siftfunnel.lab.reports.table import NONE, NOT_RUN, Cell, Column, Figure, Page, Table, measured, number
 
 DEFINITIONS = (
@@ -51,6 +53,7 @@ FLAGS = {
     "lost-to-guessing": "Attacks no better than the mean picture",
     "edge-of-grid": "The best setting is the last tried",
     "not-converged": "More budget still helps",
+    "white-box-weaker": "White box weaker than black",
 }
 """Kinds of flags, as columns name them."""
 
@@ -70,12 +73,13 @@ def paper_table(study: Study, table: str) -> Page | None:
         head += ("**Not the same pictures:** reference rows differ between results of this table.",)
     sections = (
         _summary(lines, table),
+        *identity_tables(lines),
+        flags_table(lines),
         _accuracy(study, lines),
         _cost(lines),
         _information(lines),
         *(_papers_attack(lines, key) for key in PAPER_ATTACKS),
         _strongest(lines),
-        flags_table(lines),
         _every_attack(lines, standard=True),
         _every_attack(lines, standard=False),
         _averaged(lines),
@@ -90,33 +94,87 @@ def paper_table(study: Study, table: str) -> Page | None:
     )
 
 
+def before_table(study: Study) -> Page | None:
+    """What was attacked before AutoInvert, the paper's attacks as its authors run them among it."""
+    if not study.earlier:
+        return None
+    past = Study(study.profile, study.earlier, {})
+    lines = [line for table in ("2", "4", "5") for line in table_lines(past, table) if line.ours]
+    rows = run_rows(lines)
+    sections = (
+        _summary(lines, ""),
+        *(_papers_attack(lines, key) for key in PAPER_ATTACKS),
+        flags_table(lines),
+        _every_attack(lines, standard=True),
+        _every_attack(lines, standard=False),
+        _averaged(lines),
+    )
+    title = "Attacks before AutoInvert"
+    shown = tuple(section for section in sections if section.rows)
+    return Page(study.profile, "before", title, (*preamble(past, rows), DEFINITIONS), shown)
+
+
 def _with_references(lines: Sequence[Line]) -> list[Line]:
     return [*lines, *reference_lines(run_rows(lines))]
 
 
 def _summary(lines: Sequence[Line], table: str) -> Table:
-    """Accuracy, the paper's attack beside ours, and the strongest attack."""
-    columns = (
-        DEFENCE,
-        PAPER_ACCURACY,
-        named("Accuracy %, ours", ACCURACY),
-        ("Inverter MSE†, paper", lambda line: line.of_papers_attack("black_box", "mse")),
-        named("Inverter MSE†, ours", paper_scores(BLACK_BOX)[0]),
-        ("Strongest attack", strongest_name),
-        *standard_scores(None),
-        BITS,
-    )
+    """Accuracy, and the strongest attack from one frame and from sixteen."""
+    columns = (DEFENCE, PAPER_ACCURACY, named("Accuracy %, ours", ACCURACY), *strongest_columns(), BITS)
     guess = chance(run_rows(lines))
     return Table.of(
         "summary",
         "Summary",
         _with_references(lines),
         columns,
-        intro="The inverter is the paper's black-box one. The strongest attack is the one with the "
-        "highest mean PSNR of those that were run on the row: a lower bound of what leaks, and a row "
-        f"with fewer attacks had fewer chances to leak. Rank-1 of a guess is {PER_CENT * guess:.1f} %. "
+        intro="The strongest attack is the one with the highest mean PSNR of those that were run on the row: "
+        "a lower bound of what leaks. *Identified* is the share of pictures that any of them betrays, by "
+        "pixels (retrieval) or by a judge's embedding, whichever is more; of a guess "
+        f"{PER_CENT * guess:.1f} %. Where no noise is drawn, 16 frames say what one says. "
         "*Bits* is the mean size of the entropy-coded 8-bit feature, an upper bound of what it carries.",
         notes=[f"{method}: {note}." for (where, method), note in MISPRINTS.items() if where == table],
+    )
+
+
+def identity_tables(lines: Sequence[Line]) -> Iterator[Table]:
+    """Who is betrayed by the attack that betrays most, beside the decibels; with the value on references."""
+    rows = run_rows(lines)
+    if not any(dig(row.first, "identity") for row in rows):
+        return
+    judged = [line for line in _with_references(lines) if not line.reference or line.reference in JUDGED]
+    judged += [Line("Reference: the picture itself", rows[0].name, None, rows[0], "original")]
+    several = [
+        line for line in lines if line.ours and line.ours.chosen(MANY) not in (None, line.ours.chosen(ONE))
+    ]
+    for frames, words, shown in ((ONE, "one frame", judged), (MANY, "16 frames", several)):
+        yield Table.of(
+            f"identity-{frames}",
+            f"Identity, from {words}",
+            shown,
+            _identity_columns(frames),
+            intro="The attack whose pictures betray most. *Retrieved* by pixels, *re-identified* by the "
+            "embedding of a network that was trained on the attacker's pictures; *same class* is how often "
+            "that network says of the restored picture what it says of the original; the perceptual distance "
+            "is between its features, 0 for equal pictures.",
+        )
+
+
+JUDGED = ("mean_image", "nearest_auxiliary")
+"""References that the judge of identity has seen."""
+
+
+def _identity_columns(frames: str) -> tuple[Column[Line], ...]:
+    def retrieved(line: Line) -> Cell:
+        key = line.ours.chosen(frames, "identity_attack") if line.ours else None
+        return line.score(key, "retrieval_rank1", digits=1, scale=PER_CENT)
+
+    return (
+        DEFENCE,
+        ("Attack", chosen_name(frames, "identity_attack")),
+        ("Retrieved %", retrieved),
+        ("Re-identified %", lambda line: line.judged(frames, "reidentified_rank1", digits=1, scale=PER_CENT)),
+        ("Same class %", lambda line: line.judged(frames, "class_agreement", digits=1, scale=PER_CENT)),
+        ("Perceptual distance", lambda line: line.judged(frames, "perceptual_distance", digits=3)),
     )
 
 
@@ -273,7 +331,7 @@ def _flagged(kind: str) -> Callable[[Line], Cell | str]:
         about = [
             flag["about"] for result in line.ours.results for flag in flags_of(result) if flag["kind"] == kind
         ]
-        told = (one if one == "training" else attack_label([line.ours], one) for one in about)
+        told = (one if one in ("training", "suite") else attack_label([line.ours], one) for one in about)
         return ", ".join(dict.fromkeys(told)) or NONE
 
     return read

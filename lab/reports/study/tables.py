@@ -4,6 +4,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 
 from siftfunnel.lab.reports.pages import file_stem, index_markdown, page_files, to_csv, to_json, to_markdown
+from siftfunnel.lab.reports.study.fronts import ablations_table, budgets_table, front_table
 from siftfunnel.lab.reports.study.further import (
     equal_table,
     figure2_table,
@@ -12,7 +13,7 @@ from siftfunnel.lab.reports.study.further import (
 )
 from siftfunnel.lab.reports.study.paper import PAPER_TABLES
 from siftfunnel.lab.reports.study.results import Study
-from siftfunnel.lab.reports.study.sections import paper_table
+from siftfunnel.lab.reports.study.sections import before_table, paper_table
 from siftfunnel.lab.reports.study.speed import speed_table
 from siftfunnel.lab.reports.table import Page
 
@@ -26,7 +27,11 @@ def _predictors(study: Study) -> Page | None:
 
 MAKERS: Mapping[str, Callable[[Study], Page | None]] = {
     "figure2": figure2_table,
+    "ablations": ablations_table,
+    "front": front_table,
     "equal": equal_table,
+    "budgets": budgets_table,
+    "before": before_table,
     "references": references_table,
     "information": information_table,
     "predictors": _predictors,

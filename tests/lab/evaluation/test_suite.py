@@ -11,8 +11,8 @@ from siftfunnel.lab.attacks.identity import IdentitySeeker
 from siftfunnel.lab.attacks.refined import RefinedRMLE
 from siftfunnel.lab.audit.budgets import BUDGETS, OLD_NAMES, budget
 from siftfunnel.lab.audit.cli import BUDGET_NAMES
-from siftfunnel.lab.evaluation.agreement import agreement_of, agreement_with, told, write_agreement
-from siftfunnel.lab.evaluation.ranking import by_strength, columns_of, strongest, suite_told
+from siftfunnel.lab.evaluation.agreement import agreement_of, agreement_with, write_agreement
+from siftfunnel.lab.evaluation.ranking import agreement_told, by_strength, columns_of, strongest, suite_told
 from siftfunnel.lab.evaluation.suite import SUITES, Suite, suite
 from siftfunnel.lab.study.cli import SUITE_NAMES
 from tests.lab.attacks.tiny import tiny_victim
@@ -101,6 +101,6 @@ def test_budgets_are_compared_over_rows_that_both_attacked_and_short_ones_print_
     figure = pair["columns"]["1"]["psnr_db"]
     assert pair["rows"] == ["a", "b", "c"]
     assert (figure["rank_correlation"], figure["offset"]) == (pytest.approx(1.0), pytest.approx(2.0))
-    assert agreement_with(suite("fast"), tmp_path / "agreement.json") == [told(pair)]
+    assert agreement_with(suite("fast"), tmp_path / "agreement.json") == [agreement_told(pair)]
     assert agreement_with(suite("thorough"), tmp_path / "agreement.json") == []
     assert "has not been measured" in agreement_with(suite("standard"), tmp_path / "agreement.json")[0]

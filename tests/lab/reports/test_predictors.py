@@ -4,14 +4,13 @@ import numpy as np
 import pytest
 from scipy.stats import spearmanr
 
-from siftfunnel.lab.reports.study.predictors import pairs_of, rank_correlation
+from siftfunnel.lab.reports.study.predictors import TARGETS, pairs_of, rank_correlation
 from siftfunnel.lab.reports.study.results import RowResult
 
 
 def row(name: str, bits: float | None, psnr: float) -> RowResult:
-    score = {"standard": {"psnr_db": {"mean": psnr}}, "retrieval_rank1": 0.5}
     information = {} if bits is None else {"entropy_coded_bits": {"mean": bits}}
-    return RowResult(name, ({"seed": 1, "information": information, "attacks": {"rmle": {"scores": score}}},))
+    return RowResult(name, ({"seed": 1, "information": information, "columns": {"1": {"psnr_db": psnr}}},))
 
 
 @pytest.mark.parametrize("seed", range(5))
@@ -59,4 +58,4 @@ def test_lists_of_other_length_are_refused() -> None:
 def test_rows_without_the_figure_are_left_out() -> None:
     rows = [row("a", 10.0, 20.0), row("b", None, 21.0), row("c", 30.0, 22.0)]
     bits = ("information", "entropy_coded_bits", "mean")
-    assert pairs_of(rows, bits, ("standard", "psnr_db", "mean")) == ([10.0, 30.0], [20.0, 22.0])
+    assert pairs_of(rows, bits, TARGETS["PSNR of the strongest attack"]) == ([10.0, 30.0], [20.0, 22.0])

@@ -63,5 +63,5 @@ def test_an_accuracy_outside_0_and_1_is_refused() -> None:
 
 
 def test_an_unknown_profile_lists_the_known_ones() -> None:
-    with pytest.raises(ValueError, match="known: cpu, full"):
+    with pytest.raises(ValueError, match="known: brief, cpu, full"):
         profile("huge")
