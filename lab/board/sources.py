@@ -78,7 +78,7 @@ def _read(path: Path) -> Result:
 
 
 def repository_results() -> list[Path]:
-    """Every result of the repository that gives entries; ``brief`` has networks of a few minutes' training."""
+    """Every result of the repository that gives entries; those of ``brief`` had too little training."""
     paths = (path for path in sorted(RESULTS.rglob("*.json")) if path.parent.name not in ("before", "brief"))
     return [path for path in paths if _reader_of(_read(path))]
 

@@ -47,10 +47,11 @@ def agreement_of(results: Path) -> dict[str, Any]:
     """Every shorter budget beside every longer one, over the rows that both attacked in full.
 
     Returns:
-        ``{"suite", "pairs": [{"budget", "beside", "rows", "columns": {"1": {"psnr_db": FIGURE, "identified":
-        FIGURE}, "16": ...}}], "provenance"}``; a FIGURE is ``{"rank_correlation" (Spearman, or None where all
-        rows are equal), "p" (the share of all orders of the rows that agree as well), "offset", "ci95",
-        "by_row"}``, the offset being the longer budget's minus the shorter one's mean over rows.
+        ``{"suite", "pairs": [{"budget", "beside", "rows", "count", "columns": {"1": {"psnr_db": FIGURE,
+        "identified": FIGURE}, "16": ...}}], "provenance"}``; a FIGURE is ``{"rank_correlation" (Spearman, or
+        None where all rows are equal), "p" (the share of all orders of the rows that agree as well),
+        "offset", "ci95", "by_row"}``, the offset being the longer budget's minus the shorter one's mean over
+        rows.
 
     Raises:
         ValueError: no two budgets share ``LEAST_ROWS`` rows.
@@ -81,7 +82,7 @@ def _pair(short: str, long: str, found: Mapping[str, Mapping[str, Result]]) -> d
         }
         for frames in ("1", "16")
     }
-    return {"budget": short, "beside": long, "rows": rows, "columns": columns}
+    return {"budget": short, "beside": long, "rows": rows, "count": len(rows), "columns": columns}
 
 
 def _figure(rows: Sequence[str], short: Sequence[float], long: Sequence[float]) -> dict[str, Any]:

@@ -9,6 +9,8 @@ A template holds references in double braces and directives in comments; everyth
     <!-- end -->
     <!-- include docs/tables/bench/recommend-*.md -->
     <!-- figures docs/tables/bench/stages-*-singlestream.svg -->
+    <!-- table cpu/2/summary : Accuracy %, ours; PSNR dB, one frame -->
+    <!-- when cpu/a : A < cpu/b : B -->It is less.<!-- else -->It is not.<!-- end when -->
 
 The second reference is a difference. A format ending in ``%`` prints a share as a percentage. ``strongest``
 as a step of a path stands for the key that the result names as its strongest attack. What comes from many
@@ -17,7 +19,9 @@ results is there as well: ``cpu/predictors/cifar10-cnn`` holds
 
 What stands between ``if`` and ``end`` is kept where the file is there; otherwise a line says what is not
 measured yet. ``include`` copies tables, their headings two levels down; ``figures`` shows drawings by their
-titles.
+titles. ``table`` is a section of a page of ``siftfunnel lab tables``, of the rows that were run and of these
+columns beside the first (``certificates/all/bracket``: of the certificates). What stands after ``when`` is
+kept where the one figure is below the other, so that a statement cannot outlive what it states.
 """
 
 import json
@@ -28,13 +32,17 @@ from html import unescape
 from pathlib import Path
 from typing import Any
 
+from siftfunnel.lab.reports.pages import grid
 from siftfunnel.lab.reports.study.results import in_fair_order, read_results
+from siftfunnel.lab.reports.table import NOT_RUN, Table
 
 REFERENCE = re.compile(r"\{\{\s*(.+?)\s*\}\}", re.DOTALL)
 PREDICTORS = re.compile(r"([^/]+)/predictors/([^/]+)")
 BLOCK = re.compile(r"<!-- if (\S+) -->\n(.*?)<!-- end -->\n", re.DOTALL)
 INCLUDE = re.compile(r"<!-- include (\S+) -->")
 FIGURES = re.compile(r"<!-- figures (\S+) -->")
+TABLE = re.compile(r"<!-- table (\S+)/(\S+)/(\S+) : (.+?) -->", re.DOTALL)
+WHEN = re.compile(r"<!-- when (.+?) -->(.*?)(?:<!-- else -->(.*?))?<!-- end when -->", re.DOTALL)
 _TITLE = re.compile(r"<title>(.*?)</title>")
 
 
@@ -57,6 +65,8 @@ def render_prose(template: str, root: Path, folder: Path) -> str:
         lambda found: found[2] if (root / found[1]).exists() else _not_measured(found[1]) + "\n", template
     )
     known: dict[str, Any] = {}
+    text = TABLE.sub(lambda found: _section(root, *found.groups()), text)
+    text = WHEN.sub(lambda found: (found[2] if _is_below(found[1], root, known) else found[3]) or "", text)
     text = REFERENCE.sub(lambda found: _resolve(found[1], root, known), text)
     text = INCLUDE.sub(lambda found: _tables(found[1], root), text)
     return FIGURES.sub(lambda found: _drawings(found[1], root, folder), text)
@@ -71,6 +81,36 @@ def _tables(pattern: str, root: Path) -> str:
     files = sorted(root.glob(pattern))
     texts = [re.sub(r"^#", "###", file.read_text(encoding="utf-8"), flags=re.MULTILINE) for file in files]
     return "\n".join(texts).rstrip() if texts else _not_measured(pattern)
+
+
+def _section(root: Path, profile: str, page: str, section: str, columns: str) -> str:
+    """A section of a page of tables: the rows that were run, the first column and those named."""
+    from siftfunnel.lab.reports.certificates import certificates_page, read_certificates
+    from siftfunnel.lab.reports.study.tables import make_pages
+
+    if profile == "certificates":
+        pages = [certificates_page(read_certificates(root / profile))]
+    else:
+        study = read_results(root, lambda text: None).get(profile)
+        pages = make_pages(study, page) if study else []
+    made = next((one for each in pages for one in each.sections if one.name == section), None)
+    if made is None:
+        return _not_measured(f"{profile}/{page}/{section}")
+    wanted = [made.columns[0], *(" ".join(name.split()) for name in columns.split(";"))]
+    if missing := [name for name in wanted if name not in made.columns]:
+        raise ProseError(f"{profile}/{page}/{section} has no column {', '.join(missing)}")
+    places = [made.columns.index(name) for name in wanted]
+    rows = [tuple(row[place] for place in places) for row in made.rows if NOT_RUN not in row]
+    return grid(Table(section, "", tuple(wanted), tuple(rows)))
+
+
+def _is_below(text: str, root: Path, known: dict[str, Any]) -> bool:
+    """Whether the first figure of ``ROW : PATH < ROW : PATH`` is below the second."""
+    figures = [[field.strip() for field in part.split(" : ")] for part in text.split(" < ")]
+    if [len(fields) for fields in figures] != [2, 2]:
+        raise ProseError(f"{text!r} is not ROW : PATH < ROW : PATH")
+    first, second = (_value(root, name, path, known) for name, path in figures)
+    return bool(first < second)
 
 
 def _drawings(pattern: str, root: Path, folder: Path) -> str:
@@ -100,7 +140,10 @@ def _value(root: Path, name: str, path: str, known: dict[str, Any]) -> Any:
     for step in path.split("."):
         if step == "strongest" and isinstance(value, Mapping) and "strongest" not in value:
             step = known[name]["strongest"]
-        value = value.get(step) if isinstance(value, Mapping) else None
+        if isinstance(value, list):
+            value = dict(enumerate(value)).get(int(step)) if step.isdigit() else None
+        else:
+            value = value.get(step) if isinstance(value, Mapping) else None
         if value is None:
             raise ProseError(f"{name}: no {path} in this result (stopped at {step})")
     return value

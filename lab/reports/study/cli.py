@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 TABLES = (
-    *("2", "3", "4", "5", "figure2", "ablations", "front", "equal", "budgets", "before"),
+    *("2", "3", "4", "5", "figure2", "others", "ablations", "front", "equal", "budgets", "before"),
     *("references", "information", "predictors", "speed"),
 )
 FORMATS = ("markdown", "csv", "json")

@@ -1,7 +1,8 @@
-"""Accuracy against leak where a defence's own weight or a part of it changes, and the suite's budgets."""
+"""Beside the paper's tables: weights swept, parts switched off, other data sets, budgets of the suite."""
 
 import re
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from itertools import groupby
 
 import numpy as np
@@ -15,10 +16,12 @@ from siftfunnel.lab.reports.study.lines import (
     group_label,
     groups,
     own_line,
+    reference_lines,
     strongest_columns,
 )
-from siftfunnel.lab.reports.study.paper import defence_of
+from siftfunnel.lab.reports.study.paper import PAPER_TABLES, defence_of, group_of, paper_rows
 from siftfunnel.lab.reports.study.results import ONE, WEIGHT, RowResult, Study, dig
+from siftfunnel.lab.reports.study.sections import identity_tables
 from siftfunnel.lab.reports.table import NONE, Cell, Column, Page, Table, number
 
 PART = re.compile(r"(^|-)(without|only)-")
@@ -40,6 +43,20 @@ def ablations_table(study: Study) -> Page | None:
             name = f"ablations-{'-'.join(group)}"
             tables.append(Table.of(name, group_label(group), map(own_line, shown), MEASURED))
     return page_of(study, "ablations", "Ablations: parts switched off", list(study.rows.values()), (), tables)
+
+
+def others_table(study: Study) -> Page | None:
+    """Rows of data sets that no table of the paper is of: stand-ins for those that are not at hand."""
+    papers = {group_of(row.row) for table in PAPER_TABLES for row in paper_rows(table)}
+    found = {group: rows for group, rows in groups(study).items() if group not in papers}
+    tables = []
+    for group, rows in found.items():
+        name, lines = "-".join(group), [own_line(row) for row in rows]
+        shown = [*lines, *reference_lines(rows)]
+        tables.append(Table.of(f"others-{name}", group_label(group), shown, MEASURED))
+        tables += [replace(made, name=f"{made.name}-{name}") for made in identity_tables(lines) if made.rows]
+    rows = [row for each in found.values() for row in each]
+    return page_of(study, "others", "Other data sets, standing in for the paper's", rows, (), tables)
 
 
 def front_table(study: Study) -> Page | None:

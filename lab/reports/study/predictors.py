@@ -122,8 +122,7 @@ def predictor_values(study: Study, group: str) -> dict[str, dict[str, dict[str, 
 
     Args:
         study: One profile's results.
-        group: Data set and family, as in ``cifar10-cnn``; rows at equal accuracy and at other weights are left
-            out.
+        group: Data set and family, as in ``cifar10-cnn``; equal accuracy and other weights are left out.
     """
     kept = _kept(groups(study).get(tuple(group.rsplit("-", 1)), []))  # type: ignore[arg-type]
     return {

@@ -4,7 +4,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 
 from siftfunnel.lab.reports.pages import file_stem, index_markdown, page_files, to_csv, to_json, to_markdown
-from siftfunnel.lab.reports.study.fronts import ablations_table, budgets_table, front_table
+from siftfunnel.lab.reports.study.fronts import ablations_table, budgets_table, front_table, others_table
 from siftfunnel.lab.reports.study.further import (
     equal_table,
     figure2_table,
@@ -27,6 +27,7 @@ def _predictors(study: Study) -> Page | None:
 
 MAKERS: Mapping[str, Callable[[Study], Page | None]] = {
     "figure2": figure2_table,
+    "others": others_table,
     "ablations": ablations_table,
     "front": front_table,
     "equal": equal_table,

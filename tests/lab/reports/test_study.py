@@ -198,7 +198,7 @@ def test_attacks_of_two_budgets_or_suites_never_stand_in_one_table(copied: Path)
     assert section_rows(pages["before"], "Summary")["Unprotected"][3].split()[0] == "21.25"
     assert [line[:2] for line in section_rows(pages["budgets"], "One row under several budgets").values()][2:]
     told = section_rows(pages["2"], "Identity, from one frame")
-    assert told["Unprotected"][1:] == ["100.0", "75.0", "-", "0.500"]
+    assert told["Unprotected"][1:] == ["12.5", "75.0", "-", "0.500"]
     assert told["Reference: mean image"][2:] == ["12.5", "-", "0.900"]
 
 
