@@ -3,18 +3,17 @@
 Only drawn people are shown, whom nobody is; no picture of anybody real, nor of a data set, lies here.
 """
 
-import io
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image
 
 from siftfunnel.lab.board.entry import Entry
 from siftfunnel.lab.board.sources import Bundles
 from siftfunnel.lab.data.picture_coding import PictureCoding
 from siftfunnel.lab.front.halves import Halves
 from siftfunnel.lab.onnx_runner import Runner
+from siftfunnel.lab.reports.contact_sheet import contact_sheet
 from siftfunnel.shared.bundle import Bundle, Inverter, find_inverters
 from siftfunnel.shared.bundle_search import shipped_assets, shipped_folder
 from siftfunnel.shared.files import write_file
@@ -22,7 +21,7 @@ from siftfunnel.shared.input_spec import InputSpec
 from siftfunnel.shared.preprocess import prepare
 
 SHEETS, DRAWN = "sheets", "drawnfaces"
-PEOPLE, GAP, QUALITY = 8, 4, 80
+PEOPLE, QUALITY = 8, 80
 
 Pixels = NDArray[np.uint8]
 
@@ -39,17 +38,8 @@ def write_sheet(board: Path, entry: Entry, bundles: Bundles) -> Path | None:
         return None
     path = board / SHEETS / f"{entry.id}.webp"
     path.parent.mkdir(parents=True, exist_ok=True)
-    write_file(path, _sheet(originals, restored))
+    write_file(path, contact_sheet([("", originals), ("", restored)], QUALITY))
     return path
-
-
-def _sheet(*rows: Pixels) -> bytes:
-    """Rows of pictures on white, as one small file."""
-    framed = [np.pad(row, ((0, 0), (0, GAP), (0, GAP), (0, 0)), constant_values=255) for row in rows]
-    stored = io.BytesIO()
-    whole = np.concatenate([np.concatenate(list(row), axis=1) for row in framed])[:-GAP, :-GAP]
-    Image.fromarray(np.ascontiguousarray(whole)).save(stored, format="WEBP", quality=QUALITY, method=6)
-    return stored.getvalue()
 
 
 def _read(codec: str, originals: Pixels) -> Pixels:

@@ -56,13 +56,11 @@ def _counted(graph: bytes, shape: tuple[int, ...]) -> tuple[int, int | None]:
 
     from siftfunnel.lab.onnx_graphs import weights
     from siftfunnel.lab.split.cuts import MULTIPLY_ADDS, multiply_adds, parameter_counts
+    from siftfunnel.lab.split.prepare import with_batch
 
     model = onnx.load_from_string(graph)
-    axes = model.graph.input[0].type.tensor_type.shape.dim
-    frames = axes[0].dim_value or 1
-    for axis, size in zip(axes, (frames, *shape), strict=True):
-        axis.dim_value = size
-    known = onnx.shape_inference.infer_shapes(model, data_prop=True).graph
+    frames = model.graph.input[0].type.tensor_type.shape.dim[0].dim_value or 1
+    known = onnx.shape_inference.infer_shapes(with_batch(model, shape, frames), data_prop=True).graph
     seen = [*known.input, *known.value_info, *known.output]
     shapes = {one.name: tuple(dim.dim_value for dim in one.type.tensor_type.shape.dim) for one in seen}
     shapes |= {name: tuple(tensor.dims) for name, tensor in weights(model.graph).items()}

@@ -23,6 +23,8 @@ BY_START = "scaled_feature_loss_by_start"
 SAME_START_RATIO, SAME_START_DISTANCE = 2.0, 0.02
 """Starts agree when their scaled feature distances differ by no more than the ratio, or are both this small
 (another picture's features are about 2 apart)."""
+WORTH_MENTIONING_DB = 0.1
+"""Less is no reason for a flag."""
 SATURATED_DB = 0.5
 BY_HEART_DB = 25.0
 DOMAIN_GAP_DB = 1.0
@@ -76,7 +78,11 @@ def _done_right(attacks: Attacks) -> dict[str, Mapping[str, Any]]:
 
 
 def white_box_not_weaker(attacks: Attacks) -> Check:
-    """Gradients are extra knowledge: the best attack with them must not lose to the best without."""
+    """Gradients are extra knowledge: the best attack with them must not lose to the best without.
+
+    It fails beyond a tenth of a decibel: settings are chosen on a few pictures of the attacker's, and a
+    descent that begins at the inverter's picture loses that little to the choice.
+    """
     look = _single_look(attacks)
     white = {key: attack for key, attack in look.items() if attack["access"] == "white-box"}
     other = {key: attack for key, attack in look.items() if attack["access"] != "white-box"}
@@ -96,7 +102,9 @@ def white_box_not_weaker(attacks: Attacks) -> Check:
         f"{gap['mean']:+.2f} dB (95 % interval {low:+.2f} to {high:+.2f})."
     )
     figures = {"white_box": best_white, "other": best_other, **gap}
-    return Check("white_box", title, "FAIL" if high < 0 else "PASS", finding, means, figures)
+    return Check(
+        "white_box", title, "FAIL" if high < -WORTH_MENTIONING_DB else "PASS", finding, means, figures
+    )
 
 
 def feature_loss_reached(attacks: Attacks, *, stochastic: bool) -> Check:

@@ -13,10 +13,8 @@ from typing import Any
 import numpy as np
 
 from siftfunnel.lab.attacks.convergence import ends, second_half_db
-from siftfunnel.lab.evaluation.checks import white_box_not_weaker
+from siftfunnel.lab.evaluation.checks import WORTH_MENTIONING_DB, white_box_not_weaker
 from siftfunnel.lab.metrics.intervals import paired_difference
-
-WORTH_MENTIONING_DB = 0.1
 
 Flag = dict[str, str]
 

@@ -78,7 +78,7 @@ def prepare(model: onnx.ModelProto, shape: tuple[int, ...], batch: int | None) -
     Raises:
         NetworkError: the network as read does not run, or gives an output whose first axis is no batch.
     """
-    original = _with_batch(model, shape, batch or 1)
+    original = with_batch(model, shape, batch or 1)
     frames = random_frames(model, (2 * (batch or 1), *shape))
     reference = Runner(original, batch or 1, optimise=False)
     expected = reference(frames)
@@ -129,7 +129,8 @@ def is_rough(model: onnx.ModelProto) -> bool:
     return quantised or not stored.isdisjoint(_ROUGH_TYPES)
 
 
-def _with_batch(model: onnx.ModelProto, shape: tuple[int, ...], batch: int | str) -> onnx.ModelProto:
+def with_batch(model: onnx.ModelProto, shape: tuple[int, ...], batch: int | str) -> onnx.ModelProto:
+    """A copy that takes so many frames of a shape, or any number under a name; other shapes are left open."""
     copy = copy_of(model)
     set_shape(copy.graph.input[0], (batch, *shape))
     del copy.graph.value_info[:]
@@ -142,7 +143,7 @@ def _ways(
     model: onnx.ModelProto, shape: tuple[int, ...], batch: int | None
 ) -> Iterator[tuple[Callable[[], onnx.ModelProto], int | None]]:
     """Ways to prepare, the most thorough first, with the frames per run that each leaves."""
-    fixed, free = _with_batch(model, shape, batch or 1), _with_batch(model, shape, "N")
+    fixed, free = with_batch(model, shape, batch or 1), with_batch(model, shape, "N")
     yield lambda: free_batch(fold(fixed), shape, batch or 1), None
     if batch is None:
         yield lambda: fold(free), None
@@ -188,7 +189,7 @@ def _take_names_back(model: onnx.ModelProto) -> None:
 
 def free_batch(model: onnx.ModelProto, shape: tuple[int, ...], batch: int) -> onnx.ModelProto:
     """A copy with a free first axis: shapes that hold the batch as a number take it from their input."""
-    copy = _with_batch(model, shape, "N")
+    copy = with_batch(model, shape, "N")
     stored = weights(copy.graph)
     changed: dict[str, str] = {}
     for node in copy.graph.node:

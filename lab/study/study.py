@@ -268,13 +268,7 @@ def _known(
 ) -> dict[str, Any]:
     """Steps of the result that stands at ``path``, if it is of the same weights, pictures and settings.
 
-    What needs no attack also counts where the result is of another suite, or of none.
-
-    Args:
-        path: The result.
-        profile: The size of the study.
-        trained: The row.
-        kept: Only these steps.
+    What needs no attack also counts where the result is of another suite, or of none. ``kept``: only these.
     """
     if not path.is_file():
         return {}

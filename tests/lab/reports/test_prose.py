@@ -48,6 +48,28 @@ def test_a_difference_of_results_on_different_pictures_is_refused(results: Path)
         render("{{cpu/a : attacks.best.psnr - cpu/b : attacks.best.psnr : .1f}}", results)
 
 
+MINIATURE = Path(__file__).parent / "miniature"
+
+
+def test_a_table_has_the_rows_that_were_run_and_the_columns_named() -> None:
+    text = render("<!-- table mini/2/summary : Accuracy %, ours; PSNR dB, one frame -->", MINIATURE)
+    head, _, *rows = text.splitlines()
+    assert head == "| Defence | Accuracy %, ours | PSNR dB, one frame |"
+    assert rows[0] == "| Unprotected | 62.0 [59.0, 65.0] | 21.25 [21.00, 21.50] |"
+    assert not any("VIB" in row for row in rows)
+    with pytest.raises(ProseError, match="has no column Colour"):
+        render("<!-- table mini/2/summary : Colour -->", MINIATURE)
+    assert "Not measured yet" in render("<!-- table mini/5/summary : Accuracy %, ours -->", MINIATURE)
+
+
+def test_a_statement_stands_only_where_the_figures_bear_it(results: Path) -> None:
+    below = "cpu/{} : attacks.best.psnr < cpu/{} : attacks.best.psnr"
+    template = f"<!-- when {below} -->less<!-- else -->more<!-- end when -->"
+    assert [render(template.format(*pair), results) for pair in ("ba", "ab")] == ["less", "more"]
+    with pytest.raises(ProseError, match="is not ROW : PATH < ROW : PATH"):
+        render("<!-- when cpu/a -->x<!-- end when -->", results)
+
+
 def test_a_figure_that_was_measured_on_pictures_in_class_order_is_in_no_prose(results: Path) -> None:
     path = results / "cpu/a.json"
     old = {"mine": {"nats": 3.15}, "info_nce": {"nats": 2.0}, "distance_correlation_unbiased": 0.115}
