@@ -228,7 +228,8 @@ class ConnectionTap:
             self.sense += 1
             if self._handshake_bytes is None:
                 self._handshake_bytes = message.start.own + message.start.elsewhere
-                self._accounted = {direction: message.start.own, other_way(direction): message.start.elsewhere}
+                self._accounted[direction] = message.start.own
+                self._accounted[other_way(direction)] = message.start.elsewhere
             wire_bytes = self._newly_passed(direction, message.end)
         return Overheard(
             connection=self.connection,

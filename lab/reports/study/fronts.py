@@ -7,6 +7,7 @@ from itertools import groupby
 
 import numpy as np
 
+from siftfunnel.lab.reports.study.attack_sections import identity_tables
 from siftfunnel.lab.reports.study.further import CORRELATION, ROW, page_of
 from siftfunnel.lab.reports.study.lines import (
     ACCURACY,
@@ -21,7 +22,6 @@ from siftfunnel.lab.reports.study.lines import (
 )
 from siftfunnel.lab.reports.study.paper import PAPER_TABLES, defence_of, group_of, paper_rows
 from siftfunnel.lab.reports.study.results import ONE, WEIGHT, RowResult, Study, dig
-from siftfunnel.lab.reports.study.sections import identity_tables
 from siftfunnel.lab.reports.table import NONE, Cell, Column, Page, Table, number
 
 PART = re.compile(r"(^|-)(without|only)-")

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 
+from siftfunnel.lab.reports.study.attack_sections import flags_table
 from siftfunnel.lab.reports.study.lines import (
     ACCURACY,
     BITS,
@@ -25,7 +26,7 @@ from siftfunnel.lab.reports.study.lines import (
 )
 from siftfunnel.lab.reports.study.profiles import preamble
 from siftfunnel.lab.reports.study.results import EQUAL, RowResult, Study, dig, dig_number
-from siftfunnel.lab.reports.study.sections import DEFINITIONS, ceilings, flags_table
+from siftfunnel.lab.reports.study.sections import DEFINITIONS, ceilings
 from siftfunnel.lab.reports.table import Page, Table
 
 NEAR = 0.01

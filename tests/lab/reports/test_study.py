@@ -1,65 +1,18 @@
 """``siftfunnel lab tables`` on the made-up result set: every number traced to its file."""
 
-import argparse
 import csv
 import io
 import json
 import re
-import shutil
-from functools import cache
 from pathlib import Path
-from typing import Any
 
 import pytest
 
 from siftfunnel.lab.reports.pages import to_csv, to_json, to_markdown
-from siftfunnel.lab.reports.study.cli import add_tables_parser
-from siftfunnel.lab.reports.study.results import RESULTS, ResultsError, Study, read_results
+from siftfunnel.lab.reports.study.results import RESULTS, ResultsError, read_results
 from siftfunnel.lab.reports.study.speed import fit_seconds, pictures_per_s
 from siftfunnel.lab.reports.study.tables import make_pages
-
-HERE = Path(__file__).parent
-MINIATURE = HERE / "miniature"
-GOLDEN = HERE / "golden_table2.md"
-
-
-def tables(*arguments: str) -> int:
-    parser = argparse.ArgumentParser()
-    add_tables_parser(parser.add_subparsers())
-    args = parser.parse_args(["tables", *arguments])
-    code: int = args.run(args)
-    return code
-
-
-@cache
-def studies() -> dict[str, Study]:
-    def fail(text: str) -> None:
-        raise AssertionError(text)
-
-    return read_results(MINIATURE, fail)
-
-
-@pytest.fixture
-def copied(tmp_path: Path) -> Path:
-    """The made-up results where a test may change them."""
-    return Path(shutil.copytree(MINIATURE, tmp_path / "results"))
-
-
-def stored(row: str, profile: str = "mini") -> Any:
-    return json.loads((MINIATURE / profile / f"{row}.json").read_text())
-
-
-def section_rows(text: str, title: str) -> dict[str, list[str]]:
-    """Cells of the table under a heading, by the first cell; the headings are under their own first cell."""
-    part = re.split(r"^## ", text, flags=re.MULTILINE)
-    found = next(piece for piece in part if piece.startswith(title + "\n"))
-    lines = [line.strip("| ").split(" | ") for line in found.splitlines() if line.startswith("|")]
-    return {cells[0]: cells[1:] for cells in lines}
-
-
-def markdown(table: str, profile: str = "mini") -> str:
-    (page,) = make_pages(studies()[profile], table)
-    return to_markdown(page)
+from tests.lab.reports.made_up import GOLDEN, MINIATURE, markdown, section_rows, stored, studies, tables
 
 
 def test_table_2_is_the_golden_file() -> None:
@@ -214,69 +167,6 @@ def test_a_front_is_read_between_its_weights_and_nowhere_beyond(copied: Path) ->
     assert rows["bido"] == ["3", "50.0", "60.0", "16.25"]
 
 
-@pytest.mark.parametrize("table", ["2", "3", "references", "information"])
-def test_profiles_are_never_mixed(table: str) -> None:
-    ours, other = markdown(table), markdown(table, "other")
-    assert "Another made-up processor" not in ours
-    assert "cccccccccc" not in ours
-    assert "Made-up processor" not in other
-    assert "Miniature" not in other
-
-
-def test_a_result_in_another_profiles_folder_is_named_and_left_out(
-    copied: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    shutil.copy(copied / "other" / "cifar10-cnn-none.json", copied / "mini" / "cifar10-cnn-none.json")
-    assert tables("--results", str(copied), "--table", "2", "--profile", "mini") == 1
-    out, err = capsys.readouterr()
-    assert "is of profile 'other' but lies in 'mini'" in err
-    assert section_rows(out, "Summary")["Unprotected"][1] == "not run"
-
-
-@pytest.mark.parametrize(
-    ("text", "complaint"),
-    [
-        ("{", "not valid JSON"),
-        ("[1]", "expected a JSON object"),
-        ('{"schema": 2, "row": "cifar10-cnn-vib"}', "has schema 2, this program reads 1"),
-        ('{"schema": 1, "profile": "mini"}', "has no usable seed"),
-        ('{"schema": NaN}', "NaN is not a JSON number"),
-    ],
-)
-def test_a_file_that_cannot_be_used_is_named_and_the_rest_is_printed(
-    copied: Path, capsys: pytest.CaptureFixture[str], text: str, complaint: str
-) -> None:
-    (copied / "mini" / "cifar10-cnn-vib.json").write_text(text)
-    assert tables("--results", str(copied), "--table", "2", "--profile", "mini") == 1
-    out, err = capsys.readouterr()
-    assert "cifar10-cnn-vib.json" in err
-    assert complaint in err
-    assert len(err.splitlines()) == 1
-    assert out == GOLDEN.read_text()
-
-
-def test_a_file_under_another_rows_name_is_refused(copied: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    shutil.copy(copied / "mini" / "cifar10-cnn-bido.json", copied / "mini" / "cifar10-cnn-vib.json")
-    assert tables("--results", str(copied), "--table", "2", "--profile", "mini") == 1
-    assert "which its name does not say" in capsys.readouterr().err
-
-
-def test_another_tools_results_are_passed_over(copied: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    (copied / "mini" / "speed.json").write_text('{"kind": "speed", "schema": 7}')
-    assert tables("--results", str(copied), "--table", "2", "--profile", "mini") == 0
-    assert capsys.readouterr().err == ""
-
-
-def test_without_results_the_error_says_how_to_make_them(tmp_path: Path) -> None:
-    with pytest.raises(ResultsError, match="siftfunnel lab run cifar10-cnn-none --profile cpu"):
-        tables("--results", str(tmp_path))
-
-
-def test_an_unknown_profile_lists_those_that_are_there() -> None:
-    with pytest.raises(ResultsError, match="there are mini, other"):
-        tables("--results", str(MINIATURE), "--profile", "full")
-
-
 def test_a_table_without_a_row_says_so() -> None:
     with pytest.raises(ResultsError, match="belongs to table 5"):
         tables("--results", str(MINIATURE), "--table", "5")
@@ -302,20 +192,6 @@ def test_references_of_other_pictures_are_reported(copied: Path, capsys: pytest.
     path.write_text(json.dumps(result))
     tables("--results", str(copied), "--table", "2", "--profile", "mini")
     assert "Not the same pictures" in capsys.readouterr().out
-
-
-def test_a_half_done_result_is_printed_with_what_it_has(
-    copied: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    path = copied / "mini" / "cifar10-cnn-bido.json"
-    result = json.loads(path.read_text())
-    for key in ("accuracy", "references"):
-        del result[key]
-    result["attacks"] = {}
-    path.write_text(json.dumps(result))
-    assert tables("--results", str(copied), "--profile", "mini") == 0
-    row = section_rows(capsys.readouterr().out, "Summary")["BiDO"]
-    assert row[2:] == ["-"] * 7
 
 
 def test_csv_has_one_line_per_cell_with_the_number_behind_it() -> None:

@@ -67,6 +67,7 @@ def numbers(message) -> dict[str, int]:
                 "class_ids": 8,
                 "tensors": 9,
                 "outputs": 10,
+                "batch_invariant": 11,
             },
         ),
     ],
