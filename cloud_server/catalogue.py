@@ -102,13 +102,18 @@ class ServedBundle:
 class Catalogue:
     """What is served, by digest, in the order in which it was found; the first is the default.
 
+    It changes while it is read, from other threads too: a change is another mapping in the old one's place.
+
     Attributes:
         problems: bundles that were left out because `skip_bad` allows it.
+        max_message_bytes: the largest message that is taken: the largest payload of any of the bundles that
+            were there at the start, and some slack. gRPC learns it once.
     """
 
     def __init__(self, served: Iterable[ServedBundle], problems: Iterable[Problem] = ()) -> None:
         self._served: Mapping[str, ServedBundle] = {each.bundle.digest: each for each in served}
         self.problems = tuple(problems)
+        self.max_message_bytes = max(map(_largest, self)) + _SLACK_BYTES
 
     def __iter__(self) -> Iterator[ServedBundle]:
         return iter(self._served.values())
@@ -120,10 +125,26 @@ class Catalogue:
         """The bundle with that digest, if it is served."""
         return self._served.get(digest)
 
-    @property
-    def max_message_bytes(self) -> int:
-        """The largest message that is taken: the largest payload of any of the bundles, and some slack."""
-        return max(c.max_payload_bytes for each in self for c in each.codecs) + _SLACK_BYTES
+    def add(self, served: ServedBundle) -> None:
+        """Serve one more; its lane runs already.
+
+        Raises:
+            BundleError: its payloads are larger than the messages that this server takes.
+        """
+        if (largest := _largest(served)) > self.max_message_bytes:
+            raise BundleError(
+                f"{served.bundle.name}: payloads of up to {largest} bytes; this server was started for "
+                f"messages of {self.max_message_bytes}: start it with this bundle among the others"
+            )
+        self._served = {**self._served, served.bundle.digest: served}
+
+    def remove(self, digest: str) -> None:
+        """Take no more calls for a bundle."""
+        self._served = {key: each for key, each in self._served.items() if key != digest}
+
+
+def _largest(served: ServedBundle) -> int:
+    return max(codec.max_payload_bytes for codec in served.codecs)
 
 
 def open_catalogue(
@@ -140,7 +161,7 @@ def open_catalogue(
     for bundle in bundles:
         label = bundle.name if names[bundle.name] == 1 else f"{bundle.name}@{bundle.digest[:8]}"
         try:
-            served.append(_open(bundle, label, config, metrics, wake))
+            served.append(open_bundle(bundle, label, config, metrics, wake))
         except Exception as error:  # a model is a program: what opening it raises is anybody's guess
             what = str(error) if isinstance(error, ValueError) else f"{type(error).__name__}: {error}"
             problems.append(Problem(bundle.directory, f"{bundle.directory}: {what}"))
@@ -172,9 +193,14 @@ def _verified(config: CloudConfig) -> tuple[list[Bundle], list[Problem]]:
     return list(bundles.values()), problems
 
 
-def _open(
+def open_bundle(
     bundle: Bundle, label: str, config: CloudConfig, metrics: Metrics, wake: Callable[[Iterable[Owner]], None]
 ) -> ServedBundle:
+    """Open a verified bundle; its lane is not started.
+
+    Raises:
+        Exception: a model is a program: what opening it raises is anybody's guess.
+    """
     manifest = bundle.manifest
     codecs = make_codecs(manifest, bundle.digest)
     options = config.engine_options.for_bundle(bundle.name)

@@ -45,8 +45,8 @@ examples:
       on free ports; the line on standard output says which
 
 When it is ready the server prints one JSON line on standard output:
-  {{"ready": true, "grpc": "127.0.0.1:50051", "grpc_tls": null, "http": null, "bundles": {{NAME: DIGEST}},
-   "pid": 1}}
+  {{"ready": true, "grpc": "127.0.0.1:50051", "grpc_tls": null, "http": null, "oip_http": null,
+   "bundles": {{NAME: DIGEST}}, "pid": 1}}
 All else goes to standard error. SIGTERM, Ctrl-C or a terminal that closes drains: no new frames are taken,
 everything taken is answered, then it exits with 0 (1 if --drain-seconds were not enough). A second SIGTERM or
 Ctrl-C stops it at once. Under nohup it outlives its terminal. Certificates that are renewed in place are used
@@ -102,6 +102,13 @@ def _add_arguments(parser: argparse.ArgumentParser) -> None:
     add_flags(serving, CloudConfig, "workers")
     add_flags(serving, BatchPolicy)
     add_flags(serving, CloudConfig, "window_frames", "max_output_bytes", "stall_s", "drain_s")
+    add_flags(
+        parser.add_argument_group("Open Inference Protocol"),
+        CloudConfig,
+        "simple",
+        "model_control",
+        "compression",
+    )
     add_flags(parser.add_argument_group("ceilings"), Ceilings)
     _add_watching_flags(parser.add_argument_group("watching"))
 
@@ -116,7 +123,7 @@ def _add_address_flags(group: Any) -> None:
         metavar="FILE",
         help="mutual TLS: demand client certificates of this authority",
     )
-    add_flags(group, CloudConfig, "http")
+    add_flags(group, CloudConfig, "http", "oip_http")
 
 
 def _add_watching_flags(group: Any) -> None:
@@ -220,6 +227,7 @@ def announce(server: "CloudServer") -> None:
         "grpc": where.grpc and str(where.grpc),
         "grpc_tls": where.grpc_tls and str(where.grpc_tls),
         "http": where.http and str(where.http),
+        "oip_http": where.oip_http and str(where.oip_http),
         "bundles": {served.label: served.bundle.digest for served in server.catalogue},
         "pid": os.getpid(),
     }

@@ -56,6 +56,24 @@ class CloudConfig:
     http: Endpoint | None = setting(
         None, "admin side: /healthz, /bundles, /metrics (default: off)", metavar="HOST:PORT"
     )
+    oip_http: Endpoint | None = setting(
+        None,
+        "the Open Inference Protocol over HTTP: /v2/... (default: off; over gRPC it is on every gRPC port)",
+        flag="--oip-http",
+        metavar="HOST:PORT",
+    )
+    simple: bool = setting(
+        False,
+        "serve `simple` too, the example model of the Open Inference Protocol's clients",
+        flag="--simple",
+    )
+    model_control: bool = setting(
+        False, "let clients load and unload bundles of the model directories by the Open Inference Protocol"
+    )
+    compression: bool = setting(
+        False,
+        "take messages that gRPC or HTTP compressed; a few kilobytes may then inflate to the largest message",
+    )
     tls: TlsFiles | None = None
     skip_bad: bool = setting(False, "serve the others when a bundle fails its checks")
     engine: str = setting("onnxruntime", "what runs the model", choices=tuple(ENGINES))

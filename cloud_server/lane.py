@@ -94,6 +94,11 @@ class Lane:
         """Frames waiting now."""
         return len(self._queue)
 
+    @property
+    def owners(self) -> int:
+        """Calls that may submit frames now."""
+        return self._owners_open
+
     def start(self) -> None:
         """Start the workers."""
         for thread in (*self._threads, self._helper):

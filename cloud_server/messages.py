@@ -19,6 +19,20 @@ class BadMessageError(ValueError):
     """A message that holds no frames that could be replied to, so the call ends."""
 
 
+class TooLargeMessageError(BadMessageError):
+    """A message that is larger than this server takes."""
+
+
+def check_size(message: bytes, most: int) -> None:
+    """Hold a message to what was told: gRPC's own ceiling leaves room for requests of other protocols.
+
+    Raises:
+        TooLargeMessageError: it is larger; the text is gRPC's.
+    """
+    if len(message) > most:
+        raise TooLargeMessageError(f"Received message larger than max ({len(message)} vs. {most})")
+
+
 class Messages(Protocol):
     """How frames and replies are laid into messages."""
 

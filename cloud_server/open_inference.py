@@ -4,9 +4,8 @@ Ours stays the front: streams, codecs, batches, answers. Each batch goes to the 
 """
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
-from types import MappingProxyType
 from typing import Any
 
 import numpy as np
@@ -19,6 +18,7 @@ from siftfunnel.cloud_server.engine import (
     ends_of,
     when_ready,
 )
+from siftfunnel.cloud_server.oip.datatypes import DATATYPE_OF, DATATYPES
 from siftfunnel.cloud_server.pieces import Outputs, Pieces
 from siftfunnel.shared.manifest import Manifest
 from siftfunnel.shared.ports import STRAIGHT
@@ -27,20 +27,6 @@ from siftfunnel.shared.rpc import open_inference_pb2 as oip
 SERVICE = "inference.GRPCInferenceService"
 DATATYPE = "FP32"
 
-DATATYPES: Mapping[str, tuple[str, str | None]] = MappingProxyType(
-    {
-        "FP32": ("<f4", "fp32_contents"),
-        "FP16": ("<f2", None),
-        "FP64": ("<f8", "fp64_contents"),
-        "INT64": ("<i8", "int64_contents"),
-        "INT32": ("<i4", "int_contents"),
-        "UINT8": ("u1", "uint_contents"),
-        "BOOL": ("?", "bool_contents"),
-    }
-)
-"""The protocol's name of a type -> numpy's, and where values stand that are not sent raw."""
-
-_TYPE_OF = {np.dtype(of_numpy).name: datatype for datatype, (of_numpy, _) in DATATYPES.items()}
 _MAX_MESSAGE_BYTES = 64 * 1024 * 1024
 
 
@@ -112,7 +98,7 @@ class OpenInferenceEngine:
             response = self._infer(request, timeout=self._timeout_s, wait_for_ready=True)
         except self._grpc.RpcError as error:
             raise self._as_ours(error) from error
-        types = (_TYPE_OF[output.dtype] for output in self._manifest.given)
+        types = (DATATYPE_OF[output.dtype] for output in self._manifest.given)
         return [self._read(response, *each) for each in zip(self._outputs, types, strict=True)]
 
     def _method(self, name: str, request: type[Any], response: type[Any]) -> Any:
@@ -149,7 +135,7 @@ class OpenInferenceEngine:
                 ) from error
             raise self._as_ours(error) from error
         where, (inputs, outputs) = f"model {self._name} on {self._remote}", ends_of(self._manifest)
-        types = [_TYPE_OF[output.dtype] for output in self._manifest.given]
+        types = [DATATYPE_OF[output.dtype] for output in self._manifest.given]
         return (
             _their_names(f"{where} needs the inputs", inputs, [DATATYPE] * len(inputs), told.inputs),
             _their_names(f"{where} needs the outputs", outputs, types, told.outputs),

@@ -20,16 +20,22 @@ from siftfunnel.cloud_server.catalogue import Catalogue, open_catalogue
 from siftfunnel.cloud_server.config import CloudConfig
 from siftfunnel.cloud_server.health import HealthServicer
 from siftfunnel.cloud_server.metrics import Metrics
+from siftfunnel.cloud_server.oip.core import OpenInference
+from siftfunnel.cloud_server.oip.grpc_service import SERVICE as OIP_SERVICE
+from siftfunnel.cloud_server.oip.grpc_service import OpenInferenceService
+from siftfunnel.cloud_server.oip.models import most_request_bytes
 from siftfunnel.cloud_server.ports import ListenError, listening_sockets
 from siftfunnel.cloud_server.process import allow_open_files
 from siftfunnel.cloud_server.recorder import FlowRecorder
+from siftfunnel.cloud_server.repository import Repository
 from siftfunnel.cloud_server.service import SERVICE, SplitInferenceService
 from siftfunnel.cloud_server.supervisor import UNSUPERVISED, Supervisor
 from siftfunnel.cloud_server.ticket import Owner
 from siftfunnel.shared.ports import Endpoint
 
 if TYPE_CHECKING:
-    from siftfunnel.cloud_server.admin import AdminServer, State
+    from siftfunnel.cloud_server.admin import State
+    from siftfunnel.cloud_server.http_server import HttpServer
 
 _log = logging.getLogger(__name__)
 
@@ -43,8 +49,12 @@ _FLUSH_S = 1.0
 _MIN_PING_MS = 10_000
 _HANDSHAKE_MS = 20_000
 _IDLE_CONNECTION_MS = 60_000
+_SLACK_BYTES = 64 * 1024
+"""Of a request beside its features."""
 _NO_COMPRESSION = 1
 """Bit 0 of gRPC's set of algorithms: messages as they are."""
+_ANY_COMPRESSION = 0b111
+"""These, deflate and gzip."""
 
 
 @dataclass(frozen=True)
@@ -54,6 +64,7 @@ class Addresses:
     grpc: Endpoint | None
     grpc_tls: Endpoint | None
     http: Endpoint | None
+    oip_http: Endpoint | None = None
 
 
 class CloudServer:
@@ -115,12 +126,22 @@ class CloudServer:
             self._config.ceilings,
             self._config.max_output_bytes,
         )
-        self._health = HealthServicer((SERVICE,))
+        self.repository = Repository(self._catalogue, self._config, self.metrics, self._wake, self._service)
+        self._oip = OpenInference(
+            self._catalogue,
+            self._service,
+            self.repository,
+            self._config,
+            __version__,
+            lambda: self.state() == "serving",
+        )
+        self._health = HealthServicer((SERVICE, OIP_SERVICE))
         self._server = self._make_server()
         try:
             plain = self._bind(self._config.listen, "--listen", tls=False)
             over_tls = self._bind(self._config.tls_listen, "--tls-listen", tls=True)
             self._admin = self._make_admin()
+            self._oip_http = self._make_oip_http()
         except ListenError:
             if self._recorder is not None:
                 self._recorder.close()
@@ -129,9 +150,14 @@ class CloudServer:
             served.lane.start()
         await self._server.start()
         self._heart = self._loop.create_task(self._beat())
-        if self._admin is not None:
-            self._admin.start()
-        self.addresses = Addresses(plain, over_tls, None if self._admin is None else self._admin.endpoint)
+        for http in self._http_servers():
+            http.start()
+        self.addresses = Addresses(
+            plain,
+            over_tls,
+            None if self._admin is None else self._admin.endpoint,
+            None if self._oip_http is None else self._oip_http.endpoint,
+        )
         self._say_serving(True)
         for served in self._catalogue:
             _log.info("serving %s, digest %s", served.label, served.bundle.digest)
@@ -172,8 +198,8 @@ class CloudServer:
         self._health.close()
         await self._server.stop(grace=_FLUSH_S)
         self._heart.cancel()
-        if self._admin is not None:
-            await asyncio.to_thread(self._admin.stop)
+        for http in self._http_servers():
+            await asyncio.to_thread(http.stop)
         if self._recorder is not None:
             await asyncio.to_thread(self._recorder.close)
         return not unanswered
@@ -248,7 +274,7 @@ class CloudServer:
         options = (
             # Two servers on one port would share its connections in silence.
             ("grpc.so_reuseport", 0),
-            ("grpc.max_receive_message_length", self._catalogue.max_message_bytes),
+            ("grpc.max_receive_message_length", self._most_bytes()),
             # Idle clients may ping; the default ends their connection when they do so within five minutes.
             ("grpc.http2.min_ping_interval_without_data_ms", _MIN_PING_MS),
             ("grpc.keepalive_permit_without_calls", 1),
@@ -256,7 +282,10 @@ class CloudServer:
             ("grpc.keepalive_time_ms", 90_000),
             ("grpc.keepalive_timeout_ms", 20_000),
             # A few kilobytes may inflate to the largest message, and every call may be sent one.
-            ("grpc.compression_enabled_algorithms_bitset", _NO_COMPRESSION),
+            (
+                "grpc.compression_enabled_algorithms_bitset",
+                _ANY_COMPRESSION if self._config.compression else _NO_COMPRESSION,
+            ),
             ("grpc.max_concurrent_streams", ceilings.calls_per_connection),
             ("grpc.max_allowed_incoming_connections", connections),
             # Connections that say nothing, or nothing more, give their places back.
@@ -264,7 +293,7 @@ class CloudServer:
             ("grpc.max_connection_idle_ms", _IDLE_CONNECTION_MS),
         )
         server = grpc.aio.server(options=options)
-        server.add_generic_rpc_handlers((self._service.handler(),))
+        server.add_generic_rpc_handlers((self._service.handler(), OpenInferenceService(self._oip).handler()))
         self._health.register(server)
         if self._config.reflection:
             _add_reflection(server)
@@ -290,18 +319,37 @@ class CloudServer:
             raise ListenError(f"{flag} {endpoint}: {error}") from None
         return endpoint.with_port(port)
 
-    def _make_admin(self) -> "AdminServer | None":
+    def _most_bytes(self) -> int:
+        """The largest message: a payload, or an Open Inference request with plain features."""
+        batch = self._config.batching.max_batch_size
+        plain = max(most_request_bytes(served, batch) for served in self._catalogue)
+        return max(self._catalogue.max_message_bytes, plain + _SLACK_BYTES)
+
+    def _http_servers(self) -> "list[HttpServer]":
+        return [server for server in (self._oip_http, self._admin) if server is not None]
+
+    def _make_oip_http(self) -> "HttpServer | None":
+        if self._config.oip_http is None:
+            return None
+        from siftfunnel.cloud_server.http_server import HttpServer
+        from siftfunnel.cloud_server.oip.rest import make_app
+
+        app = make_app(self._oip, self._loop, self._most_bytes(), self._config.compression)
+        return HttpServer(self._config.oip_http, app, "--oip-http")
+
+    def _make_admin(self) -> "HttpServer | None":
         if self._config.http is None:
             return None
         # HTTP costs a part of every start; only who asks for it pays.
-        from siftfunnel.cloud_server.admin import AdminServer, AdminView
+        from siftfunnel.cloud_server.admin import AdminView, make_app
+        from siftfunnel.cloud_server.http_server import HttpServer
 
         view = AdminView(
             state=self.state,
             bundles=lambda: [served.summary() for served in self._catalogue],
             metrics=self.metrics.exposition,
         )
-        return AdminServer(self._config.http, view)
+        return HttpServer(self._config.http, make_app(view), "--http")
 
 
 async def serve(

@@ -4,17 +4,28 @@ Messages of Infer, Stream and StreamBatches pass as bytes: a message is parsed o
 told, and recorded as it came.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any, NoReturn
 
 import grpc
 
 from siftfunnel.cloud_server.catalogue import Catalogue, ServedBundle
 from siftfunnel.cloud_server.ceilings import Ceilings, Gate, client_of, peer_of
-from siftfunnel.cloud_server.messages import BadMessageError, Messages, Several
+from siftfunnel.cloud_server.lane import Lane
+from siftfunnel.cloud_server.messages import BadMessageError, Messages, Several, check_size
 from siftfunnel.cloud_server.metrics import Metrics
 from siftfunnel.cloud_server.recorder import FlowRecorder
-from siftfunnel.cloud_server.session import DRAINING, GIVES_WAY, SINGLE, Overhear, StreamSession, UnaryCall
+from siftfunnel.cloud_server.session import (
+    DRAINING,
+    GIVES_WAY,
+    SINGLE,
+    OpenStream,
+    Overhear,
+    StreamSession,
+    UnaryCall,
+    status_of,
+)
 from siftfunnel.cloud_server.ticket import Wish
 from siftfunnel.shared.call_metadata import (
     BUNDLE_KEY,
@@ -42,6 +53,10 @@ _UNREAD_BYTES = 64 * 2**20
 
 Context = Any
 """A `grpc.aio.ServicerContext`; grpc brings no types for it that hold."""
+
+Call = Any
+"""The same, or what stands for it where a call came over HTTP: `peer`, `add_done_callback` and
+`invocation_metadata`."""
 
 
 class SplitInferenceService:
@@ -80,7 +95,7 @@ class SplitInferenceService:
         ceilings = ceilings or Ceilings()
         self._gate = Gate(ceilings.calls, ceilings.calls_per_client, self._make_room)
         metrics.calls.set_function(lambda: self._gate.calls_open)
-        self._sessions: set[StreamSession] = set()
+        self._sessions: set[OpenStream] = set()
         self._unary_running = 0
         self._calls = 0
         self._draining = False
@@ -137,10 +152,11 @@ class SplitInferenceService:
         overhear = self._overhear(context, "Infer", served)
         self._unary_running += 1
         try:
+            check_size(message, self._catalogue.max_message_bytes)
             call = UnaryCall(served.lane, ReplySeal(served.bundle.digest), client_of(context))
             reply = await call.run(message, wish)
         except BadMessageError as error:
-            await self._refuse(context, grpc.StatusCode.INVALID_ARGUMENT, "bad_message", str(error))
+            await self._refuse(context, status_of(error), "bad_message", str(error))
         finally:
             self._unary_running -= 1
         if overhear is not None:
@@ -156,6 +172,41 @@ class SplitInferenceService:
         """The same, several per message."""
         await self._serve(context, "StreamBatches", _SEVERAL)
 
+    async def answer(
+        self, call: Call, served: ServedBundle, frames: Sequence[pb.Frame], wish: Wish
+    ) -> list[pb.Reply]:
+        """Frames of a call in another protocol that was let in; they are recorded as those of Infer."""
+        overhear = self._overhear(call, "Infer", served)
+        self._unary_running += len(frames)
+        try:
+            owner = UnaryCall(served.lane, ReplySeal(served.bundle.digest), client_of(call))
+            tickets = await owner.answer(frames, wish)
+        finally:
+            self._unary_running -= len(frames)
+        if overhear is not None:
+            for frame, ticket in zip(frames, tickets, strict=True):
+                overhear("up", frame.SerializeToString())
+                overhear("down", ticket.sealed() or b"")
+        return [pb.Reply.FromString(ticket.reply or b"") for ticket in tickets]
+
+    @contextmanager
+    def streaming(self, stream: OpenStream) -> Iterator[None]:
+        """While a stream is open: the drain ends it, and it may have to give way."""
+        self._sessions.add(stream)
+        if self._draining:
+            # the drain began while this call was being let in, and did not see it
+            stream.drain()
+        try:
+            yield
+        finally:
+            self._sessions.discard(stream)
+
+    def end_streams(self, lane: Lane, why: str) -> None:
+        """Tell the streams of one bundle to end once what they have taken is answered."""
+        for session in self._sessions:
+            if session.lane is lane:
+                session.drain(why)
+
     async def _serve(self, context: Context, method: str, messages: Messages) -> None:
         served, wish, window = await self._admit(context)
         overhear = self._overhear(context, method, served)
@@ -168,17 +219,14 @@ class SplitInferenceService:
             overhear,
             messages,
             client_of(context),
+            self._catalogue.max_message_bytes,
         )
-        self._sessions.add(session)
-        if self._draining:
-            # the drain began while this call was being let in, and did not see it
-            session.drain()
         served.metrics.stream_opened()
         try:
-            await session.run()
+            with self.streaming(session):
+                await session.run()
         finally:
             served.metrics.stream_closed()
-            self._sessions.discard(session)
 
     async def _admit(self, context: Context) -> tuple[ServedBundle, Wish, int]:
         """The bundle and what the call's metadata wish for, and its window; or the end of the call."""
@@ -218,10 +266,19 @@ class SplitInferenceService:
 
     async def _enter(self, context: Context) -> None:
         """Count the call in, or end it with UNAVAILABLE: another server, or this one later, may take it."""
+        if refusal := self.let_in(context):
+            await context.abort(grpc.StatusCode.UNAVAILABLE, refusal)
+
+    def let_in(self, call: Call) -> str | None:
+        """Count a call in: None, or why it is not taken, which is counted."""
         if self._draining:
-            await self._refuse(context, grpc.StatusCode.UNAVAILABLE, "draining", DRAINING)
-        if no_room := self._gate.enter(context):
-            await self._refuse(context, grpc.StatusCode.UNAVAILABLE, "no_room", no_room)
+            reason, message = "draining", DRAINING
+        elif no_room := self._gate.enter(call):
+            reason, message = "no_room", no_room
+        else:
+            return None
+        self._metrics.refused.labels(reason).inc()
+        return message
 
     def _make_room(self, client: str) -> bool:
         """End the stream of a client that has been idle longest; False where none has been for a while."""

@@ -10,13 +10,21 @@ import logging
 import time
 from collections import deque
 from collections.abc import Callable, Hashable, Iterator, Sequence
-from typing import Any
+from typing import Any, Protocol
 
 import grpc
 
 from siftfunnel.cloud_server.lane import Lane
-from siftfunnel.cloud_server.messages import BadMessageError, Messages, Single, parse_frame
+from siftfunnel.cloud_server.messages import (
+    BadMessageError,
+    Messages,
+    Single,
+    TooLargeMessageError,
+    check_size,
+    parse_frame,
+)
 from siftfunnel.cloud_server.ticket import Ticket, Wish
+from siftfunnel.shared.call_metadata import MOST
 from siftfunnel.shared.flows import Direction
 from siftfunnel.shared.reply_seal import ReplySeal
 from siftfunnel.shared.rpc import split_inference_pb2 as pb
@@ -35,6 +43,12 @@ SINGLE = Single()
 BROKEN = "the stream could not be read further; connect again and send what is unanswered"
 
 
+def status_of(error: BadMessageError) -> grpc.StatusCode:
+    """With what a call ends over a message."""
+    too_large = isinstance(error, TooLargeMessageError)
+    return grpc.StatusCode.RESOURCE_EXHAUSTED if too_large else grpc.StatusCode.INVALID_ARGUMENT
+
+
 def make_ticket(
     owner: "StreamSession | UnaryCall", frame: pb.Frame, wish: Wish, seal: ReplySeal
 ) -> tuple[Ticket, int | None]:
@@ -47,7 +61,7 @@ def make_ticket(
 
 
 class UnaryCall:
-    """The owner of a single frame."""
+    """The owner of a call's frames: one, or some that came together."""
 
     def __init__(self, lane: Lane, seal: ReplySeal, client: Hashable = None) -> None:
         self.client = client
@@ -65,17 +79,50 @@ class UnaryCall:
         Raises:
             BadMessageError: not a `Frame`.
         """
-        ticket, budget_ms = make_ticket(self, parse_frame(message), wish, self._seal)
-        self._lane.enter()
-        try:
-            self._lane.submit(ticket, budget_ms)
-            if ticket.reply is None:
-                await self._answered.wait()
-        finally:
-            self._lane.leave(self)
+        (ticket,) = await self.answer([parse_frame(message)], wish)
         reply = ticket.sealed()
         assert reply is not None
         return reply
+
+    async def answer(self, frames: Sequence[pb.Frame], wish: Wish) -> list[Ticket]:
+        """The tickets of some frames that enter the queue together, once all have replies."""
+        entries = [make_ticket(self, frame, wish, self._seal) for frame in frames]
+        self._lane.enter()
+        try:
+            self._lane.submit_all(entries)
+            while any(ticket.reply is None for ticket, _ in entries):
+                self._answered.clear()
+                await self._answered.wait()
+        finally:
+            self._lane.leave(self)
+        return [ticket for ticket, _ in entries]
+
+
+class OpenStream(Protocol):
+    """What the service asks of a stream, whatever it speaks.
+
+    Attributes:
+        client: whose call it is.
+        lane: of the one bundle that it is about; None where each message names its own.
+    """
+
+    client: Hashable
+    lane: Lane | None
+
+    @property
+    def idle_s(self) -> float:
+        """How long nothing has been under way; 0 where something is."""
+
+    @property
+    def unanswered(self) -> int:
+        """Frames taken that have no reply yet, where they are not counted elsewhere."""
+
+    @property
+    def unread(self) -> int:
+        """Replies that the client has not taken."""
+
+    def drain(self, why: str = DRAINING) -> None:
+        """Take no more; end with UNAVAILABLE once all that was taken is answered."""
 
 
 class StreamSession:
@@ -90,6 +137,7 @@ class StreamSession:
         overhear: gets a copy of every message, or None.
         messages: how frames and replies are laid into messages.
         client: whose call it is.
+        most_bytes: of one message.
     """
 
     def __init__(
@@ -102,15 +150,17 @@ class StreamSession:
         overhear: Overhear | None = None,
         messages: Messages = SINGLE,
         client: Hashable = None,
+        most_bytes: int = MOST,
     ) -> None:
         self.client = client
         self._context = context
+        self.lane: Lane | None = lane
         self._lane = lane
         self._seal = seal
         self._window = window
         self._wish = wish
         self._overhear = overhear
-        self._messages = messages
+        self._messages, self._most_bytes = messages, most_bytes
         self._pending: deque[Ticket] = deque()
         self._loop = asyncio.get_running_loop()
         self._writer_sleeps: asyncio.Future[None] | None = None
@@ -136,7 +186,7 @@ class StreamSession:
             _log.error("a stream could not be read further", exc_info=trouble)
             await self._context.abort(grpc.StatusCode.INTERNAL, BROKEN)
         if self._bad_message is not None:
-            await self._context.abort(grpc.StatusCode.INVALID_ARGUMENT, str(self._bad_message))
+            await self._context.abort(status_of(self._bad_message), str(self._bad_message))
         if self._draining:
             await self._context.abort(grpc.StatusCode.UNAVAILABLE, self._why)
 
@@ -171,6 +221,7 @@ class StreamSession:
                 if self._draining:
                     # Not taken: the call ends with UNAVAILABLE, which tells the client to send it elsewhere.
                     return
+                check_size(message, self._most_bytes)
                 frames = self._messages.frames(message, self._window)
                 if self._overhear is not None:
                     self._overhear("up", message)

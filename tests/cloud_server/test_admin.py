@@ -12,8 +12,9 @@ import grpc
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
-from siftfunnel.cloud_server.admin import AdminServer, AdminView, State
+from siftfunnel.cloud_server.admin import AdminView, State, make_app
 from siftfunnel.cloud_server.config import CloudConfig
+from siftfunnel.cloud_server.http_server import HttpServer
 from siftfunnel.cloud_server.ports import ListenError, listening_sockets
 from siftfunnel.cloud_server.server import CloudServer
 from siftfunnel.shared.bundle import Bundle
@@ -34,7 +35,7 @@ def get(endpoint: Endpoint | None, path: str) -> tuple[int, bytes]:
 
 @pytest.mark.parametrize(("state", "status"), [("serving", 200), ("draining", 503), ("stalled", 503)])
 def test_health_tells_the_state_and_readiness_by_its_status(state: State, status: int) -> None:
-    server = AdminServer(LOOPBACK, AdminView(lambda: state, list, bytes))
+    server = HttpServer(LOOPBACK, make_app(AdminView(lambda: state, list, bytes)), "--http")
     server.start()
     try:
         code, body = get(server.endpoint, "/healthz")
@@ -113,7 +114,7 @@ def test_a_port_in_use_is_named_with_its_flag() -> None:
     with socket.create_server(("127.0.0.1", 0)) as holder:
         taken = Endpoint("127.0.0.1", holder.getsockname()[1])
         with pytest.raises(ListenError, match=rf"--http 127\.0\.0\.1:{taken.port}: the port is in use"):
-            AdminServer(taken, AdminView(lambda: "serving", list, bytes))
+            HttpServer(taken, make_app(AdminView(lambda: "serving", list, bytes)), "--http")
 
 
 def test_an_address_of_another_machine_is_refused_with_advice() -> None:
@@ -156,7 +157,7 @@ def test_a_port_that_one_of_the_addresses_has_in_use_is_refused() -> None:
 
 @pytest.mark.parametrize("path", ["/healthz", "/bundles", "/metrics"])
 def test_head_is_answered_as_get_is_without_a_body(path: str) -> None:
-    server = AdminServer(LOOPBACK, AdminView(lambda: "serving", list, lambda: b"metrics"))
+    server = HttpServer(LOOPBACK, make_app(AdminView(lambda: "serving", list, lambda: b"metrics")), "--http")
     server.start()
     try:
         request = urllib.request.Request(f"http://{server.endpoint}{path}", method="HEAD")
@@ -167,8 +168,8 @@ def test_head_is_answered_as_get_is_without_a_body(path: str) -> None:
 
 
 def test_the_admin_side_takes_so_many_connections_and_no_more(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("siftfunnel.cloud_server.admin._CONNECTIONS", 2)
-    server = AdminServer(LOOPBACK, AdminView(lambda: "serving", list, bytes))
+    monkeypatch.setattr("siftfunnel.cloud_server.http_server._CONNECTIONS", 2)
+    server = HttpServer(LOOPBACK, make_app(AdminView(lambda: "serving", list, bytes)), "--http")
     server.start()
     try:
         where = (server.endpoint.host, server.endpoint.port)

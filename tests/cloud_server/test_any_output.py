@@ -19,7 +19,7 @@ from siftfunnel.cloud_server.engine import (
     open_engine,
     warm_up,
 )
-from siftfunnel.cloud_server.open_inference import DATATYPES
+from siftfunnel.cloud_server.oip.datatypes import DATATYPES
 from siftfunnel.cloud_server.pieces import Outputs
 from siftfunnel.shared.bundle import Bundle, BundleError, write_bundle
 from siftfunnel.shared.rpc import split_inference_pb2 as pb
