@@ -136,13 +136,18 @@ class _Rest:
         return _json(self._core.server())
 
     async def live(self, request: Request, call: HttpCall) -> Response:
-        return Response()
+        return _json({"live": True})
 
     async def ready(self, request: Request, call: HttpCall) -> Response:
-        return Response(status_code=200 if self._core.is_ready() else 400)
+        # the specification's object tells "live" here, KServe's server and client "ready"
+        ready = self._core.is_ready()
+        return JSONResponse({"live": True, "ready": ready}, 200 if ready else 503)
 
     async def model_ready(self, request: Request, call: HttpCall) -> Response:
-        return Response(status_code=200 if self._core.ready(*_named(request)) else 400)
+        name, version = _named(request)
+        ready = self._core.ready(name, version)
+        # as Triton says of a model that is not there
+        return JSONResponse({"name": name, "ready": ready}, 200 if ready else 400)
 
     async def metadata(self, request: Request, call: HttpCall) -> Response:
         return _json(self._core.metadata(*_named(request)))
