@@ -16,9 +16,11 @@ from typing import Any
 import grpc
 import httpx
 
-from .checks import CHECKS, Check
+from . import grpc_checks, rest_checks  # noqa: F401  they enter the list when they are loaded
+from .grid import CHECKS, Check
 from .target import Target
 
+CHECKS.sort(key=lambda check: not check.name.startswith("rest_"))
 HERE = Path(__file__).resolve().parent
 PASS, DIFFERS, ABSENT = "pass", "differs", "absent"
 _MARKS = {PASS: "yes", DIFFERS: "**no**", ABSENT: "not offered"}

@@ -39,7 +39,9 @@ def test_no_module_of_a_serving_room_loads_pytorch_or_another_party(room: str) -
 
 
 def test_every_room_is_a_link_inside_the_one_package_that_is_installed() -> None:
-    rooms = {path.parent.name for path in ROOT.glob("*/__init__.py")} - {"tests", "siftfunnel"}
+    # the grid of a protocol's sentences is for people who do not have the product
+    apart = {"tests", "siftfunnel", "conformance"}
+    rooms = {path.parent.name for path in ROOT.glob("*/__init__.py")} - apart
     links = {path.name for path in (ROOT / "siftfunnel").iterdir() if path.is_symlink()}
     assert rooms == links
     assert all((ROOT / "siftfunnel" / name).resolve() == ROOT / name for name in links)

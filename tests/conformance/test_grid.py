@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from conformance.__main__ import HERE, PASS, held, page
-from conformance.checks import CHECKS
+from conformance.grid import CHECKS
 from conformance.target import Target
 from siftfunnel.cloud_server.config import CloudConfig
 from siftfunnel.cloud_server.server import CloudServer
