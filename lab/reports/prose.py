@@ -28,12 +28,13 @@ import json
 import os
 import re
 from collections.abc import Mapping
+from functools import cached_property
 from html import unescape
 from pathlib import Path
 from typing import Any
 
 from siftfunnel.lab.reports.pages import grid
-from siftfunnel.lab.reports.study.results import in_fair_order, read_results
+from siftfunnel.lab.reports.study.results import Study, in_fair_order, read_results
 from siftfunnel.lab.reports.table import NOT_RUN, Table
 
 REFERENCE = re.compile(r"\{\{\s*(.+?)\s*\}\}", re.DOTALL)
@@ -64,12 +65,55 @@ def render_prose(template: str, root: Path, folder: Path) -> str:
     text = BLOCK.sub(
         lambda found: found[2] if (root / found[1]).exists() else _not_measured(found[1]) + "\n", template
     )
-    known: dict[str, Any] = {}
-    text = TABLE.sub(lambda found: _section(root, *found.groups()), text)
-    text = WHEN.sub(lambda found: (found[2] if _is_below(found[1], root, known) else found[3]) or "", text)
-    text = REFERENCE.sub(lambda found: _resolve(found[1], root, known), text)
+    results = _Results(root)
+    text = TABLE.sub(lambda found: _section(results, *found.groups()), text)
+    text = WHEN.sub(lambda found: (found[2] if _is_below(found[1], results) else found[3]) or "", text)
+    text = REFERENCE.sub(lambda found: _resolve(found[1], results), text)
     text = INCLUDE.sub(lambda found: _tables(found[1], root), text)
     return FIGURES.sub(lambda found: _drawings(found[1], root, folder), text)
+
+
+class _Results:
+    """What the references and directives of one page name, each file read once."""
+
+    def __init__(self, root: Path) -> None:
+        self.root = root
+        self._known: dict[str, Any] = {}
+
+    @cached_property
+    def studies(self) -> dict[str, Study]:
+        """What tables are made of, by profile."""
+        return read_results(self.root, lambda text: None)
+
+    def result(self, name: str) -> Any:
+        """A result's content, or figures of many."""
+        if name not in self._known:
+            self._known[name] = self._load(name)
+        return self._known[name]
+
+    def value(self, name: str, path: str) -> Any:
+        """What lies under a path of a result."""
+        whole = value = self.result(name)
+        for step in path.split("."):
+            if step == "strongest" and isinstance(value, Mapping) and "strongest" not in value:
+                step = whole["strongest"]
+            if isinstance(value, list):
+                value = dict(enumerate(value)).get(int(step)) if step.isdigit() else None
+            else:
+                value = value.get(step) if isinstance(value, Mapping) else None
+            if value is None:
+                raise ProseError(f"{name}: no {path} in this result (stopped at {step})")
+        return value
+
+    def _load(self, name: str) -> Any:
+        if found := PREDICTORS.fullmatch(name):
+            from siftfunnel.lab.reports.study.predictors import predictor_values
+
+            return predictor_values(self.studies[found[1]], found[2])
+        file = self.root / f"{name}.json"
+        if not file.is_file():
+            raise ProseError(f"{name}: no such result; run `siftfunnel lab run {Path(name).name}` first")
+        return in_fair_order(json.loads(file.read_text(encoding="utf-8")))
 
 
 def _not_measured(place: str) -> str:
@@ -83,15 +127,15 @@ def _tables(pattern: str, root: Path) -> str:
     return "\n".join(texts).rstrip() if texts else _not_measured(pattern)
 
 
-def _section(root: Path, profile: str, page: str, section: str, columns: str) -> str:
+def _section(results: _Results, profile: str, page: str, section: str, columns: str) -> str:
     """A section of a page of tables: the rows that were run, the first column and those named."""
     from siftfunnel.lab.reports.certificates import certificates_page, read_certificates
     from siftfunnel.lab.reports.study.tables import make_pages
 
     if profile == "certificates":
-        pages = [certificates_page(read_certificates(root / profile))]
+        pages = [certificates_page(read_certificates(results.root / profile))]
     else:
-        study = read_results(root, lambda text: None).get(profile)
+        study = results.studies.get(profile)
         pages = make_pages(study, page) if study else []
     made = next((one for each in pages for one in each.sections if one.name == section), None)
     if made is None:
@@ -104,12 +148,12 @@ def _section(root: Path, profile: str, page: str, section: str, columns: str) ->
     return grid(Table(section, "", tuple(wanted), tuple(rows)))
 
 
-def _is_below(text: str, root: Path, known: dict[str, Any]) -> bool:
+def _is_below(text: str, results: _Results) -> bool:
     """Whether the first figure of ``ROW : PATH < ROW : PATH`` is below the second."""
     figures = [[field.strip() for field in part.split(" : ")] for part in text.split(" < ")]
     if [len(fields) for fields in figures] != [2, 2]:
         raise ProseError(f"{text!r} is not ROW : PATH < ROW : PATH")
-    first, second = (_value(root, name, path, known) for name, path in figures)
+    first, second = (results.value(name, path) for name, path in figures)
     return bool(first < second)
 
 
@@ -122,34 +166,7 @@ def _drawings(pattern: str, root: Path, folder: Path) -> str:
     return "\n\n".join(made) if made else _not_measured(pattern)
 
 
-def _load(root: Path, name: str) -> Any:
-    if found := PREDICTORS.fullmatch(name):
-        from siftfunnel.lab.reports.study.predictors import predictor_values
-
-        return predictor_values(read_results(root, lambda text: None)[found[1]], found[2])
-    file = root / f"{name}.json"
-    if not file.is_file():
-        raise ProseError(f"{name}: no such result; run `siftfunnel lab run {Path(name).name}` first")
-    return in_fair_order(json.loads(file.read_text(encoding="utf-8")))
-
-
-def _value(root: Path, name: str, path: str, known: dict[str, Any]) -> Any:
-    if name not in known:
-        known[name] = _load(root, name)
-    value: Any = known[name]
-    for step in path.split("."):
-        if step == "strongest" and isinstance(value, Mapping) and "strongest" not in value:
-            step = known[name]["strongest"]
-        if isinstance(value, list):
-            value = dict(enumerate(value)).get(int(step)) if step.isdigit() else None
-        else:
-            value = value.get(step) if isinstance(value, Mapping) else None
-        if value is None:
-            raise ProseError(f"{name}: no {path} in this result (stopped at {step})")
-    return value
-
-
-def _resolve(text: str, root: Path, known: dict[str, Any]) -> str:
+def _resolve(text: str, results: _Results) -> str:
     """The figure that a reference names, or the difference of two."""
     *first, last = (" ".join(part.split()) for part in text.split(" - "))
     fields = [field.strip() for field in last.split(" : ")]
@@ -158,12 +175,12 @@ def _resolve(text: str, root: Path, known: dict[str, Any]) -> str:
     if len(fields) != 3:
         raise ProseError(f"{text!r} is not ROW : PATH : FORMAT")
     name, path, form = fields
-    value = _value(root, name, path, known)
+    value = results.value(name, path)
     for part in first:
         other, path = (field.strip() for field in part.split(" : "))
-        value = _value(root, other, path, known) - value
+        value = results.value(other, path) - value
         # a difference of two rows says something only on the same pictures
-        seen = [known[one].get("dataset", {}).get("parts") for one in (name, other)]
+        seen = [results.result(one).get("dataset", {}).get("parts") for one in (name, other)]
         if seen[0] != seen[1]:
             raise ProseError(f"{text!r} compares results on different pictures; measure both rows anew")
     return format(value, form)

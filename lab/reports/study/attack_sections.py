@@ -20,11 +20,10 @@ from siftfunnel.lab.reports.study.lines import (
 from siftfunnel.lab.reports.study.results import MANY, ONE, RowResult, dig
 from siftfunnel.lab.reports.table import NONE, NOT_RUN, Cell, Column, Table, number
 
-BLACK_BOX = "generative-black-box"
 PAPER_ATTACKS = {
     "rmle-authors": ("rMLE as the authors run it", "white_box"),
     "rmle": ("rMLE done right, beside the paper's rMLE", "white_box"),
-    BLACK_BOX: ("Generative inverter, black-box", "black_box"),
+    "generative-black-box": ("Generative inverter, black-box", "black_box"),
     "generative-gray-box": ("Generative inverter, gray-box", "gray_box"),
 }
 """Attacks with a counterpart in the paper: title and which of the paper's figures."""
