@@ -24,7 +24,7 @@ from siftfunnel.shared.wire import SealedCodec, make_codecs
 _log = logging.getLogger(__name__)
 
 CLOUD_FILE = "cloud.onnx"
-_SLACK_BYTES = 64 * 1024
+SLACK_BYTES = 64 * 1024
 """Taken beyond the largest valid payload: gRPC ends a whole stream over a message that is too large; up to
 here a payload that is too long costs its own frame only."""
 
@@ -113,7 +113,7 @@ class Catalogue:
     def __init__(self, served: Iterable[ServedBundle], problems: Iterable[Problem] = ()) -> None:
         self._served: Mapping[str, ServedBundle] = {each.bundle.digest: each for each in served}
         self.problems = tuple(problems)
-        self.max_message_bytes = max(map(_largest, self)) + _SLACK_BYTES
+        self.max_message_bytes = max(map(_largest, self)) + SLACK_BYTES
 
     def __iter__(self) -> Iterator[ServedBundle]:
         return iter(self._served.values())
@@ -162,11 +162,10 @@ def open_catalogue(
         label = bundle.name if names[bundle.name] == 1 else f"{bundle.name}@{bundle.digest[:8]}"
         try:
             served.append(open_bundle(bundle, label, config, metrics, wake))
-        except Exception as error:  # a model is a program: what opening it raises is anybody's guess
-            what = str(error) if isinstance(error, ValueError) else f"{type(error).__name__}: {error}"
-            problems.append(Problem(bundle.directory, f"{bundle.directory}: {what}"))
+        except BundleError as error:
+            problems.append(Problem(bundle.directory, str(error)))
             if not config.skip_bad:
-                raise BundleError(problems[-1].reason) from error
+                raise
     for problem in problems:
         _log.warning("left out (--skip-bad): %s", problem.reason)
     if not served:
@@ -199,8 +198,18 @@ def open_bundle(
     """Open a verified bundle; its lane is not started.
 
     Raises:
-        Exception: a model is a program: what opening it raises is anybody's guess.
+        BundleError: it cannot be served; names it and says why.
     """
+    try:
+        return _open(bundle, label, config, metrics, wake)
+    except Exception as error:  # a model is a program: what opening it raises is anybody's guess
+        what = str(error) if isinstance(error, ValueError) else f"{type(error).__name__}: {error}"
+        raise BundleError(f"{bundle.directory}: {what}") from error
+
+
+def _open(
+    bundle: Bundle, label: str, config: CloudConfig, metrics: Metrics, wake: Callable[[Iterable[Owner]], None]
+) -> ServedBundle:
     manifest = bundle.manifest
     codecs = make_codecs(manifest, bundle.digest)
     options = config.engine_options.for_bundle(bundle.name)

@@ -59,13 +59,11 @@ class CloudConfig:
     oip_http: Endpoint | None = setting(
         None,
         "the Open Inference Protocol over HTTP: /v2/... (default: off; over gRPC it is on every gRPC port)",
-        flag="--oip-http",
         metavar="HOST:PORT",
     )
     simple: bool = setting(
         False,
         "serve `simple` too, the example model of the Open Inference Protocol's clients",
-        flag="--simple",
     )
     model_control: bool = setting(
         False, "let clients load and unload bundles of the model directories by the Open Inference Protocol"

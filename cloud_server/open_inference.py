@@ -18,13 +18,13 @@ from siftfunnel.cloud_server.engine import (
     ends_of,
     when_ready,
 )
+from siftfunnel.cloud_server.oip import SERVICE
 from siftfunnel.cloud_server.oip.datatypes import DATATYPE_OF, DATATYPES
 from siftfunnel.cloud_server.pieces import Outputs, Pieces
 from siftfunnel.shared.manifest import Manifest
 from siftfunnel.shared.ports import STRAIGHT
 from siftfunnel.shared.rpc import open_inference_pb2 as oip
 
-SERVICE = "inference.GRPCInferenceService"
 DATATYPE = "FP32"
 
 _MAX_MESSAGE_BYTES = 64 * 1024 * 1024

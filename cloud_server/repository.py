@@ -75,7 +75,9 @@ class Repository:
             before = self.served(name)
             if self._catalogue.get(bundle.digest) is not None:
                 return
-            served = await asyncio.to_thread(self._open, bundle, name)
+            served = await asyncio.to_thread(
+                open_bundle, bundle, name, self._config, self._metrics, self._wake
+            )
             served.lane.start()
             try:
                 self._catalogue.add(served)
@@ -107,13 +109,6 @@ class Repository:
         await asyncio.to_thread(served.lane.close, _CLOSE_S)
         self._metrics.info.remove(served.label, served.bundle.digest)
         _log.info("no longer serving %s, digest %s", served.label, served.bundle.digest)
-
-    def _open(self, bundle: Bundle, label: str) -> ServedBundle:
-        try:
-            return open_bundle(bundle, label, self._config, self._metrics, self._wake)
-        except Exception as error:  # a model is a program: what opening it raises is anybody's guess
-            what = str(error) if isinstance(error, ValueError) else f"{type(error).__name__}: {error}"
-            raise BundleError(f"{bundle.directory}: {what}") from error
 
 
 def _bundles(directories: Iterable[Path]) -> Iterable[Bundle]:

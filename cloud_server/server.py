@@ -16,12 +16,12 @@ from typing import TYPE_CHECKING
 import grpc
 
 from siftfunnel import __version__
-from siftfunnel.cloud_server.catalogue import Catalogue, open_catalogue
+from siftfunnel.cloud_server.catalogue import SLACK_BYTES, Catalogue, open_catalogue
 from siftfunnel.cloud_server.config import CloudConfig
 from siftfunnel.cloud_server.health import HealthServicer
 from siftfunnel.cloud_server.metrics import Metrics
+from siftfunnel.cloud_server.oip import SERVICE as OIP_SERVICE
 from siftfunnel.cloud_server.oip.core import OpenInference
-from siftfunnel.cloud_server.oip.grpc_service import SERVICE as OIP_SERVICE
 from siftfunnel.cloud_server.oip.grpc_service import OpenInferenceService
 from siftfunnel.cloud_server.oip.models import most_request_bytes
 from siftfunnel.cloud_server.ports import ListenError, listening_sockets
@@ -49,8 +49,6 @@ _FLUSH_S = 1.0
 _MIN_PING_MS = 10_000
 _HANDSHAKE_MS = 20_000
 _IDLE_CONNECTION_MS = 60_000
-_SLACK_BYTES = 64 * 1024
-"""Of a request beside its features."""
 _NO_COMPRESSION = 1
 """Bit 0 of gRPC's set of algorithms: messages as they are."""
 _ANY_COMPRESSION = 0b111
@@ -323,7 +321,7 @@ class CloudServer:
         """The largest message: a payload, or an Open Inference request with plain features."""
         batch = self._config.batching.max_batch_size
         plain = max(most_request_bytes(served, batch) for served in self._catalogue)
-        return max(self._catalogue.max_message_bytes, plain + _SLACK_BYTES)
+        return max(self._catalogue.max_message_bytes, plain + SLACK_BYTES)
 
     def _http_servers(self) -> "list[HttpServer]":
         return [server for server in (self._oip_http, self._admin) if server is not None]

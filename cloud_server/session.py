@@ -103,11 +103,13 @@ class OpenStream(Protocol):
 
     Attributes:
         client: whose call it is.
-        lane: of the one bundle that it is about; None where each message names its own.
     """
 
     client: Hashable
-    lane: Lane | None
+
+    @property
+    def lane(self) -> Lane | None:
+        """Of the one bundle that it is about; None where each message names its own."""
 
     @property
     def idle_s(self) -> float:
@@ -154,8 +156,7 @@ class StreamSession:
     ) -> None:
         self.client = client
         self._context = context
-        self.lane: Lane | None = lane
-        self._lane = lane
+        self.lane = lane
         self._seal = seal
         self._window = window
         self._wish = wish
@@ -173,13 +174,13 @@ class StreamSession:
 
     async def run(self) -> None:
         """Serve until the client is done, the server drains, or a message is not a frame."""
-        self._lane.enter()
+        self.lane.enter()
         reader = self._loop.create_task(self._read())
         try:
             await self._write()
         finally:
             reader.cancel()
-            self._lane.leave(self)
+            self.lane.leave(self)
             (trouble,) = await asyncio.gather(reader, return_exceptions=True)
         if isinstance(trouble, Exception):
             # Ended well, the call would tell the client that everything it sent was taken.
@@ -255,7 +256,7 @@ class StreamSession:
     def _submit(self, frames: Sequence[pb.Frame]) -> None:
         entries = [make_ticket(self, frame, self._wish, self._seal) for frame in frames]
         self._pending.extend(ticket for ticket, _ in entries)
-        self._lane.submit_all(entries)
+        self.lane.submit_all(entries)
         if self._pending[0].reply is not None:
             self.wake()
 

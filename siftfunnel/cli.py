@@ -107,14 +107,13 @@ def build_parser(*commands: Command) -> argparse.ArgumentParser:
     return parser
 
 
-def usable_commands() -> list[Command]:
-    """The commands whose parsers can be built with what is installed here."""
-    usable = []
+def usable_commands() -> dict[Command, argparse.ArgumentParser]:
+    """The commands that can be built with what is installed here, each with the console's parser for it."""
+    usable = {}
     for row in COMMANDS:
         with contextlib.suppress(ModuleNotFoundError):
             if not row.missing():
-                build_parser(row)
-                usable.append(row)
+                usable[row] = build_parser(row)
     return usable
 
 

@@ -32,14 +32,14 @@ def run(args: argparse.Namespace) -> int:
     Raises:
         ConfigurationError: there is no such command, or the file says what no flag of it does.
     """
-    from siftfunnel.cli import build_parser, usable_commands
+    from siftfunnel.cli import usable_commands
 
     configuration, wanted = Configuration.found(os.environ), tuple(args.command)
     tables = []
-    for row in usable_commands():
+    for row, console in usable_commands().items():
         if row.name == "config" or wanted[:1] not in ((), (row.name,)):
             continue
-        for command, parser in leaves(build_parser(row)):
+        for command, parser in leaves(console):
             if command[:1] == (row.name,) and command[: len(wanted)] == wanted:
                 tables.append(shown(command, parser, configuration, everything=bool(wanted)))
     if wanted and not tables:

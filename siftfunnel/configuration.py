@@ -222,16 +222,16 @@ def with_configuration(
     """
     command, leaf, begin = _called(parser, arguments)
     flags = flags_of(command, leaf) if command else []
-    typed = _typed(leaf, arguments)
+    end = arguments.index("--") if "--" in arguments else len(arguments)
+    typed = _typed(leaf, arguments[:end])
     single: list[str] = []
     several: list[str] = []
     told: list[str] = []
-    for key, said in configuration.said(flags).items():
-        flag = next(one for one in flags if one.key == key)
-        if flag.action.dest not in typed:
-            (several if flag.greedy else single).extend(flag.words(said))
-            told.append(f"{key} from {said.where}")
-    end = arguments.index("--") if "--" in arguments else len(arguments)
+    said = configuration.said(flags)
+    for flag in flags:
+        if flag.key in said and flag.action.dest not in typed:
+            (several if flag.greedy else single).extend(flag.words(said[flag.key]))
+            told.append(f"{flag.key} from {said[flag.key].where}")
     # operands that are torn apart by a flag are lost, and a flag with any number of values takes operands
     return [*arguments[:begin], *single, *arguments[begin:end], *several, *arguments[end:]], told
 
@@ -281,7 +281,7 @@ def _typed(parser: argparse.ArgumentParser, arguments: Sequence[str]) -> set[str
     """Destinations of the flags that were typed, also in short, and of those that they exclude."""
     options = parser._option_string_actions
     typed: set[str] = set()
-    for word in arguments[: arguments.index("--") if "--" in arguments else None]:
+    for word in arguments:
         name = word.partition("=")[0]
         if name in options:
             typed.add(options[name].dest)

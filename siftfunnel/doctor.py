@@ -159,7 +159,7 @@ def _bundles(environment: Mapping[str, str]) -> Iterator[Finding]:
 
 
 def _configuration(environment: Mapping[str, str]) -> Iterator[Finding]:
-    from siftfunnel.cli import build_parser, usable_commands
+    from siftfunnel.cli import usable_commands
     from siftfunnel.commands import COMMANDS
     from siftfunnel.configuration import Configuration, ConfigurationError, flags_of, leaves
 
@@ -168,8 +168,8 @@ def _configuration(environment: Mapping[str, str]) -> Iterator[Finding]:
         f"{configuration.file}: there is no command {name}"
         for name in set(configuration.tables) - {row.name for row in COMMANDS}
     ]
-    for row in usable_commands():
-        for command, parser in leaves(build_parser(row)):
+    for console in usable_commands().values():
+        for command, parser in leaves(console):
             try:
                 count += len(configuration.said(flags_of(command, parser)))
             except ConfigurationError as error:

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from siftfunnel.bench.halves import BareModel
 from siftfunnel.bench.peers.http import HEADERS, HttpConnection, http_request
-from siftfunnel.cloud_server.open_inference import SERVICE as OPEN_INFERENCE
+from siftfunnel.cloud_server.oip import SERVICE as OPEN_INFERENCE
 from siftfunnel.cloud_server.service import SERVICE
 from siftfunnel.shared.bundle import Bundle
 from siftfunnel.shared.call_metadata import BUNDLE_KEY

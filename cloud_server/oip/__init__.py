@@ -4,3 +4,5 @@ A request becomes frames of a bundle's lane, as those of `siftfunnel.v1.SplitInf
 queue, batches, counters and drain. `requests` and `datatypes` know neither gRPC's messages nor HTTP;
 `grpc_service` and `rest` only translate.
 """
+
+SERVICE = "inference.GRPCInferenceService"

@@ -5,7 +5,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
-from siftfunnel.cloud_server.catalogue import Catalogue
+from siftfunnel.cloud_server.catalogue import Catalogue, ServedBundle
 from siftfunnel.cloud_server.config import CloudConfig
 from siftfunnel.cloud_server.oip.models import VERSION, Answered, BundleModel, Model, Simple
 from siftfunnel.cloud_server.oip.requests import InferRequest, InferResponse, RequestError, Status, invalid
@@ -126,7 +126,7 @@ class OpenInference:
         Raises:
             RequestError: why it was not answered.
         """
-        model = self._model(request.model, request.version, "Request for unknown model")
+        model = self._model(request.model, request.version)
         counts = self._counts.setdefault(model.name, _Counts())
         begun_ns = time.perf_counter_ns()
         try:
@@ -156,23 +156,25 @@ class OpenInference:
             raise RequestError(Status.INTERNAL, f"failed to {what} '{name[:_SHOWN]}': {error}") from error
 
     def _models(self) -> list[Model]:
-        batch, most = self._config.batching.max_batch_size, self._config.max_output_bytes
-        return [
-            *(BundleModel(served, self.service, batch, most) for served in self._catalogue),
-            *self._simple,
-        ]
+        return [*map(self._of, self._catalogue), *self._simple]
 
-    def _model(self, name: str, version: str, what: str = "Request for unknown model") -> Model:
+    def _of(self, served: ServedBundle) -> Model:
+        batch, most = self._config.batching.max_batch_size, self._config.max_output_bytes
+        return BundleModel(served, self.service, batch, most)
+
+    def _model(self, name: str, version: str) -> Model:
         if version and not (version.isascii() and version.isdigit() and len(version) <= 18):
             raise invalid(
                 f"failed to get model version from specified version string '{version[:_SHOWN]}', version "
                 "should be an integral value > 0"
             )
-        model = next((each for each in self._models() if each.name == name), None)
+        served = self._repository.served(name)
+        model = self._of(served) if served else next((one for one in self._simple if one.name == name), None)
         if model is None:
-            raise RequestError(Status.NOT_FOUND, f"{what}: '{name[:_SHOWN]}' is not found")
+            raise RequestError(Status.NOT_FOUND, f"Request for unknown model: '{name[:_SHOWN]}' is not found")
         if version and int(version) != int(VERSION):
-            raise RequestError(Status.NOT_FOUND, f"{what}: '{name}' version {version} is not found")
+            unknown = f"Request for unknown model: '{name}' version {version} is not found"
+            raise RequestError(Status.NOT_FOUND, unknown)
         return model
 
     def _stats(self, model: Model) -> dict[str, Any]:

@@ -12,6 +12,7 @@ from google.protobuf.message import DecodeError, Message
 
 from siftfunnel.cloud_server.ceilings import client_of
 from siftfunnel.cloud_server.lane import Lane
+from siftfunnel.cloud_server.oip import SERVICE
 from siftfunnel.cloud_server.oip.core import OpenInference
 from siftfunnel.cloud_server.oip.datatypes import BYTES, DATATYPES, Values, from_contents, from_raw, to_raw
 from siftfunnel.cloud_server.oip.requests import (
@@ -25,7 +26,6 @@ from siftfunnel.cloud_server.oip.requests import (
 from siftfunnel.cloud_server.session import DRAINING
 from siftfunnel.shared.rpc import open_inference_pb2 as oip
 
-SERVICE = "inference.GRPCInferenceService"
 _FINAL = "triton_final_response"
 _AHEAD = 16
 """Requests of one stream that are under way at once; its answers come in order."""
@@ -96,13 +96,9 @@ class OpenInferenceService:
 
     async def infer(self, message: bytes, context: Any) -> bytes:
         """ModelInfer."""
-        await self._enter(context)
-        try:
-            request = _parse(oip.ModelInferRequest, message)
-            return (await self.answer(request, context)).SerializeToString()
-        except RequestError as error:
-            await context.abort(error.status, error.message)
-            raise AssertionError("abort does not return") from error
+        return await self._tell(
+            oip.ModelInferRequest, lambda request: self.answer(request, context), message, context
+        )
 
     async def answer(self, request: oip.ModelInferRequest, context: Any) -> oip.ModelInferResponse:
         """One request's answer; raises RequestError."""

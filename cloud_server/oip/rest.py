@@ -133,10 +133,10 @@ class _Rest:
             self._loop.call_soon_threadsafe(call.close)
 
     async def server(self, request: Request, call: HttpCall) -> Response:
-        return _json(self._core.server())
+        return JSONResponse(self._core.server())
 
     async def live(self, request: Request, call: HttpCall) -> Response:
-        return _json({"live": True})
+        return JSONResponse({"live": True})
 
     async def ready(self, request: Request, call: HttpCall) -> Response:
         # the specification's object tells "live" here, KServe's server and client "ready"
@@ -150,17 +150,17 @@ class _Rest:
         return JSONResponse({"name": name, "ready": ready}, 200 if ready else 400)
 
     async def metadata(self, request: Request, call: HttpCall) -> Response:
-        return _json(self._core.metadata(*_named(request)))
+        return JSONResponse(self._core.metadata(*_named(request)))
 
     async def config(self, request: Request, call: HttpCall) -> Response:
-        return _json(self._core.config(*_named(request)))
+        return JSONResponse(self._core.config(*_named(request)))
 
     async def statistics(self, request: Request, call: HttpCall) -> Response:
-        return _json(self._core.statistics(*_named(request)))
+        return JSONResponse(self._core.statistics(*_named(request)))
 
     async def index(self, request: Request, call: HttpCall) -> Response:
         asked = _object(await self._body(request) or b"{}")
-        return _json(await self._there(self._core.index(asked.get("ready") is True)))
+        return JSONResponse(await self._there(self._core.index(asked.get("ready") is True)))
 
     async def load(self, request: Request, call: HttpCall) -> Response:
         asked = _object(await self._body(request) or b"{}")
@@ -325,10 +325,6 @@ def _text(told: Mapping[str, Any], key: str) -> str:
 
 def _named(request: Request) -> tuple[str, str]:
     return request.path_params.get("model", ""), request.path_params.get("version", "")
-
-
-def _json(told: Any) -> Response:
-    return JSONResponse(told)
 
 
 async def _soon(work: Callable[..., Result], *arguments: Any) -> Result:
