@@ -26,6 +26,7 @@ class Call:
         digest: the bundle's digest, None while unknown.
         digest_source: how it is known.
         encodings: how each side compresses, where it was heard.
+        uncharged: bytes of its DATA frames that no message was charged for yet.
     """
 
     stream_id: int
@@ -34,6 +35,7 @@ class Call:
     digest: str | None = None
     digest_source: DigestSource | None = None
     encodings: dict[Direction, str] = field(default_factory=dict)
+    uncharged: dict[Direction, int] = field(default_factory=lambda: {"up": 0, "down": 0})
 
     def note_headers(self, direction: Direction, fields: dict[str, str]) -> None:
         """Learn from request or response headers; what the client named first stands."""

@@ -37,7 +37,7 @@ from siftfunnel.attacker.tap.framing import (
 )
 from siftfunnel.attacker.tap.header_blocks import HeaderBlock, HeaderReader
 from siftfunnel.attacker.tap.limits import TapLimits
-from siftfunnel.attacker.tap.messages import Mark, Message, MessageSkipped
+from siftfunnel.attacker.tap.messages import Message, MessageSkipped
 
 _HEADER_FRAMES = (HeadersFrame, ContinuationFrame, PushPromiseFrame)
 _HEADER_KINDS = (boundaries.HEADERS, boundaries.CONTINUATION, boundaries.PUSH_PROMISE)
@@ -78,7 +78,7 @@ class ConnectionTap:
         self._calls = CallTable(limits)
         self._tls: TlsProgress | None = None
         self._handshake_bytes: int | None = None
-        self._accounted: dict[Direction, int] = {"up": 0, "down": 0}
+        self._meters: dict[Direction, Meter] = {"up": Meter(), "down": Meter()}
         self._time_s = 0.0
         self._fault = ""
         self.sense = 0
@@ -185,11 +185,15 @@ class ConnectionTap:
         call, events = self._call(frame.stream_id, in_step=False)
         # A padded frame has its pad length before the payload and the padding behind it.
         position = seen.start + boundaries.FRAME_HEADER_BYTES + ("PADDED" in frame.flags)
-        for found in call.readers[direction].receive(frame.data, Mark(seen.start, seen.elsewhere), position):
+        meter = self._meters[direction]
+        meter.shared_bytes += meter.advance(seen.start)
+        for found in call.readers[direction].receive(frame.data, position):
             if isinstance(found, Message):
-                events.append(self._overheard(direction, call, found))
+                events.append(self._overheard(direction, call, found, seen.elsewhere))
             else:
                 events.append(self._skipped_message(found))
+        if frame.data:  # an empty one only ends the call
+            call.uncharged[direction] += meter.advance(seen.end)
         if direction == "down" and "END_STREAM" in frame.flags:
             self._calls.end(frame.stream_id)
         return events
@@ -217,20 +221,13 @@ class ConnectionTap:
 
     # -- messages -------------------------------------------------------------------------------------------
 
-    def _overheard(self, direction: Direction, call: Call, message: Message) -> Overheard:
+    def _overheard(self, direction: Direction, call: Call, message: Message, elsewhere: int) -> Overheard:
         content = message.content
         frame = content.first_frame if call.digest is None else None
         if frame is not None and self._settle is not None:
             call.digest = self._settle(frame)
             call.digest_source = "checksum" if call.digest is not None else None
-        wire_bytes = 0
-        if content.kind != "other":
-            self.sense += 1
-            if self._handshake_bytes is None:
-                self._handshake_bytes = message.start.own + message.start.elsewhere
-                self._accounted[direction] = message.start.own
-                self._accounted[other_way(direction)] = message.start.elsewhere
-            wire_bytes = self._newly_passed(direction, message.end)
+        wire_bytes = self._charge(direction, call, message, elsewhere)
         return Overheard(
             connection=self.connection,
             time_s=self._time_s,
@@ -246,15 +243,18 @@ class ConnectionTap:
             traffic=self._traffic(direction, message.end),
         )
 
-    def _newly_passed(self, direction: Direction, end: int) -> int:
-        """Bytes of this direction that no earlier message was charged for.
-
-        Each way counts by itself: a reply that is overheard while the next frame is half through must not be
-        charged for that frame, which may be another bundle's.
-        """
-        new = max(0, end - self._accounted[direction])
-        self._accounted[direction] += new
-        return new
+    def _charge(self, direction: Direction, call: Call, message: Message, elsewhere: int) -> int:
+        """What a message took on the wire, with what was shared; 0 for what is neither Frame nor Reply."""
+        own, other = self._meters[direction], self._meters[other_way(direction)]
+        passed, call.uncharged[direction] = call.uncharged[direction] + own.advance(message.end), 0
+        if message.content.kind == "other":
+            own.shared_bytes += passed
+            return 0
+        self.sense += 1
+        if self._handshake_bytes is None:
+            other.shared_bytes += other.advance(elsewhere)
+            self._handshake_bytes = own.take_shared() + other.take_shared()
+        return passed + own.take_shared()
 
     def _skipped_message(self, skipped: MessageSkipped) -> Dropped:
         return self._dropped(1, "messages", skipped.why)
@@ -291,6 +291,30 @@ class ConnectionTap:
 
     def _dropped(self, count: int, unit: DropUnit, why: str) -> Dropped:
         return Dropped(self.connection, self._time_s, count, unit, why)
+
+
+class Meter:
+    """Bytes of one direction that no message was charged for yet and that are no call's own.
+
+    Frames of several calls pass between one another on one connection, whole or in pieces: a message is
+    charged for its own call's DATA, never for another's. Headers, settings, pings and everything else that
+    passed meanwhile are shared, and the next message takes them.
+    """
+
+    def __init__(self) -> None:
+        self.shared_bytes = 0
+        self._position = 0
+
+    def advance(self, position: int) -> int:
+        """Bytes that have passed up to a position since the last time."""
+        passed = max(0, position - self._position)
+        self._position += passed
+        return passed
+
+    def take_shared(self) -> int:
+        """What is shared, which is charged by this."""
+        taken, self.shared_bytes = self.shared_bytes, 0
+        return taken
 
 
 class TlsProgress:

@@ -81,9 +81,9 @@ class Overheard:
     it is known: read from the call's metadata
     ("header") or settled by a payload checksum that fits one known bundle only ("checksum"). `message` is
     what it was before gRPC compressed it, `parts` the Frames or Replies in it, None where it does not hold
-    what its method says. `wire_bytes` is the TCP payload of this direction since its previous
-    frame or reply (0 for "other"), so that the sum over a connection, with what passes behind the last of
-    each direction, is its traffic without the handshake.
+    what its method says. `wire_bytes` is the TCP payload of this direction that was charged to no frame or
+    reply yet (0 for "other"), its own call's DATA and what is no call's, so that the sum over a connection,
+    with what passes behind the last of each direction, is its traffic without the handshake.
     """
 
     connection: str

@@ -16,20 +16,11 @@ PREFIX_BYTES = 5
 
 
 @dataclass(frozen=True, slots=True)
-class Mark:
-    """A place in a connection: the position in its own direction and in the other one."""
-
-    own: int
-    elsewhere: int
-
-
-@dataclass(frozen=True, slots=True)
 class Message:
-    """A whole message; `start` is where its first DATA frame begins, `end` where its last byte ends."""
+    """A whole message; `end` is where its last byte ends."""
 
     body: bytes
     content: Content
-    start: Mark
     end: int
 
 
@@ -87,16 +78,15 @@ class MessageReader:
         self._on_trial = False
         self._buffer = bytearray()
         self._skip_bytes = 0
-        self._start = Mark(0, 0)
 
-    def receive(self, payload: bytes, frame: Mark, payload_position: int) -> list[Message | MessageSkipped]:
-        """Take the payload of one DATA frame that begins at `frame`, its payload at `payload_position`."""
+    def receive(self, payload: bytes, position: int) -> list[Message | MessageSkipped]:
+        """Take the payload of one DATA frame; it begins at `position` of its direction."""
         found: list[Message | MessageSkipped] = []
         at = 0
         while at < len(payload):
             if not (self._in_step or self._on_trial) and not self._begin_trial(payload, at):
                 break
-            at = self._take(payload, at, frame, payload_position, found)
+            at = self._take(payload, at, position, found)
         return found
 
     def begin(self) -> None:
@@ -121,16 +111,12 @@ class MessageReader:
         self._on_trial = at == 0 and may_begin_message(payload, self._max_message_bytes)
         return self._on_trial
 
-    def _take(
-        self, payload: bytes, at: int, frame: Mark, position: int, found: list[Message | MessageSkipped]
-    ) -> int:
+    def _take(self, payload: bytes, at: int, position: int, found: list[Message | MessageSkipped]) -> int:
         """Take from `payload` what belongs to the current message; the offset of what is left."""
         if self._skip_bytes:
             step = min(self._skip_bytes, len(payload) - at)
             self._skip_bytes -= step
             return at + step
-        if not self._buffer:
-            self._start = frame
         wanted = self._wanted_bytes() - len(self._buffer)
         step = min(wanted, len(payload) - at)
         if not self._budget.take(step):
@@ -182,7 +168,7 @@ class MessageReader:
         content = self._read(outcome, guessed)
         self._in_step = self._in_step or content.kind != "other"
         if self._in_step:
-            found.append(Message(outcome, content, self._start, end))
+            found.append(Message(outcome, content, end))
 
     def _unpack(self, body: bytes, compressed: bool) -> bytes | MessageSkipped:
         try:

@@ -1,6 +1,7 @@
 """The tap against bytes that are damaged, made up, or too much of everything."""
 
 import gzip
+import itertools
 
 from hpack import Encoder
 from hypothesis import HealthCheck, given, settings
@@ -78,6 +79,36 @@ def headers(stream_id: int, *more: tuple[str, str]) -> bytes:
 
 
 FRAME = pb.Frame(sequence=5, payload=payload(100)).SerializeToString()
+
+
+@given(st.lists(st.lists(st.integers(0, 3000), min_size=1, max_size=4), min_size=2, max_size=4), st.data())
+@settings(deadline=None, max_examples=60)
+def test_calls_that_pass_between_one_another_are_each_charged_for_their_own(
+    calls: list[list[int]], data: st.DataObject
+) -> None:
+    waiting: dict[int, list[bytes]] = {}
+    for number, sizes in enumerate(calls):
+        whole = b"".join(grpc_message(pb.Frame(payload=payload(size)).SerializeToString()) for size in sizes)
+        cuts = sorted(data.draw(st.sets(st.integers(1, len(whole) - 1), max_size=6)))
+        pieces = [whole[a:b] for a, b in itertools.pairwise([0, *cuts, len(whole)])]
+        waiting[2 * number + 1] = [http2_frame(0, 0, 2 * number + 1, piece) for piece in pieces]
+    data_bytes = {stream: sum(map(len, pieces)) for stream, pieces in waiting.items()}
+    passed, pings = b"".join(map(headers, waiting)), 0
+    handshake_bytes = len(PREFACE + passed)
+    while any(waiting.values()):
+        passed += waiting[data.draw(st.sampled_from([stream for stream in waiting if waiting[stream]]))].pop(
+            0
+        )
+        passed += http2_frame(6, 0, 0, bytes(8))
+        pings += 1
+    heard = messages(heard_from(passed))
+    charged = {stream: sum(e.wire_bytes for e in heard if e.stream_id == stream) for stream in waiting}
+    assert len(heard) == sum(map(len, calls))
+    assert all(charged[stream] >= data_bytes[stream] for stream in waiting)
+    assert all(event.wire_bytes > len(event.message) for event in heard)
+    assert sum(charged.values()) + heard[-1].traffic.handshake_bytes == handshake_bytes + sum(
+        data_bytes.values()
+    ) + 17 * (pings - 1)
 
 
 def test_padding_is_not_payload() -> None:
