@@ -4,7 +4,7 @@ It runs in a thread of its own (`HttpServer`): `/healthz` can still answer, and 
 is stuck.
 """
 
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -13,6 +13,9 @@ from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
+
+from siftfunnel.cloud_server.callers import Refusal
+from siftfunnel.cloud_server.http_server import HttpCall, error_response
 
 State = Literal["serving", "draining", "stalled"]
 
@@ -25,11 +28,13 @@ class AdminView:
         state: what the server is doing.
         bundles: one JSON object per bundle.
         metrics: Prometheus text.
+        refusal: why a call may not see bundles and metrics, or None; everyone may where it is left out.
     """
 
     state: Callable[[], State]
     bundles: Callable[[], list[dict[str, Any]]]
     metrics: Callable[[], bytes]
+    refusal: Callable[[HttpCall], Refusal | None] = lambda call: None
 
 
 def make_app(view: AdminView) -> Starlette:
@@ -45,6 +50,19 @@ def make_app(view: AdminView) -> Starlette:
     async def metrics(request: Request) -> Response:
         return Response(view.metrics(), headers={"content-type": CONTENT_TYPE_LATEST})
 
+    def guarded(answer: Callable[[Request], Awaitable[Response]]) -> Callable[[Request], Awaitable[Response]]:
+        async def answer_if_allowed(request: Request) -> Response:
+            refused = view.refusal(HttpCall(request))
+            return (
+                await answer(request) if refused is None else error_response(refused.status, refused.message)
+            )
+
+        return answer_if_allowed
+
     return Starlette(
-        routes=[Route("/healthz", healthz), Route("/bundles", bundles), Route("/metrics", metrics)]
+        routes=[
+            Route("/healthz", healthz),
+            Route("/bundles", guarded(bundles)),
+            Route("/metrics", guarded(metrics)),
+        ]
     )

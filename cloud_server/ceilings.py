@@ -11,10 +11,11 @@ ceiling, one of whoever has most calls at the server's. A call is refused where 
 import ipaddress
 from collections import Counter
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import unquote
 
+from siftfunnel.shared.access import ClientLimits
 from siftfunnel.shared.settings import check, setting
 
 _LEAVING_SHARE = 8
@@ -25,6 +26,9 @@ _CLIENT_PREFIX_BITS = 64
 @dataclass(frozen=True)
 class Ceilings:
     """Most that may be open at once.
+
+    Attributes:
+        client: of one client that has no limits of its own.
 
     Raises:
         ValueError: a ceiling below 1.
@@ -48,13 +52,15 @@ class Ceilings:
         flag="--max-calls-per-connection",
         least=1,
     )
-    calls_per_client: int = setting(
-        256,
-        "calls from one address (IPv6: one /64); likewise an idle stream's place. Behind a proxy all clients "
-        "have its address",
-        flag="--max-calls-per-client",
-        least=1,
+    held_mb: float = setting(
+        1024.0,
+        "payloads and outputs of all frames under way, 10^6 bytes; over that streams are read later, and one "
+        "client's over a quarter of it",
+        flag="--max-held-mb",
+        metavar="N",
+        above=0,
     )
+    client: ClientLimits = field(default_factory=ClientLimits)
 
     def __post_init__(self) -> None:
         check(self)
@@ -65,18 +71,11 @@ class Gate:
 
     Args:
         calls: most at once.
-        calls_per_client: most of one client at once.
         make_room: tells a call of a client to end; whether there was one that could.
     """
 
-    def __init__(
-        self,
-        calls: int,
-        calls_per_client: int,
-        make_room: Callable[[str], bool] = lambda client: False,
-    ) -> None:
+    def __init__(self, calls: int, make_room: Callable[[str], bool] = lambda client: False) -> None:
         self._calls = calls
-        self._calls_per_client = calls_per_client
         self._make_room = make_room
         self._open: Counter[str] = Counter()
         self._total = 0
@@ -86,18 +85,19 @@ class Gate:
         """Calls that were let in and are not over."""
         return self._total
 
-    def enter(self, context: Any) -> str | None:
+    def enter(self, context: Any, client: str, most: int) -> str | None:
         """Let a call in; it leaves when gRPC is done with it.
 
         Args:
             context: a `grpc.aio.ServicerContext`.
+            client: whose it is.
+            most: calls of that client at once.
 
         Returns:
             None, or why there is no room.
         """
-        client = client_of(context)
         held = self._open.get(client, 0)
-        if not self._has_room(held, self._calls_per_client, client):
+        if not self._has_room(held, most, client):
             return f"{held} calls of {client} are open, one client has no more; end some first"
         if not self._has_room(
             self._total, self._calls, max(self._open, key=self._open.__getitem__, default=client)

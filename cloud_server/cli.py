@@ -18,6 +18,7 @@ from siftfunnel.cloud_server.ceilings import Ceilings
 from siftfunnel.cloud_server.config import DEFAULT_LISTEN, CloudConfig
 from siftfunnel.cloud_server.engine import EngineOptions
 from siftfunnel.cloud_server.recorder import RecorderConfig
+from siftfunnel.shared.access import TOKEN_VARIABLE, ClientLimits, read_token
 from siftfunnel.shared.bundle_search import bundle_directory, named_folders, shipped_folder
 from siftfunnel.shared.ports import Endpoint
 from siftfunnel.shared.settings import add_flags, from_flags
@@ -109,7 +110,18 @@ def _add_arguments(parser: argparse.ArgumentParser) -> None:
         "model_control",
         "compression",
     )
-    add_flags(parser.add_argument_group("ceilings"), Ceilings)
+    access = parser.add_argument_group("who may do what")
+    add_flags(access, CloudConfig, "clients")
+    access.add_argument(
+        "--token-file",
+        type=Path,
+        metavar="FILE",
+        help="serve only who shows the token in this file (default: the one in the environment variable "
+        f"{TOKEN_VARIABLE}, if there is one and no --clients)",
+    )
+    ceilings = parser.add_argument_group("ceilings")
+    add_flags(ceilings, Ceilings)
+    add_flags(ceilings, ClientLimits)
     _add_watching_flags(parser.add_argument_group("watching"))
 
 
@@ -163,7 +175,8 @@ def config_from(args: argparse.Namespace) -> CloudConfig:
         tls=tls,
         engine_options=from_flags(EngineOptions, args),
         batching=from_flags(BatchPolicy, args),
-        ceilings=from_flags(Ceilings, args),
+        ceilings=from_flags(Ceilings, args, client=from_flags(ClientLimits, args)),
+        token=read_token(args.token_file) if args.token_file or not args.clients else None,
         record=from_flags(RecorderConfig, args, path=args.record_flows) if args.record_flows else None,
     )
 

@@ -39,6 +39,7 @@ class CloudConfig:
         batching: limits of each bundle's batcher.
         ceilings: how many connections and calls may be open.
         record: where flows are recorded, or None.
+        token: what clients must show, where all show the same; None where they need not.
 
     Raises:
         ValueError: a value out of range, nothing to serve, nowhere to serve it, TLS without a certificate.
@@ -73,6 +74,12 @@ class CloudConfig:
         "take messages that gRPC or HTTP compressed; a few kilobytes may then inflate to the largest message",
     )
     tls: TlsFiles | None = None
+    clients: Path | None = setting(
+        None,
+        "who may do what (docs/access.md); read again when it changes (default: everybody everything, unless "
+        "there is a token)",
+    )
+    token: str | None = field(default=None, repr=False)
     skip_bad: bool = setting(False, "serve the others when a bundle fails its checks")
     engine: str = setting("onnxruntime", "what runs the model", choices=tuple(ENGINES))
     engine_options: EngineOptions = field(default_factory=EngineOptions)
@@ -118,5 +125,7 @@ class CloudConfig:
             raise TlsError(
                 "TLS needs both an address and a certificate: --tls-listen, --tls-cert and --tls-key"
             )
+        if self.clients is not None and self.token is not None:
+            raise ValueError("--clients and --token-file both say who is served; give one of them")
         if self.tls is not None and self.tls.certificate is None:
             raise TlsError("TLS needs the server's own certificate: --tls-cert and --tls-key")

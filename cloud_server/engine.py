@@ -19,6 +19,7 @@ from siftfunnel.shared.graphs import GraphError, check_cloud_ends, open_session
 from siftfunnel.shared.manifest import Manifest
 from siftfunnel.shared.settings import check, setting
 from siftfunnel.shared.tensors import OutputSpec
+from siftfunnel.shared.tls import TlsFiles
 
 _ASK_AGAIN_S = 0.25
 _MOST = 1.001
@@ -108,6 +109,11 @@ class EngineOptions:
         metavar="HOST:PORT",
     )
     remote_model: str = setting("{name}", "the model's name there; {name} stands for the bundle's")
+    remote_tls: bool = setting(False, "TLS to it, trusting the authorities that ship with grpc")
+    remote_tls_ca: Path | None = setting(None, "TLS to it, trusting only the authorities in this PEM file")
+    remote_tls_cert: Path | None = setting(None, "own certificate, PEM, for mutual TLS with it")
+    remote_tls_key: Path | None = setting(None, "its private key, PEM")
+    remote_token_file: Path | None = setting(None, "show it the token in this file")
     remote_timeout_s: float = setting(
         10.0, "patience with one batch on a model server or a Ray cluster", above=0
     )
@@ -118,9 +124,21 @@ class EngineOptions:
             if "@" in (address or ""):
                 # not repeated: it would stand in logs and in errors that clients are told
                 raise ValueError(f"{flag} takes an address without a user or a password")
+        _ = self.remote_files  # files that cannot be used are told before anything starts
         fewest, most = self.replicas
         if not 1 <= fewest <= most:
             raise ValueError(f"replicas need 1 <= fewest <= most, not {fewest} and {most}")
+
+    @property
+    def remote_files(self) -> TlsFiles | bool:
+        """TLS to the model server: certificate files, True for the authorities that ship with grpc, or False.
+
+        Raises:
+            TlsError: a file cannot be used.
+        """
+        if self.remote_tls_ca is None and self.remote_tls_cert is None and self.remote_tls_key is None:
+            return self.remote_tls
+        return TlsFiles(self.remote_tls_ca, self.remote_tls_cert, self.remote_tls_key)
 
     def for_bundle(self, name: str) -> "EngineOptions":
         """The same with the bundle's name filled in."""

@@ -9,7 +9,7 @@ from typing import Any
 import grpc
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 
-from siftfunnel.cloud_server.ceilings import Gate
+from siftfunnel.cloud_server.ceilings import Gate, client_of
 
 SERVING: int = health_pb2.HealthCheckResponse.SERVING
 _CALLS, _CALLS_PER_CLIENT = 256, 64
@@ -34,7 +34,7 @@ class HealthServicer:
         self._status = NOT_SERVING
         self._closed = False
         self._changed = asyncio.Event()
-        self._gate = Gate(_CALLS, _CALLS_PER_CLIENT)
+        self._gate = Gate(_CALLS)
 
     def register(self, server: grpc.aio.Server) -> None:
         """Serve it."""
@@ -73,7 +73,7 @@ class HealthServicer:
             await changed.wait()
 
     async def _enter(self, context: Context) -> None:
-        if no_room := self._gate.enter(context):
+        if no_room := self._gate.enter(context, client_of(context), _CALLS_PER_CLIENT):
             await context.abort(grpc.StatusCode.UNAVAILABLE, no_room)
 
     def _announce(self) -> None:

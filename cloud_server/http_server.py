@@ -1,20 +1,72 @@
-"""An HTTP application in a thread with an event loop of its own.
+"""An HTTP application in a thread with an event loop of its own, and its requests as calls.
 
 A slow client or scrape then costs the streams no turn of their loop.
 """
 
 import threading
 import time
+from collections.abc import Callable
 from typing import Any
 
+import grpc
 import uvicorn
+from starlette.requests import Request
+from starlette.responses import JSONResponse
 
 from siftfunnel.cloud_server.ports import listening_sockets
+from siftfunnel.shared.access import SCHEME
 from siftfunnel.shared.ports import Endpoint
 
 _START_S = 10.0
 _CONNECTIONS = 256
 """Those over this many are told 503 at once: nobody may hold all memory."""
+
+_HTTP = {
+    grpc.StatusCode.INVALID_ARGUMENT: 400,
+    grpc.StatusCode.NOT_FOUND: 404,
+    grpc.StatusCode.UNAUTHENTICATED: 401,
+    grpc.StatusCode.PERMISSION_DENIED: 403,
+    grpc.StatusCode.UNAVAILABLE: 503,
+    grpc.StatusCode.UNIMPLEMENTED: 501,
+}
+
+
+def error_response(status: grpc.StatusCode, message: str) -> JSONResponse:
+    """An error as JSON, with the status of HTTP that stands for one of gRPC."""
+    challenge = {"WWW-Authenticate": SCHEME} if status is grpc.StatusCode.UNAUTHENTICATED else None
+    return JSONResponse({"error": message}, _HTTP.get(status, 500), challenge)
+
+
+class HttpCall:
+    """What stands for a call's context: who calls, what came beside the request, and when it is over."""
+
+    def __init__(self, request: Request) -> None:
+        client = request.client
+        host = client.host if client else "unknown"
+        self._peer = (
+            f"ipv6:[{host}]:{client.port}"
+            if client and ":" in host
+            else f"ipv4:{host}:{client and client.port}"
+        )
+        self._metadata = tuple(request.headers.items())
+        self._done: list[Callable[[Any], None]] = []
+
+    def peer(self) -> str:
+        """As gRPC writes it."""
+        return self._peer
+
+    def invocation_metadata(self) -> tuple[tuple[str, str], ...]:
+        """The headers."""
+        return self._metadata
+
+    def add_done_callback(self, callback: Callable[[Any], None]) -> None:
+        """Called once the request is over."""
+        self._done.append(callback)
+
+    def close(self) -> None:
+        """The request is over."""
+        for callback in self._done:
+            callback(self)
 
 
 class HttpServer:

@@ -21,6 +21,7 @@ from siftfunnel.cloud_server.engine import (
 from siftfunnel.cloud_server.oip import SERVICE
 from siftfunnel.cloud_server.oip.datatypes import DATATYPE_OF, DATATYPES
 from siftfunnel.cloud_server.pieces import Outputs, Pieces
+from siftfunnel.shared.access import AUTHORIZATION_KEY, bearer, read_token
 from siftfunnel.shared.manifest import Manifest
 from siftfunnel.shared.ports import STRAIGHT
 from siftfunnel.shared.rpc import open_inference_pb2 as oip
@@ -67,7 +68,15 @@ class OpenInferenceEngine:
             ("grpc.max_receive_message_length", _MAX_MESSAGE_BYTES),
             ("grpc.max_send_message_length", _MAX_MESSAGE_BYTES),
         ]
-        self._channel = grpc.insecure_channel(options.remote, options=limits)
+        tls = options.remote_files
+        if tls:
+            credentials = grpc.ssl_channel_credentials() if tls is True else tls.channel_credentials()
+            self._channel = grpc.secure_channel(options.remote, credentials, options=limits)
+        else:
+            self._channel = grpc.insecure_channel(options.remote, options=limits)
+        token = None if options.remote_token_file is None else read_token(options.remote_token_file)
+        metadata = () if token is None else ((AUTHORIZATION_KEY, bearer(token)),)
+        self._call = {"timeout": options.remote_timeout_s, "metadata": metadata}
         self._manifest, self._pieces = manifest, Pieces(manifest)
         self._infer = self._method("ModelInfer", oip.ModelInferRequest, oip.ModelInferResponse)
         try:
@@ -95,7 +104,7 @@ class OpenInferenceEngine:
         )
         try:
             # a server that restarts is waited for; only what was under way when it fell is handed back
-            response = self._infer(request, timeout=self._timeout_s, wait_for_ready=True)
+            response = self._infer(request, wait_for_ready=True, **self._call)
         except self._grpc.RpcError as error:
             raise self._as_ours(error) from error
         types = (DATATYPE_OF[output.dtype] for output in self._manifest.given)
@@ -125,7 +134,7 @@ class OpenInferenceEngine:
         ask = self._method("ModelMetadata", oip.ModelMetadataRequest, oip.ModelMetadataResponse)
         request = oip.ModelMetadataRequest(name=self._name)
         try:
-            told = ask(request, timeout=self._timeout_s, wait_for_ready=True)
+            told = ask(request, wait_for_ready=True, **self._call)
         except self._grpc.RpcError as error:
             if error.code() == self._grpc.StatusCode.UNIMPLEMENTED:
                 return ends_of(self._manifest)

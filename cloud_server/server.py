@@ -31,6 +31,7 @@ from siftfunnel.cloud_server.repository import Repository
 from siftfunnel.cloud_server.service import SERVICE, SplitInferenceService
 from siftfunnel.cloud_server.supervisor import UNSUPERVISED, Supervisor
 from siftfunnel.cloud_server.ticket import Owner
+from siftfunnel.shared.access import known_clients
 from siftfunnel.shared.ports import Endpoint
 
 if TYPE_CHECKING:
@@ -115,6 +116,7 @@ class CloudServer:
         # warming up runs the models, and some engines refuse to be waited for on an event loop
         self._catalogue = await asyncio.to_thread(self._open_bundles, self._config, self.metrics, self._wake)
         self._recorder = self._open_recorder()
+        self._clients = known_clients(self._config.clients, self._config.token)
         self._service = SplitInferenceService(
             self._catalogue,
             self.metrics,
@@ -123,6 +125,7 @@ class CloudServer:
             self._recorder,
             self._config.ceilings,
             self._config.max_output_bytes,
+            lambda: self._clients.clients,
         )
         self.repository = Repository(self._catalogue, self._config, self.metrics, self._wake, self._service)
         self._oip = OpenInference(
@@ -228,6 +231,8 @@ class CloudServer:
         while True:
             self._beat_s = time.monotonic()
             self._watch_workers()
+            if self._clients.refresh():
+                self._service.end_changed()
             if self._trouble is None:
                 self._supervisor.alive()
             await asyncio.sleep(_HEARTBEAT_S)
@@ -346,6 +351,7 @@ class CloudServer:
             state=self.state,
             bundles=lambda: [served.summary() for served in self._catalogue],
             metrics=self.metrics.exposition,
+            refusal=self._service.refuses_administration,
         )
         return HttpServer(self._config.http, make_app(view), "--http")
 

@@ -4,19 +4,21 @@ Messages of Infer, Stream and StreamBatches pass as bytes: a message is parsed o
 told, and recorded as it came.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any, NoReturn
 
 import grpc
 
+from siftfunnel.cloud_server.callers import Call, Caller, Door, Refusal
 from siftfunnel.cloud_server.catalogue import Catalogue, ServedBundle
-from siftfunnel.cloud_server.ceilings import Ceilings, Gate, client_of, peer_of
+from siftfunnel.cloud_server.ceilings import Ceilings, Gate
 from siftfunnel.cloud_server.lane import Lane
 from siftfunnel.cloud_server.messages import BadMessageError, Messages, Several, check_size
 from siftfunnel.cloud_server.metrics import Metrics
 from siftfunnel.cloud_server.recorder import FlowRecorder
 from siftfunnel.cloud_server.session import (
+    CHANGED,
     DRAINING,
     GIVES_WAY,
     SINGLE,
@@ -27,6 +29,7 @@ from siftfunnel.cloud_server.session import (
     status_of,
 )
 from siftfunnel.cloud_server.ticket import Wish
+from siftfunnel.shared.access import OPEN, Clients, Right
 from siftfunnel.shared.call_metadata import (
     BUNDLE_KEY,
     MAX_OUTPUT_BYTES,
@@ -54,10 +57,6 @@ _UNREAD_BYTES = 64 * 2**20
 Context = Any
 """A `grpc.aio.ServicerContext`; grpc brings no types for it that hold."""
 
-Call = Any
-"""The same, or what stands for it where a call came over HTTP: `peer`, `add_done_callback` and
-`invocation_metadata`."""
-
 
 class SplitInferenceService:
     """Handlers, and the calls that are open.
@@ -68,7 +67,8 @@ class SplitInferenceService:
         window_frames: unanswered frames per stream.
         version: of this distribution.
         recorder: hears every message, or None.
-        ceilings: how many calls may be open.
+        ceilings: how many calls may be open, and what a client may do with them.
+        clients: who may do what, as it is now.
         max_output_bytes: what the outputs of one reply take at most together.
     """
 
@@ -81,6 +81,7 @@ class SplitInferenceService:
         recorder: FlowRecorder | None = None,
         ceilings: Ceilings | None = None,
         max_output_bytes: int = MAX_OUTPUT_BYTES,
+        clients: Callable[[], Clients] = lambda: OPEN,
     ) -> None:
         self._catalogue = catalogue
         self._metrics = metrics
@@ -93,7 +94,8 @@ class SplitInferenceService:
             (SEALED_KEY, SEALED),
         )
         ceilings = ceilings or Ceilings()
-        self._gate = Gate(ceilings.calls, ceilings.calls_per_client, self._make_room)
+        self._gate = Gate(ceilings.calls, self._make_room)
+        self._door = Door(clients, ceilings)
         metrics.calls.set_function(lambda: self._gate.calls_open)
         self._sessions: set[OpenStream] = set()
         self._unary_running = 0
@@ -137,7 +139,7 @@ class SplitInferenceService:
 
     async def describe(self, request: pb.DescribeRequest, context: Context) -> pb.DescribeReply:
         """What this server serves and what it accepts."""
-        await self._enter(context)
+        await self._enter(context, Right.DESCRIBE)
         return pb.DescribeReply(
             bundles=[served.describe(default=place == 0) for place, served in enumerate(self._catalogue)],
             server_version=self._version,
@@ -148,13 +150,12 @@ class SplitInferenceService:
 
     async def infer(self, message: bytes, context: Context) -> bytes:
         """One frame, one reply."""
-        served, wish, _ = await self._admit(context)
-        overhear = self._overhear(context, "Infer", served)
+        caller, served, wish, _ = await self._admit(context)
+        overhear = self._overhear(caller, "Infer", served)
         self._unary_running += 1
         try:
             check_size(message, self._catalogue.max_message_bytes)
-            call = UnaryCall(served.lane, ReplySeal(served.bundle.digest), client_of(context))
-            reply = await call.run(message, wish)
+            reply = await self._unary(caller, served, wish).run(message)
         except BadMessageError as error:
             await self._refuse(context, status_of(error), "bad_message", str(error))
         finally:
@@ -173,14 +174,13 @@ class SplitInferenceService:
         await self._serve(context, "StreamBatches", _SEVERAL)
 
     async def answer(
-        self, call: Call, served: ServedBundle, frames: Sequence[pb.Frame], wish: Wish
+        self, caller: Caller, served: ServedBundle, frames: Sequence[pb.Frame], wish: Wish
     ) -> list[pb.Reply]:
         """Frames of a call in another protocol that was let in; they are recorded as those of Infer."""
-        overhear = self._overhear(call, "Infer", served)
+        overhear = self._overhear(caller, "Infer", served)
         self._unary_running += len(frames)
         try:
-            owner = UnaryCall(served.lane, ReplySeal(served.bundle.digest), client_of(call))
-            tickets = await owner.answer(frames, wish)
+            tickets = await self._unary(caller, served, wish).answer(frames)
         finally:
             self._unary_running -= len(frames)
         if overhear is not None:
@@ -207,9 +207,23 @@ class SplitInferenceService:
             if session.lane is lane:
                 session.drain(why)
 
+    def end_changed(self) -> None:
+        """Tell the streams to end whose clients may now do something else."""
+        for session in self._sessions:
+            if not self._door.still(session.caller):
+                session.drain(CHANGED)
+
+    def _unary(self, caller: Caller, served: ServedBundle, wish: Wish) -> UnaryCall:
+        seal = ReplySeal(served.bundle.digest)
+        return UnaryCall(served.lane, caller, wish, seal, self._output_bytes(served, wish))
+
+    def _output_bytes(self, served: ServedBundle, wish: Wish) -> int:
+        """What the outputs of one reply take at most."""
+        return most_bytes(served.bundle.manifest.given, wish.outputs, self._max_output_bytes)
+
     async def _serve(self, context: Context, method: str, messages: Messages) -> None:
-        served, wish, window = await self._admit(context)
-        overhear = self._overhear(context, method, served)
+        caller, served, wish, window = await self._admit(context)
+        overhear = self._overhear(caller, method, served)
         session = StreamSession(
             context,
             served.lane,
@@ -218,8 +232,9 @@ class SplitInferenceService:
             wish,
             overhear,
             messages,
-            client_of(context),
+            caller,
             self._catalogue.max_message_bytes,
+            self._output_bytes(served, wish),
         )
         served.metrics.stream_opened()
         try:
@@ -228,9 +243,9 @@ class SplitInferenceService:
         finally:
             served.metrics.stream_closed()
 
-    async def _admit(self, context: Context) -> tuple[ServedBundle, Wish, int]:
-        """The bundle and what the call's metadata wish for, and its window; or the end of the call."""
-        await self._enter(context)
+    async def _admit(self, context: Context) -> tuple[Caller, ServedBundle, Wish, int]:
+        """Who calls, the bundle and what the call's metadata wish for, its window; or the end of the call."""
+        caller = await self._enter(context, Right.INFER)
         metadata = dict(context.invocation_metadata() or ())
         top_k = _top_k(metadata.get(TOP_K_KEY, "1"))
         if top_k is None:
@@ -256,33 +271,49 @@ class SplitInferenceService:
         except ValueError as error:
             message = f"metadata {OUTPUTS_KEY}: {error}"
             await self._refuse(context, grpc.StatusCode.INVALID_ARGUMENT, "bad_outputs", message)
-        window = self._window(most_bytes(given, positions, self._max_output_bytes))
+        wish = Wish(top_k, positions)
+        window = self._window(self._output_bytes(served, wish))
         await context.send_initial_metadata(((BUNDLE_KEY, digest), (WINDOW_KEY, str(window)), *self._told))
-        return served, Wish(top_k, positions), window
+        return caller, served, wish, window
 
     def _window(self, output_bytes: int) -> int:
         """Frames that may be unanswered where each reply may hold so many bytes of outputs."""
         return max(1, min(self._window_frames, _UNREAD_BYTES // max(output_bytes, 1)))
 
-    async def _enter(self, context: Context) -> None:
-        """Count the call in, or end it with UNAVAILABLE: another server, or this one later, may take it."""
-        if refusal := self.let_in(context):
-            await context.abort(grpc.StatusCode.UNAVAILABLE, refusal)
+    async def _enter(self, context: Context, right: Right) -> Caller:
+        """Count the call in, or end it."""
+        caller = self.let_in(context, right)
+        if isinstance(caller, Refusal):
+            await context.abort(caller.status, caller.message)
+            raise AssertionError("abort does not return")
+        return caller
 
-    def let_in(self, call: Call) -> str | None:
-        """Count a call in: None, or why it is not taken, which is counted."""
-        if self._draining:
-            reason, message = "draining", DRAINING
-        elif no_room := self._gate.enter(call):
-            reason, message = "no_room", no_room
-        else:
-            return None
-        self._metrics.refused.labels(reason).inc()
-        return message
+    def let_in(self, call: Call, right: Right | None) -> Caller | Refusal:
+        """Count a call in, if it may have what it asks for and there is room; a refusal is counted.
+
+        Args:
+            call: the call.
+            right: what it needs; None: nothing.
+        """
+        caller = self._door.who(call, right)
+        if not isinstance(caller, Refusal):
+            unavailable = grpc.StatusCode.UNAVAILABLE  # another server, or this one later, may take it
+            if self._draining:
+                caller = Refusal(unavailable, "draining", DRAINING)
+            elif no_room := self._gate.enter(call, caller.key, caller.limits.calls):
+                caller = Refusal(unavailable, "no_room", no_room)
+        if isinstance(caller, Refusal):
+            self._metrics.refused.labels(caller.reason).inc()
+        return caller
+
+    def refuses_administration(self, call: Call) -> Refusal | None:
+        """Why a call may not see what administrators see, or None; from any thread."""
+        client = self._door.client(call, Right.ADMINISTER)
+        return client if isinstance(client, Refusal) else None
 
     def _make_room(self, client: str) -> bool:
         """End the stream of a client that has been idle longest; False where none has been for a while."""
-        own = (session for session in self._sessions if session.client == client)
+        own = (session for session in self._sessions if session.caller.key == client)
         idlest = max(own, key=lambda session: session.idle_s, default=None)
         if idlest is None or idlest.idle_s <= _IDLE_S:
             return False
@@ -295,12 +326,12 @@ class SplitInferenceService:
         await context.abort(code, message)
         raise AssertionError("abort does not return")
 
-    def _overhear(self, context: Context, method: str, served: ServedBundle) -> Overhear | None:
+    def _overhear(self, caller: Caller, method: str, served: ServedBundle) -> Overhear | None:
         recorder = self._recorder
         if recorder is None:
             return None
         self._calls += 1
-        connection = f"{peer_of(context)}#{self._calls}"
+        connection = f"{caller.peer}#{self._calls}"
         path, digest = f"/{SERVICE}/{method}", served.bundle.digest
 
         def overhear(direction: Direction, message: bytes) -> None:

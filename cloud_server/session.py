@@ -9,11 +9,13 @@ import asyncio
 import logging
 import time
 from collections import deque
-from collections.abc import Callable, Hashable, Iterator, Sequence
+from collections.abc import Callable, Collection, Hashable, Iterator, Sequence
 from typing import Any, Protocol
 
 import grpc
 
+from siftfunnel.cloud_server.allowance import Allowance
+from siftfunnel.cloud_server.callers import Caller
 from siftfunnel.cloud_server.lane import Lane
 from siftfunnel.cloud_server.messages import (
     BadMessageError,
@@ -23,7 +25,7 @@ from siftfunnel.cloud_server.messages import (
     check_size,
     parse_frame,
 )
-from siftfunnel.cloud_server.ticket import Ticket, Wish
+from siftfunnel.cloud_server.ticket import Owner, Ticket, Wish
 from siftfunnel.shared.call_metadata import MOST
 from siftfunnel.shared.flows import Direction
 from siftfunnel.shared.reply_seal import ReplySeal
@@ -35,6 +37,8 @@ Overhear = Callable[[Direction, bytes], None]
 _log = logging.getLogger(__name__)
 
 DRAINING = "the server is shutting down; connect again and send what is unanswered"
+
+CHANGED = "what this client may do has changed; connect again"
 
 GIVES_WAY = "the server is full and this stream was idle; connect again when there is something to send"
 
@@ -49,63 +53,114 @@ def status_of(error: BadMessageError) -> grpc.StatusCode:
     return grpc.StatusCode.RESOURCE_EXHAUSTED if too_large else grpc.StatusCode.INVALID_ARGUMENT
 
 
-def make_ticket(
-    owner: "StreamSession | UnaryCall", frame: pb.Frame, wish: Wish, seal: ReplySeal
-) -> tuple[Ticket, int | None]:
-    """A ticket stamped with the time of its arrival, and the frame's budget in milliseconds."""
-    budget_ms = frame.budget_ms if frame.HasField("budget_ms") else None
-    received_s = time.perf_counter()
-    payload = frame.payload
-    ticket = Ticket(owner, frame.sequence, frame.codec, payload, wish, received_s, seal.begin(payload))
-    return ticket, budget_ms
+class Account:
+    """Makes the tickets of one call, and holds them against its client's allowance until they are done with.
+
+    Args:
+        owner: waits for the replies.
+        wish: what the call wants to know.
+        seal: of the bundle's replies.
+        allowance: the client's.
+        output_bytes: what the outputs of one reply take at most.
+    """
+
+    def __init__(
+        self, owner: Owner, wish: Wish, seal: ReplySeal, allowance: Allowance, output_bytes: int = 0
+    ) -> None:
+        self.allowance = allowance
+        self._owner, self._wish, self._seal = owner, wish, seal
+        self._output_bytes = output_bytes
+
+    def open(self, frames: Sequence[pb.Frame]) -> list[tuple[Ticket, int | None]]:
+        """Tickets stamped with the time of their arrival, each with its frame's budget in milliseconds."""
+        entries = [(self._ticket(frame), _budget_ms(frame)) for frame in frames]
+        payload_bytes = sum(len(frame.payload) for frame in frames)
+        held_bytes = sum(ticket.held_bytes for ticket, _ in entries)
+        self.allowance.take(len(entries), payload_bytes, held_bytes)
+        return entries
+
+    def close(self, tickets: Collection[Ticket]) -> None:
+        """Their answers are taken, or nobody waits for them any more."""
+        self.allowance.give_back(len(tickets), sum(ticket.held_bytes for ticket in tickets))
+
+    def _ticket(self, frame: pb.Frame) -> Ticket:
+        received_s = time.perf_counter()
+        payload = frame.payload
+        return Ticket(
+            self._owner,
+            frame.sequence,
+            frame.codec,
+            payload,
+            self._wish,
+            received_s,
+            self._seal.begin(payload),
+            len(payload) + self._output_bytes,
+        )
+
+
+def _budget_ms(frame: pb.Frame) -> int | None:
+    return frame.budget_ms if frame.HasField("budget_ms") else None
 
 
 class UnaryCall:
-    """The owner of a call's frames: one, or some that came together."""
+    """The owner of a call's frames: one, or some that came together.
 
-    def __init__(self, lane: Lane, seal: ReplySeal, client: Hashable = None) -> None:
-        self.client = client
+    Args:
+        lane: of the bundle that the call named.
+        caller: whose call it is.
+        wish: what the call wants to know.
+        seal: of the same bundle's replies.
+        output_bytes: what the outputs of one reply take at most.
+    """
+
+    def __init__(
+        self, lane: Lane, caller: Caller, wish: Wish, seal: ReplySeal, output_bytes: int = 0
+    ) -> None:
+        self.client: Hashable = caller.key
         self._lane = lane
-        self._seal = seal
+        self._account = Account(self, wish, seal, caller.allowance, output_bytes)
         self._answered = asyncio.Event()
 
     def wake(self) -> None:
         """The reply is there."""
         self._answered.set()
 
-    async def run(self, message: bytes, wish: Wish) -> bytes:
+    async def run(self, message: bytes) -> bytes:
         """Reply to one serialised frame.
 
         Raises:
             BadMessageError: not a `Frame`.
         """
-        (ticket,) = await self.answer([parse_frame(message)], wish)
+        (ticket,) = await self.answer([parse_frame(message)])
         reply = ticket.sealed()
         assert reply is not None
         return reply
 
-    async def answer(self, frames: Sequence[pb.Frame], wish: Wish) -> list[Ticket]:
+    async def answer(self, frames: Sequence[pb.Frame]) -> list[Ticket]:
         """The tickets of some frames that enter the queue together, once all have replies."""
-        entries = [make_ticket(self, frame, wish, self._seal) for frame in frames]
+        await self._account.allowance.turn()
+        entries = self._account.open(frames)
+        tickets = [ticket for ticket, _ in entries]
         self._lane.enter()
         try:
             self._lane.submit_all(entries)
-            while any(ticket.reply is None for ticket, _ in entries):
+            while any(ticket.reply is None for ticket in tickets):
                 self._answered.clear()
                 await self._answered.wait()
         finally:
             self._lane.leave(self)
-        return [ticket for ticket, _ in entries]
+            self._account.close(tickets)
+        return tickets
 
 
 class OpenStream(Protocol):
     """What the service asks of a stream, whatever it speaks.
 
     Attributes:
-        client: whose call it is.
+        caller: whose call it is.
     """
 
-    client: Hashable
+    caller: Caller
 
     @property
     def lane(self) -> Lane | None:
@@ -138,8 +193,9 @@ class StreamSession:
         wish: what the call wants to know.
         overhear: gets a copy of every message, or None.
         messages: how frames and replies are laid into messages.
-        client: whose call it is.
+        caller: whose call it is.
         most_bytes: of one message.
+        output_bytes: what the outputs of one reply take at most.
     """
 
     def __init__(
@@ -149,17 +205,18 @@ class StreamSession:
         seal: ReplySeal,
         window: int,
         wish: Wish,
-        overhear: Overhear | None = None,
-        messages: Messages = SINGLE,
-        client: Hashable = None,
+        overhear: Overhear | None,
+        messages: Messages,
+        caller: Caller,
         most_bytes: int = MOST,
+        output_bytes: int = 0,
     ) -> None:
-        self.client = client
+        self.caller = caller
+        self.client: Hashable = caller.key
         self._context = context
         self.lane = lane
-        self._seal = seal
+        self._account = Account(self, wish, seal, caller.allowance, output_bytes)
         self._window = window
-        self._wish = wish
         self._overhear = overhear
         self._messages, self._most_bytes = messages, most_bytes
         self._pending: deque[Ticket] = deque()
@@ -182,6 +239,7 @@ class StreamSession:
             reader.cancel()
             self.lane.leave(self)
             (trouble,) = await asyncio.gather(reader, return_exceptions=True)
+            self._account.close(self._pending)
         if isinstance(trouble, Exception):
             # Ended well, the call would tell the client that everything it sent was taken.
             _log.error("a stream could not be read further", exc_info=trouble)
@@ -240,9 +298,11 @@ class StreamSession:
         """Take the frames of one message as the window allows; False where the drain came in between."""
         at = 0
         while at < len(frames):
+            allowance = self._account.allowance
+            await allowance.turn()
             if self._draining:
                 return False
-            room = self._window - len(self._pending)
+            room = int(min(self._window - len(self._pending), allowance.room))
             self._submit(frames[at : at + room])
             at += room
             await self._room()
@@ -254,7 +314,7 @@ class StreamSession:
             await self._reader_sleeps
 
     def _submit(self, frames: Sequence[pb.Frame]) -> None:
-        entries = [make_ticket(self, frame, self._wish, self._seal) for frame in frames]
+        entries = self._account.open(frames)
         self._pending.extend(ticket for ticket, _ in entries)
         self.lane.submit_all(entries)
         if self._pending[0].reply is not None:
@@ -265,8 +325,7 @@ class StreamSession:
             while (joined := self._messages.join(self._ready())) is not None:
                 message, count = joined
                 await self._context.write(message)
-                for _ in range(count):
-                    self._pending.popleft()
+                self._account.close([self._pending.popleft() for _ in range(count)])
                 if not self._pending:
                     self._idle_since_s = self._loop.time()
                 _resume(self._reader_sleeps)

@@ -50,6 +50,7 @@ class Ticket:
         wish: what its call wants to know.
         received_s: when it was read, by the lane's clock.
         seal_begun: what `ReplySeal.begin` made of the payload.
+        held_bytes: what it may make the server hold until its reply is taken.
         ahead: what its payload decoded to, where that was done while it waited.
         reply: the serialised `Reply`, once there is one; set once, from any thread.
     """
@@ -61,6 +62,7 @@ class Ticket:
     wish: Wish
     received_s: float
     seal_begun: int
+    held_bytes: int = 0
     ahead: "Ahead | None" = None
     reply: bytes | None = None
 

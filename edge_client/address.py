@@ -1,7 +1,8 @@
 """Where the server is and how to reach it."""
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
+from siftfunnel.shared.access import AUTHORIZATION_KEY, bearer
 from siftfunnel.shared.ports import Endpoint
 from siftfunnel.shared.tls import TlsFiles
 
@@ -14,6 +15,7 @@ class ServerAddress:
         target: HOST:PORT, or several of them with commas between.
         tls: certificate files, True for the authorities that ship with grpc, None for plain text.
         tls_name: the name expected in the server's certificate where it is not the host's.
+        token: what this client shows to be known by, or None.
 
     Raises:
         ValueError: an address of another form, port 0, or a name without TLS.
@@ -23,6 +25,7 @@ class ServerAddress:
     target: str
     tls: TlsFiles | bool | None = None
     tls_name: str | None = None
+    token: str | None = field(default=None, repr=False)
 
     def __post_init__(self) -> None:
         if not isinstance(self.tls, TlsFiles | bool | None):
@@ -41,6 +44,11 @@ class ServerAddress:
             raise ValueError(f"server: an address stands twice in {self.target!r}")
         if self.tls_name and not self.tls:
             raise ValueError("a TLS name was given without TLS; add --tls or --tls-ca")
+
+    @property
+    def metadata(self) -> tuple[tuple[str, str], ...]:
+        """What each call carries to be let in."""
+        return () if self.token is None else ((AUTHORIZATION_KEY, bearer(self.token)),)
 
     @property
     def each(self) -> "tuple[ServerAddress, ...]":

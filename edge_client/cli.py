@@ -20,6 +20,7 @@ from siftfunnel.edge_client.settings import (
     SourceChoice,
     WindowPolicy,
 )
+from siftfunnel.shared.access import TOKEN_VARIABLE, read_token
 from siftfunnel.shared.ports import Endpoint
 from siftfunnel.shared.settings import add_flags, from_flags
 from siftfunnel.shared.showing import printable
@@ -174,6 +175,13 @@ def _add_server_flags(group: Any) -> None:
     group.add_argument(
         "--tls-name", metavar="NAME", help="name in the server's certificate if not the host's"
     )
+    group.add_argument(
+        "--token-file",
+        type=Path,
+        metavar="FILE",
+        help="show the server the token in this file (default: the one in the environment variable "
+        f"{TOKEN_VARIABLE}, if there is one)",
+    )
     add_flags(group, WindowPolicy)
     add_flags(group, ClientSettings, "frames_per_message", "budget_ms")
     add_flags(group, ReconnectPolicy)
@@ -285,6 +293,7 @@ def _client(args: argparse.Namespace, bundle: str, codec: str | None, live: bool
         codec=codec,
         tls=_tls(args),
         tls_name=args.tls_name,
+        token=read_token(args.token_file),
         settings=settings,
         bundles=args.bundles,
     )

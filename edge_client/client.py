@@ -51,6 +51,7 @@ class SplitClient:
         codec: name of a codec of the bundle; its default where left out.
         tls: certificate files, True for the authorities that ship with grpc, None for plain text.
         tls_name: the name in the server's certificate where it is not the host's.
+        token: what the server knows this client by, or None.
         settings: everything else; keyword arguments below replace single values of it.
         top_k: see `ClientSettings`, like the next four.
         outputs: likewise.
@@ -88,6 +89,7 @@ class SplitClient:
         codec: str | None = None,
         tls: TlsFiles | bool | None = None,
         tls_name: str | None = None,
+        token: str | None = None,
         settings: ClientSettings | None = None,
         top_k: int | None = None,
         outputs: Iterable[str] | None = None,
@@ -110,7 +112,7 @@ class SplitClient:
         self.settings = settings = replace(
             settings, **{name: value for name, value in given.items() if value is not None}
         )
-        self._address = ServerAddress(server, tls, tls_name)
+        self._address = ServerAddress(server, tls, tls_name, token)
         self._servers = Rotation(self._address, first=random.randrange(len(self._address.each)))
         self._encoder = Encoder(EdgeModel(bundle, threads=settings.threads, bundles=bundles), codec)
         self._numbers = itertools.count(settings.first_sequence)

@@ -209,7 +209,9 @@ class StreamCall:
         """
         method = self._connection.method("StreamBatches" if self._several else "Stream")
         try:
-            self._call = method(self._messages(frames), metadata=self._ask.metadata)
+            self._call = method(
+                self._messages(frames), metadata=(*self._ask.metadata, *self.address.metadata)
+            )
         except ValueError as error:
             # another call closed the channel after a failure of its own
             raise CallEnded("CANCELLED", str(error)) from None

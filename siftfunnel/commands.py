@@ -156,6 +156,13 @@ COMMANDS: tuple[Command, ...] = (
         ("shtab",),
     ),
     Command(
+        "token",
+        "make a token for a client of the server",
+        "siftfunnel.token_cli",
+        "edge",
+        ("siftfunnel.shared",),
+    ),
+    Command(
         "certs",
         "make local certificates for TLS and mutual TLS",
         "siftfunnel.certs_cli",

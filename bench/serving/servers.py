@@ -16,6 +16,7 @@ from siftfunnel.cloud_server.config import CloudConfig
 from siftfunnel.cloud_server.process import settle_memory
 from siftfunnel.cloud_server.server import CloudServer, serve
 from siftfunnel.cloud_server.service import SERVICE
+from siftfunnel.shared.access import ClientLimits
 from siftfunnel.shared.bundle import Bundle
 from siftfunnel.shared.ports import LOOPBACK, Endpoint
 from siftfunnel.shared.rpc import split_inference_pb2 as pb
@@ -45,7 +46,11 @@ def serve_bundle(bundle: str, model_core: int, loop_core: int, max_batch: int) -
         listen=Endpoint(LOOPBACK, 0),
         workers=1,
         batching=BatchPolicy(max_batch, 0.0, QUEUE_LIMIT_FRAMES),
-        ceilings=Ceilings(connections=MOST_STREAMS, calls=MOST_STREAMS, calls_per_client=MOST_STREAMS),
+        ceilings=Ceilings(
+            connections=MOST_STREAMS,
+            calls=MOST_STREAMS,
+            client=ClientLimits(calls=MOST_STREAMS, frames=QUEUE_LIMIT_FRAMES),
+        ),
     )
 
     def on_ready(server: CloudServer) -> None:

@@ -5,12 +5,14 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
+from siftfunnel.cloud_server.callers import Call, Caller, Refusal
 from siftfunnel.cloud_server.catalogue import Catalogue, ServedBundle
 from siftfunnel.cloud_server.config import CloudConfig
 from siftfunnel.cloud_server.oip.models import VERSION, Answered, BundleModel, Model, Simple
 from siftfunnel.cloud_server.oip.requests import InferRequest, InferResponse, RequestError, Status, invalid
 from siftfunnel.cloud_server.repository import Repository, UnknownModelError
-from siftfunnel.cloud_server.service import Call, SplitInferenceService
+from siftfunnel.cloud_server.service import SplitInferenceService
+from siftfunnel.shared.access import Right
 from siftfunnel.shared.bundle import BundleError
 
 NAME = "siftfunnel"
@@ -120,7 +122,18 @@ class OpenInference:
         """RepositoryModelUnload."""
         await self._change(self._repository.unload, name, "unload")
 
-    async def infer(self, request: InferRequest, call: Call) -> InferResponse:
+    def enter(self, call: Call, right: Right | None) -> Caller:
+        """Let a call in.
+
+        Raises:
+            RequestError: it may not have what it asks for, or there is no room.
+        """
+        caller = self.service.let_in(call, right)
+        if isinstance(caller, Refusal):
+            raise RequestError(caller.status, caller.message)
+        return caller
+
+    async def infer(self, request: InferRequest, caller: Caller) -> InferResponse:
         """ModelInfer; the call was let in.
 
         Raises:
@@ -130,7 +143,7 @@ class OpenInference:
         counts = self._counts.setdefault(model.name, _Counts())
         begun_ns = time.perf_counter_ns()
         try:
-            outputs, spent = await model.infer(request, call)
+            outputs, spent = await model.infer(request, caller)
         except BaseException:
             counts.fail += 1
             counts.fail_ns += time.perf_counter_ns() - begun_ns

@@ -2,7 +2,7 @@
 
 import asyncio
 from collections import deque
-from collections.abc import Awaitable, Callable, Hashable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from functools import partial
 from typing import Any
 
@@ -10,7 +10,7 @@ import grpc
 from google.protobuf.json_format import ParseDict
 from google.protobuf.message import DecodeError, Message
 
-from siftfunnel.cloud_server.ceilings import client_of
+from siftfunnel.cloud_server.callers import Caller
 from siftfunnel.cloud_server.lane import Lane
 from siftfunnel.cloud_server.oip import SERVICE
 from siftfunnel.cloud_server.oip.core import OpenInference
@@ -24,9 +24,18 @@ from siftfunnel.cloud_server.oip.requests import (
     invalid,
 )
 from siftfunnel.cloud_server.session import DRAINING
+from siftfunnel.shared.access import Right
 from siftfunnel.shared.rpc import open_inference_pb2 as oip
 
 _FINAL = "triton_final_response"
+_RIGHTS = {
+    **dict.fromkeys(
+        ("ServerMetadata", "ModelMetadata", "ModelConfig", "ModelStatistics", "RepositoryIndex"),
+        Right.DESCRIBE,
+    ),
+    **dict.fromkeys(("RepositoryModelLoad", "RepositoryModelUnload"), Right.ADMINISTER),
+}
+"""What methods need beside those of inference; probes of health need nothing."""
 _AHEAD = 16
 """Requests of one stream that are under way at once; its answers come in order."""
 
@@ -87,7 +96,7 @@ class OpenInferenceService:
             "RepositoryModelUnload": (oip.RepositoryModelUnloadRequest, self._unload),
         }
         methods = {
-            name: grpc.unary_unary_rpc_method_handler(partial(self._tell, kind, answer))
+            name: grpc.unary_unary_rpc_method_handler(partial(self._told, kind, answer, _RIGHTS.get(name)))
             for name, (kind, answer) in told.items()
         }
         methods["ModelInfer"] = grpc.unary_unary_rpc_method_handler(self.infer)
@@ -96,35 +105,47 @@ class OpenInferenceService:
 
     async def infer(self, message: bytes, context: Any) -> bytes:
         """ModelInfer."""
-        return await self._tell(
-            oip.ModelInferRequest, lambda request: self.answer(request, context), message, context
-        )
+        caller = await self._enter(context, Right.INFER)
+        kind = oip.ModelInferRequest
+        return await self._tell(kind, lambda request: self.answer(request, caller), message, context)
 
-    async def answer(self, request: oip.ModelInferRequest, context: Any) -> oip.ModelInferResponse:
+    async def answer(self, request: oip.ModelInferRequest, caller: Caller) -> oip.ModelInferResponse:
         """One request's answer; raises RequestError."""
         raw = bool(request.raw_input_contents)
-        return as_message(await self._core.infer(as_request(request), context), raw)
+        return as_message(await self._core.infer(as_request(request), caller), raw)
 
     async def stream(self, unused_requests: object, context: Any) -> None:
         """ModelStreamInfer: an error is told in its answer, and the stream goes on."""
-        await self._enter(context)
-        stream = _Stream(self, context)
+        stream = _Stream(self, context, await self._enter(context, Right.INFER))
         with self._core.service.streaming(stream):
             await stream.run()
+
+    async def _told(
+        self,
+        kind: Any,
+        answer: Callable[[Any], Awaitable[Message]],
+        right: Right | None,
+        message: bytes,
+        context: Any,
+    ) -> bytes:
+        await self._enter(context, right)
+        return await self._tell(kind, answer, message, context)
 
     async def _tell(
         self, kind: Any, answer: Callable[[Any], Awaitable[Message]], message: bytes, context: Any
     ) -> bytes:
-        await self._enter(context)
         try:
             return (await answer(_parse(kind, message))).SerializeToString()
         except RequestError as error:
             await context.abort(error.status, error.message)
             raise AssertionError("abort does not return") from error
 
-    async def _enter(self, context: Any) -> None:
-        if refusal := self._core.service.let_in(context):
-            await context.abort(grpc.StatusCode.UNAVAILABLE, refusal)
+    async def _enter(self, context: Any, right: Right | None) -> Caller:
+        try:
+            return self._core.enter(context, right)
+        except RequestError as refused:
+            await context.abort(refused.status, refused.message)
+            raise AssertionError("abort does not return") from refused
 
     async def _index(self, asked: oip.RepositoryIndexRequest) -> Message:
         return ParseDict({"models": await self._core.index(asked.ready)}, oip.RepositoryIndexResponse())
@@ -147,8 +168,8 @@ class _Stream:
     unanswered = 0
     """The service counts the frames themselves."""
 
-    def __init__(self, service: OpenInferenceService, context: Any) -> None:
-        self.client: Hashable = client_of(context)
+    def __init__(self, service: OpenInferenceService, context: Any, caller: Caller) -> None:
+        self.caller = caller
         self._service, self._context = service, context
         self._loop = asyncio.get_running_loop()
         self._pending: deque[asyncio.Task[oip.ModelStreamInferResponse]] = deque()
@@ -212,7 +233,7 @@ class _Stream:
         request = oip.ModelInferRequest()
         try:
             request = _parse(oip.ModelInferRequest, message)
-            response = await self._service.answer(request, self._context)
+            response = await self._service.answer(request, self.caller)
         except RequestError as error:
             failed = oip.ModelInferResponse(model_name=request.model_name, id=request.id)
             return oip.ModelStreamInferResponse(error_message=error.message, infer_response=failed)

@@ -6,6 +6,7 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from siftfunnel.cloud_server.callers import Caller
 from siftfunnel.cloud_server.catalogue import ServedBundle
 from siftfunnel.cloud_server.oip.datatypes import BYTES, DATATYPE_OF, TensorSpec
 from siftfunnel.cloud_server.oip.requests import (
@@ -17,7 +18,7 @@ from siftfunnel.cloud_server.oip.requests import (
     read_inputs,
     wanted_positions,
 )
-from siftfunnel.cloud_server.service import Call, SplitInferenceService
+from siftfunnel.cloud_server.service import SplitInferenceService
 from siftfunnel.cloud_server.ticket import Wish
 from siftfunnel.shared.output_tensors import read_tensors
 from siftfunnel.shared.rpc import split_inference_pb2 as pb
@@ -80,7 +81,7 @@ class Model(Protocol):
     def most_rows(self) -> int:
         """See above."""
 
-    async def infer(self, request: InferRequest, call: Call) -> tuple[list[Output], Answered]:
+    async def infer(self, request: InferRequest, caller: Caller) -> tuple[list[Output], Answered]:
         """Answer a request, or raise RequestError."""
 
     def config(self) -> dict[str, Any]:
@@ -144,7 +145,7 @@ class BundleModel:
         """See `Model`."""
         return {"digest": self._served.bundle.digest}
 
-    async def infer(self, request: InferRequest, call: Call) -> tuple[list[Output], Answered]:
+    async def infer(self, request: InferRequest, caller: Caller) -> tuple[list[Output], Answered]:
         """See `Model`: one frame for each row."""
         positions = wanted_positions(request, self.outputs)
         codec, payloads = self._payloads(request)
@@ -153,7 +154,7 @@ class BundleModel:
             pb.Frame(sequence=row, codec=codec.index, payload=payload, budget_ms=budget_ms)
             for row, payload in enumerate(payloads)
         ]
-        replies = await self._service.answer(call, self._served, frames, Wish(1, positions))
+        replies = await self._service.answer(caller, self._served, frames, Wish(1, positions))
         rows = [self._arrays(reply, positions) for reply in replies]
         times = [reply.prediction.timings for reply in replies]
         spent = Answered(
@@ -228,7 +229,7 @@ class Simple:
         """See `Model`."""
         return {}
 
-    async def infer(self, request: InferRequest, call: Call) -> tuple[list[Output], Answered]:
+    async def infer(self, request: InferRequest, caller: Caller) -> tuple[list[Output], Answered]:
         """See `Model`; a few microseconds on the event loop."""
         positions = wanted_positions(request, self.outputs)
         read: Any = read_inputs(request, self.inputs, self.most_rows)

@@ -14,6 +14,8 @@ from typing import Any, TypeVar
 from fastapi import FastAPI, Request
 from fastapi.responses import JSONResponse, Response
 
+from siftfunnel.cloud_server.callers import Caller
+from siftfunnel.cloud_server.http_server import HttpCall, error_response
 from siftfunnel.cloud_server.oip.core import OpenInference
 from siftfunnel.cloud_server.oip.datatypes import Values, flatten, from_contents, from_raw, to_raw
 from siftfunnel.cloud_server.oip.requests import (
@@ -26,52 +28,15 @@ from siftfunnel.cloud_server.oip.requests import (
     Wanted,
     invalid,
 )
+from siftfunnel.shared.access import Right
 
 HEADER_LENGTH = "Inference-Header-Content-Length"
 BINARY_SIZE, BINARY, ALL_BINARY = "binary_data_size", "binary_data", "binary_data_output"
 _TEXT_OF_BYTES = 16
 """JSON takes so many times what the values would as bytes, at most."""
 _WBITS = {"gzip": 16 + zlib.MAX_WBITS, "deflate": zlib.MAX_WBITS}
-_HTTP = {
-    Status.INVALID_ARGUMENT: 400,
-    Status.NOT_FOUND: 404,
-    Status.UNAVAILABLE: 503,
-    Status.UNIMPLEMENTED: 501,
-}
 
 Result = TypeVar("Result")
-
-
-class HttpCall:
-    """What stands for a call's context: who calls, what came beside the request, and when it is over."""
-
-    def __init__(self, request: Request) -> None:
-        client = request.client
-        host = client.host if client else "unknown"
-        self._peer = (
-            f"ipv6:[{host}]:{client.port}"
-            if client and ":" in host
-            else f"ipv4:{host}:{client and client.port}"
-        )
-        self._metadata = tuple(request.headers.items())
-        self._done: list[Callable[[Any], None]] = []
-
-    def peer(self) -> str:
-        """As gRPC writes it."""
-        return self._peer
-
-    def invocation_metadata(self) -> tuple[tuple[str, str], ...]:
-        """The headers."""
-        return self._metadata
-
-    def add_done_callback(self, callback: Callable[[Any], None]) -> None:
-        """Called once the request is over."""
-        self._done.append(callback)
-
-    def close(self) -> None:
-        """The request is over."""
-        for callback in self._done:
-            callback(self)
 
 
 def make_app(
@@ -87,27 +52,28 @@ def make_app(
     """
     app = FastAPI(title="Open Inference Protocol", docs_url=None, redoc_url=None)
     rest = _Rest(core, loop, most_bytes, compression)
-    for path, methods, answer in (
-        ("/v2", ["GET"], rest.server),
-        ("/v2/health/live", ["GET"], rest.live),
-        ("/v2/health/ready", ["GET"], rest.ready),
-        ("/v2/models/stats", ["GET"], rest.statistics),
-        ("/v2/repository/index", ["POST"], rest.index),
-        ("/v2/repository/models/{model}/load", ["POST"], rest.load),
-        ("/v2/repository/models/{model}/unload", ["POST"], rest.unload),
+    anybody, describe, administer = None, Right.DESCRIBE, Right.ADMINISTER
+    for path, methods, answer, right in (
+        ("/v2", ["GET"], rest.server, describe),
+        ("/v2/health/live", ["GET"], rest.live, anybody),
+        ("/v2/health/ready", ["GET"], rest.ready, anybody),
+        ("/v2/models/stats", ["GET"], rest.statistics, describe),
+        ("/v2/repository/index", ["POST"], rest.index, describe),
+        ("/v2/repository/models/{model}/load", ["POST"], rest.load, administer),
+        ("/v2/repository/models/{model}/unload", ["POST"], rest.unload, administer),
         *(
-            (f"/v2/models/{{model}}{version}{what}", [method], answer)
+            (f"/v2/models/{{model}}{version}{what}", [method], answer, right)
             for version in ("", "/versions/{version}")
-            for what, method, answer in (
-                ("", "GET", rest.metadata),
-                ("/ready", "GET", rest.model_ready),
-                ("/config", "GET", rest.config),
-                ("/stats", "GET", rest.statistics),
-                ("/infer", "POST", rest.infer),
+            for what, method, answer, right in (
+                ("", "GET", rest.metadata, describe),
+                ("/ready", "GET", rest.model_ready, anybody),
+                ("/config", "GET", rest.config, describe),
+                ("/stats", "GET", rest.statistics, describe),
+                ("/infer", "POST", rest.infer, Right.INFER),
             )
         ),
     ):
-        app.add_api_route(path, partial(rest.guarded, answer), methods=methods, name=path)
+        app.add_api_route(path, partial(rest.guarded, answer, right), methods=methods, name=path)
     return app
 
 
@@ -119,65 +85,66 @@ class _Rest:
         self._most_bytes, self._compression = most_bytes, compression
 
     async def guarded(
-        self, answer: Callable[[Request, HttpCall], Awaitable[Response]], request: Request
+        self,
+        answer: Callable[[Request, Caller], Awaitable[Response]],
+        right: Right | None,
+        request: Request,
     ) -> Response:
         """Let a call in, answer it, and tell an error as JSON does."""
         call = HttpCall(request)
         try:
-            if refusal := await self._there(_soon(self._core.service.let_in, call)):
-                raise RequestError(Status.UNAVAILABLE, refusal)
-            return await answer(request, call)
+            return await answer(request, await self._there(_soon(self._core.enter, call, right)))
         except RequestError as error:
-            return JSONResponse({"error": error.message}, _HTTP.get(error.status, 500))
+            return error_response(error.status, error.message)
         finally:
             self._loop.call_soon_threadsafe(call.close)
 
-    async def server(self, request: Request, call: HttpCall) -> Response:
+    async def server(self, request: Request, caller: Caller) -> Response:
         return JSONResponse(self._core.server())
 
-    async def live(self, request: Request, call: HttpCall) -> Response:
+    async def live(self, request: Request, caller: Caller) -> Response:
         return JSONResponse({"live": True})
 
-    async def ready(self, request: Request, call: HttpCall) -> Response:
+    async def ready(self, request: Request, caller: Caller) -> Response:
         # the specification's object tells "live" here, KServe's server and client "ready"
         ready = self._core.is_ready()
         return JSONResponse({"live": True, "ready": ready}, 200 if ready else 503)
 
-    async def model_ready(self, request: Request, call: HttpCall) -> Response:
+    async def model_ready(self, request: Request, caller: Caller) -> Response:
         name, version = _named(request)
         ready = self._core.ready(name, version)
         # as Triton says of a model that is not there
         return JSONResponse({"name": name, "ready": ready}, 200 if ready else 400)
 
-    async def metadata(self, request: Request, call: HttpCall) -> Response:
+    async def metadata(self, request: Request, caller: Caller) -> Response:
         return JSONResponse(self._core.metadata(*_named(request)))
 
-    async def config(self, request: Request, call: HttpCall) -> Response:
+    async def config(self, request: Request, caller: Caller) -> Response:
         return JSONResponse(self._core.config(*_named(request)))
 
-    async def statistics(self, request: Request, call: HttpCall) -> Response:
+    async def statistics(self, request: Request, caller: Caller) -> Response:
         return JSONResponse(self._core.statistics(*_named(request)))
 
-    async def index(self, request: Request, call: HttpCall) -> Response:
+    async def index(self, request: Request, caller: Caller) -> Response:
         asked = _object(await self._body(request) or b"{}")
         return JSONResponse(await self._there(self._core.index(asked.get("ready") is True)))
 
-    async def load(self, request: Request, call: HttpCall) -> Response:
+    async def load(self, request: Request, caller: Caller) -> Response:
         asked = _object(await self._body(request) or b"{}")
         await self._there(self._core.load(_named(request)[0], bool(asked.get("parameters"))))
         return Response()
 
-    async def unload(self, request: Request, call: HttpCall) -> Response:
+    async def unload(self, request: Request, caller: Caller) -> Response:
         await self._body(request)
         await self._there(self._core.unload(_named(request)[0]))
         return Response()
 
-    async def infer(self, request: Request, call: HttpCall) -> Response:
+    async def infer(self, request: Request, caller: Caller) -> Response:
         body = await self._body(request)
         length = _header_length(request.headers.get(HEADER_LENGTH), len(body))
         asked = _object(body[:length])
         read = read_request(asked, body[length:], *_named(request))
-        return write_response(await self._there(self._core.infer(read, call)), asked)
+        return write_response(await self._there(self._core.infer(read, caller)), asked)
 
     async def _there(self, work: Coroutine[Any, Any, Result]) -> Result:
         """Wait for work on the streams' loop; it is cancelled with the request."""

@@ -11,6 +11,7 @@ from grpc_health.v1 import health_pb2, health_pb2_grpc
 from siftfunnel.cloud_server import service
 from siftfunnel.cloud_server.ceilings import Ceilings, Gate, client_of, peer_of
 from siftfunnel.cloud_server.session import GIVES_WAY
+from siftfunnel.shared.access import ClientLimits
 from siftfunnel.shared.bundle import Bundle
 from siftfunnel.shared.rpc import split_inference_pb2 as pb
 from tests.cloud_server.conftest import Frames, Serve, metadata, wait_until_taken
@@ -47,15 +48,19 @@ def test_a_client_is_an_address_or_the_network_of_one(peer: str, address: str, c
     assert (peer_of(Caller(peer)), client_of(Caller(peer))) == (address, client)
 
 
+def enter(gate: Gate, caller: Caller, most: int = 2) -> str | None:
+    return gate.enter(caller, client_of(caller), most)
+
+
 def test_a_gate_counts_all_calls_and_those_of_each_client_until_they_end() -> None:
-    gate = Gate(calls=3, calls_per_client=2)
+    gate = Gate(calls=3)
     one = [Caller("ipv4:10.0.0.1:1"), Caller("ipv4:10.0.0.1:2")]
-    assert [gate.enter(call) for call in one] == [None, None]
-    assert "2 calls of 10.0.0.1 are open" in (gate.enter(Caller("ipv4:10.0.0.1:3")) or "")
-    assert gate.enter(Caller("ipv4:10.0.0.2:1")) is None
-    assert "3 calls are open" in (gate.enter(Caller("ipv4:10.0.0.3:1")) or "")
+    assert [enter(gate, call) for call in one] == [None, None]
+    assert "2 calls of 10.0.0.1 are open" in (enter(gate, Caller("ipv4:10.0.0.1:3")) or "")
+    assert enter(gate, Caller("ipv4:10.0.0.2:1")) is None
+    assert "3 calls are open" in (enter(gate, Caller("ipv4:10.0.0.3:1")) or "")
     one[0].end(None)
-    assert gate.enter(Caller("ipv4:10.0.0.3:2")) is None
+    assert enter(gate, Caller("ipv4:10.0.0.3:2")) is None
     assert gate.calls_open == 3
 
 
@@ -66,19 +71,19 @@ def test_calls_that_were_told_to_end_make_room_a_bit_ahead_of_their_going() -> N
         told.append(client)
         return True
 
-    gate = Gate(calls=8, calls_per_client=100, make_room=make_room)
+    gate = Gate(calls=8, make_room=make_room)
     for number in range(6):
-        assert gate.enter(Caller(f"ipv4:10.0.0.1:{number}")) is None
+        assert enter(gate, Caller(f"ipv4:10.0.0.1:{number}"), 100) is None
     for number in range(2):
-        assert gate.enter(Caller(f"ipv4:10.0.0.2:{number}")) is None
+        assert enter(gate, Caller(f"ipv4:10.0.0.2:{number}"), 100) is None
     assert told == []
-    assert gate.enter(Caller("ipv4:10.0.0.3:1")) is None
+    assert enter(gate, Caller("ipv4:10.0.0.3:1"), 100) is None
     # whoever has most gives way, and not without end while nobody goes
     assert told == ["10.0.0.1"]
-    assert "9 calls are open" in (gate.enter(Caller("ipv4:10.0.0.3:2")) or "")
+    assert "9 calls are open" in (enter(gate, Caller("ipv4:10.0.0.3:2"), 100) or "")
 
 
-@pytest.mark.parametrize("field", ["connections", "calls", "calls_per_connection", "calls_per_client"])
+@pytest.mark.parametrize("field", ["connections", "calls", "calls_per_connection"])
 def test_a_ceiling_below_one_is_refused_by_name(field: str) -> None:
     with pytest.raises(ValueError, match=f"{field} must be at least 1, not 0"):
         Ceilings(**{field: 0})
@@ -106,7 +111,7 @@ async def test_a_compressed_message_is_refused_before_it_is_inflated(
     ("ceilings", "why"),
     [
         (Ceilings(calls=2), "the server takes no more"),
-        (Ceilings(calls_per_client=2), "one client has no more"),
+        (Ceilings(client=ClientLimits(calls=2)), "one client has no more"),
     ],
 )
 async def test_a_call_over_a_ceiling_is_told_to_go_elsewhere_and_the_open_ones_go_on(
@@ -148,7 +153,7 @@ async def test_at_a_ceiling_the_stream_that_was_idle_longest_gives_way_and_no_bu
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(service, "_IDLE_S", 0.0)
-    async with serve(ceilings=Ceilings(calls_per_client=2)) as (server, stub):
+    async with serve(ceilings=Ceilings(client=ClientLimits(calls=2))) as (server, stub):
         idle, busy = (stub.Stream(metadata=metadata(bundle)) for _ in range(2))
         await idle.initial_metadata()
         gate.clear()

@@ -10,6 +10,7 @@ from siftfunnel.cli import main
 from siftfunnel.cloud_server.ceilings import Ceilings
 from siftfunnel.cloud_server.cli import add_cloud_parser, config_from
 from siftfunnel.cloud_server.config import CloudConfig
+from siftfunnel.shared.access import ClientLimits
 from siftfunnel.shared.bundle import Bundle, BundleError
 from siftfunnel.shared.bundle_search import bundle_directory
 from siftfunnel.shared.ports import Endpoint
@@ -36,7 +37,7 @@ def test_flags_reach_the_configuration_in_its_units(tmp_path: Path) -> None:
     policy = config.batching
     assert (policy.max_batch_size, policy.max_wait_ms, policy.queue_limit_frames) == (5, 1.5, 7)
     assert (config.drain_s, config.reflection, config.skip_bad) == (9.0, True, True)
-    assert config.ceilings == Ceilings(10, 11, 12, 13)
+    assert config.ceilings == Ceilings(10, 11, 12, client=ClientLimits(13))
     assert (config.stall_s, config.engine_options.start_s) == (14.0, 15.0)
     assert config.record is not None
     assert (config.record.path, config.record.limit_mb) == (Path("f"), 2.0)

@@ -6,11 +6,14 @@ from typing import NoReturn
 import grpc
 import pytest
 
+from siftfunnel.cloud_server.allowance import Allowance
+from siftfunnel.cloud_server.callers import Caller
 from siftfunnel.cloud_server.lane import Lane
 from siftfunnel.cloud_server.messages import BadMessageError, parse_frame
 from siftfunnel.cloud_server.server import CloudServer
-from siftfunnel.cloud_server.session import StreamSession
+from siftfunnel.cloud_server.session import SINGLE, StreamSession
 from siftfunnel.cloud_server.ticket import Wish
+from siftfunnel.shared.access import EVERYBODY, ClientLimits
 from siftfunnel.shared.reply_seal import ReplySeal
 from siftfunnel.shared.rpc import split_inference_pb2 as pb
 from tests.cloud_server.conftest import Frames, Serve
@@ -51,10 +54,12 @@ async def test_a_stream_that_cannot_be_read_further_does_not_end_as_if_all_was_t
 ) -> None:
     context, seal = BrokenContext(frames.frame(5).SerializeToString()), ReplySeal(frames.bundle.digest)
     async with serve() as (server, _):
-        session = StreamSession(context, only_lane(server), seal, window=4, wish=Wish())
+        caller = Caller(context, "device", EVERYBODY, ClientLimits(), Allowance())
+        session = StreamSession(context, only_lane(server), seal, 4, Wish(), None, SINGLE, caller)
         with pytest.raises(AbortedError, match="send what is unanswered"):
             async with asyncio.timeout(5):
                 await session.run()
+    assert (caller.allowance.frames, caller.allowance.held_bytes) == (0, 0)
     assert [pb.Reply.FromString(reply).sequence for reply in context.written] == [5]
     assert context.status == grpc.StatusCode.INTERNAL
     assert "the transport is gone" in caplog.text
