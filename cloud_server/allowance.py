@@ -10,19 +10,20 @@ import asyncio
 import math
 from collections import deque
 
-_BURST_S = 1.0
-"""A client that was silent may send as much at once as its rate allows for this long."""
+_BURST_S = 0.1
+"""A client that was silent may send as much at once as its rate allows for this long; longer bursts are what
+others would wait for."""
 
 
 class Rate:
     """So many units a second, on average over longer times than a burst (GCRA, as ATM had it).
 
-    >>> rate = Rate(10.0, now_s=0.0)
+    >>> rate = Rate(100.0, now_s=0.0)
     >>> rate.take(10, now_s=0.0)
+    >>> rate.wait_s(now_s=0.0)
+    0.0
+    >>> rate.take(50, now_s=0.0)
     >>> rate.wait_s(now_s=0.0), rate.wait_s(now_s=0.5)
-    (0.0, 0.0)
-    >>> rate.take(10, now_s=0.5)
-    >>> rate.wait_s(now_s=0.5), rate.wait_s(now_s=1.0)
     (0.5, 0.0)
     """
 

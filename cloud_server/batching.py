@@ -11,12 +11,19 @@ when nobody else could join (every open stream already has a frame in the queue)
 
 import math
 from collections import deque
-from collections.abc import Hashable, Iterable, Iterator
+from collections.abc import Callable, Hashable, Iterable, Iterator
 from dataclasses import dataclass
-from itertools import islice
+from itertools import chain
 from typing import Generic, NamedTuple, TypeVar
 
 from siftfunnel.shared.settings import check, setting
+
+_REMEMBERED = 0.97
+_DOUBT = 4.0
+"""So much variance of the sizes, frames squared, weighs as much as the guess that time grows with them."""
+_ACTIVE_S = 1.0
+"""A client that has sent nothing for this long is not reckoned with."""
+MOST_FRAMES = 1 << 20
 
 FrameT = TypeVar("FrameT")
 ItemT = TypeVar("ItemT")
@@ -56,6 +63,42 @@ class BatchPolicy:
             )
 
 
+class BatchCost:
+    """What a batch costs, a + b frames, as those that ran lately tell (least squares that forget).
+
+    >>> cost = BatchCost()
+    >>> for frames in (1, 4, 16): cost.ran(frames, 0.001 * frames)
+    >>> cost.most(clients=2)
+    4
+    >>> for frames in (1, 4, 16, 8) * 50: cost.ran(frames, 0.01)
+    >>> cost.most(clients=2) > 16
+    True
+    """
+
+    def __init__(self) -> None:
+        self._weight = self._n = self._s = self._nn = self._ns = 0.0
+
+    def ran(self, frames: int, seconds: float) -> None:
+        """Learn from a batch."""
+        told = (1.0, frames, seconds, frames * frames, frames * seconds)
+        known = (self._weight, self._n, self._s, self._nn, self._ns)
+        self._weight, self._n, self._s, self._nn, self._ns = (
+            _REMEMBERED * old + new for old, new in zip(known, told, strict=True)
+        )
+
+    def most(self, clients: int) -> int:
+        """Frames of a batch that takes at most twice as long as one with a frame of each client."""
+        if not self._weight:
+            return 2 * clients
+        n, s = self._n / self._weight, self._s / self._weight
+        spread = self._nn / self._weight - n * n
+        # of batches that were all alike nothing follows but that more frames take longer
+        each = (self._ns / self._weight - n * s + _DOUBT * s / n) / (spread + _DOUBT)
+        if each <= 0:
+            return MOST_FRAMES
+        return int(min(2 * clients + max(s / each - n, 0.0), MOST_FRAMES))
+
+
 class Poll(NamedTuple, Generic[FrameT]):
     """What to do now.
 
@@ -79,8 +122,12 @@ class _Waiting(NamedTuple, Generic[FrameT]):
 class BatchQueue(Generic[FrameT]):
     """Bounded queue that forms batches and is fair. Not thread-safe: its owner holds a lock.
 
-    Clients take turns, and a client's streams among themselves; the frames of one stream keep their order. A
-    full queue takes a frame all the same unless its client already has the most in it: whoever has the most
+    Clients get equal shares, and a client's streams take turns; the frames of one stream keep their order.
+    Who has had less than its share goes first, with up to a batch of what it missed: some frames of a quiet
+    client that come together do not each wait for one of a greedy one. While several clients are active
+    batches are no larger than the poll says: a frame that comes while one runs has to wait for all of it.
+
+    A full queue takes a frame all the same unless its client already has the most in it: whoever has the most
     gives up the newest one.
 
     Attributes:
@@ -98,9 +145,13 @@ class BatchQueue(Generic[FrameT]):
     def __init__(self, policy: BatchPolicy) -> None:
         self._policy = policy
         self._max_wait_s = policy.max_wait_ms / 1000
-        # Who stands first in a mapping is next; who had a turn goes to the end.
+        # Who has had least is next, of several who stands first; of a client's streams that stands first. Who
+        # had a turn goes to the end.
         self._turns: dict[Hashable, dict[Hashable, deque[_Waiting[FrameT]]]] = {}
         self._client_of: dict[Hashable, Hashable] = {}
+        self._active: dict[Hashable, float] = {}
+        self._had: dict[Hashable, int] = {}
+        self._latest = 0
         self._count = 0
         self.expires_s = math.inf
 
@@ -135,17 +186,35 @@ class BatchQueue(Generic[FrameT]):
             wait_s = min(wait_s, budget_s / 2)
             self.expires_s = min(self.expires_s, expires_s)
         self._client_of[source] = client
-        line = self._turns.setdefault(client, {}).setdefault(source, deque())
+        self._active[client] = now_s
+        if client not in self._turns:
+            self._turns[client] = {}
+            self._had[client] = max(self._had.get(client, 0), self._latest - self._policy.max_batch_size)
+        line = self._turns[client].setdefault(source, deque())
         line.append(_Waiting(frame, now_s + wait_s, expires_s))
         self._count += 1
         return self._displaced(source) if self._count > self._policy.queue_limit_frames else None
 
-    def poll(self, now_s: float, sources_open: int) -> Poll[FrameT]:
+    def clients_active(self, now_s: float) -> int:
+        """Clients that have sent a frame lately."""
+        if any(now_s - since_s > _ACTIVE_S for since_s in self._active.values()):
+            kept = {client: at_s for client, at_s in self._active.items() if now_s - at_s <= _ACTIVE_S}
+            self._active = kept
+            waiting = self._turns.keys()
+            self._had = {
+                client: had for client, had in self._had.items() if client in kept or client in waiting
+            }
+        return len(self._active)
+
+    def poll(
+        self, now_s: float, sources_open: int, most_of: Callable[[int], int] = lambda clients: MOST_FRAMES
+    ) -> Poll[FrameT]:
         """Decide what an idle worker does now.
 
         Args:
             now_s: the clock, seconds.
             sources_open: streams that could send a frame; with all of them in the queue nobody is awaited.
+            most_of: frames of one batch while so many clients are active, of two at least.
         """
         expired = self.expire(now_s)
         if not self._count:
@@ -154,6 +223,8 @@ class BatchQueue(Generic[FrameT]):
         if wait_s > 0:
             return Poll([], expired, wait_s)
         size = min(self._count, self._policy.max_batch_size)
+        if size > 1 and (clients := self.clients_active(now_s)) > 1:
+            size = min(size, most_of(clients))
         return Poll([self._pop() for _ in range(size)], expired, None)
 
     def expire(self, now_s: float) -> list[FrameT]:
@@ -178,8 +249,15 @@ class BatchQueue(Generic[FrameT]):
 
     def oldest(self, count: int) -> Iterator[FrameT]:
         """The frames that are next, `count` at most; they stay."""
-        turns = _in_turns([_in_turns(lines.values()) for lines in self._turns.values()])
-        return (entry.frame for entry in islice(turns, count))
+        had = dict(self._had)
+        turns = {client: _in_turns(lines.values()) for client, lines in self._turns.items()}
+        for _ in range(min(count, self._count)):
+            client = min(turns, key=had.__getitem__)
+            yield next(turns[client]).frame
+            had[client] += 1
+            lines = turns.pop(client)
+            if (entry := next(lines, None)) is not None:
+                turns[client] = chain([entry], lines)
 
     def discard(self, source: Hashable) -> list[FrameT]:
         """Take out the frames of a source that went away; nobody waits for their answers."""
@@ -231,10 +309,13 @@ class BatchQueue(Generic[FrameT]):
         return min(entry.due_s for line in lines for entry in line) - now_s
 
     def _pop(self) -> FrameT:
-        client, lines = next(iter(self._turns.items()))
+        client = min(self._turns, key=self._had.__getitem__)
+        lines = self._turns.pop(client)
+        self._latest = self._had[client]
+        self._had[client] += 1
         source, line = next(iter(lines.items()))
         entry = line.popleft()
-        del self._turns[client], lines[source]
+        del lines[source]
         if line:
             lines[source] = line
         else:

@@ -19,7 +19,7 @@ from collections import deque
 from collections.abc import Callable, Iterable, Sequence
 
 from siftfunnel.cloud_server.answers import Reading
-from siftfunnel.cloud_server.batching import BatchPolicy, BatchQueue
+from siftfunnel.cloud_server.batching import BatchCost, BatchPolicy, BatchQueue
 from siftfunnel.cloud_server.engine import Engine
 from siftfunnel.cloud_server.inference import Finished, Inference
 from siftfunnel.cloud_server.metrics import ABANDONED, BundleMetrics
@@ -81,6 +81,7 @@ class Lane:
         self._owners_open = 0
         self._closing = False
         self._frame_s = self._run_s = 0.0
+        self._cost = BatchCost()
         self._helper_until_s = math.inf
         self._threads = [
             threading.Thread(target=self._work, args=(number,), name=f"{name}-{number}", daemon=True)
@@ -257,7 +258,9 @@ class Lane:
                 _log.exception("%s: a batch of %d failed", self._name, len(batch))
                 self._settlement.fail(batch)
             since_s, _ = self._running.pop(number)
-            per_frame_s = (self._clock() - since_s) / len(batch)
+            took_s = self._clock() - since_s
+            self._cost.ran(len(batch), took_s)
+            per_frame_s = took_s / len(batch)
             self._frame_s = 0.8 * self._frame_s + 0.2 * per_frame_s if self._frame_s else per_frame_s
 
     def _next_batch(self, number: int) -> list[Ticket]:
@@ -267,7 +270,7 @@ class Lane:
             try:
                 while not self._closing:
                     now_s = self._clock()
-                    poll = self._queue.poll(now_s, self._owners_open)
+                    poll = self._queue.poll(now_s, self._owners_open, self._cost.most)
                     self._expire(poll.expired, now_s)
                     if poll.batch:
                         self._running[number] = (now_s, poll.batch)

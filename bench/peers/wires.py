@@ -17,6 +17,7 @@ from siftfunnel.bench.halves import BareModel
 from siftfunnel.bench.peers.http import HEADERS, HttpConnection, http_request
 from siftfunnel.cloud_server.oip import SERVICE as OPEN_INFERENCE
 from siftfunnel.cloud_server.service import SERVICE
+from siftfunnel.edge_client.address import ServerAddress
 from siftfunnel.shared.bundle import Bundle
 from siftfunnel.shared.call_metadata import BUNDLE_KEY
 from siftfunnel.shared.ports import STRAIGHT, Endpoint
@@ -44,10 +45,13 @@ async def own_channel(address: str) -> AsyncIterator[Any]:
 
 
 @asynccontextmanager
-async def open_stream(address: str, digest: str, method: str = "Stream") -> AsyncIterator[Any]:
+async def open_stream(
+    address: str, digest: str, method: str = "Stream", token: str | None = None
+) -> AsyncIterator[Any]:
     """A stream of our service for a bundle, over a connection of its own; cancelled afterwards."""
+    metadata = ServerAddress(address, token=token).metadata
     async with own_channel(address) as channel:
-        call = channel.stream_stream(f"/{SERVICE}/{method}")(metadata=((BUNDLE_KEY, digest),))
+        call = channel.stream_stream(f"/{SERVICE}/{method}")(metadata=((BUNDLE_KEY, digest), *metadata))
         try:
             yield call
         finally:

@@ -66,10 +66,11 @@ class Streams:
         address: HOST:PORT.
         traffic: what they send.
         count: how many.
+        token: what they show.
     """
 
-    def __init__(self, address: str, traffic: Traffic, count: int) -> None:
-        self._address = address
+    def __init__(self, address: str, traffic: Traffic, count: int, token: str | None = None) -> None:
+        self._address, self._token = address, token
         self._traffic = traffic
         self._count = count
         self._stack = AsyncExitStack()
@@ -78,7 +79,7 @@ class Streams:
 
     async def __aenter__(self) -> "Streams":
         for _ in range(self._count):
-            stream = open_stream(self._address, self._traffic.digest, self._traffic.method)
+            stream = open_stream(self._address, self._traffic.digest, self._traffic.method, self._token)
             self._calls.append(await self._stack.enter_async_context(stream))
         return self
 

@@ -216,3 +216,37 @@ def test_a_frame_is_held_back_no_longer_than_the_policy_says(policy: BatchPolicy
     while len(queue):
         out += queue.poll(policy.max_wait_ms / 1000, sources_open=99).batch
     assert sorted(out) == sorted(waiting)
+
+
+def test_a_quiet_client_goes_before_a_greedy_one_with_no_more_than_a_batch() -> None:
+    queue: BatchQueue[str] = BatchQueue(BatchPolicy(max_batch_size=4, queue_limit_frames=64))
+    for number in range(40):
+        queue.offer(f"g{number}", "greedy", 0.0, client="greedy")
+    served: list[str] = []
+    for _ in range(4):
+        served += queue.poll(0.0, 2).batch
+    assert len(served) == 16
+    for number in range(8):
+        queue.offer(f"h{number}", "honest", 0.1, client="honest")
+    assert list(queue.oldest(6)) == ["h0", "h1", "h2", "h3", "h4", "g16"]
+    mixed = queue.poll(0.1, 2).batch + queue.poll(0.1, 2).batch
+    assert mixed == ["h0", "h1", "h2", "h3", "h4", "g16", "h5", "g17"]
+
+
+def test_batches_are_small_while_several_clients_are_active_and_large_again_afterwards() -> None:
+    queue: BatchQueue[int] = BatchQueue(BatchPolicy(max_batch_size=8, queue_limit_frames=64))
+    asked: list[int] = []
+
+    def most_of(clients: int) -> int:
+        asked.append(clients)
+        return 2 * clients
+
+    queue.offer(-1, "honest", 0.0, client="honest")
+    for number in range(40):
+        queue.offer(number, "greedy", 0.0, client="greedy")
+    assert len(queue.poll(0.0, 2, most_of).batch) == 4
+    # the honest one has nothing waiting, and may have something at any moment
+    assert len(queue.poll(0.5, 2, most_of).batch) == 4
+    queue.offer(40, "greedy", 1.5, client="greedy")
+    assert len(queue.poll(2.0, 2, most_of).batch) == 8
+    assert asked == [2, 2]
