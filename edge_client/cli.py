@@ -184,7 +184,7 @@ def _add_server_flags(group: Any) -> None:
         f"{TOKEN_VARIABLE}, if there is one)",
     )
     add_flags(group, WindowPolicy)
-    add_flags(group, ClientSettings, "frames_per_message", "budget_ms")
+    add_flags(group, ClientSettings, "frames_per_message", "budget_ms", "pad")
     add_flags(group, ReconnectPolicy)
 
 

@@ -8,6 +8,7 @@ from pathlib import Path
 from siftfunnel.shared.call_metadata import MAX_OUTPUT_BYTES, read_choice
 from siftfunnel.shared.files import require_place
 from siftfunnel.shared.hosts import PREVIEW_TOKEN_VARIABLE, is_host_name, is_loopback
+from siftfunnel.shared.padding import Padding
 from siftfunnel.shared.ports import Endpoint
 from siftfunnel.shared.settings import check, setting
 
@@ -139,6 +140,12 @@ class ClientSettings:
         read=_sequence,
         least=0,
         most=2**63 - 1,
+    )
+    pad: Padding | None = setting(
+        None,
+        "over TLS, make each frame's message as long as others, and have the server pad its replies: to "
+        "multiples of so many bytes, or padme, at most 12 % more (default: as long as they are)",
+        metavar="BYTES|padme",
     )
     threads: int = setting(1, "threads of the edge half")
     frames_per_message: int = setting(
