@@ -5,7 +5,7 @@
  "refused": [{"codec": codec, "why": text, "payload": hex}]}
 
 Features are little-endian float32 as hex: the golden ones, corners where float64 or another way to round
-makes other bytes, and all at the lowest level. All is under the golden manifest of schema 1. A payload that is
+makes other bytes, and all at the lowest level. All is under the golden manifest of schema 1. What is
 refused has a checksum that fits, unless that is what is wrong.
 """
 
