@@ -11,7 +11,14 @@ from siftfunnel.shared.input_spec import InputSpec
 from siftfunnel.shared.manifest import CodecSpec, FeatureSpec, Manifest
 from siftfunnel.shared.rpc import split_inference_pb2 as pb
 from siftfunnel.shared.tensors import pack, pack_arrays, unpack_array
-from siftfunnel.shared.wire import SealedCodec, codec_by_name, compiled, make_codecs, signed_levels
+from siftfunnel.shared.wire import (
+    CodecError,
+    SealedCodec,
+    codec_by_name,
+    compiled,
+    make_codecs,
+    signed_levels,
+)
 from siftfunnel.shared.wire.kinds import make_body
 from tests.shared.golden import (
     HERE,
@@ -28,6 +35,7 @@ from tests.shared.golden import (
     golden_tensors,
     stored_hex,
     stored_manifest,
+    vectors,
 )
 
 NAMES = ("fp32", "fp16", "int8", "q8", "q4")
@@ -148,6 +156,30 @@ def test_who_knows_no_outputs_reads_the_classes_beside_them():
     reply = pb.Reply.FromString(stored_hex("output_messages.json")["answer_with_outputs"])
     read: Any = before.FromString(reply.prediction.SerializeToString())
     assert (list(read.class_index), list(read.score)) == ([1], [0.75])
+
+
+def test_the_vectors_for_other_languages_are_those_that_were_stored():
+    stored = json.loads((HERE / "vectors.json").read_text())
+    assert stored == vectors.make_vectors()
+    payloads = stored_hex("payloads.json")
+    assert stored["cases"][0]["payloads"] == {name: payloads[name].hex() for name in vectors.NAMES}
+
+
+@pytest.mark.parametrize("name", ["q8", "q4"])
+def test_the_corners_of_the_vectors_tell_float32_from_float64_and_halves_to_even_from_halves_up(name):
+    quantiser = codec_by_name(golden_codecs(), name).body.quantiser
+    features = vectors.corners().reshape(2, -1)
+    steps, zeros = quantiser.steps[:, None], quantiser.zero_levels[:, None]
+    inside = np.clip(features, quantiser.lowest, quantiser.highest)
+    right = quantiser.quantise(features)
+    assert np.any(np.rint(inside.astype(np.float64) / steps.astype(np.float64)) + zeros != right)
+    assert np.any(np.floor(inside / steps + np.float32(0.5)) + zeros != right)
+
+
+def test_what_the_vectors_call_refused_is_refused():
+    for wrong in json.loads((HERE / "vectors.json").read_text())["refused"]:
+        with pytest.raises(CodecError):
+            codec_by_name(golden_codecs(), wrong["codec"]).decode(bytes.fromhex(wrong["payload"]))
 
 
 @pytest.mark.parametrize("built", [compiled.native, None], ids=["as built", "numpy"])
