@@ -88,13 +88,13 @@ def test_every_frame_is_answered_rightly_and_found_by_the_tap(
     client: Client, attacker: dict[str, Any], bundle: Bundle, frames: Frames
 ) -> None:
     relay, manifest = attacker["taps"][0]["address"], bundle.directory / "manifest.json"
-    features = np.stack([frames.features(seed) for seed in range(STREAMED)])
-    right = [frames.right_class(seed) for seed in range(STREAMED)]
+    features = np.stack([frames.features(seed) for seed in range(STREAMED + ALONE)])
+    right = [frames.right_class(seed) for seed in range(STREAMED + ALONE)]
     for name in NAMES:
-        streamed = client.answers("stream", manifest, name, client.written(features), relay)
-        alone = client.answers("infer", manifest, name, client.written(features[:ALONE]), relay)
+        streamed = client.answers("stream", manifest, name, client.written(features[:STREAMED]), relay)
+        alone = client.answers("infer", manifest, name, client.written(features[STREAMED:]), relay)
         assert [answer["sequence"] for answer in streamed + alone] == [*range(STREAMED), *range(ALONE)]
-        best = [answer["classes"][0] for answer in streamed]
+        best = [answer["classes"][0] for answer in streamed + alone]
         agreement = np.mean([each["index"] == wanted for each, wanted in zip(best, right, strict=True)])
         assert agreement >= (1.0 if name == "fp32" else 0.8), name
         assert all(each["name"] == bundle.manifest.classes[each["index"]] for each in best)
