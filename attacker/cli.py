@@ -79,13 +79,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
             "shipped ones)",
         )
     showing = parser.add_argument_group("showing")
-    add_flags(showing, AttackerConfig, "http", "preview", "control", "page_names")
+    add_flags(showing, AttackerConfig, "http", "preview", "control", "page_names", "page_anyone")
     showing.add_argument(
         "--page-token-file",
         type=Path,
         metavar="FILE",
         help="show the page only to those who bring the token in this file, as http://HOST:PORT/?token=TOKEN "
-        f"(default: the environment variable {TOKEN_VARIABLE}, else anyone who can reach it)",
+        f"(default: the environment variable {TOKEN_VARIABLE}, else anyone on this machine; where other "
+        "machines reach the page a token is drawn and told)",
     )
     parser.set_defaults(run=run)
 
@@ -117,13 +118,15 @@ def run(args: argparse.Namespace) -> int:
     config = config_from(args)
     from siftfunnel.attacker.serving import serve
 
-    return serve(config, announce)
+    given = _token(args.page_token_file)
+    return serve(config, lambda line: announce(line, config.page_token if given is None else None))
 
 
-def announce(line: Mapping[str, Any]) -> None:
-    """Print the line that tests and the demo's conductor wait for, and one for people."""
+def announce(line: Mapping[str, Any], drawn: str | None = None) -> None:
+    """Print the line that tests and the demo's conductor wait for, and one for people, with a drawn token."""
     print(json.dumps(line), flush=True)
-    print(f"attacker: the page is at http://{line['http']}/", file=sys.stderr, flush=True)
+    query = "" if drawn is None else f"?token={drawn}"
+    print(f"attacker: the page is at http://{line['http']}/{query}", file=sys.stderr, flush=True)
 
 
 def main(argv: Sequence[str] | None = None) -> int:

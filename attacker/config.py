@@ -1,12 +1,13 @@
 """What an attacker process needs to know, checked before anything starts; its fields are its flags."""
 
 import re
+import secrets
 from dataclasses import dataclass, field
 from pathlib import Path
 from urllib.parse import urlsplit
 
 from siftfunnel.attacker.feeds.config import TapConfig
-from siftfunnel.shared.hosts import is_host_name
+from siftfunnel.shared.hosts import is_host_name, is_loopback
 from siftfunnel.shared.ports import LOOPBACK, Endpoint
 from siftfunnel.shared.settings import check, setting
 from siftfunnel.shared.showing import without_credentials
@@ -22,7 +23,8 @@ class AttackerConfig:
     Attributes:
         bundles: directories of bundles, or bundles themselves.
         inverters: likewise.
-        page_token: what a visitor of the page must show, None where everyone may look.
+        page_token: what a visitor of the page must show. None where everyone may look: on loopback, or where
+            `page_anyone` says so; else one is drawn.
 
     Raises:
         ValueError: no tap, or an address, a name or a token that is not one.
@@ -48,6 +50,10 @@ class AttackerConfig:
         "answer to this host name too, beside localhost and addresses; may be repeated",
         flag="--page-name",
     )
+    page_anyone: bool = setting(
+        False,
+        "ask no token of visitors from other machines: something else keeps strangers from that address",
+    )
     bundles: tuple[Path, ...] = ()
     inverters: tuple[Path, ...] = ()
     page_token: str | None = field(default=None, repr=False)
@@ -64,6 +70,8 @@ class AttackerConfig:
         for name in self.page_names:
             if not is_host_name(name):
                 raise ValueError(f"--page-name must be a host's name without a port, not {name!r}")
+        if self.page_token is None and not self.page_anyone and not is_loopback(self.http.host):
+            object.__setattr__(self, "page_token", secrets.token_urlsafe(18))
         if self.page_token is not None and not _TOKEN.fullmatch(self.page_token):
             raise ValueError("the page's token must be 16 or more of the characters A-Z a-z 0-9 - _")
 

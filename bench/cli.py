@@ -10,8 +10,7 @@ from siftfunnel.bench.loss_step import add_loss_step_parser
 from siftfunnel.bench.peers.cli import add_peers_parser
 from siftfunnel.bench.recommend.cli import add_recommend_parser
 from siftfunnel.bench.report.cli import add_report_parser, add_tables_parser
-from siftfunnel.bench.serving.cli import add_serving_parser
-from siftfunnel.bench.serving.fairness import add_fairness_parser
+from siftfunnel.bench.serving.cli import add_fairness_parser, add_serving_parser
 
 VERBS = (
     add_loss_step_parser,

@@ -40,3 +40,8 @@ def _plain(text: str) -> str:
 def render_serving(result: Mapping[str, Any]) -> str:
     """What `siftfunnel bench serving` has measured, from its JSON object."""
     return render("serving", **result)
+
+
+def render_fairness(result: Mapping[str, Any]) -> str:
+    """What `siftfunnel bench fairness` has measured, from its JSON object."""
+    return render("fairness", **result)

@@ -95,7 +95,7 @@ def _add_arguments(parser: argparse.ArgumentParser) -> None:
         help="a bundle's folder, or a name to look up in --bundles, SIFTFUNNEL_MODELS and among the shipped; "
         "may be repeated",
     )
-    add_flags(bundles, CloudConfig, "skip_bad")
+    add_flags(bundles, CloudConfig, "skip_bad", "watch_models")
     _add_address_flags(parser.add_argument_group("addresses (HOST:PORT; port 0 takes a free one)"))
     serving = parser.add_argument_group("serving")
     add_flags(serving, CloudConfig, "engine")

@@ -69,6 +69,9 @@ class CloudConfig:
     model_control: bool = setting(
         False, "let clients load and unload bundles of the model directories by the Open Inference Protocol"
     )
+    watch_models: bool = setting(
+        False, "serve what appears in the model directories, replace what changes there, drop what goes"
+    )
     compression: bool = setting(
         False,
         "take messages that gRPC or HTTP compressed; a few kilobytes may then inflate to the largest message",

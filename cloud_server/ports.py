@@ -1,4 +1,4 @@
-"""Listening sockets, and errors that say which flag to change.
+"""Listening sockets and what gRPC is told of them, and errors that say which flag to change.
 
 An address means the same for both protocols: every address of a name, and both families where it is the one
 that stands for all interfaces.
@@ -8,11 +8,21 @@ import errno
 import socket
 from contextlib import ExitStack
 
+from siftfunnel.cloud_server.ceilings import Ceilings
 from siftfunnel.shared.ports import Endpoint, why_not_listening
 
 _EVERYWHERE = ("0.0.0.0", "::")
 _NOT_HERE = (errno.EADDRNOTAVAIL, errno.EAFNOSUPPORT)
 """A name may have addresses that this machine has not, such as ::1 without IPv6."""
+
+
+_MIN_PING_MS = 10_000
+_HANDSHAKE_MS = 20_000
+_IDLE_CONNECTION_MS = 60_000
+_NO_COMPRESSION = 1
+"""Bit 0 of gRPC's set of algorithms: messages as they are."""
+_ANY_COMPRESSION = 0b111
+"""These, deflate and gzip."""
 
 
 class ListenError(RuntimeError):
@@ -61,3 +71,37 @@ def _addresses(endpoint: Endpoint, flag: str) -> list[tuple[socket.AddressFamily
 def _listener(family: socket.AddressFamily, address: str, port: int) -> socket.socket:
     dual = family == socket.AF_INET6 and address == "::"
     return socket.create_server((address, port), family=family, backlog=128, dualstack_ipv6=dual)
+
+
+def server_options(
+    ceilings: Ceilings, connections: int, most_bytes: int, compression: bool
+) -> tuple[tuple[str, int], ...]:
+    """What gRPC is told of a server.
+
+    Args:
+        ceilings: of the server.
+        connections: that this process may hold.
+        most_bytes: of one message.
+        compression: whether messages may be compressed.
+    """
+    return (
+        # Two servers on one port would share its connections in silence.
+        ("grpc.so_reuseport", 0),
+        ("grpc.max_receive_message_length", most_bytes),
+        # Idle clients may ping; the default ends their connection when they do so within five minutes.
+        ("grpc.http2.min_ping_interval_without_data_ms", _MIN_PING_MS),
+        ("grpc.keepalive_permit_without_calls", 1),
+        # A peer that vanished without a word is noticed within about two minutes.
+        ("grpc.keepalive_time_ms", 90_000),
+        ("grpc.keepalive_timeout_ms", 20_000),
+        # A few kilobytes may inflate to the largest message, and every call may be sent one.
+        (
+            "grpc.compression_enabled_algorithms_bitset",
+            _ANY_COMPRESSION if compression else _NO_COMPRESSION,
+        ),
+        ("grpc.max_concurrent_streams", ceilings.calls_per_connection),
+        ("grpc.max_allowed_incoming_connections", connections),
+        # Connections that say nothing, or nothing more, give their places back.
+        ("grpc.server_handshake_timeout_ms", _HANDSHAKE_MS),
+        ("grpc.max_connection_idle_ms", _IDLE_CONNECTION_MS),
+    )

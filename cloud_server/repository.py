@@ -7,6 +7,7 @@ Frames in flight are answered by the lane that took them. One change at a time.
 """
 
 import asyncio
+import contextlib
 import logging
 import time
 from collections.abc import Callable, Iterable
@@ -17,7 +18,7 @@ from siftfunnel.cloud_server.config import CloudConfig
 from siftfunnel.cloud_server.metrics import Metrics
 from siftfunnel.cloud_server.service import SplitInferenceService
 from siftfunnel.cloud_server.ticket import Owner
-from siftfunnel.shared.bundle import Bundle, BundleError, find_bundles
+from siftfunnel.shared.bundle import MANIFEST, Bundle, BundleError, Problem, find_bundles
 
 _log = logging.getLogger(__name__)
 
@@ -25,6 +26,7 @@ UNLOADED = "this server no longer serves the bundle; send what is unanswered to 
 
 _POLL_S = 0.01
 _CLOSE_S = 1.0
+_WATCH_S = 0.5
 
 
 class UnknownModelError(ValueError):
@@ -100,6 +102,40 @@ class Repository:
                 raise UnknownModelError(f"no bundle {name[:64]!r} is served")
             await self._retire(served)
 
+    async def follow(self) -> None:
+        """Serve what lies in the model directories, for ever.
+
+        A change counts once the directories have rested for a moment. A bundle that fails its checks changes
+        nothing; it is looked at again when the directories change again.
+        """
+        # what has changed since the catalogue was opened counts as well
+        done = last = None
+        while True:
+            now = await asyncio.to_thread(_state, self._config.bundles)
+            if now == last and now != done:
+                done = now
+                await self._follow_once()
+            last = now
+            await asyncio.sleep(_WATCH_S)
+
+    async def _follow_once(self) -> None:
+        lying = await asyncio.to_thread(_found, self._config.bundles)
+        found = {each.name: each for each in lying if isinstance(each, Bundle)}
+        known = {each.label: each.bundle for each in self._catalogue}
+        for name, bundle in found.items():
+            if name in known and known[name].digest == bundle.digest:
+                continue
+            try:
+                await self.load(name)
+            except ValueError as error:
+                _log.error("%s is not served: %s", name, error)
+        for problem in (each for each in lying if not isinstance(each, Bundle)):
+            _log.error("not served: %s", problem.reason)
+        for name in known.keys() - found.keys():
+            # a damaged one is still there
+            if not (known[name].directory / MANIFEST).exists():
+                await self.unload(name)
+
     async def _retire(self, served: ServedBundle) -> None:
         self._catalogue.remove(served.bundle.digest)
         self._service.end_streams(served.lane, UNLOADED)
@@ -111,9 +147,23 @@ class Repository:
         _log.info("no longer serving %s, digest %s", served.label, served.bundle.digest)
 
 
-def _bundles(directories: Iterable[Path]) -> Iterable[Bundle]:
-    found = (each for directory in directories for each in find_bundles(directory, need=(CLOUD_FILE,)))
-    return (each for each in found if isinstance(each, Bundle))
+def _found(directories: Iterable[Path]) -> list[Bundle | Problem]:
+    return [each for directory in directories for each in find_bundles(directory, need=(CLOUD_FILE,))]
+
+
+def _bundles(directories: Iterable[Path]) -> list[Bundle]:
+    return [each for each in _found(directories) if isinstance(each, Bundle)]
+
+
+def _state(directories: Iterable[Path]) -> list[tuple[str, int, int, int]]:
+    """Tells one state of the model directories from another, without reading a file."""
+    states = []
+    for path in sorted(each for directory in directories for each in directory.glob("**/*")):
+        # it may be gone by now
+        with contextlib.suppress(OSError):
+            state = path.stat()
+            states.append((str(path), state.st_ino, state.st_mtime_ns, state.st_size))
+    return states
 
 
 def _names(directories: Iterable[Path]) -> list[str]:

@@ -24,7 +24,7 @@ from siftfunnel.cloud_server.oip import SERVICE as OIP_SERVICE
 from siftfunnel.cloud_server.oip.core import OpenInference
 from siftfunnel.cloud_server.oip.grpc_service import OpenInferenceService
 from siftfunnel.cloud_server.oip.models import most_request_bytes
-from siftfunnel.cloud_server.ports import ListenError, listening_sockets
+from siftfunnel.cloud_server.ports import ListenError, listening_sockets, server_options
 from siftfunnel.cloud_server.process import allow_open_files
 from siftfunnel.cloud_server.recorder import FlowRecorder
 from siftfunnel.cloud_server.repository import Repository
@@ -47,13 +47,6 @@ _HEARTBEAT_S = 0.5
 _STALLED_S = 5.0
 _POLL_S = 0.01
 _FLUSH_S = 1.0
-_MIN_PING_MS = 10_000
-_HANDSHAKE_MS = 20_000
-_IDLE_CONNECTION_MS = 60_000
-_NO_COMPRESSION = 1
-"""Bit 0 of gRPC's set of algorithms: messages as they are."""
-_ANY_COMPRESSION = 0b111
-"""These, deflate and gzip."""
 
 
 @dataclass(frozen=True)
@@ -150,7 +143,9 @@ class CloudServer:
         for served in self._catalogue:
             served.lane.start()
         await self._server.start()
-        self._heart = self._loop.create_task(self._beat())
+        self._tasks = [self._loop.create_task(self._beat())]
+        if self._config.watch_models:
+            self._tasks.append(self._loop.create_task(self.repository.follow()))
         for http in self._http_servers():
             http.start()
         self.addresses = Addresses(
@@ -198,7 +193,8 @@ class CloudServer:
         await self._calls_end(_FLUSH_S)
         self._health.close()
         await self._server.stop(grace=_FLUSH_S)
-        self._heart.cancel()
+        for task in self._tasks:
+            task.cancel()
         for http in self._http_servers():
             await asyncio.to_thread(http.stop)
         if self._recorder is not None:
@@ -274,27 +270,7 @@ class CloudServer:
                 connections,
                 ceilings.connections,
             )
-        options = (
-            # Two servers on one port would share its connections in silence.
-            ("grpc.so_reuseport", 0),
-            ("grpc.max_receive_message_length", self._most_bytes()),
-            # Idle clients may ping; the default ends their connection when they do so within five minutes.
-            ("grpc.http2.min_ping_interval_without_data_ms", _MIN_PING_MS),
-            ("grpc.keepalive_permit_without_calls", 1),
-            # A peer that vanished without a word is noticed within about two minutes.
-            ("grpc.keepalive_time_ms", 90_000),
-            ("grpc.keepalive_timeout_ms", 20_000),
-            # A few kilobytes may inflate to the largest message, and every call may be sent one.
-            (
-                "grpc.compression_enabled_algorithms_bitset",
-                _ANY_COMPRESSION if self._config.compression else _NO_COMPRESSION,
-            ),
-            ("grpc.max_concurrent_streams", ceilings.calls_per_connection),
-            ("grpc.max_allowed_incoming_connections", connections),
-            # Connections that say nothing, or nothing more, give their places back.
-            ("grpc.server_handshake_timeout_ms", _HANDSHAKE_MS),
-            ("grpc.max_connection_idle_ms", _IDLE_CONNECTION_MS),
-        )
+        options = server_options(ceilings, connections, self._most_bytes(), self._config.compression)
         server = grpc.aio.server(options=options)
         server.add_generic_rpc_handlers((self._service.handler(), OpenInferenceService(self._oip).handler()))
         self._health.register(server)

@@ -95,6 +95,7 @@ class Account:
             received_s,
             self._seal.begin(payload),
             len(payload) + self._output_bytes,
+            bool(frame.padding),
         )
 
 

@@ -7,6 +7,7 @@ from typing import NamedTuple, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from siftfunnel.shared.padding import pad_reply
 from siftfunnel.shared.reply_seal import seal
 
 
@@ -51,6 +52,7 @@ class Ticket:
         received_s: when it was read, by the lane's clock.
         seal_begun: what `ReplySeal.begin` made of the payload.
         held_bytes: what it may make the server hold until its reply is taken.
+        padded: whether the reply is to be padded.
         ahead: what its payload decoded to, where that was done while it waited.
         reply: the serialised `Reply`, once there is one; set once, from any thread.
     """
@@ -63,12 +65,15 @@ class Ticket:
     received_s: float
     seal_begun: int
     held_bytes: int = 0
+    padded: bool = False
     ahead: "Ahead | None" = None
     reply: bytes | None = None
 
     def sealed(self) -> bytes | None:
         """The reply with its checksum, once there is one."""
-        return None if self.reply is None else seal(self.seal_begun, self.reply)
+        if self.reply is None:
+            return None
+        return seal(self.seal_begun, pad_reply(self.reply) if self.padded else self.reply)
 
 
 class Ahead(NamedTuple):

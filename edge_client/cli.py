@@ -21,6 +21,7 @@ from siftfunnel.edge_client.settings import (
     WindowPolicy,
 )
 from siftfunnel.shared.access import TOKEN_VARIABLE, read_token
+from siftfunnel.shared.hosts import PREVIEW_TOKEN_VARIABLE
 from siftfunnel.shared.ports import Endpoint
 from siftfunnel.shared.settings import add_flags, from_flags
 from siftfunnel.shared.showing import printable
@@ -183,7 +184,7 @@ def _add_server_flags(group: Any) -> None:
         f"{TOKEN_VARIABLE}, if there is one)",
     )
     add_flags(group, WindowPolicy)
-    add_flags(group, ClientSettings, "frames_per_message", "budget_ms")
+    add_flags(group, ClientSettings, "frames_per_message", "budget_ms", "pad")
     add_flags(group, ReconnectPolicy)
 
 
@@ -309,12 +310,15 @@ def _tls(args: argparse.Namespace) -> "TlsFiles | bool | None":
 
 def _preview(args: argparse.Namespace) -> "PreviewServer | None":
     if args.preview is None:
-        if args.preview_anywhere:
-            raise ValueError("--preview-anywhere does nothing without --preview HOST:PORT")
+        if args.preview_anywhere or args.preview_anyone or args.preview_name:
+            raise ValueError("--preview-anywhere and the like do nothing without --preview HOST:PORT")
         return None
     from siftfunnel.edge_client.preview import PreviewServer
 
-    return PreviewServer(from_flags(PreviewConfig, args, address=args.preview), _warn)
+    names = tuple(name.lower() for name in args.preview_name)
+    token = os.environ.get(PREVIEW_TOKEN_VARIABLE) or None
+    config = from_flags(PreviewConfig, args, address=args.preview, names=names, token=token)
+    return PreviewServer(config, _warn)
 
 
 def _warn(text: str) -> None:

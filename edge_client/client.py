@@ -123,6 +123,7 @@ class SplitClient:
             self.codec,
             codec_index,
             ReplySeal(self.bundle.digest),
+            settings.pad,
         )
         self._ask = Ask(self.bundle.digest, settings.top_k, settings.outputs, settings.max_output_bytes)
         self._kept = KeptConnection(self._servers, self._ask, settings.window.reply_timeout_s)

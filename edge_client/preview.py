@@ -6,6 +6,7 @@ being on, and bound to this machine unless that is waived. Standard-library HTTP
 
 import base64
 import contextlib
+import hmac
 import json
 import secrets
 import threading
@@ -13,7 +14,7 @@ import time
 import zlib
 from collections import deque
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from socket import AF_INET, AF_INET6
@@ -37,7 +38,6 @@ _CONNECTIONS = 16
 _COME_BACK = (
     b"HTTP/1.1 503 Service Unavailable\r\nRetry-After: 1\r\nConnection: close\r\nContent-Length: 0\r\n\r\n"
 )
-_AUDIENCE = {False: "any program on this machine", True: "anyone who can reach it"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -152,16 +152,21 @@ class PreviewServer:
     def __init__(self, config: PreviewConfig, warn: Callable[[str], None]) -> None:
         self.ring = InputRing(config.memory_bytes)
         self._linger_s = config.linger_s
-        host, handler = config.address.host, _handler(self.ring, config.anywhere)
+        if config.anywhere and not config.anyone and not config.token:
+            config = replace(config, token=secrets.token_urlsafe(18))
+        host, handler = config.address.host, _handler(self.ring, config)
         server_class = _Server6 if ":" in host else _Server
         try:
             self._server = server_class((host, config.address.port), handler)
         except OSError as error:
             raise OSError(error.errno, f"--preview {config.address}: {why_not_listening(error)}") from None
         self.address = str(config.address.with_port(self._server.server_address[1]))
+        audience = "anyone who can reach it" if config.anywhere else "any program on this machine"
+        if config.token is not None:
+            audience = f"who shows its token (http://:{config.token}@{self.address})"
         warn(
             f"WARNING: the preview at http://{self.address}/inputs shows every private picture that this "
-            f"device sees, unencrypted, to {_AUDIENCE[config.anywhere]}; it is meant for demonstrations"
+            f"device sees, unencrypted, to {audience}; it is meant for demonstrations"
         )
         serve = partial(self._server.serve_forever, poll_interval=_LOOK_EVERY_S)
         self._thread = threading.Thread(target=serve, name="edge-preview", daemon=True)
@@ -213,7 +218,18 @@ class _Server6(_Server):
     address_family = AF_INET6
 
 
-def _handler(ring: InputRing, anywhere: bool) -> type[BaseHTTPRequestHandler]:
+def _shows(authorization: str | None, token: str) -> bool:
+    """Whether a header shows a token: as a bearer's, or as the password in the address that was asked for."""
+    scheme, _, told = (authorization or "").partition(" ")
+    if scheme.lower() == "basic":
+        try:
+            told = base64.b64decode(told, validate=True).decode().partition(":")[2]
+        except ValueError:
+            return False
+    return hmac.compare_digest(told.strip().encode(), token.encode())
+
+
+def _handler(ring: InputRing, config: PreviewConfig) -> type[BaseHTTPRequestHandler]:
     class Handler(BaseHTTPRequestHandler):
         protocol_version = "HTTP/1.1"
         # one that sends half a request gives its room back
@@ -221,11 +237,14 @@ def _handler(ring: InputRing, anywhere: bool) -> type[BaseHTTPRequestHandler]:
 
         def do_GET(self) -> None:
             url = urlsplit(self.path)
-            if not anywhere and not names_this_machine(self.headers.get("Host")):
+            if not names_this_machine(self.headers.get("Host"), config.names, config.anywhere):
                 # a web page could point a name of its own at 127.0.0.1 and read along
-                self._answer(403, {"error": "ask for this machine by 127.0.0.1 or localhost"})
+                known = "an address, or a name given with --preview-name" if config.anywhere else "127.0.0.1"
+                self._answer(403, {"error": f"ask for this machine by localhost or {known}"})
             elif url.path == "/healthz":
                 self._answer(200, {"status": "ok", "session": ring.session})
+            elif config.token is not None and not _shows(self.headers.get("Authorization"), config.token):
+                self._answer(401, {"error": "show the token: http://:TOKEN@HOST:PORT, as the device told it"})
             elif url.path != "/inputs":
                 self._answer(404, {"error": "there are /inputs?after=CURSOR and /healthz"})
             else:

@@ -7,10 +7,10 @@ from pathlib import Path
 
 from siftfunnel.shared.call_metadata import MAX_OUTPUT_BYTES, read_choice
 from siftfunnel.shared.files import require_place
+from siftfunnel.shared.hosts import PREVIEW_TOKEN_VARIABLE, is_host_name, is_loopback
+from siftfunnel.shared.padding import Padding
 from siftfunnel.shared.ports import Endpoint
 from siftfunnel.shared.settings import check, setting
-
-LOOPBACK = frozenset({"localhost", "127.0.0.1", "::1"})
 
 
 @dataclass(frozen=True)
@@ -141,6 +141,12 @@ class ClientSettings:
         least=0,
         most=2**63 - 1,
     )
+    pad: Padding | None = setting(
+        None,
+        "over TLS, make each frame's message as long as others, and have the server pad its replies: to "
+        "multiples of so many bytes, or padme, at most 12 % more (default: as long as they are)",
+        metavar="BYTES|padme",
+    )
     threads: int = setting(1, "threads of the edge half")
     frames_per_message: int = setting(
         1,
@@ -223,21 +229,41 @@ class PreviewConfig:
 
     Attributes:
         address: port 0 takes a free one.
+        token: what a reader must show; None where nobody must.
         memory_bytes: pixels kept.
         linger_s: how long `close` waits for a reader to fetch the last frames, seconds.
 
     Raises:
-        ValueError: a host beyond this machine without `anywhere`.
+        ValueError: a host beyond this machine without `anywhere`, or a name that is none.
     """
 
     address: Endpoint
-    anywhere: bool = setting(False, "allow addresses that other machines reach", flag="--preview-anywhere")
+    anywhere: bool = setting(
+        False,
+        "allow addresses that other machines reach, for readers who show a token: the one in the environment "
+        f"variable {PREVIEW_TOKEN_VARIABLE}, else one that is drawn and told",
+        flag="--preview-anywhere",
+    )
+    anyone: bool = setting(
+        False,
+        "ask no token there: something else keeps strangers from that address",
+        flag="--preview-anyone",
+    )
+    names: tuple[str, ...] = setting(
+        (),
+        "answer to this host name too, beside loopback and, with --preview-anywhere, addresses; repeatable",
+        flag="--preview-name",
+    )
+    token: str | None = field(default=None, repr=False)
     memory_bytes: int = 8_000_000
     linger_s: float = 2.5
 
     def __post_init__(self) -> None:
-        if self.address.host not in LOOPBACK and not self.anywhere:
+        if not is_loopback(self.address.host) and not self.anywhere:
             raise ValueError(
                 f"--preview {self.address} would show private pictures to other machines; use 127.0.0.1, "
                 "or say --preview-anywhere if that is meant"
             )
+        for name in self.names:
+            if not is_host_name(name):
+                raise ValueError(f"--preview-name must be a host's name without a port, not {name!r}")

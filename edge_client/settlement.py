@@ -8,6 +8,7 @@ from siftfunnel.edge_client.frame import Held
 from siftfunnel.edge_client.outcome import Answer, FrameFailure
 from siftfunnel.edge_client.replies import Expected, Prediction, Rejection, read_reply
 from siftfunnel.edge_client.window import Failed, InFlightWindow, Send
+from siftfunnel.shared.padding import Padding
 from siftfunnel.shared.reply_seal import ReplySeal
 from siftfunnel.shared.rpc import split_inference_pb2 as pb
 
@@ -22,6 +23,7 @@ class Agreement:
         codec: name of the codec.
         codec_index: what the wire calls it.
         seal: checks replies about the bundle.
+        padding: of frames, or None.
     """
 
     bundle: str
@@ -29,6 +31,7 @@ class Agreement:
     codec: str
     codec_index: int
     seal: ReplySeal
+    padding: Padding | None = None
 
 
 @dataclass(frozen=True)
@@ -46,12 +49,15 @@ class Terms:
 
 def message_of(send: Send, agreement: Agreement) -> pb.Frame:
     """The wire's form of a frame that the window lets go."""
-    return pb.Frame(
+    frame = pb.Frame(
         sequence=send.frame.sequence,
         codec=agreement.codec_index,
         payload=send.frame.payload,
         budget_ms=send.budget_ms,
     )
+    if agreement.padding is not None:
+        agreement.padding.pad(frame)
+    return frame
 
 
 def take_reply(

@@ -147,7 +147,7 @@ def hash_of(token: str) -> str:
     """What is kept of a token.
 
     >>> hash_of("a token of some length")[:16]
-    '0e28ba1be5353fba'
+    '5fa9a7a53b9b94d1'
     """
     return hashlib.sha256(token.encode()).hexdigest()
 

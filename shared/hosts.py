@@ -13,6 +13,9 @@ from urllib.parse import urlsplit
 TOKEN_VARIABLE = "SIFTFUNNEL_PAGE_TOKEN"
 """Environment variable that hands the attacker's page its token; a command line can be read by everybody."""
 
+PREVIEW_TOKEN_VARIABLE = "SIFTFUNNEL_PREVIEW_TOKEN"
+"""Likewise the edge's preview."""
+
 _AUTHORITY = re.compile(r"(?:\[([0-9A-Fa-f:.]+)\]|([A-Za-z0-9._-]+))(?::[0-9]{1,5})?")
 
 
@@ -23,6 +26,18 @@ def is_host_name(text: str) -> bool:
     (True, False)
     """
     return _host(text) == text.lower()
+
+
+def is_loopback(host: str) -> bool:
+    """Whether only this machine reaches what listens on a host.
+
+    >>> is_loopback("localhost"), is_loopback("127.0.0.1"), is_loopback("0.0.0.0"), is_loopback("example.org")
+    (True, True, False, False)
+    """
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
 
 
 def names_this_machine(host: str | None, names: Collection[str] = (), addresses: bool = False) -> bool:
@@ -40,13 +55,7 @@ def names_this_machine(host: str | None, names: Collection[str] = (), addresses:
     name = _host(host)
     if name is None:
         return False
-    if name == "localhost" or name in names:
-        return True
-    try:
-        address = ipaddress.ip_address(name)
-    except ValueError:
-        return False
-    return addresses or address.is_loopback
+    return name in names or is_loopback(name) or (addresses and _is_address(name))
 
 
 def is_own_origin(origin: str | None, host: str | None, names: Collection[str] = ()) -> bool:
@@ -67,6 +76,14 @@ def is_own_origin(origin: str | None, host: str | None, names: Collection[str] =
     except ValueError:
         return False
     return bool(sender) and (sender == (host or "").lower() or _host(sender) in names)
+
+
+def _is_address(name: str) -> bool:
+    try:
+        ipaddress.ip_address(name)
+    except ValueError:
+        return False
+    return True
 
 
 def _host(authority: str | None) -> str | None:

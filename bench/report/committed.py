@@ -8,7 +8,7 @@ from typing import Any
 
 from siftfunnel.bench.edge.table import render_edge
 from siftfunnel.bench.links.link import MeasuredLink
-from siftfunnel.bench.pages import render_serving
+from siftfunnel.bench.pages import render_fairness, render_serving
 from siftfunnel.bench.peers.table import render_peers
 from siftfunnel.bench.recommend.answers import (
     by_task,
@@ -170,6 +170,11 @@ REGISTRY: Mapping[str, Kind] = {
         "bench/results/serving.json",
         _text_of("serving", render_serving, throughput_drawings),
         "throughput and latency of the serving path",
+    ),
+    "fairness": Kind(
+        "bench/results/fairness.json",
+        _text_of("fairness", render_fairness),
+        "what an honest client waits beside a greedy one",
     ),
     "peers": Kind(
         "bench/results/peers.json",

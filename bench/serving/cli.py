@@ -1,4 +1,4 @@
-"""`siftfunnel bench serving`."""
+"""`siftfunnel bench serving` and `siftfunnel bench fairness`."""
 
 import argparse
 import tempfile
@@ -100,6 +100,38 @@ def run_serving(args: argparse.Namespace) -> int:
     if args.table is not None:
         write_text(render_serving(result), args.table)
     write_json(result, args.out)
+    return 0
+
+
+def add_fairness_parser(verbs: Any) -> None:
+    """Add `fairness` to the verbs of `bench`."""
+    parser = verbs.add_parser(
+        "fairness",
+        help="what an honest client waits beside a greedy one",
+        description="Measures an honest client's latency alone and beside a greedy one, without and with "
+        "what keeps clients apart. Needs Linux and two cores that have nothing else to do.",
+    )
+    parser.add_argument("--bundle", type=Path, required=True, metavar="DIR", help="bundle to serve")
+    parser.add_argument("--seconds", type=float, default=10.0, metavar="S", help="of one run (10)")
+    parser.add_argument("--rounds", type=int, default=3, metavar="N", help="interleaved repeats (3)")
+    add_out(parser)
+    parser.set_defaults(run=run_fairness)
+
+
+def run_fairness(args: argparse.Namespace) -> int:
+    """Measure and write one JSON object.
+
+    Raises:
+        ValueError: not Linux, fewer than two usable cores, or nothing to measure.
+    """
+    from siftfunnel.bench.serving.fairness import measure_fairness
+    from siftfunnel.lab.provenance import provenance
+
+    if args.rounds < 1 or not args.seconds > 0:
+        raise ValueError("--rounds and --seconds must be above 0")
+    write_json(
+        {"provenance": provenance(), **measure_fairness(args.bundle, args.rounds, args.seconds)}, args.out
+    )
     return 0
 
 

@@ -5,7 +5,6 @@ the greedy one has sixteen streams and as many frames under way as it is let. Bo
 the honest one goes first.
 """
 
-import argparse
 import asyncio
 import os
 import tempfile
@@ -19,7 +18,7 @@ import numpy as np
 from siftfunnel.bench.children import Child, announced, child, tell, until_told
 from siftfunnel.bench.cores import on_core, two_cores
 from siftfunnel.bench.halves import edge_features
-from siftfunnel.bench.output import add_out, show, write_json
+from siftfunnel.bench.output import show
 from siftfunnel.bench.serving.streams import Streams, poisson_arrivals, traffic_of
 from siftfunnel.shared.access import ClientLimits, Right, hash_of
 from siftfunnel.shared.bundle import load_bundle
@@ -38,33 +37,19 @@ CASES = {
 }
 
 
-def add_fairness_parser(verbs: Any) -> None:
-    """Add `fairness` to the verbs of `bench`."""
-    parser = verbs.add_parser(
-        "fairness",
-        help="what an honest client waits beside a greedy one",
-        description="Measures an honest client's latency alone and beside a greedy one, without and with "
-        "what keeps clients apart. Needs Linux and two cores that have nothing else to do.",
-    )
-    parser.add_argument("--bundle", type=Path, required=True, metavar="DIR", help="bundle to serve")
-    parser.add_argument("--seconds", type=float, default=10.0, metavar="S", help="of one run (10)")
-    parser.add_argument("--rounds", type=int, default=3, metavar="N", help="interleaved repeats (3)")
-    add_out(parser)
-    parser.set_defaults(run=run_fairness)
+def measure_fairness(path: Path, rounds: int, seconds: float) -> dict[str, Any]:
+    """All cases in turn, `rounds` times; JSON values.
 
-
-def run_fairness(args: argparse.Namespace) -> int:
-    """Measure and write one JSON object.
+    Args:
+        path: of a bundle.
+        rounds: interleaved repeats.
+        seconds: of one run.
 
     Raises:
-        ValueError: not Linux, fewer than two usable cores, or nothing to measure.
+        ValueError: not Linux, or fewer than two usable cores.
     """
-    from siftfunnel.lab.provenance import provenance
-
-    if args.rounds < 1 or not args.seconds > 0:
-        raise ValueError("--rounds and --seconds must be above 0")
     server_core, client_core = two_cores()
-    bundle = load_bundle(args.bundle)
+    bundle = load_bundle(path)
     traffic = traffic_of(bundle, edge_features(bundle), bundle.manifest.default_codec)
     found: dict[str, dict[str, list[float]]] = {
         case: {"honest_s": [], "greedy_frames_per_s": []} for case in CASES
@@ -80,31 +65,30 @@ def run_fairness(args: argparse.Namespace) -> int:
             await streams.send(8, 8)
             return 100 * GREEDY_STREAMS / await streams.send(100, 8)
 
-    with _server(args.bundle, server_core, ANY_NUMBER) as server, on_core(client_core):
+    with _server(path, server_core, ANY_NUMBER) as server, on_core(client_core):
         most = asyncio.run(capacity(server.address))
-    for number in range(args.rounds):
+    for number in range(rounds):
         for case, figures in found.items():
             show(f"round {number + 1}: {CASES[case]} ...")
-            due_s = poisson_arrivals(SHARE * most, args.seconds, seed=number)
+            due_s = poisson_arrivals(SHARE * most, seconds, seed=number)
             frames = ClientLimits().frames if case in ("limits", "rate") else ANY_NUMBER
             rate = SHARE * most if case == "rate" else None
-            with _server(args.bundle, server_core, frames, rate) as server, on_core(client_core):
+            with _server(path, server_core, frames, rate) as server, on_core(client_core):
                 if case == "alone":
                     figures["honest_s"] += asyncio.run(honest(server.address, due_s))
                     continue
                 token = HONEST if case == "one client" else GREEDY
-                with _greedy(args.bundle, server.address, token) as hog:
+                with _greedy(path, server.address, token) as hog:
                     figures["honest_s"] += asyncio.run(honest(server.address, due_s))
                     hog.process.terminate()
                     figures["greedy_frames_per_s"].append((hog.hear() or {})["frames_per_s"])
     alone_ms = _percentile_ms(found["alone"]["honest_s"], 99)
-    result = {
-        "provenance": provenance(),
+    return {
         "bundle": bundle.manifest.name,
         "digest": bundle.digest,
         "settings": {
-            "rounds": args.rounds,
-            "seconds": args.seconds,
+            "rounds": rounds,
+            "seconds": seconds,
             "capacity_frames_per_s": round(most),
             "honest_frames_per_s": round(SHARE * most),
             "honest_streams": HONEST_STREAMS,
@@ -124,8 +108,6 @@ def run_fairness(args: argparse.Namespace) -> int:
             for case, about in CASES.items()
         ],
     }
-    write_json(result, args.out)
-    return 0
 
 
 def _percentile_ms(seconds: Sequence[float], rank: float) -> float:

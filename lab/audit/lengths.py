@@ -1,6 +1,6 @@
 """What somebody learns who sees only how many bytes were sent, with and without padding.
 
-Padding is applied here to the lengths that were measured: what a codec that pads would send.
+Padding is applied here to the lengths that were measured: what a device with `--pad` would send.
 
 ``none``     as the codec has it
 ``blocks``   up to the next multiple of ``BLOCK`` bytes
@@ -8,7 +8,6 @@ Padding is applied here to the lengths that were measured: what a codec that pad
 ``largest``  as long as the longest that was seen
 """
 
-import math
 from collections.abc import Callable
 from typing import Any
 
@@ -16,32 +15,22 @@ import numpy as np
 from numpy.typing import NDArray
 
 from siftfunnel.lab.metrics.intervals import paired_difference
+from siftfunnel.shared.padding import Padding
 
 BLOCK = 32
 Sizes = NDArray[np.int64]
 
 
-def padme(length: int) -> int:
-    """The length to which PADMÉ pads.
-
-    Example:
-        >>> [padme(length) for length in (9, 80, 81, 1000)]
-        [10, 80, 88, 1024]
-    """
-    if length < 2:
-        return length
-    exponent = length.bit_length() - 1
-    loose = exponent - (int(math.log2(exponent)) + 1 if exponent else 0)
-    mask = (1 << max(0, loose)) - 1
-    return (length + mask) & ~mask
-
-
 PADDINGS: dict[str, Callable[[Sizes], Sizes]] = {
     "none": lambda sizes: sizes,
-    "blocks": lambda sizes: -(-sizes // BLOCK) * BLOCK,
-    "padme": lambda sizes: np.array([padme(int(size)) for size in sizes], dtype=np.int64),
+    "blocks": lambda sizes: _padded(Padding(BLOCK), sizes),
+    "padme": lambda sizes: _padded(Padding(), sizes),
     "largest": lambda sizes: np.full_like(sizes, sizes.max()),
 }
+
+
+def _padded(padding: Padding, sizes_N: Sizes) -> Sizes:
+    return np.array([padding.length(int(size)) for size in sizes_N], dtype=np.int64)
 
 
 def length_figures(sizes_N: Sizes, classes_N: NDArray[np.int64] | None) -> dict[str, dict[str, Any]]:

@@ -25,7 +25,7 @@ _sym_db = _symbol_database.Default()
 
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n#siftfunnel/v1/split_inference.proto\x12\rsiftfunnel.v1\"_\n\x05\x46rame\x12\x10\n\x08sequence\x18\x01 \x01(\x04\x12\r\n\x05\x63odec\x18\x02 \x01(\r\x12\x0f\n\x07payload\x18\x03 \x01(\x0c\x12\x16\n\tbudget_ms\x18\x04 \x01(\rH\x00\x88\x01\x01\x42\x0c\n\n_budget_ms\".\n\x06\x46rames\x12$\n\x06\x66rames\x18\x01 \x03(\x0b\x32\x14.siftfunnel.v1.Frame\"0\n\x07Replies\x12%\n\x07replies\x18\x01 \x03(\x0b\x32\x14.siftfunnel.v1.Reply\"$\n\x11SerialisedReplies\x12\x0f\n\x07replies\x18\x01 \x03(\x0c\"\xa5\x01\n\x05Reply\x12\x10\n\x08sequence\x18\x01 \x01(\x04\x12/\n\nprediction\x18\x02 \x01(\x0b\x32\x19.siftfunnel.v1.PredictionH\x00\x12*\n\x05\x65rror\x18\x03 \x01(\x0b\x32\x19.siftfunnel.v1.FrameErrorH\x00\x12\x15\n\x08\x63hecksum\x18\x04 \x01(\x07H\x01\x88\x01\x01\x42\t\n\x07outcomeB\x0b\n\t_checksum\"\x81\x01\n\nPrediction\x12\x13\n\x0b\x63lass_index\x18\x01 \x03(\r\x12\r\n\x05score\x18\x02 \x03(\x02\x12\'\n\x07timings\x18\x03 \x01(\x0b\x32\x16.siftfunnel.v1.Timings\x12&\n\x07outputs\x18\x04 \x03(\x0b\x32\x15.siftfunnel.v1.Tensor\"5\n\x06Tensor\x12\x0e\n\x06output\x18\x01 \x01(\r\x12\r\n\x05shape\x18\x02 \x03(\r\x12\x0c\n\x04\x64\x61ta\x18\x03 \x01(\x0c\"V\n\x07Timings\x12\x10\n\x08queue_us\x18\x01 \x01(\r\x12\x11\n\tdecode_us\x18\x02 \x01(\r\x12\x12\n\ncompute_us\x18\x03 \x01(\r\x12\x12\n\nbatch_size\x18\x04 \x01(\r\"\x88\x02\n\nFrameError\x12,\n\x04\x63ode\x18\x01 \x01(\x0e\x32\x1e.siftfunnel.v1.FrameError.Code\x12\x0f\n\x07message\x18\x02 \x01(\t\x12\x16\n\x0eretry_after_ms\x18\x03 \x01(\r\"\xa2\x01\n\x04\x43ode\x12\x0f\n\x0bUNSPECIFIED\x10\x00\x12\x13\n\x0fINVALID_PAYLOAD\x10\x01\x12\x11\n\rUNKNOWN_CODEC\x10\x02\x12\x16\n\x12RESOURCE_EXHAUSTED\x10\x03\x12\x13\n\x0f\x42UDGET_EXCEEDED\x10\x04\x12\x0f\n\x0bUNAVAILABLE\x10\x05\x12\x0c\n\x08INTERNAL\x10\x06\x12\x15\n\x11OUTPUTS_TOO_LARGE\x10\x07\"\x11\n\x0f\x44\x65scribeRequest\"\x9f\x01\n\rDescribeReply\x12\x31\n\x07\x62undles\x18\x01 \x03(\x0b\x32 .siftfunnel.v1.BundleDescription\x12\x16\n\x0eserver_version\x18\x02 \x01(\t\x12\x19\n\x11max_message_bytes\x18\x03 \x01(\x04\x12\x0e\n\x06window\x18\x04 \x01(\r\x12\x18\n\x10max_output_bytes\x18\x05 \x01(\x04\"\xa3\x02\n\x11\x42undleDescription\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x0e\n\x06\x64igest\x18\x02 \x01(\t\x12\x0f\n\x07\x63lasses\x18\x03 \x03(\t\x12\x0e\n\x06\x63odecs\x18\x04 \x03(\t\x12\x15\n\rfeature_shape\x18\x05 \x03(\r\x12\x0f\n\x07\x64\x65\x66\x61ult\x18\x06 \x01(\x08\x12\x15\n\rdefault_codec\x18\x07 \x01(\r\x12\x11\n\tclass_ids\x18\x08 \x03(\t\x12\x31\n\x07tensors\x18\t \x03(\x0b\x32 .siftfunnel.v1.TensorDescription\x12\x31\n\x07outputs\x18\n \x03(\x0b\x32 .siftfunnel.v1.OutputDescription\x12\x17\n\x0f\x62\x61tch_invariant\x18\x0b \x01(\x08\"0\n\x11TensorDescription\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\r\n\x05shape\x18\x02 \x03(\r\"M\n\x11OutputDescription\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x0c\n\x04kind\x18\x02 \x01(\t\x12\r\n\x05shape\x18\x03 \x03(\r\x12\r\n\x05\x64type\x18\x04 \x01(\t2\x8d\x02\n\x0eSplitInference\x12H\n\x08\x44\x65scribe\x12\x1e.siftfunnel.v1.DescribeRequest\x1a\x1c.siftfunnel.v1.DescribeReply\x12\x33\n\x05Infer\x12\x14.siftfunnel.v1.Frame\x1a\x14.siftfunnel.v1.Reply\x12\x38\n\x06Stream\x12\x14.siftfunnel.v1.Frame\x1a\x14.siftfunnel.v1.Reply(\x01\x30\x01\x12\x42\n\rStreamBatches\x12\x15.siftfunnel.v1.Frames\x1a\x16.siftfunnel.v1.Replies(\x01\x30\x01\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n#siftfunnel/v1/split_inference.proto\x12\rsiftfunnel.v1\"p\n\x05\x46rame\x12\x10\n\x08sequence\x18\x01 \x01(\x04\x12\r\n\x05\x63odec\x18\x02 \x01(\r\x12\x0f\n\x07payload\x18\x03 \x01(\x0c\x12\x16\n\tbudget_ms\x18\x04 \x01(\rH\x00\x88\x01\x01\x12\x0f\n\x07padding\x18\x05 \x03(\x0c\x42\x0c\n\n_budget_ms\".\n\x06\x46rames\x12$\n\x06\x66rames\x18\x01 \x03(\x0b\x32\x14.siftfunnel.v1.Frame\"0\n\x07Replies\x12%\n\x07replies\x18\x01 \x03(\x0b\x32\x14.siftfunnel.v1.Reply\"$\n\x11SerialisedReplies\x12\x0f\n\x07replies\x18\x01 \x03(\x0c\"\xb6\x01\n\x05Reply\x12\x10\n\x08sequence\x18\x01 \x01(\x04\x12/\n\nprediction\x18\x02 \x01(\x0b\x32\x19.siftfunnel.v1.PredictionH\x00\x12*\n\x05\x65rror\x18\x03 \x01(\x0b\x32\x19.siftfunnel.v1.FrameErrorH\x00\x12\x15\n\x08\x63hecksum\x18\x04 \x01(\x07H\x01\x88\x01\x01\x12\x0f\n\x07padding\x18\x05 \x03(\x0c\x42\t\n\x07outcomeB\x0b\n\t_checksum\"\x81\x01\n\nPrediction\x12\x13\n\x0b\x63lass_index\x18\x01 \x03(\r\x12\r\n\x05score\x18\x02 \x03(\x02\x12\'\n\x07timings\x18\x03 \x01(\x0b\x32\x16.siftfunnel.v1.Timings\x12&\n\x07outputs\x18\x04 \x03(\x0b\x32\x15.siftfunnel.v1.Tensor\"5\n\x06Tensor\x12\x0e\n\x06output\x18\x01 \x01(\r\x12\r\n\x05shape\x18\x02 \x03(\r\x12\x0c\n\x04\x64\x61ta\x18\x03 \x01(\x0c\"V\n\x07Timings\x12\x10\n\x08queue_us\x18\x01 \x01(\r\x12\x11\n\tdecode_us\x18\x02 \x01(\r\x12\x12\n\ncompute_us\x18\x03 \x01(\r\x12\x12\n\nbatch_size\x18\x04 \x01(\r\"\x88\x02\n\nFrameError\x12,\n\x04\x63ode\x18\x01 \x01(\x0e\x32\x1e.siftfunnel.v1.FrameError.Code\x12\x0f\n\x07message\x18\x02 \x01(\t\x12\x16\n\x0eretry_after_ms\x18\x03 \x01(\r\"\xa2\x01\n\x04\x43ode\x12\x0f\n\x0bUNSPECIFIED\x10\x00\x12\x13\n\x0fINVALID_PAYLOAD\x10\x01\x12\x11\n\rUNKNOWN_CODEC\x10\x02\x12\x16\n\x12RESOURCE_EXHAUSTED\x10\x03\x12\x13\n\x0f\x42UDGET_EXCEEDED\x10\x04\x12\x0f\n\x0bUNAVAILABLE\x10\x05\x12\x0c\n\x08INTERNAL\x10\x06\x12\x15\n\x11OUTPUTS_TOO_LARGE\x10\x07\"\x11\n\x0f\x44\x65scribeRequest\"\x9f\x01\n\rDescribeReply\x12\x31\n\x07\x62undles\x18\x01 \x03(\x0b\x32 .siftfunnel.v1.BundleDescription\x12\x16\n\x0eserver_version\x18\x02 \x01(\t\x12\x19\n\x11max_message_bytes\x18\x03 \x01(\x04\x12\x0e\n\x06window\x18\x04 \x01(\r\x12\x18\n\x10max_output_bytes\x18\x05 \x01(\x04\"\xa3\x02\n\x11\x42undleDescription\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x0e\n\x06\x64igest\x18\x02 \x01(\t\x12\x0f\n\x07\x63lasses\x18\x03 \x03(\t\x12\x0e\n\x06\x63odecs\x18\x04 \x03(\t\x12\x15\n\rfeature_shape\x18\x05 \x03(\r\x12\x0f\n\x07\x64\x65\x66\x61ult\x18\x06 \x01(\x08\x12\x15\n\rdefault_codec\x18\x07 \x01(\r\x12\x11\n\tclass_ids\x18\x08 \x03(\t\x12\x31\n\x07tensors\x18\t \x03(\x0b\x32 .siftfunnel.v1.TensorDescription\x12\x31\n\x07outputs\x18\n \x03(\x0b\x32 .siftfunnel.v1.OutputDescription\x12\x17\n\x0f\x62\x61tch_invariant\x18\x0b \x01(\x08\"0\n\x11TensorDescription\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\r\n\x05shape\x18\x02 \x03(\r\"M\n\x11OutputDescription\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x0c\n\x04kind\x18\x02 \x01(\t\x12\r\n\x05shape\x18\x03 \x03(\r\x12\r\n\x05\x64type\x18\x04 \x01(\t2\x8d\x02\n\x0eSplitInference\x12H\n\x08\x44\x65scribe\x12\x1e.siftfunnel.v1.DescribeRequest\x1a\x1c.siftfunnel.v1.DescribeReply\x12\x33\n\x05Infer\x12\x14.siftfunnel.v1.Frame\x1a\x14.siftfunnel.v1.Reply\x12\x38\n\x06Stream\x12\x14.siftfunnel.v1.Frame\x1a\x14.siftfunnel.v1.Reply(\x01\x30\x01\x12\x42\n\rStreamBatches\x12\x15.siftfunnel.v1.Frames\x1a\x16.siftfunnel.v1.Replies(\x01\x30\x01\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -33,35 +33,35 @@ _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'siftfunnel.v1.split_inferen
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
   _globals['_FRAME']._serialized_start=54
-  _globals['_FRAME']._serialized_end=149
-  _globals['_FRAMES']._serialized_start=151
-  _globals['_FRAMES']._serialized_end=197
-  _globals['_REPLIES']._serialized_start=199
-  _globals['_REPLIES']._serialized_end=247
-  _globals['_SERIALISEDREPLIES']._serialized_start=249
-  _globals['_SERIALISEDREPLIES']._serialized_end=285
-  _globals['_REPLY']._serialized_start=288
-  _globals['_REPLY']._serialized_end=453
-  _globals['_PREDICTION']._serialized_start=456
-  _globals['_PREDICTION']._serialized_end=585
-  _globals['_TENSOR']._serialized_start=587
-  _globals['_TENSOR']._serialized_end=640
-  _globals['_TIMINGS']._serialized_start=642
-  _globals['_TIMINGS']._serialized_end=728
-  _globals['_FRAMEERROR']._serialized_start=731
-  _globals['_FRAMEERROR']._serialized_end=995
-  _globals['_FRAMEERROR_CODE']._serialized_start=833
-  _globals['_FRAMEERROR_CODE']._serialized_end=995
-  _globals['_DESCRIBEREQUEST']._serialized_start=997
-  _globals['_DESCRIBEREQUEST']._serialized_end=1014
-  _globals['_DESCRIBEREPLY']._serialized_start=1017
-  _globals['_DESCRIBEREPLY']._serialized_end=1176
-  _globals['_BUNDLEDESCRIPTION']._serialized_start=1179
-  _globals['_BUNDLEDESCRIPTION']._serialized_end=1470
-  _globals['_TENSORDESCRIPTION']._serialized_start=1472
-  _globals['_TENSORDESCRIPTION']._serialized_end=1520
-  _globals['_OUTPUTDESCRIPTION']._serialized_start=1522
-  _globals['_OUTPUTDESCRIPTION']._serialized_end=1599
-  _globals['_SPLITINFERENCE']._serialized_start=1602
-  _globals['_SPLITINFERENCE']._serialized_end=1871
+  _globals['_FRAME']._serialized_end=166
+  _globals['_FRAMES']._serialized_start=168
+  _globals['_FRAMES']._serialized_end=214
+  _globals['_REPLIES']._serialized_start=216
+  _globals['_REPLIES']._serialized_end=264
+  _globals['_SERIALISEDREPLIES']._serialized_start=266
+  _globals['_SERIALISEDREPLIES']._serialized_end=302
+  _globals['_REPLY']._serialized_start=305
+  _globals['_REPLY']._serialized_end=487
+  _globals['_PREDICTION']._serialized_start=490
+  _globals['_PREDICTION']._serialized_end=619
+  _globals['_TENSOR']._serialized_start=621
+  _globals['_TENSOR']._serialized_end=674
+  _globals['_TIMINGS']._serialized_start=676
+  _globals['_TIMINGS']._serialized_end=762
+  _globals['_FRAMEERROR']._serialized_start=765
+  _globals['_FRAMEERROR']._serialized_end=1029
+  _globals['_FRAMEERROR_CODE']._serialized_start=867
+  _globals['_FRAMEERROR_CODE']._serialized_end=1029
+  _globals['_DESCRIBEREQUEST']._serialized_start=1031
+  _globals['_DESCRIBEREQUEST']._serialized_end=1048
+  _globals['_DESCRIBEREPLY']._serialized_start=1051
+  _globals['_DESCRIBEREPLY']._serialized_end=1210
+  _globals['_BUNDLEDESCRIPTION']._serialized_start=1213
+  _globals['_BUNDLEDESCRIPTION']._serialized_end=1504
+  _globals['_TENSORDESCRIPTION']._serialized_start=1506
+  _globals['_TENSORDESCRIPTION']._serialized_end=1554
+  _globals['_OUTPUTDESCRIPTION']._serialized_start=1556
+  _globals['_OUTPUTDESCRIPTION']._serialized_end=1633
+  _globals['_SPLITINFERENCE']._serialized_start=1636
+  _globals['_SPLITINFERENCE']._serialized_end=1905
 # @@protoc_insertion_point(module_scope)

@@ -9,16 +9,18 @@ from typing import ClassVar as _ClassVar, Optional as _Optional, Union as _Union
 DESCRIPTOR: _descriptor.FileDescriptor
 
 class Frame(_message.Message):
-    __slots__ = ("sequence", "codec", "payload", "budget_ms")
+    __slots__ = ("sequence", "codec", "payload", "budget_ms", "padding")
     SEQUENCE_FIELD_NUMBER: _ClassVar[int]
     CODEC_FIELD_NUMBER: _ClassVar[int]
     PAYLOAD_FIELD_NUMBER: _ClassVar[int]
     BUDGET_MS_FIELD_NUMBER: _ClassVar[int]
+    PADDING_FIELD_NUMBER: _ClassVar[int]
     sequence: int
     codec: int
     payload: bytes
     budget_ms: int
-    def __init__(self, sequence: _Optional[int] = ..., codec: _Optional[int] = ..., payload: _Optional[bytes] = ..., budget_ms: _Optional[int] = ...) -> None: ...
+    padding: _containers.RepeatedScalarFieldContainer[bytes]
+    def __init__(self, sequence: _Optional[int] = ..., codec: _Optional[int] = ..., payload: _Optional[bytes] = ..., budget_ms: _Optional[int] = ..., padding: _Optional[_Iterable[bytes]] = ...) -> None: ...
 
 class Frames(_message.Message):
     __slots__ = ("frames",)
@@ -39,16 +41,18 @@ class SerialisedReplies(_message.Message):
     def __init__(self, replies: _Optional[_Iterable[bytes]] = ...) -> None: ...
 
 class Reply(_message.Message):
-    __slots__ = ("sequence", "prediction", "error", "checksum")
+    __slots__ = ("sequence", "prediction", "error", "checksum", "padding")
     SEQUENCE_FIELD_NUMBER: _ClassVar[int]
     PREDICTION_FIELD_NUMBER: _ClassVar[int]
     ERROR_FIELD_NUMBER: _ClassVar[int]
     CHECKSUM_FIELD_NUMBER: _ClassVar[int]
+    PADDING_FIELD_NUMBER: _ClassVar[int]
     sequence: int
     prediction: Prediction
     error: FrameError
     checksum: int
-    def __init__(self, sequence: _Optional[int] = ..., prediction: _Optional[_Union[Prediction, _Mapping]] = ..., error: _Optional[_Union[FrameError, _Mapping]] = ..., checksum: _Optional[int] = ...) -> None: ...
+    padding: _containers.RepeatedScalarFieldContainer[bytes]
+    def __init__(self, sequence: _Optional[int] = ..., prediction: _Optional[_Union[Prediction, _Mapping]] = ..., error: _Optional[_Union[FrameError, _Mapping]] = ..., checksum: _Optional[int] = ..., padding: _Optional[_Iterable[bytes]] = ...) -> None: ...
 
 class Prediction(_message.Message):
     __slots__ = ("class_index", "score", "timings", "outputs")

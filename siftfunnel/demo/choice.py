@@ -8,6 +8,7 @@ from pathlib import Path
 from siftfunnel.demo.selection import codec_for, tasks_of
 from siftfunnel.shared.bundle import Bundle, Inverter, Problem, find_inverters
 from siftfunnel.shared.files import require_place
+from siftfunnel.shared.hosts import is_loopback
 from siftfunnel.shared.plain_words import how_to_invert
 from siftfunnel.shared.ports import LOOPBACK, MAX_PORT
 from siftfunnel.shared.settings import check, setting
@@ -94,15 +95,6 @@ class DemoConfig:
     def page_query(self) -> str:
         """What a visitor adds to the page's address."""
         return f"?token={self.page_token}" if self.page_token else ""
-
-
-def is_loopback(host: str) -> bool:
-    """Whether only this machine reaches what listens there.
-
-    >>> is_loopback("localhost"), is_loopback("0.0.0.0")
-    (True, False)
-    """
-    return ip_address(host).is_loopback if is_address(host) else host == "localhost"
 
 
 def is_address(host: str) -> bool:

@@ -22,12 +22,12 @@ from siftfunnel.demo.choice import (
     about_inverters,
     choose_bundles,
     is_address,
-    is_loopback,
     own_inverter,
     pictures_below,
 )
 from siftfunnel.demo.ports import own_address, port_is_free
 from siftfunnel.shared.files import write_file
+from siftfunnel.shared.hosts import is_loopback
 from siftfunnel.shared.settings import add_flags, from_flags
 from siftfunnel.shipped import Library, images_directory
 

@@ -173,3 +173,15 @@ def test_a_tap_that_cannot_start_ends_everything_and_says_why() -> None:
 
     with pytest.raises(RuntimeError, match="no-such-interface"):
         serve(config, lambda line: None)
+
+
+@pytest.mark.parametrize(
+    ("http", "more", "is_asked"),
+    [("0.0.0.0:0", [], True), ("127.0.0.1:0", [], False), ("0.0.0.0:0", ["--page-anyone"], False)],
+)
+def test_a_page_that_other_machines_reach_asks_for_a_token(
+    http: str, more: list[str], is_asked: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("SIFTFUNNEL_PAGE_TOKEN", raising=False)
+    config = config_from(parse("--tap", "relay:127.0.0.1:0:127.0.0.1:1", "--http", http, *more))
+    assert (config.page_token is not None) == is_asked

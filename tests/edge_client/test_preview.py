@@ -3,11 +3,12 @@
 import base64
 import http.client
 import json
+import re
 import socket
 import threading
 import time
 import zlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import numpy as np
@@ -36,10 +37,12 @@ def preview() -> Iterator[PreviewServer]:
     server.close()
 
 
-def get(server: PreviewServer, path: str, host: str | None = None) -> tuple[int, Any]:
+def get(
+    server: PreviewServer, path: str, host: str | None = None, headers: Mapping[str, str] | None = None
+) -> tuple[int, Any]:
     connection = http.client.HTTPConnection(server.address, timeout=15)
     try:
-        connection.request("GET", path, headers={"Host": host} if host else {})
+        connection.request("GET", path, headers={**({"Host": host} if host else {}), **(headers or {})})
         response = connection.getresponse()
         return response.status, json.loads(response.read())
     finally:
@@ -173,6 +176,34 @@ def test_other_machines_are_let_in_only_on_demand(address: str) -> None:
     with pytest.raises(ValueError, match="--preview-anywhere"):
         PreviewConfig(Endpoint.parse(address))
     assert PreviewConfig(Endpoint.parse(address), anywhere=True).anywhere
+
+
+@pytest.mark.parametrize("anyone", [False, True])
+def test_other_machines_show_a_token_unless_it_is_waived(anyone: bool) -> None:
+    told: list[str] = []
+    names = ("edge",)
+    config = PreviewConfig(Endpoint("127.0.0.1", 0), anywhere=True, anyone=anyone, names=names)
+    server = PreviewServer(config, told.append)
+    try:
+        server.ring.publish(DIGEST, 0, None, pixels(0))
+        host, drawn = server.address, re.search(r"http://:([\w-]{16,})@", told[0])
+        assert (drawn is None) == anyone
+        token = "" if drawn is None else drawn[1]
+        for asked, shown, status in (
+            ("edge:8090", None, 200 if anyone else 401),
+            (host, "x", 200 if anyone else 401),
+            (host, token, 200),
+            ("192.0.2.1", token, 200),
+            ("evil.example", token, 403),
+        ):
+            headers = {"Authorization": f"Bearer {shown}"} if shown else {}
+            assert get(server, "/inputs?after=0", asked, headers)[0] == status, (asked, shown)
+            if shown:
+                headers = {"Authorization": "Basic " + base64.b64encode(f":{shown}".encode()).decode()}
+                assert get(server, "/inputs?after=0", asked, headers)[0] == status, (asked, shown)
+        assert get(server, "/healthz", host)[0] == 200
+    finally:
+        server.close()
 
 
 def test_a_taken_port_is_named(preview: PreviewServer) -> None:

@@ -16,7 +16,7 @@ PAGES = (
     README,
     *(
         ROOT / "docs" / f"{name}.md"
-        for name in ("split", "demo", "parts", "deciding", "operating", "containers")
+        for name in ("split", "demo", "parts", "deciding", "operating", "access", "containers")
     ),
 )
 """Pages whose stories are executed by `test_readme.py`, in order; the long guides have tests of their own."""

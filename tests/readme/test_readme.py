@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from siftfunnel.lab.reports.own_front import best_points
+from siftfunnel.shared.access import Right, parse_clients, read_clients, read_token
 from siftfunnel.shared.bundle import Bundle
 from siftfunnel.shipped import Library
 from tests.conftest import run_siftfunnel
@@ -16,7 +17,7 @@ from tests.readme.blocks import PAGES, README, ROOT, blocks, story
 from tests.readme.scratch import PICTURES, Scratch
 
 BY_CI, BY_THE_CONTAINER_TEST = "ci", "docker"
-QUICK, LONG = ("service", "tls", "bundles", "doctor", "settings"), ("pictures", "lab", "network")
+QUICK, LONG = ("service", "tls", "bundles", "doctor", "settings", "token"), ("pictures", "lab", "network")
 TIMEOUT_S = 1200
 
 
@@ -32,10 +33,16 @@ def text(*pages: Path) -> str:
 
 
 def test_every_block_belongs_to_a_story_that_somebody_executes() -> None:
-    found = blocks(text())
-    assert len(found) == text().count("\n```") / 2
+    found = [block for block in blocks(text()) if block.language != "toml"]
+    assert len(blocks(text())) == text().count("\n```") / 2
     assert {block.story for block in found} == {*QUICK, *LONG, BY_CI, BY_THE_CONTAINER_TEST}
     assert {block.language for block in found} == {"sh", "python"}
+
+
+def test_every_file_of_clients_that_is_shown_is_one() -> None:
+    shown = [block.text for block in blocks(text()) if block.language == "toml"]
+    assert shown
+    assert all(parse_clients(tomllib.loads(each)) for each in shown)
 
 
 def test_a_block_without_a_story_would_be_found() -> None:
@@ -119,6 +126,15 @@ def check_settings(printed: str, folder: Path) -> None:
     assert tomllib.loads((folder / "siftfunnel.toml").read_text()) == {"cloud": {}}
 
 
+def check_token(printed: str, folder: Path) -> None:
+    clients = read_clients(folder / "clients.toml")
+    for name, right in (("camera-1", Right.INFER), ("monitor", Right.ADMINISTER)):
+        client = clients.of_token(read_token(folder / f"{name}.txt") or "")
+        assert client is not None
+        assert right in client.rights
+    assert (read_token(folder / "token.txt") or "none") not in printed
+
+
 def check_lab(printed: str, folder: Path) -> None:
     assert "cifar10_siftfunnel" in printed
     assert (folder / "bundles/funnel/manifest.json").is_file()
@@ -136,6 +152,7 @@ CHECKS: dict[str, Callable[[str, Path], None]] = {
     "lab": check_lab,
     "doctor": check_doctor,
     "settings": check_settings,
+    "token": check_token,
     "network": check_network,
 }
 

@@ -32,8 +32,8 @@ def numbers(message) -> dict[str, int]:
 @pytest.mark.parametrize(
     ("message", "fields"),
     [
-        (pb.Frame, {"sequence": 1, "codec": 2, "payload": 3, "budget_ms": 4}),
-        (pb.Reply, {"sequence": 1, "prediction": 2, "error": 3, "checksum": 4}),
+        (pb.Frame, {"sequence": 1, "codec": 2, "payload": 3, "budget_ms": 4, "padding": 5}),
+        (pb.Reply, {"sequence": 1, "prediction": 2, "error": 3, "checksum": 4, "padding": 5}),
         (pb.SerialisedReplies, {"replies": 1}),
         (pb.Frames, {"frames": 1}),
         (pb.Replies, {"replies": 1}),
