@@ -87,14 +87,14 @@ def ready_line(output: str) -> dict[str, Any]:
 def test_every_frame_is_answered_rightly_and_found_by_the_tap(
     client: Client, attacker: dict[str, Any], bundle: Bundle, frames: Frames
 ) -> None:
-    relay, manifest = attacker["taps"][0]["address"], bundle.path("manifest.json")
-    features = np.stack([frames.features(seed) for seed in range(STREAMED)])
-    right = [frames.right_class(seed) for seed in range(STREAMED)]
+    relay, manifest = attacker["taps"][0]["address"], bundle.directory / "manifest.json"
+    features = np.stack([frames.features(seed) for seed in range(STREAMED + ALONE)])
+    right = [frames.right_class(seed) for seed in range(STREAMED + ALONE)]
     for name in NAMES:
-        streamed = client.answers("stream", manifest, name, client.written(features), relay)
-        alone = client.answers("infer", manifest, name, client.written(features[:ALONE]), relay)
+        streamed = client.answers("stream", manifest, name, client.written(features[:STREAMED]), relay)
+        alone = client.answers("infer", manifest, name, client.written(features[STREAMED:]), relay)
         assert [answer["sequence"] for answer in streamed + alone] == [*range(STREAMED), *range(ALONE)]
-        best = [answer["classes"][0] for answer in streamed]
+        best = [answer["classes"][0] for answer in streamed + alone]
         agreement = np.mean([each["index"] == wanted for each, wanted in zip(best, right, strict=True)])
         assert agreement >= (1.0 if name == "fp32" else 0.8), name
         assert all(each["name"] == bundle.manifest.classes[each["index"]] for each in best)
@@ -129,7 +129,7 @@ def test_tls_is_spoken_to_a_server_that_has_it(
     client: Client, service: Service, bundle: Bundle, frames: Frames
 ) -> None:
     file = client.written(frames.features(0))
-    asked = ("--ca", service.ca, "infer", bundle.path("manifest.json"), "fp32", file, service.tls)
+    asked = ("--ca", service.ca, "infer", bundle.directory / "manifest.json", "fp32", file, service.tls)
     (answer,) = client.answers(*asked)
     assert answer["classes"][0]["index"] == frames.right_class(0)
 
@@ -139,7 +139,9 @@ def test_a_call_that_is_turned_down_says_why(
     client: Client, service: Service, bundle: Bundle, frames: Frames, command: str
 ) -> None:
     file = client.written(frames.features(0))
-    result = client.run("--top-k", "0", command, bundle.path("manifest.json"), "q4", file, service.plain)
+    result = client.run(
+        "--top-k", "0", command, bundle.directory / "manifest.json", "q4", file, service.plain
+    )
     assert (result.returncode, result.stdout) == (1, b"")
     assert b"must be a whole number of at least 1, not '0'" in result.stderr
 
@@ -149,7 +151,7 @@ def test_a_server_of_other_bundles_is_named_with_what_it_serves(
 ) -> None:
     other = make_tiny_bundle(tmp_path / "other", name="other", seed=7)
     file = client.written(frames.features(0))
-    result = client.run("infer", other.path("manifest.json"), "q4", file, service.plain)
+    result = client.run("infer", other.directory / "manifest.json", "q4", file, service.plain)
     assert (result.returncode, result.stdout) == (1, b"")
     assert all(each in result.stderr.decode() for each in (other.digest, bundle.digest))
 
@@ -238,7 +240,7 @@ def test_no_more_frames_fly_than_the_window_and_a_damaged_reply_is_told_from_a_g
 ) -> None:
     pretender = Pretender(bundle, damaged=4)
     file = client.written(np.stack([frames.features(seed) for seed in range(10)]))
-    asked = ("--top-k", "2", "stream", bundle.path("manifest.json"), "q4", file)
+    asked = ("--top-k", "2", "stream", bundle.directory / "manifest.json", "q4", file)
     with pretending(pretender) as address:
         answers = client.answers(*asked, address, SIFTFUNNEL_TOKEN="a-token-of-mine")
     assert pretender.most_unanswered == pretender.WINDOW
@@ -255,6 +257,6 @@ def test_a_server_that_opens_the_call_with_another_digest_gets_no_frame(
 ) -> None:
     with pretending(Pretender(bundle, told="ab" * 32)) as address:
         file = client.written(frames.features(0))
-        result = client.run("stream", bundle.path("manifest.json"), "q4", file, address)
+        result = client.run("stream", bundle.directory / "manifest.json", "q4", file, address)
     assert (result.returncode, result.stdout) == (1, b"")
     assert b"ab" * 32 in result.stderr

@@ -32,12 +32,15 @@ def test_golden_vectors_are_written_and_read_to_the_byte(client: Client, name: s
     assert decoded.stdout.hex() == "".join(case["decoded"][name] for case in cases)
 
 
-@pytest.mark.parametrize("wrong", VECTORS["refused"], ids=lambda wrong: f"{wrong['codec']}, {wrong['why']}")
+# a line of hex cannot say that there is nothing
+@pytest.mark.parametrize(
+    "wrong",
+    [wrong for wrong in VECTORS["refused"] if wrong["payload"]],
+    ids=lambda wrong: f"{wrong['codec']}, {wrong['why']}",
+)
 def test_a_payload_that_is_none_is_refused(client: Client, wrong: dict[str, str]) -> None:
-    if not wrong["payload"]:
-        pytest.skip("a line of hex cannot say it")
     result = client.decode(GOLDEN, wrong["codec"], bytes.fromhex(wrong["payload"]))
-    assert (result.returncode, result.stdout, len(result.stderr.splitlines())) == (1, b"", 1)
+    assert (result.returncode, result.stdout, bool(result.stderr)) == (1, b"", True)
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -50,9 +53,9 @@ def test_features_of_a_shipped_bundle_are_written_and_read_to_the_byte(
     rng = np.random.default_rng(0)
     spreads = np.float32([0.1, 1, 10])[:, None, None, None]
     features = rng.normal(size=(3, *loaded.manifest.feature.shape)).astype(np.float32) * spreads
-    payloads = client.encode(loaded.path("manifest.json"), name, features)
+    payloads = client.encode(loaded.directory / "manifest.json", name, features)
     assert payloads == [codec.encode(feature) for feature in features]
-    decoded = client.decode(loaded.path("manifest.json"), name, *payloads)
+    decoded = client.decode(loaded.directory / "manifest.json", name, *payloads)
     assert decoded.stdout == b"".join(codec.decode(payload).tobytes() for payload in payloads)
 
 
@@ -101,7 +104,7 @@ def test_a_manifest_that_is_wrong_is_refused(client: Client, tmp_path: Path, wha
     assert stored.read_bytes() != GOLDEN.read_bytes()
     codec = "q8" if "counts" in what else "int8"
     result = client.run("--staged", "encode", stored, codec, client.written(golden_features()))
-    assert (result.returncode, result.stdout, len(result.stderr.splitlines())) == (1, b"", 1)
+    assert (result.returncode, result.stdout, bool(result.stderr)) == (1, b"", True)
 
 
 def test_a_bundle_with_edge_stages_needs_the_word_that_they_are_applied(client: Client) -> None:

@@ -127,12 +127,15 @@ export class Client {
   /** Wait for the server's side of the call's metadata, where it repeats the digest. */
   private agreed(call: grpc.ClientReadableStream<Buffer>): Promise<Terms> {
     return new Promise((resolve, reject) => {
-      // a call that was turned down has no metadata, but its status
+      // a call that is turned down brings no digest, but its status
       call.on("error", reject);
       call.on("metadata", (told: grpc.Metadata) => {
         const [digest] = told.get(BUNDLE);
         if (digest === undefined) return;
-        if (digest !== this.manifest.digest) reject(new Error(`the server answers for bundle ${digest}`));
+        if (digest !== this.manifest.digest) {
+          reject(new Error(`the server answers for bundle ${digest}`));
+          call.cancel();
+        }
         const [window] = told.get("siftfunnel-window");
         const sealed = told.get("siftfunnel-sealed")[0] === "crc32c";
         resolve({ window: Number(window ?? 1), sealed });

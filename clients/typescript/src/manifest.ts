@@ -36,10 +36,9 @@ const MANIFEST_2 = ["tensors", "outputs", "class_ids", "frames_per_run", "origin
 /** Read a manifest as it is stored; throws where a field is missing, unknown or told twice. */
 export function readManifest(stored: Uint8Array): Manifest {
   const text = new TextDecoder("utf-8", { fatal: true }).decode(stored);
-  const told: Fields = JSON.parse(text);
-  refuseTwins(text);
+  const told = parse(text);
   const second = told.schema_version === 2;
-  if (!second && told.schema_version !== 1) throw new Error(`schema ${told.schema_version} is not known here`);
+  if (!second && told.schema_version !== 1) throw new Error(`manifest: schema ${told.schema_version} is not known here`);
   exactly(told, "manifest", [...MANIFEST, ...(second ? MANIFEST_2 : ["feature"])]);
   exactly(told.input, "input", second ? [...INPUT, ...INPUT_2] : INPUT);
   each(told.codecs, "codecs", ["name", "kind", "parameters"]);
@@ -56,6 +55,16 @@ export function readManifest(stored: Uint8Array): Manifest {
     defaultCodec: told.default_codec,
     edgeStages: told.edge_stages.map((stage: Fields) => stage.kind),
   };
+}
+
+function parse(text: string): Fields {
+  try {
+    const told = JSON.parse(text);
+    refuseTwins(text);
+    return told;
+  } catch (error) {
+    throw new Error(`manifest: ${(error as Error).message}`);
+  }
 }
 
 function shapeOfFeature(feature: Fields): number[] {
@@ -91,7 +100,7 @@ function refuseTwins(text: string): void {
     else if (key) {
       const keys = open[open.length - 1];
       const name = JSON.parse(key);
-      if (keys.has(name)) throw new Error(`manifest: key ${name} appears twice`);
+      if (keys.has(name)) throw new Error(`key ${name} appears twice`);
       keys.add(name);
     }
   }
