@@ -116,63 +116,93 @@ func (c *Client) Infer(frame *Frame) (*Answer, error) {
 
 // Stream sends frames of one source as next gives them, nil at the end, and hands over an answer for each, in
 // order. Never are more unanswered than the server's window.
-func (c *Client) Stream(next func() (*Frame, error), take func(*Answer) error) error {
+func (c *Client) Stream(next frames, take func(*Answer) error) error {
 	ctx, cancel := context.WithCancel(c.ctx)
 	defer cancel()
-	description := &grpc.StreamDesc{StreamName: "Stream", ClientStreams: true, ServerStreams: true}
-	call, err := c.conn.NewStream(ctx, description, service+"Stream")
+	call, agreed, err := c.open(ctx)
 	if err != nil {
 		return err
 	}
-	header, err := call.Header()
-	if err != nil {
-		return err
-	}
-	if len(header.Get(bundleKey)) == 0 {
-		// a call that was turned down has no metadata, but its status
-		return call.RecvMsg(new([]byte))
-	}
-	agreed, err := c.agreed(header)
-	if err != nil {
-		return err
-	}
-	inFlight, ended := []*Frame{}, false
+	flight := &flight{call: call, next: next}
 	for {
-		for !ended && len(inFlight) < agreed.window {
-			frame, err := next()
-			if err != nil {
-				return err
-			}
-			if frame == nil {
-				ended = true
-				err = call.CloseSend()
-			} else {
-				inFlight = append(inFlight, frame)
-				err = call.SendMsg(frame)
-			}
-			// io.EOF means that the call is over: RecvMsg says why
-			if err != nil && err != io.EOF {
-				return err
-			}
+		if err := flight.fill(agreed.window); err != nil {
+			return err
 		}
-		var reply []byte
-		if err := call.RecvMsg(&reply); err == io.EOF && len(inFlight) == 0 {
-			return nil
-		} else if err != nil {
-			return fmt.Errorf("the stream ended with %d frames unanswered: %w", len(inFlight), err)
+		frame, reply, err := flight.reply()
+		if frame == nil || err != nil {
+			return err
 		}
-		if len(inFlight) == 0 {
-			return errors.New("a reply came that no frame was waiting for")
-		}
-		answer, err := c.answer(inFlight[0], reply, agreed)
+		answer, err := c.answer(frame, reply, agreed)
 		if err != nil {
 			return err
 		}
-		inFlight = inFlight[1:]
 		if err := take(answer); err != nil {
 			return err
 		}
 	}
+}
+
+// open opens a stream and waits until the server has agreed on the bundle.
+func (c *Client) open(ctx context.Context) (grpc.ClientStream, terms, error) {
+	description := &grpc.StreamDesc{StreamName: "Stream", ClientStreams: true, ServerStreams: true}
+	call, err := c.conn.NewStream(ctx, description, service+"Stream")
+	if err != nil {
+		return nil, terms{}, err
+	}
+	header, err := call.Header()
+	if err == nil && len(header.Get(bundleKey)) == 0 {
+		// a call that is turned down brings no digest, but its status
+		err = call.RecvMsg(new([]byte))
+	}
+	if err != nil {
+		return nil, terms{}, err
+	}
+	agreed, err := c.agreed(header)
+	return call, agreed, err
+}
+
+// flight is the frames of a stream that have no reply yet, oldest first.
+type flight struct {
+	call       grpc.ClientStream
+	next       frames
+	unanswered []*Frame
+	ended      bool
+}
+
+// fill sends frames until as many are unanswered as may be, or none is left.
+func (f *flight) fill(window int) error {
+	for !f.ended && len(f.unanswered) < window {
+		frame, err := f.next()
+		if err != nil {
+			return err
+		}
+		if frame == nil {
+			f.ended = true
+			return f.call.CloseSend()
+		}
+		f.unanswered = append(f.unanswered, frame)
+		// io.EOF means that the call is over: reply says why
+		if err := f.call.SendMsg(frame); err != nil && err != io.EOF {
+			return err
+		}
+	}
+	return nil
+}
+
+// reply waits for the next reply, which is the oldest frame's; no frame at the end.
+func (f *flight) reply() (*Frame, []byte, error) {
+	var reply []byte
+	if err := f.call.RecvMsg(&reply); err == io.EOF && len(f.unanswered) == 0 {
+		return nil, nil, nil
+	} else if err != nil {
+		return nil, nil, fmt.Errorf("the stream ended with %d frames unanswered: %w", len(f.unanswered), err)
+	}
+	if len(f.unanswered) == 0 {
+		return nil, nil, errors.New("a reply came that no frame was waiting for")
+	}
+	frame := f.unanswered[0]
+	f.unanswered = f.unanswered[1:]
+	return frame, reply, nil
 }
 
 // agreed reads the server's side of a call's metadata, where it repeats the digest.
@@ -234,15 +264,27 @@ func (c *Client) answer(frame *Frame, sealed []byte, agreed terms) (*Answer, err
 	if reply.Sequence != frame.Sequence {
 		return nil, fmt.Errorf("frame %d was due, the reply is %d's", frame.Sequence, reply.Sequence)
 	}
-	prediction := reply.GetPrediction()
-	answer := &Answer{Sequence: frame.Sequence, Timings: prediction.GetTimings()}
 	if failed := reply.GetError(); failed != nil {
-		answer.Error = &Failure{failed.Code.String(), failed.Message, failed.RetryAfterMs}
+		failure := &Failure{failed.Code.String(), failed.Message, failed.RetryAfterMs}
+		return &Answer{Sequence: frame.Sequence, Error: failure}, nil
 	}
+	return c.predicted(frame.Sequence, reply.GetPrediction())
+}
+
+// predicted is an answer by names; a server may name what the bundle does not have.
+func (c *Client) predicted(sequence uint64, prediction *Prediction) (*Answer, error) {
+	answer := &Answer{Sequence: sequence, Timings: prediction.GetTimings()}
+	scores := prediction.GetScore()
 	for place, index := range prediction.GetClassIndex() {
-		answer.Classes = append(answer.Classes, Class{index, c.manifest.Classes[index], prediction.Score[place]})
+		if int(index) >= len(c.manifest.Classes) || place >= len(scores) {
+			return nil, fmt.Errorf("frame %d: the reply names class %d, which has no name or no score", sequence, index)
+		}
+		answer.Classes = append(answer.Classes, Class{index, c.manifest.Classes[index], scores[place]})
 	}
 	for _, tensor := range prediction.GetOutputs() {
+		if int(tensor.Output) >= len(c.bundle.Outputs) {
+			return nil, fmt.Errorf("frame %d: the bundle has no output %d", sequence, tensor.Output)
+		}
 		told := c.bundle.Outputs[tensor.Output]
 		answer.Outputs = append(answer.Outputs, Output{told.Name, told.Dtype, tensor.Shape, tensor.Data})
 	}

@@ -45,11 +45,11 @@ func NewCodec(manifest *Manifest, name string) (*Codec, error) {
 		if spec.Name != name {
 			continue
 		}
-		make, found := bodies[spec.Kind]
+		bodyOf, found := bodies[spec.Kind]
 		if !found {
 			return nil, fmt.Errorf("codec %s: this client does not know kind %s", name, spec.Kind)
 		}
-		body := make(spec.Parameters, manifest.Channels, manifest.Positions)
+		body := bodyOf(spec.Parameters, manifest.Channels, manifest.Positions)
 		digest, err := hex.DecodeString(manifest.Digest)
 		if *spec.Parameters.err != nil {
 			err = *spec.Parameters.err
@@ -109,7 +109,7 @@ func floatBody(parameters *Fields, channels, positions int) body {
 func affineBody(parameters *Fields, channels, positions int) body {
 	parameters.exactly("step", "zero_level")
 	steps := []float32{float32(parameters.number("step"))}
-	q := quantiser{256, steps, []byte{byte(parameters.integer("zero_level"))}, channels * positions}
+	q := quantiser{256, steps, []byte{byte(parameters.integer("zero_level", 0, 255))}, channels * positions}
 	q.check(parameters)
 	read := func(levels []byte) ([]float32, error) { return q.dequantise(levels), nil }
 	return body{channels * positions, channels * positions, q.quantise, read}
@@ -117,7 +117,7 @@ func affineBody(parameters *Fields, channels, positions int) body {
 
 func tableBody(parameters *Fields, channels, positions int) body {
 	parameters.exactly("levels", "precision_bits", "steps", "zero_levels", "counts")
-	levels, bits := parameters.integer("levels"), parameters.integer("precision_bits")
+	levels, bits := parameters.integer("levels", 2, 256), parameters.integer("precision_bits", 12, 16)
 	steps := bytesToFloats(parameters.base64("steps", 4*channels))
 	q := quantiser{levels, steps, parameters.base64("zero_levels", channels), positions}
 	q.check(parameters)
@@ -162,7 +162,7 @@ type quantiser struct {
 
 func (q *quantiser) check(parameters *Fields) {
 	for group, step := range q.steps {
-		if !(step >= 1e-30 && step <= 1e30) || int(q.zeros[group]) >= q.levels || q.levels > 256 {
+		if !(step >= 1e-30 && step <= 1e30) || int(q.zeros[group]) >= q.levels {
 			parameters.fail("a step or a zero level is out of range")
 		}
 	}

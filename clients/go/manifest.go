@@ -8,7 +8,10 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"math"
 )
+
+const mostValues = 1 << 24
 
 // Manifest is what both ends agree on before a byte of a payload is read (docs/wire.md, "Manifest").
 type Manifest struct {
@@ -46,13 +49,13 @@ func ReadManifest(stored []byte) (*Manifest, error) {
 	digest := sha256.Sum256(stored)
 	manifest := &Manifest{Digest: hex.EncodeToString(digest[:]), Name: top.text("name")}
 	shape := []int{1}
-	switch version := top.integer("schema_version"); version {
+	switch version := top.number("schema_version"); version {
 	case 1:
 		top.exactly(names1...)
 		top.object("input").exactly(inputNames...)
 		feature := top.object("feature")
 		feature.exactly("channels", "height", "width")
-		shape = []int{feature.integer("channels"), feature.integer("height"), feature.integer("width")}
+		shape = []int{feature.side("channels"), feature.side("height"), feature.side("width")}
 	case 2:
 		top.exactly(names2...)
 		top.object("input").exactly(inputNames2...)
@@ -61,13 +64,16 @@ func ReadManifest(stored []byte) (*Manifest, error) {
 		if len(tensors) != 1 {
 			return nil, fmt.Errorf("manifest: %d tensors in a frame; this client sends one", len(tensors))
 		}
-		shape = tensors[0].integers("shape")
+		shape = tensors[0].sides("shape")
 	default:
-		top.fail("schema %d is not known here", version)
+		top.fail("schema %v is not known here", version)
 	}
 	manifest.Channels, manifest.Positions = shape[0], 1
 	for _, side := range shape[1:] {
 		manifest.Positions *= side
+		if manifest.Channels*manifest.Positions > mostValues {
+			return nil, fmt.Errorf("manifest: a feature has %d values at most", mostValues)
+		}
 	}
 	for _, class := range top.list("classes") {
 		manifest.Classes = append(manifest.Classes, fmt.Sprint(class))
@@ -131,7 +137,17 @@ func (f *Fields) number(name string) float64 {
 	return value
 }
 
-func (f *Fields) integer(name string) int { return int(f.number(name)) }
+// integer is a whole number in [least, most].
+func (f *Fields) integer(name string, least, most int) int {
+	value := f.number(name)
+	if value != math.Trunc(value) || value < float64(least) || value > float64(most) {
+		f.fail("field %q must be a whole number in [%d, %d]", name, least, most)
+		return least
+	}
+	return int(value)
+}
+
+func (f *Fields) side(name string) int { return f.integer(name, 1, mostValues) }
 
 func (f *Fields) list(name string) []interface{} {
 	value, ok := f.values[name].([]interface{})
@@ -141,15 +157,16 @@ func (f *Fields) list(name string) []interface{} {
 	return value
 }
 
-func (f *Fields) integers(name string) []int {
+func (f *Fields) sides(name string) []int {
 	found := []int{}
-	for _, value := range f.list(name) {
-		number, _ := value.(float64)
-		found = append(found, int(number))
+	for index, value := range f.list(name) {
+		place := fmt.Sprintf("%s[%d]", name, index)
+		axis := Fields{map[string]interface{}{place: value}, f.place, f.err}
+		found = append(found, axis.side(place))
 	}
 	if len(found) == 0 {
 		f.fail("field %q must list numbers", name)
-		return []int{0}
+		return []int{1}
 	}
 	return found
 }

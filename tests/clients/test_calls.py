@@ -163,6 +163,7 @@ class Pretender:
         bundle: what it claims to serve.
         damaged: the place of the reply in which a bit flips.
         told: the digest with which it opens calls.
+        best: the class that it says.
 
     Attributes:
         most_unanswered: frames that came at most before a reply to the first of them went out.
@@ -171,11 +172,14 @@ class Pretender:
 
     WINDOW = 3
 
-    def __init__(self, bundle: Bundle, damaged: int | None = None, told: str | None = None) -> None:
+    def __init__(
+        self, bundle: Bundle, damaged: int | None = None, told: str | None = None, best: int = 0
+    ) -> None:
         self._bundle = bundle
         self._seal = ReplySeal(bundle.digest)
         self._damaged = damaged
         self._told = told or bundle.digest
+        self._best = best
         self.most_unanswered = 0
         self.metadata: dict[str, str] = {}
 
@@ -199,7 +203,7 @@ class Pretender:
                 yield self._reply(taken[place], place)
 
     def _reply(self, frame: pb.Frame, place: int) -> bytes:
-        prediction = pb.Prediction(class_index=[place % 3], score=[1.0])
+        prediction = pb.Prediction(class_index=[self._best], score=[1.0])
         reply = pb.Reply(sequence=frame.sequence, prediction=prediction).SerializeToString()
         sealed = bytearray(self._seal.close(frame.payload, reply))
         if place == self._damaged:
@@ -260,3 +264,13 @@ def test_a_server_that_opens_the_call_with_another_digest_gets_no_frame(
         result = client.run("stream", bundle.directory / "manifest.json", "q4", file, address)
     assert (result.returncode, result.stdout) == (1, b"")
     assert b"ab" * 32 in result.stderr
+
+
+def test_a_class_that_the_bundle_does_not_have_is_an_error(
+    client: Client, bundle: Bundle, frames: Frames
+) -> None:
+    with pretending(Pretender(bundle, best=len(bundle.manifest.classes))) as address:
+        file = client.written(frames.features(0))
+        result = client.run("stream", bundle.directory / "manifest.json", "q4", file, address)
+    assert (result.returncode, result.stdout) == (1, b"")
+    assert b"has no name or no score" in result.stderr

@@ -51,7 +51,7 @@ def test_features_of_a_shipped_bundle_are_written_and_read_to_the_byte(
     loaded = load_bundle(assets_directory() / "bundles" / bundle, need=())
     codec = codec_by_name(make_codecs(loaded.manifest, loaded.digest), name)
     rng = np.random.default_rng(0)
-    spreads = np.float32([0.1, 1, 10])[:, None, None, None]
+    spreads = np.array([0.1, 1, 10], np.float32)[:, None, None, None]
     features = rng.normal(size=(3, *loaded.manifest.feature.shape)).astype(np.float32) * spreads
     payloads = client.encode(loaded.directory / "manifest.json", name, features)
     assert payloads == [codec.encode(feature) for feature in features]
@@ -91,6 +91,11 @@ BAD_MANIFESTS = {
     "another schema": STORED.replace('"schema_version": 1', '"schema_version": 3'),
     "NaN": STORED.replace('"step": 0.03125', '"step": NaN'),
     "a step of nothing": STORED.replace('"step": 0.03125', '"step": 0'),
+    "a zero level that is no byte": STORED.replace('"zero_level": 32', '"zero_level": 300'),
+    "a number of channels below 0": STORED.replace('"channels": 2', '"channels": -2'),
+    "a feature beyond all bounds": STORED.replace('"channels": 2', '"channels": 16777216'),
+    "tables of no known precision": STORED.replace('"precision_bits": 14', '"precision_bits": -14'),
+    "tables of too many levels": STORED.replace('"levels": 256', '"levels": 257'),
     "counts that are not all there": STORED.replace('"counts": "EwAT', '"counts": "'),
     "something behind it": STORED + "1",
     "several tensors": (HERE / MANIFESTS[2]).read_text(encoding="utf-8"),
@@ -102,7 +107,7 @@ def test_a_manifest_that_is_wrong_is_refused(client: Client, tmp_path: Path, wha
     stored = tmp_path / "manifest.json"
     stored.write_text(BAD_MANIFESTS[what], encoding="utf-8")
     assert stored.read_bytes() != GOLDEN.read_bytes()
-    codec = "q8" if "counts" in what else "int8"
+    codec = "q8" if what.startswith(("counts", "tables")) else "int8"
     result = client.run("--staged", "encode", stored, codec, client.written(golden_features()))
     assert (result.returncode, result.stdout, bool(result.stderr)) == (1, b"", True)
 

@@ -110,14 +110,19 @@ export class Client {
         else call.write(inFlight[inFlight.push(value) - 1]);
       }
     };
-    fill();
-    for await (const bytes of call) {
-      const frame = inFlight.shift();
-      if (!frame) throw new Error("a reply came that no frame was waiting for");
-      yield this.answer(frame, bytes, terms);
+    try {
       fill();
+      for await (const bytes of call) {
+        const frame = inFlight.shift();
+        if (!frame) throw new Error("a reply came that no frame was waiting for");
+        yield this.answer(frame, bytes, terms);
+        fill();
+      }
+      if (inFlight.length) throw new Error(`the stream ended with ${inFlight.length} frames unanswered`);
+    } finally {
+      // of no effect on a call that is over
+      call.cancel();
     }
-    if (inFlight.length) throw new Error(`the stream ended with ${inFlight.length} frames unanswered`);
   }
 
   close(): void {
@@ -151,14 +156,20 @@ export class Client {
     const reply: any = parseReply(bytes);
     if (reply.sequence !== sequence) throw new Error(`frame ${sequence} was due, the reply is ${reply.sequence}'s`);
     if (reply.outcome !== "prediction") return { sequence, error: reply.error };
-    const { class_index, score, outputs, timings } = reply.prediction;
+    return { sequence, ...this.predicted(reply.prediction) };
+  }
+
+  /** A prediction by names; a server may name what the bundle does not have. */
+  private predicted({ class_index, score, outputs, timings }: any): object {
+    const { classes } = this.manifest;
+    if (class_index.some((index: number, place: number) => index >= classes.length || place >= score.length))
+      throw new Error(`the reply names classes ${class_index}, of which one has no name or no score`);
+    if (outputs.some(({ output }: any) => output >= this.bundle.outputs.length))
+      throw new Error("the reply has an output that the bundle has not");
     return {
-      sequence,
-      classes: class_index.map((index: number, place: number) => ({
-        index,
-        name: this.manifest.classes[index],
-        score: score[place],
-      })),
+      classes: class_index.map((index: number, place: number) => {
+        return { index, name: classes[index], score: score[place] };
+      }),
       outputs: outputs.map(({ output, shape, data }: any) => {
         const { name, dtype } = this.bundle.outputs[output];
         return { name, dtype, shape, data: data.toString("base64") };

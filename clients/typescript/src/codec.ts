@@ -2,7 +2,7 @@
 
 import { crc32c } from "./crc32c.js";
 import { leftEdges, read, write } from "./entropy.js";
-import { base64, exactly, type Fields, type Manifest } from "./manifest.js";
+import { base64, exactly, type Fields, type Manifest, whole } from "./manifest.js";
 
 const SEAL_BYTES = 4;
 
@@ -64,7 +64,8 @@ const BODIES: { [kind: string]: (parameters: Fields, channels: number, positions
 
   affine(parameters, channels, positions) {
     exactly(parameters, "affine", ["step", "zero_level"]);
-    const quantiser = new Quantiser(256, [parameters.step], [parameters.zero_level], channels * positions);
+    const zero = whole(parameters.zero_level, "zero_level", 0, 255);
+    const quantiser = new Quantiser(256, [parameters.step], [zero], channels * positions);
     return {
       leastBytes: channels * positions,
       mostBytes: channels * positions,
@@ -75,14 +76,15 @@ const BODIES: { [kind: string]: (parameters: Fields, channels: number, positions
 
   table(parameters, channels, positions) {
     exactly(parameters, "table", ["levels", "precision_bits", "steps", "zero_levels", "counts"]);
-    const { levels, precision_bits } = parameters;
+    const levels = whole(parameters.levels, "levels", 2, 256);
+    const bits = whole(parameters.precision_bits, "precision_bits", 12, 16);
     const steps = bytesToFloats(base64(parameters, "steps", 4 * channels));
     const zeros = base64(parameters, "zero_levels", channels);
     const quantiser = new Quantiser(levels, steps, zeros, positions);
-    const rows = tables(base64(parameters, "counts", 2 * channels * levels), levels, 2 ** precision_bits);
+    const rows = tables(base64(parameters, "counts", 2 * channels * levels), levels, 2 ** bits);
     return {
       leastBytes: 0,
-      mostBytes: 4 * Math.ceil((channels * positions * (precision_bits + 1)) / 32) + 16,
+      mostBytes: 4 * Math.ceil((channels * positions * (bits + 1)) / 32) + 16,
       write: (values) => write(quantiser.quantise(values), rows, positions),
       read: (body) => quantiser.dequantise(read(body, rows, positions)),
     };

@@ -31,6 +31,7 @@ const MANIFEST = [
   ...["schema_version", "name", "architecture", "defence", "split_point", "input", "classes", "label_kind"],
   ...["edge_stages", "default_codec", "codecs", "files"],
 ];
+const MOST_VALUES = 2 ** 24;
 const MANIFEST_2 = ["tensors", "outputs", "class_ids", "frames_per_run", "original_sha256"];
 
 /** Read a manifest as it is stored; throws where a field is missing, unknown or told twice. */
@@ -45,6 +46,8 @@ export function readManifest(stored: Uint8Array): Manifest {
   each(told.edge_stages, "edge_stages", ["kind", "parameters"]);
   each(Object.values(told.files), "files", ["sha256", "size_bytes"]);
   const shape = second ? shapeOfOne(told) : shapeOfFeature(told.feature);
+  shape.forEach((side, axis) => whole(side, `axis ${axis} of the feature`, 1, MOST_VALUES));
+  whole(shape.reduce((product, side) => product * side), "values of a feature", 1, MOST_VALUES);
   return {
     digest: createHash("sha256").update(stored).digest("hex"),
     name: told.name,
@@ -89,6 +92,12 @@ export function exactly(object: Fields, place: string, names: string[]): void {
   if (missing) throw new Error(`${place}: field ${missing} is missing`);
   const unknown = Object.keys(object).find((name) => !names.includes(name));
   if (unknown !== undefined) throw new Error(`${place}: field ${unknown} is not known here`);
+}
+
+/** A whole number in bounds. */
+export function whole(value: unknown, what: string, least: number, most: number): number {
+  if (Number.isInteger(value) && least <= (value as number) && (value as number) <= most) return value as number;
+  throw new Error(`${what}: must be a whole number in [${least}, ${most}]`);
 }
 
 /** JSON.parse keeps the last of two equal keys without a word. Expects text that it has read. */

@@ -167,7 +167,8 @@ def test_the_vectors_for_other_languages_are_those_that_were_stored():
 
 @pytest.mark.parametrize("name", ["q8", "q4"])
 def test_the_corners_of_the_vectors_tell_float32_from_float64_and_halves_to_even_from_halves_up(name):
-    quantiser = codec_by_name(golden_codecs(), name).body.quantiser
+    body: Any = codec_by_name(golden_codecs(), name).body
+    quantiser = body.quantiser
     features = vectors.corners().reshape(2, -1)
     steps, zeros = quantiser.steps[:, None], quantiser.zero_levels[:, None]
     inside = np.clip(features, quantiser.lowest, quantiser.highest)
