@@ -10,6 +10,7 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from typing import Any
 
 OUT = Path("build/fuzz")
 _STAT = re.compile(r"^stat::number_of_executed_units:\s+(\d+)", re.MULTILINE)
@@ -22,14 +23,22 @@ def main() -> int:
     parser.add_argument("--runs", type=int, default=-1, metavar="N", help="executions (any number)")
     parser.add_argument("--seconds", type=int, default=60, metavar="S", help="at most so long (60)")
     parser.add_argument("--out", type=Path, default=OUT, metavar="DIR", help=f"corpora and findings ({OUT})")
+    parser.add_argument("--results", type=Path, metavar="FILE", help="JSON that adds up runs of all targets")
     parser.add_argument("--inside", action="store_true", help=argparse.SUPPRESS)
-    args = parser.parse_args()
+    own, _ = _split(sys.argv[1:])
+    args = parser.parse_args(own)
     if args.target is None:
         from tests.fuzz.targets import TARGETS
 
         print("\n".join(TARGETS))
         return 0
     return _fuzz(args.target, args.out) if args.inside else _run(args)
+
+
+def _split(arguments: list[str]) -> tuple[list[str], list[str]]:
+    """What is ours, and behind -- what is libFuzzer's."""
+    at = arguments.index("--") if "--" in arguments else len(arguments)
+    return arguments[:at], arguments[at + 1 :]
 
 
 def _run(args: argparse.Namespace) -> int:
@@ -55,9 +64,25 @@ def _run(args: argparse.Namespace) -> int:
         "rc": done.returncode,
     }
     print(json.dumps(told), flush=True)
+    if args.results is not None:
+        _add_up(args.results, told)
     if done.returncode:
         print(done.stderr[-6000:], file=sys.stderr)
     return 1 if done.returncode or told["findings"] else 0
+
+
+def _add_up(path: Path, told: dict[str, Any]) -> None:
+    from siftfunnel.lab.provenance import provenance
+
+    known = json.loads(path.read_text()) if path.exists() else {"targets": {}}
+    before = known["targets"].get(told["target"], {"executions": 0, "seconds": 0.0, "edges": 0})
+    known["targets"][told["target"]] = {
+        "executions": before["executions"] + told["executions"],
+        "seconds": round(before["seconds"] + told["seconds"]),
+        "edges": max(before["edges"], told["edges"]),
+        "findings": len(told["findings"]),
+    }
+    path.write_text(json.dumps({**known, "provenance": provenance()}, indent=1) + "\n")
 
 
 def _fuzz(name: str, out: Path) -> int:
@@ -68,7 +93,7 @@ def _fuzz(name: str, out: Path) -> int:
     target = TARGETS[name]
     for number, seed in enumerate(target.seeds()):
         (out / name / "corpus" / f"seed-{number}").write_bytes(seed)
-    rest = sys.argv[sys.argv.index("--") + 1 :]
+    _, rest = _split(sys.argv[1:])
     atheris.Setup([sys.argv[0], *rest], target.feed)
     atheris.Fuzz()
     return 0
