@@ -253,13 +253,11 @@ type Output struct {
 
 // answer reads the reply to the oldest frame that has none.
 func (c *Client) answer(frame *Frame, sealed []byte, agreed terms) (*Answer, error) {
-	if !c.fits(frame, sealed, agreed) {
-		damaged := &Failure{Code: "DAMAGED_REPLY", Message: "its checksum differs"}
-		return &Answer{Sequence: frame.Sequence, Error: damaged}, nil
-	}
 	reply := &Reply{}
-	if err := proto.Unmarshal(sealed, reply); err != nil {
-		return nil, err
+	unreadable := proto.Unmarshal(sealed, reply) != nil
+	if unreadable || (agreed.sealed || reply.Checksum != nil) && !c.fits(frame, sealed) {
+		damaged := &Failure{Code: "DAMAGED_REPLY", Message: "it is no reply, or its checksum differs"}
+		return &Answer{Sequence: frame.Sequence, Error: damaged}, nil
 	}
 	if reply.Sequence != frame.Sequence {
 		return nil, fmt.Errorf("frame %d was due, the reply is %d's", frame.Sequence, reply.Sequence)
@@ -291,12 +289,11 @@ func (c *Client) predicted(sequence uint64, prediction *Prediction) (*Answer, er
 	return answer, nil
 }
 
-func (c *Client) fits(frame *Frame, sealed []byte, agreed terms) bool {
+// fits says whether a reply is sealed, undamaged, and about the frame's payload.
+func (c *Client) fits(frame *Frame, sealed []byte) bool {
 	end := len(sealed) - 5
-	if end < 0 || sealed[end] != sealTag {
-		return !agreed.sealed
-	}
-	return binary.LittleEndian.Uint32(sealed[end+1:]) == crc32c(c.digest, frame.Payload, sealed[:end])
+	return end >= 0 && sealed[end] == sealTag &&
+		binary.LittleEndian.Uint32(sealed[end+1:]) == crc32c(c.digest, frame.Payload, sealed[:end])
 }
 
 // rawReplies is protobuf, but for a reply that is asked for as bytes.

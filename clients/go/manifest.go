@@ -46,32 +46,11 @@ func ReadManifest(stored []byte) (*Manifest, error) {
 	if err != nil {
 		return nil, fmt.Errorf("manifest: %w", err)
 	}
-	digest := sha256.Sum256(stored)
+	digest, shape := sha256.Sum256(stored), shapeOf(top)
 	manifest := &Manifest{Digest: hex.EncodeToString(digest[:]), Name: top.text("name")}
-	shape := []int{1}
-	switch version := top.number("schema_version"); version {
-	case 1:
-		top.exactly(names1...)
-		top.object("input").exactly(inputNames...)
-		feature := top.object("feature")
-		feature.exactly("channels", "height", "width")
-		shape = []int{feature.side("channels"), feature.side("height"), feature.side("width")}
-	case 2:
-		top.exactly(names2...)
-		top.object("input").exactly(inputNames2...)
-		top.objects("outputs", "name", "kind", "shape", "dtype")
-		tensors := top.objects("tensors", "name", "shape")
-		if len(tensors) != 1 {
-			return nil, fmt.Errorf("manifest: %d tensors in a frame; this client sends one", len(tensors))
-		}
-		shape = tensors[0].sides("shape")
-	default:
-		top.fail("schema %v is not known here", version)
-	}
 	manifest.Channels, manifest.Positions = shape[0], 1
 	for _, side := range shape[1:] {
-		manifest.Positions *= side
-		if manifest.Channels*manifest.Positions > mostValues {
+		if manifest.Positions *= side; manifest.Channels*manifest.Positions > mostValues {
 			return nil, fmt.Errorf("manifest: a feature has %d values at most", mostValues)
 		}
 	}
@@ -90,6 +69,30 @@ func ReadManifest(stored []byte) (*Manifest, error) {
 		files.object(name).exactly("sha256", "size_bytes")
 	}
 	return manifest, *top.err
+}
+
+// shapeOf checks which fields there are, by schema, and gives the shape of the one tensor of a frame.
+func shapeOf(top *Fields) []int {
+	switch version := top.number("schema_version"); version {
+	case 1:
+		top.exactly(names1...)
+		top.object("input").exactly(inputNames...)
+		feature := top.object("feature")
+		feature.exactly("channels", "height", "width")
+		return []int{feature.side("channels"), feature.side("height"), feature.side("width")}
+	case 2:
+		top.exactly(names2...)
+		top.object("input").exactly(inputNames2...)
+		top.objects("outputs", "name", "kind", "shape", "dtype")
+		tensors := top.objects("tensors", "name", "shape")
+		if len(tensors) == 1 {
+			return tensors[0].sides("shape")
+		}
+		top.fail("%d tensors in a frame; this client sends one", len(tensors))
+	default:
+		top.fail("schema %v is not known here", version)
+	}
+	return []int{1}
 }
 
 // Fields is a JSON object that is being read; the first thing that is wrong with it is kept in err.

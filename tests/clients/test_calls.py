@@ -162,6 +162,7 @@ class Pretender:
     Args:
         bundle: what it claims to serve.
         damaged: the place of the reply in which a bit flips.
+        sealed: it tells that it seals replies; where not, the damaged one alone is sealed.
         told: the digest with which it opens calls.
         best: the class that it says.
 
@@ -173,11 +174,16 @@ class Pretender:
     WINDOW = 3
 
     def __init__(
-        self, bundle: Bundle, damaged: int | None = None, told: str | None = None, best: int = 0
+        self,
+        bundle: Bundle,
+        damaged: int | None = None,
+        sealed: bool = True,
+        told: str | None = None,
+        best: int = 0,
     ) -> None:
         self._bundle = bundle
         self._seal = ReplySeal(bundle.digest)
-        self._damaged = damaged
+        self._damaged, self._sealed = damaged, sealed
         self._told = told or bundle.digest
         self._best = best
         self.most_unanswered = 0
@@ -190,7 +196,8 @@ class Pretender:
     def stream(self, requests: Iterator[pb.Frame], context: Any) -> Iterator[bytes]:
         self.metadata = dict(context.invocation_metadata())
         told = {"siftfunnel-bundle": self._told, "siftfunnel-window": str(self.WINDOW)}
-        context.send_initial_metadata(tuple({**told, "siftfunnel-sealed": "crc32c"}.items()))
+        told |= {"siftfunnel-sealed": "crc32c"} if self._sealed else {}
+        context.send_initial_metadata(tuple(told.items()))
         taken: list[pb.Frame] = []
         with ThreadPoolExecutor(1) as reader:
             reading = reader.submit(lambda: taken.extend(requests))
@@ -208,7 +215,7 @@ class Pretender:
         sealed = bytearray(self._seal.close(frame.payload, reply))
         if place == self._damaged:
             sealed[-1] ^= 1
-        return bytes(sealed)
+        return bytes(sealed) if self._sealed or place == self._damaged else reply
 
 
 def wait_until(done: Any, patience_s: float) -> None:
@@ -239,10 +246,11 @@ def pretending(pretender: Pretender) -> Iterator[str]:
         server.stop(None).wait()
 
 
+@pytest.mark.parametrize("sealed", [True, False])
 def test_no_more_frames_fly_than_the_window_and_a_damaged_reply_is_told_from_a_good_one(
-    client: Client, bundle: Bundle, frames: Frames
+    client: Client, bundle: Bundle, frames: Frames, sealed: bool
 ) -> None:
-    pretender = Pretender(bundle, damaged=4)
+    pretender = Pretender(bundle, damaged=4, sealed=sealed)
     file = client.written(np.stack([frames.features(seed) for seed in range(10)]))
     asked = ("--top-k", "2", "stream", bundle.directory / "manifest.json", "q4", file)
     with pretending(pretender) as address:

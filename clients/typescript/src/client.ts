@@ -143,7 +143,7 @@ export class Client {
         }
         const [window] = told.get("siftfunnel-window");
         const sealed = told.get("siftfunnel-sealed")[0] === "crc32c";
-        resolve({ window: Number(window ?? 1), sealed });
+        resolve({ window: Number(window) || 1, sealed });
       });
     });
   }
@@ -151,9 +151,11 @@ export class Client {
   /** What a reply says of the oldest frame that has none. */
   private answer(frame: Frame, bytes: Buffer, terms: Terms): object {
     const { sequence } = frame;
-    if (!this.fits(frame, bytes, terms))
-      return { sequence, error: { code: "DAMAGED_REPLY", message: "its checksum differs", retry_after_ms: 0 } };
-    const reply: any = parseReply(bytes);
+    const reply = parsed(bytes);
+    if (!reply || ((terms.sealed || reply._checksum) && !this.fits(frame, bytes))) {
+      const message = "it is no reply, or its checksum differs";
+      return { sequence, error: { code: "DAMAGED_REPLY", message, retry_after_ms: 0 } };
+    }
     if (reply.sequence !== sequence) throw new Error(`frame ${sequence} was due, the reply is ${reply.sequence}'s`);
     if (reply.outcome !== "prediction") return { sequence, error: reply.error };
     return { sequence, ...this.predicted(reply.prediction) };
@@ -178,11 +180,20 @@ export class Client {
     };
   }
 
-  private fits(frame: Frame, bytes: Buffer, { sealed }: Terms): boolean {
+  /** Whether a reply is sealed, undamaged, and about the frame's payload. */
+  private fits(frame: Frame, bytes: Buffer): boolean {
     const end = bytes.length - SEAL_BYTES;
+    if (end < 0 || bytes[end] !== SEAL_TAG) return false;
     const digest = Buffer.from(this.manifest.digest, "hex");
-    if (end < 0 || bytes[end] !== SEAL_TAG) return !sealed;
     return bytes.readUInt32LE(end + 1) === crc32c(digest, frame.payload, bytes.subarray(0, end));
+  }
+}
+
+function parsed(bytes: Buffer): any {
+  try {
+    return parseReply(bytes);
+  } catch {
+    return undefined;
   }
 }
 
