@@ -23,7 +23,7 @@ PYTHON ?= $(eval PYTHON := $(shell for python in python3.11 python3.12 python3.1
 # one process to a core; the tests of a file stay together, since they share what is dear to make
 PYTEST = $(BIN)/python -m pytest -n auto --maxprocesses 8 --dist loadfile
 
-.PHONY: help demo test test-slow docker-test coverage sbom check format stubs faces page-picture readme-table lab-tables bench-tables site install-demo install-dev clean
+.PHONY: help demo test test-slow docker-test coverage sbom audit check format stubs faces page-picture readme-table lab-tables bench-tables site install-demo install-dev clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -43,10 +43,12 @@ docker-test: $(VENV)/dev.stamp ## bring the containers up for real and test them
 coverage: $(VENV)/dev.stamp ## run the tests and report which branches they take
 	$(PYTEST) --cov=siftfunnel --cov-branch --cov-report=term-missing:skip-covered --cov-report=json:build/coverage.json $(ARGS)
 
-sbom: $(VENV)/dev.stamp ## write a bill of materials of the environment to build/sbom.json, and look for known flaws
+sbom: $(VENV)/dev.stamp ## write a bill of materials of the environment to build/sbom.json
 	@mkdir -p build
 	$(BIN)/cyclonedx-py environment $(BIN)/python --pyproject pyproject.toml --output-reproducible -o build/sbom.json
-	$(BIN)/pip-audit --progress-spinner off --skip-editable || echo "pip-audit: flaws, or its services cannot be reached (above)"
+
+audit: $(VENV)/dev.stamp ## ask public services for known flaws of what is installed
+	$(BIN)/pip-audit --progress-spinner off --skip-editable
 
 check: $(VENV)/dev.stamp ## lint, formatting, types, import rules, generated stubs
 	$(BIN)/ruff check .
