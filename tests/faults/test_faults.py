@@ -26,6 +26,7 @@ from siftfunnel.shared.bundle import Bundle
 from siftfunnel.shared.rpc import split_inference_pb2 as pb
 from siftfunnel.shared.wire import codec_by_name, make_codecs
 from tests.edge_client.conftest import pixels, serving
+from tests.faults.soak import soak
 from tests.faults.toxics import Direction, Toxic, ToxicRelay, relaying
 from tests.tinybundle import make_tiny_bundle
 
@@ -232,3 +233,11 @@ def test_every_fault_of_the_page_has_its_tests() -> None:
     assert len(named) > 20
     for place, test in named:
         assert f"def {test}(" in (ROOT / "tests" / place).read_text("utf-8"), (place, test)
+
+
+@pytest.mark.slow
+def test_a_server_that_is_used_and_abused_for_a_while_holds_no_more_than_before() -> None:
+    found = soak(1.0)
+    assert found["frames_answered"] > 0
+    assert (found["frames_wrong_or_lost"], found["frames_failed"]) == (0, 0)
+    assert found["growth_mib"] < 16
