@@ -164,9 +164,11 @@ def _options(each: "Field[Any]", about: _Setting) -> dict[str, Any]:
     """What `add_argument` is told besides the flag."""
     default: Any = each.default
     kind, required = _kind(each), default is MISSING
+    # to argparse a percent sign begins something to fill in
+    words = about.help.replace("%", "%%")
     if kind is bool:
-        return {"action": "store_true", "help": about.help}
-    options: dict[str, Any] = {"help": about.help, "required": required}
+        return {"action": "store_true", "help": words}
+    options: dict[str, Any] = {"help": words, "required": required}
     if default not in (MISSING, None, ()) and "(default" not in about.help:
         options["help"] += " (%(default)s)"
     if about.choices is not None:

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from tests.fuzz.targets import TARGETS
 
-SECONDS = 20
+SECONDS = 5
 
 
 @pytest.mark.parametrize("name", TARGETS)

@@ -91,3 +91,18 @@ def test_help_tells_the_default(capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit):
         parsed("--help")
     assert "degrees (180)" in capsys.readouterr().out
+
+
+def test_help_may_hold_a_percent_sign(capsys: pytest.CaptureFixture[str]) -> None:
+    @dataclass(frozen=True)
+    class Rate:
+        share: float = setting(0.5, "of the whole, at most 12 % more")
+        fast: bool = setting(False, "100 % of it")
+
+    parser = argparse.ArgumentParser()
+    add_flags(parser, Rate)
+    with pytest.raises(SystemExit):
+        parser.parse_args(["--help"])
+    told = " ".join(capsys.readouterr().out.split())
+    assert "at most 12 % more (0.5)" in told
+    assert "100 % of it" in told
