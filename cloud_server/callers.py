@@ -100,7 +100,8 @@ class Door:
     def client(self, call: Call, right: Right | None) -> Client | Refusal:
         """Likewise what is known of it alone; from any thread."""
         clients = self._clients()
-        shown = _shown(call)
+        # where nobody is known, what is shown is for somebody else: a gateway, or a server that asks for it
+        shown = _shown(call) if clients.by_token or clients.by_certificate else None
         client = clients.anyone if shown is None else shown(clients)
         if client is None:
             return Refusal(

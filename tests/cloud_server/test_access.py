@@ -177,6 +177,13 @@ def one_picture(client: SplitClient) -> object:
     return np.zeros((height, width, 3), np.uint8)
 
 
+async def test_a_server_that_asks_nobody_minds_no_token(serve: Serve, bundle: Bundle, frames: Frames) -> None:
+    async with serve() as (_, stub):
+        for shown in ("Bearer some-token-for-a-gateway", "Basic eDp5"):
+            told = (*metadata(bundle), ("authorization", shown))
+            assert (await stub.Infer(frames.frame(0), metadata=told)).HasField("prediction")
+
+
 @pytest.fixture(scope="module")
 def certificates(tmp_path_factory: pytest.TempPathFactory) -> CertificateFiles:
     return make_certificates(tmp_path_factory.mktemp("certificates") / "files")
