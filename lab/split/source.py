@@ -4,7 +4,7 @@ import hashlib
 from pathlib import Path
 
 import onnx
-from google.protobuf.message import DecodeError
+from google.protobuf.message import DecodeError, Message
 from onnx import TensorProto
 
 from siftfunnel.lab.onnx_graphs import NetworkError, all_nodes, copy_of, given_inputs, weights
@@ -85,8 +85,11 @@ def require_ordinary(model: onnx.ModelProto, where: str, *, is_whole: bool = Tru
     """Refuse what no split can take, by name.
 
     Raises:
-        NetworkError: an opset beyond this onnx, operators of other makers, texts, or not exactly one input.
+        NetworkError: names that are no text, an opset beyond this onnx, operators of other makers, tensors of
+            texts, or not exactly one input.
     """
+    if not _is_readable(model):
+        raise NetworkError(f"{where}: a name in it is no text in UTF-8: the file is damaged; export it again")
     known = onnx.defs.onnx_opset_version()
     newest = max(
         (entry.version for entry in model.opset_import if entry.domain in ("", "ai.onnx")), default=1
@@ -117,6 +120,17 @@ def require_ordinary(model: onnx.ModelProto, where: str, *, is_whole: bool = Tru
             f"{where}: a picture goes into one input, this network has {len(inputs)}: "
             f"{', '.join(inputs) or 'none'}; make constants of the others"
         )
+
+
+def _is_readable(message: Message) -> bool:
+    """Whether every text in a message is one: protobuf gives the bytes of what is none."""
+    for field, value in message.ListFields():
+        parts = value if field.is_repeated else (value,)
+        if field.message_type is not None and not all(map(_is_readable, parts)):
+            return False
+        if field.type == field.TYPE_STRING and not all(isinstance(part, str) for part in parts):
+            return False
+    return True
 
 
 def _is_text(value: onnx.ValueInfoProto) -> bool:

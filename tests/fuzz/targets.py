@@ -15,6 +15,7 @@ from functools import cache, partial
 from pathlib import Path
 
 import numpy as np
+import onnx
 from google.protobuf.message import DecodeError
 
 from siftfunnel.attacker.feeds.capture_file import CaptureError, read_capture
@@ -29,6 +30,8 @@ from siftfunnel.cloud_server.oip.requests import InferRequest, RequestError, rea
 from siftfunnel.cloud_server.oip.rest import _object, read_request
 from siftfunnel.edge_client.replies import Expected, read_reply
 from siftfunnel.lab.onnx_graphs import NetworkError
+from siftfunnel.lab.split.facts import input_facts
+from siftfunnel.lab.split.source import require_ordinary, with_weights_apart
 from siftfunnel.shared.access import parse_clients
 from siftfunnel.shared.bundle import load_bundle
 from siftfunnel.shared.flows import FlowError, FlowRecord, read_flow, write_flow
@@ -298,11 +301,6 @@ def _clients_seeds() -> Iterator[bytes]:
 
 def _network(data: bytes) -> None:
     """A foreign network, as far as we read it ourselves; then ONNX Runtime would."""
-    import onnx
-
-    from siftfunnel.lab.split.facts import input_facts
-    from siftfunnel.lab.split.source import require_ordinary, with_weights_apart
-
     model = onnx.ModelProto.FromString(data)
     require_ordinary(model, "fuzzed")
     facts, batch = input_facts(with_weights_apart(model), (32, 32))

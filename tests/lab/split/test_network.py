@@ -237,3 +237,13 @@ def test_a_factory_gets_its_weights_without_running_code(
     for function, told in (("nothing", "no attribute 'nothing'"), ("network", "missing 1 required")):
         with pytest.raises(NetworkError, match=rf"Error: .*{told}.*called without arguments"):
             network_of_factory(f"{__name__}:{function}", None, (3, 8, 8))
+
+
+def test_a_name_that_is_no_text_is_told(tmp_path: Path) -> None:
+    """Protobuf takes any bytes for a text, and fails where somebody reads it."""
+    network = residual()
+    network.graph.name = "graph-of-the-test"
+    data = network.SerializeToString().replace(b"graph-of-the-test", b"\x9braph-of-the-test")
+    (tmp_path / "net.onnx").write_bytes(data)
+    with pytest.raises(NetworkError, match="UTF-8"):
+        load_network(tmp_path / "net.onnx")
