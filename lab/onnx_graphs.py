@@ -87,6 +87,16 @@ def count(tensor: TensorProto) -> int:
     return math.prod(tensor.dims)
 
 
+def type_name(number: int) -> str:
+    """What ONNX calls a type of tensors; its number where it knows none of that number.
+
+    >>> type_name(1), type_name(40)
+    ('FLOAT', 'type 40')
+    """
+    names = {value: name for name, value in TensorProto.DataType.items()}
+    return names.get(number, f"type {number}")
+
+
 def exceeds_protobuf(model: onnx.ModelProto) -> bool:
     """Whether a graph's weights are too many for one message, found without serialising it."""
     return sum(map(weight_bytes, model.graph.initializer)) > PROTOBUF_LIMIT

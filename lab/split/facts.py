@@ -9,7 +9,7 @@ import onnx
 from numpy.typing import NDArray
 from onnx import numpy_helper
 
-from siftfunnel.lab.onnx_graphs import NetworkError, constant_names, copy_of, given_inputs, weights
+from siftfunnel.lab.onnx_graphs import NetworkError, constant_names, copy_of, given_inputs, type_name, weights
 from siftfunnel.lab.onnx_runner import Runner
 from siftfunnel.lab.split.prepare import NUMPY_TYPES
 from siftfunnel.shared.input_spec import Layout
@@ -64,7 +64,7 @@ def input_facts(model: onnx.ModelProto, size: tuple[int, int] | None) -> tuple[I
     axes = [axis if axis and axis > 0 else None for axis in axes]
     kind = NUMPY_TYPES.get(tensor.elem_type)
     if len(axes) != 4 or kind is None:
-        name = onnx.TensorProto.DataType.Name(tensor.elem_type)
+        name = type_name(tensor.elem_type)
         raise NetworkError(
             f"input {value.name} is {name} {axes}; a picture goes into four axes (NCHW or NHWC) "
             "of float32, float16 or uint8"

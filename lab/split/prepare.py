@@ -28,6 +28,7 @@ from siftfunnel.lab.onnx_graphs import (
     rename,
     set_shape,
     subgraphs,
+    type_name,
     weights,
 )
 from siftfunnel.lab.onnx_runner import (
@@ -106,7 +107,7 @@ def random_frames(model: onnx.ModelProto, shape: tuple[int, ...]) -> NDArray[Any
     (value,) = given_inputs(model.graph)
     kind = NUMPY_TYPES.get(value.type.tensor_type.elem_type)
     if kind is None:
-        name = TensorProto.DataType.Name(value.type.tensor_type.elem_type)
+        name = type_name(value.type.tensor_type.elem_type)
         raise NetworkError(f"input {value.name} takes {name}; pictures go in as float32, float16 or uint8")
     rng = np.random.default_rng(0)
     if kind is np.uint8:

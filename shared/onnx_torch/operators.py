@@ -155,7 +155,8 @@ def _tile(call: Call) -> Tensor:
 def _cast(call: Call) -> Tensor:
     kind = call.attributes["to"]
     if kind not in DTYPES:
-        raise call.unsupported(f"to {TensorProto.DataType.Name(kind)}")
+        names = {number: name for name, number in TensorProto.DataType.items()}
+        raise call.unsupported(f"to {names.get(kind, kind)}")
     return call.tensor().to(DTYPES[kind])
 
 

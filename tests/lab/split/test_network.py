@@ -247,3 +247,10 @@ def test_a_name_that_is_no_text_is_told(tmp_path: Path) -> None:
     (tmp_path / "net.onnx").write_bytes(data)
     with pytest.raises(NetworkError, match="UTF-8"):
         load_network(tmp_path / "net.onnx")
+
+
+def test_a_type_that_onnx_does_not_know_is_told(tmp_path: Path) -> None:
+    model = residual()
+    model.graph.input[0].type.tensor_type.elem_type = 40
+    with pytest.raises(NetworkError, match="type 40"):
+        load_network(save(model, tmp_path))
