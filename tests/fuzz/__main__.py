@@ -22,6 +22,9 @@ def main() -> int:
     parser.add_argument("target", nargs="?", help="one of those that are listed without it")
     parser.add_argument("--runs", type=int, default=-1, metavar="N", help="executions (any number)")
     parser.add_argument("--seconds", type=int, default=60, metavar="S", help="at most so long (60)")
+    parser.add_argument(
+        "--seed", type=int, default=0, metavar="N", help="of what is tried (another one each time)"
+    )
     parser.add_argument("--out", type=Path, default=OUT, metavar="DIR", help=f"corpora and findings ({OUT})")
     parser.add_argument("--results", type=Path, metavar="FILE", help="JSON that adds up runs of all targets")
     parser.add_argument("--inside", action="store_true", help=argparse.SUPPRESS)
@@ -47,7 +50,7 @@ def _run(args: argparse.Namespace) -> int:
     (folder / "corpus").mkdir(parents=True, exist_ok=True)
     command = [
         sys.executable, "-m", "tests.fuzz", args.target, "--inside", "--out", str(args.out),
-        "--", f"-runs={args.runs}", f"-max_total_time={args.seconds}", "-print_final_stats=1",
+        "--", f"-runs={args.runs}", f"-max_total_time={args.seconds}", f"-seed={args.seed}", "-print_final_stats=1",
         f"-artifact_prefix={folder}/", "-timeout=10", "-rss_limit_mb=2048", "-max_len=16384",
         str(folder / "corpus"),
     ]  # fmt: skip
