@@ -51,7 +51,8 @@ def _run(args: argparse.Namespace) -> int:
     command = [
         sys.executable, "-m", "tests.fuzz", args.target, "--inside", "--out", str(args.out),
         "--", f"-runs={args.runs}", f"-max_total_time={args.seconds}", f"-seed={args.seed}",
-        "-print_final_stats=1", f"-artifact_prefix={folder}/", "-timeout=10", "-rss_limit_mb=2048", "-max_len=16384",
+        "-print_final_stats=1", f"-artifact_prefix={folder}/", "-timeout=10", "-rss_limit_mb=2048",
+        "-max_len=16384",
         str(folder / "corpus"),
     ]  # fmt: skip
     begun_s = time.monotonic()
